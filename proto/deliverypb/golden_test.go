@@ -1,0 +1,69 @@
+package deliverypb_test
+
+import (
+	"encoding/hex"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/coinhook/coinhook/proto/deliverypb"
+)
+
+// golden is what testdata/batch.hex holds. Messages of this form lie in
+// streams: if the test fails, old messages cannot be read any more.
+var golden = &deliverypb.DeliveryBatch{Deliveries: []*deliverypb.Delivery{
+	{
+		Id:              []byte("\x01\x92\x0f\x4e\x7f\x00\x70\x00\x80\x00\x00\x00\x00\x00\x00\x01"),
+		WebhookId:       "wh_abcdefghijklmnopqrstuvwxyz",
+		WebhookRevision: 300,
+		ReceivedAtUs:    1767225660000001,
+		Headers: []*deliverypb.Header{
+			{Name: "Content-Type", Value: "application/json"},
+			{Name: "X-Github-Event", Value: "pull_request"},
+		},
+		Body: []byte("{\"order\":{\"coins\":150}}"),
+	},
+	{
+		Id:        []byte("\x01\x92\x0f\x4e\x7f\x00\x70\x00\x80\x00\x00\x00\x00\x00\x00\x02"),
+		WebhookId: "wh_abcdefghijklmnopqrstuvwxyz",
+		Body:      []byte("\x00\xff"),
+	},
+}}
+
+func TestGoldenBytes(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("testdata/batch.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Run("old bytes are read", func(t *testing.T) {
+		t.Parallel()
+		var got deliverypb.DeliveryBatch
+		if err := proto.Unmarshal(want, &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(golden, &got, protocmp.Transform()); diff != "" {
+			t.Error(diff)
+		}
+	})
+
+	t.Run("the same bytes are written", func(t *testing.T) {
+		t.Parallel()
+		got, err := proto.MarshalOptions{Deterministic: true}.Marshal(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(hex.EncodeToString(want), hex.EncodeToString(got)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
