@@ -1,0 +1,100 @@
+// Package delivery is the vocabulary of a delivery: what the ingress accepts,
+// the applier settles and an admin looks up. It uses the standard library only.
+package delivery
+
+import (
+	"cmp"
+	"encoding/hex"
+	"errors"
+	"time"
+)
+
+// Delivery is one accepted request.
+type Delivery struct {
+	ID        ID
+	WebhookID string
+	// Revision is that of the definition which authenticated the request.
+	Revision   uint64
+	ReceivedAt time.Time
+	Headers    []Header
+	// Body is what the sender sent, byte for byte.
+	Body []byte
+
+	// Malformed says what is wrong with a delivery that cannot be read back from
+	// the stream. It is empty for all others.
+	Malformed string
+
+	// Position and Attempt are known once the broker hands the delivery out.
+	Position Position
+	// Attempt counts the times the broker handed it out: 1 the first time.
+	Attempt int
+}
+
+// Header is one HTTP header that was kept with a delivery. Name has the
+// canonical MIME form.
+type Header struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Header returns the value of the first header with that canonical name.
+func (d *Delivery) Header(name string) (string, bool) {
+	for _, h := range d.Headers {
+		if h.Name == name {
+			return h.Value, true
+		}
+	}
+	return "", false
+}
+
+// Position is a delivery's place in the stream. It orders deliveries; it does
+// not identify them: sequences are used again after a stream is restored.
+type Position struct {
+	Sequence uint64
+	// Index is the place inside the message, from 0.
+	Index int
+}
+
+// Compare orders positions as the stream does.
+func (p Position) Compare(q Position) int {
+	return cmp.Or(cmp.Compare(p.Sequence, q.Sequence), cmp.Compare(p.Index, q.Index))
+}
+
+// ID is a UUIDv7. Ids of later deliveries compare greater, to the millisecond.
+type ID [16]byte
+
+// ErrID is returned for a text that is not a delivery id.
+var ErrID = errors.New("not a delivery id: want a UUID such as 01920f4e-7f00-7000-8000-000000000000")
+
+// ParseID reads the usual text form of a UUID.
+func ParseID(s string) (ID, error) {
+	var id ID
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return ID{}, ErrID
+	}
+	compact := s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:]
+	if _, err := hex.Decode(id[:], []byte(compact)); err != nil {
+		return ID{}, ErrID
+	}
+	return id, nil
+}
+
+func (id ID) String() string {
+	var b [36]byte
+	hex.Encode(b[0:8], id[0:4])
+	hex.Encode(b[9:13], id[4:6])
+	hex.Encode(b[14:18], id[6:8])
+	hex.Encode(b[19:23], id[8:10])
+	hex.Encode(b[24:36], id[10:16])
+	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
+	return string(b[:])
+}
+
+// MarshalText makes an ID a string in JSON.
+func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (id *ID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParseID(string(text))
+	return err
+}
