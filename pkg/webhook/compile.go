@@ -1,0 +1,155 @@
+package webhook
+
+import (
+	"fmt"
+	"net/textproto"
+)
+
+// Program is a definition's mapping with its paths and numbers parsed.
+type Program struct {
+	UserBy   UserKey
+	UserPath Path
+	UserSlot int
+	When     []CompiledCondition
+	Mappings []CompiledMapping
+	// Paths says which values of a payload the program needs. Each has a slot,
+	// from 0 to Slots-1; equal paths share one.
+	Paths *PathNode
+	Slots int
+}
+
+// NoSlot marks what reads no path.
+const NoSlot = -1
+
+// CompiledCondition is a Condition with its path parsed.
+type CompiledCondition struct {
+	// Slot is that of the path, or NoSlot for a header.
+	Slot      int
+	Header    string
+	Equals    Scalar
+	NotEquals Scalar
+	In        []Scalar
+	Exists    *bool
+}
+
+// CompiledMapping is a Mapping with its path and numbers parsed.
+type CompiledMapping struct {
+	Currency string
+	Operator Operator
+	// Slot is that of the path, or NoSlot for a constant.
+	Slot         int
+	Path         Path
+	Constant     Number
+	ConstantText string
+	// Times multiplies the value; nil leaves it.
+	Times     *Number
+	TimesText string
+	Round     Round
+	Signed    bool
+}
+
+// Compile prepares a record for use. The Program is nil, without an error, while
+// the definition has no user or no mappings, as a draft may.
+func Compile(rec Record, revision uint64) (*Webhook, error) {
+	w := &Webhook{Record: rec, Revision: revision}
+	if rec.User == nil || len(rec.Mappings) == 0 {
+		return w, nil
+	}
+	c := compiler{root: newPathNode()}
+	program, err := c.program(rec.Definition)
+	if err != nil {
+		return nil, fmt.Errorf("compile webhook %s: %w", rec.ID, err)
+	}
+	w.Program = program
+	return w, nil
+}
+
+type compiler struct {
+	root  *PathNode
+	slots int
+}
+
+func (c *compiler) program(def Definition) (*Program, error) {
+	p := &Program{UserBy: def.User.By}
+	if p.UserBy != ByEmail && p.UserBy != ByUsername {
+		return nil, &Error{Field: "user.by", Message: fmt.Sprintf("want email or username, not %q", p.UserBy)}
+	}
+	var err error
+	if p.UserPath, p.UserSlot, err = c.path("user.path", def.User.Path); err != nil {
+		return nil, err
+	}
+	for i, condition := range def.When {
+		compiled, err := c.condition(itemField("when", i), condition)
+		if err != nil {
+			return nil, err
+		}
+		p.When = append(p.When, compiled)
+	}
+	for i, mapping := range def.Mappings {
+		compiled, err := c.mapping(itemField("mappings", i), mapping)
+		if err != nil {
+			return nil, err
+		}
+		p.Mappings = append(p.Mappings, compiled)
+	}
+	p.Paths, p.Slots = c.root, c.slots
+	return p, nil
+}
+
+// path parses a path and gives the slot of its value.
+func (c *compiler) path(field, text string) (Path, int, error) {
+	path, err := ParsePath(text)
+	if err != nil {
+		return Path{}, NoSlot, &Error{Field: field, Message: err.Error()}
+	}
+	n := c.root.descend(path.segments)
+	if n.Slot == NoSlot {
+		n.Slot = c.slots
+		c.slots++
+	}
+	return path, n.Slot, nil
+}
+
+func (c *compiler) condition(field string, condition Condition) (CompiledCondition, error) {
+	var r report
+	checkCondition(&r, field, condition)
+	if err := r.err(); err != nil {
+		return CompiledCondition{}, err
+	}
+	compiled := CompiledCondition{
+		Slot:   NoSlot,
+		Header: textproto.CanonicalMIMEHeaderKey(condition.Header),
+		Equals: condition.Equals, NotEquals: condition.NotEquals,
+		In: condition.In, Exists: condition.Exists,
+	}
+	if condition.Path == "" {
+		return compiled, nil
+	}
+	var err error
+	_, compiled.Slot, err = c.path(childField(field, "path"), condition.Path)
+	return compiled, err
+}
+
+func (c *compiler) mapping(field string, m Mapping) (CompiledMapping, error) {
+	var r report
+	checkMapping(&r, field, m, nil)
+	if err := r.err(); err != nil {
+		return CompiledMapping{}, err
+	}
+	compiled := CompiledMapping{
+		Currency: m.Currency, Operator: m.Operator, Slot: NoSlot,
+		TimesText: m.Value.Times, Round: m.Value.Round, Signed: m.Value.Signed,
+	}
+	if m.Value.Times != "" {
+		times, _ := ParseNumber(m.Value.Times)
+		compiled.Times = &times
+	}
+	if m.Value.Constant != nil {
+		compiled.ConstantText = *m.Value.Constant
+		compiled.Constant, _ = ParseNumber(*m.Value.Constant)
+		return compiled, nil
+	}
+	var err error
+	compiled.Path, compiled.Slot, err = c.path(childField(field, "value.path"), m.Value.Path)
+	return compiled, err
+}

@@ -1,0 +1,103 @@
+// Package webhook is a webhook's definition: what an admin configures, how it
+// is written in YAML and JSON, and its form compiled for use.
+package webhook
+
+// State says what happens to a request.
+type State string
+
+const (
+	Draft    State = "draft"    // captured as a sample, not executed
+	Active   State = "active"   // executed
+	Disabled State = "disabled" // refused, as if the webhook did not exist
+)
+
+// Encryption is the AES-256 mode of the bodies.
+type Encryption string
+
+const (
+	NoEncryption Encryption = "none"
+	CBC          Encryption = "cbc"
+	GCM          Encryption = "gcm"
+)
+
+// Definition is what an admin draws. The zero value of an optional part means
+// that it is absent.
+type Definition struct {
+	Name       string      `json:"name"`
+	Community  string      `json:"community"`
+	State      State       `json:"state"`
+	Auth       Auth        `json:"auth"`
+	Encryption Encryption  `json:"encryption"`
+	User       *UserRef    `json:"user,omitempty"`
+	When       []Condition `json:"when,omitempty"`
+	Mappings   []Mapping   `json:"mappings,omitempty"`
+}
+
+// Auth says how a sender proves itself.
+type Auth struct {
+	APIKey bool `json:"api_key"`
+}
+
+// UserKey is what a user is found by.
+type UserKey string
+
+const (
+	ByEmail    UserKey = "email"
+	ByUsername UserKey = "username"
+)
+
+// UserRef says which value of the payload names the user.
+type UserRef struct {
+	By   UserKey `json:"by"`
+	Path string  `json:"path"`
+}
+
+// Operator says what is done with a currency's amount.
+type Operator string
+
+const (
+	Add      Operator = "add"
+	Subtract Operator = "subtract"
+)
+
+// Mapping is one field mapping: what is changed, the operator, and where the
+// value comes from.
+type Mapping struct {
+	Currency string   `json:"currency"`
+	Operator Operator `json:"operator"`
+	Value    Value    `json:"value"`
+}
+
+// Value is a path into the payload or a constant.
+type Value struct {
+	Path string `json:"path,omitempty"`
+	// Constant is a JSON number as text, exactly as the admin wrote it.
+	Constant *string `json:"constant,omitempty"`
+	// Times multiplies the value exactly; a JSON number as text.
+	Times string `json:"times,omitempty"`
+	Round Round  `json:"round,omitempty"`
+	// Signed lets the value be negative.
+	Signed bool `json:"signed,omitempty"`
+}
+
+// Round says what is done with decimals beyond the currency's scale. Without
+// it they are an error: nothing is rounded in silence.
+type Round string
+
+const (
+	RoundDown     Round = "down"      // toward zero
+	RoundUp       Round = "up"        // away from zero
+	RoundHalfEven Round = "half_even" // to the nearest, a half to the even digit
+)
+
+// Condition must hold for a delivery to be executed; all of them must. Exactly
+// one of Path and Header, and exactly one of the tests, is set.
+type Condition struct {
+	Path string `json:"path,omitempty"`
+	// Header has the canonical MIME form. Its value is compared as text.
+	Header    string   `json:"header,omitempty"`
+	Equals    Scalar   `json:"equals,omitzero"`
+	NotEquals Scalar   `json:"not_equals,omitzero"`
+	In        []Scalar `json:"in,omitempty"`
+	Exists    *bool    `json:"exists,omitempty"`
+}

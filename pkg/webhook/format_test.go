@@ -1,0 +1,144 @@
+package webhook_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/coinhook/coinhook/pkg/webhook"
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+func TestFormat(t *testing.T) {
+	t.Parallel()
+	want := `name: Shop purchases
+community: guild-7
+state: active
+auth:
+  api_key: true
+encryption: none
+user:
+  by: email
+  path: customer.email
+when:
+  - {path: type, equals: order.paid}
+  - {path: total, not_equals: "1_not_a_number"}
+  - {path: kind, in: [a, "5", 5.0, true, null]}
+  - {path: "$.items[0]", exists: true}
+  - {header: X-Github-Event, equals: pull_request}
+mappings:
+  - {currency: coins, operator: add, value: {path: order.coins}}
+  - {currency: xp, operator: add, value: {path: order.total, times: "10", round: down}}
+  - {currency: coins, operator: subtract, value: {constant: "12.50", signed: true}}
+`
+	got, err := webhook.Format(fullDefinition())
+	if diff := cmp.Diff(want, string(got)); diff != "" || err != nil {
+		t.Errorf("error %v, YAML (-want +got):\n%s", err, diff)
+	}
+	if _, err := webhook.Format(webhook.Definition{Name: "\xff"}); err == nil {
+		t.Error("text that is not UTF-8 is written")
+	}
+}
+
+// Strings that YAML reads as something else when they are not quoted.
+var tricky = rapid.OneOf(
+	rapid.SampledFrom([]string{
+		"true", "No", "null", "~", "", " ", "5", "1e5", "0x10", "1_000", ".inf", "2024-01-01", "a: b", "a #b", "#", "- a", "? a",
+		"[a]", "{a}", "a, b", "&a", "*a", "!a", "|", ">", "%a", "@a", "`a", "'", `"`, `\`, "a\nb", "a\r\nb", "\t", "\x00", "\x7f",
+		"\u0085", "\u2028", "\uFEFF", "\uFFFD", "é", "😀", "\U000E0001", "<<", "=", "a ", " a", "a  b", "---", "...", "a -b", "a - b", "y", "on",
+	}),
+	rapid.String(),
+)
+
+func drawPathText(t *rapid.T) string {
+	segments := rapid.SliceOfN(rapid.SampledFrom([]string{".a", ".größe", "[0]", "[-1]", "['odd key']", `["a\"b: #"]`, " .b"}), 0, 4)
+	return "$" + strings.Join(segments.Draw(t, "path"), "")
+}
+
+var anyNumber = rapid.StringMatching(`-?(0|[1-9][0-9]{0,15})(\.[0-9]{1,15})?([eE][+-]?1?[0-9])?`)
+
+func drawScalar(t *rapid.T) webhook.Scalar {
+	switch rapid.IntRange(0, 3).Draw(t, "kind") {
+	case 0:
+		return webhook.Null()
+	case 1:
+		return webhook.Bool(rapid.Bool().Draw(t, "bool"))
+	case 2:
+		return number(anyNumber.Draw(t, "number"))
+	default:
+		return webhook.String(tricky.Draw(t, "string"))
+	}
+}
+
+func drawCondition(t *rapid.T) webhook.Condition {
+	c := webhook.Condition{Header: "X-Github-Event"}
+	if rapid.Bool().Draw(t, "of a path") {
+		c = webhook.Condition{Path: drawPathText(t)}
+	}
+	switch rapid.IntRange(0, 3).Draw(t, "test") {
+	case 0:
+		c.Equals = drawScalar(t)
+	case 1:
+		c.NotEquals = drawScalar(t)
+	case 2:
+		c.In = rapid.SliceOfN(rapid.Custom(drawScalar), 1, 4).Draw(t, "in")
+	default:
+		exists := rapid.Bool().Draw(t, "exists")
+		c.Exists = &exists
+	}
+	return c
+}
+
+func drawMapping(t *rapid.T) webhook.Mapping {
+	m := webhook.Mapping{
+		Currency: rapid.SampledFrom([]string{"coins", "xp", "no", "1e5", "größe: #1"}).Draw(t, "currency"),
+		Operator: rapid.SampledFrom([]webhook.Operator{webhook.Add, webhook.Subtract}).Draw(t, "operator"),
+		Value: webhook.Value{
+			Round:  rapid.SampledFrom([]webhook.Round{"", webhook.RoundDown, webhook.RoundUp, webhook.RoundHalfEven}).Draw(t, "round"),
+			Signed: rapid.Bool().Draw(t, "signed"),
+		},
+	}
+	if rapid.Bool().Draw(t, "of a path") {
+		m.Value.Path = drawPathText(t)
+	} else {
+		constant := anyNumber.Draw(t, "constant")
+		m.Value.Constant = &constant
+	}
+	if rapid.Bool().Draw(t, "multiply") {
+		m.Value.Times = anyNumber.Draw(t, "times")
+	}
+	return m
+}
+
+func TestParseReadsWhatFormatWrites(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		def := webhook.Definition{
+			Name:       tricky.Draw(t, "name"),
+			Community:  rapid.SampledFrom([]string{"default", "0", "true", "1e5", "guild_7-b", "null"}).Draw(t, "community"),
+			State:      rapid.SampledFrom([]webhook.State{webhook.Draft, webhook.Active, webhook.Disabled}).Draw(t, "state"),
+			Auth:       webhook.Auth{APIKey: rapid.Bool().Draw(t, "api key")},
+			Encryption: webhook.NoEncryption,
+		}
+		if rapid.Bool().Draw(t, "has a user") {
+			def.User = &webhook.UserRef{By: webhook.ByUsername, Path: drawPathText(t)}
+		}
+		if n := rapid.IntRange(0, 3).Draw(t, "conditions"); n > 0 {
+			def.When = rapid.SliceOfN(rapid.Custom(drawCondition), n, n).Draw(t, "when")
+		}
+		if n := rapid.IntRange(0, 3).Draw(t, "mappings"); n > 0 {
+			def.Mappings = rapid.SliceOfN(rapid.Custom(drawMapping), n, n).Draw(t, "mappings")
+		}
+		if def.Validate(nil) != nil {
+			def.Name, def.State = "Name", webhook.Draft
+		}
+		src, err := webhook.Format(def)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := webhook.Parse(src)
+		if diff := cmp.Diff(def, got, exactly); diff != "" || err != nil {
+			t.Fatalf("error %v (-want +got):\n%s\n%s", err, diff, src)
+		}
+	})
+}

@@ -1,0 +1,109 @@
+package webhook
+
+import "strings"
+
+// Option changes how Parse checks a definition.
+type Option func(*options)
+
+type options struct{ currencies func(code string) bool }
+
+// KnownCurrencies lets Parse refuse, with its line, a currency for which known is
+// false. Without it any code is taken.
+func KnownCurrencies(known func(code string) bool) Option {
+	return func(o *options) { o.currencies = known }
+}
+
+// Parse reads a definition from YAML or JSON, strictly: unknown and duplicate
+// keys, wrong types and bad values are refused. The error is Errors, each with
+// its line; what is absent and optional has its default.
+func Parse(src []byte, opts ...Option) (Definition, error) {
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	tree, err := parseTree(src)
+	if err != nil {
+		return Definition{}, err
+	}
+	d := decoder{report{places: make(map[string]position)}}
+	definition := d.definition(tree)
+	if err := d.err(); err != nil {
+		return Definition{}, err
+	}
+	// Checked only once the types are right: a field that could not be read would
+	// otherwise be reported a second time as missing.
+	check(&d.report, definition, o.currencies)
+	if err := d.err(); err != nil {
+		return Definition{}, err
+	}
+	return definition, nil
+}
+
+func (d *decoder) definition(n *node) Definition {
+	def := Definition{Community: defaultCommunity, State: Draft, Encryption: NoEncryption}
+	d.object(n, "", keys{
+		"name":       text(d, &def.Name),
+		"community":  text(d, &def.Community),
+		"state":      text(d, &def.State),
+		"auth":       func(n *node, field string) { d.object(n, field, keys{"api_key": d.boolean(&def.Auth.APIKey)}) },
+		"encryption": text(d, &def.Encryption),
+		"user":       func(n *node, field string) { def.User = d.user(n, field) },
+		"when":       list(d, &def.When, d.condition),
+		"mappings":   list(d, &def.Mappings, d.mapping),
+		"idempotency": func(_ *node, field string) {
+			d.add(field, "an idempotency key of the webhook's own is not available in this version; leave it out")
+		},
+	})
+	def.Name = strings.TrimSpace(def.Name)
+	return def
+}
+
+func (d *decoder) user(n *node, field string) *UserRef {
+	var user UserRef
+	d.object(n, field, keys{"by": text(d, &user.By), "path": text(d, &user.Path)})
+	return &user
+}
+
+func (d *decoder) condition(n *node, field string) (c Condition) {
+	d.object(n, field, keys{
+		"path":       text(d, &c.Path),
+		"header":     d.header(&c.Header),
+		"equals":     d.scalar(&c.Equals),
+		"not_equals": d.scalar(&c.NotEquals),
+		"in": list(d, &c.In, func(n *node, field string) (s Scalar) {
+			d.scalar(&s)(n, field)
+			return s
+		}),
+		"exists": func(n *node, field string) {
+			c.Exists = new(bool)
+			d.boolean(c.Exists)(n, field)
+		},
+	})
+	return c
+}
+
+func (d *decoder) mapping(n *node, field string) (m Mapping) {
+	d.object(n, field, keys{
+		"currency": text(d, &m.Currency),
+		"operator": text(d, &m.Operator),
+		"value":    func(n *node, field string) { m.Value = d.value(n, field) },
+		"field": func(_ *node, field string) {
+			d.add(field, "custom fields are not available in this version; map to a currency")
+		},
+	})
+	return m
+}
+
+func (d *decoder) value(n *node, field string) (v Value) {
+	d.object(n, field, keys{
+		"path": text(d, &v.Path),
+		"constant": func(n *node, field string) {
+			v.Constant = new(string)
+			d.number(v.Constant)(n, field)
+		},
+		"times":  d.number(&v.Times),
+		"round":  text(d, &v.Round),
+		"signed": d.boolean(&v.Signed),
+	})
+	return v
+}

@@ -1,0 +1,214 @@
+package webhook
+
+import (
+	"net/textproto"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	defaultCommunity = "default"
+
+	maxName       = 100
+	maxPathLength = 1000
+	maxMappings   = 50
+	maxConditions = 50
+	maxAlternates = 100 // of one condition's in
+
+	// A factor is multiplied with every value; within these bounds that costs
+	// next to nothing.
+	maxTimesDigits   = 40
+	maxTimesExponent = 20
+)
+
+const notNumber = "%q is not a JSON number; write it as in 12, -0.5 or 1.5e2"
+
+var (
+	communityPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+	headerPattern    = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}$")
+
+	// unkeptHeaders carry secrets, so that no delivery has them.
+	unkeptHeaders = []string{"X-Api-Key", "Authorization", "Cookie"}
+)
+
+// Validate checks what a definition says, as Parse does and as a change of state
+// must. The error is Errors. A nil currencies takes any code.
+func (def Definition) Validate(currencies func(code string) bool) error {
+	var r report
+	check(&r, def, currencies)
+	return r.err()
+}
+
+func check(r *report, def Definition, currencies func(code string) bool) {
+	if problem := nameProblem(def.Name); problem != "" {
+		r.add("name", "%s", problem)
+	}
+	if !communityPattern.MatchString(def.Community) {
+		r.add("community", "want 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit, not %q", clip(def.Community))
+	}
+	oneOf(r, "state", def.State, Draft, Active, Disabled)
+	oneOf(r, "encryption", def.Encryption, NoEncryption, CBC, GCM)
+	if def.Encryption == CBC || def.Encryption == GCM {
+		r.add("encryption", "encrypted bodies are not available in this version; write none")
+	}
+	if def.State == Active && def.User == nil {
+		r.add("user", "an active webhook needs a user; add one, or make the state draft")
+	}
+	if def.State == Active && len(def.Mappings) == 0 {
+		r.add("mappings", "an active webhook needs at least one mapping; add one, or make the state draft")
+	}
+	if def.User != nil {
+		oneOf(r, "user.by", def.User.By, ByEmail, ByUsername)
+		checkPath(r, "user.path", def.User.Path)
+	}
+	atMost(r, "when", len(def.When), maxConditions)
+	for i, c := range def.When {
+		checkCondition(r, itemField("when", i), c)
+	}
+	atMost(r, "mappings", len(def.Mappings), maxMappings)
+	for i, m := range def.Mappings {
+		checkMapping(r, itemField("mappings", i), m, currencies)
+	}
+}
+
+func nameProblem(name string) string {
+	switch n := utf8.RuneCountInString(name); {
+	case n == 0:
+		return "a webhook needs a name"
+	case n > maxName:
+		return "a name has at most 100 characters"
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		return "a name has no control characters"
+	case strings.TrimSpace(name) != name:
+		return "a name has no blanks around it"
+	default:
+		return ""
+	}
+}
+
+func oneOf[T ~string](r *report, field string, value T, allowed ...T) {
+	if slices.Contains(allowed, value) {
+		return
+	}
+	names := make([]string, len(allowed))
+	for i, a := range allowed {
+		names[i] = string(a)
+	}
+	last := len(names) - 1
+	choice := strings.Join(names[:last], ", ") + " or " + names[last]
+	if value == "" {
+		r.add(field, "is missing; want %s", choice)
+		return
+	}
+	r.add(field, "want %s, not %q", choice, clip(string(value)))
+}
+
+func atMost(r *report, field string, n, limit int) {
+	if n > limit {
+		r.add(field, "has %d entries; the limit is %d", n, limit)
+	}
+}
+
+func checkPath(r *report, field, text string) {
+	if text == "" {
+		r.add(field, "a path is missing; write $ for the whole payload")
+		return
+	}
+	if n := utf8.RuneCountInString(text); n > maxPathLength {
+		r.add(field, "the path has %d characters; the limit is %d", n, maxPathLength)
+		return
+	}
+	if _, err := ParsePath(text); err != nil {
+		r.add(field, "%q is not a path: %v", clip(text), err)
+	}
+}
+
+func checkCondition(r *report, field string, c Condition) {
+	switch {
+	case (c.Path != "") == (c.Header != ""):
+		r.add(field, "a condition has either a path or a header")
+	case c.Path != "":
+		checkPath(r, childField(field, "path"), c.Path)
+	default:
+		checkHeader(r, childField(field, "header"), c.Header)
+	}
+	tests := 0
+	for _, set := range []bool{!c.Equals.IsZero(), !c.NotEquals.IsZero(), len(c.In) > 0, c.Exists != nil} {
+		if set {
+			tests++
+		}
+	}
+	if tests != 1 {
+		r.add(field, "a condition has exactly one of equals, not_equals, exists and in, which is not empty")
+	}
+	atMost(r, childField(field, "in"), len(c.In), maxAlternates)
+}
+
+func checkHeader(r *report, field, name string) {
+	switch {
+	case !headerPattern.MatchString(name):
+		r.add(field, "%q is not the name of a header", clip(name))
+	case slices.Contains(unkeptHeaders, textproto.CanonicalMIMEHeaderKey(name)):
+		r.add(field, "%s carries a secret and is not kept, so that no condition can test it", name)
+	}
+}
+
+func checkMapping(r *report, field string, m Mapping, currencies func(code string) bool) {
+	switch code := childField(field, "currency"); {
+	case m.Currency == "":
+		r.add(code, "a currency is missing")
+	case currencies != nil && !currencies(m.Currency):
+		r.add(code, "the currency %q is not known in this community; add it with coinhook currencies set", clip(m.Currency))
+	}
+	oneOf(r, childField(field, "operator"), m.Operator, Add, Subtract)
+	checkValue(r, childField(field, "value"), m.Value)
+}
+
+func checkValue(r *report, field string, v Value) {
+	switch {
+	case (v.Path != "") == (v.Constant != nil):
+		r.add(field, "a value has either a path or a constant")
+	case v.Path != "":
+		checkPath(r, childField(field, "path"), v.Path)
+	case !isNumber(*v.Constant):
+		r.add(childField(field, "constant"), notNumber, clip(*v.Constant))
+	}
+	if v.Times != "" {
+		checkTimes(r, childField(field, "times"), v.Times)
+	}
+	if v.Round != "" {
+		oneOf(r, childField(field, "round"), v.Round, RoundDown, RoundUp, RoundHalfEven)
+	}
+}
+
+func checkTimes(r *report, field, text string) {
+	if !isNumber(text) {
+		r.add(field, notNumber, clip(text))
+		return
+	}
+	mantissa, exponent := text, ""
+	if i := strings.IndexAny(text, "eE"); i >= 0 {
+		mantissa, exponent = text[:i], text[i:]
+	}
+	if digits := strings.Map(onlyDigits, mantissa); len(digits) > maxTimesDigits {
+		r.add(field, "has %d digits; the limit is %d", len(digits), maxTimesDigits)
+	}
+	if exp, _ := parseExponent(exponent); exp > maxTimesExponent || exp < -maxTimesExponent {
+		r.add(field, "the exponent is beyond %d", maxTimesExponent)
+	}
+}
+
+func onlyDigits(r rune) rune {
+	if r < '0' || r > '9' {
+		return -1
+	}
+	return r
+}
+
+func isNumber(text string) bool {
+	_, ok := ParseNumber(text)
+	return ok
+}
