@@ -1,0 +1,215 @@
+// Package broker keeps deliveries, samples and definitions in NATS JetStream.
+// It is the only importer of nats.go.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+)
+
+// Options say which broker to use, and who asks.
+type Options struct {
+	URL string
+	// Name is shown by the broker's own tools.
+	Name    string
+	Log     zerolog.Logger
+	Metrics prometheus.Registerer // nil for none
+}
+
+// Conn is a connection that is never given up: while the broker is away it
+// goes on trying.
+type Conn struct {
+	nc  *nats.Conn
+	js  jetstream.JetStream
+	log zerolog.Logger
+
+	// lostAt is when the connection was lost, in Unix nanoseconds; 0 while
+	// connected.
+	lostAt atomic.Int64
+
+	mu        sync.Mutex
+	onConnect []func()
+}
+
+// ErrNotConnected is returned while the broker is away.
+var ErrNotConnected = errors.New("not connected to NATS")
+
+// Connect returns at once, also when the broker is away. An error means that
+// the options cannot work.
+func Connect(opts Options) (*Conn, error) {
+	c := &Conn{log: opts.Log}
+	c.lostAt.Store(time.Now().UnixNano())
+	nc, err := nats.Connect(opts.URL,
+		nats.Name(opts.Name),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250*time.Millisecond),
+		nats.ReconnectJitter(100*time.Millisecond, 250*time.Millisecond),
+		// A publish that waits in a buffer lands after its sender was told 503.
+		nats.ReconnectBufSize(-1),
+		// The default would notice a half-open connection after four minutes.
+		nats.PingInterval(5*time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.ConnectHandler(func(*nats.Conn) { c.connected("connected to NATS") }),
+		nats.ReconnectHandler(func(*nats.Conn) { c.connected("connected to NATS again") }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			c.lostAt.CompareAndSwap(0, time.Now().UnixNano())
+			c.log.Warn().Err(err).Msg("lost the connection to NATS, trying again")
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			c.log.Warn().Err(err).Msg("NATS reported an error")
+		}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	c.nc, c.js = nc, js
+	if nc.IsConnected() {
+		c.lostAt.Store(0)
+	}
+	if opts.Metrics != nil {
+		opts.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "coinhook_broker_connected",
+			Help: "1 while connected to NATS, else 0.",
+		}, func() float64 {
+			if c.Connected() {
+				return 1
+			}
+			return 0
+		}))
+	}
+	return c, nil
+}
+
+func (c *Conn) connected(msg string) {
+	c.lostAt.Store(0)
+	c.log.Info().Msg(msg)
+	c.mu.Lock()
+	hooks := append([]func(){}, c.onConnect...)
+	c.mu.Unlock()
+	for _, f := range hooks {
+		f()
+	}
+}
+
+// OnConnect has f called after each connect, and at once if connected. f must
+// not block.
+func (c *Conn) OnConnect(f func()) {
+	c.mu.Lock()
+	c.onConnect = append(c.onConnect, f)
+	c.mu.Unlock()
+	if c.Connected() {
+		f()
+	}
+}
+
+// Connected reports whether the broker is there now.
+func (c *Conn) Connected() bool { return c.nc.IsConnected() }
+
+// awayFor returns how long the broker has been away, 0 while connected.
+func (c *Conn) awayFor() time.Duration {
+	lost := c.lostAt.Load()
+	if lost == 0 || c.Connected() {
+		return 0
+	}
+	return time.Since(time.Unix(0, lost))
+}
+
+// WaitConnected waits until the broker is there.
+func (c *Conn) WaitConnected(ctx context.Context) error {
+	if c.Connected() {
+		return nil
+	}
+	here := c.nc.StatusChanged(nats.CONNECTED)
+	defer c.nc.RemoveStatusListener(here)
+	for !c.Connected() {
+		select {
+		case <-here:
+		case <-ctx.Done():
+			return fmt.Errorf("%w at %s: %w", ErrNotConnected, c.nc.Opts.Url, context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// nextLoss returns a channel that is closed when the connection is lost, or ctx
+// done.
+func (c *Conn) nextLoss(ctx context.Context) <-chan struct{} {
+	lost := make(chan struct{})
+	status := c.nc.StatusChanged(nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
+	go func() {
+		defer close(lost)
+		defer c.nc.RemoveStatusListener(status)
+		select {
+		case <-status:
+		case <-ctx.Done():
+		}
+	}()
+	return lost
+}
+
+// Ready reports whether the broker is there and set up.
+func (c *Conn) Ready(ctx context.Context) error {
+	if !c.Connected() {
+		return ErrNotConnected
+	}
+	if _, err := c.js.StreamNameBySubject(ctx, deliveriesSubject); err != nil {
+		return notSetUp(err)
+	}
+	return nil
+}
+
+// CheckPayload reports an error when the connected broker takes no message that
+// carries a body of that size. It returns nil while the broker is away.
+func (c *Conn) CheckPayload(bytes int) error {
+	if !c.Connected() {
+		return nil
+	}
+	limit := min(c.nc.MaxPayload(), maxMessageBytes)
+	if need := int64(bytes) + messageOverheadBytes; need > limit {
+		return fmt.Errorf("a body of %d bytes needs a message of %d, and NATS takes %d: lower MAX_BODY_BYTES or raise the server's max_payload", bytes, need, limit)
+	}
+	return nil
+}
+
+// Close hands over what is under way and closes the connection.
+func (c *Conn) Close() {
+	closed := make(chan struct{})
+	c.nc.SetClosedHandler(func(*nats.Conn) { close(closed) })
+	if err := c.nc.Drain(); err != nil {
+		c.nc.Close()
+		return
+	}
+	select {
+	case <-closed:
+	case <-time.After(5 * time.Second):
+		c.nc.Close()
+	}
+}
+
+// notSetUp turns "no such stream" and its relatives into what to do about it.
+func notSetUp(err error) error {
+	for _, missing := range []error{
+		jetstream.ErrStreamNotFound, jetstream.ErrConsumerNotFound, jetstream.ErrBucketNotFound,
+		jetstream.ErrNoStreamResponse, nats.ErrNoResponders,
+	} {
+		if errors.Is(err, missing) {
+			return fmt.Errorf("the streams are not set up, run `coinhook setup`: %w", err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,173 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// watchRetry is the pause before a lost watch is set up again.
+const watchRetry = 250 * time.Millisecond
+
+// Catalog holds all definitions in memory, compiled, and follows the bucket.
+// While the broker is away it answers from what it knows.
+type Catalog struct {
+	conn *Conn
+
+	mu      sync.RWMutex
+	known   bool
+	byID    map[string]*webhook.Webhook
+	changed chan struct{} // closed and replaced at each change
+}
+
+// NewCatalog returns an empty catalog; Run fills it.
+func NewCatalog(c *Conn) *Catalog {
+	return &Catalog{conn: c, byID: map[string]*webhook.Webhook{}, changed: make(chan struct{})}
+}
+
+// Lookup returns the newest known definition, nil if there is none. known is
+// false until the bucket was read for the first time.
+func (c *Catalog) Lookup(id string) (w *webhook.Webhook, known bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.byID[id], c.known
+}
+
+// Ready reports an error until the definitions have been read once.
+func (c *Catalog) Ready(context.Context) error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if !c.known {
+		return fmt.Errorf("the definitions of the webhooks have not been read yet")
+	}
+	return nil
+}
+
+// At returns the definition at that revision or a later one, nil if there is
+// none. It asks the bucket when memory is behind, which takes the broker.
+func (c *Catalog) At(ctx context.Context, id string, revision uint64) (*webhook.Webhook, error) {
+	if w, known := c.Lookup(id); known && w != nil && w.Revision >= revision {
+		return w, nil
+	}
+	bucket, err := c.conn.js.KeyValue(ctx, webhooksBucket)
+	if err != nil {
+		return nil, fmt.Errorf("read the definition of %s: %w", id, notSetUp(err))
+	}
+	if !webhook.IsID(id) {
+		return nil, nil
+	}
+	entry, err := bucket.Get(ctx, definitionKey(id))
+	if isNoKey(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the definition of %s: %w", id, err)
+	}
+	c.put(entry)
+	w, _ := c.Lookup(id)
+	return w, nil
+}
+
+// Run follows the bucket until ctx is done.
+func (c *Catalog) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := c.follow(ctx); err != nil && ctx.Err() == nil && c.conn.Connected() {
+			c.conn.log.Warn().Err(notSetUp(err)).Msg("cannot follow the definitions of the webhooks, trying again")
+		}
+		select {
+		case <-time.After(watchRetry):
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+// follow watches until the watch ends or the connection is made anew: a watch
+// is never trusted across a reconnect, it is set up again and starts with all
+// that there is.
+func (c *Catalog) follow(ctx context.Context) error {
+	if err := c.conn.WaitConnected(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	bucket, err := c.conn.js.KeyValue(ctx, webhooksBucket)
+	if err != nil {
+		return err
+	}
+	lost := c.conn.nextLoss(ctx)
+	watch, err := bucket.Watch(ctx, definitionKey("*"))
+	if err != nil {
+		return err
+	}
+	defer watch.Stop() //nolint:errcheck // the watch is given up either way
+	for {
+		select {
+		case entry, ok := <-watch.Updates():
+			if !ok {
+				return fmt.Errorf("the watch ended")
+			}
+			if entry == nil { // all that there was has been sent
+				c.mu.Lock()
+				c.known = true
+				c.notify()
+				c.mu.Unlock()
+				continue
+			}
+			c.put(entry)
+		case <-lost:
+			return ErrNotConnected
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// put takes a definition over if it is newer than the known one. A record that
+// this version cannot read stays out, the older one stays in force.
+func (c *Catalog) put(entry jetstream.KeyValueEntry) {
+	if entry.Operation() != jetstream.KeyValuePut {
+		return // records are marked as deleted, never removed
+	}
+	id := strings.TrimPrefix(entry.Key(), definitionPrefix)
+	w, err := decodeRecord(entry)
+	if err != nil {
+		c.conn.log.Error().Err(err).Str("webhook_id", id).Uint64("revision", entry.Revision()).
+			Msg("cannot use a definition")
+		if w == nil {
+			return
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old := c.byID[id]; old == nil || old.Revision < w.Revision {
+		c.byID[id] = w
+		c.notify()
+	}
+}
+
+func (c *Catalog) notify() {
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// decodeRecord returns the webhook with an error when its mapping cannot be
+// compiled: it still authenticates, and its deliveries fail as invalid_mapping.
+func decodeRecord(entry jetstream.KeyValueEntry) (*webhook.Webhook, error) {
+	var rec webhook.Record
+	if err := json.Unmarshal(entry.Value(), &rec); err != nil {
+		return nil, fmt.Errorf("read a record: %w", err)
+	}
+	w, err := webhook.Compile(rec, entry.Revision())
+	if err != nil {
+		return &webhook.Webhook{Record: rec, Revision: entry.Revision()}, fmt.Errorf("compile a record: %w", err)
+	}
+	return w, nil
+}

@@ -1,0 +1,93 @@
+package broker
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/proto/deliverypb"
+)
+
+func toProto(d delivery.Delivery) *deliverypb.Delivery {
+	headers := make([]*deliverypb.Header, len(d.Headers))
+	for i, h := range d.Headers {
+		headers[i] = &deliverypb.Header{Name: h.Name, Value: h.Value}
+	}
+	return &deliverypb.Delivery{
+		Id:              d.ID[:],
+		WebhookId:       d.WebhookID,
+		WebhookRevision: d.Revision,
+		ReceivedAtUs:    d.ReceivedAt.UnixMicro(),
+		Headers:         headers,
+		Body:            d.Body,
+	}
+}
+
+func encodeBatch(batch []*deliverypb.Delivery) ([]byte, error) {
+	return proto.Marshal(&deliverypb.DeliveryBatch{Deliveries: batch})
+}
+
+// decodeBatch reads one message of the stream. What cannot be read becomes a
+// delivery too, one that says so: nothing that is in the stream may vanish.
+func decodeBatch(data []byte, sequence uint64, stored time.Time, attempt int) []delivery.Delivery {
+	var batch deliverypb.DeliveryBatch
+	err := proto.Unmarshal(data, &batch)
+	if err == nil && len(batch.GetDeliveries()) == 0 {
+		err = fmt.Errorf("it holds no delivery")
+	}
+	if err != nil {
+		d := malformed(data, delivery.Position{Sequence: sequence}, stored)
+		d.Malformed = "The message is not a batch of deliveries."
+		d.Attempt = attempt
+		return []delivery.Delivery{d}
+	}
+	deliveries := make([]delivery.Delivery, len(batch.GetDeliveries()))
+	for i, pb := range batch.GetDeliveries() {
+		d := fromProto(pb, delivery.Position{Sequence: sequence, Index: i}, stored)
+		d.Attempt = attempt
+		deliveries[i] = d
+	}
+	return deliveries
+}
+
+func fromProto(pb *deliverypb.Delivery, at delivery.Position, stored time.Time) delivery.Delivery {
+	if len(pb.GetId()) != len(delivery.ID{}) {
+		d := malformed(pb.GetBody(), at, stored)
+		d.WebhookID = pb.GetWebhookId()
+		d.Malformed = "The delivery has no id of 16 bytes."
+		return d
+	}
+	headers := make([]delivery.Header, len(pb.GetHeaders()))
+	for i, h := range pb.GetHeaders() {
+		headers[i] = delivery.Header{Name: h.GetName(), Value: h.GetValue()}
+	}
+	return delivery.Delivery{
+		ID:         delivery.ID(pb.GetId()),
+		WebhookID:  pb.GetWebhookId(),
+		Revision:   pb.GetWebhookRevision(),
+		ReceivedAt: time.UnixMicro(pb.GetReceivedAtUs()).UTC(),
+		Headers:    headers,
+		Body:       pb.GetBody(),
+		Position:   at,
+	}
+}
+
+// malformed gives an unreadable delivery the id that it gets each time it is
+// read: a UUIDv7 of when it was stored, where, and what it holds.
+func malformed(data []byte, at delivery.Position, stored time.Time) delivery.Delivery {
+	var id delivery.ID
+	h := sha256.New()
+	fmt.Fprintf(h, "%d/%d/", at.Sequence, at.Index)
+	h.Write(data)
+	copy(id[:], h.Sum(nil))
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(stored.UnixMilli()))
+	copy(id[:6], ms[2:])
+	id[6] = 0x70 | id[6]&0x0f
+	id[8] = 0x80 | id[8]&0x3f
+	return delivery.Delivery{ID: id, ReceivedAt: stored.UTC(), Body: data, Position: at}
+}

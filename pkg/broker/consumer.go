@@ -1,0 +1,359 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+const (
+	// A pull asks for so much at once. With one delivery a message it is a full
+	// batch, with full messages it is some ten batches.
+	pullMessages = 256
+	pullBytes    = 2 << 20
+	pullExpires  = 5 * time.Second
+
+	// lowWater is how many deliveries may wait in memory before the next pull.
+	// What waits here cannot be taken by another applier.
+	lowWater = 2 * maxBatchDeliveries
+)
+
+// Handler settles a batch and returns one verdict per delivery, in order.
+type Handler func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict
+
+// ConsumerOptions tune a Consumer.
+type ConsumerOptions struct {
+	Log     zerolog.Logger
+	Metrics prometheus.Registerer // nil for none
+}
+
+// Consumer hands deliveries to a handler in batches, in the order of the
+// stream, and acks what is settled. Nothing else acks.
+type Consumer struct {
+	conn   *Conn
+	log    zerolog.Logger
+	handle Handler
+
+	mu       sync.Mutex
+	queue    []*message // pulled, not yet handed out
+	waiting  int        // deliveries in queue
+	working  []*message // handed out, not yet acked
+	arrived  chan struct{}
+	consumed chan struct{}
+
+	batchDeliveries prometheus.Histogram
+	settled         prometheus.Counter
+	retried         prometheus.Counter
+}
+
+// message is one message of the stream with its deliveries. It is acked as a
+// whole once all of them are settled.
+type message struct {
+	msg        jetstream.Msg
+	sequence   uint64
+	deliveries []delivery.Delivery
+}
+
+// NewConsumer returns a consumer that has handle settle what it pulls.
+func NewConsumer(c *Conn, handle Handler, opts ConsumerOptions) *Consumer {
+	metrics := promauto.With(opts.Metrics)
+	return &Consumer{
+		conn: c, log: opts.Log, handle: handle,
+		arrived:  make(chan struct{}, 1),
+		consumed: make(chan struct{}, 1),
+		batchDeliveries: metrics.NewHistogram(prometheus.HistogramOpts{
+			Name:    "coinhook_consume_batch_deliveries",
+			Help:    "Deliveries handed to the applier at once.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 10),
+		}),
+		settled: metrics.NewCounter(prometheus.CounterOpts{
+			Name: "coinhook_consume_acked_messages_total",
+			Help: "Messages whose deliveries are all settled.",
+		}),
+		retried: metrics.NewCounter(prometheus.CounterOpts{
+			Name: "coinhook_consume_retried_batches_total",
+			Help: "Batches that could not be settled and were tried again.",
+		}),
+	}
+}
+
+// Run consumes until ctx is done. The batch under way is finished then, and
+// what waits is given back at once.
+func (c *Consumer) Run(ctx context.Context) error {
+	g, running := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.pull(running) })
+	g.Go(func() error { return c.settle(running) })
+	g.Go(func() error { return c.keepAlive(running) })
+	err := g.Wait()
+	for _, m := range c.queue {
+		if nakErr := m.msg.Nak(); nakErr != nil {
+			break // AckWait gives it back
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// pull keeps the queue above the low-water mark. While the handler cannot
+// settle, the queue stays full and nothing is pulled.
+func (c *Consumer) pull(ctx context.Context) error {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, time.Second
+	complained := false
+	for ctx.Err() == nil {
+		if !c.belowLowWater() {
+			select {
+			case <-c.consumed:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		got, err := c.pullOnce(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if err == nil || got {
+			wait.Reset()
+			complained = false
+			continue
+		}
+		if !complained && c.conn.Connected() {
+			c.log.Warn().Err(notSetUp(err)).Msg("cannot pull deliveries, trying again")
+			complained = true
+		}
+		select {
+		case <-time.After(wait.NextBackOff()):
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+func (c *Consumer) pullOnce(ctx context.Context) (got bool, err error) {
+	if err := c.conn.WaitConnected(ctx); err != nil {
+		return false, err
+	}
+	lookup, cancel := context.WithTimeout(ctx, pullExpires)
+	defer cancel()
+	consumer, err := c.conn.js.Consumer(lookup, deliveriesStream, applierConsumer)
+	if err != nil {
+		return false, err
+	}
+	ctx, done := context.WithCancel(ctx)
+	defer done()
+	lost := c.conn.nextLoss(ctx)
+	for ctx.Err() == nil {
+		batch, err := consumer.Fetch(pullMessages, jetstream.FetchMaxBytes(pullBytes), jetstream.FetchMaxWait(pullExpires))
+		if err != nil {
+			return got, err
+		}
+		n, err := c.receive(ctx, batch.Messages(), lost)
+		got = got || n > 0
+		if err = errors.Join(err, batch.Error()); err != nil {
+			return got, err
+		}
+		if !c.belowLowWater() {
+			return got, nil
+		}
+	}
+	return got, nil
+}
+
+// receive queues what one pull brings, as it comes.
+func (c *Consumer) receive(ctx context.Context, msgs <-chan jetstream.Msg, lost <-chan struct{}) (n int, err error) {
+	for {
+		select {
+		case msg, ok := <-msgs:
+			if !ok {
+				return n, nil
+			}
+			n++
+			if err := c.enqueue(msg); err != nil {
+				return n, err
+			}
+		case <-lost:
+			// The broker forgets a pull with its connection; waiting for the end of
+			// this one would be waiting for nothing.
+			return n, ErrNotConnected
+		case <-ctx.Done():
+			// What this pull still brings stays out until AckWait.
+			return n, nil
+		}
+	}
+}
+
+func (c *Consumer) enqueue(msg jetstream.Msg) error {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return fmt.Errorf("a message without its place in the stream: %w", err)
+	}
+	m := &message{
+		msg:        msg,
+		sequence:   meta.Sequence.Stream,
+		deliveries: decodeBatch(msg.Data(), meta.Sequence.Stream, meta.Timestamp, int(meta.NumDelivered)),
+	}
+	c.mu.Lock()
+	c.queue = append(c.queue, m)
+	c.waiting += len(m.deliveries)
+	c.mu.Unlock()
+	signal(c.arrived)
+	return nil
+}
+
+func (c *Consumer) belowLowWater() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waiting < lowWater
+}
+
+// settle hands out batches and acts on their verdicts.
+func (c *Consumer) settle(ctx context.Context) error {
+	for {
+		batch := c.take()
+		if batch == nil {
+			select {
+			case <-c.arrived:
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		if !c.settleBatch(ctx, batch) {
+			return nil
+		}
+	}
+}
+
+// take moves what is there, up to a batch of deliveries, from the queue to the
+// work in hand. A message is never split.
+func (c *Consumer) take() []*message {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, deliveries := 0, 0
+	for _, m := range c.queue {
+		if n > 0 && deliveries+len(m.deliveries) > maxBatchDeliveries {
+			break
+		}
+		n, deliveries = n+1, deliveries+len(m.deliveries)
+	}
+	if n == 0 {
+		return nil
+	}
+	c.working = slices.Clone(c.queue[:n])
+	c.queue = slices.Delete(c.queue, 0, n)
+	c.waiting -= deliveries
+	// A message that comes back is behind later ones in the queue.
+	slices.SortFunc(c.working, func(a, b *message) int {
+		return delivery.Position{Sequence: a.sequence}.Compare(delivery.Position{Sequence: b.sequence})
+	})
+	signal(c.consumed)
+	return c.working
+}
+
+// settleBatch has the batch settled, however long that takes, and acks message
+// by message. It reports false when ctx ended before all was settled.
+func (c *Consumer) settleBatch(ctx context.Context, batch []*message) bool {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 2*time.Second
+	for {
+		var deliveries []delivery.Delivery
+		for _, m := range batch {
+			deliveries = append(deliveries, m.deliveries...)
+		}
+		c.batchDeliveries.Observe(float64(len(deliveries)))
+		// What was begun is finished: stopping half-way would only cost a
+		// redelivery.
+		verdicts := c.handle(context.WithoutCancel(ctx), deliveries)
+		rest, after := c.act(batch, verdicts)
+		c.setWorking(rest)
+		if len(rest) == 0 {
+			return true
+		}
+		c.retried.Inc()
+		batch = rest
+		select {
+		case <-time.After(max(after, wait.NextBackOff())):
+		case <-ctx.Done():
+			c.giveBack(rest)
+			return false
+		}
+	}
+}
+
+// act acks the messages whose deliveries are all settled. It returns the others
+// and how long to wait before they are tried again.
+func (c *Consumer) act(batch []*message, verdicts []delivery.Verdict) (rest []*message, after time.Duration) {
+	for _, m := range batch {
+		mine := verdicts[:len(m.deliveries)]
+		verdicts = verdicts[len(m.deliveries):]
+		open := slices.IndexFunc(mine, func(v delivery.Verdict) bool { return !v.IsSettled() })
+		if open >= 0 {
+			rest = append(rest, m)
+			after = max(after, mine[open].RetryAfter)
+			continue
+		}
+		c.settled.Inc()
+		if err := m.msg.Ack(); err != nil {
+			// It comes back after AckWait and is known by its rows.
+			c.log.Debug().Err(err).Uint64("stream_sequence", m.sequence).Msg("ack was not sent")
+		}
+	}
+	return rest, after
+}
+
+func (c *Consumer) setWorking(rest []*message) {
+	c.mu.Lock()
+	c.working = rest
+	c.mu.Unlock()
+}
+
+func (c *Consumer) giveBack(rest []*message) {
+	for _, m := range rest {
+		if err := m.msg.Nak(); err != nil {
+			return // AckWait gives it back
+		}
+	}
+}
+
+// keepAlive tells the broker that what waits here and what is in work is being
+// looked after, so that no other applier is given it.
+func (c *Consumer) keepAlive(ctx context.Context) error {
+	tick := time.NewTicker(AckWait / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		c.mu.Lock()
+		held := slices.Concat(c.working, c.queue)
+		c.mu.Unlock()
+		for _, m := range held {
+			if err := m.msg.InProgress(); err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
+				break // the connection is gone; what is held comes back
+			}
+		}
+	}
+}
+
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}

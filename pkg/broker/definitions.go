@@ -1,0 +1,237 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// The bucket has two kinds of keys: a webhook's record, and a claim on a name,
+// whose value is the id of the webhook that has it.
+const (
+	definitionPrefix = "webhook."
+	namePrefix       = "name."
+)
+
+var (
+	ErrWebhookNotFound = errors.New("no such webhook")
+	ErrNameTaken       = errors.New("another webhook has this name")
+	// ErrConflict: somebody saved the webhook after it was read.
+	ErrConflict = errors.New("somebody else has saved this webhook meanwhile, look at it again")
+)
+
+// Saved is a record and the revision it was saved as.
+type Saved struct {
+	webhook.Record
+	Revision uint64
+}
+
+// Definitions reads and saves webhooks.
+type Definitions struct{ conn *Conn }
+
+// NewDefinitions returns the webhooks kept in the broker.
+func NewDefinitions(c *Conn) *Definitions { return &Definitions{conn: c} }
+
+func definitionKey(id string) string { return definitionPrefix + id }
+
+// nameKey hashes, for a name may hold what a key may not.
+func nameKey(community, name string) string {
+	sum := sha256.Sum256([]byte(community + "\x00" + name))
+	return namePrefix + hex.EncodeToString(sum[:16])
+}
+
+func (d *Definitions) bucket(ctx context.Context) (jetstream.KeyValue, error) {
+	bucket, err := d.conn.js.KeyValue(ctx, webhooksBucket)
+	if err != nil {
+		return nil, fmt.Errorf("open the bucket %s: %w", webhooksBucket, notSetUp(err))
+	}
+	return bucket, nil
+}
+
+// Get returns a webhook by id; a deleted one too.
+func (d *Definitions) Get(ctx context.Context, id string) (Saved, error) {
+	bucket, err := d.bucket(ctx)
+	if err != nil {
+		return Saved{}, err
+	}
+	if !webhook.IsID(id) {
+		return Saved{}, ErrWebhookNotFound
+	}
+	entry, err := bucket.Get(ctx, definitionKey(id))
+	if isNoKey(err) {
+		return Saved{}, ErrWebhookNotFound
+	}
+	if err != nil {
+		return Saved{}, fmt.Errorf("read the webhook %s: %w", id, err)
+	}
+	return decodeSaved(entry)
+}
+
+// Find returns a webhook that is not deleted, by id, or by name within a
+// community.
+func (d *Definitions) Find(ctx context.Context, community, nameOrID string) (Saved, error) {
+	if webhook.IsID(nameOrID) {
+		saved, err := d.Get(ctx, nameOrID)
+		if err == nil && saved.DeletedAt != nil {
+			return Saved{}, ErrWebhookNotFound
+		}
+		return saved, err
+	}
+	bucket, err := d.bucket(ctx)
+	if err != nil {
+		return Saved{}, err
+	}
+	claim, err := bucket.Get(ctx, nameKey(community, nameOrID))
+	if isNoKey(err) {
+		return Saved{}, ErrWebhookNotFound
+	}
+	if err != nil {
+		return Saved{}, fmt.Errorf("look up the name %q: %w", nameOrID, err)
+	}
+	saved, err := d.Get(ctx, string(claim.Value()))
+	if err == nil && !holds(saved, community, nameOrID) {
+		return Saved{}, ErrWebhookNotFound
+	}
+	return saved, err
+}
+
+// holds reports whether a claim on the name is good: its webhook may never have
+// been saved, or have been deleted since.
+func holds(s Saved, community, name string) bool {
+	return s.DeletedAt == nil && s.Community == community && s.Name == name
+}
+
+// List returns all webhooks that are not deleted, in no order.
+func (d *Definitions) List(ctx context.Context) ([]Saved, error) {
+	bucket, err := d.bucket(ctx)
+	if err != nil {
+		return nil, err
+	}
+	watch, err := bucket.Watch(ctx, definitionKey("*"), jetstream.IgnoreDeletes())
+	if err != nil {
+		return nil, fmt.Errorf("list the webhooks: %w", err)
+	}
+	defer watch.Stop() //nolint:errcheck // all was read
+	var all []Saved
+	for {
+		select {
+		case entry := <-watch.Updates():
+			if entry == nil {
+				return all, nil
+			}
+			saved, err := decodeSaved(entry)
+			if err != nil {
+				return nil, err
+			}
+			if saved.DeletedAt == nil {
+				all = append(all, saved)
+			}
+		case <-ctx.Done():
+			return nil, fmt.Errorf("list the webhooks: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// Create saves a new webhook as version 1. The name is claimed first, so that
+// two admins cannot both create it.
+func (d *Definitions) Create(ctx context.Context, rec webhook.Record, now time.Time) (Saved, error) {
+	bucket, err := d.bucket(ctx)
+	if err != nil {
+		return Saved{}, err
+	}
+	if err := d.claim(ctx, bucket, rec); err != nil {
+		return Saved{}, err
+	}
+	rec.Version, rec.CreatedAt, rec.UpdatedAt = 1, now, now
+	value, err := json.Marshal(rec)
+	if err != nil {
+		return Saved{}, fmt.Errorf("encode a webhook: %w", err)
+	}
+	revision, err := bucket.Create(ctx, definitionKey(rec.ID), value)
+	if err != nil {
+		return Saved{}, fmt.Errorf("save the webhook %q: %w", rec.Name, err)
+	}
+	return Saved{Record: rec, Revision: revision}, nil
+}
+
+// claim takes the name, from nobody or from a webhook that does not hold it any
+// more. The compare-and-set makes one of two contenders lose.
+func (d *Definitions) claim(ctx context.Context, bucket jetstream.KeyValue, rec webhook.Record) error {
+	key := nameKey(rec.Community, rec.Name)
+	_, err := bucket.Create(ctx, key, []byte(rec.ID))
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, jetstream.ErrKeyExists) {
+		return fmt.Errorf("claim the name %q: %w", rec.Name, err)
+	}
+	claim, err := bucket.Get(ctx, key)
+	if err != nil {
+		return fmt.Errorf("claim the name %q: %w", rec.Name, err)
+	}
+	holder, err := d.Get(ctx, string(claim.Value()))
+	switch {
+	case err == nil && holds(holder, rec.Community, rec.Name):
+		return fmt.Errorf("%w: %s", ErrNameTaken, holder.ID)
+	case errors.Is(err, ErrWebhookNotFound) && time.Since(claim.Created()) < claimGrace:
+		// Its holder may be between claiming the name and saving the webhook.
+		return fmt.Errorf("%w, or is being created with it", ErrNameTaken)
+	case err != nil && !errors.Is(err, ErrWebhookNotFound):
+		return err
+	}
+	if _, err := bucket.Update(ctx, key, []byte(rec.ID), claim.Revision()); err != nil {
+		if errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+			return fmt.Errorf("%w, or is being created with it", ErrNameTaken)
+		}
+		return fmt.Errorf("claim the name %q: %w", rec.Name, err)
+	}
+	return nil
+}
+
+// claimGrace is how long a claim without a webhook is respected.
+const claimGrace = 10 * time.Second
+
+// Update saves the next version of a webhook that was read at a revision. It
+// returns ErrConflict if it has another revision by now.
+func (d *Definitions) Update(ctx context.Context, s Saved, now time.Time) (Saved, error) {
+	bucket, err := d.bucket(ctx)
+	if err != nil {
+		return Saved{}, err
+	}
+	s.Version++
+	s.UpdatedAt = now
+	value, err := json.Marshal(s.Record)
+	if err != nil {
+		return Saved{}, fmt.Errorf("encode a webhook: %w", err)
+	}
+	revision, err := bucket.Update(ctx, definitionKey(s.ID), value, s.Revision)
+	if errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+		return Saved{}, ErrConflict
+	}
+	if err != nil {
+		return Saved{}, fmt.Errorf("save the webhook %q: %w", s.Name, err)
+	}
+	s.Revision = revision
+	return s, nil
+}
+
+func decodeSaved(entry jetstream.KeyValueEntry) (Saved, error) {
+	saved := Saved{Revision: entry.Revision()}
+	if err := json.Unmarshal(entry.Value(), &saved.Record); err != nil {
+		return Saved{}, fmt.Errorf("read the webhook %s: %w", strings.TrimPrefix(entry.Key(), definitionPrefix), err)
+	}
+	return saved, nil
+}
+
+func isNoKey(err error) bool {
+	return errors.Is(err, jetstream.ErrKeyNotFound) || errors.Is(err, jetstream.ErrKeyDeleted)
+}

@@ -1,0 +1,142 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// The names of what lies in the broker.
+const (
+	deliveriesStream  = "DELIVERIES"
+	deliveriesSubject = "coinhook.deliveries"
+	applierConsumer   = "applier"
+
+	samplesStream        = "SAMPLES"
+	samplesSubjectPrefix = "coinhook.samples."
+
+	webhooksBucket = "webhooks"
+
+	incarnationKey = "coinhook_incarnation"
+)
+
+const (
+	// maxMessageBytes is JetStream's and the server's usual limit for a message.
+	maxMessageBytes = 1 << 20
+	// messageOverheadBytes is room for what travels with a body: 8 KiB of headers
+	// kept, as many again for their framing, ids, and the message's own headers.
+	messageOverheadBytes = 20 << 10
+
+	// AckWait is how long a message may stay with an applier that shows no sign
+	// of life, and so how long its deliveries wait when that applier is killed.
+	// Appliers show signs of life three times as often.
+	AckWait = 10 * time.Second
+
+	// maxAckPending bounds the messages out with all appliers together.
+	maxAckPending = 20_000
+
+	samplesPerWebhook = 10
+	samplesMaxAge     = 7 * 24 * time.Hour
+	revisionsKept     = 64
+)
+
+// Topology says what an installation wants of its streams.
+type Topology struct {
+	// Replicas of every stream: 1, 3 or 5.
+	Replicas int
+	// MaxBytes bounds the stream of deliveries; a full one refuses, and drops
+	// nothing. 0 is no bound.
+	MaxBytes int64
+	// MaxAge is how long deliveries are kept for replay and audit. 0 is for good.
+	MaxAge time.Duration
+}
+
+// Setup creates what is missing and brings what is there up to date.
+func (c *Conn) Setup(ctx context.Context, t Topology) error {
+	t.Replicas = max(t.Replicas, 1)
+	deliveries := jetstream.StreamConfig{
+		Name:        deliveriesStream,
+		Description: "Coinhook: accepted deliveries, one batch a message.",
+		Subjects:    []string{deliveriesSubject},
+		Storage:     jetstream.FileStorage,
+		// An acked message stays: for replay, Catch and the audit.
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardNew,
+		MaxBytes:    orUnlimited(t.MaxBytes),
+		MaxAge:      t.MaxAge,
+		MaxMsgSize:  maxMessageBytes,
+		DenyDelete:  true,
+		AllowDirect: true,
+		Duplicates:  2 * time.Minute,
+		Replicas:    t.Replicas,
+	}
+	samples := jetstream.StreamConfig{
+		Name:              samplesStream,
+		Description:       "Coinhook: payloads captured by draft webhooks.",
+		Subjects:          []string{samplesSubjectPrefix + "*"},
+		Storage:           jetstream.FileStorage,
+		Discard:           jetstream.DiscardOld,
+		MaxMsgsPerSubject: samplesPerWebhook,
+		MaxAge:            samplesMaxAge,
+		MaxMsgSize:        maxMessageBytes,
+		AllowDirect:       true,
+		Replicas:          t.Replicas,
+	}
+	for _, cfg := range []jetstream.StreamConfig{deliveries, samples} {
+		if err := c.setupStream(ctx, cfg); err != nil {
+			return err
+		}
+	}
+	if _, err := c.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket:      webhooksBucket,
+		Description: "Coinhook: definitions of webhooks.",
+		History:     revisionsKept,
+		Storage:     jetstream.FileStorage,
+		Replicas:    t.Replicas,
+	}); err != nil {
+		return fmt.Errorf("set up the bucket %s: %w", webhooksBucket, err)
+	}
+	if _, err := c.js.CreateOrUpdateConsumer(ctx, deliveriesStream, jetstream.ConsumerConfig{
+		Durable:       applierConsumer,
+		Description:   "Coinhook: what the appliers have settled.",
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       AckWait,
+		// Past a limit JetStream skips a message for good. The applier decides
+		// what is dead.
+		MaxDeliver:    -1,
+		MaxAckPending: maxAckPending,
+	}); err != nil {
+		return fmt.Errorf("set up the consumer %s: %w", applierConsumer, err)
+	}
+	return nil
+}
+
+// setupStream creates the stream with an incarnation of its own, by which a
+// stream that was deleted and made again is told from the one before.
+func (c *Conn) setupStream(ctx context.Context, cfg jetstream.StreamConfig) error {
+	s, err := c.js.Stream(ctx, cfg.Name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		cfg.Metadata = map[string]string{incarnationKey: uuid.NewString()}
+		_, err = c.js.CreateStream(ctx, cfg)
+	case err == nil:
+		cfg.Metadata = s.CachedInfo().Config.Metadata
+		_, err = c.js.UpdateStream(ctx, cfg)
+	}
+	if err != nil {
+		return fmt.Errorf("set up the stream %s: %w", cfg.Name, err)
+	}
+	return nil
+}
+
+func orUnlimited(n int64) int64 {
+	if n <= 0 {
+		return -1
+	}
+	return n
+}
