@@ -1,0 +1,41 @@
+package service
+
+import (
+	"io"
+	"os"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// timeFormat is RFC 3339 with milliseconds that are always there, so that
+// lines sort as text.
+const timeFormat = "2006-01-02T15:04:05.000Z07:00"
+
+// NewLogger returns the logger of a service. Its times are UTC.
+func NewLogger(w io.Writer, name string, level LogLevel, format LogFormat) zerolog.Logger {
+	if format == Console {
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly + ".000", TimeLocation: time.UTC}
+	}
+	return zerolog.New(w).Level(zerolog.Level(level)).With().Str("service", name).Logger().Hook(utcTime{})
+}
+
+// utcTime adds the time. zerolog's own timestamp is set up by package
+// variables, which this leaves alone.
+type utcTime struct{}
+
+func (utcTime) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
+	var buf [len(timeFormat)]byte
+	e.Bytes(zerolog.TimestampFieldName, time.Now().UTC().AppendFormat(buf[:0], timeFormat))
+}
+
+// isTerminal reports whether somebody reads f as it is written. The null
+// device is a character device, too.
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
+}

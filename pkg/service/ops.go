@@ -1,0 +1,151 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/rs/zerolog"
+)
+
+// checkTimeout bounds all readiness checks of one request together: probes
+// commonly give up after a few seconds.
+const checkTimeout = 2 * time.Second
+
+// Check is one thing that must hold for the service to be of use.
+type Check struct {
+	Name string
+	// Run returns why it does not hold. It has to heed its context.
+	Run func(context.Context) error
+}
+
+// OpsOptions describe an ops listener.
+type OpsOptions struct {
+	Addr     Addr
+	Gatherer prometheus.Gatherer
+	Checks   []Check
+	Log      zerolog.Logger
+}
+
+// Ops is the listener for operators and probes: /healthz says that the process
+// is alive, /readyz whether it is of use, /metrics how it does.
+type Ops struct {
+	listener net.Listener
+	server   *http.Server
+	checks   []Check
+	log      zerolog.Logger
+	draining atomic.Bool
+}
+
+// NewRegistry returns a registry with the metrics of the process.
+func NewRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// ListenOps takes the address, so that one in use is an error at start. Run
+// serves it.
+func ListenOps(opts OpsOptions) (*Ops, error) {
+	listener, err := net.Listen("tcp", string(opts.Addr))
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on OPS_ADDR: %w", err)
+	}
+	o := &Ops{listener: listener, checks: opts.Checks, log: opts.Log}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, readiness{Status: "alive"})
+	})
+	mux.HandleFunc("GET /readyz", o.ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(opts.Gatherer, promhttp.HandlerOpts{
+		MaxRequestsInFlight: 4, Timeout: 10 * time.Second,
+	}))
+	o.server = &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       5 * time.Second,
+		WriteTimeout:      15 * time.Second,
+		IdleTimeout:       60 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+	}
+	return o, nil
+}
+
+// Addr returns the address that is listened on, with its real port.
+func (o *Ops) Addr() string { return o.listener.Addr().String() }
+
+// Drain makes /readyz answer 503 from now on.
+func (o *Ops) Drain() { o.draining.Store(true) }
+
+// Run serves until ctx is done.
+func (o *Ops) Run(ctx context.Context) error {
+	o.log.Info().Str("addr", o.Addr()).Msg("ops listening")
+	stopped := make(chan error, 1)
+	go func() { stopped <- o.server.Serve(o.listener) }()
+	select {
+	case err := <-stopped:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := o.server.Shutdown(shutdown); err != nil {
+		o.server.Close() //nolint:errcheck // a probe that hangs is of no interest any more
+	}
+	<-stopped
+	return nil
+}
+
+// Close gives the address back if Run was never called.
+func (o *Ops) Close() error {
+	if err := o.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+type readiness struct {
+	Status  string    `json:"status"`
+	Failing []failing `json:"failing,omitempty"`
+}
+
+type failing struct {
+	Check string `json:"check"`
+	Error string `json:"error"`
+}
+
+func (o *Ops) ready(w http.ResponseWriter, r *http.Request) {
+	if o.draining.Load() {
+		writeJSON(w, http.StatusServiceUnavailable, readiness{Status: "draining"})
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
+	defer cancel()
+	answer := readiness{Status: "ready"}
+	for _, check := range o.checks {
+		if err := check.Run(ctx); err != nil {
+			answer.Status = "not ready"
+			answer.Failing = append(answer.Failing, failing{Check: check.Name, Error: err.Error()})
+		}
+	}
+	if len(answer.Failing) > 0 {
+		writeJSON(w, http.StatusServiceUnavailable, answer)
+		return
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v) //nolint:errcheck // the asker is gone
+}

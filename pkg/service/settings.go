@@ -1,0 +1,149 @@
+// Package service is what every service of Coinhook needs to run: settings
+// from the environment, a logger, signals, a group of actors that drains in
+// order, and the listener that operators and probes ask.
+package service
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// Common are the settings that all services share. A service embeds Common in
+// a struct of its own settings.
+//
+// A field names its variable in the tag `env` and its default in `envDefault`.
+// `help` is shown by --help; `shown` replaces the default there when it is not
+// a constant. `min` and `max` bound whole numbers and durations. A field with
+// `secret:"true"` never has its value printed.
+type Common struct {
+	NATSURL   NATSURL   `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" help:"the broker; servers of one cluster are separated by commas"`
+	OpsAddr   Addr      `env:"OPS_ADDR" envDefault:":9090" help:"where /healthz, /readyz and /metrics listen"`
+	LogLevel  LogLevel  `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
+	LogFormat LogFormat `env:"LOG_FORMAT" shown:"json; console on a terminal" help:"json or console"`
+}
+
+func (c Common) common() Common { return c }
+
+// Settings is implemented by embedding Common.
+type Settings interface{ common() Common }
+
+// SettingError says which setting cannot be used. A service that is stopped by
+// it exits with 2.
+type SettingError struct {
+	Variable string
+	// Value is left empty for a secret and for a variable that is not set.
+	Value string
+	// Want is what is allowed, or what to do.
+	Want string
+}
+
+func (e *SettingError) Error() string {
+	if e.Value == "" {
+		return e.Variable + ": " + e.Want
+	}
+	return fmt.Sprintf("%s=%q: %s", e.Variable, e.Value, e.Want)
+}
+
+// settingErrors are all that is wrong, in one line.
+type settingErrors []error
+
+func (es settingErrors) Error() string {
+	texts := make([]string, len(es))
+	for i, err := range es {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (es settingErrors) Unwrap() []error { return es }
+
+// Addr is an address to listen on. Port 0 takes a free one.
+type Addr string
+
+// UnmarshalText reads host:port, of which the host may be empty.
+func (a *Addr) UnmarshalText(text []byte) error {
+	_, port, err := net.SplitHostPort(string(text))
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return errors.New("want host:port with a port from 0 to 65535, such as 127.0.0.1:8080 or :8080")
+	}
+	*a = Addr(text)
+	return nil
+}
+
+// NATSURL is the address of a NATS server, or several separated by commas.
+type NATSURL string
+
+// UnmarshalText reads what NATS clients take.
+func (u *NATSURL) UnmarshalText(text []byte) error {
+	for server := range strings.SplitSeq(string(text), ",") {
+		server = strings.TrimSpace(server)
+		if !strings.Contains(server, "://") {
+			server = "nats://" + server
+		}
+		parsed, err := url.Parse(server)
+		if err != nil || parsed.Hostname() == "" || !natsScheme(parsed.Scheme) {
+			return errors.New("want nats://host:port, or several separated by commas; tls, ws and wss work, too")
+		}
+	}
+	*u = NATSURL(text)
+	return nil
+}
+
+func natsScheme(s string) bool { return s == "nats" || s == "tls" || s == "ws" || s == "wss" }
+
+// LogLevel is the least level that is logged.
+type LogLevel zerolog.Level
+
+// UnmarshalText reads a level's name.
+func (l *LogLevel) UnmarshalText(text []byte) error {
+	for _, level := range []zerolog.Level{zerolog.DebugLevel, zerolog.InfoLevel, zerolog.WarnLevel, zerolog.ErrorLevel} {
+		if string(text) == level.String() {
+			*l = LogLevel(level)
+			return nil
+		}
+	}
+	return errors.New("want debug, info, warn or error")
+}
+
+// LogFormat is how log lines look. The zero value chooses by where they go.
+type LogFormat string
+
+// The formats.
+const (
+	JSON    LogFormat = "json"
+	Console LogFormat = "console"
+)
+
+// UnmarshalText reads a format's name.
+func (f *LogFormat) UnmarshalText(text []byte) error {
+	if format := LogFormat(text); format == JSON || format == Console {
+		*f = format
+		return nil
+	}
+	return errors.New("want json or console")
+}
+
+// bounds says what a whole number or a duration may be.
+func bounds(kind, low, high string) string {
+	switch {
+	case low != "" && high != "":
+		return fmt.Sprintf("want %s from %s to %s", kind, low, high)
+	case low != "":
+		return fmt.Sprintf("want %s of %s or more", kind, low)
+	case high != "":
+		return fmt.Sprintf("want %s of %s or less", kind, high)
+	}
+	return "want " + kind
+}
+
+var durationExample = "a duration such as " + (1500 * time.Millisecond).String()
