@@ -1,0 +1,104 @@
+// Command ingress takes webhook requests in: it authenticates them, and answers
+// once JetStream has stored them. It needs the broker only, and starts without.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/ingress"
+	"github.com/coinhook/coinhook/ingress/server"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/service"
+)
+
+type settings struct {
+	service.Common
+	Addr           service.Addr   `env:"INGRESS_ADDR" envDefault:":8080" help:"where webhook requests are taken"`
+	MaxBodyBytes   int64          `env:"MAX_BODY_BYTES" envDefault:"524288" min:"1" max:"67108864" help:"the largest body; the broker's max_payload has to allow it"`
+	MaxInFlight    int64          `env:"MAX_IN_FLIGHT" envDefault:"4096" min:"1" max:"1000000" help:"requests answered at a time; more are refused with 503"`
+	PublishTimeout time.Duration  `env:"PUBLISH_TIMEOUT" envDefault:"5s" min:"100ms" max:"9s" help:"how long a sender waits for the broker"`
+	TrustedProxies server.Proxies `env:"TRUSTED_PROXIES" help:"networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"`
+}
+
+func main() {
+	service.Main("ingress", "takes webhook requests in and stores them in JetStream.", run)
+}
+
+func run(ctx context.Context, set settings, log zerolog.Logger) error {
+	registry := service.NewRegistry()
+	conn, err := broker.Connect(broker.Options{URL: string(set.NATSURL), Name: "coinhook ingress", Log: log, Metrics: registry})
+	if err != nil {
+		return &service.SettingError{Variable: "NATS_URL", Want: err.Error()}
+	}
+	defer conn.Close()
+	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: log, Metrics: registry})
+	catalog := broker.NewCatalog(conn)
+	httpServer := server.New(server.Options{
+		Receiver:       &ingress.Receiver{Definitions: catalog, Publisher: publisher, NewID: newID, Now: now},
+		Log:            log,
+		Metrics:        registry,
+		MaxBodyBytes:   set.MaxBodyBytes,
+		MaxInFlight:    set.MaxInFlight,
+		PublishTimeout: set.PublishTimeout,
+		TrustedProxies: set.TrustedProxies,
+	})
+	ops, err := service.ListenOps(service.OpsOptions{
+		Addr: set.OpsAddr, Gatherer: registry, Log: log,
+		Checks: []service.Check{{Name: "broker", Run: conn.Ready}, {Name: "definitions", Run: catalog.Ready}},
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", string(set.Addr))
+	if err != nil {
+		return errors.Join(fmt.Errorf("cannot listen on INGRESS_ADDR: %w", err), ops.Close())
+	}
+
+	// Stopped from the last to the first: requests in flight still need the
+	// publisher, and probes are to see the drain.
+	var group service.Group
+	group.Add("ops", 2*time.Second, ops.Run)
+	group.Add("definitions", time.Second, catalog.Run)
+	group.Add("publisher", set.PublishTimeout+time.Second, publisher.Run)
+	group.Add("max payload", time.Second, checkPayload(conn, set.MaxBodyBytes))
+	group.Add("http", 11*time.Second, func(ctx context.Context) error {
+		context.AfterFunc(ctx, ops.Drain)
+		return httpServer.Serve(ctx, listener)
+	})
+	return group.Run(ctx)
+}
+
+func newID() delivery.ID { return delivery.ID(uuid.Must(uuid.NewV7())) }
+
+func now() time.Time { return time.Now().UTC() }
+
+// checkPayload ends with an error once a broker turns up that would refuse the
+// largest body.
+func checkPayload(conn *broker.Conn, maxBodyBytes int64) func(context.Context) error {
+	return func(ctx context.Context) error {
+		unfit := make(chan error, 1)
+		conn.OnConnect(func() {
+			if err := conn.CheckPayload(int(maxBodyBytes)); err != nil {
+				select {
+				case unfit <- err:
+				default: // one is enough
+				}
+			}
+		})
+		select {
+		case err := <-unfit:
+			return &service.SettingError{Variable: "MAX_BODY_BYTES", Value: strconv.FormatInt(maxBodyBytes, 10), Want: err.Error()}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

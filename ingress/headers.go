@@ -1,0 +1,105 @@
+package ingress
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// maxHeaderBytes bounds the names and values that are kept with a delivery.
+const maxHeaderBytes = 8 << 10
+
+// unkept are the headers that carry secrets, and those that are about the
+// connection and not about the event. Names are canonical.
+var unkept = map[string]bool{
+	apiKeyHeader:          true,
+	"Authorization":       true,
+	"Cookie":              true,
+	"Proxy-Authorization": true,
+	"Set-Cookie":          true,
+
+	"Accept-Encoding":   true,
+	"Connection":        true,
+	"Content-Length":    true,
+	"Expect":            true,
+	"Keep-Alive":        true,
+	"Proxy-Connection":  true,
+	"Te":                true,
+	"Trailer":           true,
+	"Transfer-Encoding": true,
+	"Upgrade":           true,
+}
+
+// decisive returns the headers that the applier decides by. They have room
+// before all others: a dropped idempotency key would let a retry take effect
+// twice.
+func decisive(w *webhook.Webhook) []string {
+	names := []string{"Idempotency-Key", "Webhook-Id"}
+	for _, c := range w.When {
+		if c.Header != "" {
+			names = append(names, http.CanonicalHeaderKey(c.Header))
+		}
+	}
+	return names
+}
+
+// keepHeaders returns what is kept of a request's headers, sorted by name. What
+// is beyond maxHeaderBytes is dropped from the end, but for the decisive ones.
+func keepHeaders(h http.Header, w *webhook.Webhook) []delivery.Header {
+	all := make([]delivery.Header, 0, len(h))
+	for _, key := range slices.Sorted(maps.Keys(h)) {
+		name := strings.ToValidUTF8(http.CanonicalHeaderKey(key), "\uFFFD")
+		if unkept[name] {
+			continue
+		}
+		for _, value := range h[key] {
+			all = append(all, delivery.Header{Name: name, Value: strings.ToValidUTF8(value, "\uFFFD")})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b delivery.Header) int { return strings.Compare(a.Name, b.Name) })
+	if size(all) <= maxHeaderBytes {
+		return all
+	}
+	return cut(all, decisive(w))
+}
+
+// cut keeps the headers named first as far as they fit, and then the others up
+// to the first that does not.
+func cut(sorted []delivery.Header, first []string) []delivery.Header {
+	room := maxHeaderBytes
+	keep := make([]bool, len(sorted))
+	for i, h := range sorted {
+		if n := len(h.Name) + len(h.Value); slices.Contains(first, h.Name) && n <= room {
+			keep[i], room = true, room-n
+		}
+	}
+	for i, h := range sorted {
+		if slices.Contains(first, h.Name) {
+			continue
+		}
+		n := len(h.Name) + len(h.Value)
+		if n > room {
+			break
+		}
+		keep[i], room = true, room-n
+	}
+	kept := sorted[:0]
+	for i, h := range sorted {
+		if keep[i] {
+			kept = append(kept, h)
+		}
+	}
+	return kept
+}
+
+func size(headers []delivery.Header) int {
+	n := 0
+	for _, h := range headers {
+		n += len(h.Name) + len(h.Value)
+	}
+	return n
+}

@@ -1,0 +1,105 @@
+package ingress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/secret"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+const (
+	apiKeyHeader    = "X-Api-Key"
+	encryptedHeader = "X-Encrypted"
+)
+
+// Request is one request whose method and size are known to be right.
+type Request struct {
+	WebhookID string
+	Header    http.Header
+	// Body belongs to the Receiver from then on.
+	Body []byte
+}
+
+// Receipt is what a sender gets for a request that is stored.
+type Receipt struct {
+	ID     delivery.ID
+	Status string
+}
+
+// The statuses of a receipt.
+const (
+	Pending  = string(delivery.Pending)
+	Captured = "captured" // stored as a draft's sample, not executed
+)
+
+// Receiver decides about requests. It is safe for concurrent use.
+type Receiver struct {
+	Definitions Definitions
+	Publisher   Publisher
+	NewID       func() delivery.ID
+	Now         func() time.Time
+}
+
+var errNoDefinitions = errors.New("the definitions have not been read from the broker yet")
+
+// Receive authenticates a request and stores it. It returns once the broker
+// has confirmed, or an *Error. The body is not looked into.
+func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
+	now := r.Now()
+	w, err := r.authenticate(req, now)
+	if err != nil {
+		return Receipt{}, err
+	}
+	d := delivery.Delivery{
+		ID:         r.NewID(),
+		WebhookID:  w.ID,
+		Revision:   w.Revision,
+		ReceivedAt: now,
+		Headers:    keepHeaders(req.Header, w),
+		Body:       req.Body,
+	}
+	store, status := r.Publisher.Publish, Pending
+	if w.State == webhook.Draft {
+		store, status = r.Publisher.Capture, Captured
+	}
+	if err := store(ctx, d); err != nil {
+		return Receipt{}, &Error{
+			Code:   NotAccepted,
+			Detail: "The delivery could not be stored in time. Send it again later.",
+			Err:    fmt.Errorf("store delivery %s: %w", d.ID, err),
+		}
+	}
+	return Receipt{ID: d.ID, Status: status}, nil
+}
+
+// authenticate makes the checks in the order of the contract. Each answers
+// before the next says anything: who has no key does not learn of encryption.
+func (r *Receiver) authenticate(req Request, now time.Time) (*webhook.Webhook, error) {
+	if len(req.Body) == 0 {
+		return nil, &Error{Code: EmptyBody, Detail: "The request has no body. Send the event as the body."}
+	}
+	w, known := r.Definitions.Lookup(req.WebhookID)
+	switch {
+	case !known:
+		return nil, &Error{Code: NotAccepted, Detail: "The service is starting. Send the request again later.", Err: errNoDefinitions}
+	case w == nil, w.DeletedAt != nil, w.State != webhook.Active && w.State != webhook.Draft:
+		return nil, &Error{Code: WebhookNotFound, Detail: "There is no webhook at this URL, or it is disabled. Check the URL with whoever gave it to you."}
+	case w.Auth.APIKey && !secret.Matches(req.Header.Get(apiKeyHeader), w.APIKeys, now):
+		return nil, &Error{Code: InvalidAPIKey, Detail: "The header x-api-key is missing or wrong."}
+	}
+	expected := w.Encryption != webhook.NoEncryption && w.Encryption != ""
+	encrypted := strings.EqualFold(req.Header.Get(encryptedHeader), "true")
+	switch {
+	case expected && !encrypted:
+		return nil, &Error{Code: EncryptionRequired, Detail: "This webhook takes encrypted bodies only. Encrypt the body and send the header x-encrypted: true."}
+	case !expected && encrypted:
+		return nil, &Error{Code: EncryptionNotEnabled, Detail: "The header x-encrypted: true is there, but this webhook has no key. Send the body as it is, without the header."}
+	}
+	return w, nil
+}

@@ -1,0 +1,210 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coinhook/coinhook/ingress"
+)
+
+func TestAccepted(t *testing.T) {
+	t.Parallel()
+	for _, status := range []string{ingress.Pending, ingress.Captured} {
+		s := start(t, Options{Receiver: receiverFunc(func(ctx context.Context, r ingress.Request) (ingress.Receipt, error) {
+			receipt, err := accept(ctx, r)
+			receipt.Status = status
+			return receipt, err
+		})})
+		got := s.post("x")
+		if want := `{"id":"` + deliveryID + `","status":"` + status + `"}`; got.status != 202 || got.body != want {
+			t.Errorf("%d %s, want 202 %s", got.status, got.body, want)
+		}
+		if ct := got.header.Get("Content-Type"); ct != "application/json" {
+			t.Errorf("Content-Type %q", ct)
+		}
+	}
+}
+
+func TestReceiverGetsTheRequestAsItIs(t *testing.T) {
+	t.Parallel()
+	body := "{\x00\xff}\r\n" + strings.Repeat("é", 5000)
+	for name, reader := range map[string]io.Reader{"with a length": strings.NewReader(body), "in chunks": unsized(body)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var got ingress.Request
+			s := start(t, Options{Receiver: receiverFunc(func(ctx context.Context, r ingress.Request) (ingress.Receipt, error) {
+				if _, ok := ctx.Deadline(); !ok {
+					t.Error("the receiver may wait without limit")
+				}
+				got = r
+				return accept(ctx, r)
+			})})
+			if a := s.do("POST", "/hooks/"+hook, reader, "x-event", "1", "x-event", "2", "Content-Encoding", "Identity"); a.status != 202 {
+				t.Fatalf("status %d: %s", a.status, a.body)
+			}
+			if got.WebhookID != hook || string(got.Body) != body {
+				t.Errorf("webhook %q, %d bytes", got.WebhookID, len(got.Body))
+			}
+			if diff := cmp.Diff([]string{"1", "2"}, got.Header["X-Event"]); diff != "" {
+				t.Errorf("X-Event (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		code   ingress.Code
+		status int
+		header map[string]string
+	}{
+		{ingress.EmptyBody, 400, nil},
+		{ingress.EncryptionRequired, 400, nil},
+		{ingress.EncryptionNotEnabled, 400, nil},
+		{ingress.InvalidAPIKey, 401, map[string]string{"WWW-Authenticate": `ApiKey realm="coinhook"`}},
+		{ingress.WebhookNotFound, 404, nil},
+		{rateLimited, 429, map[string]string{"Retry-After": "1 to 5"}},
+		{ingress.NotAccepted, 503, map[string]string{"Retry-After": "1 to 5"}},
+	} {
+		t.Run(string(tt.code), func(t *testing.T) {
+			t.Parallel()
+			cause := errors.New("nats at 10.1.2.3 is away")
+			s := start(t, Options{Receiver: refuse(fmt.Errorf("wrapped: %w", &ingress.Error{Code: tt.code, Detail: "Do <this> & that.", Err: cause}))})
+			got := s.post("x")
+			wantProblem(t, got, tt.status, string(tt.code))
+			if strings.Contains(got.body, "10.1.2.3") || strings.Contains(got.body, "wrapped") {
+				t.Errorf("the body shows the cause: %s", got.body)
+			}
+			for _, name := range []string{"WWW-Authenticate", "Retry-After", "Allow"} {
+				value := got.header.Get(name)
+				if n, err := strconv.Atoi(value); name == "Retry-After" && err == nil && n >= 1 && n <= 5 {
+					value = "1 to 5"
+				}
+				if value != tt.header[name] {
+					t.Errorf("%s: %q, want %q", name, got.header.Get(name), tt.header[name])
+				}
+			}
+		})
+	}
+}
+
+func TestWhatIsNoProblemIsInternal(t *testing.T) {
+	t.Parallel()
+	for name, receiver := range map[string]receiverFunc{
+		"an untyped error":  refuse(errors.New("hunter2")),
+		"an unknown code":   refuse(&ingress.Error{Code: "hunter2", Detail: "hunter2"}),
+		"a panic":           func(context.Context, ingress.Request) (ingress.Receipt, error) { panic("hunter2") },
+		"a panic with code": func(context.Context, ingress.Request) (ingress.Receipt, error) { panic(errors.New("hunter2")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log syncBuffer
+			s := start(t, Options{Receiver: receiver, Log: logTo(&log, 0)})
+			got := s.post("x")
+			wantProblem(t, got, 500, "internal")
+			if strings.Contains(got.body, "hunter2") {
+				t.Errorf("the body shows the cause: %s", got.body)
+			}
+			if !strings.Contains(log.String(), "hunter2") || !strings.Contains(log.String(), `"level":"error"`) {
+				t.Errorf("the cause is not logged as an error: %s", log.String())
+			}
+			s.client.CloseIdleConnections()
+		})
+	}
+}
+
+func TestOtherMethods(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{Receiver: refuse(errors.New("unreached"))})
+	for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "BREW"} {
+		got := s.do(method, "/hooks/"+hook, nil)
+		if method == "HEAD" {
+			if got.status != 405 || got.body != "" {
+				t.Errorf("HEAD: %d %q", got.status, got.body)
+			}
+		} else {
+			wantProblem(t, got, 405, "method_not_allowed")
+		}
+		if allow := got.header.Values("Allow"); !cmp.Equal(allow, []string{"POST"}) {
+			t.Errorf("%s: Allow %q, want POST", method, allow)
+		}
+	}
+	wantProblem(t, s.do("PUT", "/hooks/"+hook, strings.NewReader(strings.Repeat("x", 2<<20))), 405, "method_not_allowed")
+}
+
+func TestUnknownRoutes(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{Receiver: refuse(errors.New("unreached"))})
+	for _, path := range []string{"/", "/hooks", "/hooks/", "/healthz", "/metrics", "/Hooks/" + hook, "//hooks/" + hook} {
+		wantProblem(t, s.do("POST", path, strings.NewReader("x")), 404, "not_found")
+		wantProblem(t, s.do("GET", path, nil), 404, "not_found")
+	}
+}
+
+func TestOddIDsReachTheReceiver(t *testing.T) {
+	t.Parallel()
+	notFound := &ingress.Error{Code: ingress.WebhookNotFound, Detail: "None."}
+	s := start(t, Options{Receiver: refuse(notFound)})
+	for _, path := range []string{"/hooks/x", "/hooks/" + hook + "/", "/hooks/" + hook + "/more", "/hooks/%2e%2e", "/hooks/%00"} {
+		wantProblem(t, s.do("POST", path, strings.NewReader("x")), 404, "webhook_not_found")
+	}
+}
+
+func TestOrderOfChecks(t *testing.T) {
+	t.Parallel()
+	// The receiver stands for the checks from the webhook on. A body that is
+	// empty is its first.
+	s := start(t, Options{MaxBodyBytes: 4, Receiver: receiverFunc(func(_ context.Context, r ingress.Request) (ingress.Receipt, error) {
+		if len(r.Body) == 0 {
+			return ingress.Receipt{}, &ingress.Error{Code: ingress.EmptyBody, Detail: "Empty."}
+		}
+		return ingress.Receipt{}, &ingress.Error{Code: ingress.WebhookNotFound, Detail: "None."}
+	})})
+	for _, tt := range []struct {
+		name, method string
+		body         io.Reader
+		header       []string
+		status       int
+		code         string
+	}{
+		{"method before size", "PUT", strings.NewReader("12345"), nil, 405, "method_not_allowed"},
+		{"size before encoding", "POST", strings.NewReader("12345"), []string{"Content-Encoding", "gzip"}, 413, "payload_too_large"},
+		{"empty before encoding", "POST", http.NoBody, []string{"Content-Encoding", "gzip"}, 400, "empty_body"},
+		{"encoding before webhook", "POST", strings.NewReader("1234"), []string{"Content-Encoding", "gzip"}, 415, "unsupported_content_encoding"},
+		{"size before webhook", "POST", unsized("12345"), nil, 413, "payload_too_large"},
+		{"empty before webhook", "POST", unsized(""), nil, 400, "empty_body"},
+		{"then the webhook", "POST", strings.NewReader("1234"), nil, 404, "webhook_not_found"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			wantProblem(t, s.do(tt.method, "/hooks/"+hook, tt.body, tt.header...), tt.status, tt.code)
+		})
+	}
+}
+
+func TestContentEncoding(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	for _, header := range [][]string{
+		{"Content-Encoding", "gzip"},
+		{"Content-Encoding", "br"},
+		{"Content-Encoding", "identity, gzip"},
+		{"Content-Encoding", "identity", "Content-Encoding", "deflate"},
+	} {
+		for _, body := range []io.Reader{strings.NewReader("x"), unsized("x")} {
+			got := s.do("POST", "/hooks/"+hook, body, header...)
+			wantProblem(t, got, 415, "unsupported_content_encoding")
+			if accept := got.header.Get("Accept-Encoding"); accept != "identity" {
+				t.Errorf("Accept-Encoding %q, want identity", accept)
+			}
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/coinhook/coinhook/ingress"
+)
+
+// Codes of answers that are about HTTP itself. Those about webhooks are the
+// ingress package's.
+const (
+	incompleteBody             ingress.Code = "incomplete_body"
+	internal                   ingress.Code = "internal"
+	methodNotAllowed           ingress.Code = "method_not_allowed"
+	notFound                   ingress.Code = "not_found"
+	payloadTooLarge            ingress.Code = "payload_too_large"
+	rateLimited                ingress.Code = "rate_limited"
+	requestTimeout             ingress.Code = "request_timeout"
+	unsupportedContentEncoding ingress.Code = "unsupported_content_encoding"
+)
+
+// problems is the one table from codes to HTTP. Each code has one status and
+// one title; the detail is said where the problem is found.
+var problems = map[ingress.Code]struct {
+	status int
+	title  string
+}{
+	ingress.EmptyBody:            {http.StatusBadRequest, "Empty body"},
+	ingress.EncryptionRequired:   {http.StatusBadRequest, "Encryption required"},
+	ingress.EncryptionNotEnabled: {http.StatusBadRequest, "Encryption not enabled"},
+	incompleteBody:               {http.StatusBadRequest, "Incomplete body"},
+	ingress.InvalidAPIKey:        {http.StatusUnauthorized, "Invalid API key"},
+	ingress.WebhookNotFound:      {http.StatusNotFound, "Webhook not found"},
+	notFound:                     {http.StatusNotFound, "Not found"},
+	methodNotAllowed:             {http.StatusMethodNotAllowed, "Method not allowed"},
+	requestTimeout:               {http.StatusRequestTimeout, "Request timeout"},
+	payloadTooLarge:              {http.StatusRequestEntityTooLarge, "Payload too large"},
+	unsupportedContentEncoding:   {http.StatusUnsupportedMediaType, "Unsupported content encoding"},
+	rateLimited:                  {http.StatusTooManyRequests, "Rate limited"},
+	internal:                     {http.StatusInternalServerError, "Internal error"},
+	ingress.NotAccepted:          {http.StatusServiceUnavailable, "Not accepted"},
+}
+
+// problem is the body of an error, as RFC 9457 has it.
+type problem struct {
+	Type   string       `json:"type"`
+	Title  string       `json:"title"`
+	Status int          `json:"status"`
+	Code   ingress.Code `json:"code"`
+	Detail string       `json:"detail"`
+}
+
+// asError makes any error one of the table: what has no code of it is a bug,
+// and its text stays inside.
+func asError(err error) *ingress.Error {
+	var known *ingress.Error
+	if errors.As(err, &known) {
+		if _, ok := problems[known.Code]; ok {
+			return known
+		}
+	}
+	return &ingress.Error{Code: internal, Detail: "Something went wrong here. Send the request again later.", Err: err}
+}
+
+// writeProblem answers with an error, unless an answer has begun.
+func writeProblem(c echo.Context, e *ingress.Error) {
+	w := c.Response()
+	if w.Committed {
+		return
+	}
+	entry := problems[e.Code]
+	body, err := json.Marshal(problem{
+		Type:   "urn:coinhook:problem:" + string(e.Code),
+		Title:  entry.title,
+		Status: entry.status,
+		Code:   e.Code,
+		Detail: e.Detail,
+	})
+	if err != nil {
+		panic(err) // strings and a number
+	}
+	h := w.Header()
+	switch entry.status {
+	case http.StatusUnauthorized:
+		// RFC 9110, section 15.5.2, asks for a challenge.
+		h.Set("WWW-Authenticate", `ApiKey realm="coinhook"`)
+	case http.StatusMethodNotAllowed:
+		h.Set("Allow", http.MethodPost)
+	case http.StatusUnsupportedMediaType:
+		// RFC 9110, section 15.5.16: this tells it from a bad Content-Type.
+		h.Set("Accept-Encoding", "identity")
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		// Jitter keeps the senders of an outage from coming back together.
+		h.Set("Retry-After", strconv.Itoa(1+rand.IntN(5)))
+	}
+	h.Set("Content-Type", "application/problem+json")
+	w.WriteHeader(entry.status)
+	w.Write(body) //nolint:errcheck // the sender is gone, and that is its own business
+}
+
+// noRoute is echo's error handler. Routes answer their errors themselves, so
+// what arrives here has none.
+func (s *Server) noRoute(err error, c echo.Context) {
+	var answer *ingress.Error
+	switch {
+	case errors.Is(err, echo.ErrMethodNotAllowed):
+		answer = &ingress.Error{Code: methodNotAllowed, Detail: "Send events with POST."}
+	case errors.Is(err, echo.ErrNotFound):
+		answer = &ingress.Error{Code: notFound, Detail: "Webhooks are at /hooks/ and their id. Check the URL."}
+	default:
+		answer = asError(err)
+	}
+	refuseUpload(c)
+	s.metrics.count(string(answer.Code))
+	writeProblem(c, answer)
+}

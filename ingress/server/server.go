@@ -1,0 +1,143 @@
+// Package server is the ingress over HTTP: routes, limits and the problem
+// table. It is the only importer of echo here.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	stdlog "log"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/ingress"
+)
+
+// Receiver decides about a request whose method and size are right. Its error
+// is an *ingress.Error, or a bug.
+type Receiver interface {
+	Receive(ctx context.Context, req ingress.Request) (ingress.Receipt, error)
+}
+
+// Options describe a Server. A limit or timeout that is 0 has its default.
+type Options struct {
+	Receiver Receiver
+	Log      zerolog.Logger
+	Metrics  prometheus.Registerer // nil for none
+
+	// MaxBodyBytes is the largest body that is taken.
+	MaxBodyBytes int64
+	// MaxInFlight and MaxInFlightBytes bound the requests being answered and
+	// their bodies. What is beyond is refused at once.
+	MaxInFlight      int64
+	MaxInFlightBytes int64
+	// PublishTimeout is how long a sender waits for the broker at most.
+	PublishTimeout time.Duration
+	TrustedProxies Proxies
+	Timeouts       Timeouts
+}
+
+// Timeouts of a connection. WriteTimeout counts from the request's headers: it
+// has to be longer than ReadTimeout and PublishTimeout together.
+type Timeouts struct {
+	ReadHeader, Read, Write, Idle time.Duration
+	// Drain is how long requests in flight have when the server stops.
+	Drain time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	o.MaxBodyBytes = orDefault(o.MaxBodyBytes, 512<<10)
+	o.MaxInFlight = orDefault(o.MaxInFlight, 4096)
+	o.MaxInFlightBytes = max(orDefault(o.MaxInFlightBytes, 256<<20), o.MaxBodyBytes)
+	o.PublishTimeout = orDefault(o.PublishTimeout, 5*time.Second)
+	t := &o.Timeouts
+	t.ReadHeader = orDefault(t.ReadHeader, 5*time.Second)
+	t.Read = orDefault(t.Read, 15*time.Second)
+	t.Write = orDefault(t.Write, 25*time.Second)
+	t.Idle = orDefault(t.Idle, 75*time.Second)
+	t.Drain = orDefault(t.Drain, 10*time.Second)
+	return o
+}
+
+func orDefault[T int64 | time.Duration](v, fallback T) T {
+	if v == 0 {
+		return fallback
+	}
+	return v
+}
+
+// Server takes requests in.
+type Server struct {
+	opts     Options
+	http     *http.Server
+	metrics  *metrics
+	inFlight *inFlight
+	draining atomic.Bool
+	// troubleLog is for faults that come with every request while they last.
+	troubleLog zerolog.Logger
+}
+
+// New returns a server that is not listening yet.
+func New(opts Options) *Server {
+	opts = opts.withDefaults()
+	s := &Server{
+		opts:       opts,
+		inFlight:   newInFlight(opts.MaxInFlight, opts.MaxInFlightBytes),
+		troubleLog: opts.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: 10 * time.Second}),
+	}
+	s.metrics = newMetrics(opts.Metrics, s.inFlight)
+
+	e := echo.New()
+	e.Logger.SetOutput(io.Discard) // all that matters is logged here
+	e.IPExtractor = opts.TrustedProxies.extractor()
+	e.HTTPErrorHandler = s.noRoute
+	const route = "/hooks/:webhook_id"
+	e.POST(route, s.observe(s.receive))
+	// Without a route of its own echo answers OPTIONS with 204.
+	e.OPTIONS(route, echo.MethodNotAllowedHandler)
+
+	s.http = &http.Server{
+		Handler:           e,
+		ReadHeaderTimeout: opts.Timeouts.ReadHeader,
+		ReadTimeout:       opts.Timeouts.Read,
+		WriteTimeout:      opts.Timeouts.Write,
+		IdleTimeout:       opts.Timeouts.Idle,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          stdlog.New(s.troubleLog.With().Str("level", "warn").Logger(), "", 0),
+	}
+	return s
+}
+
+// Drain has new requests refused from now on. Those in flight are answered.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Serve answers requests until ctx is done and those then in flight have their
+// answers, or the drain timeout has passed. It closes the listener.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.http.Serve(listener) }()
+	s.opts.Log.Info().Str("addr", listener.Addr().String()).Msg("listening")
+	select {
+	case err := <-stopped:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	s.opts.Log.Info().Int64("in_flight", s.inFlight.count.Load()).Msg("draining")
+	s.Drain()
+	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeouts.Drain)
+	defer cancel()
+	err := s.http.Shutdown(shutdown)
+	if err != nil {
+		left := s.inFlight.count.Load()
+		err = errors.Join(fmt.Errorf("%d requests were not answered within the drain of %s", left, s.opts.Timeouts.Drain), s.http.Close())
+	}
+	<-stopped
+	return err
+}
