@@ -1,0 +1,80 @@
+// Package applier is the vocabulary of the service that settles deliveries:
+// what a payload asks for, and what a batch of them does to the ledger.
+package applier
+
+import (
+	"context"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// Currency says how amounts of one currency are kept.
+type Currency struct {
+	Code string
+	// Scale is the number of decimals, 0 to 6. It never changes.
+	Scale int
+	// Minimum and Maximum bound a balance, in the smallest unit; nil is no bound.
+	Minimum, Maximum *int64
+}
+
+// Change is one change of a balance.
+type Change struct {
+	Currency string
+	Operator webhook.Operator
+	// Amount is in the currency's smallest unit. It is negative only where the
+	// mapping is signed.
+	Amount int64
+}
+
+// UserRef is how a payload names a user.
+type UserRef struct {
+	By    webhook.UserKey
+	Value string
+}
+
+// Plan is what a delivery asks for: all of it takes effect, or none.
+type Plan struct {
+	User UserRef
+	// Changes are in the order of the mappings. Zero amounts are left out: they
+	// change nothing and log nothing.
+	Changes []Change
+	// Skip is set when a condition did not hold: nothing is asked for, and there
+	// is no User.
+	Skip bool
+}
+
+// Item is one delivery of a batch with what its mapping made of it: a Plan or a
+// Failure.
+type Item struct {
+	Delivery *delivery.Delivery
+	// Webhook decided it. It is nil when there is no such webhook.
+	Webhook *webhook.Webhook
+	Plan    Plan
+	Failure *delivery.Failure
+}
+
+// Store keeps the ledger.
+type Store interface {
+	// Settle commits the effects and outcomes of a batch in one transaction, in
+	// the order given. A delivery that has an outcome already is left as it is.
+	// An error means that nothing of the batch is known to be committed; it is a
+	// *DataError when the batch itself is at fault.
+	Settle(ctx context.Context, batch []Item) ([]Settlement, error)
+}
+
+// Settlement is the outcome of one delivery, as committed.
+type Settlement struct {
+	Status  delivery.Status
+	Outcome delivery.Outcome
+	Failure *delivery.Failure
+	// Known is set when an earlier transaction had settled the delivery.
+	Known bool
+}
+
+// DataError is a database's refusal of the values of a batch, which trying
+// again cannot mend.
+type DataError struct{ Err error }
+
+func (e *DataError) Error() string { return e.Err.Error() }
+func (e *DataError) Unwrap() error { return e.Err }

@@ -1,0 +1,189 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/pkg/broker"
+)
+
+const (
+	defaultCommunity = "default"
+	defaultNATSURL   = "nats://127.0.0.1:4222"
+	defaultIngress   = "http://127.0.0.1:8080"
+
+	// connectWithin is how long the broker and the database get to answer.
+	connectWithin = 5 * time.Second
+)
+
+// app opens what a command needs, when it needs it.
+type app struct {
+	Process
+	ctx        context.Context
+	flags      *commands
+	stack      map[string]string // settings of the running development stack
+	currencies applier.Currencies
+
+	conn  *broker.Conn
+	store *postgres.Store
+}
+
+func newApp(ctx context.Context, p Process, flags *commands) *app {
+	return &app{Process: p, ctx: ctx, flags: flags, stack: findStack(p.Dir), currencies: applier.BuiltinCurrencies}
+}
+
+func (a *app) close() {
+	if a.conn != nil {
+		a.conn.Close()
+	}
+	if a.store != nil {
+		a.store.Close() //nolint:errcheck // all was read and written
+	}
+}
+
+// findStack reads .coinhook/dev.env of this folder or the nearest one above. A
+// development stack writes it once it is ready, and removes it when it stops.
+func findStack(dir string) map[string]string {
+	for {
+		content, err := os.ReadFile(filepath.Join(dir, ".coinhook", "dev.env"))
+		if err == nil {
+			return parseEnv(content)
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return nil
+		}
+		dir = parent
+	}
+}
+
+func parseEnv(content []byte) map[string]string {
+	env := map[string]string{}
+	for line := range strings.Lines(string(content)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			env[name] = value
+		}
+	}
+	return env
+}
+
+// setting returns the flag, else the environment's value, else that of the
+// running development stack.
+func (a *app) setting(flag, variable string) string {
+	return cmp.Or(flag, a.Env[variable], a.stack[variable])
+}
+
+// community is where names are looked up and users are added.
+func (a *app) community() string { return cmp.Or(a.flags.Community, defaultCommunity) }
+
+func (a *app) broker() (*broker.Conn, error) {
+	if a.conn != nil {
+		return a.conn, nil
+	}
+	url := cmp.Or(a.setting(a.flags.NATSURL, "NATS_URL"), defaultNATSURL)
+	conn, err := broker.Connect(broker.Options{URL: url, Name: "coinhook", Log: zerolog.Nop()})
+	if err != nil {
+		return nil, usagef("--nats-url: %w", err)
+	}
+	a.conn = conn
+	ctx, cancel := context.WithTimeout(a.ctx, connectWithin)
+	defer cancel()
+	if err := conn.WaitConnected(ctx); err != nil {
+		return nil, errors.New("NATS does not answer: start the development stack with `make run`, or name the broker with --nats-url or NATS_URL")
+	}
+	return conn, nil
+}
+
+func (a *app) database() (*postgres.Store, error) { return a.openDatabase(time.Minute) }
+
+func (a *app) openDatabase(statementTimeout time.Duration) (*postgres.Store, error) {
+	if a.store != nil {
+		return a.store, nil
+	}
+	url := a.setting(a.flags.DatabaseURL, "DATABASE_URL")
+	if url == "" {
+		return nil, usagef("no database is named: start the development stack with `make run`, or name one with --database-url or DATABASE_URL")
+	}
+	store, err := postgres.Open(url, postgres.Options{Name: "coinhook", StatementTimeout: statementTimeout, Currencies: a.currencies})
+	if err != nil {
+		return nil, usagef("--database-url: %w", err)
+	}
+	a.store = store
+	return store, nil
+}
+
+func (a *app) webhooks() (*webhooks.Service, error) {
+	conn, err := a.broker()
+	if err != nil {
+		return nil, err
+	}
+	return webhooks.New(broker.NewDefinitions(conn), a.currencies, func() time.Time { return time.Now().UTC() }), nil
+}
+
+func (a *app) history() (*history.History, error) {
+	store, err := a.database()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := a.broker()
+	if err != nil {
+		return nil, err
+	}
+	stream, err := conn.OpenStream(a.ctx)
+	if err != nil {
+		return nil, err
+	}
+	return history.New(store, stream, broker.NewDefinitions(conn), a.currencies), nil
+}
+
+// say tells the person at the terminal something that is no result.
+func (a *app) say(format string, args ...any) { fmt.Fprintf(a.Stderr, format+"\n", args...) }
+
+// confirm asks before something is changed that cannot be taken back.
+func (a *app) confirm(question string) error {
+	if a.flags.Yes {
+		return nil
+	}
+	if !a.Interactive {
+		return usagef("nobody is here to confirm: add --yes")
+	}
+	fmt.Fprintf(a.Stderr, "%s [y/N] ", question)
+	answer, err := bufio.NewReader(a.Stdin).ReadString('\n')
+	if err != nil {
+		return errors.New("no answer, nothing was changed")
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return errors.New("nothing was changed")
+}
+
+// readFile reads a file named on the command line; "-" is the standard input.
+func (a *app) readFile(name string) ([]byte, error) {
+	if name == "-" {
+		var b bytes.Buffer
+		if _, err := b.ReadFrom(a.Stdin); err != nil {
+			return nil, fmt.Errorf("read the standard input: %w", err)
+		}
+		return b.Bytes(), nil
+	}
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(a.Dir, name)
+	}
+	return os.ReadFile(name)
+}

@@ -1,0 +1,128 @@
+// Package cli is the admin's command, one file per group of commands.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// Process is what the command gets from the operating system.
+type Process struct {
+	Args           []string // without the command's own name
+	Env            map[string]string
+	Dir            string // the folder it is called in
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// Interactive says that somebody can answer a question.
+	Interactive bool
+}
+
+type commands struct {
+	NATSURL     string `name:"nats-url" placeholder:"URL" help:"The broker (NATS_URL). Default: the running development stack's, else nats://127.0.0.1:4222."`
+	DatabaseURL string `name:"database-url" placeholder:"URL" help:"The PostgreSQL database (DATABASE_URL). Default: the running development stack's."`
+	Community   string `placeholder:"C" help:"The community of webhooks and users given by name (default: default). Lists are narrowed to it when it is given."`
+	Output      string `short:"o" enum:"table,json" default:"table" help:"How results are written: ${enum}."`
+	Yes         bool   `help:"Do not ask before changing something."`
+
+	Setup      setupCmd      `cmd:"" help:"Create or upgrade streams, buckets and tables. Safe to repeat."`
+	Webhooks   webhooksCmd   `cmd:"" help:"Webhooks and their definitions."`
+	Users      usersCmd      `cmd:"" help:"The users whose balances change."`
+	Deliveries deliveriesCmd `cmd:"" help:"What became of each accepted request."`
+	Logs       logsCmd       `cmd:"" help:"Gamification logs: every change of a balance."`
+}
+
+// usageError is a call whose words are off.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exit carries kong's wish to end the process, as after --help.
+type exit int
+
+// Run runs one command and returns its exit code: 0 done, 1 failed, 2 bad
+// usage. Results go to stdout, everything else to stderr.
+func Run(ctx context.Context, p Process) (code int) {
+	defer func() {
+		if v := recover(); v != nil {
+			wish, ok := v.(exit)
+			if !ok {
+				panic(v)
+			}
+			code = int(wish)
+		}
+	}()
+	var c commands
+	parser, err := kong.New(&c,
+		kong.Name("coinhook"),
+		kong.Description("The admin's command of Coinhook: webhooks that add and subtract in-game currency, exactly once."),
+		kong.Writers(p.Stdout, p.Stderr),
+		kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		fmt.Fprintln(p.Stderr, "coinhook:", err)
+		return exitFailed
+	}
+	parsed, err := parser.Parse(p.Args)
+	if err != nil {
+		fmt.Fprintf(p.Stderr, "coinhook: %s. See coinhook --help.\n", err)
+		return exitUsage
+	}
+	a := newApp(ctx, p, &c)
+	defer a.close()
+	err = parsed.Run(a)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &usage):
+		fmt.Fprintln(p.Stderr, "coinhook:", err)
+		return exitUsage
+	default:
+		fmt.Fprintln(p.Stderr, "coinhook:", err)
+		return exitFailed
+	}
+}
+
+// ago is a point in time: so long ago, or an RFC 3339 date or date-time.
+type ago struct{ time.Time }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (a *ago) UnmarshalText(text []byte) error {
+	s := string(text)
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			a.Time = t
+			return nil
+		}
+	}
+	d, err := parseDuration(s)
+	if err != nil || d < 0 {
+		return fmt.Errorf("want a duration such as 90m, 24h or 7d, or a date such as 2026-11-23, not %q", s)
+	}
+	a.Time = time.Now().Add(-d)
+	return nil
+}
+
+// parseDuration takes days too, written 7d.
+func parseDuration(s string) (time.Duration, error) {
+	var days int
+	var rest string
+	if n, _ := fmt.Sscanf(s, "%d%s", &days, &rest); n == 2 && rest == "d" {
+		return time.Duration(days) * 24 * time.Hour, nil
+	}
+	return time.ParseDuration(s)
+}

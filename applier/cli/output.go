@@ -1,0 +1,120 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+func (a *app) json() bool { return a.flags.Output == "json" }
+
+// printJSON writes one result for programs.
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.Stdout)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	return nil
+}
+
+// printTable writes a list for people.
+func (a *app) printTable(header []string, rows [][]string) {
+	if len(rows) == 0 {
+		a.say("Nothing found.")
+		return
+	}
+	t := table.NewWriter()
+	style := table.StyleLight
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
+	t.SetStyle(style)
+	t.AppendHeader(row(header))
+	for _, r := range rows {
+		t.AppendRow(row(r))
+	}
+	for line := range strings.SplitSeq(t.Render(), "\n") {
+		fmt.Fprintln(a.Stdout, strings.TrimRight(line, " "))
+	}
+}
+
+// printPairs writes one object for people, a line a property.
+func (a *app) printPairs(pairs [][2]string) {
+	width := 0
+	for _, p := range pairs {
+		width = max(width, len(p[0]))
+	}
+	for _, p := range pairs {
+		if p[1] != "" {
+			fmt.Fprintf(a.Stdout, "%-*s  %s\n", width, p[0], printable(p[1]))
+		}
+	}
+}
+
+func row(cells []string) table.Row {
+	r := make(table.Row, len(cells))
+	for i, c := range cells {
+		r[i] = printable(c)
+	}
+	return r
+}
+
+// printable escapes what would act on a terminal: senders and users choose some
+// of what is shown.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		fmt.Fprintf(&b, "\\u%04x", r)
+	}
+	return b.String()
+}
+
+func localTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+
+// statusMark makes a status recognisable without reading.
+func statusMark(s delivery.Status) string {
+	switch s {
+	case delivery.Success:
+		return "✓ success"
+	case delivery.Failed:
+		return "✗ failed"
+	default:
+		return "○ pending"
+	}
+}
+
+func userName(u *history.User) string {
+	switch {
+	case u == nil:
+		return ""
+	case u.Email != "":
+		return u.Email
+	case u.Username != "":
+		return u.Username
+	}
+	return u.ID.String()
+}
+
+func changesText(changes []history.Change) string {
+	parts := make([]string, len(changes))
+	for i, c := range changes {
+		sign := "+"
+		if c.Operator == "subtract" {
+			sign = "-"
+		}
+		parts[i] = fmt.Sprintf("%s %s%s = %s", c.Currency, sign, c.Amount, c.Balance)
+	}
+	return strings.Join(parts, ", ")
+}

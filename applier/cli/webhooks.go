@@ -1,0 +1,276 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"cmp"
+
+	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+type webhooksCmd struct {
+	Apply     webhooksApplyCmd   `cmd:"" help:"Create or update webhooks from files, by community and name."`
+	List      webhooksListCmd    `cmd:"" help:"List webhooks."`
+	Show      webhooksShowCmd    `cmd:"" help:"Show a webhook's definition, id and URL."`
+	Export    webhooksExportCmd  `cmd:"" help:"Write a webhook's definition as YAML, as apply takes it."`
+	Delete    webhooksDeleteCmd  `cmd:"" help:"Delete a webhook. Its history stays."`
+	Enable    webhooksEnableCmd  `cmd:"" help:"Make a webhook active."`
+	Disable   webhooksDisableCmd `cmd:"" help:"Refuse requests to a webhook, as if it did not exist."`
+	RotateKey webhooksRotateCmd  `cmd:"" name:"rotate-key" help:"Make a new API key; the old one works for an overlap."`
+}
+
+// webhookArg names a webhook.
+type webhookArg struct {
+	Webhook string `arg:"" name:"name-or-id" help:"The webhook's name or id."`
+}
+
+func (w webhookArg) find(a *app) (*webhooks.Service, broker.Saved, error) {
+	service, err := a.webhooks()
+	if err != nil {
+		return nil, broker.Saved{}, err
+	}
+	saved, err := service.Find(a.ctx, a.community(), w.Webhook)
+	return service, saved, err
+}
+
+// webhookJSON is a webhook as programs read it.
+type webhookJSON struct {
+	ID      string `json:"id"`
+	URL     string `json:"url"`
+	Version int    `json:"version"`
+	webhook.Definition
+	CreatedAt time.Time `json:"created_at"`
+	UpdatedAt time.Time `json:"updated_at"`
+	APIKey    string    `json:"api_key,omitempty"`
+}
+
+func (a *app) webhookJSON(s broker.Saved, apiKey string) webhookJSON {
+	return webhookJSON{
+		ID: s.ID, URL: a.url(s.ID), Version: s.Version, Definition: s.Definition,
+		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, APIKey: apiKey,
+	}
+}
+
+// url is where senders POST to.
+func (a *app) url(id string) string {
+	base := cmp.Or(a.setting("", "INGRESS_URL"), defaultIngress)
+	return strings.TrimRight(base, "/") + "/hooks/" + id
+}
+
+type webhooksApplyCmd struct {
+	File []string `short:"f" required:"" placeholder:"FILE" help:"A definition in YAML or JSON; - is the standard input. May be repeated."`
+}
+
+// Run checks all files before it changes anything.
+func (c *webhooksApplyCmd) Run(a *app) error {
+	service, err := a.webhooks()
+	if err != nil {
+		return err
+	}
+	var defs []webhook.Definition
+	var refused []error
+	for _, name := range c.File {
+		src, err := a.readFile(name)
+		if err != nil {
+			return err
+		}
+		def, err := service.Parse(src)
+		if err != nil {
+			refused = append(refused, fmt.Errorf("%s: %w", name, err))
+			continue
+		}
+		defs = append(defs, def)
+	}
+	if len(refused) > 0 {
+		return fmt.Errorf("nothing was changed: %w", errors.Join(refused...))
+	}
+	results := make([]webhookJSON, 0, len(defs))
+	for _, def := range defs {
+		saved, err := service.Apply(a.ctx, def)
+		if err != nil {
+			return fmt.Errorf("apply %q: %w", def.Name, err)
+		}
+		results = append(results, a.webhookJSON(saved.Saved, saved.APIKey))
+		if !a.json() {
+			fmt.Fprintf(a.Stdout, "Webhook %q %s, version %d, %s.\n", printable(saved.Name), saved.Change, saved.Version, saved.State)
+			a.printSecretPairs(saved)
+		}
+	}
+	switch {
+	case !a.json():
+		return nil
+	case len(c.File) == 1:
+		return a.printJSON(results[0])
+	default:
+		return a.printJSON(results)
+	}
+}
+
+func (a *app) printSecretPairs(s webhooks.Saved) {
+	a.printPairs([][2]string{{"id", s.ID}, {"url", a.url(s.ID)}, {"api key", s.APIKey}})
+	if s.APIKey != "" {
+		fmt.Fprintln(a.Stdout, "The key is shown this once: senders put it in the header x-api-key.")
+	}
+}
+
+type webhooksListCmd struct{}
+
+func (c *webhooksListCmd) Run(a *app) error {
+	service, err := a.webhooks()
+	if err != nil {
+		return err
+	}
+	all, err := service.List(a.ctx, a.flags.Community)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		list := make([]webhookJSON, len(all))
+		for i, s := range all {
+			list[i] = a.webhookJSON(s, "")
+		}
+		return a.printJSON(list)
+	}
+	rows := make([][]string, len(all))
+	for i, s := range all {
+		rows[i] = []string{s.Name, s.Community, string(s.State), strconv.Itoa(s.Version), s.ID}
+	}
+	a.printTable([]string{"name", "community", "state", "version", "id"}, rows)
+	return nil
+}
+
+type webhooksShowCmd struct {
+	webhookArg
+}
+
+func (c *webhooksShowCmd) Run(a *app) error {
+	_, saved, err := c.find(a)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(a.webhookJSON(saved, ""))
+	}
+	a.printPairs([][2]string{
+		{"id", saved.ID},
+		{"url", a.url(saved.ID)},
+		{"version", fmt.Sprintf("%d, saved %s", saved.Version, localTime(saved.UpdatedAt))},
+		{"api keys", apiKeysText(saved)},
+	})
+	text, err := webhook.Format(saved.Definition)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.Stdout, "\n%s", text)
+	return nil
+}
+
+func apiKeysText(s broker.Saved) string {
+	parts := make([]string, len(s.APIKeys))
+	for i, k := range s.APIKeys {
+		parts[i] = "one of " + localTime(k.CreatedAt)
+		if k.ExpiresAt != nil {
+			parts[i] += ", works until " + localTime(*k.ExpiresAt)
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+type webhooksExportCmd struct {
+	webhookArg
+}
+
+func (c *webhooksExportCmd) Run(a *app) error {
+	_, saved, err := c.find(a)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(saved.Definition)
+	}
+	text, err := webhook.Format(saved.Definition)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.Stdout, "%s", text)
+	return nil
+}
+
+type webhooksDeleteCmd struct {
+	webhookArg
+}
+
+func (c *webhooksDeleteCmd) Run(a *app) error {
+	service, saved, err := c.find(a)
+	if err != nil {
+		return err
+	}
+	if err := a.confirm(fmt.Sprintf("Delete the webhook %q? Its URL stops working for good, and what is pending fails.", printable(saved.Name))); err != nil {
+		return err
+	}
+	if err := service.Delete(a.ctx, saved); err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(map[string]string{"id": saved.ID, "deleted": saved.Name})
+	}
+	fmt.Fprintf(a.Stdout, "Webhook %q deleted.\n", printable(saved.Name))
+	return nil
+}
+
+type (
+	webhooksEnableCmd  struct{ webhookArg }
+	webhooksDisableCmd struct{ webhookArg }
+)
+
+func (c *webhooksEnableCmd) Run(a *app) error { return setState(a, c.webhookArg, webhook.Active) }
+
+func (c *webhooksDisableCmd) Run(a *app) error { return setState(a, c.webhookArg, webhook.Disabled) }
+
+func setState(a *app, arg webhookArg, state webhook.State) error {
+	service, saved, err := arg.find(a)
+	if err != nil {
+		return err
+	}
+	result, err := service.SetState(a.ctx, saved, state)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(a.webhookJSON(result.Saved, result.APIKey))
+	}
+	fmt.Fprintf(a.Stdout, "Webhook %q is %s, version %d.\n", printable(result.Name), result.State, result.Version)
+	return nil
+}
+
+type webhooksRotateCmd struct {
+	webhookArg
+	Overlap string `default:"24h" placeholder:"24h" help:"How long the old key still works, such as 24h or 7d; 0 ends it at once."`
+}
+
+func (c *webhooksRotateCmd) Run(a *app) error {
+	overlap, err := parseDuration(c.Overlap)
+	if err != nil || overlap < 0 {
+		return usagef("--overlap is a duration such as 24h or 7d, or 0, not %q", c.Overlap)
+	}
+	service, saved, err := c.find(a)
+	if err != nil {
+		return err
+	}
+	result, err := service.RotateKey(a.ctx, saved, overlap)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(a.webhookJSON(result.Saved, result.APIKey))
+	}
+	fmt.Fprintf(a.Stdout, "Webhook %q has a new API key; older ones work for another %s.\n", printable(result.Name), overlap)
+	a.printSecretPairs(result)
+	return nil
+}

@@ -1,0 +1,73 @@
+// Command applier settles deliveries: it maps payloads to changes and writes
+// balances, logs and outcomes.
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/mapping"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/report"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/service"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+type settings struct {
+	service.Common
+	DatabaseURL string `env:"DATABASE_URL,required" secret:"true" help:"the database, postgres://user:password@host:port/name"`
+}
+
+func main() {
+	service.Main("applier", "settles deliveries: maps payloads and updates balances", run)
+}
+
+func run(ctx context.Context, s settings, log zerolog.Logger) error {
+	metrics := service.NewRegistry()
+	store, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier"})
+	if err != nil {
+		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
+	}
+	defer store.Close() //nolint:errcheck // all transactions have ended
+	conn, err := broker.Connect(broker.Options{URL: string(s.NATSURL), Name: "coinhook-applier", Log: log, Metrics: metrics})
+	if err != nil {
+		return &service.SettingError{Variable: "NATS_URL", Want: err.Error()}
+	}
+	defer conn.Close()
+
+	catalog := broker.NewCatalog(conn)
+	app := applier.New(catalog, evaluate, store, report.New(log, metrics))
+	consumer := broker.NewConsumer(conn, app.Handle, broker.ConsumerOptions{Log: log, Metrics: metrics})
+	ops, err := service.ListenOps(service.OpsOptions{
+		Addr: s.OpsAddr, Gatherer: metrics, Log: log,
+		Checks: []service.Check{
+			{Name: "nats", Run: conn.Ready},
+			{Name: "definitions", Run: catalog.Ready},
+			{Name: "postgres", Run: store.Ready},
+		},
+	})
+	if err != nil {
+		return err
+	}
+	var group service.Group
+	group.Add("ops", time.Second, ops.Run)
+	group.Add("definitions", time.Second, catalog.Run)
+	group.Add("consumer", 8*time.Second, func(ctx context.Context) error {
+		return errors.Join(consumer.Run(ctx), ctx.Err())
+	})
+	log.Info().Str("ops_addr", ops.Addr()).Msg("applier started")
+	defer log.Info().Msg("applier stopped")
+	return group.Run(ctx)
+}
+
+func evaluate(w *webhook.Webhook, d *delivery.Delivery) (applier.Plan, *delivery.Failure) {
+	return mapping.Evaluate(w, d.Body, d.Header, func(code string) (applier.Currency, bool) {
+		return applier.BuiltinCurrencies(w.Community, code)
+	})
+}

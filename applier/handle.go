@@ -1,0 +1,152 @@
+package applier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// retryAfter is the least pause before a batch is tried again; whoever tries
+// again makes the pauses grow.
+const retryAfter = 100 * time.Millisecond
+
+// Definitions finds what a webhook says, at a revision or later. It returns nil
+// where there is no such webhook, and an error when it cannot know now.
+type Definitions interface {
+	At(ctx context.Context, id string, revision uint64) (*webhook.Webhook, error)
+}
+
+// Evaluate says what a payload asks for, by the webhook's mapping.
+type Evaluate func(w *webhook.Webhook, d *delivery.Delivery) (Plan, *delivery.Failure)
+
+// Reporter is told what happens. It must not block.
+type Reporter interface {
+	// Settled is told each delivery that has its outcome.
+	Settled(Item, Settlement)
+	// Postponed is told that deliveries are tried again, and why.
+	Postponed(deliveries int, err error)
+	// Bug is told what should not have been possible.
+	Bug(d *delivery.Delivery, err error)
+}
+
+// Applier settles deliveries.
+type Applier struct {
+	definitions Definitions
+	evaluate    Evaluate
+	store       Store
+	report      Reporter
+}
+
+// New returns an applier.
+func New(definitions Definitions, evaluate Evaluate, store Store, report Reporter) *Applier {
+	return &Applier{definitions: definitions, evaluate: evaluate, store: store, report: report}
+}
+
+// Handle settles a batch, in its order, and returns a verdict on each delivery.
+func (a *Applier) Handle(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
+	verdicts := make([]delivery.Verdict, len(batch))
+	items := make([]Item, 0, len(batch))
+	places := make([]int, 0, len(batch)) // of the items in the batch
+	for i := range batch {
+		item, err := a.plan(ctx, &batch[i])
+		if err != nil {
+			verdicts[i] = delivery.Retry(retryAfter, err)
+			a.report.Postponed(1, err)
+			continue
+		}
+		items, places = append(items, item), append(places, i)
+	}
+	for i, v := range a.settle(ctx, items) {
+		verdicts[places[i]] = v
+	}
+	return verdicts
+}
+
+// plan says what a delivery asks for. An error is never the delivery's fault.
+func (a *Applier) plan(ctx context.Context, d *delivery.Delivery) (Item, error) {
+	item := Item{Delivery: d}
+	w, err := a.definitions.At(ctx, d.WebhookID, d.Revision)
+	if err != nil {
+		return Item{}, err
+	}
+	item.Webhook = w
+	switch {
+	case d.Malformed != "":
+		item.Failure = &delivery.Failure{Reason: delivery.MalformedDelivery, Detail: d.Malformed}
+	case w == nil || w.DeletedAt != nil:
+		item.Failure = &delivery.Failure{
+			Reason: delivery.WebhookDeleted,
+			Detail: "The webhook was deleted before this delivery was executed.",
+		}
+	default:
+		item.Plan, item.Failure = a.evaluateSafely(w, d)
+	}
+	return item, nil
+}
+
+// evaluateSafely turns a panic into a failure of the one delivery: its payload
+// must not stop all others.
+func (a *Applier) evaluateSafely(w *webhook.Webhook, d *delivery.Delivery) (plan Plan, failure *delivery.Failure) {
+	defer func() {
+		if v := recover(); v != nil {
+			a.report.Bug(d, fmt.Errorf("panic while evaluating the mapping: %v", v))
+			plan, failure = Plan{}, internal()
+		}
+	}()
+	return a.evaluate(w, d)
+}
+
+func internal() *delivery.Failure {
+	return &delivery.Failure{
+		Reason: delivery.Internal,
+		Detail: "An error in Coinhook stopped this delivery: look for its id in the applier's log.",
+	}
+}
+
+// settle has the store commit the items. What the database refuses for its
+// values is narrowed down, half by half, to the one delivery at fault.
+func (a *Applier) settle(ctx context.Context, items []Item) []delivery.Verdict {
+	if len(items) == 0 {
+		return nil
+	}
+	settlements, err := a.store.Settle(ctx, items)
+	var data *DataError
+	switch {
+	case err == nil:
+		for i, s := range settlements {
+			a.report.Settled(items[i], s)
+		}
+		return make([]delivery.Verdict, len(items)) // all Settled
+	case !errors.As(err, &data):
+		return a.postpone(items, err)
+	case len(items) > 1:
+		first, second := items[:len(items)/2], items[len(items)/2:]
+		verdicts := a.settle(ctx, first)
+		for _, v := range verdicts {
+			if !v.IsSettled() { // keep the order of the stream
+				return append(verdicts, a.postpone(second, v.Err)...)
+			}
+		}
+		return append(verdicts, a.settle(ctx, second)...)
+	}
+	item := items[0]
+	a.report.Bug(item.Delivery, err)
+	if item.Failure != nil && item.Failure.Reason == delivery.Internal {
+		return a.postpone(items, err) // not even the failure can be written
+	}
+	item.Plan, item.Failure = Plan{}, internal()
+	return a.settle(ctx, []Item{item})
+}
+
+func (a *Applier) postpone(items []Item, err error) []delivery.Verdict {
+	a.report.Postponed(len(items), err)
+	verdicts := make([]delivery.Verdict, len(items))
+	for i := range verdicts {
+		verdicts[i] = delivery.Retry(retryAfter, err)
+	}
+	return verdicts
+}

@@ -1,0 +1,186 @@
+package applier_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// definitions answers with what it holds, and with its error otherwise.
+type definitions struct {
+	byID map[string]*webhook.Webhook
+	err  error
+}
+
+func (d definitions) At(_ context.Context, id string, _ uint64) (*webhook.Webhook, error) {
+	if w := d.byID[id]; w != nil || d.err == nil {
+		return w, nil
+	}
+	return nil, d.err
+}
+
+// store records what it commits and refuses the bodies it is told to.
+type store struct {
+	refuse    map[string]error
+	committed []string // body, and reason of a failure
+	calls     int
+}
+
+func (s *store) Settle(_ context.Context, batch []applier.Item) ([]applier.Settlement, error) {
+	s.calls++
+	for _, item := range batch {
+		if err := s.refuse[string(item.Delivery.Body)]; err != nil && item.Failure == nil {
+			return nil, err
+		}
+	}
+	settlements := make([]applier.Settlement, len(batch))
+	for i, item := range batch {
+		settlements[i] = applier.Settlement{Status: delivery.Success, Outcome: delivery.Applied}
+		line := string(item.Delivery.Body)
+		if item.Failure != nil {
+			settlements[i] = applier.Settlement{Status: delivery.Failed, Failure: item.Failure}
+			line += " " + string(item.Failure.Reason)
+		}
+		s.committed = append(s.committed, line)
+	}
+	return settlements, nil
+}
+
+type reporter struct{ bugs, postponed int }
+
+func (r *reporter) Settled(applier.Item, applier.Settlement) {}
+func (r *reporter) Postponed(n int, _ error)                 { r.postponed += n }
+func (r *reporter) Bug(*delivery.Delivery, error)            { r.bugs++ }
+
+func TestHandle(t *testing.T) {
+	t.Parallel()
+	away := errors.New("away")
+	data := &applier.DataError{Err: errors.New("refused")}
+	for name, tc := range map[string]struct {
+		bodies    []string
+		webhook   string
+		refuse    map[string]error
+		defErr    error
+		settled   []bool
+		committed []string
+		bugs      int
+	}{
+		"all is well": {
+			bodies: []string{"a", "b"}, webhook: "active",
+			settled: []bool{true, true}, committed: []string{"a", "b"},
+		},
+		"one delivery that the database refuses is found among many": {
+			bodies: []string{"a", "b", "c", "bad", "d", "e", "f"}, webhook: "active",
+			refuse:  map[string]error{"bad": data},
+			settled: []bool{true, true, true, true, true, true, true},
+			committed: []string{
+				"a", "b", "c", "bad internal", "d", "e", "f",
+			},
+			bugs: 1,
+		},
+		"a database that is away settles nothing": {
+			bodies: []string{"a", "b"}, webhook: "active",
+			refuse:  map[string]error{"a": away},
+			settled: []bool{false, false},
+		},
+		"a database that goes away while a refusal is narrowed down": {
+			bodies: []string{"bad", "a", "gone", "b"}, webhook: "active",
+			refuse:    map[string]error{"bad": data, "gone": away},
+			settled:   []bool{true, true, false, false},
+			committed: []string{"bad internal", "a"},
+			bugs:      1,
+		},
+		"a panic fails the one delivery": {
+			bodies: []string{"a", "panic", "b"}, webhook: "active",
+			settled: []bool{true, true, true}, committed: []string{"a", "panic internal", "b"},
+			bugs: 1,
+		},
+		"a deleted webhook": {
+			bodies: []string{"a"}, webhook: "unknown",
+			settled: []bool{true}, committed: []string{"a webhook_deleted"},
+		},
+		"a definition that cannot be read now": {
+			bodies: []string{"a"}, webhook: "unknown", defErr: away,
+			settled: []bool{false},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var batch []delivery.Delivery
+			for i, body := range tc.bodies {
+				batch = append(batch, delivery.Delivery{ID: delivery.ID{byte(i + 1)}, WebhookID: tc.webhook, Body: []byte(body)})
+			}
+			s, r := &store{refuse: tc.refuse}, &reporter{}
+			defs := definitions{byID: map[string]*webhook.Webhook{"active": {}}, err: tc.defErr}
+			evaluate := func(_ *webhook.Webhook, d *delivery.Delivery) (applier.Plan, *delivery.Failure) {
+				if string(d.Body) == "panic" {
+					panic("at the disco")
+				}
+				return applier.Plan{}, nil
+			}
+			verdicts := applier.New(defs, evaluate, s, r).Handle(t.Context(), batch)
+			var settled []bool
+			for _, v := range verdicts {
+				settled = append(settled, v.IsSettled())
+			}
+			if diff := cmp.Diff(tc.settled, settled); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(tc.committed, s.committed); diff != "" {
+				t.Error(diff)
+			}
+			if r.bugs != tc.bugs {
+				t.Errorf("%d bugs reported, want %d", r.bugs, tc.bugs)
+			}
+			if open := len(slices.DeleteFunc(settled, func(s bool) bool { return s })); r.postponed != open {
+				t.Errorf("%d deliveries reported as postponed, want %d", r.postponed, open)
+			}
+		})
+	}
+}
+
+func TestFoldKey(t *testing.T) {
+	t.Parallel()
+	for _, pair := range [][2]string{
+		{"Alice@Example.COM", "alice@example.com"},
+		{"ÄRGER", "ärger"},
+		{"ΣΊΣΥΦΟΣ", "σίσυφος"},
+		{"K", "\u212a"}, // Kelvin
+	} {
+		if a, b := applier.FoldKey(pair[0]), applier.FoldKey(pair[1]); a != b {
+			t.Errorf("%q and %q fold to %q and %q", pair[0], pair[1], a, b)
+		}
+	}
+	if applier.FoldKey("alice") == applier.FoldKey("alicé") {
+		t.Error("accents are not case")
+	}
+}
+
+func TestCurrencyFormat(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		scale  int
+		amount int64
+		want   string
+	}{
+		{0, 1250, "1250"},
+		{2, 1250, "12.50"},
+		{2, 5, "0.05"},
+		{2, -5, "-0.05"},
+		{2, -1250, "-12.50"},
+		{6, 0, "0.000000"},
+		{0, -9223372036854775808, "-9223372036854775808"},
+		{2, -9223372036854775808, "-92233720368547758.08"},
+	} {
+		if got := (applier.Currency{Scale: tc.scale}).Format(tc.amount); got != tc.want {
+			t.Errorf("%d with scale %d is %q, want %q", tc.amount, tc.scale, got, tc.want)
+		}
+	}
+}

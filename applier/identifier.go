@@ -1,0 +1,26 @@
+package applier
+
+import (
+	"strings"
+	"unicode"
+)
+
+// FoldKey returns the form in which emails and usernames are compared: without
+// case, as strings.EqualFold does, and independent of any locale.
+func FoldKey(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r <= unicode.MaxASCII {
+			return unicode.ToLower(r)
+		}
+		// The least rune of the orbit stands for all of it; an ASCII one (the
+		// Kelvin sign folds to k) has its lower-case form.
+		least := r
+		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+			least = min(least, f)
+		}
+		if least <= unicode.MaxASCII {
+			return unicode.ToLower(least)
+		}
+		return least
+	}, s)
+}

@@ -1,0 +1,48 @@
+package mapping
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// maxUser is the longest e-mail address of RFC 5321: 64 characters, @, and 255.
+const maxUser = 320
+
+// userRef checks the value that names the user and leaves it as it is. Details
+// never quote it: it is personal data.
+func userRef(program *webhook.Program, v value) (applier.UserRef, *delivery.Failure) {
+	path := program.UserPath.Text()
+	invalid := func(format string, args ...any) (applier.UserRef, *delivery.Failure) {
+		return applier.UserRef{}, fail(delivery.InvalidUserIdentifier, path, format, args...)
+	}
+	if !v.present() {
+		return applier.UserRef{}, missing(delivery.MissingUserIdentifier, path, v)
+	}
+	if v.kind != jsontext.KindString {
+		return invalid("The value at %s is %s; a user's %s is a string.", path, v.kindName(), program.UserBy)
+	}
+	text := v.text()
+	switch n := utf8.RuneCountInString(text); {
+	case n == 0:
+		return invalid("The string at %s is empty; it should be a user's %s.", path, program.UserBy)
+	case n > maxUser:
+		return invalid("The string at %s has %d characters; a user's %s has at most %d.", path, n, program.UserBy, maxUser)
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return invalid("The string at %s holds a control character; a user's %s has none.", path, program.UserBy)
+	case program.UserBy == webhook.ByEmail && !isEmail(text):
+		return invalid("The string at %s is not an e-mail address: there is no @ with something on both sides.", path)
+	}
+	return applier.UserRef{By: program.UserBy, Value: text}, nil
+}
+
+// isEmail asks for little: whether the address is somebody's is seen when the
+// user is looked up.
+func isEmail(s string) bool {
+	return len(s) >= 3 && strings.Contains(s[1:len(s)-1], "@")
+}

@@ -1,0 +1,103 @@
+package postgres
+
+import (
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// array writes PostgreSQL's text form of an array, element by element. It is a
+// column of a batch: every statement that writes gets its rows as such columns.
+// pq.Array does the same by reflection, at several times the cost.
+type array struct{ b strings.Builder }
+
+func (a *array) next() {
+	if a.b.Len() == 0 {
+		a.b.WriteByte('{')
+	} else {
+		a.b.WriteByte(',')
+	}
+}
+
+// String returns the array to be passed as a parameter.
+func (a *array) String() string {
+	if a.b.Len() == 0 {
+		return "{}"
+	}
+	return a.b.String() + "}"
+}
+
+func (a *array) null() {
+	a.next()
+	a.b.WriteString("NULL")
+}
+
+func (a *array) id(id delivery.ID) {
+	a.next()
+	a.b.WriteString(id.String())
+}
+
+// idOrNull writes NULL for the zero id.
+func (a *array) idOrNull(id delivery.ID) {
+	if id == (delivery.ID{}) {
+		a.null()
+		return
+	}
+	a.id(id)
+}
+
+func (a *array) int(n int64) {
+	a.next()
+	a.b.WriteString(strconv.FormatInt(n, 10))
+}
+
+func (a *array) time(t time.Time) {
+	a.next()
+	a.b.WriteByte('"')
+	a.b.WriteString(t.UTC().Format("2006-01-02T15:04:05.999999Z"))
+	a.b.WriteByte('"')
+}
+
+func (a *array) bytes(p []byte) {
+	a.next()
+	a.b.WriteString(`"\\x`)
+	var buf [512]byte
+	for len(p) > 0 {
+		n := min(len(p), len(buf)/2)
+		a.b.Write(buf[:hex.Encode(buf[:], p[:n])])
+		p = p[n:]
+	}
+	a.b.WriteByte('"')
+}
+
+// text writes a string. What PostgreSQL's text cannot hold, NUL and invalid
+// UTF-8, becomes U+FFFD.
+func (a *array) text(s string) {
+	a.next()
+	a.b.WriteByte('"')
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	for i := range len(s) {
+		switch c := s[i]; c {
+		case 0:
+			a.b.WriteString("\uFFFD")
+		case '"', '\\':
+			a.b.WriteByte('\\')
+			a.b.WriteByte(c)
+		default:
+			a.b.WriteByte(c)
+		}
+	}
+	a.b.WriteByte('"')
+}
+
+// textOrNull writes NULL for the empty string.
+func (a *array) textOrNull(s string) {
+	if s == "" {
+		a.null()
+		return
+	}
+	a.text(s)
+}

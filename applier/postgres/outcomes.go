@@ -1,0 +1,286 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// ErrOutcomeNotFound: no delivery with this id has an outcome.
+var ErrOutcomeNotFound = errors.New("no delivery with this id has an outcome")
+
+// Outcome is what became of a delivery.
+type Outcome struct {
+	ID         delivery.ID
+	Community  string
+	WebhookID  string
+	Webhook    string
+	Version    int
+	Status     delivery.Status
+	Outcome    delivery.Outcome
+	Reason     delivery.Reason
+	Detail     string
+	User       *User // without balances
+	Changes    []Log
+	Position   delivery.Position
+	Attempts   int
+	ReceivedAt time.Time
+	FinishedAt time.Time
+}
+
+// Log is one gamification log.
+type Log struct {
+	DeliveryID      delivery.ID
+	User            User // without balances
+	Currency        string
+	Operator        webhook.Operator
+	Amount, Balance int64
+	Action          string
+	At              time.Time
+}
+
+// OutcomeFilter narrows a list; zero values do not.
+type OutcomeFilter struct {
+	Community string
+	WebhookID string
+	UserID    delivery.ID
+	Status    delivery.Status
+	Reason    delivery.Reason
+	Since     time.Time
+	// Before is the last id of the page before.
+	Before delivery.ID
+	Limit  int
+}
+
+const selectOutcomes = `
+SELECT o.delivery_id, o.community, o.webhook_id, o.webhook, o.version, o.status, coalesce(o.outcome, ''), coalesce(o.reason, ''),
+    coalesce(o.detail, ''), o.user_id, coalesce(u.email, ''), coalesce(u.username, ''), o.stream_sequence, o.stream_index,
+    o.attempts, o.received_at, o.finished_at
+FROM outcomes o LEFT JOIN users u ON u.id = o.user_id`
+
+// where collects the conditions of a list.
+type where struct {
+	conditions []string
+	args       []any
+}
+
+// add appends a condition; its one question mark stands for the argument.
+func (w *where) add(condition string, arg any) {
+	w.args = append(w.args, arg)
+	w.conditions = append(w.conditions, strings.Replace(condition, "?", fmt.Sprintf("$%d", len(w.args)), 1))
+}
+
+func (w *where) String() string {
+	if len(w.conditions) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(w.conditions, " AND ")
+}
+
+// ListOutcomes returns outcomes, newest first.
+func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, error) {
+	var w where
+	if f.Community != "" {
+		w.add("o.community = ?", f.Community)
+	}
+	if f.WebhookID != "" {
+		w.add("o.webhook_id = ?", f.WebhookID)
+	}
+	if f.UserID != (delivery.ID{}) {
+		w.add("o.user_id = ?", f.UserID.String())
+	}
+	if f.Status != "" {
+		w.add("o.status = ?", string(f.Status))
+	}
+	if f.Reason != "" {
+		w.conditions = append(w.conditions, "o.status = 'failed'") // so that the small index serves
+		w.add("o.reason = ?", string(f.Reason))
+	}
+	if !f.Since.IsZero() {
+		w.add("o.delivery_id >= ?", firstIDAt(f.Since).String())
+	}
+	if f.Before != (delivery.ID{}) {
+		w.add("o.delivery_id < ?", f.Before.String())
+	}
+	w.args = append(w.args, f.Limit)
+	query := selectOutcomes + w.String() + fmt.Sprintf(" ORDER BY o.delivery_id DESC LIMIT $%d", len(w.args))
+	outcomes, err := s.queryOutcomes(ctx, query, w.args...)
+	if err != nil {
+		return nil, fmt.Errorf("list outcomes: %w", err)
+	}
+	return outcomes, nil
+}
+
+// firstIDAt is the least UUIDv7 of that millisecond.
+func firstIDAt(t time.Time) (id delivery.ID) {
+	ms := max(t.UnixMilli(), 0)
+	for i := range 6 {
+		id[i] = byte(ms >> (8 * (5 - i)))
+	}
+	id[6], id[8] = 0x70, 0x80
+	return id
+}
+
+// FindOutcome returns one outcome, or ErrOutcomeNotFound.
+func (s *Store) FindOutcome(ctx context.Context, id delivery.ID) (Outcome, error) {
+	outcomes, err := s.queryOutcomes(ctx, selectOutcomes+` WHERE o.delivery_id = $1`, id.String())
+	if err != nil {
+		return Outcome{}, fmt.Errorf("find an outcome: %w", err)
+	}
+	if len(outcomes) == 0 {
+		return Outcome{}, ErrOutcomeNotFound
+	}
+	return outcomes[0], nil
+}
+
+func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([]Outcome, error) {
+	rows, err := s.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var outcomes []Outcome
+	places := map[delivery.ID]int{}
+	var ids array
+	for rows.Next() {
+		var o Outcome
+		var id, user idScanner
+		var email, username string
+		if err := rows.Scan(&id, &o.Community, &o.WebhookID, &o.Webhook, &o.Version, &o.Status, &o.Outcome, &o.Reason,
+			&o.Detail, &user, &email, &username, &o.Position.Sequence, &o.Position.Index,
+			&o.Attempts, &o.ReceivedAt, &o.FinishedAt); err != nil {
+			return nil, err
+		}
+		o.ID = delivery.ID(id)
+		if user != (idScanner{}) {
+			o.User = &User{ID: delivery.ID(user), Community: o.Community, Email: email, Username: username}
+		}
+		ids.id(o.ID)
+		places[o.ID] = len(outcomes)
+		outcomes = append(outcomes, o)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	logs, err := s.queryLogs(ctx, selectLogs+` WHERE l.delivery_id = ANY ($1::uuid[]) ORDER BY l.delivery_id, l.ordinal`, ids.String())
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range logs {
+		o := &outcomes[places[l.DeliveryID]]
+		o.Changes = append(o.Changes, l)
+	}
+	return outcomes, nil
+}
+
+const haveOutcomesQuery = `SELECT delivery_id FROM outcomes WHERE delivery_id = ANY ($1::uuid[])`
+
+// HaveOutcomes returns those of the ids that have an outcome.
+func (s *Store) HaveOutcomes(ctx context.Context, ids []delivery.ID) (map[delivery.ID]bool, error) {
+	var column array
+	for _, id := range ids {
+		column.id(id)
+	}
+	rows, err := s.db.QueryContext(ctx, haveOutcomesQuery, column.String())
+	if err != nil {
+		return nil, fmt.Errorf("look up outcomes: %w", err)
+	}
+	defer rows.Close()
+	have := make(map[delivery.ID]bool, len(ids))
+	for rows.Next() {
+		var id idScanner
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("look up outcomes: %w", err)
+		}
+		have[delivery.ID(id)] = true
+	}
+	return have, rows.Err()
+}
+
+const deadLetterQuery = `SELECT headers, payload FROM dead_letters WHERE delivery_id = $1`
+
+// DeadLetter returns what was kept of a failed delivery; ok is false if nothing
+// was.
+func (s *Store) DeadLetter(ctx context.Context, id delivery.ID) (headers []delivery.Header, payload []byte, ok bool, err error) {
+	var raw []byte
+	err = s.db.QueryRowContext(ctx, deadLetterQuery, id.String()).Scan(&raw, &payload)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &headers)
+	}
+	if err != nil {
+		return nil, nil, false, fmt.Errorf("read a dead letter: %w", err)
+	}
+	return headers, payload, true, nil
+}
+
+const selectLogs = `
+SELECT l.delivery_id, l.user_id, coalesce(u.email, ''), coalesce(u.username, ''), coalesce(u.community, ''), l.currency, l.operator,
+    l.amount, l.balance, l.action, l.at
+FROM gamification_logs l LEFT JOIN users u ON u.id = l.user_id`
+
+// LogFilter narrows a list; zero values do not.
+type LogFilter struct {
+	Community string
+	UserID    delivery.ID
+	Currency  string
+	WebhookID string
+	Since     time.Time
+	Limit     int
+}
+
+// ListLogs returns gamification logs, newest first.
+func (s *Store) ListLogs(ctx context.Context, f LogFilter) ([]Log, error) {
+	var w where
+	if f.Community != "" {
+		w.add("u.community = ?", f.Community)
+	}
+	if f.UserID != (delivery.ID{}) {
+		w.add("l.user_id = ?", f.UserID.String())
+	}
+	if f.Currency != "" {
+		w.add("l.currency = ?", f.Currency)
+	}
+	if f.WebhookID != "" {
+		w.add("l.webhook_id = ?", f.WebhookID)
+	}
+	if !f.Since.IsZero() {
+		w.add("l.at >= ?", f.Since)
+	}
+	w.args = append(w.args, f.Limit)
+	logs, err := s.queryLogs(ctx, selectLogs+w.String()+
+		fmt.Sprintf(" ORDER BY l.delivery_id DESC, l.ordinal DESC LIMIT $%d", len(w.args)), w.args...)
+	if err != nil {
+		return nil, fmt.Errorf("list gamification logs: %w", err)
+	}
+	return logs, nil
+}
+
+func (s *Store) queryLogs(ctx context.Context, query string, args ...any) ([]Log, error) {
+	rows, err := s.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var logs []Log
+	for rows.Next() {
+		var l Log
+		var id, user idScanner
+		if err := rows.Scan(&id, &user, &l.User.Email, &l.User.Username, &l.User.Community, &l.Currency, &l.Operator,
+			&l.Amount, &l.Balance, &l.Action, &l.At); err != nil {
+			return nil, err
+		}
+		l.DeliveryID, l.User.ID = delivery.ID(id), delivery.ID(user)
+		logs = append(logs, l)
+	}
+	return logs, rows.Err()
+}

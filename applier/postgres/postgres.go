@@ -1,0 +1,192 @@
+// Package postgres keeps the ledger in PostgreSQL. It is the only importer of
+// sqlx and lib/pq.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"database/sql"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+
+	"github.com/coinhook/coinhook/applier"
+)
+
+// Options tune a Store; the zero value is usable.
+type Options struct {
+	// Name is shown by the database's own tools.
+	Name string
+	// StatementTimeout is how long one statement may take, 20 s if zero.
+	StatementTimeout time.Duration
+	// Currencies are BuiltinCurrencies if nil.
+	Currencies applier.Currencies
+	// MaxConns bounds the connections, 4 if zero.
+	MaxConns int
+}
+
+// Store keeps users, balances, logs, outcomes and dead letters.
+type Store struct {
+	db         *sqlx.DB
+	currencies applier.Currencies
+	settling   *settleStatements
+}
+
+var _ applier.Store = (*Store)(nil)
+
+// Open returns a store at once, also while the database is away. An error means
+// that the URL cannot work.
+func Open(url string, opts Options) (*Store, error) {
+	if url == "" {
+		return nil, errors.New("want the URL of a PostgreSQL database, such as postgres://user:password@host/coinhook")
+	}
+	cfg, err := pq.NewConfig(url)
+	if err != nil {
+		// The driver's text may repeat the URL, and so a password.
+		return nil, errors.New("want the URL of a PostgreSQL database, such as postgres://user:password@host/coinhook")
+	}
+	if opts.StatementTimeout <= 0 {
+		opts.StatementTimeout = 20 * time.Second
+	}
+	if opts.Currencies == nil {
+		opts.Currencies = applier.BuiltinCurrencies
+	}
+	if opts.MaxConns <= 0 {
+		opts.MaxConns = 4
+	}
+	cfg.BinaryParameters = true // one round trip a statement, not two
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = 5 * time.Second
+	}
+	if cfg.ApplicationName == "" {
+		cfg.ApplicationName = opts.Name
+	}
+	runtime := map[string]string{
+		"statement_timeout": strconv.FormatInt(opts.StatementTimeout.Milliseconds(), 10),
+		"lock_timeout":      "5000",
+		// An applier that was cut off must not keep its users locked.
+		"idle_in_transaction_session_timeout": "10000",
+		"client_connection_check_interval":    "5000",
+	}
+	for name, value := range cfg.Runtime { // what the URL says goes first
+		runtime[name] = value
+	}
+	cfg.Runtime = runtime
+	connector, err := pq.NewConnectorConfig(cfg)
+	if err != nil {
+		return nil, errors.New("want a URL whose host, port and sslmode can be used")
+	}
+	connector.Dialer(dialer{answerWithin: opts.StatementTimeout + 10*time.Second})
+	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
+	db.SetMaxOpenConns(opts.MaxConns)
+	db.SetMaxIdleConns(opts.MaxConns)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	s := &Store{db: db, currencies: opts.Currencies}
+	s.settling = &settleStatements{db: db}
+	return s, nil
+}
+
+// Close closes all connections.
+func (s *Store) Close() error { return s.db.Close() }
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.db.PingContext(ctx); err != nil {
+		return fmt.Errorf("PostgreSQL does not answer: %w", err)
+	}
+	return nil
+}
+
+// Ready reports whether the database is there and set up.
+func (s *Store) Ready(ctx context.Context) error {
+	const query = `SELECT to_regclass('outcomes') IS NOT NULL`
+	var ok bool
+	if err := s.db.GetContext(ctx, &ok, query); err != nil {
+		return fmt.Errorf("PostgreSQL does not answer: %w", err)
+	}
+	if !ok {
+		return errors.New("the tables are not set up, run `coinhook setup`")
+	}
+	return nil
+}
+
+// dialer makes connections whose reads fail when the server falls silent.
+// Contexts do not: the driver asks the server to cancel, and then waits for the
+// answer of a server that does not answer.
+type dialer struct{ answerWithin time.Duration }
+
+func (d dialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
+}
+
+func (d dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return d.DialContext(ctx, network, address)
+}
+
+func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return impatientConn{Conn: conn, within: d.answerWithin}, nil
+}
+
+type impatientConn struct {
+	net.Conn
+	within time.Duration
+}
+
+func (c impatientConn) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(c.within)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+// inTx runs f in a transaction. Every write goes through here: outside of an
+// explicit transaction database/sql runs a statement again, unasked, when its
+// connection dies, also after the server committed it (lib/pq issue 939).
+func (s *Store) inTx(ctx context.Context, f func(*sqlx.Tx) error) error {
+	tx, err := s.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	if err := f(tx); err != nil {
+		_ = tx.Rollback() // the first error is the one that counts
+		return classify(err)
+	}
+	// An error of COMMIT leaves the outcome unknown. Whoever calls runs the whole
+	// again: a SELECT would not see a transaction that is still committing, an
+	// INSERT waits for it.
+	if err := tx.Commit(); err != nil {
+		return classify(fmt.Errorf("commit: %w", err))
+	}
+	return nil
+}
+
+// classify marks the errors that the values are to blame for. Those of
+// connection, resources, locks or a missing table are not among them: they pass,
+// or somebody mends them.
+func classify(err error) error {
+	pqErr := pq.As(err)
+	if pqErr == nil {
+		return err
+	}
+	switch pqErr.Code.Class() {
+	case pqerror.Class("21"), // cardinality violation
+		pqerror.Class("22"), // data exception
+		pqerror.Class("23"), // integrity constraint violation
+		pqerror.Class("54"), // program limit exceeded
+		pqerror.Class("P0"): // raised by a function
+		return &applier.DataError{Err: err}
+	}
+	return err
+}

@@ -1,0 +1,117 @@
+// Package postgrestest gives each test a database of its own on a real
+// PostgreSQL that is private to the test's process.
+package postgrestest
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	_ "github.com/lib/pq" // the driver of the databases made here
+
+	"github.com/coinhook/coinhook/applier/postgres"
+	devpostgres "github.com/coinhook/coinhook/pkg/devstack/postgres"
+)
+
+const template = "coinhook_template"
+
+// cluster is started by the first test that needs it.
+var cluster struct {
+	once   sync.Once
+	server *devpostgres.Server
+	err    error
+	count  atomic.Int64
+	// cloning: PostgreSQL lets nobody else use a template while it is copied.
+	cloning sync.Mutex
+}
+
+// Main runs a package's tests and stops the server after them. A package that
+// uses Open calls it from TestMain.
+func Main(m *testing.M) {
+	code := m.Run()
+	if cluster.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := cluster.server.Stop(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, "stop PostgreSQL:", err)
+			code = max(code, 1)
+		}
+	}
+	os.Exit(code)
+}
+
+func start() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cluster.server, cluster.err = devpostgres.Start(ctx, devpostgres.Options{})
+	if cluster.err != nil {
+		return
+	}
+	if cluster.err = execute(ctx, "CREATE DATABASE "+template); cluster.err != nil {
+		return
+	}
+	store, err := postgres.Open(cluster.server.URL(template), postgres.Options{Name: "postgrestest"})
+	if err != nil {
+		cluster.err = err
+		return
+	}
+	defer store.Close() //nolint:errcheck // nothing was left open
+	_, cluster.err = store.Migrate(ctx)
+}
+
+func execute(ctx context.Context, statement string) error {
+	db, err := sql.Open("postgres", cluster.server.URL("postgres"))
+	if err != nil {
+		return err
+	}
+	defer db.Close() //nolint:errcheck // nothing was left open
+	_, err = db.ExecContext(ctx, statement)
+	return err
+}
+
+// URL returns that of a new database with all tables, which goes with the test.
+func URL(tb testing.TB) string {
+	tb.Helper()
+	cluster.once.Do(start)
+	if cluster.err != nil {
+		tb.Fatalf("a private PostgreSQL: %v", cluster.err)
+	}
+	name := fmt.Sprintf("test_%d", cluster.count.Add(1))
+	cluster.cloning.Lock()
+	err := execute(tb.Context(), "CREATE DATABASE "+name+" TEMPLATE "+template)
+	cluster.cloning.Unlock()
+	if err != nil {
+		tb.Fatalf("create the test's database: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := execute(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			tb.Errorf("drop the test's database: %v", err)
+		}
+	})
+	return cluster.server.URL(name)
+}
+
+// Open returns a store on a new database, and a plain handle on the same for
+// looking and meddling.
+func Open(tb testing.TB, opts postgres.Options) (*postgres.Store, *sql.DB) {
+	tb.Helper()
+	url := URL(tb)
+	store, err := postgres.Open(url, opts)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	db, err := sql.Open("postgres", url)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		db.Close()    //nolint:errcheck // the database is dropped next
+		store.Close() //nolint:errcheck // the same
+	})
+	return store, db
+}

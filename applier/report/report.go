@@ -1,0 +1,98 @@
+// Package report says in logs and metrics what the applier does.
+package report
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// postponedEvery is how often a lasting outage is logged.
+const postponedEvery = 10 * time.Second
+
+// Reporter is an applier.Reporter.
+type Reporter struct {
+	log zerolog.Logger
+	now func() time.Time
+
+	settled   *prometheus.CounterVec
+	known     prometheus.Counter
+	postponed prometheus.Counter
+	bugs      prometheus.Counter
+	lag       prometheus.Histogram
+
+	mu         sync.Mutex
+	lastLogged time.Time
+}
+
+var _ applier.Reporter = (*Reporter)(nil)
+
+// New returns a reporter.
+func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
+	m := promauto.With(metrics)
+	return &Reporter{
+		log: log,
+		now: time.Now,
+		settled: m.NewCounterVec(prometheus.CounterOpts{
+			Name: "coinhook_applier_settled_deliveries_total",
+			Help: "Deliveries that got their outcome, by status, outcome and reason.",
+		}, []string{"status", "outcome", "reason"}),
+		known: m.NewCounter(prometheus.CounterOpts{
+			Name: "coinhook_applier_known_deliveries_total",
+			Help: "Deliveries that were handed out again although they had their outcome: nothing changed.",
+		}),
+		postponed: m.NewCounter(prometheus.CounterOpts{
+			Name: "coinhook_applier_postponed_deliveries_total",
+			Help: "Deliveries that could not be settled and are tried again.",
+		}),
+		bugs: m.NewCounter(prometheus.CounterOpts{
+			Name: "coinhook_applier_bugs_total",
+			Help: "Deliveries that met an error in Coinhook. Always worth a look.",
+		}),
+		lag: m.NewHistogram(prometheus.HistogramOpts{
+			Name:    "coinhook_applier_delivery_seconds",
+			Help:    "Time from the request to the outcome.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 20),
+		}),
+	}
+}
+
+// Settled counts the outcome; a failure is logged, for an admin will ask.
+func (r *Reporter) Settled(item applier.Item, s applier.Settlement) {
+	if s.Known {
+		r.known.Inc()
+		return
+	}
+	var reason delivery.Reason
+	if s.Failure != nil {
+		reason = s.Failure.Reason
+		r.log.Info().Stringer("delivery_id", item.Delivery.ID).Str("webhook_id", item.Delivery.WebhookID).
+			Str("reason", string(reason)).Msg("delivery failed")
+	}
+	r.settled.WithLabelValues(string(s.Status), string(s.Outcome), string(reason)).Inc()
+	r.lag.Observe(r.now().Sub(item.Delivery.ReceivedAt).Seconds())
+}
+
+// Postponed logs an outage when it begins, and then now and again.
+func (r *Reporter) Postponed(deliveries int, err error) {
+	r.postponed.Add(float64(deliveries))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := r.now(); now.Sub(r.lastLogged) >= postponedEvery {
+		r.lastLogged = now
+		r.log.Warn().Err(err).Int("deliveries", deliveries).Msg("deliveries stay pending and are tried again")
+	}
+}
+
+// Bug logs an error that should not have been possible.
+func (r *Reporter) Bug(d *delivery.Delivery, err error) {
+	r.bugs.Inc()
+	r.log.Error().Err(err).Stringer("delivery_id", d.ID).Str("webhook_id", d.WebhookID).
+		Uint64("stream_sequence", d.Position.Sequence).Msg("a delivery met an error in Coinhook")
+}

@@ -1,0 +1,195 @@
+// Package webhooks is what an admin does to webhooks: one implementation for
+// every way of asking.
+package webhooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/secret"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// ErrNoAPIKey: the webhook's definition does not ask for an API key.
+var ErrNoAPIKey = errors.New("the webhook does not use an API key: set `auth: {api_key: true}` in its definition and apply it")
+
+// Definitions keeps webhooks.
+type Definitions interface {
+	Find(ctx context.Context, community, nameOrID string) (broker.Saved, error)
+	List(ctx context.Context) ([]broker.Saved, error)
+	Create(ctx context.Context, rec webhook.Record, now time.Time) (broker.Saved, error)
+	Update(ctx context.Context, s broker.Saved, now time.Time) (broker.Saved, error)
+}
+
+// Service does it.
+type Service struct {
+	definitions Definitions
+	currencies  applier.Currencies
+	now         func() time.Time
+}
+
+// New returns a service.
+func New(definitions Definitions, currencies applier.Currencies, now func() time.Time) *Service {
+	return &Service{definitions: definitions, currencies: currencies, now: now}
+}
+
+// Saved is a webhook as saved. APIKey is the text of a key that was made with
+// it, to be shown once.
+type Saved struct {
+	broker.Saved
+	APIKey string
+	// Change says what saving it did.
+	Change Change
+}
+
+// Change is what an Apply did.
+type Change string
+
+const (
+	Created   Change = "created"
+	Updated   Change = "updated"
+	Unchanged Change = "unchanged"
+)
+
+// Parse reads a definition and checks it against the currencies there are.
+func (s *Service) Parse(src []byte) (webhook.Definition, error) {
+	// Which currencies there are depends on the community, which the text names.
+	def, err := webhook.Parse(src)
+	if err != nil {
+		return webhook.Definition{}, err
+	}
+	return webhook.Parse(src, webhook.KnownCurrencies(func(code string) bool {
+		_, ok := s.currencies(def.Community, code)
+		return ok
+	}))
+}
+
+// Find returns a webhook by id, or by name within a community.
+func (s *Service) Find(ctx context.Context, community, nameOrID string) (broker.Saved, error) {
+	saved, err := s.definitions.Find(ctx, community, nameOrID)
+	if errors.Is(err, broker.ErrWebhookNotFound) && !webhook.IsID(nameOrID) {
+		return broker.Saved{}, fmt.Errorf("%w: %q in the community %q", err, nameOrID, community)
+	}
+	if errors.Is(err, broker.ErrWebhookNotFound) {
+		return broker.Saved{}, fmt.Errorf("%w: %s", err, nameOrID)
+	}
+	return saved, err
+}
+
+// List returns the webhooks of a community, or all if it is empty, by community
+// and name.
+func (s *Service) List(ctx context.Context, community string) ([]broker.Saved, error) {
+	all, err := s.definitions.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(w broker.Saved) bool { return community != "" && w.Community != community })
+	slices.SortFunc(all, func(a, b broker.Saved) int {
+		if c := strings.Compare(a.Community, b.Community); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return all, nil
+}
+
+// Apply creates the webhook that has this name in its community, or updates it.
+func (s *Service) Apply(ctx context.Context, def webhook.Definition) (Saved, error) {
+	current, err := s.definitions.Find(ctx, def.Community, def.Name)
+	if errors.Is(err, broker.ErrWebhookNotFound) {
+		return s.create(ctx, def)
+	}
+	if err != nil {
+		return Saved{}, err
+	}
+	if reflect.DeepEqual(current.Definition, def) {
+		return Saved{Saved: current, Change: Unchanged}, nil
+	}
+	current.Definition = def
+	return s.save(ctx, current)
+}
+
+func (s *Service) create(ctx context.Context, def webhook.Definition) (Saved, error) {
+	rec := webhook.Record{ID: webhook.NewID(), Definition: def}
+	key := s.withAPIKey(&rec)
+	saved, err := s.definitions.Create(ctx, rec, s.now())
+	return Saved{Saved: saved, APIKey: key, Change: Created}, err
+}
+
+func (s *Service) save(ctx context.Context, w broker.Saved) (Saved, error) {
+	w.APIKeys = slices.Clone(w.APIKeys)
+	key := s.withAPIKey(&w.Record)
+	saved, err := s.definitions.Update(ctx, w, s.now())
+	return Saved{Saved: saved, APIKey: key, Change: Updated}, err
+}
+
+// withAPIKey gives a record that asks for an API key and has none its first
+// one, and takes them from a record that does not ask any more: a key that was
+// switched off must not come back to life.
+func (s *Service) withAPIKey(rec *webhook.Record) (text string) {
+	if !rec.Auth.APIKey {
+		rec.APIKeys = nil
+		return ""
+	}
+	if len(rec.APIKeys) > 0 {
+		return ""
+	}
+	text, key := secret.NewAPIKey(s.now())
+	rec.APIKeys = []secret.APIKey{key}
+	return text
+}
+
+// SetState enables or disables a webhook.
+func (s *Service) SetState(ctx context.Context, w broker.Saved, state webhook.State) (Saved, error) {
+	if w.State == state {
+		return Saved{Saved: w, Change: Unchanged}, nil
+	}
+	w.State = state
+	if err := w.Validate(func(code string) bool {
+		_, ok := s.currencies(w.Community, code)
+		return ok
+	}); err != nil {
+		return Saved{}, fmt.Errorf("the webhook cannot be %s: %w", state, err)
+	}
+	return s.save(ctx, w)
+}
+
+// Delete takes a webhook from senders and admins, and frees its name. Its
+// record stays for the history of its deliveries.
+func (s *Service) Delete(ctx context.Context, w broker.Saved) error {
+	now := s.now()
+	w.DeletedAt = &now
+	w.APIKeys = nil
+	_, err := s.definitions.Update(ctx, w, now)
+	return err
+}
+
+// RotateKey gives the webhook a new API key. Those it had work for the overlap,
+// unless they end sooner.
+func (s *Service) RotateKey(ctx context.Context, w broker.Saved, overlap time.Duration) (Saved, error) {
+	if !w.Auth.APIKey {
+		return Saved{}, ErrNoAPIKey
+	}
+	now := s.now()
+	end := now.Add(overlap)
+	text, key := secret.NewAPIKey(now)
+	keys := []secret.APIKey{key}
+	for _, old := range w.APIKeys {
+		if old.ExpiresAt == nil || old.ExpiresAt.After(end) {
+			old.ExpiresAt = &end
+		}
+		if old.Valid(now) {
+			keys = append(keys, old)
+		}
+	}
+	w.APIKeys = keys
+	saved, err := s.definitions.Update(ctx, w, now)
+	return Saved{Saved: saved, APIKey: text, Change: Updated}, err
+}
