@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/coinhook/coinhook/pkg/devstack"
+)
+
+const usage = `devstack runs the whole of Coinhook on this machine and keeps it running: what
+dies is started again. It prints "ready", shows a few deliveries, and stays
+until Ctrl-C.
+
+  devstack [--data DIR] [--ingress-addr A] [--console-addr B] [--appliers N]
+  devstack --demo
+
+Flags:
+`
+
+const usageEnd = `
+Environment:
+  NATS_URL, DATABASE_URL  servers to use instead of starting them
+  COINHOOK_MASTER_KEY     instead of the one that is made for DIR
+  PG_BIN_DIR              the folder of initdb and postgres, 15 or newer
+
+DIR then holds dev.env (how to reach the stack; coinhook reads it), pids.json,
+logs/, and the data, which stays from one run to the next.
+`
+
+// settings are what the command line says.
+type settings struct {
+	data        string
+	ingressAddr string
+	consoleAddr string
+	appliers    int
+	demo        bool
+}
+
+// parse reads the command line; for --help it writes to help and returns
+// flag.ErrHelp.
+func parse(args []string, help io.Writer) (settings, error) {
+	var s settings
+	flags := flag.NewFlagSet("devstack", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // errors are the caller's to print
+	flags.StringVar(&s.data, "data", ".coinhook", "keep everything in `DIR`; with --demo, a throw-away folder")
+	flags.StringVar(&s.ingressAddr, "ingress-addr", "127.0.0.1:8080", "ingress at `HOST:PORT`; port 0, and --demo, take a free one")
+	flags.StringVar(&s.consoleAddr, "console-addr", "127.0.0.1:8090", "console at `HOST:PORT`; port 0, and --demo, take a free one")
+	flags.IntVar(&s.appliers, "appliers", 2, "run `N` appliers")
+	flags.BoolVar(&s.demo, "demo", false, "show the deliveries, stop, and exit 0 if each ended as expected")
+	flags.Usage = func() {}
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(help, usage)
+		flags.SetOutput(help)
+		flags.PrintDefaults()
+		fmt.Fprint(help, usageEnd)
+		return s, err
+	} else if err != nil {
+		return s, fmt.Errorf("%w; see devstack --help", err)
+	}
+	if flags.NArg() > 0 {
+		return s, fmt.Errorf("unexpected argument %q; see devstack --help", flags.Arg(0))
+	}
+	if s.appliers < 1 {
+		return s, fmt.Errorf("--appliers %d: want 1 or more", s.appliers)
+	}
+	if s.demo {
+		s.leaveFree(flags)
+	}
+	return s, nil
+}
+
+// leaveFree takes back the defaults: a demo is to disturb nothing that runs.
+func (s *settings) leaveFree(flags *flag.FlagSet) {
+	given := map[string]bool{}
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if !given["data"] {
+		s.data = ""
+	}
+	if !given["ingress-addr"] {
+		s.ingressAddr = ""
+	}
+	if !given["console-addr"] {
+		s.consoleAddr = ""
+	}
+}
+
+func (s settings) options() devstack.Options {
+	opts := devstack.Options{
+		Dir:         s.data,
+		IngressAddr: s.ingressAddr,
+		ConsoleAddr: s.consoleAddr,
+		Appliers:    s.appliers,
+		NATSURL:     os.Getenv("NATS_URL"),
+		DatabaseURL: os.Getenv("DATABASE_URL"),
+		MasterKey:   os.Getenv("COINHOOK_MASTER_KEY"),
+		Logf:        say,
+	}
+	// The broker is this program, under whatever name it runs.
+	if self, err := os.Executable(); err == nil {
+		opts.Broker, opts.BinDir = self, filepath.Dir(self)
+	}
+	return opts
+}

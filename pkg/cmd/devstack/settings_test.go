@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"io"
+	"strings"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		args []string
+		want settings
+	}{
+		{"defaults", nil, settings{".coinhook", "127.0.0.1:8080", "127.0.0.1:8090", 2, false}},
+		{"demo_disturbs_nothing", []string{"--demo"}, settings{"", "", "", 2, true}},
+		{"demo_where_it_is_told", []string{"--demo", "--data", "d", "--ingress-addr", ":1"}, settings{"d", ":1", "", 2, true}},
+		{"all", []string{"--data=d", "--ingress-addr=:1", "--console-addr=:2", "--appliers=3"}, settings{"d", ":1", ":2", 3, false}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := parse(test.args, io.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != test.want {
+				t.Errorf("parse = %+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{
+		"unknown_flag":       {"--port", "1"},
+		"argument":           {"start"},
+		"no_appliers":        {"--appliers", "0"},
+		"appliers_no_number": {"--appliers", "two"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := parse(args, io.Discard); err == nil || errors.Is(err, flag.ErrHelp) {
+				t.Errorf("parse = %v", err)
+			}
+		})
+	}
+}
+
+func TestHelpNamesEverySetting(t *testing.T) {
+	t.Parallel()
+	var help strings.Builder
+	if _, err := parse([]string{"--help"}, &help); !errors.Is(err, flag.ErrHelp) {
+		t.Fatalf("parse = %v", err)
+	}
+	for _, want := range []string{
+		"-data", "-ingress-addr", "-console-addr", "-appliers", "-demo",
+		"NATS_URL", "DATABASE_URL", "COINHOOK_MASTER_KEY", "PG_BIN_DIR", "127.0.0.1:8080", ".coinhook",
+	} {
+		if !strings.Contains(help.String(), want) {
+			t.Errorf("--help does not name %s", want)
+		}
+	}
+}

@@ -1,0 +1,347 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The test binary is the coinhook command, too: it hands its arguments to the
+// fake product of the test and prints what that says.
+const productVar = "DEMO_TEST_PRODUCT"
+
+func TestMain(m *testing.M) {
+	product := os.Getenv(productVar)
+	if product == "" {
+		// A program built with -race sleeps a second before it exits.
+		os.Setenv("GORACE", "atexit_sleep_ms=0") //nolint:errcheck // it only saves time
+		os.Exit(m.Run())
+	}
+	args, _ := json.Marshal(os.Args[1:]) //nolint:errcheck // texts
+	resp, err := http.Post(product+"/cli", "application/json", strings.NewReader(string(args)))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if resp.StatusCode != http.StatusOK {
+		io.Copy(os.Stderr, resp.Body) //nolint:errcheck // the exit status tells
+		os.Exit(1)
+	}
+	io.Copy(os.Stdout, resp.Body) //nolint:errcheck // the other side tells
+	os.Exit(0)
+}
+
+func TestDemoRunsAgainOnTheSameStack(t *testing.T) {
+	t.Parallel()
+	p := newProduct(t)
+	dir := t.TempDir()
+	out, err := p.runDemo(t, dir)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{
+		"$ coinhook users import", "$ coinhook deliveries list --community demo --limit 5", "$ coinhook logs list",
+		"Codertocat  xp     0  ->  50", "jenny       coins  0  ->  25", "All 5 deliveries ended as expected",
+		"x-api-key: chk_1", `"login":"Codertocat"`, "after the stack was ready",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the output does not say %q:\n%s", want, out)
+		}
+	}
+	info, err := os.Stat(filepath.Join(dir, "demo-keys.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mode := info.Mode().Perm(); mode != 0o600 {
+		t.Errorf("the keys' file has mode %o", mode)
+	}
+
+	out, err = p.runDemo(t, dir)
+	if err != nil {
+		t.Fatalf("second run: %v\n%s", err, out)
+	}
+	if !strings.Contains(out, "Codertocat  xp     50  ->  100") {
+		t.Errorf("the second run does not start from the first one's balances:\n%s", out)
+	}
+	if p.rotated != 0 {
+		t.Error("keys were rotated though they are known")
+	}
+
+	out, err = p.runDemo(t, t.TempDir())
+	if err != nil {
+		t.Fatalf("run without the keys' file: %v\n%s", err, out)
+	}
+	if p.rotated != 3 {
+		t.Errorf("%d keys were rotated, want all 3", p.rotated)
+	}
+}
+
+func TestDemoSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		spoil func(*product)
+		want  []string
+	}{
+		{
+			name:  "amount_is_not_what_the_mapping_says",
+			spoil: func(p *product) { p.bonus = 1 },
+			want:  []string{"expected the change add 50 xp", "xp of Codertocat: expected 50, came 51"},
+		},
+		{
+			name:  "subtraction_below_zero_goes_through",
+			spoil: func(p *product) { p.overdraft = true },
+			want:  []string{"expected failed insufficient_balance, came success applied", "coins of jenny: expected 25, came -1000"},
+		},
+		{
+			name:  "ingress_refuses",
+			spoil: func(p *product) { p.refuse = http.StatusUnsupportedMediaType },
+			want:  []string{"expected 202, came 415"},
+		},
+		{
+			name:  "command_fails",
+			spoil: func(p *product) { p.broken = "webhooks apply" },
+			want:  []string{"coinhook webhooks apply", "exit status 1", "broken on purpose"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p := newProduct(t)
+			test.spoil(p)
+			_, err := p.runDemo(t, t.TempDir())
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("the error does not say %q:\n%v", want, err)
+				}
+			}
+		})
+	}
+}
+
+func TestScenarioBodiesAreJSON(t *testing.T) {
+	t.Parallel()
+	all, err := scenario(map[string]balances{customer: {"coins": "12"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, planned := range all {
+		if !json.Valid(planned.body) {
+			t.Errorf("%s: the body is not JSON", planned.name)
+		}
+	}
+	if want := `"amount_refunded": 103700`; !strings.Contains(string(all[4].body), want) {
+		t.Errorf("the refund does not have %s", want)
+	}
+	if strings.Contains(string(all[2].body), developer) {
+		t.Error("the body of somebody unknown names a known user")
+	}
+}
+
+func TestNotAcceptedAtFirstIsSentAgain(t *testing.T) {
+	t.Parallel()
+	p := newProduct(t)
+	p.notYet = 3
+	if out, err := p.runDemo(t, t.TempDir()); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// product is a small Coinhook of the contract's words, that can be spoilt.
+type product struct {
+	url string
+
+	mu         sync.Mutex
+	users      bool
+	balances   map[string]map[string]int64
+	webhooks   []string // names; the index is in the id and the key
+	deliveries []map[string]any
+	shown      map[string]int
+	rotated    int
+
+	bonus     int64
+	overdraft bool
+	refuse    int
+	broken    string
+	notYet    int
+}
+
+func newProduct(t *testing.T) *product {
+	t.Helper()
+	p := &product{shown: map[string]int{}, balances: map[string]map[string]int64{developer: {}, customer: {}}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /cli", p.cli)
+	mux.HandleFunc("POST /hooks/{id}", p.hook)
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	p.url = server.URL
+	return p
+}
+
+func (p *product) runDemo(t *testing.T, dir string) (string, error) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	var out strings.Builder
+	err = Run(ctx, Options{
+		Coinhook: self, Env: map[string]string{productVar: p.url, "INGRESS_URL": p.url},
+		Dir: dir, ReadyAt: time.Now(), Out: &out,
+	})
+	return out.String(), err
+}
+
+func (p *product) cli(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var args []string
+	if err := json.NewDecoder(r.Body).Decode(&args); err != nil || len(args) < 2 {
+		http.Error(w, "bad usage", http.StatusBadRequest)
+		return
+	}
+	command := args[0] + " " + args[1]
+	answer, err := p.command(command, args[2:])
+	if command == p.broken {
+		err = fmt.Errorf("broken on purpose")
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	if !slices.Contains(args, "json") {
+		fmt.Fprintf(w, "the table of %s\n", command)
+		return
+	}
+	json.NewEncoder(w).Encode(answer) //nolint:errcheck // the other side tells
+}
+
+func (p *product) command(command string, args []string) (any, error) {
+	switch command {
+	case "users import":
+		p.users = true
+	case "users show":
+		if !p.users {
+			return nil, fmt.Errorf("no user %s", args[0])
+		}
+		texts := map[string]string{}
+		for currency, n := range p.balances[args[0]] {
+			texts[currency] = fmt.Sprint(n)
+		}
+		return map[string]any{"username": args[0], "balances": texts}, nil
+	case "webhooks apply":
+		name := filepath.Base(args[1])
+		i := slices.Index(p.webhooks, name)
+		if i >= 0 {
+			return map[string]any{"id": fmt.Sprintf("wh_%d", i+1), "version": 2}, nil
+		}
+		p.webhooks = append(p.webhooks, name)
+		n := len(p.webhooks)
+		return map[string]any{"id": fmt.Sprintf("wh_%d", n), "version": 1, "api_key": fmt.Sprintf("chk_%d", n)}, nil
+	case "webhooks rotate-key":
+		p.rotated++
+		return map[string]any{"api_key": strings.Replace(args[0], "wh_", "chk_", 1)}, nil
+	case "deliveries show":
+		p.shown[args[0]]++
+		if p.shown[args[0]] == 1 {
+			return map[string]any{"id": args[0], "status": "pending", "outcome": nil, "reason": nil}, nil
+		}
+		var n int
+		if _, err := fmt.Sscanf(args[0], "delivery-%d", &n); err != nil {
+			return nil, err
+		}
+		return p.deliveries[n], nil
+	}
+	return []any{}, nil
+}
+
+func (p *product) hook(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var n int
+	if _, err := fmt.Sscanf(r.PathValue("id"), "wh_%d", &n); err != nil || r.Header.Get("x-api-key") != fmt.Sprintf("chk_%d", n) {
+		http.Error(w, "invalid_api_key", http.StatusUnauthorized)
+		return
+	}
+	if p.refuse != 0 {
+		http.Error(w, "refused", p.refuse)
+		return
+	}
+	if p.notYet > 0 {
+		p.notYet--
+		http.Error(w, "webhook_not_found", http.StatusNotFound)
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	id := fmt.Sprintf("delivery-%d", len(p.deliveries))
+	p.deliveries = append(p.deliveries, p.settle(p.webhooks[n-1], body))
+	w.WriteHeader(http.StatusAccepted)
+	fmt.Fprintf(w, `{"id":%q,"status":"pending"}`, id)
+}
+
+// settle does what the demo's three definitions say.
+func (p *product) settle(webhook string, body []byte) map[string]any {
+	var b struct {
+		Action      string `json:"action"`
+		PullRequest struct {
+			User struct {
+				Login string `json:"login"`
+			} `json:"user"`
+		} `json:"pull_request"`
+		Data struct {
+			Object struct {
+				AmountTotal    int64 `json:"amount_total"`
+				AmountRefunded int64 `json:"amount_refunded"`
+			} `json:"object"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(body, &b); err != nil {
+		return map[string]any{"status": "failed", "reason": "invalid_json"}
+	}
+	switch webhook {
+	case pullRequests:
+		if b.Action != "closed" {
+			return map[string]any{"status": "success", "outcome": "skipped"}
+		}
+		if p.balances[b.PullRequest.User.Login] == nil {
+			return map[string]any{"status": "failed", "reason": "user_not_found"}
+		}
+		return p.change(developer, "xp", "add", 50+p.bonus)
+	case purchases:
+		return p.change(customer, "coins", "add", b.Data.Object.AmountTotal/100)
+	}
+	if b.Data.Object.AmountRefunded/100 > p.balances[customer]["coins"] && !p.overdraft {
+		return map[string]any{"status": "failed", "reason": "insufficient_balance"}
+	}
+	return p.change(customer, "coins", "subtract", b.Data.Object.AmountRefunded/100)
+}
+
+func (p *product) change(user, currency, operator string, amount int64) map[string]any {
+	signed := amount
+	if operator == "subtract" {
+		signed = -amount
+	}
+	p.balances[user][currency] += signed
+	return map[string]any{"status": "success", "outcome": "applied", "changes": []map[string]any{{
+		"currency": currency, "operator": operator, "amount": fmt.Sprint(amount),
+		"balance": big.NewInt(p.balances[user][currency]).String(),
+	}}}
+}

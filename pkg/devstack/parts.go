@@ -1,0 +1,206 @@
+package devstack
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/devstack/postgres"
+	"github.com/coinhook/coinhook/pkg/devstack/process"
+)
+
+// database is the name of Coinhook's database in the private PostgreSQL.
+const database = "coinhook"
+
+// probeWithin bounds one look at whether a part is ready.
+const probeWithin = 2 * time.Second
+
+// part is one supervised process of the stack.
+type part struct {
+	name  string
+	child *process.Child
+	ready func(context.Context) error
+	// logged is the length of the log before this run.
+	logged int64
+}
+
+// start supervises a part and waits until it is ready.
+func (s *Stack) start(ctx context.Context, spec process.Spec, ready func(context.Context) error) error {
+	p := &part{name: spec.Name, ready: ready, logged: process.Size(spec.LogFile)}
+	s.mu.Lock()
+	p.child = s.supervisor.Supervise(spec)
+	s.parts = append(s.parts, p)
+	s.mu.Unlock()
+	return p.awaitStart(ctx)
+}
+
+func (s *Stack) startNATS(ctx context.Context) error {
+	if s.opts.NATSURL != "" {
+		s.natsURL = s.opts.NATSURL
+		return nil
+	}
+	addr := s.state.Addrs[NATS]
+	s.natsURL = "nats://" + addr
+	spec := process.Spec{
+		Name: NATS, Path: s.opts.Broker, Env: os.Environ(), LogFile: s.logFile(NATS),
+		Args: []string{"nats-server", "--addr", addr, "--store-dir", s.path("nats")},
+	}
+	return s.start(ctx, spec, func(ctx context.Context) error { return probeNATS(ctx, addr) })
+}
+
+func (s *Stack) startPostgres(ctx context.Context) error {
+	if s.opts.DatabaseURL != "" {
+		s.databaseURL = s.opts.DatabaseURL
+		return nil
+	}
+	bin, err := postgres.FindOrInstall(ctx, s.opts.Logf)
+	if err != nil {
+		return err
+	}
+	s.cluster, err = postgres.Prepare(ctx, postgres.Options{
+		Dir: s.path("postgres"), Binaries: bin, Durable: true, Exclusive: true,
+		LogFile: s.logFile(Postgres), Logf: s.opts.Logf,
+	})
+	if err != nil {
+		return err
+	}
+	addr := s.state.Addrs[Postgres]
+	s.databaseURL = s.cluster.URL(addr, database)
+	spec, err := s.cluster.Command(addr)
+	if err != nil {
+		return err
+	}
+	ping := func(ctx context.Context) error { return s.cluster.Ping(ctx, addr) }
+	if err := s.start(ctx, spec, ping); err != nil {
+		return err
+	}
+	return s.cluster.EnsureDatabase(ctx, addr, database)
+}
+
+// setup creates or upgrades streams, buckets and tables.
+func (s *Stack) setup(ctx context.Context) error {
+	log := s.logFile("setup")
+	logged := process.Size(log)
+	err := process.Run(ctx, process.Spec{
+		Name: "coinhook setup", Path: s.program("coinhook"), Args: []string{"setup", "--yes"},
+		Env: s.serviceEnv(), LogFile: log,
+	})
+	if err != nil {
+		return withLog(err, log, logged)
+	}
+	return nil
+}
+
+func (s *Stack) startServices(ctx context.Context) error {
+	starts := []func() error{
+		func() error { return s.startService(ctx, Ingress, "ingress", "INGRESS_ADDR="+s.ingressAddr) },
+	}
+	for i := range s.opts.Appliers {
+		starts = append(starts, func() error { return s.startService(ctx, applierName(i), "applier") })
+	}
+	if s.opts.Console {
+		starts = append(starts, func() error { return s.startConsole(ctx) })
+	}
+	return inParallel(starts...)
+}
+
+func (s *Stack) startService(ctx context.Context, name, program string, env ...string) error {
+	ops := s.state.Addrs[opsOf(name)]
+	spec := process.Spec{
+		Name: name, Path: s.program(program), LogFile: s.logFile(name),
+		Env: s.serviceEnv(append(env, "OPS_ADDR="+ops)...),
+	}
+	return s.start(ctx, spec, func(ctx context.Context) error {
+		return probeHTTP(ctx, httpURL(ops)+"/readyz", func(status int) bool { return status == http.StatusOK })
+	})
+}
+
+func (s *Stack) startConsole(ctx context.Context) error {
+	spec := process.Spec{
+		Name: Console, Path: s.program("coinhook"), Args: []string{"console"}, LogFile: s.logFile(Console),
+		Env: s.serviceEnv("CONSOLE_ADDR=" + s.consoleAddr),
+	}
+	return s.start(ctx, spec, func(ctx context.Context) error {
+		// It may want a sign-in first: that is ready, too.
+		return probeHTTP(ctx, httpURL(s.consoleAddr)+"/", func(status int) bool { return status < 500 })
+	})
+}
+
+// serviceEnv is the caller's environment with the stack's settings. Variables
+// of libpq are left out: the driver would mix them into DATABASE_URL.
+func (s *Stack) serviceEnv(settings ...string) []string {
+	env := []string{}
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "PG") {
+			env = append(env, kv)
+		}
+	}
+	env = append(env, "LOG_FORMAT=json")
+	env = append(env, s.opts.Env...)
+	for key, value := range s.Env() {
+		env = append(env, key+"="+value)
+	}
+	return append(env, settings...)
+}
+
+func (s *Stack) program(name string) string { return filepath.Join(s.opts.BinDir, name) }
+
+func (s *Stack) logFile(name string) string { return s.path("logs", name+".log") }
+
+// probeNATS reports whether a NATS server with JetStream greets at addr.
+func probeNATS(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, probeWithin)
+	defer cancel()
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		conn.SetReadDeadline(deadline) //nolint:errcheck // the read fails then, too
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		return fmt.Errorf("no greeting of a NATS server: %w", err)
+	}
+	text, isInfo := strings.CutPrefix(line, "INFO ")
+	var info struct {
+		JetStream bool `json:"jetstream"`
+	}
+	if !isInfo || json.Unmarshal([]byte(text), &info) != nil {
+		return fmt.Errorf("%s is not a NATS server", addr)
+	}
+	if !info.JetStream {
+		return errors.New("JetStream is not enabled")
+	}
+	return nil
+}
+
+func probeHTTP(ctx context.Context, url string, good func(status int) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, probeWithin)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	// A connection of its own: one that is kept says nothing of the next process.
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if !good(resp.StatusCode) {
+		return fmt.Errorf("%s answers %s", url, resp.Status)
+	}
+	return nil
+}
