@@ -1,0 +1,65 @@
+# Coinhook. `make help` lists what there is.
+
+MODULES  := proto pkg ingress applier
+PACKAGES := $(addprefix ./,$(addsuffix /...,$(MODULES)))
+BINARIES := ./ingress/cmd/ingress ./applier/cmd/applier ./applier/cmd/coinhook ./pkg/cmd/devstack
+
+# Tools are run at fixed versions and are in no module of the product.
+GOFUMPT       := mvdan.cc/gofumpt@v0.12.0
+STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+BUF           := github.com/bufbuild/buf/cmd/buf@v1.75.0
+PROTOC_GEN_GO := google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/ingress, bin/applier, bin/coinhook and bin/devstack
+	@mkdir -p bin
+	go build -o bin/ $(BINARIES)
+
+.PHONY: run
+run: build ## run the development stack until Ctrl-C, with data in .coinhook
+	@exec bin/devstack
+
+.PHONY: demo
+demo: build ## run the stack on free ports, show a few deliveries, and end
+	@exec bin/devstack --demo
+
+.PHONY: test
+test: build ## run all tests (installs PostgreSQL first on Debian or Ubuntu, as root)
+	@bin/devstack ensure-postgres
+	go test $(PACKAGES)
+
+.PHONY: race
+race: build ## run all tests with the race detector (needs a C compiler)
+	@bin/devstack ensure-postgres
+	go test -race $(PACKAGES)
+
+.PHONY: lint
+lint: ## check format, vet, staticcheck, and that each module builds alone
+	@test -z "$$(go run $(GOFUMPT) -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$') | tee /dev/stderr)" || \
+		{ echo "not formatted: run make fmt"; exit 1; }
+	go vet $(PACKAGES)
+	@for m in $(MODULES); do \
+		echo "$$m alone"; \
+		(cd $$m && GOWORK=off go build ./... && GOWORK=off go run $(STATICCHECK) ./...) || exit 1; \
+	done
+
+.PHONY: fmt
+fmt: ## format the code
+	go run $(GOFUMPT) -w $$(git ls-files '*.go' | grep -v '\.pb\.go$$')
+
+.PHONY: bench
+bench: build ## measure the ingress and the applier side by side with bare NATS and PostgreSQL
+	@bin/devstack ensure-postgres
+	go run ./pkg/bench
+
+.PHONY: generate
+generate: ## generate the Go code of the .proto files again
+	@mkdir -p bin/tools
+	GOBIN=$(CURDIR)/bin/tools go install $(PROTOC_GEN_GO)
+	cd proto && PATH=$(CURDIR)/bin/tools:$$PATH go run $(BUF) lint && PATH=$(CURDIR)/bin/tools:$$PATH go run $(BUF) generate
