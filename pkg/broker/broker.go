@@ -34,7 +34,8 @@ type Conn struct {
 
 	// lostAt is when the connection was lost, in Unix nanoseconds; 0 while
 	// connected.
-	lostAt atomic.Int64
+	lostAt  atomic.Int64
+	closing atomic.Bool
 
 	mu        sync.Mutex
 	onConnect []func()
@@ -63,7 +64,9 @@ func Connect(opts Options) (*Conn, error) {
 		nats.ReconnectHandler(func(*nats.Conn) { c.connected("connected to NATS again") }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			c.lostAt.CompareAndSwap(0, time.Now().UnixNano())
-			c.log.Warn().Err(err).Msg("lost the connection to NATS, trying again")
+			if !c.closing.Load() {
+				c.log.Warn().Err(err).Msg("lost the connection to NATS, trying again")
+			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			c.log.Warn().Err(err).Msg("NATS reported an error")
@@ -146,20 +149,20 @@ func (c *Conn) WaitConnected(ctx context.Context) error {
 	return nil
 }
 
-// nextLoss returns a channel that is closed when the connection is lost, or ctx
-// done.
-func (c *Conn) nextLoss(ctx context.Context) <-chan struct{} {
-	lost := make(chan struct{})
+// whileConnected returns a context that ends with ctx, and when the connection
+// is lost.
+func (c *Conn) whileConnected(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
 	status := c.nc.StatusChanged(nats.RECONNECTING, nats.DISCONNECTED, nats.CLOSED)
 	go func() {
-		defer close(lost)
 		defer c.nc.RemoveStatusListener(status)
 		select {
 		case <-status:
+			cancel(ErrNotConnected)
 		case <-ctx.Done():
 		}
 	}()
-	return lost
+	return ctx, func() { cancel(nil) }
 }
 
 // Ready reports whether the broker is there and set up.
@@ -188,6 +191,7 @@ func (c *Conn) CheckPayload(bytes int) error {
 
 // Close hands over what is under way and closes the connection.
 func (c *Conn) Close() {
+	c.closing.Store(true)
 	closed := make(chan struct{})
 	c.nc.SetClosedHandler(func(*nats.Conn) { close(closed) })
 	if err := c.nc.Drain(); err != nil {

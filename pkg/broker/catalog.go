@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -21,15 +22,14 @@ const watchRetry = 250 * time.Millisecond
 type Catalog struct {
 	conn *Conn
 
-	mu      sync.RWMutex
-	known   bool
-	byID    map[string]*webhook.Webhook
-	changed chan struct{} // closed and replaced at each change
+	mu    sync.RWMutex
+	known bool
+	byID  map[string]*webhook.Webhook
 }
 
 // NewCatalog returns an empty catalog; Run fills it.
 func NewCatalog(c *Conn) *Catalog {
-	return &Catalog{conn: c, byID: map[string]*webhook.Webhook{}, changed: make(chan struct{})}
+	return &Catalog{conn: c, byID: map[string]*webhook.Webhook{}}
 }
 
 // Lookup returns the newest known definition, nil if there is none. known is
@@ -77,9 +77,17 @@ func (c *Catalog) At(ctx context.Context, id string, revision uint64) (*webhook.
 
 // Run follows the bucket until ctx is done.
 func (c *Catalog) Run(ctx context.Context) error {
+	complained := false
 	for ctx.Err() == nil {
-		if err := c.follow(ctx); err != nil && ctx.Err() == nil && c.conn.Connected() {
-			c.conn.log.Warn().Err(notSetUp(err)).Msg("cannot follow the definitions of the webhooks, trying again")
+		err := c.follow(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if !errors.Is(err, ErrNotConnected) {
+			if !complained {
+				c.conn.log.Warn().Err(notSetUp(err)).Msg("cannot follow the definitions of the webhooks, trying again")
+			}
+			complained = true
 		}
 		select {
 		case <-time.After(watchRetry):
@@ -89,20 +97,19 @@ func (c *Catalog) Run(ctx context.Context) error {
 	return nil
 }
 
-// follow watches until the watch ends or the connection is made anew: a watch
-// is never trusted across a reconnect, it is set up again and starts with all
-// that there is.
+// follow watches until the watch ends or the connection is lost. Each watch
+// starts with all that there is.
 func (c *Catalog) follow(ctx context.Context) error {
 	if err := c.conn.WaitConnected(ctx); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	// A watch across a reconnect may have missed something.
+	ctx, done := c.conn.whileConnected(ctx)
+	defer done()
 	bucket, err := c.conn.js.KeyValue(ctx, webhooksBucket)
 	if err != nil {
 		return err
 	}
-	lost := c.conn.nextLoss(ctx)
 	watch, err := bucket.Watch(ctx, definitionKey("*"))
 	if err != nil {
 		return err
@@ -117,15 +124,12 @@ func (c *Catalog) follow(ctx context.Context) error {
 			if entry == nil { // all that there was has been sent
 				c.mu.Lock()
 				c.known = true
-				c.notify()
 				c.mu.Unlock()
 				continue
 			}
 			c.put(entry)
-		case <-lost:
-			return ErrNotConnected
 		case <-ctx.Done():
-			return nil
+			return context.Cause(ctx)
 		}
 	}
 }
@@ -149,13 +153,7 @@ func (c *Catalog) put(entry jetstream.KeyValueEntry) {
 	defer c.mu.Unlock()
 	if old := c.byID[id]; old == nil || old.Revision < w.Revision {
 		c.byID[id] = w
-		c.notify()
 	}
-}
-
-func (c *Catalog) notify() {
-	close(c.changed)
-	c.changed = make(chan struct{})
 }
 
 // decodeRecord returns the webhook with an error when its mapping cannot be

@@ -28,6 +28,8 @@ const (
 	// lowWater is how many deliveries may wait in memory before the next pull.
 	// What waits here cannot be taken by another applier.
 	lowWater = 2 * maxBatchDeliveries
+
+	giveBackDelay = 100 * time.Millisecond
 )
 
 // Handler settles a batch and returns one verdict per delivery, in order.
@@ -97,11 +99,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	g.Go(func() error { return c.settle(running) })
 	g.Go(func() error { return c.keepAlive(running) })
 	err := g.Wait()
-	for _, m := range c.queue {
-		if nakErr := m.msg.Nak(); nakErr != nil {
-			break // AckWait gives it back
-		}
-	}
+	giveBack(c.queue)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -153,47 +151,43 @@ func (c *Consumer) pullOnce(ctx context.Context) (got bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	ctx, done := context.WithCancel(ctx)
+	// The broker forgets a pull with its connection: waiting for the end of one
+	// that was cut off would be waiting for nothing.
+	ctx, done := c.conn.whileConnected(ctx)
 	defer done()
-	lost := c.conn.nextLoss(ctx)
 	for ctx.Err() == nil {
-		batch, err := consumer.Fetch(pullMessages, jetstream.FetchMaxBytes(pullBytes), jetstream.FetchMaxWait(pullExpires))
-		if err != nil {
-			return got, err
-		}
-		n, err := c.receive(ctx, batch.Messages(), lost)
+		n, err := c.receive(ctx, consumer)
 		got = got || n > 0
-		if err = errors.Join(err, batch.Error()); err != nil {
+		if err != nil {
 			return got, err
 		}
 		if !c.belowLowWater() {
 			return got, nil
 		}
 	}
-	return got, nil
+	return got, context.Cause(ctx)
 }
 
-// receive queues what one pull brings, as it comes.
-func (c *Consumer) receive(ctx context.Context, msgs <-chan jetstream.Msg, lost <-chan struct{}) (n int, err error) {
-	for {
-		select {
-		case msg, ok := <-msgs:
-			if !ok {
-				return n, nil
-			}
-			n++
-			if err := c.enqueue(msg); err != nil {
-				return n, err
-			}
-		case <-lost:
-			// The broker forgets a pull with its connection; waiting for the end of
-			// this one would be waiting for nothing.
-			return n, ErrNotConnected
-		case <-ctx.Done():
-			// What this pull still brings stays out until AckWait.
-			return n, nil
+// receive makes one pull and queues what it brings, as it comes.
+func (c *Consumer) receive(ctx context.Context, consumer jetstream.Consumer) (n int, err error) {
+	// The context ends the pull at the broker too; else it would go on taking
+	// messages that nobody reads.
+	ctx, cancel := context.WithTimeout(ctx, pullExpires)
+	defer cancel()
+	batch, err := consumer.Fetch(pullMessages, jetstream.FetchMaxBytes(pullBytes), jetstream.FetchContext(ctx))
+	if err != nil {
+		return 0, err
+	}
+	for msg := range batch.Messages() {
+		n++
+		if err := c.enqueue(msg); err != nil {
+			return n, err
 		}
 	}
+	if err := batch.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return n, err
+	}
+	return n, nil
 }
 
 func (c *Consumer) enqueue(msg jetstream.Msg) error {
@@ -288,7 +282,7 @@ func (c *Consumer) settleBatch(ctx context.Context, batch []*message) bool {
 		select {
 		case <-time.After(max(after, wait.NextBackOff())):
 		case <-ctx.Done():
-			c.giveBack(rest)
+			giveBack(rest)
 			return false
 		}
 	}
@@ -321,9 +315,11 @@ func (c *Consumer) setWorking(rest []*message) {
 	c.mu.Unlock()
 }
 
-func (c *Consumer) giveBack(rest []*message) {
-	for _, m := range rest {
-		if err := m.msg.Nak(); err != nil {
+// giveBack hands messages over to another applier. The delay is for the broker
+// to learn that this one does not pull any more.
+func giveBack(messages []*message) {
+	for _, m := range messages {
+		if err := m.msg.NakWithDelay(giveBackDelay); err != nil {
 			return // AckWait gives it back
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -51,6 +52,8 @@ type Publisher struct {
 	log     zerolog.Logger
 	queue   chan *entry
 	stopped chan struct{}
+	// trouble is why the broker does not confirm at the moment, nil while it does.
+	trouble atomic.Pointer[error]
 
 	batchDeliveries prometheus.Histogram
 	storeSeconds    prometheus.Histogram
@@ -112,7 +115,7 @@ func (p *Publisher) Publish(ctx context.Context, d delivery.Delivery) error {
 	select {
 	case p.queue <- e:
 	case <-ctx.Done():
-		return fmt.Errorf("publish: %w", context.Cause(ctx))
+		return p.late(ctx)
 	case <-p.stopped:
 		return errStopping
 	}
@@ -120,7 +123,7 @@ func (p *Publisher) Publish(ctx context.Context, d delivery.Delivery) error {
 	case err := <-e.done:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("publish: %w", context.Cause(ctx))
+		return p.late(ctx)
 	case <-p.stopped:
 		// Run has answered everybody it took; this one came too late to be taken.
 		select {
@@ -130,6 +133,14 @@ func (p *Publisher) Publish(ctx context.Context, d delivery.Delivery) error {
 			return errStopping
 		}
 	}
+}
+
+// late says why there was no confirmation in time.
+func (p *Publisher) late(ctx context.Context) error {
+	if trouble := p.trouble.Load(); trouble != nil {
+		return fmt.Errorf("not confirmed in time: %w", *trouble)
+	}
+	return fmt.Errorf("not confirmed in time: %w", context.Cause(ctx))
 }
 
 // Capture stores a sample of a draft webhook.
@@ -225,11 +236,12 @@ func (p *Publisher) store(ctx context.Context, stream, subject, id string, data 
 	for {
 		attempt, cancel := context.WithTimeout(ctx, p.timeout)
 		_, err := p.conn.js.PublishMsg(attempt, &nats.Msg{Subject: subject, Data: data},
-			jetstream.WithMsgID(id), jetstream.WithExpectStream(stream))
+			jetstream.WithMsgID(id), jetstream.WithExpectStream(stream), jetstream.WithRetryAttempts(0))
 		cancel()
 		if err == nil {
 			p.attempts.WithLabelValues("confirmed").Inc()
 			p.storeSeconds.Observe(time.Since(start).Seconds())
+			p.trouble.Store(nil)
 			return nil
 		}
 		if refused(err) {
@@ -237,10 +249,14 @@ func (p *Publisher) store(ctx context.Context, stream, subject, id string, data 
 			return fmt.Errorf("the stream %s refused: %w", stream, notSetUp(err))
 		}
 		p.attempts.WithLabelValues("unknown").Inc()
+		if p.trouble.Load() == nil || !errors.Is(err, context.DeadlineExceeded) { // which tells the least
+			err = notSetUp(err)
+			p.trouble.Store(&err)
+		}
 		select {
 		case <-time.After(wait.NextBackOff()):
 		case <-ctx.Done():
-			return fmt.Errorf("the stream %s did not confirm in time: %w", stream, notSetUp(err))
+			return p.late(ctx)
 		}
 	}
 }

@@ -1,0 +1,194 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/broker/brokertest"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+func contains(err error, text string) bool { return strings.Contains(err.Error(), text) }
+
+func record(name string) webhook.Record {
+	return webhook.Record{
+		ID:         webhook.NewID(),
+		Definition: webhook.Definition{Name: name, Community: "default", State: webhook.Draft, Encryption: webhook.NoEncryption},
+	}
+}
+
+func TestDefinitions(t *testing.T) {
+	t.Parallel()
+	conn := brokertest.Start(t).ConnectSetUp()
+	defs := broker.NewDefinitions(conn)
+	ctx, now := t.Context(), time.Now().UTC()
+
+	saved, err := defs.Create(ctx, record("Shop, with späce"), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []string{saved.ID, saved.Name} {
+		got, err := defs.Find(ctx, "default", ref)
+		if err != nil || got.ID != saved.ID || got.Version != 1 {
+			t.Errorf("find %q: %+v, %v", ref, got, err)
+		}
+	}
+	for _, ref := range []string{"Nothing", webhook.NewID()} {
+		if _, err := defs.Find(ctx, "default", ref); !errors.Is(err, broker.ErrWebhookNotFound) {
+			t.Errorf("find %q: %v", ref, err)
+		}
+	}
+	if _, err := defs.Create(ctx, record(saved.Name), now); !errors.Is(err, broker.ErrNameTaken) {
+		t.Errorf("a second webhook with the name: %v", err)
+	}
+
+	next, err := defs.Update(ctx, saved, now)
+	if err != nil || next.Version != 2 || next.Revision <= saved.Revision {
+		t.Fatalf("update: %+v, %v", next, err)
+	}
+	if _, err := defs.Update(ctx, saved, now); !errors.Is(err, broker.ErrConflict) {
+		t.Errorf("an update of what was read before another: %v", err)
+	}
+
+	next.DeletedAt = &now
+	if _, err := defs.Update(ctx, next, now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := defs.Find(ctx, "default", saved.ID); !errors.Is(err, broker.ErrWebhookNotFound) {
+		t.Errorf("a deleted webhook is found: %v", err)
+	}
+	if _, err := defs.Create(ctx, record(saved.Name), now); err != nil {
+		t.Errorf("the name of a deleted webhook is not free: %v", err)
+	}
+	if all, err := defs.List(ctx); err != nil || len(all) != 1 {
+		t.Errorf("list: %v, %v", all, err)
+	}
+}
+
+func TestOneOfManyCreatesTheName(t *testing.T) {
+	t.Parallel()
+	conn := brokertest.Start(t).ConnectSetUp()
+	defs := broker.NewDefinitions(conn)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	created := 0
+	for range 16 {
+		wg.Go(func() {
+			_, err := defs.Create(t.Context(), record("Wanted"), time.Now())
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				created++
+			case !errors.Is(err, broker.ErrNameTaken):
+				t.Errorf("create: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if created != 1 {
+		t.Errorf("%d webhooks have the name", created)
+	}
+}
+
+// eventually waits until the condition holds.
+func eventually(tb testing.TB, what string, holds func() bool) {
+	tb.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(20 * time.Second); !holds(); {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			tb.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+func TestCatalogFollowsTheBucket(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Start(t)
+	conn := server.ConnectSetUp()
+	defs := broker.NewDefinitions(conn)
+	saved, err := defs.Create(t.Context(), record("Shop"), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cat := broker.NewCatalog(conn)
+	if _, known := cat.Lookup(saved.ID); known {
+		t.Error("something is known before anything was read")
+	}
+	running(t, cat.Run)
+	at := func(version int) func() bool {
+		return func() bool {
+			w, known := cat.Lookup(saved.ID)
+			return known && w != nil && w.Version == version
+		}
+	}
+	eventually(t, "the webhook is known", at(1))
+	if w, known := cat.Lookup(webhook.NewID()); w != nil || !known {
+		t.Errorf("an unknown id is %v, %v", w, known)
+	}
+
+	// A watch must outlive its broker, again and again, and miss nothing.
+	for version := 2; version <= 4; version++ {
+		if saved, err = defs.Update(t.Context(), saved, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		server.Stop()
+		if w, known := cat.Lookup(saved.ID); w == nil || !known {
+			t.Error("what is known is forgotten with the broker")
+		}
+		server.Start()
+		if err := conn.WaitConnected(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the next version is known", at(version))
+	}
+}
+
+func TestCatalogReadsANewerRevisionFromTheBucket(t *testing.T) {
+	t.Parallel()
+	conn := brokertest.Start(t).ConnectSetUp()
+	defs := broker.NewDefinitions(conn)
+	saved, err := defs.Create(t.Context(), record("Shop"), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cat := broker.NewCatalog(conn) // not running: its memory is always behind
+	w, err := cat.At(t.Context(), saved.ID, saved.Revision)
+	if err != nil || w == nil || w.Revision != saved.Revision {
+		t.Errorf("at revision %d: %+v, %v", saved.Revision, w, err)
+	}
+	if w, err := cat.At(t.Context(), webhook.NewID(), 1); w != nil || err != nil {
+		t.Errorf("a webhook that never was: %+v, %v", w, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := cat.At(ctx, saved.ID, saved.Revision+1); err == nil {
+		t.Error("an answer without having asked")
+	}
+}
+
+func TestCatalogKeepsAuthenticatingWhatItCannotCompile(t *testing.T) {
+	t.Parallel()
+	conn := brokertest.Start(t).ConnectSetUp()
+	defs := broker.NewDefinitions(conn)
+	rec := record("Shop")
+	rec.User = &webhook.UserRef{By: webhook.ByEmail, Path: "$[*]"}
+	one := "1"
+	rec.Mappings = []webhook.Mapping{{Currency: "xp", Operator: webhook.Add, Value: webhook.Value{Constant: &one}}}
+	saved, err := defs.Create(t.Context(), rec, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := broker.NewCatalog(conn).At(t.Context(), saved.ID, saved.Revision)
+	if err != nil || w == nil || w.Program != nil {
+		t.Errorf("a mapping that cannot be compiled: %+v, %v", w, err)
+	}
+}
