@@ -8,7 +8,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/devstack"
 	"github.com/coinhook/coinhook/pkg/devstack/demo"
 	"github.com/coinhook/coinhook/pkg/devstack/natsserver"
+	"github.com/coinhook/coinhook/pkg/devstack/postgres"
 )
 
 func main() {
@@ -26,6 +26,9 @@ func main() {
 func run(args []string) int {
 	if len(args) > 0 && args[0] == natsserver.Subcommand {
 		return runBroker(args[1:])
+	}
+	if len(args) == 1 && args[0] == "ensure-postgres" {
+		return ensurePostgres()
 	}
 	s, err := parse(args, os.Stdout)
 	switch {
@@ -53,6 +56,20 @@ func runBroker(args []string) int {
 	return 0
 }
 
+// ensurePostgres is for `make test`: it finds or installs what the tests need.
+func ensurePostgres() int {
+	if os.Getenv("DATABASE_URL") != "" {
+		return 0
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if _, err := postgres.FindOrInstall(ctx, say); err != nil {
+		fmt.Fprintf(os.Stderr, "devstack: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
 // run keeps a stack up until it is interrupted; with --demo, until the demo
 // has ended.
 func (s settings) run() (err error) {
@@ -69,7 +86,7 @@ func (s settings) run() (err error) {
 	fmt.Println("ready")
 
 	ended := make(chan error, 1)
-	go func() { ended <- runDemo(interrupted, stack, opts.BinDir, os.Stdout) }()
+	go func() { ended <- s.show(interrupted, stack, opts.BinDir) }()
 	if s.demo {
 		err := <-ended
 		if err != nil && s.data == "" {
@@ -92,10 +109,11 @@ func (s settings) run() (err error) {
 	return nil
 }
 
-func runDemo(ctx context.Context, stack *devstack.Stack, binDir string, out io.Writer) error {
+// show runs the demo on the stack.
+func (s settings) show(ctx context.Context, stack *devstack.Stack, binDir string) error {
 	return demo.Run(ctx, demo.Options{
 		Coinhook: filepath.Join(binDir, "coinhook"), Env: stack.Env(), Dir: stack.Dir(),
-		ReadyAt: stack.ReadyAt(), Out: out,
+		ReadyAt: stack.ReadyAt(), Stays: !s.demo, Out: os.Stdout,
 	})
 }
 

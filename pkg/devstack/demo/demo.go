@@ -30,6 +30,8 @@ type Options struct {
 	Dir string
 	// ReadyAt is when the stack was ready.
 	ReadyAt time.Time
+	// Stays says that the stack runs on: the person is told how to send more.
+	Stays bool
 	// Out is for the person who watches.
 	Out io.Writer
 }
@@ -63,7 +65,9 @@ func Run(ctx context.Context, opts Options) error {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
-	d.printNext()
+	if opts.Stays {
+		d.printNext()
+	}
 	return nil
 }
 

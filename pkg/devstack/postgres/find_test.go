@@ -15,33 +15,13 @@ import (
 func TestFindTakesTheFirstThatFits(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	install := func(dir, version string) string {
-		dir = filepath.Join(root, dir)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		script := "#!/bin/sh\necho 'postgres (PostgreSQL) " + version + "'\n"
-		for _, program := range []string{"postgres", "initdb"} {
-			if err := os.WriteFile(filepath.Join(dir, program), []byte(script), 0o755); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return dir
-	}
+	install := func(dir, version string) string { return fakeInstall(t, filepath.Join(root, dir), version) }
 	own := install("own", "15.4")
 	inPath := install("path", "16.1 (Debian 16.1-1)")
 	old := install("old", "14.9")
 	debian15 := install("usr/lib/postgresql/15/bin", "15.2")
 	debian17 := install("usr/lib/postgresql/17/bin", "17beta1")
 	notHere := func(string) (string, error) { return "", exec.ErrNotFound }
-	lookIn := func(dir string) func(string) (string, error) {
-		return func(name string) (string, error) {
-			if name != "postgres" {
-				return "", exec.ErrNotFound
-			}
-			return filepath.Join(dir, name), nil
-		}
-	}
 	packages := func(pattern string) ([]string, error) {
 		if strings.HasPrefix(pattern, "/usr/lib/postgresql") {
 			return []string{debian15, debian17}, nil
@@ -84,6 +64,31 @@ func TestFindTakesTheFirstThatFits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lookIn is a PATH with postgres in dir and nothing else.
+func lookIn(dir string) func(string) (string, error) {
+	return func(name string) (string, error) {
+		if name != "postgres" {
+			return "", exec.ErrNotFound
+		}
+		return filepath.Join(dir, name), nil
+	}
+}
+
+// fakeInstall makes programs in dir that say they are that version.
+func fakeInstall(t *testing.T, dir, version string) string {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	script := "#!/bin/sh\necho 'postgres (PostgreSQL) " + version + "'\n"
+	for _, program := range []string{"postgres", "initdb"} {
+		if err := os.WriteFile(filepath.Join(dir, program), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 func TestInstallOnlyAsRootOnDebian(t *testing.T) {
