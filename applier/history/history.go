@@ -160,6 +160,7 @@ func (h *History) outcomes(ctx context.Context, f Filter) ([]Delivery, error) {
 // pending walks back from the stream's end to the appliers' ack floor.
 func (h *History) pending(ctx context.Context, f Filter) ([]Delivery, error) {
 	var all []Delivery
+	named := h.naming()
 	err := h.walkBack(ctx, func(page []delivery.Delivery) (more bool, err error) {
 		ids := make([]delivery.ID, len(page))
 		for i := range page {
@@ -174,7 +175,7 @@ func (h *History) pending(ctx context.Context, f Filter) ([]Delivery, error) {
 			if settled[d.ID] || f.WebhookID != "" && d.WebhookID != f.WebhookID || d.ReceivedAt.Before(f.Since) {
 				continue
 			}
-			p, err := h.fromStream(ctx, d)
+			p, err := named(ctx, d)
 			if err != nil {
 				return false, err
 			}
@@ -229,7 +230,7 @@ func (h *History) Show(ctx context.Context, id delivery.ID) (Full, error) {
 	case errors.Is(err, postgres.ErrOutcomeNotFound) && waiting == nil:
 		return Full{}, ErrNotFound
 	case errors.Is(err, postgres.ErrOutcomeNotFound):
-		d, err := h.fromStream(ctx, waiting)
+		d, err := h.naming()(ctx, waiting)
 		return Full{Delivery: d, Headers: waiting.Headers, Payload: waiting.Body}, err
 	case err != nil:
 		return Full{}, err
@@ -303,18 +304,23 @@ func (h *History) Format(community, code string, amount int64) string {
 	return c.Format(amount)
 }
 
-func (h *History) fromStream(ctx context.Context, d *delivery.Delivery) (Delivery, error) {
-	p := Delivery{
-		ID: d.ID, WebhookID: d.WebhookID, Status: delivery.Pending,
-		Changes: []Change{}, Fields: []Field{}, ReceivedAt: d.ReceivedAt.UTC(),
+// naming returns a function that makes a line of a pending delivery. It reads
+// each webhook once.
+func (h *History) naming() func(context.Context, *delivery.Delivery) (Delivery, error) {
+	webhooks := map[string]broker.Saved{}
+	return func(ctx context.Context, d *delivery.Delivery) (Delivery, error) {
+		saved, ok := webhooks[d.WebhookID]
+		if !ok {
+			var err error
+			saved, err = h.definitions.Get(ctx, d.WebhookID)
+			if err != nil && !errors.Is(err, broker.ErrWebhookNotFound) {
+				return Delivery{}, fmt.Errorf("name the webhook of a pending delivery: %w", err)
+			}
+			webhooks[d.WebhookID] = saved
+		}
+		return Delivery{
+			ID: d.ID, WebhookID: d.WebhookID, Webhook: saved.Name, Community: saved.Community,
+			Status: delivery.Pending, Changes: []Change{}, Fields: []Field{}, ReceivedAt: d.ReceivedAt.UTC(),
+		}, nil
 	}
-	saved, err := h.definitions.Get(ctx, d.WebhookID)
-	if errors.Is(err, broker.ErrWebhookNotFound) {
-		return p, nil
-	}
-	if err != nil {
-		return Delivery{}, fmt.Errorf("name the webhook of a pending delivery: %w", err)
-	}
-	p.Webhook, p.Community = saved.Name, saved.Community
-	return p, nil
 }
