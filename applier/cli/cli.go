@@ -70,7 +70,6 @@ func Run(ctx context.Context, p Process) (code int) {
 		kong.Writers(p.Stdout, p.Stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.UsageOnError(),
 	)
 	if err != nil {
 		fmt.Fprintln(p.Stderr, "coinhook:", err)

@@ -1,13 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
-
-	"cmp"
 
 	"github.com/coinhook/coinhook/applier/webhooks"
 	"github.com/coinhook/coinhook/pkg/broker"
