@@ -34,8 +34,10 @@ type Options struct {
 	ConsoleAddr string
 	// Console has the stack run the admin console, too.
 	Console bool
-	// Appliers is how many; 2 when it is 0.
-	Appliers int
+	// Appliers is how many; 2 when it is 0. With NoAppliers there are none, and
+	// deliveries stay pending.
+	Appliers   int
+	NoAppliers bool
 
 	// NATSURL and DatabaseURL are servers to use instead of starting one.
 	NATSURL     string
@@ -122,8 +124,11 @@ func (o *Options) complete() error {
 	o.IngressAddr = cmp.Or(o.IngressAddr, "127.0.0.1:0")
 	o.ConsoleAddr = cmp.Or(o.ConsoleAddr, "127.0.0.1:0")
 	o.Appliers = cmp.Or(o.Appliers, 2)
+	if o.NoAppliers {
+		o.Appliers = 0
+	}
 	if o.Appliers < 0 {
-		return fmt.Errorf("%d appliers: want 1 or more", o.Appliers)
+		return fmt.Errorf("%d appliers: want 0 or more", o.Appliers)
 	}
 	for _, program := range []string{"ingress", "applier", "coinhook"} {
 		path := filepath.Join(o.BinDir, program)

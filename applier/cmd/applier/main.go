@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -58,9 +57,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	var group service.Group
 	group.Add("ops", time.Second, ops.Run)
 	group.Add("definitions", time.Second, catalog.Run)
-	group.Add("consumer", 8*time.Second, func(ctx context.Context) error {
-		return errors.Join(consumer.Run(ctx), ctx.Err())
-	})
+	group.Add("consumer", 8*time.Second, consumer.Run)
 	log.Info().Str("ops_addr", ops.Addr()).Msg("applier started")
 	defer log.Info().Msg("applier stopped")
 	return group.Run(ctx)

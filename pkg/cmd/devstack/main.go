@@ -109,8 +109,12 @@ func (s settings) run() (err error) {
 	return nil
 }
 
-// show runs the demo on the stack.
+// show runs the demo on the stack, if somebody settles its deliveries.
 func (s settings) show(ctx context.Context, stack *devstack.Stack, binDir string) error {
+	if s.appliers == 0 {
+		say("no applier runs: deliveries stay pending")
+		return nil
+	}
 	return demo.Run(ctx, demo.Options{
 		Coinhook: filepath.Join(binDir, "coinhook"), Env: stack.Env(), Dir: stack.Dir(),
 		ReadyAt: stack.ReadyAt(), Stays: !s.demo, Out: os.Stdout,

@@ -50,7 +50,7 @@ func parse(args []string, help io.Writer) (settings, error) {
 	flags.StringVar(&s.data, "data", ".coinhook", "keep everything in `DIR`; with --demo, a throw-away folder")
 	flags.StringVar(&s.ingressAddr, "ingress-addr", "127.0.0.1:8080", "ingress at `HOST:PORT`; port 0, and --demo, take a free one")
 	flags.StringVar(&s.consoleAddr, "console-addr", "127.0.0.1:8090", "console at `HOST:PORT`; port 0, and --demo, take a free one")
-	flags.IntVar(&s.appliers, "appliers", 2, "run `N` appliers")
+	flags.IntVar(&s.appliers, "appliers", 2, "run `N` appliers; with 0, deliveries stay pending")
 	flags.BoolVar(&s.demo, "demo", false, "show the deliveries, stop, and exit 0 if each ended as expected")
 	flags.Usage = func() {}
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
@@ -65,8 +65,11 @@ func parse(args []string, help io.Writer) (settings, error) {
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("unexpected argument %q; see devstack --help", flags.Arg(0))
 	}
-	if s.appliers < 1 {
-		return s, fmt.Errorf("--appliers %d: want 1 or more", s.appliers)
+	if s.appliers < 0 {
+		return s, fmt.Errorf("--appliers %d: want 0 or more", s.appliers)
+	}
+	if s.demo && s.appliers == 0 {
+		return s, errors.New("--appliers 0: the demo needs one to settle its deliveries")
 	}
 	if s.demo {
 		s.leaveFree(flags)
@@ -95,6 +98,7 @@ func (s settings) options() devstack.Options {
 		IngressAddr: s.ingressAddr,
 		ConsoleAddr: s.consoleAddr,
 		Appliers:    s.appliers,
+		NoAppliers:  s.appliers == 0,
 		NATSURL:     os.Getenv("NATS_URL"),
 		DatabaseURL: os.Getenv("DATABASE_URL"),
 		MasterKey:   os.Getenv("COINHOOK_MASTER_KEY"),

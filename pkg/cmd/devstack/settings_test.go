@@ -38,7 +38,8 @@ func TestParseRefuses(t *testing.T) {
 	for name, args := range map[string][]string{
 		"unknown_flag":       {"--port", "1"},
 		"argument":           {"start"},
-		"no_appliers":        {"--appliers", "0"},
+		"negative_appliers":  {"--appliers", "-1"},
+		"a demo without any": {"--appliers", "0", "--demo"},
 		"appliers_no_number": {"--appliers", "two"},
 	} {
 		t.Run(name, func(t *testing.T) {
