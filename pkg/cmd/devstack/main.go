@@ -117,7 +117,7 @@ func (s settings) show(ctx context.Context, stack *devstack.Stack, binDir string
 	}
 	return demo.Run(ctx, demo.Options{
 		Coinhook: filepath.Join(binDir, "coinhook"), Env: stack.Env(), Dir: stack.Dir(),
-		ReadyAt: stack.ReadyAt(), Stays: !s.demo, Out: os.Stdout,
+		ReadyAt: stack.ReadyAt(), Ends: s.demo, Out: os.Stdout,
 	})
 }
 

@@ -30,8 +30,8 @@ type Options struct {
 	Dir string
 	// ReadyAt is when the stack was ready.
 	ReadyAt time.Time
-	// Stays says that the stack runs on: the person is told how to send more.
-	Stays bool
+	// Ends says that the stack does not outlive the demo.
+	Ends bool
 	// Out is for the person who watches.
 	Out io.Writer
 }
@@ -65,9 +65,7 @@ func Run(ctx context.Context, opts Options) error {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
-	if opts.Stays {
-		d.printNext()
-	}
+	d.printNext(opts.Ends)
 	return nil
 }
 
@@ -188,7 +186,7 @@ func (d *demo) show(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) printNext() {
+func (d *demo) printNext(ends bool) {
 	w := d.webhooks[pullRequests]
 	d.title("Send the next one")
 	d.printf(`curl -i %s/hooks/%s \
@@ -197,6 +195,10 @@ func (d *demo) printNext() {
 
 %s deliveries list --community %s --limit 1
 
-The webhooks' definitions are in %s: copy one, change it, and apply it.
-`, d.ingress, w.ID, w.key, d.shown(), community, filepath.Join(d.dir, "demo"))
+`, d.ingress, w.ID, w.key, d.shown(), community)
+	if ends {
+		d.printf("This stack ends now: `make run` starts one that stays and prints the same for it.\n")
+		return
+	}
+	d.printf("The webhooks' definitions are in %s: copy one, change it, and apply it.\n", filepath.Join(d.dir, "demo"))
 }

@@ -202,7 +202,7 @@ func (p *product) runDemo(t *testing.T, dir string) (string, error) {
 	var out strings.Builder
 	err = Run(ctx, Options{
 		Coinhook: self, Env: map[string]string{productVar: p.url, "INGRESS_URL": p.url},
-		Dir: dir, ReadyAt: time.Now(), Stays: true, Out: &out,
+		Dir: dir, ReadyAt: time.Now(), Out: &out,
 	})
 	return out.String(), err
 }
