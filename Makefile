@@ -56,7 +56,7 @@ fmt: ## format the code
 .PHONY: bench
 bench: build ## measure the ingress and the applier side by side with bare NATS and PostgreSQL
 	@bin/devstack ensure-postgres
-	go run ./pkg/bench
+	go run ./pkg/cmd/bench
 
 .PHONY: generate
 generate: ## generate the Go code of the .proto files again

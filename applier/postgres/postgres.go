@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"time"
@@ -26,8 +27,21 @@ type Options struct {
 	StatementTimeout time.Duration
 	// Currencies are BuiltinCurrencies if nil.
 	Currencies applier.Currencies
+	// Settling says that the store is there to settle. Its statements are planned
+	// for that, and lists would suffer.
+	Settling bool
 	// MaxConns bounds the connections, 4 if zero.
 	MaxConns int
+}
+
+// settlingPlans have every lookup go through an index. A prepared statement
+// keeps the plan it got first: made while the tables are small, it would scan
+// them from end to end, and go on doing so when they are large.
+var settlingPlans = map[string]string{
+	"plan_cache_mode":  "force_generic_plan",
+	"enable_seqscan":   "off",
+	"enable_hashjoin":  "off",
+	"enable_mergejoin": "off",
 }
 
 // Store keeps users, balances, logs, outcomes and dead letters.
@@ -67,11 +81,16 @@ func Open(url string, opts Options) (*Store, error) {
 		cfg.ApplicationName = opts.Name
 	}
 	runtime := map[string]string{
+		// Compiling a plan takes longer than any statement of ours.
+		"jit": "off",
 		"statement_timeout": strconv.FormatInt(opts.StatementTimeout.Milliseconds(), 10),
 		"lock_timeout":      "5000",
 		// An applier that was cut off must not keep its users locked.
 		"idle_in_transaction_session_timeout": "10000",
 		"client_connection_check_interval":    "5000",
+	}
+	if opts.Settling {
+		maps.Copy(runtime, settlingPlans)
 	}
 	for name, value := range cfg.Runtime { // what the URL says goes first
 		runtime[name] = value

@@ -432,3 +432,46 @@ func TestSettleSurvivesLostConnections(t *testing.T) {
 	}
 	checkLedger(t, db)
 }
+
+// TestSettleLooksUpByIndex: a statement prepared while the tables are empty must
+// not scan them when they are large.
+func TestSettleLooksUpByIndex(t *testing.T) {
+	t.Parallel()
+	s, db := postgrestest.Open(t, postgres.Options{Settling: true, MaxConns: 1})
+	addUsers(t, s, "alice@example.com")
+	for range 10 { // past the point where a statement's plan is kept
+		settle(t, s, plan(t, "alice@example.com", change(webhook.Add, "coins", 1)))
+	}
+	const rows = 20_000
+	for _, fill := range []string{
+		`INSERT INTO outcomes SELECT gen_random_uuid(), '', '', '', 0, 'success', 'applied', NULL, NULL, NULL, NULL, '', 1, 0, 1, now(), now()
+			FROM generate_series(1, $1)`,
+		`INSERT INTO users SELECT gen_random_uuid(), 'default', n || '@x', n || '@x', NULL, NULL FROM generate_series(1, $1) n`,
+	} {
+		if _, err := db.ExecContext(t.Context(), fill, rows); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scanned := func() int {
+		if _, err := db.ExecContext(t.Context(), "SELECT pg_stat_force_next_flush()"); err != nil {
+			t.Fatal(err)
+		}
+		return count(t, db, "SELECT coalesce(sum(seq_tup_read), 0) FROM pg_stat_user_tables WHERE relname IN ('outcomes', 'users', 'balances')")
+	}
+	before := scanned()
+	settle(t, s, plan(t, "alice@example.com", change(webhook.Add, "coins", 1)))
+	if err := s.Close(); err != nil { // a backend reports what it did at the latest when it ends
+		t.Fatal(err)
+	}
+	var after int
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		after = scanned()
+		if count(t, db, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()") == 1 || time.Now().After(deadline) {
+			after = scanned()
+			break
+		}
+	}
+	if after-before >= rows {
+		t.Errorf("settling one delivery read %d rows from end to end", after-before)
+	}
+}

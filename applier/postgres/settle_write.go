@@ -8,6 +8,8 @@ import (
 	"fmt"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
@@ -15,7 +17,8 @@ import (
 )
 
 // The clock is read once, after all locks are held. A row that is there already
-// is left as it is, and missed when the counts are compared.
+// is a violation of a key: an insert waits for a transaction that is still
+// committing the same key, and ON CONFLICT would cost a second look at the index.
 const writeQuery = `
 WITH clock AS MATERIALIZED (
     SELECT clock_timestamp() AS now
@@ -25,14 +28,12 @@ WITH clock AS MATERIALIZED (
     SELECT r.*, clock.now
     FROM clock, unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
         $11::uuid[], $12::bytea[], $13::bigint[], $14::int[], $15::int[], $16::timestamptz[]) AS r
-    ON CONFLICT (delivery_id) DO NOTHING
     RETURNING 1
 ), log AS (
     INSERT INTO gamification_logs (delivery_id, ordinal, user_id, currency, number, operator, amount, balance, webhook_id, action, at)
     SELECT r.*, clock.now
     FROM clock, unnest($17::uuid[], $18::smallint[], $19::uuid[], $20::text[], $21::bigint[], $22::text[], $23::bigint[], $24::bigint[],
         $25::text[], $26::text[]) AS r
-    ON CONFLICT DO NOTHING
     RETURNING 1
 ), balance AS (
     INSERT INTO balances (user_id, currency, amount, entries, updated_at)
@@ -45,7 +46,6 @@ WITH clock AS MATERIALIZED (
 ), dead_letter AS (
     INSERT INTO dead_letters (delivery_id, headers, payload)
     SELECT * FROM unnest($31::uuid[], $32::json[], $33::bytea[])
-    ON CONFLICT DO NOTHING
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM outcome), (SELECT count(*) FROM log), (SELECT count(*) FROM balance), (SELECT count(*) FROM dead_letter)`
@@ -144,9 +144,9 @@ func (r *rows) addDeadLetter(d *delivery.Delivery) {
 // errOvertaken is no fault of the batch: run again, it finds what is known.
 var errOvertaken = errors.New("another applier was faster")
 
-// write sends all rows. Counts that are not the expected ones mean that another
-// applier settled some of the batch meanwhile: the transaction is rolled back,
-// and the next try finds those known.
+// write sends all rows. A key that is taken, or counts that are not the expected
+// ones, mean that another applier settled some of the batch meanwhile: the
+// transaction is rolled back, and the next try finds those known.
 func (w *work) write(ctx context.Context, stmt *sqlx.Stmt) error {
 	r := &w.rows
 	if r.outcomes == 0 {
@@ -160,7 +160,11 @@ func (w *work) write(ctx context.Context, stmt *sqlx.Stmt) error {
 	}
 	want := [4]int{r.outcomes, r.logs, r.balances, r.deadLetters}
 	var got [4]int
-	if err := stmt.QueryRowContext(ctx, args...).Scan(&got[0], &got[1], &got[2], &got[3]); err != nil {
+	err := stmt.QueryRowContext(ctx, args...).Scan(&got[0], &got[1], &got[2], &got[3])
+	if taken := pq.As(err, pqerror.UniqueViolation); taken != nil {
+		return fmt.Errorf("%w: %s is taken", errOvertaken, taken.Constraint)
+	}
+	if err != nil {
 		return err
 	}
 	if got != want {

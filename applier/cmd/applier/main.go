@@ -29,7 +29,7 @@ func main() {
 
 func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	metrics := service.NewRegistry()
-	store, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier"})
+	store, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier", Settling: true})
 	if err != nil {
 		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
 	}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"text/tabwriter"
+)
+
+// report is what a program reads.
+type report struct {
+	Machine  machine   `json:"machine"`
+	Quick    bool      `json:"quick"`
+	Seconds  float64   `json:"seconds"`
+	Sections []section `json:"sections"`
+}
+
+type machine struct {
+	Cores      int    `json:"cores"`
+	System     string `json:"system"`
+	Go         string `json:"go"`
+	PostgreSQL string `json:"postgresql"`
+	NATS       string `json:"nats"`
+}
+
+// section is one part: a table for people, figures for programs.
+type section struct {
+	Title   string     `json:"title"`
+	Notes   []string   `json:"notes"`
+	Figures []figure   `json:"figures"`
+	header  []string   // of the table
+	rows    [][]string // of the table
+}
+
+type figure struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit"`
+}
+
+const (
+	perSecond    = "deliveries/s"
+	milliseconds = "ms"
+	deliveries   = "deliveries"
+	ratio        = "ratio"
+)
+
+func (s *section) figure(name string, value float64, unit string) {
+	s.Figures = append(s.Figures, figure{name, value, unit})
+}
+
+func (b *bench) machine(ctx context.Context) (machine, error) {
+	m := machine{
+		Cores: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH,
+		Go: runtime.Version(), NATS: b.nc.ConnectedServerVersion(),
+	}
+	if err := b.db.QueryRowContext(ctx, "SHOW server_version").Scan(&m.PostgreSQL); err != nil {
+		return machine{}, fmt.Errorf("ask for PostgreSQL's version: %w", err)
+	}
+	return m, nil
+}
+
+func (r *report) printMachine(w io.Writer) {
+	m := r.Machine
+	fmt.Fprintf(w, "%d cores, %s, %s, PostgreSQL %s, NATS %s.\n", m.Cores, m.System, m.Go, m.PostgreSQL, m.NATS)
+	fmt.Fprintf(w, "Senders, bare programs, services, NATS and PostgreSQL share the cores. Bodies have %d bytes, there are %d users.\n", bodyBytes, users)
+	if r.Quick {
+		fmt.Fprintln(w, "A smoke run: its figures mean little.")
+	}
+}
+
+func (s *section) print(w io.Writer) {
+	fmt.Fprintf(w, "\n%s\n\n", s.Title)
+	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
+	for _, row := range append([][]string{s.header}, s.rows...) {
+		for _, cell := range row {
+			fmt.Fprintf(table, "%s\t", cell)
+		}
+		fmt.Fprintln(table)
+	}
+	table.Flush() //nolint:errcheck // nobody reads any more
+	fmt.Fprintln(w)
+	for _, note := range s.Notes {
+		fmt.Fprintf(w, "   %s\n", note)
+	}
+}
+
+func (r *report) write(path string) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write the figures: %w", err)
+	}
+	if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write the figures: %w", err)
+	}
+	return nil
+}
+
+// whole writes a count with its thousands apart.
+func whole(v float64) string {
+	text := fmt.Sprintf("%.0f", v)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+func times(v float64) string { return fmt.Sprintf("%.2f", v) }
+
+func ms(v float64) string { return fmt.Sprintf("%.1f", v) }

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// sendWithin bounds the life of one connection.
+const sendWithin = 2 * time.Minute
+
+// sender is one keep-alive connection to the ingress. It speaks just enough
+// HTTP/1.1: on one machine, what a client costs is taken from who is measured.
+type sender struct {
+	conn   net.Conn
+	reader *bufio.Reader
+	body   []byte
+}
+
+// dial opens n connections to the ingress.
+func (b *bench) dial(ctx context.Context, n int) ([]*sender, error) {
+	u, err := url.Parse(b.stack.IngressURL())
+	if err != nil {
+		return nil, fmt.Errorf("read INGRESS_URL: %w", err)
+	}
+	senders := make([]*sender, 0, n)
+	for range n {
+		var dialer net.Dialer
+		conn, err := dialer.DialContext(ctx, "tcp", u.Host)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("connect to the ingress: %w", err), hangUp(senders))
+		}
+		senders = append(senders, &sender{conn: conn, reader: bufio.NewReaderSize(conn, 1<<10)})
+		if err := conn.SetDeadline(time.Now().Add(sendWithin)); err != nil {
+			return nil, errors.Join(err, hangUp(senders))
+		}
+	}
+	return senders, nil
+}
+
+func hangUp(senders []*sender) error {
+	var errs []error
+	for _, s := range senders {
+		errs = append(errs, s.conn.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// send posts a request and returns the delivery's id. Any answer but 202 is an
+// error: whether such a delivery is stored is unknown, and no check would hold.
+func (s *sender) send(request []byte) (id string, err error) {
+	if _, err := s.conn.Write(request); err != nil {
+		return "", fmt.Errorf("send to the ingress: %w", err)
+	}
+	status, err := s.readHead()
+	if err != nil {
+		return "", fmt.Errorf("read the ingress's answer: %w", err)
+	}
+	if status != "202" {
+		return "", fmt.Errorf("the ingress answered %s and not 202: %s", status, s.body)
+	}
+	id, found := strings.CutPrefix(string(s.body), `{"id":"`)
+	id, _, ended := strings.Cut(id, `"`)
+	if !found || !ended {
+		return "", fmt.Errorf("the ingress's receipt has no id: %s", s.body)
+	}
+	return id, nil
+}
+
+// readHead reads an answer, its body into s.body.
+func (s *sender) readHead() (status string, err error) {
+	line, err := s.reader.ReadSlice('\n')
+	if err != nil {
+		return "", err
+	}
+	if len(line) < len("HTTP/1.1 202") {
+		return "", fmt.Errorf("not HTTP: %q", line)
+	}
+	status = string(line[9:12])
+	length := -1
+	for {
+		line, err := s.reader.ReadSlice('\n')
+		if err != nil {
+			return "", err
+		}
+		name, value, ok := strings.Cut(strings.TrimRight(string(line), "\r\n"), ": ")
+		if !ok {
+			break
+		}
+		if strings.EqualFold(name, "Content-Length") {
+			if length, err = strconv.Atoi(value); err != nil {
+				return "", fmt.Errorf("Content-Length: %w", err)
+			}
+		}
+	}
+	if length < 0 || length > 64<<10 {
+		return "", fmt.Errorf("status %s without a usable Content-Length", status)
+	}
+	if cap(s.body) < length {
+		s.body = make([]byte, length)
+	}
+	s.body = s.body[:length]
+	_, err = io.ReadFull(s.reader, s.body)
+	return status, err
+}
