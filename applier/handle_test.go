@@ -110,6 +110,10 @@ func TestHandle(t *testing.T) {
 			bodies: []string{"a"}, webhook: "unknown", defErr: away,
 			settled: []bool{false},
 		},
+		"a delivery whose webhook lacks something is set aside": {
+			bodies: []string{"a", "locked", "b"}, webhook: "active",
+			settled: []bool{true, false, true}, committed: []string{"a", "b"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -119,16 +123,22 @@ func TestHandle(t *testing.T) {
 			}
 			s, r := &store{refuse: tc.refuse}, &reporter{}
 			defs := definitions{byID: map[string]*webhook.Webhook{"active": {}}, err: tc.defErr}
-			evaluate := func(_ *webhook.Webhook, d *delivery.Delivery) (applier.Plan, *delivery.Failure) {
+			evaluate := func(_ *webhook.Webhook, d *delivery.Delivery) (applier.Plan, *delivery.Failure, error) {
 				if string(d.Body) == "panic" {
 					panic("at the disco")
 				}
-				return applier.Plan{}, nil
+				if string(d.Body) == "locked" {
+					return applier.Plan{}, nil, errors.New("no key")
+				}
+				return applier.Plan{}, nil, nil
 			}
 			verdicts := applier.New(defs, evaluate, s, r).Handle(t.Context(), batch)
 			var settled []bool
-			for _, v := range verdicts {
+			for i, v := range verdicts {
 				settled = append(settled, v.IsSettled())
+				if locked := string(batch[i].Body) == "locked"; v.Aside != locked {
+					t.Errorf("delivery %d is set aside: %v, want %v", i, v.Aside, locked)
+				}
 			}
 			if diff := cmp.Diff(tc.settled, settled); diff != "" {
 				t.Error(diff)
