@@ -77,6 +77,11 @@ func isEncrypted(w *webhook.Webhook, d *delivery.Delivery) bool {
 	if w.Encryption.IsOn() && w.Revision == d.Revision {
 		return true
 	}
+	return HasHeader(d)
+}
+
+// HasHeader reports whether the sender said that the body is encrypted.
+func HasHeader(d *delivery.Delivery) bool {
 	value, _ := d.Header(encryptedHeader)
 	return strings.EqualFold(value, "true")
 }
