@@ -94,6 +94,27 @@ func (a *Applier) plan(ctx context.Context, d *delivery.Delivery) (Item, deliver
 	if err != nil {
 		return Item{}, delivery.SetAside(aside, err)
 	}
+	if item.Failure != nil && item.Failure.Reason == delivery.DecryptionFailed {
+		return a.planWithNewerKeys(ctx, item)
+	}
+	return item, delivery.Settled
+}
+
+// planWithNewerKeys looks whether the webhook has been saved since: a sender may
+// use a new key before the ingress and this applier have seen it.
+func (a *Applier) planWithNewerKeys(ctx context.Context, item Item) (Item, delivery.Verdict) {
+	newer, err := a.definitions.At(ctx, item.Delivery.WebhookID, item.Webhook.Revision+1)
+	if err != nil {
+		return Item{}, delivery.Retry(retryAfter, err)
+	}
+	if newer == nil || newer.DeletedAt != nil || newer.Revision <= item.Webhook.Revision {
+		return item, delivery.Settled
+	}
+	item.Webhook = newer
+	item.Plan, item.Failure, err = a.evaluateSafely(newer, item.Delivery)
+	if err != nil {
+		return Item{}, delivery.SetAside(aside, err)
+	}
 	return item, delivery.Settled
 }
 
