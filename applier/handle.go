@@ -14,14 +14,19 @@ import (
 // again makes the pauses grow.
 const retryAfter = 100 * time.Millisecond
 
+// aside is how long a delivery waits for what only its own webhook needs. It is
+// handed out again for each look, so it is no shorter than an admin notices.
+const aside = 5 * time.Second
+
 // Definitions finds what a webhook says, at a revision or later. It returns nil
 // where there is no such webhook, and an error when it cannot know now.
 type Definitions interface {
 	At(ctx context.Context, id string, revision uint64) (*webhook.Webhook, error)
 }
 
-// Evaluate says what a payload asks for, by the webhook's mapping.
-type Evaluate func(w *webhook.Webhook, d *delivery.Delivery) (Plan, *delivery.Failure)
+// Evaluate says what a delivery asks for, by the webhook's mapping. An error is
+// not the delivery's fault: something that this webhook needs is missing now.
+type Evaluate func(w *webhook.Webhook, d *delivery.Delivery) (Plan, *delivery.Failure, error)
 
 // Reporter is told what happens. It must not block.
 type Reporter interface {
@@ -52,10 +57,10 @@ func (a *Applier) Handle(ctx context.Context, batch []delivery.Delivery) []deliv
 	items := make([]Item, 0, len(batch))
 	places := make([]int, 0, len(batch)) // of the items in the batch
 	for i := range batch {
-		item, err := a.plan(ctx, &batch[i])
-		if err != nil {
-			verdicts[i] = delivery.Retry(retryAfter, err)
-			a.report.Postponed(1, err)
+		item, verdict := a.plan(ctx, &batch[i])
+		if !verdict.IsSettled() {
+			verdicts[i] = verdict
+			a.report.Postponed(1, verdict.Err)
 			continue
 		}
 		items, places = append(items, item), append(places, i)
@@ -66,12 +71,13 @@ func (a *Applier) Handle(ctx context.Context, batch []delivery.Delivery) []deliv
 	return verdicts
 }
 
-// plan says what a delivery asks for. An error is never the delivery's fault.
-func (a *Applier) plan(ctx context.Context, d *delivery.Delivery) (Item, error) {
+// plan says what a delivery asks for. A verdict other than Settled means that
+// this cannot be said now.
+func (a *Applier) plan(ctx context.Context, d *delivery.Delivery) (Item, delivery.Verdict) {
 	item := Item{Delivery: d}
 	w, err := a.definitions.At(ctx, d.WebhookID, d.Revision)
 	if err != nil {
-		return Item{}, err
+		return Item{}, delivery.Retry(retryAfter, err)
 	}
 	item.Webhook = w
 	switch {
@@ -83,18 +89,42 @@ func (a *Applier) plan(ctx context.Context, d *delivery.Delivery) (Item, error) 
 			Detail: "The webhook was deleted before this delivery was executed.",
 		}
 	default:
-		item.Plan, item.Failure = a.evaluateSafely(w, d)
+		item.Plan, item.Failure, err = a.evaluateSafely(w, d)
 	}
-	return item, nil
+	if err != nil {
+		return Item{}, delivery.SetAside(aside, err)
+	}
+	if item.Failure != nil && item.Failure.Reason == delivery.DecryptionFailed {
+		return a.planWithNewerKeys(ctx, item)
+	}
+	return item, delivery.Settled
+}
+
+// planWithNewerKeys looks whether the webhook has been saved since: a sender may
+// use a new key before the ingress and this applier have seen it.
+func (a *Applier) planWithNewerKeys(ctx context.Context, item Item) (Item, delivery.Verdict) {
+	newer, err := a.definitions.At(ctx, item.Delivery.WebhookID, item.Webhook.Revision+1)
+	if err != nil {
+		return Item{}, delivery.Retry(retryAfter, err)
+	}
+	if newer == nil || newer.DeletedAt != nil || newer.Revision <= item.Webhook.Revision {
+		return item, delivery.Settled
+	}
+	item.Webhook = newer
+	item.Plan, item.Failure, err = a.evaluateSafely(newer, item.Delivery)
+	if err != nil {
+		return Item{}, delivery.SetAside(aside, err)
+	}
+	return item, delivery.Settled
 }
 
 // evaluateSafely turns a panic into a failure of the one delivery: its payload
 // must not stop all others.
-func (a *Applier) evaluateSafely(w *webhook.Webhook, d *delivery.Delivery) (plan Plan, failure *delivery.Failure) {
+func (a *Applier) evaluateSafely(w *webhook.Webhook, d *delivery.Delivery) (plan Plan, failure *delivery.Failure, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			a.report.Bug(d, fmt.Errorf("panic while evaluating the mapping: %v", v))
-			plan, failure = Plan{}, internal()
+			plan, failure, err = Plan{}, internal(), nil
 		}
 	}()
 	return a.evaluate(w, d)

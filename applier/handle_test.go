@@ -110,6 +110,10 @@ func TestHandle(t *testing.T) {
 			bodies: []string{"a"}, webhook: "unknown", defErr: away,
 			settled: []bool{false},
 		},
+		"a delivery whose webhook lacks something is set aside": {
+			bodies: []string{"a", "locked", "b"}, webhook: "active",
+			settled: []bool{true, false, true}, committed: []string{"a", "b"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -119,16 +123,22 @@ func TestHandle(t *testing.T) {
 			}
 			s, r := &store{refuse: tc.refuse}, &reporter{}
 			defs := definitions{byID: map[string]*webhook.Webhook{"active": {}}, err: tc.defErr}
-			evaluate := func(_ *webhook.Webhook, d *delivery.Delivery) (applier.Plan, *delivery.Failure) {
+			evaluate := func(_ *webhook.Webhook, d *delivery.Delivery) (applier.Plan, *delivery.Failure, error) {
 				if string(d.Body) == "panic" {
 					panic("at the disco")
 				}
-				return applier.Plan{}, nil
+				if string(d.Body) == "locked" {
+					return applier.Plan{}, nil, errors.New("no key")
+				}
+				return applier.Plan{}, nil, nil
 			}
 			verdicts := applier.New(defs, evaluate, s, r).Handle(t.Context(), batch)
 			var settled []bool
-			for _, v := range verdicts {
+			for i, v := range verdicts {
 				settled = append(settled, v.IsSettled())
+				if locked := string(batch[i].Body) == "locked"; v.Aside != locked {
+					t.Errorf("delivery %d is set aside: %v, want %v", i, v.Aside, locked)
+				}
 			}
 			if diff := cmp.Diff(tc.settled, settled); diff != "" {
 				t.Error(diff)
@@ -141,6 +151,56 @@ func TestHandle(t *testing.T) {
 			}
 			if open := len(slices.DeleteFunc(settled, func(s bool) bool { return s })); r.postponed != open {
 				t.Errorf("%d deliveries reported as postponed, want %d", r.postponed, open)
+			}
+		})
+	}
+}
+
+// rotated knows a newer revision than the one it hands out unasked.
+type rotated struct{ old, newest *webhook.Webhook }
+
+func (r rotated) At(_ context.Context, _ string, revision uint64) (*webhook.Webhook, error) {
+	switch {
+	case revision <= r.old.Revision:
+		return r.old, nil
+	case r.newest == nil:
+		return nil, errors.New("the broker is away")
+	}
+	return r.newest, nil
+}
+
+func TestABodyUnderANewKeyIsTriedWithTheNewestDefinition(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		newest    *webhook.Webhook
+		settled   bool
+		committed []string
+	}{
+		"the key has come":            {&webhook.Webhook{Revision: 9}, true, []string{"body"}},
+		"the newer one does not do":   {&webhook.Webhook{Revision: 8}, true, []string{"body decryption_failed"}},
+		"there is no newer one":       {&webhook.Webhook{Revision: 7}, true, []string{"body decryption_failed"}},
+		"nobody knows what there is":  {nil, false, nil},
+		"the newer one lacks its key": {&webhook.Webhook{Revision: 10}, false, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &store{}
+			evaluate := func(w *webhook.Webhook, _ *delivery.Delivery) (applier.Plan, *delivery.Failure, error) {
+				switch w.Revision {
+				case 9:
+					return applier.Plan{}, nil, nil
+				case 10:
+					return applier.Plan{}, nil, errors.New("no key")
+				}
+				return applier.Plan{}, &delivery.Failure{Reason: delivery.DecryptionFailed}, nil
+			}
+			a := applier.New(rotated{&webhook.Webhook{Revision: 7}, tc.newest}, evaluate, s, &reporter{})
+			verdicts := a.Handle(t.Context(), []delivery.Delivery{{Revision: 7, Body: []byte("body")}})
+			if verdicts[0].IsSettled() != tc.settled {
+				t.Errorf("verdict %+v, want settled: %v", verdicts[0], tc.settled)
+			}
+			if diff := cmp.Diff(tc.committed, s.committed); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}

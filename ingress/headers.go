@@ -38,7 +38,7 @@ var unkept = map[string]bool{
 // before all others: a dropped idempotency key would let a retry take effect
 // twice.
 func decisive(w *webhook.Webhook) []string {
-	names := []string{"Idempotency-Key", "Webhook-Id"}
+	names := []string{"Idempotency-Key", "Webhook-Id", encryptedHeader}
 	for _, c := range w.When {
 		if c.Header != "" {
 			names = append(names, http.CanonicalHeaderKey(c.Header))

@@ -83,11 +83,13 @@ func TestKeepHeadersDropsDecisiveOnesLast(t *testing.T) {
 		"B-Small":         {"1"},
 		"Idempotency-Key": {"k"},
 		"Webhook-Id":      {"m"},
+		"X-Encrypted":     {"true"},
 		"X-Github-Event":  {"push"},
 	}, w)
 	want := []delivery.Header{
 		{Name: "Idempotency-Key", Value: "k"},
 		{Name: "Webhook-Id", Value: "m"},
+		{Name: "X-Encrypted", Value: "true"},
 		{Name: "X-Github-Event", Value: "push"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -131,7 +131,11 @@ func (a *app) webhooks() (*webhooks.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return webhooks.New(broker.NewDefinitions(conn), a.currencies, func() time.Time { return time.Now().UTC() }), nil
+	master, err := a.masterKey()
+	if err != nil {
+		return nil, err
+	}
+	return webhooks.New(broker.NewDefinitions(conn), a.currencies, func() time.Time { return time.Now().UTC() }, master), nil
 }
 
 func (a *app) history() (*history.History, error) {

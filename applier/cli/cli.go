@@ -41,6 +41,7 @@ type commands struct {
 	Users      usersCmd      `cmd:"" help:"The users whose balances change."`
 	Deliveries deliveriesCmd `cmd:"" help:"What became of each accepted request."`
 	Logs       logsCmd       `cmd:"" help:"Gamification logs: every change of a balance."`
+	Encrypt    encryptCmd    `cmd:"" help:"Encrypt a body for a webhook, to test a sender."`
 }
 
 // usageError is a call whose words are off.

@@ -20,9 +20,11 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/applier/report"
+	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/broker/brokertest"
 	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -43,9 +45,13 @@ func newInstallation(t testing.TB) *installation {
 		t: t, dir: t.TempDir(), conn: server.ConnectSetUp(),
 		env: map[string]string{
 			"NATS_URL": server.URL(), "DATABASE_URL": postgrestest.URL(t), "INGRESS_URL": "http://ingress.example/",
+			"COINHOOK_MASTER_KEY": masterKey,
 		},
 	}
 }
+
+// masterKey is 32 bytes of 'm'.
+const masterKey = "bW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW1tbW0="
 
 type result struct {
 	code           int
@@ -275,10 +281,20 @@ func (i *installation) settleAll() {
 	}
 	defer store.Close() //nolint:errcheck // the database goes with the test
 	catalog := broker.NewCatalog(i.conn)
-	app := applier.New(catalog, func(w *webhook.Webhook, d *delivery.Delivery) (applier.Plan, *delivery.Failure) {
-		return mapping.Evaluate(w, d.Body, d.Header, func(code string) (applier.Currency, bool) {
+	master, err := secret.ParseMasterKey(i.env["COINHOOK_MASTER_KEY"])
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	payloads := sealed.NewPayloads(master)
+	app := applier.New(catalog, func(w *webhook.Webhook, d *delivery.Delivery) (applier.Plan, *delivery.Failure, error) {
+		payload, failure, err := payloads.Open(w, d)
+		if failure != nil || err != nil {
+			return applier.Plan{}, failure, err
+		}
+		plan, failure := mapping.Evaluate(w, payload, d.Header, func(code string) (applier.Currency, bool) {
 			return applier.BuiltinCurrencies(w.Community, code)
 		})
+		return plan, failure, nil
 	}, store, report.New(zerolog.Nop(), nil))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	done := make(chan error, 1)

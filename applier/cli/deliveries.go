@@ -132,6 +132,8 @@ type fullJSON struct {
 	history.Full
 	Payload       *string `json:"payload"`
 	PayloadBase64 []byte  `json:"payload_base64,omitempty"`
+	// DecryptedPayload is null where the body is not encrypted or cannot be read.
+	DecryptedPayload *string `json:"decrypted_payload"`
 }
 
 func (c *deliveriesShowCmd) Run(a *app) error {
@@ -150,8 +152,12 @@ func (c *deliveriesShowCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	decrypted, err := a.decrypted(full)
+	if err != nil {
+		return err
+	}
 	if a.json() {
-		out := fullJSON{Full: full}
+		out := fullJSON{Full: full, DecryptedPayload: decrypted}
 		if full.Headers == nil {
 			out.Headers = []delivery.Header{}
 		}
@@ -163,6 +169,9 @@ func (c *deliveriesShowCmd) Run(a *app) error {
 		return a.printJSON(out)
 	}
 	printDelivery(a, full)
+	if decrypted != nil {
+		fmt.Fprintf(a.Stdout, "\ndecrypted payload\n%s\n", printableText(*decrypted))
+	}
 	return nil
 }
 

@@ -22,6 +22,8 @@ type webhooksCmd struct {
 	Enable    webhooksEnableCmd  `cmd:"" help:"Make a webhook active."`
 	Disable   webhooksDisableCmd `cmd:"" help:"Refuse requests to a webhook, as if it did not exist."`
 	RotateKey webhooksRotateCmd  `cmd:"" name:"rotate-key" help:"Make a new API key; the old one works for an overlap."`
+
+	SetEncryption webhooksEncryptionCmd `cmd:"" name:"set-encryption" help:"Turn encryption of bodies on, with a key that is made or given, or off."`
 }
 
 // webhookArg names a webhook.
@@ -47,6 +49,7 @@ type webhookJSON struct {
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 	APIKey    string    `json:"api_key,omitempty"`
+	AESKey    string    `json:"aes_key,omitempty"`
 }
 
 func (a *app) webhookJSON(s broker.Saved, apiKey string) webhookJSON {
@@ -93,9 +96,9 @@ func (c *webhooksApplyCmd) Run(a *app) error {
 	for _, def := range defs {
 		saved, err := service.Apply(a.ctx, def)
 		if err != nil {
-			return fmt.Errorf("apply %q: %w", def.Name, err)
+			return fmt.Errorf("apply %q: %w", def.Name, needsMasterKey(err))
 		}
-		results = append(results, a.webhookJSON(saved.Saved, saved.APIKey))
+		results = append(results, a.savedJSON(saved))
 		if !a.json() {
 			fmt.Fprintf(a.Stdout, "Webhook %q %s, version %d, %s.\n", printable(saved.Name), saved.Change, saved.Version, saved.State)
 			a.printSecretPairs(saved)
@@ -112,9 +115,12 @@ func (c *webhooksApplyCmd) Run(a *app) error {
 }
 
 func (a *app) printSecretPairs(s webhooks.Saved) {
-	a.printPairs([][2]string{{"id", s.ID}, {"url", a.url(s.ID)}, {"api key", s.APIKey}})
+	a.printPairs([][2]string{{"id", s.ID}, {"url", a.url(s.ID)}, {"api key", s.APIKey}, {"aes key", s.AESKey.Reveal()}})
 	if s.APIKey != "" {
 		fmt.Fprintln(a.Stdout, "The key is shown this once: senders put it in the header x-api-key.")
+	}
+	if !s.AESKey.IsZero() {
+		fmt.Fprintln(a.Stdout, "The AES key is shown this once: senders encrypt with its 32 characters and send the header x-encrypted: true.")
 	}
 }
 
@@ -161,6 +167,7 @@ func (c *webhooksShowCmd) Run(a *app) error {
 		{"url", a.url(saved.ID)},
 		{"version", fmt.Sprintf("%d, saved %s", saved.Version, localTime(saved.UpdatedAt))},
 		{"api keys", apiKeysText(saved)},
+		{"aes keys", aesKeysText(saved)},
 	})
 	text, err := webhook.Format(saved.Definition)
 	if err != nil {
@@ -239,10 +246,10 @@ func setState(a *app, arg webhookArg, state webhook.State) error {
 	}
 	result, err := service.SetState(a.ctx, saved, state)
 	if err != nil {
-		return err
+		return needsMasterKey(err)
 	}
 	if a.json() {
-		return a.printJSON(a.webhookJSON(result.Saved, result.APIKey))
+		return a.printJSON(a.savedJSON(result))
 	}
 	fmt.Fprintf(a.Stdout, "Webhook %q is %s, version %d.\n", printable(result.Name), result.State, result.Version)
 	return nil
@@ -267,7 +274,7 @@ func (c *webhooksRotateCmd) Run(a *app) error {
 		return err
 	}
 	if a.json() {
-		return a.printJSON(a.webhookJSON(result.Saved, result.APIKey))
+		return a.printJSON(a.savedJSON(result))
 	}
 	fmt.Fprintf(a.Stdout, "Webhook %q has a new API key; older ones work for another %s.\n", printable(result.Name), overlap)
 	a.printSecretPairs(result)

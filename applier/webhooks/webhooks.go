@@ -33,18 +33,20 @@ type Service struct {
 	definitions Definitions
 	currencies  applier.Currencies
 	now         func() time.Time
+	master      secret.MasterKey
 }
 
-// New returns a service.
-func New(definitions Definitions, currencies applier.Currencies, now func() time.Time) *Service {
-	return &Service{definitions: definitions, currencies: currencies, now: now}
+// New returns a service. Without a master key it cannot make or take AES keys.
+func New(definitions Definitions, currencies applier.Currencies, now func() time.Time, master secret.MasterKey) *Service {
+	return &Service{definitions: definitions, currencies: currencies, now: now, master: master}
 }
 
 // Saved is a webhook as saved. APIKey is the text of a key that was made with
-// it, to be shown once.
+// it, to be shown once; so is AESKey.
 type Saved struct {
 	broker.Saved
 	APIKey string
+	AESKey secret.AESKey
 	// Change says what saving it did.
 	Change Change
 }
@@ -109,7 +111,7 @@ func (s *Service) Apply(ctx context.Context, def webhook.Definition) (Saved, err
 	if err != nil {
 		return Saved{}, err
 	}
-	if reflect.DeepEqual(current.Definition, def) {
+	if reflect.DeepEqual(current.Definition, def) && !lacksKey(current.Record) {
 		return Saved{Saved: current, Change: Unchanged}, nil
 	}
 	current.Definition = def
@@ -119,15 +121,23 @@ func (s *Service) Apply(ctx context.Context, def webhook.Definition) (Saved, err
 func (s *Service) create(ctx context.Context, def webhook.Definition) (Saved, error) {
 	rec := webhook.Record{ID: webhook.NewID(), Definition: def}
 	key := s.withAPIKey(&rec)
+	aesKey, err := s.withAESKey(&rec)
+	if err != nil {
+		return Saved{}, err
+	}
 	saved, err := s.definitions.Create(ctx, rec, s.now())
-	return Saved{Saved: saved, APIKey: key, Change: Created}, err
+	return Saved{Saved: saved, APIKey: key, AESKey: aesKey, Change: Created}, err
 }
 
 func (s *Service) save(ctx context.Context, w broker.Saved) (Saved, error) {
 	w.APIKeys = slices.Clone(w.APIKeys)
 	key := s.withAPIKey(&w.Record)
+	aesKey, err := s.withAESKey(&w.Record)
+	if err != nil {
+		return Saved{}, err
+	}
 	saved, err := s.definitions.Update(ctx, w, s.now())
-	return Saved{Saved: saved, APIKey: key, Change: Updated}, err
+	return Saved{Saved: saved, APIKey: key, AESKey: aesKey, Change: Updated}, err
 }
 
 // withAPIKey gives a record that asks for an API key and has none its first
@@ -166,7 +176,7 @@ func (s *Service) SetState(ctx context.Context, w broker.Saved, state webhook.St
 func (s *Service) Delete(ctx context.Context, w broker.Saved) error {
 	now := s.now()
 	w.DeletedAt = &now
-	w.APIKeys = nil
+	w.APIKeys, w.AESKeys = nil, nil
 	_, err := s.definitions.Update(ctx, w, now)
 	return err
 }

@@ -296,6 +296,50 @@ func TestConsumerRetriesWhatIsNotSettled(t *testing.T) {
 	})
 }
 
+func TestWhatIsSetAsideDoesNotHoldUpOthers(t *testing.T) {
+	t.Parallel()
+	conn := brokertest.Start(t).ConnectSetUp()
+	p := startPublisher(t, conn)
+	r := newRecorder()
+	var unlocked atomic.Bool
+	handle := func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
+		verdicts := r.handle(ctx, batch)
+		for i, d := range batch {
+			if string(d.Body) == "locked" && !unlocked.Load() {
+				verdicts[i] = delivery.SetAside(20*time.Millisecond, errors.New("no key"))
+			}
+		}
+		return verdicts
+	}
+	running(t, broker.NewConsumer(conn, handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+	for _, body := range []string{"locked", "next"} {
+		if err := p.Publish(t.Context(), newDelivery(t, body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := func(body string) (n int) {
+		for _, b := range r.bodies() {
+			if b == body {
+				n++
+			}
+		}
+		return n
+	}
+	r.await(t, "the next one has come and the other one has come back", func() bool { return count("next") == 1 && count("locked") > 2 })
+	unlocked.Store(true)
+	stream, err := conn.OpenStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.await(t, "both are acknowledged", func() bool {
+		backlog, err := stream.Backlog(t.Context())
+		return err == nil && backlog.First > backlog.Last
+	})
+	if n := count("next"); n != 1 {
+		t.Errorf("the next one was handed out %d times, want once", n)
+	}
+}
+
 func TestConsumerGivesBackWhatItHolds(t *testing.T) {
 	t.Parallel()
 	conn := brokertest.Start(t).ConnectSetUp()

@@ -288,16 +288,24 @@ func (c *Consumer) settleBatch(ctx context.Context, batch []*message) bool {
 	}
 }
 
-// act acks the messages whose deliveries are all settled. It returns the others
-// and how long to wait before they are tried again.
+// act acks the messages whose deliveries are all settled, and hands those back
+// for later that nothing but deliveries set aside keeps open: the ones behind do
+// not wait for them. It returns the others and how long to wait before they are
+// tried again.
 func (c *Consumer) act(batch []*message, verdicts []delivery.Verdict) (rest []*message, after time.Duration) {
 	for _, m := range batch {
 		mine := verdicts[:len(m.deliveries)]
 		verdicts = verdicts[len(m.deliveries):]
-		open := slices.IndexFunc(mine, func(v delivery.Verdict) bool { return !v.IsSettled() })
-		if open >= 0 {
+		pause, aside := openOf(mine)
+		if pause > 0 && aside {
+			if err := m.msg.NakWithDelay(pause); err != nil {
+				c.log.Debug().Err(err).Uint64("stream_sequence", m.sequence).Msg("could not be set aside, AckWait gives it back")
+			}
+			continue
+		}
+		if pause > 0 {
 			rest = append(rest, m)
-			after = max(after, mine[open].RetryAfter)
+			after = max(after, pause)
 			continue
 		}
 		c.settled.Inc()
@@ -307,6 +315,17 @@ func (c *Consumer) act(batch []*message, verdicts []delivery.Verdict) (rest []*m
 		}
 	}
 	return rest, after
+}
+
+// openOf says how long a message with these verdicts has to wait, 0 when all are
+// settled, and whether all that are not are set aside.
+func openOf(verdicts []delivery.Verdict) (pause time.Duration, aside bool) {
+	aside = true
+	for _, v := range verdicts {
+		pause = max(pause, v.RetryAfter)
+		aside = aside && (v.IsSettled() || v.Aside)
+	}
+	return pause, aside
 }
 
 func (c *Consumer) setWorking(rest []*message) {

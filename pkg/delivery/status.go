@@ -76,6 +76,9 @@ type Verdict struct {
 	// RetryAfter is 0 for a delivery that is settled: its row is committed.
 	// Otherwise the delivery has no outcome yet and is tried again after so long.
 	RetryAfter time.Duration
+	// Aside: what it waits for concerns this delivery and not those behind it,
+	// which go on.
+	Aside bool
 	// Err says why a delivery must be tried again.
 	Err error
 }
@@ -86,6 +89,14 @@ var Settled = Verdict{}
 // Retry is the verdict on a delivery that could not be decided now.
 func Retry(after time.Duration, err error) Verdict {
 	return Verdict{RetryAfter: max(after, time.Millisecond), Err: err}
+}
+
+// SetAside is the verdict on a delivery that waits for something that others do
+// without.
+func SetAside(after time.Duration, err error) Verdict {
+	v := Retry(after, err)
+	v.Aside = true
+	return v
 }
 
 // IsSettled reports whether the delivery has its outcome.

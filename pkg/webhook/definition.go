@@ -20,6 +20,9 @@ const (
 	GCM          Encryption = "gcm"
 )
 
+// IsOn reports whether bodies are encrypted.
+func (e Encryption) IsOn() bool { return e == CBC || e == GCM }
+
 // Definition is what an admin draws. The zero value of an optional part means
 // that it is absent.
 type Definition struct {

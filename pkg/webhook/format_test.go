@@ -118,7 +118,7 @@ func TestParseReadsWhatFormatWrites(t *testing.T) {
 			Community:  rapid.SampledFrom([]string{"default", "0", "true", "1e5", "guild_7-b", "null"}).Draw(t, "community"),
 			State:      rapid.SampledFrom([]webhook.State{webhook.Draft, webhook.Active, webhook.Disabled}).Draw(t, "state"),
 			Auth:       webhook.Auth{APIKey: rapid.Bool().Draw(t, "api key")},
-			Encryption: webhook.NoEncryption,
+			Encryption: rapid.SampledFrom([]webhook.Encryption{webhook.NoEncryption, webhook.CBC, webhook.GCM}).Draw(t, "encryption"),
 		}
 		if rapid.Bool().Draw(t, "has a user") {
 			def.User = &webhook.UserRef{By: webhook.ByUsername, Path: drawPathText(t)}

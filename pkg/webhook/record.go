@@ -17,9 +17,12 @@ type Record struct {
 	Version int `json:"version"`
 	Definition
 	// APIKeys are accepted; more than one while a rotation overlaps.
-	APIKeys   []secret.APIKey `json:"api_keys,omitempty"`
-	CreatedAt time.Time       `json:"created_at"`
-	UpdatedAt time.Time       `json:"updated_at"`
+	APIKeys []secret.APIKey `json:"api_keys,omitempty"`
+	// AESKeys open the bodies, each those that were received before it ended. Ended
+	// ones stay for what was accepted in their time and is not executed yet.
+	AESKeys   []secret.SealedKey `json:"aes_keys,omitempty"`
+	CreatedAt time.Time          `json:"created_at"`
+	UpdatedAt time.Time          `json:"updated_at"`
 	// DeletedAt marks a webhook that is gone for senders and admins. The record
 	// stays, so that the history of its deliveries keeps its name.
 	DeletedAt *time.Time `json:"deleted_at,omitempty"`

@@ -57,9 +57,9 @@ func TestParseRefuses(t *testing.T) {
 		{"text for a boolean", "name: N\nauth: {api_key: 'true'}", "line 2: auth.api_key: want true or false, not text"},
 		{"yes for a boolean", "name: N\nauth: {api_key: yes}", "line 2: auth.api_key: want true or false, not text"},
 		{"an unknown state", "name: N\nstate: paused", `line 2: state: want draft, active or disabled, not "paused"`},
+		{"an encryption in capitals", "name: N\nencryption: GCM", `line 2: encryption: want none, cbc or gcm, not "GCM"`},
+		{"a secret of the encryption", "name: N\nencryption: gcm\naes_key: x", `line 3: the key "aes_key" is not known`},
 		{"an unknown encryption", "name: N\nencryption: aes", `line 2: encryption: want none, cbc or gcm, not "aes"`},
-		{"cbc", "name: N\nencryption: cbc", "line 2: encryption: encrypted bodies are not available in this version"},
-		{"gcm", "name: N\nencryption: gcm", "line 2: encryption: encrypted bodies are not available in this version"},
 		{"idempotency", "name: N\nidempotency: {body: true}", "line 2: idempotency: an idempotency key of the webhook's own is not available in this version"},
 		{"a custom field", mapping + "{field: team, value: {path: a}}", "line 3: mappings[0].field: custom fields are not available in this version"},
 

@@ -12,15 +12,18 @@ import (
 	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/report"
+	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/service"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 type settings struct {
 	service.Common
-	DatabaseURL string `env:"DATABASE_URL,required" secret:"true" help:"the database, postgres://user:password@host:port/name"`
+	DatabaseURL string           `env:"DATABASE_URL,required" secret:"true" help:"the database, postgres://user:password@host:port/name"`
+	MasterKey   secret.MasterKey `env:"COINHOOK_MASTER_KEY" secret:"true" help:"32 bytes in base64 that seal the webhooks' AES keys; encrypted deliveries stay pending without it"`
 }
 
 func main() {
@@ -41,7 +44,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	defer conn.Close()
 
 	catalog := broker.NewCatalog(conn)
-	app := applier.New(catalog, evaluate, store, report.New(log, metrics))
+	app := applier.New(catalog, evaluate(sealed.NewPayloads(s.MasterKey)), store, report.New(log, metrics))
 	consumer := broker.NewConsumer(conn, app.Handle, broker.ConsumerOptions{Log: log, Metrics: metrics})
 	ops, err := service.ListenOps(service.OpsOptions{
 		Addr: s.OpsAddr, Gatherer: metrics, Log: log,
@@ -63,8 +66,16 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	return group.Run(ctx)
 }
 
-func evaluate(w *webhook.Webhook, d *delivery.Delivery) (applier.Plan, *delivery.Failure) {
-	return mapping.Evaluate(w, d.Body, d.Header, func(code string) (applier.Currency, bool) {
-		return applier.BuiltinCurrencies(w.Community, code)
-	})
+// evaluate decrypts a body and then maps the payload.
+func evaluate(payloads *sealed.Payloads) applier.Evaluate {
+	return func(w *webhook.Webhook, d *delivery.Delivery) (applier.Plan, *delivery.Failure, error) {
+		payload, failure, err := payloads.Open(w, d)
+		if failure != nil || err != nil {
+			return applier.Plan{}, failure, err
+		}
+		plan, failure := mapping.Evaluate(w, payload, d.Header, func(code string) (applier.Currency, bool) {
+			return applier.BuiltinCurrencies(w.Community, code)
+		})
+		return plan, failure, nil
+	}
 }

@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/sealed"
+	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/secret"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// masterKey reads the setting; the zero key stands for none.
+func (a *app) masterKey() (secret.MasterKey, error) {
+	text := a.setting("", secret.MasterKeyVariable)
+	if text == "" {
+		return secret.MasterKey{}, nil
+	}
+	key, err := secret.ParseMasterKey(text)
+	if err != nil {
+		return secret.MasterKey{}, usagef("%s: %w", secret.MasterKeyVariable, err)
+	}
+	return key, nil
+}
+
+// needsMasterKey makes the lack of a setting bad usage, as for the others.
+func needsMasterKey(err error) error {
+	if errors.Is(err, secret.ErrNoMasterKey) {
+		return usageError{err}
+	}
+	return err
+}
+
+type webhooksEncryptionCmd struct {
+	webhookArg
+	Mode    string `arg:"" enum:"gcm,cbc,none" help:"AES-256 in this mode: gcm or cbc; none turns encryption off."`
+	AESKey  string `name:"aes-key" placeholder:"K" help:"The key, exactly 32 printable ASCII characters. Without it one is made."`
+	Overlap string `default:"24h" placeholder:"24h" help:"How long the old key still works, such as 24h or 7d; 0 ends it at once."`
+}
+
+func (c *webhooksEncryptionCmd) Run(a *app) error {
+	overlap, err := parseDuration(c.Overlap)
+	if err != nil || overlap < 0 {
+		return usagef("--overlap is a duration such as 24h or 7d, or 0, not %q", c.Overlap)
+	}
+	mode := webhook.Encryption(c.Mode)
+	var key secret.AESKey
+	if c.AESKey != "" {
+		if key, err = secret.ParseAESKey(c.AESKey); err != nil {
+			return usagef("--aes-key: %w", err)
+		}
+		if !mode.IsOn() {
+			return usagef("--aes-key goes with gcm and cbc: none ends the keys")
+		}
+	}
+	service, saved, err := c.find(a)
+	if err != nil {
+		return err
+	}
+	result, err := service.SetEncryption(a.ctx, saved, mode, key, overlap)
+	if err != nil {
+		return needsMasterKey(err)
+	}
+	if a.json() {
+		return a.printJSON(a.savedJSON(result))
+	}
+	fmt.Fprintf(a.Stdout, "Webhook %q %s, version %d: %s.\n", printable(result.Name), result.Change, result.Version, encryptionText(result.Record))
+	a.printSecretPairs(result)
+	return nil
+}
+
+func encryptionText(rec webhook.Record) string {
+	if !rec.Encryption.IsOn() {
+		return "bodies are not encrypted"
+	}
+	text := "bodies are encrypted with AES-256-" + strings.ToUpper(string(rec.Encryption))
+	for _, k := range rec.AESKeys {
+		if k.ExpiresAt != nil && k.Valid(time.Now()) {
+			return text + ", an older key works until " + localTime(*k.ExpiresAt)
+		}
+	}
+	return text
+}
+
+// savedJSON is a webhook with the secrets that were made with it.
+func (a *app) savedJSON(s webhooks.Saved) webhookJSON {
+	j := a.webhookJSON(s.Saved, s.APIKey)
+	j.AESKey = s.AESKey.Reveal()
+	return j
+}
+
+func aesKeysText(s broker.Saved) string {
+	var parts []string
+	for _, k := range s.AESKeys {
+		switch {
+		case k.ExpiresAt == nil:
+			parts = append(parts, fmt.Sprintf("%s, one of %s", k.Mode, localTime(k.CreatedAt)))
+		case k.Valid(time.Now()):
+			parts = append(parts, fmt.Sprintf("%s, one of %s, works until %s", k.Mode, localTime(k.CreatedAt), localTime(*k.ExpiresAt)))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// decrypted returns the payload of a delivery whose body is encrypted, nil where
+// there is nothing to decrypt or no key to do it.
+func (a *app) decrypted(full history.Full) (*string, error) {
+	d := delivery.Delivery{ReceivedAt: full.ReceivedAt, Headers: full.Headers, Body: full.Payload}
+	if !sealed.HasHeader(&d) || full.Payload == nil {
+		return nil, nil
+	}
+	master, err := a.masterKey()
+	if err != nil || master.IsZero() {
+		return nil, err
+	}
+	conn, err := a.broker()
+	if err != nil {
+		return nil, err
+	}
+	saved, err := broker.NewDefinitions(conn).Get(a.ctx, full.WebhookID)
+	if errors.Is(err, broker.ErrWebhookNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	w := webhook.Webhook{Record: saved.Record, Revision: saved.Revision}
+	payload, failure, err := sealed.NewPayloads(master).Open(&w, &d)
+	if err != nil {
+		a.say("The payload is not decrypted: %s.", err)
+		return nil, nil
+	}
+	if failure != nil || !utf8.Valid(payload) {
+		return nil, nil
+	}
+	return new(string(payload)), nil
+}

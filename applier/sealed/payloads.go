@@ -1,0 +1,124 @@
+package sealed
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/secret"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// detail is the same whatever was wrong.
+const detail = "The body could not be decrypted: check the sender's key, mode and form of the body, and that it encrypts JSON."
+
+// encryptedHeader says that a body is encrypted. Its name is canonical.
+const encryptedHeader = "X-Encrypted"
+
+// Payloads turns bodies into payloads. It is safe for concurrent use.
+type Payloads struct {
+	master secret.MasterKey
+
+	mu    sync.Mutex
+	rings map[string]ring // by the webhook's id
+}
+
+// ring is what one revision of a webhook says of its keys.
+type ring struct {
+	revision uint64
+	keys     []timedKey
+}
+
+type timedKey struct {
+	sealed secret.SealedKey
+	key    Key
+	err    error // why it could not be unsealed
+}
+
+// NewPayloads returns what opens bodies. A zero master key opens none.
+func NewPayloads(master secret.MasterKey) *Payloads {
+	return &Payloads{master: master, rings: map[string]ring{}}
+}
+
+// Open returns the payload of a delivery: its body, decrypted if it came
+// encrypted. An error is not the delivery's fault: a key that may open the body
+// cannot be unsealed now.
+func (p *Payloads) Open(w *webhook.Webhook, d *delivery.Delivery) ([]byte, *delivery.Failure, error) {
+	if !isEncrypted(w, d) {
+		return d.Body, nil, nil
+	}
+	var keys []Key
+	var locked error
+	for _, k := range p.ring(w) {
+		switch {
+		case !k.sealed.Valid(d.ReceivedAt):
+		case k.err != nil:
+			locked = k.err
+		default:
+			keys = append(keys, k.key)
+		}
+	}
+	payload, err := Open(d.Body, keys...)
+	switch {
+	case err == nil:
+		return payload, nil, nil
+	case locked != nil:
+		return nil, nil, locked
+	default:
+		return nil, &delivery.Failure{Reason: delivery.DecryptionFailed, Detail: detail}, nil
+	}
+}
+
+// isEncrypted: the ingress accepts a body only if its header fits the definition
+// of that time. A definition that has changed since says nothing about it.
+func isEncrypted(w *webhook.Webhook, d *delivery.Delivery) bool {
+	if w.Encryption.IsOn() && w.Revision == d.Revision {
+		return true
+	}
+	return HasHeader(d)
+}
+
+// HasHeader reports whether the sender said that the body is encrypted.
+func HasHeader(d *delivery.Delivery) bool {
+	value, _ := d.Header(encryptedHeader)
+	return strings.EqualFold(value, "true")
+}
+
+func (p *Payloads) ring(w *webhook.Webhook) []timedKey {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known, ok := p.rings[w.ID]; ok && known.revision == w.Revision {
+		return known.keys
+	}
+	r := ring{revision: w.Revision, keys: make([]timedKey, len(w.AESKeys))}
+	for i, sealed := range w.AESKeys {
+		r.keys[i] = p.unseal(w, sealed)
+	}
+	p.rings[w.ID] = r
+	return r.keys
+}
+
+func (p *Payloads) unseal(w *webhook.Webhook, sealed secret.SealedKey) timedKey {
+	key, err := p.master.Unseal(w.ID, sealed)
+	if err != nil {
+		return timedKey{sealed: sealed, err: fmt.Errorf("webhook %q: %w", w.Name, err)}
+	}
+	prepared, err := NewKey(webhook.Encryption(sealed.Mode), key)
+	if err != nil {
+		err = fmt.Errorf("webhook %q: %w", w.Name, err)
+	}
+	return timedKey{sealed: sealed, key: prepared, err: err}
+}
+
+// Newest returns the key that a sender is to use at that time, with its mode.
+func Newest(master secret.MasterKey, rec webhook.Record, now time.Time) (secret.AESKey, webhook.Encryption, error) {
+	for _, k := range rec.AESKeys { // the newest stands first
+		if k.Valid(now) {
+			key, err := master.Unseal(rec.ID, k)
+			return key, webhook.Encryption(k.Mode), err
+		}
+	}
+	return secret.AESKey{}, "", fmt.Errorf("the webhook %q does not use encryption: turn it on with `coinhook webhooks set-encryption`", rec.Name)
+}
