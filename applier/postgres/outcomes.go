@@ -104,7 +104,8 @@ func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, e
 		w.add("o.reason = ?", string(f.Reason))
 	}
 	if !f.Since.IsZero() {
-		w.add("o.delivery_id >= ?", firstIDAt(f.Since).String())
+		w.add("o.delivery_id >= ?", firstIDAt(f.Since).String()) // by index, to the millisecond
+		w.add("o.received_at >= ?", f.Since)
 	}
 	if f.Before != (delivery.ID{}) {
 		w.add("o.delivery_id < ?", f.Before.String())
@@ -258,7 +259,7 @@ func (s *Store) ListLogs(ctx context.Context, f LogFilter) ([]Log, error) {
 	}
 	w.args = append(w.args, f.Limit)
 	logs, err := s.queryLogs(ctx, selectLogs+w.String()+
-		fmt.Sprintf(" ORDER BY l.delivery_id DESC, l.ordinal DESC LIMIT $%d", len(w.args)), w.args...)
+		fmt.Sprintf(" ORDER BY l.id DESC LIMIT $%d", len(w.args)), w.args...)
 	if err != nil {
 		return nil, fmt.Errorf("list gamification logs: %w", err)
 	}

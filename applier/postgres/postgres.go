@@ -82,7 +82,7 @@ func Open(url string, opts Options) (*Store, error) {
 	}
 	runtime := map[string]string{
 		// Compiling a plan takes longer than any statement of ours.
-		"jit": "off",
+		"jit":               "off",
 		"statement_timeout": strconv.FormatInt(opts.StatementTimeout.Milliseconds(), 10),
 		"lock_timeout":      "5000",
 		// An applier that was cut off must not keep its users locked.

@@ -121,7 +121,6 @@ type work struct {
 	currencies applier.Currencies
 
 	users map[userKey]delivery.ID // zero for those that do not exist
-	ids   map[delivery.ID]struct{}
 	known map[delivery.ID]applier.Settlement
 	book  ledger.Book
 

@@ -344,10 +344,8 @@ func TestConsumerGivesBackWhatItHolds(t *testing.T) {
 	t.Parallel()
 	conn := brokertest.Start(t).ConnectSetUp()
 	p := startPublisher(t, conn)
-	for n := range 5 {
-		if err := p.Publish(t.Context(), newDelivery(t, fmt.Sprint(n))); err != nil {
-			t.Fatal(err)
-		}
+	if err := p.Publish(t.Context(), newDelivery(t, "wanted")); err != nil {
+		t.Fatal(err)
 	}
 	stuck := newRecorder()
 	stuck.settle.Store(false)
@@ -355,7 +353,7 @@ func TestConsumerGivesBackWhatItHolds(t *testing.T) {
 	ended := make(chan error, 1)
 	consumer := broker.NewConsumer(conn, stuck.handle, broker.ConsumerOptions{Log: zerolog.Nop()})
 	go func() { ended <- consumer.Run(ctx) }()
-	stuck.await(t, "the first consumer holds them", func() bool { return len(stuck.bodies()) > 0 })
+	stuck.await(t, "the first consumer holds it", func() bool { return len(stuck.bodies()) > 0 })
 	stop()
 	if err := <-ended; err != nil {
 		t.Fatal(err)
@@ -363,9 +361,9 @@ func TestConsumerGivesBackWhatItHolds(t *testing.T) {
 	start := time.Now()
 	r := newRecorder()
 	running(t, broker.NewConsumer(conn, r.handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
-	r.await(t, "another consumer has them all", func() bool { return len(r.bodies()) >= 5 })
+	r.await(t, "another consumer has it", func() bool { return len(r.bodies()) > 0 })
 	if took := time.Since(start); took > broker.AckWait/2 {
-		t.Errorf("handing over took %s: they were not given back", took)
+		t.Errorf("handing over took %s: it was not given back", took)
 	}
 }
 

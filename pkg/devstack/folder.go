@@ -31,7 +31,7 @@ func (s *Stack) openFolder() (err error) {
 	}
 	defer func() {
 		if err != nil {
-			s.lock.Close()
+			unlock(s.lock) //nolint:errcheck // the first error tells more
 		}
 	}()
 	// It is from a stack that was killed: nothing it says is true now.
@@ -94,6 +94,12 @@ func lockFolder(dir string) (*os.File, error) {
 		fmt.Fprintln(file, os.Getpid()) //nolint:errcheck // it only serves the message above
 	}
 	return file, nil
+}
+
+// unlock gives the folder back. To close the file is not enough: a program that
+// this process is just starting has it open, too, until it runs its own code.
+func unlock(file *os.File) error {
+	return errors.Join(syscall.Flock(int(file.Fd()), syscall.LOCK_UN), file.Close())
 }
 
 func readState(path string) (state, error) {

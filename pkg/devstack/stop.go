@@ -48,7 +48,7 @@ func (s *Stack) stop(ctx context.Context) error {
 		errs = append(errs, s.removeData())
 	}
 	// Last: with the lock, the folder is somebody else's.
-	errs = append(errs, s.lock.Close())
+	errs = append(errs, unlock(s.lock))
 	return errors.Join(errs...)
 }
 

@@ -56,10 +56,12 @@ CREATE INDEX outcomes_webhook ON outcomes (webhook_id, delivery_id);
 CREATE INDEX outcomes_user ON outcomes (user_id, delivery_id) WHERE user_id IS NOT NULL;
 CREATE INDEX outcomes_failed ON outcomes (delivery_id) WHERE status = 'failed';
 
--- Append-only: one row for each change of a balance. "number" counts the rows of
--- an account without a gap, so each row's balance follows from the one before,
--- and no change can be written twice.
+-- Append-only: one row for each change of a balance, in the order of "id": a
+-- user's rows are written under the user's lock. "number" counts the rows of an
+-- account without a gap, so each row's balance follows from the one before, and
+-- no change can be written twice.
 CREATE TABLE gamification_logs (
+    id          bigint GENERATED ALWAYS AS IDENTITY,
     delivery_id uuid     NOT NULL,
     ordinal     smallint NOT NULL, -- the change's place in its delivery, from 1
     user_id     uuid     NOT NULL,
@@ -73,6 +75,7 @@ CREATE TABLE gamification_logs (
     at          timestamptz NOT NULL,
     PRIMARY KEY (delivery_id, ordinal)
 );
+CREATE UNIQUE INDEX gamification_logs_newest ON gamification_logs (id);
 CREATE UNIQUE INDEX gamification_logs_account ON gamification_logs (user_id, currency, number);
 
 -- What a failed delivery needs to be looked at and run again. "headers" is json,

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("waiting")
-		select {}
+		waitForEver()
 	case "fail":
 		fmt.Println("cannot work")
 		os.Exit(3)
@@ -46,8 +46,16 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		fmt.Println("child", child.PID())
-		select {}
+		waitForEver()
 	}
+}
+
+// waitForEver waits for a signal that nobody sends: waiting for nothing at all is
+// what the runtime calls a deadlock and ends.
+func waitForEver() {
+	never := make(chan os.Signal, 1)
+	signal.Notify(never, syscall.SIGUSR2)
+	<-never
 }
 
 func helper(t *testing.T, mode string, env ...string) Spec {
