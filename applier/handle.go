@@ -20,8 +20,9 @@ type Definitions interface {
 	At(ctx context.Context, id string, revision uint64) (*webhook.Webhook, error)
 }
 
-// Evaluate says what a payload asks for, by the webhook's mapping.
-type Evaluate func(w *webhook.Webhook, d *delivery.Delivery) (Plan, *delivery.Failure)
+// Evaluate says what a payload asks for, by the webhook's mapping and by what
+// its community has.
+type Evaluate func(w *webhook.Webhook, d *delivery.Delivery, c *Community) (Plan, *delivery.Failure)
 
 // Reporter is told what happens. It must not block.
 type Reporter interface {
@@ -36,14 +37,15 @@ type Reporter interface {
 // Applier settles deliveries.
 type Applier struct {
 	definitions Definitions
+	communities Communities
 	evaluate    Evaluate
 	store       Store
 	report      Reporter
 }
 
 // New returns an applier.
-func New(definitions Definitions, evaluate Evaluate, store Store, report Reporter) *Applier {
-	return &Applier{definitions: definitions, evaluate: evaluate, store: store, report: report}
+func New(definitions Definitions, communities Communities, evaluate Evaluate, store Store, report Reporter) *Applier {
+	return &Applier{definitions: definitions, communities: communities, evaluate: evaluate, store: store, report: report}
 }
 
 // Handle settles a batch, in its order, and returns a verdict on each delivery.
@@ -51,8 +53,9 @@ func (a *Applier) Handle(ctx context.Context, batch []delivery.Delivery) []deliv
 	verdicts := make([]delivery.Verdict, len(batch))
 	items := make([]Item, 0, len(batch))
 	places := make([]int, 0, len(batch)) // of the items in the batch
+	view := communityView{source: a.communities}
 	for i := range batch {
-		item, err := a.plan(ctx, &batch[i])
+		item, err := a.plan(ctx, &view, &batch[i])
 		if err != nil {
 			verdicts[i] = delivery.Retry(retryAfter, err)
 			a.report.Postponed(1, err)
@@ -67,7 +70,7 @@ func (a *Applier) Handle(ctx context.Context, batch []delivery.Delivery) []deliv
 }
 
 // plan says what a delivery asks for. An error is never the delivery's fault.
-func (a *Applier) plan(ctx context.Context, d *delivery.Delivery) (Item, error) {
+func (a *Applier) plan(ctx context.Context, view *communityView, d *delivery.Delivery) (Item, error) {
 	item := Item{Delivery: d}
 	w, err := a.definitions.At(ctx, d.WebhookID, d.Revision)
 	if err != nil {
@@ -83,21 +86,25 @@ func (a *Applier) plan(ctx context.Context, d *delivery.Delivery) (Item, error) 
 			Detail: "The webhook was deleted before this delivery was executed.",
 		}
 	default:
-		item.Plan, item.Failure = a.evaluateSafely(w, d)
+		community, err := view.of(ctx, w)
+		if err != nil {
+			return Item{}, err
+		}
+		item.Plan, item.Failure = a.evaluateSafely(w, d, community)
 	}
 	return item, nil
 }
 
 // evaluateSafely turns a panic into a failure of the one delivery: its payload
 // must not stop all others.
-func (a *Applier) evaluateSafely(w *webhook.Webhook, d *delivery.Delivery) (plan Plan, failure *delivery.Failure) {
+func (a *Applier) evaluateSafely(w *webhook.Webhook, d *delivery.Delivery, c *Community) (plan Plan, failure *delivery.Failure) {
 	defer func() {
 		if v := recover(); v != nil {
 			a.report.Bug(d, fmt.Errorf("panic while evaluating the mapping: %v", v))
 			plan, failure = Plan{}, internal()
 		}
 	}()
-	return a.evaluate(w, d)
+	return a.evaluate(w, d, c)
 }
 
 func internal() *delivery.Failure {

@@ -53,6 +53,27 @@ func (s *store) Settle(_ context.Context, batch []applier.Item) ([]applier.Settl
 	return settlements, nil
 }
 
+// communities answers from memory with what it had, and when read again with
+// what there is.
+type communities struct {
+	old, now     *applier.Community
+	err          error
+	asked, reads int
+}
+
+func (c *communities) Community(context.Context, string) (*applier.Community, error) {
+	c.asked++
+	if c.old == nil {
+		return &applier.Community{}, c.err
+	}
+	return c.old, c.err
+}
+
+func (c *communities) Reread(context.Context, string) (*applier.Community, error) {
+	c.reads++
+	return c.now, c.err
+}
+
 type reporter struct{ bugs, postponed int }
 
 func (r *reporter) Settled(applier.Item, applier.Settlement) {}
@@ -119,13 +140,13 @@ func TestHandle(t *testing.T) {
 			}
 			s, r := &store{refuse: tc.refuse}, &reporter{}
 			defs := definitions{byID: map[string]*webhook.Webhook{"active": {}}, err: tc.defErr}
-			evaluate := func(_ *webhook.Webhook, d *delivery.Delivery) (applier.Plan, *delivery.Failure) {
+			evaluate := func(_ *webhook.Webhook, d *delivery.Delivery, _ *applier.Community) (applier.Plan, *delivery.Failure) {
 				if string(d.Body) == "panic" {
 					panic("at the disco")
 				}
 				return applier.Plan{}, nil
 			}
-			verdicts := applier.New(defs, evaluate, s, r).Handle(t.Context(), batch)
+			verdicts := applier.New(defs, &communities{}, evaluate, s, r).Handle(t.Context(), batch)
 			var settled []bool
 			for _, v := range verdicts {
 				settled = append(settled, v.IsSettled())
