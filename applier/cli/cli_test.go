@@ -275,10 +275,8 @@ func (i *installation) settleAll() {
 	}
 	defer store.Close() //nolint:errcheck // the database goes with the test
 	catalog := broker.NewCatalog(i.conn)
-	app := applier.New(catalog, func(w *webhook.Webhook, d *delivery.Delivery) (applier.Plan, *delivery.Failure) {
-		return mapping.Evaluate(w, d.Body, d.Header, func(code string) (applier.Currency, bool) {
-			return applier.BuiltinCurrencies(w.Community, code)
-		})
+	app := applier.New(catalog, store, func(w *webhook.Webhook, d *delivery.Delivery, c *applier.Community) (applier.Plan, *delivery.Failure) {
+		return mapping.Evaluate(w, d.Body, d.Header, c)
 	}, store, report.New(zerolog.Nop(), nil))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	done := make(chan error, 1)

@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/cleaner"
 	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/report"
@@ -21,6 +22,8 @@ import (
 type settings struct {
 	service.Common
 	DatabaseURL string `env:"DATABASE_URL,required" secret:"true" help:"the database, postgres://user:password@host:port/name"`
+	// KeyRetention bounds the idempotency keys.
+	KeyRetention time.Duration `env:"IDEMPOTENCY_RETENTION" envDefault:"720h" min:"1m" help:"how long a sender's idempotency keys are kept"`
 }
 
 func main() {
@@ -41,7 +44,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	defer conn.Close()
 
 	catalog := broker.NewCatalog(conn)
-	app := applier.New(catalog, evaluate, store, report.New(log, metrics))
+	app := applier.New(catalog, store, evaluate, store, report.New(log, metrics))
 	consumer := broker.NewConsumer(conn, app.Handle, broker.ConsumerOptions{Log: log, Metrics: metrics})
 	ops, err := service.ListenOps(service.OpsOptions{
 		Addr: s.OpsAddr, Gatherer: metrics, Log: log,
@@ -57,14 +60,13 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	var group service.Group
 	group.Add("ops", time.Second, ops.Run)
 	group.Add("definitions", time.Second, catalog.Run)
+	group.Add("cleaner", 2*time.Second, cleaner.New(store, s.KeyRetention, log).Run)
 	group.Add("consumer", 8*time.Second, consumer.Run)
 	log.Info().Str("ops_addr", ops.Addr()).Msg("applier started")
 	defer log.Info().Msg("applier stopped")
 	return group.Run(ctx)
 }
 
-func evaluate(w *webhook.Webhook, d *delivery.Delivery) (applier.Plan, *delivery.Failure) {
-	return mapping.Evaluate(w, d.Body, d.Header, func(code string) (applier.Currency, bool) {
-		return applier.BuiltinCurrencies(w.Community, code)
-	})
+func evaluate(w *webhook.Webhook, d *delivery.Delivery, c *applier.Community) (applier.Plan, *delivery.Failure) {
+	return mapping.Evaluate(w, d.Body, d.Header, c)
 }
