@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -32,7 +31,7 @@ type fieldJSON struct {
 }
 
 func newFieldJSON(community string, f applier.Field) fieldJSON {
-	return fieldJSON{Community: community, Name: f.Name, Type: string(f.Type), Options: slices.Concat([]string{}, f.Options)}
+	return fieldJSON{Community: community, Name: f.Name, Type: string(f.Type), Options: append([]string{}, f.Options...)}
 }
 
 type fieldsListCmd struct{}

@@ -68,7 +68,7 @@ func (s *Store) SetField(ctx context.Context, community string, f applier.Field)
 				return fmt.Errorf("%w: %s is a %s; delete the field to begin anew", ErrTypeInUse, f.Name, before.Type)
 			}
 		}
-		_, err = tx.ExecContext(ctx, setFieldQuery, community, f.Name, string(f.Type), pq.StringArray(slices.Concat([]string{}, f.Options)))
+		_, err = tx.ExecContext(ctx, setFieldQuery, community, f.Name, string(f.Type), pq.StringArray(append([]string{}, f.Options...)))
 		return err
 	})
 	s.communities.forget()

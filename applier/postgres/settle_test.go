@@ -285,6 +285,23 @@ func checkLedger(tb testing.TB, db *sql.DB) {
 		"dead letters of deliveries that did not fail": `
 			SELECT count(*) FROM dead_letters d WHERE NOT EXISTS (
 				SELECT FROM outcomes o WHERE o.delivery_id = d.delivery_id AND status = 'failed')`,
+		"idempotency keys whose delivery was not applied": `
+			SELECT count(*) FROM idempotency_keys k WHERE NOT EXISTS (
+				SELECT FROM outcomes o WHERE o.delivery_id = k.delivery_id AND o.outcome = 'applied' AND o.webhook_id = k.webhook_id)`,
+		"duplicates of a delivery that was not applied": `
+			SELECT count(*) FROM outcomes d WHERE d.outcome = 'duplicate' AND NOT EXISTS (
+				SELECT FROM outcomes o WHERE o.delivery_id = d.duplicate_of AND o.outcome = 'applied' AND o.webhook_id = d.webhook_id)`,
+		"custom fields set by a delivery that was not applied": `
+			SELECT count(*) FROM field_history h WHERE NOT EXISTS (
+				SELECT FROM outcomes o WHERE o.delivery_id = h.delivery_id AND o.outcome = 'applied')`,
+		"custom fields whose value is not the latest in the stream": `
+			SELECT count(*) FROM user_fields f WHERE (value, delivery_id, stream_epoch, stream_sequence, stream_index) IS DISTINCT FROM (
+				SELECT (h.value, h.delivery_id, h.stream_epoch, h.stream_sequence, h.stream_index) FROM field_history h
+				WHERE (h.user_id, h.field) = (f.user_id, f.field)
+				ORDER BY h.stream_epoch DESC, h.stream_sequence DESC, h.stream_index DESC LIMIT 1)`,
+		"histories of custom fields without a value": `
+			SELECT count(*) FROM field_history h WHERE NOT EXISTS (
+				SELECT FROM user_fields f WHERE (f.user_id, f.field) = (h.user_id, h.field))`,
 	} {
 		if n := count(tb, db, query); n != 0 {
 			tb.Errorf("%d %s", n, what)
@@ -298,6 +315,10 @@ func TestSettleDoesNotDependOnTheBatches(t *testing.T) {
 	t.Parallel()
 	one, _ := postgrestest.Open(t, postgres.Options{})
 	other, db := postgrestest.Open(t, postgres.Options{})
+	for _, s := range []*postgres.Store{one, other} {
+		setField(t, s, "team", applier.Text)
+		setField(t, s, "size", applier.Text)
+	}
 	run := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		run++
@@ -313,7 +334,9 @@ func TestSettleDoesNotDependOnTheBatches(t *testing.T) {
 					rapid.SampledFrom([]string{"xp", "coins"}).Draw(rt, "currency"), rapid.Int64Range(1, 9).Draw(rt, "amount")))
 			}
 			email := rapid.SampledFrom(append(emails, "nobody@x")).Draw(rt, "user")
-			items = append(items, plan(t, email, changes...))
+			item := plan(t, email, changes...)
+			drawKeyAndFields(rt, &item, run)
+			items = append(items, item)
 		}
 		want := settle(t, one, items...)
 		var got []applier.Settlement
@@ -332,9 +355,28 @@ func TestSettleDoesNotDependOnTheBatches(t *testing.T) {
 			if diff := cmp.Diff(balances(t, one, email), balances(t, other, email)); diff != "" {
 				rt.Fatal(diff)
 			}
+			if diff := cmp.Diff(fields(t, one, email), fields(t, other, email)); diff != "" {
+				rt.Fatal(diff)
+			}
 		}
 	})
 	checkLedger(t, db)
+}
+
+// drawKeyAndFields gives a delivery a place in the stream, maybe a key that
+// others have too, and maybe custom fields.
+func drawKeyAndFields(t *rapid.T, item *applier.Item, run int) {
+	item.Delivery.Position = delivery.Position{Sequence: rapid.Uint64Range(1, 9).Draw(t, "sequence"), Index: int(item.Delivery.ID[15]) + 256*int(item.Delivery.ID[14])}
+	if rapid.Bool().Draw(t, "has a key") {
+		withKey(item, fmt.Sprint(run, rapid.IntRange(1, 3).Draw(t, "key")), rapid.SampledFrom([]string{"a", "b"}).Draw(t, "body"))
+	}
+	item.Plan.Skip = rapid.IntRange(0, 9).Draw(t, "skip") == 0
+	for i, name := range []string{"team", "size"} {
+		if rapid.Bool().Draw(t, name) {
+			value := rapid.SampledFrom([]string{"", "red", "\"{\\"}).Draw(t, "value")
+			item.Plan.Fields = append(item.Plan.Fields, applier.FieldChange{Field: name, Value: value, Revision: int64(i + 1)})
+		}
+	}
 }
 
 func TestSettleSaysWhoIsToBlame(t *testing.T) {
