@@ -117,6 +117,8 @@ func resultText(d history.Delivery) string {
 		return string(*d.Reason)
 	case len(d.Changes)+len(d.Fields) > 0:
 		return strings.Join(slices.DeleteFunc([]string{changesText(d.Changes), fieldsText(d.Fields)}, isEmpty), ", ")
+	case d.DuplicateOf != nil:
+		return "duplicate of " + d.DuplicateOf.String()
 	case d.Outcome != nil:
 		return string(*d.Outcome)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
+	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -18,6 +19,11 @@ func BenchmarkSettle(b *testing.B) {
 		with func(n int, item *applier.Item)
 	}{
 		{"currencies", func(int, *applier.Item) {}},
+		{"keys", func(n int, item *applier.Item) { withKey(item, fmt.Sprint(n), "body") }},
+		{"fields", func(n int, item *applier.Item) {
+			item.Delivery.Position = delivery.Position{Sequence: uint64(n)}
+			item.Plan.Fields = []applier.FieldChange{{Field: "team", Value: "red", Revision: 1}}
+		}},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
 			s, _ := postgrestest.Open(b, postgres.Options{})
@@ -26,6 +32,7 @@ func BenchmarkSettle(b *testing.B) {
 				emails[i] = fmt.Sprintf("user%d@example.com", i)
 			}
 			addUsers(b, s, emails...)
+			setField(b, s, "team", applier.Text)
 			n := 0
 			for b.Loop() {
 				b.StopTimer()
