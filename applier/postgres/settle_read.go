@@ -68,6 +68,8 @@ func (w *work) lockUsers(ctx context.Context, stmt *sqlx.Stmt) error {
 }
 
 // One statement reads the outcomes of deliveries, and who has taken which key.
+// OFFSET 0 makes it look keys up one by one: a plan that was made while the table
+// was small would read all of it, and keep doing so while it grows.
 const knownQuery = `
 SELECT delivery_id, status, coalesce(outcome, ''), coalesce(reason, ''), coalesce(detail, ''), coalesce(path, ''), duplicate_of,
     '', NULL::bytea, NULL::bytea
@@ -76,7 +78,9 @@ WHERE delivery_id = ANY ($1::uuid[])
 UNION ALL
 SELECT k.delivery_id, '', '', '', '', '', NULL, k.webhook_id, k.key, k.body_sha256
 FROM unnest($2::text[], $3::bytea[]) AS r (webhook_id, key)
-JOIN idempotency_keys k ON k.webhook_id = r.webhook_id AND k.key = r.key`
+CROSS JOIN LATERAL (
+    SELECT * FROM idempotency_keys i WHERE i.webhook_id = r.webhook_id AND i.key = r.key OFFSET 0
+) AS k`
 
 func (w *work) readKnown(ctx context.Context, stmt *sqlx.Stmt) error {
 	var ids, webhooks, keys array
