@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"github.com/coinhook/coinhook/applier"
@@ -73,7 +74,16 @@ SELECT 'field', name, type, options, revision, NULL, NULL FROM fields WHERE comm
 // Reread returns what a community has now.
 func (s *Store) Reread(ctx context.Context, name string) (*applier.Community, error) {
 	readAt := time.Now()
-	rows, err := s.db.QueryContext(ctx, communityQuery, name)
+	c, err := readCommunity(ctx, s.db, name)
+	if err != nil {
+		return nil, err
+	}
+	s.communities.put(c, readAt)
+	return c, nil
+}
+
+func readCommunity(ctx context.Context, db sqlx.QueryerContext, name string) (*applier.Community, error) {
+	rows, err := db.QueryContext(ctx, communityQuery, name)
 	if err != nil {
 		return nil, fmt.Errorf("read what the community %s has: %w", name, err)
 	}
@@ -96,7 +106,6 @@ func (s *Store) Reread(ctx context.Context, name string) (*applier.Community, er
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read what the community %s has: %w", name, err)
 	}
-	s.communities.put(c, readAt)
 	return c, nil
 }
 

@@ -66,7 +66,7 @@ func (s *Store) SetCurrency(
 		if _, err := tx.ExecContext(ctx, lockConfigurationQuery, int64(configurationLock)); err != nil {
 			return err
 		}
-		c, err := s.Reread(ctx, community) // nobody else can change it now
+		c, err := readCommunity(ctx, tx, community) // nobody else can change it now
 		if err != nil {
 			return err
 		}

@@ -55,7 +55,7 @@ func (s *Store) SetField(ctx context.Context, community string, f applier.Field)
 		if _, err := tx.ExecContext(ctx, lockConfigurationQuery, int64(configurationLock)); err != nil {
 			return err
 		}
-		c, err := s.Reread(ctx, community)
+		c, err := readCommunity(ctx, tx, community) // nobody else can change it now
 		if err != nil {
 			return err
 		}
@@ -96,8 +96,12 @@ func (s *Store) DeleteField(ctx context.Context, community, name string) (values
 		if err != nil {
 			return err
 		}
-		if n, err := fields.RowsAffected(); err != nil || n == 0 {
-			return cmpError(err, ErrFieldNotFound)
+		n, err := fields.RowsAffected()
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return ErrFieldNotFound
 		}
 		result, err := tx.ExecContext(ctx, deleteValuesQuery, community, name)
 		if err != nil {
@@ -111,13 +115,6 @@ func (s *Store) DeleteField(ctx context.Context, community, name string) (values
 		return 0, fmt.Errorf("delete the custom field: %w", err)
 	}
 	return values, nil
-}
-
-func cmpError(err, otherwise error) error {
-	if err != nil {
-		return err
-	}
-	return otherwise
 }
 
 // FieldEntry is one value that a delivery set.
