@@ -25,6 +25,25 @@ type Change struct {
 	// Amount is in the currency's smallest unit. It is negative only where the
 	// mapping is signed.
 	Amount int64
+	// Scale is the currency's, which made the amount.
+	Scale int
+}
+
+// FieldChange is one custom field that is set.
+type FieldChange struct {
+	Field, Value string
+	// Revision is that of the field's definition, which the value was checked by.
+	Revision int64
+}
+
+// Key tells a sender's retry from a new event: per webhook, the first delivery
+// with a key that is applied takes effect.
+type Key struct {
+	// Hash is that of the key's text, Body that of the payload.
+	Hash, Body [32]byte
+	// Where says in a sentence where the key was found; Path is its path, if it
+	// has one.
+	Where, Path string
 }
 
 // UserRef is how a payload names a user.
@@ -39,6 +58,10 @@ type Plan struct {
 	// Changes are in the order of the mappings. Zero amounts are left out: they
 	// change nothing and log nothing.
 	Changes []Change
+	// Fields are in the order of the mappings, too.
+	Fields []FieldChange
+	// Key is nil when the sender gave none. It goes with a Failure, too.
+	Key *Key
 	// Skip is set when a condition did not hold: nothing is asked for, and there
 	// is no User.
 	Skip bool
@@ -59,7 +82,8 @@ type Store interface {
 	// Settle commits the effects and outcomes of a batch in one transaction, in
 	// the order given. A delivery that has an outcome already is left as it is.
 	// An error means that nothing of the batch is known to be committed; it is a
-	// *DataError when the batch itself is at fault.
+	// *DataError when the batch itself is at fault, and ErrChanged when its plans
+	// have to be made again.
 	Settle(ctx context.Context, batch []Item) ([]Settlement, error)
 }
 
@@ -68,6 +92,8 @@ type Settlement struct {
 	Status  delivery.Status
 	Outcome delivery.Outcome
 	Failure *delivery.Failure
+	// DuplicateOf is the delivery that a duplicate repeats.
+	DuplicateOf delivery.ID
 	// Known is set when an earlier transaction had settled the delivery.
 	Known bool
 }

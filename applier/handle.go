@@ -24,9 +24,10 @@ type Definitions interface {
 	At(ctx context.Context, id string, revision uint64) (*webhook.Webhook, error)
 }
 
-// Evaluate says what a delivery asks for, by the webhook's mapping. An error is
-// not the delivery's fault: something that this webhook needs is missing now.
-type Evaluate func(w *webhook.Webhook, d *delivery.Delivery) (Plan, *delivery.Failure, error)
+// Evaluate says what a delivery asks for, by the webhook's mapping and by what
+// its community has. An error is not the delivery's fault: something that this
+// webhook needs is missing now.
+type Evaluate func(w *webhook.Webhook, d *delivery.Delivery, c *Community) (Plan, *delivery.Failure, error)
 
 // Reporter is told what happens. It must not block.
 type Reporter interface {
@@ -41,14 +42,15 @@ type Reporter interface {
 // Applier settles deliveries.
 type Applier struct {
 	definitions Definitions
+	communities Communities
 	evaluate    Evaluate
 	store       Store
 	report      Reporter
 }
 
 // New returns an applier.
-func New(definitions Definitions, evaluate Evaluate, store Store, report Reporter) *Applier {
-	return &Applier{definitions: definitions, evaluate: evaluate, store: store, report: report}
+func New(definitions Definitions, communities Communities, evaluate Evaluate, store Store, report Reporter) *Applier {
+	return &Applier{definitions: definitions, communities: communities, evaluate: evaluate, store: store, report: report}
 }
 
 // Handle settles a batch, in its order, and returns a verdict on each delivery.
@@ -56,8 +58,9 @@ func (a *Applier) Handle(ctx context.Context, batch []delivery.Delivery) []deliv
 	verdicts := make([]delivery.Verdict, len(batch))
 	items := make([]Item, 0, len(batch))
 	places := make([]int, 0, len(batch)) // of the items in the batch
+	view := communityView{source: a.communities}
 	for i := range batch {
-		item, verdict := a.plan(ctx, &batch[i])
+		item, verdict := a.plan(ctx, &view, &batch[i])
 		if !verdict.IsSettled() {
 			verdicts[i] = verdict
 			a.report.Postponed(1, verdict.Err)
@@ -73,7 +76,7 @@ func (a *Applier) Handle(ctx context.Context, batch []delivery.Delivery) []deliv
 
 // plan says what a delivery asks for. A verdict other than Settled means that
 // this cannot be said now.
-func (a *Applier) plan(ctx context.Context, d *delivery.Delivery) (Item, delivery.Verdict) {
+func (a *Applier) plan(ctx context.Context, view *communityView, d *delivery.Delivery) (Item, delivery.Verdict) {
 	item := Item{Delivery: d}
 	w, err := a.definitions.At(ctx, d.WebhookID, d.Revision)
 	if err != nil {
@@ -89,20 +92,26 @@ func (a *Applier) plan(ctx context.Context, d *delivery.Delivery) (Item, deliver
 			Detail: "The webhook was deleted before this delivery was executed.",
 		}
 	default:
-		item.Plan, item.Failure, err = a.evaluateSafely(w, d)
-	}
-	if err != nil {
-		return Item{}, delivery.SetAside(aside, err)
-	}
-	if item.Failure != nil && item.Failure.Reason == delivery.DecryptionFailed {
-		return a.planWithNewerKeys(ctx, item)
+		return a.planBy(ctx, view, item)
 	}
 	return item, delivery.Settled
 }
 
-// planWithNewerKeys looks whether the webhook has been saved since: a sender may
-// use a new key before the ingress and this applier have seen it.
-func (a *Applier) planWithNewerKeys(ctx context.Context, item Item) (Item, delivery.Verdict) {
+// planBy evaluates the item by its webhook. What no key of the webhook decrypts
+// is tried once more if the webhook has been saved since: a sender may use a new
+// key before the ingress and this applier have seen it.
+func (a *Applier) planBy(ctx context.Context, view *communityView, item Item) (Item, delivery.Verdict) {
+	community, err := view.of(ctx, item.Webhook)
+	if err != nil {
+		return Item{}, delivery.Retry(retryAfter, err)
+	}
+	item.Plan, item.Failure, err = a.evaluateSafely(item.Webhook, item.Delivery, community)
+	if err != nil {
+		return Item{}, delivery.SetAside(aside, err)
+	}
+	if item.Failure == nil || item.Failure.Reason != delivery.DecryptionFailed {
+		return item, delivery.Settled
+	}
 	newer, err := a.definitions.At(ctx, item.Delivery.WebhookID, item.Webhook.Revision+1)
 	if err != nil {
 		return Item{}, delivery.Retry(retryAfter, err)
@@ -111,23 +120,19 @@ func (a *Applier) planWithNewerKeys(ctx context.Context, item Item) (Item, deliv
 		return item, delivery.Settled
 	}
 	item.Webhook = newer
-	item.Plan, item.Failure, err = a.evaluateSafely(newer, item.Delivery)
-	if err != nil {
-		return Item{}, delivery.SetAside(aside, err)
-	}
-	return item, delivery.Settled
+	return a.planBy(ctx, view, item)
 }
 
 // evaluateSafely turns a panic into a failure of the one delivery: its payload
 // must not stop all others.
-func (a *Applier) evaluateSafely(w *webhook.Webhook, d *delivery.Delivery) (plan Plan, failure *delivery.Failure, err error) {
+func (a *Applier) evaluateSafely(w *webhook.Webhook, d *delivery.Delivery, c *Community) (plan Plan, failure *delivery.Failure, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			a.report.Bug(d, fmt.Errorf("panic while evaluating the mapping: %v", v))
 			plan, failure, err = Plan{}, internal(), nil
 		}
 	}()
-	return a.evaluate(w, d)
+	return a.evaluate(w, d, c)
 }
 
 func internal() *delivery.Failure {

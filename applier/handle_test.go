@@ -53,6 +53,27 @@ func (s *store) Settle(_ context.Context, batch []applier.Item) ([]applier.Settl
 	return settlements, nil
 }
 
+// communities answers from memory with what it had, and when read again with
+// what there is.
+type communities struct {
+	old, now     *applier.Community
+	err          error
+	asked, reads int
+}
+
+func (c *communities) Community(context.Context, string) (*applier.Community, error) {
+	c.asked++
+	if c.old == nil {
+		return &applier.Community{}, c.err
+	}
+	return c.old, c.err
+}
+
+func (c *communities) Reread(context.Context, string) (*applier.Community, error) {
+	c.reads++
+	return c.now, c.err
+}
+
 type reporter struct{ bugs, postponed int }
 
 func (r *reporter) Settled(applier.Item, applier.Settlement) {}
@@ -123,7 +144,7 @@ func TestHandle(t *testing.T) {
 			}
 			s, r := &store{refuse: tc.refuse}, &reporter{}
 			defs := definitions{byID: map[string]*webhook.Webhook{"active": {}}, err: tc.defErr}
-			evaluate := func(_ *webhook.Webhook, d *delivery.Delivery) (applier.Plan, *delivery.Failure, error) {
+			evaluate := func(_ *webhook.Webhook, d *delivery.Delivery, _ *applier.Community) (applier.Plan, *delivery.Failure, error) {
 				if string(d.Body) == "panic" {
 					panic("at the disco")
 				}
@@ -132,7 +153,7 @@ func TestHandle(t *testing.T) {
 				}
 				return applier.Plan{}, nil, nil
 			}
-			verdicts := applier.New(defs, evaluate, s, r).Handle(t.Context(), batch)
+			verdicts := applier.New(defs, &communities{}, evaluate, s, r).Handle(t.Context(), batch)
 			var settled []bool
 			for i, v := range verdicts {
 				settled = append(settled, v.IsSettled())
@@ -185,7 +206,7 @@ func TestABodyUnderANewKeyIsTriedWithTheNewestDefinition(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := &store{}
-			evaluate := func(w *webhook.Webhook, _ *delivery.Delivery) (applier.Plan, *delivery.Failure, error) {
+			evaluate := func(w *webhook.Webhook, _ *delivery.Delivery, _ *applier.Community) (applier.Plan, *delivery.Failure, error) {
 				switch w.Revision {
 				case 9:
 					return applier.Plan{}, nil, nil
@@ -194,7 +215,7 @@ func TestABodyUnderANewKeyIsTriedWithTheNewestDefinition(t *testing.T) {
 				}
 				return applier.Plan{}, &delivery.Failure{Reason: delivery.DecryptionFailed}, nil
 			}
-			a := applier.New(rotated{&webhook.Webhook{Revision: 7}, tc.newest}, evaluate, s, &reporter{})
+			a := applier.New(rotated{&webhook.Webhook{Revision: 7}, tc.newest}, &communities{}, evaluate, s, &reporter{})
 			verdicts := a.Handle(t.Context(), []delivery.Delivery{{Revision: 7, Body: []byte("body")}})
 			if verdicts[0].IsSettled() != tc.settled {
 				t.Errorf("verdict %+v, want settled: %v", verdicts[0], tc.settled)

@@ -38,7 +38,10 @@ var unkept = map[string]bool{
 // before all others: a dropped idempotency key would let a retry take effect
 // twice.
 func decisive(w *webhook.Webhook) []string {
-	names := []string{"Idempotency-Key", "Webhook-Id", encryptedHeader}
+	names := append(webhook.DefaultKeyHeaders(), encryptedHeader)
+	if key := w.Idempotency; key != nil && key.Header != "" {
+		names = append(names, http.CanonicalHeaderKey(key.Header))
+	}
 	for _, c := range w.When {
 		if c.Header != "" {
 			names = append(names, http.CanonicalHeaderKey(c.Header))

@@ -78,18 +78,21 @@ func TestKeepHeadersDropsDecisiveOnesLast(t *testing.T) {
 	t.Parallel()
 	w := &webhook.Webhook{}
 	w.When = []webhook.Condition{{Header: "x-github-event"}}
+	w.Idempotency = &webhook.Idempotency{Header: "x-event-id"}
 	got := keepHeaders(http.Header{
 		"A-Huge":          {strings.Repeat("v", maxHeaderBytes-len("A-Huge"))},
 		"B-Small":         {"1"},
 		"Idempotency-Key": {"k"},
 		"Webhook-Id":      {"m"},
 		"X-Encrypted":     {"true"},
+		"X-Event-Id":      {"e"},
 		"X-Github-Event":  {"push"},
 	}, w)
 	want := []delivery.Header{
 		{Name: "Idempotency-Key", Value: "k"},
 		{Name: "Webhook-Id", Value: "m"},
 		{Name: "X-Encrypted", Value: "true"},
+		{Name: "X-Event-Id", Value: "e"},
 		{Name: "X-Github-Event", Value: "push"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -33,17 +33,16 @@ const (
 // app opens what a command needs, when it needs it.
 type app struct {
 	Process
-	ctx        context.Context
-	flags      *commands
-	stack      map[string]string // settings of the running development stack
-	currencies applier.Currencies
+	ctx   context.Context
+	flags *commands
+	stack map[string]string // settings of the running development stack
 
 	conn  *broker.Conn
 	store *postgres.Store
 }
 
 func newApp(ctx context.Context, p Process, flags *commands) *app {
-	return &app{Process: p, ctx: ctx, flags: flags, stack: findStack(p.Dir), currencies: applier.BuiltinCurrencies}
+	return &app{Process: p, ctx: ctx, flags: flags, stack: findStack(p.Dir)}
 }
 
 func (a *app) close() {
@@ -118,7 +117,7 @@ func (a *app) openDatabase(statementTimeout time.Duration) (*postgres.Store, err
 	if url == "" {
 		return nil, usagef("no database is named: start the development stack with `make run`, or name one with --database-url or DATABASE_URL")
 	}
-	store, err := postgres.Open(url, postgres.Options{Name: "coinhook", StatementTimeout: statementTimeout, Currencies: a.currencies})
+	store, err := postgres.Open(url, postgres.Options{Name: "coinhook", StatementTimeout: statementTimeout})
 	if err != nil {
 		return nil, usagef("--database-url: %w", err)
 	}
@@ -135,7 +134,16 @@ func (a *app) webhooks() (*webhooks.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return webhooks.New(broker.NewDefinitions(conn), a.currencies, func() time.Time { return time.Now().UTC() }, master), nil
+	return webhooks.New(broker.NewDefinitions(conn), a.readCommunity, func() time.Time { return time.Now().UTC() }, master), nil
+}
+
+// readCommunity returns the currencies and custom fields there are.
+func (a *app) readCommunity(ctx context.Context, name string) (*applier.Community, error) {
+	store, err := a.database()
+	if err != nil {
+		return nil, err
+	}
+	return store.Reread(ctx, name)
 }
 
 func (a *app) history() (*history.History, error) {
@@ -151,7 +159,7 @@ func (a *app) history() (*history.History, error) {
 	if err != nil {
 		return nil, err
 	}
-	return history.New(store, stream, broker.NewDefinitions(conn), a.currencies), nil
+	return history.New(store, stream, broker.NewDefinitions(conn)), nil
 }
 
 // say tells the person at the terminal something that is no result.

@@ -39,6 +39,8 @@ type commands struct {
 	Setup      setupCmd      `cmd:"" help:"Create or upgrade streams, buckets and tables. Safe to repeat."`
 	Webhooks   webhooksCmd   `cmd:"" help:"Webhooks and their definitions."`
 	Users      usersCmd      `cmd:"" help:"The users whose balances change."`
+	Currencies currenciesCmd `cmd:"" help:"The currencies of a community, their decimals and limits."`
+	Fields     fieldsCmd     `cmd:"" help:"The custom fields of a community's users."`
 	Deliveries deliveriesCmd `cmd:"" help:"What became of each accepted request."`
 	Logs       logsCmd       `cmd:"" help:"Gamification logs: every change of a balance."`
 	Encrypt    encryptCmd    `cmd:"" help:"Encrypt a body for a webhook, to test a sender."`

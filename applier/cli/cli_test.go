@@ -286,14 +286,12 @@ func (i *installation) settleAll() {
 		i.t.Fatal(err)
 	}
 	payloads := sealed.NewPayloads(master)
-	app := applier.New(catalog, func(w *webhook.Webhook, d *delivery.Delivery) (applier.Plan, *delivery.Failure, error) {
+	app := applier.New(catalog, store, func(w *webhook.Webhook, d *delivery.Delivery, c *applier.Community) (applier.Plan, *delivery.Failure, error) {
 		payload, failure, err := payloads.Open(w, d)
 		if failure != nil || err != nil {
 			return applier.Plan{}, failure, err
 		}
-		plan, failure := mapping.Evaluate(w, payload, d.Header, func(code string) (applier.Currency, bool) {
-			return applier.BuiltinCurrencies(w.Community, code)
-		})
+		plan, failure := mapping.Evaluate(w, payload, d.Header, c)
 		return plan, failure, nil
 	}, store, report.New(zerolog.Nop(), nil))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

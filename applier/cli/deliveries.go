@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -114,13 +115,17 @@ func resultText(d history.Delivery) string {
 	switch {
 	case d.Reason != nil:
 		return string(*d.Reason)
-	case len(d.Changes) > 0:
-		return changesText(d.Changes)
+	case len(d.Changes)+len(d.Fields) > 0:
+		return strings.Join(slices.DeleteFunc([]string{changesText(d.Changes), fieldsText(d.Fields)}, isEmpty), ", ")
+	case d.DuplicateOf != nil:
+		return "duplicate of " + d.DuplicateOf.String()
 	case d.Outcome != nil:
 		return string(*d.Outcome)
 	}
 	return ""
 }
+
+func isEmpty(s string) bool { return s == "" }
 
 type deliveriesShowCmd struct {
 	ID string `arg:"" help:"The delivery's id, as the sender got it with the 202."`
@@ -187,10 +192,13 @@ func printDelivery(a *app, full history.Full) {
 	if d.Outcome != nil {
 		pairs = append(pairs, [2]string{"outcome", string(*d.Outcome)})
 	}
+	if d.DuplicateOf != nil {
+		pairs = append(pairs, [2]string{"duplicate of", d.DuplicateOf.String()})
+	}
 	if d.Reason != nil {
 		pairs = append(pairs, [2]string{"reason", string(*d.Reason)}, [2]string{"detail", *d.Detail})
 	}
-	pairs = append(pairs, [2]string{"user", userName(d.User)}, [2]string{"changes", changesText(d.Changes)})
+	pairs = append(pairs, [2]string{"user", userName(d.User)}, [2]string{"changes", changesText(d.Changes)}, [2]string{"fields", fieldsText(d.Fields)})
 	if d.FinishedAt != nil {
 		took := d.FinishedAt.Sub(d.ReceivedAt).Round(time.Millisecond)
 		pairs = append(pairs,

@@ -3,6 +3,7 @@ package cli
 import (
 	"time"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -46,7 +47,7 @@ func (c *logsListCmd) Run(a *app) error {
 	}
 	list := make([]logJSON, len(logs))
 	for i, l := range logs {
-		currency, _ := a.currencies(l.User.Community, l.Currency)
+		currency := applier.Currency{Code: l.Currency, Scale: l.Scale}
 		list[i] = logJSON{
 			User:     history.User{ID: l.User.ID, Email: l.User.Email, Username: l.User.Username},
 			Currency: l.Currency, Operator: string(l.Operator),

@@ -118,3 +118,11 @@ func changesText(changes []history.Change) string {
 	}
 	return strings.Join(parts, ", ")
 }
+
+func fieldsText(fields []history.Field) string {
+	parts := make([]string, len(fields))
+	for i, f := range fields {
+		parts[i] = f.Field + " = " + f.Value
+	}
+	return strings.Join(parts, ", ")
+}

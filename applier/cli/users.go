@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/users"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -33,24 +34,38 @@ type userJSON struct {
 	CreatedAt time.Time         `json:"created_at"`
 }
 
-func (a *app) userJSON(u postgres.User) userJSON {
-	return userJSON{
-		ID: u.ID, Community: u.Community, Email: orNil(u.Email), Username: orNil(u.Username),
-		Balances: a.balances(u), Fields: map[string]string{}, CreatedAt: u.CreatedAt.UTC(),
+// userJSONs turns users into what programs read.
+func (a *app) userJSONs(all []postgres.User) ([]userJSON, error) {
+	store, err := a.database()
+	if err != nil {
+		return nil, err
 	}
-}
-
-// balances are those that the user has, and zero for the currencies that every
-// community has.
-func (a *app) balances(u postgres.User) map[string]string {
-	all := map[string]string{}
-	for _, code := range []string{"xp", "coins"} {
-		if c, ok := a.currencies(u.Community, code); ok {
-			all[code] = c.Format(0)
+	list := make([]userJSON, len(all))
+	for i, u := range all {
+		community, err := store.Community(a.ctx, u.Community)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = userJSON{
+			ID: u.ID, Community: u.Community, Email: orNil(u.Email), Username: orNil(u.Username),
+			Balances: balances(u, community), Fields: u.Fields, CreatedAt: u.CreatedAt.UTC(),
 		}
 	}
+	return list, nil
+}
+
+// balances are those that the user has, and zero for the other currencies of the
+// community.
+func balances(u postgres.User, community *applier.Community) map[string]string {
+	all := map[string]string{}
+	for _, c := range applier.BuiltinCurrencies() {
+		all[c.Code] = c.Format(0)
+	}
+	for code, c := range community.Currencies {
+		all[code] = c.Format(0)
+	}
 	for code, amount := range u.Balances {
-		c, _ := a.currencies(u.Community, code)
+		c, _ := community.Currency(code)
 		all[code] = c.Format(amount)
 	}
 	return all
@@ -200,18 +215,18 @@ func (c *usersListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	list, err := a.userJSONs(all)
+	if err != nil {
+		return err
+	}
 	if a.json() {
-		list := make([]userJSON, len(all))
-		for i, u := range all {
-			list[i] = a.userJSON(u)
-		}
 		return a.printJSON(list)
 	}
 	rows := make([][]string, len(all))
 	for i, u := range all {
-		rows[i] = []string{u.Email, u.Username, u.Community, balancesText(a.balances(u)), u.ID.String()}
+		rows[i] = []string{u.Email, u.Username, u.Community, pairsText(list[i].Balances), pairsText(u.Fields), u.ID.String()}
 	}
-	a.printTable([]string{"email", "username", "community", "balances", "id"}, rows)
+	a.printTable([]string{"email", "username", "community", "balances", "fields", "id"}, rows)
 	return nil
 }
 
@@ -226,15 +241,20 @@ func showUser(a *app, ref string) error {
 	if err != nil {
 		return err
 	}
+	list, err := a.userJSONs([]postgres.User{u})
+	if err != nil {
+		return err
+	}
 	if a.json() {
-		return a.printJSON(a.userJSON(u))
+		return a.printJSON(list[0])
 	}
 	a.printPairs([][2]string{
 		{"id", u.ID.String()},
 		{"email", u.Email},
 		{"username", u.Username},
 		{"community", u.Community},
-		{"balances", balancesText(a.balances(u))},
+		{"balances", pairsText(list[0].Balances)},
+		{"fields", pairsText(u.Fields)},
 	})
 	return nil
 }
@@ -251,10 +271,10 @@ func findUser(a *app, ref string) (postgres.User, error) {
 	return u, err
 }
 
-func balancesText(balances map[string]string) string {
-	parts := make([]string, 0, len(balances))
-	for code, amount := range balances {
-		parts = append(parts, code+" "+amount)
+func pairsText(pairs map[string]string) string {
+	parts := make([]string, 0, len(pairs))
+	for name, text := range pairs {
+		parts = append(parts, name+" "+text)
 	}
 	slices.Sort(parts)
 	return strings.Join(parts, ", ")

@@ -82,7 +82,7 @@ func (c *webhooksApplyCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		def, err := service.Parse(src)
+		def, err := service.Parse(a.ctx, src)
 		if err != nil {
 			refused = append(refused, fmt.Errorf("%s: %w", name, err))
 			continue

@@ -79,12 +79,11 @@ type History struct {
 	store       *postgres.Store
 	stream      *broker.Stream
 	definitions Definitions
-	currencies  applier.Currencies
 }
 
 // New returns a history.
-func New(store *postgres.Store, stream *broker.Stream, definitions Definitions, currencies applier.Currencies) *History {
-	return &History{store: store, stream: stream, definitions: definitions, currencies: currencies}
+func New(store *postgres.Store, stream *broker.Stream, definitions Definitions) *History {
+	return &History{store: store, stream: stream, definitions: definitions}
 }
 
 // Filter narrows a list; zero values do not.
@@ -289,19 +288,19 @@ func (h *History) fromOutcome(o postgres.Outcome) Delivery {
 	if o.User != nil {
 		d.User = &User{ID: o.User.ID, Email: o.User.Email, Username: o.User.Username}
 	}
+	if o.DuplicateOf != (delivery.ID{}) {
+		d.DuplicateOf = &o.DuplicateOf
+	}
 	for _, l := range o.Changes {
+		c := applier.Currency{Code: l.Currency, Scale: l.Scale}
 		d.Changes = append(d.Changes, Change{
-			Currency: l.Currency, Operator: string(l.Operator),
-			Amount: h.Format(o.Community, l.Currency, l.Amount), Balance: h.Format(o.Community, l.Currency, l.Balance),
+			Currency: l.Currency, Operator: string(l.Operator), Amount: c.Format(l.Amount), Balance: c.Format(l.Balance),
 		})
 	}
+	for _, f := range o.Fields {
+		d.Fields = append(d.Fields, Field{Field: f.Field, Value: f.Value})
+	}
 	return d
-}
-
-// Format writes an amount of a currency as people write it.
-func (h *History) Format(community, code string, amount int64) string {
-	c, _ := h.currencies(community, code)
-	return c.Format(amount)
 }
 
 // naming returns a function that makes a line of a pending delivery. It reads

@@ -19,7 +19,7 @@ const (
 func checkAmount(t *testing.T, members, v string, amount int64, reason string) {
 	t.Helper()
 	w := compile(t, oneMapping(members))
-	plan, failure := mapping.Evaluate(w, fmt.Appendf(nil, `{"user":"ada","v":%s}`, v), headers(), currency)
+	plan, failure := mapping.Evaluate(w, fmt.Appendf(nil, `{"user":"ada","v":%s}`, v), headers(), guild)
 	if failure != nil {
 		checkDetail(t, failure.Detail)
 		if string(failure.Reason) != reason {

@@ -53,7 +53,7 @@ func BenchmarkEvaluate(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			for b.Loop() {
-				mapping.Evaluate(w, body, headers("X-Github-Event", "pull_request"), currency)
+				mapping.Evaluate(w, body, headers("X-Github-Event", "pull_request"), guild)
 			}
 		})
 	}

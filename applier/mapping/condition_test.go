@@ -56,7 +56,7 @@ func TestCondition(t *testing.T) {
 			w := compile(t, oneMapping("currency: coins, operator: add, value: {constant: 1}")+
 				"\nwhen: [{"+c.condition+"}]")
 			kept := headers("X-Github-Event", "push", "X-Attempt", "5", "X-Live", "true", "X-Empty", "")
-			plan, failure := mapping.Evaluate(w, []byte(c.body), kept, currency)
+			plan, failure := mapping.Evaluate(w, []byte(c.body), kept, guild)
 			if held := failure != nil; held != c.holds || plan.Skip == c.holds {
 				t.Errorf("holds = %v (skip %v, %v), want %v", held, plan.Skip, failure, c.holds)
 			}

@@ -10,59 +10,75 @@ import (
 )
 
 // Evaluate applies a webhook's mapping to a payload. headers gives the value of a
-// header by its canonical name, currency the currency of a code.
+// header by its canonical name; community has the currencies and custom fields.
 //
-// The payload must be strict JSON; then come the conditions, the user, and the
-// mappings in their order. The first failure is the answer.
+// The payload must be strict JSON; then come the conditions, the idempotency key,
+// the user, and the mappings in their order. The first failure is the answer. The
+// Plan of a failure has the key, where it is known: a retry of what was applied
+// is a duplicate, whatever became of the mapping since.
 func Evaluate(
 	w *webhook.Webhook,
 	body []byte,
 	headers func(name string) (string, bool),
-	currency func(code string) (applier.Currency, bool),
+	community *applier.Community,
 ) (applier.Plan, *delivery.Failure) {
 	program := w.Program
+	key := earlyKey(w, body, headers)
 	if program == nil {
-		return applier.Plan{}, fail(delivery.InvalidMapping, "", "The webhook has no user or no mappings yet.")
+		return applier.Plan{Key: key}, fail(delivery.InvalidMapping, "", "The webhook has no user or no mappings yet.")
 	}
 	values, failure := extract(program, body)
 	if failure != nil {
-		return applier.Plan{}, failure
+		return applier.Plan{Key: key}, failure
 	}
+	missingKey := (*delivery.Failure)(nil)
+	key, missingKey = keyOf(w, key, body, values)
 	for i := range program.When {
 		if !holds(&program.When[i], values, headers) {
-			return applier.Plan{Skip: true}, nil
+			return applier.Plan{Skip: true, Key: key}, nil
 		}
 	}
-	user, failure := userRef(program, values[program.UserSlot])
-	if failure != nil {
-		return applier.Plan{}, failure
+	if missingKey != nil {
+		return applier.Plan{}, missingKey
 	}
-	changes, failure := changes(program, values, currency)
-	if failure != nil {
-		return applier.Plan{}, failure
+	plan := applier.Plan{Key: key}
+	if plan.User, failure = userRef(program, values[program.UserSlot]); failure != nil {
+		return applier.Plan{Key: key}, failure
 	}
-	return applier.Plan{User: user, Changes: changes}, nil
+	if failure = changes(&plan, program, values, community); failure != nil {
+		return applier.Plan{Key: key}, failure
+	}
+	return plan, nil
 }
 
-func changes(
-	program *webhook.Program,
-	values []value,
-	currency func(code string) (applier.Currency, bool),
-) ([]applier.Change, *delivery.Failure) {
-	changes := make([]applier.Change, 0, len(program.Mappings))
+// changes adds to the plan what the mappings change, in their order.
+func changes(plan *applier.Plan, program *webhook.Program, values []value, community *applier.Community) *delivery.Failure {
+	plan.Changes = make([]applier.Change, 0, len(program.Mappings))
 	for i := range program.Mappings {
 		m := &program.Mappings[i]
-		c, ok := currency(m.Currency)
+		if m.Field != "" {
+			f, ok := community.Field(m.Field)
+			if !ok {
+				return fail(delivery.InvalidMapping, "", "The mapping names the custom field %q, which does not exist.", m.Field)
+			}
+			text, failure := fieldText(m, values, f)
+			if failure != nil {
+				return failure
+			}
+			plan.Fields = append(plan.Fields, applier.FieldChange{Field: m.Field, Value: text, Revision: f.Revision})
+			continue
+		}
+		c, ok := community.Currency(m.Currency)
 		if !ok {
-			return nil, fail(delivery.InvalidMapping, "", "The mapping names the currency %q, which does not exist.", m.Currency)
+			return fail(delivery.InvalidMapping, "", "The mapping names the currency %q, which does not exist.", m.Currency)
 		}
 		amount, failure := amountOf(m, values, c)
 		if failure != nil {
-			return nil, failure
+			return failure
 		}
 		if amount != 0 {
-			changes = append(changes, applier.Change{Currency: m.Currency, Operator: m.Operator, Amount: amount})
+			plan.Changes = append(plan.Changes, applier.Change{Currency: m.Currency, Operator: m.Operator, Amount: amount, Scale: c.Scale})
 		}
 	}
-	return changes, nil
+	return nil
 }

@@ -28,7 +28,7 @@ func FuzzEvaluate(f *testing.F) {
 	w := compile(f, shopWebhook+"  - {currency: xp, operator: add, value: {path: 'order.items[-1].quantity'}}\n")
 	f.Fuzz(func(t *testing.T, body []byte) {
 		before := string(body)
-		plan, failure := mapping.Evaluate(w, body, headers(), currency)
+		plan, failure := mapping.Evaluate(w, body, headers(), guild)
 		if string(body) != before {
 			t.Fatal("the body was changed")
 		}

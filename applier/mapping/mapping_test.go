@@ -35,7 +35,16 @@ func headers(pairs ...string) func(name string) (string, bool) {
 
 var scales = map[string]int{"xp": 0, "coins": 0, "euro": 2, "grain": 6}
 
-func currency(code string) (applier.Currency, bool) {
-	scale, ok := scales[code]
-	return applier.Currency{Code: code, Scale: scale}, ok
+var guild = &applier.Community{
+	Currencies: map[string]applier.Currency{
+		"euro":  {Code: "euro", Scale: 2},
+		"grain": {Code: "grain", Scale: 6},
+	},
+	Fields: map[string]applier.Field{
+		"note": {Name: "note", Type: applier.Text, Revision: 1},
+		"size": {Name: "size", Type: applier.Number, Revision: 2},
+		"paid": {Name: "paid", Type: applier.Boolean, Revision: 3},
+		"born": {Name: "born", Type: applier.Date, Revision: 4},
+		"team": {Name: "team", Type: applier.Select, Options: []string{"red", "5", "true"}, Revision: 5},
+	},
 }

@@ -91,7 +91,7 @@ func evaluateOne(t interface{ Fatalf(string, ...any) }, m webhook.Mapping, value
 	if err != nil {
 		t.Fatalf("compile: %v", err)
 	}
-	plan, failure := mapping.Evaluate(w, []byte(`{"v":`+value+`,"user":"ada"}`), headers(), currency)
+	plan, failure := mapping.Evaluate(w, []byte(`{"v":`+value+`,"user":"ada"}`), headers(), guild)
 	switch {
 	case failure != nil:
 		return 0, string(failure.Reason)
@@ -179,7 +179,7 @@ func TestPathsFindWhatATreeHolds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		plan, failure := mapping.Evaluate(w, body, headers(), currency)
+		plan, failure := mapping.Evaluate(w, body, headers(), guild)
 		if plan.Skip || failure == nil || failure.Reason != "missing_user_identifier" {
 			t.Fatalf("a path does not find what the tree holds: %+v %v\n%s", plan, failure, body)
 		}

@@ -32,6 +32,14 @@ func (v value) text() string {
 	return string(inner)
 }
 
+// scalarText is a string's value, and the JSON of another scalar.
+func (v value) scalarText() string {
+	if v.kind == jsontext.KindString {
+		return v.text()
+	}
+	return string(v.raw)
+}
+
 // scalar gives the value for a comparison; that of an absent value, an object or
 // an array equals nothing.
 func (v value) scalar() webhook.Scalar {

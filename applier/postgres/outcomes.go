@@ -18,21 +18,24 @@ var ErrOutcomeNotFound = errors.New("no delivery with this id has an outcome")
 
 // Outcome is what became of a delivery.
 type Outcome struct {
-	ID         delivery.ID
-	Community  string
-	WebhookID  string
-	Webhook    string
-	Version    int
-	Status     delivery.Status
-	Outcome    delivery.Outcome
-	Reason     delivery.Reason
-	Detail     string
-	User       *User // without balances
-	Changes    []Log
-	Position   delivery.Position
-	Attempts   int
-	ReceivedAt time.Time
-	FinishedAt time.Time
+	ID        delivery.ID
+	Community string
+	WebhookID string
+	Webhook   string
+	Version   int
+	Status    delivery.Status
+	Outcome   delivery.Outcome
+	Reason    delivery.Reason
+	Detail    string
+	User      *User // without balances
+	Changes   []Log
+	Fields    []FieldEntry
+	// DuplicateOf is the delivery that a duplicate repeats.
+	DuplicateOf delivery.ID
+	Position    delivery.Position
+	Attempts    int
+	ReceivedAt  time.Time
+	FinishedAt  time.Time
 }
 
 // Log is one gamification log.
@@ -40,6 +43,7 @@ type Log struct {
 	DeliveryID      delivery.ID
 	User            User // without balances
 	Currency        string
+	Scale           int // of the currency
 	Operator        webhook.Operator
 	Amount, Balance int64
 	Action          string
@@ -62,7 +66,7 @@ type OutcomeFilter struct {
 const selectOutcomes = `
 SELECT o.delivery_id, o.community, o.webhook_id, o.webhook, o.version, o.status, coalesce(o.outcome, ''), coalesce(o.reason, ''),
     coalesce(o.detail, ''), o.user_id, coalesce(u.email, ''), coalesce(u.username, ''), o.stream_sequence, o.stream_index,
-    o.attempts, o.received_at, o.finished_at
+    o.attempts, o.received_at, o.finished_at, o.duplicate_of
 FROM outcomes o LEFT JOIN users u ON u.id = o.user_id`
 
 // where collects the conditions of a list.
@@ -152,14 +156,14 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 	var ids array
 	for rows.Next() {
 		var o Outcome
-		var id, user idScanner
+		var id, user, duplicateOf idScanner
 		var email, username string
 		if err := rows.Scan(&id, &o.Community, &o.WebhookID, &o.Webhook, &o.Version, &o.Status, &o.Outcome, &o.Reason,
 			&o.Detail, &user, &email, &username, &o.Position.Sequence, &o.Position.Index,
-			&o.Attempts, &o.ReceivedAt, &o.FinishedAt); err != nil {
+			&o.Attempts, &o.ReceivedAt, &o.FinishedAt, &duplicateOf); err != nil {
 			return nil, err
 		}
-		o.ID = delivery.ID(id)
+		o.ID, o.DuplicateOf = delivery.ID(id), delivery.ID(duplicateOf)
 		if user != (idScanner{}) {
 			o.User = &User{ID: delivery.ID(user), Community: o.Community, Email: email, Username: username}
 		}
@@ -177,6 +181,14 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 	for _, l := range logs {
 		o := &outcomes[places[l.DeliveryID]]
 		o.Changes = append(o.Changes, l)
+	}
+	entries, err := s.queryFieldHistory(ctx, selectFieldHistory+` WHERE h.delivery_id = ANY ($1::uuid[]) ORDER BY h.delivery_id, h.ordinal`, ids.String())
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		o := &outcomes[places[e.DeliveryID]]
+		o.Fields = append(o.Fields, e)
 	}
 	return outcomes, nil
 }
@@ -225,9 +237,11 @@ func (s *Store) DeadLetter(ctx context.Context, id delivery.ID) (headers []deliv
 }
 
 const selectLogs = `
-SELECT l.delivery_id, l.user_id, coalesce(u.email, ''), coalesce(u.username, ''), coalesce(u.community, ''), l.currency, l.operator,
-    l.amount, l.balance, l.action, l.at
-FROM gamification_logs l LEFT JOIN users u ON u.id = l.user_id`
+SELECT l.delivery_id, l.user_id, coalesce(u.email, ''), coalesce(u.username, ''), coalesce(u.community, ''), l.currency, coalesce(c.scale, 0),
+    l.operator, l.amount, l.balance, l.action, l.at
+FROM gamification_logs l
+LEFT JOIN users u ON u.id = l.user_id
+LEFT JOIN currencies c ON c.community = u.community AND c.code = l.currency`
 
 // LogFilter narrows a list; zero values do not.
 type LogFilter struct {
@@ -276,7 +290,7 @@ func (s *Store) queryLogs(ctx context.Context, query string, args ...any) ([]Log
 	for rows.Next() {
 		var l Log
 		var id, user idScanner
-		if err := rows.Scan(&id, &user, &l.User.Email, &l.User.Username, &l.User.Community, &l.Currency, &l.Operator,
+		if err := rows.Scan(&id, &user, &l.User.Email, &l.User.Username, &l.User.Community, &l.Currency, &l.Scale, &l.Operator,
 			&l.Amount, &l.Balance, &l.Action, &l.At); err != nil {
 			return nil, err
 		}

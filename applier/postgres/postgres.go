@@ -25,8 +25,6 @@ type Options struct {
 	Name string
 	// StatementTimeout is how long one statement may take, 20 s if zero.
 	StatementTimeout time.Duration
-	// Currencies are BuiltinCurrencies if nil.
-	Currencies applier.Currencies
 	// Settling says that the store is there to settle. Its statements are planned
 	// for that, and lists would suffer.
 	Settling bool
@@ -44,11 +42,12 @@ var settlingPlans = map[string]string{
 	"enable_mergejoin": "off",
 }
 
-// Store keeps users, balances, logs, outcomes and dead letters.
+// Store keeps users, balances, custom fields, logs, outcomes and dead letters.
 type Store struct {
-	db         *sqlx.DB
-	currencies applier.Currencies
-	settling   *settleStatements
+	db          *sqlx.DB
+	settling    *settleStatements
+	communities communityCache
+	epochs      epochs
 }
 
 var _ applier.Store = (*Store)(nil)
@@ -66,9 +65,6 @@ func Open(url string, opts Options) (*Store, error) {
 	}
 	if opts.StatementTimeout <= 0 {
 		opts.StatementTimeout = 20 * time.Second
-	}
-	if opts.Currencies == nil {
-		opts.Currencies = applier.BuiltinCurrencies
 	}
 	if opts.MaxConns <= 0 {
 		opts.MaxConns = 4
@@ -105,8 +101,8 @@ func Open(url string, opts Options) (*Store, error) {
 	db.SetMaxOpenConns(opts.MaxConns)
 	db.SetMaxIdleConns(opts.MaxConns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	s := &Store{db: db, currencies: opts.Currencies}
-	s.settling = &settleStatements{db: db}
+	s := &Store{db: db}
+	s.settling = &settleStatements{db: db, writes: map[tables]*sqlx.Stmt{}}
 	return s, nil
 }
 

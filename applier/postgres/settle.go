@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -21,13 +20,16 @@ const settleTimeout = 45 * time.Second
 // Settle commits effects and outcomes of a batch in one transaction:
 //
 //  1. find the users and lock their rows, in the order of their ids;
-//  2. in a new statement, and so with a view of all that committed before the
-//     locks were ours, read which deliveries are known, and the balances;
+//  2. in new statements, and so with a view of all that committed before the
+//     locks were ours, read which deliveries and idempotency keys are known, the
+//     balances, and the limits;
 //  3. decide in Go, in the order given;
 //  4. write all of it with one statement, and compare what it wrote.
 //
 // The lock on a user stands for all that is the user's. It is taken together
-// with the lookup, and it is there for a user without any balance yet.
+// with the lookup, and it is there for a user without any balance yet. An
+// idempotency key has no lock: of two appliers that write it the second waits
+// for the first, writes one row too few, and begins again.
 func (s *Store) Settle(ctx context.Context, batch []applier.Item) ([]applier.Settlement, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
@@ -35,12 +37,19 @@ func (s *Store) Settle(ctx context.Context, batch []applier.Item) ([]applier.Set
 	if err != nil {
 		return nil, fmt.Errorf("settle: %w", err)
 	}
+	epochs, err := s.epochs.of(ctx, s, batch)
+	if err != nil {
+		return nil, fmt.Errorf("settle: %w", err)
+	}
 	for try := 1; ; try++ {
-		work := newWork(batch, s.currencies)
+		work := newWork(batch, epochs)
 		err := s.inTx(ctx, func(tx *sqlx.Tx) error { return work.run(ctx, tx, stmts) })
 		switch {
 		case err == nil:
 			return work.settlements, nil
+		case errors.Is(err, applier.ErrChanged):
+			s.communities.forget()
+			return nil, fmt.Errorf("settle: %w", err)
 		case !errors.Is(err, errOvertaken):
 			return nil, fmt.Errorf("settle: %w", err)
 		case try == maxOvertaken:
@@ -51,8 +60,10 @@ func (s *Store) Settle(ctx context.Context, batch []applier.Item) ([]applier.Set
 	}
 }
 
-// maxOvertaken is how often a batch may find rows that it did not know of.
-const maxOvertaken = 3
+// maxOvertaken is how often a batch may find rows that it did not know of. One
+// delivery can, twice: its key was written, and then its outcome. A large batch
+// that meets several others is cut in halves after that.
+const maxOvertaken = 4
 
 func (w *work) run(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) error {
 	if err := w.lockUsers(ctx, tx.StmtxContext(ctx, stmts.lockUsers)); err != nil {
@@ -61,52 +72,16 @@ func (w *work) run(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) er
 	if err := w.readKnown(ctx, tx.StmtxContext(ctx, stmts.known)); err != nil {
 		return fmt.Errorf("read known deliveries: %w", err)
 	}
-	if err := w.readBalances(ctx, tx.StmtxContext(ctx, stmts.balances)); err != nil {
+	if err := w.readState(ctx, tx.StmtxContext(ctx, stmts.state)); err != nil {
 		return fmt.Errorf("read balances: %w", err)
 	}
-	w.decide()
-	if err := w.write(ctx, tx.StmtxContext(ctx, stmts.write)); err != nil {
+	if err := w.decide(); err != nil {
+		return err
+	}
+	if err := w.write(ctx, tx.StmtxContext(ctx, stmts.writes[w.rows.used()])); err != nil {
 		return fmt.Errorf("write a batch of %d: %w", len(w.batch), err)
 	}
 	return nil
-}
-
-// settleStatements are prepared once a connection, for planning the write takes
-// longer than running it for a small batch.
-type settleStatements struct {
-	db *sqlx.DB
-
-	mu                                sync.Mutex
-	ready                             bool
-	lockUsers, known, balances, write *sqlx.Stmt
-}
-
-func (p *settleStatements) get(ctx context.Context) (*settleStatements, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ready {
-		return p, nil
-	}
-	for _, s := range []struct {
-		stmt  **sqlx.Stmt
-		query string
-	}{
-		{&p.lockUsers, lockUsersQuery},
-		{&p.known, knownQuery},
-		{&p.balances, balancesQuery},
-		{&p.write, writeQuery},
-	} {
-		if *s.stmt != nil {
-			continue
-		}
-		stmt, err := p.db.PreparexContext(ctx, s.query)
-		if err != nil {
-			return nil, fmt.Errorf("prepare: %w", err)
-		}
-		*s.stmt = stmt
-	}
-	p.ready = true
-	return p, nil
 }
 
 // userKey is what a user is looked up by.
@@ -115,31 +90,64 @@ type userKey struct {
 	community, key string
 }
 
+// inCommunity names a currency or a custom field.
+type inCommunity struct{ community, name string }
+
+// senderKey is an idempotency key of a webhook.
+type senderKey struct {
+	webhook string
+	hash    [32]byte
+}
+
+// taken is who took effect with an idempotency key.
+type taken struct {
+	by   delivery.ID
+	body [32]byte
+}
+
 // work is one batch on its way through Settle.
 type work struct {
-	batch      []applier.Item
-	currencies applier.Currencies
+	batch  []applier.Item
+	epochs map[string]int64
 
-	users map[userKey]delivery.ID // zero for those that do not exist
-	known map[delivery.ID]applier.Settlement
-	book  ledger.Book
+	users      map[userKey]delivery.ID // zero for those that do not exist
+	known      map[delivery.ID]applier.Settlement
+	keys       map[senderKey]taken // zero for those that are free
+	currencies map[inCommunity]*applier.Currency
+	fields     map[inCommunity]int64 // the revision; 0 for those that do not exist
+	book       ledger.Book
 
 	settlements []applier.Settlement
 	rows        rows
 }
 
-func newWork(batch []applier.Item, currencies applier.Currencies) *work {
+// newWork lists what has to be looked up.
+func newWork(batch []applier.Item, epochs map[string]int64) *work {
 	w := &work{
 		batch:       batch,
-		currencies:  currencies,
+		epochs:      epochs,
 		users:       make(map[userKey]delivery.ID, len(batch)),
 		known:       map[delivery.ID]applier.Settlement{},
+		keys:        map[senderKey]taken{},
+		currencies:  map[inCommunity]*applier.Currency{},
+		fields:      map[inCommunity]int64{},
 		book:        ledger.Book{},
 		settlements: make([]applier.Settlement, len(batch)),
 	}
 	for _, item := range batch {
-		if key, ok := userOf(item); ok {
-			w.users[key] = delivery.ID{}
+		if key, ok := keyOf(item); ok {
+			w.keys[key] = taken{}
+		}
+		key, ok := userOf(item)
+		if !ok {
+			continue
+		}
+		w.users[key] = delivery.ID{}
+		for _, c := range item.Plan.Changes {
+			w.currencies[inCommunity{key.community, c.Currency}] = nil
+		}
+		for _, f := range item.Plan.Fields {
+			w.fields[inCommunity{key.community, f.Field}] = 0
 		}
 	}
 	return w
@@ -157,53 +165,10 @@ func userOf(item applier.Item) (userKey, bool) {
 	}, true
 }
 
-// decide walks the batch in its order.
-func (w *work) decide() {
-	seen := make(map[delivery.ID]applier.Settlement, len(w.batch))
-	for i, item := range w.batch {
-		id := item.Delivery.ID
-		if s, ok := w.known[id]; ok {
-			w.settlements[i] = s
-			continue
-		}
-		if s, ok := seen[id]; ok { // the broker handed it out twice
-			s.Known = true
-			w.settlements[i] = s
-			continue
-		}
-		s, user, entries := w.decideOne(item)
-		w.settlements[i], seen[id] = s, s
-		w.rows.add(item, s, user, entries)
+// keyOf returns the idempotency key of an item, if it has one.
+func keyOf(item applier.Item) (senderKey, bool) {
+	if item.Plan.Key == nil {
+		return senderKey{}, false
 	}
-	for account := range w.rows.touched {
-		w.rows.balance(account, w.book[account])
-	}
-}
-
-func (w *work) decideOne(item applier.Item) (applier.Settlement, delivery.ID, []ledger.Entry) {
-	failed := func(f *delivery.Failure) applier.Settlement {
-		return applier.Settlement{Status: delivery.Failed, Failure: f}
-	}
-	if item.Failure != nil {
-		return failed(item.Failure), delivery.ID{}, nil
-	}
-	if item.Plan.Skip {
-		return applier.Settlement{Status: delivery.Success, Outcome: delivery.Skipped}, delivery.ID{}, nil
-	}
-	key, _ := userOf(item)
-	user := w.users[key]
-	if user == (delivery.ID{}) {
-		return failed(&delivery.Failure{
-			Reason: delivery.UserNotFound,
-			Detail: fmt.Sprintf("The community %s has no user with the %s found at %s.", key.community, key.by, item.Webhook.User.Path),
-			Path:   item.Webhook.User.Path,
-		}), delivery.ID{}, nil
-	}
-	entries, failure := w.book.Apply(user, item.Plan.Changes, func(code string) (applier.Currency, bool) {
-		return w.currencies(item.Webhook.Community, code)
-	})
-	if failure != nil {
-		return failed(failure), user, nil
-	}
-	return applier.Settlement{Status: delivery.Success, Outcome: delivery.Applied}, user, entries
+	return senderKey{webhook: item.Delivery.WebhookID, hash: item.Plan.Key.Hash}, true
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 
 	"github.com/jmoiron/sqlx"
 
@@ -12,11 +13,12 @@ import (
 )
 
 // Locks are taken in the order of ORDER BY, so that batches which share users
-// wait for each other and never deadlock.
+// wait for each other and never deadlock. The configuration's lock comes before
+// them all: the subquery that does not depend on the rows is run first, and once.
 const lockUsersQuery = `
 SELECT u.id, u.community, coalesce(u.email_key, ''), coalesce(u.username_key, '')
 FROM users u
-WHERE u.id IN (
+WHERE (SELECT pg_advisory_xact_lock_shared($5)) IS NOT NULL AND u.id IN (
     SELECT e.id
     FROM unnest($1::text[], $2::text[]) AS k (community, key)
     JOIN users e ON e.community = k.community AND e.email_key = k.key
@@ -41,7 +43,8 @@ func (w *work) lockUsers(ctx context.Context, stmt *sqlx.Stmt) error {
 		communities[n].text(key.community)
 		keys[n].text(key.key)
 	}
-	rows, err := stmt.QueryContext(ctx, communities[0].String(), keys[0].String(), communities[1].String(), keys[1].String())
+	rows, err := stmt.QueryContext(ctx, communities[0].String(), keys[0].String(), communities[1].String(), keys[1].String(),
+		int64(configurationLock))
 	if err != nil {
 		return err
 	}
@@ -64,42 +67,76 @@ func (w *work) lockUsers(ctx context.Context, stmt *sqlx.Stmt) error {
 	return rows.Err()
 }
 
+// One statement reads the outcomes of deliveries, and who has taken which key.
+// OFFSET 0 makes it look keys up one by one: a plan that was made while the table
+// was small would read all of it, and keep doing so while it grows.
 const knownQuery = `
-SELECT delivery_id, status, coalesce(outcome, ''), coalesce(reason, ''), coalesce(detail, ''), coalesce(path, '')
+SELECT delivery_id, status, coalesce(outcome, ''), coalesce(reason, ''), coalesce(detail, ''), coalesce(path, ''), duplicate_of,
+    '', NULL::bytea, NULL::bytea
 FROM outcomes
-WHERE delivery_id = ANY ($1::uuid[])`
+WHERE delivery_id = ANY ($1::uuid[])
+UNION ALL
+SELECT k.delivery_id, '', '', '', '', '', NULL, k.webhook_id, k.key, k.body_sha256
+FROM unnest($2::text[], $3::bytea[]) AS r (webhook_id, key)
+CROSS JOIN LATERAL (
+    SELECT * FROM idempotency_keys i WHERE i.webhook_id = r.webhook_id AND i.key = r.key OFFSET 0
+) AS k`
 
 func (w *work) readKnown(ctx context.Context, stmt *sqlx.Stmt) error {
-	var ids array
+	var ids, webhooks, keys array
 	for _, item := range w.batch {
 		ids.id(item.Delivery.ID)
 	}
-	rows, err := stmt.QueryContext(ctx, ids.String())
+	for key := range w.keys {
+		webhooks.text(key.webhook)
+		keys.bytes(key.hash[:])
+	}
+	rows, err := stmt.QueryContext(ctx, ids.String(), webhooks.String(), keys.String())
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var id idScanner
+		var id, duplicateOf idScanner
+		var webhookID string
+		var hash, body []byte
 		s := applier.Settlement{Known: true}
 		var f delivery.Failure
-		if err := rows.Scan(&id, &s.Status, &s.Outcome, &f.Reason, &f.Detail, &f.Path); err != nil {
+		if err := rows.Scan(&id, &s.Status, &s.Outcome, &f.Reason, &f.Detail, &f.Path, &duplicateOf, &webhookID, &hash, &body); err != nil {
 			return err
+		}
+		if hash != nil {
+			key, holder := senderKey{webhook: webhookID}, taken{by: delivery.ID(id)}
+			copy(key.hash[:], hash)
+			copy(holder.body[:], body)
+			w.keys[key] = holder
+			continue
 		}
 		if s.Status == delivery.Failed {
 			s.Failure = &f
 		}
+		s.DuplicateOf = delivery.ID(duplicateOf)
 		w.known[delivery.ID(id)] = s
 	}
 	return rows.Err()
 }
 
-const balancesQuery = `
-SELECT user_id, currency, amount, entries
+// One statement reads balances, limits and the revisions of custom fields.
+// Limits are read here and not from memory, so that a change holds at once.
+const stateQuery = `
+SELECT 'balance', user_id, '', currency, amount, entries, 0
 FROM balances
-WHERE user_id = ANY ($1::uuid[])`
+WHERE user_id = ANY ($1::uuid[])
+UNION ALL
+SELECT 'currency', NULL, c.community, c.code, c.minimum, c.maximum, c.scale
+FROM unnest($2::text[], $3::text[]) AS r (community, code)
+JOIN currencies c ON c.community = r.community AND c.code = r.code
+UNION ALL
+SELECT 'field', NULL, f.community, f.name, f.revision, NULL, 0
+FROM unnest($4::text[], $5::text[]) AS r (community, name)
+JOIN fields f ON f.community = r.community AND f.name = r.name`
 
-func (w *work) readBalances(ctx context.Context, stmt *sqlx.Stmt) error {
+func (w *work) readState(ctx context.Context, stmt *sqlx.Stmt) error {
 	var ids array
 	for _, id := range w.users {
 		if id != (delivery.ID{}) {
@@ -107,22 +144,39 @@ func (w *work) readBalances(ctx context.Context, stmt *sqlx.Stmt) error {
 		}
 	}
 	if ids.b.Len() == 0 {
-		return nil
+		return nil // nothing can be changed
 	}
-	rows, err := stmt.QueryContext(ctx, ids.String())
+	var communities, names [2]array
+	for c := range w.currencies {
+		communities[0].text(c.community)
+		names[0].text(c.name)
+	}
+	for f := range w.fields {
+		communities[1].text(f.community)
+		names[1].text(f.name)
+	}
+	rows, err := stmt.QueryContext(ctx, ids.String(), communities[0].String(), names[0].String(), communities[1].String(), names[1].String())
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
+		var kind string
 		var id idScanner
-		var account ledger.Account
-		var balance ledger.Balance
-		if err := rows.Scan(&id, &account.Currency, &balance.Amount, &balance.Entries); err != nil {
+		var at inCommunity
+		var first, second sql.Null[int64]
+		var scale int
+		if err := rows.Scan(&kind, &id, &at.community, &at.name, &first, &second, &scale); err != nil {
 			return err
 		}
-		account.User = delivery.ID(id)
-		w.book[account] = balance
+		switch kind {
+		case "balance":
+			w.book[ledger.Account{User: delivery.ID(id), Currency: at.name}] = ledger.Balance{Amount: first.V, Entries: second.V}
+		case "currency":
+			w.currencies[at] = &applier.Currency{Code: at.name, Scale: scale, Minimum: orNil(first), Maximum: orNil(second)}
+		default:
+			w.fields[at] = first.V
+		}
 	}
 	return rows.Err()
 }

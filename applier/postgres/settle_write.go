@@ -2,173 +2,172 @@ package postgres
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
-
-	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/ledger"
-	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// The clock is read once, after all locks are held. A row that is there already
-// is a violation of a key: an insert waits for a transaction that is still
-// committing the same key, and ON CONFLICT would cost a second look at the index.
-const writeQuery = `
-WITH clock AS MATERIALIZED (
-    SELECT clock_timestamp() AS now
-), outcome AS (
-    INSERT INTO outcomes (delivery_id, community, webhook_id, webhook, version, status, outcome, reason, detail, path,
-        user_id, payload_sha256, stream_sequence, stream_index, attempts, received_at, finished_at)
-    SELECT r.*, clock.now
-    FROM clock, unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-        $11::uuid[], $12::bytea[], $13::bigint[], $14::int[], $15::int[], $16::timestamptz[]) AS r
-    RETURNING 1
-), log AS (
-    INSERT INTO gamification_logs (delivery_id, ordinal, user_id, currency, number, operator, amount, balance, webhook_id, action, at)
-    SELECT r.*, clock.now
-    FROM clock, unnest($17::uuid[], $18::smallint[], $19::uuid[], $20::text[], $21::bigint[], $22::text[], $23::bigint[], $24::bigint[],
-        $25::text[], $26::text[]) AS r
-    RETURNING 1
-), balance AS (
-    INSERT INTO balances (user_id, currency, amount, entries, updated_at)
-    SELECT r.*, clock.now
-    FROM clock, unnest($27::uuid[], $28::text[], $29::bigint[], $30::bigint[]) AS r
-    ON CONFLICT (user_id, currency) DO UPDATE
-    SET amount = excluded.amount, entries = excluded.entries, updated_at = excluded.updated_at
-    WHERE balances.entries < excluded.entries
-    RETURNING 1
-), dead_letter AS (
-    INSERT INTO dead_letters (delivery_id, headers, payload)
-    SELECT * FROM unnest($31::uuid[], $32::json[], $33::bytea[])
-    RETURNING 1
+// tables are the tables that a batch writes to, bit by bit in the order of
+// inserts.
+type tables uint
+
+// insert is the part of the write statement that is about one table. Its rows
+// come column by column, as arrays.
+type insert struct {
+	into string
+	// types are those of the columns that come as arrays. With clock, the time of
+	// the write is a last column.
+	types    string
+	clock    bool
+	conflict string
+}
+
+// inserts are in the order in which appliers write them, and so wait for each
+// other: all of them write outcomes before they write keys.
+//
+// A row that is there already is a violation of a key, or is left as it is and
+// missed when the counts are compared. ON CONFLICT costs a second look at the
+// index, and an insert without it waits, too, for a transaction that is still
+// committing the same key. The value of a custom field is the exception: one that
+// is later in the stream stays, and what counts is the history.
+var inserts = [...]insert{
+	outcomesTable: {
+		into: `outcomes (delivery_id, community, webhook_id, webhook, version, status, outcome, reason, detail, path,
+			user_id, payload_sha256, stream_sequence, stream_index, attempts, received_at, duplicate_of, finished_at)`,
+		types: "uuid text text text int text text text text text uuid bytea bigint int int timestamptz uuid", clock: true,
+	},
+	logsTable: {
+		into:  `gamification_logs (delivery_id, ordinal, user_id, currency, number, operator, amount, balance, webhook_id, action, at)`,
+		types: "uuid smallint uuid text bigint text bigint bigint text text", clock: true,
+	},
+	balancesTable: {
+		into:  `balances (user_id, currency, amount, entries, updated_at)`,
+		types: "uuid text bigint bigint", clock: true,
+		conflict: `(user_id, currency) DO UPDATE
+			SET amount = excluded.amount, entries = excluded.entries, updated_at = excluded.updated_at
+			WHERE balances.entries < excluded.entries`,
+	},
+	deadLettersTable: {
+		into:  `dead_letters (delivery_id, headers, payload)`,
+		types: "uuid json bytea",
+	},
+	keysTable: {
+		into:  `idempotency_keys (webhook_id, key, body_sha256, delivery_id, created_at)`,
+		types: "text bytea bytea uuid", clock: true,
+		conflict: `DO NOTHING`,
+	},
+	fieldHistoryTable: {
+		into: `field_history (delivery_id, ordinal, user_id, field, value, stream_epoch, stream_sequence, stream_index,
+			webhook_id, action, at)`,
+		types: "uuid smallint uuid text text int bigint int text text", clock: true,
+		conflict: `DO NOTHING`,
+	},
+	userFieldsTable: {
+		into:  `user_fields AS now (user_id, field, value, delivery_id, stream_epoch, stream_sequence, stream_index)`,
+		types: "uuid text text uuid int bigint int",
+		conflict: `(user_id, field) DO UPDATE
+			SET value = excluded.value, delivery_id = excluded.delivery_id,
+				stream_epoch = excluded.stream_epoch, stream_sequence = excluded.stream_sequence, stream_index = excluded.stream_index
+			WHERE (now.stream_epoch, now.stream_sequence, now.stream_index)
+				< (excluded.stream_epoch, excluded.stream_sequence, excluded.stream_index)`,
+	},
+}
+
+const (
+	outcomesTable = iota
+	logsTable
+	balancesTable
+	deadLettersTable
+	keysTable
+	fieldHistoryTable
+	userFieldsTable
+
+	tableCount = iota
+	maxColumns = 17
 )
-SELECT (SELECT count(*) FROM outcome), (SELECT count(*) FROM log), (SELECT count(*) FROM balance), (SELECT count(*) FROM dead_letter)`
 
-// rows are what a batch writes, column by column.
-type rows struct {
-	outcomes, logs, balances, deadLetters int
-	touched                               map[ledger.Account]struct{}
+// alwaysWritten are the tables that nearly every batch writes to.
+const alwaysWritten tables = 1<<outcomesTable | 1<<logsTable | 1<<balancesTable | 1<<deadLettersTable
 
-	outcome    [16]array
-	log        [10]array
-	account    [4]array
-	deadLetter [3]array
-}
+// Those of idempotency keys and of custom fields are written to when there are
+// any.
+const (
+	keyTables   tables = 1 << keysTable
+	fieldTables tables = 1<<fieldHistoryTable | 1<<userFieldsTable
+)
 
-func (r *rows) add(item applier.Item, s applier.Settlement, user delivery.ID, entries []ledger.Entry) {
-	r.addOutcome(item, s, user)
-	for i, e := range entries {
-		r.addLog(item, i+1, e)
+// writeQuery makes the statement that inserts into these tables and counts what
+// it wrote. The clock is read once, after all locks are held.
+func writeQuery(used tables) string {
+	var b strings.Builder
+	b.WriteString("WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)")
+	var counts []string
+	parameter := 0
+	for t, in := range inserts {
+		if used&(1<<t) == 0 {
+			continue
+		}
+		var columns []string
+		for name := range strings.FieldsSeq(in.types) {
+			parameter++
+			columns = append(columns, fmt.Sprintf("$%d::%s[]", parameter, name))
+		}
+		selected, from := "r.*", ""
+		if in.clock {
+			selected, from = "r.*, clock.now", "clock, "
+		}
+		conflict := ""
+		if in.conflict != "" {
+			conflict = "ON CONFLICT " + in.conflict + "\n"
+		}
+		fmt.Fprintf(&b, ", t%d AS (\nINSERT INTO %s\nSELECT %s FROM %sunnest(%s) AS r\n%sRETURNING 1\n)",
+			t, in.into, selected, from, strings.Join(columns, ", "), conflict)
+		counts = append(counts, fmt.Sprintf("(SELECT count(*) FROM t%d)", t))
 	}
-	if s.Status == delivery.Failed {
-		r.addDeadLetter(item.Delivery)
-	}
-}
-
-func (r *rows) addOutcome(item applier.Item, s applier.Settlement, user delivery.ID) {
-	r.outcomes++
-	d, f := item.Delivery, s.Failure
-	if f == nil {
-		f = &delivery.Failure{}
-	}
-	community, name, version := "", "", 0
-	if item.Webhook != nil {
-		community, name, version = item.Webhook.Community, item.Webhook.Name, item.Webhook.Version
-	}
-	sum := sha256.Sum256(d.Body)
-	c := &r.outcome
-	c[0].id(d.ID)
-	c[1].text(community)
-	c[2].text(d.WebhookID)
-	c[3].text(name)
-	c[4].int(int64(version))
-	c[5].text(string(s.Status))
-	c[6].textOrNull(string(s.Outcome))
-	c[7].textOrNull(string(f.Reason))
-	c[8].textOrNull(f.Detail)
-	c[9].textOrNull(f.Path)
-	c[10].idOrNull(user)
-	c[11].bytes(sum[:])
-	c[12].int(int64(d.Position.Sequence))
-	c[13].int(int64(d.Position.Index))
-	c[14].int(int64(d.Attempt))
-	c[15].time(d.ReceivedAt)
-}
-
-func (r *rows) addLog(item applier.Item, ordinal int, e ledger.Entry) {
-	r.logs++
-	if r.touched == nil {
-		r.touched = map[ledger.Account]struct{}{}
-	}
-	r.touched[e.Account] = struct{}{}
-	c := &r.log
-	c[0].id(item.Delivery.ID)
-	c[1].int(int64(ordinal))
-	c[2].id(e.User)
-	c[3].text(e.Currency)
-	c[4].int(e.Number)
-	c[5].text(string(e.Operator))
-	c[6].int(e.Amount)
-	c[7].int(e.Balance)
-	c[8].text(item.Delivery.WebhookID)
-	c[9].text(item.Webhook.Name)
-}
-
-func (r *rows) balance(account ledger.Account, b ledger.Balance) {
-	r.balances++
-	c := &r.account
-	c[0].id(account.User)
-	c[1].text(account.Currency)
-	c[2].int(b.Amount)
-	c[3].int(b.Entries)
-}
-
-func (r *rows) addDeadLetter(d *delivery.Delivery) {
-	r.deadLetters++
-	headers, err := json.Marshal(d.Headers)
-	if err != nil || d.Headers == nil { // strings always marshal
-		headers = []byte("[]")
-	}
-	c := &r.deadLetter
-	c[0].id(d.ID)
-	c[1].text(string(headers))
-	c[2].bytes(d.Body)
+	fmt.Fprintf(&b, "\nSELECT %s", strings.Join(counts, ", "))
+	return b.String()
 }
 
 // errOvertaken is no fault of the batch: run again, it finds what is known.
 var errOvertaken = errors.New("another applier was faster")
 
 // write sends all rows. A key that is taken, or counts that are not the expected
-// ones, mean that another applier settled some of the batch meanwhile: the
-// transaction is rolled back, and the next try finds those known.
+// ones, mean that another applier settled some of the batch meanwhile, or a
+// delivery with the same idempotency key: the transaction is rolled back, and
+// the next try finds it.
 func (w *work) write(ctx context.Context, stmt *sqlx.Stmt) error {
 	r := &w.rows
-	if r.outcomes == 0 {
+	if r.tables[outcomesTable].count == 0 {
 		return nil
 	}
-	args := make([]any, 0, 33)
-	for _, columns := range [][]array{r.outcome[:], r.log[:], r.account[:], r.deadLetter[:]} {
-		for i := range columns {
-			args = append(args, columns[i].String())
+	var args, into []any
+	var got [tableCount]int
+	used := r.used()
+	for t := range r.tables {
+		if used&(1<<t) == 0 {
+			continue
 		}
+		for i := range strings.Fields(inserts[t].types) {
+			args = append(args, r.tables[t].columns[i].String())
+		}
+		into = append(into, &got[t])
 	}
-	want := [4]int{r.outcomes, r.logs, r.balances, r.deadLetters}
-	var got [4]int
-	err := stmt.QueryRowContext(ctx, args...).Scan(&got[0], &got[1], &got[2], &got[3])
+	err := stmt.QueryRowContext(ctx, args...).Scan(into...)
 	if taken := pq.As(err, pqerror.UniqueViolation); taken != nil {
 		return fmt.Errorf("%w: %s is taken", errOvertaken, taken.Constraint)
 	}
 	if err != nil {
 		return err
 	}
-	if got != want {
-		return fmt.Errorf("%w: wrote %v rows of outcomes, logs, balances and dead letters instead of %v", errOvertaken, got, want)
+	for t := range r.tables {
+		if want := r.tables[t].count; got[t] != want && t != userFieldsTable {
+			name, _, _ := strings.Cut(inserts[t].into, " ")
+			return fmt.Errorf("%w: wrote %d rows of %s instead of %d", errOvertaken, got[t], name, want)
+		}
 	}
 	return nil
 }

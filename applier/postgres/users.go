@@ -30,6 +30,8 @@ type User struct {
 	CreatedAt time.Time
 	// Balances are in the currencies' smallest units.
 	Balances map[string]int64
+	// Fields are the custom fields that have a value.
+	Fields map[string]string
 }
 
 // NewUser is one user to be imported.
@@ -181,7 +183,7 @@ func (s *Store) queryUsers(ctx context.Context, query string, args ...any) ([]Us
 	places := map[delivery.ID]int{}
 	var ids array
 	for rows.Next() {
-		u := User{Balances: map[string]int64{}}
+		u := User{Balances: map[string]int64{}, Fields: map[string]string{}}
 		var id idScanner
 		if err := rows.Scan(&id, &u.Community, &u.Email, &u.Username, &u.CreatedAt); err != nil {
 			return nil, err
@@ -194,7 +196,10 @@ func (s *Store) queryUsers(ctx context.Context, query string, args ...any) ([]Us
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	return users, s.addBalances(ctx, users, places, ids.String())
+	if err := s.addBalances(ctx, users, places, ids.String()); err != nil {
+		return nil, err
+	}
+	return users, s.addFields(ctx, users, places, ids.String())
 }
 
 const userBalancesQuery = `SELECT user_id, currency, amount FROM balances WHERE user_id = ANY ($1::uuid[])`
@@ -213,6 +218,25 @@ func (s *Store) addBalances(ctx context.Context, users []User, places map[delive
 			return err
 		}
 		users[places[delivery.ID(id)]].Balances[currency] = amount
+	}
+	return rows.Err()
+}
+
+const userFieldsQuery = `SELECT user_id, field, value FROM user_fields WHERE user_id = ANY ($1::uuid[])`
+
+func (s *Store) addFields(ctx context.Context, users []User, places map[delivery.ID]int, ids string) error {
+	rows, err := s.db.QueryContext(ctx, userFieldsQuery, ids)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id idScanner
+		var field, value string
+		if err := rows.Scan(&id, &field, &value); err != nil {
+			return err
+		}
+		users[places[delivery.ID(id)]].Fields[field] = value
 	}
 	return rows.Err()
 }

@@ -54,6 +54,11 @@ type desk struct {
 	master secret.MasterKey
 }
 
+// nothingMore is a community with nothing of its own.
+func nothingMore(context.Context, string) (*applier.Community, error) {
+	return &applier.Community{}, nil
+}
+
 func newDesk(tb testing.TB) *desk {
 	tb.Helper()
 	master, err := secret.ParseMasterKey(strings.Repeat("m", 42) + "A")
@@ -61,7 +66,7 @@ func newDesk(tb testing.TB) *desk {
 		tb.Fatal(err)
 	}
 	d := &desk{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), master: master}
-	d.Service = webhooks.New(&d.kept, applier.BuiltinCurrencies, func() time.Time { return d.now }, master)
+	d.Service = webhooks.New(&d.kept, nothingMore, func() time.Time { return d.now }, master)
 	return d
 }
 
@@ -190,7 +195,7 @@ func TestSetEncryption(t *testing.T) {
 func TestWithoutAMasterKey(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	d.Service = webhooks.New(&d.kept, applier.BuiltinCurrencies, func() time.Time { return d.now }, secret.MasterKey{})
+	d.Service = webhooks.New(&d.kept, nothingMore, func() time.Time { return d.now }, secret.MasterKey{})
 	def := webhook.Definition{Name: "Shop", Community: "default", State: webhook.Draft, Encryption: webhook.GCM}
 	if _, err := d.Apply(t.Context(), def); !errors.Is(err, secret.ErrNoMasterKey) || d.kept.saved != nil {
 		t.Errorf("created: %v", err)

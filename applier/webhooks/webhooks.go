@@ -31,14 +31,17 @@ type Definitions interface {
 // Service does it.
 type Service struct {
 	definitions Definitions
-	currencies  applier.Currencies
+	community   Community
 	now         func() time.Time
 	master      secret.MasterKey
 }
 
+// Community reads the currencies and custom fields that a community has now.
+type Community func(ctx context.Context, name string) (*applier.Community, error)
+
 // New returns a service. Without a master key it cannot make or take AES keys.
-func New(definitions Definitions, currencies applier.Currencies, now func() time.Time, master secret.MasterKey) *Service {
-	return &Service{definitions: definitions, currencies: currencies, now: now, master: master}
+func New(definitions Definitions, community Community, now func() time.Time, master secret.MasterKey) *Service {
+	return &Service{definitions: definitions, community: community, now: now, master: master}
 }
 
 // Saved is a webhook as saved. APIKey is the text of a key that was made with
@@ -60,17 +63,47 @@ const (
 	Unchanged Change = "unchanged"
 )
 
-// Parse reads a definition and checks it against the currencies there are.
-func (s *Service) Parse(src []byte) (webhook.Definition, error) {
-	// Which currencies there are depends on the community, which the text names.
+// Parse reads a definition and checks it against the currencies and custom fields
+// there are.
+func (s *Service) Parse(ctx context.Context, src []byte) (webhook.Definition, error) {
+	// What there is depends on the community, which the text names.
 	def, err := webhook.Parse(src)
 	if err != nil {
 		return webhook.Definition{}, err
 	}
-	return webhook.Parse(src, webhook.KnownCurrencies(func(code string) bool {
-		_, ok := s.currencies(def.Community, code)
+	c, err := s.communityOf(ctx, def)
+	if err != nil {
+		return webhook.Definition{}, err
+	}
+	return webhook.Parse(src, webhook.KnownCurrencies(knownCurrency(c)), webhook.KnownFields(knownField(c)))
+}
+
+// communityOf reads what there is, unless the definition changes only what every
+// community has: that needs no database.
+func (s *Service) communityOf(ctx context.Context, def webhook.Definition) (*applier.Community, error) {
+	if c := (&applier.Community{Name: def.Community}); c.HasAll(def.Mappings) {
+		return c, nil
+	}
+	return s.community(ctx, def.Community)
+}
+
+func knownCurrency(c *applier.Community) func(code string) bool {
+	return func(code string) bool {
+		_, ok := c.Currency(code)
 		return ok
-	}))
+	}
+}
+
+func knownField(c *applier.Community) webhook.KnownField {
+	return func(name string) (func(string) error, bool) {
+		f, ok := c.Field(name)
+		return func(text string) error {
+			if err := f.Check(text); err != nil {
+				return fmt.Errorf("the value %w", err)
+			}
+			return nil
+		}, ok
+	}
 }
 
 // Find returns a webhook by id, or by name within a community.
@@ -162,10 +195,11 @@ func (s *Service) SetState(ctx context.Context, w broker.Saved, state webhook.St
 		return Saved{Saved: w, Change: Unchanged}, nil
 	}
 	w.State = state
-	if err := w.Validate(func(code string) bool {
-		_, ok := s.currencies(w.Community, code)
-		return ok
-	}); err != nil {
+	c, err := s.communityOf(ctx, w.Definition)
+	if err != nil {
+		return Saved{}, err
+	}
+	if err := w.Validate(knownCurrency(c), webhook.KnownFields(knownField(c))); err != nil {
 		return Saved{}, fmt.Errorf("the webhook cannot be %s: %w", state, err)
 	}
 	return s.save(ctx, w)

@@ -125,6 +125,11 @@ func TestDeliveriesArriveAsTheyWerePublished(t *testing.T) {
 	running(t, broker.NewConsumer(conn, r.handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
 	r.await(t, "the delivery has come", func() bool { return len(r.bodies()) == 1 })
 	want.Position, want.Attempt = delivery.Position{Sequence: 1}, 1
+	incarnation, err := conn.Incarnation(t.Context())
+	if err != nil || incarnation == "" {
+		t.Fatalf("the stream's incarnation is %q, %v", incarnation, err)
+	}
+	want.Incarnation = incarnation
 	if diff := cmp.Diff(want, r.batches[0][0]); diff != "" {
 		t.Error(diff)
 	}

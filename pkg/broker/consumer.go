@@ -47,6 +47,7 @@ type Consumer struct {
 	conn   *Conn
 	log    zerolog.Logger
 	handle Handler
+	source source // used by the goroutine that pulls
 
 	mu       sync.Mutex
 	queue    []*message // pulled, not yet handed out
@@ -72,7 +73,7 @@ type message struct {
 func NewConsumer(c *Conn, handle Handler, opts ConsumerOptions) *Consumer {
 	metrics := promauto.With(opts.Metrics)
 	return &Consumer{
-		conn: c, log: opts.Log, handle: handle,
+		conn: c, log: opts.Log, handle: handle, source: source{conn: c},
 		arrived:  make(chan struct{}, 1),
 		consumed: make(chan struct{}, 1),
 		batchDeliveries: metrics.NewHistogram(prometheus.HistogramOpts{
@@ -151,6 +152,9 @@ func (c *Consumer) pullOnce(ctx context.Context) (got bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if err := c.source.opened(lookup, consumer.CachedInfo()); err != nil {
+		return false, err
+	}
 	// The broker forgets a pull with its connection: waiting for the end of one
 	// that was cut off would be waiting for nothing.
 	ctx, done := c.conn.whileConnected(ctx)
@@ -180,7 +184,7 @@ func (c *Consumer) receive(ctx context.Context, consumer jetstream.Consumer) (n 
 	}
 	for msg := range batch.Messages() {
 		n++
-		if err := c.enqueue(msg); err != nil {
+		if err := c.enqueue(ctx, msg); err != nil {
 			return n, err
 		}
 	}
@@ -190,15 +194,22 @@ func (c *Consumer) receive(ctx context.Context, consumer jetstream.Consumer) (n 
 	return n, nil
 }
 
-func (c *Consumer) enqueue(msg jetstream.Msg) error {
+func (c *Consumer) enqueue(ctx context.Context, msg jetstream.Msg) error {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return fmt.Errorf("a message without its place in the stream: %w", err)
+	}
+	incarnation, err := c.source.of(ctx, meta)
+	if err != nil {
+		return err
 	}
 	m := &message{
 		msg:        msg,
 		sequence:   meta.Sequence.Stream,
 		deliveries: decodeBatch(msg.Data(), meta.Sequence.Stream, meta.Timestamp, int(meta.NumDelivered)),
+	}
+	for i := range m.deliveries {
+		m.deliveries[i].Incarnation = incarnation
 	}
 	c.mu.Lock()
 	c.queue = append(c.queue, m)
@@ -332,38 +343,6 @@ func (c *Consumer) setWorking(rest []*message) {
 	c.mu.Lock()
 	c.working = rest
 	c.mu.Unlock()
-}
-
-// giveBack hands messages over to another applier. The delay is for the broker
-// to learn that this one does not pull any more.
-func giveBack(messages []*message) {
-	for _, m := range messages {
-		if err := m.msg.NakWithDelay(giveBackDelay); err != nil {
-			return // AckWait gives it back
-		}
-	}
-}
-
-// keepAlive tells the broker that what waits here and what is in work is being
-// looked after, so that no other applier is given it.
-func (c *Consumer) keepAlive(ctx context.Context) error {
-	tick := time.NewTicker(AckWait / 3)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-		c.mu.Lock()
-		held := slices.Concat(c.working, c.queue)
-		c.mu.Unlock()
-		for _, m := range held {
-			if err := m.msg.InProgress(); err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
-				break // the connection is gone; what is held comes back
-			}
-		}
-	}
 }
 
 func signal(ch chan struct{}) {

@@ -24,8 +24,11 @@ type Delivery struct {
 	// the stream. It is empty for all others.
 	Malformed string
 
-	// Position and Attempt are known once the broker hands the delivery out.
+	// Position, Incarnation and Attempt are known once the broker hands the delivery out.
 	Position Position
+	// Incarnation tells the stream of Position from one that was deleted before
+	// and whose sequences are used again.
+	Incarnation string
 	// Attempt counts the times the broker handed it out: 1 the first time.
 	Attempt int
 }

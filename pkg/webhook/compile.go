@@ -10,6 +10,8 @@ type Program struct {
 	UserBy   UserKey
 	UserPath Path
 	UserSlot int
+	// Key says where the idempotency key is; nil leaves it to DefaultKeyHeaders.
+	Key      *CompiledKey
 	When     []CompiledCondition
 	Mappings []CompiledMapping
 	// Paths says which values of a payload the program needs. Each has a slot,
@@ -32,8 +34,19 @@ type CompiledCondition struct {
 	Exists    *bool
 }
 
+// CompiledKey is an Idempotency with its path parsed.
+type CompiledKey struct {
+	Header string
+	// Slot is that of the path, or NoSlot.
+	Slot int
+	Path Path
+	Body bool
+}
+
 // CompiledMapping is a Mapping with its path and numbers parsed.
 type CompiledMapping struct {
+	// Field is the custom field that is set; a currency's mapping has none.
+	Field    string
 	Currency string
 	Operator Operator
 	// Slot is that of the path, or NoSlot for a constant.
@@ -78,6 +91,9 @@ func (c *compiler) program(def Definition) (*Program, error) {
 	if p.UserPath, p.UserSlot, err = c.path("user.path", def.User.Path); err != nil {
 		return nil, err
 	}
+	if p.Key, err = c.key("idempotency", def.Idempotency); err != nil {
+		return nil, err
+	}
 	for i, condition := range def.When {
 		compiled, err := c.condition(itemField("when", i), condition)
 		if err != nil {
@@ -110,6 +126,24 @@ func (c *compiler) path(field, text string) (Path, int, error) {
 	return path, n.Slot, nil
 }
 
+func (c *compiler) key(field string, key *Idempotency) (*CompiledKey, error) {
+	if key == nil {
+		return nil, nil
+	}
+	var r report
+	checkIdempotency(&r, field, *key)
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	compiled := CompiledKey{Slot: NoSlot, Header: textproto.CanonicalMIMEHeaderKey(key.Header), Body: key.Body}
+	if key.Path == "" {
+		return &compiled, nil
+	}
+	var err error
+	compiled.Path, compiled.Slot, err = c.path(childField(field, "path"), key.Path)
+	return &compiled, err
+}
+
 func (c *compiler) condition(field string, condition Condition) (CompiledCondition, error) {
 	var r report
 	checkCondition(&r, field, condition)
@@ -132,12 +166,12 @@ func (c *compiler) condition(field string, condition Condition) (CompiledConditi
 
 func (c *compiler) mapping(field string, m Mapping) (CompiledMapping, error) {
 	var r report
-	checkMapping(&r, field, m, nil)
+	checkMapping(&r, field, m, nil, nil)
 	if err := r.err(); err != nil {
 		return CompiledMapping{}, err
 	}
 	compiled := CompiledMapping{
-		Currency: m.Currency, Operator: m.Operator, Slot: NoSlot,
+		Field: m.Field, Currency: m.Currency, Operator: m.Operator, Slot: NoSlot,
 		TimesText: m.Value.Times, Round: m.Value.Round, Signed: m.Value.Signed,
 	}
 	if m.Value.Times != "" {

@@ -21,11 +21,12 @@ func TestCompile(t *testing.T) {
 			t.Errorf("the record is not kept: %+v", w)
 		}
 		p := w.Program
-		if p.UserBy != webhook.ByEmail || p.UserPath.String() != "$['customer']['email']" || len(p.When) != 5 || len(p.Mappings) != 3 {
+		if p.UserBy != webhook.ByEmail || p.UserPath.String() != "$['customer']['email']" || len(p.When) != 5 || len(p.Mappings) != 5 {
 			t.Errorf("the program is not that of the definition: %+v", p)
 		}
-		// The user, four conditions and two mappings read a path each.
-		if p.Slots != 7 || p.When[4].Slot != webhook.NoSlot || p.Mappings[2].Slot != webhook.NoSlot {
+		// The user, the idempotency key, four conditions and three mappings read a
+		// path each.
+		if p.Slots != 9 || p.Key.Slot == webhook.NoSlot || p.Mappings[3].Field != "favourite_team" || p.When[4].Slot != webhook.NoSlot || p.Mappings[2].Slot != webhook.NoSlot {
 			t.Errorf("slots are %d, %d, %d", p.Slots, p.When[4].Slot, p.Mappings[2].Slot)
 		}
 		if want := (webhook.Number{Digits: "125", Exp: -1}); p.Mappings[2].Constant != want {
@@ -43,7 +44,7 @@ func TestCompile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := w.Program; got.When[0].Slot != got.Mappings[0].Slot || got.Slots != 3 {
+		if got := w.Program; got.When[0].Slot != got.Mappings[0].Slot || got.Slots != 5 {
 			t.Errorf("the condition has slot %d, the mapping %d of %d", got.When[0].Slot, got.Mappings[0].Slot, got.Slots)
 		}
 	})
@@ -63,6 +64,7 @@ func TestCompileRefuses(t *testing.T) {
 		"user.path: column 2":        func(d *webhook.Definition) { d.User = &webhook.UserRef{By: "email", Path: "a..b"} },
 		"user.by: want email":        func(d *webhook.Definition) { d.User = &webhook.UserRef{By: "phone", Path: "a"} },
 		"when[0]: a condition has":   func(d *webhook.Definition) { d.When = []webhook.Condition{{Path: "a"}} },
+		"idempotency: want exactly":  func(d *webhook.Definition) { d.Idempotency = &webhook.Idempotency{} },
 		"mappings[0].value: a value": func(d *webhook.Definition) { d.Mappings[0].Value.Path = "" },
 		"mappings[1].value.times":    func(d *webhook.Definition) { d.Mappings[1].Value.Times = "ten" },
 	} {

@@ -91,6 +91,21 @@ func (d *decoder) number(into *string) read {
 	}
 }
 
+// constant takes text, a number, true or false, and keeps its text. Whether that
+// has to be a number is not known yet.
+func (d *decoder) constant(into *string) read {
+	return func(n *node, field string) {
+		switch n.kind {
+		case oddNumberNode:
+			d.add(field, notNumber+"; put it in quotes if text is meant", clip(n.text))
+		case numberNode, stringNode, boolNode:
+			*into = n.text
+		default:
+			d.add(field, "want a number, text, true or false, not %s", n.kind)
+		}
+	}
+}
+
 func (d *decoder) scalar(into *Scalar) read {
 	return func(n *node, field string) {
 		value, ok := n.scalar()

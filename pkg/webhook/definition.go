@@ -26,14 +26,15 @@ func (e Encryption) IsOn() bool { return e == CBC || e == GCM }
 // Definition is what an admin draws. The zero value of an optional part means
 // that it is absent.
 type Definition struct {
-	Name       string      `json:"name"`
-	Community  string      `json:"community"`
-	State      State       `json:"state"`
-	Auth       Auth        `json:"auth"`
-	Encryption Encryption  `json:"encryption"`
-	User       *UserRef    `json:"user,omitempty"`
-	When       []Condition `json:"when,omitempty"`
-	Mappings   []Mapping   `json:"mappings,omitempty"`
+	Name        string       `json:"name"`
+	Community   string       `json:"community"`
+	State       State        `json:"state"`
+	Auth        Auth         `json:"auth"`
+	Encryption  Encryption   `json:"encryption"`
+	User        *UserRef     `json:"user,omitempty"`
+	Idempotency *Idempotency `json:"idempotency,omitempty"`
+	When        []Condition  `json:"when,omitempty"`
+	Mappings    []Mapping    `json:"mappings,omitempty"`
 }
 
 // Auth says how a sender proves itself.
@@ -55,6 +56,21 @@ type UserRef struct {
 	Path string  `json:"path"`
 }
 
+// Idempotency says what tells a sender's retry from a new event; exactly one
+// part is set. Without it the first of DefaultKeyHeaders that a request has is
+// the key, if it has one.
+type Idempotency struct {
+	// Header has the canonical MIME form.
+	Header string `json:"header,omitempty"`
+	Path   string `json:"path,omitempty"`
+	// Body makes the whole payload its own key.
+	Body bool `json:"body,omitempty"`
+}
+
+// DefaultKeyHeaders returns the headers that give a key where a definition names
+// nothing else: those of the IETF draft and of Standard Webhooks.
+func DefaultKeyHeaders() []string { return []string{"Idempotency-Key", "Webhook-Id"} }
+
 // Operator says what is done with a currency's amount.
 type Operator string
 
@@ -64,17 +80,21 @@ const (
 )
 
 // Mapping is one field mapping: what is changed, the operator, and where the
-// value comes from.
+// value comes from. It is about a Currency, with an Operator, or about a custom
+// Field, which has none.
 type Mapping struct {
-	Currency string   `json:"currency"`
-	Operator Operator `json:"operator"`
+	Currency string   `json:"currency,omitempty"`
+	Operator Operator `json:"operator,omitempty"`
+	Field    string   `json:"field,omitempty"`
 	Value    Value    `json:"value"`
 }
 
-// Value is a path into the payload or a constant.
+// Value is a path into the payload or a constant. Times, Round and Signed are for
+// currencies.
 type Value struct {
 	Path string `json:"path,omitempty"`
-	// Constant is a JSON number as text, exactly as the admin wrote it.
+	// Constant is exactly as the admin wrote it: for a currency a JSON number as
+	// text, for a custom field any text.
 	Constant *string `json:"constant,omitempty"`
 	// Times multiplies the value exactly; a JSON number as text.
 	Times string `json:"times,omitempty"`

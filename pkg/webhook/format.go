@@ -27,6 +27,9 @@ func Format(def Definition) ([]byte, error) {
 		pair("  ", "by", string(def.User.By))
 		pair("  ", "path", def.User.Path)
 	}
+	if def.Idempotency != nil {
+		b = append(appendIdempotency(append(b, "idempotency: "...), *def.Idempotency), '\n')
+	}
 	if len(def.When) > 0 {
 		b = append(b, "when:\n"...)
 	}
@@ -105,10 +108,22 @@ func appendCondition(b []byte, c Condition) []byte {
 	return f.end()
 }
 
+func appendIdempotency(b []byte, key Idempotency) []byte {
+	f := flow{b: b}
+	f.text("header", key.Header)
+	f.text("path", key.Path)
+	if key.Body {
+		f.key("body")
+		f.b = append(f.b, "true"...)
+	}
+	return f.end()
+}
+
 func appendMapping(b []byte, m Mapping) []byte {
 	f := flow{b: b}
 	f.text("currency", m.Currency)
 	f.text("operator", string(m.Operator))
+	f.text("field", m.Field)
 	f.key("value")
 	value := flow{b: f.b}
 	value.text("path", m.Value.Path)

@@ -20,6 +20,7 @@ encryption: none
 user:
   by: email
   path: customer.email
+idempotency: {path: "order.ids[0]"}
 when:
   - {path: type, equals: order.paid}
   - {path: total, not_equals: "1_not_a_number"}
@@ -30,6 +31,8 @@ mappings:
   - {currency: coins, operator: add, value: {path: order.coins}}
   - {currency: xp, operator: add, value: {path: order.total, times: "10", round: down}}
   - {currency: coins, operator: subtract, value: {constant: "12.50", signed: true}}
+  - {field: favourite_team, value: {path: customer.team}}
+  - {field: paid, value: {constant: "true"}}
 `
 	got, err := webhook.Format(fullDefinition())
 	if diff := cmp.Diff(want, string(got)); diff != "" || err != nil {
@@ -110,6 +113,31 @@ func drawMapping(t *rapid.T) webhook.Mapping {
 	return m
 }
 
+func drawFieldMapping(t *rapid.T) webhook.Mapping {
+	// Names are unique: the same custom field twice is refused.
+	m := webhook.Mapping{Field: rapid.StringMatching("[a-z]{8}").Draw(t, "field")}
+	if rapid.Bool().Draw(t, "of a path") {
+		m.Value.Path = drawPathText(t)
+		return m
+	}
+	constant := tricky.Draw(t, "constant")
+	m.Value.Constant = &constant
+	return m
+}
+
+func drawIdempotency(t *rapid.T) *webhook.Idempotency {
+	switch rapid.IntRange(0, 3).Draw(t, "idempotency") {
+	case 0:
+		return &webhook.Idempotency{Header: rapid.SampledFrom([]string{"X-Event-Id", "Etag", "1e5"}).Draw(t, "header")}
+	case 1:
+		return &webhook.Idempotency{Path: drawPathText(t)}
+	case 2:
+		return &webhook.Idempotency{Body: true}
+	default:
+		return nil
+	}
+}
+
 func TestParseReadsWhatFormatWrites(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -119,6 +147,8 @@ func TestParseReadsWhatFormatWrites(t *testing.T) {
 			State:      rapid.SampledFrom([]webhook.State{webhook.Draft, webhook.Active, webhook.Disabled}).Draw(t, "state"),
 			Auth:       webhook.Auth{APIKey: rapid.Bool().Draw(t, "api key")},
 			Encryption: rapid.SampledFrom([]webhook.Encryption{webhook.NoEncryption, webhook.CBC, webhook.GCM}).Draw(t, "encryption"),
+
+			Idempotency: drawIdempotency(t),
 		}
 		if rapid.Bool().Draw(t, "has a user") {
 			def.User = &webhook.UserRef{By: webhook.ByUsername, Path: drawPathText(t)}
@@ -128,6 +158,9 @@ func TestParseReadsWhatFormatWrites(t *testing.T) {
 		}
 		if n := rapid.IntRange(0, 3).Draw(t, "mappings"); n > 0 {
 			def.Mappings = rapid.SliceOfN(rapid.Custom(drawMapping), n, n).Draw(t, "mappings")
+		}
+		if rapid.Bool().Draw(t, "sets a field") {
+			def.Mappings = append(def.Mappings, drawFieldMapping(t))
 		}
 		if def.Validate(nil) != nil {
 			def.Name, def.State = "Name", webhook.Draft

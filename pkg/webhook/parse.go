@@ -5,7 +5,20 @@ import "strings"
 // Option changes how Parse checks a definition.
 type Option func(*options)
 
-type options struct{ currencies func(code string) bool }
+type options struct {
+	currencies func(code string) bool
+	fields     KnownField
+}
+
+// KnownField tells whether a community has a custom field, and then checks a
+// constant for it.
+type KnownField func(name string) (check func(text string) error, ok bool)
+
+// KnownFields lets Parse refuse, with its line, a custom field that is not known
+// and a constant that it does not take. Without it any name is taken.
+func KnownFields(known KnownField) Option {
+	return func(o *options) { o.fields = known }
+}
 
 // KnownCurrencies lets Parse refuse, with its line, a currency for which known is
 // false. Without it any code is taken.
@@ -32,7 +45,7 @@ func Parse(src []byte, opts ...Option) (Definition, error) {
 	}
 	// Checked only once the types are right: a field that could not be read would
 	// otherwise be reported a second time as missing.
-	check(&d.report, definition, o.currencies)
+	check(&d.report, definition, o.currencies, o.fields)
 	if err := d.err(); err != nil {
 		return Definition{}, err
 	}
@@ -42,17 +55,15 @@ func Parse(src []byte, opts ...Option) (Definition, error) {
 func (d *decoder) definition(n *node) Definition {
 	def := Definition{Community: defaultCommunity, State: Draft, Encryption: NoEncryption}
 	d.object(n, "", keys{
-		"name":       text(d, &def.Name),
-		"community":  text(d, &def.Community),
-		"state":      text(d, &def.State),
-		"auth":       func(n *node, field string) { d.object(n, field, keys{"api_key": d.boolean(&def.Auth.APIKey)}) },
-		"encryption": text(d, &def.Encryption),
-		"user":       func(n *node, field string) { def.User = d.user(n, field) },
-		"when":       list(d, &def.When, d.condition),
-		"mappings":   list(d, &def.Mappings, d.mapping),
-		"idempotency": func(_ *node, field string) {
-			d.add(field, "an idempotency key of the webhook's own is not available in this version; leave it out")
-		},
+		"name":        text(d, &def.Name),
+		"community":   text(d, &def.Community),
+		"state":       text(d, &def.State),
+		"auth":        func(n *node, field string) { d.object(n, field, keys{"api_key": d.boolean(&def.Auth.APIKey)}) },
+		"encryption":  text(d, &def.Encryption),
+		"user":        func(n *node, field string) { def.User = d.user(n, field) },
+		"when":        list(d, &def.When, d.condition),
+		"mappings":    list(d, &def.Mappings, d.mapping),
+		"idempotency": func(n *node, field string) { def.Idempotency = d.idempotency(n, field) },
 	})
 	def.Name = strings.TrimSpace(def.Name)
 	return def
@@ -62,6 +73,12 @@ func (d *decoder) user(n *node, field string) *UserRef {
 	var user UserRef
 	d.object(n, field, keys{"by": text(d, &user.By), "path": text(d, &user.Path)})
 	return &user
+}
+
+func (d *decoder) idempotency(n *node, field string) *Idempotency {
+	var key Idempotency
+	d.object(n, field, keys{"header": d.header(&key.Header), "path": text(d, &key.Path), "body": d.boolean(&key.Body)})
+	return &key
 }
 
 func (d *decoder) condition(n *node, field string) (c Condition) {
@@ -86,10 +103,8 @@ func (d *decoder) mapping(n *node, field string) (m Mapping) {
 	d.object(n, field, keys{
 		"currency": text(d, &m.Currency),
 		"operator": text(d, &m.Operator),
+		"field":    text(d, &m.Field),
 		"value":    func(n *node, field string) { m.Value = d.value(n, field) },
-		"field": func(_ *node, field string) {
-			d.add(field, "custom fields are not available in this version; map to a currency")
-		},
 	})
 	return m
 }
@@ -99,7 +114,7 @@ func (d *decoder) value(n *node, field string) (v Value) {
 		"path": text(d, &v.Path),
 		"constant": func(n *node, field string) {
 			v.Constant = new(string)
-			d.number(v.Constant)(n, field)
+			d.constant(v.Constant)(n, field)
 		},
 		"times":  d.number(&v.Times),
 		"round":  text(d, &v.Round),

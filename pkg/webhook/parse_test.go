@@ -20,6 +20,7 @@ encryption: none
 user:
   by: email
   path: customer.email
+idempotency: {path: "order.ids[0]"}
 when:
   - {path: type, equals: order.paid}
   - {path: total, not_equals: 1_not_a_number}
@@ -32,12 +33,15 @@ mappings:
   - currency: coins
     operator: subtract
     value: {constant: 12.50, signed: true}
+  - {field: favourite_team, value: {path: customer.team}}
+  - {field: paid, value: {constant: true}}
 `
 
 const fullJSON = `{
 	"name": "Shop purchases", "community": "guild-7", "state": "active",
 	"auth": {"api_key": true}, "encryption": "none",
 	"user": {"by": "email", "path": "customer.email"},
+	"idempotency": {"path": "order.ids[0]"},
 	"when": [
 		{"path": "type", "equals": "order.paid"},
 		{"path": "total", "not_equals": "1_not_a_number"},
@@ -48,7 +52,9 @@ const fullJSON = `{
 	"mappings": [
 		{"currency": "coins", "operator": "add", "value": {"path": "order.coins"}},
 		{"currency": "xp", "operator": "add", "value": {"path": "order.total", "times": "10", "round": "down"}},
-		{"currency": "coins", "operator": "subtract", "value": {"constant": "12.50", "signed": true}}
+		{"currency": "coins", "operator": "subtract", "value": {"constant": "12.50", "signed": true}},
+		{"field": "favourite_team", "value": {"path": "customer.team"}},
+		{"field": "paid", "value": {"constant": "true"}}
 	]
 }`
 
@@ -61,11 +67,12 @@ func number(text string) webhook.Scalar {
 }
 
 func fullDefinition() webhook.Definition {
-	yes, constant := true, "12.50"
+	yes, constant, paid := true, "12.50", "true"
 	return webhook.Definition{
 		Name: "Shop purchases", Community: "guild-7", State: webhook.Active,
 		Auth: webhook.Auth{APIKey: true}, Encryption: webhook.NoEncryption,
-		User: &webhook.UserRef{By: webhook.ByEmail, Path: "customer.email"},
+		User:        &webhook.UserRef{By: webhook.ByEmail, Path: "customer.email"},
+		Idempotency: &webhook.Idempotency{Path: "order.ids[0]"},
 		When: []webhook.Condition{
 			{Path: "type", Equals: webhook.String("order.paid")},
 			{Path: "total", NotEquals: webhook.String("1_not_a_number")},
@@ -77,6 +84,8 @@ func fullDefinition() webhook.Definition {
 			{Currency: "coins", Operator: webhook.Add, Value: webhook.Value{Path: "order.coins"}},
 			{Currency: "xp", Operator: webhook.Add, Value: webhook.Value{Path: "order.total", Times: "10", Round: webhook.RoundDown}},
 			{Currency: "coins", Operator: webhook.Subtract, Value: webhook.Value{Constant: &constant, Signed: true}},
+			{Field: "favourite_team", Value: webhook.Value{Path: "customer.team"}},
+			{Field: "paid", Value: webhook.Value{Constant: &paid}},
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,6 +10,15 @@ import (
 )
 
 func known(code string) bool { return code == "coins" || code == "xp" }
+
+func knownField(name string) (func(string) error, bool) {
+	return func(text string) error {
+		if name == "team" && text != "red" && text != "blue" {
+			return errors.New("want red or blue")
+		}
+		return nil
+	}, name == "team" || name == "note"
+}
 
 // Each text is refused with the line and the words given.
 func TestParseRefuses(t *testing.T) {
@@ -60,8 +70,23 @@ func TestParseRefuses(t *testing.T) {
 		{"an encryption in capitals", "name: N\nencryption: GCM", `line 2: encryption: want none, cbc or gcm, not "GCM"`},
 		{"a secret of the encryption", "name: N\nencryption: gcm\naes_key: x", `line 3: the key "aes_key" is not known`},
 		{"an unknown encryption", "name: N\nencryption: aes", `line 2: encryption: want none, cbc or gcm, not "aes"`},
-		{"idempotency", "name: N\nidempotency: {body: true}", "line 2: idempotency: an idempotency key of the webhook's own is not available in this version"},
-		{"a custom field", mapping + "{field: team, value: {path: a}}", "line 3: mappings[0].field: custom fields are not available in this version"},
+		{"a key of nothing", "name: N\nidempotency: {}", "line 2: idempotency: want exactly one of header, path and body: true"},
+		{"a key of two", "name: N\nidempotency: {path: a, body: true}", "line 2: idempotency: want exactly one of header, path and body: true"},
+		{"a key of no body", "name: N\nidempotency: {body: false}", "line 2: idempotency: want exactly one of header, path and body: true"},
+		{"a bad path of the key", "name: N\nidempotency: {path: a..b}", `line 2: idempotency.path: "a..b" is not a path`},
+		{"a bad header of the key", "name: N\nidempotency: {header: 'X Y'}", `line 2: idempotency.header: "X Y" is not the name of a header`},
+		{"a header of the key that is not kept", "name: N\nidempotency: {header: cookie}", "line 2: idempotency.header: Cookie carries a secret"},
+		{"an unknown part of the key", "name: N\nidempotency: {query: a}", `line 2: idempotency: the key "query" is not known; the keys here are body, header, path`},
+		{"an unknown custom field", mapping + "{field: squad, value: {path: a}}", `line 3: mappings[0].field: the custom field "squad" is not known in this community`},
+		{"a custom field twice", mapping + "{field: team, value: {path: a}}\n- {currency: xp, operator: add, value: {path: a}}\n- {field: team, value: {path: b}}", `line 5: mappings[2].field: the custom field "team" is set by mappings[0] already`},
+		{"a custom field with an operator", mapping + "{field: team, operator: add, value: {path: a}}", "line 3: mappings[0].operator: a custom field is set to the value and has no operator"},
+		{"a custom field with a factor", mapping + "{field: team, value: {path: a, times: 2}}", "line 3: mappings[0].value.times: is for amounts of a currency"},
+		{"a rounded custom field", mapping + "{field: team, value: {path: a, round: up}}", "line 3: mappings[0].value.round: is for amounts of a currency"},
+		{"a signed custom field", mapping + "{field: team, value: {path: a, signed: true}}", "line 3: mappings[0].value.signed: is for amounts of a currency"},
+		{"a custom field without a value", mapping + "{field: team}", "line 3: mappings[0].value: a value has either a path or a constant"},
+		{"a constant that the custom field does not take", mapping + "field: team\n  value:\n    constant: green", "line 5: mappings[0].value.constant: want red or blue"},
+		{"a constant that is too long", mapping + "{field: note, value: {constant: " + strings.Repeat("x", 4097) + "}}", "line 3: mappings[0].value.constant: the value has 4097 characters; the limit is 4096"},
+		{"a currency and a custom field", mapping + "{field: team, currency: xp, value: {path: a}}", "line 3: mappings[0]: a mapping is about a currency or a custom field, not both"},
 
 		{"an active webhook without a user", "name: N\nstate: active\nmappings: [{currency: xp, operator: add, value: {path: a}}]", "line 1: user: an active webhook needs a user"},
 		{"an active webhook without mappings", "name: N\nstate: active\nuser: {by: email, path: a}", "line 1: mappings: an active webhook needs at least one mapping"},
@@ -99,7 +124,7 @@ func TestParseRefuses(t *testing.T) {
 	} {
 		t.Run(c.about, func(t *testing.T) {
 			t.Parallel()
-			_, err := webhook.Parse([]byte(c.src), webhook.KnownCurrencies(known))
+			_, err := webhook.Parse([]byte(c.src), webhook.KnownCurrencies(known), webhook.KnownFields(knownField))
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}

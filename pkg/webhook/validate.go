@@ -18,6 +18,9 @@ const (
 	maxConditions = 50
 	maxAlternates = 100 // of one condition's in
 
+	// MaxFieldLength bounds a custom field's value, in characters.
+	MaxFieldLength = 4096
+
 	// A factor is multiplied with every value; within these bounds that costs
 	// next to nothing.
 	maxTimesDigits   = 40
@@ -35,14 +38,19 @@ var (
 )
 
 // Validate checks what a definition says, as Parse does and as a change of state
-// must. The error is Errors. A nil currencies takes any code.
-func (def Definition) Validate(currencies func(code string) bool) error {
+// must. The error is Errors. A nil currencies takes any code, and without
+// KnownFields any custom field is taken.
+func (def Definition) Validate(currencies func(code string) bool, opts ...Option) error {
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
 	var r report
-	check(&r, def, currencies)
+	check(&r, def, currencies, o.fields)
 	return r.err()
 }
 
-func check(r *report, def Definition, currencies func(code string) bool) {
+func check(r *report, def Definition, currencies func(code string) bool, fields KnownField) {
 	if problem := nameProblem(def.Name); problem != "" {
 		r.add("name", "%s", problem)
 	}
@@ -61,14 +69,18 @@ func check(r *report, def Definition, currencies func(code string) bool) {
 		oneOf(r, "user.by", def.User.By, ByEmail, ByUsername)
 		checkPath(r, "user.path", def.User.Path)
 	}
+	if def.Idempotency != nil {
+		checkIdempotency(r, "idempotency", *def.Idempotency)
+	}
 	atMost(r, "when", len(def.When), maxConditions)
 	for i, c := range def.When {
 		checkCondition(r, itemField("when", i), c)
 	}
 	atMost(r, "mappings", len(def.Mappings), maxMappings)
 	for i, m := range def.Mappings {
-		checkMapping(r, itemField("mappings", i), m, currencies)
+		checkMapping(r, itemField("mappings", i), m, currencies, fields)
 	}
+	checkFieldsOnce(r, def.Mappings)
 }
 
 func nameProblem(name string) string {
@@ -150,34 +162,6 @@ func checkHeader(r *report, field, name string) {
 		r.add(field, "%q is not the name of a header", clip(name))
 	case slices.Contains(unkeptHeaders, textproto.CanonicalMIMEHeaderKey(name)):
 		r.add(field, "%s carries a secret and is not kept, so that no condition can test it", name)
-	}
-}
-
-func checkMapping(r *report, field string, m Mapping, currencies func(code string) bool) {
-	switch code := childField(field, "currency"); {
-	case m.Currency == "":
-		r.add(code, "a currency is missing")
-	case currencies != nil && !currencies(m.Currency):
-		r.add(code, "the currency %q is not known in this community; add it with coinhook currencies set", clip(m.Currency))
-	}
-	oneOf(r, childField(field, "operator"), m.Operator, Add, Subtract)
-	checkValue(r, childField(field, "value"), m.Value)
-}
-
-func checkValue(r *report, field string, v Value) {
-	switch {
-	case (v.Path != "") == (v.Constant != nil):
-		r.add(field, "a value has either a path or a constant")
-	case v.Path != "":
-		checkPath(r, childField(field, "path"), v.Path)
-	case !isNumber(*v.Constant):
-		r.add(childField(field, "constant"), notNumber, clip(*v.Constant))
-	}
-	if v.Times != "" {
-		checkTimes(r, childField(field, "times"), v.Times)
-	}
-	if v.Round != "" {
-		oneOf(r, childField(field, "round"), v.Round, RoundDown, RoundUp, RoundHalfEven)
 	}
 }
 

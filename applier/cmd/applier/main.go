@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/cleaner"
 	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/report"
@@ -24,6 +25,8 @@ type settings struct {
 	service.Common
 	DatabaseURL string           `env:"DATABASE_URL,required" secret:"true" help:"the database, postgres://user:password@host:port/name"`
 	MasterKey   secret.MasterKey `env:"COINHOOK_MASTER_KEY" secret:"true" help:"32 bytes in base64 that seal the webhooks' AES keys; encrypted deliveries stay pending without it"`
+	// KeyRetention bounds the idempotency keys.
+	KeyRetention time.Duration `env:"IDEMPOTENCY_RETENTION" envDefault:"720h" min:"1m" help:"how long a sender's idempotency keys are kept"`
 }
 
 func main() {
@@ -44,7 +47,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	defer conn.Close()
 
 	catalog := broker.NewCatalog(conn)
-	app := applier.New(catalog, evaluate(sealed.NewPayloads(s.MasterKey)), store, report.New(log, metrics))
+	app := applier.New(catalog, store, evaluate(sealed.NewPayloads(s.MasterKey)), store, report.New(log, metrics))
 	consumer := broker.NewConsumer(conn, app.Handle, broker.ConsumerOptions{Log: log, Metrics: metrics})
 	ops, err := service.ListenOps(service.OpsOptions{
 		Addr: s.OpsAddr, Gatherer: metrics, Log: log,
@@ -60,6 +63,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	var group service.Group
 	group.Add("ops", time.Second, ops.Run)
 	group.Add("definitions", time.Second, catalog.Run)
+	group.Add("cleaner", 2*time.Second, cleaner.New(store, s.KeyRetention, log).Run)
 	group.Add("consumer", 8*time.Second, consumer.Run)
 	log.Info().Str("ops_addr", ops.Addr()).Msg("applier started")
 	defer log.Info().Msg("applier stopped")
@@ -68,14 +72,12 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 
 // evaluate decrypts a body and then maps the payload.
 func evaluate(payloads *sealed.Payloads) applier.Evaluate {
-	return func(w *webhook.Webhook, d *delivery.Delivery) (applier.Plan, *delivery.Failure, error) {
+	return func(w *webhook.Webhook, d *delivery.Delivery, c *applier.Community) (applier.Plan, *delivery.Failure, error) {
 		payload, failure, err := payloads.Open(w, d)
 		if failure != nil || err != nil {
 			return applier.Plan{}, failure, err
 		}
-		plan, failure := mapping.Evaluate(w, payload, d.Header, func(code string) (applier.Currency, bool) {
-			return applier.BuiltinCurrencies(w.Community, code)
-		})
+		plan, failure := mapping.Evaluate(w, payload, d.Header, c)
 		return plan, failure, nil
 	}
 }

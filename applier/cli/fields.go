@@ -1,0 +1,191 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+type fieldsCmd struct {
+	List    fieldsListCmd    `cmd:"" help:"List a community's custom fields."`
+	Set     fieldsSetCmd     `cmd:"" help:"Add a custom field or change its options."`
+	Delete  fieldsDeleteCmd  `cmd:"" help:"Delete a custom field and the users' values of it. Its history stays."`
+	History fieldsHistoryCmd `cmd:"" help:"List every value that a delivery set, newest first."`
+}
+
+// fieldJSON is a custom field as programs read it.
+type fieldJSON struct {
+	Community string   `json:"community"`
+	Name      string   `json:"name"`
+	Type      string   `json:"type"`
+	Options   []string `json:"options"`
+}
+
+func newFieldJSON(community string, f applier.Field) fieldJSON {
+	return fieldJSON{Community: community, Name: f.Name, Type: string(f.Type), Options: append([]string{}, f.Options...)}
+}
+
+type fieldsListCmd struct{}
+
+func (c *fieldsListCmd) Run(a *app) error {
+	store, err := a.database()
+	if err != nil {
+		return err
+	}
+	all, err := store.ListFields(a.ctx, a.community())
+	if err != nil {
+		return err
+	}
+	list, rows := make([]fieldJSON, len(all)), make([][]string, len(all))
+	for i, f := range all {
+		list[i] = newFieldJSON(a.community(), f)
+		rows[i] = []string{f.Name, a.community(), string(f.Type), strings.Join(f.Options, ", ")}
+	}
+	if a.json() {
+		return a.printJSON(list)
+	}
+	a.printTable([]string{"name", "community", "type", "options"}, rows)
+	return nil
+}
+
+type fieldsSetCmd struct {
+	Name   string   `arg:"" help:"The field's name, such as favourite_team."`
+	Type   string   `required:"" enum:"text,number,boolean,date,select" placeholder:"T" help:"What values it takes: ${enum}. It cannot change once users have values."`
+	Option []string `sep:"none" placeholder:"O" help:"A value that a select takes. May be repeated."`
+}
+
+var fieldPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+
+// maxOptions of a select.
+const maxOptions = 1000
+
+func (c *fieldsSetCmd) Run(a *app) error {
+	f := applier.Field{Name: c.Name, Type: applier.FieldType(c.Type), Options: c.Option}
+	if err := checkField(f); err != nil {
+		return usageError{err}
+	}
+	store, err := a.database()
+	if err != nil {
+		return err
+	}
+	if err := store.SetField(a.ctx, a.community(), f); err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(newFieldJSON(a.community(), f))
+	}
+	fmt.Fprintf(a.Stdout, "Custom field %s of %s: %s.\n", f.Name, a.community(), strings.TrimSuffix(c.Type+" of "+printable(strings.Join(f.Options, ", ")), " of "))
+	return nil
+}
+
+func checkField(f applier.Field) error {
+	switch {
+	case !fieldPattern.MatchString(f.Name):
+		return fmt.Errorf("a custom field's name is 1 to 64 of a-z, 0-9 and _, starting with a letter, not %q", f.Name)
+	case f.Type == applier.Select && len(f.Options) == 0:
+		return errors.New("a select needs its options: add --option for each")
+	case f.Type != applier.Select && len(f.Options) > 0:
+		return fmt.Errorf("--option is for a select, not for a %s", f.Type)
+	case len(f.Options) > maxOptions:
+		return fmt.Errorf("a select has at most %d options, not %d", maxOptions, len(f.Options))
+	}
+	seen := map[string]bool{}
+	for _, option := range f.Options {
+		switch {
+		case seen[option]:
+			return fmt.Errorf("the option %q is there twice", option)
+		case option == "" || !utf8.ValidString(option) || strings.ContainsRune(option, 0) || utf8.RuneCountInString(option) > webhook.MaxFieldLength:
+			return fmt.Errorf("an option has 1 to %d characters", webhook.MaxFieldLength)
+		}
+		seen[option] = true
+	}
+	return nil
+}
+
+type fieldsDeleteCmd struct {
+	Name string `arg:"" help:"The field's name."`
+}
+
+func (c *fieldsDeleteCmd) Run(a *app) error {
+	store, err := a.database()
+	if err != nil {
+		return err
+	}
+	question := fmt.Sprintf("Delete the custom field %q and all users' values of it? Webhooks that set it fail from then on.", printable(c.Name))
+	if err := a.confirm(question); err != nil {
+		return err
+	}
+	values, err := store.DeleteField(a.ctx, a.community(), c.Name)
+	if errors.Is(err, postgres.ErrFieldNotFound) {
+		return fmt.Errorf("%w: %q in the community %q", postgres.ErrFieldNotFound, c.Name, a.community())
+	}
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(map[string]any{"deleted": c.Name, "values": values})
+	}
+	fmt.Fprintf(a.Stdout, "Custom field %s deleted, with the values of %d users.\n", printable(c.Name), values)
+	return nil
+}
+
+type fieldsHistoryCmd struct {
+	User  string `placeholder:"U" help:"Only of this user, by id, email or username."`
+	Field string `placeholder:"F" help:"Only of this custom field."`
+	Limit int    `placeholder:"N" default:"50" help:"How many at most."`
+}
+
+// fieldEntryJSON is one line of the history as programs read it.
+type fieldEntryJSON struct {
+	User       history.User `json:"user"`
+	Field      string       `json:"field"`
+	Value      string       `json:"value"`
+	Current    bool         `json:"current"`
+	Action     string       `json:"action"`
+	DeliveryID delivery.ID  `json:"delivery_id"`
+	At         time.Time    `json:"at"`
+}
+
+func (c *fieldsHistoryCmd) Run(a *app) error {
+	r, err := listFlags{User: c.User, Limit: c.Limit}.resolve(a)
+	if err != nil {
+		return err
+	}
+	store, err := a.database()
+	if err != nil {
+		return err
+	}
+	entries, err := store.ListFieldHistory(a.ctx, postgres.FieldFilter{
+		Community: a.flags.Community, UserID: r.userID, Field: c.Field, Limit: c.Limit,
+	})
+	if err != nil {
+		return err
+	}
+	list, rows := make([]fieldEntryJSON, len(entries)), make([][]string, len(entries))
+	for i, e := range entries {
+		user := history.User{ID: e.User.ID, Email: e.User.Email, Username: e.User.Username}
+		list[i] = fieldEntryJSON{
+			User: user, Field: e.Field, Value: e.Value, Current: e.Current,
+			Action: e.Action, DeliveryID: e.DeliveryID, At: e.At.UTC(),
+		}
+		current := ""
+		if e.Current {
+			current = "now"
+		}
+		rows[i] = []string{localTime(e.At), userName(&user), e.Field, e.Value, current, e.Action, e.DeliveryID.String()}
+	}
+	if a.json() {
+		return a.printJSON(list)
+	}
+	a.printTable([]string{"at", "user", "field", "value", "", "action", "delivery"}, rows)
+	return nil
+}

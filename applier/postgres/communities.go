@@ -1,0 +1,117 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"github.com/coinhook/coinhook/applier"
+)
+
+// communityAge is how long a community may be answered from memory. A plan that
+// was made by what has changed since is found out by Settle; what is read late
+// is a custom field's new option.
+const communityAge = 5 * time.Second
+
+// communityCache remembers what communities have.
+type communityCache struct {
+	mu     sync.Mutex
+	byName map[string]cachedCommunity
+}
+
+type cachedCommunity struct {
+	*applier.Community
+	readAt time.Time
+}
+
+func (c *communityCache) get(name string) *applier.Community {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if known, ok := c.byName[name]; ok && time.Since(known.readAt) < communityAge {
+		return known.Community
+	}
+	return nil
+}
+
+func (c *communityCache) put(community *applier.Community, readAt time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byName == nil {
+		c.byName = map[string]cachedCommunity{}
+	}
+	if c.byName[community.Name].readAt.Before(readAt) {
+		c.byName[community.Name] = cachedCommunity{community, readAt}
+	}
+}
+
+// forget makes the next question go to the database.
+func (c *communityCache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.byName)
+}
+
+var _ applier.Communities = (*Store)(nil)
+
+// Community returns what a community has, as of a few seconds ago at most.
+func (s *Store) Community(ctx context.Context, name string) (*applier.Community, error) {
+	if known := s.communities.get(name); known != nil {
+		return known, nil
+	}
+	return s.Reread(ctx, name)
+}
+
+const communityQuery = `
+SELECT 'currency', code, '', '{}'::text[], scale::bigint, minimum, maximum FROM currencies WHERE community = $1
+UNION ALL
+SELECT 'field', name, type, options, revision, NULL, NULL FROM fields WHERE community = $1`
+
+// Reread returns what a community has now.
+func (s *Store) Reread(ctx context.Context, name string) (*applier.Community, error) {
+	readAt := time.Now()
+	c, err := readCommunity(ctx, s.db, name)
+	if err != nil {
+		return nil, err
+	}
+	s.communities.put(c, readAt)
+	return c, nil
+}
+
+func readCommunity(ctx context.Context, db sqlx.QueryerContext, name string) (*applier.Community, error) {
+	rows, err := db.QueryContext(ctx, communityQuery, name)
+	if err != nil {
+		return nil, fmt.Errorf("read what the community %s has: %w", name, err)
+	}
+	defer rows.Close()
+	c := &applier.Community{Name: name, Currencies: map[string]applier.Currency{}, Fields: map[string]applier.Field{}}
+	for rows.Next() {
+		var kind, key, fieldType string
+		var options pq.StringArray
+		var number int64
+		var minimum, maximum sql.Null[int64]
+		if err := rows.Scan(&kind, &key, &fieldType, &options, &number, &minimum, &maximum); err != nil {
+			return nil, fmt.Errorf("read what the community %s has: %w", name, err)
+		}
+		if kind == "currency" {
+			c.Currencies[key] = applier.Currency{Code: key, Scale: int(number), Minimum: orNil(minimum), Maximum: orNil(maximum)}
+			continue
+		}
+		c.Fields[key] = applier.Field{Name: key, Type: applier.FieldType(fieldType), Options: options, Revision: number}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read what the community %s has: %w", name, err)
+	}
+	return c, nil
+}
+
+func orNil(n sql.Null[int64]) *int64 {
+	if !n.Valid {
+		return nil
+	}
+	return &n.V
+}

@@ -1,0 +1,94 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/coinhook/coinhook/applier"
+)
+
+// ErrScaleInUse: amounts were kept with the currency's scale.
+var ErrScaleInUse = errors.New("the scale cannot change any more: there are entries with it")
+
+// configurationLock is taken by whoever changes what stored amounts and values
+// mean, alone, and by whoever stores them, shared: a check that nothing is
+// stored then holds until the change is made.
+const configurationLock = 0x636f696e686f6f6b // "coinhook"
+
+const lockConfigurationQuery = `SELECT pg_advisory_xact_lock($1)`
+
+// ListCurrencies returns a community's currencies by code, those that every
+// community has among them.
+func (s *Store) ListCurrencies(ctx context.Context, community string) ([]applier.Currency, error) {
+	c, err := s.Reread(ctx, community)
+	if err != nil {
+		return nil, err
+	}
+	var all []applier.Currency
+	for _, builtin := range applier.BuiltinCurrencies() {
+		if _, overridden := c.Currencies[builtin.Code]; !overridden {
+			all = append(all, builtin)
+		}
+	}
+	for _, currency := range c.Currencies {
+		all = append(all, currency)
+	}
+	slices.SortFunc(all, func(a, b applier.Currency) int { return strings.Compare(a.Code, b.Code) })
+	return all, nil
+}
+
+const (
+	scaleInUseQuery = `
+SELECT EXISTS (
+    SELECT FROM balances b JOIN users u ON u.id = b.user_id
+    WHERE b.currency = $2 AND u.community = $1
+)`
+	setCurrencyQuery = `
+INSERT INTO currencies (community, code, scale, minimum, maximum)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (community, code) DO UPDATE
+SET scale = excluded.scale, minimum = excluded.minimum, maximum = excluded.maximum`
+)
+
+// SetCurrency changes a currency, or adds it. change is given what there is,
+// found false if nothing is, and returns what shall be.
+func (s *Store) SetCurrency(
+	ctx context.Context, community, code string,
+	change func(now applier.Currency, found bool) (applier.Currency, error),
+) (applier.Currency, error) {
+	var after applier.Currency
+	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, lockConfigurationQuery, int64(configurationLock)); err != nil {
+			return err
+		}
+		c, err := readCommunity(ctx, tx, community) // nobody else can change it now
+		if err != nil {
+			return err
+		}
+		before, found := c.Currency(code)
+		if after, err = change(before, found); err != nil {
+			return err
+		}
+		if found && after.Scale != before.Scale {
+			var used bool
+			if err := tx.QueryRowContext(ctx, scaleInUseQuery, community, code).Scan(&used); err != nil {
+				return err
+			}
+			if used {
+				return fmt.Errorf("%w: %s keeps %d decimals", ErrScaleInUse, code, before.Scale)
+			}
+		}
+		_, err = tx.ExecContext(ctx, setCurrencyQuery, community, code, after.Scale, after.Minimum, after.Maximum)
+		return err
+	})
+	s.communities.forget()
+	if err != nil {
+		return applier.Currency{}, fmt.Errorf("set the currency: %w", err)
+	}
+	return after, nil
+}

@@ -1,0 +1,184 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+var (
+	// ErrFieldNotFound: the community has no custom field of this name.
+	ErrFieldNotFound = errors.New("no such custom field")
+	// ErrTypeInUse: users have values of the custom field's type.
+	ErrTypeInUse = errors.New("the type cannot change any more: users have values of it")
+)
+
+// ListFields returns a community's custom fields by name.
+func (s *Store) ListFields(ctx context.Context, community string) ([]applier.Field, error) {
+	c, err := s.Reread(ctx, community)
+	if err != nil {
+		return nil, err
+	}
+	var all []applier.Field
+	for _, f := range c.Fields {
+		all = append(all, f)
+	}
+	slices.SortFunc(all, func(a, b applier.Field) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+const (
+	typeInUseQuery = `
+SELECT EXISTS (
+    SELECT FROM user_fields f JOIN users u ON u.id = f.user_id
+    WHERE f.field = $2 AND u.community = $1
+)`
+	setFieldQuery = `
+INSERT INTO fields (community, name, type, options)
+VALUES ($1, $2, $3, $4)
+ON CONFLICT (community, name) DO UPDATE
+SET type = excluded.type, options = excluded.options, revision = nextval('field_revisions')`
+)
+
+// SetField changes a custom field, or adds it.
+func (s *Store) SetField(ctx context.Context, community string, f applier.Field) error {
+	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, lockConfigurationQuery, int64(configurationLock)); err != nil {
+			return err
+		}
+		c, err := readCommunity(ctx, tx, community) // nobody else can change it now
+		if err != nil {
+			return err
+		}
+		if before, ok := c.Field(f.Name); ok && before.Type != f.Type {
+			var used bool
+			if err := tx.QueryRowContext(ctx, typeInUseQuery, community, f.Name).Scan(&used); err != nil {
+				return err
+			}
+			if used {
+				return fmt.Errorf("%w: %s is a %s; delete the field to begin anew", ErrTypeInUse, f.Name, before.Type)
+			}
+		}
+		_, err = tx.ExecContext(ctx, setFieldQuery, community, f.Name, string(f.Type), pq.StringArray(append([]string{}, f.Options...)))
+		return err
+	})
+	s.communities.forget()
+	if err != nil {
+		return fmt.Errorf("set the custom field: %w", err)
+	}
+	return nil
+}
+
+const (
+	deleteFieldQuery  = `DELETE FROM fields WHERE community = $1 AND name = $2`
+	deleteValuesQuery = `
+DELETE FROM user_fields f USING users u
+WHERE u.id = f.user_id AND u.community = $1 AND f.field = $2`
+)
+
+// DeleteField deletes a custom field and the users' values of it, and says how
+// many had one. Its history stays.
+func (s *Store) DeleteField(ctx context.Context, community, name string) (values int64, err error) {
+	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, lockConfigurationQuery, int64(configurationLock)); err != nil {
+			return err
+		}
+		fields, err := tx.ExecContext(ctx, deleteFieldQuery, community, name)
+		if err != nil {
+			return err
+		}
+		n, err := fields.RowsAffected()
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return ErrFieldNotFound
+		}
+		result, err := tx.ExecContext(ctx, deleteValuesQuery, community, name)
+		if err != nil {
+			return err
+		}
+		values, err = result.RowsAffected()
+		return err
+	})
+	s.communities.forget()
+	if err != nil {
+		return 0, fmt.Errorf("delete the custom field: %w", err)
+	}
+	return values, nil
+}
+
+// FieldEntry is one value that a delivery set.
+type FieldEntry struct {
+	DeliveryID   delivery.ID
+	User         User // without balances
+	Field, Value string
+	Action       string
+	At           time.Time
+	// Current is set when the user has this value now.
+	Current bool
+}
+
+const selectFieldHistory = `
+SELECT h.delivery_id, h.user_id, coalesce(u.email, ''), coalesce(u.username, ''), coalesce(u.community, ''), h.field, h.value, h.action, h.at,
+    f.delivery_id IS NOT NULL
+FROM field_history h
+LEFT JOIN users u ON u.id = h.user_id
+LEFT JOIN user_fields f ON f.user_id = h.user_id AND f.field = h.field AND f.delivery_id = h.delivery_id`
+
+// FieldFilter narrows a list; zero values do not.
+type FieldFilter struct {
+	Community string
+	UserID    delivery.ID
+	Field     string
+	Limit     int
+}
+
+// ListFieldHistory returns what deliveries set, newest first.
+func (s *Store) ListFieldHistory(ctx context.Context, f FieldFilter) ([]FieldEntry, error) {
+	var w where
+	if f.Community != "" {
+		w.add("u.community = ?", f.Community)
+	}
+	if f.UserID != (delivery.ID{}) {
+		w.add("h.user_id = ?", f.UserID.String())
+	}
+	if f.Field != "" {
+		w.add("h.field = ?", f.Field)
+	}
+	w.args = append(w.args, f.Limit)
+	entries, err := s.queryFieldHistory(ctx, selectFieldHistory+w.String()+
+		fmt.Sprintf(" ORDER BY h.delivery_id DESC, h.ordinal DESC LIMIT $%d", len(w.args)), w.args...)
+	if err != nil {
+		return nil, fmt.Errorf("list the history of custom fields: %w", err)
+	}
+	return entries, nil
+}
+
+func (s *Store) queryFieldHistory(ctx context.Context, query string, args ...any) ([]FieldEntry, error) {
+	rows, err := s.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var entries []FieldEntry
+	for rows.Next() {
+		var e FieldEntry
+		var id, user idScanner
+		if err := rows.Scan(&id, &user, &e.User.Email, &e.User.Username, &e.User.Community, &e.Field, &e.Value, &e.Action, &e.At, &e.Current); err != nil {
+			return nil, err
+		}
+		e.DeliveryID, e.User.ID = delivery.ID(id), delivery.ID(user)
+		entries = append(entries, e)
+	}
+	return entries, rows.Err()
+}

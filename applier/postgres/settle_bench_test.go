@@ -1,0 +1,51 @@
+package postgres_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// BenchmarkSettle settles full batches over a thousand users.
+func BenchmarkSettle(b *testing.B) {
+	const batch, users = 256, 1000
+	for _, bc := range []struct {
+		name string
+		with func(n int, item *applier.Item)
+	}{
+		{"currencies", func(int, *applier.Item) {}},
+		{"keys", func(n int, item *applier.Item) { withKey(item, fmt.Sprint(n), "body") }},
+		{"fields", func(n int, item *applier.Item) {
+			item.Delivery.Position = delivery.Position{Sequence: uint64(n)}
+			item.Plan.Fields = []applier.FieldChange{{Field: "team", Value: "red", Revision: 1}}
+		}},
+	} {
+		b.Run(bc.name, func(b *testing.B) {
+			s, _ := postgrestest.Open(b, postgres.Options{})
+			emails := make([]string, users)
+			for i := range emails {
+				emails[i] = fmt.Sprintf("user%d@example.com", i)
+			}
+			addUsers(b, s, emails...)
+			setField(b, s, "team", applier.Text)
+			n := 0
+			for b.Loop() {
+				b.StopTimer()
+				items := make([]applier.Item, batch)
+				for i := range items {
+					items[i] = plan(b, emails[(n*7)%users], change(webhook.Add, "coins", 5), change(webhook.Add, "xp", 1))
+					bc.with(n, &items[i])
+					n++
+				}
+				b.StartTimer()
+				settle(b, s, items...)
+			}
+			b.ReportMetric(float64(batch*b.N)/b.Elapsed().Seconds(), "deliveries/s")
+		})
+	}
+}

@@ -1,0 +1,139 @@
+package postgres
+
+import (
+	"fmt"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// decision is what becomes of one delivery.
+type decision struct {
+	applier.Settlement
+	user    delivery.ID
+	entries []ledger.Entry
+	fields  []applier.FieldChange
+	key     *applier.Key // that it takes
+}
+
+// decide walks the batch in its order.
+func (w *work) decide() error {
+	seen := make(map[delivery.ID]applier.Settlement, len(w.batch))
+	for i, item := range w.batch {
+		id := item.Delivery.ID
+		if s, ok := w.known[id]; ok {
+			w.settlements[i] = s
+			continue
+		}
+		if s, ok := seen[id]; ok { // the broker handed it out twice
+			s.Known = true
+			w.settlements[i] = s
+			continue
+		}
+		d, err := w.decideOne(item)
+		if err != nil {
+			return err
+		}
+		w.settlements[i], seen[id] = d.Settlement, d.Settlement
+		w.rows.add(item, d, w.epochs[item.Delivery.Incarnation])
+	}
+	w.rows.finish(w.book)
+	return nil
+}
+
+func failed(f *delivery.Failure) applier.Settlement {
+	return applier.Settlement{Status: delivery.Failed, Failure: f}
+}
+
+// decideOne looks at the idempotency key first: a retry of what was applied is a
+// duplicate, whatever became of the mapping or the user since.
+func (w *work) decideOne(item applier.Item) (decision, error) {
+	d := decision{}
+	if key, ok := userOf(item); ok {
+		d.user = w.users[key]
+	}
+	if s, ok := w.repeated(item); ok {
+		d.Settlement = s
+		return d, nil
+	}
+	if item.Failure != nil {
+		d.Settlement = failed(item.Failure)
+		return d, nil
+	}
+	if item.Plan.Skip {
+		d.Settlement = applier.Settlement{Status: delivery.Success, Outcome: delivery.Skipped}
+		return d, nil
+	}
+	if d.user == (delivery.ID{}) {
+		key, _ := userOf(item)
+		d.Settlement = failed(&delivery.Failure{
+			Reason: delivery.UserNotFound,
+			Detail: fmt.Sprintf("The community %s has no user with the %s found at %s.", key.community, key.by, item.Webhook.User.Path),
+			Path:   item.Webhook.User.Path,
+		})
+		return d, nil
+	}
+	if err := w.unchanged(item); err != nil {
+		return decision{}, err
+	}
+	entries, failure := w.book.Apply(d.user, item.Plan.Changes, func(code string) (applier.Currency, bool) {
+		return w.currency(item.Webhook.Community, code)
+	})
+	if failure != nil {
+		d.Settlement = failed(failure)
+		return d, nil
+	}
+	d.Settlement = applier.Settlement{Status: delivery.Success, Outcome: delivery.Applied}
+	d.entries, d.fields = entries, item.Plan.Fields
+	if key, ok := keyOf(item); ok {
+		w.keys[key] = taken{by: item.Delivery.ID, body: item.Plan.Key.Body}
+		d.key = item.Plan.Key
+	}
+	return d, nil
+}
+
+// repeated settles a delivery whose idempotency key was taken before. What a
+// condition leaves out conflicts with nothing: of the events about one thing,
+// that have its id as their key, it may be the wrong one.
+func (w *work) repeated(item applier.Item) (applier.Settlement, bool) {
+	key, ok := keyOf(item)
+	first := w.keys[key]
+	switch {
+	case !ok || first.by == (delivery.ID{}):
+		return applier.Settlement{}, false
+	case first.body == item.Plan.Key.Body:
+		return applier.Settlement{Status: delivery.Success, Outcome: delivery.Duplicate, DuplicateOf: first.by}, true
+	case item.Plan.Skip:
+		return applier.Settlement{}, false
+	}
+	return failed(&delivery.Failure{
+		Reason: delivery.IdempotencyConflict,
+		Detail: fmt.Sprintf("The idempotency key, %s, came before with another body, in the delivery %s.", item.Plan.Key.Where, first.by),
+		Path:   item.Plan.Key.Path,
+	}), true
+}
+
+// currency is that of the database as the locks found it.
+func (w *work) currency(community, code string) (applier.Currency, bool) {
+	if c := w.currencies[inCommunity{community, code}]; c != nil {
+		return *c, true
+	}
+	return applier.BuiltinCurrency(code)
+}
+
+// unchanged reports whether a plan was made by the scales and custom fields that
+// there are now.
+func (w *work) unchanged(item applier.Item) error {
+	for _, change := range item.Plan.Changes {
+		if c, ok := w.currency(item.Webhook.Community, change.Currency); ok && c.Scale != change.Scale {
+			return fmt.Errorf("%w: the scale of %s", applier.ErrChanged, change.Currency)
+		}
+	}
+	for _, f := range item.Plan.Fields {
+		if w.fields[inCommunity{item.Webhook.Community, f.Field}] != f.Revision {
+			return fmt.Errorf("%w: the custom field %s", applier.ErrChanged, f.Field)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,207 @@
+package postgres
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// rows are what a batch writes.
+type rows struct {
+	tables  [tableCount]table
+	touched map[ledger.Account]struct{}
+	// keys and values are held back until they can be put in order.
+	keys   map[senderKey]taken
+	values map[userField]fieldValue
+}
+
+// table has the rows for one table, column by column.
+type table struct {
+	count   int
+	columns [maxColumns]array
+}
+
+type userField struct {
+	user  delivery.ID
+	field string
+}
+
+// fieldValue is a custom field's value with the place of who set it.
+type fieldValue struct {
+	text     string
+	by       delivery.ID
+	epoch    int64
+	position delivery.Position
+}
+
+// used are the tables that the statement writes to.
+func (r *rows) used() tables {
+	used := alwaysWritten
+	for t := range r.tables {
+		if r.tables[t].count == 0 {
+			continue
+		}
+		for _, set := range []tables{keyTables, fieldTables} {
+			if set&(1<<t) != 0 {
+				used |= set
+			}
+		}
+	}
+	return used
+}
+
+// next begins a row of a table.
+func (r *rows) next(t int) *[maxColumns]array {
+	r.tables[t].count++
+	return &r.tables[t].columns
+}
+
+func (r *rows) add(item applier.Item, d decision, epoch int64) {
+	r.addOutcome(item, d)
+	for i, e := range d.entries {
+		r.addLog(item, i+1, e)
+	}
+	for i, f := range d.fields {
+		r.addField(item, i+1, d.user, f, epoch)
+	}
+	if d.key != nil {
+		if r.keys == nil {
+			r.keys = map[senderKey]taken{}
+		}
+		r.keys[senderKey{item.Delivery.WebhookID, d.key.Hash}] = taken{item.Delivery.ID, d.key.Body}
+	}
+	if d.Status == delivery.Failed {
+		r.addDeadLetter(item.Delivery)
+	}
+}
+
+// finish adds what is one row however many deliveries of the batch change it.
+func (r *rows) finish(book ledger.Book) {
+	for account := range r.touched {
+		r.addBalance(account, book[account])
+	}
+	for key, v := range r.values {
+		c := r.next(userFieldsTable)
+		c[0].id(key.user)
+		c[1].text(key.field)
+		c[2].text(v.text)
+		c[3].id(v.by)
+		c[4].int(v.epoch)
+		c[5].int(int64(v.position.Sequence))
+		c[6].int(int64(v.position.Index))
+	}
+	// Nobody has locked a key, so that appliers wait for each other's. In one
+	// order they never do in a circle.
+	ordered := slices.SortedFunc(maps.Keys(r.keys), func(a, b senderKey) int {
+		return cmp.Or(strings.Compare(a.webhook, b.webhook), bytes.Compare(a.hash[:], b.hash[:]))
+	})
+	for _, key := range ordered {
+		c, holder := r.next(keysTable), r.keys[key]
+		c[0].text(key.webhook)
+		c[1].bytes(key.hash[:])
+		c[2].bytes(holder.body[:])
+		c[3].id(holder.by)
+	}
+}
+
+func (r *rows) addOutcome(item applier.Item, s decision) {
+	d, f := item.Delivery, s.Failure
+	if f == nil {
+		f = &delivery.Failure{}
+	}
+	community, name, version := "", "", 0
+	if item.Webhook != nil {
+		community, name, version = item.Webhook.Community, item.Webhook.Name, item.Webhook.Version
+	}
+	sum := sha256.Sum256(d.Body)
+	c := r.next(outcomesTable)
+	c[0].id(d.ID)
+	c[1].text(community)
+	c[2].text(d.WebhookID)
+	c[3].text(name)
+	c[4].int(int64(version))
+	c[5].text(string(s.Status))
+	c[6].textOrNull(string(s.Outcome))
+	c[7].textOrNull(string(f.Reason))
+	c[8].textOrNull(f.Detail)
+	c[9].textOrNull(f.Path)
+	c[10].idOrNull(s.user)
+	c[11].bytes(sum[:])
+	c[12].int(int64(d.Position.Sequence))
+	c[13].int(int64(d.Position.Index))
+	c[14].int(int64(d.Attempt))
+	c[15].time(d.ReceivedAt)
+	c[16].idOrNull(s.DuplicateOf)
+}
+
+func (r *rows) addLog(item applier.Item, ordinal int, e ledger.Entry) {
+	if r.touched == nil {
+		r.touched = map[ledger.Account]struct{}{}
+	}
+	r.touched[e.Account] = struct{}{}
+	c := r.next(logsTable)
+	c[0].id(item.Delivery.ID)
+	c[1].int(int64(ordinal))
+	c[2].id(e.User)
+	c[3].text(e.Currency)
+	c[4].int(e.Number)
+	c[5].text(string(e.Operator))
+	c[6].int(e.Amount)
+	c[7].int(e.Balance)
+	c[8].text(item.Delivery.WebhookID)
+	c[9].text(item.Webhook.Name)
+}
+
+func (r *rows) addField(item applier.Item, ordinal int, user delivery.ID, f applier.FieldChange, epoch int64) {
+	d := item.Delivery
+	c := r.next(fieldHistoryTable)
+	c[0].id(d.ID)
+	c[1].int(int64(ordinal))
+	c[2].id(user)
+	c[3].text(f.Field)
+	c[4].text(f.Value)
+	c[5].int(epoch)
+	c[6].int(int64(d.Position.Sequence))
+	c[7].int(int64(d.Position.Index))
+	c[8].text(d.WebhookID)
+	c[9].text(item.Webhook.Name)
+	if r.values == nil {
+		r.values = map[userField]fieldValue{}
+	}
+	key, v := userField{user, f.Field}, fieldValue{f.Value, d.ID, epoch, d.Position}
+	if old, ok := r.values[key]; !ok || old.before(v) {
+		r.values[key] = v
+	}
+}
+
+// before reports whether v is earlier in the stream.
+func (v fieldValue) before(w fieldValue) bool {
+	return cmp.Or(cmp.Compare(v.epoch, w.epoch), v.position.Compare(w.position)) < 0
+}
+
+func (r *rows) addBalance(account ledger.Account, b ledger.Balance) {
+	c := r.next(balancesTable)
+	c[0].id(account.User)
+	c[1].text(account.Currency)
+	c[2].int(b.Amount)
+	c[3].int(b.Entries)
+}
+
+func (r *rows) addDeadLetter(d *delivery.Delivery) {
+	headers, err := json.Marshal(d.Headers)
+	if err != nil || d.Headers == nil { // strings always marshal
+		headers = []byte("[]")
+	}
+	c := r.next(deadLettersTable)
+	c[0].id(d.ID)
+	c[1].text(string(headers))
+	c[2].bytes(d.Body)
+}
