@@ -193,11 +193,7 @@ func (w *work) decideOne(item applier.Item) (applier.Settlement, delivery.ID, []
 	key, _ := userOf(item)
 	user := w.users[key]
 	if user == (delivery.ID{}) {
-		return failed(&delivery.Failure{
-			Reason: delivery.UserNotFound,
-			Detail: fmt.Sprintf("The community %s has no user with the %s found at %s.", key.community, key.by, item.Webhook.User.Path),
-			Path:   item.Webhook.User.Path,
-		}), delivery.ID{}, nil
+		return failed(applier.UserNotFound(item.Webhook)), delivery.ID{}, nil
 	}
 	entries, failure := w.book.Apply(user, item.Plan.Changes, func(code string) (applier.Currency, bool) {
 		return w.currencies(item.Webhook.Community, code)
