@@ -33,7 +33,8 @@ func (s *shelf) wait(ctx context.Context) (delivery.Delivery, error) {
 type samples struct{ shelf }
 
 func (s *samples) Newest(context.Context, string) (delivery.Delivery, bool, error) { return s.take() }
-func (s *samples) Wait(ctx context.Context, _ string) (delivery.Delivery, error)   { return s.wait(ctx) }
+
+func (s *samples) Wait(ctx context.Context, _ string) (delivery.Delivery, error) { return s.wait(ctx) }
 
 type stream struct{ shelf }
 

@@ -75,9 +75,9 @@ func passes(err error) bool {
 	return false
 }
 
-// importUsers goes over the users in passes: what needs an email or username
-// that another user of the chunk gives up waits for the pass after, for the
-// unique keys are checked row by row.
+// importUsers goes over the users in passes. A pass ends at a line that names an
+// email or username which somebody gives up in it: the unique keys are checked
+// row by row, and so that has to be written first. Files rarely have such lines.
 func importUsers(ctx context.Context, tx *sqlx.Tx, community string, users []NewUser) ([]Imported, error) {
 	results := make([]Imported, len(users))
 	open := make([]int, len(users))
@@ -89,22 +89,22 @@ func importUsers(ctx context.Context, tx *sqlx.Tx, community string, users []New
 		if err := p.read(ctx, tx, community, users, open); err != nil {
 			return nil, err
 		}
-		var again []int
+		decided := 0
 		for _, i := range open {
 			result, ok, err := p.decide(users[i])
 			if err != nil {
 				return nil, err
 			}
 			if !ok {
-				again = append(again, i)
-				continue
+				break
 			}
 			results[i] = result
+			decided++
 		}
 		if err := p.write(ctx, tx, community); err != nil {
 			return nil, err
 		}
-		open = again
+		open = open[decided:]
 	}
 	return results, nil
 }
