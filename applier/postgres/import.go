@@ -79,6 +79,9 @@ func passes(err error) bool {
 // email or username which somebody gives up in it: the unique keys are checked
 // row by row, and so that has to be written first. Files rarely have such lines.
 func importUsers(ctx context.Context, tx *sqlx.Tx, community string, users []NewUser) ([]Imported, error) {
+	if _, err := tx.ExecContext(ctx, importPlanQuery); err != nil {
+		return nil, err
+	}
 	results := make([]Imported, len(users))
 	open := make([]int, len(users))
 	for i := range open {

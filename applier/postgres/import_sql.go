@@ -11,6 +11,13 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
+// importPlanQuery has every user looked up by both columns of an index, until
+// the transaction ends. While a community is filled, the planner that sees its
+// name takes it for empty, and would read all of it for each chunk.
+const importPlanQuery = `
+SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
+    set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)`
+
 // Nothing is locked here: a second import of the same file only reads.
 const matchingUsersQuery = `
 SELECT u.id, coalesce(u.email, ''), coalesce(u.username, ''), coalesce(u.email_key, ''), coalesce(u.username_key, '')

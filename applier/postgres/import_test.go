@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -282,5 +283,47 @@ func TestChangeUser(t *testing.T) {
 	}
 	if err := s.ChangeUser(ctx, delivery.ID{9}, nil, new("x")); !errors.Is(err, postgres.ErrUserNotFound) {
 		t.Errorf("somebody who is not there: %v", err)
+	}
+}
+
+// TestImportLooksUpByIndex: a community that is being filled must not be read
+// from end to end, although the database's statistics do not know it yet.
+func TestImportLooksUpByIndex(t *testing.T) {
+	t.Parallel()
+	s, db := postgrestest.Open(t, postgres.Options{MaxConns: 1})
+	const rows, chunk = 20_000, 500
+	fill := func(community string) {
+		if _, err := db.ExecContext(t.Context(), `INSERT INTO users
+			SELECT gen_random_uuid(), $2, n || '@x', n || '@x', n, n FROM generate_series(1, $1) n`, rows, community); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill("known")
+	for _, query := range []string{"ALTER TABLE users SET (autovacuum_enabled = false)", "ANALYZE users"} {
+		if _, err := db.ExecContext(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill("filled")
+	const readQuery = `SELECT coalesce(sum(idx_tup_read), 0) FROM pg_stat_user_indexes WHERE relname = 'users'`
+	before := count(t, db, readQuery)
+	users := make([]postgres.NewUser, chunk)
+	for i := range users {
+		users[i] = postgres.NewUser{Email: fmt.Sprintf("%d@x", i+1), Username: fmt.Sprint(i + 1)}
+	}
+	imported, err := s.ImportUsers(t.Context(), "filled", users)
+	if err != nil || imported[chunk-1].Import != postgres.UserKnown {
+		t.Fatalf("%v, %v", imported, err)
+	}
+	if err := s.Close(); err != nil { // a backend reports what it did at the latest when it ends
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); count(t, db, readQuery) == before && time.Now().Before(deadline); {
+		if _, err := db.ExecContext(t.Context(), "SELECT pg_stat_clear_snapshot()"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if read := count(t, db, readQuery) - before; read == 0 || read > 10*chunk {
+		t.Errorf("to import %d users %d were read", chunk, read)
 	}
 }
