@@ -194,8 +194,13 @@ func (a *app) readFile(name string) ([]byte, error) {
 		}
 		return b.Bytes(), nil
 	}
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(a.Dir, name)
+	return os.ReadFile(a.path(name))
+}
+
+// path is that of a file named on the command line.
+func (a *app) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
 	}
-	return os.ReadFile(name)
+	return filepath.Join(a.Dir, name)
 }

@@ -27,6 +27,8 @@ type Process struct {
 	Stdout, Stderr io.Writer
 	// Interactive says that somebody can answer a question.
 	Interactive bool
+	// Terminal says that Stderr is one.
+	Terminal bool
 }
 
 type commands struct {

@@ -109,7 +109,7 @@ func TestTheMasterKeyIsAskedFor(t *testing.T) {
 	for value, want := range map[string]string{"": "openssl rand -base64 32", "short": "32 random bytes"} {
 		i.env["COINHOOK_MASTER_KEY"] = value
 		for _, args := range [][]string{
-			{"webhooks", "apply", "-f", "gcm.yaml"},
+			{"webhooks", "apply", "-f", "gcm.yaml", "--yes"},
 			{"webhooks", "set-encryption", "Shop", "gcm"},
 		} {
 			r := i.run(args...)

@@ -1,11 +1,8 @@
 package cli
 
 import (
-	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -17,8 +14,9 @@ import (
 )
 
 type usersCmd struct {
-	Import usersImportCmd `cmd:"" help:"Add the users of a CSV file with the columns email, username. Safe to repeat."`
+	Import usersImportCmd `cmd:"" help:"Add and update users from a CSV file with the columns email, username. Safe to repeat."`
 	Add    usersAddCmd    `cmd:"" help:"Add one user."`
+	Set    usersSetCmd    `cmd:"" help:"Change a user's email or username."`
 	List   usersListCmd   `cmd:"" help:"List users, newest first."`
 	Show   usersShowCmd   `cmd:"" help:"Show a user with balances and custom fields."`
 }
@@ -78,99 +76,6 @@ func orNil(s string) *string {
 	return &s
 }
 
-type usersImportCmd struct {
-	File string `arg:"" help:"The CSV file; - is the standard input."`
-}
-
-// importChunk is how many users one transaction adds.
-const importChunk = 1000
-
-type badLine struct {
-	Line    int    `json:"line"`
-	Problem string `json:"problem"`
-}
-
-// Run adds the good lines whatever the others are like.
-func (c *usersImportCmd) Run(a *app) error {
-	src, err := a.readFile(c.File)
-	if err != nil {
-		return err
-	}
-	store, err := a.database()
-	if err != nil {
-		return err
-	}
-	reader, err := users.NewReader(bytes.NewReader(src))
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.File, err)
-	}
-	result := struct {
-		Added int       `json:"added"`
-		Known int       `json:"known"`
-		Bad   []badLine `json:"bad"`
-	}{Bad: []badLine{}}
-	var chunk []postgres.NewUser
-	var lines []int
-	flush := func() error {
-		outcomes, err := store.ImportUsers(a.ctx, a.community(), chunk)
-		if err != nil {
-			return err
-		}
-		for i, o := range outcomes {
-			switch o {
-			case postgres.UserAdded:
-				result.Added++
-			case postgres.UserKnown:
-				result.Known++
-			default:
-				result.Bad = append(result.Bad, badLine{lines[i], "the email or username belongs to another user, or stands beside another one there"})
-			}
-		}
-		chunk, lines = chunk[:0], lines[:0]
-		return nil
-	}
-	for {
-		user, line, err := reader.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		var parse *csv.ParseError
-		if errors.As(err, &parse) {
-			return fmt.Errorf("%s: line %d cannot be read as CSV: %w", c.File, parse.Line, parse.Err)
-		}
-		if err != nil {
-			result.Bad = append(result.Bad, badLine{line, err.Error()})
-			continue
-		}
-		chunk, lines = append(chunk, user), append(lines, line)
-		if len(chunk) == importChunk {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-	}
-	if len(chunk) > 0 {
-		if err := flush(); err != nil {
-			return err
-		}
-	}
-	slices.SortFunc(result.Bad, func(a, b badLine) int { return a.Line - b.Line })
-	for _, b := range result.Bad {
-		a.say("%s: line %d: %s", c.File, b.Line, b.Problem)
-	}
-	if a.json() {
-		if err := a.printJSON(result); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintf(a.Stdout, "%d users added, %d were there, %d lines are bad.\n", result.Added, result.Known, len(result.Bad))
-	}
-	if len(result.Bad) > 0 {
-		return fmt.Errorf("%d lines were left out: mend them and import the file again", len(result.Bad))
-	}
-	return nil
-}
-
 type usersAddCmd struct {
 	Email    string `placeholder:"E" help:"The user's email."`
 	Username string `placeholder:"U" help:"The user's username."`
@@ -185,18 +90,11 @@ func (c *usersAddCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	outcomes, err := store.ImportUsers(a.ctx, a.community(), []postgres.NewUser{user})
+	id, err := store.AddUser(a.ctx, a.community(), user)
 	if err != nil {
 		return err
 	}
-	if outcomes[0] != postgres.UserAdded {
-		return postgres.ErrUserExists
-	}
-	ref := user.Email
-	if ref == "" {
-		ref = user.Username
-	}
-	return showUser(a, ref)
+	return showUser(a, id.String())
 }
 
 type usersListCmd struct {

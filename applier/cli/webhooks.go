@@ -2,7 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -14,14 +13,18 @@ import (
 )
 
 type webhooksCmd struct {
-	Apply     webhooksApplyCmd   `cmd:"" help:"Create or update webhooks from files, by community and name."`
-	List      webhooksListCmd    `cmd:"" help:"List webhooks."`
-	Show      webhooksShowCmd    `cmd:"" help:"Show a webhook's definition, id and URL."`
-	Export    webhooksExportCmd  `cmd:"" help:"Write a webhook's definition as YAML, as apply takes it."`
-	Delete    webhooksDeleteCmd  `cmd:"" help:"Delete a webhook. Its history stays."`
-	Enable    webhooksEnableCmd  `cmd:"" help:"Make a webhook active."`
-	Disable   webhooksDisableCmd `cmd:"" help:"Refuse requests to a webhook, as if it did not exist."`
-	RotateKey webhooksRotateCmd  `cmd:"" name:"rotate-key" help:"Make a new API key; the old one works for an overlap."`
+	Apply     webhooksApplyCmd    `cmd:"" help:"Create or update webhooks from files, by community and name."`
+	List      webhooksListCmd     `cmd:"" help:"List webhooks."`
+	Show      webhooksShowCmd     `cmd:"" help:"Show a webhook's definition, id and URL."`
+	Export    webhooksExportCmd   `cmd:"" help:"Write a webhook's definition as YAML, as apply takes it."`
+	Delete    webhooksDeleteCmd   `cmd:"" help:"Delete a webhook. Its history stays."`
+	Enable    webhooksEnableCmd   `cmd:"" help:"Make a webhook active."`
+	Disable   webhooksDisableCmd  `cmd:"" help:"Refuse requests to a webhook, as if it did not exist."`
+	RotateKey webhooksRotateCmd   `cmd:"" name:"rotate-key" help:"Make a new API key; the old one works for an overlap."`
+	Catch     webhooksCatchCmd    `cmd:"" help:"Print the newest sample of a draft, or the newest delivery."`
+	Try       webhooksTryCmd      `cmd:"" help:"Say what the mapping would do with a payload. Changes nothing."`
+	Suggest   webhooksSuggestCmd  `cmd:"" help:"List what a payload holds, with paths for a mapping."`
+	Versions  webhooksVersionsCmd `cmd:"" help:"List a webhook's versions, newest first."`
 
 	SetEncryption webhooksEncryptionCmd `cmd:"" name:"set-encryption" help:"Turn encryption of bodies on, with a key that is made or given, or off."`
 }
@@ -65,55 +68,6 @@ func (a *app) url(id string) string {
 	return strings.TrimRight(base, "/") + "/hooks/" + id
 }
 
-type webhooksApplyCmd struct {
-	File []string `short:"f" required:"" placeholder:"FILE" help:"A definition in YAML or JSON; - is the standard input. May be repeated."`
-}
-
-// Run checks all files before it changes anything.
-func (c *webhooksApplyCmd) Run(a *app) error {
-	service, err := a.webhooks()
-	if err != nil {
-		return err
-	}
-	var defs []webhook.Definition
-	var refused []error
-	for _, name := range c.File {
-		src, err := a.readFile(name)
-		if err != nil {
-			return err
-		}
-		def, err := service.Parse(a.ctx, src)
-		if err != nil {
-			refused = append(refused, fmt.Errorf("%s: %w", name, err))
-			continue
-		}
-		defs = append(defs, def)
-	}
-	if len(refused) > 0 {
-		return fmt.Errorf("nothing was changed: %w", errors.Join(refused...))
-	}
-	results := make([]webhookJSON, 0, len(defs))
-	for _, def := range defs {
-		saved, err := service.Apply(a.ctx, def)
-		if err != nil {
-			return fmt.Errorf("apply %q: %w", def.Name, needsMasterKey(err))
-		}
-		results = append(results, a.savedJSON(saved))
-		if !a.json() {
-			fmt.Fprintf(a.Stdout, "Webhook %q %s, version %d, %s.\n", printable(saved.Name), saved.Change, saved.Version, saved.State)
-			a.printSecretPairs(saved)
-		}
-	}
-	switch {
-	case !a.json():
-		return nil
-	case len(c.File) == 1:
-		return a.printJSON(results[0])
-	default:
-		return a.printJSON(results)
-	}
-}
-
 func (a *app) printSecretPairs(s webhooks.Saved) {
 	a.printPairs([][2]string{{"id", s.ID}, {"url", a.url(s.ID)}, {"api key", s.APIKey}, {"aes key", s.AESKey.Reveal()}})
 	if s.APIKey != "" {
@@ -152,10 +106,11 @@ func (c *webhooksListCmd) Run(a *app) error {
 
 type webhooksShowCmd struct {
 	webhookArg
+	versionFlag
 }
 
 func (c *webhooksShowCmd) Run(a *app) error {
-	_, saved, err := c.find(a)
+	saved, err := c.findVersion(a, c.webhookArg)
 	if err != nil {
 		return err
 	}
@@ -186,26 +141,6 @@ func apiKeysText(s broker.Saved) string {
 		}
 	}
 	return strings.Join(parts, "; ")
-}
-
-type webhooksExportCmd struct {
-	webhookArg
-}
-
-func (c *webhooksExportCmd) Run(a *app) error {
-	_, saved, err := c.find(a)
-	if err != nil {
-		return err
-	}
-	if a.json() {
-		return a.printJSON(saved.Definition)
-	}
-	text, err := webhook.Format(saved.Definition)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(a.Stdout, "%s", text)
-	return nil
 }
 
 type webhooksDeleteCmd struct {

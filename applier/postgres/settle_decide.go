@@ -66,12 +66,7 @@ func (w *work) decideOne(item applier.Item) (decision, error) {
 		return d, nil
 	}
 	if d.user == (delivery.ID{}) {
-		key, _ := userOf(item)
-		d.Settlement = failed(&delivery.Failure{
-			Reason: delivery.UserNotFound,
-			Detail: fmt.Sprintf("The community %s has no user with the %s found at %s.", key.community, key.by, item.Webhook.User.Path),
-			Path:   item.Webhook.User.Path,
-		})
+		d.Settlement = failed(applier.UserNotFound(item.Webhook))
 		return d, nil
 	}
 	if err := w.unchanged(item); err != nil {

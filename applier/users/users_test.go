@@ -1,7 +1,6 @@
 package users_test
 
 import (
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -21,14 +20,14 @@ func readAll(t testing.TB, src string) (lines []string) {
 	}
 	for {
 		u, line, err := r.Next()
-		var parse *csv.ParseError
+		bad, isBad := errors.AsType[*users.BadLine](err)
 		switch {
 		case errors.Is(err, io.EOF):
 			return lines
-		case errors.As(err, &parse):
-			return append(lines, "csv")
+		case isBad:
+			lines = append(lines, fmt.Sprintf("%d: %s", line, bad.Problem))
 		case err != nil:
-			lines = append(lines, fmt.Sprintf("%d: %v", line, err))
+			return append(lines, err.Error())
 		default:
 			lines = append(lines, fmt.Sprintf("%d: %s|%s", line, u.Email, u.Username))
 		}
@@ -55,7 +54,9 @@ func TestReader(t *testing.T) {
 		"too long":                   {"username\n" + strings.Repeat("a", 321) + "\n", []string{"2: the username is longer than 320 characters"}},
 		"no such columns":            {"id,name\n1,alice\n", []string{"header: the first line names neither of the columns email and username"}},
 		"nothing":                    {"", []string{"header: the file needs a first line that names the columns: email,username"}},
-		"broken quotes":              {"email\n\"a@x\n", []string{"csv"}},
+		"a quote out of place":       {"email\na\"@x\nb@x\n", []string{`2: a quote stands where CSV has none, or is not closed`, "3: b@x|"}},
+		"a quote not closed":         {"email\n\"a@x\nb@x\n", []string{`2: a quote stands where CSV has none, or is not closed; what follows was not read, up to line 3`}},
+		"a line without an end":      {"email\na@x\n\"" + strings.Repeat("b@x\n", 1<<19), []string{"2: a@x|", users.ErrRecord.Error()}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

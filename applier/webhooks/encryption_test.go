@@ -29,6 +29,10 @@ func (k *kept) Find(context.Context, string, string) (broker.Saved, error) {
 	return *k.saved, nil
 }
 
+func (k *kept) Versions(context.Context, string) ([]broker.Saved, error) {
+	return []broker.Saved{*k.saved}, nil
+}
+
 func (k *kept) List(context.Context) ([]broker.Saved, error) { return []broker.Saved{*k.saved}, nil }
 
 func (k *kept) Create(_ context.Context, rec webhook.Record, now time.Time) (broker.Saved, error) {

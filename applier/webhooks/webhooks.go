@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -26,6 +25,7 @@ type Definitions interface {
 	List(ctx context.Context) ([]broker.Saved, error)
 	Create(ctx context.Context, rec webhook.Record, now time.Time) (broker.Saved, error)
 	Update(ctx context.Context, s broker.Saved, now time.Time) (broker.Saved, error)
+	Versions(ctx context.Context, id string) ([]broker.Saved, error)
 }
 
 // Service does it.
@@ -137,18 +137,11 @@ func (s *Service) List(ctx context.Context, community string) ([]broker.Saved, e
 
 // Apply creates the webhook that has this name in its community, or updates it.
 func (s *Service) Apply(ctx context.Context, def webhook.Definition) (Saved, error) {
-	current, err := s.definitions.Find(ctx, def.Community, def.Name)
-	if errors.Is(err, broker.ErrWebhookNotFound) {
-		return s.create(ctx, def)
-	}
+	planned, err := s.Plan(ctx, def)
 	if err != nil {
 		return Saved{}, err
 	}
-	if reflect.DeepEqual(current.Definition, def) && !lacksKey(current.Record) {
-		return Saved{Saved: current, Change: Unchanged}, nil
-	}
-	current.Definition = def
-	return s.save(ctx, current)
+	return s.ApplyPlanned(ctx, planned)
 }
 
 func (s *Service) create(ctx context.Context, def webhook.Definition) (Saved, error) {

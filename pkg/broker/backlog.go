@@ -12,6 +12,7 @@ import (
 
 // Stream reads what lies in the stream of deliveries.
 type Stream struct {
+	js     jetstream.JetStream
 	stream jetstream.Stream
 }
 
@@ -21,7 +22,7 @@ func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the stream %s: %w", deliveriesStream, notSetUp(err))
 	}
-	return &Stream{stream: s}, nil
+	return &Stream{js: c.js, stream: s}, nil
 }
 
 // Backlog is the part of the stream that may hold deliveries without an

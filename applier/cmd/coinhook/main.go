@@ -27,10 +27,14 @@ func process() cli.Process {
 	if err != nil {
 		dir = "."
 	}
-	info, err := os.Stdin.Stat()
 	return cli.Process{
 		Args: os.Args[1:], Env: env, Dir: dir,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Interactive: err == nil && info.Mode()&os.ModeCharDevice != 0,
+		Interactive: isTerminal(os.Stdin), Terminal: isTerminal(os.Stderr),
 	}
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -1,0 +1,126 @@
+// Package catch finds the newest thing that a sender sent to a webhook, to draw
+// its mapping from: one implementation for every way of asking.
+package catch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// ErrNothing: there is neither a sample nor a delivery.
+var ErrNothing = errors.New("nothing was captured yet")
+
+// Source says where something was caught.
+type Source string
+
+const (
+	FromSample   Source = "sample"
+	FromDelivery Source = "delivery"
+)
+
+// Caught is what a sender sent.
+type Caught struct {
+	delivery.Delivery
+	Source Source
+	// Payload is the body as the mapping sees it: decrypted where it was
+	// encrypted.
+	Payload []byte
+}
+
+// Open gives the payload of a delivery. Its error is a *delivery.Failure when
+// the body is at fault.
+type Open func(ctx context.Context, saved broker.Saved, d delivery.Delivery) ([]byte, error)
+
+// Samples has what drafts captured.
+type Samples interface {
+	Newest(ctx context.Context, webhookID string) (d delivery.Delivery, ok bool, err error)
+	Wait(ctx context.Context, webhookID string) (delivery.Delivery, error)
+}
+
+// Stream has what was accepted.
+type Stream interface {
+	Newest(ctx context.Context, webhookID string, messages int) (d delivery.Delivery, end uint64, ok bool, err error)
+	Wait(ctx context.Context, webhookID string, after uint64) (delivery.Delivery, error)
+}
+
+// Catcher catches.
+type Catcher struct {
+	samples Samples
+	stream  Stream
+	open    Open
+}
+
+// New returns a catcher.
+func New(samples Samples, stream Stream, open Open) *Catcher {
+	return &Catcher{samples: samples, stream: stream, open: open}
+}
+
+// lookBack is how many messages of the stream are looked at for a delivery. That
+// takes seconds at most; a webhook that is silent for longer is not worth more.
+const lookBack = 10_000
+
+// Newest returns a draft's newest sample, or another webhook's newest delivery;
+// where that has none, the newest sample that is left of its time as a draft.
+func (c *Catcher) Newest(ctx context.Context, saved broker.Saved) (Caught, error) {
+	caught, _, err := c.newest(ctx, saved)
+	return caught, err
+}
+
+// Wait is Newest that waits for the first one where there is none.
+func (c *Catcher) Wait(ctx context.Context, saved broker.Saved) (Caught, error) {
+	caught, end, err := c.newest(ctx, saved)
+	if !errors.Is(err, ErrNothing) {
+		return caught, err
+	}
+	var d delivery.Delivery
+	source := FromSample
+	if saved.State == webhook.Draft {
+		d, err = c.samples.Wait(ctx, saved.ID)
+	} else {
+		source = FromDelivery
+		d, err = c.stream.Wait(ctx, saved.ID, end)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return Caught{}, ErrNothing
+	}
+	if err != nil {
+		return Caught{}, err
+	}
+	return c.opened(ctx, saved, d, source)
+}
+
+func (c *Catcher) newest(ctx context.Context, saved broker.Saved) (caught Caught, end uint64, err error) {
+	if saved.State != webhook.Draft {
+		d, last, ok, err := c.stream.Newest(ctx, saved.ID, lookBack)
+		if err != nil {
+			return Caught{}, 0, err
+		}
+		if ok {
+			caught, err = c.opened(ctx, saved, d, FromDelivery)
+			return caught, last, err
+		}
+		end = last
+	}
+	d, ok, err := c.samples.Newest(ctx, saved.ID)
+	if err != nil {
+		return Caught{}, 0, err
+	}
+	if !ok {
+		return Caught{}, end, ErrNothing
+	}
+	caught, err = c.opened(ctx, saved, d, FromSample)
+	return caught, end, err
+}
+
+func (c *Catcher) opened(ctx context.Context, saved broker.Saved, d delivery.Delivery, source Source) (Caught, error) {
+	payload, err := c.open(ctx, saved, d)
+	if err != nil {
+		return Caught{}, fmt.Errorf("open the %s %s: %w", source, d.ID, err)
+	}
+	return Caught{Delivery: d, Source: source, Payload: payload}, nil
+}

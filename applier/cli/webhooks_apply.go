@@ -1,0 +1,200 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+type webhooksApplyCmd struct {
+	File   []string `short:"f" required:"" placeholder:"FILE" help:"A definition in YAML or JSON, or a folder of them; - is the standard input. May be repeated."`
+	DryRun bool     `name:"dry-run" help:"Show what would change, and change nothing."`
+}
+
+// Run checks all definitions before it changes anything.
+func (c *webhooksApplyCmd) Run(a *app) error {
+	service, err := a.webhooks()
+	if err != nil {
+		return err
+	}
+	names, folder, err := a.definitionFiles(c.File)
+	if err != nil {
+		return err
+	}
+	defs, err := a.readDefinitions(service, names)
+	if err != nil {
+		return err
+	}
+	plans, updates, err := planAll(a, service, defs)
+	if err != nil {
+		return err
+	}
+	single := len(c.File) == 1 && !folder
+	if c.DryRun {
+		return a.printPlans(plans, single)
+	}
+	for _, p := range plans {
+		if p.Change == webhooks.Updated {
+			a.sayDiff(p)
+		}
+	}
+	if updates > 0 {
+		if err := a.confirm(fmt.Sprintf("Change %s?", count(updates, "webhook"))); err != nil {
+			return err
+		}
+	}
+	return applyAll(a, service, plans, single)
+}
+
+// applyAll stops at the first error. What was done by then is printed all the
+// same: an API key is shown this once.
+func applyAll(a *app, service *webhooks.Service, plans []webhooks.Planned, single bool) error {
+	results := make([]webhookJSON, 0, len(plans))
+	var failed error
+	for _, p := range plans {
+		saved, err := service.ApplyPlanned(a.ctx, p)
+		if err != nil {
+			failed = fmt.Errorf("apply %q: %w", p.Definition.Name, needsMasterKey(err))
+			if len(plans) > 1 {
+				failed = fmt.Errorf("%w; %d of %d were applied before", failed, len(results), len(plans))
+			}
+			break
+		}
+		results = append(results, a.savedJSON(saved))
+		if !a.json() {
+			fmt.Fprintf(a.Stdout, "Webhook %q %s, version %d, %s.\n", printable(saved.Name), saved.Change, saved.Version, saved.State)
+			a.printSecretPairs(saved)
+		}
+	}
+	switch {
+	case !a.json() || single && len(results) == 0:
+		return failed
+	case single:
+		return errors.Join(failed, a.printJSON(results[0]))
+	default:
+		return errors.Join(failed, a.printJSON(results))
+	}
+}
+
+// definitionFiles puts the files of a folder in its place, in their order.
+func (a *app) definitionFiles(args []string) (names []string, folder bool, err error) {
+	for _, arg := range args {
+		info, err := os.Stat(a.path(arg))
+		if arg == "-" || err != nil || !info.IsDir() {
+			names = append(names, arg) // what cannot be read is said when it is read
+			continue
+		}
+		folder = true
+		entries, err := os.ReadDir(a.path(arg))
+		if err != nil {
+			return nil, false, err
+		}
+		entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return e.IsDir() || !isDefinitionFile(e.Name()) })
+		if len(entries) == 0 {
+			return nil, false, fmt.Errorf("the folder %s has no .yaml, .yml or .json file", arg)
+		}
+		for _, e := range entries {
+			names = append(names, filepath.Join(arg, e.Name()))
+		}
+	}
+	return names, folder, nil
+}
+
+func isDefinitionFile(name string) bool {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".yaml", ".yml", ".json":
+		return !strings.HasPrefix(name, ".")
+	}
+	return false
+}
+
+// readDefinitions returns those of all files, or everything that is wrong with
+// any of them.
+func (a *app) readDefinitions(service *webhooks.Service, names []string) ([]webhook.Definition, error) {
+	type key struct{ community, name string }
+	var defs []webhook.Definition
+	var refused []error
+	from := map[key]string{}
+	for _, name := range names {
+		src, err := a.readFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("nothing was changed: %w", err)
+		}
+		def, err := service.Parse(a.ctx, src)
+		if err != nil {
+			refused = append(refused, fmt.Errorf("%s: %w", name, err))
+			continue
+		}
+		k := key{def.Community, def.Name}
+		if other, twice := from[k]; twice {
+			refused = append(refused, fmt.Errorf("%s: the webhook %q is defined by %s too", name, def.Name, other))
+		}
+		from[k] = name
+		defs = append(defs, def)
+	}
+	if len(refused) > 0 {
+		return nil, fmt.Errorf("nothing was changed: %w", errors.Join(refused...))
+	}
+	return defs, nil
+}
+
+func planAll(a *app, service *webhooks.Service, defs []webhook.Definition) (plans []webhooks.Planned, updates int, err error) {
+	for _, def := range defs {
+		p, err := service.Plan(a.ctx, def)
+		if err != nil {
+			return nil, 0, fmt.Errorf("nothing was changed: %w", err)
+		}
+		if p.Change == webhooks.Updated {
+			updates++
+		}
+		plans = append(plans, p)
+	}
+	return plans, updates, nil
+}
+
+// planJSON is what a dry run would do, as programs read it.
+type planJSON struct {
+	Name      string          `json:"name"`
+	Community string          `json:"community"`
+	Change    webhooks.Change `json:"change"`
+	Diff      string          `json:"diff"`
+}
+
+func (a *app) printPlans(plans []webhooks.Planned, single bool) error {
+	results := make([]planJSON, len(plans))
+	for i, p := range plans {
+		results[i] = planJSON{p.Definition.Name, p.Definition.Community, p.Change, p.Diff}
+		a.sayDiff(p)
+	}
+	switch {
+	case !a.json():
+		a.say("Nothing was changed.")
+		return nil
+	case single:
+		return a.printJSON(results[0])
+	default:
+		return a.printJSON(results)
+	}
+}
+
+// sayDiff shows what is about to change.
+func (a *app) sayDiff(p webhooks.Planned) {
+	a.say("Webhook %q in the community %q: %s", printable(p.Definition.Name), printable(p.Definition.Community), p.Change)
+	if p.Diff != "" {
+		a.say("%s", printableText(strings.TrimSuffix(p.Diff, "\n")))
+	}
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coinhook/coinhook/applier/catch"
+	"github.com/coinhook/coinhook/applier/mapping"
+	"github.com/coinhook/coinhook/applier/sealed"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+type webhooksCatchCmd struct {
+	webhookArg
+	Wait time.Duration `placeholder:"60s" help:"Wait so long for the first one where there is none yet."`
+}
+
+// caughtJSON is what a sender sent, as programs read it. Exactly one of the
+// payloads is set: JSON, other text, or bytes that are no text.
+type caughtJSON struct {
+	ID            delivery.ID       `json:"id"`
+	WebhookID     string            `json:"webhook_id"`
+	Source        catch.Source      `json:"source"`
+	ReceivedAt    time.Time         `json:"received_at"`
+	Headers       []delivery.Header `json:"headers"`
+	Payload       json.RawMessage   `json:"payload"`
+	PayloadText   *string           `json:"payload_text,omitempty"`
+	PayloadBase64 []byte            `json:"payload_base64,omitempty"`
+}
+
+func (c *webhooksCatchCmd) Run(a *app) error {
+	if c.Wait < 0 {
+		return usagef("--wait is a duration such as 60s, not %s", c.Wait)
+	}
+	_, saved, err := c.find(a)
+	if err != nil {
+		return err
+	}
+	caught, err := a.catch(saved, c.Wait)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(newCaughtJSON(caught))
+	}
+	a.printPairs([][2]string{
+		{"id", caught.ID.String()},
+		{"source", string(caught.Source)},
+		{"received", localTime(caught.ReceivedAt)},
+	})
+	a.printSent(caught.Headers, readablePayload(caught.Payload))
+	return nil
+}
+
+// openBody is how the commands that look at bodies get at their payloads.
+func (a *app) openBody() (catch.Open, error) {
+	master, err := a.masterKey()
+	if err != nil {
+		return nil, err
+	}
+	payloads := sealed.NewPayloads(master)
+	return func(_ context.Context, saved broker.Saved, d delivery.Delivery) ([]byte, error) {
+		payload, failure, err := payloads.Open(&webhook.Webhook{Record: saved.Record, Revision: saved.Revision}, &d)
+		if failure != nil {
+			return nil, failure
+		}
+		return payload, needsMasterKey(err)
+	}, nil
+}
+
+// catch returns the newest thing that was sent to a webhook. With a time to wait
+// it waits for the first one.
+func (a *app) catch(saved broker.Saved, wait time.Duration) (catch.Caught, error) {
+	conn, err := a.broker()
+	if err != nil {
+		return catch.Caught{}, err
+	}
+	samples, err := conn.OpenSamples(a.ctx)
+	if err != nil {
+		return catch.Caught{}, err
+	}
+	stream, err := conn.OpenStream(a.ctx)
+	if err != nil {
+		return catch.Caught{}, err
+	}
+	open, err := a.openBody()
+	if err != nil {
+		return catch.Caught{}, err
+	}
+	catcher := catch.New(samples, stream, open)
+	var caught catch.Caught
+	if wait > 0 {
+		ctx, cancel := context.WithTimeout(a.ctx, wait)
+		defer cancel()
+		caught, err = catcher.Wait(ctx, saved)
+	} else {
+		caught, err = catcher.Newest(a.ctx, saved)
+	}
+	if errors.Is(err, catch.ErrNothing) {
+		return catch.Caught{}, fmt.Errorf("%w: send something, and run this again\n\n  %s", err, a.curl(saved))
+	}
+	return caught, err
+}
+
+// curl is a command that sends something to the webhook.
+func (a *app) curl(saved broker.Saved) string {
+	parts := []string{"curl -i -X POST", a.url(saved.ID), "-H 'content-type: application/json'"}
+	if saved.Auth.APIKey {
+		parts = append(parts, `-H "x-api-key: $KEY"`)
+	}
+	if saved.Encryption != webhook.NoEncryption {
+		parts = append(parts, "-H 'x-encrypted: true'", "--data-binary @body.txt")
+	} else {
+		parts = append(parts, `-d '{"customer":{"email":"alice@example.com"},"order":{"coins":50}}'`)
+	}
+	return strings.Join(parts, " ")
+}
+
+func newCaughtJSON(c catch.Caught) caughtJSON {
+	out := caughtJSON{
+		ID: c.ID, WebhookID: c.WebhookID, Source: c.Source, ReceivedAt: c.ReceivedAt.UTC(), Headers: c.Headers,
+	}
+	if out.Headers == nil {
+		out.Headers = []delivery.Header{}
+	}
+	switch {
+	case isPayload(c.Payload):
+		out.Payload = c.Payload
+	case utf8.Valid(c.Payload):
+		out.PayloadText = new(string(c.Payload))
+	default:
+		out.PayloadBase64 = c.Payload
+	}
+	return out
+}
+
+// isPayload reports whether a mapping could read the body.
+func isPayload(body []byte) bool {
+	_, failure := mapping.Scalars(body)
+	return failure == nil
+}
+
+// readablePayload is a payload for people: JSON a value a line.
+func readablePayload(body []byte) string {
+	var b bytes.Buffer
+	if isPayload(body) && json.Indent(&b, body, "", "  ") == nil {
+		return b.String()
+	}
+	return string(body)
+}
+
+// printSent shows headers and payload, harmless for a terminal.
+func (a *app) printSent(headers []delivery.Header, payload string) {
+	for i, h := range headers {
+		if i == 0 {
+			fmt.Fprintln(a.Stdout, "\nheaders")
+		}
+		fmt.Fprintf(a.Stdout, "  %s: %s\n", printable(h.Name), printable(h.Value))
+	}
+	fmt.Fprintf(a.Stdout, "\npayload\n%s\n", printableText(payload))
+}

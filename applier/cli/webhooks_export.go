@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+type webhooksExportCmd struct {
+	Webhook string `arg:"" optional:"" name:"name-or-id" help:"The webhook's name or id."`
+	versionFlag
+	All string `placeholder:"DIR" help:"Write all webhooks into this folder instead, a file each."`
+}
+
+func (c *webhooksExportCmd) Run(a *app) error {
+	if (c.Webhook == "") == (c.All == "") || c.All != "" && c.Version != 0 {
+		return usagef("export one webhook by name or id, or all with --all DIR")
+	}
+	if c.All != "" {
+		return exportAll(a, c.All)
+	}
+	saved, err := c.findVersion(a, webhookArg{c.Webhook})
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(saved.Definition)
+	}
+	text, err := webhook.Format(saved.Definition)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.Stdout, "%s", text)
+	return nil
+}
+
+// exportedJSON says where a definition was written.
+type exportedJSON struct {
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	Community string `json:"community"`
+	File      string `json:"file"`
+}
+
+func exportAll(a *app, dir string) error {
+	service, err := a.webhooks()
+	if err != nil {
+		return err
+	}
+	all, err := service.List(a.ctx, a.flags.Community)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(a.path(dir), 0o755); err != nil {
+		return err
+	}
+	results := make([]exportedJSON, 0, len(all))
+	used := map[string]bool{}
+	for _, saved := range all {
+		text, err := webhook.Format(saved.Definition)
+		if err != nil {
+			return err
+		}
+		name := exportName(saved)
+		if used[name] {
+			name += "." + saved.ID
+		}
+		used[name] = true
+		file := filepath.Join(dir, name+".yaml")
+		if err := os.WriteFile(a.path(file), text, 0o644); err != nil {
+			return err
+		}
+		results = append(results, exportedJSON{saved.ID, saved.Name, saved.Community, file})
+		if !a.json() {
+			fmt.Fprintln(a.Stdout, printable(file))
+		}
+	}
+	if a.json() {
+		return a.printJSON(results)
+	}
+	a.say("%s written.", count(len(all), "definition"))
+	return nil
+}
+
+// exportName is a webhook's name as every file system takes it, after that of a
+// community other than the default one.
+func exportName(saved broker.Saved) string {
+	name := slug(saved.Name)
+	if name == "" {
+		name = saved.ID
+	}
+	if saved.Community != defaultCommunity {
+		name = slug(saved.Community) + "." + name
+	}
+	return name
+}
+
+func slug(s string) string {
+	const most = 80
+	var b strings.Builder
+	for _, r := range strings.ToLower(s) {
+		switch {
+		case b.Len() >= most:
+		case 'a' <= r && r <= 'z' || '0' <= r && r <= '9':
+			b.WriteRune(r)
+		case b.Len() > 0 && !strings.HasSuffix(b.String(), "-"):
+			b.WriteByte('-')
+		}
+	}
+	return strings.Trim(b.String(), "-")
+}

@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net/textproto"
+	"strings"
+
+	"github.com/coinhook/coinhook/applier/preview"
+	"github.com/coinhook/coinhook/applier/suggest"
+	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// payloadFlags say which payload a command looks at.
+type payloadFlags struct {
+	File string `short:"f" placeholder:"PAYLOAD" help:"A file with the payload, not encrypted; - is the standard input. Default: the newest sample or delivery."`
+}
+
+// read returns the payload and the headers that came with it.
+func (f payloadFlags) read(a *app, saved broker.Saved) ([]byte, []delivery.Header, error) {
+	if f.File != "" {
+		payload, err := a.readFile(f.File)
+		return payload, nil, err
+	}
+	caught, err := a.catch(saved, 0)
+	return caught.Payload, caught.Headers, err
+}
+
+type webhooksTryCmd struct {
+	webhookArg
+	payloadFlags
+	Definition string   `placeholder:"FILE" help:"Try this definition instead of the saved one."`
+	Header     []string `short:"H" sep:"none" placeholder:"'X-Event: v'" help:"A header for the conditions, before those that were captured. May be repeated."`
+}
+
+func (c *webhooksTryCmd) Run(a *app) error {
+	headers, err := parseHeaders(c.Header)
+	if err != nil {
+		return err
+	}
+	if c.Definition == "-" && c.File == "-" {
+		return usagef("the standard input can be the payload or the definition, not both")
+	}
+	service, saved, err := c.find(a)
+	if err != nil {
+		return err
+	}
+	w, err := c.webhook(a, service, saved)
+	if err != nil {
+		return err
+	}
+	store, err := a.database()
+	if err != nil {
+		return err
+	}
+	result, err := c.try(a, preview.New(store, store), saved, w, headers)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(result)
+	}
+	printPreview(a, result)
+	return nil
+}
+
+func (c *webhooksTryCmd) try(a *app, p *preview.Preview, saved broker.Saved, w *webhook.Webhook, headers []delivery.Header) (preview.Result, error) {
+	payload, sent, err := c.read(a, saved)
+	if failure, ok := errors.AsType[*delivery.Failure](err); ok {
+		return preview.Refused(w, failure), nil
+	}
+	if err != nil {
+		return preview.Result{}, err
+	}
+	d := delivery.Delivery{Headers: append(headers, sent...)}
+	return p.Try(a.ctx, w, payload, d.Header)
+}
+
+// webhook is the saved one, or what it would be with another definition.
+func (c *webhooksTryCmd) webhook(a *app, service *webhooks.Service, saved broker.Saved) (*webhook.Webhook, error) {
+	if c.Definition != "" {
+		src, err := a.readFile(c.Definition)
+		if err != nil {
+			return nil, err
+		}
+		def, err := service.Parse(a.ctx, src)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Definition, err)
+		}
+		saved.Definition = def
+	}
+	return webhook.Compile(saved.Record, saved.Revision)
+}
+
+// parseHeaders reads "Name: value" as curl takes it.
+func parseHeaders(lines []string) ([]delivery.Header, error) {
+	headers := make([]delivery.Header, 0, len(lines))
+	for _, line := range lines {
+		name, value, ok := strings.Cut(line, ":")
+		if name = strings.TrimSpace(name); !ok || name == "" {
+			return nil, usagef("-H is a header such as 'X-Event: paid', not %q", line)
+		}
+		headers = append(headers, delivery.Header{Name: textproto.CanonicalMIMEHeaderKey(name), Value: strings.TrimSpace(value)})
+	}
+	return headers, nil
+}
+
+func printPreview(a *app, r preview.Result) {
+	pairs := [][2]string{{"status", statusMark(r.Status)}}
+	if r.Outcome != nil {
+		pairs = append(pairs, [2]string{"outcome", string(*r.Outcome)})
+	}
+	if r.Reason != nil {
+		pairs = append(pairs, [2]string{"reason", string(*r.Reason)}, [2]string{"detail", *r.Detail})
+	}
+	a.printPairs(append(pairs, [2]string{"user", userName(r.User)}))
+	if len(r.Changes) > 0 {
+		fmt.Fprintln(a.Stdout)
+		rows := make([][]string, len(r.Changes))
+		for i, c := range r.Changes {
+			rows[i] = []string{c.Currency, c.Operator, c.Amount, c.BalanceBefore, c.Balance}
+		}
+		a.printTable([]string{"currency", "operator", "amount", "before", "after"}, rows)
+	}
+	fmt.Fprintln(a.Stdout, "\nNothing was changed.")
+}
+
+type webhooksSuggestCmd struct {
+	webhookArg
+	payloadFlags
+}
+
+// maxCell is how much of a value a table shows, in characters.
+const maxCell = 48
+
+func (c *webhooksSuggestCmd) Run(a *app) error {
+	_, saved, err := c.find(a)
+	if err != nil {
+		return err
+	}
+	payload, _, err := c.read(a, saved)
+	if err != nil {
+		return err
+	}
+	all, failure := suggest.For(payload)
+	if failure != nil {
+		return failure
+	}
+	if a.json() {
+		return a.printJSON(all)
+	}
+	rows := make([][]string, len(all))
+	for i, s := range all {
+		use := ""
+		if s.Use != nil {
+			use = string(*s.Use) + ": " + s.Why
+		}
+		rows[i] = []string{s.Path, s.Kind, suggest.Shorten(s.Value, maxCell), use}
+	}
+	a.printTable([]string{"path", "kind", "value", "likely"}, rows)
+	return nil
+}

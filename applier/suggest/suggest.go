@@ -1,0 +1,125 @@
+// Package suggest lists what a mapping can be drawn from: every scalar of a
+// payload with its path, those first that look like a user or an amount. It is
+// pure.
+package suggest
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/coinhook/coinhook/applier/mapping"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// Use is what a scalar looks fit for.
+type Use string
+
+const (
+	Email    Use = "email"    // user: {by: email, path: …}
+	Username Use = "username" // user: {by: username, path: …}
+	Amount   Use = "amount"   // value: {path: …}
+)
+
+// Suggestion is one scalar of a payload.
+type Suggestion struct {
+	// Path is in the form that a definition takes.
+	Path string `json:"path"`
+	// Kind is string, number, boolean or null.
+	Kind string `json:"kind"`
+	// Value is a string shortened, a number as the sender wrote it.
+	Value string `json:"value"`
+	// Use is nil for what looks like nothing.
+	Use *Use   `json:"use"`
+	Why string `json:"why"`
+
+	score int
+	depth int
+}
+
+// For returns the scalars of a payload: likely identifiers, likely amounts, the
+// rest; among likely ones the better and then the outer first, else in the order
+// of the payload.
+func For(payload []byte) ([]Suggestion, *delivery.Failure) {
+	scalars, failure := mapping.Scalars(payload)
+	if failure != nil {
+		return nil, failure
+	}
+	all := make([]Suggestion, len(scalars))
+	for i, s := range scalars {
+		all[i] = suggestion(s)
+	}
+	slices.SortStableFunc(all, func(a, b Suggestion) int {
+		if c := cmp.Compare(rank(a.Use), rank(b.Use)); c != 0 || a.Use == nil {
+			return c
+		}
+		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.depth, b.depth))
+	})
+	return all, nil
+}
+
+func rank(use *Use) int {
+	switch {
+	case use == nil:
+		return 2
+	case *use == Amount:
+		return 1
+	default:
+		return 0
+	}
+}
+
+func suggestion(s mapping.Scalar) Suggestion {
+	segments := s.Path.Segments()
+	out := Suggestion{Path: s.Path.Text(), Kind: kindName(s.Value.Kind()), Value: s.Value.Text(), depth: len(segments)}
+	var use Use
+	use, out.score, out.Why = guess(lastName(segments), s.Value)
+	if use != "" {
+		out.Use = &use
+	}
+	if s.Value.Kind() == webhook.StringScalar {
+		out.Value = Shorten(out.Value, maxValue)
+	}
+	return out
+}
+
+// maxValue is how much of a string is shown, in characters.
+const maxValue = 200
+
+// Shorten cuts a text to so many characters, the last of them … where it was cut.
+func Shorten(s string, most int) string {
+	count := 0
+	cut := 0 // where the text ends if it has to make room for …
+	for i := range s {
+		if count == most-1 {
+			cut = i
+		}
+		if count++; count > most {
+			return s[:cut] + "…"
+		}
+	}
+	return s
+}
+
+// lastName is the name nearest to the value: in order.points[0] it is points.
+func lastName(segments []webhook.Segment) string {
+	for _, s := range slices.Backward(segments) {
+		if !s.IsIndex {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+func kindName(kind webhook.ScalarKind) string {
+	switch kind {
+	case webhook.NullScalar:
+		return "null"
+	case webhook.BoolScalar:
+		return "boolean"
+	case webhook.NumberScalar:
+		return "number"
+	default:
+		return "string"
+	}
+}

@@ -1,0 +1,114 @@
+package users
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+)
+
+// Reader reads users from CSV with a header line, one at a time.
+type Reader struct {
+	csv             *csv.Reader
+	src             *limited
+	email, username int // columns; -1 for none
+}
+
+// maxRecord bounds one line of a file, in bytes, and so what a quote that nobody
+// closed can swallow.
+const maxRecord = 1 << 20
+
+// ErrRecord: a line is longer than any list of users has.
+var ErrRecord = fmt.Errorf("a line has more than %d bytes: is a quote not closed?", maxRecord)
+
+// limited lets so many bytes through before it is filled up again.
+type limited struct {
+	r    io.Reader
+	left int
+	read int64
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, ErrRecord
+	}
+	n, err := l.r.Read(p[:min(len(p), l.left)])
+	l.left -= n
+	l.read += int64(n)
+	return n, err
+}
+
+// NewReader reads the header, which names the columns email and username, or
+// one of them, among any others.
+func NewReader(r io.Reader) (*Reader, error) {
+	src := &limited{r: r, left: maxRecord}
+	c := csv.NewReader(src)
+	c.FieldsPerRecord = -1
+	c.ReuseRecord = true
+	header, err := c.Read()
+	if err != nil {
+		return nil, errors.New("the file needs a first line that names the columns: email,username")
+	}
+	reader := &Reader{csv: c, src: src, email: -1, username: -1}
+	for i, name := range header {
+		name = strings.TrimPrefix(name, "\uFEFF") // spreadsheets put it there
+		switch strings.ToLower(strings.TrimSpace(name)) {
+		case "email":
+			reader.email = i
+		case "username":
+			reader.username = i
+		}
+	}
+	if reader.email < 0 && reader.username < 0 {
+		return nil, errors.New("the first line names neither of the columns email and username")
+	}
+	return reader, nil
+}
+
+// BadLine is a line that names no user who can be taken over.
+type BadLine struct {
+	Line    int    `json:"line"`
+	Problem string `json:"problem"`
+}
+
+func (b *BadLine) Error() string { return fmt.Sprintf("line %d: %s", b.Line, b.Problem) }
+
+// Next returns a user and its line; io.EOF after the last. After an error that is
+// a *BadLine the next line can be read.
+func (r *Reader) Next() (user postgres.NewUser, line int, err error) {
+	r.src.left = maxRecord
+	record, err := r.csv.Read()
+	if parse, ok := errors.AsType[*csv.ParseError](err); ok {
+		return postgres.NewUser{}, parse.StartLine, badCSV(parse)
+	}
+	if err != nil {
+		return postgres.NewUser{}, 0, err
+	}
+	line, _ = r.csv.FieldPos(0)
+	user = postgres.NewUser{Email: cell(record, r.email), Username: cell(record, r.username)}
+	if err := Check(user); err != nil {
+		return postgres.NewUser{}, line, &BadLine{line, err.Error()}
+	}
+	return user, line, nil
+}
+
+func badCSV(parse *csv.ParseError) *BadLine {
+	problem := "a quote stands where CSV has none, or is not closed"
+	if parse.Line > parse.StartLine {
+		problem += fmt.Sprintf("; what follows was not read, up to line %d", parse.Line)
+	}
+	return &BadLine{parse.StartLine, problem}
+}
+
+// Offset is how many bytes of the file were read.
+func (r *Reader) Offset() int64 { return r.src.read }
+
+func cell(record []string, column int) string {
+	if column < 0 || column >= len(record) {
+		return ""
+	}
+	return strings.Clone(strings.TrimSpace(record[column]))
+}

@@ -1,0 +1,58 @@
+package webhooks
+
+import (
+	"context"
+	"errors"
+	"reflect"
+
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// Planned is what applying a definition would do, by what was saved when it was
+// planned.
+type Planned struct {
+	Definition webhook.Definition
+	Change     Change
+	// Diff shows the change; empty where there is none.
+	Diff string
+
+	// current is nil for a webhook that is to be created.
+	current *broker.Saved
+}
+
+// Plan says what applying a definition would do. Nothing is changed.
+func (s *Service) Plan(ctx context.Context, def webhook.Definition) (Planned, error) {
+	p := Planned{Definition: def}
+	current, err := s.definitions.Find(ctx, def.Community, def.Name)
+	var before *webhook.Definition
+	switch {
+	case errors.Is(err, broker.ErrWebhookNotFound):
+		p.Change = Created
+	case err != nil:
+		return Planned{}, err
+	case reflect.DeepEqual(current.Definition, def) && !lacksKey(current.Record):
+		p.Change, p.current = Unchanged, &current
+		return p, nil
+	default:
+		p.Change, p.current, before = Updated, &current, &current.Definition
+	}
+	p.Diff, err = Diff(before, def)
+	return p, err
+}
+
+// ApplyPlanned does what was planned. It returns ErrConflict, or ErrNameTaken
+// for a webhook that was to be created, if somebody else was faster: what they
+// saved is not what was looked at.
+func (s *Service) ApplyPlanned(ctx context.Context, p Planned) (Saved, error) {
+	switch p.Change {
+	case Created:
+		return s.create(ctx, p.Definition)
+	case Unchanged:
+		return Saved{Saved: *p.current, Change: Unchanged}, nil
+	default:
+		next := *p.current
+		next.Definition = p.Definition
+		return s.save(ctx, next)
+	}
+}
