@@ -95,59 +95,80 @@ func TestCatch(t *testing.T) {
 	}
 }
 
-func TestTryAndSuggest(t *testing.T) {
-	t.Parallel()
+// trying is an installation with a draft that has captured something, a user who
+// has nothing, and files to try.
+func trying(t *testing.T) *installation {
+	t.Helper()
 	i := newInstallation(t)
-	var shop webhookJSON
 	yaml := strings.Replace(shopYAML, "state: active", "when: [{header: X-Event, equals: order}]", 1)
-	i.json(&shop, "webhooks", "apply", "-f", i.write("shop.yaml", yaml))
+	for name, content := range map[string]string{
+		"shop.yaml":    yaml,
+		"poor.yaml":    strings.Replace(yaml, "operator: add", "operator: subtract", 1),
+		"spend.yaml":   strings.Replace(shopYAML, "operator: add", "operator: subtract", 1),
+		"bad.yaml":     "name: Shop\nwhat: 1\n",
+		"payload.json": `{"customer":{"email":"a@example.com"},"coins":7}`,
+		"nobody.json":  `{"customer":{"email":"b@example.com"},"coins":1}`,
+	} {
+		i.write(name, content)
+	}
+	var shop webhookJSON
+	i.json(&shop, "webhooks", "apply", "-f", "shop.yaml")
 	i.json(&map[string]any{}, "users", "add", "--email", "a@example.com")
 	i.capture(shop.ID, `{"customer":{"email":"A@example.com"},"coins":40, "odd key": "x"}`)
+	return i
+}
 
-	type change struct {
-		Currency, Operator, Amount, Balance string
-		Before                              string `json:"balance_before"`
-	}
-	type tried struct {
-		Status          string
-		Outcome, Reason *string
-		User            *struct{ Email *string }
-		Changes         []change
-		Fields          []any
-	}
-	var got tried
+type tryChange struct {
+	Currency, Operator, Amount, Balance string
+	Before                              string `json:"balance_before"`
+}
+type tryJSON struct {
+	Status          string
+	Outcome, Reason *string
+	User            *struct{ Email *string }
+	Changes         []tryChange
+	Fields          []any
+}
+
+func TestTry(t *testing.T) {
+	t.Parallel()
+	i := trying(t)
+	var got tryJSON
 	i.json(&got, "webhooks", "try", "Shop")
-	want := []change{{"coins", "add", "40", "40", "0"}}
+	want := []tryChange{{"coins", "add", "40", "40", "0"}}
 	if got.Status != "success" || *got.Outcome != "applied" || *got.User.Email != "a@example.com" || got.Fields == nil || cmp.Diff(want, got.Changes) != "" {
 		t.Errorf("tried: %+v", got)
 	}
 	for args, want := range map[string]string{
-		"try Shop":                                           "coins     add       40      0       40",
-		"try Shop -f payload.json":                           "skipped",
-		"try Shop -f poor.json -H X-Event:X":                 "skipped",
-		"try Shop -f poor.json -H x-event:order":             "insufficient_balance",
-		"try Shop -f payload.json --definition spend.yaml":   "insufficient_balance",
-		"try Shop --definition spend.yaml":                   "insufficient_balance",
-		"try Shop -f shop.yaml -H X-Event:order":             "invalid_json",
-		"try Shop -f nobody.json -H X-Event:order":           "user_not_found",
+		"try Shop":                              "coins     add       40      0       40",
+		"try Shop -f payload.json":              "skipped",
+		"try Shop -f payload.json -H X-Event:X": "skipped",
+		"try Shop -f payload.json --definition poor.yaml -H x-event:order": "insufficient_balance",
+		"try Shop -f payload.json --definition spend.yaml":                 "insufficient_balance",
+		"try Shop --definition spend.yaml":                                 "insufficient_balance",
+		"try Shop -f shop.yaml -H X-Event:order":                           "invalid_json",
+		"try Shop -f nobody.json -H X-Event:order":                         "user_not_found",
 		"suggest Shop":                                       "$['odd key']    string  x",
 		"suggest Shop -f payload.json":                       "customer.email  string  a@example.com  email: ",
 		"try Shop -f payload.json -H X-Event:order -o json ": `"balance_before": "0"`,
 	} {
-		i.write("payload.json", `{"customer":{"email":"a@example.com"},"coins":7}`)
-		i.write("poor.json", `{"customer":{"email":"a@example.com"},"coins":1}`)
-		i.write("nobody.json", `{"customer":{"email":"b@example.com"},"coins":1}`)
-		spend := strings.Replace(shopYAML, "operator: add", "operator: subtract", 1)
-		i.write("spend.yaml", spend)
-		if strings.Contains(args, "poor") {
-			args += " --definition poor.yaml"
-			i.write("poor.yaml", strings.Replace(yaml, "operator: add", "operator: subtract", 1))
-		}
 		r := i.run(append([]string{"webhooks"}, strings.Fields(args)...)...)
 		if r.code != 0 || !strings.Contains(r.stdout, want) {
 			t.Errorf("webhooks %s: %+v, want %q", args, r, want)
 		}
 	}
+	var user struct{ Balances map[string]string }
+	i.json(&user, "users", "show", "a@example.com")
+	var list []any
+	i.json(&list, "deliveries", "list")
+	if user.Balances["coins"] != "0" || len(list) != 0 {
+		t.Errorf("trying changed something: %+v, %v", user, list)
+	}
+}
+
+func TestTryAndSuggestSayWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	i := trying(t)
 	for args, want := range map[string]struct {
 		code int
 		says string
@@ -161,23 +182,19 @@ func TestTryAndSuggest(t *testing.T) {
 		"catch Shop --wait -1s":           {2, "--wait"},
 		"try Shop --definition nope.yaml": {1, "nope.yaml"},
 	} {
-		i.write("bad.yaml", "name: Shop\nwhat: 1\n")
 		r := i.run(append([]string{"webhooks"}, strings.Fields(args)...)...)
 		if r.code != want.code || r.stdout != "" || !strings.Contains(r.stderr, want.says) {
 			t.Errorf("webhooks %s: %+v, want exit %d and %q", args, r, want.code, want.says)
 		}
 	}
+}
+
+func TestSuggest(t *testing.T) {
+	t.Parallel()
+	i := trying(t)
 	var suggested []struct{ Path, Kind, Value, Use, Why string }
 	i.json(&suggested, "webhooks", "suggest", "Shop")
 	if len(suggested) != 3 || suggested[0].Use != "email" || suggested[1].Use != "amount" || suggested[2].Use != "" {
 		t.Errorf("suggested: %+v", suggested)
-	}
-
-	var user struct{ Balances map[string]string }
-	i.json(&user, "users", "show", "a@example.com")
-	var list []any
-	i.json(&list, "deliveries", "list")
-	if user.Balances["coins"] != "0" || len(list) != 0 {
-		t.Errorf("trying changed something: %+v, %v", user, list)
 	}
 }

@@ -10,15 +10,17 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
+func parse(t *testing.T, src string) *webhook.Definition {
+	t.Helper()
+	d, err := webhook.Parse([]byte(src))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &d
+}
+
 func TestDiff(t *testing.T) {
 	t.Parallel()
-	def := func(src string) *webhook.Definition {
-		d, err := webhook.Parse([]byte(src))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return &d
-	}
 	const before = `
 name: Shop
 user: {by: email, path: a}
@@ -32,8 +34,8 @@ mappings:
 		after  string
 		want   []string
 	}{
-		"nothing": {def(before), before, nil},
-		"a changed line, with what stands around it": {def(before), strings.Replace(before, "path: x", "path: z", 1), []string{
+		"nothing": {parse(t, before), before, nil},
+		"a changed line, with what stands around it": {parse(t, before), strings.Replace(before, "path: x", "path: z", 1), []string{
 			" when:",
 			`   - {path: b, equals: 1}`,
 			" mappings:",
@@ -41,7 +43,7 @@ mappings:
 			"+  - {currency: xp, operator: add, value: {path: z}}",
 			`   - {currency: coins, operator: add, value: {path: "y"}}`,
 		}},
-		"two places": {def(before), strings.NewReplacer("name: Shop", "name: Shop\nstate: disabled", "path: y", "path: z").Replace(before), []string{
+		"two places": {parse(t, before), strings.NewReplacer("name: Shop", "name: Shop\nstate: disabled", "path: y", "path: z").Replace(before), []string{
 			" name: Shop",
 			" community: default",
 			"-state: draft",
@@ -62,7 +64,7 @@ mappings:
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := Diff(tc.before, *def(tc.after))
+			got, err := Diff(tc.before, *parse(t, tc.after))
 			if err != nil {
 				t.Fatal(err)
 			}
