@@ -80,9 +80,10 @@ type (
 		At         time.Time   `json:"at"`
 	}
 	importJSON struct {
-		Added int `json:"added"`
-		Known int `json:"known"`
-		Bad   []struct {
+		Added   int `json:"added"`
+		Updated int `json:"updated"`
+		Known   int `json:"known"`
+		Bad     []struct {
 			Line    int    `json:"line"`
 			Problem string `json:"problem"`
 		} `json:"bad"`
