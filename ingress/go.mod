@@ -5,7 +5,6 @@ go 1.26.0
 require (
 	github.com/coinhook/coinhook/pkg v0.0.0
 	github.com/google/go-cmp v0.7.0
-	github.com/google/uuid v1.6.0
 	github.com/labstack/echo/v4 v4.16.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/rs/zerolog v1.35.1

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/uuid"
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
@@ -258,18 +257,16 @@ func (i *installation) publish(webhookID string, revision uint64, body string) d
 	p := broker.NewPublisher(i.conn, broker.PublisherOptions{Log: zerolog.Nop()})
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
-	id, err := uuid.NewV7()
-	if err == nil {
-		err = p.Publish(ctx, delivery.Delivery{
-			ID: delivery.ID(id), WebhookID: webhookID, Revision: revision, ReceivedAt: time.Now(), Body: []byte(body),
-			Headers: []delivery.Header{{Name: "X-Event", Value: "order"}},
-		})
-	}
+	id := delivery.NewID()
+	err := p.Publish(ctx, delivery.Delivery{
+		ID: id, WebhookID: webhookID, Revision: revision, ReceivedAt: time.Now(), Body: []byte(body),
+		Headers: []delivery.Header{{Name: "X-Event", Value: "order"}},
+	})
 	cancel()
 	if runErr := <-done; err != nil || runErr != nil {
 		i.t.Fatal(err, runErr)
 	}
-	return delivery.ID(id)
+	return id
 }
 
 // settleAll runs an applier until nothing is pending.
@@ -413,7 +410,7 @@ func TestListsHaveNoHiddenCap(t *testing.T) {
 	for range deliveries {
 		go func() {
 			results <- p.Publish(t.Context(), delivery.Delivery{
-				ID: delivery.ID(uuid.Must(uuid.NewV7())), WebhookID: shop.ID, ReceivedAt: time.Now(), Body: []byte("{}"),
+				ID: delivery.NewID(), WebhookID: shop.ID, ReceivedAt: time.Now(), Body: []byte("{}"),
 			})
 		}()
 	}

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -31,7 +30,7 @@ const (
 func (i *installation) publishEncrypted(webhookID, body string, receivedAt time.Time) delivery.ID {
 	i.t.Helper()
 	d := delivery.Delivery{
-		ID: delivery.ID(uuid.Must(uuid.NewV7())), WebhookID: webhookID, ReceivedAt: receivedAt, Body: []byte(body),
+		ID: delivery.NewID(), WebhookID: webhookID, ReceivedAt: receivedAt, Body: []byte(body),
 		Headers: []delivery.Header{{Name: "X-Encrypted", Value: "true"}},
 	}
 	p := broker.NewPublisher(i.conn, broker.PublisherOptions{Log: zerolog.Nop()})

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/uuid"
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -18,7 +17,7 @@ import (
 // capture stores a sample as the ingress does.
 func (i *installation) capture(webhookID, body string) delivery.ID {
 	i.t.Helper()
-	id := delivery.ID(uuid.Must(uuid.NewV7()))
+	id := delivery.NewID()
 	err := broker.NewPublisher(i.conn, broker.PublisherOptions{Log: zerolog.Nop()}).Capture(context.Background(), delivery.Delivery{
 		ID: id, WebhookID: webhookID, ReceivedAt: time.Now(), Body: []byte(body),
 		Headers: []delivery.Header{{Name: "X-Event", Value: "order"}},

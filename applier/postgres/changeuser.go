@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
@@ -16,16 +15,12 @@ import (
 // AddUser adds one user. It returns ErrUserExists if the email or username is
 // somebody's.
 func (s *Store) AddUser(ctx context.Context, community string, u NewUser) (delivery.ID, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return delivery.ID{}, fmt.Errorf("make a user's id: %w", err)
-	}
 	n := &person{
-		id: delivery.ID(id), email: u.Email, emailKey: applier.FoldKey(u.Email),
+		id: delivery.NewID(), email: u.Email, emailKey: applier.FoldKey(u.Email),
 		username: u.Username, usernameKey: applier.FoldKey(u.Username),
 	}
 	ids, columns := userColumns([]*person{n})
-	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
+	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
 		return execAll(ctx, tx, 1, insertUsersQuery, ids, community, columns[0], columns[1], columns[2], columns[3])
 	})
 	if errors.Is(err, errRaced) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
@@ -138,11 +137,8 @@ func (p *importPass) decide(u NewUser) (result Imported, ok bool, err error) {
 	byEmail, byUsername := p.byEmail[emailKey], p.byUsername[usernameKey]
 	switch {
 	case byEmail == nil && byUsername == nil:
-		id, err := uuid.NewV7()
-		if err != nil {
-			return Imported{}, false, fmt.Errorf("make a user's id: %w", err)
-		}
-		n := &person{id: delivery.ID(id), isNew: true}
+		id := delivery.NewID()
+		n := &person{id: id, isNew: true}
 		p.set(n, u, emailKey, usernameKey)
 		return Imported{Import: UserAdded}, true, nil
 	case byEmail != nil && byUsername != nil && byEmail != byUsername:

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/uuid"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -30,20 +29,10 @@ var shop = &webhook.Webhook{Record: webhook.Record{
 	Definition: webhook.Definition{Name: "Shop", Community: community, User: &webhook.UserRef{By: webhook.ByEmail, Path: "email"}},
 }}
 
-// newID returns ids in the order of the calls.
-func newID(tb testing.TB) delivery.ID {
-	tb.Helper()
-	id, err := uuid.NewV7()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return delivery.ID(id)
-}
-
 func newDelivery(tb testing.TB) *delivery.Delivery {
 	tb.Helper()
 	return &delivery.Delivery{
-		ID: newID(tb), WebhookID: shop.ID, ReceivedAt: time.Now().UTC().Truncate(time.Microsecond),
+		ID: delivery.NewID(), WebhookID: shop.ID, ReceivedAt: time.Now().UTC().Truncate(time.Microsecond),
 		Body: []byte("{\"a\":\"\\u0000\"}"), Headers: []delivery.Header{{Name: "X-Event", Value: "a\x00b"}},
 		Position: delivery.Position{Sequence: 7, Index: 2}, Attempt: 1,
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
@@ -25,12 +24,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func newDelivery(tb testing.TB, body string) delivery.Delivery {
 	tb.Helper()
-	id, err := uuid.NewV7()
-	if err != nil {
-		tb.Fatal(err)
-	}
+	id := delivery.NewID()
 	return delivery.Delivery{
-		ID: delivery.ID(id), WebhookID: "wh_aaaaaaaaaaaaaaaaaaaaaaaaaa", Revision: 3,
+		ID: id, WebhookID: "wh_aaaaaaaaaaaaaaaaaaaaaaaaaa", Revision: 3,
 		ReceivedAt: time.Now().UTC().Truncate(time.Microsecond),
 		Headers:    []delivery.Header{{Name: "X-Event", Value: "order"}}, Body: []byte(body),
 	}

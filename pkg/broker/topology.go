@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // The names of what lies in the broker.
@@ -122,7 +123,7 @@ func (c *Conn) setupStream(ctx context.Context, cfg jetstream.StreamConfig) erro
 	s, err := c.js.Stream(ctx, cfg.Name)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		cfg.Metadata = map[string]string{incarnationKey: uuid.NewString()}
+		cfg.Metadata = map[string]string{incarnationKey: delivery.NewID().String()}
 		_, err = c.js.CreateStream(ctx, cfg)
 	case err == nil:
 		cfg.Metadata = s.CachedInfo().Config.Metadata

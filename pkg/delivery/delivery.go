@@ -4,8 +4,11 @@ package delivery
 
 import (
 	"cmp"
+	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -65,6 +68,29 @@ func (p Position) Compare(q Position) int {
 
 // ID is a UUIDv7. Ids of later deliveries compare greater, to the millisecond.
 type ID [16]byte
+
+// lastID is the time of the newest id, in 4096ths of a millisecond.
+var lastID atomic.Int64
+
+// NewID makes an id for now. Ids of one process increase, however many are made
+// at a time: the 12 bits after the milliseconds hold their fraction, or what it
+// takes to be greater than the id before. 62 bits are random.
+func NewID() ID {
+	now := time.Now()
+	at := now.UnixMilli()<<12 | int64(now.Nanosecond()%int(time.Millisecond))<<12/int64(time.Millisecond)
+	for {
+		last := lastID.Load()
+		at = max(at, last+1)
+		if lastID.CompareAndSwap(last, at) {
+			break
+		}
+	}
+	var id ID
+	rand.Read(id[8:]) //nolint:errcheck // documented never to fail
+	binary.BigEndian.PutUint64(id[:8], uint64(at>>12)<<16|0x7000|uint64(at&0xfff))
+	id[8] = 0x80 | id[8]&0x3f
+	return id
+}
 
 // ErrID is returned for a text that is not a delivery id.
 var ErrID = errors.New("not a delivery id: want a UUID such as 01920f4e-7f00-7000-8000-000000000000")

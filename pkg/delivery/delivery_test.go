@@ -3,6 +3,7 @@ package delivery_test
 import (
 	"encoding/json"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +25,45 @@ func TestIDRoundTrip(t *testing.T) {
 			t.Fatalf("%s became %v, %v", text, got, err)
 		}
 	})
+}
+
+func TestNewIDs(t *testing.T) {
+	t.Parallel()
+	const goroutines, each = 8, 2000
+	before := time.Now().Truncate(time.Millisecond)
+	var mu sync.Mutex
+	seen := map[delivery.ID]bool{}
+	var wg sync.WaitGroup
+	for range goroutines {
+		wg.Go(func() {
+			var last delivery.ID
+			for range each {
+				id := delivery.NewID()
+				if string(id[:]) <= string(last[:]) {
+					t.Errorf("%s was made after %s", id, last)
+				}
+				last = id
+				mu.Lock()
+				seen[id] = true
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if len(seen) != goroutines*each {
+		t.Errorf("%d different ids of %d", len(seen), goroutines*each)
+	}
+	// As many as these may run ahead of the clock by their number of 4096ths.
+	after := time.Now().Add(goroutines * each * time.Millisecond / 4096).Add(time.Millisecond)
+	for id := range seen {
+		if id[6]>>4 != 7 || id[8]>>6 != 2 {
+			t.Fatalf("%s is no UUIDv7", id)
+		}
+		ms := int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5])
+		if at := time.UnixMilli(ms); at.Before(before) || at.After(after) {
+			t.Fatalf("%s is of %s, made between %s and %s", id, at, before, after)
+		}
+	}
 }
 
 func FuzzParseID(f *testing.F) {

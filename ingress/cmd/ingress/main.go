@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/ingress"
@@ -43,7 +42,7 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: log, Metrics: registry})
 	catalog := broker.NewCatalog(conn)
 	httpServer := server.New(server.Options{
-		Receiver:       &ingress.Receiver{Definitions: catalog, Publisher: publisher, NewID: newID, Now: now},
+		Receiver:       &ingress.Receiver{Definitions: catalog, Publisher: publisher, NewID: delivery.NewID, Now: now},
 		Log:            log,
 		Metrics:        registry,
 		MaxBodyBytes:   set.MaxBodyBytes,
@@ -76,8 +75,6 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 	})
 	return group.Run(ctx)
 }
-
-func newID() delivery.ID { return delivery.ID(uuid.Must(uuid.NewV7())) }
 
 func now() time.Time { return time.Now().UTC() }
 

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/google/uuid"
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // bareBatch is as many deliveries as an applier settles at once.
@@ -76,10 +76,7 @@ func (b *bench) bareWork(ids []string, chosen []int, accounts []account, sequenc
 	var c [bareColumns]column
 	touched := map[int]bool{}
 	for i, user := range chosen {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return bareWork{}, err
-		}
+		id := delivery.NewID()
 		e, held := b.events[user], &accounts[user]
 		held.amount += e.points
 		held.entries++

@@ -6,8 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // prefillBatch is how many deliveries share a message of the backlog: what 64
@@ -101,7 +102,7 @@ func (b *bench) prefill(ctx context.Context, chosen []int, sent *tally) error {
 		if err != nil {
 			return err
 		}
-		if _, err := b.js.Publish(ctx, subject, data, jetstream.WithMsgID(uuid.NewString()), jetstream.WithExpectStream(stream)); err != nil {
+		if _, err := b.js.Publish(ctx, subject, data, jetstream.WithMsgID(delivery.NewID().String()), jetstream.WithExpectStream(stream)); err != nil {
 			return fmt.Errorf("publish to the stream %s: %w", stream, err)
 		}
 		for _, user := range chosen[:n] {

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/proto/deliverypb"
 )
 
@@ -74,10 +74,7 @@ func skewed(seed uint64) chooser {
 func (b *bench) message(chosen []int) ([]byte, error) {
 	batch := &deliverypb.DeliveryBatch{}
 	for _, user := range chosen {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return nil, err
-		}
+		id := delivery.NewID()
 		batch.Deliveries = append(batch.Deliveries, &deliverypb.Delivery{
 			Id:           id[:],
 			WebhookId:    b.webhook.ID,

@@ -11,9 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // crowds are the numbers of concurrent senders, and of publishers.
@@ -143,7 +144,7 @@ func (b *bench) publishBare(ctx context.Context, n, batch int) (float64, error) 
 	}
 	messages, err := flatOut(ctx, n, b.size.measure, func(ctx context.Context, _ int) error {
 		_, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: bareSubject, Data: data},
-			jetstream.WithMsgID(uuid.NewString()), jetstream.WithExpectStream(bareStream))
+			jetstream.WithMsgID(delivery.NewID().String()), jetstream.WithExpectStream(bareStream))
 		return err
 	})
 	if err != nil {

@@ -1,0 +1,39 @@
+package broker
+
+import (
+	"testing"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/proto/deliverypb"
+)
+
+// FuzzDecodeBatch: whatever lies in the stream becomes deliveries, each with an
+// id that it has again when it is read again.
+func FuzzDecodeBatch(f *testing.F) {
+	good, err := encodeBatch([]*deliverypb.Delivery{
+		toProto(delivery.Delivery{ID: delivery.NewID(), WebhookID: "wh_a", ReceivedAt: time.Now(), Body: []byte("{}")}),
+		{WebhookId: "wh_b", Body: []byte("no id")},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add(good[:len(good)-3])
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		stored := time.UnixMilli(1767225660123)
+		first, again := decodeBatch(data, 7, stored, 1), decodeBatch(data, 7, stored, 2)
+		if len(first) == 0 || len(first) != len(again) {
+			t.Fatalf("%d deliveries, and %d when read again", len(first), len(again))
+		}
+		for i, d := range first {
+			if d.ID != again[i].ID || d.Position != (delivery.Position{Sequence: 7, Index: i}) {
+				t.Errorf("delivery %d is %s at %+v, and %s when read again", i, d.ID, d.Position, again[i].ID)
+			}
+			if d.Malformed != "" && (d.ID[6]>>4 != 7 || d.ID[8]>>6 != 2) {
+				t.Errorf("the id %s of a malformed delivery is no UUIDv7", d.ID)
+			}
+		}
+	})
+}
