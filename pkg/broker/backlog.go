@@ -18,7 +18,7 @@ type Stream struct {
 
 // OpenStream opens the stream of deliveries for reading.
 func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) {
-	s, err := c.js.Stream(ctx, deliveriesStream)
+	s, err := c.deliveries(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open the stream %s: %w", deliveriesStream, notSetUp(err))
 	}

@@ -205,6 +205,37 @@ func (c *Conn) Close() {
 	}
 }
 
+const (
+	askFor     = 5 * time.Second
+	answerSoon = 500 * time.Millisecond
+)
+
+// patiently asks again when no answer comes: a broker that is just starting loses
+// requests, and to wait long for the answer would be waiting for nothing.
+func patiently[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	for wait := answerSoon; ; wait *= 2 {
+		attempt, stop := context.WithTimeout(ctx, wait)
+		answer, err := ask(attempt)
+		stop()
+		silent := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
+		if !silent || ctx.Err() != nil {
+			return answer, err
+		}
+	}
+}
+
+// deliveries opens the stream of deliveries.
+func (c *Conn) deliveries(ctx context.Context) (jetstream.Stream, error) {
+	return patiently(ctx, func(ctx context.Context) (jetstream.Stream, error) { return c.js.Stream(ctx, deliveriesStream) })
+}
+
+// bucket opens the bucket of definitions.
+func (c *Conn) bucket(ctx context.Context) (jetstream.KeyValue, error) {
+	return patiently(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return c.js.KeyValue(ctx, webhooksBucket) })
+}
+
 // notSetUp turns "no such stream" and its relatives into what to do about it.
 func notSetUp(err error) error {
 	for _, missing := range []error{

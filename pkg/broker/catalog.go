@@ -56,7 +56,7 @@ func (c *Catalog) At(ctx context.Context, id string, revision uint64) (*webhook.
 	if w, known := c.Lookup(id); known && w != nil && w.Revision >= revision {
 		return w, nil
 	}
-	bucket, err := c.conn.js.KeyValue(ctx, webhooksBucket)
+	bucket, err := c.conn.bucket(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the definition of %s: %w", id, notSetUp(err))
 	}
@@ -106,7 +106,7 @@ func (c *Catalog) follow(ctx context.Context) error {
 	// A watch across a reconnect may have missed something.
 	ctx, done := c.conn.whileConnected(ctx)
 	defer done()
-	bucket, err := c.conn.js.KeyValue(ctx, webhooksBucket)
+	bucket, err := c.conn.bucket(ctx)
 	if err != nil {
 		return err
 	}

@@ -146,13 +146,13 @@ func (c *Consumer) pullOnce(ctx context.Context) (got bool, err error) {
 	if err := c.conn.WaitConnected(ctx); err != nil {
 		return false, err
 	}
-	lookup, cancel := context.WithTimeout(ctx, pullExpires)
-	defer cancel()
-	consumer, err := c.conn.js.Consumer(lookup, deliveriesStream, applierConsumer)
+	consumer, err := patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		return c.conn.js.Consumer(ctx, deliveriesStream, applierConsumer)
+	})
 	if err != nil {
 		return false, err
 	}
-	if err := c.source.opened(lookup, consumer.CachedInfo()); err != nil {
+	if err := c.source.opened(ctx, consumer.CachedInfo()); err != nil {
 		return false, err
 	}
 	// The broker forgets a pull with its connection: waiting for the end of one

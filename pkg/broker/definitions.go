@@ -50,7 +50,7 @@ func nameKey(community, name string) string {
 }
 
 func (d *Definitions) bucket(ctx context.Context) (jetstream.KeyValue, error) {
-	bucket, err := d.conn.js.KeyValue(ctx, webhooksBucket)
+	bucket, err := d.conn.bucket(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open the bucket %s: %w", webhooksBucket, notSetUp(err))
 	}

@@ -12,7 +12,7 @@ import (
 // name that was deleted before. It is empty for a stream that Setup did not
 // make.
 func (c *Conn) Incarnation(ctx context.Context) (string, error) {
-	s, err := c.js.Stream(ctx, deliveriesStream)
+	s, err := c.deliveries(ctx)
 	if err != nil {
 		return "", fmt.Errorf("look at the stream %s: %w", deliveriesStream, notSetUp(err))
 	}
