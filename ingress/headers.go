@@ -1,10 +1,13 @@
 package ingress
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -34,14 +37,20 @@ var unkept = map[string]bool{
 	"Upgrade":           true,
 }
 
+// keyHeaders returns those that may hold an idempotency key.
+func keyHeaders(w *webhook.Webhook) []string {
+	names := webhook.DefaultKeyHeaders()
+	if key := w.Idempotency; key != nil && key.Header != "" {
+		names = append(names, http.CanonicalHeaderKey(key.Header))
+	}
+	return names
+}
+
 // decisive returns the headers that the applier decides by. They have room
 // before all others: a dropped idempotency key would let a retry take effect
 // twice.
 func decisive(w *webhook.Webhook) []string {
-	names := append(webhook.DefaultKeyHeaders(), encryptedHeader)
-	if key := w.Idempotency; key != nil && key.Header != "" {
-		names = append(names, http.CanonicalHeaderKey(key.Header))
-	}
+	names := append(keyHeaders(w), encryptedHeader)
 	for _, c := range w.When {
 		if c.Header != "" {
 			names = append(names, http.CanonicalHeaderKey(c.Header))
@@ -50,17 +59,39 @@ func decisive(w *webhook.Webhook) []string {
 	return names
 }
 
+// maxKeyBytes is how long an idempotency key is kept as it is.
+const maxKeyBytes = 1 << 10
+
+// keptValue makes a value valid UTF-8, and short if it is a key. Different keys
+// stay different: what is not UTF-8 is taken for Latin-1, as HTTP once said, and
+// a long key is kept as its digest.
+func keptValue(name, value string, keys []string) string {
+	if len(value) > maxKeyBytes && slices.Contains(keys, name) {
+		sum := sha256.Sum256([]byte(value))
+		return "sha256:" + hex.EncodeToString(sum[:])
+	}
+	if utf8.ValidString(value) {
+		return value
+	}
+	runes := make([]rune, len(value))
+	for i := range len(value) {
+		runes[i] = rune(value[i])
+	}
+	return string(runes)
+}
+
 // keepHeaders returns what is kept of a request's headers, sorted by name. What
 // is beyond maxHeaderBytes is dropped from the end, but for the decisive ones.
 func keepHeaders(h http.Header, w *webhook.Webhook) []delivery.Header {
 	all := make([]delivery.Header, 0, len(h))
+	keys := keyHeaders(w)
 	for _, key := range slices.Sorted(maps.Keys(h)) {
 		name := strings.ToValidUTF8(http.CanonicalHeaderKey(key), "\uFFFD")
 		if unkept[name] {
 			continue
 		}
 		for _, value := range h[key] {
-			all = append(all, delivery.Header{Name: name, Value: strings.ToValidUTF8(value, "\uFFFD")})
+			all = append(all, delivery.Header{Name: name, Value: keptValue(name, value, keys)})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b delivery.Header) int { return strings.Compare(a.Name, b.Name) })

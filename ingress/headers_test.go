@@ -40,7 +40,7 @@ func TestKeepHeaders(t *testing.T) {
 		{Name: "X-Empty", Value: ""},
 		{Name: "X-Event", Value: "first"},
 		{Name: "X-Event", Value: "second"},
-		{Name: "X-Latin", Value: "caf\uFFFD"},
+		{Name: "X-Latin", Value: "café"},
 		{Name: "X-Lower", Value: "a"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -130,4 +130,20 @@ func FuzzKeepHeaders(f *testing.F) {
 			t.Errorf("not the same twice:\n%s", diff)
 		}
 	})
+}
+
+func TestDifferentKeysStayDifferent(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("k", 20_000)
+	kept := map[string]string{}
+	for _, key := range []string{"caf\xe9", "caf\xe8", "caf\uFFFD", long, long + "x", "sha256", ""} {
+		got := keepHeaders(http.Header{"Idempotency-Key": {key}}, &webhook.Webhook{})
+		if len(got) != 1 || !utf8.ValidString(got[0].Value) {
+			t.Fatalf("%.20q is kept as %+v", key, got)
+		}
+		if other, taken := kept[got[0].Value]; taken {
+			t.Errorf("%.20q and %.20q are kept as the same", key, other)
+		}
+		kept[got[0].Value] = key
+	}
 }

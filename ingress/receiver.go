@@ -52,7 +52,10 @@ var errNoDefinitions = errors.New("the definitions have not been read from the b
 // has confirmed, or an *Error. The body is not looked into.
 func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 	now := r.Now()
-	w, err := r.authenticate(req, now)
+	if len(req.Body) == 0 {
+		return Receipt{}, &Error{Code: EmptyBody, Detail: "The request has no body. Send the event as the body."}
+	}
+	w, err := r.authenticate(req.WebhookID, req.Header, now)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -78,23 +81,27 @@ func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 	return Receipt{ID: d.ID, Status: status}, nil
 }
 
+// Authenticate makes the checks that need no body, so that strangers need not be
+// listened to for long. Receive makes them, too.
+func (r *Receiver) Authenticate(webhookID string, header http.Header) error {
+	_, err := r.authenticate(webhookID, header, r.Now())
+	return err
+}
+
 // authenticate makes the checks in the order of the contract. Each answers
 // before the next says anything: who has no key does not learn of encryption.
-func (r *Receiver) authenticate(req Request, now time.Time) (*webhook.Webhook, error) {
-	if len(req.Body) == 0 {
-		return nil, &Error{Code: EmptyBody, Detail: "The request has no body. Send the event as the body."}
-	}
-	w, known := r.Definitions.Lookup(req.WebhookID)
+func (r *Receiver) authenticate(webhookID string, header http.Header, now time.Time) (*webhook.Webhook, error) {
+	w, known := r.Definitions.Lookup(webhookID)
 	switch {
 	case !known:
 		return nil, &Error{Code: NotAccepted, Detail: "The service is starting. Send the request again later.", Err: errNoDefinitions}
 	case w == nil, w.DeletedAt != nil, w.State != webhook.Active && w.State != webhook.Draft:
 		return nil, &Error{Code: WebhookNotFound, Detail: "There is no webhook at this URL, or it is disabled. Check the URL with whoever gave it to you."}
-	case w.Auth.APIKey && !secret.Matches(req.Header.Get(apiKeyHeader), w.APIKeys, now):
+	case w.Auth.APIKey && !secret.Matches(header.Get(apiKeyHeader), w.APIKeys, now):
 		return nil, &Error{Code: InvalidAPIKey, Detail: "The header x-api-key is missing or wrong."}
 	}
 	expected := w.Encryption != webhook.NoEncryption && w.Encryption != ""
-	encrypted := strings.EqualFold(req.Header.Get(encryptedHeader), "true")
+	encrypted := strings.EqualFold(header.Get(encryptedHeader), "true")
 	switch {
 	case expected && !encrypted:
 		return nil, &Error{Code: EncryptionRequired, Detail: "This webhook takes encrypted bodies only. Encrypt the body and send the header x-encrypted: true."}

@@ -2,11 +2,11 @@ package cli
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -174,7 +174,7 @@ func (a *app) confirm(question string) error {
 		return usagef("nobody is here to confirm: add --yes")
 	}
 	fmt.Fprintf(a.Stderr, "%s [y/N] ", question)
-	answer, err := bufio.NewReader(a.Stdin).ReadString('\n')
+	answer, err := interruptible(a.ctx, func() (string, error) { return bufio.NewReader(a.Stdin).ReadString('\n') })
 	if err != nil {
 		return errors.New("no answer, nothing was changed")
 	}
@@ -185,16 +185,48 @@ func (a *app) confirm(question string) error {
 	return errors.New("nothing was changed")
 }
 
+// maxFileBytes bounds a definition or payload: larger ones are refused anyway.
+const maxFileBytes = 1 << 20
+
 // readFile reads a file named on the command line; "-" is the standard input.
 func (a *app) readFile(name string) ([]byte, error) {
-	if name == "-" {
-		var b bytes.Buffer
-		if _, err := b.ReadFrom(a.Stdin); err != nil {
-			return nil, fmt.Errorf("read the standard input: %w", err)
+	src := a.Stdin
+	if name != "-" {
+		file, err := os.Open(a.path(name))
+		if err != nil {
+			return nil, err
 		}
-		return b.Bytes(), nil
+		defer file.Close() //nolint:errcheck // it was only read
+		src = file
 	}
-	return os.ReadFile(a.path(name))
+	content, err := interruptible(a.ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(src, maxFileBytes+1)) })
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	if len(content) > maxFileBytes {
+		return nil, fmt.Errorf("%s is larger than %d bytes", name, maxFileBytes)
+	}
+	return content, nil
+}
+
+// interruptible waits for somebody who may never answer, or for Ctrl-C.
+func interruptible[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := read()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, errors.New("interrupted")
+	}
 }
 
 // path is that of a file named on the command line.

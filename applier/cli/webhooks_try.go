@@ -125,6 +125,14 @@ func printPreview(a *app, r preview.Result) {
 		}
 		a.printTable([]string{"currency", "operator", "amount", "before", "after"}, rows)
 	}
+	if len(r.Fields) > 0 {
+		fmt.Fprintln(a.Stdout)
+		rows := make([][]string, len(r.Fields))
+		for i, f := range r.Fields {
+			rows[i] = []string{f.Field, f.Value}
+		}
+		a.printTable([]string{"custom field", "value"}, rows)
+	}
 	fmt.Fprintln(a.Stdout, "\nNothing was changed.")
 }
 

@@ -5,6 +5,7 @@ package history
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -44,6 +45,22 @@ type User struct {
 	ID       delivery.ID `json:"id"`
 	Email    string      `json:"email"`
 	Username string      `json:"username"`
+}
+
+// MarshalJSON writes null for the one that the user does not have.
+func (u User) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		ID       delivery.ID `json:"id"`
+		Email    *string     `json:"email"`
+		Username *string     `json:"username"`
+	}{u.ID, orNil(u.Email), orNil(u.Username)})
+}
+
+func orNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }
 
 // Change is one change of a balance. Amounts are exact text.

@@ -1,9 +1,12 @@
 package server
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -162,26 +165,32 @@ func TestAnOutageDoesNotFloodTheLog(t *testing.T) {
 	}
 }
 
-func TestASenderThatHangsUpIsNoFault(t *testing.T) {
+func TestASenderThatHasClosedItsSideIsAnswered(t *testing.T) {
 	t.Parallel()
-	var log syncBuffer
-	entered, left := make(chan struct{}), make(chan struct{})
-	s := start(t, Options{
-		Log: logTo(&log, zerolog.InfoLevel),
-		Receiver: receiverFunc(func(ctx context.Context, _ ingress.Request) (ingress.Receipt, error) {
-			close(entered)
-			<-ctx.Done()
-			close(left)
+	entered, closed := make(chan struct{}), make(chan struct{})
+	s := start(t, Options{Receiver: receiverFunc(func(ctx context.Context, _ ingress.Request) (ingress.Receipt, error) {
+		close(entered)
+		<-closed
+		select {
+		case <-ctx.Done():
 			return ingress.Receipt{}, &ingress.Error{Code: ingress.NotAccepted, Detail: "Later.", Err: ctx.Err()}
-		}),
-		PublishTimeout: time.Minute,
-	})
+		case <-time.After(200 * time.Millisecond): // the server has seen the end by now
+			return ingress.Receipt{Status: ingress.Pending}, nil
+		}
+	})})
 	conn := s.raw("POST /hooks/" + hook + " HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx")
 	<-entered
-	conn.Close()
-	<-left
-	if text := finish(t, s, &log); strings.Contains(text, `"level":"warn"`) {
-		t.Errorf("it is logged as a fault:\n%s", text)
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	close(closed)
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusAccepted {
+		t.Errorf("answered %s", answer.Status)
 	}
 }
 

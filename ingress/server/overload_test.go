@@ -25,6 +25,8 @@ type gate struct {
 
 func newGate() *gate { return &gate{entered: make(chan struct{}, 100), open: make(chan struct{})} }
 
+func (g *gate) Authenticate(string, http.Header) error { return nil }
+
 func (g *gate) Receive(ctx context.Context, r ingress.Request) (ingress.Receipt, error) {
 	g.entered <- struct{}{}
 	<-g.open
@@ -186,10 +188,10 @@ func TestDrainRefusesNewRequests(t *testing.T) {
 
 func TestDrainGivesUpAfterItsTimeout(t *testing.T) {
 	t.Parallel()
-	// The receiver heeds the context of its request, which ends with the connection.
+	// The receiver heeds its context, which ends with PublishTimeout.
 	entered := make(chan struct{})
 	s := start(t, Options{
-		Timeouts: Timeouts{Drain: 20 * time.Millisecond},
+		Timeouts: Timeouts{Drain: 20 * time.Millisecond}, PublishTimeout: 200 * time.Millisecond,
 		Receiver: receiverFunc(func(ctx context.Context, _ ingress.Request) (ingress.Receipt, error) {
 			close(entered)
 			<-ctx.Done()

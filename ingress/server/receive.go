@@ -35,6 +35,15 @@ func (s *Server) receive(c echo.Context) (exchange, error) {
 		refuseUpload(c)
 		return exchange{}, err
 	}
+	// Where the size is known and right, strangers are turned away before their
+	// body takes memory and one of the places. A body in chunks has to be counted
+	// first: size goes before webhook and key.
+	if r.ContentLength > 0 {
+		if err := s.opts.Receiver.Authenticate(c.Param("webhook_id"), r.Header); err != nil {
+			refuseUpload(c)
+			return exchange{}, err
+		}
+	}
 	bytes := r.ContentLength
 	if bytes < 0 {
 		bytes = s.opts.MaxBodyBytes
@@ -51,7 +60,9 @@ func (s *Server) receive(c echo.Context) (exchange, error) {
 		return exchange{}, err
 	}
 	s.metrics.bodyBytes.Observe(float64(len(body)))
-	ctx, cancel := context.WithTimeout(r.Context(), s.opts.PublishTimeout)
+	// A sender that has said all and closed its side is still to be answered; one
+	// that is gone does not know what became of its request either way.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.opts.PublishTimeout)
 	defer cancel()
 	receipt, err := s.opts.Receiver.Receive(ctx, ingress.Request{
 		WebhookID: c.Param("webhook_id"),
@@ -151,8 +162,6 @@ func (s *Server) report(c echo.Context, e *ingress.Error) {
 	case e.Err == nil:
 	case e.Code == internal:
 		s.troubleLog.Error().Err(e.Err).Str("webhook_id", webhookID(c)).Msg("a request met a bug")
-	case c.Request().Context().Err() != nil:
-		// The sender has hung up: what failed for that is no fault of ours.
 	default:
 		s.troubleLog.Warn().Err(e.Err).Str("webhook_id", webhookID(c)).Str("code", string(e.Code)).Msg("a request was not accepted")
 	}

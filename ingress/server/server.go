@@ -24,6 +24,8 @@ import (
 // is an *ingress.Error, or a bug.
 type Receiver interface {
 	Receive(ctx context.Context, req ingress.Request) (ingress.Receipt, error)
+	// Authenticate says what Receive would, as far as it needs no body.
+	Authenticate(webhookID string, header http.Header) error
 }
 
 // Options describe a Server. A limit or timeout that is 0 has its default.

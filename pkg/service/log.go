@@ -29,9 +29,9 @@ func (utcTime) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
 	e.Bytes(zerolog.TimestampFieldName, time.Now().UTC().AppendFormat(buf[:0], timeFormat))
 }
 
-// isTerminal reports whether somebody reads f as it is written. The null
+// IsTerminal reports whether somebody reads f as it is written. The null
 // device is a character device, too.
-func isTerminal(f *os.File) bool {
+func IsTerminal(f *os.File) bool {
 	info, err := f.Stat()
 	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
 		return false

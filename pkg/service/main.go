@@ -40,7 +40,7 @@ func Main[S Settings](name, synopsis string, run func(ctx context.Context, setti
 		environ:  os.Environ(),
 		stdout:   os.Stdout,
 		stderr:   os.Stderr,
-		terminal: isTerminal(os.Stderr),
+		terminal: IsTerminal(os.Stderr),
 	}, name, synopsis, run))
 }
 

@@ -113,7 +113,7 @@ func TestTheNullDeviceIsNoTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	if isTerminal(null) {
+	if IsTerminal(null) {
 		t.Error("the null device passes for a terminal")
 	}
 }

@@ -66,6 +66,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a long community", "name: N\ncommunity: " + strings.Repeat("a", 64), "line 2: community: want 1 to 63"},
 		{"text for a boolean", "name: N\nauth: {api_key: 'true'}", "line 2: auth.api_key: want true or false, not text"},
 		{"yes for a boolean", "name: N\nauth: {api_key: yes}", "line 2: auth.api_key: want true or false, not text"},
+		{"a name like an id", "name: wh_aaaaaaaaaaaaaaaaaaaaaaaaaa", "line 1: name: a name does not look like the id of a webhook"},
 		{"an unknown state", "name: N\nstate: paused", `line 2: state: want draft, active or disabled, not "paused"`},
 		{"an encryption in capitals", "name: N\nencryption: GCM", `line 2: encryption: want none, cbc or gcm, not "GCM"`},
 		{"a secret of the encryption", "name: N\nencryption: gcm\naes_key: x", `line 3: the key "aes_key" is not known`},

@@ -91,6 +91,8 @@ func nameProblem(name string) string {
 		return "a name has at most 100 characters"
 	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
 		return "a name has no control characters"
+	case IsID(name):
+		return "a name does not look like the id of a webhook"
 	case strings.TrimSpace(name) != name:
 		return "a name has no blanks around it"
 	default:

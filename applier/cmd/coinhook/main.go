@@ -9,11 +9,13 @@ import (
 	"syscall"
 
 	"github.com/coinhook/coinhook/applier/cli"
+	"github.com/coinhook/coinhook/pkg/service"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	os.Exit(cli.Run(ctx, process()))
 }
 
@@ -30,11 +32,6 @@ func process() cli.Process {
 	return cli.Process{
 		Args: os.Args[1:], Env: env, Dir: dir,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Interactive: isTerminal(os.Stdin), Terminal: isTerminal(os.Stderr),
+		Interactive: service.IsTerminal(os.Stdin), Terminal: service.IsTerminal(os.Stderr),
 	}
-}
-
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
