@@ -223,15 +223,15 @@ func wantUndecryptable(t *testing.T, h *hook, mode string, details chan<- string
 		return text(b.blob())
 	}
 	bodies := map[string]string{
-		"a_bit_of_the_first_byte":    flipped(func(b *aBox) *byte { return &b.iv[0] }),
-		"a_bit_of_the_first_block":   flipped(func(b *aBox) *byte { return &b.data[0] }),
-		"a_bit_at_the_end":           flipped(func(b *aBox) *byte { return &b.data[len(b.data)-1] }),
-		"another_key":                text(seal(t, mode, strings.Repeat("k", 32), payload).blob()),
-		"the_payload_as_it_is":       payload,
-		"no_text_of_an_encoding":     "%%%",
-		"an_empty_object":            "{}",
-		"cut_off":                    text(seal(t, mode, h.AESKey, payload).blob()[:30]),
-		"an_object_without_an_iv":    fmt.Sprintf(`{"iv":"","data":%q}`, text(seal(t, mode, h.AESKey, payload).data)),
+		"a_bit_of_the_first_byte":  flipped(func(b *aBox) *byte { return &b.iv[0] }),
+		"a_bit_of_the_first_block": flipped(func(b *aBox) *byte { return &b.data[0] }),
+		"a_bit_at_the_end":         flipped(func(b *aBox) *byte { return &b.data[len(b.data)-1] }),
+		"another_key":              text(seal(t, mode, strings.Repeat("k", 32), payload).blob()),
+		"the_payload_as_it_is":     payload,
+		"no_text_of_an_encoding":   "%%%",
+		"an_empty_object":          "{}",
+		"cut_off":                  text(seal(t, mode, h.AESKey, payload).blob()[:30]),
+		"an_object_without_an_iv":  fmt.Sprintf(`{"iv":"","data":%q}`, text(seal(t, mode, h.AESKey, payload).data)),
 	}
 	if mode == "gcm" {
 		bodies["a_bit_of_the_tag"] = flipped(func(b *aBox) *byte { return &b.tag[15] })
