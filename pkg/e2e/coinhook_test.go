@@ -27,7 +27,7 @@ type (
 		Detail      string       `json:"detail"`
 		User        *userRefJSON `json:"user"`
 		Changes     []changeJSON `json:"changes"`
-		Fields      []any        `json:"fields"`
+		Fields      []fieldJSON  `json:"fields"`
 		ReceivedAt  time.Time    `json:"received_at"`
 		FinishedAt  *time.Time   `json:"finished_at"`
 		Attempts    int          `json:"attempts"`
@@ -37,6 +37,7 @@ type (
 		Headers     []headerJSON `json:"headers"`
 		Payload     *string      `json:"payload"`
 		PayloadB64  []byte       `json:"payload_base64"`
+		Decrypted   *string      `json:"decrypted_payload"`
 	}
 	headerJSON struct {
 		Name  string `json:"name"`
@@ -53,6 +54,10 @@ type (
 		Amount   string `json:"amount"`
 		Balance  string `json:"balance"`
 	}
+	fieldJSON struct {
+		Field string `json:"field"`
+		Value string `json:"value"`
+	}
 	userJSON struct {
 		ID        string            `json:"id"`
 		Community string            `json:"community"`
@@ -68,6 +73,7 @@ type (
 		State   string `json:"state"`
 		Version int    `json:"version"`
 		APIKey  string `json:"api_key"`
+		AESKey  string `json:"aes_key"`
 	}
 	logJSON struct {
 		User       userRefJSON `json:"user"`

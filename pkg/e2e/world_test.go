@@ -96,14 +96,17 @@ func (w *world) yaml(name, state, rest string) string {
 	return fmt.Sprintf("name: %s\ncommunity: %s\nstate: %s\nauth: {api_key: true}\n%s", name, w.community, state, rest)
 }
 
-// apply creates or updates the webhook; the key it has stays.
+// apply creates or updates the webhook; the keys it has stay.
 func (h *hook) apply(t *testing.T, yaml string) {
 	t.Helper()
-	key := h.APIKey
+	key, aesKey := h.APIKey, h.AESKey
 	h.webhookJSON, h.yaml = webhookJSON{}, yaml
 	h.queryWith(t, yaml, &h.webhookJSON, "webhooks", "apply", "-f", "-")
 	if h.APIKey == "" {
 		h.APIKey = key
+	}
+	if h.AESKey == "" {
+		h.AESKey = aesKey
 	}
 }
 
