@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -192,7 +193,7 @@ func TestStrangersTakeNoPlace(t *testing.T) {
 	t.Parallel()
 	// With no place to be had, whoever needs one is answered 503.
 	s := start(t, Options{Receiver: stranger{}, MaxInFlightBytes: 1})
-	if got := s.post("more than one byte"); got.status != http.StatusNotFound {
+	if got := s.post("more than one byte"); got.status != 404 {
 		t.Errorf("status %d, want 404", got.status)
 	}
 }
