@@ -162,7 +162,7 @@ func (a *Applier) settle(ctx context.Context, items []Item) []delivery.Verdict {
 		first, second := items[:len(items)/2], items[len(items)/2:]
 		verdicts := a.settle(ctx, first)
 		for _, v := range verdicts {
-			if !v.IsSettled() { // keep the order of the stream
+			if !v.IsSettled() && !v.Aside { // keep the order of the stream
 				return append(verdicts, a.postpone(second, v.Err)...)
 			}
 		}
@@ -171,7 +171,9 @@ func (a *Applier) settle(ctx context.Context, items []Item) []delivery.Verdict {
 	item := items[0]
 	a.report.Bug(item.Delivery, err)
 	if item.Failure != nil && item.Failure.Reason == delivery.Internal {
-		return a.postpone(items, err) // not even the failure can be written
+		// Not even the failure can be written. The others go on without it.
+		a.report.Postponed(1, err)
+		return []delivery.Verdict{delivery.SetAside(aside, err)}
 	}
 	item.Plan, item.Failure = Plan{}, internal()
 	return a.settle(ctx, []Item{item})

@@ -36,7 +36,7 @@ type store struct {
 func (s *store) Settle(_ context.Context, batch []applier.Item) ([]applier.Settlement, error) {
 	s.calls++
 	for _, item := range batch {
-		if err := s.refuse[string(item.Delivery.Body)]; err != nil && item.Failure == nil {
+		if err := s.refuse[string(item.Delivery.Body)]; err != nil && (item.Failure == nil || string(item.Delivery.Body) == "unwritable") {
 			return nil, err
 		}
 	}
@@ -106,6 +106,12 @@ func TestHandle(t *testing.T) {
 			},
 			bugs: 1,
 		},
+		"one whose failure cannot be written does not hold up the others": {
+			bodies: []string{"a", "unwritable", "b", "c"}, webhook: "active",
+			refuse:  map[string]error{"unwritable": data},
+			settled: []bool{true, false, true, true}, committed: []string{"a", "b", "c"},
+			bugs: 2,
+		},
 		"a database that is away settles nothing": {
 			bodies: []string{"a", "b"}, webhook: "active",
 			refuse:  map[string]error{"a": away},
@@ -157,7 +163,7 @@ func TestHandle(t *testing.T) {
 			var settled []bool
 			for i, v := range verdicts {
 				settled = append(settled, v.IsSettled())
-				if locked := string(batch[i].Body) == "locked"; v.Aside != locked {
+				if locked := string(batch[i].Body) == "locked" || string(batch[i].Body) == "unwritable"; v.Aside != locked {
 					t.Errorf("delivery %d is set aside: %v, want %v", i, v.Aside, locked)
 				}
 			}

@@ -142,13 +142,16 @@ func TestTry(t *testing.T) {
 		"try Shop":                              "coins     add       40      0       40",
 		"try Shop -f payload.json":              "skipped",
 		"try Shop -f payload.json -H X-Event:X": "skipped",
+
 		"try Shop -f payload.json --definition poor.yaml -H x-event:order": "insufficient_balance",
 		"try Shop -f payload.json --definition spend.yaml":                 "insufficient_balance",
 		"try Shop --definition spend.yaml":                                 "insufficient_balance",
 		"try Shop -f shop.yaml -H X-Event:order":                           "invalid_json",
 		"try Shop -f nobody.json -H X-Event:order":                         "user_not_found",
-		"suggest Shop":                                       "$['odd key']    string  x",
-		"suggest Shop -f payload.json":                       "customer.email  string  a@example.com  email: ",
+
+		"suggest Shop":                 "$['odd key']    string  x",
+		"suggest Shop -f payload.json": "customer.email  string  a@example.com  email: ",
+
 		"try Shop -f payload.json -H X-Event:order -o json ": `"balance_before": "0"`,
 	} {
 		r := i.run(append([]string{"webhooks"}, strings.Fields(args)...)...)

@@ -183,12 +183,13 @@ func TestOneOfAThousandTakesEffect(t *testing.T) {
 			}
 			wg.Wait()
 			for query, want := range map[string]int{
-				"SELECT count(*) FROM outcomes WHERE outcome = 'applied'":                                                           1,
-				"SELECT count(*) FROM outcomes WHERE outcome = 'duplicate'":                                                         deliveries - 1,
-				"SELECT count(DISTINCT duplicate_of) FROM outcomes":                                                                 1,
-				"SELECT count(*) FROM gamification_logs":                                                                            1,
-				"SELECT count(*) FROM idempotency_keys":                                                                             1,
-				"SELECT sum(amount) FROM balances":                                                                                  1,
+				"SELECT count(*) FROM outcomes WHERE outcome = 'applied'":   1,
+				"SELECT count(*) FROM outcomes WHERE outcome = 'duplicate'": deliveries - 1,
+				"SELECT count(DISTINCT duplicate_of) FROM outcomes":         1,
+				"SELECT count(*) FROM gamification_logs":                    1,
+				"SELECT count(*) FROM idempotency_keys":                     1,
+				"SELECT sum(amount) FROM balances":                          1,
+
 				"SELECT count(*) FROM outcomes o JOIN gamification_logs l ON l.delivery_id = coalesce(duplicate_of, o.delivery_id)": deliveries,
 			} {
 				if got := count(t, db, query); got != want {
