@@ -87,7 +87,8 @@ func malformed(data []byte, at delivery.Position, stored time.Time) delivery.Del
 	var ms [8]byte
 	binary.BigEndian.PutUint64(ms[:], uint64(stored.UnixMilli()))
 	copy(id[:6], ms[2:])
-	id[6] = 0x70 | id[6]&0x0f
-	id[8] = 0x80 | id[8]&0x3f
+	// Within a millisecond they are in the order of the stream.
+	id[6], id[7] = 0x70|byte(at.Sequence>>8)&0x0f, byte(at.Sequence)
+	id[8], id[9] = 0x80|byte(at.Index>>8)&0x3f, byte(at.Index)
 	return delivery.Delivery{ID: id, ReceivedAt: stored.UTC(), Body: data, Position: at}
 }
