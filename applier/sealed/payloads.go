@@ -46,7 +46,7 @@ func NewPayloads(master secret.MasterKey) *Payloads {
 // encrypted. An error is not the delivery's fault: a key that may open the body
 // cannot be unsealed now.
 func (p *Payloads) Open(w *webhook.Webhook, d *delivery.Delivery) ([]byte, *delivery.Failure, error) {
-	if !isEncrypted(w, d) {
+	if !isEncrypted(w, d) || d.Replay != nil && d.Replay.Edited {
 		return d.Body, nil, nil
 	}
 	var keys []Key

@@ -24,6 +24,23 @@ func toProto(d delivery.Delivery) *deliverypb.Delivery {
 		ReceivedAtUs:    d.ReceivedAt.UnixMicro(),
 		Headers:         headers,
 		Body:            d.Body,
+		Replay:          replayToProto(d.Replay),
+	}
+}
+
+func replayToProto(r *delivery.Replay) *deliverypb.Replay {
+	if r == nil {
+		return nil
+	}
+	return &deliverypb.Replay{
+		Id:              r.ID[:],
+		Cause:           string(r.Cause),
+		RequestedBy:     r.RequestedBy,
+		RequestedAtUs:   r.RequestedAt.UnixMicro(),
+		Note:            r.Note,
+		WebhookRevision: r.Revision,
+		WebhookVersion:  uint32(r.Version), //nolint:gosec // versions count from 1
+		Edited:          r.Edited,
 	}
 }
 
@@ -61,6 +78,12 @@ func fromProto(pb *deliverypb.Delivery, at delivery.Position, stored time.Time) 
 		d.Malformed = "The delivery has no id of 16 bytes."
 		return d
 	}
+	if r := pb.GetReplay(); r != nil && len(r.GetId()) != len(delivery.ID{}) {
+		d := malformed(pb.GetBody(), at, stored)
+		d.WebhookID = pb.GetWebhookId()
+		d.Malformed = "The replay has no id of 16 bytes."
+		return d
+	}
 	headers := make([]delivery.Header, len(pb.GetHeaders()))
 	for i, h := range pb.GetHeaders() {
 		headers[i] = delivery.Header{Name: h.GetName(), Value: h.GetValue()}
@@ -72,7 +95,24 @@ func fromProto(pb *deliverypb.Delivery, at delivery.Position, stored time.Time) 
 		ReceivedAt: time.UnixMicro(pb.GetReceivedAtUs()).UTC(),
 		Headers:    headers,
 		Body:       pb.GetBody(),
+		Replay:     replayFromProto(pb.GetReplay()),
 		Position:   at,
+	}
+}
+
+func replayFromProto(pb *deliverypb.Replay) *delivery.Replay {
+	if pb == nil {
+		return nil
+	}
+	return &delivery.Replay{
+		ID:          delivery.ID(pb.GetId()),
+		Cause:       delivery.Cause(pb.GetCause()),
+		RequestedBy: pb.GetRequestedBy(),
+		RequestedAt: time.UnixMicro(pb.GetRequestedAtUs()).UTC(),
+		Note:        pb.GetNote(),
+		Revision:    pb.GetWebhookRevision(),
+		Version:     int(pb.GetWebhookVersion()),
+		Edited:      pb.GetEdited(),
 	}
 }
 

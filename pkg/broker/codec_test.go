@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/proto/deliverypb"
 )
@@ -36,4 +38,27 @@ func FuzzDecodeBatch(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestReplaysSurviveTheBroker(t *testing.T) {
+	t.Parallel()
+	at := time.UnixMicro(1767225660000001).UTC()
+	want := delivery.Delivery{
+		ID: delivery.NewID(), WebhookID: "wh_a", ReceivedAt: at, Headers: []delivery.Header{}, Body: []byte("{}"),
+		Replay: &delivery.Replay{
+			ID: delivery.NewID(), Cause: delivery.Bulk, RequestedBy: "anna@office", RequestedAt: at.Add(time.Hour),
+			Note: "the path was wrong", Revision: 301, Version: 2, Edited: true,
+		},
+		Position: delivery.Position{Sequence: 7}, Attempt: 1,
+	}
+	data, err := encodeBatch([]*deliverypb.Delivery{toProto(want)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]delivery.Delivery{want}, decodeBatch(data, 7, at, 1)); diff != "" {
+		t.Error(diff)
+	}
+	if id := messageID(toProto(want)); id != want.Replay.ID.String() {
+		t.Errorf("JetStream would tell the replay's message by %s", id)
+	}
 }

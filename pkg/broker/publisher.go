@@ -223,7 +223,17 @@ func (p *Publisher) storeBatch(batch []*entry) error {
 	ctx, cancel := context.WithDeadline(context.Background(), latest)
 	defer cancel()
 	p.batchDeliveries.Observe(float64(len(batch)))
-	return p.store(ctx, deliveriesStream, deliveriesSubject, delivery.ID(batch[0].pb.GetId()).String(), data)
+	return p.store(ctx, deliveriesStream, deliveriesSubject, messageID(batch[0].pb), data)
+}
+
+// messageID is what JetStream tells a message by that is published again. A
+// replay keeps the delivery's id and may come within the window in which that
+// counts as a repetition: it goes by its own.
+func messageID(first *deliverypb.Delivery) string {
+	if r := first.GetReplay(); r != nil {
+		return delivery.ID(r.GetId()).String()
+	}
+	return delivery.ID(first.GetId()).String()
 }
 
 // store publishes until the broker confirms, refuses, or ctx is done. Each
@@ -280,6 +290,9 @@ func size(d delivery.Delivery) int {
 	n := len(d.Body) + 64
 	for _, h := range d.Headers {
 		n += len(h.Name) + len(h.Value) + 6
+	}
+	if d.Replay != nil {
+		n += len(d.Replay.RequestedBy) + len(d.Replay.Note) + 64
 	}
 	return n
 }

@@ -23,6 +23,9 @@ type Delivery struct {
 	// Body is what the sender sent, byte for byte.
 	Body []byte
 
+	// Replay is set when a dead letter runs again.
+	Replay *Replay
+
 	// Malformed says what is wrong with a delivery that cannot be read back from
 	// the stream. It is empty for all others.
 	Malformed string

@@ -84,8 +84,11 @@ type Delivery struct {
 	ReceivedAtUs int64 `protobuf:"varint,4,opt,name=received_at_us,json=receivedAtUs,proto3" json:"received_at_us,omitempty"`
 	// The headers worth keeping, in the order of their names; secrets removed.
 	Headers []*Header `protobuf:"bytes,5,rep,name=headers,proto3" json:"headers,omitempty"`
-	// The body as received: never parsed, never changed.
-	Body          []byte `protobuf:"bytes,6,opt,name=body,proto3" json:"body,omitempty"`
+	// The body as received: never parsed, never changed. That of a replay may be
+	// an admin's.
+	Body []byte `protobuf:"bytes,6,opt,name=body,proto3" json:"body,omitempty"`
+	// Set when a dead letter runs again.
+	Replay        *Replay `protobuf:"bytes,7,opt,name=replay,proto3" json:"replay,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -162,6 +165,122 @@ func (x *Delivery) GetBody() []byte {
 	return nil
 }
 
+func (x *Delivery) GetReplay() *Replay {
+	if x != nil {
+		return x.Replay
+	}
+	return nil
+}
+
+// Why a dead letter runs again, and how.
+type Replay struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUIDv7, 16 bytes. A message that is handed out twice is one replay.
+	Id []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// "manual", "bulk" or "user_found".
+	Cause string `protobuf:"bytes,2,opt,name=cause,proto3" json:"cause,omitempty"`
+	// Who asked for it.
+	RequestedBy string `protobuf:"bytes,3,opt,name=requested_by,json=requestedBy,proto3" json:"requested_by,omitempty"`
+	// Unix time in microseconds.
+	RequestedAtUs int64 `protobuf:"varint,4,opt,name=requested_at_us,json=requestedAtUs,proto3" json:"requested_at_us,omitempty"`
+	// Why, in the words of who asked.
+	Note string `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"`
+	// Revision of the definition that is the least to decide by.
+	WebhookRevision uint64 `protobuf:"varint,6,opt,name=webhook_revision,json=webhookRevision,proto3" json:"webhook_revision,omitempty"`
+	// Version of the definition to decide by instead; 0 is the current one.
+	WebhookVersion uint32 `protobuf:"varint,7,opt,name=webhook_version,json=webhookVersion,proto3" json:"webhook_version,omitempty"`
+	// The body is a payload that an admin edited, and is not encrypted.
+	Edited        bool `protobuf:"varint,8,opt,name=edited,proto3" json:"edited,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Replay) Reset() {
+	*x = Replay{}
+	mi := &file_deliverypb_delivery_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Replay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Replay) ProtoMessage() {}
+
+func (x *Replay) ProtoReflect() protoreflect.Message {
+	mi := &file_deliverypb_delivery_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Replay.ProtoReflect.Descriptor instead.
+func (*Replay) Descriptor() ([]byte, []int) {
+	return file_deliverypb_delivery_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Replay) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Replay) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *Replay) GetRequestedBy() string {
+	if x != nil {
+		return x.RequestedBy
+	}
+	return ""
+}
+
+func (x *Replay) GetRequestedAtUs() int64 {
+	if x != nil {
+		return x.RequestedAtUs
+	}
+	return 0
+}
+
+func (x *Replay) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *Replay) GetWebhookRevision() uint64 {
+	if x != nil {
+		return x.WebhookRevision
+	}
+	return 0
+}
+
+func (x *Replay) GetWebhookVersion() uint32 {
+	if x != nil {
+		return x.WebhookVersion
+	}
+	return 0
+}
+
+func (x *Replay) GetEdited() bool {
+	if x != nil {
+		return x.Edited
+	}
+	return false
+}
+
 type Header struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Canonical MIME form, such as "X-Github-Event".
@@ -174,7 +293,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_deliverypb_delivery_proto_msgTypes[2]
+	mi := &file_deliverypb_delivery_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -186,7 +305,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_deliverypb_delivery_proto_msgTypes[2]
+	mi := &file_deliverypb_delivery_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -199,7 +318,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_deliverypb_delivery_proto_rawDescGZIP(), []int{2}
+	return file_deliverypb_delivery_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Header) GetName() string {
@@ -224,7 +343,7 @@ const file_deliverypb_delivery_proto_rawDesc = "" +
 	"\rDeliveryBatch\x125\n" +
 	"\n" +
 	"deliveries\x18\x01 \x03(\v2\x15.coinhook.v1.DeliveryR\n" +
-	"deliveries\"\xcd\x01\n" +
+	"deliveries\"\xfa\x01\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1d\n" +
 	"\n" +
@@ -232,7 +351,17 @@ const file_deliverypb_delivery_proto_rawDesc = "" +
 	"\x10webhook_revision\x18\x03 \x01(\x04R\x0fwebhookRevision\x12$\n" +
 	"\x0ereceived_at_us\x18\x04 \x01(\x03R\freceivedAtUs\x12-\n" +
 	"\aheaders\x18\x05 \x03(\v2\x13.coinhook.v1.HeaderR\aheaders\x12\x12\n" +
-	"\x04body\x18\x06 \x01(\fR\x04body\"2\n" +
+	"\x04body\x18\x06 \x01(\fR\x04body\x12+\n" +
+	"\x06replay\x18\a \x01(\v2\x13.coinhook.v1.ReplayR\x06replay\"\xf9\x01\n" +
+	"\x06Replay\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
+	"\x05cause\x18\x02 \x01(\tR\x05cause\x12!\n" +
+	"\frequested_by\x18\x03 \x01(\tR\vrequestedBy\x12&\n" +
+	"\x0frequested_at_us\x18\x04 \x01(\x03R\rrequestedAtUs\x12\x12\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\x12)\n" +
+	"\x10webhook_revision\x18\x06 \x01(\x04R\x0fwebhookRevision\x12'\n" +
+	"\x0fwebhook_version\x18\a \x01(\rR\x0ewebhookVersion\x12\x16\n" +
+	"\x06edited\x18\b \x01(\bR\x06edited\"2\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05valueB/Z-github.com/coinhook/coinhook/proto/deliverypbb\x06proto3"
@@ -249,20 +378,22 @@ func file_deliverypb_delivery_proto_rawDescGZIP() []byte {
 	return file_deliverypb_delivery_proto_rawDescData
 }
 
-var file_deliverypb_delivery_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_deliverypb_delivery_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_deliverypb_delivery_proto_goTypes = []any{
 	(*DeliveryBatch)(nil), // 0: coinhook.v1.DeliveryBatch
 	(*Delivery)(nil),      // 1: coinhook.v1.Delivery
-	(*Header)(nil),        // 2: coinhook.v1.Header
+	(*Replay)(nil),        // 2: coinhook.v1.Replay
+	(*Header)(nil),        // 3: coinhook.v1.Header
 }
 var file_deliverypb_delivery_proto_depIdxs = []int32{
 	1, // 0: coinhook.v1.DeliveryBatch.deliveries:type_name -> coinhook.v1.Delivery
-	2, // 1: coinhook.v1.Delivery.headers:type_name -> coinhook.v1.Header
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3, // 1: coinhook.v1.Delivery.headers:type_name -> coinhook.v1.Header
+	2, // 2: coinhook.v1.Delivery.replay:type_name -> coinhook.v1.Replay
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_deliverypb_delivery_proto_init() }
@@ -276,7 +407,7 @@ func file_deliverypb_delivery_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_deliverypb_delivery_proto_rawDesc), len(file_deliverypb_delivery_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -13,8 +13,9 @@ import (
 	"github.com/coinhook/coinhook/proto/deliverypb"
 )
 
-// golden is what testdata/batch.hex holds. Messages of this form lie in
-// streams: if the test fails, old messages cannot be read any more.
+// golden is what testdata/batch.hex holds, goldenReplay what replay.hex holds.
+// Messages of these forms lie in streams: if the test fails, old messages cannot
+// be read any more.
 var golden = &deliverypb.DeliveryBatch{Deliveries: []*deliverypb.Delivery{
 	{
 		Id:              []byte("\x01\x92\x0f\x4e\x7f\x00\x70\x00\x80\x00\x00\x00\x00\x00\x00\x01"),
@@ -34,9 +35,37 @@ var golden = &deliverypb.DeliveryBatch{Deliveries: []*deliverypb.Delivery{
 	},
 }}
 
+var goldenReplay = &deliverypb.DeliveryBatch{Deliveries: []*deliverypb.Delivery{{
+	Id:           []byte("\x01\x92\x0f\x4e\x7f\x00\x70\x00\x80\x00\x00\x00\x00\x00\x00\x03"),
+	WebhookId:    "wh_abcdefghijklmnopqrstuvwxyz",
+	ReceivedAtUs: 1767225660000001,
+	Body:         []byte("{}"),
+	Replay: &deliverypb.Replay{
+		Id:              []byte("\x01\x92\x0f\x4e\x7f\x01\x70\x00\x80\x00\x00\x00\x00\x00\x00\x04"),
+		Cause:           "bulk",
+		RequestedBy:     "anna@office",
+		RequestedAtUs:   1767225670000001,
+		Note:            "the path was wrong",
+		WebhookRevision: 301,
+		WebhookVersion:  2,
+		Edited:          true,
+	},
+}}}
+
 func TestGoldenBytes(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("testdata/batch.hex")
+	t.Run("batch", func(t *testing.T) {
+		t.Parallel()
+		testGolden(t, golden, "testdata/batch.hex")
+	})
+	t.Run("replay", func(t *testing.T) {
+		t.Parallel()
+		testGolden(t, goldenReplay, "testdata/replay.hex")
+	})
+}
+
+func testGolden(t *testing.T, golden *deliverypb.DeliveryBatch, file string) {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
