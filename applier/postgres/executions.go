@@ -1,0 +1,88 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Execution is one run of a delivery that was run again: its first one, with
+// the delivery's own id and no cause, or a replay.
+type Execution struct {
+	DeliveryID delivery.ID
+	// ID is the replay's; that of the first execution is the delivery's.
+	ID          delivery.ID
+	Cause       delivery.Cause
+	RequestedBy string
+	RequestedAt time.Time
+	Note        string
+	// Effect is false for a replay that came when the delivery was no dead letter
+	// any more: nothing was done, and the rest says what the delivery was then.
+	Effect       bool
+	Version      int // of the definition that decided
+	Status       delivery.Status
+	Outcome      delivery.Outcome
+	Reason       delivery.Reason
+	Detail, Path string
+	// Edited is what ran if an admin had edited it. Original is what the sender
+	// sent, set once the edited one has been executed.
+	Edited, Original []byte
+	Attempts         int
+	At               time.Time
+}
+
+const selectExecutions = `
+SELECT delivery_id, execution_id, cause, coalesce(requested_by, ''), requested_at, coalesce(note, ''), effect, version,
+    status, coalesce(outcome, ''), coalesce(reason, ''), coalesce(detail, ''), coalesce(path, ''), edited, original, attempts, at
+FROM executions`
+
+// Executions returns the runs of a delivery in their order. There are none
+// unless it was run again.
+func (s *Store) Executions(ctx context.Context, id delivery.ID) ([]Execution, error) {
+	return s.queryExecutions(ctx, selectExecutions+` WHERE delivery_id = $1 ORDER BY at, execution_id`, id.String())
+}
+
+// Replayed returns those of the replays that have been executed. The two lists
+// go together.
+func (s *Store) Replayed(ctx context.Context, deliveries, replays []delivery.ID) ([]Execution, error) {
+	var columns [2]array
+	for i := range deliveries {
+		columns[0].id(deliveries[i])
+		columns[1].id(replays[i])
+	}
+	return s.queryExecutions(ctx, selectExecutions+` JOIN unnest($1::uuid[], $2::uuid[]) AS r (delivery_id, execution_id) USING (delivery_id, execution_id)`,
+		columns[0].String(), columns[1].String())
+}
+
+func (s *Store) queryExecutions(ctx context.Context, query string, args ...any) ([]Execution, error) {
+	rows, err := s.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read executions: %w", err)
+	}
+	defer rows.Close()
+	var all []Execution
+	for rows.Next() {
+		var e Execution
+		var id, replay idScanner
+		var requestedAt sql.Null[time.Time]
+		if err := rows.Scan(&id, &replay, &e.Cause, &e.RequestedBy, &requestedAt, &e.Note, &e.Effect, &e.Version,
+			&e.Status, &e.Outcome, &e.Reason, &e.Detail, &e.Path, &e.Edited, &e.Original, &e.Attempts, &e.At); err != nil {
+			return nil, fmt.Errorf("read executions: %w", err)
+		}
+		e.DeliveryID, e.ID, e.RequestedAt = delivery.ID(id), delivery.ID(replay), requestedAt.V
+		if e.Cause == firstExecution {
+			e.Cause = ""
+		}
+		all = append(all, e)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read executions: %w", err)
+	}
+	return all, nil
+}
+
+// firstExecution is what the table says of a first execution.
+const firstExecution = "delivery"
