@@ -65,7 +65,7 @@ func (r *rows) next(t int) *[maxColumns]array {
 }
 
 func (r *rows) add(item applier.Item, d decision, epoch int64) {
-	r.addOutcome(item, d)
+	r.addOutcome(item, d, epoch)
 	for i, e := range d.entries {
 		r.addLog(item, i+1, e)
 	}
@@ -79,7 +79,7 @@ func (r *rows) add(item applier.Item, d decision, epoch int64) {
 		r.keys[senderKey{item.Delivery.WebhookID, d.key.Hash}] = taken{item.Delivery.ID, d.key.Body}
 	}
 	if d.Status == delivery.Failed {
-		r.addDeadLetter(item.Delivery)
+		r.addDeadLetter(item, d.Failure)
 	}
 }
 
@@ -112,7 +112,7 @@ func (r *rows) finish(book ledger.Book) {
 	}
 }
 
-func (r *rows) addOutcome(item applier.Item, s decision) {
+func (r *rows) addOutcome(item applier.Item, s decision, epoch int64) {
 	d, f := item.Delivery, s.Failure
 	if f == nil {
 		f = &delivery.Failure{}
@@ -140,6 +140,7 @@ func (r *rows) addOutcome(item applier.Item, s decision) {
 	c[14].int(int64(d.Attempt))
 	c[15].time(d.ReceivedAt)
 	c[16].idOrNull(s.DuplicateOf)
+	c[17].int(epoch)
 }
 
 func (r *rows) addLog(item applier.Item, ordinal int, e ledger.Entry) {
@@ -195,7 +196,8 @@ func (r *rows) addBalance(account ledger.Account, b ledger.Balance) {
 	c[3].int(b.Entries)
 }
 
-func (r *rows) addDeadLetter(d *delivery.Delivery) {
+func (r *rows) addDeadLetter(item applier.Item, failure *delivery.Failure) {
+	d := item.Delivery
 	headers, err := json.Marshal(d.Headers)
 	if err != nil || d.Headers == nil { // strings always marshal
 		headers = []byte("[]")
@@ -204,4 +206,16 @@ func (r *rows) addDeadLetter(d *delivery.Delivery) {
 	c[0].id(d.ID)
 	c[1].text(string(headers))
 	c[2].bytes(d.Body)
+	by, key := missingUser(item, failure)
+	c[3].textOrNull(by)
+	c[4].textOrNull(key)
+}
+
+// missingUser is what the user is looked up by whom a delivery waits for.
+func missingUser(item applier.Item, failure *delivery.Failure) (by, key string) {
+	user, ok := userOf(item)
+	if !ok || failure.Reason != delivery.UserNotFound {
+		return "", ""
+	}
+	return user.by, user.key
 }

@@ -288,7 +288,7 @@ func TestSettleSaysWhoIsToBlame(t *testing.T) {
 		t.Parallel()
 		s, db := postgrestest.Open(t, postgres.Options{})
 		item := plan(t, "nobody@example.com")
-		if _, err := db.ExecContext(t.Context(), `INSERT INTO dead_letters VALUES ($1, '[]', '')`, item.Delivery.ID.String()); err != nil {
+		if _, err := db.ExecContext(t.Context(), `INSERT INTO dead_letters (delivery_id, headers, payload, failed_at) VALUES ($1, '[]', '', now())`, item.Delivery.ID.String()); err != nil {
 			t.Fatal(err)
 		}
 		_, err := s.Settle(t.Context(), []applier.Item{item})

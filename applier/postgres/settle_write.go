@@ -37,8 +37,8 @@ type insert struct {
 var inserts = [...]insert{
 	outcomesTable: {
 		into: `outcomes (delivery_id, community, webhook_id, webhook, version, status, outcome, reason, detail, path,
-			user_id, payload_sha256, stream_sequence, stream_index, attempts, received_at, duplicate_of, finished_at)`,
-		types: "uuid text text text int text text text text text uuid bytea bigint int int timestamptz uuid", clock: true,
+			user_id, payload_sha256, stream_sequence, stream_index, attempts, received_at, duplicate_of, stream_epoch, finished_at)`,
+		types: "uuid text text text int text text text text text uuid bytea bigint int int timestamptz uuid int", clock: true,
 	},
 	logsTable: {
 		into:  `gamification_logs (delivery_id, ordinal, user_id, currency, number, operator, amount, balance, webhook_id, action, at)`,
@@ -52,8 +52,8 @@ var inserts = [...]insert{
 			WHERE balances.entries < excluded.entries`,
 	},
 	deadLettersTable: {
-		into:  `dead_letters (delivery_id, headers, payload)`,
-		types: "uuid json bytea",
+		into:  `dead_letters (delivery_id, headers, payload, user_by, user_key, failed_at)`,
+		types: "uuid json bytea text text", clock: true,
 	},
 	keysTable: {
 		into:  `idempotency_keys (webhook_id, key, body_sha256, delivery_id, created_at)`,
@@ -87,7 +87,7 @@ const (
 	userFieldsTable
 
 	tableCount = iota
-	maxColumns = 17
+	maxColumns = 18
 )
 
 // alwaysWritten are the tables that nearly every batch writes to.
