@@ -96,6 +96,9 @@ type Settlement struct {
 	DuplicateOf delivery.ID
 	// Known is set when an earlier transaction had settled the delivery.
 	Known bool
+	// NoOp is set for a replay of what is no dead letter any more: nothing was
+	// done, and the rest says what the delivery is.
+	NoOp bool
 }
 
 // DataError is a database's refusal of the values of a batch, which trying

@@ -22,6 +22,8 @@ const aside = 5 * time.Second
 // where there is no such webhook, and an error when it cannot know now.
 type Definitions interface {
 	At(ctx context.Context, id string, revision uint64) (*webhook.Webhook, error)
+	// Version returns one version, or nil where it is not kept any more.
+	Version(ctx context.Context, id string, version int) (*webhook.Webhook, error)
 }
 
 // Evaluate says what a delivery asks for, by the webhook's mapping and by what
@@ -78,23 +80,47 @@ func (a *Applier) Handle(ctx context.Context, batch []delivery.Delivery) []deliv
 // this cannot be said now.
 func (a *Applier) plan(ctx context.Context, view *communityView, d *delivery.Delivery) (Item, delivery.Verdict) {
 	item := Item{Delivery: d}
-	w, err := a.definitions.At(ctx, d.WebhookID, d.Revision)
-	if err != nil {
+	var err error
+	if item.Webhook, item.Failure, err = a.definition(ctx, d); err != nil {
 		return Item{}, delivery.Retry(retryAfter, err)
 	}
-	item.Webhook = w
+	if item.Failure != nil {
+		return item, delivery.Settled
+	}
+	return a.planBy(ctx, view, item)
+}
+
+// definition finds what decides a delivery: the newest definition, or for a
+// replay that asks for it the version that decided first.
+func (a *Applier) definition(ctx context.Context, d *delivery.Delivery) (*webhook.Webhook, *delivery.Failure, error) {
+	revision, version := d.Revision, 0
+	if d.Replay != nil {
+		revision, version = max(revision, d.Replay.Revision), d.Replay.Version
+	}
+	w, err := a.definitions.At(ctx, d.WebhookID, revision)
 	switch {
+	case err != nil:
+		return nil, nil, err
 	case d.Malformed != "":
-		item.Failure = &delivery.Failure{Reason: delivery.MalformedDelivery, Detail: d.Malformed}
+		return w, &delivery.Failure{Reason: delivery.MalformedDelivery, Detail: d.Malformed}, nil
+	case d.Replay != nil && d.WebhookID == "":
+		return nil, &delivery.Failure{Reason: delivery.MalformedDelivery, Detail: "The delivery names no webhook."}, nil
 	case w == nil || w.DeletedAt != nil:
-		item.Failure = &delivery.Failure{
+		return w, &delivery.Failure{
 			Reason: delivery.WebhookDeleted,
 			Detail: "The webhook was deleted before this delivery was executed.",
-		}
-	default:
-		return a.planBy(ctx, view, item)
+		}, nil
+	case version == 0 || version == w.Version:
+		return w, nil, nil
 	}
-	return item, delivery.Settled
+	original, err := a.definitions.Version(ctx, d.WebhookID, version)
+	if original == nil && err == nil {
+		return w, &delivery.Failure{
+			Reason: delivery.InvalidMapping,
+			Detail: fmt.Sprintf("Version %d of the webhook is not kept any more: replay by the current one.", version),
+		}, nil
+	}
+	return original, nil, err
 }
 
 // planBy evaluates the item by its webhook. What no key of the webhook decrypts
@@ -109,7 +135,8 @@ func (a *Applier) planBy(ctx context.Context, view *communityView, item Item) (I
 	if err != nil {
 		return Item{}, delivery.SetAside(aside, err)
 	}
-	if item.Failure == nil || item.Failure.Reason != delivery.DecryptionFailed {
+	pinned := item.Delivery.Replay != nil && item.Delivery.Replay.Version != 0
+	if item.Failure == nil || item.Failure.Reason != delivery.DecryptionFailed || pinned {
 		return item, delivery.Settled
 	}
 	newer, err := a.definitions.At(ctx, item.Delivery.WebhookID, item.Webhook.Revision+1)

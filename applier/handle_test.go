@@ -3,8 +3,10 @@ package applier_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -15,8 +17,9 @@ import (
 
 // definitions answers with what it holds, and with its error otherwise.
 type definitions struct {
-	byID map[string]*webhook.Webhook
-	err  error
+	byID     map[string]*webhook.Webhook
+	versions map[int]*webhook.Webhook
+	err      error
 }
 
 func (d definitions) At(_ context.Context, id string, _ uint64) (*webhook.Webhook, error) {
@@ -24,6 +27,10 @@ func (d definitions) At(_ context.Context, id string, _ uint64) (*webhook.Webhoo
 		return w, nil
 	}
 	return nil, d.err
+}
+
+func (d definitions) Version(_ context.Context, id string, version int) (*webhook.Webhook, error) {
+	return d.versions[version], d.err
 }
 
 // store records what it commits and refuses the bodies it is told to.
@@ -196,6 +203,8 @@ func (r rotated) At(_ context.Context, _ string, revision uint64) (*webhook.Webh
 	return r.newest, nil
 }
 
+func (rotated) Version(context.Context, string, int) (*webhook.Webhook, error) { return nil, nil }
+
 func TestABodyUnderANewKeyIsTriedWithTheNewestDefinition(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -231,6 +240,57 @@ func TestABodyUnderANewKeyIsTriedWithTheNewestDefinition(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAReplayIsDecidedByTheDefinitionThatItAsksFor(t *testing.T) {
+	t.Parallel()
+	version := func(n int) *webhook.Webhook {
+		return &webhook.Webhook{Record: webhook.Record{ID: "wh", Version: n}}
+	}
+	deleted := version(4)
+	deleted.DeletedAt = new(time.Now())
+	for name, tc := range map[string]struct {
+		now    *webhook.Webhook
+		replay *delivery.Replay
+		want   string
+	}{
+		"the current one":                  {version(4), &delivery.Replay{}, "applied by 4"},
+		"the version that decided first":   {version(4), &delivery.Replay{Version: 2}, "applied by 2"},
+		"that version is the current one":  {version(2), &delivery.Replay{Version: 2}, "applied by 2"},
+		"that version is not kept":         {version(4), &delivery.Replay{Version: 1}, "invalid_mapping by 4"},
+		"a deleted webhook does not run":   {deleted, &delivery.Replay{Version: 2}, "webhook_deleted by 4"},
+		"a webhook that there never was":   {nil, &delivery.Replay{}, "webhook_deleted by 0"},
+		"not replayed, it is the current ": {version(4), nil, "applied by 4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			defs := definitions{byID: map[string]*webhook.Webhook{"wh": tc.now}, versions: map[int]*webhook.Webhook{2: version(2)}}
+			evaluate := func(*webhook.Webhook, *delivery.Delivery, *applier.Community) (applier.Plan, *delivery.Failure, error) {
+				return applier.Plan{}, nil, nil
+			}
+			s := &recordingStore{}
+			a := applier.New(defs, &communities{old: &applier.Community{}}, evaluate, s, &reporter{})
+			a.Handle(t.Context(), []delivery.Delivery{{WebhookID: "wh", Replay: tc.replay}})
+			if s.last != tc.want {
+				t.Errorf("%s, want %s", s.last, tc.want)
+			}
+		})
+	}
+}
+
+// recordingStore says how an item came to it.
+type recordingStore struct{ last string }
+
+func (s *recordingStore) Settle(_ context.Context, batch []applier.Item) ([]applier.Settlement, error) {
+	item, what, by := batch[0], "applied", 0
+	if item.Failure != nil {
+		what = string(item.Failure.Reason)
+	}
+	if item.Webhook != nil {
+		by = item.Webhook.Version
+	}
+	s.last = fmt.Sprintf("%s by %d", what, by)
+	return make([]applier.Settlement, len(batch)), nil
 }
 
 func TestFoldKey(t *testing.T) {

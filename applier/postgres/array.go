@@ -54,6 +54,11 @@ func (a *array) int(n int64) {
 	a.b.WriteString(strconv.FormatInt(n, 10))
 }
 
+func (a *array) bool(v bool) {
+	a.next()
+	a.b.WriteString(strconv.FormatBool(v))
+}
+
 func (a *array) time(t time.Time) {
 	a.next()
 	a.b.WriteByte('"')

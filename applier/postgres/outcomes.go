@@ -34,6 +34,7 @@ type Outcome struct {
 	DuplicateOf delivery.ID
 	Position    delivery.Position
 	Attempts    int
+	Replays     int
 	ReceivedAt  time.Time
 	FinishedAt  time.Time
 }
@@ -66,7 +67,7 @@ type OutcomeFilter struct {
 const selectOutcomes = `
 SELECT o.delivery_id, o.community, o.webhook_id, o.webhook, o.version, o.status, coalesce(o.outcome, ''), coalesce(o.reason, ''),
     coalesce(o.detail, ''), o.user_id, coalesce(u.email, ''), coalesce(u.username, ''), o.stream_sequence, o.stream_index,
-    o.attempts, o.received_at, o.finished_at, o.duplicate_of
+    o.attempts, o.replays, o.received_at, o.finished_at, o.duplicate_of
 FROM outcomes o LEFT JOIN users u ON u.id = o.user_id`
 
 // where collects the conditions of a list.
@@ -160,7 +161,7 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 		var email, username string
 		if err := rows.Scan(&id, &o.Community, &o.WebhookID, &o.Webhook, &o.Version, &o.Status, &o.Outcome, &o.Reason,
 			&o.Detail, &user, &email, &username, &o.Position.Sequence, &o.Position.Index,
-			&o.Attempts, &o.ReceivedAt, &o.FinishedAt, &duplicateOf); err != nil {
+			&o.Attempts, &o.Replays, &o.ReceivedAt, &o.FinishedAt, &duplicateOf); err != nil {
 			return nil, err
 		}
 		o.ID, o.DuplicateOf = delivery.ID(id), delivery.ID(duplicateOf)

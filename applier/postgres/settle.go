@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -19,7 +20,8 @@ const settleTimeout = 45 * time.Second
 
 // Settle commits effects and outcomes of a batch in one transaction:
 //
-//  1. find the users and lock their rows, in the order of their ids;
+//  1. find the users and lock their rows, in the order of their ids; then the
+//     outcomes of what is replayed;
 //  2. in new statements, and so with a view of all that committed before the
 //     locks were ours, read which deliveries and idempotency keys are known, the
 //     balances, and the limits;
@@ -41,6 +43,34 @@ func (s *Store) Settle(ctx context.Context, batch []applier.Item) ([]applier.Set
 	if err != nil {
 		return nil, fmt.Errorf("settle: %w", err)
 	}
+	settlements := make([]applier.Settlement, 0, len(batch))
+	for _, part := range parts(batch) {
+		settled, err := s.settlePart(ctx, part, epochs, stmts)
+		if err != nil {
+			return nil, err
+		}
+		settlements = append(settlements, settled...)
+	}
+	return settlements, nil
+}
+
+// parts cuts a batch before each replay of a delivery that the part has already:
+// a transaction sees one execution of a delivery. There is one part as a rule.
+func parts(batch []applier.Item) [][]applier.Item {
+	var parts [][]applier.Item
+	start, seen := 0, map[delivery.ID]bool{}
+	for i, item := range batch {
+		if item.Delivery.Replay != nil && seen[item.Delivery.ID] {
+			parts = append(parts, batch[start:i])
+			start = i
+			clear(seen)
+		}
+		seen[item.Delivery.ID] = true
+	}
+	return append(parts, batch[start:])
+}
+
+func (s *Store) settlePart(ctx context.Context, batch []applier.Item, epochs map[string]int64, stmts *settleStatements) ([]applier.Settlement, error) {
 	for try := 1; ; try++ {
 		work := newWork(batch, epochs)
 		err := s.inTx(ctx, func(tx *sqlx.Tx) error { return work.run(ctx, tx, stmts) })
@@ -66,13 +96,16 @@ func (s *Store) Settle(ctx context.Context, batch []applier.Item) ([]applier.Set
 const maxOvertaken = 4
 
 func (w *work) run(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) error {
-	if err := w.lockUsers(ctx, tx.StmtxContext(ctx, stmts.lockUsers)); err != nil {
+	if err := w.readUsers(ctx, tx.StmtxContext(ctx, stmts.lockUsers).QueryContext); err != nil {
 		return fmt.Errorf("lock users: %w", err)
 	}
-	if err := w.readKnown(ctx, tx.StmtxContext(ctx, stmts.known)); err != nil {
+	if err := w.readReplayed(ctx, tx); err != nil {
+		return fmt.Errorf("read what is replayed: %w", err)
+	}
+	if err := w.readKnown(ctx, tx.StmtxContext(ctx, stmts.known).QueryContext); err != nil {
 		return fmt.Errorf("read known deliveries: %w", err)
 	}
-	if err := w.readState(ctx, tx.StmtxContext(ctx, stmts.state)); err != nil {
+	if err := w.readState(ctx, tx.StmtxContext(ctx, stmts.state).QueryContext); err != nil {
 		return fmt.Errorf("read balances: %w", err)
 	}
 	if err := w.decide(); err != nil {
@@ -81,8 +114,14 @@ func (w *work) run(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) er
 	if err := w.write(ctx, tx.StmtxContext(ctx, stmts.writes[w.rows.used()])); err != nil {
 		return fmt.Errorf("write a batch of %d: %w", len(w.batch), err)
 	}
+	if err := w.writeReplays(ctx, tx); err != nil {
+		return fmt.Errorf("write %d replays: %w", w.rows.replays.count, err)
+	}
 	return nil
 }
+
+// query runs a statement that was chosen before.
+type query func(ctx context.Context, args ...any) (*sql.Rows, error)
 
 // userKey is what a user is looked up by.
 type userKey struct {
@@ -112,6 +151,7 @@ type work struct {
 
 	users      map[userKey]delivery.ID // zero for those that do not exist
 	known      map[delivery.ID]applier.Settlement
+	replayed   map[delivery.ID]*replayed
 	keys       map[senderKey]taken // zero for those that are free
 	currencies map[inCommunity]*applier.Currency
 	fields     map[inCommunity]int64 // the revision; 0 for those that do not exist
@@ -128,6 +168,7 @@ func newWork(batch []applier.Item, epochs map[string]int64) *work {
 		epochs:      epochs,
 		users:       make(map[userKey]delivery.ID, len(batch)),
 		known:       map[delivery.ID]applier.Settlement{},
+		replayed:    map[delivery.ID]*replayed{},
 		keys:        map[senderKey]taken{},
 		currencies:  map[inCommunity]*applier.Currency{},
 		fields:      map[inCommunity]int64{},
@@ -135,6 +176,9 @@ func newWork(batch []applier.Item, epochs map[string]int64) *work {
 		settlements: make([]applier.Settlement, len(batch)),
 	}
 	for _, item := range batch {
+		if item.Delivery.Replay != nil {
+			w.replayed[item.Delivery.ID] = &replayed{}
+		}
 		if key, ok := keyOf(item); ok {
 			w.keys[key] = taken{}
 		}

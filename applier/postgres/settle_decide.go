@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/coinhook/coinhook/applier"
@@ -15,6 +16,19 @@ type decision struct {
 	entries []ledger.Entry
 	fields  []applier.FieldChange
 	key     *applier.Key // that it takes
+	// place orders what it sets among what other deliveries set.
+	place place
+}
+
+// place is a delivery's place in all streams there were.
+type place struct {
+	epoch int64
+	delivery.Position
+}
+
+// before reports whether p is earlier in the stream.
+func (p place) before(q place) bool {
+	return cmp.Or(cmp.Compare(p.epoch, q.epoch), p.Compare(q.Position)) < 0
 }
 
 // decide walks the batch in its order.
@@ -22,6 +36,14 @@ func (w *work) decide() error {
 	seen := make(map[delivery.ID]applier.Settlement, len(w.batch))
 	for i, item := range w.batch {
 		id := item.Delivery.ID
+		if item.Delivery.Replay != nil {
+			s, err := w.decideReplay(item)
+			if err != nil {
+				return err
+			}
+			w.settlements[i], seen[id] = s, s
+			continue
+		}
 		if s, ok := w.known[id]; ok {
 			w.settlements[i] = s
 			continue
@@ -36,7 +58,7 @@ func (w *work) decide() error {
 			return err
 		}
 		w.settlements[i], seen[id] = d.Settlement, d.Settlement
-		w.rows.add(item, d, w.epochs[item.Delivery.Incarnation])
+		w.rows.add(item, d)
 	}
 	w.rows.finish(w.book)
 	return nil
@@ -49,7 +71,7 @@ func failed(f *delivery.Failure) applier.Settlement {
 // decideOne looks at the idempotency key first: a retry of what was applied is a
 // duplicate, whatever became of the mapping or the user since.
 func (w *work) decideOne(item applier.Item) (decision, error) {
-	d := decision{}
+	d := decision{place: w.placeOf(item.Delivery)}
 	if key, ok := userOf(item); ok {
 		d.user = w.users[key]
 	}
@@ -86,6 +108,10 @@ func (w *work) decideOne(item applier.Item) (decision, error) {
 		d.key = item.Plan.Key
 	}
 	return d, nil
+}
+
+func (w *work) placeOf(d *delivery.Delivery) place {
+	return place{epoch: w.epochs[d.Incarnation], Position: d.Position}
 }
 
 // repeated settles a delivery whose idempotency key was taken before. What a

@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -15,7 +13,10 @@ import (
 // Locks are taken in the order of ORDER BY, so that batches which share users
 // wait for each other and never deadlock. The configuration's lock comes before
 // them all: the subquery that does not depend on the rows is run first, and once.
-const lockUsersQuery = `
+const lockUsersQuery = findUsersQuery + `
+FOR NO KEY UPDATE OF u`
+
+const findUsersQuery = `
 SELECT u.id, u.community, coalesce(u.email_key, ''), coalesce(u.username_key, '')
 FROM users u
 WHERE (SELECT pg_advisory_xact_lock_shared($5)) IS NOT NULL AND u.id IN (
@@ -27,10 +28,9 @@ WHERE (SELECT pg_advisory_xact_lock_shared($5)) IS NOT NULL AND u.id IN (
     FROM unnest($3::text[], $4::text[]) AS k (community, key)
     JOIN users n ON n.community = k.community AND n.username_key = k.key
 )
-ORDER BY u.id
-FOR NO KEY UPDATE OF u`
+ORDER BY u.id`
 
-func (w *work) lockUsers(ctx context.Context, stmt *sqlx.Stmt) error {
+func (w *work) readUsers(ctx context.Context, run query) error {
 	if len(w.users) == 0 {
 		return nil
 	}
@@ -43,7 +43,7 @@ func (w *work) lockUsers(ctx context.Context, stmt *sqlx.Stmt) error {
 		communities[n].text(key.community)
 		keys[n].text(key.key)
 	}
-	rows, err := stmt.QueryContext(ctx, communities[0].String(), keys[0].String(), communities[1].String(), keys[1].String(),
+	rows, err := run(ctx, communities[0].String(), keys[0].String(), communities[1].String(), keys[1].String(),
 		int64(configurationLock))
 	if err != nil {
 		return err
@@ -82,16 +82,18 @@ CROSS JOIN LATERAL (
     SELECT * FROM idempotency_keys i WHERE i.webhook_id = r.webhook_id AND i.key = r.key OFFSET 0
 ) AS k`
 
-func (w *work) readKnown(ctx context.Context, stmt *sqlx.Stmt) error {
+func (w *work) readKnown(ctx context.Context, run query) error {
 	var ids, webhooks, keys array
 	for _, item := range w.batch {
-		ids.id(item.Delivery.ID)
+		if item.Delivery.Replay == nil {
+			ids.id(item.Delivery.ID)
+		}
 	}
 	for key := range w.keys {
 		webhooks.text(key.webhook)
 		keys.bytes(key.hash[:])
 	}
-	rows, err := stmt.QueryContext(ctx, ids.String(), webhooks.String(), keys.String())
+	rows, err := run(ctx, ids.String(), webhooks.String(), keys.String())
 	if err != nil {
 		return err
 	}
@@ -136,7 +138,7 @@ SELECT 'field', NULL, f.community, f.name, f.revision, NULL, 0
 FROM unnest($4::text[], $5::text[]) AS r (community, name)
 JOIN fields f ON f.community = r.community AND f.name = r.name`
 
-func (w *work) readState(ctx context.Context, stmt *sqlx.Stmt) error {
+func (w *work) readState(ctx context.Context, run query) error {
 	var ids array
 	for _, id := range w.users {
 		if id != (delivery.ID{}) {
@@ -155,7 +157,7 @@ func (w *work) readState(ctx context.Context, stmt *sqlx.Stmt) error {
 		communities[1].text(f.community)
 		names[1].text(f.name)
 	}
-	rows, err := stmt.QueryContext(ctx, ids.String(), communities[0].String(), names[0].String(), communities[1].String(), names[1].String())
+	rows, err := run(ctx, ids.String(), communities[0].String(), names[0].String(), communities[1].String(), names[1].String())
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,8 @@ type rows struct {
 	// keys and values are held back until they can be put in order.
 	keys   map[senderKey]taken
 	values map[userField]fieldValue
+	// replays have their own statement: few batches have any.
+	replays replayRows
 }
 
 // table has the rows for one table, column by column.
@@ -36,10 +38,9 @@ type userField struct {
 
 // fieldValue is a custom field's value with the place of who set it.
 type fieldValue struct {
-	text     string
-	by       delivery.ID
-	epoch    int64
-	position delivery.Position
+	text string
+	by   delivery.ID
+	at   place
 }
 
 // used are the tables that the statement writes to.
@@ -64,22 +65,28 @@ func (r *rows) next(t int) *[maxColumns]array {
 	return &r.tables[t].columns
 }
 
-func (r *rows) add(item applier.Item, d decision, epoch int64) {
-	r.addOutcome(item, d, epoch)
+// add has the rows of a delivery that is executed for the first time.
+func (r *rows) add(item applier.Item, d decision) {
+	r.addOutcome(item, d)
+	r.addEffect(item, d)
+	if d.Status == delivery.Failed {
+		r.addDeadLetter(item, d.Failure)
+	}
+}
+
+// addEffect has the rows of what a delivery changes.
+func (r *rows) addEffect(item applier.Item, d decision) {
 	for i, e := range d.entries {
 		r.addLog(item, i+1, e)
 	}
 	for i, f := range d.fields {
-		r.addField(item, i+1, d.user, f, epoch)
+		r.addField(item, i+1, d.user, f, d.place)
 	}
 	if d.key != nil {
 		if r.keys == nil {
 			r.keys = map[senderKey]taken{}
 		}
 		r.keys[senderKey{item.Delivery.WebhookID, d.key.Hash}] = taken{item.Delivery.ID, d.key.Body}
-	}
-	if d.Status == delivery.Failed {
-		r.addDeadLetter(item, d.Failure)
 	}
 }
 
@@ -94,9 +101,9 @@ func (r *rows) finish(book ledger.Book) {
 		c[1].text(key.field)
 		c[2].text(v.text)
 		c[3].id(v.by)
-		c[4].int(v.epoch)
-		c[5].int(int64(v.position.Sequence))
-		c[6].int(int64(v.position.Index))
+		c[4].int(v.at.epoch)
+		c[5].int(int64(v.at.Sequence))
+		c[6].int(int64(v.at.Index))
 	}
 	// Nobody has locked a key, so that appliers wait for each other's. In one
 	// order they never do in a circle.
@@ -112,7 +119,7 @@ func (r *rows) finish(book ledger.Book) {
 	}
 }
 
-func (r *rows) addOutcome(item applier.Item, s decision, epoch int64) {
+func (r *rows) addOutcome(item applier.Item, s decision) {
 	d, f := item.Delivery, s.Failure
 	if f == nil {
 		f = &delivery.Failure{}
@@ -135,12 +142,12 @@ func (r *rows) addOutcome(item applier.Item, s decision, epoch int64) {
 	c[9].textOrNull(f.Path)
 	c[10].idOrNull(s.user)
 	c[11].bytes(sum[:])
-	c[12].int(int64(d.Position.Sequence))
-	c[13].int(int64(d.Position.Index))
+	c[12].int(int64(s.place.Sequence))
+	c[13].int(int64(s.place.Index))
 	c[14].int(int64(d.Attempt))
 	c[15].time(d.ReceivedAt)
 	c[16].idOrNull(s.DuplicateOf)
-	c[17].int(epoch)
+	c[17].int(s.place.epoch)
 }
 
 func (r *rows) addLog(item applier.Item, ordinal int, e ledger.Entry) {
@@ -161,7 +168,7 @@ func (r *rows) addLog(item applier.Item, ordinal int, e ledger.Entry) {
 	c[9].text(item.Webhook.Name)
 }
 
-func (r *rows) addField(item applier.Item, ordinal int, user delivery.ID, f applier.FieldChange, epoch int64) {
+func (r *rows) addField(item applier.Item, ordinal int, user delivery.ID, f applier.FieldChange, at place) {
 	d := item.Delivery
 	c := r.next(fieldHistoryTable)
 	c[0].id(d.ID)
@@ -169,23 +176,18 @@ func (r *rows) addField(item applier.Item, ordinal int, user delivery.ID, f appl
 	c[2].id(user)
 	c[3].text(f.Field)
 	c[4].text(f.Value)
-	c[5].int(epoch)
-	c[6].int(int64(d.Position.Sequence))
-	c[7].int(int64(d.Position.Index))
+	c[5].int(at.epoch)
+	c[6].int(int64(at.Sequence))
+	c[7].int(int64(at.Index))
 	c[8].text(d.WebhookID)
 	c[9].text(item.Webhook.Name)
 	if r.values == nil {
 		r.values = map[userField]fieldValue{}
 	}
-	key, v := userField{user, f.Field}, fieldValue{f.Value, d.ID, epoch, d.Position}
-	if old, ok := r.values[key]; !ok || old.before(v) {
+	key, v := userField{user, f.Field}, fieldValue{f.Value, d.ID, at}
+	if old, ok := r.values[key]; !ok || old.at.before(at) {
 		r.values[key] = v
 	}
-}
-
-// before reports whether v is earlier in the stream.
-func (v fieldValue) before(w fieldValue) bool {
-	return cmp.Or(cmp.Compare(v.epoch, w.epoch), v.position.Compare(w.position)) < 0
 }
 
 func (r *rows) addBalance(account ledger.Account, b ledger.Balance) {

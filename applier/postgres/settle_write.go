@@ -111,11 +111,8 @@ func writeQuery(used tables) string {
 		if used&(1<<t) == 0 {
 			continue
 		}
-		var columns []string
-		for name := range strings.FieldsSeq(in.types) {
-			parameter++
-			columns = append(columns, fmt.Sprintf("$%d::%s[]", parameter, name))
-		}
+		columns := parametersOf(in.types, parameter)
+		parameter += len(columns)
 		selected, from := "r.*", ""
 		if in.clock {
 			selected, from = "r.*, clock.now", "clock, "
@@ -132,6 +129,25 @@ func writeQuery(used tables) string {
 	return b.String()
 }
 
+// parametersOf returns the parameters that are columns of these types, numbered
+// from the one after.
+func parametersOf(types string, after int) []string {
+	var p []string
+	for name := range strings.FieldsSeq(types) {
+		p = append(p, fmt.Sprintf("$%d::%s[]", after+len(p)+1, name))
+	}
+	return p
+}
+
+func (r *rows) isEmpty() bool {
+	for t := range r.tables {
+		if r.tables[t].count > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // errOvertaken is no fault of the batch: run again, it finds what is known.
 var errOvertaken = errors.New("another applier was faster")
 
@@ -141,7 +157,7 @@ var errOvertaken = errors.New("another applier was faster")
 // the next try finds it.
 func (w *work) write(ctx context.Context, stmt *sqlx.Stmt) error {
 	r := &w.rows
-	if r.tables[outcomesTable].count == 0 {
+	if r.isEmpty() {
 		return nil
 	}
 	var args, into []any

@@ -25,11 +25,18 @@ type Catalog struct {
 	mu    sync.RWMutex
 	known bool
 	byID  map[string]*webhook.Webhook
+	// versions are those that were asked for; a version never changes.
+	versions map[versionKey]*webhook.Webhook
+}
+
+type versionKey struct {
+	id      string
+	version int
 }
 
 // NewCatalog returns an empty catalog; Run fills it.
 func NewCatalog(c *Conn) *Catalog {
-	return &Catalog{conn: c, byID: map[string]*webhook.Webhook{}}
+	return &Catalog{conn: c, byID: map[string]*webhook.Webhook{}, versions: map[versionKey]*webhook.Webhook{}}
 }
 
 // Lookup returns the newest known definition, nil if there is none. known is
@@ -72,6 +79,36 @@ func (c *Catalog) At(ctx context.Context, id string, revision uint64) (*webhook.
 	}
 	c.put(entry)
 	w, _ := c.Lookup(id)
+	return w, nil
+}
+
+// Version returns one version of a definition, nil if the bucket does not keep
+// it any more.
+func (c *Catalog) Version(ctx context.Context, id string, version int) (*webhook.Webhook, error) {
+	key := versionKey{id, version}
+	c.mu.RLock()
+	w, known := c.versions[key]
+	c.mu.RUnlock()
+	if known {
+		return w, nil
+	}
+	bucket, err := c.conn.bucket(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read version %d of %s: %w", version, id, notSetUp(err))
+	}
+	entries, err := bucket.History(ctx, definitionKey(id))
+	if err != nil && !isNoKey(err) {
+		return nil, fmt.Errorf("read version %d of %s: %w", version, id, err)
+	}
+	for _, entry := range entries {
+		// Without a usable mapping its deliveries fail as they did at the time.
+		if found, _ := decodeRecord(entry); found != nil && found.Version == version {
+			w = found
+		}
+	}
+	c.mu.Lock()
+	c.versions[key] = w // also that it is gone: it does not come back
+	c.mu.Unlock()
 	return w, nil
 }
 

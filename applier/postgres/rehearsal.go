@@ -1,0 +1,98 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Rehearsal decides batches as Settle does, each with what the ones before it
+// would have changed, and writes nothing. It locks nobody: it is true as long as
+// nothing else happens.
+type Rehearsal struct {
+	store *Store
+	work  *work
+	read  map[delivery.ID]bool // users whose balances are in the book
+	last  []Decision
+}
+
+// Decision is what a delivery would do.
+type Decision struct {
+	applier.Settlement
+	User    delivery.ID // zero if there is none
+	Entries []ledger.Entry
+	Fields  []applier.FieldChange
+}
+
+// Rehearse begins a rehearsal with balances and keys as they are.
+func (s *Store) Rehearse() *Rehearsal {
+	return &Rehearsal{store: s, work: newWork(nil, map[string]int64{}), read: map[delivery.ID]bool{}}
+}
+
+// Settle decides a batch, whatever became of its deliveries before. Decisions
+// has more of it.
+func (r *Rehearsal) Settle(ctx context.Context, batch []applier.Item) ([]applier.Settlement, error) {
+	if err := r.learn(ctx, batch); err != nil {
+		return nil, fmt.Errorf("rehearse: %w", err)
+	}
+	r.last = r.last[:0]
+	settlements := make([]applier.Settlement, len(batch))
+	for i, item := range batch {
+		d, err := r.work.decideOne(item)
+		if err != nil {
+			return nil, fmt.Errorf("rehearse: %w", err)
+		}
+		settlements[i] = d.Settlement
+		r.last = append(r.last, Decision{Settlement: d.Settlement, User: d.user, Entries: d.entries, Fields: d.fields})
+	}
+	return settlements, nil
+}
+
+// Decisions are those on the last batch, until the next one.
+func (r *Rehearsal) Decisions() []Decision { return r.last }
+
+// learn reads what the batch needs and was not read before: what is known was
+// changed by the batches so far.
+func (r *Rehearsal) learn(ctx context.Context, batch []applier.Item) error {
+	fresh := newWork(batch, nil)
+	if err := fresh.readUsers(ctx, r.run(findUsersQuery)); err != nil {
+		return err
+	}
+	if err := fresh.readKnown(ctx, r.run(knownQuery)); err != nil {
+		return err
+	}
+	if err := fresh.readState(ctx, r.run(stateQuery)); err != nil {
+		return err
+	}
+	addMissing(r.work.users, fresh.users)
+	addMissing(r.work.keys, fresh.keys)
+	addMissing(r.work.currencies, fresh.currencies)
+	addMissing(r.work.fields, fresh.fields)
+	for account, balance := range fresh.book {
+		if !r.read[account.User] {
+			r.work.book[account] = balance
+		}
+	}
+	for _, user := range fresh.users {
+		r.read[user] = true
+	}
+	return nil
+}
+
+func (r *Rehearsal) run(statement string) query {
+	return func(ctx context.Context, args ...any) (*sql.Rows, error) {
+		return r.store.db.QueryContext(ctx, statement, args...)
+	}
+}
+
+func addMissing[K comparable, V any](into, from map[K]V) {
+	for k, v := range from {
+		if _, ok := into[k]; !ok {
+			into[k] = v
+		}
+	}
+}

@@ -1,0 +1,244 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// replayed is what a delivery that is replayed is like, under its lock.
+type replayed struct {
+	outcome applier.Settlement
+	known   bool // it has an outcome
+	place   place
+	// isDead says that it is a dead letter, and so may run.
+	isDead bool
+	// executed says that this very replay has run already.
+	executed bool
+}
+
+// The rows stay locked until the end, so that of replays of one delivery the
+// second sees what the first did. Whoever discards a dead letter locks the same.
+const lockReplayedQuery = `
+SELECT 1 FROM outcomes WHERE delivery_id = ANY ($1::uuid[]) ORDER BY delivery_id FOR NO KEY UPDATE`
+
+const replayedQuery = `
+SELECT o.delivery_id, o.status, coalesce(o.outcome, ''), coalesce(o.reason, ''), coalesce(o.detail, ''), coalesce(o.path, ''), o.duplicate_of,
+    o.stream_epoch, o.stream_sequence, o.stream_index,
+    EXISTS (SELECT 1 FROM dead_letters d WHERE d.delivery_id = o.delivery_id),
+    EXISTS (SELECT 1 FROM executions e WHERE e.delivery_id = o.delivery_id AND e.execution_id = r.replay_id)
+FROM unnest($1::uuid[], $2::uuid[]) AS r (delivery_id, replay_id)
+JOIN outcomes o ON o.delivery_id = r.delivery_id`
+
+// readReplayed locks the outcomes of what is replayed, and reads them in a new
+// statement.
+func (w *work) readReplayed(ctx context.Context, tx *sqlx.Tx) error {
+	if len(w.replayed) == 0 {
+		return nil
+	}
+	var ids, replays array
+	for _, item := range w.batch {
+		if r := item.Delivery.Replay; r != nil {
+			ids.id(item.Delivery.ID)
+			replays.id(r.ID)
+		}
+	}
+	if _, err := tx.ExecContext(ctx, lockReplayedQuery, ids.String()); err != nil {
+		return err
+	}
+	rows, err := tx.QueryContext(ctx, replayedQuery, ids.String(), replays.String())
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		r := replayed{known: true}
+		var id, duplicateOf idScanner
+		var f delivery.Failure
+		if err := rows.Scan(&id, &r.outcome.Status, &r.outcome.Outcome, &f.Reason, &f.Detail, &f.Path, &duplicateOf,
+			&r.place.epoch, &r.place.Sequence, &r.place.Index, &r.isDead, &r.executed); err != nil {
+			return err
+		}
+		if r.outcome.Status == delivery.Failed {
+			r.outcome.Failure = &f
+		}
+		r.outcome.DuplicateOf = delivery.ID(duplicateOf)
+		w.replayed[delivery.ID(id)] = &r
+	}
+	return rows.Err()
+}
+
+// decideReplay decides a dead letter anew, and leaves alone what is none any
+// more. A delivery whose outcome is not there, for the database is older than
+// the stream, is executed as if for the first time.
+func (w *work) decideReplay(item applier.Item) (applier.Settlement, error) {
+	r := w.replayed[item.Delivery.ID]
+	if r.executed {
+		s := r.outcome
+		s.Known = true
+		return s, nil
+	}
+	if r.known && !r.isDead {
+		s := r.outcome
+		s.NoOp = true
+		w.rows.replays.add(item, decision{Settlement: s, place: w.placeOf(item.Delivery)}, r.known)
+		return s, nil
+	}
+	d, err := w.decideOne(item)
+	if err != nil {
+		return applier.Settlement{}, err
+	}
+	w.rows.replays.add(item, d, r.known)
+	if !r.known {
+		w.rows.add(item, d)
+		return d.Settlement, nil
+	}
+	// What it sets counts as of when it was sent: a replay does not overwrite what
+	// a later delivery has set.
+	d.place = r.place
+	w.rows.addEffect(item, d)
+	return d.Settlement, nil
+}
+
+// replayRows are what the replays of a batch write, column by column.
+type replayRows struct {
+	count, ran, done, failed int
+	columns                  [replayColumns]array
+}
+
+const (
+	replayTypes   = "uuid uuid text text timestamptz text bool bool int text text text text text bytea int bigint int int text uuid uuid text text"
+	replayColumns = 24
+)
+
+// add has the row of a replay. known says that the delivery has an outcome, which
+// is then changed unless the replay is a no-op.
+func (r *replayRows) add(item applier.Item, d decision, known bool) {
+	replay, f := item.Delivery.Replay, d.Failure
+	if f == nil {
+		f = &delivery.Failure{}
+	}
+	version, name := 0, ""
+	if item.Webhook != nil {
+		version, name = item.Webhook.Version, item.Webhook.Name
+	}
+	runs := known && !d.NoOp
+	r.count++
+	if runs {
+		r.ran++
+		if d.Status == delivery.Success {
+			r.done++
+		} else {
+			r.failed++
+		}
+	}
+	c := &r.columns
+	c[0].id(item.Delivery.ID)
+	c[1].id(replay.ID)
+	c[2].text(string(replay.Cause))
+	c[3].text(replay.RequestedBy)
+	c[4].time(replay.RequestedAt)
+	c[5].textOrNull(replay.Note)
+	c[6].bool(!d.NoOp)
+	c[7].bool(runs)
+	c[8].int(int64(version))
+	c[9].text(string(d.Status))
+	c[10].textOrNull(string(d.Outcome))
+	c[11].textOrNull(string(f.Reason))
+	c[12].textOrNull(f.Detail)
+	c[13].textOrNull(f.Path)
+	if replay.Edited {
+		c[14].bytes(item.Delivery.Body)
+	} else {
+		c[14].null()
+	}
+	at := item.Delivery.Position
+	c[15].int(d.place.epoch)
+	c[16].int(int64(at.Sequence))
+	c[17].int(int64(at.Index))
+	c[18].int(int64(item.Delivery.Attempt))
+	c[19].text(name)
+	c[20].idOrNull(d.user)
+	c[21].idOrNull(d.DuplicateOf)
+	by, key := missingUser(item, f)
+	c[22].textOrNull(by)
+	c[23].textOrNull(key)
+}
+
+// All parts see the tables as they were before the statement: so the first
+// execution is written from the outcome that the second one replaces.
+const writeReplaysQuery = `
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+r AS MATERIALIZED (
+    SELECT * FROM unnest(%s) AS r (delivery_id, execution_id, cause, requested_by, requested_at, note, effect, runs, version,
+        status, outcome, reason, detail, path, edited, stream_epoch, stream_sequence, stream_index, attempts, webhook, user_id, duplicate_of,
+        user_by, user_key)
+),
+first AS (
+    INSERT INTO executions (delivery_id, execution_id, cause, effect, version, status, outcome, reason, detail, path,
+        stream_epoch, stream_sequence, stream_index, attempts, at)
+    SELECT o.delivery_id, o.delivery_id, 'delivery', true, o.version, o.status, o.outcome, o.reason, o.detail, o.path,
+        o.stream_epoch, o.stream_sequence, o.stream_index, o.attempts, o.finished_at
+    FROM r JOIN outcomes o ON o.delivery_id = r.delivery_id
+    WHERE r.runs OR NOT r.effect
+    ON CONFLICT DO NOTHING
+),
+again AS (
+    UPDATE outcomes o
+    SET webhook = coalesce(nullif(r.webhook, ''), o.webhook), version = coalesce(nullif(r.version, 0), o.version), status = r.status,
+        outcome = r.outcome, reason = r.reason, detail = r.detail, path = r.path, user_id = r.user_id, duplicate_of = r.duplicate_of,
+        replays = o.replays + 1, attempts = o.attempts + r.attempts, finished_at = clock.now
+    FROM r, clock
+    WHERE r.runs AND o.delivery_id = r.delivery_id AND o.status = 'failed'
+    RETURNING 1
+),
+gone AS (
+    DELETE FROM dead_letters d USING r
+    WHERE r.runs AND r.status = 'success' AND d.delivery_id = r.delivery_id
+    RETURNING d.delivery_id, d.payload
+),
+kept AS (
+    UPDATE dead_letters d
+    SET failed_at = clock.now, edited = coalesce(r.edited, d.edited), user_by = r.user_by, user_key = r.user_key
+    FROM r, clock
+    WHERE r.runs AND r.status = 'failed' AND d.delivery_id = r.delivery_id
+    RETURNING 1
+),
+done AS (
+    INSERT INTO executions (delivery_id, execution_id, cause, requested_by, requested_at, note, effect, version, status, outcome,
+        reason, detail, path, edited, original, stream_epoch, stream_sequence, stream_index, attempts, at)
+    SELECT r.delivery_id, r.execution_id, r.cause, r.requested_by, r.requested_at, r.note, r.effect, r.version, r.status, r.outcome,
+        r.reason, r.detail, r.path, r.edited, CASE WHEN r.edited IS NOT NULL THEN g.payload END,
+        r.stream_epoch, r.stream_sequence, r.stream_index, r.attempts, clock.now
+    FROM clock, r LEFT JOIN gone g ON g.delivery_id = r.delivery_id
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM done), (SELECT count(*) FROM again), (SELECT count(*) FROM gone), (SELECT count(*) FROM kept)`
+
+var writeReplays = fmt.Sprintf(writeReplaysQuery, strings.Join(parametersOf(replayTypes, 0), ", "))
+
+// writeReplays records the replays and moves their outcomes on.
+func (w *work) writeReplays(ctx context.Context, tx *sqlx.Tx) error {
+	r := &w.rows.replays
+	if r.count == 0 {
+		return nil
+	}
+	args := make([]any, len(r.columns))
+	for i := range r.columns {
+		args[i] = r.columns[i].String()
+	}
+	var done, again, gone, kept int
+	if err := tx.QueryRowContext(ctx, writeReplays, args...).Scan(&done, &again, &gone, &kept); err != nil {
+		return err
+	}
+	if done != r.count || again != r.ran || gone != r.done || kept != r.failed {
+		return fmt.Errorf("%w: wrote %d of %d replays, %d of %d outcomes, %d and %d of %d and %d dead letters",
+			errOvertaken, done, r.count, again, r.ran, gone, kept, r.done, r.failed)
+	}
+	return nil
+}
