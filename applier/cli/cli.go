@@ -44,6 +44,7 @@ type commands struct {
 	Currencies currenciesCmd `cmd:"" help:"The currencies of a community, their decimals and limits."`
 	Fields     fieldsCmd     `cmd:"" help:"The custom fields of a community's users."`
 	Deliveries deliveriesCmd `cmd:"" help:"What became of each accepted request."`
+	DLQ        dlqCmd        `cmd:"" name:"dlq" help:"Dead letters: failed deliveries, kept until they are replayed or discarded."`
 	Logs       logsCmd       `cmd:"" help:"Gamification logs: every change of a balance."`
 	Encrypt    encryptCmd    `cmd:"" help:"Encrypt a body for a webhook, to test a sender."`
 }
@@ -102,11 +103,15 @@ func Run(ctx context.Context, p Process) (code int) {
 }
 
 // ago is a point in time: so long ago, or an RFC 3339 date or date-time.
-type ago struct{ time.Time }
+type ago struct {
+	time.Time
+	text string // as it was asked for
+}
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (a *ago) UnmarshalText(text []byte) error {
 	s := string(text)
+	a.text = s
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
 		if t, err := time.Parse(layout, s); err == nil {
 			a.Time = t

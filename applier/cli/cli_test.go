@@ -15,7 +15,6 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/cli"
-	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/applier/report"
@@ -283,14 +282,7 @@ func (i *installation) settleAll() {
 		i.t.Fatal(err)
 	}
 	payloads := sealed.NewPayloads(master)
-	app := applier.New(catalog, store, func(w *webhook.Webhook, d *delivery.Delivery, c *applier.Community) (applier.Plan, *delivery.Failure, error) {
-		payload, failure, err := payloads.Open(w, d)
-		if failure != nil || err != nil {
-			return applier.Plan{}, failure, err
-		}
-		plan, failure := mapping.Evaluate(w, payload, d.Header, c)
-		return plan, failure, nil
-	}, store, report.New(zerolog.Nop(), nil))
+	app := applier.New(catalog, store, payloads.Evaluate, store, report.New(zerolog.Nop(), nil))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	done := make(chan error, 1)
 	go func() {

@@ -164,15 +164,20 @@ type progressLine struct {
 const progressEvery = 200 * time.Millisecond
 
 func (l *progressLine) show(p users.Progress, offset int64) {
-	if !l.a.Terminal || time.Since(l.shown) < progressEvery {
-		return
-	}
-	l.shown = time.Now()
 	percent := ""
 	if l.size > 0 {
 		percent = fmt.Sprintf("%3d %%  ", min(offset*100/l.size, 100))
 	}
-	fmt.Fprintf(l.a.Stderr, "\r\x1b[K%sline %d: %s", percent, p.Line, importText(p))
+	l.write(fmt.Sprintf("%sline %d: %s", percent, p.Line, importText(p)))
+}
+
+// write shows a text unless one was shown a moment ago.
+func (l *progressLine) write(text string) {
+	if !l.a.Terminal || time.Since(l.shown) < progressEvery {
+		return
+	}
+	l.shown = time.Now()
+	fmt.Fprint(l.a.Stderr, "\r\x1b[K", text)
 }
 
 func (l *progressLine) clear() {

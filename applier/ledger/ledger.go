@@ -39,6 +39,14 @@ type Entry struct {
 	Number int64
 }
 
+// Before is what the account held before the change.
+func (e Entry) Before() int64 {
+	if e.Operator == webhook.Subtract {
+		return e.Balance + e.Amount
+	}
+	return e.Balance - e.Amount
+}
+
 // Apply makes all changes in their order, or none. It returns the entries, or
 // why the changes cannot be made; then the book is as it was.
 func (b Book) Apply(user delivery.ID, changes []applier.Change, currency func(code string) (applier.Currency, bool)) ([]Entry, *delivery.Failure) {

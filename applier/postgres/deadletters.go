@@ -15,16 +15,17 @@ type DeadLetter struct {
 	Community string
 	WebhookID string
 	Webhook   string
-	// Version is that of the definition that decided last.
-	Version              int
-	Reason               delivery.Reason
-	Detail, Path         string
-	User                 *User  // without balances; nil when it was not found
-	UserBy, UserKey      string // what the user that was not found is looked up by
-	Attempts, Replays    int
-	PayloadBytes         int
-	Edited               bool
-	ReceivedAt, FailedAt time.Time
+	// Version is that of the definition that decided last, FirstVersion that of
+	// the one that decided first.
+	Version, FirstVersion int
+	Reason                delivery.Reason
+	Detail, Path          string
+	User                  *User  // without balances; nil when it was not found
+	UserBy, UserKey       string // what the user that was not found is looked up by
+	Attempts, Replays     int
+	PayloadBytes          int
+	Edited                bool
+	ReceivedAt, FailedAt  time.Time
 }
 
 // DeadLetterFilter narrows a list; zero values do not.
@@ -38,6 +39,8 @@ type DeadLetterFilter struct {
 	UserID delivery.ID
 	// Since and Until are about when deliveries were received. Until is exclusive.
 	Since, Until time.Time
+	// FailedBy leaves out what failed after that.
+	FailedBy time.Time
 	// Text is part of the detail, compared without case.
 	Text string
 	// OldestFirst turns the order around: newest first is the usual one.
@@ -48,7 +51,8 @@ type DeadLetterFilter struct {
 }
 
 const selectDeadLetters = `
-SELECT o.delivery_id, o.community, o.webhook_id, o.webhook, o.version, o.reason, coalesce(o.detail, ''), coalesce(o.path, ''),
+SELECT o.delivery_id, o.community, o.webhook_id, o.webhook, o.version,
+    coalesce((SELECT e.version FROM executions e WHERE e.delivery_id = o.delivery_id AND e.execution_id = o.delivery_id), o.version), o.reason, coalesce(o.detail, ''), coalesce(o.path, ''),
     o.user_id, coalesce(u.email, ''), coalesce(u.username, ''), coalesce(d.user_by, ''), coalesce(d.user_key, ''),
     o.attempts, o.replays, octet_length(d.payload), d.edited IS NOT NULL, o.received_at, o.finished_at
 FROM dead_letters d
@@ -88,6 +92,9 @@ func (f DeadLetterFilter) where() (w where) {
 		w.add("d.delivery_id < ?", firstIDAt(f.Until.Add(time.Millisecond)).String())
 		w.add("o.received_at < ?", f.Until)
 	}
+	if !f.FailedBy.IsZero() {
+		w.add("d.failed_at <= ?", f.FailedBy)
+	}
 	if f.Text != "" {
 		w.add("position(lower(?) in lower(o.detail)) > 0", f.Text)
 	}
@@ -115,7 +122,7 @@ func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter) ([]Dead
 		var d DeadLetter
 		var id, user idScanner
 		var email, username string
-		if err := rows.Scan(&id, &d.Community, &d.WebhookID, &d.Webhook, &d.Version, &d.Reason, &d.Detail, &d.Path,
+		if err := rows.Scan(&id, &d.Community, &d.WebhookID, &d.Webhook, &d.Version, &d.FirstVersion, &d.Reason, &d.Detail, &d.Path,
 			&user, &email, &username, &d.UserBy, &d.UserKey,
 			&d.Attempts, &d.Replays, &d.PayloadBytes, &d.Edited, &d.ReceivedAt, &d.FailedAt); err != nil {
 			return nil, fmt.Errorf("list dead letters: %w", err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -23,4 +24,31 @@ func (s *Store) LookUp(ctx context.Context, community string, ref applier.UserRe
 		return User{}, ErrUserNotFound
 	}
 	return users[0], nil
+}
+
+const userNamesQuery = `
+SELECT id, community, coalesce(email, ''), coalesce(username, '') FROM users WHERE id = ANY ($1::uuid[])`
+
+// UserNames returns users by their ids, without balances.
+func (s *Store) UserNames(ctx context.Context, ids []delivery.ID) (map[delivery.ID]User, error) {
+	var column array
+	for _, id := range ids {
+		column.id(id)
+	}
+	rows, err := s.db.QueryContext(ctx, userNamesQuery, column.String())
+	if err != nil {
+		return nil, fmt.Errorf("look up users: %w", err)
+	}
+	defer rows.Close()
+	users := make(map[delivery.ID]User, len(ids))
+	for rows.Next() {
+		var id idScanner
+		var u User
+		if err := rows.Scan(&id, &u.Community, &u.Email, &u.Username); err != nil {
+			return nil, fmt.Errorf("look up users: %w", err)
+		}
+		u.ID = delivery.ID(id)
+		users[u.ID] = u
+	}
+	return users, rows.Err()
 }

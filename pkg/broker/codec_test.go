@@ -58,7 +58,7 @@ func TestReplaysSurviveTheBroker(t *testing.T) {
 	if diff := cmp.Diff([]delivery.Delivery{want}, decodeBatch(data, 7, at, 1)); diff != "" {
 		t.Error(diff)
 	}
-	if id := messageID(toProto(want)); id != want.Replay.ID.String() {
-		t.Errorf("JetStream would tell the replay's message by %s", id)
+	if id := messageID(toProto(want)); id == want.ID.String() || id == messageID(toProto(want)) {
+		t.Errorf("JetStream would take the replay's message for one before: %s", id)
 	}
 }

@@ -101,6 +101,12 @@ func NewPublisher(c *Conn, opts PublisherOptions) *Publisher {
 // Publish returns nil once the broker has confirmed the delivery as stored.
 // After an error the outcome is unknown.
 func (p *Publisher) Publish(ctx context.Context, d delivery.Delivery) error {
+	return p.PublishAll(ctx, []delivery.Delivery{d})
+}
+
+// PublishAll is Publish for several, which are stored in their order. After an
+// error each may be stored or not.
+func (p *Publisher) PublishAll(ctx context.Context, all []delivery.Delivery) error {
 	if away := p.conn.awayFor(); away > giveUpAfter {
 		return fmt.Errorf("%w for %s", ErrNotConnected, away.Round(time.Second))
 	}
@@ -111,14 +117,27 @@ func (p *Publisher) Publish(ctx context.Context, d delivery.Delivery) error {
 		ctx, cancel = context.WithDeadline(ctx, deadline)
 		defer cancel()
 	}
-	e := &entry{ctx: ctx, deadline: deadline, pb: toProto(d), size: size(d), done: make(chan error, 1)}
-	select {
-	case p.queue <- e:
-	case <-ctx.Done():
-		return p.late(ctx)
-	case <-p.stopped:
-		return errStopping
+	entries := make([]*entry, len(all))
+	for i, d := range all {
+		entries[i] = &entry{ctx: ctx, deadline: deadline, pb: toProto(d), size: size(d), done: make(chan error, 1)}
+		select {
+		case p.queue <- entries[i]:
+		case <-ctx.Done():
+			return p.late(ctx)
+		case <-p.stopped:
+			return errStopping
+		}
 	}
+	for _, e := range entries {
+		if err := p.await(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// await waits for the broker's word on what was queued.
+func (p *Publisher) await(ctx context.Context, e *entry) error {
 	select {
 	case err := <-e.done:
 		return err
@@ -227,11 +246,13 @@ func (p *Publisher) storeBatch(batch []*entry) error {
 }
 
 // messageID is what JetStream tells a message by that is published again. A
-// replay keeps the delivery's id and may come within the window in which that
-// counts as a repetition: it goes by its own.
+// replay keeps the delivery's id, may come within the window in which that counts
+// as a repetition, and may be published again in other company: its messages
+// have ids of their own, and each replay is known by its own id once it is
+// executed.
 func messageID(first *deliverypb.Delivery) string {
-	if r := first.GetReplay(); r != nil {
-		return delivery.ID(r.GetId()).String()
+	if first.GetReplay() != nil {
+		return delivery.NewID().String()
 	}
 	return delivery.ID(first.GetId()).String()
 }

@@ -10,15 +10,12 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/cleaner"
-	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/report"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
-	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/service"
-	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 type settings struct {
@@ -47,7 +44,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	defer conn.Close()
 
 	catalog := broker.NewCatalog(conn)
-	app := applier.New(catalog, store, evaluate(sealed.NewPayloads(s.MasterKey)), store, report.New(log, metrics))
+	app := applier.New(catalog, store, sealed.NewPayloads(s.MasterKey).Evaluate, store, report.New(log, metrics))
 	consumer := broker.NewConsumer(conn, app.Handle, broker.ConsumerOptions{Log: log, Metrics: metrics})
 	ops, err := service.ListenOps(service.OpsOptions{
 		Addr: s.OpsAddr, Gatherer: metrics, Log: log,
@@ -68,16 +65,4 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	log.Info().Str("ops_addr", ops.Addr()).Msg("applier started")
 	defer log.Info().Msg("applier stopped")
 	return group.Run(ctx)
-}
-
-// evaluate decrypts a body and then maps the payload.
-func evaluate(payloads *sealed.Payloads) applier.Evaluate {
-	return func(w *webhook.Webhook, d *delivery.Delivery, c *applier.Community) (applier.Plan, *delivery.Failure, error) {
-		payload, failure, err := payloads.Open(w, d)
-		if failure != nil || err != nil {
-			return applier.Plan{}, failure, err
-		}
-		plan, failure := mapping.Evaluate(w, payload, d.Header, c)
-		return plan, failure, nil
-	}
 }

@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/coinhook/coinhook/applier/replay"
+	"github.com/coinhook/coinhook/applier/sealed"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// edit has a person change what the one dead letter runs with.
+func (c *dlqReplayCmd) edit(a *app, request *replay.Request) error {
+	store, err := a.database()
+	if err != nil {
+		return err
+	}
+	id := request.Filter.IDs[0]
+	list, err := store.ListDeadLetters(a.ctx, request.FilterOne())
+	if err != nil {
+		return err
+	}
+	bodies, err := store.DeadLetterBodies(a.ctx, request.Filter.IDs)
+	if err != nil {
+		return err
+	}
+	body, ok := bodies[id]
+	if !ok || len(list) == 0 {
+		return fmt.Errorf("%s is no dead letter", id)
+	}
+	payload := body.Edited
+	if payload == nil {
+		d := delivery.Delivery{ID: id, WebhookID: list[0].WebhookID, ReceivedAt: list[0].ReceivedAt, Headers: body.Headers, Body: body.Payload}
+		if payload, err = a.openPayload(&d); err != nil {
+			return err
+		}
+	}
+	edited, err := a.editText(id.String()+".json", payload)
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(edited, payload) {
+		return errors.New("the payload is as it was: nothing was replayed")
+	}
+	if len(edited) > maxFileBytes/2 {
+		return fmt.Errorf("the payload has %d bytes, and %d are the most", len(edited), maxFileBytes/2)
+	}
+	request.Edited = edited
+	return nil
+}
+
+// openPayload decrypts the body of a delivery where it is encrypted.
+func (a *app) openPayload(d *delivery.Delivery) ([]byte, error) {
+	if !sealed.HasHeader(d) {
+		return d.Body, nil
+	}
+	master, err := a.masterKey()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := a.broker()
+	if err != nil {
+		return nil, err
+	}
+	saved, err := broker.NewDefinitions(conn).Get(a.ctx, d.WebhookID)
+	if err != nil {
+		return nil, err
+	}
+	payload, failure, err := sealed.NewPayloads(master).Open(&webhook.Webhook{Record: saved.Record, Revision: saved.Revision}, d)
+	if failure != nil {
+		return nil, fmt.Errorf("the payload cannot be edited: %w", failure)
+	}
+	if err == nil {
+		a.say("The payload came encrypted. What you save is kept as it is, not encrypted.")
+	}
+	return payload, err
+}
+
+// editText opens a text in the editor and returns what was saved. Nobody else
+// can read the file, which is deleted afterwards.
+func (a *app) editText(name string, text []byte) ([]byte, error) {
+	editor := cmp.Or(a.Env["VISUAL"], a.Env["EDITOR"])
+	if editor == "" && !a.Interactive {
+		return nil, usagef("--edit needs an editor: name one in EDITOR")
+	}
+	dir, err := os.MkdirTemp("", "coinhook-edit-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // nothing else can be done about it
+	file := filepath.Join(dir, name)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return nil, err
+	}
+	editor = cmp.Or(editor, "vi")
+	cmd := exec.CommandContext(a.ctx, "sh", "-c", editor+` "$1"`, "sh", file) //nolint:gosec // the editor is the user's own choice
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.Stdin, a.Stderr, a.Stderr
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("the editor %q ended with an error, nothing was replayed: %w", editor, err)
+	}
+	return os.ReadFile(file)
+}

@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/replay"
+	"github.com/coinhook/coinhook/applier/sealed"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+type dlqReplayCmd struct {
+	IDs []string `arg:"" optional:"" name:"id" help:"Dead letters by their delivery ids; or else the flags say which."`
+	dlqFilterFlags
+	All bool `help:"All dead letters."`
+
+	DryRun  bool   `name:"dry-run" help:"Stop after the plan."`
+	Mapping string `enum:"current,original" default:"current" help:"Decide by the current definition, or by the version that decided first: current or original."`
+	Rate    string `placeholder:"N/s" help:"At most so many a second."`
+	Edit    bool   `help:"Edit the payload of the one dead letter first, with $EDITOR. The original is kept beside it."`
+	Force   bool   `help:"Run those too that were run again 5 times."`
+	Restart bool   `help:"Begin anew, where an interrupted replay of the same would go on."`
+	Note    string `placeholder:"TEXT" help:"Why, for the history."`
+}
+
+// replayJSON is what a replay prints for programs.
+type replayJSON struct {
+	Plan   *replay.Plan   `json:"plan"`
+	DryRun bool           `json:"dry_run"`
+	Result *replay.Result `json:"result"` // null after --dry-run
+}
+
+func (c *dlqReplayCmd) Run(a *app) error {
+	request, err := c.request(a)
+	if err != nil {
+		return err
+	}
+	perSecond, err := parseRate(c.Rate)
+	if err != nil {
+		return err
+	}
+	replayer, stop, err := a.replayer()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if c.Edit {
+		if err := c.edit(a, request); err != nil {
+			return err
+		}
+	}
+	plan, err := replayer.Plan(a.ctx, request, c.Restart)
+	if err != nil {
+		return err
+	}
+	if !a.json() {
+		printPlan(a, plan, c.Mapping, c.DryRun)
+	}
+	if c.DryRun || plan.Selected == 0 {
+		return c.finish(a, plan, nil)
+	}
+	if err := a.confirm(fmt.Sprintf("Replay %d dead letters?", plan.Selected)); err != nil {
+		return err
+	}
+	bar := progressLine{a: a}
+	result, err := replayer.Run(a.ctx, request, plan, replay.Options{PerSecond: perSecond, Progress: func(p replay.Progress) {
+		bar.write(progressText(p))
+	}})
+	bar.clear()
+	if err != nil {
+		return c.interrupted(request, result, err)
+	}
+	return c.finish(a, plan, &result)
+}
+
+// finish prints what programs read, or the result.
+func (c *dlqReplayCmd) finish(a *app, plan *replay.Plan, result *replay.Result) error {
+	var err error
+	switch {
+	case a.json():
+		err = a.printJSON(replayJSON{Plan: plan, DryRun: c.DryRun, Result: result})
+	case result != nil:
+		fmt.Fprintf(a.Stdout, "\n%d replayed: %s.\n", result.Published, resultWords(*result))
+	case c.DryRun:
+		fmt.Fprintln(a.Stdout, "\nNothing was changed.")
+	}
+	if err == nil && result == nil && !c.DryRun {
+		err = nothingToReplay(plan)
+	}
+	return err
+}
+
+// nothingToReplay is no error where what was asked for is so already.
+func nothingToReplay(plan *replay.Plan) error {
+	for _, n := range plan.NotDead {
+		if n.State != string(delivery.Applied) && n.State != string(delivery.Duplicate) && n.State != string(delivery.Skipped) {
+			return fmt.Errorf("nothing was replayed: %s is %s", n.ID, n.State)
+		}
+	}
+	if plan.LeftOut > 0 {
+		return fmt.Errorf("nothing was replayed: %d were run again %d times already, --force runs them once more", plan.LeftOut, replay.MaxReplays)
+	}
+	return nil
+}
+
+// interrupted says how far it came and what goes on.
+func (c *dlqReplayCmd) interrupted(r *replay.Request, result replay.Result, err error) error {
+	text := fmt.Sprintf("stopped after %d: %s", result.Published, resultWords(result))
+	if result.Pending > 0 {
+		text += fmt.Sprintf("; the %d pending ones are published and will be executed", result.Pending)
+	}
+	if r.Filter.IDs == nil && !errors.Is(err, postgres.ErrRunBusy) && !errors.Is(err, replay.ErrOvertaken) {
+		text += "; the same command goes on from there"
+	}
+	return fmt.Errorf("%s: %w", text, err)
+}
+
+func (c *dlqReplayCmd) request(a *app) (*replay.Request, error) {
+	r := &replay.Request{Mapping: replay.Mapping(c.Mapping), Force: c.Force, By: a.who(), Note: c.Note}
+	switch {
+	case len(c.IDs) > 0 && (c.All || !c.isEmpty()):
+		return nil, usagef("name dead letters by their ids or by flags, not both")
+	case len(c.IDs) == 0 && c.isEmpty() && !c.All && a.flags.Community == "":
+		return nil, usagef("say which dead letters: by ids, by flags such as --webhook and --reason, or --all")
+	case c.Edit && len(c.IDs) != 1:
+		return nil, usagef("--edit takes one id")
+	case len(c.IDs) == 0:
+		filter, err := c.filter(a)
+		if err != nil {
+			return nil, err
+		}
+		asked, err := json.Marshal([]any{filter.Community, filter.WebhookID, filter.UserID, c.Reason, c.Path, c.Text, c.Since.asked(), c.Until.asked()})
+		r.Filter, r.Asked = filter, string(asked)
+		return r, err
+	}
+	seen := map[delivery.ID]bool{}
+	r.Filter.IDs = []delivery.ID{}
+	for _, text := range c.IDs {
+		id, err := delivery.ParseID(text)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("%q is %w", text, err)}
+		}
+		if !seen[id] {
+			seen[id], r.Filter.IDs = true, append(r.Filter.IDs, id)
+		}
+	}
+	return r, nil
+}
+
+// asked is what was asked for, the same each time; empty for nothing.
+func (a *ago) asked() string {
+	if a == nil {
+		return ""
+	}
+	return a.text
+}
+
+func parseRate(text string) (perSecond int, err error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(strings.TrimSuffix(text, "/s"))
+	if err != nil || n < 1 {
+		return 0, usagef("--rate is a number a second such as 50 or 50/s, not %q", text)
+	}
+	return n, nil
+}
+
+// replayer is one that decides as the appliers do. stop ends its publishing.
+func (a *app) replayer() (r *replay.Replayer, stop func(), err error) {
+	store, err := a.database()
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := a.broker()
+	if err != nil {
+		return nil, nil, err
+	}
+	master, err := a.masterKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: zerolog.Nop()})
+	ctx, cancel := context.WithCancel(context.WithoutCancel(a.ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = publisher.Run(ctx) // it ends without an error
+	}()
+	stop = func() {
+		cancel()
+		<-done
+	}
+	return replay.New(store, broker.NewCatalog(conn), sealed.NewPayloads(master).Evaluate, publisher), stop, nil
+}

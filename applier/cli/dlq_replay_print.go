@@ -1,0 +1,135 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/coinhook/coinhook/applier/replay"
+)
+
+// shownBalances is how many balances are shown before a question; --dry-run
+// shows all.
+const shownBalances = 20
+
+func printPlan(a *app, p *replay.Plan, mapping string, all bool) {
+	if p.Resumes != nil {
+		fmt.Fprintf(a.Stdout, "Goes on with the replay that %s began at %s: %d of %d were published then. --restart begins anew.\n",
+			printable(p.Resumes.RequestedBy), localTime(p.Resumes.PlannedAt), p.Resumes.Published, p.Resumes.Total)
+	}
+	fmt.Fprintf(a.Stdout, "%d dead letters to replay by the %s definition%s.\n", p.Selected, mapping, reasonsText(p.Reasons))
+	if p.LeftOut > 0 {
+		fmt.Fprintf(a.Stdout, "%d more are left out: they were run again %d times already (--force).\n", p.LeftOut, replay.MaxReplays)
+	}
+	for _, n := range p.NotDead {
+		fmt.Fprintf(a.Stdout, "%s is no dead letter: %s.\n", n.ID, n.State)
+	}
+	if p.Selected == 0 {
+		return
+	}
+	failing, waiting := 0, 0
+	for _, f := range p.StillFailing {
+		failing += f.Count
+	}
+	for _, w := range p.Waiting {
+		waiting += w.Count
+	}
+	fmt.Fprintln(a.Stdout)
+	a.printPairs([][2]string{
+		{"would be applied", strconv.Itoa(p.Applied)},
+		{"would be duplicates", countOrNone(p.Duplicate)},
+		{"would be skipped", countOrNone(p.Skipped)},
+		{"would still fail", countOrNone(failing)},
+		{"would stay pending", countOrNone(waiting)},
+		{"custom fields set", countOrNone(p.Fields)},
+	})
+	printStillFailing(a, p)
+	for _, w := range p.Waiting {
+		fmt.Fprintf(a.Stdout, "\n%d would be pending, such as %s: %s.\n", w.Count, w.Example, printable(w.Why))
+	}
+	printBalances(a, p.Balances, all)
+}
+
+func printStillFailing(a *app, p *replay.Plan) {
+	if len(p.StillFailing) == 0 {
+		return
+	}
+	fmt.Fprintln(a.Stdout)
+	rows := make([][]string, len(p.StillFailing))
+	for i, f := range p.StillFailing {
+		rows[i] = []string{strconv.Itoa(f.Count), string(f.Reason), f.Path, f.Detail, f.Example.String()}
+	}
+	a.printTable([]string{"still fail", "reason", "path", "detail", "example"}, rows)
+}
+
+func printBalances(a *app, balances []replay.Balance, all bool) {
+	if len(balances) == 0 {
+		return
+	}
+	shown := balances
+	if !all && len(shown) > shownBalances {
+		shown = shown[:shownBalances]
+	}
+	fmt.Fprintln(a.Stdout)
+	rows := make([][]string, len(shown))
+	for i, b := range shown {
+		rows[i] = []string{userName(&b.User), b.Currency, b.Before, b.After}
+	}
+	a.printTable([]string{"user", "currency", "before", "after"}, rows)
+	if more := len(balances) - len(shown); more > 0 {
+		fmt.Fprintf(a.Stdout, "… and %d more balances; --dry-run shows all.\n", more)
+	}
+}
+
+func reasonsText(reasons []replay.ReasonCount) string {
+	parts := make([]string, len(reasons))
+	for i, r := range reasons {
+		parts[i] = fmt.Sprintf("%s %d", r.Reason, r.Count)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(parts, ", ")
+}
+
+// countOrNone is empty for 0: a line that says nothing is not shown.
+func countOrNone(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+func resultWords(r replay.Result) string {
+	var parts []string
+	for _, c := range []struct {
+		n    int
+		word string
+	}{
+		{r.Applied, "applied"},
+		{r.Duplicates, "duplicates"},
+		{r.Skipped, "skipped"},
+		{r.Failed, "failed again"},
+		{r.NoOps, "were no dead letters any more"},
+		{r.Pending, "pending"},
+	} {
+		if c.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.word))
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing was executed"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// barWidth is that of the progress bar, in characters.
+const barWidth = 24
+
+func progressText(p replay.Progress) string {
+	executed := p.Result.Applied + p.Result.Duplicates + p.Result.Skipped + p.Result.Failed + p.Result.NoOps
+	total := max(p.Total, 1)
+	full := min(executed*barWidth/total, barWidth)
+	return fmt.Sprintf("[%s%s] %3d %%  %d of %d published; %s", strings.Repeat("█", full), strings.Repeat("░", barWidth-full),
+		min(executed*100/total, 100), p.Published, p.Total, resultWords(p.Result))
+}

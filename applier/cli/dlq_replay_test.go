@@ -1,0 +1,323 @@
+package cli_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/cli"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/report"
+	"github.com/coinhook/coinhook/applier/sealed"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/secret"
+)
+
+// startApplier runs an applier until the test ends, or stop is called.
+func (i *installation) startApplier() (stop func()) {
+	i.t.Helper()
+	store, err := postgres.Open(i.env["DATABASE_URL"], postgres.Options{Settling: true})
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	master, err := secret.ParseMasterKey(i.env["COINHOOK_MASTER_KEY"])
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	app := applier.New(broker.NewCatalog(i.conn), store, sealed.NewPayloads(master).Evaluate, store, report.New(zerolog.Nop(), nil))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- broker.NewConsumer(i.conn, app.Handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run(ctx)
+	}()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			i.t.Error(err)
+		}
+		store.Close() //nolint:errcheck // the database goes with the test
+	})
+	i.t.Cleanup(stop)
+	return stop
+}
+
+const (
+	wrongYAML = "name: Shop\nstate: active\nauth: {api_key: true}\nuser: {by: email, path: customer.email}\n" +
+		"mappings:\n  - {currency: coins, operator: add, value: {path: order.total}}\n"
+	rightYAML = "name: Shop\nstate: active\nauth: {api_key: true}\nuser: {by: email, path: customer.email}\n" +
+		"mappings:\n  - {currency: coins, operator: add, value: {path: coins}}\n"
+)
+
+type planJSON struct {
+	Selected     int
+	LeftOut      int `json:"left_out"`
+	Applied      int `json:"would_be_applied"`
+	Reasons      []struct{ Reason, Count any }
+	StillFailing []struct {
+		Reason, Path, Detail, Example string
+		Count                         int
+	} `json:"would_still_fail"`
+	Balances []struct {
+		User                    struct{ Email string }
+		Currency, Before, After string
+	}
+	NotDead []struct{ ID, State string } `json:"no_dead_letters"`
+	Resumes *struct{ Published, Total int }
+}
+
+type replayJSON struct {
+	Plan   planJSON
+	DryRun bool `json:"dry_run"`
+	Result *struct {
+		Published, Applied, Duplicates, Skipped, Failed, Pending int
+		NoOps                                                    int `json:"no_ops"`
+	}
+}
+
+// failing sends deliveries that fail, for the mapping has a wrong path, to so
+// many users in turn.
+func (i *installation) failing(deliveries, users int) (webhookID string, ids []delivery.ID) {
+	i.t.Helper()
+	var shop webhookJSON
+	i.json(&shop, "webhooks", "apply", "-f", i.write("shop.yaml", wrongYAML))
+	for u := range users {
+		i.json(&map[string]any{}, "users", "add", "--email", fmt.Sprintf("u%d@example.com", u))
+	}
+	for n := range deliveries {
+		ids = append(ids, i.publish(shop.ID, 0, fmt.Sprintf(`{"customer":{"email":"u%d@example.com"},"coins":%d}`, n%users, n+1)))
+	}
+	i.settleAll()
+	return shop.ID, ids
+}
+
+func (i *installation) coins(user string) string {
+	i.t.Helper()
+	var u struct{ Balances map[string]string }
+	i.json(&u, "users", "show", user)
+	return u.Balances["coins"]
+}
+
+func TestReplayAfterTheMappingWasFixed(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	_, ids := i.failing(10, 2)
+	i.startApplier()
+
+	var original replayJSON
+	i.json(&map[string]any{}, "webhooks", "apply", "-f", i.write("right.yaml", rightYAML))
+	i.json(&original, "dlq", "replay", ids[0].String(), "--mapping", "original")
+	if original.Result.Failed != 1 || original.Plan.StillFailing[0].Reason != "missing_field" || original.Plan.StillFailing[0].Path != "order.total" {
+		t.Errorf("by the original mapping: %+v", original)
+	}
+
+	var plan, done, again replayJSON
+	i.json(&plan, "dlq", "replay", "--webhook", "Shop", "--reason", "missing_field", "--dry-run")
+	if plan.Plan.Selected != 10 || plan.Plan.Applied != 10 || !plan.DryRun || plan.Result != nil || i.coins("u0@example.com") != "0" {
+		t.Errorf("planned %+v", plan)
+	}
+	want := []string{"u0@example.com coins 0 25", "u1@example.com coins 0 30"}
+	var got []string
+	for _, b := range plan.Plan.Balances {
+		got = append(got, strings.Join([]string{b.User.Email, b.Currency, b.Before, b.After}, " "))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	i.json(&done, "dlq", "replay", "--webhook", "Shop", "--reason", "missing_field", "--note", "the path was wrong")
+	if done.Result.Published != 10 || done.Result.Applied != 10 || done.Result.Pending != 0 {
+		t.Errorf("replayed %+v", done.Result)
+	}
+	if a, b := i.coins("u0@example.com"), i.coins("u1@example.com"); a != "25" || b != "30" {
+		t.Errorf("balances %s and %s are not those of the plan", a, b)
+	}
+	i.json(&again, "dlq", "replay", ids[0].String())
+	if again.Plan.Selected != 0 || again.Plan.NotDead[0].State != "applied" {
+		t.Errorf("replayed once more: %+v", again.Plan)
+	}
+	if r := i.run("dlq", "replay", "--webhook", "Shop", "--yes"); r.code != 0 || !strings.Contains(r.stdout, "0 dead letters to replay") {
+		t.Errorf("nothing is left to replay: %+v", r)
+	}
+}
+
+func TestReplaySaysWhatItWouldDoBeforeItAsks(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	_, ids := i.failing(2, 1)
+	i.json(&map[string]any{}, "webhooks", "apply", "-f", i.write("right.yaml", rightYAML))
+	r := i.answer("n\n", "dlq", "replay", "--reason", "missing_field")
+	if r.code != 1 || !strings.Contains(r.stdout, "2 dead letters to replay by the current definition: missing_field 2.") ||
+		!strings.Contains(r.stdout, "would be applied     2") || !strings.Contains(r.stderr, "Replay 2 dead letters? [y/N]") {
+		t.Errorf("%+v", r)
+	}
+	if got := i.coins("u0@example.com"); got != "0" {
+		t.Errorf("%s coins after no", got)
+	}
+	for _, args := range [][]string{
+		{"dlq", "replay"},
+		{"dlq", "replay", ids[0].String(), "--all"},
+		{"dlq", "replay", "nonsense"},
+		{"dlq", "replay", "--edit", "--all"},
+		{"dlq", "replay", "--all", "--rate", "fast"},
+		{"dlq", "replay", "--all"}, // nobody is here to confirm
+	} {
+		if r := i.run(args...); r.code != 2 {
+			t.Errorf("%v: exit %d: %s", args, r.code, r.stderr)
+		}
+	}
+	if r := i.run("dlq", "replay", "--yes", delivery.NewID().String()); r.code != 1 || !strings.Contains(r.stderr, "unknown or pending") {
+		t.Errorf("an unknown one: %+v", r)
+	}
+}
+
+func TestReplayStopsAtTheLoopGuard(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	_, ids := i.failing(1, 1)
+	i.startApplier()
+	for n := range 5 {
+		var r replayJSON
+		i.json(&r, "dlq", "replay", ids[0].String())
+		if r.Result.Failed != 1 {
+			t.Fatalf("replay %d: %+v", n, r.Result)
+		}
+	}
+	if r := i.run("dlq", "replay", ids[0].String(), "--yes"); r.code != 1 || !strings.Contains(r.stderr, "--force") {
+		t.Errorf("%+v", r)
+	}
+	var forced replayJSON
+	i.json(&forced, "dlq", "replay", ids[0].String(), "--force")
+	if forced.Result.Failed != 1 {
+		t.Errorf("forced: %+v", forced.Result)
+	}
+}
+
+func TestReplayOfAnEditedPayload(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	_, ids := i.failing(1, 1)
+	i.startApplier()
+	if r := i.run("dlq", "replay", ids[0].String(), "--edit", "--yes"); r.code != 2 {
+		t.Errorf("without an editor: %+v", r)
+	}
+	i.env["EDITOR"] = "true"
+	if r := i.run("dlq", "replay", ids[0].String(), "--edit", "--yes"); r.code != 1 || !strings.Contains(r.stderr, "as it was") {
+		t.Errorf("without a change: %+v", r)
+	}
+	script := filepath.Join(i.dir, "edit.sh")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nsed -i 's/\"coins\":1/\"order\":{\"total\":7}/' \"$1\"\n"), 0o700); err != nil { //nolint:gosec // it is to be run
+		t.Fatal(err)
+	}
+	i.env["EDITOR"] = script
+	var r replayJSON
+	i.json(&r, "dlq", "replay", ids[0].String(), "--edit")
+	if r.Result.Applied != 1 || i.coins("u0@example.com") != "7" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestOneOfManyReplaysAtOnceSucceeds(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	_, ids := i.failing(1, 1)
+	i.json(&map[string]any{}, "webhooks", "apply", "-f", i.write("right.yaml", rightYAML))
+	i.startApplier()
+	const commands = 20
+	results := make([]replayJSON, commands)
+	var wg sync.WaitGroup
+	for n := range commands {
+		wg.Go(func() { i.json(&results[n], "dlq", "replay", ids[0].String()) })
+	}
+	wg.Wait()
+	applied, noOps := 0, 0
+	for _, r := range results {
+		switch {
+		case r.Result == nil && r.Plan.NotDead[0].State == "applied":
+			noOps++
+		case r.Result != nil:
+			applied, noOps = applied+r.Result.Applied, noOps+r.Result.NoOps
+		}
+	}
+	if applied != 1 || noOps != commands-1 || i.coins("u0@example.com") != "1" {
+		t.Errorf("%d applied, %d no-ops, %s coins", applied, noOps, i.coins("u0@example.com"))
+	}
+	var logs []any
+	i.json(&logs, "logs", "list")
+	if len(logs) != 1 {
+		t.Errorf("%d log entries", len(logs))
+	}
+}
+
+func TestAnInterruptedReplayGoesOnWhereItWas(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	const deliveries, users = 600, 5
+	i.failing(deliveries, users)
+	i.json(&map[string]any{}, "webhooks", "apply", "-f", i.write("right.yaml", rightYAML))
+	i.startApplier()
+	store, err := postgres.Open(i.env["DATABASE_URL"], postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() }) //nolint:errcheck // the database goes with the test
+
+	args := []string{"dlq", "replay", "--since", "1h", "--reason", "missing_field"}
+	ctx, cancel := context.WithCancel(t.Context())
+	var stderr strings.Builder
+	ended := make(chan int, 1)
+	go func() {
+		ended <- cli.Run(ctx, cli.Process{
+			Args: append(args, "--yes", "--rate", "200/s"), Env: i.env, Dir: i.dir,
+			Stdin: strings.NewReader(""), Stdout: &strings.Builder{}, Stderr: &stderr,
+		})
+	}()
+	i.await(func() bool { return i.coins("u0@example.com") != "0" })
+	cancel()
+	if code := <-ended; code != 1 || !strings.Contains(stderr.String(), "the same command goes on from there") {
+		t.Fatalf("exit %d: %s", code, stderr.String())
+	}
+	var rest replayJSON
+	i.json(&rest, args...)
+	if rest.Plan.Resumes == nil || rest.Plan.Resumes.Published == 0 || rest.Plan.Resumes.Published+rest.Plan.Selected > deliveries {
+		t.Errorf("goes on as %+v", rest.Plan)
+	}
+	for u := range users {
+		want := 0
+		for n := u; n < deliveries; n += users {
+			want += n + 1
+		}
+		if got := i.coins(fmt.Sprintf("u%d@example.com", u)); got != fmt.Sprint(want) {
+			t.Errorf("u%d has %s coins, want %d", u, got, want)
+		}
+	}
+	var logs []any
+	i.json(&logs, "logs", "list", "--limit", "1000")
+	if len(logs) != deliveries {
+		t.Errorf("%d log entries", len(logs))
+	}
+}
+
+// await waits until it holds.
+func (i *installation) await(holds func() bool) {
+	i.t.Helper()
+	deadline := time.NewTimer(time.Minute)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			i.t.Fatal("it did not become true within a minute")
+		}
+	}
+}

@@ -1,0 +1,179 @@
+// Package replay runs dead letters again, one or a hundred thousand: first a
+// plan, then the run. It is one implementation for every way of asking.
+package replay
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Mapping says which definition decides.
+type Mapping string
+
+const (
+	Current  Mapping = "current"
+	Original Mapping = "original" // the version that decided first
+)
+
+// MaxReplays is how often a dead letter is run again before it is left out: it
+// would go round in circles.
+const MaxReplays = 5
+
+// Request says which dead letters run again, and how.
+type Request struct {
+	// Filter selects them. Its IDs, where it has any, are all of them.
+	Filter postgres.DeadLetterFilter
+	// Asked is what was asked for, the same each time, where they are not named one
+	// by one: "--since 24h" is another filter each time.
+	Asked   string
+	Mapping Mapping
+	// Force runs those too that were run again MaxReplays times.
+	Force bool
+	// Edited is run instead of the payload, where it is not nil; it is for one
+	// dead letter, and is not encrypted.
+	Edited []byte
+	// By and Note say who asks, and why.
+	By, Note string
+}
+
+// isByID reports whether the dead letters are named one by one. What is named is
+// not resumed: it is simply named again.
+func (r *Request) isByID() bool { return r.Filter.IDs != nil }
+
+// cause is what the lineage says.
+func (r *Request) cause() delivery.Cause {
+	if r.isByID() {
+		return delivery.Manual
+	}
+	return delivery.Bulk
+}
+
+// selection is what the same request is found again by.
+func (r *Request) selection() string {
+	return fmt.Sprintf("%s by the %s definition, force: %t", r.Asked, r.Mapping, r.Force)
+}
+
+// FilterOne is the filter for a request that names one dead letter.
+func (r *Request) FilterOne() postgres.DeadLetterFilter {
+	f := r.Filter
+	f.Limit = 1
+	return f
+}
+
+// leavesOut reports whether a dead letter was run again too often.
+func (r *Request) leavesOut(l postgres.DeadLetter) bool { return !r.Force && l.Replays >= MaxReplays }
+
+// replayOf makes a dead letter a delivery that runs again. revision is that of the
+// webhook's definition as it was looked at.
+func (r *Request) replayOf(id delivery.ID, l postgres.DeadLetter, body postgres.DeadLetterBody, revision uint64, at time.Time) delivery.Delivery {
+	d := delivery.Delivery{
+		ID: l.ID, WebhookID: l.WebhookID, ReceivedAt: l.ReceivedAt, Headers: body.Headers, Body: body.Payload,
+		Replay: &delivery.Replay{
+			ID: id, Cause: r.cause(), RequestedBy: r.By, RequestedAt: at, Note: r.Note, Revision: revision,
+		},
+	}
+	if r.Mapping == Original {
+		d.Replay.Version = l.FirstVersion
+	}
+	switch {
+	case r.Edited != nil:
+		d.Body, d.Replay.Edited = r.Edited, true
+	case body.Edited != nil:
+		d.Body, d.Replay.Edited = body.Edited, true
+	}
+	return d
+}
+
+// replayID names the replay of a delivery in a run, the same one each time it is
+// published: what is published twice is one replay.
+func replayID(run, d delivery.ID) delivery.ID {
+	h := sha256.New()
+	h.Write(run[:])
+	h.Write(d[:])
+	id := delivery.ID(h.Sum(nil)[:16])
+	copy(id[:6], run[:6]) // its time
+	id[6], id[8] = 0x70|id[6]&0x0f, 0x80|id[8]&0x3f
+	return id
+}
+
+// Store has the dead letters and what became of replays.
+type Store interface {
+	ListDeadLetters(ctx context.Context, f postgres.DeadLetterFilter) ([]postgres.DeadLetter, error)
+	DeadLetterBodies(ctx context.Context, ids []delivery.ID) (map[delivery.ID]postgres.DeadLetterBody, error)
+}
+
+const (
+	// pageLetters and pageBytes bound what is in memory at a time.
+	pageLetters = 256
+	pageBytes   = 4 << 20
+)
+
+// letter is a dead letter with what it runs with.
+type letter struct {
+	postgres.DeadLetter
+	body postgres.DeadLetterBody
+}
+
+// walk hands out what the request selects, oldest first, page by page, from the
+// one after on.
+func (r *Request) walk(ctx context.Context, s Store, after delivery.ID, f func([]letter) error) error {
+	filter := r.Filter
+	filter.OldestFirst, filter.Limit, filter.After = true, pageLetters, after
+	for {
+		list, err := s.ListDeadLetters(ctx, filter)
+		if err != nil {
+			return err
+		}
+		for rest := list; len(rest) > 0; {
+			n := fitting(rest)
+			page, err := readBodies(ctx, s, rest[:n])
+			if err != nil {
+				return err
+			}
+			if err := f(page); err != nil {
+				return err
+			}
+			rest = rest[n:]
+		}
+		if len(list) < pageLetters {
+			return nil
+		}
+		filter.After = list[len(list)-1].ID
+	}
+}
+
+// fitting is how many of the dead letters, one at least, have payloads that go
+// into memory together.
+func fitting(list []postgres.DeadLetter) int {
+	bytes := 0
+	for i, l := range list {
+		if bytes += l.PayloadBytes; bytes > pageBytes && i > 0 {
+			return i
+		}
+	}
+	return len(list)
+}
+
+// readBodies leaves out what is no dead letter any more.
+func readBodies(ctx context.Context, s Store, list []postgres.DeadLetter) ([]letter, error) {
+	ids := make([]delivery.ID, len(list))
+	for i, l := range list {
+		ids[i] = l.ID
+	}
+	bodies, err := s.DeadLetterBodies(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	page := make([]letter, 0, len(list))
+	for _, l := range list {
+		if body, ok := bodies[l.ID]; ok {
+			page = append(page, letter{l, body})
+		}
+	}
+	return page, nil
+}

@@ -1,0 +1,161 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// Publisher stores deliveries in the stream, in their order.
+type Publisher interface {
+	PublishAll(ctx context.Context, all []delivery.Delivery) error
+}
+
+// Replayer plans and runs replays.
+type Replayer struct {
+	store       *postgres.Store
+	definitions applier.Definitions
+	evaluate    applier.Evaluate
+	publisher   Publisher
+}
+
+// New returns a replayer that decides as an applier with these parts does.
+func New(store *postgres.Store, definitions applier.Definitions, evaluate applier.Evaluate, publisher Publisher) *Replayer {
+	return &Replayer{store: store, definitions: definitions, evaluate: evaluate, publisher: publisher}
+}
+
+// Plan says what the request would do, and changes nothing. A run that was
+// interrupted is continued, unless the request is to begin anew.
+func (r *Replayer) Plan(ctx context.Context, request *Request, anew bool) (*Plan, error) {
+	p := r.newPlanner(request)
+	if err := p.find(ctx, anew); err != nil {
+		return nil, err
+	}
+	request.Filter.FailedBy = p.plan.run.PlannedAt
+	if err := request.walk(ctx, r.store, p.plan.run.Position, func(page []letter) error { return p.rehearse(ctx, page) }); err != nil {
+		return nil, err
+	}
+	if err := p.explainMissing(ctx); err != nil {
+		return nil, err
+	}
+	return &p.plan, p.finish(ctx)
+}
+
+func (r *Replayer) newPlanner(request *Request) *planner {
+	p := &planner{
+		Replayer: r, request: request,
+		definitions: &definitions{Definitions: r.definitions, newest: map[string]*webhook.Webhook{}},
+		rehearsal:   r.store.Rehearse(),
+		plan: Plan{
+			Reasons: []ReasonCount{}, StillFailing: []Failing{}, Waiting: []Waiting{}, Balances: []Balance{}, NotDead: []NotDead{},
+		},
+		reasons: map[delivery.Reason]int{}, failing: map[Failing]*Failing{}, waiting: map[string]*Waiting{},
+		accounts: map[ledger.Account]*account{},
+	}
+	p.app = applier.New(p.definitions, r.store, r.evaluate, p.rehearsal, silent{})
+	return p
+}
+
+// find looks for the run that goes on, or prepares one that is new.
+func (p *planner) find(ctx context.Context, anew bool) error {
+	now, err := p.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	p.plan.run = postgres.ReplayRun{ID: delivery.NewID(), RequestedBy: p.request.By, PlannedAt: now}
+	if p.request.isByID() || anew {
+		return nil
+	}
+	run, err := p.store.FindRun(ctx, p.request.selection())
+	if run == nil || err != nil {
+		return err
+	}
+	p.plan.run = *run
+	p.plan.Resumes = &Resumes{RequestedBy: run.RequestedBy, PlannedAt: run.PlannedAt.UTC(), Published: run.Published, Total: run.Total}
+	return nil
+}
+
+// explainMissing says what has become of those that were named and are no dead
+// letters.
+func (p *planner) explainMissing(ctx context.Context) error {
+	if !p.request.isByID() {
+		return nil
+	}
+	dead, err := p.store.DeadLetterBodies(ctx, p.request.Filter.IDs)
+	if err != nil {
+		return err
+	}
+	for _, id := range p.request.Filter.IDs {
+		if _, ok := dead[id]; ok {
+			continue
+		}
+		o, err := p.store.FindOutcome(ctx, id)
+		state := "discarded"
+		switch {
+		case errors.Is(err, postgres.ErrOutcomeNotFound):
+			state = "unknown or pending"
+		case err != nil:
+			return err
+		case o.Status == delivery.Success:
+			state = string(o.Outcome)
+		}
+		p.plan.NotDead = append(p.plan.NotDead, NotDead{ID: id, State: state})
+	}
+	return nil
+}
+
+// silent is a reporter that reports nothing: a plan is no event.
+type silent struct{}
+
+func (silent) Settled(applier.Item, applier.Settlement) {}
+func (silent) Postponed(int, error)                     {}
+func (silent) Bug(*delivery.Delivery, error)            {}
+
+// ErrOvertaken: what was planned has changed since.
+var ErrOvertaken = errors.New("somebody else has replayed some of these since the plan was made, look at it again")
+
+// claim makes the run this command's, from its plan on until release.
+func (r *Replayer) claim(ctx context.Context, request *Request, plan *Plan) (release func(), err error) {
+	selection := request.selection()
+	if release, err = r.store.Hold(ctx, selection); err != nil {
+		return nil, err
+	}
+	if err := r.begin(ctx, selection, plan); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
+func (r *Replayer) begin(ctx context.Context, selection string, plan *Plan) error {
+	now, err := r.store.FindRun(ctx, selection)
+	if err != nil {
+		return err
+	}
+	if plan.Resumes != nil {
+		if now == nil || now.ID != plan.run.ID || now.Position != plan.run.Position {
+			return ErrOvertaken
+		}
+		return nil
+	}
+	if now != nil {
+		// The plan was made to begin anew, or another run has begun since.
+		if now.PlannedAt.After(plan.run.PlannedAt) {
+			return ErrOvertaken
+		}
+		if err := r.store.FinishRun(ctx, now.ID); err != nil {
+			return err
+		}
+	}
+	plan.run.Total = plan.Selected
+	if err := r.store.BeginRun(ctx, selection, plan.run); err != nil {
+		return fmt.Errorf("nothing was replayed: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,220 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+const (
+	// window is how many replays may be under way: a replay of many does not stand
+	// in front of what senders send meanwhile.
+	window = 1024
+	// chunkLetters is how many are published at once, and so how many an
+	// interrupted run publishes again at most. Twice published is one replay.
+	chunkLetters = 256
+	// chunksPerSecond is how even a rate is.
+	chunksPerSecond = 4
+
+	publishWithin = 10 * time.Second
+	// pollEvery is how often it is looked what has become of those under way.
+	pollEvery = 50 * time.Millisecond
+)
+
+// Options tune a run.
+type Options struct {
+	// PerSecond bounds how many are replayed; 0 is no bound.
+	PerSecond int
+	// Progress is told how far it is, often. It may be nil.
+	Progress func(Progress)
+}
+
+// Progress is how far a run is.
+type Progress struct {
+	Total     int // of this command
+	Published int
+	Result    Result
+}
+
+// Result is what has become of what was replayed, as programs read it.
+type Result struct {
+	Published  int `json:"published"`
+	Applied    int `json:"applied"`
+	Duplicates int `json:"duplicates"`
+	Skipped    int `json:"skipped"`
+	Failed     int `json:"failed"`
+	// NoOps were no dead letters any more.
+	NoOps int `json:"no_ops"`
+	// Pending are published, and not executed yet.
+	Pending int `json:"pending"`
+}
+
+// ErrInterrupted: the run ended early, between two chunks.
+var ErrInterrupted = errors.New("interrupted")
+
+// Run replays what was planned and waits until it is executed. When ctx is done
+// before, it ends in good order; then, or after a crash, the same request goes on
+// where it was.
+func (r *Replayer) Run(ctx context.Context, request *Request, plan *Plan, opts Options) (Result, error) {
+	if !request.isByID() {
+		release, err := r.claim(ctx, request, plan)
+		if err != nil {
+			return Result{}, err
+		}
+		defer release()
+	}
+	e := r.newExecution(request, plan, opts)
+	err := request.walk(ctx, r.store, plan.run.Position, func(page []letter) error { return e.publishPage(ctx, page) })
+	if err == nil && !request.isByID() {
+		err = r.store.FinishRun(context.WithoutCancel(ctx), plan.run.ID)
+	}
+	if err == nil {
+		err = e.await(ctx, 0)
+	}
+	e.result.Pending = len(e.underWay)
+	if err == nil {
+		// What was a dead letter when the plan was made, and is none any more.
+		e.result.NoOps += max(plan.Selected-e.result.Published, 0)
+	} else if ctx.Err() != nil {
+		err = ErrInterrupted
+	}
+	return e.result, err
+}
+
+// execution is a run under way.
+type execution struct {
+	*Replayer
+	request     *Request
+	plan        *Plan
+	definitions *definitions
+	limiter     *rate.Limiter
+	chunk       int
+	progress    func(Progress)
+
+	underWay map[delivery.ID]delivery.ID // replays, and the deliveries they are of
+	result   Result
+}
+
+func (r *Replayer) newExecution(request *Request, plan *Plan, opts Options) *execution {
+	e := &execution{
+		Replayer: r, request: request, plan: plan,
+		definitions: &definitions{Definitions: r.definitions, newest: map[string]*webhook.Webhook{}},
+		limiter:     rate.NewLimiter(rate.Inf, chunkLetters), chunk: chunkLetters,
+		progress: opts.Progress, underWay: map[delivery.ID]delivery.ID{},
+	}
+	if opts.PerSecond > 0 {
+		e.chunk = min(max(opts.PerSecond/chunksPerSecond, 1), chunkLetters)
+		e.limiter = rate.NewLimiter(rate.Limit(opts.PerSecond), e.chunk)
+	}
+	return e
+}
+
+func (e *execution) publishPage(ctx context.Context, page []letter) error {
+	page = slices.DeleteFunc(page, func(l letter) bool { return e.request.leavesOut(l.DeadLetter) })
+	for chunk := range slices.Chunk(page, e.chunk) {
+		if err := e.limiter.WaitN(ctx, len(chunk)); err != nil {
+			return err
+		}
+		if err := e.await(ctx, window-len(chunk)); err != nil {
+			return err
+		}
+		if err := e.publish(ctx, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publish stores a chunk and records it. Once begun it is finished: an
+// interruption in the middle would leave it unknown what was stored.
+func (e *execution) publish(ctx context.Context, chunk []letter) error {
+	batch := make([]delivery.Delivery, len(chunk))
+	for i, l := range chunk {
+		revision, err := e.definitions.revision(ctx, l.WebhookID)
+		if err != nil {
+			return err
+		}
+		batch[i] = e.request.replayOf(replayID(e.plan.run.ID, l.ID), l.DeadLetter, l.body, revision, time.Now().UTC())
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishWithin)
+	defer cancel()
+	if err := e.publisher.PublishAll(ctx, batch); err != nil {
+		return fmt.Errorf("publish replays: %w", err)
+	}
+	for _, d := range batch {
+		e.underWay[d.Replay.ID] = d.ID
+	}
+	e.result.Published += len(batch)
+	e.tell()
+	if e.request.isByID() {
+		return nil
+	}
+	return e.store.AdvanceRun(ctx, e.plan.run.ID, len(batch), batch[len(batch)-1].ID)
+}
+
+// await waits until at most so many are under way.
+func (e *execution) await(ctx context.Context, atMost int) error {
+	for len(e.underWay) > atMost {
+		if err := e.poll(ctx); err != nil {
+			return err
+		}
+		if len(e.underWay) <= atMost {
+			break
+		}
+		select {
+		case <-time.After(pollEvery):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// poll counts those that have been executed.
+func (e *execution) poll(ctx context.Context) error {
+	deliveries, replays := make([]delivery.ID, 0, len(e.underWay)), make([]delivery.ID, 0, len(e.underWay))
+	for replay, d := range e.underWay {
+		deliveries, replays = append(deliveries, d), append(replays, replay)
+	}
+	done, err := e.store.Replayed(ctx, deliveries, replays)
+	if err != nil {
+		return err
+	}
+	for _, x := range done {
+		delete(e.underWay, x.ID)
+		e.result.count(x)
+	}
+	if len(done) > 0 {
+		e.tell()
+	}
+	return nil
+}
+
+func (r *Result) count(x postgres.Execution) {
+	switch {
+	case !x.Effect:
+		r.NoOps++
+	case x.Status == delivery.Failed:
+		r.Failed++
+	case x.Outcome == delivery.Duplicate:
+		r.Duplicates++
+	case x.Outcome == delivery.Skipped:
+		r.Skipped++
+	default:
+		r.Applied++
+	}
+}
+
+func (e *execution) tell() {
+	if e.progress != nil {
+		e.progress(Progress{Total: e.plan.Selected, Published: e.result.Published, Result: e.result})
+	}
+}
