@@ -93,10 +93,7 @@ func (s *Stream) headersFrom(ctx context.Context, from, to uint64, f func(sequen
 	if err != nil {
 		return fmt.Errorf("read the headers of the stream: %w", err)
 	}
-	defer func() {
-		// Without an answer the broker forgets it, too.
-		s.stream.DeleteConsumer(context.WithoutCancel(ctx), consumer.CachedInfo().Name) //nolint:errcheck // see above
-	}()
+	defer s.forget(ctx, consumer)
 	r := headerReader{stream: s, consumer: consumer, next: from, to: to}
 	for more := true; more && r.next <= to && err == nil; {
 		if ctx.Err() != nil {
@@ -108,6 +105,13 @@ func (s *Stream) headersFrom(ctx context.Context, from, to uint64, f func(sequen
 		return fmt.Errorf("read the headers of the stream: %w", err)
 	}
 	return nil
+}
+
+// forget deletes a reader. Without an answer the broker does it in a while.
+func (s *Stream) forget(ctx context.Context, consumer jetstream.Consumer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerSoon)
+	defer cancel()
+	s.stream.DeleteConsumer(ctx, consumer.CachedInfo().Name) //nolint:errcheck // see above
 }
 
 type headerReader struct {
