@@ -156,6 +156,31 @@ func TestWhatAppliersSayOfPendingDeliveriesIsShown(t *testing.T) {
 	}
 }
 
+func TestADeliveryWhoseKeyCannotBeOpenedIsSetAside(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	var shop encryptedJSON
+	i.json(&shop, "webhooks", "apply", "-f", i.write("shop.yaml", shopYAML+"encryption: gcm\n"))
+	locked := i.publishEncrypted(shop.ID, strings.Repeat("00", 40), time.Now())
+	i.env["COINHOOK_MASTER_KEY"] = ""
+	stop := i.startApplier()
+	defer stop()
+	var shown lineJSON
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		i.json(&shown, "deliveries", "show", locked.String())
+		if shown.Pending.State == "set_aside" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it is shown as %+v", shown.Pending)
+		}
+	}
+	p := shown.Pending
+	if p.Since == nil || p.Attempts == nil || *p.Attempts < 1 || p.Why == nil || !strings.Contains(*p.Why, "COINHOOK_MASTER_KEY is not set") {
+		t.Errorf("it is shown as %+v, want it with the missing master key", p)
+	}
+}
+
 func TestWhatIsPendingIsListedWithoutPostgreSQL(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)
