@@ -35,8 +35,10 @@ type Evaluate func(w *webhook.Webhook, d *delivery.Delivery, c *Community) (Plan
 type Reporter interface {
 	// Settled is told each delivery that has its outcome.
 	Settled(Item, Settlement)
-	// Postponed is told that deliveries are tried again, and why.
-	Postponed(deliveries int, err error)
+	// Postponed is told which deliveries are tried again before any others, and why.
+	Postponed(deliveries []*delivery.Delivery, err error)
+	// SetAside is told a delivery that waits while others go on, and for what.
+	SetAside(d *delivery.Delivery, err error)
 	// Bug is told what should not have been possible.
 	Bug(d *delivery.Delivery, err error)
 }
@@ -65,7 +67,7 @@ func (a *Applier) Handle(ctx context.Context, batch []delivery.Delivery) []deliv
 		item, verdict := a.plan(ctx, &view, &batch[i])
 		if !verdict.IsSettled() {
 			verdicts[i] = verdict
-			a.report.Postponed(1, verdict.Err)
+			a.reportOpen(&batch[i], verdict)
 			continue
 		}
 		items, places = append(items, item), append(places, i)
@@ -74,6 +76,14 @@ func (a *Applier) Handle(ctx context.Context, batch []delivery.Delivery) []deliv
 		verdicts[places[i]] = v
 	}
 	return verdicts
+}
+
+func (a *Applier) reportOpen(d *delivery.Delivery, v delivery.Verdict) {
+	if v.Aside {
+		a.report.SetAside(d, v.Err)
+		return
+	}
+	a.report.Postponed([]*delivery.Delivery{d}, v.Err)
 }
 
 // plan says what a delivery asks for. A verdict other than Settled means that
@@ -129,7 +139,7 @@ func (a *Applier) definition(ctx context.Context, d *delivery.Delivery) (*webhoo
 func (a *Applier) planBy(ctx context.Context, view *communityView, item Item) (Item, delivery.Verdict) {
 	community, err := view.of(ctx, item.Webhook)
 	if err != nil {
-		return Item{}, delivery.Retry(retryAfter, err)
+		return Item{}, delivery.Retry(retryAfter, inPostgreSQL(err))
 	}
 	item.Plan, item.Failure, err = a.evaluateSafely(item.Webhook, item.Delivery, community)
 	if err != nil {
@@ -184,7 +194,7 @@ func (a *Applier) settle(ctx context.Context, items []Item) []delivery.Verdict {
 		}
 		return make([]delivery.Verdict, len(items)) // all Settled
 	case !errors.As(err, &data):
-		return a.postpone(items, err)
+		return a.postpone(items, inPostgreSQL(err))
 	case len(items) > 1:
 		first, second := items[:len(items)/2], items[len(items)/2:]
 		verdicts := a.settle(ctx, first)
@@ -199,18 +209,27 @@ func (a *Applier) settle(ctx context.Context, items []Item) []delivery.Verdict {
 	a.report.Bug(item.Delivery, err)
 	if item.Failure != nil && item.Failure.Reason == delivery.Internal {
 		// Not even the failure can be written. The others go on without it.
-		a.report.Postponed(1, err)
+		a.report.SetAside(item.Delivery, err)
 		return []delivery.Verdict{delivery.SetAside(aside, err)}
 	}
 	item.Plan, item.Failure = Plan{}, internal()
 	return a.settle(ctx, []Item{item})
 }
 
-func (a *Applier) postpone(items []Item, err error) []delivery.Verdict {
-	a.report.Postponed(len(items), err)
-	verdicts := make([]delivery.Verdict, len(items))
-	for i := range verdicts {
-		verdicts[i] = delivery.Retry(retryAfter, err)
+// inPostgreSQL says whose error it is: those of a connection name an address.
+func inPostgreSQL(err error) error {
+	if errors.Is(err, ErrChanged) {
+		return err
 	}
+	return fmt.Errorf("PostgreSQL: %w", err)
+}
+
+func (a *Applier) postpone(items []Item, err error) []delivery.Verdict {
+	deliveries := make([]*delivery.Delivery, len(items))
+	verdicts := make([]delivery.Verdict, len(items))
+	for i := range items {
+		deliveries[i], verdicts[i] = items[i].Delivery, delivery.Retry(retryAfter, err)
+	}
+	a.report.Postponed(deliveries, err)
 	return verdicts
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -81,11 +80,21 @@ func (c *communities) Reread(context.Context, string) (*applier.Community, error
 	return c.now, c.err
 }
 
-type reporter struct{ bugs, postponed int }
+type reporter struct {
+	bugs             int
+	postponed, aside []string // bodies
+}
 
 func (r *reporter) Settled(applier.Item, applier.Settlement) {}
-func (r *reporter) Postponed(n int, _ error)                 { r.postponed += n }
 func (r *reporter) Bug(*delivery.Delivery, error)            { r.bugs++ }
+
+func (r *reporter) Postponed(deliveries []*delivery.Delivery, _ error) {
+	for _, d := range deliveries {
+		r.postponed = append(r.postponed, string(d.Body))
+	}
+}
+
+func (r *reporter) SetAside(d *delivery.Delivery, _ error) { r.aside = append(r.aside, string(d.Body)) }
 
 func TestHandle(t *testing.T) {
 	t.Parallel()
@@ -168,7 +177,14 @@ func TestHandle(t *testing.T) {
 			}
 			verdicts := applier.New(defs, &communities{}, evaluate, s, r).Handle(t.Context(), batch)
 			var settled []bool
+			var postponed, aside []string
 			for i, v := range verdicts {
+				switch {
+				case v.Aside:
+					aside = append(aside, string(batch[i].Body))
+				case !v.IsSettled():
+					postponed = append(postponed, string(batch[i].Body))
+				}
 				settled = append(settled, v.IsSettled())
 				if locked := string(batch[i].Body) == "locked" || string(batch[i].Body) == "unwritable"; v.Aside != locked {
 					t.Errorf("delivery %d is set aside: %v, want %v", i, v.Aside, locked)
@@ -183,8 +199,11 @@ func TestHandle(t *testing.T) {
 			if r.bugs != tc.bugs {
 				t.Errorf("%d bugs reported, want %d", r.bugs, tc.bugs)
 			}
-			if open := len(slices.DeleteFunc(settled, func(s bool) bool { return s })); r.postponed != open {
-				t.Errorf("%d deliveries reported as postponed, want %d", r.postponed, open)
+			if diff := cmp.Diff(postponed, r.postponed); diff != "" {
+				t.Error("reported as postponed:\n", diff)
+			}
+			if diff := cmp.Diff(aside, r.aside); diff != "" {
+				t.Error("reported as set aside:\n", diff)
 			}
 		})
 	}

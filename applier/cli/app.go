@@ -159,7 +159,11 @@ func (a *app) history() (*history.History, error) {
 	if err != nil {
 		return nil, err
 	}
-	return history.New(store, stream, broker.NewDefinitions(conn)), nil
+	limit, err := a.pendingLimit()
+	if err != nil {
+		return nil, err
+	}
+	return history.New(store, stream, broker.NewDefinitions(conn), limit), nil
 }
 
 // say tells the person at the terminal something that is no result.

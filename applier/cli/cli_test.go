@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -268,32 +269,43 @@ func (i *installation) publish(webhookID string, revision uint64, body string) d
 	return id
 }
 
-// settleAll runs an applier until nothing is pending.
-func (i *installation) settleAll() {
+// startApplier runs one with the installation's master key until stop is called.
+func (i *installation) startApplier() (stop func()) {
 	i.t.Helper()
 	store, err := postgres.Open(i.env["DATABASE_URL"], postgres.Options{})
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	defer store.Close() //nolint:errcheck // the database goes with the test
-	catalog := broker.NewCatalog(i.conn)
-	master, err := secret.ParseMasterKey(i.env["COINHOOK_MASTER_KEY"])
-	if err != nil {
-		i.t.Fatal(err)
+	var master secret.MasterKey
+	if text := i.env["COINHOOK_MASTER_KEY"]; text != "" {
+		if master, err = secret.ParseMasterKey(text); err != nil {
+			i.t.Fatal(err)
+		}
 	}
 	payloads := sealed.NewPayloads(master)
-	app := applier.New(catalog, store, payloads.Evaluate, store, report.New(zerolog.Nop(), nil))
+	reporter := report.New(zerolog.Nop(), nil)
+	app := applier.New(broker.NewCatalog(i.conn), store, payloads.Evaluate, store, reporter)
+	consumer := broker.NewConsumer(i.conn, app.Handle, broker.ConsumerOptions{Log: zerolog.Nop()})
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	done := make(chan error, 1)
-	go func() {
-		done <- broker.NewConsumer(i.conn, app.Handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run(ctx)
-	}()
-	for pending := []any{nil}; len(pending) > 0 && ctx.Err() == nil; {
-		i.json(&pending, "deliveries", "list", "--status", "pending")
+	done := make(chan error, 2)
+	go func() { done <- consumer.Run(ctx) }()
+	go func() { done <- reporter.Publish(ctx, i.conn.Notice("test-applier"), consumer.Held) }()
+	return func() {
+		cancel()
+		if err := errors.Join(<-done, <-done, store.Close()); err != nil {
+			i.t.Error(err)
+		}
 	}
-	cancel()
-	if err := <-done; err != nil {
-		i.t.Fatal(err)
+}
+
+// settleAll runs an applier until nothing is pending.
+func (i *installation) settleAll() {
+	i.t.Helper()
+	stop := i.startApplier()
+	defer stop()
+	deadline := time.Now().Add(time.Minute)
+	for pending := []any{nil}; len(pending) > 0 && time.Now().Before(deadline); {
+		i.json(&pending, "deliveries", "list", "--status", "pending")
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 type deliveriesCmd struct {
-	List deliveriesListCmd `cmd:"" help:"List deliveries, newest first; pending ones too."`
+	List deliveriesListCmd `cmd:"" help:"List deliveries, newest first; before them those that have been pending for longer than PENDING_LIMIT (default 1h), oldest first."`
 	Show deliveriesShowCmd `cmd:"" help:"Show one delivery: payload, reason, changes, attempts."`
 }
 
@@ -31,6 +31,8 @@ type resolved struct {
 	userID    delivery.ID
 	since     time.Time
 }
+
+func (f listFlags) isNarrow() bool { return f.Webhook != "" || f.User != "" || f.Since != nil }
 
 // resolve turns names into ids.
 func (f listFlags) resolve(a *app) (r resolved, err error) {
@@ -80,16 +82,22 @@ func (c *deliveriesListCmd) Run(a *app) error {
 		Status: delivery.Status(c.Status), Reason: delivery.Reason(c.Reason), Limit: c.Limit,
 	})
 	if err != nil {
+		return withoutDatabase(err)
+	}
+	a.sayUnchecked(list.Unchecked)
+	if a.json() {
+		if list.Deliveries == nil {
+			list.Deliveries = []history.Delivery{}
+		}
+		return a.printJSON(list.Deliveries)
+	}
+	head, err := h.Head(a.ctx)
+	if err != nil {
 		return err
 	}
-	if a.json() {
-		if list == nil {
-			list = []history.Delivery{}
-		}
-		return a.printJSON(list)
-	}
-	rows := make([][]string, len(list))
-	for i, d := range list {
+	a.printHead(head, a.flags.Community != "" || c.Status != "" || c.Reason != "" || c.isNarrow())
+	rows := make([][]string, len(list.Deliveries))
+	for i, d := range list.Deliveries {
 		rows[i] = []string{localTime(d.ReceivedAt), statusMark(d.Status), d.Webhook, userName(d.User), resultText(d), d.ID.String()}
 	}
 	a.printTable([]string{"received", "status", "webhook", "user", "result", "id"}, rows)
@@ -121,6 +129,8 @@ func resultText(d history.Delivery) string {
 		return "duplicate of " + d.DuplicateOf.String()
 	case d.Outcome != nil:
 		return string(*d.Outcome)
+	case d.Pending != nil:
+		return shortened(pendingText(*d.Pending), 60)
 	}
 	return ""
 }
@@ -157,6 +167,7 @@ func (c *deliveriesShowCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	a.sayUnchecked(full.Unchecked)
 	decrypted, err := a.decrypted(full)
 	if err != nil {
 		return err
@@ -188,6 +199,9 @@ func printDelivery(a *app, full history.Full) {
 		{"webhook", d.Webhook + " (" + d.WebhookID + ")"},
 		{"community", d.Community},
 		{"received", localTime(d.ReceivedAt)},
+	}
+	if d.Pending != nil {
+		pairs = append(pairs, [2]string{"pending", pendingText(*d.Pending)})
 	}
 	if d.Outcome != nil {
 		pairs = append(pairs, [2]string{"outcome", string(*d.Outcome)})

@@ -11,45 +11,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/rs/zerolog"
 
-	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/cli"
 	"github.com/coinhook/coinhook/applier/postgres"
-	"github.com/coinhook/coinhook/applier/report"
-	"github.com/coinhook/coinhook/applier/sealed"
-	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
-	"github.com/coinhook/coinhook/pkg/secret"
 )
-
-// startApplier runs an applier until the test ends, or stop is called.
-func (i *installation) startApplier() (stop func()) {
-	i.t.Helper()
-	store, err := postgres.Open(i.env["DATABASE_URL"], postgres.Options{Settling: true})
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	master, err := secret.ParseMasterKey(i.env["COINHOOK_MASTER_KEY"])
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	app := applier.New(broker.NewCatalog(i.conn), store, sealed.NewPayloads(master).Evaluate, store, report.New(zerolog.Nop(), nil))
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() {
-		done <- broker.NewConsumer(i.conn, app.Handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run(ctx)
-	}()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			i.t.Error(err)
-		}
-		store.Close() //nolint:errcheck // the database goes with the test
-	})
-	i.t.Cleanup(stop)
-	return stop
-}
 
 const (
 	wrongYAML = "name: Shop\nstate: active\nauth: {api_key: true}\nuser: {by: email, path: customer.email}\n" +
@@ -111,7 +77,7 @@ func TestReplayAfterTheMappingWasFixed(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)
 	_, ids := i.failing(10, 2)
-	i.startApplier()
+	t.Cleanup(i.startApplier())
 
 	var original replayJSON
 	i.json(&map[string]any{}, "webhooks", "apply", "-f", i.write("right.yaml", rightYAML))
@@ -183,7 +149,7 @@ func TestReplayStopsAtTheLoopGuard(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)
 	_, ids := i.failing(1, 1)
-	i.startApplier()
+	t.Cleanup(i.startApplier())
 	for n := range 5 {
 		var r replayJSON
 		i.json(&r, "dlq", "replay", ids[0].String())
@@ -205,7 +171,7 @@ func TestReplayOfAnEditedPayload(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)
 	_, ids := i.failing(1, 1)
-	i.startApplier()
+	t.Cleanup(i.startApplier())
 	if r := i.run("dlq", "replay", ids[0].String(), "--edit", "--yes"); r.code != 2 {
 		t.Errorf("without an editor: %+v", r)
 	}
@@ -230,7 +196,7 @@ func TestOneOfManyReplaysAtOnceSucceeds(t *testing.T) {
 	i := newInstallation(t)
 	_, ids := i.failing(1, 1)
 	i.json(&map[string]any{}, "webhooks", "apply", "-f", i.write("right.yaml", rightYAML))
-	i.startApplier()
+	t.Cleanup(i.startApplier())
 	const commands = 20
 	results := make([]replayJSON, commands)
 	var wg sync.WaitGroup
@@ -263,7 +229,7 @@ func TestAnInterruptedReplayGoesOnWhereItWas(t *testing.T) {
 	const deliveries, users = 600, 5
 	i.failing(deliveries, users)
 	i.json(&map[string]any{}, "webhooks", "apply", "-f", i.write("right.yaml", rightYAML))
-	i.startApplier()
+	t.Cleanup(i.startApplier())
 	store, err := postgres.Open(i.env["DATABASE_URL"], postgres.Options{})
 	if err != nil {
 		t.Fatal(err)

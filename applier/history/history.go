@@ -17,8 +17,12 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// ErrNotFound: neither the database nor the stream has the delivery.
-var ErrNotFound = errors.New("no such delivery")
+var (
+	// ErrNotFound: neither the database nor the stream has the delivery.
+	ErrNotFound = errors.New("no such delivery")
+	// ErrDatabase: what is asked for is in the database alone.
+	ErrDatabase = errors.New("PostgreSQL does not tell the outcomes")
+)
 
 // Delivery is one line of the history, in the form that programs read.
 type Delivery struct {
@@ -38,6 +42,8 @@ type Delivery struct {
 	Attempts    int               `json:"attempts"`
 	Replays     int               `json:"replays"`
 	DuplicateOf *delivery.ID      `json:"duplicate_of"`
+	// Pending is nil for a delivery that has its outcome.
+	Pending *Pending `json:"pending"`
 }
 
 // User names a user.
@@ -84,6 +90,8 @@ type Full struct {
 	Headers []delivery.Header `json:"headers"`
 	// Payload is nil once the stream has let go of it.
 	Payload []byte `json:"-"`
+	// Unchecked is why the database could not say whether a pending one is settled.
+	Unchecked error `json:"-"`
 }
 
 // Definitions reads webhooks.
@@ -96,11 +104,13 @@ type History struct {
 	store       *postgres.Store
 	stream      *broker.Stream
 	definitions Definitions
+	limit       time.Duration
 }
 
-// New returns a history.
-func New(store *postgres.Store, stream *broker.Stream, definitions Definitions) *History {
-	return &History{store: store, stream: stream, definitions: definitions}
+// New returns a history. What has been pending for longer than the limit goes
+// first in lists.
+func New(store *postgres.Store, stream *broker.Stream, definitions Definitions, limit time.Duration) *History {
+	return &History{store: store, stream: stream, definitions: definitions, limit: limit}
 }
 
 // Filter narrows a list; zero values do not.
@@ -117,32 +127,48 @@ type Filter struct {
 // pageSize is how many rows one query brings.
 const pageSize = 1000
 
-// List returns deliveries, newest first. It has no limit but the filter's own.
-func (h *History) List(ctx context.Context, f Filter) ([]Delivery, error) {
-	var all []Delivery
+// Listing is a list of deliveries.
+type Listing struct {
+	Deliveries []Delivery
+	// Unchecked is why the database could not say which pending ones are settled.
+	Unchecked error
+}
+
+// List returns deliveries: first those that have been pending for too long, the
+// oldest first, then all others, newest first. It has no limit but the filter's
+// own. What is pending alone can be listed without the database.
+func (h *History) List(ctx context.Context, f Filter) (Listing, error) {
+	var list Listing
+	var overdue, rest []Delivery
 	// The stream is read first: what gets its outcome meanwhile is then found in
 	// the database, not nowhere.
 	if h.mayBePending(f) {
-		pending, err := h.pending(ctx, f)
+		b, err := h.backlog(ctx)
 		if err != nil {
-			return nil, err
+			return Listing{}, err
 		}
-		all = pending
+		if overdue, rest, err = b.pending(ctx, f); err != nil {
+			return Listing{}, err
+		}
+		list.Unchecked = b.unchecked
 	}
 	if f.Status != delivery.Pending {
 		outcomes, err := h.outcomes(ctx, f)
 		if err != nil {
-			return nil, err
+			return Listing{}, fmt.Errorf("%w: %w", ErrDatabase, err)
 		}
 		settled := make(map[delivery.ID]bool, len(outcomes))
 		for _, o := range outcomes {
 			settled[o.ID] = true
 		}
-		all = slices.DeleteFunc(all, func(d Delivery) bool { return settled[d.ID] })
-		all = append(all, outcomes...)
+		isSettled := func(d Delivery) bool { return settled[d.ID] }
+		overdue = slices.DeleteFunc(overdue, isSettled)
+		rest = append(slices.DeleteFunc(rest, isSettled), outcomes...)
 	}
-	slices.SortFunc(all, func(a, b Delivery) int { return cmp.Compare(string(b.ID[:]), string(a.ID[:])) })
-	return all[:min(len(all), f.Limit)], nil
+	slices.SortFunc(rest, func(a, b Delivery) int { return cmp.Compare(string(b.ID[:]), string(a.ID[:])) })
+	all := append(overdue, rest...)
+	list.Deliveries = all[:min(len(all), f.Limit)]
+	return list, nil
 }
 
 // mayBePending: of a pending delivery neither user nor reason is known.
@@ -173,108 +199,51 @@ func (h *History) outcomes(ctx context.Context, f Filter) ([]Delivery, error) {
 	return all, nil
 }
 
-// pending walks back from the stream's end to the appliers' ack floor.
-func (h *History) pending(ctx context.Context, f Filter) ([]Delivery, error) {
-	var all []Delivery
-	named := h.naming()
-	err := h.walkBack(ctx, func(page []delivery.Delivery) (more bool, err error) {
-		ids := make([]delivery.ID, len(page))
-		for i := range page {
-			ids[i] = page[i].ID
-		}
-		settled, err := h.store.HaveOutcomes(ctx, ids)
-		if err != nil {
-			return false, err
-		}
-		for i := range page {
-			d := &page[i]
-			if settled[d.ID] || f.WebhookID != "" && d.WebhookID != f.WebhookID || d.ReceivedAt.Before(f.Since) {
-				continue
-			}
-			p, err := named(ctx, d)
-			if err != nil {
-				return false, err
-			}
-			if f.Community == "" || p.Community == f.Community {
-				all = append(all, p)
-			}
-		}
-		return len(all) < f.Limit, nil
-	})
-	return all, err
-}
-
-// walkBack hands out the backlog page by page, newest first, until f has
-// enough.
-func (h *History) walkBack(ctx context.Context, f func([]delivery.Delivery) (more bool, err error)) error {
-	backlog, err := h.stream.Backlog(ctx)
-	if err != nil {
-		return err
-	}
-	var page []delivery.Delivery
-	for seq := backlog.Last; seq >= backlog.First && seq > 0; seq-- {
-		message, err := h.stream.Deliveries(ctx, seq)
-		if err != nil {
-			return err
-		}
-		slices.Reverse(message)
-		page = append(page, message...)
-		if len(page) < pageSize && seq > backlog.First {
-			continue
-		}
-		more, err := f(page)
-		if err != nil || !more {
-			return err
-		}
-		page = page[:0]
-	}
-	return nil
-}
-
-// Show returns one delivery with what the sender sent.
+// Show returns one delivery with what the sender sent. A pending one is shown
+// without the database, too.
 func (h *History) Show(ctx context.Context, id delivery.ID) (Full, error) {
-	// As in List: first the stream, then the database.
-	var waiting *delivery.Delivery
 	outcome, err := h.store.FindOutcome(ctx, id)
-	if errors.Is(err, postgres.ErrOutcomeNotFound) {
-		if waiting, err = h.findPending(ctx, id); err != nil {
-			return Full{}, err
-		}
-		outcome, err = h.store.FindOutcome(ctx, id)
+	if err == nil {
+		return h.showOutcome(ctx, outcome)
 	}
-	switch {
-	case errors.Is(err, postgres.ErrOutcomeNotFound) && waiting == nil:
-		return Full{}, ErrNotFound
-	case errors.Is(err, postgres.ErrOutcomeNotFound):
-		d, err := h.naming()(ctx, waiting)
-		return Full{Delivery: d, Headers: waiting.Headers, Payload: waiting.Body}, err
-	case err != nil:
+	// As in List: first the stream, then the database.
+	b, err := h.backlog(ctx)
+	if err != nil {
 		return Full{}, err
 	}
-	full := Full{Delivery: h.fromOutcome(outcome), Version: outcome.Version}
-	headers, payload, ok, err := h.store.DeadLetter(ctx, id)
+	w, err := b.find(ctx, id)
+	if err != nil {
+		return Full{}, err
+	}
+	outcome, err = h.store.FindOutcome(ctx, id)
+	notFound := errors.Is(err, postgres.ErrOutcomeNotFound)
+	switch {
+	case err == nil:
+		return h.showOutcome(ctx, outcome)
+	case w == nil && notFound:
+		return Full{}, ErrNotFound
+	case w == nil:
+		return Full{}, err
+	}
+	full := Full{Headers: w.Headers, Payload: w.Body}
+	if !notFound {
+		full.Unchecked = err
+	}
+	full.Delivery, err = b.line(ctx, *w)
+	return full, err
+}
+
+func (h *History) showOutcome(ctx context.Context, o postgres.Outcome) (Full, error) {
+	full := Full{Delivery: h.fromOutcome(o), Version: o.Version}
+	headers, payload, ok, err := h.store.DeadLetter(ctx, o.ID)
 	if err != nil {
 		return Full{}, err
 	}
 	if !ok {
-		headers, payload, err = h.fromMessage(ctx, outcome)
+		headers, payload, err = h.fromMessage(ctx, o)
 	}
 	full.Headers, full.Payload = headers, payload
 	return full, err
-}
-
-func (h *History) findPending(ctx context.Context, id delivery.ID) (found *delivery.Delivery, err error) {
-	err = h.walkBack(ctx, func(page []delivery.Delivery) (bool, error) {
-		for i := range page {
-			if page[i].ID == id {
-				d := page[i]
-				found = &d
-				return false, nil
-			}
-		}
-		return true, nil
-	})
-	return found, err
 }
 
 // fromMessage reads what the sender sent from the stream, as long as it has it.
@@ -318,25 +287,4 @@ func (h *History) fromOutcome(o postgres.Outcome) Delivery {
 		d.Fields = append(d.Fields, Field{Field: f.Field, Value: f.Value})
 	}
 	return d
-}
-
-// naming returns a function that makes a line of a pending delivery. It reads
-// each webhook once.
-func (h *History) naming() func(context.Context, *delivery.Delivery) (Delivery, error) {
-	webhooks := map[string]broker.Saved{}
-	return func(ctx context.Context, d *delivery.Delivery) (Delivery, error) {
-		saved, ok := webhooks[d.WebhookID]
-		if !ok {
-			var err error
-			saved, err = h.definitions.Get(ctx, d.WebhookID)
-			if err != nil && !errors.Is(err, broker.ErrWebhookNotFound) {
-				return Delivery{}, fmt.Errorf("name the webhook of a pending delivery: %w", err)
-			}
-			webhooks[d.WebhookID] = saved
-		}
-		return Delivery{
-			ID: d.ID, WebhookID: d.WebhookID, Webhook: saved.Name, Community: saved.Community,
-			Status: delivery.Pending, Changes: []Change{}, Fields: []Field{}, ReceivedAt: d.ReceivedAt.UTC(),
-		}, nil
-	}
 }

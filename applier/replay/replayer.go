@@ -114,7 +114,8 @@ func (p *planner) explainMissing(ctx context.Context) error {
 type silent struct{}
 
 func (silent) Settled(applier.Item, applier.Settlement) {}
-func (silent) Postponed(int, error)                     {}
+func (silent) Postponed([]*delivery.Delivery, error)    {}
+func (silent) SetAside(*delivery.Delivery, error)       {}
 func (silent) Bug(*delivery.Delivery, error)            {}
 
 // ErrOvertaken: what was planned has changed since.

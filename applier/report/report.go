@@ -2,6 +2,7 @@
 package report
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -27,6 +29,8 @@ type Reporter struct {
 	bugs      prometheus.Counter
 	lag       prometheus.Histogram
 
+	troubles *troubles
+
 	mu         sync.Mutex
 	lastLogged time.Time
 }
@@ -39,6 +43,9 @@ func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
 	return &Reporter{
 		log: log,
 		now: time.Now,
+
+		troubles: newTroubles(time.Now),
+
 		settled: m.NewCounterVec(prometheus.CounterOpts{
 			Name: "coinhook_applier_settled_deliveries_total",
 			Help: "Deliveries that got their outcome, by status, outcome and reason.",
@@ -65,6 +72,7 @@ func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
 
 // Settled counts the outcome; a failure is logged, for an admin will ask.
 func (r *Reporter) Settled(item applier.Item, s applier.Settlement) {
+	r.troubles.settled(item.Delivery.ID)
 	if s.Known {
 		r.known.Inc()
 		return
@@ -80,7 +88,18 @@ func (r *Reporter) Settled(item applier.Item, s applier.Settlement) {
 }
 
 // Postponed logs an outage when it begins, and then now and again.
-func (r *Reporter) Postponed(deliveries int, err error) {
+func (r *Reporter) Postponed(deliveries []*delivery.Delivery, err error) {
+	r.troubles.postponed(deliveries, err)
+	r.stayPending(len(deliveries), err)
+}
+
+// SetAside logs as Postponed does.
+func (r *Reporter) SetAside(d *delivery.Delivery, err error) {
+	r.troubles.setAside(d, err)
+	r.stayPending(1, err)
+}
+
+func (r *Reporter) stayPending(deliveries int, err error) {
 	r.postponed.Add(float64(deliveries))
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,6 +107,13 @@ func (r *Reporter) Postponed(deliveries int, err error) {
 		r.lastLogged = now
 		r.log.Warn().Err(err).Int("deliveries", deliveries).Msg("deliveries stay pending and are tried again")
 	}
+}
+
+// Publish keeps a notice of what is postponed and set aside, until ctx is done.
+// held returns the messages in the applier's memory.
+func (r *Reporter) Publish(ctx context.Context, notice Notice, held func() broker.Spans) error {
+	p := publisher{troubles: r.troubles, notice: notice, held: held, log: r.log}
+	return p.run(ctx)
 }
 
 // Bug logs an error that should not have been possible.

@@ -27,7 +27,7 @@ func TestReporter(t *testing.T) {
 	r.Settled(applier.Item{Delivery: d}, applier.Settlement{Status: delivery.Success, Outcome: delivery.Applied, Known: true})
 	r.Settled(applier.Item{Delivery: d}, applier.Settlement{Status: delivery.Failed, Failure: failure})
 	for range 5 {
-		r.Postponed(2, errors.New("the database is away"))
+		r.Postponed([]*delivery.Delivery{d, d}, errors.New("the database is away"))
 	}
 	r.Bug(d, errors.New("unforeseen"))
 

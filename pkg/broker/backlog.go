@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -33,29 +34,32 @@ type Backlog struct {
 
 // Backlog returns what lies beyond the appliers' ack floor.
 func (s *Stream) Backlog(ctx context.Context) (Backlog, error) {
-	info, err := s.stream.Info(ctx)
-	if err != nil {
-		return Backlog{}, fmt.Errorf("look at the stream: %w", err)
+	p, err := s.Pending(ctx)
+	return p.Backlog, err
+}
+
+// Message is one message of the stream.
+type Message struct {
+	Sequence uint64
+	// StoredAt is by the broker's clock, and rises with the sequence.
+	StoredAt   time.Time
+	Deliveries []delivery.Delivery
+}
+
+// Message returns one message; ok is false if it is gone.
+func (s *Stream) Message(ctx context.Context, sequence uint64) (m Message, ok bool, err error) {
+	msg, err := s.stream.GetMsg(ctx, sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Message{}, false, nil
 	}
-	consumer, err := s.stream.Consumer(ctx, applierConsumer)
 	if err != nil {
-		return Backlog{}, fmt.Errorf("look at the consumer %s: %w", applierConsumer, notSetUp(err))
+		return Message{}, false, fmt.Errorf("read message %d of the stream: %w", sequence, err)
 	}
-	state, err := consumer.Info(ctx)
-	if err != nil {
-		return Backlog{}, fmt.Errorf("look at the consumer %s: %w", applierConsumer, err)
-	}
-	return Backlog{First: max(state.AckFloor.Stream+1, info.State.FirstSeq), Last: info.State.LastSeq}, nil
+	return Message{Sequence: msg.Sequence, StoredAt: msg.Time, Deliveries: decodeBatch(msg.Data, msg.Sequence, msg.Time, 0)}, true, nil
 }
 
 // Deliveries returns those of one message, none if the message is gone.
 func (s *Stream) Deliveries(ctx context.Context, sequence uint64) ([]delivery.Delivery, error) {
-	msg, err := s.stream.GetMsg(ctx, sequence)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read message %d of the stream: %w", sequence, err)
-	}
-	return decodeBatch(msg.Data, msg.Sequence, msg.Time, 0), nil
+	m, _, err := s.Message(ctx, sequence)
+	return m.Deliveries, err
 }

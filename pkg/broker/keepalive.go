@@ -30,13 +30,26 @@ func (c *Consumer) keepAlive(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		c.mu.Lock()
-		held := slices.Concat(c.working, c.queue)
-		c.mu.Unlock()
-		for _, m := range held {
+		for _, m := range c.held() {
 			if err := m.msg.InProgress(); err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
 				break // the connection is gone; what is held comes back
 			}
 		}
 	}
+}
+
+func (c *Consumer) held() []*message {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Concat(c.working, c.queue)
+}
+
+// Held returns the messages that wait here or are in work.
+func (c *Consumer) Held() Spans {
+	var sequences []uint64
+	for _, m := range c.held() {
+		sequences = append(sequences, m.sequence)
+	}
+	slices.Sort(sequences) // one that comes back is behind later ones
+	return NewSpans(sequences...)
 }

@@ -168,7 +168,7 @@ func (p *Publisher) Capture(ctx context.Context, d delivery.Delivery) error {
 	if err != nil {
 		return fmt.Errorf("encode a sample: %w", err)
 	}
-	return p.store(ctx, samplesStream, samplesSubjectPrefix+d.WebhookID, d.ID.String(), data)
+	return p.store(ctx, samplesStream, &nats.Msg{Subject: samplesSubjectPrefix + d.WebhookID, Data: data}, d.ID.String())
 }
 
 // Run is the group commit. It returns once ctx is done and what was queued by
@@ -242,7 +242,8 @@ func (p *Publisher) storeBatch(batch []*entry) error {
 	ctx, cancel := context.WithDeadline(context.Background(), latest)
 	defer cancel()
 	p.batchDeliveries.Observe(float64(len(batch)))
-	return p.store(ctx, deliveriesStream, deliveriesSubject, messageID(batch[0].pb), data)
+	msg := &nats.Msg{Subject: deliveriesSubject, Data: data, Header: countHeaders(pbs)}
+	return p.store(ctx, deliveriesStream, msg, messageID(batch[0].pb))
 }
 
 // messageID is what JetStream tells a message by that is published again. A
@@ -260,13 +261,13 @@ func messageID(first *deliverypb.Delivery) string {
 // store publishes until the broker confirms, refuses, or ctx is done. Each
 // attempt has the same id: within JetStream's duplicate window a message that
 // was stored although the answer got lost is stored once.
-func (p *Publisher) store(ctx context.Context, stream, subject, id string, data []byte) error {
+func (p *Publisher) store(ctx context.Context, stream string, msg *nats.Msg, id string) error {
 	start := time.Now()
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 10*time.Millisecond, 250*time.Millisecond
 	for {
 		attempt, cancel := context.WithTimeout(ctx, p.timeout)
-		_, err := p.conn.js.PublishMsg(attempt, &nats.Msg{Subject: subject, Data: data},
+		_, err := p.conn.js.PublishMsg(attempt, msg,
 			jetstream.WithMsgID(id), jetstream.WithExpectStream(stream), jetstream.WithRetryAttempts(0))
 		cancel()
 		if err == nil {

@@ -21,6 +21,7 @@ const (
 	samplesSubjectPrefix = "coinhook.samples."
 
 	webhooksBucket = "webhooks"
+	stateBucket    = "state"
 
 	incarnationKey = "coinhook_incarnation"
 )
@@ -92,14 +93,14 @@ func (c *Conn) Setup(ctx context.Context, t Topology) error {
 			return err
 		}
 	}
-	if _, err := c.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket:      webhooksBucket,
-		Description: "Coinhook: definitions of webhooks.",
-		History:     revisionsKept,
-		Storage:     jetstream.FileStorage,
-		Replicas:    t.Replicas,
-	}); err != nil {
-		return fmt.Errorf("set up the bucket %s: %w", webhooksBucket, err)
+	for _, cfg := range []jetstream.KeyValueConfig{
+		{Bucket: webhooksBucket, Description: "Coinhook: definitions of webhooks.", History: revisionsKept},
+		{Bucket: stateBucket, Description: "Coinhook: what services tell each other of what is pending.", History: 1},
+	} {
+		cfg.Storage, cfg.Replicas = jetstream.FileStorage, t.Replicas
+		if _, err := c.js.CreateOrUpdateKeyValue(ctx, cfg); err != nil {
+			return fmt.Errorf("set up the bucket %s: %w", cfg.Bucket, err)
+		}
 	}
 	if _, err := c.js.CreateOrUpdateConsumer(ctx, deliveriesStream, jetstream.ConsumerConfig{
 		Durable:       applierConsumer,

@@ -122,6 +122,9 @@ func (id ID) String() string {
 	return string(b[:])
 }
 
+// Time is when the id was made, to the millisecond.
+func (id ID) Time() time.Time { return time.UnixMilli(int64(binary.BigEndian.Uint64(id[:8]) >> 16)) }
+
 // MarshalText makes an ID a string in JSON.
 func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 

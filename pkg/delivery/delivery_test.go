@@ -60,7 +60,7 @@ func TestNewIDs(t *testing.T) {
 			t.Fatalf("%s is no UUIDv7", id)
 		}
 		ms := int64(id[0])<<40 | int64(id[1])<<32 | int64(id[2])<<24 | int64(id[3])<<16 | int64(id[4])<<8 | int64(id[5])
-		if at := time.UnixMilli(ms); at.Before(before) || at.After(after) {
+		if at := id.Time(); at.Before(before) || at.After(after) || at.UnixMilli() != ms {
 			t.Fatalf("%s is of %s, made between %s and %s", id, at, before, after)
 		}
 	}

@@ -38,6 +38,14 @@ type (
 		Payload     *string      `json:"payload"`
 		PayloadB64  []byte       `json:"payload_base64"`
 		Decrypted   *string      `json:"decrypted_payload"`
+		Pending     *pendingJSON `json:"pending"`
+	}
+	pendingJSON struct {
+		Overdue  bool       `json:"overdue"`
+		State    string     `json:"state"`
+		Since    *time.Time `json:"since"`
+		Attempts *int       `json:"attempts"`
+		Why      *string    `json:"why"`
 	}
 	headerJSON struct {
 		Name  string `json:"name"`

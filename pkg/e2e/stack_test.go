@@ -39,14 +39,26 @@ func takeSlot(t *testing.T) {
 // stack is a running development stack.
 type stack struct {
 	*devstack.Stack
-	db *sql.DB
+	db  *sql.DB
+	env []string // settings of the services and the command, beside the stack's own
 }
 
-// newStack starts a stack for one test, to be broken at will.
-func newStack(t *testing.T) *stack {
+// Env are the settings that the command is run with.
+func (s *stack) Env() map[string]string {
+	env := s.Stack.Env()
+	for _, setting := range s.env {
+		name, value, _ := strings.Cut(setting, "=")
+		env[name] = value
+	}
+	return env
+}
+
+// newStack starts a stack for one test, to be broken at will. Settings are
+// written NAME=value.
+func newStack(t *testing.T, settings ...string) *stack {
 	t.Helper()
 	takeSlot(t)
-	s, err := startStack(withDeadline(t), newFolder(t))
+	s, err := startStack(withDeadline(t), newFolder(t), settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,8 +104,8 @@ func stopSharedStack() error {
 	return errors.Join(shared.stop(), os.RemoveAll(shared.dir))
 }
 
-func startStack(ctx context.Context, dir string) (*stack, error) {
-	running, err := devstack.Start(ctx, devstack.Options{Dir: dir, BinDir: binDir})
+func startStack(ctx context.Context, dir string, settings ...string) (*stack, error) {
+	running, err := devstack.Start(ctx, devstack.Options{Dir: dir, BinDir: binDir, Env: settings})
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +113,7 @@ func startStack(ctx context.Context, dir string) (*stack, error) {
 	if err != nil {
 		return nil, errors.Join(err, running.Stop(ctx))
 	}
-	return &stack{Stack: running, db: db}, nil
+	return &stack{Stack: running, db: db, env: settings}, nil
 }
 
 // stop ends the stack. What its logs say of races and panics is an error.

@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"strconv"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -24,6 +26,7 @@ type settings struct {
 	MasterKey   secret.MasterKey `env:"COINHOOK_MASTER_KEY" secret:"true" help:"32 bytes in base64 that seal the webhooks' AES keys; encrypted deliveries stay pending without it"`
 	// KeyRetention bounds the idempotency keys.
 	KeyRetention time.Duration `env:"IDEMPOTENCY_RETENTION" envDefault:"720h" min:"1m" help:"how long a sender's idempotency keys are kept"`
+	PendingLimit time.Duration `env:"PENDING_LIMIT" envDefault:"1h" min:"1s" help:"how long a delivery may be pending before it is counted as overdue and warned of"`
 }
 
 func main() {
@@ -44,8 +47,10 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	defer conn.Close()
 
 	catalog := broker.NewCatalog(conn)
-	app := applier.New(catalog, store, sealed.NewPayloads(s.MasterKey).Evaluate, store, report.New(log, metrics))
+	reporter := report.New(log, metrics)
+	app := applier.New(catalog, store, sealed.NewPayloads(s.MasterKey).Evaluate, store, reporter)
 	consumer := broker.NewConsumer(conn, app.Handle, broker.ConsumerOptions{Log: log, Metrics: metrics})
+	monitor := broker.NewMonitor(conn, broker.MonitorOptions{Limit: s.PendingLimit, Log: log, Metrics: metrics})
 	ops, err := service.ListenOps(service.OpsOptions{
 		Addr: s.OpsAddr, Gatherer: metrics, Log: log,
 		Checks: []service.Check{
@@ -60,9 +65,22 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	var group service.Group
 	group.Add("ops", time.Second, ops.Run)
 	group.Add("definitions", time.Second, catalog.Run)
+	group.Add("pending", 2*time.Second, monitor.Run)
+	group.Add("troubles", 2*time.Second, func(ctx context.Context) error {
+		return reporter.Publish(ctx, conn.Notice(instance()), consumer.Held)
+	})
 	group.Add("cleaner", 2*time.Second, cleaner.New(store, s.KeyRetention, log).Run)
 	group.Add("consumer", 8*time.Second, consumer.Run)
 	log.Info().Str("ops_addr", ops.Addr()).Msg("applier started")
 	defer log.Info().Msg("applier stopped")
 	return group.Run(ctx)
+}
+
+// instance names this process among all appliers.
+func instance() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "applier"
+	}
+	return host + "-" + strconv.Itoa(os.Getpid())
 }

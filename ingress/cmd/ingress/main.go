@@ -24,6 +24,7 @@ type settings struct {
 	Addr           service.Addr   `env:"INGRESS_ADDR" envDefault:":8080" help:"where webhook requests are taken"`
 	MaxBodyBytes   int64          `env:"MAX_BODY_BYTES" envDefault:"524288" min:"1" max:"67108864" help:"the largest body; the broker's max_payload has to allow it"`
 	MaxInFlight    int64          `env:"MAX_IN_FLIGHT" envDefault:"4096" min:"1" max:"1000000" help:"requests answered at a time; more are refused with 503"`
+	PendingLimit   time.Duration  `env:"PENDING_LIMIT" envDefault:"1h" min:"1s" help:"how long a delivery may be pending before it is counted as overdue and warned of"`
 	PublishTimeout time.Duration  `env:"PUBLISH_TIMEOUT" envDefault:"5s" min:"100ms" max:"9s" help:"how long a sender waits for the broker"`
 	TrustedProxies server.Proxies `env:"TRUSTED_PROXIES" help:"networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"`
 }
@@ -41,6 +42,7 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 	defer conn.Close()
 	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: log, Metrics: registry})
 	catalog := broker.NewCatalog(conn)
+	monitor := broker.NewMonitor(conn, broker.MonitorOptions{Limit: set.PendingLimit, Log: log, Metrics: registry})
 	httpServer := server.New(server.Options{
 		Receiver:       &ingress.Receiver{Definitions: catalog, Publisher: publisher, NewID: delivery.NewID, Now: now},
 		Log:            log,
@@ -67,6 +69,7 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 	var group service.Group
 	group.Add("ops", 2*time.Second, ops.Run)
 	group.Add("definitions", time.Second, catalog.Run)
+	group.Add("pending", 2*time.Second, monitor.Run)
 	group.Add("publisher", set.PublishTimeout+time.Second, publisher.Run)
 	group.Add("max payload", time.Second, checkPayload(conn, set.MaxBodyBytes))
 	group.Add("http", 11*time.Second, func(ctx context.Context) error {

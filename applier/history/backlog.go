@@ -1,0 +1,201 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// backlog is the stream beyond the appliers' ack floor as one question sees it.
+type backlog struct {
+	*History
+	broker.Pending
+	// cutoff parts what is overdue from the rest: by the time of storing, which
+	// rises along the stream.
+	cutoff time.Time
+	// unchecked is why the database could not say which of them are settled.
+	unchecked error
+
+	openInGap int // messages that were handed out and found open
+	webhooks  map[string]broker.Saved
+}
+
+// waiting is a delivery without an outcome.
+type waiting struct {
+	delivery.Delivery
+	storedAt time.Time
+}
+
+func (h *History) backlog(ctx context.Context) (*backlog, error) {
+	p, err := h.stream.PendingWithTroubles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &backlog{History: h, Pending: p, cutoff: p.At.Add(-h.limit), webhooks: map[string]broker.Saved{}}, nil
+}
+
+func (b *backlog) isOverdue(storedAt time.Time) bool { return !storedAt.After(b.cutoff) }
+
+// The two directions of a walk.
+const (
+	up   = 1
+	down = -1
+)
+
+// firstPage is how many deliveries are asked for at first: a list is short, and
+// usually the first ones do.
+const firstPage = 64
+
+// walk calls f with what has no outcome, from a sequence on, as long as messages
+// belong and f wants more.
+func (b *backlog) walk(ctx context.Context, from uint64, direction int, belongs func(broker.Message) bool, f func(waiting) (more bool, err error)) error {
+	var page []broker.Message
+	deliveries, full := 0, firstPage
+	for seq := from; seq >= max(b.First, 1) && seq <= b.Last; seq += uint64(direction) { // down wraps around
+		if b.isAcknowledged(seq) {
+			continue
+		}
+		m, ok, err := b.stream.Message(ctx, seq)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		if !belongs(m) {
+			break
+		}
+		page, deliveries = append(page, m), deliveries+len(m.Deliveries)
+		if deliveries < full {
+			continue
+		}
+		if more, err := b.eachOpen(ctx, page, direction, f); err != nil || !more {
+			return err
+		}
+		page, deliveries, full = page[:0], 0, min(4*full, pageSize)
+	}
+	_, err := b.eachOpen(ctx, page, direction, f)
+	return err
+}
+
+// isAcknowledged reports whether a message is known to be: once as many of those
+// handed out were found open as the broker says there are, no other is.
+func (b *backlog) isAcknowledged(sequence uint64) bool {
+	return sequence <= b.HandedOut && b.openInGap >= b.AckPending && b.unchecked == nil
+}
+
+// eachOpen calls f with those of a page that have no outcome.
+func (b *backlog) eachOpen(ctx context.Context, page []broker.Message, direction int, f func(waiting) (more bool, err error)) (more bool, err error) {
+	settled, err := b.settled(ctx, page)
+	if err != nil {
+		return false, err
+	}
+	for _, m := range page {
+		// A replay of a dead letter has an outcome, the one that it replaces.
+		open := slices.DeleteFunc(slices.Clone(m.Deliveries), func(d delivery.Delivery) bool { return settled[d.ID] || d.Replay != nil })
+		if len(open) > 0 && m.Sequence <= b.HandedOut {
+			b.openInGap++
+		}
+		if direction == down {
+			slices.Reverse(open)
+		}
+		for _, d := range open {
+			if more, err := f(waiting{d, m.StoredAt}); err != nil || !more {
+				return false, err
+			}
+		}
+	}
+	return true, nil
+}
+
+// settled returns which deliveries of a page have an outcome. While the database
+// is away none is known to.
+func (b *backlog) settled(ctx context.Context, page []broker.Message) (map[delivery.ID]bool, error) {
+	var ids []delivery.ID
+	for _, m := range page {
+		for _, d := range m.Deliveries {
+			ids = append(ids, d.ID)
+		}
+	}
+	if b.unchecked != nil || len(ids) == 0 {
+		return nil, nil
+	}
+	settled, err := b.store.HaveOutcomes(ctx, ids)
+	if err != nil && ctx.Err() == nil {
+		b.unchecked = err
+		return nil, nil
+	}
+	return settled, err
+}
+
+// seek returns the first sequence of the backlog that was stored at a time or
+// later.
+func (b *backlog) seek(ctx context.Context, at time.Time) (uint64, error) {
+	low, high := b.First, b.Last+1 // the answer is between them, or one of them
+	for low < high {
+		middle := low + (high-low)/2
+		m, ok, err := b.stream.Message(ctx, middle)
+		if err != nil {
+			return 0, err
+		}
+		if ok && !m.StoredAt.Before(at) {
+			high = middle
+		} else {
+			low = middle + 1
+		}
+	}
+	return low, nil
+}
+
+// clocksApart is how far an id's time may be from that of storing it.
+const clocksApart = 10 * time.Minute
+
+// find returns a delivery of the backlog, nil if it is not there. It is looked
+// for around the time of its id first: a backlog may be long.
+func (b *backlog) find(ctx context.Context, id delivery.ID) (*waiting, error) {
+	from, err := b.seek(ctx, id.Time().Add(-clocksApart))
+	if err != nil {
+		return nil, err
+	}
+	to, err := b.seek(ctx, id.Time().Add(clocksApart))
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range [][2]uint64{{from, to}, {to, b.Last + 1}, {b.First, from}} {
+		for seq := part[0]; seq < part[1]; seq++ {
+			m, _, err := b.stream.Message(ctx, seq)
+			if err != nil {
+				return nil, err
+			}
+			for _, d := range m.Deliveries {
+				if d.ID == id && d.Replay == nil {
+					return &waiting{d, m.StoredAt}, nil
+				}
+			}
+		}
+	}
+	return nil, nil
+}
+
+// line makes a line of the history. It reads each webhook once.
+func (b *backlog) line(ctx context.Context, w waiting) (Delivery, error) {
+	saved, ok := b.webhooks[w.WebhookID]
+	if !ok {
+		var err error
+		saved, err = b.definitions.Get(ctx, w.WebhookID)
+		if err != nil && !errors.Is(err, broker.ErrWebhookNotFound) {
+			return Delivery{}, fmt.Errorf("name the webhook of a pending delivery: %w", err)
+		}
+		b.webhooks[w.WebhookID] = saved
+	}
+	return Delivery{
+		ID: w.ID, WebhookID: w.WebhookID, Webhook: saved.Name, Community: saved.Community,
+		Status: delivery.Pending, Changes: []Change{}, Fields: []Field{}, ReceivedAt: w.ReceivedAt.UTC(),
+		Pending: newPending(b.isOverdue(w.storedAt), b.Fate(w.Position.Sequence, w.ID)),
+	}, nil
+}

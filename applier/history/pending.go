@@ -1,0 +1,123 @@
+package history
+
+import (
+	"context"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Pending is what is known of a delivery without an outcome.
+type Pending struct {
+	// Overdue is set when it has been pending for longer than the limit.
+	Overdue  bool         `json:"overdue"`
+	State    broker.State `json:"state"`
+	Since    *time.Time   `json:"since"`
+	Attempts *int         `json:"attempts"`
+	Why      *string      `json:"why"`
+}
+
+func newPending(overdue bool, f broker.Fate) *Pending {
+	p := &Pending{Overdue: overdue, State: f.State, Why: orNil(f.Why)}
+	if !f.Since.IsZero() {
+		p.Since, p.Attempts = new(f.Since.UTC()), &f.Attempts
+	}
+	return p
+}
+
+// pending returns what is overdue, the oldest first, and the rest, the newest
+// first; together no more than the filter's limit.
+func (b *backlog) pending(ctx context.Context, f Filter) (overdue, recent []Delivery, err error) {
+	from := b.First
+	if !f.Since.IsZero() {
+		if from, err = b.seek(ctx, f.Since); err != nil {
+			return nil, nil, err
+		}
+	}
+	collect := func(into *[]Delivery, limit int) func(waiting) (bool, error) {
+		return func(w waiting) (more bool, err error) {
+			if f.WebhookID != "" && w.WebhookID != f.WebhookID || w.ReceivedAt.Before(f.Since) {
+				return true, nil
+			}
+			d, err := b.line(ctx, w)
+			if err == nil && (f.Community == "" || d.Community == f.Community) {
+				*into = append(*into, d)
+			}
+			return len(*into) < limit, err
+		}
+	}
+	isOverdue := func(m broker.Message) bool { return b.isOverdue(m.StoredAt) }
+	if err := b.walk(ctx, from, up, isOverdue, collect(&overdue, f.Limit)); err != nil {
+		return nil, nil, err
+	}
+	if len(overdue) >= f.Limit {
+		return overdue, nil, nil
+	}
+	isRecent := func(m broker.Message) bool { return !b.isOverdue(m.StoredAt) && m.Sequence >= from }
+	err = b.walk(ctx, b.Last, down, isRecent, collect(&recent, f.Limit-len(overdue)))
+	return overdue, recent, err
+}
+
+// Head is what an admin is to know of all that is pending.
+type Head struct {
+	// Pending is what the broker and the appliers tell.
+	Pending broker.Pending
+	// Oldest has been pending for Age. It is nil when nothing is pending.
+	Oldest *delivery.ID
+	Age    time.Duration
+	// Overdue is how many have been pending for longer than Limit; AtLeast is set
+	// when not all were counted.
+	Overdue int
+	AtLeast bool
+	Limit   time.Duration
+	// Unchecked is why the database could not say which of them are settled.
+	Unchecked error
+}
+
+const (
+	// Of what was handed out each delivery is looked up, of the rest headers are
+	// read: so many messages take some seconds.
+	lookedUpAtMost = 10_000
+	countedAtMost  = 100_000
+)
+
+// Head looks at the whole backlog.
+func (h *History) Head(ctx context.Context) (Head, error) {
+	b, err := h.backlog(ctx)
+	if err != nil {
+		return Head{}, err
+	}
+	head := Head{Pending: b.Pending, Limit: h.limit}
+	var overdue bool
+	err = b.walk(ctx, b.First, up, func(broker.Message) bool { return true }, func(w waiting) (more bool, err error) {
+		head.Oldest, head.Age, overdue = &w.ID, max(b.At.Sub(w.storedAt), 0), b.isOverdue(w.storedAt)
+		return false, nil
+	})
+	if err == nil && overdue {
+		head.Overdue, head.AtLeast, err = h.countOverdue(ctx, b.Pending)
+	}
+	head.Unchecked = b.unchecked
+	return head, err
+}
+
+// countOverdue counts by the database what was handed out: some of it may be
+// settled. The rest is not.
+func (h *History) countOverdue(ctx context.Context, p broker.Pending) (n int, more bool, err error) {
+	b := &backlog{History: h, Pending: p, cutoff: p.At.Add(-h.limit)}
+	messages := 0
+	handedOut := func(m broker.Message) bool {
+		messages++
+		more = messages > lookedUpAtMost
+		return b.isOverdue(m.StoredAt) && m.Sequence <= b.HandedOut && !more
+	}
+	err = b.walk(ctx, b.First, up, handedOut, func(waiting) (bool, error) {
+		n++
+		return true, nil
+	})
+	if err != nil || more {
+		return n, more, err
+	}
+	queued, more, err := h.stream.CountUntil(ctx, max(b.First, b.HandedOut+1), b.Last, b.cutoff, countedAtMost)
+	return n + queued.Pending(), more, err
+}

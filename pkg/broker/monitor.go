@@ -1,0 +1,237 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/rs/zerolog"
+)
+
+const (
+	// A monitor looks several times within the limit, but no more often than the
+	// one and no more rarely than the other.
+	lookAtMost  = 250 * time.Millisecond
+	lookAtLeast = 10 * time.Second
+	// lookWithin bounds one look.
+	lookWithin = 30 * time.Second
+
+	// readAtOnce is how many messages one look counts at most. A backlog of a
+	// million takes 20 looks, some minutes, and its count rises meanwhile.
+	readAtOnce = 50_000
+)
+
+// MonitorOptions say what a Monitor looks for.
+type MonitorOptions struct {
+	// Limit is how long a delivery may be pending before somebody should look.
+	Limit   time.Duration
+	Log     zerolog.Logger
+	Metrics prometheus.Registerer // nil for none
+}
+
+// Monitor watches what is pending, by what the broker tells alone: it works
+// while all appliers are stopped and PostgreSQL is away. Every service runs one,
+// and they agree who warns.
+type Monitor struct {
+	conn    *Conn
+	limit   time.Duration
+	log     zerolog.Logger
+	overdue prometheus.Gauge
+	atOnce  uint64 // messages that one look counts
+
+	stream      *Stream            // opened by the first look
+	state       jetstream.KeyValue // opened by the first warning
+	incarnation string             // of what is remembered below
+	oldest      storedMessage      // the first that is not acknowledged
+	upcoming    storedMessage      // the first that is not overdue
+	tally       tally              // those before it
+	mu          sync.Mutex         // guards waits and lookedAt
+	waits       time.Duration      // how long the oldest waited when it was looked at
+	lookedAt    time.Time
+}
+
+// storedMessage is when a message was stored. Sequence 0 is none.
+type storedMessage struct {
+	sequence uint64
+	at       time.Time
+}
+
+// NewMonitor returns a monitor for Run.
+func NewMonitor(c *Conn, opts MonitorOptions) *Monitor {
+	metrics := promauto.With(opts.Metrics)
+	m := &Monitor{
+		conn: c, limit: opts.Limit, log: opts.Log, atOnce: readAtOnce,
+		overdue: metrics.NewGauge(prometheus.GaugeOpts{
+			Name: "coinhook_pending_overdue_deliveries",
+			Help: "Deliveries that have been pending for longer than PENDING_LIMIT, as far as the broker can tell.",
+		}),
+	}
+	metrics.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "coinhook_pending_oldest_seconds",
+		Help: "How long the oldest message of the stream that is not acknowledged has been waiting; 0 when none is.",
+	}, func() float64 { return m.oldestAge().Seconds() })
+	return m
+}
+
+// oldestAge goes on rising while the broker is away: nothing is settled then.
+func (m *Monitor) oldestAge() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.lookedAt.IsZero() {
+		return 0
+	}
+	return m.waits + time.Since(m.lookedAt)
+}
+
+// Run looks until ctx is done.
+func (m *Monitor) Run(ctx context.Context) error {
+	tick := time.NewTicker(min(max(m.limit/4, lookAtMost), lookAtLeast))
+	defer tick.Stop()
+	complained := false
+	for {
+		err := m.look(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil && !complained && m.conn.Connected() {
+			m.log.Warn().Err(err).Msg("cannot look at what is pending, trying again")
+		}
+		complained = err != nil
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (m *Monitor) look(ctx context.Context) error {
+	if err := m.conn.WaitConnected(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	if m.stream == nil {
+		s, err := m.conn.OpenStream(ctx)
+		if err != nil {
+			return err
+		}
+		m.stream = s
+	}
+	p, err := m.stream.Pending(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.lookAtOldest(ctx, p); err != nil {
+		return err
+	}
+	if m.oldest.sequence == 0 || !m.isOverdue(p, m.oldest.at) {
+		m.overdue.Set(0)
+		m.tally = tally{}
+		return nil
+	}
+	if err := m.count(ctx, p); err != nil {
+		return err
+	}
+	if p.Troubles, err = m.stream.troubles(ctx, p.At); err != nil {
+		return err
+	}
+	m.overdue.Set(float64(m.countOverdue(p)))
+	return m.warn(ctx, p)
+}
+
+func (m *Monitor) isOverdue(p Pending, storedAt time.Time) bool { return p.At.Sub(storedAt) >= m.limit }
+
+// lookAtOldest finds the first message that is not acknowledged, and says how
+// long it has been waiting.
+func (m *Monitor) lookAtOldest(ctx context.Context, p Pending) error {
+	if p.Incarnation != m.incarnation {
+		m.incarnation, m.oldest, m.upcoming, m.tally = p.Incarnation, storedMessage{}, storedMessage{}, tally{}
+	}
+	for m.oldest.sequence != p.First && p.First <= p.Last {
+		message, ok, err := m.stream.Message(ctx, p.First)
+		if err != nil {
+			return err
+		}
+		if ok {
+			m.oldest = storedMessage{p.First, message.StoredAt}
+			break
+		}
+		p.First++ // its time in the stream ended a moment ago
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p.First > p.Last {
+		m.oldest, m.waits, m.lookedAt = storedMessage{}, 0, time.Time{}
+		return nil
+	}
+	m.waits, m.lookedAt = max(p.At.Sub(m.oldest.at), 0), time.Now()
+	return nil
+}
+
+// count reads what the messages carry that have become overdue since the last
+// look.
+func (m *Monitor) count(ctx context.Context, p Pending) error {
+	m.tally.startAt(p.First)
+	from := m.tally.next()
+	if from > p.Last || m.upcoming.sequence == from && !m.isOverdue(p, m.upcoming.at) {
+		return nil
+	}
+	to := min(p.Last, from+m.atOnce-1)
+	err := m.stream.headersFrom(ctx, from, to, func(sequence uint64, at time.Time, c Count) bool {
+		if !m.isOverdue(p, at) {
+			m.upcoming = storedMessage{sequence, at}
+			return false
+		}
+		m.tally.put(sequence, c)
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("count what is overdue: %w", err)
+	}
+	return nil
+}
+
+// overdueSpan is what count has counted.
+func (m *Monitor) overdueSpan() Spans { return Spans{}.add(Span{m.tally.first, m.tally.next() - 1}) }
+
+// countOverdue returns how many deliveries are overdue and have no outcome, as
+// far as that is certain.
+func (m *Monitor) countOverdue(p Pending) int {
+	overdue := m.overdueSpan()
+	unacked := p.unacked().and(overdue)
+	aside := p.asideIn(unacked)
+	n := m.tally.sum(unacked.without(aside.messages)).Pending() + aside.deliveries
+	// Of the gap it may be unknown which messages are open, but not how many: at
+	// least those that the part of it that is not overdue has no room for.
+	gap := p.gap()
+	open := p.AckPending - int(gap.without(overdue).len()) - int(unacked.and(gap).len())
+	return n + max(open, 0)
+}
+
+// aside is what appliers have set aside. What else such a message carried is
+// settled.
+type aside struct {
+	messages   Spans
+	deliveries int
+}
+
+func (p Pending) asideIn(messages Spans) (a aside) {
+	seen := map[TroubleAside]bool{}
+	for _, t := range p.Troubles {
+		for _, d := range t.Aside {
+			key := TroubleAside{ID: d.ID, Sequence: d.Sequence} // two appliers may have had it
+			if !messages.has(d.Sequence) || seen[key] {
+				continue
+			}
+			seen[key] = true
+			a.messages = a.messages.or(NewSpans(d.Sequence))
+			a.deliveries++
+		}
+	}
+	return a
+}

@@ -1,0 +1,175 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Pending is what the broker tells of messages that are not acknowledged, with
+// the appliers and PostgreSQL there or not.
+type Pending struct {
+	Backlog
+	// At is the broker's time, as are those at which messages were stored.
+	At          time.Time
+	Incarnation string
+	// HandedOut is the newest message that any applier was given. Those between
+	// the ack floor and it may be acknowledged: one that is set aside keeps the
+	// floor back.
+	HandedOut uint64
+	// AckPending is how many of those are not.
+	AckPending int
+	// Asking is how many pulls wait for messages.
+	Asking int
+	// ActiveAt is when a message was last handed out or acknowledged.
+	ActiveAt time.Time
+	// Troubles are what the appliers say.
+	Troubles []Trouble
+}
+
+// Pending returns what there is now.
+func (s *Stream) Pending(ctx context.Context) (Pending, error) {
+	// The consumer goes first: what it has handed out is in the stream then.
+	consumer, err := s.stream.Consumer(ctx, applierConsumer)
+	if err != nil {
+		return Pending{}, fmt.Errorf("look at the consumer %s: %w", applierConsumer, notSetUp(err))
+	}
+	state := consumer.CachedInfo()
+	info, err := s.stream.Info(ctx)
+	if err != nil {
+		return Pending{}, fmt.Errorf("look at the stream %s: %w", deliveriesStream, notSetUp(err))
+	}
+	return Pending{
+		Backlog:     Backlog{First: max(state.AckFloor.Stream+1, info.State.FirstSeq), Last: info.State.LastSeq},
+		At:          state.TimeStamp,
+		Incarnation: info.Config.Metadata[incarnationKey],
+		HandedOut:   state.Delivered.Stream,
+		AckPending:  state.NumAckPending,
+		Asking:      state.NumWaiting,
+		ActiveAt:    lastOf(state.Delivered.Last, state.AckFloor.Last),
+	}, nil
+}
+
+func lastOf(times ...*time.Time) (last time.Time) {
+	for _, t := range times {
+		if t != nil && t.After(last) {
+			last = *t
+		}
+	}
+	return last
+}
+
+// PendingWithTroubles is Pending with what the appliers say.
+func (s *Stream) PendingWithTroubles(ctx context.Context) (Pending, error) {
+	p, err := s.Pending(ctx)
+	if err == nil {
+		p.Troubles, err = s.troubles(ctx, p.At)
+	}
+	return p, err
+}
+
+// gap is what was handed out, from the ack floor on.
+func (p Pending) gap() Spans { return Spans{}.add(Span{p.First, min(p.HandedOut, p.Last)}) }
+
+// unacked returns the messages that are certainly not acknowledged: the first
+// one, all that were never handed out, and those of the gap of which an applier
+// says so, or all of it when that many are open.
+func (p Pending) unacked() Spans {
+	gap := p.gap()
+	queued := Spans{}.add(Span{max(p.First, p.HandedOut+1), p.Last})
+	if gap.len() <= uint64(max(p.AckPending, 0)) {
+		return gap.or(queued)
+	}
+	known := NewSpans(p.First)
+	for _, t := range p.Troubles {
+		known = known.or(t.Held)
+		for _, a := range t.Aside {
+			known = known.or(NewSpans(a.Sequence))
+		}
+	}
+	return known.and(gap).or(queued)
+}
+
+// silentAfter is how long an applier that lives may neither ask for deliveries
+// nor finish any: a transaction that waits for locks or for PostgreSQL takes
+// that long at most before its applier says what is wrong.
+const silentAfter = 90 * time.Second
+
+// NoApplier reports whether no applier shows a sign of life.
+func (p Pending) NoApplier() bool {
+	if p.Asking > 0 || len(p.Troubles) > 0 {
+		return false
+	}
+	return p.AckPending == 0 || p.At.Sub(p.ActiveAt) > silentAfter
+}
+
+// State is where a pending delivery is.
+type State string
+
+const (
+	Queued    State = "queued"     // never handed out to an applier
+	HandedOut State = "handed_out" // an applier has it, or had it when it ended
+	Retried   State = "retried"    // an applier tries again to settle it
+	SetAside  State = "set_aside"  // waits for what only its own webhook needs
+)
+
+// Fate is what is known of one pending delivery.
+type Fate struct {
+	State State
+	// Since and Attempts are about retried deliveries and those set aside; zero
+	// for others.
+	Since    time.Time
+	Attempts int
+	// Why says what is in the way. It is empty when nothing is known to be.
+	Why string
+}
+
+// Fate says what is known of a delivery in that message.
+func (p Pending) Fate(sequence uint64, id delivery.ID) Fate {
+	for _, t := range p.Troubles {
+		for _, a := range t.Aside {
+			if a.ID == id && a.Sequence == sequence {
+				return Fate{State: SetAside, Since: a.Since, Attempts: a.Attempts, Why: a.Why}
+			}
+		}
+	}
+	for _, t := range p.Troubles {
+		if r := t.Retried; r != nil && r.Messages.has(sequence) {
+			return Fate{State: Retried, Since: r.Since, Attempts: r.Attempts, Why: r.Why}
+		}
+	}
+	if sequence > p.HandedOut {
+		return Fate{State: Queued, Why: p.InTheWay()}
+	}
+	for _, t := range p.Troubles {
+		if t.Retried != nil && t.Held.has(sequence) {
+			return Fate{State: HandedOut, Why: behind(t.Retried)}
+		}
+	}
+	if p.NoApplier() {
+		return Fate{State: HandedOut, Why: noApplier}
+	}
+	return Fate{State: HandedOut}
+}
+
+const noApplier = "no applier is asking for deliveries"
+
+func behind(r *TroubleRetried) string {
+	return "waits behind deliveries that are tried again: " + r.Why
+}
+
+// InTheWay says what keeps the queue from moving, if anything is known to: no
+// applier at all, or appliers that cannot settle what they have.
+func (p Pending) InTheWay() string {
+	if p.NoApplier() {
+		return noApplier
+	}
+	for _, t := range p.Troubles {
+		if t.Retried != nil && p.Asking == 0 {
+			return behind(t.Retried)
+		}
+	}
+	return ""
+}

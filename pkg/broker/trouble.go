@@ -1,0 +1,187 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Trouble is what one applier says of deliveries that it cannot settle now.
+type Trouble struct {
+	Applier string `json:"applier"`
+	// Retried is nil unless it tries a batch again and again. It pulls nothing
+	// meanwhile.
+	Retried *TroubleRetried `json:"retried,omitempty"`
+	// Held are the messages in its memory while it does: those tried, and those
+	// behind them.
+	Held Spans `json:"held,omitempty"`
+	// Aside are the first of those it has set aside, in the order of the stream;
+	// AsideDeliveries is how many there are.
+	Aside           []TroubleAside `json:"set_aside,omitempty"`
+	AsideDeliveries int            `json:"set_aside_deliveries,omitempty"`
+}
+
+// TroubleRetried is a batch that cannot be settled.
+type TroubleRetried struct {
+	Since      time.Time `json:"since"`
+	Attempts   int       `json:"attempts"`
+	Why        string    `json:"why"`
+	Deliveries int       `json:"deliveries"`
+	Messages   Spans     `json:"messages"`
+}
+
+// TroubleAside is one delivery that was set aside.
+type TroubleAside struct {
+	ID       delivery.ID `json:"id"`
+	Sequence uint64      `json:"sequence"`
+	Since    time.Time   `json:"since"`
+	Attempts int         `json:"attempts"`
+	Why      string      `json:"why"`
+}
+
+const (
+	// RefreshTrouble is how often an applier says again what still holds.
+	RefreshTrouble = 10 * time.Second
+	// troubleHolds is how long it is believed.
+	troubleHolds = 3 * RefreshTrouble
+	// troubleKept is when another applier removes what one left behind that was
+	// killed.
+	troubleKept = time.Hour
+
+	troublePrefix = "applier."
+)
+
+// Notice is where one applier says what troubles it.
+type Notice struct {
+	conn         *Conn
+	applier, key string
+}
+
+// Notice returns the place of the applier of that name, such as "host-17".
+func (c *Conn) Notice(applier string) *Notice {
+	return &Notice{conn: c, applier: applier, key: troublePrefix + unfitForKey.ReplaceAllString(applier, "_")}
+}
+
+var unfitForKey = regexp.MustCompile(`[^a-zA-Z0-9_-]`)
+
+// Put says what holds from now on.
+func (n *Notice) Put(ctx context.Context, t Trouble) error {
+	bucket, err := n.conn.stateBucket(ctx)
+	if err != nil {
+		return err
+	}
+	t.Applier = n.applier
+	value, err := json.Marshal(t)
+	if err != nil {
+		return fmt.Errorf("encode the troubles of an applier: %w", err)
+	}
+	if _, err := bucket.Put(ctx, n.key, value); err != nil {
+		return fmt.Errorf("publish the troubles of %s: %w", n.applier, err)
+	}
+	return nil
+}
+
+// Clear says that nothing holds any more.
+func (n *Notice) Clear(ctx context.Context) error {
+	bucket, err := n.conn.stateBucket(ctx)
+	if err != nil {
+		return err
+	}
+	if err := bucket.Delete(ctx, n.key); err != nil {
+		return fmt.Errorf("withdraw the troubles of %s: %w", n.applier, err)
+	}
+	return nil
+}
+
+// Tidy removes what appliers left behind that are gone.
+func (n *Notice) Tidy(ctx context.Context) error {
+	bucket, err := n.conn.stateBucket(ctx)
+	if err != nil {
+		return err
+	}
+	entries, err := latest(ctx, bucket, troublePrefix+"*")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if time.Since(e.Created()) < troubleKept {
+			continue
+		}
+		if err := bucket.Delete(ctx, e.Key(), jetstream.LastRevision(e.Revision())); err != nil {
+			return fmt.Errorf("remove %s: %w", e.Key(), err)
+		}
+	}
+	return bucket.PurgeDeletes(ctx, jetstream.DeleteMarkersOlderThan(troubleKept))
+}
+
+// troubles returns what the appliers say that have said it lately.
+func (s *Stream) troubles(ctx context.Context, now time.Time) ([]Trouble, error) {
+	bucket, err := s.js.KeyValue(ctx, stateBucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		return nil, nil // set up by an older version: nothing is known
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the bucket %s: %w", stateBucket, err)
+	}
+	entries, err := latest(ctx, bucket, troublePrefix+"*")
+	if err != nil {
+		return nil, err
+	}
+	return believed(entries, now), nil
+}
+
+// believed returns what was said lately. An applier that was killed does not
+// withdraw what it said.
+func believed(entries []jetstream.KeyValueEntry, now time.Time) (all []Trouble) {
+	for _, e := range entries {
+		var t Trouble
+		if now.Sub(e.Created()) > troubleHolds || json.Unmarshal(e.Value(), &t) != nil {
+			continue
+		}
+		all = append(all, t)
+	}
+	slices.SortFunc(all, func(a, b Trouble) int { return strings.Compare(a.Applier, b.Applier) })
+	return all
+}
+
+// latest returns the values that keys of a pattern have.
+func latest(ctx context.Context, bucket jetstream.KeyValue, keys string) ([]jetstream.KeyValueEntry, error) {
+	watch, err := bucket.Watch(ctx, keys, jetstream.IgnoreDeletes())
+	if err != nil {
+		return nil, fmt.Errorf("read the bucket %s: %w", bucket.Bucket(), err)
+	}
+	defer watch.Stop() //nolint:errcheck // all was read
+	var all []jetstream.KeyValueEntry
+	for {
+		select {
+		case e, ok := <-watch.Updates():
+			if !ok {
+				return nil, fmt.Errorf("read the bucket %s: %w", bucket.Bucket(), ErrNotConnected)
+			}
+			if e == nil {
+				return all, nil
+			}
+			all = append(all, e)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("read the bucket %s: %w", bucket.Bucket(), context.Cause(ctx))
+		}
+	}
+}
+
+// stateBucket opens the bucket of what services tell each other.
+func (c *Conn) stateBucket(ctx context.Context) (jetstream.KeyValue, error) {
+	bucket, err := patiently(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return c.js.KeyValue(ctx, stateBucket) })
+	if err != nil {
+		return nil, fmt.Errorf("open the bucket %s: %w", stateBucket, notSetUp(err))
+	}
+	return bucket, nil
+}
