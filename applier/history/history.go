@@ -77,15 +77,6 @@ type Field struct {
 	Value string `json:"value"`
 }
 
-// Full is a delivery with what the sender sent.
-type Full struct {
-	Delivery
-	Version int               `json:"version,omitempty"`
-	Headers []delivery.Header `json:"headers"`
-	// Payload is nil once the stream has let go of it.
-	Payload []byte `json:"-"`
-}
-
 // Definitions reads webhooks.
 type Definitions interface {
 	Get(ctx context.Context, id string) (broker.Saved, error)
@@ -163,7 +154,7 @@ func (h *History) outcomes(ctx context.Context, f Filter) ([]Delivery, error) {
 			return nil, err
 		}
 		for _, o := range page {
-			all = append(all, h.fromOutcome(o))
+			all = append(all, fromOutcome(o))
 		}
 		if len(page) < query.Limit {
 			break
@@ -231,71 +222,11 @@ func (h *History) walkBack(ctx context.Context, f func([]delivery.Delivery) (mor
 	return nil
 }
 
-// Show returns one delivery with what the sender sent.
-func (h *History) Show(ctx context.Context, id delivery.ID) (Full, error) {
-	// As in List: first the stream, then the database.
-	var waiting *delivery.Delivery
-	outcome, err := h.store.FindOutcome(ctx, id)
-	if errors.Is(err, postgres.ErrOutcomeNotFound) {
-		if waiting, err = h.findPending(ctx, id); err != nil {
-			return Full{}, err
-		}
-		outcome, err = h.store.FindOutcome(ctx, id)
-	}
-	switch {
-	case errors.Is(err, postgres.ErrOutcomeNotFound) && waiting == nil:
-		return Full{}, ErrNotFound
-	case errors.Is(err, postgres.ErrOutcomeNotFound):
-		d, err := h.naming()(ctx, waiting)
-		return Full{Delivery: d, Headers: waiting.Headers, Payload: waiting.Body}, err
-	case err != nil:
-		return Full{}, err
-	}
-	full := Full{Delivery: h.fromOutcome(outcome), Version: outcome.Version}
-	headers, payload, ok, err := h.store.DeadLetter(ctx, id)
-	if err != nil {
-		return Full{}, err
-	}
-	if !ok {
-		headers, payload, err = h.fromMessage(ctx, outcome)
-	}
-	full.Headers, full.Payload = headers, payload
-	return full, err
-}
-
-func (h *History) findPending(ctx context.Context, id delivery.ID) (found *delivery.Delivery, err error) {
-	err = h.walkBack(ctx, func(page []delivery.Delivery) (bool, error) {
-		for i := range page {
-			if page[i].ID == id {
-				d := page[i]
-				found = &d
-				return false, nil
-			}
-		}
-		return true, nil
-	})
-	return found, err
-}
-
-// fromMessage reads what the sender sent from the stream, as long as it has it.
-func (h *History) fromMessage(ctx context.Context, o postgres.Outcome) ([]delivery.Header, []byte, error) {
-	message, err := h.stream.Deliveries(ctx, o.Position.Sequence)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, d := range message {
-		if d.ID == o.ID { // sequences are used again after a stream is restored
-			return d.Headers, d.Body, nil
-		}
-	}
-	return nil, nil, nil
-}
-
-func (h *History) fromOutcome(o postgres.Outcome) Delivery {
+func fromOutcome(o postgres.Outcome) Delivery {
 	d := Delivery{
 		ID: o.ID, WebhookID: o.WebhookID, Webhook: o.Webhook, Community: o.Community,
 		Status: o.Status, Changes: []Change{}, Fields: []Field{},
-		ReceivedAt: o.ReceivedAt.UTC(), FinishedAt: new(o.FinishedAt.UTC()), Attempts: o.Attempts,
+		ReceivedAt: o.ReceivedAt.UTC(), FinishedAt: new(o.FinishedAt.UTC()), Attempts: o.Attempts, Replays: o.Replays,
 	}
 	if o.Status == delivery.Success {
 		d.Outcome = &o.Outcome

@@ -1,0 +1,112 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Full is a delivery with what the sender sent and all that was done with it.
+type Full struct {
+	Delivery
+	Path       *string           `json:"path"`
+	Version    int               `json:"version,omitempty"`
+	Headers    []delivery.Header `json:"headers"`
+	Executions []Execution       `json:"executions"`
+	Discards   []Discard         `json:"discards"`
+	// Payload is what the sender sent, nil once the stream has let go of it. Edited
+	// is what an admin made of it to run instead, nil if nobody did.
+	Payload, Edited []byte `json:"-"`
+}
+
+// Discard is a dead letter that was given up.
+type Discard struct {
+	By   string    `json:"discarded_by"`
+	Note *string   `json:"note"`
+	At   time.Time `json:"at"`
+}
+
+// Show returns one delivery with what the sender sent.
+func (h *History) Show(ctx context.Context, id delivery.ID) (Full, error) {
+	// As in List: first the stream, then the database.
+	var waiting *delivery.Delivery
+	outcome, err := h.store.FindOutcome(ctx, id)
+	if errors.Is(err, postgres.ErrOutcomeNotFound) {
+		if waiting, err = h.findPending(ctx, id); err != nil {
+			return Full{}, err
+		}
+		outcome, err = h.store.FindOutcome(ctx, id)
+	}
+	switch {
+	case errors.Is(err, postgres.ErrOutcomeNotFound) && waiting == nil:
+		return Full{}, ErrNotFound
+	case errors.Is(err, postgres.ErrOutcomeNotFound):
+		d, err := h.naming()(ctx, waiting)
+		return Full{
+			Delivery: d, Headers: waiting.Headers, Payload: waiting.Body, Executions: []Execution{}, Discards: []Discard{},
+		}, err
+	case err != nil:
+		return Full{}, err
+	}
+	return h.showOutcome(ctx, outcome)
+}
+
+func (h *History) showOutcome(ctx context.Context, o postgres.Outcome) (Full, error) {
+	full := Full{Delivery: fromOutcome(o), Path: orNil(o.Path), Version: o.Version, Discards: []Discard{}}
+	bodies, err := h.store.DeadLetterBodies(ctx, []delivery.ID{o.ID})
+	if err != nil {
+		return Full{}, err
+	}
+	if body, ok := bodies[o.ID]; ok {
+		full.Headers, full.Payload, full.Edited = body.Headers, body.Payload, body.Edited
+	} else if full.Headers, full.Payload, err = h.fromMessage(ctx, o); err != nil {
+		return Full{}, err
+	}
+	executions, err := h.store.Executions(ctx, o.ID)
+	if err != nil {
+		return Full{}, err
+	}
+	full.addExecutions(o, executions)
+	discards, err := h.store.Discards(ctx, o.ID)
+	if err != nil {
+		return Full{}, err
+	}
+	for _, d := range discards {
+		full.Discards = append(full.Discards, Discard{By: d.By, Note: orNil(d.Note), At: d.At.UTC()})
+	}
+	return full, nil
+}
+
+func (h *History) findPending(ctx context.Context, id delivery.ID) (found *delivery.Delivery, err error) {
+	err = h.walkBack(ctx, func(page []delivery.Delivery) (bool, error) {
+		for i := range page {
+			if page[i].ID == id {
+				d := page[i]
+				found = &d
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	return found, err
+}
+
+// fromMessage reads what the sender sent from the stream, as long as it has it.
+func (h *History) fromMessage(ctx context.Context, o postgres.Outcome) ([]delivery.Header, []byte, error) {
+	if o.Position.Sequence == 0 { // imported: it is of a stream elsewhere
+		return nil, nil, nil
+	}
+	message, err := h.stream.Deliveries(ctx, o.Position.Sequence)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, d := range message {
+		if d.ID == o.ID { // sequences are used again after a stream is restored
+			return d.Headers, d.Body, nil
+		}
+	}
+	return nil, nil, nil
+}
