@@ -44,6 +44,7 @@ type commands struct {
 	Currencies currenciesCmd `cmd:"" help:"The currencies of a community, their decimals and limits."`
 	Fields     fieldsCmd     `cmd:"" help:"The custom fields of a community's users."`
 	Deliveries deliveriesCmd `cmd:"" help:"What became of each accepted request."`
+	DLQ        dlqCmd        `cmd:"" name:"dlq" help:"Dead letters: failed deliveries, kept until they are replayed or discarded."`
 	Logs       logsCmd       `cmd:"" help:"Gamification logs: every change of a balance."`
 	Encrypt    encryptCmd    `cmd:"" help:"Encrypt a body for a webhook, to test a sender."`
 }
