@@ -37,8 +37,9 @@ type app struct {
 	flags *commands
 	stack map[string]string // settings of the running development stack
 
-	conn  *broker.Conn
-	store *postgres.Store
+	conn    *broker.Conn
+	store   *postgres.Store
+	answers *bufio.Reader // of the person at the terminal
 }
 
 func newApp(ctx context.Context, p Process, flags *commands) *app {
@@ -177,16 +178,29 @@ func (a *app) confirm(question string) error {
 	if !a.Interactive {
 		return usagef("nobody is here to confirm: add --yes")
 	}
-	fmt.Fprintf(a.Stderr, "%s [y/N] ", question)
-	answer, err := interruptible(a.ctx, func() (string, error) { return bufio.NewReader(a.Stdin).ReadString('\n') })
+	answer, err := a.ask(question + " [y/N]")
 	if err != nil {
-		return errors.New("no answer, nothing was changed")
+		return err
 	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
+	switch strings.ToLower(answer) {
 	case "y", "yes":
 		return nil
 	}
 	return errors.New("nothing was changed")
+}
+
+// ask returns the line that somebody answers. Call it where somebody is there, and
+// before anything is changed.
+func (a *app) ask(question string) (string, error) {
+	if a.answers == nil { // one for all questions: it may read more than a line
+		a.answers = bufio.NewReader(a.Stdin)
+	}
+	fmt.Fprintf(a.Stderr, "%s ", question)
+	answer, err := interruptible(a.ctx, func() (string, error) { return a.answers.ReadString('\n') })
+	if err != nil {
+		return "", errors.New("no answer, nothing was changed")
+	}
+	return strings.TrimSpace(answer), nil
 }
 
 // maxFileBytes bounds a definition or payload: larger ones are refused anyway.

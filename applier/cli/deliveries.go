@@ -1,13 +1,9 @@
 package cli
 
 import (
-	"errors"
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -15,7 +11,7 @@ import (
 
 type deliveriesCmd struct {
 	List deliveriesListCmd `cmd:"" help:"List deliveries, newest first; before them those that have been pending for longer than PENDING_LIMIT (default 1h), oldest first."`
-	Show deliveriesShowCmd `cmd:"" help:"Show one delivery: payload, reason, changes, attempts."`
+	Show deliveriesShowCmd `cmd:"" help:"Show one delivery: payload, reason, changes, executions."`
 }
 
 // listFlags are those of every list that is about webhooks and users.
@@ -136,114 +132,3 @@ func resultText(d history.Delivery) string {
 }
 
 func isEmpty(s string) bool { return s == "" }
-
-type deliveriesShowCmd struct {
-	ID string `arg:"" help:"The delivery's id, as the sender got it with the 202."`
-}
-
-// fullJSON is a delivery with what the sender sent. A payload that is no text
-// goes into payload_base64.
-type fullJSON struct {
-	history.Full
-	Payload       *string `json:"payload"`
-	PayloadBase64 []byte  `json:"payload_base64,omitempty"`
-	// DecryptedPayload is null where the body is not encrypted or cannot be read.
-	DecryptedPayload *string `json:"decrypted_payload"`
-}
-
-func (c *deliveriesShowCmd) Run(a *app) error {
-	id, err := delivery.ParseID(c.ID)
-	if err != nil {
-		return usageError{fmt.Errorf("%q is %w", c.ID, err)}
-	}
-	h, err := a.history()
-	if err != nil {
-		return err
-	}
-	full, err := h.Show(a.ctx, id)
-	if errors.Is(err, history.ErrNotFound) {
-		return fmt.Errorf("%w: neither the database nor the stream has %s", err, id)
-	}
-	if err != nil {
-		return err
-	}
-	a.sayUnchecked(full.Unchecked)
-	decrypted, err := a.decrypted(full)
-	if err != nil {
-		return err
-	}
-	if a.json() {
-		out := fullJSON{Full: full, DecryptedPayload: decrypted}
-		if full.Headers == nil {
-			out.Headers = []delivery.Header{}
-		}
-		if utf8.Valid(full.Payload) && full.Payload != nil {
-			out.Payload = new(string(full.Payload))
-		} else {
-			out.PayloadBase64 = full.Payload
-		}
-		return a.printJSON(out)
-	}
-	printDelivery(a, full)
-	if decrypted != nil {
-		fmt.Fprintf(a.Stdout, "\ndecrypted payload\n%s\n", printableText(*decrypted))
-	}
-	return nil
-}
-
-func printDelivery(a *app, full history.Full) {
-	d := full.Delivery
-	pairs := [][2]string{
-		{"id", d.ID.String()},
-		{"status", statusMark(d.Status)},
-		{"webhook", d.Webhook + " (" + d.WebhookID + ")"},
-		{"community", d.Community},
-		{"received", localTime(d.ReceivedAt)},
-	}
-	if d.Pending != nil {
-		pairs = append(pairs, [2]string{"pending", pendingText(*d.Pending)})
-	}
-	if d.Outcome != nil {
-		pairs = append(pairs, [2]string{"outcome", string(*d.Outcome)})
-	}
-	if d.DuplicateOf != nil {
-		pairs = append(pairs, [2]string{"duplicate of", d.DuplicateOf.String()})
-	}
-	if d.Reason != nil {
-		pairs = append(pairs, [2]string{"reason", string(*d.Reason)}, [2]string{"detail", *d.Detail})
-	}
-	pairs = append(pairs, [2]string{"user", userName(d.User)}, [2]string{"changes", changesText(d.Changes)}, [2]string{"fields", fieldsText(d.Fields)})
-	if d.FinishedAt != nil {
-		took := d.FinishedAt.Sub(d.ReceivedAt).Round(time.Millisecond)
-		pairs = append(pairs,
-			[2]string{"finished", fmt.Sprintf("%s, after %s", localTime(*d.FinishedAt), took)},
-			[2]string{"definition", "version " + strconv.Itoa(full.Version)},
-			[2]string{"attempts", strconv.Itoa(d.Attempts)})
-	}
-	a.printPairs(pairs)
-	for i, h := range full.Headers {
-		if i == 0 {
-			fmt.Fprintln(a.Stdout, "\nheaders")
-		}
-		fmt.Fprintf(a.Stdout, "  %s: %s\n", printable(h.Name), printable(h.Value))
-	}
-	fmt.Fprintln(a.Stdout, "\npayload")
-	if full.Payload == nil {
-		fmt.Fprintln(a.Stdout, "  no longer in the stream")
-		return
-	}
-	fmt.Fprintln(a.Stdout, printableText(string(full.Payload)))
-}
-
-// printableText is printable that leaves lines and tabs as they are.
-func printableText(s string) string {
-	lines := strings.Split(s, "\n")
-	for i, line := range lines {
-		cells := strings.Split(strings.TrimSuffix(line, "\r"), "\t")
-		for j, cell := range cells {
-			cells[j] = printable(cell)
-		}
-		lines[i] = strings.Join(cells, "\t")
-	}
-	return strings.Join(lines, "\n")
-}

@@ -1,37 +1,142 @@
 package cli
 
 import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 type dlqCmd struct {
-	Replay dlqReplayCmd `cmd:"" help:"Run dead letters again: first the plan, then the run."`
+	List    dlqListCmd    `cmd:"" help:"List dead letters, newest first."`
+	Groups  dlqGroupsCmd  `cmd:"" help:"Count dead letters by webhook, reason and path, most first."`
+	Show    dlqShowCmd    `cmd:"" help:"Show one dead letter, or what has become of it: payload, reason, executions."`
+	Replay  dlqReplayCmd  `cmd:"" help:"Run dead letters again: first the plan, then the run."`
+	Discard dlqDiscardCmd `cmd:"" help:"Give dead letters up and delete their payloads. Their outcomes stay failed."`
+	Export  dlqExportCmd  `cmd:"" help:"Write dead letters with all they have, a line of JSON each, oldest first."`
+	Import  dlqImportCmd  `cmd:"" help:"Bring exported dead letters back. Safe to repeat."`
+	Watch   dlqWatchCmd   `cmd:"" help:"Print dead letters as they come, until Ctrl-C."`
 }
 
+// dlqFilterFlags narrow dead letters. They are pointers: an empty text is not a
+// flag that was left out.
 type dlqFilterFlags struct {
-	Webhook string  `placeholder:"W"`
-	Reason  string  `placeholder:"R"`
-	Path    *string `placeholder:"P"`
-	User    string  `placeholder:"U"`
-	Text    string  `placeholder:"T"`
-	Since   *ago    `placeholder:"D"`
-	Until   *ago    `placeholder:"D"`
+	Webhook *string `placeholder:"W" help:"Only of this webhook, by name or id; of a deleted one too."`
+	Reason  *string `placeholder:"R" help:"Only failed for this reason."`
+	Path    *string `placeholder:"P" help:"Only with this path at fault; '' is none."`
+	User    *string `placeholder:"U" help:"Only of this user, by id, email or username; of one that is missing too."`
+	Since   *ago    `placeholder:"D" help:"Only received since then: 90m, 24h, 7d or a date."`
+	Until   *ago    `placeholder:"D" help:"Only received before then."`
+	Text    *string `placeholder:"T" help:"Only with this text in the detail, compared without case."`
 }
 
-func (f dlqFilterFlags) isEmpty() bool {
-	return f == dlqFilterFlags{}
-}
+// isEmpty reports whether all flags were left out, so that nothing is narrowed.
+func (f dlqFilterFlags) isEmpty() bool { return f == dlqFilterFlags{} }
 
+// filter turns names into ids. Only a webhook's name takes the broker.
 func (f dlqFilterFlags) filter(a *app) (postgres.DeadLetterFilter, error) {
-	r, err := listFlags{Webhook: f.Webhook, User: f.User, Since: f.Since, Limit: 1}.resolve(a)
-	if err != nil {
-		return postgres.DeadLetterFilter{}, err
+	filter := postgres.DeadLetterFilter{Community: a.flags.Community, Path: f.Path}
+	for flag, text := range map[string]*string{"--webhook": f.Webhook, "--reason": f.Reason, "--user": f.User, "--text": f.Text} {
+		if text != nil && strings.TrimSpace(*text) == "" {
+			return filter, usagef("%s is empty: give it a value, or leave it out", flag)
+		}
 	}
-	filter := postgres.DeadLetterFilter{Community: a.flags.Community, WebhookID: r.webhookID, UserID: r.userID, Since: r.since, Path: f.Path, Text: f.Text}
-	filter.Reason = delivery.Reason(f.Reason)
+	if f.Since != nil {
+		filter.Since = f.Since.Time
+	}
 	if f.Until != nil {
 		filter.Until = f.Until.Time
+		if !filter.Since.Before(filter.Until) {
+			return filter, usagef("--until has to be later than --since")
+		}
 	}
-	return filter, checkReason(f.Reason)
+	if f.Text != nil {
+		filter.Text = *f.Text
+	}
+	if f.Reason != nil {
+		if err := checkReason(*f.Reason); err != nil {
+			return filter, err
+		}
+		filter.Reason = delivery.Reason(*f.Reason)
+	}
+	if f.User != nil {
+		if err := narrowToUser(a, &filter, *f.User); err != nil {
+			return filter, err
+		}
+	}
+	if f.Webhook != nil {
+		id, err := deadLetterWebhook(a, *f.Webhook)
+		if err != nil {
+			return filter, err
+		}
+		filter.WebhookID = id
+	}
+	return filter, nil
+}
+
+// deadLetterWebhook returns the id of a webhook. A name is that of the webhook
+// which has it now, or else of the deleted one whose dead letters have it.
+func deadLetterWebhook(a *app, nameOrID string) (string, error) {
+	if webhook.IsID(nameOrID) {
+		return nameOrID, nil
+	}
+	conn, err := a.broker()
+	if err != nil {
+		return "", err
+	}
+	saved, err := broker.NewDefinitions(conn).Find(a.ctx, a.community(), nameOrID)
+	if !errors.Is(err, broker.ErrWebhookNotFound) {
+		return saved.ID, err
+	}
+	store, openErr := a.database()
+	if openErr != nil {
+		return "", openErr
+	}
+	ids, findErr := store.DeadLetterWebhooks(a.ctx, a.community(), nameOrID)
+	switch {
+	case findErr != nil:
+		return "", findErr
+	case len(ids) == 0:
+		return "", fmt.Errorf("%w: %q in the community %q, nor has a dead letter this name", err, nameOrID, a.community())
+	case len(ids) > 1:
+		return "", usagef("--webhook: %d deleted webhooks had the name %q, take one by its id: %s", len(ids), nameOrID, strings.Join(ids, ", "))
+	}
+	return ids[0], nil
+}
+
+// narrowToUser takes the dead letters of a user, and those that wait for somebody
+// of this name.
+func narrowToUser(a *app, filter *postgres.DeadLetterFilter, ref string) error {
+	user, err := findUser(a, ref)
+	if err == nil {
+		filter.UserID = user.ID
+		filter.WaitingFor = &postgres.UserKeys{Community: user.Community}
+		for _, name := range []string{user.Email, user.Username} {
+			if name != "" {
+				filter.WaitingFor.Keys = append(filter.WaitingFor.Keys, applier.FoldKey(name))
+			}
+		}
+		return nil
+	}
+	if !errors.Is(err, postgres.ErrUserNotFound) {
+		return err
+	}
+	filter.WaitingFor = &postgres.UserKeys{Community: a.community(), Keys: []string{applier.FoldKey(ref)}}
+	store, openErr := a.database()
+	if openErr != nil {
+		return openErr
+	}
+	waiting, listErr := store.ListDeadLetters(a.ctx, postgres.DeadLetterFilter{WaitingFor: filter.WaitingFor, Limit: 1})
+	if listErr != nil {
+		return listErr
+	}
+	if len(waiting) == 0 {
+		return fmt.Errorf("%w, and no dead letter waits for one", err)
+	}
+	return nil
 }

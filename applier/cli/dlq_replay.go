@@ -72,7 +72,7 @@ func (c *dlqReplayCmd) Run(a *app) error {
 	}
 	bar := progressLine{a: a}
 	result, err := replayer.Run(a.ctx, request, plan, replay.Options{PerSecond: perSecond, Progress: func(p replay.Progress) {
-		bar.write(progressText(p))
+		bar.show(0, "%s", progressText(p))
 	}})
 	bar.clear()
 	if err != nil {

@@ -123,3 +123,20 @@ func (c *encryptCmd) howNode(file, iv string) string {
 }
 
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// quoteArg quotes for a shell where that is needed. What would act on a terminal
+// is written as bash and zsh read it.
+func quoteArg(s string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:@%+,-"
+	switch {
+	case s != "" && strings.Trim(s, plain) == "":
+		return s
+	case printable(s) == s:
+		return shellQuote(s)
+	}
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		fmt.Fprintf(&b, `\x%02x`, c)
+	}
+	return "$'" + b.String() + "'"
+}

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -24,6 +26,44 @@ func (a *app) printJSON(v any) error {
 		return fmt.Errorf("write the result: %w", err)
 	}
 	return nil
+}
+
+// jsonArray writes a list for programs, an element at a time, as printJSON writes
+// it all at once.
+type jsonArray struct {
+	out   *bufio.Writer
+	count int
+}
+
+func (a *app) newJSONArray() *jsonArray {
+	return &jsonArray{out: bufio.NewWriterSize(a.Stdout, 64<<10)}
+}
+
+func (j *jsonArray) add(element any) error {
+	before := ",\n  "
+	if j.count == 0 {
+		before = "[\n  "
+	}
+	j.count++
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("  ", "  ")
+	if err := enc.Encode(element); err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	j.out.WriteString(before) //nolint:errcheck // Flush returns it
+	_, err := j.out.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
+	return err
+}
+
+func (j *jsonArray) close() error {
+	end := "\n]\n"
+	if j.count == 0 {
+		end = "[]\n"
+	}
+	j.out.WriteString(end) //nolint:errcheck // Flush returns it
+	return j.out.Flush()
 }
 
 // printTable writes a list for people.

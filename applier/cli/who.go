@@ -3,16 +3,19 @@ package cli
 import (
 	"cmp"
 	"os"
+	"strconv"
 )
 
-// who names the person at the command, for the history.
+// who names the person at the terminal in what is written down of their doing.
+// Behind sudo it is the one who called it.
 func (a *app) who() string {
 	if name := a.Env["COINHOOK_USER"]; name != "" {
 		return name
 	}
+	name := cmp.Or(a.Env["SUDO_USER"], a.Env["USER"], a.Env["LOGNAME"], strconv.Itoa(os.Getuid()))
 	host, err := os.Hostname()
 	if err != nil {
-		host = "unknown"
+		return name
 	}
-	return cmp.Or(a.Env["SUDO_USER"], a.Env["USER"], a.Env["LOGNAME"], "uid") + "@" + host
+	return name + "@" + host
 }

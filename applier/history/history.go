@@ -83,17 +83,6 @@ type Field struct {
 	Value string `json:"value"`
 }
 
-// Full is a delivery with what the sender sent.
-type Full struct {
-	Delivery
-	Version int               `json:"version,omitempty"`
-	Headers []delivery.Header `json:"headers"`
-	// Payload is nil once the stream has let go of it.
-	Payload []byte `json:"-"`
-	// Unchecked is why the database could not say whether a pending one is settled.
-	Unchecked error `json:"-"`
-}
-
 // Definitions reads webhooks.
 type Definitions interface {
 	Get(ctx context.Context, id string) (broker.Saved, error)
@@ -189,7 +178,7 @@ func (h *History) outcomes(ctx context.Context, f Filter) ([]Delivery, error) {
 			return nil, err
 		}
 		for _, o := range page {
-			all = append(all, h.fromOutcome(o))
+			all = append(all, fromOutcome(o))
 		}
 		if len(page) < query.Limit {
 			break
@@ -199,72 +188,11 @@ func (h *History) outcomes(ctx context.Context, f Filter) ([]Delivery, error) {
 	return all, nil
 }
 
-// Show returns one delivery with what the sender sent. A pending one is shown
-// without the database, too.
-func (h *History) Show(ctx context.Context, id delivery.ID) (Full, error) {
-	outcome, err := h.store.FindOutcome(ctx, id)
-	if err == nil {
-		return h.showOutcome(ctx, outcome)
-	}
-	// As in List: first the stream, then the database.
-	b, err := h.backlog(ctx)
-	if err != nil {
-		return Full{}, err
-	}
-	w, err := b.find(ctx, id)
-	if err != nil {
-		return Full{}, err
-	}
-	outcome, err = h.store.FindOutcome(ctx, id)
-	notFound := errors.Is(err, postgres.ErrOutcomeNotFound)
-	switch {
-	case err == nil:
-		return h.showOutcome(ctx, outcome)
-	case w == nil && notFound:
-		return Full{}, ErrNotFound
-	case w == nil:
-		return Full{}, err
-	}
-	full := Full{Headers: w.Headers, Payload: w.Body}
-	if !notFound {
-		full.Unchecked = err
-	}
-	full.Delivery, err = b.line(ctx, *w)
-	return full, err
-}
-
-func (h *History) showOutcome(ctx context.Context, o postgres.Outcome) (Full, error) {
-	full := Full{Delivery: h.fromOutcome(o), Version: o.Version}
-	headers, payload, ok, err := h.store.DeadLetter(ctx, o.ID)
-	if err != nil {
-		return Full{}, err
-	}
-	if !ok {
-		headers, payload, err = h.fromMessage(ctx, o)
-	}
-	full.Headers, full.Payload = headers, payload
-	return full, err
-}
-
-// fromMessage reads what the sender sent from the stream, as long as it has it.
-func (h *History) fromMessage(ctx context.Context, o postgres.Outcome) ([]delivery.Header, []byte, error) {
-	message, err := h.stream.Deliveries(ctx, o.Position.Sequence)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, d := range message {
-		if d.ID == o.ID { // sequences are used again after a stream is restored
-			return d.Headers, d.Body, nil
-		}
-	}
-	return nil, nil, nil
-}
-
-func (h *History) fromOutcome(o postgres.Outcome) Delivery {
+func fromOutcome(o postgres.Outcome) Delivery {
 	d := Delivery{
 		ID: o.ID, WebhookID: o.WebhookID, Webhook: o.Webhook, Community: o.Community,
 		Status: o.Status, Changes: []Change{}, Fields: []Field{},
-		ReceivedAt: o.ReceivedAt.UTC(), FinishedAt: new(o.FinishedAt.UTC()), Attempts: o.Attempts,
+		ReceivedAt: o.ReceivedAt.UTC(), FinishedAt: new(o.FinishedAt.UTC()), Attempts: o.Attempts, Replays: o.Replays,
 	}
 	if o.Status == delivery.Success {
 		d.Outcome = &o.Outcome

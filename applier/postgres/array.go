@@ -35,6 +35,15 @@ func (a *array) null() {
 	a.b.WriteString("NULL")
 }
 
+// idArray returns ids as an array.
+func idArray(all []delivery.ID) string {
+	var a array
+	for _, id := range all {
+		a.id(id)
+	}
+	return a.String()
+}
+
 func (a *array) id(id delivery.ID) {
 	a.next()
 	a.b.WriteString(id.String())
@@ -54,11 +63,6 @@ func (a *array) int(n int64) {
 	a.b.WriteString(strconv.FormatInt(n, 10))
 }
 
-func (a *array) bool(v bool) {
-	a.next()
-	a.b.WriteString(strconv.FormatBool(v))
-}
-
 func (a *array) time(t time.Time) {
 	a.next()
 	a.b.WriteByte('"')
@@ -76,6 +80,29 @@ func (a *array) bytes(p []byte) {
 		p = p[n:]
 	}
 	a.b.WriteByte('"')
+}
+
+// bytesOrNull writes NULL for nil. Bytes that are there may be none.
+func (a *array) bytesOrNull(p []byte) {
+	if p == nil {
+		a.null()
+		return
+	}
+	a.bytes(p)
+}
+
+func (a *array) bool(b bool) {
+	a.next()
+	a.b.WriteString(strconv.FormatBool(b))
+}
+
+// timeOrNull writes NULL for the zero time.
+func (a *array) timeOrNull(t time.Time) {
+	if t.IsZero() {
+		a.null()
+		return
+	}
+	a.time(t)
 }
 
 // text writes a string. What PostgreSQL's text cannot hold, NUL and invalid

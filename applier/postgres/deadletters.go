@@ -2,9 +2,10 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -25,6 +26,7 @@ type DeadLetter struct {
 	Attempts, Replays     int
 	PayloadBytes          int
 	Edited                bool
+	EditedBytes           int
 	ReceivedAt, FailedAt  time.Time
 }
 
@@ -35,8 +37,11 @@ type DeadLetterFilter struct {
 	WebhookID string
 	Reason    delivery.Reason
 	// Path is the path at fault; an empty one narrows to failures without a path.
-	Path   *string
-	UserID delivery.ID
+	Path *string
+	// UserID narrows to those of a user, and WaitingFor to those that wait for one
+	// to appear. Both together let both through.
+	UserID     delivery.ID
+	WaitingFor *UserKeys
 	// Since and Until are about when deliveries were received. Until is exclusive.
 	Since, Until time.Time
 	// FailedBy leaves out what failed after that.
@@ -47,27 +52,31 @@ type DeadLetterFilter struct {
 	OldestFirst bool
 	// After is the last id of the page before, in the order of the list.
 	After delivery.ID
-	Limit int
+	// Newest is the greatest id to be listed.
+	Newest delivery.ID
+	Limit  int
+}
+
+// UserKeys are folded emails or usernames of a community.
+type UserKeys struct {
+	Community string
+	Keys      []string
 }
 
 const selectDeadLetters = `
 SELECT o.delivery_id, o.community, o.webhook_id, o.webhook, o.version,
     coalesce((SELECT e.version FROM executions e WHERE e.delivery_id = o.delivery_id AND e.execution_id = o.delivery_id), o.version), o.reason, coalesce(o.detail, ''), coalesce(o.path, ''),
     o.user_id, coalesce(u.email, ''), coalesce(u.username, ''), coalesce(d.user_by, ''), coalesce(d.user_key, ''),
-    o.attempts, o.replays, octet_length(d.payload), d.edited IS NOT NULL, o.received_at, o.finished_at
+    o.attempts, o.replays, octet_length(d.payload), d.edited IS NOT NULL, coalesce(octet_length(d.edited), 0), o.received_at, d.failed_at
 FROM dead_letters d
 JOIN outcomes o ON o.delivery_id = d.delivery_id
 LEFT JOIN users u ON u.id = o.user_id`
 
-// where returns the conditions of the filter.
+// where returns the conditions of the filter, without those of its pages.
 func (f DeadLetterFilter) where() (w where) {
 	w.conditions = []string{"o.status = 'failed'"}
 	if f.IDs != nil {
-		var ids array
-		for _, id := range f.IDs {
-			ids.id(id)
-		}
-		w.add("d.delivery_id = ANY (?::uuid[])", ids.String())
+		w.add("d.delivery_id = ANY (?::uuid[])", idArray(f.IDs))
 	}
 	if f.Community != "" {
 		w.add("o.community = ?", f.Community)
@@ -81,9 +90,7 @@ func (f DeadLetterFilter) where() (w where) {
 	if f.Path != nil {
 		w.add("coalesce(o.path, '') = ?", *f.Path)
 	}
-	if f.UserID != (delivery.ID{}) {
-		w.add("o.user_id = ?", f.UserID.String())
-	}
+	f.addUser(&w)
 	if !f.Since.IsZero() {
 		w.add("d.delivery_id >= ?", firstIDAt(f.Since).String()) // by index, to the millisecond
 		w.add("o.received_at >= ?", f.Since)
@@ -101,8 +108,26 @@ func (f DeadLetterFilter) where() (w where) {
 	return w
 }
 
-// ListDeadLetters returns dead letters, newest first.
-func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter) ([]DeadLetter, error) {
+func (f DeadLetterFilter) addUser(w *where) {
+	const waits = "o.community = ? AND d.user_key = ANY (?::text[])"
+	var keys array
+	if f.WaitingFor != nil {
+		for _, key := range f.WaitingFor.Keys {
+			keys.text(key)
+		}
+	}
+	switch {
+	case f.WaitingFor != nil && f.UserID != (delivery.ID{}):
+		w.add("(o.user_id = ? OR "+waits+")", f.UserID.String(), f.WaitingFor.Community, keys.String())
+	case f.WaitingFor != nil:
+		w.add("d.user_key IS NOT NULL AND "+waits, f.WaitingFor.Community, keys.String()) // so that the small index serves
+	case f.UserID != (delivery.ID{}):
+		w.add("o.user_id = ?", f.UserID.String())
+	}
+}
+
+// page returns the statement that lists a page.
+func (f DeadLetterFilter) page() (query string, args []any) {
 	w, order, beyond := f.where(), "DESC", "d.delivery_id < ?"
 	if f.OldestFirst {
 		order, beyond = "ASC", "d.delivery_id > ?"
@@ -110,11 +135,27 @@ func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter) ([]Dead
 	if f.After != (delivery.ID{}) {
 		w.add(beyond, f.After.String())
 	}
+	if f.Newest != (delivery.ID{}) {
+		w.add("d.delivery_id <= ?", f.Newest.String())
+	}
 	w.args = append(w.args, f.Limit)
-	query := selectDeadLetters + w.String() + fmt.Sprintf(" ORDER BY d.delivery_id %s LIMIT $%d", order, len(w.args))
-	rows, err := s.db.QueryContext(ctx, query, w.args...)
+	return selectDeadLetters + w.String() + fmt.Sprintf(" ORDER BY d.delivery_id %s LIMIT $%d", order, len(w.args)), w.args
+}
+
+// ListDeadLetters returns dead letters, newest first.
+func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter) ([]DeadLetter, error) {
+	all, err := listDeadLetters(ctx, s.db, f)
 	if err != nil {
 		return nil, fmt.Errorf("list dead letters: %w", err)
+	}
+	return all, nil
+}
+
+func listDeadLetters(ctx context.Context, db sqlx.QueryerContext, f DeadLetterFilter) ([]DeadLetter, error) {
+	query, args := f.page()
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
 	}
 	defer rows.Close()
 	var all []DeadLetter
@@ -124,8 +165,8 @@ func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter) ([]Dead
 		var email, username string
 		if err := rows.Scan(&id, &d.Community, &d.WebhookID, &d.Webhook, &d.Version, &d.FirstVersion, &d.Reason, &d.Detail, &d.Path,
 			&user, &email, &username, &d.UserBy, &d.UserKey,
-			&d.Attempts, &d.Replays, &d.PayloadBytes, &d.Edited, &d.ReceivedAt, &d.FailedAt); err != nil {
-			return nil, fmt.Errorf("list dead letters: %w", err)
+			&d.Attempts, &d.Replays, &d.PayloadBytes, &d.Edited, &d.EditedBytes, &d.ReceivedAt, &d.FailedAt); err != nil {
+			return nil, err
 		}
 		d.ID = delivery.ID(id)
 		if user != (idScanner{}) {
@@ -133,48 +174,5 @@ func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter) ([]Dead
 		}
 		all = append(all, d)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("list dead letters: %w", err)
-	}
-	return all, nil
-}
-
-// DeadLetterBody is what a dead letter runs with.
-type DeadLetterBody struct {
-	Headers []delivery.Header
-	// Payload is what the sender sent. Edited is nil unless an admin edited it;
-	// then it is what runs, and it is not encrypted.
-	Payload, Edited []byte
-}
-
-const deadLetterBodiesQuery = `SELECT delivery_id, headers, payload, edited FROM dead_letters WHERE delivery_id = ANY ($1::uuid[])`
-
-// DeadLetterBodies returns those of the ids that are dead letters.
-func (s *Store) DeadLetterBodies(ctx context.Context, ids []delivery.ID) (map[delivery.ID]DeadLetterBody, error) {
-	var column array
-	for _, id := range ids {
-		column.id(id)
-	}
-	rows, err := s.db.QueryContext(ctx, deadLetterBodiesQuery, column.String())
-	if err != nil {
-		return nil, fmt.Errorf("read dead letters: %w", err)
-	}
-	defer rows.Close()
-	bodies := make(map[delivery.ID]DeadLetterBody, len(ids))
-	for rows.Next() {
-		var id idScanner
-		var headers []byte
-		var b DeadLetterBody
-		if err := rows.Scan(&id, &headers, &b.Payload, &b.Edited); err != nil {
-			return nil, fmt.Errorf("read dead letters: %w", err)
-		}
-		if err := json.Unmarshal(headers, &b.Headers); err != nil {
-			return nil, fmt.Errorf("read dead letters: %w", err)
-		}
-		bodies[delivery.ID(id)] = b
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read dead letters: %w", err)
-	}
-	return bodies, nil
+	return all, rows.Err()
 }

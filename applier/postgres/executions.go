@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -42,7 +44,11 @@ FROM executions`
 // Executions returns the runs of a delivery in their order. There are none
 // unless it was run again.
 func (s *Store) Executions(ctx context.Context, id delivery.ID) ([]Execution, error) {
-	return s.queryExecutions(ctx, selectExecutions+` WHERE delivery_id = $1 ORDER BY at, execution_id`, id.String())
+	all, err := queryExecutions(ctx, s.db, selectExecutions+` WHERE delivery_id = $1 ORDER BY at, execution_id`, id.String())
+	if err != nil {
+		return nil, fmt.Errorf("read executions: %w", err)
+	}
+	return all, nil
 }
 
 // Replayed returns those of the replays that have been executed. The two lists
@@ -53,14 +59,18 @@ func (s *Store) Replayed(ctx context.Context, deliveries, replays []delivery.ID)
 		columns[0].id(deliveries[i])
 		columns[1].id(replays[i])
 	}
-	return s.queryExecutions(ctx, selectExecutions+` JOIN unnest($1::uuid[], $2::uuid[]) AS r (delivery_id, execution_id) USING (delivery_id, execution_id)`,
+	all, err := queryExecutions(ctx, s.db, selectExecutions+` JOIN unnest($1::uuid[], $2::uuid[]) AS r (delivery_id, execution_id) USING (delivery_id, execution_id)`,
 		columns[0].String(), columns[1].String())
-}
-
-func (s *Store) queryExecutions(ctx context.Context, query string, args ...any) ([]Execution, error) {
-	rows, err := s.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read executions: %w", err)
+	}
+	return all, nil
+}
+
+func queryExecutions(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]Execution, error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
 	}
 	defer rows.Close()
 	var all []Execution
@@ -70,7 +80,7 @@ func (s *Store) queryExecutions(ctx context.Context, query string, args ...any) 
 		var requestedAt sql.Null[time.Time]
 		if err := rows.Scan(&id, &replay, &e.Cause, &e.RequestedBy, &requestedAt, &e.Note, &e.Effect, &e.Version,
 			&e.Status, &e.Outcome, &e.Reason, &e.Detail, &e.Path, &e.Edited, &e.Original, &e.Attempts, &e.At); err != nil {
-			return nil, fmt.Errorf("read executions: %w", err)
+			return nil, err
 		}
 		e.DeliveryID, e.ID, e.RequestedAt = delivery.ID(id), delivery.ID(replay), requestedAt.V
 		if e.Cause == firstExecution {
@@ -78,10 +88,7 @@ func (s *Store) queryExecutions(ctx context.Context, query string, args ...any) 
 		}
 		all = append(all, e)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read executions: %w", err)
-	}
-	return all, nil
+	return all, rows.Err()
 }
 
 // firstExecution is what the table says of a first execution.

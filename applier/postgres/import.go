@@ -34,30 +34,23 @@ type Imported struct {
 	EmailOf, UsernameOf delivery.ID
 }
 
-// errRaced: somebody else wrote the same users meanwhile. Reading again shows
-// what they wrote.
-var errRaced = errors.New("users were changed by somebody else meanwhile")
-
-// maxImportTries bounds how often a chunk is begun again.
-const maxImportTries = 10
+// errRaced: somebody else wrote the same rows meanwhile. Reading again shows what
+// they wrote.
+var errRaced = errors.New("somebody else changed the same meanwhile")
 
 // ImportUsers adds or updates users in one transaction, as if one by one, and
 // says of each what became of it. Users that are known are left as they are, so
 // that it can be repeated. Appliers settle meanwhile: keep chunks short.
 func (s *Store) ImportUsers(ctx context.Context, community string, users []NewUser) ([]Imported, error) {
-	for try := 1; ; try++ {
-		var results []Imported
-		err := s.inTx(ctx, func(tx *sqlx.Tx) (err error) {
-			results, err = importUsers(ctx, tx, community, users)
-			return err
-		})
-		switch {
-		case err == nil:
-			return results, nil
-		case try == maxImportTries || ctx.Err() != nil || !passes(err):
-			return nil, fmt.Errorf("import users: %w", err)
-		}
+	var results []Imported
+	err := s.inTxAgain(ctx, func(tx *sqlx.Tx) (err error) {
+		results, err = importUsers(ctx, tx, community, users)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("import users: %w", err)
 	}
+	return results, nil
 }
 
 // passes reports whether an error is that of others who write at the same time.

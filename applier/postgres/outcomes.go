@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -27,7 +25,8 @@ type Outcome struct {
 	Outcome   delivery.Outcome
 	Reason    delivery.Reason
 	Detail    string
-	User      *User // without balances
+	Path      string // the path at fault, where there is one
+	User      *User  // without balances
 	Changes   []Log
 	Fields    []FieldEntry
 	// DuplicateOf is the delivery that a duplicate repeats.
@@ -66,7 +65,7 @@ type OutcomeFilter struct {
 
 const selectOutcomes = `
 SELECT o.delivery_id, o.community, o.webhook_id, o.webhook, o.version, o.status, coalesce(o.outcome, ''), coalesce(o.reason, ''),
-    coalesce(o.detail, ''), o.user_id, coalesce(u.email, ''), coalesce(u.username, ''), o.stream_sequence, o.stream_index,
+    coalesce(o.detail, ''), coalesce(o.path, ''), o.user_id, coalesce(u.email, ''), coalesce(u.username, ''), o.stream_sequence, o.stream_index,
     o.attempts, o.replays, o.received_at, o.finished_at, o.duplicate_of
 FROM outcomes o LEFT JOIN users u ON u.id = o.user_id`
 
@@ -76,10 +75,13 @@ type where struct {
 	args       []any
 }
 
-// add appends a condition; its one question mark stands for the argument.
-func (w *where) add(condition string, arg any) {
-	w.args = append(w.args, arg)
-	w.conditions = append(w.conditions, strings.Replace(condition, "?", fmt.Sprintf("$%d", len(w.args)), 1))
+// add appends a condition; its question marks stand for the arguments.
+func (w *where) add(condition string, args ...any) {
+	for _, arg := range args {
+		w.args = append(w.args, arg)
+		condition = strings.Replace(condition, "?", fmt.Sprintf("$%d", len(w.args)), 1)
+	}
+	w.conditions = append(w.conditions, condition)
 }
 
 func (w *where) String() string {
@@ -160,7 +162,7 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 		var id, user, duplicateOf idScanner
 		var email, username string
 		if err := rows.Scan(&id, &o.Community, &o.WebhookID, &o.Webhook, &o.Version, &o.Status, &o.Outcome, &o.Reason,
-			&o.Detail, &user, &email, &username, &o.Position.Sequence, &o.Position.Index,
+			&o.Detail, &o.Path, &user, &email, &username, &o.Position.Sequence, &o.Position.Index,
 			&o.Attempts, &o.Replays, &o.ReceivedAt, &o.FinishedAt, &duplicateOf); err != nil {
 			return nil, err
 		}
@@ -216,25 +218,6 @@ func (s *Store) HaveOutcomes(ctx context.Context, ids []delivery.ID) (map[delive
 		have[delivery.ID(id)] = true
 	}
 	return have, rows.Err()
-}
-
-const deadLetterQuery = `SELECT headers, payload FROM dead_letters WHERE delivery_id = $1`
-
-// DeadLetter returns what was kept of a failed delivery; ok is false if nothing
-// was.
-func (s *Store) DeadLetter(ctx context.Context, id delivery.ID) (headers []delivery.Header, payload []byte, ok bool, err error) {
-	var raw []byte
-	err = s.db.QueryRowContext(ctx, deadLetterQuery, id.String()).Scan(&raw, &payload)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil, false, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(raw, &headers)
-	}
-	if err != nil {
-		return nil, nil, false, fmt.Errorf("read a dead letter: %w", err)
-	}
-	return headers, payload, true, nil
 }
 
 const selectLogs = `

@@ -186,6 +186,31 @@ func (s *Store) inTx(ctx context.Context, f func(*sqlx.Tx) error) error {
 	return nil
 }
 
+// snapshot runs f in a transaction that sees the database as it is at one moment,
+// and writes nothing.
+func (s *Store) snapshot(ctx context.Context, f func(*sqlx.Tx) error) error {
+	tx, err := s.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer tx.Rollback() //nolint:errcheck // there is nothing to commit
+	return f(tx)
+}
+
+// maxTries bounds how often inTxAgain begins.
+const maxTries = 10
+
+// inTxAgain is inTx that begins again after an error which is that of others who
+// write at the same time.
+func (s *Store) inTxAgain(ctx context.Context, f func(*sqlx.Tx) error) error {
+	for try := 1; ; try++ {
+		err := s.inTx(ctx, f)
+		if err == nil || try == maxTries || ctx.Err() != nil || !passes(err) {
+			return err
+		}
+	}
+}
+
 // classify marks the errors that the values are to blame for. Those of
 // connection, resources, locks or a missing table are not among them: they pass,
 // or somebody mends them.

@@ -120,11 +120,3 @@ func (s *Store) FinishRun(ctx context.Context, run delivery.ID) error {
 	}
 	return nil
 }
-
-// Now is the database's clock, which dead letters are dated by.
-func (s *Store) Now(ctx context.Context) (now time.Time, err error) {
-	if err := s.db.GetContext(ctx, &now, `SELECT clock_timestamp()`); err != nil {
-		return time.Time{}, fmt.Errorf("read the clock: %w", err)
-	}
-	return now, nil
-}

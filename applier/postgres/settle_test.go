@@ -151,14 +151,15 @@ func TestSettle(t *testing.T) {
 		if n := count(t, db, "SELECT count(*) FROM gamification_logs"); n != 0 {
 			t.Errorf("%d logs of a failed delivery", n)
 		}
-		headers, payload, ok, err := s.DeadLetter(t.Context(), item.Delivery.ID)
+		bodies, err := s.DeadLetterBodies(t.Context(), []delivery.ID{item.Delivery.ID})
+		kept, ok := bodies[item.Delivery.ID]
 		if err != nil || !ok {
 			t.Fatalf("no dead letter: %v", err)
 		}
-		if string(payload) != string(item.Delivery.Body) {
-			t.Errorf("the dead letter holds %q", payload)
+		if string(kept.Payload) != string(item.Delivery.Body) {
+			t.Errorf("the dead letter holds %q", kept.Payload)
 		}
-		if diff := cmp.Diff(item.Delivery.Headers, headers); diff != "" {
+		if diff := cmp.Diff(item.Delivery.Headers, kept.Headers); diff != "" {
 			t.Error(diff)
 		}
 		outcome, err := s.FindOutcome(t.Context(), item.Delivery.ID)

@@ -126,6 +126,7 @@ func TestTheVocabularyAndThePurePackagesHaveFewNeeds(t *testing.T) {
 		"applier":         nil,
 		"applier/ledger":  nil,
 		"applier/mapping": {"github.com/go-json-experiment/json"},
+		"applier/redact":  {"github.com/go-json-experiment/json"},
 	} {
 		t.Run(path, func(t *testing.T) {
 			p := mustHave(t, path)

@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/redact"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+type deliveriesShowCmd struct {
+	ID     string `arg:"" help:"The delivery's id, as the sender got it with the 202."`
+	Reveal bool   `help:"Show secrets in the payload and headers, too. JSON has them always."`
+}
+
+func (c *deliveriesShowCmd) Run(a *app) error { return showDelivery(a, c.ID, !c.Reveal && !a.json()) }
+
+// fullJSON is a delivery with what the sender sent. A payload that is no text
+// goes into payload_base64.
+type fullJSON struct {
+	history.Full
+	Payload       *string `json:"payload"`
+	PayloadBase64 []byte  `json:"payload_base64,omitempty"`
+	// DecryptedPayload is null where the body is not encrypted or cannot be read.
+	DecryptedPayload *string `json:"decrypted_payload"`
+	// EditedPayload is what an admin made of it, to run instead.
+	EditedPayload       *string `json:"edited_payload"`
+	EditedPayloadBase64 []byte  `json:"edited_payload_base64,omitempty"`
+	// Redacted says that secrets were taken out.
+	Redacted bool `json:"redacted"`
+}
+
+// showDelivery shows a delivery and all that was done with it.
+func showDelivery(a *app, text string, redacting bool) error {
+	id, err := delivery.ParseID(text)
+	if err != nil {
+		return usageError{fmt.Errorf("%q is %w", text, err)}
+	}
+	h, err := a.history()
+	if err != nil {
+		return err
+	}
+	full, err := h.Show(a.ctx, id)
+	if errors.Is(err, history.ErrNotFound) {
+		return fmt.Errorf("%w: neither the database nor the stream has %s", err, id)
+	}
+	if err != nil {
+		return err
+	}
+	a.sayUnchecked(full.Unchecked)
+	decrypted, err := a.decrypted(full)
+	if err != nil {
+		return err
+	}
+	redacted := false
+	if redacting {
+		full, redacted = full.Redacted()
+		if decrypted != nil {
+			clean, changed := redact.Payload([]byte(*decrypted))
+			decrypted, redacted = new(string(clean)), redacted || changed
+		}
+	}
+	if a.json() {
+		return a.printFullJSON(full, decrypted, redacted)
+	}
+	printDelivery(a, full)
+	if decrypted != nil {
+		fmt.Fprintf(a.Stdout, "\ndecrypted payload\n%s\n", printableText(*decrypted))
+	}
+	if full.Edited != nil {
+		fmt.Fprintf(a.Stdout, "\nedited payload, run instead\n%s\n", printableText(string(full.Edited)))
+	}
+	if redacted {
+		a.say("Secrets are left out, marked %s: --reveal shows them.", redact.Mark)
+	}
+	return nil
+}
+
+func (a *app) printFullJSON(full history.Full, decrypted *string, redacted bool) error {
+	out := fullJSON{Full: full, DecryptedPayload: decrypted, Redacted: redacted}
+	if full.Headers == nil {
+		out.Headers = []delivery.Header{}
+	}
+	out.Payload, out.PayloadBase64 = textOrBytes(full.Payload)
+	out.EditedPayload, out.EditedPayloadBase64 = textOrBytes(full.Edited)
+	return a.printJSON(out)
+}
+
+// textOrBytes returns a payload as text where it is text; nil is neither.
+func textOrBytes(payload []byte) (*string, []byte) {
+	if payload == nil || !utf8.Valid(payload) {
+		return nil, payload
+	}
+	return new(string(payload)), nil
+}
+
+func printDelivery(a *app, full history.Full) {
+	a.printPairs(deliveryPairs(full))
+	printExecutions(a, full.Executions)
+	printDiscards(a, full.Discards)
+	for i, h := range full.Headers {
+		if i == 0 {
+			fmt.Fprintln(a.Stdout, "\nheaders")
+		}
+		fmt.Fprintf(a.Stdout, "  %s: %s\n", printable(h.Name), printable(h.Value))
+	}
+	fmt.Fprintln(a.Stdout, "\npayload")
+	if full.Payload == nil {
+		fmt.Fprintln(a.Stdout, "  no longer in the stream")
+		return
+	}
+	fmt.Fprintln(a.Stdout, printableText(string(full.Payload)))
+}
+
+func deliveryPairs(full history.Full) [][2]string {
+	d := full.Delivery
+	pairs := [][2]string{
+		{"id", d.ID.String()},
+		{"status", statusMark(d.Status)},
+		{"webhook", d.Webhook + " (" + d.WebhookID + ")"},
+		{"community", d.Community},
+		{"received", localTime(d.ReceivedAt)},
+	}
+	if d.Pending != nil {
+		pairs = append(pairs, [2]string{"pending", pendingText(*d.Pending)})
+	}
+	if d.Outcome != nil {
+		pairs = append(pairs, [2]string{"outcome", string(*d.Outcome)})
+	}
+	if d.DuplicateOf != nil {
+		pairs = append(pairs, [2]string{"duplicate of", d.DuplicateOf.String()})
+	}
+	if d.Reason != nil {
+		pairs = append(pairs, [2]string{"reason", string(*d.Reason)}, [2]string{"detail", *d.Detail})
+	}
+	if full.Path != nil {
+		pairs = append(pairs, [2]string{"path", *full.Path})
+	}
+	pairs = append(pairs, [2]string{"user", userName(d.User)}, [2]string{"changes", changesText(d.Changes)}, [2]string{"fields", fieldsText(d.Fields)})
+	if d.FinishedAt == nil {
+		return pairs
+	}
+	took := d.FinishedAt.Sub(d.ReceivedAt).Round(time.Millisecond)
+	return append(pairs,
+		[2]string{"finished", fmt.Sprintf("%s, after %s", localTime(*d.FinishedAt), took)},
+		[2]string{"definition", "version " + strconv.Itoa(full.Version)},
+		[2]string{"attempts", strconv.Itoa(d.Attempts)},
+		[2]string{"replays", strconv.Itoa(d.Replays)})
+}
+
+// printableText is printable that leaves lines and tabs as they are.
+func printableText(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		cells := strings.Split(strings.TrimSuffix(line, "\r"), "\t")
+		for j, cell := range cells {
+			cells[j] = printable(cell)
+		}
+		lines[i] = strings.Join(cells, "\t")
+	}
+	return strings.Join(lines, "\n")
+}

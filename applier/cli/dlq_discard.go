@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/coinhook/coinhook/applier/deadletter"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+type dlqDiscardCmd struct {
+	IDs []string `arg:"" optional:"" name:"id" help:"Dead letters, by their deliveries' ids."`
+	dlqFilterFlags
+	All  bool    `help:"All dead letters there are."`
+	Note *string `placeholder:"WHY" help:"Why, for the history."`
+}
+
+// discardJSON is what a discard did, as programs read it.
+type discardJSON struct {
+	Discarded int                `json:"discarded"`
+	Groups    []deadletter.Group `json:"groups"`
+	Left      []deadletter.Left  `json:"left"`
+}
+
+func (c *dlqDiscardCmd) Run(a *app) error {
+	f, err := c.selection(a)
+	if err != nil {
+		return err
+	}
+	store, err := a.database()
+	if err != nil {
+		return err
+	}
+	plan, err := deadletter.PlanDiscard(a.ctx, store, f)
+	if err != nil {
+		return err
+	}
+	for _, l := range plan.Left {
+		a.say("%s %s.", l.ID, printable(l.Why))
+	}
+	if plan.Count() == 0 {
+		return errors.New("no dead letter matches, nothing was changed")
+	}
+	a.sayGroups(plan.Groups)
+	if err := a.confirm(fmt.Sprintf("Discard %s? The payloads are deleted: `coinhook dlq export` keeps them.", counted(plan.Count(), "dead letter"))); err != nil {
+		return err
+	}
+	note, err := c.note(a)
+	if err != nil {
+		return err
+	}
+	return c.discard(a, plan, note)
+}
+
+// selection refuses to mean all dead letters by saying nothing.
+func (c *dlqDiscardCmd) selection(a *app) (postgres.DeadLetterFilter, error) {
+	given := 0
+	for _, is := range []bool{len(c.IDs) > 0, !c.isEmpty(), c.All} {
+		if is {
+			given++
+		}
+	}
+	switch {
+	case given == 0:
+		return postgres.DeadLetterFilter{}, usagef("say which dead letters: by their ids, with flags such as --reason, or --all")
+	case given > 1:
+		return postgres.DeadLetterFilter{}, usagef("ids, flags such as --reason, and --all do not go together")
+	}
+	f, err := c.filter(a)
+	for _, text := range c.IDs {
+		id, parseErr := delivery.ParseID(text)
+		if parseErr != nil {
+			return f, usagef("%q is %w", text, parseErr)
+		}
+		f.IDs = append(f.IDs, id)
+	}
+	return f, err
+}
+
+// note asks why if somebody is there who did not say so.
+func (c *dlqDiscardCmd) note(a *app) (string, error) {
+	if c.Note != nil {
+		return *c.Note, nil
+	}
+	if !a.Interactive || a.flags.Yes {
+		return "", nil
+	}
+	return a.ask("Why? A note for the history:")
+}
+
+func (c *dlqDiscardCmd) discard(a *app, plan *deadletter.DiscardPlan, note string) error {
+	line := progressLine{a: a}
+	done, err := plan.Run(a.ctx, a.who(), note, func(done int) {
+		line.show(0, "%d of %d dead letters discarded", done, plan.Count())
+	})
+	line.clear()
+	if err != nil {
+		if a.ctx.Err() != nil {
+			err = context.Cause(a.ctx)
+		}
+		return fmt.Errorf("stopped after %s: the same command goes on from there: %w", counted(done, "dead letter"), err)
+	}
+	if left := plan.Count() - done; left > 0 {
+		a.say("%s failed again, succeeded or went since the question, and were left.", counted(left, "dead letter"))
+	}
+	if a.json() {
+		result := discardJSON{Discarded: done, Groups: plan.Groups, Left: plan.Left}
+		if result.Left == nil {
+			result.Left = []deadletter.Left{}
+		}
+		return a.printJSON(result)
+	}
+	fmt.Fprintf(a.Stdout, "%s discarded.\n", counted(done, "dead letter"))
+	return nil
+}
+
+// sayGroups shows what would be changed, beside the question.
+func (a *app) sayGroups(groups []deadletter.Group) {
+	for _, g := range groups {
+		name, path := g.Webhook, ""
+		if name == "" {
+			name = g.WebhookID
+		}
+		if g.Path != nil {
+			path = " at " + *g.Path
+		}
+		a.say("%8d  %s", g.Count, printable(name+": "+string(g.Reason)+path))
+	}
+}

@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/coinhook/coinhook/applier/deadletter"
+)
+
+type dlqExportCmd struct {
+	dlqFilterFlags
+	File string `short:"f" default:"-" placeholder:"FILE" help:"Where to; - is the standard output. Payloads and headers are written as they were sent, with any secrets: keep the file as you keep those."`
+}
+
+func (c *dlqExportCmd) Run(a *app) error {
+	f, err := c.filter(a)
+	if err != nil {
+		return err
+	}
+	store, err := a.database()
+	if err != nil {
+		return err
+	}
+	line := progressLine{a: a}
+	exporter := deadletter.Exporter{Store: store, Progress: func(done int) {
+		line.show(0, "%s exported", counted(done, "dead letter"))
+	}}
+	done := 0
+	err = a.writeFile(c.File, func(w io.Writer) (err error) {
+		done, err = exporter.Run(a.ctx, w, f)
+		return err
+	})
+	line.clear()
+	if err != nil {
+		if a.ctx.Err() != nil {
+			err = context.Cause(a.ctx)
+		}
+		return fmt.Errorf("export dead letters: %w", err)
+	}
+	switch {
+	case c.File == "-":
+		a.say("%s exported.", counted(done, "dead letter"))
+	case a.json():
+		return a.printJSON(map[string]any{"exported": done, "file": c.File})
+	default:
+		fmt.Fprintf(a.Stdout, "%s exported to %s.\n", counted(done, "dead letter"), c.File)
+	}
+	return nil
+}
+
+// writeFile writes a file named on the command line, for its owner alone; "-" is
+// the standard output. A file is there under its name when it is complete, or not
+// at all.
+func (a *app) writeFile(name string, write func(io.Writer) error) error {
+	if name == "-" {
+		return write(a.Stdout)
+	}
+	path := a.path(name)
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return writeDevice(path, write)
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	err = write(temporary)
+	if err == nil {
+		err = temporary.Sync()
+	}
+	if err = errors.Join(err, temporary.Close()); err == nil {
+		err = os.Rename(temporary.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temporary.Name()))
+	}
+	return nil
+}
+
+// writeDevice writes into what must not be replaced: a pipe, or /dev/null.
+func writeDevice(path string, write func(io.Writer) error) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(file), file.Close())
+}

@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/coinhook/coinhook/applier/deadletter"
+)
+
+type dlqImportCmd struct {
+	File   string `arg:"" help:"The file that export wrote; - is the standard input."`
+	Report string `placeholder:"FILE" help:"Write all bad lines to this CSV file: line, problem."`
+}
+
+// lettersJSON is what became of a file, as programs read it.
+type lettersJSON struct {
+	Added    int       `json:"added"`
+	Restored int       `json:"restored"`
+	Known    int       `json:"known"`
+	Applied  int       `json:"applied"`
+	BadLines int       `json:"bad_lines"`
+	Bad      []badLine `json:"bad"`
+}
+
+// Run takes the good lines over whatever the others are like.
+func (c *dlqImportCmd) Run(a *app) error {
+	src, size, err := a.openFile(c.File)
+	if err != nil {
+		return err
+	}
+	defer src.Close() //nolint:errcheck // it was only read
+	store, err := a.database()
+	if err != nil {
+		return err
+	}
+	report, err := a.newBadReport(c.File, c.Report)
+	if err != nil {
+		return err
+	}
+	reader, bar := deadletter.NewReader(src), progressLine{a: a, size: size}
+	importer := deadletter.Importer{Store: store, Bad: func(b deadletter.BadLine) error { return report.add(badLine(b)) }, Progress: func(p deadletter.Imported) {
+		bar.show(reader.Offset(), "line %d: %s", p.Line, lettersText(p))
+	}}
+	done, err := importer.Run(a.ctx, reader)
+	bar.clear()
+	if err = errors.Join(err, report.close()); err != nil {
+		if a.ctx.Err() != nil {
+			err = context.Cause(a.ctx)
+		}
+		return fmt.Errorf("stopped after line %d: %s; the same command goes on from there: %w", done.Line, lettersText(done), err)
+	}
+	report.sayMore(done.Bad)
+	if a.json() {
+		result := lettersJSON{done.Added, done.Restored, done.Known, done.Applied, done.Bad, report.kept}
+		if err := a.printJSON(result); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(a.Stdout, "%s.\n", lettersText(done))
+	}
+	if done.Bad > 0 {
+		return fmt.Errorf("%d lines were left out: mend them and import the file again", done.Bad)
+	}
+	return nil
+}
+
+func lettersText(p deadletter.Imported) string {
+	return fmt.Sprintf("%d dead letters added, %d restored, %d were there, %d have succeeded, %d lines are bad",
+		p.Added, p.Restored, p.Known, p.Applied, p.Bad)
+}

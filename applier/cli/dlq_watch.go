@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/deadletter"
+	"github.com/coinhook/coinhook/applier/postgres"
+)
+
+type dlqWatchCmd struct {
+	dlqFilterFlags
+}
+
+const (
+	// watchEvery is how soon a dead letter is seen.
+	watchEvery = time.Second
+	// watchOverlap is longer than a transaction of ours may take.
+	watchOverlap = time.Minute
+)
+
+func (c *dlqWatchCmd) Run(a *app) error {
+	if c.Until != nil {
+		return usagef("--until does not go with watch: end it with Ctrl-C")
+	}
+	f, err := c.filter(a)
+	if err != nil {
+		return err
+	}
+	store, err := a.database()
+	if err != nil {
+		return err
+	}
+	watcher := deadletter.Watcher{
+		Store: store, Filter: f, Since: f.Since, Every: watchEvery, Overlap: watchOverlap, Print: a.printDeadLetter,
+		Away: func(err error) { a.say("Waiting for the database: %s.", err) },
+		Back: func() { a.say("The database answers again.") },
+	}
+	watcher.Filter.Since = time.Time{} // what counts here is when they failed
+	return watcher.Run(a.ctx)
+}
+
+// printDeadLetter writes one line, for people or for programs.
+func (a *app) printDeadLetter(d postgres.DeadLetter) error {
+	if a.json() {
+		enc := json.NewEncoder(a.Stdout)
+		enc.SetEscapeHTML(false)
+		return enc.Encode(deadletter.NewLetter(d))
+	}
+	what := string(d.Reason)
+	if d.Path != "" {
+		what += " at " + d.Path
+	}
+	if user := deadLetterUser(d); user != "" {
+		what += ", " + user
+	}
+	_, err := fmt.Fprintf(a.Stdout, "%s  %s  %-20s  %s\n", localTime(d.FailedAt), d.ID, printable(webhookName(d)), printable(what))
+	return err
+}

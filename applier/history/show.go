@@ -1,0 +1,109 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Full is a delivery with what the sender sent and all that was done with it.
+type Full struct {
+	Delivery
+	Path       *string           `json:"path"`
+	Version    int               `json:"version,omitempty"`
+	Headers    []delivery.Header `json:"headers"`
+	Executions []Execution       `json:"executions"`
+	Discards   []Discard         `json:"discards"`
+	// Payload is what the sender sent, nil once the stream has let go of it. Edited
+	// is what an admin made of it to run instead, nil if nobody did.
+	Payload, Edited []byte `json:"-"`
+	// Unchecked is why the database could not say whether a pending one is settled.
+	Unchecked error `json:"-"`
+}
+
+// Discard is a dead letter that was given up.
+type Discard struct {
+	By   string    `json:"discarded_by"`
+	Note *string   `json:"note"`
+	At   time.Time `json:"at"`
+}
+
+// Show returns one delivery with what the sender sent. A pending one is shown
+// without the database, too.
+func (h *History) Show(ctx context.Context, id delivery.ID) (Full, error) {
+	outcome, err := h.store.FindOutcome(ctx, id)
+	if err == nil {
+		return h.showOutcome(ctx, outcome)
+	}
+	// As in List: first the stream, then the database.
+	b, err := h.backlog(ctx)
+	if err != nil {
+		return Full{}, err
+	}
+	w, err := b.find(ctx, id)
+	if err != nil {
+		return Full{}, err
+	}
+	outcome, err = h.store.FindOutcome(ctx, id)
+	notFound := errors.Is(err, postgres.ErrOutcomeNotFound)
+	switch {
+	case err == nil:
+		return h.showOutcome(ctx, outcome)
+	case w == nil && notFound:
+		return Full{}, ErrNotFound
+	case w == nil:
+		return Full{}, err
+	}
+	full := Full{Headers: w.Headers, Payload: w.Body, Executions: []Execution{}, Discards: []Discard{}}
+	if !notFound {
+		full.Unchecked = err
+	}
+	full.Delivery, err = b.line(ctx, *w)
+	return full, err
+}
+
+func (h *History) showOutcome(ctx context.Context, o postgres.Outcome) (Full, error) {
+	full := Full{Delivery: fromOutcome(o), Path: orNil(o.Path), Version: o.Version, Discards: []Discard{}}
+	bodies, err := h.store.DeadLetterBodies(ctx, []delivery.ID{o.ID})
+	if err != nil {
+		return Full{}, err
+	}
+	if body, ok := bodies[o.ID]; ok {
+		full.Headers, full.Payload, full.Edited = body.Headers, body.Payload, body.Edited
+	} else if full.Headers, full.Payload, err = h.fromMessage(ctx, o); err != nil {
+		return Full{}, err
+	}
+	executions, err := h.store.Executions(ctx, o.ID)
+	if err != nil {
+		return Full{}, err
+	}
+	full.addExecutions(o, executions)
+	discards, err := h.store.Discards(ctx, o.ID)
+	if err != nil {
+		return Full{}, err
+	}
+	for _, d := range discards {
+		full.Discards = append(full.Discards, Discard{By: d.By, Note: orNil(d.Note), At: d.At.UTC()})
+	}
+	return full, nil
+}
+
+// fromMessage reads what the sender sent from the stream, as long as it has it.
+func (h *History) fromMessage(ctx context.Context, o postgres.Outcome) ([]delivery.Header, []byte, error) {
+	if o.Position.Sequence == 0 { // imported: it is of a stream elsewhere
+		return nil, nil, nil
+	}
+	message, err := h.stream.Deliveries(ctx, o.Position.Sequence)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, d := range message {
+		if d.ID == o.ID { // sequences are used again after a stream is restored
+			return d.Headers, d.Body, nil
+		}
+	}
+	return nil, nil, nil
+}

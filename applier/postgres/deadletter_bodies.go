@@ -1,0 +1,94 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// DeadLetterBody is what a dead letter runs with.
+type DeadLetterBody struct {
+	Headers []delivery.Header
+	// Payload is what the sender sent. Edited is nil unless an admin edited it;
+	// then it is what runs, and it is not encrypted.
+	Payload, Edited []byte
+}
+
+const deadLetterBodiesQuery = `SELECT delivery_id, headers, payload, edited FROM dead_letters WHERE delivery_id = ANY ($1::uuid[])`
+
+// DeadLetterBodies returns those of the ids that are dead letters.
+func (s *Store) DeadLetterBodies(ctx context.Context, ids []delivery.ID) (map[delivery.ID]DeadLetterBody, error) {
+	bodies, err := deadLetterBodies(ctx, s.db, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read dead letters: %w", err)
+	}
+	return bodies, nil
+}
+
+func deadLetterBodies(ctx context.Context, db sqlx.QueryerContext, ids []delivery.ID) (map[delivery.ID]DeadLetterBody, error) {
+	rows, err := db.QueryContext(ctx, deadLetterBodiesQuery, idArray(ids))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	bodies := make(map[delivery.ID]DeadLetterBody, len(ids))
+	for rows.Next() {
+		var id idScanner
+		var headers []byte
+		var b DeadLetterBody
+		if err := rows.Scan(&id, &headers, &b.Payload, &b.Edited); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(headers, &b.Headers); err != nil {
+			return nil, err
+		}
+		bodies[delivery.ID(id)] = b
+	}
+	return bodies, rows.Err()
+}
+
+// FullDeadLetter is all there is of a dead letter: what it takes to bring it back
+// elsewhere.
+type FullDeadLetter struct {
+	DeadLetter
+	Body       DeadLetterBody
+	Executions []Execution
+}
+
+// ReadDeadLetters returns those of the filter's ids that are dead letters, match
+// the filter, and as they are at one moment. It holds all of them in memory: ask
+// for few.
+func (s *Store) ReadDeadLetters(ctx context.Context, f DeadLetterFilter) (all []FullDeadLetter, err error) {
+	f.Limit = len(f.IDs)
+	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
+		letters, err := listDeadLetters(ctx, tx, f)
+		if err != nil {
+			return err
+		}
+		bodies, err := deadLetterBodies(ctx, tx, f.IDs)
+		if err != nil {
+			return err
+		}
+		executions, err := queryExecutions(ctx, tx, selectExecutions+` WHERE delivery_id = ANY ($1::uuid[]) ORDER BY at, execution_id`, idArray(f.IDs))
+		if err != nil {
+			return err
+		}
+		byID := map[delivery.ID][]Execution{}
+		for _, e := range executions {
+			byID[e.DeliveryID] = append(byID[e.DeliveryID], e)
+		}
+		all = make([]FullDeadLetter, len(letters))
+		for i, d := range letters {
+			all[i] = FullDeadLetter{DeadLetter: d, Body: bodies[d.ID], Executions: byID[d.ID]}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read dead letters: %w", err)
+	}
+	return all, nil
+}

@@ -1,0 +1,50 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Fate is what has become of a delivery, whether it is a dead letter or not.
+type Fate struct {
+	Status     delivery.Status
+	Outcome    delivery.Outcome
+	DeadLetter bool
+	// Discarded is the last time it was given up, zero if it never was.
+	Discarded Discard
+}
+
+const fatesQuery = `
+SELECT o.delivery_id, o.status, coalesce(o.outcome, ''), d.delivery_id IS NOT NULL, coalesce(x.discarded_by, ''), coalesce(x.note, ''), x.at
+FROM outcomes o
+LEFT JOIN dead_letters d ON d.delivery_id = o.delivery_id
+LEFT JOIN LATERAL (SELECT * FROM discards WHERE delivery_id = o.delivery_id ORDER BY at DESC LIMIT 1) AS x ON true
+WHERE o.delivery_id = ANY ($1::uuid[])`
+
+// Fates returns those of the ids that have an outcome.
+func (s *Store) Fates(ctx context.Context, ids []delivery.ID) (map[delivery.ID]Fate, error) {
+	rows, err := s.db.QueryContext(ctx, fatesQuery, idArray(ids))
+	if err != nil {
+		return nil, fmt.Errorf("look up what became of deliveries: %w", err)
+	}
+	defer rows.Close()
+	fates := make(map[delivery.ID]Fate, len(ids))
+	for rows.Next() {
+		var id idScanner
+		var f Fate
+		var at sql.Null[time.Time]
+		if err := rows.Scan(&id, &f.Status, &f.Outcome, &f.DeadLetter, &f.Discarded.By, &f.Discarded.Note, &at); err != nil {
+			return nil, fmt.Errorf("look up what became of deliveries: %w", err)
+		}
+		f.Discarded.DeliveryID, f.Discarded.At = delivery.ID(id), at.V
+		fates[delivery.ID(id)] = f
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("look up what became of deliveries: %w", err)
+	}
+	return fates, nil
+}

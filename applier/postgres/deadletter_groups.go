@@ -1,0 +1,80 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// DeadLetterGroup is what dead letters have in common that fail for one cause.
+type DeadLetterGroup struct {
+	WebhookID string
+	Reason    delivery.Reason
+	Path      string
+	Count     int
+	// FirstAt and LastAt are when deliveries of the group were received.
+	FirstAt, LastAt time.Time
+	// Example is the newest of them; Webhook and Community are as it has them.
+	Example            delivery.ID
+	Webhook, Community string
+}
+
+// The database has no maximum of ids. Their text, of one length and in lower case,
+// has the same order.
+const groupDeadLetters = `
+SELECT o.webhook_id, o.reason, coalesce(o.path, '') AS path, count(*) AS count, min(o.received_at) AS first_at, max(o.received_at) AS last_at,
+    max(d.delivery_id::text COLLATE "C")::uuid AS example
+FROM dead_letters d
+JOIN outcomes o ON o.delivery_id = d.delivery_id`
+
+// groups returns the statement that groups what the filter lets through.
+func (f DeadLetterFilter) groups() (query string, args []any) {
+	w := f.where()
+	return `WITH g AS (` + groupDeadLetters + w.String() + ` GROUP BY 1, 2, 3)
+SELECT g.webhook_id, g.reason, g.path, g.count, g.first_at, g.last_at, g.example, o.webhook, o.community
+FROM g
+JOIN outcomes o ON o.delivery_id = g.example
+ORDER BY g.count DESC, g.example DESC`, w.args
+}
+
+// GroupDeadLetters counts dead letters by webhook, reason and path, most first.
+func (s *Store) GroupDeadLetters(ctx context.Context, f DeadLetterFilter) ([]DeadLetterGroup, error) {
+	query, args := f.groups()
+	rows, err := s.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("group dead letters: %w", err)
+	}
+	defer rows.Close()
+	var all []DeadLetterGroup
+	for rows.Next() {
+		var g DeadLetterGroup
+		var example idScanner
+		if err := rows.Scan(&g.WebhookID, &g.Reason, &g.Path, &g.Count, &g.FirstAt, &g.LastAt, &example, &g.Webhook, &g.Community); err != nil {
+			return nil, fmt.Errorf("group dead letters: %w", err)
+		}
+		g.Example = delivery.ID(example)
+		all = append(all, g)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("group dead letters: %w", err)
+	}
+	return all, nil
+}
+
+const deadLetterWebhooksQuery = `
+SELECT DISTINCT o.webhook_id
+FROM dead_letters d
+JOIN outcomes o ON o.delivery_id = d.delivery_id
+WHERE o.status = 'failed' AND o.community = $1 AND o.webhook = $2
+ORDER BY 1`
+
+// DeadLetterWebhooks returns the ids of the webhooks that had this name in the
+// community when they made dead letters.
+func (s *Store) DeadLetterWebhooks(ctx context.Context, community, name string) (ids []string, err error) {
+	if err := s.db.SelectContext(ctx, &ids, deadLetterWebhooksQuery, community, name); err != nil {
+		return nil, fmt.Errorf("find webhooks by their dead letters: %w", err)
+	}
+	return ids, nil
+}

@@ -1,0 +1,96 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Discard is a dead letter that was given up. Its payload is deleted.
+type Discard struct {
+	DeliveryID delivery.ID
+	By, Note   string
+	At         time.Time
+}
+
+// Everybody who changes dead letters locks their outcomes first, in the order of
+// the ids, and so waits for the others instead of deadlocking.
+const lockOutcomesQuery = `SELECT delivery_id FROM outcomes WHERE delivery_id = ANY ($1::uuid[]) ORDER BY delivery_id FOR UPDATE`
+
+const discardQuery = `
+WITH gone AS (
+    DELETE FROM dead_letters d
+    USING outcomes o
+    WHERE d.delivery_id = ANY ($1::uuid[]) AND o.delivery_id = d.delivery_id AND o.status = 'failed' AND d.failed_at <= $2
+    RETURNING d.delivery_id
+)
+INSERT INTO discards (delivery_id, discarded_by, note, at)
+SELECT delivery_id, $3, $4, clock_timestamp()
+FROM gone
+RETURNING delivery_id`
+
+// DiscardDeadLetters gives up those of the ids that are dead letters and have not
+// failed again after a moment, in one transaction, and returns them. Their
+// outcomes stay failed.
+func (s *Store) DiscardDeadLetters(ctx context.Context, ids []delivery.ID, failedBy time.Time, by, note string) (gone []delivery.ID, err error) {
+	err = s.inTxAgain(ctx, func(tx *sqlx.Tx) error {
+		gone = nil
+		if _, err := tx.ExecContext(ctx, lockOutcomesQuery, idArray(ids)); err != nil {
+			return err
+		}
+		rows, err := tx.QueryContext(ctx, discardQuery, idArray(ids), failedBy, by, note)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id idScanner
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			gone = append(gone, delivery.ID(id))
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("discard dead letters: %w", err)
+	}
+	return gone, nil
+}
+
+const discardsQuery = `SELECT discarded_by, note, at FROM discards WHERE delivery_id = $1 ORDER BY at`
+
+// Discards returns how often a delivery was given up: it may have been imported
+// again between.
+func (s *Store) Discards(ctx context.Context, id delivery.ID) ([]Discard, error) {
+	rows, err := s.db.QueryContext(ctx, discardsQuery, id.String())
+	if err != nil {
+		return nil, fmt.Errorf("read discards: %w", err)
+	}
+	defer rows.Close()
+	var all []Discard
+	for rows.Next() {
+		d := Discard{DeliveryID: id}
+		if err := rows.Scan(&d.By, &d.Note, &d.At); err != nil {
+			return nil, fmt.Errorf("read discards: %w", err)
+		}
+		all = append(all, d)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read discards: %w", err)
+	}
+	return all, nil
+}
+
+// Now is the database's clock, which says when deliveries failed.
+func (s *Store) Now(ctx context.Context) (now time.Time, err error) {
+	const query = `SELECT clock_timestamp()`
+	if err := s.db.GetContext(ctx, &now, query); err != nil {
+		return time.Time{}, fmt.Errorf("read the database's clock: %w", err)
+	}
+	return now, nil
+}
