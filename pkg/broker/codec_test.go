@@ -58,7 +58,41 @@ func TestReplaysSurviveTheBroker(t *testing.T) {
 	if diff := cmp.Diff([]delivery.Delivery{want}, decodeBatch(data, 7, at, 1)); diff != "" {
 		t.Error(diff)
 	}
-	if id := messageID(toProto(want)); id == want.ID.String() || id == messageID(toProto(want)) {
-		t.Errorf("JetStream would take the replay's message for one before: %s", id)
+	if id := messageID([]*deliverypb.Delivery{toProto(want)}); id != want.Replay.ID.String() {
+		t.Errorf("JetStream would tell the replay's message by %s", id)
+	}
+}
+
+// JetStream drops a message whose id it has seen: two that differ must not share
+// one, or what only the second holds is confirmed and lost.
+func TestMessagesThatDifferHaveOtherIDs(t *testing.T) {
+	t.Parallel()
+	message := func(deliveries ...delivery.Delivery) string {
+		pbs := make([]*deliverypb.Delivery, len(deliveries))
+		for i, d := range deliveries {
+			pbs[i] = toProto(d)
+		}
+		return messageID(pbs)
+	}
+	replay := func(of delivery.Delivery) delivery.Delivery {
+		of.Replay = &delivery.Replay{ID: delivery.NewID(), Cause: delivery.UserFound}
+		return of
+	}
+	sent, other := delivery.Delivery{ID: delivery.NewID()}, delivery.Delivery{ID: delivery.NewID()}
+	first, again, beside := replay(sent), replay(sent), replay(other)
+	ids := map[string]string{}
+	for about, id := range map[string]string{
+		"a delivery": message(sent), "another one": message(other),
+		"its replay": message(first), "its second replay": message(again),
+		"a replay beside another": message(first, beside), "the other way round": message(beside, first),
+		"a replay beside a delivery": message(first, other),
+	} {
+		if shared, ok := ids[id]; ok {
+			t.Errorf("%s and %s have one id", about, shared)
+		}
+		ids[id] = about
+	}
+	if message(first, beside) != message(first, beside) {
+		t.Error("a message has another id when it is published again")
 	}
 }

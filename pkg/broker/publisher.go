@@ -2,6 +2,8 @@ package broker
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -243,19 +245,27 @@ func (p *Publisher) storeBatch(batch []*entry) error {
 	defer cancel()
 	p.batchDeliveries.Observe(float64(len(batch)))
 	msg := &nats.Msg{Subject: deliveriesSubject, Data: data, Header: countHeaders(pbs)}
-	return p.store(ctx, deliveriesStream, msg, messageID(batch[0].pb))
+	return p.store(ctx, deliveriesStream, msg, messageID(pbs))
 }
 
-// messageID is what JetStream tells a message by that is published again. A
-// replay keeps the delivery's id, may come within the window in which that counts
-// as a repetition, and may be published again in other company: its messages
-// have ids of their own, and each replay is known by its own id once it is
-// executed.
-func messageID(first *deliverypb.Delivery) string {
-	if first.GetReplay() != nil {
-		return delivery.NewID().String()
+// messageID is what JetStream tells a message by that is published again. What a
+// sender sent is in one message only, and its id stands for all of it. A replay
+// keeps the delivery's id, and may be published again beside others than before:
+// it goes by its own, and by all that travel with it.
+func messageID(batch []*deliverypb.Delivery) string {
+	replay := batch[0].GetReplay()
+	switch {
+	case replay == nil:
+		return delivery.ID(batch[0].GetId()).String()
+	case len(batch) == 1:
+		return delivery.ID(replay.GetId()).String()
 	}
-	return delivery.ID(first.GetId()).String()
+	all := sha256.New()
+	for _, pb := range batch {
+		all.Write(pb.GetId())
+		all.Write(pb.GetReplay().GetId())
+	}
+	return hex.EncodeToString(all.Sum(nil))
 }
 
 // store publishes until the broker confirms, refuses, or ctx is done. Each
