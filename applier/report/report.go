@@ -25,6 +25,7 @@ type Reporter struct {
 
 	settled   *prometheus.CounterVec
 	known     prometheus.Counter
+	replays   *prometheus.CounterVec
 	postponed prometheus.Counter
 	bugs      prometheus.Counter
 	lag       prometheus.Histogram
@@ -58,6 +59,10 @@ func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
 			Name: "coinhook_applier_postponed_deliveries_total",
 			Help: "Deliveries that could not be settled and are tried again.",
 		}),
+		replays: m.NewCounterVec(prometheus.CounterOpts{
+			Name: "coinhook_applier_replays_total",
+			Help: "Dead letters that were run again, by cause and effect: applied, duplicate, skipped, failed or no_op.",
+		}, []string{"cause", "effect"}),
 		bugs: m.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_applier_bugs_total",
 			Help: "Deliveries that met an error in Coinhook. Always worth a look.",
@@ -77,6 +82,10 @@ func (r *Reporter) Settled(item applier.Item, s applier.Settlement) {
 		r.known.Inc()
 		return
 	}
+	if item.Delivery.Replay != nil {
+		r.replayed(item, s)
+		return
+	}
 	var reason delivery.Reason
 	if s.Failure != nil {
 		reason = s.Failure.Reason
@@ -85,6 +94,22 @@ func (r *Reporter) Settled(item applier.Item, s applier.Settlement) {
 	}
 	r.settled.WithLabelValues(string(s.Status), string(s.Outcome), string(reason)).Inc()
 	r.lag.Observe(r.now().Sub(item.Delivery.ReceivedAt).Seconds())
+}
+
+// replayed counts a replay apart: its delivery had an outcome before, and its time
+// from the request to the outcome says nothing of how fast appliers are.
+func (r *Reporter) replayed(item applier.Item, s applier.Settlement) {
+	effect := string(s.Outcome)
+	switch {
+	case s.NoOp:
+		effect = "no_op"
+	case s.Status == delivery.Failed:
+		effect = "failed"
+	}
+	replay := item.Delivery.Replay
+	r.replays.WithLabelValues(string(replay.Cause), effect).Inc()
+	r.log.Info().Stringer("delivery_id", item.Delivery.ID).Str("webhook_id", item.Delivery.WebhookID).
+		Stringer("replay_id", replay.ID).Str("cause", string(replay.Cause)).Str("effect", effect).Msg("dead letter replayed")
 }
 
 // Postponed logs an outage when it begins, and then now and again.
