@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
@@ -62,6 +63,10 @@ func (r *Replayer) newPlanner(request *Request) *planner {
 	return p
 }
 
+// resumeWithin is how long an interrupted run goes on. Later whoever asks the same
+// means what there is then.
+const resumeWithin = 24 * time.Hour
+
 // find looks for the run that goes on, or prepares one that is new.
 func (p *planner) find(ctx context.Context, anew bool) error {
 	now, err := p.store.Now(ctx)
@@ -73,7 +78,7 @@ func (p *planner) find(ctx context.Context, anew bool) error {
 		return nil
 	}
 	run, err := p.store.FindRun(ctx, p.request.selection())
-	if run == nil || err != nil {
+	if run == nil || err != nil || now.Sub(run.PlannedAt) > resumeWithin {
 		return err
 	}
 	p.plan.run = *run
