@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/lib/pq"
-
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/applier/deadletter"
