@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"os"
+	"os/user"
 	"strconv"
 )
 
@@ -12,7 +13,11 @@ func (a *app) who() string {
 	if name := a.Env["COINHOOK_USER"]; name != "" {
 		return name
 	}
-	name := cmp.Or(a.Env["SUDO_USER"], a.Env["USER"], a.Env["LOGNAME"], strconv.Itoa(os.Getuid()))
+	name := cmp.Or(a.Env["SUDO_USER"], a.Env["USER"], a.Env["LOGNAME"])
+	if u, err := user.Current(); err == nil && name == "" {
+		name = u.Username
+	}
+	name = cmp.Or(name, strconv.Itoa(os.Getuid()))
 	host, err := os.Hostname()
 	if err != nil {
 		return name
