@@ -112,8 +112,8 @@ type replayRows struct {
 }
 
 const (
-	replayTypes   = "uuid uuid text text timestamptz text bool bool int text text text text text bytea int bigint int int text uuid uuid text text"
-	replayColumns = 24
+	replayTypes   = "uuid uuid text text timestamptz text bool bool int text text text text text bytea int bigint int int text uuid uuid text text smallint"
+	replayColumns = 25
 )
 
 // add has the row of a replay. known says that the delivery has an outcome, which
@@ -168,6 +168,7 @@ func (r *replayRows) add(item applier.Item, d decision, known bool) {
 	by, key := missingUser(item, f)
 	c[22].textOrNull(by)
 	c[23].textOrNull(key)
+	c[24].int(int64(len(d.entries)))
 }
 
 // All parts see the tables as they were before the statement: so the first
@@ -177,7 +178,7 @@ WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 r AS MATERIALIZED (
     SELECT * FROM unnest(%s) AS r (delivery_id, execution_id, cause, requested_by, requested_at, note, effect, runs, version,
         status, outcome, reason, detail, path, edited, stream_epoch, stream_sequence, stream_index, attempts, webhook, user_id, duplicate_of,
-        user_by, user_key)
+        user_by, user_key, changes)
 ),
 first AS (
     INSERT INTO executions (delivery_id, execution_id, cause, effect, version, status, outcome, reason, detail, path,
@@ -191,7 +192,7 @@ first AS (
 again AS (
     UPDATE outcomes o
     SET webhook = coalesce(nullif(r.webhook, ''), o.webhook), version = coalesce(nullif(r.version, 0), o.version), status = r.status,
-        outcome = r.outcome, reason = r.reason, detail = r.detail, path = r.path, user_id = r.user_id, duplicate_of = r.duplicate_of,
+        outcome = r.outcome, reason = r.reason, detail = r.detail, path = r.path, user_id = r.user_id, duplicate_of = r.duplicate_of, changes = r.changes,
         replays = o.replays + 1, attempts = o.attempts + r.attempts, finished_at = clock.now
     FROM r, clock
     WHERE r.runs AND o.delivery_id = r.delivery_id AND o.status = 'failed'

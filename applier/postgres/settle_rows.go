@@ -148,6 +148,7 @@ func (r *rows) addOutcome(item applier.Item, s decision) {
 	c[15].time(d.ReceivedAt)
 	c[16].idOrNull(s.DuplicateOf)
 	c[17].int(s.place.epoch)
+	c[18].int(int64(len(s.entries)))
 }
 
 func (r *rows) addLog(item applier.Item, ordinal int, e ledger.Entry) {

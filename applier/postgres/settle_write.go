@@ -37,8 +37,8 @@ type insert struct {
 var inserts = [...]insert{
 	outcomesTable: {
 		into: `outcomes (delivery_id, community, webhook_id, webhook, version, status, outcome, reason, detail, path,
-			user_id, payload_sha256, stream_sequence, stream_index, attempts, received_at, duplicate_of, stream_epoch, finished_at)`,
-		types: "uuid text text text int text text text text text uuid bytea bigint int int timestamptz uuid int", clock: true,
+			user_id, payload_sha256, stream_sequence, stream_index, attempts, received_at, duplicate_of, stream_epoch, changes, finished_at)`,
+		types: "uuid text text text int text text text text text uuid bytea bigint int int timestamptz uuid int smallint", clock: true,
 	},
 	logsTable: {
 		into:  `gamification_logs (delivery_id, ordinal, user_id, currency, number, operator, amount, balance, webhook_id, action, at)`,
@@ -87,7 +87,7 @@ const (
 	userFieldsTable
 
 	tableCount = iota
-	maxColumns = 18
+	maxColumns = 19
 )
 
 // alwaysWritten are the tables that nearly every batch writes to.

@@ -1,0 +1,106 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Settled is what the audit compares with a delivery in the stream.
+type Settled struct {
+	ID            delivery.ID
+	Status        delivery.Status // empty: there are log entries, and no outcome
+	WebhookID     string
+	PayloadSHA256 []byte
+}
+
+const settledQuery = `
+SELECT o.delivery_id, o.status, o.webhook_id, o.payload_sha256 FROM outcomes o WHERE o.delivery_id = ANY ($1::uuid[])
+UNION ALL
+SELECT DISTINCT l.delivery_id, '', l.webhook_id, NULL::bytea FROM gamification_logs l
+WHERE l.delivery_id = ANY ($1::uuid[]) AND NOT EXISTS (SELECT FROM outcomes o WHERE o.delivery_id = l.delivery_id)`
+
+// SettledOf returns what is known of deliveries.
+func (s *Store) SettledOf(ctx context.Context, ids []delivery.ID) (map[delivery.ID]Settled, error) {
+	var column array
+	for _, id := range ids {
+		column.id(id)
+	}
+	rows, err := s.db.QueryContext(ctx, settledQuery, column.String())
+	if err != nil {
+		return nil, fmt.Errorf("look up outcomes: %w", err)
+	}
+	defer rows.Close()
+	settled := make(map[delivery.ID]Settled, len(ids))
+	for rows.Next() {
+		var id idScanner
+		var o Settled
+		if err := rows.Scan(&id, &o.Status, &o.WebhookID, &o.PayloadSHA256); err != nil {
+			return nil, fmt.Errorf("look up outcomes: %w", err)
+		}
+		o.ID = delivery.ID(id)
+		settled[o.ID] = o
+	}
+	return settled, rows.Err()
+}
+
+// StreamKnowledge is what the database knows of a stream.
+type StreamKnowledge struct {
+	// LastSequence is the highest of a delivery that has an outcome.
+	LastSequence uint64
+	// Outcomes counts those of the part of the stream that was asked about.
+	Outcomes int
+	// Later is an incarnation that came after this one, empty if there is none.
+	Later string
+}
+
+const streamKnowledgeQuery = `
+SELECT coalesce(max(o.stream_sequence), 0), count(*) FILTER (WHERE o.stream_sequence BETWEEN $2 AND $3),
+    coalesce((SELECT l.incarnation FROM stream_epochs l
+        WHERE l.epoch > (SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $1) ORDER BY l.epoch DESC LIMIT 1), '')
+FROM outcomes o
+WHERE o.stream_epoch = (SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $1)`
+
+// KnowsOfStream compares the database with an incarnation of the stream, of which
+// the sequences first to last are there.
+func (s *Store) KnowsOfStream(ctx context.Context, incarnation string, first, last uint64) (k StreamKnowledge, err error) {
+	row := s.db.QueryRowContext(ctx, streamKnowledgeQuery, incarnation, int64(first), int64(last))
+	if err := row.Scan(&k.LastSequence, &k.Outcomes, &k.Later); err != nil {
+		return k, fmt.Errorf("look at what is known of the stream: %w", err)
+	}
+	return k, nil
+}
+
+const outcomesInStreamQuery = `
+SELECT o.delivery_id, o.stream_sequence FROM outcomes o
+WHERE o.stream_epoch = (SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $1)
+    AND o.stream_sequence BETWEEN $2 AND $3 AND o.delivery_id > $4
+ORDER BY o.delivery_id
+LIMIT $5`
+
+// PlacedOutcome is an outcome with the message that its delivery was in.
+type PlacedOutcome struct {
+	ID       delivery.ID
+	Sequence uint64
+}
+
+// OutcomesInStream returns a page of the outcomes of that part of the stream.
+func (s *Store) OutcomesInStream(ctx context.Context, incarnation string, first, last uint64, after delivery.ID, limit int) ([]PlacedOutcome, error) {
+	rows, err := s.db.QueryContext(ctx, outcomesInStreamQuery, incarnation, int64(first), int64(last), after.String(), limit)
+	if err != nil {
+		return nil, fmt.Errorf("look up outcomes: %w", err)
+	}
+	defer rows.Close()
+	var page []PlacedOutcome
+	for rows.Next() {
+		var id idScanner
+		var o PlacedOutcome
+		if err := rows.Scan(&id, &o.Sequence); err != nil {
+			return nil, fmt.Errorf("look up outcomes: %w", err)
+		}
+		o.ID = delivery.ID(id)
+		page = append(page, o)
+	}
+	return page, rows.Err()
+}
