@@ -58,6 +58,16 @@ mappings:
 			`-  - {currency: coins, operator: add, value: {path: "y"}}`,
 			"+  - {currency: coins, operator: add, value: {path: z}}",
 		}},
+		"late users": {parse(t, before), before + "late_users: {max_deliveries: 5}\n", []string{
+			" user:",
+			"   by: email",
+			"   path: a",
+			"+late_users: {max_age: 7d, max_deliveries: 5}",
+			" when:",
+			`   - {path: b, equals: 1}`,
+			" mappings:",
+			"@@",
+		}},
 		"a new webhook": {nil, "name: Shop", []string{
 			"+name: Shop", "+community: default", "+state: draft", "+auth:", "+  api_key: false", "+encryption: none",
 		}},

@@ -11,9 +11,11 @@ type Program struct {
 	UserPath Path
 	UserSlot int
 	// Key says where the idempotency key is; nil leaves it to DefaultKeyHeaders.
-	Key      *CompiledKey
-	When     []CompiledCondition
-	Mappings []CompiledMapping
+	Key *CompiledKey
+	// LateUsers is nil where users that come later are not waited for.
+	LateUsers *CompiledLateUsers
+	When      []CompiledCondition
+	Mappings  []CompiledMapping
 	// Paths says which values of a payload the program needs. Each has a slot,
 	// from 0 to Slots-1; equal paths share one.
 	Paths *PathNode
@@ -92,6 +94,9 @@ func (c *compiler) program(def Definition) (*Program, error) {
 		return nil, err
 	}
 	if p.Key, err = c.key("idempotency", def.Idempotency); err != nil {
+		return nil, err
+	}
+	if p.LateUsers, err = c.lateUsers("late_users", def.LateUsers); err != nil {
 		return nil, err
 	}
 	for i, condition := range def.When {

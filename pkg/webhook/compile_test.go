@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coinhook/coinhook/pkg/webhook"
 	"github.com/google/go-cmp/cmp"
@@ -28,6 +29,9 @@ func TestCompile(t *testing.T) {
 		// path each.
 		if p.Slots != 9 || p.Key.Slot == webhook.NoSlot || p.Mappings[3].Field != "favourite_team" || p.When[4].Slot != webhook.NoSlot || p.Mappings[2].Slot != webhook.NoSlot {
 			t.Errorf("slots are %d, %d, %d", p.Slots, p.When[4].Slot, p.Mappings[2].Slot)
+		}
+		if want := (webhook.CompiledLateUsers{MaxAge: 24 * time.Hour, MaxDeliveries: 100}); *p.LateUsers != want {
+			t.Errorf("late users are %+v", p.LateUsers)
 		}
 		if want := (webhook.Number{Digits: "125", Exp: -1}); p.Mappings[2].Constant != want {
 			t.Errorf("the constant is %+v", p.Mappings[2].Constant)
@@ -65,6 +69,8 @@ func TestCompileRefuses(t *testing.T) {
 		"user.by: want email":        func(d *webhook.Definition) { d.User = &webhook.UserRef{By: "phone", Path: "a"} },
 		"when[0]: a condition has":   func(d *webhook.Definition) { d.When = []webhook.Condition{{Path: "a"}} },
 		"idempotency: want exactly":  func(d *webhook.Definition) { d.Idempotency = &webhook.Idempotency{} },
+		"late_users.max_age: want":   func(d *webhook.Definition) { d.LateUsers.MaxAge = "soon" },
+		"late_users.max_deliveries":  func(d *webhook.Definition) { d.LateUsers.MaxDeliveries = 0 },
 		"mappings[0].value: a value": func(d *webhook.Definition) { d.Mappings[0].Value.Path = "" },
 		"mappings[1].value.times":    func(d *webhook.Definition) { d.Mappings[1].Value.Times = "ten" },
 	} {

@@ -33,6 +33,7 @@ type Definition struct {
 	Encryption  Encryption   `json:"encryption"`
 	User        *UserRef     `json:"user,omitempty"`
 	Idempotency *Idempotency `json:"idempotency,omitempty"`
+	LateUsers   *LateUsers   `json:"late_users,omitempty"`
 	When        []Condition  `json:"when,omitempty"`
 	Mappings    []Mapping    `json:"mappings,omitempty"`
 }

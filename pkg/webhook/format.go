@@ -30,6 +30,9 @@ func Format(def Definition) ([]byte, error) {
 	if def.Idempotency != nil {
 		b = append(appendIdempotency(append(b, "idempotency: "...), *def.Idempotency), '\n')
 	}
+	if def.LateUsers != nil {
+		b = append(appendLateUsers(append(b, "late_users: "...), *def.LateUsers), '\n')
+	}
 	if len(def.When) > 0 {
 		b = append(b, "when:\n"...)
 	}

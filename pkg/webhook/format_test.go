@@ -21,6 +21,7 @@ user:
   by: email
   path: customer.email
 idempotency: {path: "order.ids[0]"}
+late_users: {max_age: 24h, max_deliveries: 100}
 when:
   - {path: type, equals: order.paid}
   - {path: total, not_equals: "1_not_a_number"}
@@ -138,6 +139,16 @@ func drawIdempotency(t *rapid.T) *webhook.Idempotency {
 	}
 }
 
+func drawLateUsers(t *rapid.T) *webhook.LateUsers {
+	if !rapid.Bool().Draw(t, "waits for late users") {
+		return nil
+	}
+	return &webhook.LateUsers{
+		MaxAge:        rapid.SampledFrom([]string{"1m", "90m", "024h", "365d", "525600m", "7"}).Draw(t, "age"),
+		MaxDeliveries: rapid.IntRange(1, 10_000).Draw(t, "deliveries"),
+	}
+}
+
 func TestParseReadsWhatFormatWrites(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -149,6 +160,7 @@ func TestParseReadsWhatFormatWrites(t *testing.T) {
 			Encryption: rapid.SampledFrom([]webhook.Encryption{webhook.NoEncryption, webhook.CBC, webhook.GCM}).Draw(t, "encryption"),
 
 			Idempotency: drawIdempotency(t),
+			LateUsers:   drawLateUsers(t),
 		}
 		if rapid.Bool().Draw(t, "has a user") {
 			def.User = &webhook.UserRef{By: webhook.ByUsername, Path: drawPathText(t)}
@@ -163,7 +175,7 @@ func TestParseReadsWhatFormatWrites(t *testing.T) {
 			def.Mappings = append(def.Mappings, drawFieldMapping(t))
 		}
 		if def.Validate(nil) != nil {
-			def.Name, def.State = "Name", webhook.Draft
+			def.Name, def.State, def.LateUsers = "Name", webhook.Draft, nil
 		}
 		src, err := webhook.Format(def)
 		if err != nil {

@@ -64,6 +64,7 @@ func (d *decoder) definition(n *node) Definition {
 		"when":        list(d, &def.When, d.condition),
 		"mappings":    list(d, &def.Mappings, d.mapping),
 		"idempotency": func(n *node, field string) { def.Idempotency = d.idempotency(n, field) },
+		"late_users":  func(n *node, field string) { def.LateUsers = d.lateUsers(n, field) },
 	})
 	def.Name = strings.TrimSpace(def.Name)
 	return def

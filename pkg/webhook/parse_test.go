@@ -21,6 +21,7 @@ user:
   by: email
   path: customer.email
 idempotency: {path: "order.ids[0]"}
+late_users: {max_age: 24h}
 when:
   - {path: type, equals: order.paid}
   - {path: total, not_equals: 1_not_a_number}
@@ -42,6 +43,7 @@ const fullJSON = `{
 	"auth": {"api_key": true}, "encryption": "none",
 	"user": {"by": "email", "path": "customer.email"},
 	"idempotency": {"path": "order.ids[0]"},
+	"late_users": {"max_age": "24h", "max_deliveries": 100},
 	"when": [
 		{"path": "type", "equals": "order.paid"},
 		{"path": "total", "not_equals": "1_not_a_number"},
@@ -73,6 +75,7 @@ func fullDefinition() webhook.Definition {
 		Auth: webhook.Auth{APIKey: true}, Encryption: webhook.NoEncryption,
 		User:        &webhook.UserRef{By: webhook.ByEmail, Path: "customer.email"},
 		Idempotency: &webhook.Idempotency{Path: "order.ids[0]"},
+		LateUsers:   &webhook.LateUsers{MaxAge: "24h", MaxDeliveries: 100},
 		When: []webhook.Condition{
 			{Path: "type", Equals: webhook.String("order.paid")},
 			{Path: "total", NotEquals: webhook.String("1_not_a_number")},

@@ -72,6 +72,9 @@ func check(r *report, def Definition, currencies func(code string) bool, fields 
 	if def.Idempotency != nil {
 		checkIdempotency(r, "idempotency", *def.Idempotency)
 	}
+	if def.LateUsers != nil {
+		checkLateUsers(r, "late_users", *def.LateUsers)
+	}
 	atMost(r, "when", len(def.When), maxConditions)
 	for i, c := range def.When {
 		checkCondition(r, itemField("when", i), c)
