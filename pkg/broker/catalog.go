@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,6 +47,17 @@ func (c *Catalog) Lookup(id string) (w *webhook.Webhook, known bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.byID[id], c.known
+}
+
+// List returns the newest known definitions, in no order; those of deleted
+// webhooks too. There are none until the bucket was read for the first time.
+func (c *Catalog) List() []*webhook.Webhook {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if !c.known {
+		return nil
+	}
+	return slices.Collect(maps.Values(c.byID))
 }
 
 // Ready reports an error until the definitions have been read once.

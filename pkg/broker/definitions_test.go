@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -123,6 +124,9 @@ func TestCatalogFollowsTheBucket(t *testing.T) {
 	if _, known := cat.Lookup(saved.ID); known {
 		t.Error("something is known before anything was read")
 	}
+	if all := cat.List(); all != nil {
+		t.Errorf("%v are listed before anything was read", all)
+	}
 	running(t, cat.Run)
 	at := func(version int) func() bool {
 		return func() bool {
@@ -149,6 +153,9 @@ func TestCatalogFollowsTheBucket(t *testing.T) {
 			t.Fatal(err)
 		}
 		eventually(t, "the next version is known", at(version))
+	}
+	if w, _ := cat.Lookup(saved.ID); !slices.Equal(cat.List(), []*webhook.Webhook{w}) {
+		t.Errorf("listed are %v", cat.List())
 	}
 }
 
