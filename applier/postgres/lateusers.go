@@ -1,0 +1,182 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// LateWebhook is a webhook whose deliveries run again when their user appears.
+type LateWebhook struct {
+	ID, Community string
+	// By is what it finds users by. A dead letter that waits for another kind of
+	// key waits for a mapping, and not for a user.
+	By webhook.UserKey
+	// Since is when the oldest of its deliveries was received that may run.
+	Since time.Time
+}
+
+// LateDelivery is a dead letter whose user has appeared.
+type LateDelivery struct {
+	ID         delivery.ID
+	User       delivery.ID
+	WebhookID  string
+	ReceivedAt time.Time
+	// Replays is how often it has run again.
+	Replays int
+}
+
+// LatePage is what one look at some of the dead letters found.
+type LatePage struct {
+	// Found are in the order of their ids, the oldest first.
+	Found []LateDelivery
+	// Last is the last dead letter that was looked at. More says that there may be
+	// others after it.
+	Last delivery.ID
+	More bool
+}
+
+const (
+	// latePage is how many dead letters are looked at in one statement.
+	latePage = 1000
+	// maxLateRuns is how often a delivery runs by itself. One whose user is gone
+	// again each time would do so for ever.
+	maxLateRuns = 3
+)
+
+// One look-up after the other, and each through an index: the page is small
+// whatever the tables are. MATERIALIZED and OFFSET 0 keep the planner from other
+// orders, such as that of all dead letters with all webhooks. The second part says
+// how far the page went, also when nobody was found.
+const latePageQuery = `
+WITH page AS MATERIALIZED (
+    SELECT delivery_id, user_by, user_key
+    FROM dead_letters
+    WHERE user_key IS NOT NULL AND delivery_id > $1
+    ORDER BY delivery_id
+    LIMIT $2
+),
+letters AS MATERIALIZED (
+    SELECT p.delivery_id, p.user_by, p.user_key, o.webhook_id, o.received_at, o.replays
+    FROM page p
+    CROSS JOIN LATERAL (
+        SELECT webhook_id, received_at, replays FROM outcomes
+        WHERE delivery_id = p.delivery_id AND reason = 'user_not_found'
+        OFFSET 0
+    ) AS o
+)
+SELECT false, l.delivery_id, u.id, l.webhook_id, l.received_at, l.replays
+FROM letters l
+JOIN unnest($3::text[], $4::text[], $5::text[], $6::timestamptz[]) AS w (id, community, by, since)
+    ON w.id = l.webhook_id AND w.by = l.user_by AND w.since <= l.received_at
+CROSS JOIN LATERAL (
+    SELECT e.id FROM users e WHERE l.user_by = 'email' AND e.community = w.community AND e.email_key = l.user_key
+    UNION ALL
+    SELECT n.id FROM users n WHERE l.user_by = 'username' AND n.community = w.community AND n.username_key = l.user_key
+    OFFSET 0
+) AS u
+WHERE l.replays < $7 OR $7 > (
+    SELECT count(*) FROM executions x WHERE x.delivery_id = l.delivery_id AND x.cause = 'user_found' AND x.effect
+)
+UNION ALL
+(SELECT true, delivery_id, NULL, '', NULL, (SELECT count(*) FROM page) FROM page ORDER BY delivery_id DESC LIMIT 1)
+ORDER BY 2`
+
+// LatePage looks at the dead letters after that one, for users that have
+// appeared. It fails once the lead is lost.
+func (l *Lead) LatePage(ctx context.Context, webhooks []LateWebhook, after delivery.ID) (LatePage, error) {
+	var columns [4]array
+	oldest := time.Now()
+	for _, w := range webhooks {
+		columns[0].text(w.ID)
+		columns[1].text(w.Community)
+		columns[2].text(string(w.By))
+		columns[3].time(w.Since)
+		if w.Since.Before(oldest) {
+			oldest = w.Since
+		}
+	}
+	if first := firstIDAt(oldest); string(first[:]) > string(after[:]) { // by index, to the millisecond
+		after = first
+	}
+	rows, err := l.conn.QueryContext(ctx, latePageQuery, after.String(), latePage,
+		columns[0].String(), columns[1].String(), columns[2].String(), columns[3].String(), maxLateRuns)
+	if err != nil {
+		return LatePage{}, fmt.Errorf("look for users that have appeared: %w", err)
+	}
+	defer rows.Close()
+	page, err := readLatePage(rows)
+	if err != nil {
+		return LatePage{}, fmt.Errorf("look for users that have appeared: %w", err)
+	}
+	return page, nil
+}
+
+func readLatePage(rows *sql.Rows) (page LatePage, err error) {
+	for rows.Next() {
+		var d LateDelivery
+		var id, user idScanner
+		var ended bool
+		var receivedAt sql.Null[time.Time]
+		if err := rows.Scan(&ended, &id, &user, &d.WebhookID, &receivedAt, &d.Replays); err != nil {
+			return LatePage{}, err
+		}
+		d.ID, d.User, d.ReceivedAt = delivery.ID(id), delivery.ID(user), receivedAt.V
+		if ended {
+			page.Last, page.More = d.ID, d.Replays == latePage
+			continue
+		}
+		page.Found = append(page.Found, d)
+	}
+	return page, rows.Err()
+}
+
+// LateUser is a user as one webhook sees them.
+type LateUser struct {
+	ID        delivery.ID
+	WebhookID string
+}
+
+const lateRunsQuery = `
+SELECT r.user_id, r.webhook_id, count(*)
+FROM unnest($1::uuid[], $2::text[]) AS r (user_id, webhook_id)
+CROSS JOIN LATERAL (
+    SELECT o.delivery_id FROM outcomes o
+    WHERE o.user_id = r.user_id AND o.webhook_id = r.webhook_id AND o.replays > 0
+    OFFSET 0
+) AS o
+WHERE EXISTS (SELECT 1 FROM executions x WHERE x.delivery_id = o.delivery_id AND x.cause = 'user_found' AND x.effect)
+GROUP BY r.user_id, r.webhook_id`
+
+// LateRuns counts the deliveries of users that ran because they had appeared.
+func (l *Lead) LateRuns(ctx context.Context, users []LateUser) (map[LateUser]int, error) {
+	var columns [2]array
+	for _, u := range users {
+		columns[0].id(u.ID)
+		columns[1].text(u.WebhookID)
+	}
+	rows, err := l.conn.QueryContext(ctx, lateRunsQuery, columns[0].String(), columns[1].String())
+	if err != nil {
+		return nil, fmt.Errorf("count what ran for users that have appeared: %w", err)
+	}
+	defer rows.Close()
+	runs := make(map[LateUser]int, len(users))
+	for rows.Next() {
+		var u LateUser
+		var id idScanner
+		var n int
+		if err := rows.Scan(&id, &u.WebhookID, &n); err != nil {
+			return nil, fmt.Errorf("count what ran for users that have appeared: %w", err)
+		}
+		u.ID = delivery.ID(id)
+		runs[u] = n
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("count what ran for users that have appeared: %w", err)
+	}
+	return runs, nil
+}
