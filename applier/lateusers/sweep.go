@@ -1,0 +1,133 @@
+package lateusers
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// sweep looks once at all dead letters that wait for a user, page by page.
+type sweep struct {
+	*Job
+	took time.Duration // by the database
+	// left counts the deliveries that are beyond the bound of their webhook.
+	left int
+
+	mu        sync.Mutex // guards what follows
+	published int
+	users     map[delivery.ID]struct{}
+	// held are the users of whom one could not be published. Later ones of theirs
+	// wait, so that the order stays.
+	held   map[delivery.ID]struct{}
+	failed error // the first
+}
+
+func (j *Job) sweep(ctx context.Context) (pause time.Duration, err error) {
+	if err := j.forget(ctx); err != nil {
+		return 0, err
+	}
+	s := sweep{Job: j, users: map[delivery.ID]struct{}{}, held: map[delivery.ID]struct{}{}}
+	defer s.report()
+	for page := (postgres.LatePage{More: true}); page.More; {
+		// A webhook that stops asking, or changes its bounds, is heard at once.
+		asking := j.asking()
+		if len(asking) == 0 || !rest(ctx, pause) {
+			return 0, s.failed
+		}
+		start := time.Now()
+		if page, err = j.lead.LatePage(ctx, j.webhooks(asking), page.Last); err != nil {
+			return 0, err
+		}
+		chosen, err := s.choose(ctx, page.Found, asking)
+		if err != nil {
+			return 0, err
+		}
+		took := time.Since(start)
+		s.took, pause = s.took+took, idle*took
+		if err := s.replay(ctx, chosen, asking); err != nil {
+			return 0, err
+		}
+	}
+	return pause, s.failed
+}
+
+func (j *Job) webhooks(asking map[string]*webhook.Webhook) []postgres.LateWebhook {
+	webhooks := make([]postgres.LateWebhook, 0, len(asking))
+	now := j.Now()
+	for _, w := range asking {
+		webhooks = append(webhooks, postgres.LateWebhook{
+			ID: w.ID, Community: w.Community, By: w.Program.UserBy, Since: now.Add(-w.Program.LateUsers.MaxAge),
+		})
+	}
+	return webhooks
+}
+
+// choose returns those of a page that are to run, the oldest first, within the
+// bounds of their webhooks.
+func (s *sweep) choose(ctx context.Context, found []postgres.LateDelivery, asking map[string]*webhook.Webhook) (chosen []postgres.LateDelivery, err error) {
+	runs, err := s.runs(ctx, found, asking)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range found {
+		user := lateUser(d)
+		switch {
+		case s.out.has(d): // among runs already
+		case runs[user] >= asking[d.WebhookID].Program.LateUsers.MaxDeliveries:
+			s.left++
+		default:
+			runs[user]++
+			chosen = append(chosen, d)
+		}
+	}
+	return chosen, nil
+}
+
+// runs counts what ran, or is about to, of each user whose deliveries were found.
+// One that ran between the two statements counts twice: the bound is never
+// exceeded, and the next sweep counts again.
+func (s *sweep) runs(ctx context.Context, found []postgres.LateDelivery, asking map[string]*webhook.Webhook) (map[postgres.LateUser]int, error) {
+	runs := make(map[postgres.LateUser]int)
+	var unknown []postgres.LateUser
+	for _, d := range found {
+		user := lateUser(d)
+		if _, ok := runs[user]; ok {
+			continue
+		}
+		if runs[user] = s.spent[user]; runs[user] < asking[d.WebhookID].Program.LateUsers.MaxDeliveries {
+			unknown = append(unknown, user)
+		}
+	}
+	if len(unknown) == 0 {
+		return runs, nil
+	}
+	counts, err := s.lead.LateRuns(ctx, unknown)
+	if err != nil {
+		return nil, err
+	}
+	for _, user := range unknown {
+		runs[user] = counts[user]
+		if runs[user] >= asking[user.WebhookID].Program.LateUsers.MaxDeliveries {
+			s.spent.keep(user, runs[user])
+		}
+	}
+	s.out.addTo(runs)
+	return runs, nil
+}
+
+func lateUser(d postgres.LateDelivery) postgres.LateUser {
+	return postgres.LateUser{ID: d.User, WebhookID: d.WebhookID}
+}
+
+// report says what a sweep did, if it did anything.
+func (s *sweep) report() {
+	s.sweepSeconds.Observe(s.took.Seconds())
+	if s.published > 0 {
+		s.Log.Info().Int("deliveries", s.published).Int("users", len(s.users)).Int("beyond_the_bound", s.left).
+			Msg("ran deliveries again, for their users have appeared")
+	}
+}
