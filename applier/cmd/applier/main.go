@@ -12,6 +12,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/cleaner"
+	"github.com/coinhook/coinhook/applier/lateusers"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/report"
 	"github.com/coinhook/coinhook/applier/sealed"
@@ -40,6 +41,12 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
 	}
 	defer store.Close() //nolint:errcheck // all transactions have ended
+	// Its statements are planned as they come, unlike those that settle.
+	jobs, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-jobs", MaxConns: 2})
+	if err != nil {
+		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
+	}
+	defer jobs.Close() //nolint:errcheck // nothing is under way
 	conn, err := broker.Connect(broker.Options{URL: string(s.NATSURL), Name: "coinhook-applier", Log: log, Metrics: metrics})
 	if err != nil {
 		return &service.SettingError{Variable: "NATS_URL", Want: err.Error()}
@@ -51,6 +58,10 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	app := applier.New(catalog, store, sealed.NewPayloads(s.MasterKey).Evaluate, store, reporter)
 	consumer := broker.NewConsumer(conn, app.Handle, broker.ConsumerOptions{Log: log, Metrics: metrics})
 	monitor := broker.NewMonitor(conn, broker.MonitorOptions{Limit: s.PendingLimit, Log: log, Metrics: metrics})
+	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: log, Metrics: metrics})
+	late := lateusers.New(lateusers.Options{
+		Store: jobs, Definitions: catalog, Publisher: publisher, Now: time.Now, Log: log, Metrics: metrics,
+	})
 	ops, err := service.ListenOps(service.OpsOptions{
 		Addr: s.OpsAddr, Gatherer: metrics, Log: log,
 		Checks: []service.Check{
@@ -70,6 +81,8 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 		return reporter.Publish(ctx, conn.Notice(instance()), consumer.Held)
 	})
 	group.Add("cleaner", 2*time.Second, cleaner.New(store, s.KeyRetention, log).Run)
+	group.Add("publisher", 6*time.Second, publisher.Run)
+	group.Add("late users", 2*time.Second, late.Run)
 	group.Add("consumer", 8*time.Second, consumer.Run)
 	log.Info().Str("ops_addr", ops.Addr()).Msg("applier started")
 	defer log.Info().Msg("applier stopped")
