@@ -46,6 +46,7 @@ type commands struct {
 	Deliveries deliveriesCmd `cmd:"" help:"What became of each accepted request."`
 	DLQ        dlqCmd        `cmd:"" name:"dlq" help:"Dead letters: failed deliveries, kept until they are replayed or discarded."`
 	Logs       logsCmd       `cmd:"" help:"Gamification logs: every change of a balance."`
+	Audit      auditCmd      `cmd:"" help:"Does everything accepted add up? Exit 1 if not, with what does not."`
 	Encrypt    encryptCmd    `cmd:"" help:"Encrypt a body for a webhook, to test a sender."`
 }
 

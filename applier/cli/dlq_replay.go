@@ -188,16 +188,29 @@ func (a *app) replayer() (r *replay.Replayer, stop func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: zerolog.Nop()})
+	publisher, stop, err := a.publisher(broker.PublisherOptions{})
+	if err != nil {
+		return nil, nil, err
+	}
+	return replay.New(store, broker.NewCatalog(conn), sealed.NewPayloads(master).Evaluate, publisher), stop, nil
+}
+
+// publisher is one that runs until stop.
+func (a *app) publisher(opts broker.PublisherOptions) (p *broker.Publisher, stop func(), err error) {
+	conn, err := a.broker()
+	if err != nil {
+		return nil, nil, err
+	}
+	opts.Log = zerolog.Nop()
+	p = broker.NewPublisher(conn, opts)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(a.ctx))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = publisher.Run(ctx) // it ends without an error
+		_ = p.Run(ctx) // it ends without an error
 	}()
-	stop = func() {
+	return p, func() {
 		cancel()
 		<-done
-	}
-	return replay.New(store, broker.NewCatalog(conn), sealed.NewPayloads(master).Evaluate, publisher), stop, nil
+	}, nil
 }

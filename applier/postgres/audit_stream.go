@@ -13,21 +13,27 @@ type Settled struct {
 	Status        delivery.Status // empty: there are log entries, and no outcome
 	WebhookID     string
 	PayloadSHA256 []byte
+	// Position is the place that it was settled from. Here says that this is in the
+	// stream that was asked about.
+	Position delivery.Position
+	Here     bool
 }
 
 const settledQuery = `
-SELECT o.delivery_id, o.status, o.webhook_id, o.payload_sha256 FROM outcomes o WHERE o.delivery_id = ANY ($1::uuid[])
+SELECT o.delivery_id, o.status, o.webhook_id, o.payload_sha256, o.stream_sequence, o.stream_index,
+    coalesce(o.stream_epoch = (SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $2), false)
+FROM outcomes o WHERE o.delivery_id = ANY ($1::uuid[])
 UNION ALL
-SELECT DISTINCT l.delivery_id, '', l.webhook_id, NULL::bytea FROM gamification_logs l
+SELECT DISTINCT l.delivery_id, '', l.webhook_id, NULL::bytea, 0, 0, false FROM gamification_logs l
 WHERE l.delivery_id = ANY ($1::uuid[]) AND NOT EXISTS (SELECT FROM outcomes o WHERE o.delivery_id = l.delivery_id)`
 
-// SettledOf returns what is known of deliveries.
-func (s *Store) SettledOf(ctx context.Context, ids []delivery.ID) (map[delivery.ID]Settled, error) {
+// SettledOf returns what is known of deliveries in that incarnation of the stream.
+func (s *Store) SettledOf(ctx context.Context, incarnation string, ids []delivery.ID) (map[delivery.ID]Settled, error) {
 	var column array
 	for _, id := range ids {
 		column.id(id)
 	}
-	rows, err := s.db.QueryContext(ctx, settledQuery, column.String())
+	rows, err := s.db.QueryContext(ctx, settledQuery, column.String(), incarnation)
 	if err != nil {
 		return nil, fmt.Errorf("look up outcomes: %w", err)
 	}
@@ -36,7 +42,7 @@ func (s *Store) SettledOf(ctx context.Context, ids []delivery.ID) (map[delivery.
 	for rows.Next() {
 		var id idScanner
 		var o Settled
-		if err := rows.Scan(&id, &o.Status, &o.WebhookID, &o.PayloadSHA256); err != nil {
+		if err := rows.Scan(&id, &o.Status, &o.WebhookID, &o.PayloadSHA256, &o.Position.Sequence, &o.Position.Index, &o.Here); err != nil {
 			return nil, fmt.Errorf("look up outcomes: %w", err)
 		}
 		o.ID = delivery.ID(id)

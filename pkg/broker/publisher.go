@@ -41,6 +41,9 @@ var errStopping = errors.New("the publisher is stopping")
 type PublisherOptions struct {
 	// Timeout is how long one attempt waits for the broker's confirmation.
 	Timeout time.Duration
+	// Again says that what is published is in the stream already. Each message has
+	// an id of its own then: JetStream would take it for a repetition and drop it.
+	Again   bool
 	Log     zerolog.Logger
 	Metrics prometheus.Registerer // nil for none
 }
@@ -51,6 +54,7 @@ type PublisherOptions struct {
 type Publisher struct {
 	conn    *Conn
 	timeout time.Duration
+	again   bool
 	log     zerolog.Logger
 	queue   chan *entry
 	stopped chan struct{}
@@ -80,6 +84,7 @@ func NewPublisher(c *Conn, opts PublisherOptions) *Publisher {
 	return &Publisher{
 		conn:    c,
 		timeout: opts.Timeout,
+		again:   opts.Again,
 		log:     opts.Log,
 		queue:   make(chan *entry, 16*maxBatchDeliveries),
 		stopped: make(chan struct{}),
@@ -245,7 +250,11 @@ func (p *Publisher) storeBatch(batch []*entry) error {
 	defer cancel()
 	p.batchDeliveries.Observe(float64(len(batch)))
 	msg := &nats.Msg{Subject: deliveriesSubject, Data: data, Header: countHeaders(pbs)}
-	return p.store(ctx, deliveriesStream, msg, messageID(pbs))
+	id := messageID(pbs)
+	if p.again {
+		id = delivery.NewID().String()
+	}
+	return p.store(ctx, deliveriesStream, msg, id)
 }
 
 // messageID is what JetStream tells a message by that is published again. What a

@@ -1,0 +1,253 @@
+// Package audit proves that what was accepted is what was applied: the stream's
+// own messages against the outcomes, and the ledger against itself. It trusts no
+// consumer's state, which can be wrong after a power loss, but for the one thing
+// that it is to be caught at: having let go of a delivery without an outcome.
+package audit
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Report is what an audit found, as programs read it.
+type Report struct {
+	// Accepted are the deliveries in the stream. Success, Failed, Pending and
+	// Unsettled are what became of them, and add up to it.
+	Accepted int `json:"accepted"`
+	Success  int `json:"success"`
+	Failed   int `json:"failed"`
+	Pending  int `json:"pending"`
+	// Unsettled were handed out, or skipped, and have no outcome: nobody will settle
+	// them unless they are published again.
+	Unsettled int `json:"unsettled"`
+	// Replays are those in the stream.
+	Replays    int         `json:"replays"`
+	Violations []Violation `json:"violations"`
+}
+
+// OK reports whether all adds up.
+func (r *Report) OK() bool { return len(r.Violations) == 0 }
+
+// Violation is something that does not add up.
+type Violation struct {
+	Kind       string       `json:"kind"`
+	DeliveryID *delivery.ID `json:"delivery_id"`
+	UserID     *delivery.ID `json:"user_id"`
+	Currency   *string      `json:"currency"`
+	// Sequence is the message in the stream, 0 if it is about none.
+	Sequence uint64 `json:"stream_sequence"`
+	Detail   string `json:"detail"`
+}
+
+// The kinds of violations that the stream shows; those of the ledger are named by
+// the store.
+const (
+	unsettled        = "unsettled"
+	unexecuted       = "replay_unexecuted"
+	outcomeMissing   = "outcome_missing"
+	outcomeChanged   = "outcome_changed"
+	notInTheStream   = "not_in_stream"
+	streamWentBack   = "stream_went_back"
+	streamSuperseded = "stream_superseded"
+)
+
+// Auditor audits.
+type Auditor struct {
+	store  *postgres.Store
+	stream *broker.Stream
+	// Progress is told what is being done. It may be nil.
+	Progress func(what string)
+}
+
+// New returns an auditor.
+func New(store *postgres.Store, stream *broker.Stream) *Auditor {
+	return &Auditor{store: store, stream: stream}
+}
+
+// audit is one under way.
+type audit struct {
+	*Auditor
+	incarnation string
+	extent      broker.Extent
+	ackFloor    uint64
+	report      Report
+	// again are the places of what is to be published again.
+	again []place
+
+	page    []delivery.Delivery
+	matched int // outcomes that are of deliveries in the stream, where they are
+}
+
+type place struct {
+	sequence uint64
+	index    int
+}
+
+// pageSize is how many deliveries one query is about.
+const pageSize = 1000
+
+// Run audits the stream of that incarnation, and the ledger.
+func (a *Auditor) Run(ctx context.Context, incarnation string) (*Report, error) {
+	r, err := a.run(ctx, incarnation)
+	if err != nil {
+		return nil, err
+	}
+	return &r.report, nil
+}
+
+func (a *Auditor) run(ctx context.Context, incarnation string) (*audit, error) {
+	x := &audit{Auditor: a, incarnation: incarnation, report: Report{Violations: []Violation{}}}
+	if err := x.auditStream(ctx); err != nil {
+		return nil, err
+	}
+	if err := x.compareExtent(ctx); err != nil {
+		return nil, err
+	}
+	err := a.store.AuditLedger(ctx, a.tell, func(v postgres.Violation) {
+		x.found(Violation{Kind: v.Kind, DeliveryID: idOrNil(v.DeliveryID), UserID: idOrNil(v.UserID), Currency: textOrNil(v.Currency), Detail: v.Detail})
+	})
+	return x, err
+}
+
+func (a *Auditor) tell(what string) {
+	if a.Progress != nil {
+		a.Progress(what)
+	}
+}
+
+func (x *audit) found(v Violation) { x.report.Violations = append(x.report.Violations, v) }
+
+func (x *audit) foundIn(kind string, d *delivery.Delivery, format string, args ...any) {
+	x.found(Violation{Kind: kind, DeliveryID: &d.ID, Sequence: d.Position.Sequence, Detail: fmt.Sprintf(format, args...)})
+}
+
+// auditStream reads the stream to the end that it has now. The ack floor is read
+// first: what lies below it had its outcome committed by then, or never will.
+func (x *audit) auditStream(ctx context.Context) error {
+	p, err := x.stream.Pending(ctx)
+	if err != nil {
+		return err
+	}
+	x.ackFloor = max(p.First, 1) - 1
+	if x.extent, err = x.stream.Extent(ctx); err != nil {
+		return err
+	}
+	err = x.stream.Each(ctx, x.extent, func(m broker.Message) error {
+		x.page = append(x.page, m.Deliveries...)
+		if len(x.page) < pageSize {
+			return nil
+		}
+		x.tell(fmt.Sprintf("message %d of %d", m.Sequence, x.extent.Last))
+		return x.auditPage(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	return x.auditPage(ctx)
+}
+
+// auditPage compares a page of deliveries with their outcomes.
+func (x *audit) auditPage(ctx context.Context) error {
+	ids := make([]delivery.ID, len(x.page))
+	for i := range x.page {
+		ids[i] = x.page[i].ID
+	}
+	settled, err := x.store.SettledOf(ctx, x.incarnation, ids)
+	if err != nil {
+		return err
+	}
+	executed, err := x.executed(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range x.page {
+		d := &x.page[i]
+		if d.Replay != nil {
+			x.auditReplay(d, executed[d.Replay.ID])
+			continue
+		}
+		x.auditDelivery(d, settled)
+	}
+	x.page = x.page[:0]
+	return nil
+}
+
+func (x *audit) executed(ctx context.Context) (map[delivery.ID]bool, error) {
+	var deliveries, replays []delivery.ID
+	for _, d := range x.page {
+		if d.Replay != nil {
+			deliveries, replays = append(deliveries, d.ID), append(replays, d.Replay.ID)
+		}
+	}
+	if len(replays) == 0 {
+		return nil, nil
+	}
+	list, err := x.store.Replayed(ctx, deliveries, replays)
+	if err != nil {
+		return nil, err
+	}
+	executed := make(map[delivery.ID]bool, len(list))
+	for _, e := range list {
+		executed[e.ID] = true
+	}
+	return executed, nil
+}
+
+func (x *audit) auditDelivery(d *delivery.Delivery, settled map[delivery.ID]postgres.Settled) {
+	o, known := settled[d.ID]
+	if known && o.Here && o.Position != d.Position && o.Position.Sequence >= x.extent.First && o.Position.Sequence <= x.extent.Last {
+		return // published again by a repair: it counts where it was settled from
+	}
+	x.report.Accepted++
+	switch {
+	case !known && d.Position.Sequence > x.ackFloor:
+		x.report.Pending++
+		return
+	case !known:
+		x.report.Unsettled++
+		x.again = append(x.again, place{d.Position.Sequence, d.Position.Index})
+		x.foundIn(unsettled, d, "It was accepted, and has no outcome, and the appliers are past it: `coinhook audit --repair` publishes it again.")
+		return
+	case o.Status == "":
+		x.report.Unsettled++
+		x.foundIn(outcomeMissing, d, "There are log entries, and no outcome.")
+		return
+	case o.Status == delivery.Success:
+		x.report.Success++
+	default:
+		x.report.Failed++
+	}
+	x.matched++
+	if sum := sha256.Sum256(d.Body); o.WebhookID != d.WebhookID || !bytes.Equal(o.PayloadSHA256, sum[:]) {
+		x.foundIn(outcomeChanged, d, "The outcome is of another webhook or payload than the delivery in the stream.")
+	}
+}
+
+func (x *audit) auditReplay(d *delivery.Delivery, executed bool) {
+	x.report.Replays++
+	if executed || d.Position.Sequence > x.ackFloor {
+		return
+	}
+	x.again = append(x.again, place{d.Position.Sequence, d.Position.Index})
+	x.foundIn(unexecuted, d, "The replay was published and not executed, and the appliers are past it: `coinhook audit --repair` publishes it again.")
+}
+
+func idOrNil(id delivery.ID) *delivery.ID {
+	if id == (delivery.ID{}) {
+		return nil
+	}
+	return &id
+}
+
+func textOrNil(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

@@ -1,0 +1,106 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Publisher stores deliveries in the stream once more, in their order.
+type Publisher interface {
+	PublishAll(ctx context.Context, all []delivery.Delivery) error
+}
+
+const (
+	// repairAtOnce are published before it is waited for them: those that senders
+	// send meanwhile do not stand behind all of a repair.
+	repairAtOnce  = 256
+	publishWithin = 10 * time.Second
+	pollEvery     = 50 * time.Millisecond
+)
+
+// Repair audits, asks whether to go on with what it would publish again, does so,
+// and waits until it is settled. What it publishes is known by its id: a repair
+// that is run twice, or while appliers catch up, settles nothing twice.
+func (a *Auditor) Repair(ctx context.Context, incarnation string, p Publisher, ask func(*Report, int) error) (r *Report, repaired int, err error) {
+	x, err := a.run(ctx, incarnation)
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(x.again) == 0 {
+		return &x.report, 0, nil
+	}
+	if err := ask(&x.report, len(x.again)); err != nil {
+		return &x.report, 0, err
+	}
+	for chunk := range slices.Chunk(x.again, repairAtOnce) {
+		if err := x.repairChunk(ctx, p, chunk); err != nil {
+			return &x.report, repaired, fmt.Errorf("%d of %d are repaired; the same command goes on: %w", repaired, len(x.again), err)
+		}
+		repaired += len(chunk)
+		a.tell(fmt.Sprintf("repaired %d of %d", repaired, len(x.again)))
+	}
+	return &x.report, repaired, nil
+}
+
+func (x *audit) repairChunk(ctx context.Context, p Publisher, chunk []place) error {
+	batch := make([]delivery.Delivery, 0, len(chunk))
+	for _, at := range chunk {
+		message, err := x.stream.Deliveries(ctx, at.sequence)
+		if err != nil {
+			return err
+		}
+		if at.index < len(message) {
+			batch = append(batch, message[at.index])
+		}
+	}
+	publish, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishWithin)
+	defer cancel()
+	if err := p.PublishAll(publish, batch); err != nil {
+		return fmt.Errorf("publish again: %w", err)
+	}
+	return x.await(ctx, batch)
+}
+
+// await waits until all have their outcome.
+func (x *audit) await(ctx context.Context, batch []delivery.Delivery) error {
+	for {
+		open, err := x.open(ctx, batch)
+		if err != nil || open == 0 {
+			return err
+		}
+		select {
+		case <-time.After(pollEvery):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// open counts those that are not settled.
+func (x *audit) open(ctx context.Context, batch []delivery.Delivery) (n int, err error) {
+	var ids []delivery.ID
+	for _, d := range batch {
+		if d.Replay == nil {
+			ids = append(ids, d.ID)
+		}
+	}
+	settled, err := x.store.HaveOutcomes(ctx, ids)
+	if err != nil {
+		return 0, err
+	}
+	x.page = batch
+	executed, err := x.executed(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, d := range batch {
+		if d.Replay == nil && !settled[d.ID] || d.Replay != nil && !executed[d.Replay.ID] {
+			n++
+		}
+	}
+	return n, nil
+}

@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/audit"
+	"github.com/coinhook/coinhook/pkg/broker"
+)
+
+type auditCmd struct {
+	Repair bool `help:"Publish again what was accepted and has no outcome, once you confirm. Safe to repeat, and while deliveries flow."`
+}
+
+// auditJSON is what an audit prints for programs.
+type auditJSON struct {
+	*audit.Report
+	OK bool `json:"ok"`
+	// Repaired are published again and settled; null without --repair.
+	Repaired *int `json:"repaired"`
+}
+
+// auditStatementTimeout bounds one statement about all of the ledger.
+const auditStatementTimeout = 30 * time.Minute
+
+// errViolations ends the command with 1: the report has said why.
+var errViolations = errors.New("it does not add up: see above")
+
+func (c *auditCmd) Run(a *app) error {
+	auditor, incarnation, err := a.auditor()
+	if err != nil {
+		return err
+	}
+	bar := progressLine{a: a}
+	auditor.Progress = func(what string) { bar.show(0, "%s", what) }
+	if !c.Repair {
+		report, err := auditor.Run(a.ctx, incarnation)
+		bar.clear()
+		if err != nil {
+			return err
+		}
+		return a.finishAudit(report, nil)
+	}
+	publisher, stop, err := a.publisher(broker.PublisherOptions{Again: true})
+	if err != nil {
+		return err
+	}
+	defer stop()
+	report, repaired, err := auditor.Repair(a.ctx, incarnation, publisher, func(r *audit.Report, n int) error {
+		bar.clear()
+		if !a.json() {
+			printAudit(a, r)
+		}
+		return a.confirm(fmt.Sprintf("Publish %d again?", n))
+	})
+	bar.clear()
+	if err != nil {
+		return err
+	}
+	if repaired == 0 {
+		return a.finishAudit(report, &repaired)
+	}
+	a.say("%d were published again and are settled. Now it looks once more.", repaired)
+	after, err := auditor.Run(a.ctx, incarnation)
+	bar.clear()
+	if err != nil {
+		return err
+	}
+	return a.finishAudit(after, &repaired)
+}
+
+func (a *app) auditor() (*audit.Auditor, string, error) {
+	store, err := a.openDatabase(auditStatementTimeout)
+	if err != nil {
+		return nil, "", err
+	}
+	conn, err := a.broker()
+	if err != nil {
+		return nil, "", err
+	}
+	stream, err := conn.OpenStream(a.ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	incarnation, err := conn.Incarnation(a.ctx)
+	return audit.New(store, stream), incarnation, err
+}
+
+func (a *app) finishAudit(r *audit.Report, repaired *int) error {
+	if a.json() {
+		if err := a.printJSON(auditJSON{r, r.OK(), repaired}); err != nil {
+			return err
+		}
+	} else {
+		printAudit(a, r)
+	}
+	if !r.OK() {
+		return errViolations
+	}
+	return nil
+}
+
+func printAudit(a *app, r *audit.Report) {
+	fmt.Fprintf(a.Stdout, "%d accepted = %d success + %d failed + %d pending", r.Accepted, r.Success, r.Failed, r.Pending)
+	if r.Unsettled > 0 {
+		fmt.Fprintf(a.Stdout, " + %d without an outcome", r.Unsettled)
+	}
+	fmt.Fprintf(a.Stdout, "; %d replays.\n", r.Replays)
+	if r.OK() {
+		fmt.Fprintln(a.Stdout, "Every balance, gamification log, outcome and dead letter adds up.")
+		return
+	}
+	fmt.Fprintln(a.Stdout)
+	rows := make([][]string, len(r.Violations))
+	for i, v := range r.Violations {
+		id, user, currency, sequence := "", "", "", ""
+		if v.DeliveryID != nil {
+			id = v.DeliveryID.String()
+		}
+		if v.UserID != nil {
+			user = v.UserID.String()
+		}
+		if v.Currency != nil {
+			currency = *v.Currency
+		}
+		if v.Sequence > 0 {
+			sequence = strconv.FormatUint(v.Sequence, 10)
+		}
+		rows[i] = []string{v.Kind, id, user, currency, sequence, v.Detail}
+	}
+	a.printTable([]string{"violation", "delivery", "user", "currency", "message", "detail"}, rows)
+}
