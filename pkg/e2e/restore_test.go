@@ -1,9 +1,10 @@
 package e2e
 
 import (
-	"context"
 	"database/sql"
+	"encoding/json"
 	"net/url"
+	"strconv"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -30,8 +31,7 @@ func (s *stack) exec(t *testing.T, statements ...string) {
 	}
 }
 
-// As the operations page says: the appliers see the stream again, and settle what
-// the restored database does not know of.
+// The audit finds what the restored database does not know of, and repairs it.
 func TestADatabaseRestoredFromABackupIsBroughtUpToDate(t *testing.T) {
 	t.Parallel()
 	const users, before, after = 5, 40, 60
@@ -62,12 +62,20 @@ func TestADatabaseRestoredFromABackupIsBroughtUpToDate(t *testing.T) {
 
 	w.withAppliersStopped(t, func() {
 		w.exec(t, disconnect, `DROP DATABASE coinhook`, `ALTER DATABASE backup RENAME TO coinhook`)
-		w.forgetConsumer(t)
-		if got := w.coinhook(t, "setup"); got.code != 0 {
-			t.Fatal(got.stderr)
-		}
 	})
-	w.awaitCount(t, before+10+after, all)
+	var found, repaired, again auditJSON
+	w.audit(t, 1, &found)
+	if found.Unsettled != after || len(found.Violations) != after+10 {
+		t.Errorf("found %d without an outcome, and %d violations", found.Unsettled, len(found.Violations))
+	}
+	w.audit(t, 0, &repaired, "--repair")
+	if repaired.Repaired != after+10 || !repaired.OK {
+		t.Errorf("repaired %d: %+v", repaired.Repaired, repaired.Violations)
+	}
+	w.audit(t, 0, &again, "--repair")
+	if again.Repaired != 0 || again.Accepted != before+10+after {
+		t.Errorf("repaired %d of %d once more", again.Repaired, again.Accepted)
+	}
 	w.awaitCount(t, before+10+after, all+" AND status = 'success'")
 	w.wantNonePending(t)
 	for name, coins := range want {
@@ -76,8 +84,64 @@ func TestADatabaseRestoredFromABackupIsBroughtUpToDate(t *testing.T) {
 	w.checkLogs(t)
 }
 
-// forgetConsumer deletes what the broker knows of what the appliers have settled.
-func (s *stack) forgetConsumer(t *testing.T) {
+// auditJSON is what an audit prints.
+type auditJSON struct {
+	Accepted, Success, Failed, Pending, Unsettled, Repaired int
+	Violations                                              []struct {
+		Kind       string
+		DeliveryID string `json:"delivery_id"`
+	}
+	OK bool
+}
+
+// audit runs an audit that is to end with that exit code.
+func (s *stack) audit(t *testing.T, code int, into *auditJSON, flags ...string) {
+	t.Helper()
+	got := s.coinhook(t, append([]string{"audit", "-o", "json", "--yes"}, flags...)...)
+	if got.code != code {
+		t.Fatalf("audit %v: exit %d, want %d\n%s%s", flags, got.code, code, got.stdout, got.stderr)
+	}
+	if err := json.Unmarshal([]byte(got.stdout), into); err != nil {
+		t.Fatal(err, got.stdout)
+	}
+}
+
+// The broker's consumer is made anew at the stream's end: what was not settled
+// would never be. The audit finds it, also right after it was sent.
+func TestWhatAConsumerSkippedIsFoundAndRepaired(t *testing.T) {
+	t.Parallel()
+	const settled, skipped, users = 20, 500, 5
+	w := newStack(t).newWorld(t)
+	w.addNumbered(t, users)
+	h := w.hook(t, "good", "active", userLine+addCoins)
+	for n := range settled {
+		h.deliver(t, coinsBody(userName(n%users), "1"))
+	}
+	w.awaitCount(t, settled, "SELECT count(*) FROM outcomes WHERE community = $1")
+	w.withAppliersStopped(t, func() {
+		for n := range skipped {
+			h.deliver(t, coinsBody(userName(n%users), "1"))
+		}
+		w.skipToTheEnd(t)
+	})
+	var found, repaired, again auditJSON
+	w.audit(t, 1, &found)
+	if found.Accepted != settled+skipped || found.Success != settled || found.Unsettled != skipped || len(found.Violations) != skipped {
+		t.Errorf("found %+v", found)
+	}
+	w.audit(t, 0, &repaired, "--repair")
+	w.audit(t, 0, &again, "--repair")
+	if repaired.Repaired != skipped || again.Repaired != 0 || again.Success != settled+skipped {
+		t.Errorf("repaired %d, then %d of %d", repaired.Repaired, again.Repaired, again.Accepted)
+	}
+	for u := range users {
+		w.wantBalances(t, userName(u), strconv.Itoa((settled+skipped)/users), "0")
+	}
+	w.checkLogs(t)
+}
+
+// skipToTheEnd has the broker hand out what comes from now on, and nothing else.
+func (s *stack) skipToTheEnd(t *testing.T) {
 	t.Helper()
 	nc, err := nats.Connect(s.Env()["NATS_URL"])
 	if err != nil {
@@ -88,5 +152,16 @@ func (s *stack) forgetConsumer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func(ctx context.Context) error { return js.DeleteConsumer(ctx, "DELIVERIES", "applier") })
+	consumer, err := js.Consumer(withDeadline(t), "DELIVERIES", "applier")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := consumer.CachedInfo().Config
+	config.DeliverPolicy = jetstream.DeliverNewPolicy
+	if err := js.DeleteConsumer(withDeadline(t), "DELIVERIES", "applier"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateConsumer(withDeadline(t), "DELIVERIES", config); err != nil {
+		t.Fatal(err)
+	}
 }
