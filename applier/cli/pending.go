@@ -86,6 +86,9 @@ func inTheWay(h history.Head) (causes []string, advice string) {
 	if n, why := setAside(p.Troubles); n > 0 {
 		causes = append(causes, fmt.Sprintf("set aside: %d, %s", n, why))
 	}
+	if p.IsFull() {
+		causes = append(causes, "the broker hands out no more until some of these are settled")
+	}
 	if causes == nil {
 		return []string{"they wait behind others, the appliers are at work"},
 			"If they become more (coinhook_pending_overdue_deliveries), add appliers or see what slows PostgreSQL down."

@@ -97,10 +97,13 @@ func (m *Monitor) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err != nil && !complained && m.conn.Connected() {
+		switch {
+		case err == nil:
+			complained = false
+		case !complained && m.conn.Connected():
 			m.log.Warn().Err(err).Msg("cannot look at what is pending, trying again")
+			complained = true
 		}
-		complained = err != nil
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -105,6 +105,10 @@ func (p Pending) NoApplier() bool {
 	return p.AckPending == 0 || p.At.Sub(p.ActiveAt) > silentAfter
 }
 
+// IsFull reports whether the broker hands out nothing more until some of what it
+// handed out is acknowledged, as when that much is set aside.
+func (p Pending) IsFull() bool { return p.AckPending >= maxAckPending }
+
 // State is where a pending delivery is.
 type State string
 
@@ -154,7 +158,10 @@ func (p Pending) Fate(sequence uint64, id delivery.ID) Fate {
 	return Fate{State: HandedOut}
 }
 
-const noApplier = "no applier is asking for deliveries"
+const (
+	noApplier = "no applier is asking for deliveries"
+	full      = "the broker hands out no more until some of what the appliers have is settled"
+)
 
 func behind(r *TroubleRetried) string {
 	return "waits behind deliveries that are tried again: " + r.Why
@@ -170,6 +177,9 @@ func (p Pending) InTheWay() string {
 		if t.Retried != nil && p.Asking == 0 {
 			return behind(t.Retried)
 		}
+	}
+	if p.IsFull() {
+		return full
 	}
 	return ""
 }

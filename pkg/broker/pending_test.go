@@ -91,6 +91,8 @@ func TestFate(t *testing.T) {
 	alone := Pending{Backlog: Backlog{1, 100}, HandedOut: 50, AckPending: 20, At: since, ActiveAt: since.Add(-silentAfter - 1)}
 	working := alone
 	working.ActiveAt = since.Add(-time.Second)
+	full := working
+	full.HandedOut, full.AckPending, full.Asking = 50, maxAckPending, 1
 	for name, tc := range map[string]struct {
 		p        Pending
 		sequence uint64
@@ -104,6 +106,7 @@ func TestFate(t *testing.T) {
 		"with another applier":        {busy, 30, delivery.ID{8}, Fate{State: HandedOut}},
 		"left by one that died":       {alone, 30, delivery.ID{8}, Fate{State: HandedOut, Why: noApplier}},
 		"queued without an applier":   {alone, 60, delivery.ID{8}, Fate{State: Queued, Why: noApplier}},
+		"queued behind a full gap":    {full, 60, delivery.ID{8}, Fate{State: Queued, Why: "the broker hands out no more until some of what the appliers have is settled"}},
 		"queued while one works":      {working, 60, delivery.ID{8}, Fate{State: Queued}},
 	} {
 		t.Run(name, func(t *testing.T) {
