@@ -38,6 +38,14 @@ type Delivery struct {
 	Attempts    int               `json:"attempts"`
 	Replays     int               `json:"replays"`
 	DuplicateOf *delivery.ID      `json:"duplicate_of"`
+	Reverted    *Revert           `json:"reverted"`
+}
+
+// Revert says by whom and when the delivery's effect was taken back.
+type Revert struct {
+	By   string    `json:"by"`
+	Note *string   `json:"note"`
+	At   time.Time `json:"at"`
 }
 
 // User names a user.
@@ -307,6 +315,9 @@ func (h *History) fromOutcome(o postgres.Outcome) Delivery {
 	}
 	if o.DuplicateOf != (delivery.ID{}) {
 		d.DuplicateOf = &o.DuplicateOf
+	}
+	if r := o.Reverted; r != nil {
+		d.Reverted = &Revert{By: r.By, Note: orNil(r.Note), At: r.At.UTC()}
 	}
 	for _, l := range o.Changes {
 		c := applier.Currency{Code: l.Currency, Scale: l.Scale}
