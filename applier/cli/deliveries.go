@@ -16,6 +16,8 @@ import (
 type deliveriesCmd struct {
 	List deliveriesListCmd `cmd:"" help:"List deliveries, newest first; pending ones too."`
 	Show deliveriesShowCmd `cmd:"" help:"Show one delivery: payload, reason, changes, attempts."`
+
+	Revert deliveriesRevertCmd `cmd:"" help:"Take back what applied deliveries did: first the plan, then the run."`
 }
 
 // listFlags are those of every list that is about webhooks and users.
@@ -116,7 +118,11 @@ func resultText(d history.Delivery) string {
 	case d.Reason != nil:
 		return string(*d.Reason)
 	case len(d.Changes)+len(d.Fields) > 0:
-		return strings.Join(slices.DeleteFunc([]string{changesText(d.Changes), fieldsText(d.Fields)}, isEmpty), ", ")
+		parts := []string{changesText(d.Changes), fieldsText(d.Fields), ""}
+		if d.Reverted != nil {
+			parts[2] = "reverted"
+		}
+		return strings.Join(slices.DeleteFunc(parts, isEmpty), ", ")
 	case d.DuplicateOf != nil:
 		return "duplicate of " + d.DuplicateOf.String()
 	case d.Outcome != nil:
@@ -199,6 +205,9 @@ func printDelivery(a *app, full history.Full) {
 		pairs = append(pairs, [2]string{"reason", string(*d.Reason)}, [2]string{"detail", *d.Detail})
 	}
 	pairs = append(pairs, [2]string{"user", userName(d.User)}, [2]string{"changes", changesText(d.Changes)}, [2]string{"fields", fieldsText(d.Fields)})
+	if r := d.Reverted; r != nil {
+		pairs = append(pairs, [2]string{"reverted", revertedText(r)})
+	}
 	if d.FinishedAt != nil {
 		took := d.FinishedAt.Sub(d.ReceivedAt).Round(time.Millisecond)
 		pairs = append(pairs,
