@@ -59,6 +59,11 @@ func checkLedger(tb testing.TB, db *sql.DB) {
 				AND NOT EXISTS (SELECT FROM user_fields f WHERE (f.user_id, f.field) = (h.user_id, h.field))`,
 		"values of custom fields whose delivery is reverted": `
 			SELECT count(*) FROM user_fields f JOIN reverts r USING (delivery_id)`,
+		"balances that reverted deliveries count in": `
+			SELECT count(*) FROM balances b WHERE amount <> (
+				SELECT coalesce(sum(CASE operator WHEN 'add' THEN l.amount ELSE -l.amount END), 0)
+				FROM gamification_logs l WHERE (l.user_id, l.currency) = (b.user_id, b.currency)
+					AND NOT EXISTS (SELECT FROM reverts r WHERE r.delivery_id = l.delivery_id))`,
 		"reverts of deliveries that were not applied": `
 			SELECT count(*) FROM reverts r WHERE NOT EXISTS (
 				SELECT FROM outcomes o WHERE o.delivery_id = r.delivery_id AND o.outcome = 'applied')`,
