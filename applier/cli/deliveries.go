@@ -12,6 +12,8 @@ import (
 type deliveriesCmd struct {
 	List deliveriesListCmd `cmd:"" help:"List deliveries, newest first; before them those that have been pending for longer than PENDING_LIMIT (default 1h), oldest first."`
 	Show deliveriesShowCmd `cmd:"" help:"Show one delivery: payload, reason, changes, executions."`
+
+	Revert deliveriesRevertCmd `cmd:"" help:"Take back what applied deliveries did: first the plan, then the run."`
 }
 
 // listFlags are those of every list that is about webhooks and users.
@@ -120,7 +122,11 @@ func resultText(d history.Delivery) string {
 	case d.Reason != nil:
 		return string(*d.Reason)
 	case len(d.Changes)+len(d.Fields) > 0:
-		return strings.Join(slices.DeleteFunc([]string{changesText(d.Changes), fieldsText(d.Fields)}, isEmpty), ", ")
+		parts := []string{changesText(d.Changes), fieldsText(d.Fields), ""}
+		if d.Reverted != nil {
+			parts[2] = "reverted"
+		}
+		return strings.Join(slices.DeleteFunc(parts, isEmpty), ", ")
 	case d.DuplicateOf != nil:
 		return "duplicate of " + d.DuplicateOf.String()
 	case d.Outcome != nil:

@@ -142,6 +142,9 @@ func deliveryPairs(full history.Full) [][2]string {
 		pairs = append(pairs, [2]string{"path", *full.Path})
 	}
 	pairs = append(pairs, [2]string{"user", userName(d.User)}, [2]string{"changes", changesText(d.Changes)}, [2]string{"fields", fieldsText(d.Fields)})
+	if r := d.Reverted; r != nil {
+		pairs = append(pairs, [2]string{"reverted", revertedText(r)})
+	}
 	if d.FinishedAt == nil {
 		return pairs
 	}

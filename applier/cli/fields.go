@@ -19,7 +19,7 @@ type fieldsCmd struct {
 	List    fieldsListCmd    `cmd:"" help:"List a community's custom fields."`
 	Set     fieldsSetCmd     `cmd:"" help:"Add a custom field or change its options."`
 	Delete  fieldsDeleteCmd  `cmd:"" help:"Delete a custom field and the users' values of it. Its history stays."`
-	History fieldsHistoryCmd `cmd:"" help:"List every value that a delivery set, newest first."`
+	History fieldsHistoryCmd `cmd:"" help:"List every value that a delivery set or a revert put back, newest delivery first."`
 }
 
 // fieldJSON is a custom field as programs read it.
@@ -148,7 +148,7 @@ type fieldsHistoryCmd struct {
 type fieldEntryJSON struct {
 	User       history.User `json:"user"`
 	Field      string       `json:"field"`
-	Value      string       `json:"value"`
+	Value      *string      `json:"value"` // null where a revert left none
 	Current    bool         `json:"current"`
 	Action     string       `json:"action"`
 	DeliveryID delivery.ID  `json:"delivery_id"`
@@ -174,14 +174,19 @@ func (c *fieldsHistoryCmd) Run(a *app) error {
 	for i, e := range entries {
 		user := history.User{ID: e.User.ID, Email: e.User.Email, Username: e.User.Username}
 		list[i] = fieldEntryJSON{
-			User: user, Field: e.Field, Value: e.Value, Current: e.Current,
+			User: user, Field: e.Field, Current: e.Current,
 			Action: e.Action, DeliveryID: e.DeliveryID, At: e.At.UTC(),
 		}
-		current := ""
+		value, current := e.Value, ""
+		if e.Removed {
+			value = "(none)"
+		} else {
+			list[i].Value = &entries[i].Value
+		}
 		if e.Current {
 			current = "now"
 		}
-		rows[i] = []string{localTime(e.At), userName(&user), e.Field, e.Value, current, e.Action, e.DeliveryID.String()}
+		rows[i] = []string{localTime(e.At), userName(&user), e.Field, value, current, e.Action, e.DeliveryID.String()}
 	}
 	if a.json() {
 		return a.printJSON(list)

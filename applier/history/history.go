@@ -43,7 +43,15 @@ type Delivery struct {
 	Replays     int               `json:"replays"`
 	DuplicateOf *delivery.ID      `json:"duplicate_of"`
 	// Pending is nil for a delivery that has its outcome.
-	Pending *Pending `json:"pending"`
+	Pending  *Pending `json:"pending"`
+	Reverted *Revert  `json:"reverted"`
+}
+
+// Revert says by whom and when the delivery's effect was taken back.
+type Revert struct {
+	By   string    `json:"by"`
+	Note *string   `json:"note"`
+	At   time.Time `json:"at"`
 }
 
 // User names a user.
@@ -204,6 +212,9 @@ func fromOutcome(o postgres.Outcome) Delivery {
 	}
 	if o.DuplicateOf != (delivery.ID{}) {
 		d.DuplicateOf = &o.DuplicateOf
+	}
+	if r := o.Reverted; r != nil {
+		d.Reverted = &Revert{By: r.By, Note: orNil(r.Note), At: r.At.UTC()}
 	}
 	for _, l := range o.Changes {
 		c := applier.Currency{Code: l.Currency, Scale: l.Scale}

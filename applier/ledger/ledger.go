@@ -89,9 +89,9 @@ func next(balance int64, change applier.Change, currency func(code string) (appl
 		}
 	}
 	after, ok := signedSum(balance, change)
-	increases := (change.Operator == webhook.Add) == (change.Amount > 0)
+	up := increases(change)
 	switch {
-	case !increases && (!ok || cur.Minimum != nil && after < *cur.Minimum):
+	case !up && (!ok || cur.Minimum != nil && after < *cur.Minimum):
 		minimum := int64(math.MinInt64)
 		if cur.Minimum != nil {
 			minimum = *cur.Minimum
@@ -101,7 +101,7 @@ func next(balance int64, change applier.Change, currency func(code string) (appl
 			Detail: fmt.Sprintf("The balance of %s %s is too low to %s %s: it may not go below %s.",
 				cur.Format(balance), cur.Code, change.Operator, cur.Format(change.Amount), cur.Format(minimum)),
 		}
-	case increases && (!ok || cur.Maximum != nil && after > *cur.Maximum):
+	case up && (!ok || cur.Maximum != nil && after > *cur.Maximum):
 		maximum := int64(math.MaxInt64)
 		if cur.Maximum != nil {
 			maximum = *cur.Maximum
@@ -113,6 +113,10 @@ func next(balance int64, change applier.Change, currency func(code string) (appl
 		}
 	}
 	return after, nil
+}
+
+func increases(change applier.Change) bool {
+	return (change.Operator == webhook.Add) == (change.Amount > 0)
 }
 
 // signedSum adds or subtracts; ok is false when 64 bits do not hold the result.

@@ -117,23 +117,26 @@ func (s *Store) DeleteField(ctx context.Context, community, name string) (values
 	return values, nil
 }
 
-// FieldEntry is one value that a delivery set.
+// FieldEntry is one value that a delivery set, or that is back since the delivery
+// was reverted.
 type FieldEntry struct {
 	DeliveryID   delivery.ID
 	User         User // without balances
 	Field, Value string
-	Action       string
-	At           time.Time
+	// Removed is set when a revert left no value.
+	Removed bool
+	Action  string
+	At      time.Time
 	// Current is set when the user has this value now.
 	Current bool
 }
 
 const selectFieldHistory = `
-SELECT h.delivery_id, h.user_id, coalesce(u.email, ''), coalesce(u.username, ''), coalesce(u.community, ''), h.field, h.value, h.action, h.at,
+SELECT h.delivery_id, h.user_id, coalesce(u.email, ''), coalesce(u.username, ''), coalesce(u.community, ''), h.field, coalesce(h.value, ''), h.value IS NULL, h.action, h.at,
     f.delivery_id IS NOT NULL
 FROM field_history h
 LEFT JOIN users u ON u.id = h.user_id
-LEFT JOIN user_fields f ON f.user_id = h.user_id AND f.field = h.field AND f.delivery_id = h.delivery_id`
+LEFT JOIN user_fields f ON f.user_id = h.user_id AND f.field = h.field AND f.delivery_id = h.delivery_id AND h.ordinal > 0`
 
 // FieldFilter narrows a list; zero values do not.
 type FieldFilter struct {
@@ -143,7 +146,8 @@ type FieldFilter struct {
 	Limit     int
 }
 
-// ListFieldHistory returns what deliveries set, newest first.
+// ListFieldHistory returns what deliveries set, newest delivery first; what a
+// revert did stands before it.
 func (s *Store) ListFieldHistory(ctx context.Context, f FieldFilter) ([]FieldEntry, error) {
 	var w where
 	if f.Community != "" {
@@ -157,7 +161,7 @@ func (s *Store) ListFieldHistory(ctx context.Context, f FieldFilter) ([]FieldEnt
 	}
 	w.args = append(w.args, f.Limit)
 	entries, err := s.queryFieldHistory(ctx, selectFieldHistory+w.String()+
-		fmt.Sprintf(" ORDER BY h.delivery_id DESC, h.ordinal DESC LIMIT $%d", len(w.args)), w.args...)
+		fmt.Sprintf(" ORDER BY h.delivery_id DESC, h.ordinal > 0, h.ordinal DESC LIMIT $%d", len(w.args)), w.args...)
 	if err != nil {
 		return nil, fmt.Errorf("list the history of custom fields: %w", err)
 	}
@@ -174,7 +178,7 @@ func (s *Store) queryFieldHistory(ctx context.Context, query string, args ...any
 	for rows.Next() {
 		var e FieldEntry
 		var id, user idScanner
-		if err := rows.Scan(&id, &user, &e.User.Email, &e.User.Username, &e.User.Community, &e.Field, &e.Value, &e.Action, &e.At, &e.Current); err != nil {
+		if err := rows.Scan(&id, &user, &e.User.Email, &e.User.Username, &e.User.Community, &e.Field, &e.Value, &e.Removed, &e.Action, &e.At, &e.Current); err != nil {
 			return nil, err
 		}
 		e.DeliveryID, e.User.ID = delivery.ID(id), delivery.ID(user)

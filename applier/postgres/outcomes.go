@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -34,8 +35,15 @@ type Outcome struct {
 	Position    delivery.Position
 	Attempts    int
 	Replays     int
+	Reverted    *Revert // nil unless it was
 	ReceivedAt  time.Time
 	FinishedAt  time.Time
+}
+
+// Revert says by whom and when a delivery's effect was taken back.
+type Revert struct {
+	By, Note string
+	At       time.Time
 }
 
 // Log is one gamification log.
@@ -66,8 +74,9 @@ type OutcomeFilter struct {
 const selectOutcomes = `
 SELECT o.delivery_id, o.community, o.webhook_id, o.webhook, o.version, o.status, coalesce(o.outcome, ''), coalesce(o.reason, ''),
     coalesce(o.detail, ''), coalesce(o.path, ''), o.user_id, coalesce(u.email, ''), coalesce(u.username, ''), o.stream_sequence, o.stream_index,
-    o.attempts, o.replays, o.received_at, o.finished_at, o.duplicate_of
-FROM outcomes o LEFT JOIN users u ON u.id = o.user_id`
+    o.attempts, o.replays, o.received_at, o.finished_at, o.duplicate_of,
+    r.at, coalesce(r.reverted_by, ''), coalesce(r.note, '')
+FROM outcomes o LEFT JOIN users u ON u.id = o.user_id LEFT JOIN reverts r ON r.delivery_id = o.delivery_id`
 
 // where collects the conditions of a list.
 type where struct {
@@ -161,14 +170,21 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 		var o Outcome
 		var id, user, duplicateOf idScanner
 		var email, username string
+		var revertedAt sql.Null[time.Time]
+		var revert Revert
 		if err := rows.Scan(&id, &o.Community, &o.WebhookID, &o.Webhook, &o.Version, &o.Status, &o.Outcome, &o.Reason,
 			&o.Detail, &o.Path, &user, &email, &username, &o.Position.Sequence, &o.Position.Index,
-			&o.Attempts, &o.Replays, &o.ReceivedAt, &o.FinishedAt, &duplicateOf); err != nil {
+			&o.Attempts, &o.Replays, &o.ReceivedAt, &o.FinishedAt, &duplicateOf,
+			&revertedAt, &revert.By, &revert.Note); err != nil {
 			return nil, err
 		}
 		o.ID, o.DuplicateOf = delivery.ID(id), delivery.ID(duplicateOf)
 		if user != (idScanner{}) {
 			o.User = &User{ID: delivery.ID(user), Community: o.Community, Email: email, Username: username}
+		}
+		if revertedAt.Valid {
+			revert.At = revertedAt.V
+			o.Reverted = &revert
 		}
 		ids.id(o.ID)
 		places[o.ID] = len(outcomes)
@@ -177,7 +193,7 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	logs, err := s.queryLogs(ctx, selectLogs+` WHERE l.delivery_id = ANY ($1::uuid[]) ORDER BY l.delivery_id, l.ordinal`, ids.String())
+	logs, err := s.queryLogs(ctx, selectLogs+` WHERE l.delivery_id = ANY ($1::uuid[]) AND l.ordinal > 0 ORDER BY l.delivery_id, l.ordinal`, ids.String())
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +201,7 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 		o := &outcomes[places[l.DeliveryID]]
 		o.Changes = append(o.Changes, l)
 	}
-	entries, err := s.queryFieldHistory(ctx, selectFieldHistory+` WHERE h.delivery_id = ANY ($1::uuid[]) ORDER BY h.delivery_id, h.ordinal`, ids.String())
+	entries, err := s.queryFieldHistory(ctx, selectFieldHistory+` WHERE h.delivery_id = ANY ($1::uuid[]) AND h.ordinal > 0 ORDER BY h.delivery_id, h.ordinal`, ids.String())
 	if err != nil {
 		return nil, err
 	}

@@ -50,11 +50,34 @@ func checkLedger(tb testing.TB, db *sql.DB) {
 		"custom fields whose value is not the latest in the stream": `
 			SELECT count(*) FROM user_fields f WHERE (value, delivery_id, stream_epoch, stream_sequence, stream_index) IS DISTINCT FROM (
 				SELECT (h.value, h.delivery_id, h.stream_epoch, h.stream_sequence, h.stream_index) FROM field_history h
-				WHERE (h.user_id, h.field) = (f.user_id, f.field)
+				WHERE (h.user_id, h.field) = (f.user_id, f.field) AND h.ordinal > 0
+					AND NOT EXISTS (SELECT FROM reverts r WHERE r.delivery_id = h.delivery_id)
 				ORDER BY h.stream_epoch DESC, h.stream_sequence DESC, h.stream_index DESC LIMIT 1)`,
 		"histories of custom fields without a value": `
-			SELECT count(*) FROM field_history h WHERE NOT EXISTS (
-				SELECT FROM user_fields f WHERE (f.user_id, f.field) = (h.user_id, h.field))`,
+			SELECT count(*) FROM field_history h WHERE h.ordinal > 0
+				AND NOT EXISTS (SELECT FROM reverts r WHERE r.delivery_id = h.delivery_id)
+				AND NOT EXISTS (SELECT FROM user_fields f WHERE (f.user_id, f.field) = (h.user_id, h.field))`,
+		"values of custom fields whose delivery is reverted": `
+			SELECT count(*) FROM user_fields f JOIN reverts r USING (delivery_id)`,
+		"balances that reverted deliveries count in": `
+			SELECT count(*) FROM balances b WHERE amount <> (
+				SELECT coalesce(sum(CASE operator WHEN 'add' THEN l.amount ELSE -l.amount END), 0)
+				FROM gamification_logs l WHERE (l.user_id, l.currency) = (b.user_id, b.currency)
+					AND NOT EXISTS (SELECT FROM reverts r WHERE r.delivery_id = l.delivery_id))`,
+		"reverts of deliveries that were not applied": `
+			SELECT count(*) FROM reverts r WHERE NOT EXISTS (
+				SELECT FROM outcomes o WHERE o.delivery_id = r.delivery_id AND o.outcome = 'applied')`,
+		"entries of reverted deliveries without their opposite": `
+			SELECT count(*) FROM reverts r JOIN gamification_logs l USING (delivery_id) WHERE NOT EXISTS (
+				SELECT FROM gamification_logs o
+				WHERE (o.delivery_id, o.ordinal, o.user_id, o.currency, o.amount) = (l.delivery_id, -l.ordinal, l.user_id, l.currency, l.amount)
+					AND o.operator <> l.operator)`,
+		"opposite entries of deliveries that are not reverted": `
+			SELECT count(*) FROM (
+				SELECT delivery_id FROM gamification_logs WHERE ordinal < 0
+				UNION ALL
+				SELECT delivery_id FROM field_history WHERE ordinal < 0) l
+			WHERE NOT EXISTS (SELECT FROM reverts r WHERE r.delivery_id = l.delivery_id)`,
 	} {
 		if n := count(tb, db, query); n != 0 {
 			tb.Errorf("%d %s", n, what)

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -66,10 +67,25 @@ func TestDeliveriesRunAgainByThemselvesOnceTheirUsersAreThere(t *testing.T) {
 	w.wantUserNotFound(t, append([]string{nobodys, others}, alices[3:]...)...)
 	w.wantBalances(t, "alice", "7", "0")
 	w.wantBalances(t, "bob", "8", "0")
-	var logs []logJSON
-	w.query(t, &logs, "logs", "list", "--user", "alice", "--community", w.community)
-	if len(logs) != 3 || logs[0].Balance != "7" || logs[1].Balance != "3" || logs[2].Balance != "1" {
-		t.Errorf("not the oldest first: %+v", logs)
+	// Two appliers share the stream, so that the order is that of the messages.
+	var order []string
+	rows, err := w.db.QueryContext(withDeadline(t), `
+		SELECT e.delivery_id FROM executions e JOIN outcomes o ON o.delivery_id = e.delivery_id JOIN users u ON u.id = o.user_id
+		WHERE u.community = $1 AND u.username = 'alice' AND e.cause = 'user_found'
+		ORDER BY e.stream_sequence, e.stream_index`, w.community)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		order = append(order, id)
+	}
+	if err := rows.Err(); err != nil || !slices.Equal(order, alices[:3]) {
+		t.Errorf("not the oldest first: %v, want %v (%v)", order, alices[:3], err)
 	}
 	w.checkLogs(t)
 

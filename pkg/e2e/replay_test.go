@@ -46,20 +46,7 @@ const wrongCoins = "mappings:\n  - {currency: coins, operator: add, value: {path
 func (w *world) deliverFailing(t *testing.T, deliveries, users int) *hook {
 	t.Helper()
 	h := w.hook(t, "shop", "active", userLine+wrongCoins)
-	next := make(chan int)
-	var sending sync.WaitGroup
-	for range 16 {
-		sending.Go(func() {
-			for n := range next {
-				h.deliver(t, coinsBody(userName(n%users), strconv.Itoa(n+1)))
-			}
-		})
-	}
-	for n := range deliveries {
-		next <- n
-	}
-	close(next)
-	sending.Wait()
+	h.deliverMany(t, deliveries, users)
 	w.awaitCount(t, deliveries, "SELECT count(*) FROM outcomes WHERE community = $1 AND status = 'failed'")
 	h.apply(t, w.yaml("shop", "active", userLine+addCoins))
 	return h

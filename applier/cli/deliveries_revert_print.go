@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/revert"
+)
+
+func printRevertPlan(a *app, p *revert.Plan, all bool) {
+	fmt.Fprintf(a.Stdout, "%d deliveries to revert.\n", p.Selected)
+	if p.AlreadyReverted > 0 {
+		fmt.Fprintf(a.Stdout, "%d more are reverted already.\n", p.AlreadyReverted)
+	}
+	if n := len(p.LeftOut); n > 0 {
+		fmt.Fprintf(a.Stdout, "%d more are left out: they would leave a balance beyond a limit.\n", n)
+	}
+	for _, n := range p.NotApplied {
+		fmt.Fprintf(a.Stdout, "%s has nothing to take back: %s.\n", n.ID, n.State)
+	}
+	printBalances(a, p.Balances, all)
+	back := make([][]string, len(p.Fields))
+	for i, f := range p.Fields {
+		back[i] = []string{userName(&f.User), f.Field, valueOrNone(f.Before), valueOrNone(f.After)}
+	}
+	printSome(a, "custom fields", []string{"user", "goes back", "before", "after"}, back, all)
+	stay := make([][]string, len(p.FieldsStay))
+	for i, f := range p.FieldsStay {
+		stay[i] = []string{userName(&f.User), f.Field, f.Value, f.DeliveryID.String()}
+	}
+	printSome(a, "custom fields", []string{"user", "stays", "value", "set later by"}, stay, all)
+	printLeftOut(a, p.LeftOut, all)
+}
+
+func printLeftOut(a *app, left []revert.LeftOut, all bool) {
+	rows := make([][]string, len(left))
+	for i, l := range left {
+		rows[i] = []string{l.ID.String(), userName(&l.User), l.Detail}
+	}
+	printSome(a, "deliveries", []string{"left out", "user", "why"}, rows, all)
+}
+
+// printSome is a table of a plan, cut like that of the balances.
+func printSome(a *app, what string, header []string, rows [][]string, all bool) {
+	if len(rows) == 0 {
+		return
+	}
+	shown := rows
+	if !all && len(shown) > shownBalances {
+		shown = shown[:shownBalances]
+	}
+	fmt.Fprintln(a.Stdout)
+	a.printTable(header, shown)
+	if more := len(rows) - len(shown); more > 0 {
+		fmt.Fprintf(a.Stdout, "… and %d more %s; --dry-run shows all.\n", more, what)
+	}
+}
+
+func valueOrNone(v *string) string {
+	if v == nil {
+		return "(none)"
+	}
+	return *v
+}
+
+func printRevertResult(a *app, r *revert.Result) {
+	printLeftOut(a, r.LeftOut, true)
+	fmt.Fprintf(a.Stdout, "\n%s.\n", revertWords(*r))
+}
+
+func revertWords(r revert.Result) string {
+	text := fmt.Sprintf("%d reverted", r.Reverted)
+	if r.AlreadyReverted > 0 {
+		text += fmt.Sprintf(", %d were reverted meanwhile", r.AlreadyReverted)
+	}
+	if n := len(r.LeftOut); n > 0 {
+		text += ", " + strconv.Itoa(n) + " left out, for balances have changed meanwhile"
+	}
+	return text
+}
+
+func revertProgressText(p revert.Progress) string {
+	total := max(p.Total, 1)
+	full := min(p.Done*barWidth/total, barWidth)
+	return fmt.Sprintf("[%s%s] %3d %%  %s", strings.Repeat("█", full), strings.Repeat("░", barWidth-full), p.Done*100/total, revertWords(p.Result))
+}
+
+// revertedText says by whom and when a delivery was reverted, and why.
+func revertedText(r *history.Revert) string {
+	text := localTime(r.At) + " by " + r.By
+	if r.Note != nil {
+		text += ": " + *r.Note
+	}
+	return text
+}

@@ -1,0 +1,67 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// AppliedFilter narrows a list of applied deliveries; zero values do not.
+type AppliedFilter struct {
+	Community string
+	WebhookID string
+	// Version is that of the definition that decided.
+	Version int
+	UserID  delivery.ID
+	// Since and Until are about when deliveries were received. Until is exclusive.
+	Since, Until time.Time
+	// Before is the last id of the page before.
+	Before delivery.ID
+	Limit  int
+}
+
+// ListApplied returns the ids of applied deliveries, newest first, those too that
+// are reverted.
+func (s *Store) ListApplied(ctx context.Context, f AppliedFilter) ([]delivery.ID, error) {
+	w := where{conditions: []string{"o.outcome = 'applied'"}}
+	if f.Community != "" {
+		w.add("o.community = ?", f.Community)
+	}
+	if f.WebhookID != "" {
+		w.add("o.webhook_id = ?", f.WebhookID)
+	}
+	if f.Version != 0 {
+		w.add("o.version = ?", f.Version)
+	}
+	if f.UserID != (delivery.ID{}) {
+		w.add("o.user_id = ?", f.UserID.String())
+	}
+	if !f.Since.IsZero() {
+		w.add("o.delivery_id >= ?", firstIDAt(f.Since).String()) // by index, to the millisecond
+		w.add("o.received_at >= ?", f.Since)
+	}
+	if !f.Until.IsZero() {
+		w.add("o.delivery_id < ?", firstIDAt(f.Until.Add(time.Millisecond)).String())
+		w.add("o.received_at < ?", f.Until)
+	}
+	if f.Before != (delivery.ID{}) {
+		w.add("o.delivery_id < ?", f.Before.String())
+	}
+	w.args = append(w.args, f.Limit)
+	query := "SELECT o.delivery_id FROM outcomes o" + w.String() + fmt.Sprintf(" ORDER BY o.delivery_id DESC LIMIT $%d", len(w.args))
+	var ids []delivery.ID
+	err := each(ctx, s.db, query, func(scan scanner) error {
+		var id idScanner
+		if err := scan(&id); err != nil {
+			return err
+		}
+		ids = append(ids, delivery.ID(id))
+		return nil
+	}, w.args...)
+	if err != nil {
+		return nil, fmt.Errorf("list applied deliveries: %w", err)
+	}
+	return ids, nil
+}

@@ -1,0 +1,244 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// The locks are those of Settle, taken in the same order: first the one that an
+// admin who changes a scale or a field's type takes alone, then the users.
+const lockRevertedQuery = `
+SELECT u.id FROM users u
+WHERE (SELECT pg_advisory_xact_lock_shared($2)) IS NOT NULL
+    AND u.id IN (SELECT o.user_id FROM outcomes o WHERE o.delivery_id = ANY ($1::uuid[]) AND o.outcome = 'applied')
+ORDER BY u.id
+FOR NO KEY UPDATE OF u`
+
+func (u *undoing) lockUsers(ctx context.Context, tx *sqlx.Tx, ids []delivery.ID) error {
+	u.locked = map[delivery.ID]bool{}
+	return each(ctx, tx, lockRevertedQuery, func(scan scanner) error {
+		var id idScanner
+		if err := scan(&id); err != nil {
+			return err
+		}
+		u.locked[delivery.ID(id)] = true
+		return nil
+	}, idArray(ids), int64(configurationLock))
+}
+
+// read learns all that the batch is decided by.
+func (u *undoing) read(ctx context.Context, db sqlx.QueryerContext, ids []delivery.ID) error {
+	u.targets, u.candidates, u.rows = map[delivery.ID]*target{}, map[userField][]fieldValue{}, undoRows{}
+	for _, step := range []struct {
+		what string
+		read func(context.Context, sqlx.QueryerContext, string) error
+	}{
+		{"deliveries", u.readTargets},
+		{"gamification logs", u.readEntries},
+		{"balances", u.readBalances},
+		{"custom fields", u.readFields},
+		{"earlier values", u.readCandidates},
+	} {
+		if err := step.read(ctx, db, idArray(ids)); err != nil {
+			return fmt.Errorf("read %s: %w", step.what, err)
+		}
+	}
+	return nil
+}
+
+const revertTargetsQuery = `
+SELECT o.delivery_id, o.user_id, o.community, o.webhook_id, o.webhook, coalesce(o.outcome, o.status), r.delivery_id IS NOT NULL
+FROM outcomes o LEFT JOIN reverts r ON r.delivery_id = o.delivery_id
+WHERE o.delivery_id = ANY ($1::uuid[])`
+
+func (u *undoing) readTargets(ctx context.Context, db sqlx.QueryerContext, ids string) error {
+	return each(ctx, db, revertTargetsQuery, func(scan scanner) error {
+		var t target
+		var id, user idScanner
+		if err := scan(&id, &user, &t.community, &t.webhookID, &t.action, &t.outcome, &t.reverted); err != nil {
+			return err
+		}
+		t.id, t.user = delivery.ID(id), delivery.ID(user)
+		u.targets[t.id] = &t
+		return nil
+	}, ids)
+}
+
+const revertEntriesQuery = `
+SELECT delivery_id, ordinal, user_id, currency, number, operator, amount, balance
+FROM gamification_logs WHERE delivery_id = ANY ($1::uuid[]) AND ordinal > 0
+ORDER BY delivery_id, ordinal`
+
+func (u *undoing) readEntries(ctx context.Context, db sqlx.QueryerContext, ids string) error {
+	return each(ctx, db, revertEntriesQuery, func(scan scanner) error {
+		var id, user idScanner
+		var ordinal int64
+		var e ledger.Entry
+		if err := scan(&id, &ordinal, &user, &e.Currency, &e.Number, &e.Operator, &e.Amount, &e.Balance); err != nil {
+			return err
+		}
+		e.User = delivery.ID(user)
+		t := u.targets[delivery.ID(id)]
+		if t == nil {
+			return fmt.Errorf("the delivery %s has logs and no outcome", delivery.ID(id))
+		}
+		t.ordinals, t.entries = append(t.ordinals, ordinal), append(t.entries, e)
+		return nil
+	}, ids)
+}
+
+const revertBalancesQuery = `
+SELECT user_id, currency, amount, entries FROM balances WHERE user_id = ANY ($1::uuid[])`
+
+// readBalances reads those that are not known, and the limits.
+func (u *undoing) readBalances(ctx context.Context, db sqlx.QueryerContext, _ string) error {
+	var users array
+	communities := map[string]bool{}
+	for _, t := range u.targets {
+		communities[t.community] = true
+		if t.user != (delivery.ID{}) && !u.known[t.user] {
+			u.known[t.user] = true
+			users.id(t.user)
+		}
+	}
+	for name := range communities {
+		c, err := readCommunity(ctx, db, name)
+		if err != nil {
+			return err
+		}
+		for code, currency := range c.Currencies {
+			u.currencies[inCommunity{name, code}] = currency
+		}
+	}
+	return each(ctx, db, revertBalancesQuery, func(scan scanner) error {
+		var user idScanner
+		var a ledger.Account
+		var b ledger.Balance
+		if err := scan(&user, &a.Currency, &b.Amount, &b.Entries); err != nil {
+			return err
+		}
+		a.User = delivery.ID(user)
+		u.book[a] = b
+		return nil
+	}, users.String())
+}
+
+// A value from before the field was deleted and added anew is not the field's
+// any more.
+const revertFieldsQuery = `
+SELECT h.delivery_id, h.ordinal, h.user_id, h.field, h.value, h.stream_epoch, h.stream_sequence, h.stream_index,
+    n.delivery_id, coalesce(n.value, ''), coalesce(n.stream_epoch, 0), coalesce(n.stream_sequence, 0), coalesce(n.stream_index, 0)
+FROM field_history h
+JOIN outcomes o ON o.delivery_id = h.delivery_id
+JOIN fields f ON f.community = o.community AND f.name = h.field AND f.added_at <= h.at
+LEFT JOIN user_fields n ON n.user_id = h.user_id AND n.field = h.field
+WHERE h.delivery_id = ANY ($1::uuid[]) AND h.ordinal > 0
+ORDER BY h.delivery_id, h.ordinal`
+
+// readFields reads what the deliveries set, and what their users have now.
+func (u *undoing) readFields(ctx context.Context, db sqlx.QueryerContext, ids string) error {
+	return each(ctx, db, revertFieldsQuery, func(scan scanner) error {
+		var id, user, holder idScanner
+		var f fieldSet
+		var now fieldValue
+		if err := scan(&id, &f.ordinal, &user, &f.field, &f.text, &f.at.epoch, &f.at.Sequence, &f.at.Index,
+			&holder, &now.text, &now.at.epoch, &now.at.Sequence, &now.at.Index); err != nil {
+			return err
+		}
+		f.user, f.by, now.by = delivery.ID(user), delivery.ID(id), delivery.ID(holder)
+		if _, ok := u.holders[f.userField]; !ok {
+			u.holders[f.userField] = now
+		}
+		t := u.targets[f.by]
+		if t == nil {
+			return fmt.Errorf("the delivery %s has set a custom field and has no outcome", f.by)
+		}
+		t.fields = append(t.fields, f)
+		if t.applied() {
+			u.candidates[f.userField] = append(u.candidates[f.userField], f.fieldValue)
+		}
+		return nil
+	}, ids)
+}
+
+// The latest value that is earlier in the stream than a place, is not reverted,
+// and was set by no delivery of the batch.
+const revertCandidatesQuery = `
+SELECT p.user_id, p.field, h.value, h.delivery_id, h.stream_epoch, h.stream_sequence, h.stream_index
+FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::int[]) AS p (user_id, field, epoch, sequence, index)
+JOIN users u ON u.id = p.user_id
+JOIN fields f ON f.community = u.community AND f.name = p.field
+CROSS JOIN LATERAL (
+    SELECT * FROM field_history h
+    WHERE h.user_id = p.user_id AND h.field = p.field AND h.ordinal > 0 AND h.at >= f.added_at
+        AND (h.stream_epoch, h.stream_sequence, h.stream_index) < (p.epoch, p.sequence, p.index)
+        AND h.delivery_id <> ALL ($6::uuid[])
+        AND NOT EXISTS (SELECT FROM reverts r WHERE r.delivery_id = h.delivery_id)
+    ORDER BY h.stream_epoch DESC, h.stream_sequence DESC, h.stream_index DESC
+    LIMIT 1
+) AS h`
+
+// readCandidates finds the value that is left of each custom field if all of the
+// batch is reverted. In a rehearsal it may be one that is reverted already, and
+// then it is looked for below that.
+func (u *undoing) readCandidates(ctx context.Context, db sqlx.QueryerContext, ids string) error {
+	below := map[userField]place{}
+	for key := range u.candidates {
+		if holder := u.holders[key]; u.targets[holder.by] != nil {
+			below[key] = holder.at
+		}
+	}
+	for len(below) > 0 {
+		var columns [5]array
+		for key, at := range below {
+			columns[0].id(key.user)
+			columns[1].text(key.field)
+			columns[2].int(at.epoch)
+			columns[3].int(int64(at.Sequence))
+			columns[4].int(int64(at.Index))
+		}
+		clear(below)
+		err := each(ctx, db, revertCandidatesQuery, func(scan scanner) error {
+			var user, by idScanner
+			var key userField
+			var v fieldValue
+			if err := scan(&user, &key.field, &v.text, &by, &v.at.epoch, &v.at.Sequence, &v.at.Index); err != nil {
+				return err
+			}
+			key.user, v.by = delivery.ID(user), delivery.ID(by)
+			if u.gone[v.by] {
+				below[key] = v.at
+				return nil
+			}
+			u.candidates[key] = append(u.candidates[key], v)
+			return nil
+		}, columns[0].String(), columns[1].String(), columns[2].String(), columns[3].String(), columns[4].String(), ids)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scanner reads the columns of one row.
+type scanner func(into ...any) error
+
+// each runs a query and hands out its rows.
+func each(ctx context.Context, db sqlx.QueryerContext, query string, f func(scanner) error, args ...any) error {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}

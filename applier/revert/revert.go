@@ -1,0 +1,156 @@
+// Package revert takes back what applied deliveries did, one or a hundred
+// thousand: first a plan, then the run. It is one implementation for every way of
+// asking.
+package revert
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// batch is how many deliveries one transaction reverts. Their users are locked as
+// long as it takes.
+const batch = 500
+
+// Request says which deliveries are reverted, and how.
+type Request struct {
+	// IDs names them; where it is nil, Filter selects them.
+	IDs    []delivery.ID
+	Filter postgres.AppliedFilter
+	// AllowNegative takes back also what leaves a balance below its minimum.
+	AllowNegative bool
+	// By and Note say who asks, and why.
+	By, Note string
+}
+
+func (r *Request) options() postgres.RevertOptions {
+	return postgres.RevertOptions{By: r.By, Note: r.Note, AllowNegative: r.AllowNegative}
+}
+
+// Reverter plans and runs reverts.
+type Reverter struct{ store *postgres.Store }
+
+// New returns a reverter.
+func New(store *postgres.Store) *Reverter { return &Reverter{store: store} }
+
+// Plan says what the request would do, and changes nothing.
+func (r *Reverter) Plan(ctx context.Context, request *Request) (*Plan, error) {
+	p := newPlanner(r.store, request)
+	if err := r.walk(ctx, request, func(ids []delivery.ID) error { return p.rehearse(ctx, ids) }); err != nil {
+		return nil, err
+	}
+	return &p.plan, p.finish(ctx)
+}
+
+// walk hands out the ids that the request selects, newest first, so that the
+// balances on the way are those that there were.
+func (r *Reverter) walk(ctx context.Context, request *Request, f func([]delivery.ID) error) error {
+	if request.IDs != nil {
+		return chunks(newestFirst(request.IDs), f)
+	}
+	filter := request.Filter
+	filter.Limit = batch
+	for {
+		ids, err := r.store.ListApplied(ctx, filter)
+		if err != nil {
+			return err
+		}
+		if len(ids) > 0 {
+			if err := f(ids); err != nil {
+				return err
+			}
+			filter.Before = ids[len(ids)-1]
+		}
+		if len(ids) < batch {
+			return nil
+		}
+	}
+}
+
+func newestFirst(ids []delivery.ID) []delivery.ID {
+	sorted := slices.Clone(ids)
+	slices.SortFunc(sorted, func(a, b delivery.ID) int { return bytes.Compare(b[:], a[:]) })
+	return slices.Compact(sorted)
+}
+
+func chunks(ids []delivery.ID, f func([]delivery.ID) error) error {
+	for chunk := range slices.Chunk(ids, batch) {
+		if err := f(chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Result is what has become of what was planned, as programs read it.
+type Result struct {
+	Reverted int `json:"reverted"`
+	// AlreadyReverted are those that somebody else reverted since the plan.
+	AlreadyReverted int `json:"already_reverted"`
+	// LeftOut are those that a balance has no room for since the plan.
+	LeftOut []LeftOut `json:"left_out"`
+}
+
+// Progress is how far a run is.
+type Progress struct {
+	Total, Done int
+	Result      Result
+}
+
+// ErrInterrupted: the run ended early, between two transactions.
+var ErrInterrupted = errors.New("interrupted")
+
+// Run reverts what was planned, and nothing else: what is applied since is left
+// alone. When ctx is done before, it ends between two transactions. The same
+// request goes on then, for what is reverted stays reverted. progress may be nil.
+func (r *Reverter) Run(ctx context.Context, request *Request, plan *Plan, progress func(Progress)) (Result, error) {
+	result := Result{LeftOut: []LeftOut{}}
+	done := 0
+	err := chunks(plan.ids, func(ids []delivery.ID) error {
+		if ctx.Err() != nil {
+			return ErrInterrupted
+		}
+		// Once begun a transaction is finished: an interruption in the middle would
+		// leave it unknown what is reverted.
+		reversals, err := r.store.Revert(context.WithoutCancel(ctx), ids, request.options())
+		if err != nil {
+			return err
+		}
+		done += len(ids)
+		if err := r.count(ctx, &result, reversals); err != nil {
+			return err
+		}
+		if progress != nil {
+			progress(Progress{Total: len(plan.ids), Done: done, Result: result})
+		}
+		return nil
+	})
+	return result, err
+}
+
+func (r *Reverter) count(ctx context.Context, result *Result, reversals []postgres.Reversal) error {
+	var left []postgres.Reversal
+	for _, one := range reversals {
+		switch one.State {
+		case postgres.Reverted:
+			result.Reverted++
+		case postgres.AlreadyReverted:
+			result.AlreadyReverted++
+		case postgres.LeftOut:
+			left = append(left, one)
+		default:
+			return fmt.Errorf("the delivery %s was applied when the plan was made, and is not any more", one.ID)
+		}
+	}
+	users, err := userNames(context.WithoutCancel(ctx), r.store, left)
+	for _, one := range left {
+		result.LeftOut = append(result.LeftOut, newLeftOut(one, users))
+	}
+	return err
+}
