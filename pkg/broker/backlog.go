@@ -48,6 +48,16 @@ func (s *Stream) Backlog(ctx context.Context) (Backlog, error) {
 	return Backlog{First: max(state.AckFloor.Stream+1, info.State.FirstSeq), Last: info.State.LastSeq}, nil
 }
 
+// Bounds returns the first and the last sequence of the stream. It is empty when
+// last is 0 or before first.
+func (s *Stream) Bounds(ctx context.Context) (first, last uint64, err error) {
+	info, err := s.stream.Info(ctx)
+	if err != nil {
+		return 0, 0, fmt.Errorf("look at the stream: %w", err)
+	}
+	return info.State.FirstSeq, info.State.LastSeq, nil
+}
+
 // Deliveries returns those of one message, none if the message is gone.
 func (s *Stream) Deliveries(ctx context.Context, sequence uint64) ([]delivery.Delivery, error) {
 	msg, err := s.stream.GetMsg(ctx, sequence)
