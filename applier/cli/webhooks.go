@@ -23,6 +23,7 @@ type webhooksCmd struct {
 	RotateKey webhooksRotateCmd   `cmd:"" name:"rotate-key" help:"Make a new API key; the old one works for an overlap."`
 	Catch     webhooksCatchCmd    `cmd:"" help:"Print the newest sample of a draft, or the newest delivery."`
 	Try       webhooksTryCmd      `cmd:"" help:"Say what the mapping would do with a payload. Changes nothing."`
+	Backtest  webhooksBacktestCmd `cmd:"" help:"Say what a new definition would change for the last deliveries. Changes nothing."`
 	Suggest   webhooksSuggestCmd  `cmd:"" help:"List what a payload holds, with paths for a mapping."`
 	Versions  webhooksVersionsCmd `cmd:"" help:"List a webhook's versions, newest first."`
 

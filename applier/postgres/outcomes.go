@@ -236,6 +236,32 @@ func (s *Store) HaveOutcomes(ctx context.Context, ids []delivery.ID) (map[delive
 	return have, rows.Err()
 }
 
+const decidedByQuery = `SELECT delivery_id, version FROM outcomes WHERE delivery_id = ANY ($1::uuid[]) AND version > 0`
+
+// DecidedBy returns the version of the definition that decided each of the ids
+// last. Those that no definition has decided are left out.
+func (s *Store) DecidedBy(ctx context.Context, ids []delivery.ID) (map[delivery.ID]int, error) {
+	var column array
+	for _, id := range ids {
+		column.id(id)
+	}
+	rows, err := s.db.QueryContext(ctx, decidedByQuery, column.String())
+	if err != nil {
+		return nil, fmt.Errorf("look up versions: %w", err)
+	}
+	defer rows.Close()
+	versions := make(map[delivery.ID]int, len(ids))
+	for rows.Next() {
+		var id idScanner
+		var version int
+		if err := rows.Scan(&id, &version); err != nil {
+			return nil, fmt.Errorf("look up versions: %w", err)
+		}
+		versions[delivery.ID(id)] = version
+	}
+	return versions, rows.Err()
+}
+
 const selectLogs = `
 SELECT l.delivery_id, l.user_id, coalesce(u.email, ''), coalesce(u.username, ''), coalesce(u.community, ''), l.currency, coalesce(c.scale, 0),
     l.operator, l.amount, l.balance, l.action, l.at

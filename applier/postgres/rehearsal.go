@@ -18,6 +18,8 @@ type Rehearsal struct {
 	work  *work
 	read  map[delivery.ID]bool // users whose balances are in the book
 	last  []Decision
+	// keysAreFree leaves unread who has taken idempotency keys.
+	keysAreFree bool
 }
 
 // Decision is what a delivery would do.
@@ -31,6 +33,14 @@ type Decision struct {
 // Rehearse begins a rehearsal with balances and keys as they are.
 func (s *Store) Rehearse() *Rehearsal {
 	return &Rehearsal{store: s, work: newWork(nil, map[string]int64{}), read: map[delivery.ID]bool{}}
+}
+
+// RehearseAfresh begins a rehearsal in which no idempotency key is taken yet: the
+// deliveries that it decides may themselves have taken theirs, long ago.
+func (s *Store) RehearseAfresh() *Rehearsal {
+	r := s.Rehearse()
+	r.keysAreFree = true
+	return r
 }
 
 // Settle decides a batch, whatever became of its deliveries before. Decisions
@@ -62,14 +72,19 @@ func (r *Rehearsal) learn(ctx context.Context, batch []applier.Item) error {
 	if err := fresh.readUsers(ctx, r.run(findUsersQuery)); err != nil {
 		return err
 	}
-	if err := fresh.readKnown(ctx, r.run(knownQuery)); err != nil {
-		return err
+	if !r.keysAreFree {
+		if err := fresh.readKnown(ctx, r.run(knownQuery)); err != nil {
+			return err
+		}
 	}
 	if err := fresh.readState(ctx, r.run(stateQuery)); err != nil {
 		return err
 	}
 	addMissing(r.work.users, fresh.users)
 	addMissing(r.work.keys, fresh.keys)
+	if !fresh.findsUsers() {
+		return nil // currencies and custom fields were not read either
+	}
 	addMissing(r.work.currencies, fresh.currencies)
 	addMissing(r.work.fields, fresh.fields)
 	for account, balance := range fresh.book {
@@ -81,6 +96,16 @@ func (r *Rehearsal) learn(ctx context.Context, batch []applier.Item) error {
 		r.read[user] = true
 	}
 	return nil
+}
+
+// findsUsers reports whether any user that the batch asks for exists.
+func (w *work) findsUsers() bool {
+	for _, id := range w.users {
+		if id != (delivery.ID{}) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *Rehearsal) run(statement string) query {

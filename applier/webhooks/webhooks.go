@@ -71,6 +71,24 @@ func (s *Service) Parse(ctx context.Context, src []byte) (webhook.Definition, er
 	if err != nil {
 		return webhook.Definition{}, err
 	}
+	return s.check(ctx, src, def)
+}
+
+// ParseFor is Parse for a definition that is to be a webhook's next version: it
+// gets the webhook's name and community, whatever the text says.
+func (s *Service) ParseFor(ctx context.Context, src []byte, w broker.Saved) (webhook.Definition, error) {
+	def, err := webhook.Parse(src)
+	if err != nil {
+		return webhook.Definition{}, err
+	}
+	def.Community = w.Community
+	def, err = s.check(ctx, src, def)
+	def.Name, def.Community = w.Name, w.Community
+	return def, err
+}
+
+// check reads the text again with what the definition's community has.
+func (s *Service) check(ctx context.Context, src []byte, def webhook.Definition) (webhook.Definition, error) {
 	c, err := s.communityOf(ctx, def)
 	if err != nil {
 		return webhook.Definition{}, err

@@ -58,6 +58,16 @@ func (s *Stream) Message(ctx context.Context, sequence uint64) (m Message, ok bo
 	return Message{Sequence: msg.Sequence, StoredAt: msg.Time, Deliveries: decodeBatch(msg.Data, msg.Sequence, msg.Time, 0)}, true, nil
 }
 
+// Bounds returns the first and the last sequence of the stream. It is empty when
+// last is 0 or before first.
+func (s *Stream) Bounds(ctx context.Context) (first, last uint64, err error) {
+	info, err := s.stream.Info(ctx)
+	if err != nil {
+		return 0, 0, fmt.Errorf("look at the stream: %w", err)
+	}
+	return info.State.FirstSeq, info.State.LastSeq, nil
+}
+
 // Deliveries returns those of one message, none if the message is gone.
 func (s *Stream) Deliveries(ctx context.Context, sequence uint64) ([]delivery.Delivery, error) {
 	m, _, err := s.Message(ctx, sequence)

@@ -1,0 +1,123 @@
+package backtest
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+const (
+	// minMessages is how many messages of the stream are looked at at least, and
+	// messagesEach how many for each delivery that is asked for: what is rarer than
+	// that is not worth the time.
+	minMessages  = 10_000
+	messagesEach = 10
+
+	// pageDeliveries and pageBytes bound what is in memory at a time.
+	pageDeliveries = 256
+	pageBytes      = 4 << 20
+
+	pageLetters = 1000
+	// tellEvery is how many messages lie between two words on the progress.
+	tellEvery = 256
+)
+
+// found is where the deliveries are, in the order in which they were executed:
+// first the dead letters that the stream lacks, for they are older.
+type found struct {
+	letters  []letter
+	places   []place
+	messages int
+	// gaveUp is set when there may be more in the part of the stream that was not
+	// looked at.
+	gaveUp bool
+}
+
+// place is a delivery's in the stream.
+type place struct {
+	id delivery.ID
+	delivery.Position
+}
+
+// letter is a dead letter that the stream lacks.
+type letter struct {
+	id         delivery.ID
+	receivedAt time.Time
+	bytes      int
+}
+
+func (f *found) count() int { return len(f.letters) + len(f.places) }
+
+// find walks back from the stream's end. It keeps no bodies: these may be large,
+// and many.
+func (b *Backtest) find(ctx context.Context, r Request) (*found, error) {
+	first, last, err := b.stream.Bounds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f, seen := &found{}, map[delivery.ID]int{}
+	bound := max(messagesEach*r.Last, minMessages)
+	seq := last
+	for ; seq > 0 && seq >= first && len(f.places) < r.Last && f.messages < bound; seq-- {
+		message, err := b.stream.Deliveries(ctx, seq)
+		if err != nil {
+			return nil, err
+		}
+		f.take(message, r.Webhook.ID, r.Last, seen)
+		if f.messages++; f.messages%tellEvery == 0 {
+			r.tell(Progress{Messages: f.messages, Found: len(f.places)})
+		}
+	}
+	slices.SortFunc(f.places, func(p, q place) int { return p.Compare(q.Position) })
+	if len(f.places) == r.Last {
+		return f, nil
+	}
+	if f.gaveUp = seq > 0 && seq >= first; f.gaveUp {
+		return f, nil
+	}
+	return f, b.findLetters(ctx, r, f, seen)
+}
+
+// take adds the webhook's deliveries of a message, the newest first. A replay is
+// no delivery of its own; of one that was stored twice the first is executed.
+func (f *found) take(message []delivery.Delivery, webhookID string, last int, seen map[delivery.ID]int) {
+	for i := len(message) - 1; i >= 0; i-- {
+		d := &message[i]
+		if d.WebhookID != webhookID || d.Replay != nil {
+			continue
+		}
+		if at, twice := seen[d.ID]; twice {
+			f.places[at].Position = d.Position
+			continue
+		}
+		if len(f.places) < last {
+			seen[d.ID] = len(f.places)
+			f.places = append(f.places, place{d.ID, d.Position})
+		}
+	}
+}
+
+// findLetters fills up with dead letters of what the stream has let go of.
+func (b *Backtest) findLetters(ctx context.Context, r Request, f *found, seen map[delivery.ID]int) error {
+	filter := postgres.DeadLetterFilter{WebhookID: r.Webhook.ID, Limit: pageLetters}
+	for f.count() < r.Last {
+		list, err := b.store.ListDeadLetters(ctx, filter)
+		if err != nil {
+			return err
+		}
+		for _, l := range list {
+			if _, inStream := seen[l.ID]; !inStream && f.count() < r.Last {
+				f.letters = append(f.letters, letter{l.ID, l.ReceivedAt, l.PayloadBytes})
+			}
+		}
+		if len(list) < filter.Limit {
+			break
+		}
+		filter.After = list[len(list)-1].ID
+	}
+	slices.Reverse(f.letters)
+	return nil
+}

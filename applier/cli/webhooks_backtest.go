@@ -1,0 +1,218 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/coinhook/coinhook/applier/backtest"
+	"github.com/coinhook/coinhook/applier/sealed"
+	"github.com/coinhook/coinhook/applier/suggest"
+	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+type webhooksBacktestCmd struct {
+	webhookArg
+	File    string `short:"f" required:"" placeholder:"FILE" help:"The new definition in YAML or JSON; - is the standard input. It is tried as the webhook's next version, whatever its name and community."`
+	Last    int    `default:"1000" placeholder:"N" help:"How many of the newest deliveries to try it on, ${default} by default, 100000 at most."`
+	Against string `enum:"current,original" default:"current" help:"Compare with the current definition, or for each delivery with the version that decided it: current or original."`
+}
+
+const (
+	// shownCases is how many lines of each list are shown to people.
+	shownCases = 20
+	// maxEffect is how much of an effect a table shows, in characters.
+	maxEffect = 80
+)
+
+func (c *webhooksBacktestCmd) Run(a *app) error {
+	if c.Last < 1 || c.Last > backtest.MaxLast {
+		return usagef("--last is a number from 1 to %d, not %d", backtest.MaxLast, c.Last)
+	}
+	service, saved, err := c.find(a)
+	if err != nil {
+		return err
+	}
+	request, err := c.request(a, service, saved)
+	if err != nil {
+		return err
+	}
+	tester, err := a.backtest()
+	if err != nil {
+		return err
+	}
+	bar := progressLine{a: a}
+	request.Progress = func(p backtest.Progress) {
+		bar.show(0, "%d messages looked at, %d deliveries found, %d tried", p.Messages, p.Found, p.Tried)
+	}
+	result, err := tester.Run(a.ctx, request)
+	bar.clear()
+	if err != nil {
+		return needsMasterKey(err)
+	}
+	a.sayLookedAt(result)
+	if a.json() {
+		return a.printJSON(result)
+	}
+	printBacktest(a, result)
+	return nil
+}
+
+func (c *webhooksBacktestCmd) request(a *app, service *webhooks.Service, saved broker.Saved) (backtest.Request, error) {
+	src, err := a.readFile(c.File)
+	if err != nil {
+		return backtest.Request{}, err
+	}
+	def, err := service.ParseFor(a.ctx, src, saved)
+	if err != nil {
+		return backtest.Request{}, fmt.Errorf("%s: %w", c.File, err)
+	}
+	r := backtest.Request{Webhook: saved, Definition: def, Against: backtest.Against(c.Against), Last: c.Last}
+	if !a.json() {
+		r.Keep = shownCases
+	}
+	return r, nil
+}
+
+// backtest is one that decides as the appliers do.
+func (a *app) backtest() (*backtest.Backtest, error) {
+	store, err := a.database()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := a.broker()
+	if err != nil {
+		return nil, err
+	}
+	stream, err := conn.OpenStream(a.ctx)
+	if err != nil {
+		return nil, err
+	}
+	master, err := a.masterKey()
+	if err != nil {
+		return nil, err
+	}
+	return backtest.New(store, stream, broker.NewCatalog(conn), sealed.NewPayloads(master).Evaluate), nil
+}
+
+// sayLookedAt says why there are fewer deliveries than were asked for.
+func (a *app) sayLookedAt(r *backtest.Result) {
+	switch {
+	case r.GaveUp:
+		a.say("Gave up after %d messages of the stream: they hold %s of the webhook. A larger --last looks at more.", r.Messages, countOf(r.Deliveries))
+	case r.FromDeadLetters > 0:
+		a.say("The stream holds %s of the webhook; of older ones dead letters are left, and the %d newest were tried, too.",
+			countOf(r.Deliveries-r.FromDeadLetters), r.FromDeadLetters)
+	case r.Deliveries == 0:
+		a.say("There is no delivery of the webhook. What a draft has captured is none: try it with `coinhook webhooks try`.")
+	case r.Deliveries < r.Asked:
+		a.say("There are only %s of the webhook.", countOf(r.Deliveries))
+	}
+	if r.VersionsGone > 0 {
+		a.say("Compared with the current definition, for the version that decided them is not kept any more: %s.", countOf(r.VersionsGone))
+	}
+}
+
+func countOf(deliveries int) string {
+	if deliveries == 1 {
+		return "1 delivery"
+	}
+	return fmt.Sprintf("%d deliveries", deliveries)
+}
+
+func printBacktest(a *app, r *backtest.Result) {
+	with := fmt.Sprintf("version %d, the current one", r.Version)
+	if r.Against == backtest.Original {
+		with = "the versions that decided them"
+	}
+	fmt.Fprintf(a.Stdout, "The last %s of %q by the new definition, compared with %s.\n\n", countOf(r.Deliveries), printable(r.Webhook), with)
+	a.printPairs([][2]string{
+		{"unchanged", strconv.Itoa(r.Unchanged)},
+		{"different", strconv.Itoa(r.DifferentCount)},
+		{"newly failing", strconv.Itoa(sum(r.NewlyFailing))},
+		{"newly succeeding", strconv.Itoa(r.NewlySucceedingCount)},
+		{"depend on the balance", countOrNone(r.DependsOnBalance)},
+		{"still failing", countOrNone(r.StillFailing)},
+	})
+	a.printCases("different", r.Different, r.DifferentCount)
+	a.printFailing("newly failing", r.NewlyFailing)
+	a.printCases("newly succeeding", r.NewlySucceeding, r.NewlySucceedingCount)
+	if example := r.DependsOnBalanceExample; example != nil {
+		a.printCases("depend on the balance", []backtest.Case{*example}, r.DependsOnBalance)
+	}
+	a.printFailing("still failing", r.StillFailingBy)
+	for _, u := range r.Undecided {
+		fmt.Fprintf(a.Stdout, "\n%d cannot be decided now, such as %s: %s.\n", u.Count, u.Example, printable(u.Why))
+	}
+	fmt.Fprintln(a.Stdout, "\nNothing was changed.")
+}
+
+func (a *app) printCases(title string, cases []backtest.Case, count int) {
+	if len(cases) == 0 {
+		return
+	}
+	fmt.Fprintln(a.Stdout)
+	rows := make([][]string, len(cases))
+	for i, c := range cases {
+		rows[i] = []string{c.ID.String(), backtestText(c.Before), backtestText(c.After)}
+	}
+	a.printTable([]string{title, "before", "after"}, rows)
+	a.printMore(count - len(cases))
+}
+
+func (a *app) printFailing(title string, failing []backtest.Failing) {
+	if len(failing) == 0 {
+		return
+	}
+	fmt.Fprintln(a.Stdout)
+	shown := failing[:min(len(failing), shownCases)]
+	rows := make([][]string, len(shown))
+	for i, f := range shown {
+		rows[i] = []string{strconv.Itoa(f.Count), string(f.Reason), f.Path, f.Detail, f.Example.String()}
+	}
+	a.printTable([]string{title, "reason", "path", "detail", "example"}, rows)
+	a.printMore(len(failing) - len(shown))
+}
+
+func (a *app) printMore(n int) {
+	if n > 0 {
+		fmt.Fprintf(a.Stdout, "… and %d more\n", n)
+	}
+}
+
+func sum(failing []backtest.Failing) int {
+	n := 0
+	for _, f := range failing {
+		n += f.Count
+	}
+	return n
+}
+
+// backtestText is what a definition makes of a delivery, in a table's cell.
+func backtestText(e backtest.Effect) string {
+	var parts []string
+	for _, c := range e.Changes {
+		sign := "+"
+		if c.Operator == "subtract" {
+			sign = "-"
+		}
+		parts = append(parts, fmt.Sprintf("%s %s%s", c.Currency, sign, c.Amount))
+	}
+	if fields := fieldsText(e.Fields); fields != "" {
+		parts = append(parts, fields)
+	}
+	text := strings.Join(parts, ", ")
+	switch {
+	case e.Reason != nil && text == "":
+		return string(*e.Reason)
+	case e.Reason != nil:
+		text += ", " + string(*e.Reason)
+	case *e.Outcome != delivery.Applied:
+		return string(*e.Outcome)
+	case text == "":
+		text = "nothing"
+	}
+	return suggest.Shorten(userName(e.User)+": "+text, maxEffect)
+}
