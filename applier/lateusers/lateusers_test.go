@@ -243,6 +243,12 @@ func TestTheBoundsOfAWebhook(t *testing.T) {
 		}
 	}
 	w.addUsers(t, alice, bob)
+	j := w.starts(t, "first", nil) // what is published counts before it has run
+	j.awaitSweeps(t)
+	if n := j.replayed(t); n != 5 {
+		t.Errorf("%d are published, want 5", n)
+	}
+	j.stop()
 	w.settles(t)
 	want := func(words ...string) {
 		t.Helper()
@@ -250,7 +256,6 @@ func TestTheBoundsOfAWebhook(t *testing.T) {
 			t.Error(diff)
 		}
 	}
-	var j job
 	for _, name := range []string{"before", "after"} { // a restart forgets no run
 		j = w.starts(t, name, nil)
 		w.awaitApplied(t, slices.Concat(ids[1:4], others[:1], bobs)...)
@@ -277,7 +282,13 @@ func TestNoMoreIsPublishedThanRuns(t *testing.T) {
 	ids := w.letters(t, w.hook(t, "Shop", "state: active\nlate_users: {max_deliveries: 10000}\n"), alice, 300)
 	w.addUsers(t, alice)
 	j := w.starts(t, "applier", nil)
-	eventually(t, "256 are published", func() bool { return j.replayed(t) >= 256 })
+	eventually(t, "it looks what has run", func() (looks bool) {
+		row := w.db.QueryRowContext(t.Context(), "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'applier' AND query LIKE '%execution_id%'")
+		if err := row.Scan(&looks); err != nil {
+			t.Fatal(err)
+		}
+		return looks
+	})
 	if n := j.replayed(t); n != 256 {
 		t.Errorf("%d are published and none has run", n)
 	}
@@ -296,7 +307,8 @@ func TestABrokerThatDoesNotStore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	hook := w.hook(t, "Shop", asks)
-	alices, bobs := w.letters(t, hook, alice, 3), w.letters(t, hook, bob, 1)
+	// More than are published at once: Bob's comes after some of hers.
+	alices, bobs := w.letters(t, hook, alice, 40), w.letters(t, hook, bob, 1)
 	w.addUsers(t, alice, bob)
 	w.settles(t)
 	var mended atomic.Bool
@@ -315,7 +327,7 @@ func TestABrokerThatDoesNotStore(t *testing.T) {
 	w.awaitApplied(t, bobs...)
 	j.awaitSweeps(t)
 	mu.Lock()
-	if tried[alices[0]] < 2 || tried[alices[1]] > 0 || tried[alices[2]] > 0 {
+	if len(tried) != 2 || tried[alices[0]] < 2 || tried[bobs[0]] != 1 {
 		t.Errorf("tried %v", tried)
 	}
 	mu.Unlock()
@@ -324,10 +336,9 @@ func TestABrokerThatDoesNotStore(t *testing.T) {
 	}
 	mended.Store(true)
 	w.awaitApplied(t, alices...)
-	w.wantCoins(t, alice, 1+2+4)
 	j.awaitSweeps(t)
-	if n := j.replayed(t); n != 4 {
-		t.Errorf("%d are counted as published, want 4", n)
+	if n := j.replayed(t); n != 41 {
+		t.Errorf("%d are counted as published, want 41", n)
 	}
 }
 
