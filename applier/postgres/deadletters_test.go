@@ -157,7 +157,9 @@ func TestDeadLettersAreGrouped(t *testing.T) {
 	second := newLetter(named("Shop"))
 	renamed := newLetter(named("Store"))
 	noPath := newLetter(func(d *postgres.FullDeadLetter) { d.Path = "" })
-	other := newLetter(func(d *postgres.FullDeadLetter) { d.WebhookID, d.Reason = "wh_bbbbbbbbbbbbbbbbbbbbbbbbbb", delivery.Internal })
+	other := newLetter(func(d *postgres.FullDeadLetter) {
+		d.WebhookID, d.Reason = "wh_bbbbbbbbbbbbbbbbbbbbbbbbbb", delivery.Internal
+	})
 	bring(t, s, renamed, second, first, noPath, other)
 
 	groups, err := s.GroupDeadLetters(t.Context(), postgres.DeadLetterFilter{})
