@@ -303,6 +303,48 @@ func TestNoMoreIsPublishedThanRuns(t *testing.T) {
 	}
 }
 
+// A stream may be lost, or what a replay needs be missing for days.
+func TestWhatDoesNotRunIsPublishedAgainEverMoreRarely(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hook := w.hook(t, "Shop", asks)
+	w.letters(t, hook, alice, 2)
+	w.addUsers(t, alice)
+	var published atomic.Int64
+	replays := make(chan delivery.ID, 100)
+	j := w.starts(t, "applier", func(ctx context.Context, d delivery.Delivery, p lateusers.Publisher) error {
+		published.Add(1)
+		replays <- d.Replay.ID
+		return p.Publish(ctx, d)
+	})
+	for _, step := range []struct { // the waits are 1, 2 and 4 minutes, and the test takes its own time
+		after time.Duration
+		want  int64
+	}{{0, 2}, {10 * time.Second, 2}, {time.Minute, 4}, {time.Minute, 4}, {2 * time.Minute, 6}, {2 * time.Minute, 6}, {12 * time.Hour, 8}} {
+		w.ahead.Add(int64(step.after))
+		j.awaitSweeps(t)
+		if n := published.Load(); n != step.want {
+			t.Fatalf("after another %s %d were published, want %d", step.after, n, step.want)
+		}
+	}
+	if n := j.replayed(t); n != 2 {
+		t.Errorf("%d are counted, want 2", n)
+	}
+	w.settles(t)
+	eventually(t, "both have run", func() bool {
+		u, err := w.store.FindUser(t.Context(), community, alice)
+		return err == nil && u.Balances["coins"] == 1+2
+	})
+	close(replays)
+	seen := map[delivery.ID]bool{}
+	for id := range replays {
+		seen[id] = true
+	}
+	if len(seen) != 2 {
+		t.Errorf("%d replays, want 2", len(seen))
+	}
+}
+
 func TestABrokerThatDoesNotStore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -358,6 +400,32 @@ func TestWhatAnAdminEditedRunsAsEdited(t *testing.T) {
 	all, err := w.store.Executions(t.Context(), ids[0])
 	if err != nil || len(all) != 2 || string(all[1].Edited) != edited || !strings.Contains(string(all[1].Original), `"amount": 1`) {
 		t.Errorf("ran as %+v, %v", all, err)
+	}
+}
+
+// Discarded before it ran, and brought back: the replay that found nothing to do
+// is not the one that is published now.
+func TestADeadLetterThatWasDiscardedAndIsBackRuns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ids := w.letters(t, w.hook(t, "Shop", asks), alice, 1)
+	w.addUsers(t, alice)
+	j := w.starts(t, "applier", nil)
+	eventually(t, "it is published", func() bool { return j.replayed(t) == 1 })
+	exec := func(query string) {
+		if _, err := w.db.ExecContext(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("CREATE TABLE discarded AS SELECT * FROM dead_letters")
+	exec("DELETE FROM dead_letters")
+	w.settles(t)
+	eventually(t, "the replay has done nothing", func() bool { return len(w.runs(t, ids[0])) == 2 })
+	exec("INSERT INTO dead_letters SELECT * FROM discarded")
+	w.awaitApplied(t, ids...)
+	want := []string{" by : user_not_found true", "user_found by coinhook: user_not_found false", "user_found by coinhook: applied true"}
+	if diff := cmp.Diff(want, w.runs(t, ids[0])); diff != "" {
+		t.Error(diff)
 	}
 }
 

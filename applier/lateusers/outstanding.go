@@ -14,11 +14,13 @@ const (
 	// maxOutstanding bounds what is published and has not run yet: senders'
 	// deliveries come behind it.
 	maxOutstanding = 256
-	// patience is how long a replay may take to run before it is looked at again.
-	patience = time.Minute
-
-	firstLook = 20 * time.Millisecond
-	lastLook  = 500 * time.Millisecond
+	// patience is how long a replay may take to run. After that it is published
+	// again, for the stream may have been lost: first soon, then ever more rarely,
+	// for it may as well wait there for something that is missing.
+	patience    = time.Minute
+	leastOften  = 24 * time.Hour
+	firstLook   = 20 * time.Millisecond
+	longestPoll = 500 * time.Millisecond
 )
 
 // outstanding are the replays that were published and have not been seen to run.
@@ -30,22 +32,33 @@ type outstanding struct {
 type sent struct {
 	replay delivery.ID
 	user   postgres.LateUser
-	at     time.Time
+	// wait is how long it is left alone, and due when that ends.
+	wait time.Duration
+	due  time.Time
 }
 
-func (o *outstanding) add(d postgres.LateDelivery, at time.Time) {
+// add notes that a delivery was published. It returns false if it was before.
+func (o *outstanding) add(d postgres.LateDelivery, now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.sent[d.ID] = sent{replay: replayID(d.ID, d.Replays), user: lateUser(d), at: at}
+	wait, replay := patience, replayID(d)
+	before, ok := o.sent[d.ID]
+	again := ok && before.replay == replay
+	if again {
+		wait = min(2*before.wait, leastOften)
+	}
+	o.sent[d.ID] = sent{replay: replay, user: lateUser(d), wait: wait, due: now.Add(wait)}
+	return !again
 }
 
-// has reports whether this replay of a delivery is under way. Another one, from
-// before, has run: the delivery failed again.
-func (o *outstanding) has(d postgres.LateDelivery) bool {
+// has reports whether this replay of a delivery is under way, and whether it has
+// been for too long. Another one, from before, has run: the delivery failed again.
+func (o *outstanding) has(d postgres.LateDelivery, now time.Time) (underWay, due bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s, ok := o.sent[d.ID]
-	return ok && s.replay == replayID(d.ID, d.Replays)
+	underWay = ok && s.replay == replayID(d)
+	return underWay, underWay && !now.Before(s.due)
 }
 
 // addTo counts them for those users that are there.
@@ -65,17 +78,23 @@ func (o *outstanding) count() int {
 	return len(o.sent)
 }
 
-// drop forgets those that have run, and those that were sent before.
-func (o *outstanding) drop(ran []postgres.Execution, before time.Time) {
+// dropLost forgets those that were due and were not published again by a whole
+// sweep that began then: they wait for nobody any more.
+func (o *outstanding) dropLost(began time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for id, s := range o.sent {
+		if s.due.Before(began) {
+			delete(o.sent, id)
+		}
+	}
+}
+
+func (o *outstanding) drop(ran []postgres.Execution) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, e := range ran {
 		delete(o.sent, e.DeliveryID)
-	}
-	for id, s := range o.sent {
-		if s.at.Before(before) {
-			delete(o.sent, id)
-		}
 	}
 }
 
@@ -89,7 +108,7 @@ func (o *outstanding) ids() (deliveries, replays []delivery.ID) {
 }
 
 // look forgets the replays that have run.
-func (j *Job) look(ctx context.Context, before time.Time) error {
+func (j *Job) look(ctx context.Context) error {
 	deliveries, replays := j.out.ids()
 	if len(deliveries) == 0 {
 		return nil
@@ -98,36 +117,25 @@ func (j *Job) look(ctx context.Context, before time.Time) error {
 	if err != nil {
 		return err
 	}
-	j.out.drop(ran, before)
+	j.out.drop(ran)
 	return nil
-}
-
-// forget forgets those that took too long, too. If they still wait for their
-// user they are published again: the stream may have been lost meanwhile.
-func (j *Job) forget(ctx context.Context) error {
-	return j.look(ctx, j.Now().Add(-patience))
 }
 
 // awaitRoom waits until so many more may be published.
 func (j *Job) awaitRoom(ctx context.Context, n int) error {
 	began := j.Now()
-	for pause := firstLook; ; pause = min(2*pause, lastLook) {
-		if j.out.count()+n <= maxOutstanding {
-			return nil
-		}
-		if err := j.look(ctx, time.Time{}); err != nil {
-			return err
-		}
-		if j.out.count()+n <= maxOutstanding {
-			return nil
-		}
+	for pause := firstLook; j.out.count()+n > maxOutstanding; pause = min(2*pause, longestPoll) {
 		if j.Now().Sub(began) > patience {
 			return fmt.Errorf("%d replays have not run within %s: look whether the appliers settle", j.out.count(), patience)
 		}
 		if !rest(ctx, pause) {
 			return context.Cause(ctx)
 		}
+		if err := j.look(ctx); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // maxSpent bounds what is remembered; it costs a few megabytes.

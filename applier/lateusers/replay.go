@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -28,12 +27,16 @@ const (
 // replay publishes deliveries, in their order for each user.
 func (s *sweep) replay(ctx context.Context, chosen []postgres.LateDelivery, asking map[string]*webhook.Webhook) error {
 	for some := range slices.Chunk(chosen, atOnce) {
-		if err := s.awaitRoom(ctx, len(some)); err != nil {
-			return err
-		}
 		ids := make([]delivery.ID, len(some))
+		fresh := 0
 		for i, d := range some {
 			ids[i] = d.ID
+			if underWay, _ := s.out.has(d, s.Now()); !underWay {
+				fresh++
+			}
+		}
+		if err := s.awaitRoom(ctx, fresh); err != nil {
+			return err
 		}
 		bodies, err := s.Store.DeadLetterBodies(ctx, ids)
 		if err != nil {
@@ -83,10 +86,11 @@ func (s *sweep) publish(ctx context.Context, found postgres.LateDelivery, d deli
 		}
 		return false
 	}
-	s.out.add(found, s.Now())
-	s.users[found.User] = struct{}{}
-	s.published++
-	s.replayed.Inc()
+	if s.out.add(found, s.Now()) {
+		s.users[found.User] = struct{}{}
+		s.published++
+		s.replayed.Inc()
+	}
 	s.Log.Debug().Stringer("delivery_id", d.ID).Str("webhook_id", d.WebhookID).Msg("delivery runs again, for its user has appeared")
 	return true
 }
@@ -98,7 +102,7 @@ func again(d postgres.LateDelivery, body postgres.DeadLetterBody, w *webhook.Web
 	published := delivery.Delivery{
 		ID: d.ID, WebhookID: d.WebhookID, ReceivedAt: d.ReceivedAt, Headers: body.Headers, Body: body.Payload,
 		Replay: &delivery.Replay{
-			ID: replayID(d.ID, d.Replays), Cause: delivery.UserFound, RequestedBy: requestedBy, RequestedAt: now,
+			ID: replayID(d), Cause: delivery.UserFound, RequestedBy: requestedBy, RequestedAt: now,
 			Note: note, Revision: w.Revision, Edited: body.Edited != nil,
 		},
 	}
@@ -109,11 +113,11 @@ func again(d postgres.LateDelivery, body postgres.DeadLetterBody, w *webhook.Web
 }
 
 // replayID is the same whoever decides to run the delivery again, and however
-// often: until it has run it is one replay. Its time is that of the delivery.
-func replayID(d delivery.ID, replays int) delivery.ID {
-	sum := sha256.Sum256([]byte(d.String() + " " + string(delivery.UserFound) + " " + strconv.Itoa(replays)))
+// often: until it is executed it is one replay. Its time is that of the delivery.
+func replayID(d postgres.LateDelivery) delivery.ID {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d", d.ID, delivery.UserFound, d.Executions))
 	id := delivery.ID(sum[:16])
-	copy(id[:6], d[:6])
+	copy(id[:6], d.ID[:6])
 	id[6] = 0x70 | id[6]&0x0f
 	id[8] = 0x80 | id[8]&0x3f
 	return id

@@ -27,15 +27,18 @@ type sweep struct {
 }
 
 func (j *Job) sweep(ctx context.Context) (pause time.Duration, err error) {
-	if err := j.forget(ctx); err != nil {
+	if err := j.look(ctx); err != nil {
 		return 0, err
 	}
+	began := j.Now()
 	s := sweep{Job: j, users: map[delivery.ID]struct{}{}, held: map[delivery.ID]struct{}{}}
 	defer s.report()
 	for page := (postgres.LatePage{More: true}); page.More; {
-		// A webhook that stops asking, or changes its bounds, is heard at once.
-		asking := j.asking()
-		if len(asking) == 0 || !rest(ctx, pause) {
+		if !rest(ctx, pause) {
+			return 0, context.Cause(ctx)
+		}
+		asking := j.asking() // one that stops, or changes its bounds, is heard at once
+		if len(asking) == 0 {
 			return 0, s.failed
 		}
 		start := time.Now()
@@ -51,6 +54,9 @@ func (j *Job) sweep(ctx context.Context) (pause time.Duration, err error) {
 		if err := s.replay(ctx, chosen, asking); err != nil {
 			return 0, err
 		}
+	}
+	if s.failed == nil {
+		s.out.dropLost(began)
 	}
 	return pause, s.failed
 }
@@ -75,8 +81,11 @@ func (s *sweep) choose(ctx context.Context, found []postgres.LateDelivery, askin
 	}
 	for _, d := range found {
 		user := lateUser(d)
+		underWay, due := s.out.has(d, s.Now())
 		switch {
-		case s.out.has(d): // among runs already
+		case due: // among runs already
+			chosen = append(chosen, d)
+		case underWay:
 		case runs[user] >= asking[d.WebhookID].Program.LateUsers.MaxDeliveries:
 			s.left++
 		default:

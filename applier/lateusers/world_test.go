@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,9 +38,13 @@ type world struct {
 	store   *postgres.Store
 	db      *sql.DB
 
+	ahead atomic.Int64 // of the clock, in nanoseconds: what jobs take for now
+
 	mu   sync.Mutex
 	came []delivery.Delivery // that were published
 }
+
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
@@ -211,7 +216,7 @@ func (w *world) starts(t *testing.T, name string, publish func(context.Context, 
 	running(t, publisher.Run)
 	j := job{metrics: prometheus.NewRegistry(), log: &lines{}}
 	opts := lateusers.Options{
-		Store: store, Definitions: w.catalog, Publisher: publisher, Now: time.Now,
+		Store: store, Definitions: w.catalog, Publisher: publisher, Now: w.now,
 		Log: zerolog.New(j.log), Metrics: j.metrics,
 	}
 	if publish != nil {

@@ -26,8 +26,8 @@ type LateDelivery struct {
 	User       delivery.ID
 	WebhookID  string
 	ReceivedAt time.Time
-	// Replays is how often it has run again.
-	Replays int
+	// Executions is how many are recorded, those that changed nothing too.
+	Executions int
 }
 
 // LatePage is what one look at some of the dead letters found.
@@ -61,15 +61,15 @@ WITH page AS MATERIALIZED (
     LIMIT $2
 ),
 letters AS MATERIALIZED (
-    SELECT p.delivery_id, p.user_by, p.user_key, o.webhook_id, o.received_at, o.replays
+    SELECT p.delivery_id, p.user_by, p.user_key, o.webhook_id, o.received_at
     FROM page p
     CROSS JOIN LATERAL (
-        SELECT webhook_id, received_at, replays FROM outcomes
+        SELECT webhook_id, received_at FROM outcomes
         WHERE delivery_id = p.delivery_id AND reason = 'user_not_found'
         OFFSET 0
     ) AS o
 )
-SELECT false, l.delivery_id, u.id, l.webhook_id, l.received_at, l.replays
+SELECT false, l.delivery_id, u.id, l.webhook_id, l.received_at, x.executions
 FROM letters l
 JOIN unnest($3::text[], $4::text[], $5::text[], $6::timestamptz[]) AS w (id, community, by, since)
     ON w.id = l.webhook_id AND w.by = l.user_by AND w.since <= l.received_at
@@ -79,9 +79,12 @@ CROSS JOIN LATERAL (
     SELECT n.id FROM users n WHERE l.user_by = 'username' AND n.community = w.community AND n.username_key = l.user_key
     OFFSET 0
 ) AS u
-WHERE l.replays < $7 OR $7 > (
-    SELECT count(*) FROM executions x WHERE x.delivery_id = l.delivery_id AND x.cause = 'user_found' AND x.effect
-)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS executions, count(*) FILTER (WHERE cause = 'user_found' AND effect) AS runs
+    FROM executions
+    WHERE delivery_id = l.delivery_id AND u.id IS NOT NULL -- only of whom is found
+) AS x
+WHERE x.runs < $7
 UNION ALL
 (SELECT true, delivery_id, NULL, '', NULL, (SELECT count(*) FROM page) FROM page ORDER BY delivery_id DESC LIMIT 1)
 ORDER BY 2`
@@ -122,12 +125,12 @@ func readLatePage(rows *sql.Rows) (page LatePage, err error) {
 		var id, user idScanner
 		var ended bool
 		var receivedAt sql.Null[time.Time]
-		if err := rows.Scan(&ended, &id, &user, &d.WebhookID, &receivedAt, &d.Replays); err != nil {
+		if err := rows.Scan(&ended, &id, &user, &d.WebhookID, &receivedAt, &d.Executions); err != nil {
 			return LatePage{}, err
 		}
 		d.ID, d.User, d.ReceivedAt = delivery.ID(id), delivery.ID(user), receivedAt.V
 		if ended {
-			page.Last, page.More = d.ID, d.Replays == latePage
+			page.Last, page.More = d.ID, d.Executions == latePage
 			continue
 		}
 		page.Found = append(page.Found, d)

@@ -176,8 +176,8 @@ func TestWhatRanAgainAndFailedIsLateNoMore(t *testing.T) {
 		t.Errorf("not once and by hand alone:\n%s", diff)
 	}
 	page, err := lead.LatePage(t.Context(), []postgres.LateWebhook{ask}, delivery.ID{})
-	if err != nil || page.Found[0].Replays != 1 || page.Found[1].Replays != 3 {
-		t.Errorf("replays %+v, %v", page.Found, err)
+	if err != nil || page.Found[0].Executions != 2 || page.Found[1].Executions != 4 {
+		t.Errorf("found %+v, %v", page.Found, err)
 	}
 	addUsers(t, s, "bob@example.com")
 	if diff := cmp.Diff(idsOf(once, byHand, moved), late(t, lead, ask)); diff != "" {
