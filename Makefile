@@ -32,12 +32,12 @@ demo: build ## run the stack on free ports, show a few deliveries, and end
 .PHONY: test
 test: build ## run all tests (installs PostgreSQL first on Debian or Ubuntu, as root)
 	@bin/devstack ensure-postgres
-	go test $(PACKAGES)
+	go test -timeout 25m $(PACKAGES)
 
 .PHONY: race
 race: build ## run all tests with the race detector (needs a C compiler)
 	@bin/devstack ensure-postgres
-	go test -race $(PACKAGES)
+	go test -race -timeout 40m $(PACKAGES)
 
 .PHONY: lint
 lint: ## check format, vet, staticcheck, and that each module builds alone
