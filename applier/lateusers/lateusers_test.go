@@ -203,7 +203,7 @@ func TestAnotherApplierTakesOver(t *testing.T) {
 	w.awaitApplied(t, alices...)
 
 	// Its connection dies: it notices, and one of the two goes on.
-	if _, err := w.db.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", w.leader(t)); err != nil {
+	if _, err := w.db.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1", w.leader(t)); err != nil {
 		t.Fatal(err)
 	}
 	w.addUsers(t, bob)

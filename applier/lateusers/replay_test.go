@@ -22,7 +22,8 @@ func TestNoMoreIsPublishedThanRuns(t *testing.T) {
 	w.addUsers(t, alice)
 	j := w.starts(t, "applier", nil)
 	eventually(t, "it looks what has run", func() (looks bool) {
-		row := w.db.QueryRowContext(t.Context(), "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = 'applier' AND query LIKE '%execution_id%'")
+		row := w.db.QueryRowContext(t.Context(), `SELECT count(*) > 0 FROM pg_stat_activity
+			WHERE datname = current_database() AND application_name = 'applier' AND query LIKE '%execution_id%'`)
 		if err := row.Scan(&looks); err != nil {
 			t.Fatal(err)
 		}
