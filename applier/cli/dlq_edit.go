@@ -13,7 +13,6 @@ import (
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
-	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // edit has a person change what the one dead letter runs with.
@@ -38,7 +37,7 @@ func (c *dlqReplayCmd) edit(a *app, request *replay.Request) error {
 	payload := body.Edited
 	if payload == nil {
 		d := delivery.Delivery{ID: id, WebhookID: list[0].WebhookID, ReceivedAt: list[0].ReceivedAt, Headers: body.Headers, Body: body.Payload}
-		if payload, err = a.openPayload(&d); err != nil {
+		if payload, err = a.openPayload(d); err != nil {
 			return err
 		}
 	}
@@ -57,11 +56,11 @@ func (c *dlqReplayCmd) edit(a *app, request *replay.Request) error {
 }
 
 // openPayload decrypts the body of a delivery where it is encrypted.
-func (a *app) openPayload(d *delivery.Delivery) ([]byte, error) {
-	if !sealed.HasHeader(d) {
+func (a *app) openPayload(d delivery.Delivery) ([]byte, error) {
+	if !sealed.HasHeader(&d) {
 		return d.Body, nil
 	}
-	master, err := a.masterKey()
+	open, err := a.openBody()
 	if err != nil {
 		return nil, err
 	}
@@ -73,14 +72,12 @@ func (a *app) openPayload(d *delivery.Delivery) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	payload, failure, err := sealed.NewPayloads(master).Open(&webhook.Webhook{Record: saved.Record, Revision: saved.Revision}, d)
-	if failure != nil {
-		return nil, fmt.Errorf("the payload cannot be edited: %w", failure)
+	payload, err := open(a.ctx, saved, d)
+	if err != nil {
+		return nil, fmt.Errorf("the payload cannot be edited: %w", err)
 	}
-	if err == nil {
-		a.say("The payload came encrypted. What you save is kept as it is, not encrypted.")
-	}
-	return payload, err
+	a.say("The payload came encrypted. What you save is kept as it is, not encrypted.")
+	return payload, nil
 }
 
 // editText opens a text in the editor and returns what was saved. Nobody else

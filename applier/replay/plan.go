@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -232,7 +233,7 @@ func (p *planner) balances(ctx context.Context) error {
 		ids[a.User] = true
 	}
 	users := map[delivery.ID]postgres.User{}
-	for chunk := range slices.Chunk(keys(ids), namesAtOnce) {
+	for chunk := range slices.Chunk(slices.Collect(maps.Keys(ids)), namesAtOnce) {
 		named, err := p.store.UserNames(ctx, chunk)
 		if err != nil {
 			return err
@@ -258,12 +259,4 @@ func (p *planner) balances(ctx context.Context) error {
 			cmp.Compare(string(a.User.ID[:]), string(b.User.ID[:])), cmp.Compare(a.Currency, b.Currency))
 	})
 	return nil
-}
-
-func keys[K comparable, V any](m map[K]V) []K {
-	all := make([]K, 0, len(m))
-	for k := range m {
-		all = append(all, k)
-	}
-	return all
 }

@@ -92,23 +92,20 @@ func (p *planner) explainMissing(ctx context.Context) error {
 	if !p.request.isByID() {
 		return nil
 	}
-	dead, err := p.store.DeadLetterBodies(ctx, p.request.Filter.IDs)
+	fates, err := p.store.Fates(ctx, p.request.Filter.IDs)
 	if err != nil {
 		return err
 	}
 	for _, id := range p.request.Filter.IDs {
-		if _, ok := dead[id]; ok {
-			continue
-		}
-		o, err := p.store.FindOutcome(ctx, id)
+		fate, known := fates[id]
 		state := "discarded"
 		switch {
-		case errors.Is(err, postgres.ErrOutcomeNotFound):
+		case fate.DeadLetter:
+			continue
+		case !known:
 			state = "unknown or pending"
-		case err != nil:
-			return err
-		case o.Status == delivery.Success:
-			state = string(o.Outcome)
+		case fate.Status == delivery.Success:
+			state = string(fate.Outcome)
 		}
 		p.plan.NotDead = append(p.plan.NotDead, NotDead{ID: id, State: state})
 	}
