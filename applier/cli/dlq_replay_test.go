@@ -191,6 +191,32 @@ func TestReplayOfAnEditedPayload(t *testing.T) {
 	}
 }
 
+// What came encrypted is edited in clear, and runs so; the original stays.
+func TestReplayOfAnEncryptedPayloadThatWasEdited(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	var shop webhookJSON
+	i.json(&shop, "webhooks", "apply", "-f", i.write("shop.yaml", wrongYAML))
+	i.json(&webhookJSON{}, "webhooks", "set-encryption", "Shop", "gcm", "--aes-key", givenKey)
+	i.json(&map[string]any{}, "users", "add", "--email", "u0@example.com")
+	var made struct{ Body string }
+	i.json(&made, "encrypt", "Shop", "-f", i.write("payload.json", `{"customer":{"email":"u0@example.com"},"coins":1}`))
+	id := i.publishEncrypted(shop.ID, made.Body, time.Now()).String()
+	i.settleAll()
+	t.Cleanup(i.startApplier())
+	i.env["EDITOR"] = `sed -i 's/"coins":1/"order":{"total":7}/'`
+
+	r := i.run("dlq", "replay", id, "--edit", "--yes")
+	if r.code != 0 || !strings.Contains(r.stderr, "not encrypted") || i.coins("u0@example.com") != "7" {
+		t.Errorf("%s coins: %+v", i.coins("u0@example.com"), r)
+	}
+	var d deliveryJSON
+	i.json(&d, "deliveries", "show", id)
+	if d.Payload == nil || *d.Payload != made.Body {
+		t.Errorf("the original is %v", d.Payload)
+	}
+}
+
 func TestOneOfManyReplaysAtOnceSucceeds(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)
