@@ -29,15 +29,17 @@ run: build ## run the development stack until Ctrl-C, with data in .coinhook
 demo: build ## run the stack on free ports, show a few deliveries, and end
 	@exec bin/devstack --demo
 
+# Tests build and start the programs, of which Go's cache of test results knows
+# nothing: -count=1 has them run.
 .PHONY: test
 test: build ## run all tests (installs PostgreSQL first on Debian or Ubuntu, as root)
 	@bin/devstack ensure-postgres
-	go test -timeout 25m $(PACKAGES)
+	go test -count=1 -timeout 25m $(PACKAGES)
 
 .PHONY: race
 race: build ## run all tests with the race detector (needs a C compiler)
 	@bin/devstack ensure-postgres
-	go test -race -timeout 40m $(PACKAGES)
+	go test -race -count=1 -timeout 40m $(PACKAGES)
 
 .PHONY: lint
 lint: ## check format, vet, staticcheck, and that each module builds alone
