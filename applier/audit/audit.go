@@ -138,12 +138,17 @@ func (x *audit) auditStream(ctx context.Context) error {
 	if x.extent, err = x.stream.Extent(ctx); err != nil {
 		return err
 	}
-	err = x.stream.Each(ctx, x.extent, func(m broker.Message) error {
+	return x.auditMessages(ctx, x.extent)
+}
+
+// auditMessages compares the deliveries of a part of the stream.
+func (x *audit) auditMessages(ctx context.Context, e broker.Extent) error {
+	err := x.stream.Each(ctx, e, func(m broker.Message) error {
 		x.page = append(x.page, m.Deliveries...)
 		if len(x.page) < pageSize {
 			return nil
 		}
-		x.tell(fmt.Sprintf("message %d of %d", m.Sequence, x.extent.Last))
+		x.tell(fmt.Sprintf("message %d of %d", m.Sequence, e.Last))
 		return x.auditPage(ctx)
 	})
 	if err != nil {

@@ -14,20 +14,25 @@ func (x *audit) compareExtent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if known.Later != "" {
-		x.found(Violation{Kind: streamSuperseded, Detail: fmt.Sprintf(
-			"Deliveries were settled from a later incarnation of the stream, %s: this one, %s, came back from a backup.", known.Later, x.incarnation)})
-	}
-	if known.LastSequence > x.extent.Last {
-		x.found(Violation{Kind: streamWentBack, Sequence: known.LastSequence, Detail: fmt.Sprintf(
-			"A delivery was settled from message %d, and the stream ends at %d: it came back from a backup.", known.LastSequence, x.extent.Last)})
-	}
+	x.compareEnds(known.Later, known.LastSequence)
 	// Those that settled while the stream was read were pending when it was, so that
 	// there may be more by now, and never fewer.
 	if known.Outcomes <= x.matched {
 		return nil
 	}
 	return x.findStray(ctx)
+}
+
+// compareEnds looks for a stream that is older than what was settled from it.
+func (x *audit) compareEnds(later string, lastSequence uint64) {
+	if later != "" {
+		x.found(Violation{Kind: streamSuperseded, Detail: fmt.Sprintf(
+			"Deliveries were settled from a later incarnation of the stream, %s: this one, %s, came back from a backup.", later, x.incarnation)})
+	}
+	if lastSequence > x.extent.Last {
+		x.found(Violation{Kind: streamWentBack, Sequence: lastSequence, Detail: fmt.Sprintf(
+			"A delivery was settled from message %d, and the stream ends at %d: it came back from a backup.", lastSequence, x.extent.Last)})
+	}
 }
 
 // findStray looks up each outcome's own message. It is slow, and rarely needed.

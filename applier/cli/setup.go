@@ -11,7 +11,6 @@ import (
 type setupCmd struct {
 	Replicas int           `default:"1" help:"Copies of each stream in a NATS cluster: 1, 3 or 5."`
 	MaxBytes int64         `name:"max-bytes" help:"Size of the stream of deliveries. A full one refuses (503) and drops nothing. Default: no bound."`
-	MaxAge   time.Duration `name:"max-age" help:"How long deliveries are kept for replay and audit, such as 720h. Default: for good."`
 	Wait     time.Duration `default:"30s" help:"How long to wait for NATS and PostgreSQL to answer."`
 }
 
@@ -35,7 +34,7 @@ func (c *setupCmd) Run(a *app) error {
 		}
 	}
 	if err := retry(ctx, func() error {
-		return conn.Setup(ctx, broker.Topology{Replicas: c.Replicas, MaxBytes: c.MaxBytes, MaxAge: c.MaxAge})
+		return conn.Setup(ctx, broker.Topology{Replicas: c.Replicas, MaxBytes: c.MaxBytes})
 	}); err != nil {
 		return err
 	}

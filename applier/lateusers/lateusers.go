@@ -109,7 +109,7 @@ func (j *Job) turn(ctx context.Context) (pause time.Duration, err error) {
 		return 0, nil
 	}
 	if j.lead == nil {
-		if j.lead, err = j.Store.LeadLateUsers(ctx); j.lead == nil {
+		if j.lead, err = j.Store.Lead(ctx, postgres.LateUsers); j.lead == nil {
 			return 0, err
 		}
 		j.Log.Debug().Msg("this applier looks for users that have appeared")

@@ -1,8 +1,10 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/jmoiron/sqlx"
@@ -19,27 +21,67 @@ type Violation struct {
 	Detail     string
 }
 
-// ledgerChecks are statements whose every row is a violation: kind, delivery,
-// user, currency, detail. Together they say that balances, gamification logs,
-// outcomes and dead letters follow from each other.
-var ledgerChecks = []struct{ name, query string }{
-	{"follow the logs of each account", brokenLogsQuery},
-	{"compare balances with their logs", brokenBalancesQuery},
-	{"compare outcomes with their logs", brokenOutcomesQuery},
-	{"compare logs with their outcomes", strayLogsQuery},
-	{"compare failures with dead letters", brokenDeadLettersQuery},
+// The ledger is audited page by page, so that the database sorts a page at a
+// time however much there is: accounts by the ids of their users, deliveries by
+// their own. A page holds all of its accounts or deliveries, and pages leave
+// nothing out between them, also what has no row where it should have one.
+var (
+	auditAccounts = auditPart{
+		name: "accounts", bound: accountsBoundQuery,
+		checks: []string{brokenLogsQuery, brokenBalancesQuery},
+	}
+	auditDeliveries = auditPart{
+		name: "deliveries", bound: deliveriesBoundQuery,
+		checks: []string{brokenOutcomesQuery, strayLogsQuery, brokenRevertsQuery, brokenDeadLettersQuery},
+	}
+)
+
+// auditPart is one way through the ledger. Its checks are statements whose every
+// row is a violation: kind, delivery, user, currency, detail. They are about the
+// ids after $1, up to $2.
+type auditPart struct {
+	name   string
+	bound  string
+	checks []string
 }
+
+// auditPageRows is about how many logs or outcomes a page has.
+const auditPageRows = 20_000
+
+const (
+	// A balance says how many logs its account has. 5000 balances are enough for a
+	// page, however few logs they have.
+	accountsBoundQuery = `
+SELECT user_id FROM (
+    SELECT user_id, sum(entries) OVER account AS logs, row_number() OVER account AS balances
+    FROM balances WHERE user_id > $1 WINDOW account AS (ORDER BY user_id, currency) LIMIT 5001
+) b
+WHERE logs > $2 OR balances > 5000
+ORDER BY user_id LIMIT 1`
+	deliveriesBoundQuery = `SELECT delivery_id FROM outcomes WHERE delivery_id > $1 ORDER BY delivery_id OFFSET $2 LIMIT 1`
+)
+
+// entriesCTE are the logs of the accounts, each behind the base that is left of
+// those that were removed: an entry without a delivery, of all that was before.
+const entriesCTE = `
+WITH entries AS (
+    SELECT delivery_id, ordinal, user_id, currency, number, amount, balance, false AS is_base,
+        CASE operator WHEN 'add' THEN amount ELSE -amount END AS effect
+    FROM ` + logEras + ` CROSS JOIN LATERAL (
+        SELECT * FROM gamification_logs WHERE id >> 18 = era AND user_id > $1 AND user_id <= $2 OFFSET 0
+    ) l
+    UNION ALL
+    SELECT NULL, NULL, user_id, currency, number, 0, balance, true, balance
+    FROM log_bases WHERE user_id > $1 AND user_id <= $2
+)`
 
 // A log's balance is the one before and its amount. "off" is by how much the
 // balances differ from the sum of the amounts: where it changes, a log was
 // changed. A balance that was changed alone is off in one log, and the next one
 // is right again.
-const brokenLogsQuery = `
-WITH log AS (
-    SELECT delivery_id, ordinal, user_id, currency, number, amount, balance,
-        balance - sum(CASE operator WHEN 'add' THEN amount ELSE -amount END) OVER account AS off,
-        lag(number, 1, 0::bigint) OVER (PARTITION BY user_id, currency ORDER BY number) AS number_before
-    FROM gamification_logs
+const brokenLogsQuery = entriesCTE + `, log AS (
+    SELECT *, balance - sum(effect) OVER account AS off, lag(number, 1, 0::bigint) OVER account AS number_before
+    FROM entries
     WINDOW account AS (PARTITION BY user_id, currency ORDER BY number)
 ), seen AS (
     SELECT *, lag(off, 1, 0) OVER account AS off_before, lag(off, 2, 0) OVER account AS off_before_that
@@ -53,13 +95,12 @@ SELECT CASE WHEN number > number_before + 1 THEN 'log_missing' ELSE 'log_changed
         ELSE format('Entry %s of the account (ordinal %s of the delivery), with amount %s, does not lead to its balance of %s.', number, ordinal, amount, balance)
     END
 FROM seen
-WHERE number > number_before + 1 OR off <> off_before AND NOT (off = off_before_that AND off_before <> off_before_that)`
+WHERE NOT is_base
+    AND (number > number_before + 1 OR off <> off_before AND NOT (off = off_before_that AND off_before <> off_before_that))`
 
-const brokenBalancesQuery = `
-WITH last AS (
-    SELECT DISTINCT ON (user_id, currency) delivery_id, user_id, currency, number, balance,
-        coalesce(before, 0) + CASE operator WHEN 'add' THEN amount ELSE -amount END AS expected
-    FROM (SELECT *, lag(balance) OVER (PARTITION BY user_id, currency ORDER BY number) AS before FROM gamification_logs) l
+const brokenBalancesQuery = entriesCTE + `, last AS (
+    SELECT DISTINCT ON (user_id, currency) user_id, currency, number, balance, coalesce(before, 0) + effect AS expected
+    FROM (SELECT *, lag(balance) OVER (PARTITION BY user_id, currency ORDER BY number) AS before FROM entries) e
     ORDER BY user_id, currency, number DESC
 )
 SELECT CASE WHEN b.user_id IS NULL THEN 'balance_missing' WHEN b.entries > coalesce(l.number, 0) THEN 'log_missing' ELSE 'balance_changed' END,
@@ -68,17 +109,20 @@ SELECT CASE WHEN b.user_id IS NULL THEN 'balance_missing' WHEN b.entries > coale
         WHEN b.entries > coalesce(l.number, 0) THEN format('The account lacks the entries %s to %s, the newest ones.', coalesce(l.number, 0) + 1, b.entries)
         ELSE format('The balance is %s after %s entries, and the newest entry, number %s, leaves %s.', b.amount, b.entries, coalesce(l.number, 0), coalesce(l.balance, 0))
     END
-FROM balances b FULL JOIN last l ON l.user_id = b.user_id AND l.currency = b.currency
+FROM (SELECT * FROM balances WHERE user_id > $1 AND user_id <= $2) b FULL JOIN last l ON l.user_id = b.user_id AND l.currency = b.currency
 WHERE b.user_id IS NULL OR b.entries <> coalesce(l.number, 0) OR b.amount NOT IN (coalesce(l.balance, 0), coalesce(l.expected, 0))`
 
 const brokenOutcomesQuery = `
-WITH written AS (SELECT delivery_id, count(*) AS entries FROM gamification_logs WHERE ordinal > 0 GROUP BY delivery_id)
+WITH written AS (
+    SELECT delivery_id, count(*) AS entries FROM gamification_logs
+    WHERE delivery_id > $1 AND delivery_id <= $2 AND ordinal > 0 GROUP BY delivery_id
+)
 SELECT CASE WHEN o.delivery_id IS NULL THEN 'outcome_missing' WHEN coalesce(w.entries, 0) < o.changes THEN 'log_missing' ELSE 'outcome_changed' END,
     coalesce(o.delivery_id, w.delivery_id), o.user_id, '',
     CASE WHEN o.delivery_id IS NULL THEN format('%s log entries are of a delivery without an outcome.', w.entries)
         ELSE format('The outcome is %s with %s changes, and there are %s log entries.', coalesce(o.outcome, o.status), coalesce(o.changes::text, 'unknown'), coalesce(w.entries, 0))
     END
-FROM outcomes o FULL JOIN written w ON w.delivery_id = o.delivery_id
+FROM (SELECT * FROM outcomes WHERE delivery_id > $1 AND delivery_id <= $2) o FULL JOIN written w ON w.delivery_id = o.delivery_id
 WHERE o.delivery_id IS NULL
     OR o.outcome IS DISTINCT FROM 'applied' AND w.entries > 0
     OR o.changes <> coalesce(w.entries, 0)`
@@ -86,37 +130,77 @@ WHERE o.delivery_id IS NULL
 const strayLogsQuery = `
 SELECT 'log_changed', l.delivery_id, l.user_id, l.currency, format('Entry %s of the account is not of the user or webhook that the outcome names.', l.number)
 FROM gamification_logs l JOIN outcomes o ON o.delivery_id = l.delivery_id
-WHERE l.user_id IS DISTINCT FROM o.user_id OR l.webhook_id <> o.webhook_id`
+WHERE l.delivery_id > $1 AND l.delivery_id <= $2 AND o.delivery_id > $1 AND o.delivery_id <= $2
+    AND (l.user_id IS DISTINCT FROM o.user_id OR l.webhook_id <> o.webhook_id)`
+
+// An entry that was reverted has its opposite, whose ordinal is the same below
+// zero. Of a delivery that was removed for its age opposites may be left.
+const brokenRevertsQuery = `
+WITH written AS (SELECT * FROM gamification_logs WHERE delivery_id > $1 AND delivery_id <= $2),
+reverted AS (SELECT * FROM reverts WHERE delivery_id > $1 AND delivery_id <= $2)
+SELECT 'log_missing', l.delivery_id, l.user_id, l.currency, format('Entry %s of the account was reverted, and its opposite is not there.', l.number)
+FROM written l JOIN reverted r ON r.delivery_id = l.delivery_id
+WHERE l.ordinal > 0 AND NOT EXISTS (SELECT FROM written u WHERE u.delivery_id = l.delivery_id AND u.ordinal = -l.ordinal)
+UNION ALL
+SELECT 'log_changed', u.delivery_id, u.user_id, u.currency, format('Entry %s of the account is not the opposite of one that was reverted.', u.number)
+FROM written u
+JOIN outcomes o ON o.delivery_id = u.delivery_id AND o.delivery_id > $1 AND o.delivery_id <= $2
+LEFT JOIN reverted r ON r.delivery_id = u.delivery_id
+LEFT JOIN written l ON l.delivery_id = u.delivery_id AND l.ordinal = -u.ordinal
+WHERE u.ordinal < 0 AND (r.delivery_id IS NULL OR l.delivery_id IS NULL
+    OR (l.user_id, l.currency, l.amount) <> (u.user_id, u.currency, u.amount) OR l.operator = u.operator)`
 
 const brokenDeadLettersQuery = `
 SELECT 'dead_letter_missing', o.delivery_id, o.user_id, '', 'The delivery failed, and is neither a dead letter nor discarded.'
 FROM outcomes o
-WHERE o.status = 'failed' AND NOT EXISTS (SELECT FROM dead_letters d WHERE d.delivery_id = o.delivery_id)
+WHERE o.delivery_id > $1 AND o.delivery_id <= $2
+    AND o.status = 'failed' AND NOT EXISTS (SELECT FROM dead_letters d WHERE d.delivery_id = o.delivery_id)
     AND NOT EXISTS (SELECT FROM discards d WHERE d.delivery_id = o.delivery_id)
 UNION ALL
 SELECT 'outcome_changed', d.delivery_id, o.user_id, '', 'There is a dead letter, and the outcome is not failed.'
 FROM dead_letters d LEFT JOIN outcomes o ON o.delivery_id = d.delivery_id
-WHERE o.status IS DISTINCT FROM 'failed'`
+WHERE d.delivery_id > $1 AND d.delivery_id <= $2 AND o.status IS DISTINCT FROM 'failed'`
 
 // AuditLedger checks all of the ledger as of one moment and hands out what does
-// not add up. step is told each check before it begins.
-func (s *Store) AuditLedger(ctx context.Context, step func(name string), found func(Violation)) error {
-	tx, err := s.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
-	if err != nil {
-		return fmt.Errorf("audit: %w", err)
-	}
-	defer tx.Rollback() //nolint:errcheck // nothing was written
-	for _, check := range ledgerChecks {
-		step(check.name)
-		if err := auditOne(ctx, tx, check.query, found); err != nil {
-			return fmt.Errorf("audit: %s: %w", check.name, err)
+// not add up. step is told how far it has come.
+func (s *Store) AuditLedger(ctx context.Context, step func(what string), found func(Violation)) error {
+	return s.snapshot(ctx, func(tx *sqlx.Tx) error {
+		for _, part := range []auditPart{auditAccounts, auditDeliveries} {
+			var at delivery.ID
+			for rows := 0; at != lastID; rows += auditPageRows {
+				step(fmt.Sprintf("the ledger's %s, after %d rows", part.name, rows))
+				var err error
+				if at, err = part.page(ctx, tx, at, found); err != nil {
+					return fmt.Errorf("audit the ledger's %s: %w", part.name, err)
+				}
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
-func auditOne(ctx context.Context, tx *sqlx.Tx, query string, found func(Violation)) error {
-	rows, err := tx.QueryContext(ctx, query)
+// lastID is the greatest: a page up to it is the last one.
+var lastID = delivery.ID(bytes.Repeat([]byte{0xff}, len(delivery.ID{})))
+
+// page checks what comes after an id, and returns how far it came.
+func (p auditPart) page(ctx context.Context, tx *sqlx.Tx, after delivery.ID, found func(Violation)) (to delivery.ID, err error) {
+	err = tx.QueryRowContext(ctx, p.bound, after.String(), auditPageRows).Scan((*idScanner)(&to))
+	if errors.Is(err, sql.ErrNoRows) {
+		to, err = lastID, nil
+	}
+	if err != nil {
+		return to, err
+	}
+	for _, check := range p.checks {
+		if err := auditOne(ctx, tx, check, after, to, found); err != nil {
+			return to, err
+		}
+	}
+	return to, nil
+}
+
+func auditOne(ctx context.Context, tx *sqlx.Tx, query string, after, to delivery.ID, found func(Violation)) error {
+	rows, err := tx.QueryContext(ctx, query, after.String(), to.String())
 	if err != nil {
 		return err
 	}

@@ -62,20 +62,31 @@ type StreamKnowledge struct {
 }
 
 const streamKnowledgeQuery = `
-SELECT coalesce(max(o.stream_sequence), 0), count(*) FILTER (WHERE o.stream_sequence BETWEEN $2 AND $3),
-    coalesce((SELECT l.incarnation FROM stream_epochs l
-        WHERE l.epoch > (SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $1) ORDER BY l.epoch DESC LIMIT 1), '')
+SELECT coalesce(max(o.stream_sequence), 0), count(*) FILTER (WHERE o.stream_sequence BETWEEN $2 AND $3)
 FROM outcomes o
 WHERE o.stream_epoch = (SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $1)`
+
+const laterIncarnationQuery = `
+SELECT coalesce((SELECT l.incarnation FROM stream_epochs l
+    WHERE l.epoch > (SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $1) ORDER BY l.epoch DESC LIMIT 1), '')`
+
+// LaterIncarnation returns one that came after this one, empty if there is none.
+func (s *Store) LaterIncarnation(ctx context.Context, incarnation string) (later string, err error) {
+	if err := s.db.QueryRowContext(ctx, laterIncarnationQuery, incarnation).Scan(&later); err != nil {
+		return "", fmt.Errorf("look at what is known of the stream: %w", err)
+	}
+	return later, nil
+}
 
 // KnowsOfStream compares the database with an incarnation of the stream, of which
 // the sequences first to last are there.
 func (s *Store) KnowsOfStream(ctx context.Context, incarnation string, first, last uint64) (k StreamKnowledge, err error) {
 	row := s.db.QueryRowContext(ctx, streamKnowledgeQuery, incarnation, int64(first), int64(last))
-	if err := row.Scan(&k.LastSequence, &k.Outcomes, &k.Later); err != nil {
+	if err := row.Scan(&k.LastSequence, &k.Outcomes); err != nil {
 		return k, fmt.Errorf("look at what is known of the stream: %w", err)
 	}
-	return k, nil
+	k.Later, err = s.LaterIncarnation(ctx, incarnation)
+	return k, err
 }
 
 const outcomesInStreamQuery = `

@@ -144,12 +144,14 @@ type LateUser struct {
 	WebhookID string
 }
 
-const lateRunsQuery = `
+const lateRunsQuery = outcomeEras + `
 SELECT r.user_id, r.webhook_id, count(*)
 FROM unnest($1::uuid[], $2::text[]) AS r (user_id, webhook_id)
+CROSS JOIN eras
 CROSS JOIN LATERAL (
     SELECT o.delivery_id FROM outcomes o
-    WHERE o.user_id = r.user_id AND o.webhook_id = r.webhook_id AND o.replays > 0
+    WHERE o.user_id IS NOT NULL AND substring(uuid_send(o.delivery_id), 1, 3) = eras.era
+        AND o.user_id = r.user_id AND o.webhook_id = r.webhook_id AND o.replays > 0
     OFFSET 0
 ) AS o
 WHERE EXISTS (SELECT 1 FROM executions x WHERE x.delivery_id = o.delivery_id AND x.cause = 'user_found' AND x.effect)

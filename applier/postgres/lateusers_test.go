@@ -66,7 +66,7 @@ func addUsersOf(tb testing.TB, s *postgres.Store, community string, users ...pos
 
 func mustLead(tb testing.TB, s *postgres.Store) *postgres.Lead {
 	tb.Helper()
-	lead, err := s.LeadLateUsers(tb.Context())
+	lead, err := s.Lead(tb.Context(), postgres.LateUsers)
 	if err != nil || lead == nil {
 		tb.Fatalf("no lead: %v", err)
 	}
@@ -307,7 +307,7 @@ func TestOneApplierAtATimeHasTheLead(t *testing.T) {
 	// awaitLead takes the lead as soon as the server has noticed that it is free.
 	awaitLead := func(s *postgres.Store) *postgres.Lead {
 		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
-			lead, err := s.LeadLateUsers(t.Context())
+			lead, err := s.Lead(t.Context(), postgres.LateUsers)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -321,7 +321,7 @@ func TestOneApplierAtATimeHasTheLead(t *testing.T) {
 	wantNone := func(s *postgres.Store) {
 		t.Helper()
 		for range 3 { // more often than there are connections
-			if lead, err := s.LeadLateUsers(t.Context()); lead != nil || err != nil {
+			if lead, err := s.Lead(t.Context(), postgres.LateUsers); lead != nil || err != nil {
 				t.Fatalf("a second lead: %v, %v", lead, err)
 			}
 		}
@@ -345,7 +345,7 @@ func TestOneApplierAtATimeHasTheLead(t *testing.T) {
 	wantNone(two)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if lead, err := two.LeadLateUsers(ctx); lead != nil || err == nil {
+	if lead, err := two.Lead(ctx, postgres.LateUsers); lead != nil || err == nil {
 		t.Errorf("a lead of nobody: %v, %v", lead, err)
 	}
 }

@@ -8,12 +8,20 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Lead is the right to look for users that come later. One applier at a time has
-// it, for as long as its connection lasts.
+// Lead is the right to do one of the jobs that one applier at a time does. It has
+// it for as long as its connection lasts.
 type Lead struct{ conn *sqlx.Conn }
 
-// lateUsersLock is taken by whoever has the lead.
-const lateUsersLock = 0x6c61746575736572 // "lateuser"
+// Job is what an applier may lead, by the advisory lock that says so.
+type Job int64
+
+// The jobs: to run deliveries again whose users appear late, to audit all the
+// time, to remove what is old.
+const (
+	LateUsers Job = 0x6c61746575736572 // "lateuser"
+	Audit     Job = 0x6175646974696e67 // "auditing"
+	Retention Job = 0x726574656e74696f // "retentio"
+)
 
 // A database that still waits for an applier whose machine is gone gives the
 // lead to another after half a minute instead of two hours.
@@ -21,8 +29,8 @@ const leadQuery = `
 SELECT pg_try_advisory_lock($1), set_config('tcp_keepalives_idle', '10', false),
     set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '4', false)`
 
-// LeadLateUsers returns nil while another applier has the lead.
-func (s *Store) LeadLateUsers(ctx context.Context) (*Lead, error) {
+// Lead returns nil while another applier has the lead.
+func (s *Store) Lead(ctx context.Context, job Job) (*Lead, error) {
 	conn, err := s.db.Connx(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("take the lead: %w", err)
@@ -30,7 +38,7 @@ func (s *Store) LeadLateUsers(ctx context.Context) (*Lead, error) {
 	lead := &Lead{conn: conn}
 	var ok bool
 	var ignored [3]string
-	if err := conn.QueryRowContext(ctx, leadQuery, int64(lateUsersLock)).Scan(&ok, &ignored[0], &ignored[1], &ignored[2]); err != nil {
+	if err := conn.QueryRowContext(ctx, leadQuery, int64(job)).Scan(&ok, &ignored[0], &ignored[1], &ignored[2]); err != nil {
 		lead.Close() // the lock may have been taken all the same
 		return nil, fmt.Errorf("take the lead: %w", err)
 	}
@@ -38,6 +46,14 @@ func (s *Store) LeadLateUsers(ctx context.Context) (*Lead, error) {
 		return nil, conn.Close()
 	}
 	return lead, nil
+}
+
+// Check returns an error once the connection is gone, and with it the lead.
+func (l *Lead) Check(ctx context.Context) error {
+	if _, err := l.conn.ExecContext(ctx, "SELECT 1"); err != nil {
+		return fmt.Errorf("keep the lead: %w", err)
+	}
+	return nil
 }
 
 // Close gives the lead up, by ending the connection: one that went back among the

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -106,11 +108,16 @@ func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, e
 	if f.Community != "" {
 		w.add("o.community = ?", f.Community)
 	}
-	if f.WebhookID != "" {
+	order := "o.delivery_id DESC"
+	switch failed := f.Status == delivery.Failed || f.Reason != ""; {
+	case f.WebhookID == "":
+	case failed || f.UserID != (delivery.ID{}):
 		w.add("o.webhook_id = ?", f.WebhookID)
-	}
-	if f.UserID != (delivery.ID{}) {
-		w.add("o.user_id = ?", f.UserID.String())
+	default:
+		// As bounds, and in this order, only the webhook's own index serves: by the
+		// primary key a webhook that was quiet lately would have all others read.
+		w.add("o.webhook_id >= ? AND o.webhook_id <= ?", f.WebhookID, f.WebhookID)
+		order = "o.webhook_id DESC, o.delivery_id DESC"
 	}
 	if f.Status != "" {
 		w.add("o.status = ?", string(f.Status))
@@ -126,13 +133,37 @@ func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, e
 	if f.Before != (delivery.ID{}) {
 		w.add("o.delivery_id < ?", f.Before.String())
 	}
-	w.args = append(w.args, f.Limit)
-	query := selectOutcomes + w.String() + fmt.Sprintf(" ORDER BY o.delivery_id DESC LIMIT $%d", len(w.args))
-	outcomes, err := s.queryOutcomes(ctx, query, w.args...)
+	outcomes, err := s.listOutcomes(ctx, f, w, order)
 	if err != nil {
 		return nil, fmt.Errorf("list outcomes: %w", err)
 	}
 	return outcomes, nil
+}
+
+func (s *Store) listOutcomes(ctx context.Context, f OutcomeFilter, w where, order string) ([]Outcome, error) {
+	if f.UserID == (delivery.ID{}) {
+		w.args = append(w.args, f.Limit)
+		return s.queryOutcomes(ctx, selectOutcomes+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.args)), w.args...)
+	}
+	query, args := ofUser(w, f.UserID, f.Limit)
+	ids, err := queryIDs(ctx, s.db, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return s.queryOutcomes(ctx, selectOutcomes+` WHERE o.delivery_id = ANY ($1::uuid[]) ORDER BY o.delivery_id DESC`, idArray(ids))
+}
+
+// queryIDs returns the ids that a query is for.
+func queryIDs(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) (ids []delivery.ID, err error) {
+	err = each(ctx, db, query, func(scan scanner) error {
+		var id idScanner
+		if err := scan(&id); err != nil {
+			return err
+		}
+		ids = append(ids, delivery.ID(id))
+		return nil
+	}, args...)
+	return ids, err
 }
 
 // firstIDAt is the least UUIDv7 of that millisecond.
@@ -281,29 +312,51 @@ type LogFilter struct {
 
 // ListLogs returns gamification logs, newest first.
 func (s *Store) ListLogs(ctx context.Context, f LogFilter) ([]Log, error) {
-	var w where
-	if f.Community != "" {
-		w.add("u.community = ?", f.Community)
-	}
-	if f.UserID != (delivery.ID{}) {
-		w.add("l.user_id = ?", f.UserID.String())
-	}
-	if f.Currency != "" {
-		w.add("l.currency = ?", f.Currency)
-	}
-	if f.WebhookID != "" {
-		w.add("l.webhook_id = ?", f.WebhookID)
-	}
-	if !f.Since.IsZero() {
-		w.add("l.at >= ?", f.Since)
-	}
-	w.args = append(w.args, f.Limit)
-	logs, err := s.queryLogs(ctx, selectLogs+w.String()+
-		fmt.Sprintf(" ORDER BY l.id DESC LIMIT $%d", len(w.args)), w.args...)
+	logs, err := s.listLogs(ctx, f)
 	if err != nil {
 		return nil, fmt.Errorf("list gamification logs: %w", err)
 	}
 	return logs, nil
+}
+
+func (s *Store) listLogs(ctx context.Context, f LogFilter) ([]Log, error) {
+	var w where
+	order := "l.id DESC"
+	if f.Currency != "" {
+		w.add("l.currency = ?", f.Currency)
+	}
+	if f.WebhookID != "" {
+		// As with outcomes, so that the webhook's own index serves.
+		w.add("l.webhook_id >= ? AND l.webhook_id <= ?", f.WebhookID, f.WebhookID)
+		order = "l.webhook_id DESC, l.id DESC"
+	}
+	if !f.Since.IsZero() {
+		first, err := s.logIDAt(ctx, f.Since)
+		if err != nil {
+			return nil, err
+		}
+		w.add("l.id >= ? AND l.at >= ?", first, f.Since)
+	}
+	if f.UserID != (delivery.ID{}) {
+		query, args := logsOfUser(w, f.UserID, f.Limit)
+		var ids array
+		err := each(ctx, s.db, query, func(scan scanner) error {
+			var id int64
+			err := scan(&id)
+			ids.int(id)
+			return err
+		}, args...)
+		if err != nil {
+			return nil, err
+		}
+		w, order = where{}, "l.id DESC"
+		w.add("l.id = ANY (?::bigint[])", ids.String())
+	}
+	if f.Community != "" {
+		w.add("u.community = ?", f.Community)
+	}
+	w.args = append(w.args, f.Limit)
+	return s.queryLogs(ctx, selectLogs+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.args)), w.args...)
 }
 
 func (s *Store) queryLogs(ctx context.Context, query string, args ...any) ([]Log, error) {

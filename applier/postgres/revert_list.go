@@ -35,9 +35,6 @@ func (s *Store) ListApplied(ctx context.Context, f AppliedFilter) ([]delivery.ID
 	if f.Version != 0 {
 		w.add("o.version = ?", f.Version)
 	}
-	if f.UserID != (delivery.ID{}) {
-		w.add("o.user_id = ?", f.UserID.String())
-	}
 	if !f.Since.IsZero() {
 		w.add("o.delivery_id >= ?", firstIDAt(f.Since).String()) // by index, to the millisecond
 		w.add("o.received_at >= ?", f.Since)
@@ -49,17 +46,14 @@ func (s *Store) ListApplied(ctx context.Context, f AppliedFilter) ([]delivery.ID
 	if f.Before != (delivery.ID{}) {
 		w.add("o.delivery_id < ?", f.Before.String())
 	}
-	w.args = append(w.args, f.Limit)
-	query := "SELECT o.delivery_id FROM outcomes o" + w.String() + fmt.Sprintf(" ORDER BY o.delivery_id DESC LIMIT $%d", len(w.args))
-	var ids []delivery.ID
-	err := each(ctx, s.db, query, func(scan scanner) error {
-		var id idScanner
-		if err := scan(&id); err != nil {
-			return err
-		}
-		ids = append(ids, delivery.ID(id))
-		return nil
-	}, w.args...)
+	var query string
+	args := append(w.args, f.Limit)
+	if f.UserID != (delivery.ID{}) {
+		query, args = ofUser(w, f.UserID, f.Limit)
+	} else {
+		query = "SELECT o.delivery_id FROM outcomes o" + w.String() + fmt.Sprintf(" ORDER BY o.delivery_id DESC LIMIT $%d", len(args))
+	}
+	ids, err := queryIDs(ctx, s.db, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list applied deliveries: %w", err)
 	}

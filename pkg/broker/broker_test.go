@@ -429,7 +429,7 @@ func TestSetupIsSafeToRepeat(t *testing.T) {
 	if err := p.Publish(t.Context(), newDelivery(t, "kept")); err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.Setup(t.Context(), broker.Topology{MaxAge: 24 * time.Hour}); err != nil {
+	if err := conn.Setup(t.Context(), broker.Topology{MaxBytes: 1 << 30}); err != nil {
 		t.Fatal(err)
 	}
 	stream, err := conn.OpenStream(t.Context())

@@ -53,8 +53,6 @@ type Topology struct {
 	// MaxBytes bounds the stream of deliveries; a full one refuses, and drops
 	// nothing. 0 is no bound.
 	MaxBytes int64
-	// MaxAge is how long deliveries are kept for replay and audit. 0 is for good.
-	MaxAge time.Duration
 }
 
 // Setup creates what is missing and brings what is there up to date.
@@ -65,11 +63,11 @@ func (c *Conn) Setup(ctx context.Context, t Topology) error {
 		Description: "Coinhook: accepted deliveries, one batch a message.",
 		Subjects:    []string{deliveriesSubject},
 		Storage:     jetstream.FileStorage,
-		// An acked message stays: for replay, Catch and the audit.
+		// An acked message stays: for replay, Catch and the audit. The broker lets go
+		// of none by itself, not by age either: it does not know which are settled.
 		Retention:   jetstream.LimitsPolicy,
 		Discard:     jetstream.DiscardNew,
 		MaxBytes:    orUnlimited(t.MaxBytes),
-		MaxAge:      t.MaxAge,
 		MaxMsgSize:  maxMessageBytes,
 		DenyDelete:  true,
 		AllowDirect: true,

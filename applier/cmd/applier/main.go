@@ -11,10 +11,12 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/audit"
 	"github.com/coinhook/coinhook/applier/cleaner"
 	"github.com/coinhook/coinhook/applier/lateusers"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/report"
+	"github.com/coinhook/coinhook/applier/retention"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/secret"
@@ -27,7 +29,11 @@ type settings struct {
 	MasterKey   secret.MasterKey `env:"COINHOOK_MASTER_KEY" secret:"true" help:"32 bytes in base64 that seal the webhooks' AES keys; encrypted deliveries stay pending without it"`
 	// KeyRetention bounds the idempotency keys.
 	KeyRetention time.Duration `env:"IDEMPOTENCY_RETENTION" envDefault:"720h" min:"1m" help:"how long a sender's idempotency keys are kept"`
-	PendingLimit time.Duration `env:"PENDING_LIMIT" envDefault:"1h" min:"1s" help:"how long a delivery may be pending before it is counted as overdue and warned of"`
+	// StreamRetention and HistoryRetention bound what is kept of old deliveries.
+	StreamRetention  time.Duration `env:"STREAM_RETENTION" envDefault:"0s" min:"0s" help:"how long settled deliveries stay in the stream, for the audit, repair and backtests; 0s is for good"`
+	HistoryRetention time.Duration `env:"HISTORY_RETENTION" envDefault:"0s" min:"0s" help:"how long histories and gamification logs are kept, longer than STREAM_RETENTION; 0s is for good"`
+	AuditInterval    time.Duration `env:"AUDIT_INTERVAL" envDefault:"10m" min:"1s" help:"the pause between two checks of the whole ledger, which one applier makes bit by bit"`
+	PendingLimit     time.Duration `env:"PENDING_LIMIT" envDefault:"1h" min:"1s" help:"how long a delivery may be pending before it is counted as overdue and warned of"`
 }
 
 func main() {
@@ -35,6 +41,9 @@ func main() {
 }
 
 func run(ctx context.Context, s settings, log zerolog.Logger) error {
+	if err := s.check(); err != nil {
+		return err
+	}
 	metrics := service.NewRegistry()
 	store, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier", Settling: true})
 	if err != nil {
@@ -42,7 +51,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	}
 	defer store.Close() //nolint:errcheck // all transactions have ended
 	// Its statements are planned as they come, unlike those that settle.
-	jobs, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-jobs", MaxConns: 2})
+	jobs, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-jobs", MaxConns: 6})
 	if err != nil {
 		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
 	}
@@ -61,6 +70,10 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: log, Metrics: metrics})
 	late := lateusers.New(lateusers.Options{
 		Store: jobs, Definitions: catalog, Publisher: publisher, Now: time.Now, Log: log, Metrics: metrics,
+	})
+	watch := audit.NewWatch(audit.WatchOptions{Store: jobs, Conn: conn, LedgerEvery: s.AuditInterval, Log: log, Metrics: metrics})
+	remover := retention.New(retention.Options{
+		Store: jobs, Conn: conn, Stream: s.StreamRetention, History: s.HistoryRetention, Log: log, Metrics: metrics,
 	})
 	ops, err := service.ListenOps(service.OpsOptions{
 		Addr: s.OpsAddr, Gatherer: metrics, Log: log,
@@ -83,10 +96,23 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	group.Add("cleaner", 2*time.Second, cleaner.New(store, s.KeyRetention, log).Run)
 	group.Add("publisher", 6*time.Second, publisher.Run)
 	group.Add("late users", 2*time.Second, late.Run)
+	group.Add("audit", 2*time.Second, watch.Run)
+	group.Add("retention", 2*time.Second, remover.Run)
 	group.Add("consumer", 8*time.Second, consumer.Run)
 	log.Info().Str("ops_addr", ops.Addr()).Msg("applier started")
 	defer log.Info().Msg("applier stopped")
 	return group.Run(ctx)
+}
+
+// check refuses retentions under which nothing would ever be removed.
+func (s settings) check() error {
+	if s.HistoryRetention > 0 && (s.StreamRetention == 0 || s.HistoryRetention <= s.StreamRetention) {
+		return &service.SettingError{
+			Variable: "HISTORY_RETENTION",
+			Want:     "want more than STREAM_RETENTION, which must be set, too: an outcome is kept for as long as the stream has its delivery",
+		}
+	}
+	return nil
 }
 
 // instance names this process among all appliers.

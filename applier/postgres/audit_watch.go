@@ -1,0 +1,197 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// AuditProgress is how far the audit that always runs has come.
+type AuditProgress struct {
+	// Incarnation is the stream's, and Sequence the message up to which every
+	// delivery has its outcome or is among the findings.
+	Incarnation string
+	Sequence    uint64
+	// Accounts and Deliveries are where the next pages of the ledger begin.
+	Accounts, Deliveries delivery.ID
+}
+
+const (
+	auditProgressQuery = `SELECT incarnation, sequence, users_to, deliveries_to FROM audit_progress`
+	saveProgressQuery  = `UPDATE audit_progress SET incarnation = $1, sequence = $2, users_to = $3, deliveries_to = $4`
+)
+
+// AuditProgress returns what was saved last.
+func (s *Store) AuditProgress(ctx context.Context) (p AuditProgress, err error) {
+	row := s.db.QueryRowContext(ctx, auditProgressQuery)
+	if err := row.Scan(&p.Incarnation, &p.Sequence, (*idScanner)(&p.Accounts), (*idScanner)(&p.Deliveries)); err != nil {
+		return p, fmt.Errorf("read how far the audit is: %w", err)
+	}
+	return p, nil
+}
+
+// SaveAuditProgress is where the next applier goes on.
+func (s *Store) SaveAuditProgress(ctx context.Context, p AuditProgress) error {
+	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, saveProgressQuery, p.Incarnation, int64(p.Sequence), p.Accounts.String(), p.Deliveries.String())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("save how far the audit is: %w", err)
+	}
+	return nil
+}
+
+// Finding is a violation that the audit found and that is still there.
+type Finding struct {
+	Violation
+	Part     FindingsPart
+	Sequence uint64 // of the message, 0 if it is about none
+	FoundAt  time.Time
+}
+
+// FindingsPart is which part of the audit a finding is of, and so which part has
+// to find it again.
+type FindingsPart string
+
+// The parts of the audit.
+const (
+	StreamFindings     FindingsPart = "stream"
+	AccountFindings    FindingsPart = "accounts"
+	DeliveriesFindings FindingsPart = "deliveries"
+)
+
+// MaxFindings is how many are kept of each part. A table that was emptied has as
+// many as it had rows, and `coinhook audit` names them all.
+const MaxFindings = 1000
+
+// AuditAccounts checks the page of accounts after a user's id and returns how far
+// it came; LastPage is the end. What was found there before and is not any more
+// is forgotten; what is new is returned.
+func (s *Store) AuditAccounts(ctx context.Context, after delivery.ID) (to delivery.ID, fresh []Finding, err error) {
+	return s.auditPage(ctx, auditAccounts, AccountFindings, "user_id", after)
+}
+
+// AuditDeliveries is AuditAccounts for a page of deliveries.
+func (s *Store) AuditDeliveries(ctx context.Context, after delivery.ID) (to delivery.ID, fresh []Finding, err error) {
+	return s.auditPage(ctx, auditDeliveries, DeliveriesFindings, "delivery_id", after)
+}
+
+// IsLastPage reports whether a page was the last one.
+func IsLastPage(to delivery.ID) bool { return to == lastID }
+
+func (s *Store) auditPage(ctx context.Context, part auditPart, name FindingsPart, by string, after delivery.ID) (to delivery.ID, fresh []Finding, err error) {
+	var found []Finding
+	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
+		to, err = part.page(ctx, tx, after, func(v Violation) {
+			if len(found) < MaxFindings {
+				found = append(found, Finding{Violation: v})
+			}
+		})
+		return err
+	})
+	if err != nil {
+		return to, nil, fmt.Errorf("audit a page of %s: %w", part.name, err)
+	}
+	fresh, err = s.recordFindings(ctx, name, by+" > $2 AND "+by+" <= $3", []any{after.String(), to.String()}, found)
+	return to, fresh, err
+}
+
+// RecordStreamFindings makes these the findings about the stream.
+func (s *Store) RecordStreamFindings(ctx context.Context, found []Finding) (fresh []Finding, err error) {
+	return s.recordFindings(ctx, StreamFindings, "true", nil, found)
+}
+
+const (
+	// A finding is the same one if it is about the same; what it says may change.
+	forgetFindingsQuery = `
+DELETE FROM audit_findings f
+WHERE part = $1 AND %s AND NOT EXISTS (
+    SELECT FROM unnest($%d::text[], $%d::uuid[], $%d::uuid[], $%d::text[], $%d::bigint[]) AS n (kind, delivery_id, user_id, currency, stream_sequence)
+    WHERE (n.kind, n.delivery_id, n.user_id, n.currency, n.stream_sequence) = (f.kind, f.delivery_id, f.user_id, f.currency, f.stream_sequence)
+)`
+	addFindingsQuery = `
+INSERT INTO audit_findings (part, kind, delivery_id, user_id, currency, stream_sequence, detail)
+SELECT $1, n.* FROM unnest($2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[]) AS n
+WHERE (SELECT count(*) FROM audit_findings WHERE part = $1) < $8
+ON CONFLICT DO NOTHING
+RETURNING part, kind, delivery_id, user_id, currency, stream_sequence, detail, found_at`
+	findingsQuery = `
+SELECT part, kind, delivery_id, user_id, currency, stream_sequence, detail, found_at FROM audit_findings ORDER BY found_at, kind, delivery_id`
+)
+
+// recordFindings replaces the findings that "where" is about, and returns those
+// that were not there.
+func (s *Store) recordFindings(ctx context.Context, part FindingsPart, where string, args []any, found []Finding) (fresh []Finding, err error) {
+	var kinds, deliveries, users, currencies, sequences, details array
+	for _, f := range found {
+		kinds.text(f.Kind)
+		deliveries.id(f.DeliveryID)
+		users.id(f.UserID)
+		currencies.text(f.Currency)
+		sequences.int(int64(f.Sequence))
+		details.text(f.Detail)
+	}
+	n := len(args) + 2
+	forget := fmt.Sprintf(forgetFindingsQuery, where, n, n+1, n+2, n+3, n+4)
+	columns := []any{kinds.String(), deliveries.String(), users.String(), currencies.String(), sequences.String()}
+	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, forget, append(append([]any{string(part)}, args...), columns...)...); err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return nil
+		}
+		fresh, err = queryFindings(ctx, tx, addFindingsQuery, append(append([]any{string(part)}, columns...), details.String(), MaxFindings)...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("record what the audit found: %w", err)
+	}
+	return fresh, nil
+}
+
+// Findings returns what the audit that always runs found and still finds, the
+// oldest first.
+func (s *Store) Findings(ctx context.Context) ([]Finding, error) {
+	all, err := queryFindings(ctx, s.db, findingsQuery)
+	if err != nil {
+		return nil, fmt.Errorf("read what the audit found: %w", err)
+	}
+	return all, nil
+}
+
+func queryFindings(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]Finding, error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []Finding
+	for rows.Next() {
+		var f Finding
+		if err := rows.Scan(&f.Part, &f.Kind, (*idScanner)(&f.DeliveryID), (*idScanner)(&f.UserID), &f.Currency, &f.Sequence, &f.Detail, &f.FoundAt); err != nil {
+			return nil, err
+		}
+		all = append(all, f)
+	}
+	return all, rows.Err()
+}
+
+const latestPlaceQuery = `
+SELECT coalesce(max(stream_sequence), 0)
+FROM (SELECT stream_epoch, stream_sequence FROM outcomes ORDER BY delivery_id DESC LIMIT 1000) latest
+WHERE stream_epoch = (SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $1)`
+
+// LatestPlace returns the highest message of that incarnation of the stream that
+// one of the latest thousand deliveries was settled from.
+func (s *Store) LatestPlace(ctx context.Context, incarnation string) (sequence uint64, err error) {
+	if err := s.db.QueryRowContext(ctx, latestPlaceQuery, incarnation).Scan(&sequence); err != nil {
+		return 0, fmt.Errorf("look up the latest outcomes: %w", err)
+	}
+	return sequence, nil
+}

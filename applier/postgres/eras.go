@@ -1,0 +1,80 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Rows of a user are found era by era: see the indexes outcomes_user and
+// gamification_logs_user. There are some hundred eras of 50 million rows, and to
+// look into one that has nothing of the user takes microseconds.
+
+// logEras lists the eras of logs, the newest first.
+const logEras = `generate_series((SELECT max(id) >> 18 FROM gamification_logs), (SELECT min(id) >> 18 FROM gamification_logs), -1) AS era`
+
+// outcomeEras lists the eras that have outcomes of users, the newest first, and a
+// last one that is NULL. Each is looked up when it is needed: a list that is full
+// asks for no more.
+const outcomeEras = `
+WITH RECURSIVE eras (era) AS (
+    SELECT (SELECT substring(uuid_send(delivery_id), 1, 3) FROM outcomes WHERE user_id IS NOT NULL
+        ORDER BY substring(uuid_send(delivery_id), 1, 3) DESC LIMIT 1)
+    UNION ALL
+    SELECT (SELECT substring(uuid_send(delivery_id), 1, 3) FROM outcomes WHERE user_id IS NOT NULL
+        AND substring(uuid_send(delivery_id), 1, 3) < eras.era
+        ORDER BY substring(uuid_send(delivery_id), 1, 3) DESC LIMIT 1)
+    FROM eras WHERE eras.era IS NOT NULL
+)`
+
+// ofUser makes a query for the ids of a user's outcomes, newest first. The
+// conditions are about the outcomes "o". Eras come in their order and their rows
+// in theirs: a join to what depends on it can be made in no other way.
+func ofUser(w where, user delivery.ID, limit int) (query string, args []any) {
+	w.add("o.user_id IS NOT NULL AND substring(uuid_send(o.delivery_id), 1, 3) = eras.era AND o.user_id = ?", user.String())
+	w.args = append(w.args, limit)
+	return outcomeEras + fmt.Sprintf(`
+SELECT o.delivery_id FROM eras CROSS JOIN LATERAL (
+    SELECT o.delivery_id FROM outcomes o%s ORDER BY o.delivery_id DESC LIMIT $%[2]d
+) o
+LIMIT $%[2]d`, w.String(), len(w.args)), w.args
+}
+
+// logsOfUser is the same for the ids of logs "l".
+func logsOfUser(w where, user delivery.ID, limit int) (query string, args []any) {
+	w.add("l.id >> 18 = era AND l.user_id = ?", user.String())
+	w.args = append(w.args, limit)
+	return fmt.Sprintf(`
+SELECT l.id FROM %s CROSS JOIN LATERAL (
+    SELECT l.id FROM gamification_logs l%s ORDER BY l.id DESC LIMIT $%[3]d
+) l
+LIMIT $%[3]d`, logEras, w.String(), len(w.args)), w.args
+}
+
+// Ids of logs rise with their times but for as long as a transaction takes. So a
+// search by halves finds where a time begins, without an index of times.
+const logIDAtQuery = `
+WITH RECURSIVE search (low, high) AS (
+    SELECT coalesce((SELECT min(id) FROM gamification_logs), 0), coalesce((SELECT max(id) FROM gamification_logs), 0) + 1
+    UNION ALL
+    SELECT CASE WHEN middle.at < $1 THEN middle.id + 1 ELSE low END,
+        CASE WHEN middle.at < $1 THEN high ELSE low + (high - low) / 2 END
+    FROM search CROSS JOIN LATERAL (
+        SELECT id, at FROM gamification_logs WHERE id >= low + (high - low) / 2 ORDER BY id LIMIT 1
+    ) AS middle
+    WHERE low < high
+)
+SELECT min(high) FROM search`
+
+// settledWithin is longer than any transaction that writes logs.
+const settledWithin = 2 * settleTimeout
+
+// logIDAt returns an id that all logs from that time on have reached.
+func (s *Store) logIDAt(ctx context.Context, t time.Time) (id int64, err error) {
+	if err := s.db.QueryRowContext(ctx, logIDAtQuery, t.Add(-settledWithin)).Scan(&id); err != nil {
+		return 0, fmt.Errorf("find the gamification logs of a time: %w", err)
+	}
+	return id, nil
+}

@@ -1,0 +1,227 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Old says what may be removed: what was finished before a moment and is of
+// deliveries that the stream holds no more. As long as it holds one, the
+// delivery's outcome is what keeps it from being executed again.
+type Old struct {
+	Before time.Time
+	// Incarnation is the stream's, and First the first message that it holds.
+	Incarnation string
+	First       uint64
+}
+
+// goneCondition holds for outcomes "o" that nothing in the stream is about: $1 is
+// the moment, $2 the incarnation, $3 the stream's first message.
+const goneCondition = `
+    o.finished_at < $1
+    AND (o.status = 'success' OR EXISTS (SELECT FROM discards x WHERE x.delivery_id = o.delivery_id))
+    AND NOT EXISTS (SELECT FROM dead_letters x WHERE x.delivery_id = o.delivery_id)
+    AND NOT (o.stream_epoch = coalesce((SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $2), -2) AND o.stream_sequence >= $3)
+    AND NOT EXISTS (
+        SELECT FROM executions x WHERE x.delivery_id = o.delivery_id AND (x.at >= $1
+            OR x.stream_epoch = coalesce((SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $2), -2) AND x.stream_sequence >= $3)
+    )`
+
+// oldLogsQuery reads logs in the order in which they were written. Those of a
+// revert have no claim on an outcome: it goes with what they undo.
+const oldLogsQuery = `
+SELECT l.id, l.at < $1 AND (l.ordinal < 0 OR EXISTS (SELECT FROM outcomes o WHERE o.delivery_id = l.delivery_id AND` + goneCondition + `)),
+    CASE WHEN l.ordinal < 0 THEN l.id ELSE (SELECT max(x.id) FROM gamification_logs x WHERE x.delivery_id = l.delivery_id AND x.ordinal > 0) END
+FROM gamification_logs l
+WHERE l.id > $4
+ORDER BY l.id
+LIMIT $5`
+
+// oldLog is a gamification log that may be removed if all before it are.
+type oldLog struct {
+	id   int64
+	gone bool
+	last int64 // the newest log of the same delivery
+}
+
+// cutLogs returns the log up to which all can be removed: none of them is needed,
+// and no delivery loses a part of its logs. 0 is none.
+func cutLogs(logs []oldLog) (cut int64) {
+	var needed int64
+	for _, l := range logs {
+		if !l.gone {
+			break
+		}
+		needed = max(needed, l.last)
+		if needed <= l.id {
+			cut = l.id
+		}
+	}
+	return cut
+}
+
+const (
+	lockRetentionQuery = `SELECT log_id, outcomes_to, field_history_to FROM retention FOR UPDATE`
+
+	// The newest log that is removed of each account is what its others go on from.
+	removeLogsQuery = `
+WITH removed AS (
+    DELETE FROM gamification_logs WHERE id > $1 AND id <= $2 RETURNING delivery_id, ordinal, user_id, currency, number, balance
+), based AS (
+    INSERT INTO log_bases (user_id, currency, number, balance)
+    SELECT DISTINCT ON (user_id, currency) user_id, currency, number, balance FROM removed ORDER BY user_id, currency, number DESC
+    ON CONFLICT (user_id, currency) DO UPDATE SET number = excluded.number, balance = excluded.balance
+    WHERE log_bases.number < excluded.number
+), old AS (
+    DELETE FROM outcomes WHERE delivery_id IN (SELECT delivery_id FROM removed WHERE ordinal > 0) RETURNING delivery_id
+), run AS (
+    DELETE FROM executions WHERE delivery_id IN (SELECT delivery_id FROM old)
+), progress AS (
+    UPDATE retention SET log_id = $2
+)
+SELECT (SELECT count(*) FROM removed), (SELECT count(*) FROM old)`
+)
+
+// Removed counts what was removed. More says that there may be more of it.
+type Removed struct {
+	Logs, Outcomes, FieldHistory int
+	More                         bool
+}
+
+// maxLogsChunk is how far logs are read to find the end of a delivery's.
+const maxLogsChunk = 1 << 17
+
+// RemoveLogs removes the oldest gamification logs, with the outcomes of their
+// deliveries, about as many as "chunk". Each account keeps the number and balance
+// that it had.
+func (s *Store) RemoveLogs(ctx context.Context, old Old, chunk int) (r Removed, err error) {
+	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
+		from, _, _, err := lockRetention(ctx, tx)
+		if err != nil {
+			return err
+		}
+		var cut int64
+		full := true
+		for ; cut == 0 && full && chunk <= maxLogsChunk; chunk *= 2 {
+			logs, err := oldLogs(ctx, tx, old, from, chunk)
+			if err != nil {
+				return err
+			}
+			cut, full = cutLogs(logs), len(logs) == chunk && logs[len(logs)-1].gone
+		}
+		if cut == 0 {
+			return nil
+		}
+		r.More = full
+		return tx.QueryRowContext(ctx, removeLogsQuery, from, cut).Scan(&r.Logs, &r.Outcomes)
+	})
+	if err != nil {
+		return Removed{}, fmt.Errorf("remove old gamification logs: %w", err)
+	}
+	return r, nil
+}
+
+func lockRetention(ctx context.Context, tx *sqlx.Tx) (logID int64, outcomes, history delivery.ID, err error) {
+	err = tx.QueryRowContext(ctx, lockRetentionQuery).Scan(&logID, (*idScanner)(&outcomes), (*idScanner)(&history))
+	return logID, outcomes, history, err
+}
+
+func oldLogs(ctx context.Context, tx *sqlx.Tx, old Old, from int64, limit int) ([]oldLog, error) {
+	rows, err := tx.QueryContext(ctx, oldLogsQuery, old.Before, old.Incarnation, int64(old.First), from, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var logs []oldLog
+	for rows.Next() {
+		var l oldLog
+		if err := rows.Scan(&l.id, &l.gone, &l.last); err != nil {
+			return nil, err
+		}
+		logs = append(logs, l)
+	}
+	return logs, rows.Err()
+}
+
+// Outcomes that wrote no logs go by their ids. Dead letters stay for good; so what
+// is left is looked at again in each round.
+const removeOutcomesQuery = `
+WITH page AS (
+    SELECT delivery_id FROM outcomes WHERE delivery_id > $4 AND delivery_id < $5 ORDER BY delivery_id LIMIT $6
+), old AS (
+    DELETE FROM outcomes o USING page p
+    WHERE o.delivery_id = p.delivery_id AND` + goneCondition + `
+    AND NOT EXISTS (SELECT FROM gamification_logs l WHERE l.delivery_id = o.delivery_id AND l.ordinal > 0)
+    RETURNING o.delivery_id
+), run AS (
+    DELETE FROM executions WHERE delivery_id IN (SELECT delivery_id FROM old)
+), discarded AS (
+    DELETE FROM discards WHERE delivery_id IN (SELECT delivery_id FROM old)
+), progress AS (
+    UPDATE retention SET outcomes_to = CASE WHEN (SELECT count(*) FROM page) = $6
+        THEN (SELECT delivery_id FROM page ORDER BY delivery_id DESC LIMIT 1) ELSE '00000000-0000-0000-0000-000000000000' END
+)
+SELECT (SELECT count(*) FROM old), (SELECT count(*) FROM page) = $6`
+
+// RemoveOutcomes looks at so many outcomes and removes those that are old and have
+// no gamification logs. More is false at the end of a round.
+func (s *Store) RemoveOutcomes(ctx context.Context, old Old, page int) (r Removed, err error) {
+	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
+		_, from, _, err := lockRetention(ctx, tx)
+		if err != nil {
+			return err
+		}
+		return tx.QueryRowContext(ctx, removeOutcomesQuery, old.Before, old.Incarnation, int64(old.First),
+			from.String(), firstIDAt(old.Before).String(), page).Scan(&r.Outcomes, &r.More)
+	})
+	if err != nil {
+		return Removed{}, fmt.Errorf("remove old outcomes: %w", err)
+	}
+	return r, nil
+}
+
+// What a field's value is, and what it goes back to if that is reverted, stays:
+// the newest old value that is not reverted.
+const removeFieldHistoryQuery = `
+WITH page AS (
+    SELECT DISTINCT delivery_id FROM field_history WHERE delivery_id > $2 AND delivery_id < $3 ORDER BY delivery_id LIMIT $4
+), old AS (
+    DELETE FROM field_history h USING page p
+    WHERE h.delivery_id = p.delivery_id AND h.at < $1
+    AND NOT EXISTS (SELECT FROM outcomes o WHERE o.delivery_id = h.delivery_id)
+    AND NOT EXISTS (SELECT FROM user_fields f WHERE f.user_id = h.user_id AND f.field = h.field AND f.delivery_id = h.delivery_id)
+    AND (h.ordinal < 0 OR EXISTS (SELECT FROM reverts r WHERE r.delivery_id = h.delivery_id) OR EXISTS (
+        SELECT FROM field_history n
+        WHERE n.user_id = h.user_id AND n.field = h.field AND n.ordinal > 0 AND n.at < $1
+        AND (n.stream_epoch, n.stream_sequence, n.stream_index) > (h.stream_epoch, h.stream_sequence, h.stream_index)
+        AND NOT EXISTS (SELECT FROM reverts r WHERE r.delivery_id = n.delivery_id)
+    ))
+    RETURNING 1
+), progress AS (
+    UPDATE retention SET field_history_to = CASE WHEN (SELECT count(*) FROM page) = $4
+        THEN (SELECT delivery_id FROM page ORDER BY delivery_id DESC LIMIT 1) ELSE '00000000-0000-0000-0000-000000000000' END
+)
+SELECT (SELECT count(*) FROM old), (SELECT count(*) FROM page) = $4`
+
+// RemoveFieldHistory looks at the custom fields of so many deliveries and removes
+// the history's entries that are old, whose deliveries are removed, and that no field can
+// go back to. More is false at the end of a round.
+func (s *Store) RemoveFieldHistory(ctx context.Context, old Old, page int) (r Removed, err error) {
+	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
+		_, _, from, err := lockRetention(ctx, tx)
+		if err != nil {
+			return err
+		}
+		return tx.QueryRowContext(ctx, removeFieldHistoryQuery, old.Before, from.String(), firstIDAt(old.Before).String(), page).
+			Scan(&r.FieldHistory, &r.More)
+	})
+	if err != nil {
+		return Removed{}, fmt.Errorf("remove the old history of custom fields: %w", err)
+	}
+	return r, nil
+}

@@ -1,0 +1,159 @@
+package postgres_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// everything is older than that.
+var tomorrow = time.Now().Add(24 * time.Hour)
+
+// inStream places items in one stream, each in a message, from that one on.
+func inStream(first int, items ...applier.Item) []applier.Item {
+	for i := range items {
+		items[i].Delivery.Incarnation = "stream"
+		items[i].Delivery.Position = at(uint64(first+i), 0)
+	}
+	return items
+}
+
+// removeAll removes logs by such chunks, and the rest by larger ones: that goes
+// through all there is.
+func removeAll(tb testing.TB, s *postgres.Store, old postgres.Old, chunk int) (all postgres.Removed) {
+	tb.Helper()
+	for _, remove := range []func() (postgres.Removed, error){
+		func() (postgres.Removed, error) { return s.RemoveLogs(tb.Context(), old, chunk) },
+		func() (postgres.Removed, error) { return s.RemoveOutcomes(tb.Context(), old, 50*chunk) },
+		func() (postgres.Removed, error) { return s.RemoveFieldHistory(tb.Context(), old, 50*chunk) },
+	} {
+		for more := true; more; {
+			r, err := remove()
+			if err != nil {
+				tb.Fatal(err)
+			}
+			all.Logs, all.Outcomes, all.FieldHistory = all.Logs+r.Logs, all.Outcomes+r.Outcomes, all.FieldHistory+r.FieldHistory
+			more = r.More
+		}
+	}
+	return all
+}
+
+// What was removed leaves a ledger that adds up, with the same balances and custom
+// fields, to which deliveries and reverts go on adding.
+func TestRemovalLeavesALedgerThatAddsUp(t *testing.T) {
+	t.Parallel()
+	s, db := postgrestest.Open(t, postgres.Options{})
+	setField(t, s, "team", applier.Text)
+	setField(t, s, "size", applier.Text)
+	run := 0
+	removed := postgres.Removed{}
+	rapid.Check(t, func(rt *rapid.T) {
+		run++
+		emails := []string{fmt.Sprintf("a%d@x", run), fmt.Sprintf("b%d@x", run)}
+		addUsers(t, s, emails...)
+		var settled []applier.Item
+		first := 1 // message of the stream
+		for range rapid.IntRange(1, 3).Draw(rt, "rounds") {
+			items := inStream(len(settled)+1, drawItems(t, rt, emails, run)...)
+			settle(t, s, items...)
+			settled = append(settled, items...)
+			var chosen []delivery.ID
+			for _, i := range rapid.SliceOfN(rapid.IntRange(0, len(settled)-1), 0, 3).Draw(rt, "reverted") {
+				chosen = append(chosen, settled[i].Delivery.ID)
+			}
+			if _, err := s.Revert(t.Context(), chosen, byAda); err != nil {
+				rt.Fatal(err)
+			}
+			before := []any{balances(t, s, emails[0]), fields(t, s, emails[0]), balances(t, s, emails[1]), fields(t, s, emails[1])}
+			first = rapid.IntRange(first, len(settled)+1).Draw(rt, "first")
+			old := postgres.Old{Before: tomorrow, Incarnation: "stream", First: uint64(first)}
+			r := removeAll(t, s, old, rapid.IntRange(1, 9).Draw(rt, "chunk"))
+			removed.Logs += r.Logs
+			removed.Outcomes += r.Outcomes
+			removed.FieldHistory += r.FieldHistory
+			after := []any{balances(t, s, emails[0]), fields(t, s, emails[0]), balances(t, s, emails[1]), fields(t, s, emails[1])}
+			if diff := cmp.Diff(before, after); diff != "" {
+				rt.Fatal(diff)
+			}
+			for _, item := range settled {
+				kept := count(t, db, `SELECT count(*) FROM outcomes WHERE delivery_id = $1`, item.Delivery.ID.String())
+				if item.Delivery.Position.Sequence >= old.First && kept == 0 {
+					rt.Fatalf("the outcome of a delivery in message %d is gone, and the stream begins with %d", item.Delivery.Position.Sequence, old.First)
+				}
+			}
+			if found := auditLedger(t, s, idsOf(settled...)); len(found) > 0 {
+				rt.Fatal(found)
+			}
+		}
+	})
+	if removed.Logs == 0 || removed.Outcomes == 0 || removed.FieldHistory == 0 {
+		t.Errorf("removed %+v: the test shows nothing", removed)
+	}
+}
+
+func TestRemovalTakesWhatIsOldAndGone(t *testing.T) {
+	t.Parallel()
+	s, db := postgrestest.Open(t, postgres.Options{})
+	addUsers(t, s, "alice@example.com")
+	var items []applier.Item
+	for range 4 {
+		items = append(items, plan(t, "alice@example.com", change(webhook.Add, "coins", 5), change(webhook.Add, "xp", 1)))
+	}
+	items = append(items, plan(t, "alice@example.com"), plan(t, "nobody@example.com"))
+	settle(t, s, inStream(1, items...)...)
+	if r := removeAll(t, s, postgres.Old{Before: time.Now().Add(-time.Hour), Incarnation: "stream", First: 100}, 100); r != (postgres.Removed{}) {
+		t.Errorf("removed %+v of what is not old", r)
+	}
+	if r := removeAll(t, s, postgres.Old{Before: tomorrow, Incarnation: "stream", First: 3}, 100); r.Logs != 4 || r.Outcomes != 2 {
+		t.Errorf("removed %+v while the stream begins with the third", r)
+	}
+	if r := removeAll(t, s, postgres.Old{Before: tomorrow, Incarnation: "stream", First: 100}, 1); r.Logs != 4 || r.Outcomes != 3 {
+		t.Errorf("removed %+v of the rest", r)
+	}
+	if n := count(t, db, `SELECT count(*) FROM outcomes WHERE status = 'failed'`); n != 1 {
+		t.Errorf("%d failed are left with their dead letters, want 1", n)
+	}
+	if diff := cmp.Diff(map[string]int64{"coins": 20, "xp": 4}, balances(t, s, "alice@example.com")); diff != "" {
+		t.Error(diff)
+	}
+	// The base is part of what has to add up.
+	if _, err := db.ExecContext(t.Context(), `UPDATE log_bases SET balance = balance + 1 WHERE currency = 'xp'`); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"balance_changed -1 xp"}, auditLedger(t, s, nil)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A replay that the stream still has keeps its delivery's outcome.
+func TestRemovalKeepsWhatAReplayInTheStreamIsAbout(t *testing.T) {
+	t.Parallel()
+	s, db := postgrestest.Open(t, postgres.Options{})
+	late := inStream(1, plan(t, "late@example.com", change(webhook.Add, "coins", 5)))[0]
+	settle(t, s, late)
+	addUsers(t, s, "late@example.com")
+	again := late
+	d := *late.Delivery
+	again.Delivery = &d
+	d.Replay, d.Position = &delivery.Replay{ID: delivery.NewID(), Cause: delivery.Manual, RequestedBy: "ada", RequestedAt: time.Now()}, at(50, 0)
+	settle(t, s, again)
+	if n := count(t, db, `SELECT count(*) FROM outcomes WHERE status = 'success'`); n != 1 {
+		t.Fatalf("%d are replayed with success", n)
+	}
+	if r := removeAll(t, s, postgres.Old{Before: tomorrow, Incarnation: "stream", First: 50}, 10); r != (postgres.Removed{}) {
+		t.Errorf("removed %+v while the replay is in the stream", r)
+	}
+	if r := removeAll(t, s, postgres.Old{Before: tomorrow, Incarnation: "stream", First: 51}, 10); r.Logs != 1 || r.Outcomes != 1 {
+		t.Errorf("removed %+v of a replay that is gone", r)
+	}
+}

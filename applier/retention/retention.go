@@ -1,0 +1,214 @@
+// Package retention removes what is older than the settings say: messages from
+// the stream, then outcomes and gamification logs whose messages are gone. It
+// never removes what a delivery needs to be settled once, or the audit to add up.
+package retention
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/broker"
+)
+
+const (
+	// It looks several times within the shorter retention, but no more often than
+	// the one and no more rarely than the other.
+	lookAtMost  = time.Second
+	lookAtLeast = time.Minute
+	// chunk is how many rows one transaction is about, and idle how many times as
+	// long as it took nothing is done after it: removing makes way for settling.
+	chunk = 2000
+	idle  = 5
+	// messagesAtOnce bounds what the broker removes in one go.
+	messagesAtOnce = 10_000
+)
+
+// Options say what a Job works with. All are needed.
+type Options struct {
+	// Store is not the one that settles: its plans are made for other statements.
+	Store *postgres.Store
+	Conn  *broker.Conn
+	// Stream is how long a message stays after it was stored, History how long an
+	// outcome stays after it was written. 0 is for good.
+	Stream, History time.Duration
+	Log             zerolog.Logger
+	Metrics         prometheus.Registerer
+}
+
+// Job removes. Every applier runs one, and one at a time works.
+type Job struct {
+	Options
+	stream     *broker.Stream
+	lead       *postgres.Lead // nil while another applier has it
+	complained bool
+	held       bool // since something does not add up
+
+	messages prometheus.Counter
+	rows     *prometheus.CounterVec
+}
+
+// New returns a job.
+func New(opts Options) *Job {
+	metrics := promauto.With(opts.Metrics)
+	return &Job{
+		Options: opts,
+		messages: metrics.NewCounter(prometheus.CounterOpts{
+			Name: "coinhook_retention_removed_messages_total",
+			Help: "Messages of the stream that were removed for their age.",
+		}),
+		rows: metrics.NewCounterVec(prometheus.CounterOpts{
+			Name: "coinhook_retention_removed_rows_total",
+			Help: "Rows that were removed for their age, by table.",
+		}, []string{"table"}),
+	}
+}
+
+// Run removes until ctx is done.
+func (j *Job) Run(ctx context.Context) error {
+	if j.Stream <= 0 {
+		<-ctx.Done()
+		return nil
+	}
+	defer j.resign()
+	for {
+		start := time.Now()
+		more, err := j.turn(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			j.resign() // another applier may have what this one lacks
+			if !j.complained {
+				j.Log.Warn().Err(err).Msg("cannot remove what is old, trying again")
+			}
+		}
+		j.complained = err != nil
+		pause := min(max(j.Stream/4, lookAtMost), lookAtLeast)
+		if more && err == nil {
+			pause = idle * time.Since(start)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (j *Job) resign() {
+	if j.lead != nil {
+		j.lead.Close()
+		j.lead = nil
+	}
+}
+
+// turn removes a little of everything, and returns whether there may be more.
+func (j *Job) turn(ctx context.Context) (more bool, err error) {
+	if j.lead == nil {
+		if j.lead, err = j.Store.Lead(ctx, postgres.Retention); j.lead == nil {
+			return false, err
+		}
+	}
+	if err := j.lead.Check(ctx); err != nil {
+		return false, err
+	}
+	if j.stream == nil {
+		if err := j.Conn.WaitConnected(ctx); err != nil {
+			return false, err
+		}
+		if j.stream, err = j.Conn.OpenStream(ctx); err != nil {
+			return false, err
+		}
+	}
+	if ok, err := j.addsUp(ctx); !ok || err != nil {
+		return false, err
+	}
+	pending, err := j.stream.Pending(ctx)
+	if err != nil {
+		return false, err
+	}
+	more, err = j.removeMessages(ctx, pending)
+	if err != nil || j.History <= 0 {
+		return more, err
+	}
+	moreRows, err := j.removeRows(ctx, pending.Incarnation)
+	return more || moreRows, err
+}
+
+// addsUp reports whether the audit finds nothing: what does not add up has to be
+// looked into, and for that nothing may be missing.
+func (j *Job) addsUp(ctx context.Context) (bool, error) {
+	found, err := j.Store.Findings(ctx)
+	if err != nil {
+		return false, err
+	}
+	if len(found) > 0 && !j.held {
+		j.Log.Warn().Int("findings", len(found)).Msg("nothing is removed while something does not add up: see `coinhook audit`")
+	}
+	j.held = len(found) > 0
+	return !j.held, nil
+}
+
+// removeMessages removes old messages whose deliveries the audit has seen settled.
+func (j *Job) removeMessages(ctx context.Context, pending broker.Pending) (more bool, err error) {
+	audited, err := j.Store.AuditProgress(ctx)
+	if err != nil || audited.Incarnation != pending.Incarnation {
+		return false, err
+	}
+	extent, err := j.stream.Extent(ctx)
+	if err != nil {
+		return false, err
+	}
+	first := max(extent.First, 1)
+	settled := broker.Extent{First: first, Last: min(audited.Sequence, pending.First-1, extent.Last)}
+	if settled.Last < settled.First {
+		return false, nil
+	}
+	// The stream's own clock says how old they are.
+	old, err := j.stream.StoredBefore(ctx, settled, pending.At.Add(-j.Stream))
+	if err != nil || old == 0 {
+		return false, err
+	}
+	to := min(old, first+messagesAtOnce-1)
+	if err := j.stream.RemoveTo(ctx, to); err != nil {
+		return false, err
+	}
+	j.messages.Add(float64(to - first + 1))
+	j.Log.Debug().Uint64("to", to).Msg("removed old messages from the stream")
+	return to < old, nil
+}
+
+// removeRows removes a chunk of each table.
+func (j *Job) removeRows(ctx context.Context, incarnation string) (more bool, err error) {
+	extent, err := j.stream.Extent(ctx)
+	if err != nil {
+		return false, err
+	}
+	now, err := j.Store.Now(ctx)
+	if err != nil {
+		return false, err
+	}
+	old := postgres.Old{Before: now.Add(-j.History), Incarnation: incarnation, First: max(extent.First, 1)}
+	for _, remove := range []func(context.Context, postgres.Old, int) (postgres.Removed, error){
+		j.Store.RemoveLogs, j.Store.RemoveOutcomes, j.Store.RemoveFieldHistory,
+	} {
+		removed, err := remove(ctx, old, chunk)
+		if err != nil {
+			return false, err
+		}
+		more = more || removed.More
+		for table, n := range map[string]int{
+			"gamification_logs": removed.Logs, "outcomes": removed.Outcomes, "field_history": removed.FieldHistory,
+		} {
+			if n > 0 {
+				j.rows.WithLabelValues(table).Add(float64(n))
+			}
+		}
+	}
+	return more, nil
+}
