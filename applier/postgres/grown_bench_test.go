@@ -87,10 +87,12 @@ var grownLists = []struct {
 	{"deliveries-webhook", outcomesBy(postgres.OutcomeFilter{WebhookID: "wh_3"})},
 	{"deliveries-quiet-webhook", outcomesBy(postgres.OutcomeFilter{WebhookID: "wh_quiet"})},
 	{"deliveries-user", outcomesBy(postgres.OutcomeFilter{UserID: grownUser(77)})},
+	{"deliveries-rare-user", outcomesBy(postgres.OutcomeFilter{UserID: grownUser(78)})},
 	{"deliveries-failed", outcomesBy(postgres.OutcomeFilter{Status: delivery.Failed})},
 	{"deliveries-since", outcomesBy(postgres.OutcomeFilter{Since: time.Now().Add(time.Hour)})},
 	{"logs", logsBy(postgres.LogFilter{})},
 	{"logs-user", logsBy(postgres.LogFilter{UserID: grownUser(77)})},
+	{"logs-rare-user", logsBy(postgres.LogFilter{UserID: grownUser(78)})},
 	{"logs-webhook", logsBy(postgres.LogFilter{WebhookID: "wh_3"})},
 	{"logs-quiet-webhook", logsBy(postgres.LogFilter{WebhookID: "wh_quiet"})},
 	{"logs-since", logsBy(postgres.LogFilter{Since: time.Now().Add(time.Hour)})},
@@ -236,9 +238,10 @@ DO $$ DECLARE m made; BEGIN FOR m IN SELECT * FROM made LOOP
     EXECUTE CASE m.indexed WHEN '' THEN format('ALTER TABLE %s ADD CONSTRAINT %s %s', m.of, m.name, m.constrained) ELSE m.indexed END;
 END LOOP; END $$`
 
+	// User 77 has one of 5000 deliveries, so that a page of theirs is full.
 	grownDeliveries = `(
-    SELECT n, at, n / %[2]d + 1 AS number, 'wh_' || n %% 10 AS webhook_id, n %% 1000 = 0 AS failed,
-        encode(lpad((n %% %[2]d)::text, 16, '0')::bytea, 'hex')::uuid AS user_id,
+    SELECT n, at, CASE WHEN n %% 5000 = 77 THEN n / 5000 ELSE n / %[2]d END + 1 AS number, 'wh_' || n %% 10 AS webhook_id, n %% 1000 = 0 AS failed,
+        encode(lpad((CASE WHEN n %% 5000 = 77 THEN 77 ELSE n %% %[2]d END)::text, 16, '0')::bytea, 'hex')::uuid AS user_id,
         (lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3)
             || '8' || substr(md5(n::text), 4, 15))::uuid AS id
     FROM (SELECT n, now() - interval '1 minute' - (%[1]d - n) * interval '50 ms' AS at FROM generate_series(0, %[1]d - 1) n) s

@@ -95,7 +95,8 @@ func TestTheAuditThatAlwaysRuns(t *testing.T) {
 		t.Errorf("repaired %d, and left %+v", repaired.Repaired, repaired.Violations)
 	}
 	w.awaitFindings(t, 2)
-	want := slices.Concat([]string{"balance_changed", "log_missing", "log_missing"}, slices.Repeat([]string{"unsettled"}, skipped))
+	// The log that was missed by its balance is missed by the one after it now.
+	want := slices.Concat([]string{"balance_changed"}, slices.Repeat([]string{"log_missing"}, 3), slices.Repeat([]string{"unsettled"}, skipped))
 	if got := w.auditWarnings(t); !slices.Equal(got, want) {
 		t.Errorf("warned of %v, want %v", got, want)
 	}
