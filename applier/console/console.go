@@ -64,6 +64,9 @@ type Options struct {
 	// Payloads opens what came encrypted, as far as there is a key.
 	Payloads *sealed.Payloads
 
+	// Beat is how often connections that wait for news are looked after, 10 s if zero.
+	Beat time.Duration
+
 	// API serves /apis/ and /openapi.json, with tokens of its own. It may be nil.
 	API http.Handler
 }
@@ -76,7 +79,6 @@ type Console struct {
 	templates templates
 	hub       *hub
 	crossSite *http.CrossOriginProtection
-	now       func() time.Time
 }
 
 // drain is how long requests under way have when the console stops.
@@ -84,7 +86,7 @@ const drain = 5 * time.Second
 
 // New returns a console that is not listening yet.
 func New(opts Options) (*Console, error) {
-	s := &Console{Options: opts, now: time.Now, crossSite: http.NewCrossOriginProtection()}
+	s := &Console{Options: opts, crossSite: http.NewCrossOriginProtection()}
 	if err := s.crossSite.AddTrustedOrigin(opts.URL.Scheme + "://" + opts.URL.Host); err != nil {
 		return nil, fmt.Errorf("the console's address: %w", err)
 	}

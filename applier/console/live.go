@@ -170,7 +170,7 @@ func (s *Console) live(c *request) error {
 	h.Set("X-Accel-Buffering", "no") // proxies would wait for more
 	c.Response().WriteHeader(http.StatusOK)
 	known := cmp.Or(c.Request().Header.Get("Last-Event-ID"), c.QueryParam("seen"))
-	beat := time.NewTicker(beatEvery)
+	beat := time.NewTicker(cmp.Or(s.Beat, beatEvery))
 	defer beat.Stop()
 	err := c.send(": listening\n\n")
 	for err == nil {

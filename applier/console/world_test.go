@@ -55,6 +55,7 @@ type world struct {
 	publisher *broker.Publisher
 	clock     *clock // what accounts and sessions go by
 
+	stop  func() // the console
 	admin *browser
 }
 
@@ -119,7 +120,7 @@ func newWorldWith(t *testing.T, limit time.Duration, options ...option) *world {
 	if w.console, err = console.New(opts); err != nil {
 		t.Fatal(err)
 	}
-	w.running(func(ctx context.Context) error { return w.console.Run(ctx, listener) })
+	w.stop = w.running(func(ctx context.Context) error { return w.console.Run(ctx, listener) })
 	w.admin = w.signedIn("anna", accounts.Admin)
 	return w
 }
