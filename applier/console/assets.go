@@ -20,7 +20,7 @@ import (
 // their licences: htmx.js and hx-sse.js (htmx.org 4.0.1), pico.css (@picocss/pico
 // 2.1.1), uplot.js and uplot.css (uplot 1.6.32). The others are ours.
 //
-//go:embed static licences
+//go:embed static
 var files embed.FS
 
 // asset is a file as it is sent.

@@ -20,8 +20,9 @@
 //  5. Something that changes is a POST form: <form method="post" action="/users/…"
 //     hx-post=…>. Its handler calls the service, then c.record(what, kind, id,
 //     detail) for the audit trail, then c.done("/users", "Saved."), which redirects.
-//  6. For live updates give page a topic: c.livePage("users", "Users", "deliveries",
-//     data), and the element hx-get="…" hx-trigger="deliveries from:body"
+//  6. For live updates take seen := c.seen("deliveries") before the data are read,
+//     return c.livePage("users", "Users", seen, data), and give what is to be fetched
+//     again hx-get="this page's address" hx-trigger="deliveries from:body throttle:1s"
 //     hx-select="#users" hx-swap="outerMorph". A new topic is a line in topics().
 //  7. A script of the page goes into static/, and {{define "head"}}<script …
 //     src="{{asset "uplot.js"}}"></script>{{end}} into its template. No inline

@@ -75,7 +75,7 @@
     const opened = Boolean(panel?.firstElementChild);
     const before = document.body.classList.contains("with-panel");
     document.body.classList.toggle("with-panel", opened);
-    if (opened && !before) panel.focus();
+    if (opened && !before) panel.focus({ preventScroll: true });
   });
 
   // The server says so when the session has ended.
