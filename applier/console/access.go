@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ func (s *Console) recover(next echo.HandlerFunc) echo.HandlerFunc {
 			case http.ErrAbortHandler:
 				panic(v)
 			default:
-				s.Log.Error().Str("route", c.Path()).Interface("panic", v).Stack().Msg("a handler panicked: this is a bug")
+				s.Log.Error().Str("route", c.Path()).Interface("panic", v).Bytes("stack", debug.Stack()).Msg("a handler panicked: this is a bug")
 				s.answerError(errors.New("panic"), c)
 				err = nil
 			}
@@ -103,16 +104,24 @@ func (s *Console) askToSignIn(c echo.Context) error {
 	r := c.Request()
 	isPage := r.Method == http.MethodGet && !isHTMX(r) && c.Path() != "/live"
 	if isPage {
-		to := "/sign-in"
-		if r.URL.Path != "/" {
-			to += "?next=" + url.QueryEscape(r.URL.RequestURI())
-		}
-		return c.Redirect(http.StatusSeeOther, to)
+		return c.Redirect(http.StatusSeeOther, signInFor(r.URL))
 	}
 	if isHTMX(r) {
-		c.Response().Header().Set("HX-Redirect", "/sign-in")
+		here, err := url.Parse(r.Header.Get("HX-Current-URL"))
+		if err != nil {
+			here = &url.URL{}
+		}
+		c.Response().Header().Set("HX-Redirect", signInFor(here))
 	}
 	return failf(http.StatusUnauthorized, "You are not signed in, or no longer: sign in, and do it again.")
+}
+
+// signInFor is the address of a sign-in that leads back.
+func signInFor(u *url.URL) string {
+	if u.Path == "" || u.Path == "/" {
+		return "/sign-in"
+	}
+	return "/sign-in?next=" + url.QueryEscape(u.RequestURI())
 }
 
 // The cookie's name with https has browsers refuse it from anywhere but this host.

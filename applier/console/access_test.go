@@ -97,6 +97,23 @@ func TestViewersChangeNothing(t *testing.T) {
 	}
 }
 
+func TestWhoIsSignedOutIsLedBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.browser().get("/deliveries/x", "HX-Request", "true", "HX-Current-URL", "https://any.example/deliveries?status=failed")
+	if got := p.header.Get("HX-Redirect"); got != "/sign-in?next=%2Fdeliveries%3Fstatus%3Dfailed" {
+		t.Errorf("htmx is led to %q", got)
+	}
+}
+
+func TestAFormIsBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if p := w.admin.post("/deliveries/x/reveal", url.Values{"x": {strings.Repeat("x", 2<<20)}}); p.status != http.StatusRequestEntityTooLarge {
+		t.Errorf("2 MiB: %d", p.status)
+	}
+}
+
 // A role counts as it is now.
 func TestARoleChangesAtOnce(t *testing.T) {
 	t.Parallel()

@@ -82,6 +82,9 @@ type Console struct {
 	crossSite *http.CrossOriginProtection
 }
 
+// maxBody bounds what forms send.
+const maxBody = "1M"
+
 // drain is how long requests under way have when the console stops.
 const drain = 5 * time.Second
 
@@ -101,7 +104,8 @@ func New(opts Options) (*Console, error) {
 	s.echo.Logger.SetOutput(io.Discard) // all that matters is logged here
 	s.echo.IPExtractor = echo.ExtractIPDirect()
 	s.echo.HTTPErrorHandler = s.answerError
-	s.echo.Use(s.recover, s.observe, secure, s.sameOrigin, middleware.GzipWithConfig(middleware.GzipConfig{Skipper: isCompressed}), s.admit)
+	s.echo.Use(s.recover, s.observe, secure, s.sameOrigin, middleware.BodyLimit(maxBody),
+		middleware.GzipWithConfig(middleware.GzipConfig{Skipper: isCompressed}), s.admit)
 	for _, r := range s.routes() {
 		s.echo.Add(r.method, r.path, func(c echo.Context) error { return r.handler(s.request(c)) })
 	}

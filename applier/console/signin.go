@@ -23,9 +23,6 @@ func (s *Console) signInPage(c *request) error {
 	return c.page("sign-in", "Sign in", signInData{Next: localPath(c.QueryParam("next"))})
 }
 
-// maxForm bounds the forms of the console.
-const maxForm = 1 << 20
-
 func (s *Console) signIn(c *request) error {
 	c.Request().Body = http.MaxBytesReader(c.Response(), c.Request().Body, 16<<10)
 	data := signInData{Name: c.FormValue("name"), Next: localPath(c.FormValue("next"))}
@@ -58,7 +55,7 @@ func (s *Console) signOut(c *request) error {
 		return err
 	}
 	s.setToken(c, "")
-	return c.redirect("/sign-in")
+	return c.done("/sign-in", "You are signed out.")
 }
 
 // localPath is a path of the console, "/" if it is anything else: the sign-in must

@@ -111,6 +111,9 @@ func TestSessionsEnd(t *testing.T) {
 	if signedIn(stolen) {
 		t.Error("the session lasts after signing out")
 	}
+	if first, again := b.get("/sign-in").text(".flash"), b.get("/sign-in").text(".flash"); first != "You are signed out." || again != "" {
+		t.Errorf("the page says %q, and then %q", first, again)
+	}
 }
 
 func TestSignInLeadsToNoOtherSite(t *testing.T) {

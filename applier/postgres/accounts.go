@@ -145,7 +145,7 @@ const (
 // then. Else it returns since when the one that is has been counting.
 func (s *Store) TryAttempt(ctx context.Context, limits []AttemptLimit, since, now time.Time) (ok bool, first time.Time, err error) {
 	limits = slices.SortedFunc(slices.Values(limits), func(a, b AttemptLimit) int { return strings.Compare(a.Key, b.Key) })
-	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
+	err = s.inTxAgain(ctx, func(tx *sqlx.Tx) error {
 		ok = true
 		for _, l := range limits { // in one order, or two would wait for each other
 			if _, err := tx.ExecContext(ctx, lockAttemptsQuery, l.Key); err != nil {

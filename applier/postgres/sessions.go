@@ -36,7 +36,7 @@ DELETE FROM sign_in_attempts WHERE key = $1 OR id = (SELECT max(id) FROM sign_in
 // a token. It returns ErrNoSession if the account has changed since. Sessions that
 // were made or used before these times are over.
 func (s *Store) AddSession(ctx context.Context, token []byte, a Admin, keys [2]string, now, madeAfter, usedAfter time.Time) error {
-	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
+	err := s.inTxAgain(ctx, func(tx *sqlx.Tx) error {
 		result, err := tx.ExecContext(ctx, addSessionQuery, token, a.Name, a.Password, now)
 		if err := oneRow(result, err, ErrNoSession); err != nil {
 			return err
