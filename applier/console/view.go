@@ -48,7 +48,8 @@ func parseTemplates() (templates, error) {
 	return all, nil
 }
 
-// navigation is the order of the pages.
+// navigation is the order of the pages. Their places are: Overview, Webhooks,
+// Histories, Dead letters, Gamification logs, Users, Settings, Audit trail.
 var navigation = []struct {
 	Path, Title string
 	admins      bool // for admins alone
