@@ -10,6 +10,7 @@ import (
 	"github.com/PuerkitoBio/goquery"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -67,6 +68,20 @@ func TestHistories(t *testing.T) {
 		p := w.admin.get("/deliveries?" + query)
 		if diff := cmp.Diff(texts(want...), append([]string{}, listed(p)...)); p.status != http.StatusOK || diff != "" {
 			t.Errorf("%s: status %d, rows: %s", query, p.status, diff)
+		}
+	}
+	for name, tc := range map[string]struct {
+		filter postgres.OutcomeFilter
+		want   delivery.ID
+	}{
+		"of a user":    {postgres.OutcomeFilter{UserID: alice}, later},
+		"of a webhook": {postgres.OutcomeFilter{WebhookID: shop.ID}, bad},
+		"failed":       {postgres.OutcomeFilter{WebhookID: shop.ID, Status: delivery.Failed}, bad},
+		"of all":       {postgres.OutcomeFilter{}, bad},
+	} {
+		tc.filter.After, tc.filter.Limit = good, 1
+		if newer, err := w.store.ListOutcomes(t.Context(), tc.filter); err != nil || len(newer) != 1 || newer[0].ID != tc.want {
+			t.Errorf("newer ones %s: %+v, %v", name, newer, err)
 		}
 	}
 	for query, want := range map[string]string{
