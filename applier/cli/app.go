@@ -39,11 +39,12 @@ type app struct {
 
 	conn    *broker.Conn
 	store   *postgres.Store
-	answers *bufio.Reader // of the person at the terminal
+	answers *bufio.Reader  // of the person at the terminal
+	log     zerolog.Logger // of what serves; commands have none
 }
 
 func newApp(ctx context.Context, p Process, flags *commands) *app {
-	return &app{Process: p, ctx: ctx, flags: flags, stack: findStack(p.Dir)}
+	return &app{Process: p, ctx: ctx, flags: flags, stack: findStack(p.Dir), log: zerolog.Nop()}
 }
 
 func (a *app) close() {
@@ -95,7 +96,7 @@ func (a *app) broker() (*broker.Conn, error) {
 		return a.conn, nil
 	}
 	url := cmp.Or(a.setting(a.flags.NATSURL, "NATS_URL"), defaultNATSURL)
-	conn, err := broker.Connect(broker.Options{URL: url, Name: "coinhook", Log: zerolog.Nop()})
+	conn, err := broker.Connect(broker.Options{URL: url, Name: "coinhook", Log: a.log})
 	if err != nil {
 		return nil, usagef("--nats-url: %w", err)
 	}
@@ -111,6 +112,10 @@ func (a *app) broker() (*broker.Conn, error) {
 func (a *app) database() (*postgres.Store, error) { return a.openDatabase(time.Minute) }
 
 func (a *app) openDatabase(statementTimeout time.Duration) (*postgres.Store, error) {
+	return a.open(postgres.Options{Name: "coinhook", StatementTimeout: statementTimeout})
+}
+
+func (a *app) open(opts postgres.Options) (*postgres.Store, error) {
 	if a.store != nil {
 		return a.store, nil
 	}
@@ -118,7 +123,7 @@ func (a *app) openDatabase(statementTimeout time.Duration) (*postgres.Store, err
 	if url == "" {
 		return nil, usagef("no database is named: start the development stack with `make run`, or name one with --database-url or DATABASE_URL")
 	}
-	store, err := postgres.Open(url, postgres.Options{Name: "coinhook", StatementTimeout: statementTimeout})
+	store, err := postgres.Open(url, opts)
 	if err != nil {
 		return nil, usagef("--database-url: %w", err)
 	}

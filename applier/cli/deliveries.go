@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -96,7 +95,7 @@ func (c *deliveriesListCmd) Run(a *app) error {
 	a.printHead(head, a.flags.Community != "" || c.Status != "" || c.Reason != "" || c.isNarrow())
 	rows := make([][]string, len(list.Deliveries))
 	for i, d := range list.Deliveries {
-		rows[i] = []string{localTime(d.ReceivedAt), statusMark(d.Status), d.Webhook, userName(d.User), resultText(d), d.ID.String()}
+		rows[i] = []string{localTime(d.ReceivedAt), statusMark(d.Status), d.Webhook, d.User.Name(), d.Result(), d.ID.String()}
 	}
 	a.printTable([]string{"received", "status", "webhook", "user", "result", "id"}, rows)
 	return nil
@@ -115,26 +114,3 @@ func checkReason(reason string) error {
 	}
 	return usagef("--reason is one of %s, not %q", strings.Join(known, ", "), reason)
 }
-
-// resultText says in a word what a delivery did, or why it did not.
-func resultText(d history.Delivery) string {
-	switch {
-	case d.Reason != nil:
-		return string(*d.Reason)
-	case len(d.Changes)+len(d.Fields) > 0:
-		parts := []string{changesText(d.Changes), fieldsText(d.Fields), ""}
-		if d.Reverted != nil {
-			parts[2] = "reverted"
-		}
-		return strings.Join(slices.DeleteFunc(parts, isEmpty), ", ")
-	case d.DuplicateOf != nil:
-		return "duplicate of " + d.DuplicateOf.String()
-	case d.Outcome != nil:
-		return string(*d.Outcome)
-	case d.Pending != nil:
-		return shortened(pendingText(*d.Pending), 60)
-	}
-	return ""
-}
-
-func isEmpty(s string) bool { return s == "" }

@@ -23,12 +23,12 @@ func printRevertPlan(a *app, p *revert.Plan, all bool) {
 	printBalances(a, p.Balances, all)
 	back := make([][]string, len(p.Fields))
 	for i, f := range p.Fields {
-		back[i] = []string{userName(&f.User), f.Field, valueOrNone(f.Before), valueOrNone(f.After)}
+		back[i] = []string{f.User.Name(), f.Field, valueOrNone(f.Before), valueOrNone(f.After)}
 	}
 	printSome(a, "custom fields", []string{"user", "goes back", "before", "after"}, back, all)
 	stay := make([][]string, len(p.FieldsStay))
 	for i, f := range p.FieldsStay {
-		stay[i] = []string{userName(&f.User), f.Field, f.Value, f.DeliveryID.String()}
+		stay[i] = []string{f.User.Name(), f.Field, f.Value, f.DeliveryID.String()}
 	}
 	printSome(a, "custom fields", []string{"user", "stays", "value", "set later by"}, stay, all)
 	printLeftOut(a, p.LeftOut, all)
@@ -37,7 +37,7 @@ func printRevertPlan(a *app, p *revert.Plan, all bool) {
 func printLeftOut(a *app, left []revert.LeftOut, all bool) {
 	rows := make([][]string, len(left))
 	for i, l := range left {
-		rows[i] = []string{l.ID.String(), userName(&l.User), l.Detail}
+		rows[i] = []string{l.ID.String(), l.User.Name(), l.Detail}
 	}
 	printSome(a, "deliveries", []string{"left out", "user", "why"}, rows, all)
 }

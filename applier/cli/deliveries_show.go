@@ -53,7 +53,7 @@ func showDelivery(a *app, text string, redacting bool) error {
 		return err
 	}
 	a.sayUnchecked(full.Unchecked)
-	decrypted, err := a.decrypted(full)
+	decrypted, err := a.decrypted(h, full)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func deliveryPairs(full history.Full) [][2]string {
 		{"received", localTime(d.ReceivedAt)},
 	}
 	if d.Pending != nil {
-		pairs = append(pairs, [2]string{"pending", pendingText(*d.Pending)})
+		pairs = append(pairs, [2]string{"pending", d.Pending.Text()})
 	}
 	if d.Outcome != nil {
 		pairs = append(pairs, [2]string{"outcome", string(*d.Outcome)})
@@ -141,7 +141,7 @@ func deliveryPairs(full history.Full) [][2]string {
 	if full.Path != nil {
 		pairs = append(pairs, [2]string{"path", *full.Path})
 	}
-	pairs = append(pairs, [2]string{"user", userName(d.User)}, [2]string{"changes", changesText(d.Changes)}, [2]string{"fields", fieldsText(d.Fields)})
+	pairs = append(pairs, [2]string{"user", d.User.Name()}, [2]string{"changes", history.ChangesText(d.Changes)}, [2]string{"fields", history.FieldsText(d.Fields)})
 	if r := d.Reverted; r != nil {
 		pairs = append(pairs, [2]string{"reverted", revertedText(r)})
 	}

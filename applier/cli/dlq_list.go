@@ -100,7 +100,7 @@ func deadLetterUser(d postgres.DeadLetter) string {
 	case d.UserKey != "":
 		return d.UserKey + " (missing)"
 	case d.User != nil:
-		return userName(deadletter.NewLetter(d).User)
+		return deadletter.NewLetter(d).User.Name()
 	}
 	return ""
 }

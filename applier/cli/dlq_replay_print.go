@@ -73,7 +73,7 @@ func printBalances(a *app, balances []replay.Balance, all bool) {
 	fmt.Fprintln(a.Stdout)
 	rows := make([][]string, len(shown))
 	for i, b := range shown {
-		rows[i] = []string{userName(&b.User), b.Currency, b.Before, b.After}
+		rows[i] = []string{b.User.Name(), b.Currency, b.Before, b.After}
 	}
 	a.printTable([]string{"user", "currency", "before", "after"}, rows)
 	if more := len(balances) - len(shown); more > 0 {

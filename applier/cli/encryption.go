@@ -11,7 +11,6 @@ import (
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/applier/webhooks"
 	"github.com/coinhook/coinhook/pkg/broker"
-	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -110,34 +109,17 @@ func aesKeysText(s broker.Saved) string {
 
 // decrypted returns the payload of a delivery whose body is encrypted, nil where
 // there is nothing to decrypt or no key to do it.
-func (a *app) decrypted(full history.Full) (*string, error) {
-	d := delivery.Delivery{ReceivedAt: full.ReceivedAt, Headers: full.Headers, Body: full.Payload}
-	if !sealed.HasHeader(&d) || full.Payload == nil {
-		return nil, nil
-	}
+func (a *app) decrypted(h *history.History, full history.Full) (*string, error) {
 	master, err := a.masterKey()
 	if err != nil || master.IsZero() {
 		return nil, err
 	}
-	conn, err := a.broker()
-	if err != nil {
+	payload, locked, err := h.Decrypted(a.ctx, full, sealed.NewPayloads(master))
+	if locked != nil {
+		a.say("The payload is not decrypted: %s.", locked)
+	}
+	if err != nil || payload == nil || !utf8.Valid(payload) {
 		return nil, err
-	}
-	saved, err := broker.NewDefinitions(conn).Get(a.ctx, full.WebhookID)
-	if errors.Is(err, broker.ErrWebhookNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	w := webhook.Webhook{Record: saved.Record, Revision: saved.Revision}
-	payload, failure, err := sealed.NewPayloads(master).Open(&w, &d)
-	if err != nil {
-		a.say("The payload is not decrypted: %s.", err)
-		return nil, nil
-	}
-	if failure != nil || !utf8.Valid(payload) {
-		return nil, nil
 	}
 	return new(string(payload)), nil
 }

@@ -186,7 +186,7 @@ func (c *fieldsHistoryCmd) Run(a *app) error {
 		if e.Current {
 			current = "now"
 		}
-		rows[i] = []string{localTime(e.At), userName(&user), e.Field, value, current, e.Action, e.DeliveryID.String()}
+		rows[i] = []string{localTime(e.At), user.Name(), e.Field, value, current, e.Action, e.DeliveryID.String()}
 	}
 	if a.json() {
 		return a.printJSON(list)

@@ -60,7 +60,7 @@ func (c *logsListCmd) Run(a *app) error {
 	}
 	rows := make([][]string, len(list))
 	for i, l := range list {
-		rows[i] = []string{localTime(l.At), userName(&l.User), l.Currency, l.Operator, l.Amount, l.Balance, l.Action, l.DeliveryID.String()}
+		rows[i] = []string{localTime(l.At), l.User.Name(), l.Currency, l.Operator, l.Amount, l.Balance, l.Action, l.DeliveryID.String()}
 	}
 	a.printTable([]string{"at", "user", "currency", "operator", "amount", "balance", "action", "delivery"}, rows)
 	return nil

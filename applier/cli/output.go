@@ -11,7 +11,6 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
-	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -133,36 +132,4 @@ func statusMark(s delivery.Status) string {
 	default:
 		return "○ pending"
 	}
-}
-
-func userName(u *history.User) string {
-	switch {
-	case u == nil:
-		return ""
-	case u.Email != "":
-		return u.Email
-	case u.Username != "":
-		return u.Username
-	}
-	return u.ID.String()
-}
-
-func changesText(changes []history.Change) string {
-	parts := make([]string, len(changes))
-	for i, c := range changes {
-		sign := "+"
-		if c.Operator == "subtract" {
-			sign = "-"
-		}
-		parts[i] = fmt.Sprintf("%s %s%s = %s", c.Currency, sign, c.Amount, c.Balance)
-	}
-	return strings.Join(parts, ", ")
-}
-
-func fieldsText(fields []history.Field) string {
-	parts := make([]string, len(fields))
-	for i, f := range fields {
-		parts[i] = f.Field + " = " + f.Value
-	}
-	return strings.Join(parts, ", ")
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/coinhook/coinhook/applier/backtest"
+	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/applier/suggest"
 	"github.com/coinhook/coinhook/applier/webhooks"
@@ -200,7 +201,7 @@ func backtestText(e backtest.Effect) string {
 		}
 		parts = append(parts, fmt.Sprintf("%s %s%s", c.Currency, sign, c.Amount))
 	}
-	if fields := fieldsText(e.Fields); fields != "" {
+	if fields := history.FieldsText(e.Fields); fields != "" {
 		parts = append(parts, fields)
 	}
 	text := strings.Join(parts, ", ")
@@ -214,5 +215,5 @@ func backtestText(e backtest.Effect) string {
 	case text == "":
 		text = "nothing"
 	}
-	return suggest.Shorten(userName(e.User)+": "+text, maxEffect)
+	return suggest.Shorten(e.User.Name()+": "+text, maxEffect)
 }

@@ -116,7 +116,7 @@ func printPreview(a *app, r preview.Result) {
 	if r.Reason != nil {
 		pairs = append(pairs, [2]string{"reason", string(*r.Reason)}, [2]string{"detail", *r.Detail})
 	}
-	a.printPairs(append(pairs, [2]string{"user", userName(r.User)}))
+	a.printPairs(append(pairs, [2]string{"user", r.User.Name()}))
 	if len(r.Changes) > 0 {
 		fmt.Fprintln(a.Stdout)
 		rows := make([][]string, len(r.Changes))

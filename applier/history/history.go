@@ -118,6 +118,7 @@ type Filter struct {
 	Status    delivery.Status
 	Reason    delivery.Reason
 	Since     time.Time
+	Until     time.Time // received before it
 	Limit     int
 }
 
@@ -175,10 +176,7 @@ func (h *History) mayBePending(f Filter) bool {
 
 func (h *History) outcomes(ctx context.Context, f Filter) ([]Delivery, error) {
 	var all []Delivery
-	query := postgres.OutcomeFilter{
-		Community: f.Community, WebhookID: f.WebhookID, UserID: f.UserID,
-		Status: f.Status, Reason: f.Reason, Since: f.Since,
-	}
+	query := f.query()
 	for len(all) < f.Limit {
 		query.Limit = min(pageSize, f.Limit-len(all))
 		page, err := h.store.ListOutcomes(ctx, query)
@@ -194,6 +192,13 @@ func (h *History) outcomes(ctx context.Context, f Filter) ([]Delivery, error) {
 		query.Before = page[len(page)-1].ID
 	}
 	return all, nil
+}
+
+func (f Filter) query() postgres.OutcomeFilter {
+	return postgres.OutcomeFilter{
+		Community: f.Community, WebhookID: f.WebhookID, UserID: f.UserID,
+		Status: f.Status, Reason: f.Reason, Since: f.Since, Until: f.Until, Limit: f.Limit,
+	}
 }
 
 func fromOutcome(o postgres.Outcome) Delivery {

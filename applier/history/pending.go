@@ -29,34 +29,42 @@ func newPending(overdue bool, f broker.Fate) *Pending {
 // pending returns what is overdue, the oldest first, and the rest, the newest
 // first; together no more than the filter's limit.
 func (b *backlog) pending(ctx context.Context, f Filter) (overdue, recent []Delivery, err error) {
-	from := b.First
-	if !f.Since.IsZero() {
-		if from, err = b.seek(ctx, f.Since); err != nil {
-			return nil, nil, err
-		}
-	}
-	collect := func(into *[]Delivery, limit int) func(waiting) (bool, error) {
-		return func(w waiting) (more bool, err error) {
-			if f.WebhookID != "" && w.WebhookID != f.WebhookID || w.ReceivedAt.Before(f.Since) {
-				return true, nil
-			}
-			d, err := b.line(ctx, w)
-			if err == nil && (f.Community == "" || d.Community == f.Community) {
-				*into = append(*into, d)
-			}
-			return len(*into) < limit, err
-		}
+	from, err := b.start(ctx, f)
+	if err != nil {
+		return nil, nil, err
 	}
 	isOverdue := func(m broker.Message) bool { return b.isOverdue(m.StoredAt) }
-	if err := b.walk(ctx, from, up, isOverdue, collect(&overdue, f.Limit)); err != nil {
+	if err := b.walk(ctx, from, up, isOverdue, b.collect(ctx, f, &overdue, f.Limit)); err != nil {
 		return nil, nil, err
 	}
 	if len(overdue) >= f.Limit {
 		return overdue, nil, nil
 	}
 	isRecent := func(m broker.Message) bool { return !b.isOverdue(m.StoredAt) && m.Sequence >= from }
-	err = b.walk(ctx, b.Last, down, isRecent, collect(&recent, f.Limit-len(overdue)))
+	err = b.walk(ctx, b.Last, down, isRecent, b.collect(ctx, f, &recent, f.Limit-len(overdue)))
 	return overdue, recent, err
+}
+
+// start is the first sequence that the filter may let through.
+func (b *backlog) start(ctx context.Context, f Filter) (uint64, error) {
+	if f.Since.IsZero() {
+		return b.First, nil
+	}
+	return b.seek(ctx, f.Since)
+}
+
+// collect returns what walk calls to collect what the filter lets through.
+func (b *backlog) collect(ctx context.Context, f Filter, into *[]Delivery, limit int) func(waiting) (bool, error) {
+	return func(w waiting) (more bool, err error) {
+		if f.WebhookID != "" && w.WebhookID != f.WebhookID || w.ReceivedAt.Before(f.Since) || !f.Until.IsZero() && !w.ReceivedAt.Before(f.Until) {
+			return true, nil
+		}
+		d, err := b.line(ctx, w)
+		if err == nil && (f.Community == "" || d.Community == f.Community) {
+			*into = append(*into, d)
+		}
+		return len(*into) < limit, err
+	}
 }
 
 // Head is what an admin is to know of all that is pending.

@@ -68,9 +68,11 @@ type OutcomeFilter struct {
 	Status    delivery.Status
 	Reason    delivery.Reason
 	Since     time.Time
-	// Before is the last id of the page before.
-	Before delivery.ID
-	Limit  int
+	Until     time.Time // received before it
+	// Before is the last id of the page before. After turns the order around: the
+	// oldest of what is newer comes first.
+	Before, After delivery.ID
+	Limit         int
 }
 
 const selectOutcomes = `
@@ -102,7 +104,7 @@ func (w *where) String() string {
 	return " WHERE " + strings.Join(w.conditions, " AND ")
 }
 
-// ListOutcomes returns outcomes, newest first.
+// ListOutcomes returns outcomes, newest first, but for After.
 func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, error) {
 	var w where
 	if f.Community != "" {
@@ -130,8 +132,16 @@ func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, e
 		w.add("o.delivery_id >= ?", firstIDAt(f.Since).String()) // by index, to the millisecond
 		w.add("o.received_at >= ?", f.Since)
 	}
+	if !f.Until.IsZero() {
+		w.add("o.delivery_id < ?", firstIDAt(f.Until.Add(time.Millisecond)).String())
+		w.add("o.received_at < ?", f.Until)
+	}
 	if f.Before != (delivery.ID{}) {
 		w.add("o.delivery_id < ?", f.Before.String())
+	}
+	if f.After != (delivery.ID{}) {
+		w.add("o.delivery_id > ?", f.After.String())
+		order = oldestFirst.Replace(order)
 	}
 	outcomes, err := s.listOutcomes(ctx, f, w, order)
 	if err != nil {
@@ -140,17 +150,24 @@ func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, e
 	return outcomes, nil
 }
 
+// oldestFirst turns a query's order around, and that of eras.
+var oldestFirst = strings.NewReplacer(" DESC", " ASC", "< eras.era", "> eras.era")
+
 func (s *Store) listOutcomes(ctx context.Context, f OutcomeFilter, w where, order string) ([]Outcome, error) {
 	if f.UserID == (delivery.ID{}) {
 		w.args = append(w.args, f.Limit)
 		return s.queryOutcomes(ctx, selectOutcomes+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.args)), w.args...)
 	}
 	query, args := ofUser(w, f.UserID, f.Limit)
+	byID := " ORDER BY o.delivery_id DESC"
+	if f.After != (delivery.ID{}) {
+		query, byID = oldestFirst.Replace(query), oldestFirst.Replace(byID)
+	}
 	ids, err := queryIDs(ctx, s.db, query, args...)
 	if err != nil {
 		return nil, err
 	}
-	return s.queryOutcomes(ctx, selectOutcomes+` WHERE o.delivery_id = ANY ($1::uuid[]) ORDER BY o.delivery_id DESC`, idArray(ids))
+	return s.queryOutcomes(ctx, selectOutcomes+` WHERE o.delivery_id = ANY ($1::uuid[])`+byID, idArray(ids))
 }
 
 // queryIDs returns the ids that a query is for.

@@ -59,6 +59,9 @@ const (
 	Console  = "console"
 )
 
+// consoleUser is the account that the stack makes.
+const consoleUser = "admin"
+
 // Stack is a running development stack.
 type Stack struct {
 	opts       Options
@@ -72,6 +75,7 @@ type Stack struct {
 	natsURL     string
 	databaseURL string
 	masterKey   string
+	password    string // of the console's account
 	ingressAddr string
 	consoleAddr string
 
@@ -189,6 +193,7 @@ func (s *Stack) Env() map[string]string {
 	}
 	if s.opts.Console {
 		env["CONSOLE_URL"] = httpURL(s.consoleAddr)
+		env["CONSOLE_USER"], env["CONSOLE_PASSWORD"] = consoleUser, s.password
 	}
 	return env
 }

@@ -43,7 +43,12 @@ func (s *Stack) openFolder() (err error) {
 	}
 	s.masterKey = s.opts.MasterKey
 	if s.masterKey == "" {
-		s.masterKey, err = keepSecret(s.path("master-key"), newMasterKey)
+		if s.masterKey, err = keepSecret(s.path("master-key"), newMasterKey); err != nil {
+			return err
+		}
+	}
+	if s.opts.Console {
+		s.password, err = keepSecret(s.path("console-password"), newPassword)
 	}
 	return err
 }
@@ -145,6 +150,12 @@ func newMasterKey() string {
 	var key [32]byte
 	rand.Read(key[:]) //nolint:errcheck // documented never to fail
 	return base64.StdEncoding.EncodeToString(key[:])
+}
+
+func newPassword() string {
+	var random [15]byte
+	rand.Read(random[:]) //nolint:errcheck // documented never to fail
+	return base64.RawURLEncoding.EncodeToString(random[:])
 }
 
 // writeDevEnv tells the coinhook command, and people, how to reach the stack.

@@ -85,12 +85,21 @@ func (s *Stack) startPostgres(ctx context.Context) error {
 	return s.cluster.EnsureDatabase(ctx, addr, database)
 }
 
-// setup creates or upgrades streams, buckets and tables.
+// setup creates or upgrades streams, buckets and tables, and the account that signs
+// in to the console.
 func (s *Stack) setup(ctx context.Context) error {
+	if err := s.coinhook(ctx, "", "setup", "--yes"); err != nil || !s.opts.Console {
+		return err
+	}
+	return s.coinhook(ctx, s.password+"\n", "admins", "add", consoleUser, "--role", "admin", "--password-stdin", "--if-missing")
+}
+
+// coinhook runs a command of the admin's.
+func (s *Stack) coinhook(ctx context.Context, input string, args ...string) error {
 	log := s.logFile("setup")
 	logged := process.Size(log)
 	err := process.Run(ctx, process.Spec{
-		Name: "coinhook setup", Path: s.program("coinhook"), Args: []string{"setup", "--yes"},
+		Name: "coinhook " + args[0], Path: s.program("coinhook"), Args: args, Input: input,
 		Env: s.serviceEnv(), LogFile: log,
 	})
 	if err != nil {
@@ -129,8 +138,7 @@ func (s *Stack) startConsole(ctx context.Context) error {
 		Env: s.serviceEnv("CONSOLE_ADDR=" + s.consoleAddr),
 	}
 	return s.start(ctx, spec, func(ctx context.Context) error {
-		// It may want a sign-in first: that is ready, too.
-		return probeHTTP(ctx, httpURL(s.consoleAddr)+"/", func(status int) bool { return status < 500 })
+		return probeHTTP(ctx, httpURL(s.consoleAddr)+"/healthz", func(status int) bool { return status == http.StatusOK })
 	})
 }
 

@@ -185,7 +185,7 @@ func TestDevstackTellsItsProcessesAndStopsThemAll(t *testing.T) {
 	dir := newFolder(t)
 	p := startDevstack(t, dir)
 	running := pids(t, dir)
-	for _, name := range []string{"nats", "postgres", "ingress", "applier-1", "applier-2"} {
+	for _, name := range []string{"nats", "postgres", "ingress", "applier-1", "applier-2", "console"} {
 		if pid := running[name]; !isAlive(pid) {
 			t.Errorf("pids.json names %d for %s, which does not run", pid, name)
 		}
@@ -194,7 +194,7 @@ func TestDevstackTellsItsProcessesAndStopsThemAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, variable := range []string{"NATS_URL=nats://", "DATABASE_URL=postgres://", "COINHOOK_MASTER_KEY=", "INGRESS_URL=http://"} {
+	for _, variable := range []string{"NATS_URL=nats://", "DATABASE_URL=postgres://", "COINHOOK_MASTER_KEY=", "INGRESS_URL=http://", "CONSOLE_URL=http://", "CONSOLE_USER=admin", "CONSOLE_PASSWORD="} {
 		if !bytes.Contains(env, []byte(variable)) {
 			t.Errorf("dev.env does not say %s:\n%s", variable, env)
 		}
@@ -226,7 +226,7 @@ func TestNoProcessOutlivesDevstackWhenItIsKilled(t *testing.T) {
 	dir := newFolder(t)
 	p := startDevstack(t, dir)
 	running := pids(t, dir)
-	if len(running) < 5 {
+	if len(running) < 6 {
 		t.Fatalf("pids.json = %v", running)
 	}
 	if err := p.Process.Kill(); err != nil {

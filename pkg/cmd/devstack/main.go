@@ -1,6 +1,6 @@
 // Command devstack runs the whole of Coinhook on this machine: a NATS server, a
-// private PostgreSQL, the ingress and the appliers, each as a process of its
-// own, and shows a few deliveries.
+// private PostgreSQL, the ingress, the appliers and the console, each as a process
+// of its own, and shows a few deliveries.
 package main
 
 import (
@@ -84,6 +84,7 @@ func (s settings) run() (err error) {
 		err = errors.Join(err, stack.Stop(hastened))
 	}()
 	fmt.Println("ready")
+	printConsole(stack.Env())
 
 	ended := make(chan error, 1)
 	go func() { ended <- s.show(interrupted, stack, opts.BinDir) }()
@@ -107,6 +108,11 @@ func (s settings) run() (err error) {
 	}
 	<-interrupted.Done()
 	return nil
+}
+
+// printConsole says how to sign in.
+func printConsole(env map[string]string) {
+	fmt.Printf("\nThe console is at %s: sign in as %s with the password %s\n", env["CONSOLE_URL"], env["CONSOLE_USER"], env["CONSOLE_PASSWORD"])
 }
 
 // show runs the demo on the stack, if somebody settles its deliveries.

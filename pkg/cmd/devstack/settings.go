@@ -97,6 +97,7 @@ func (s settings) options() devstack.Options {
 		Dir:         s.data,
 		IngressAddr: s.ingressAddr,
 		ConsoleAddr: s.consoleAddr,
+		Console:     true,
 		Appliers:    s.appliers,
 		NoAppliers:  s.appliers == 0,
 		NATSURL:     os.Getenv("NATS_URL"),

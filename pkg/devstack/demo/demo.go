@@ -200,5 +200,8 @@ func (d *demo) printNext(ends bool) {
 		d.printf("This stack ends now: `make run` starts one that stays and prints the same for it.\n")
 		return
 	}
+	if address := d.env["CONSOLE_URL"]; address != "" {
+		d.printf("All of it in a browser: %s, as %s with the password %s\n", address, d.env["CONSOLE_USER"], d.env["CONSOLE_PASSWORD"])
+	}
 	d.printf("The webhooks' definitions are in %s: copy one, change it, and apply it.\n", filepath.Join(d.dir, "demo"))
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -22,6 +23,8 @@ type Spec struct {
 	// Env is the whole environment; nothing is inherited.
 	Env []string
 	Dir string
+	// Input is what it reads from standard input.
+	Input string
 	// LogFile takes standard output and standard error, appended. Without it
 	// they are thrown away.
 	LogFile string
@@ -52,6 +55,9 @@ func Start(spec Spec) (*Process, error) {
 		cmd.Env = []string{}
 	}
 	cmd.Dir = spec.Dir
+	if spec.Input != "" {
+		cmd.Stdin = strings.NewReader(spec.Input)
+	}
 	cmd.SysProcAttr = attributes(spec)
 
 	p := &Process{spec: spec, cmd: cmd, done: make(chan struct{})}

@@ -1,0 +1,126 @@
+// Package accounts is who may use the console: accounts with roles, sign-in,
+// sessions, and the trail of what was done.
+package accounts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+)
+
+// Role is what an account may do.
+type Role string
+
+const (
+	Viewer Role = "viewer" // looks
+	Admin  Role = "admin"  // changes, too
+)
+
+// What can be wrong with a call.
+var (
+	ErrNotFound = postgres.ErrAdminNotFound
+	ErrExists   = postgres.ErrAdminExists
+	ErrName     = errors.New("a name has 1 to 64 letters, digits, dots, dashes, underscores or @")
+	ErrRole     = errors.New("a role is viewer or admin")
+)
+
+// Account is one who may sign in.
+type Account struct {
+	Name      string    `json:"name"`
+	Role      Role      `json:"role"`
+	Disabled  bool      `json:"disabled"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// Service keeps accounts.
+type Service struct {
+	store *postgres.Store
+	now   func() time.Time
+}
+
+// New returns a service.
+func New(store *postgres.Store, now func() time.Time) *Service {
+	return &Service{store: store, now: now}
+}
+
+var nameForm = regexp.MustCompile(`^[\pL\pN._@-]{1,64}$`)
+
+// Add adds an account.
+func (s *Service) Add(ctx context.Context, name string, role Role, password string) (Account, error) {
+	if !nameForm.MatchString(name) {
+		return Account{}, ErrName
+	}
+	if role != Viewer && role != Admin {
+		return Account{}, ErrRole
+	}
+	hash, err := hashPassword(password)
+	if err != nil {
+		return Account{}, err
+	}
+	a := postgres.Admin{Name: name, Password: hash, Role: string(role), At: s.now()}
+	if err := s.store.AddAdmin(ctx, a); err != nil {
+		return Account{}, err
+	}
+	return fromAdmin(a), nil
+}
+
+// List returns all accounts by name.
+func (s *Service) List(ctx context.Context) ([]Account, error) {
+	admins, err := s.store.ListAdmins(ctx)
+	all := make([]Account, len(admins))
+	for i, a := range admins {
+		all[i] = fromAdmin(a)
+	}
+	return all, err
+}
+
+// Find returns an account.
+func (s *Service) Find(ctx context.Context, name string) (Account, error) {
+	a, err := s.store.FindAdmin(ctx, name)
+	return fromAdmin(a), err
+}
+
+func fromAdmin(a postgres.Admin) Account {
+	return Account{Name: a.Name, Role: Role(a.Role), Disabled: a.Disabled, CreatedAt: a.At.UTC()}
+}
+
+// Change is what is to change of an account; nil leaves it as it is.
+type Change struct {
+	Role     *Role
+	Disabled *bool
+	Password *string
+}
+
+// Set changes an account. With a new password, or disabled, it is signed out
+// everywhere.
+func (s *Service) Set(ctx context.Context, name string, c Change) (Account, error) {
+	change := postgres.AdminChange{Disabled: c.Disabled}
+	if c.Role != nil {
+		if *c.Role != Viewer && *c.Role != Admin {
+			return Account{}, ErrRole
+		}
+		change.Role = new(string(*c.Role))
+	}
+	if c.Password != nil {
+		hash, err := hashPassword(*c.Password)
+		if err != nil {
+			return Account{}, err
+		}
+		change.Password = &hash
+	}
+	if err := s.store.SetAdmin(ctx, name, change); err != nil {
+		return Account{}, err
+	}
+	return s.Find(ctx, name)
+}
+
+// LimitedError: too many sign-ins failed.
+type LimitedError struct{ RetryAfter time.Duration }
+
+func (e *LimitedError) Error() string {
+	return fmt.Sprintf("too many sign-ins failed, try again in %s", e.RetryAfter.Round(time.Second))
+}

@@ -1,0 +1,106 @@
+package accounts
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/crypto/argon2"
+)
+
+// The cost of a hash: OWASP's first choice for argon2id with one lane, with more
+// memory. It takes about 50 ms.
+const (
+	hashTime      = 2
+	hashMemoryKiB = 32 << 10
+	hashThreads   = 1
+	hashBytes     = 32
+	saltBytes     = 16
+)
+
+const (
+	minPassword = 12  // characters
+	maxPassword = 256 // bytes: a limit on the work that anybody can ask for
+)
+
+// ErrWeakPassword: it is too short, or too long.
+var ErrWeakPassword = errors.New("a password has 12 characters or more, and 256 bytes at most")
+
+// hashing bounds the memory that sign-ins take together.
+var hashing = make(chan struct{}, 2)
+
+func hashPassword(password string) (string, error) {
+	if utf8.RuneCountInString(password) < minPassword || len(password) > maxPassword {
+		return "", ErrWeakPassword
+	}
+	salt := make([]byte, saltBytes)
+	rand.Read(salt) //nolint:errcheck // documented never to fail
+	return phc{time: hashTime, memory: hashMemoryKiB, threads: hashThreads, salt: salt}.of(password), nil
+}
+
+// unknownHash is compared with when there is no such account, so that the answer
+// takes as long.
+var unknownHash = phc{time: hashTime, memory: hashMemoryKiB, threads: hashThreads, salt: make([]byte, saltBytes), key: make([]byte, hashBytes)}.String()
+
+// isPassword reports whether a password has that hash.
+func isPassword(password, hash string) (bool, error) {
+	if len(password) > maxPassword {
+		password = password[:maxPassword] // no password is that long: it is wrong, at the usual cost
+	}
+	p, err := parsePHC(hash)
+	if err != nil {
+		return false, err
+	}
+	return subtle.ConstantTimeCompare(p.sum(password), p.key) == 1, nil
+}
+
+// phc is a hash with its parameters: $argon2id$v=19$m=…,t=…,p=…$salt$key.
+type phc struct {
+	time, memory uint32
+	threads      uint8
+	salt, key    []byte
+}
+
+func (p phc) sum(password string) []byte {
+	hashing <- struct{}{}
+	defer func() { <-hashing }()
+	return argon2.IDKey([]byte(password), p.salt, p.time, p.memory, p.threads, hashBytes)
+}
+
+func (p phc) of(password string) string {
+	p.key = p.sum(password)
+	return p.String()
+}
+
+func (p phc) String() string {
+	b64 := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.memory, p.time, p.threads, b64(p.salt), b64(p.key))
+}
+
+func parsePHC(text string) (p phc, err error) {
+	parts := strings.Split(text, "$")
+	if len(parts) != 6 || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
+		return phc{}, errors.New("the account's password hash is not argon2id")
+	}
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &p.memory, &p.time, &p.threads); err != nil {
+		return phc{}, fmt.Errorf("read the account's password hash: %w", err)
+	}
+	if p.salt, err = base64.RawStdEncoding.DecodeString(parts[4]); err != nil {
+		return phc{}, fmt.Errorf("read the account's password hash: %w", err)
+	}
+	if p.key, err = base64.RawStdEncoding.DecodeString(parts[5]); err != nil {
+		return phc{}, fmt.Errorf("read the account's password hash: %w", err)
+	}
+	return p, nil
+}
+
+// GeneratePassword returns a password of 120 random bits.
+func GeneratePassword() string {
+	random := make([]byte, 15)
+	rand.Read(random) //nolint:errcheck // documented never to fail
+	return base64.RawURLEncoding.EncodeToString(random)
+}

@@ -1,0 +1,173 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coinhook/coinhook/applier/cli"
+)
+
+type accountJSON struct {
+	Name     string `json:"name"`
+	Role     string `json:"role"`
+	Disabled bool   `json:"disabled"`
+	Password string `json:"password"`
+}
+
+func TestAdmins(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	var made accountJSON
+	i.json(&made, "admins", "add", "anna", "--role", "admin")
+	if made.Name != "anna" || made.Role != "admin" || len(made.Password) < 12 {
+		t.Errorf("added %+v", made)
+	}
+	var again accountJSON
+	i.json(&again, "admins", "add", "anna", "--if-missing")
+	if again.Role != "admin" || again.Password != "" {
+		t.Errorf("added what is there: %+v", again)
+	}
+	if r := i.run("admins", "add", "anna"); r.code != 1 || !strings.Contains(r.stderr, "there is an account with this name already") {
+		t.Errorf("twice: %+v", r)
+	}
+	if r := i.run("admins", "add", "an na"); r.code != 2 {
+		t.Errorf("a bad name: %+v", r)
+	}
+	var bob, changed accountJSON
+	i.json(&bob, "admins", "add", "bob")
+	if bob.Role != "viewer" {
+		t.Errorf("without a role: %+v", bob)
+	}
+	i.json(&changed, "admins", "set", "bob", "--disable", "--role", "admin")
+	if !changed.Disabled || changed.Role != "admin" || changed.Password != "" {
+		t.Errorf("changed to %+v", changed)
+	}
+	var reset accountJSON
+	i.json(&reset, "admins", "set", "anna", "--reset-password")
+	if reset.Password == "" || reset.Password == made.Password {
+		t.Errorf("a new password: %+v", reset)
+	}
+	for _, args := range [][]string{{"set", "bob"}, {"set", "bob", "--enable", "--disable"}, {"set", "bob", "--role", "root"}, {"add", "x", "--role", "root"}} {
+		if r := i.run(append([]string{"admins"}, args...)...); r.code != 2 {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
+	if r := i.run("admins", "set", "nobody", "--reset-password"); r.code != 1 || !strings.Contains(r.stderr, "no such account") {
+		t.Errorf("of nobody: %+v", r)
+	}
+	var all []accountJSON
+	i.json(&all, "admins", "list")
+	if diff := cmp.Diff([]accountJSON{{Name: "anna", Role: "admin"}, {Name: "bob", Role: "admin", Disabled: true}}, all); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// answering runs a command with somebody at the terminal, or a file.
+func (i *installation) answering(interactive bool, input string, args ...string) result {
+	i.t.Helper()
+	var stdout, stderr bytes.Buffer
+	code := cli.Run(i.t.Context(), cli.Process{
+		Args: args, Env: i.env, Dir: i.dir, Stdin: strings.NewReader(input), Stdout: &stdout, Stderr: &stderr, Interactive: interactive,
+	})
+	return result{code, stdout.String(), stderr.String()}
+}
+
+func TestAdminsPasswords(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	const good = "correct horse battery"
+	for _, tc := range []struct {
+		name        string
+		interactive bool
+		input       string
+		args        []string
+		code        int
+	}{
+		{"asked", true, good + "\n" + good + "\n", nil, 0},
+		{"typo", true, good + "\n" + good + "x\n", nil, 1},
+		{"short", true, "short\nshort\n", nil, 2},
+		{"given", false, good + "\n", []string{"--password-stdin"}, 0},
+		{"given-short", false, "short\n", []string{"--password-stdin"}, 2},
+		{"given-none", false, "", []string{"--password-stdin"}, 2},
+	} {
+		r := i.answering(tc.interactive, tc.input, append([]string{"admins", "add", tc.name}, tc.args...)...)
+		if r.code != tc.code || strings.Contains(r.stdout+r.stderr, good) {
+			t.Errorf("%s: %+v, want exit %d", tc.name, r, tc.code)
+		}
+	}
+	if r := i.run("admins", "list"); strings.Count(r.stdout, "viewer") != 2 {
+		t.Errorf("there are %s", r.stdout)
+	}
+}
+
+func TestConsole(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	for name, setting := range map[string][2]string{
+		"no port": {"CONSOLE_ADDR", "127.0.0.1"}, "no scheme": {"CONSOLE_URL", "coinhook.example"}, "a path": {"CONSOLE_URL", "https://coinhook.example/x"},
+		"no level": {"LOG_LEVEL", "loud"}, "no format": {"LOG_FORMAT", "xml"}, "no limit": {"PENDING_LIMIT", "soon"},
+	} {
+		j := *i
+		j.env = map[string]string{setting[0]: setting[1], "DATABASE_URL": i.env["DATABASE_URL"], "NATS_URL": i.env["NATS_URL"]}
+		if r := j.run("console"); r.code != 2 || !strings.Contains(r.stderr, setting[0]) {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+	i.env["CONSOLE_ADDR"], i.env["LOG_FORMAT"] = "127.0.0.1:0", "json"
+	log := &lines{came: make(chan string, 100)}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan int, 1)
+	go func() {
+		done <- cli.Run(ctx, cli.Process{Args: []string{"console"}, Env: i.env, Dir: i.dir, Stdin: strings.NewReader(""), Stdout: &bytes.Buffer{}, Stderr: log})
+	}()
+	url := log.await(t, "listening")
+	resp, err := http.Get(url + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("/healthz: %s", resp.Status)
+	}
+	stop()
+	select {
+	case code := <-done:
+		if code != 0 {
+			t.Errorf("exit %d", code)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it does not end")
+	}
+}
+
+// lines are those of a log.
+type lines struct{ came chan string }
+
+// Write takes a line at a time, as zerolog writes.
+func (l *lines) Write(p []byte) (int, error) {
+	l.came <- string(p)
+	return len(p), nil
+}
+
+// await returns the url of the line with that message.
+func (l *lines) await(t *testing.T, message string) string {
+	t.Helper()
+	for {
+		select {
+		case line := <-l.came:
+			var entry struct{ Message, URL string }
+			if err := json.Unmarshal([]byte(line), &entry); err == nil && entry.Message == message {
+				return entry.URL
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("the log does not say %q", message)
+		}
+	}
+}

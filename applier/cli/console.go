@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/console"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/sealed"
+	"github.com/coinhook/coinhook/applier/users"
+	"github.com/coinhook/coinhook/pkg/service"
+)
+
+const defaultConsoleAddr = "127.0.0.1:8090"
+
+// consoleConns is how many connections to PostgreSQL the pages share.
+const consoleConns = 8
+
+type consoleCmd struct{}
+
+// Run serves the pages until the process is asked to end.
+func (c *consoleCmd) Run(a *app) error {
+	addr, address, err := a.consoleAddresses()
+	if err != nil {
+		return err
+	}
+	log, err := a.consoleLog()
+	if err != nil {
+		return err
+	}
+	opts, err := a.consoleOptions(log)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", string(addr))
+	if err != nil {
+		return fmt.Errorf("CONSOLE_ADDR: %w", err)
+	}
+	if opts.URL = address; opts.URL == nil { // the port may have been picked just now
+		opts.URL = &url.URL{Scheme: "http", Host: listener.Addr().String()}
+	}
+	pages, err := console.New(opts)
+	if err != nil {
+		listener.Close() //nolint:errcheck // the first error tells more
+		return err
+	}
+	return pages.Run(a.ctx, listener)
+}
+
+// consoleAddresses are where to listen, and the public address, nil if it is the
+// same. The development stack's are not meant: its console runs already.
+func (a *app) consoleAddresses() (addr service.Addr, public *url.URL, err error) {
+	text := cmp.Or(a.Env["CONSOLE_ADDR"], defaultConsoleAddr)
+	if err := addr.UnmarshalText([]byte(text)); err != nil {
+		return "", nil, usagef("CONSOLE_ADDR=%q: %w", text, err)
+	}
+	text = a.Env["CONSOLE_URL"]
+	if text == "" {
+		return addr, nil, nil
+	}
+	public, err = url.Parse(text)
+	if err != nil || public.Scheme != "http" && public.Scheme != "https" || public.Host == "" || public.Path != "" && public.Path != "/" {
+		return "", nil, usagef("CONSOLE_URL=%q: want the address that browsers use, such as https://coinhook.example.com, without a path", text)
+	}
+	return addr, public, nil
+}
+
+func (a *app) consoleLog() (zerolog.Logger, error) {
+	format := service.JSON
+	if a.Terminal {
+		format = service.Console
+	}
+	level := service.LogLevel(zerolog.InfoLevel)
+	if text := a.Env["LOG_LEVEL"]; text != "" {
+		if err := level.UnmarshalText([]byte(text)); err != nil {
+			return zerolog.Nop(), usagef("LOG_LEVEL=%q: %w", text, err)
+		}
+	}
+	if text := a.Env["LOG_FORMAT"]; text != "" {
+		if err := format.UnmarshalText([]byte(text)); err != nil {
+			return zerolog.Nop(), usagef("LOG_FORMAT=%q: %w", text, err)
+		}
+	}
+	return service.NewLogger(a.Stderr, "console", level, format), nil
+}
+
+// consoleOptions puts the services together.
+func (a *app) consoleOptions(log zerolog.Logger) (opts console.Options, err error) {
+	a.log = log
+	store, err := a.open(postgres.Options{Name: "coinhook console", MaxConns: consoleConns})
+	if err != nil {
+		return opts, err
+	}
+	master, err := a.masterKey()
+	if err != nil {
+		return opts, err
+	}
+	opts = console.Options{
+		Log:      log,
+		Accounts: newAccounts(store),
+		Users:    users.New(store),
+		Payloads: sealed.NewPayloads(master),
+	}
+	if opts.Webhooks, err = a.webhooks(); err != nil {
+		return opts, err
+	}
+	opts.History, err = a.history()
+	return opts, err
+}
+
+func newAccounts(store *postgres.Store) *accounts.Service {
+	return accounts.New(store, func() time.Time { return time.Now().UTC() })
+}

@@ -1,0 +1,160 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/coinhook/coinhook/applier/accounts"
+)
+
+// recover turns a panic into an error that is logged.
+func (s *Console) recover(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			switch v := recover(); v {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(v)
+			default:
+				s.Log.Error().Str("route", c.Path()).Interface("panic", v).Bytes("stack", debug.Stack()).Msg("a handler panicked: this is a bug")
+				s.answerError(errors.New("panic"), c)
+				err = nil
+			}
+		}()
+		return next(c)
+	}
+}
+
+// observe logs each request, without what the query or the form says.
+func (s *Console) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		start := time.Now()
+		if err := next(c); err != nil {
+			c.Error(err)
+		}
+		if strings.HasPrefix(c.Path(), "/static/") || c.Path() == "/healthz" {
+			return nil
+		}
+		session, _ := c.Get(sessionKey).(accounts.Session)
+		s.Log.Info().Str("method", c.Request().Method).Str("route", c.Path()).Int("status", c.Response().Status).
+			Int64("ms", time.Since(start).Milliseconds()).Str("account", session.Account).Msg("request")
+		return nil
+	}
+}
+
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// secure tells browsers what the pages may do.
+func secure(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		h := c.Response().Header()
+		h.Set("Content-Security-Policy", contentSecurityPolicy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		return next(c)
+	}
+}
+
+// sameOrigin refuses what another site's page sends.
+func (s *Console) sameOrigin(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if err := s.crossSite.Check(c.Request()); err != nil {
+			return failf(http.StatusForbidden, "The request came from another site's page and was refused. Open the console itself, and do it there.")
+		}
+		return next(c)
+	}
+}
+
+// admit is the one place that decides who may do what: what is not open needs a
+// session, and what is not GET or HEAD the role admin.
+func (s *Console) admit(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		path := c.Path() // the route's, empty if there is none
+		if isOpen(path) {
+			return next(c)
+		}
+		session, err := s.Accounts.Session(c.Request().Context(), s.token(c.Request()))
+		if errors.Is(err, accounts.ErrSignedOut) {
+			return s.askToSignIn(c)
+		}
+		if err != nil {
+			return err
+		}
+		c.Set(sessionKey, session)
+		reads := c.Request().Method == http.MethodGet || c.Request().Method == http.MethodHead
+		if !session.MayChange() && (isForAdmins(path) || !reads && !isForViewers(path)) {
+			return failf(http.StatusForbidden, "Your account is a viewer's, and this is for admins. Ask one of them to do it, or to change your role.")
+		}
+		return next(c)
+	}
+}
+
+// askToSignIn sends people to the sign-in, and programs away.
+func (s *Console) askToSignIn(c echo.Context) error {
+	r := c.Request()
+	isPage := r.Method == http.MethodGet && !isHTMX(r) && c.Path() != "/live"
+	if isPage {
+		return c.Redirect(http.StatusSeeOther, signInFor(r.URL))
+	}
+	if isHTMX(r) {
+		here, err := url.Parse(r.Header.Get("HX-Current-URL"))
+		if err != nil {
+			here = &url.URL{}
+		}
+		c.Response().Header().Set("HX-Redirect", signInFor(here))
+	}
+	return failf(http.StatusUnauthorized, "You are not signed in, or no longer: sign in, and do it again.")
+}
+
+// signInFor is the address of a sign-in that leads back.
+func signInFor(u *url.URL) string {
+	if u.Path == "" || u.Path == "/" {
+		return "/sign-in"
+	}
+	return "/sign-in?next=" + url.QueryEscape(u.RequestURI())
+}
+
+// The cookie's name with https has browsers refuse it from anywhere but this host.
+const (
+	plainCookie  = "coinhook_session"
+	secureCookie = "__Host-coinhook_session"
+)
+
+func (s *Console) isHTTPS() bool { return s.URL.Scheme == "https" }
+
+func (s *Console) cookieName() string {
+	if s.isHTTPS() {
+		return secureCookie
+	}
+	return plainCookie
+}
+
+// token is that of the request's session.
+func (s *Console) token(r *http.Request) string {
+	cookie, err := r.Cookie(s.cookieName())
+	if err != nil {
+		return ""
+	}
+	return cookie.Value
+}
+
+func (s *Console) setToken(c echo.Context, token string) {
+	cookie := &http.Cookie{
+		Name: s.cookieName(), Value: token, Path: "/", MaxAge: int(accounts.Longest / time.Second),
+		HttpOnly: true, Secure: s.isHTTPS(), SameSite: http.SameSiteLaxMode,
+	}
+	if token == "" {
+		cookie.MaxAge = -1
+	}
+	c.SetCookie(cookie)
+}

@@ -1,0 +1,195 @@
+package console_test
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// open are the routes that need no session.
+var open = []string{"/sign-in", "/healthz", "/static/:name", "/apis/*", "/openapi.json"}
+
+// address is a route's with something in its parameters.
+func address(r *echo.Route) string {
+	parts := strings.Split(r.Path, "/")
+	for i, part := range parts {
+		if strings.HasPrefix(part, ":") {
+			parts[i] = delivery.NewID().String()
+		}
+	}
+	return strings.Join(parts, "/")
+}
+
+func reads(r *echo.Route) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+
+func TestWhoIsSignedOutSeesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hook := w.webhook("Secret shop")
+	w.send(hook, `{}`)
+	routes := slices.DeleteFunc(w.console.Routes(), func(r *echo.Route) bool { return slices.Contains(open, r.Path) })
+	if len(routes) < 5 {
+		t.Fatalf("%d routes", len(routes))
+	}
+	for _, r := range append(routes, &echo.Route{Method: http.MethodGet, Path: "/nowhere"}) {
+		b, path := w.browser(), address(r)
+		p := b.do(r.Method, path, url.Values{}, "Sec-Fetch-Site", "same-origin")
+		switch {
+		case !reads(r) || r.Path == "/live":
+			if p.status != http.StatusUnauthorized {
+				t.Errorf("%s %s: %d, want 401", r.Method, r.Path, p.status)
+			}
+		case p.status != http.StatusSeeOther || !strings.HasPrefix(p.header.Get("Location"), "/sign-in"):
+			t.Errorf("%s %s: %d to %q, want the sign-in", r.Method, r.Path, p.status, p.header.Get("Location"))
+		case path != "/" && p.header.Get("Location") != "/sign-in?next="+url.QueryEscape(path):
+			t.Errorf("%s %s: the sign-in leads to %q", r.Method, r.Path, p.header.Get("Location"))
+		}
+		if p.Find("nav").Length() > 0 || strings.Contains(p.body, "Secret shop") {
+			t.Errorf("%s %s shows something: %s", r.Method, r.Path, p.body)
+		}
+		p = b.do(r.Method, path, url.Values{}, "Sec-Fetch-Site", "same-origin", "HX-Request", "true")
+		if p.status != http.StatusUnauthorized || p.header.Get("HX-Redirect") != "/sign-in" {
+			t.Errorf("htmx, %s %s: %d to %q", r.Method, r.Path, p.status, p.header.Get("HX-Redirect"))
+		}
+	}
+}
+
+func TestViewersChangeNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	viewer := w.signedIn("victor", accounts.Viewer)
+	changes := 0
+	for _, r := range w.console.Routes() {
+		if slices.Contains(open, r.Path) || r.Path == "/sign-out" || reads(r) {
+			continue
+		}
+		changes++
+		if p := viewer.do(r.Method, address(r), url.Values{}, "Sec-Fetch-Site", "same-origin"); p.status != http.StatusForbidden || !strings.Contains(p.text("[role=alert]"), "viewer") {
+			t.Errorf("%s %s: %d %s", r.Method, r.Path, p.status, p.text("main"))
+		}
+	}
+	if changes == 0 {
+		t.Error("no route changes anything: this test cannot fail")
+	}
+	if p := viewer.get("/trail"); p.status != http.StatusForbidden {
+		t.Errorf("the audit trail: %d", p.status)
+	}
+	for _, who := range []struct {
+		*browser
+		links int
+	}{{viewer, 0}, {w.admin, 1}} {
+		if n := who.get("/deliveries").Find(`nav a[href="/trail"]`).Length(); n != who.links {
+			t.Errorf("%d links to the audit trail, want %d", n, who.links)
+		}
+	}
+	if p := viewer.post("/sign-out", url.Values{}); p.status != http.StatusSeeOther {
+		t.Errorf("sign out: %d", p.status)
+	}
+	if p := viewer.get("/deliveries"); p.status != http.StatusSeeOther {
+		t.Errorf("after it: %d", p.status)
+	}
+}
+
+func TestWhoIsSignedOutIsLedBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.browser().get("/deliveries/x", "HX-Request", "true", "HX-Current-URL", "https://any.example/deliveries?status=failed")
+	if got := p.header.Get("HX-Redirect"); got != "/sign-in?next=%2Fdeliveries%3Fstatus%3Dfailed" {
+		t.Errorf("htmx is led to %q", got)
+	}
+}
+
+func TestAFormIsBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if p := w.admin.post("/deliveries/x/reveal", url.Values{"x": {strings.Repeat("x", 2<<20)}}); p.status != http.StatusRequestEntityTooLarge {
+		t.Errorf("2 MiB: %d", p.status)
+	}
+}
+
+// A role counts as it is now.
+func TestARoleChangesAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	viewer := accounts.Viewer
+	if _, err := w.accounts.Set(t.Context(), "anna", accounts.Change{Role: &viewer}); err != nil {
+		t.Fatal(err)
+	}
+	if p := w.admin.get("/trail"); p.status != http.StatusForbidden {
+		t.Errorf("the audit trail: %d", p.status)
+	}
+}
+
+func TestAnotherSitesPagesAreRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, r := range w.console.Routes() {
+		if reads(r) || strings.HasPrefix(r.Path, "/apis/") {
+			continue
+		}
+		for _, headers := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}} {
+			if p := w.admin.do(r.Method, address(r), url.Values{}, headers...); p.status != http.StatusForbidden {
+				t.Errorf("%s %s with %v: %d", r.Method, r.Path, headers, p.status)
+			}
+		}
+	}
+	if p := w.admin.get("/deliveries"); p.status != http.StatusOK {
+		t.Errorf("the session has ended: %d", p.status)
+	}
+}
+
+func TestPagesTellBrowsersWhatTheyMayDo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.send(w.webhook("Shop"), `{}`)
+	for _, path := range []string{"/sign-in", "/deliveries", "/deliveries/" + id.String(), "/trail", "/nowhere"} {
+		b := w.admin
+		if path == "/sign-in" {
+			b = w.browser()
+		}
+		p := b.get(path)
+		csp := p.header.Get("Content-Security-Policy")
+		for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"} {
+			if !strings.Contains(csp, want) {
+				t.Errorf("%s: the policy lacks %s: %s", path, want, csp)
+			}
+		}
+		if strings.Contains(csp, "unsafe") {
+			t.Errorf("%s: %s", path, csp)
+		}
+		for name, want := range map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"} {
+			if got := p.header.Get(name); got != want {
+				t.Errorf("%s: %s is %q, want %q", path, name, got, want)
+			}
+		}
+		if n := p.Find("script:not([src]), style, [style], [onclick], [onload]").Length(); n > 0 {
+			t.Errorf("%s has %d inline scripts or styles", path, n)
+		}
+		if n := p.Find("main h1").Length(); n != 1 {
+			t.Errorf("%s has %d headings", path, n)
+		}
+		if len(p.body) > 100<<10 {
+			t.Errorf("%s has %d bytes", path, len(p.body))
+		}
+		for _, reference := range p.Find("link[href], script[src]").EachIter() {
+			at := reference.AttrOr("href", reference.AttrOr("src", ""))
+			a := w.browser().get(at, "Accept-Encoding", "gzip")
+			if a.status != http.StatusOK || !strings.Contains(a.header.Get("Cache-Control"), "immutable") || a.header.Get("Content-Encoding") != "gzip" {
+				t.Errorf("%s: %d %v", at, a.status, a.header)
+			}
+		}
+	}
+	if p := w.browser().get("/static/htmx.js"); p.status != http.StatusOK || p.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("a file without its version: %d %v", p.status, p.header)
+	}
+	if p := w.browser().get("/static/nothing.js"); p.status != http.StatusNotFound {
+		t.Errorf("a file that is not there: %d", p.status)
+	}
+}

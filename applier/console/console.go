@@ -1,0 +1,150 @@
+// Package console serves the admin console. It has no logic of its own: it calls
+// what the command calls, and makes pages of the answers.
+//
+// How to add a page, say Users:
+//
+//  1. A route in routes.go: {GET, "/users", s.users}. Everything but sign-in and
+//     static files needs a session, everything that is no GET needs the role admin:
+//     there is nothing to do for that.
+//  2. A handler in users.go: it reads the query, asks a service (a field of Options,
+//     put there in applier/cli/console.go) and returns
+//     c.page("users", "Users", data). Errors are returned as they are; for those
+//     that an admin can mend use failf(status, what happened and what to do).
+//  3. templates/users.html defines "content", all between <main> and </main>, with
+//     {{.Data}}; .MayChange is false for viewers: leave out what changes things. The
+//     templates of parts.html (status, time, pager, user, tree, …) are there for all pages.
+//     The page's entry in the navigation is in view.go.
+//  4. A request of htmx gets the block "content" alone, or all of the page when it
+//     has hx-select. Elements are found again by their id: <section id="users">.
+//     Everything that reads works without JavaScript: links and GET forms.
+//  5. Something that changes is a POST form: <form method="post" action="/users/…"
+//     hx-post=…>. Its handler calls the service, then c.record(what, kind, id,
+//     detail) for the audit trail, then c.done("/users", "Saved."), which redirects.
+//  6. For live updates take seen := c.seen("deliveries") before the data are read,
+//     return c.livePage("users", "Users", seen, data), and give what is to be fetched
+//     again hx-get="this page's address" hx-trigger="deliveries from:body throttle:1s"
+//     hx-select="#users" hx-swap="outerMorph". A new topic is a line in topics().
+//  7. A script of the page goes into static/, and {{define "head"}}<script …
+//     src="{{asset "uplot.js"}}"></script>{{end}} into its template. No inline
+//     scripts, styles or handlers: the browser refuses them.
+//  8. A test in users_test.go: w := newWorld(t), w.admin.get("/users").Find("…").
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	stdlog "log"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/sealed"
+	"github.com/coinhook/coinhook/applier/users"
+	"github.com/coinhook/coinhook/applier/webhooks"
+)
+
+// Options are what the console is made of.
+type Options struct {
+	// URL is how browsers reach the console. With https, cookies are for https alone.
+	URL *url.URL
+	Log zerolog.Logger
+
+	Accounts *accounts.Service
+	History  *history.History
+	Webhooks *webhooks.Service
+	Users    *users.Service
+	// Payloads opens what came encrypted, as far as there is a key.
+	Payloads *sealed.Payloads
+
+	// Beat is how often connections that wait for news are looked after, 10 s if zero.
+	Beat time.Duration
+
+	// API serves /apis/ and /openapi.json, with tokens of its own. It may be nil.
+	API http.Handler
+}
+
+// Console serves the pages.
+type Console struct {
+	Options
+	echo      *echo.Echo
+	http      *http.Server
+	templates templates
+	hub       *hub
+	crossSite *http.CrossOriginProtection
+}
+
+// maxBody bounds what forms send.
+const maxBody = "1M"
+
+// drain is how long requests under way have when the console stops.
+const drain = 5 * time.Second
+
+// New returns a console that is not listening yet.
+func New(opts Options) (*Console, error) {
+	s := &Console{Options: opts, crossSite: http.NewCrossOriginProtection()}
+	if err := s.crossSite.AddTrustedOrigin(opts.URL.Scheme + "://" + opts.URL.Host); err != nil {
+		return nil, fmt.Errorf("the console's address: %w", err)
+	}
+	var err error
+	if s.templates, err = parseTemplates(); err != nil {
+		return nil, err
+	}
+	s.hub = newHub(s.topics(), opts.Log)
+
+	s.echo = echo.New()
+	s.echo.Logger.SetOutput(io.Discard) // all that matters is logged here
+	s.echo.IPExtractor = echo.ExtractIPDirect()
+	s.echo.HTTPErrorHandler = s.answerError
+	s.echo.Use(s.recover, s.observe, secure, s.sameOrigin, middleware.BodyLimit(maxBody),
+		middleware.GzipWithConfig(middleware.GzipConfig{Skipper: isCompressed}), s.admit)
+	for _, r := range s.routes() {
+		s.echo.Add(r.method, r.path, func(c echo.Context) error { return r.handler(s.request(c)) })
+	}
+	if opts.API != nil {
+		s.echo.Any("/apis/*", echo.WrapHandler(opts.API))
+		s.echo.GET("/openapi.json", echo.WrapHandler(opts.API))
+	}
+	s.http = &http.Server{
+		Handler:           s.echo,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       75 * time.Second,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          stdlog.New(opts.Log.With().Str("level", "warn").Logger(), "", 0),
+	}
+	return s, nil
+}
+
+// ServeHTTP answers one request.
+func (s *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
+
+// Run answers requests until ctx is done. It closes the listener.
+func (s *Console) Run(ctx context.Context, listener net.Listener) error {
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.http.Serve(listener) }()
+	s.Log.Info().Str("addr", listener.Addr().String()).Str("url", s.URL.String()).Msg("listening")
+	select {
+	case err := <-stopped:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	s.hub.close() // or pages that listen would hold up the end
+	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	err := s.http.Shutdown(shutdown)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("requests were not answered within %s", drain), s.http.Close())
+	}
+	<-stopped
+	return err
+}

@@ -1,0 +1,191 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+	"unicode/utf8"
+
+	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/redact"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// The tabs of a delivery.
+const (
+	tabDetails = "details"
+	tabPayload = "payload"
+	tabChanges = "changes"
+	tabRuns    = "runs"
+)
+
+type tab struct {
+	Name, Text string
+	Current    bool
+}
+
+type deliveryData struct {
+	history.Full
+	Tab    string
+	Tabs   []tab
+	Advice string // for a failed one
+	// Payloads are what the sender sent, what that was decrypted, and what an admin
+	// made of it: as far as they are there.
+	Payloads []payloadView
+	// Redacted says that secrets are left out, Revealed that they are not.
+	Redacted, Revealed bool
+	// Locked is why an encrypted payload cannot be shown.
+	Locked string
+}
+
+// payloadView is one payload, shown twice.
+type payloadView struct {
+	Title string
+	Tree  *node  // nil if it is no JSON
+	Raw   string // the beginning
+	Cut   bool
+	Bytes int
+	// IsText is false for bytes that no page can show.
+	IsText bool
+}
+
+// maxRaw is how much of a payload a page shows.
+const maxRaw = 32 << 10
+
+// delivery shows one delivery, as a page or in the panel beside the list.
+func (s *Console) delivery(c *request) error {
+	full, err := s.find(c)
+	if err != nil {
+		return err
+	}
+	name := c.QueryParam("tab")
+	switch name {
+	case tabPayload, tabChanges, tabRuns:
+	default:
+		name = tabDetails
+	}
+	data, err := s.deliveryData(c, full, name, false)
+	if err != nil {
+		return err
+	}
+	return c.page("delivery", "Delivery "+full.ID.String(), data)
+}
+
+// reveal shows the payload with its secrets, and writes down who saw it.
+func (s *Console) reveal(c *request) error {
+	full, err := s.find(c)
+	if err != nil {
+		return err
+	}
+	data, err := s.deliveryData(c, full, tabPayload, true)
+	if err != nil {
+		return err
+	}
+	if err := c.record("reveal payload", "delivery", full.ID.String(), nil); err != nil {
+		return err
+	}
+	return c.page("delivery", "Delivery "+full.ID.String(), data)
+}
+
+// payloadFile is the whole payload, without secrets, to be kept as a file.
+func (s *Console) payloadFile(c *request) error {
+	full, err := s.find(c)
+	if err != nil {
+		return err
+	}
+	if full.Payload == nil {
+		return failf(http.StatusNotFound, "The stream has let go of this payload: a success keeps its checksum alone.")
+	}
+	payloads, _, _, err := s.payloadsOf(c, full, false)
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set("Content-Disposition", `attachment; filename="`+full.ID.String()+`.txt"`)
+	return c.Blob(http.StatusOK, "application/octet-stream", payloads[0].bytes)
+}
+
+func (s *Console) find(c *request) (history.Full, error) {
+	id, err := delivery.ParseID(c.Param("id"))
+	if err != nil {
+		return history.Full{}, failf(http.StatusNotFound, "This is no delivery's id. The list of deliveries has all there are.")
+	}
+	full, err := s.History.Show(c.ctx(), id)
+	if errors.Is(err, history.ErrNotFound) {
+		return history.Full{}, failf(http.StatusNotFound, "Neither the database nor the stream has this delivery. See that the id is whole, and of this installation.")
+	}
+	return full, err
+}
+
+func (s *Console) deliveryData(c *request, full history.Full, name string, reveal bool) (deliveryData, error) {
+	data := deliveryData{Full: full, Tab: name, Revealed: reveal}
+	for _, t := range []tab{{Name: tabDetails, Text: "Details"}, {Name: tabPayload, Text: "Payload"}, {Name: tabChanges, Text: "Changes"}, {Name: tabRuns, Text: "Attempts and replays"}} {
+		t.Current = t.Name == name
+		data.Tabs = append(data.Tabs, t)
+	}
+	if full.Reason != nil {
+		data.Advice = advice[*full.Reason]
+	}
+	if name != tabPayload {
+		return data, nil
+	}
+	payloads, redacted, locked, err := s.payloadsOf(c, full, reveal)
+	if err != nil {
+		return data, err
+	}
+	data.Redacted = redacted
+	if locked != nil {
+		data.Locked = locked.Error()
+	}
+	if !reveal {
+		clean, headers := full.Redacted()
+		data.Headers, data.Redacted = clean.Headers, redacted || headers
+	}
+	for _, p := range payloads {
+		data.Payloads = append(data.Payloads, newPayloadView(p))
+	}
+	return data, nil
+}
+
+type titledPayload struct {
+	title string
+	bytes []byte
+}
+
+// payloadsOf returns what there is of a delivery's payloads, without secrets unless
+// they are to be revealed.
+func (s *Console) payloadsOf(c *request, full history.Full, reveal bool) (all []titledPayload, redacted bool, locked, err error) {
+	if full.Payload == nil {
+		return nil, false, nil, nil
+	}
+	decrypted, locked, err := s.History.Decrypted(c.ctx(), full, s.Payloads)
+	if err != nil {
+		return nil, false, nil, err
+	}
+	for _, p := range []titledPayload{{"As the sender sent it", full.Payload}, {"Decrypted", decrypted}, {"As an admin edited it, to run instead", full.Edited}} {
+		if p.bytes == nil {
+			continue
+		}
+		if !reveal {
+			clean, changed := redact.Payload(p.bytes)
+			p.bytes, redacted = clean, redacted || changed
+		}
+		all = append(all, p)
+	}
+	return all, redacted, locked, nil
+}
+
+func newPayloadView(p titledPayload) payloadView {
+	v := payloadView{Title: p.title, Bytes: len(p.bytes), IsText: utf8.Valid(p.bytes)}
+	if !v.IsText {
+		return v
+	}
+	v.Tree = tree(p.bytes)
+	raw := p.bytes
+	if v.Cut = len(raw) > maxRaw; v.Cut {
+		raw = raw[:maxRaw]
+		for len(raw) > 0 && !utf8.Valid(raw) { // in the middle of a character
+			raw = raw[:len(raw)-1]
+		}
+	}
+	v.Raw = string(raw)
+	return v
+}

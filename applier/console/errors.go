@@ -1,0 +1,60 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/coinhook/coinhook/applier/history"
+)
+
+// failure is an error that is meant for the person at the browser.
+type failure struct {
+	status int
+	text   string
+}
+
+func (f *failure) Error() string { return f.text }
+
+// failf says what happened and what to do about it.
+func failf(status int, format string, args ...any) error {
+	return &failure{status: status, text: fmt.Sprintf(format, args...)}
+}
+
+type errorData struct {
+	Status int
+	Text   string
+}
+
+// answerError makes a page of an error. What is not meant for people is logged.
+func (s *Console) answerError(err error, c echo.Context) {
+	if c.Response().Committed {
+		return
+	}
+	data := errorData{Status: http.StatusInternalServerError}
+	var f *failure
+	var routing *echo.HTTPError
+	switch {
+	case errors.As(err, &f):
+		data = errorData{f.status, f.text}
+	case errors.As(err, &routing) && routing.Code == http.StatusNotFound:
+		data = errorData{routing.Code, "There is no such page. The navigation leads to all there are."}
+	case errors.As(err, &routing) && routing.Code < http.StatusInternalServerError:
+		data = errorData{routing.Code, "The console cannot do this: " + http.StatusText(routing.Code) + "."}
+	case c.Request().Context().Err() != nil:
+		return // nobody waits for it
+	case errors.Is(err, history.ErrDatabase), errors.Is(err, context.DeadlineExceeded):
+		s.Log.Error().Err(err).Str("route", c.Path()).Msg("a request failed")
+		data = errorData{http.StatusServiceUnavailable, "PostgreSQL or NATS does not answer. Nothing was changed; deliveries are accepted all the same. Try again in a moment."}
+	default:
+		s.Log.Error().Err(err).Str("route", c.Path()).Msg("a request failed")
+		data.Text = "Something went wrong, and the console's log says what. If PostgreSQL or NATS is away it mends itself: try again in a moment."
+	}
+	r := s.request(c)
+	if err := r.pageWith(data.Status, "error", http.StatusText(data.Status), data); err != nil {
+		s.Log.Error().Err(err).Msg("write an error page")
+	}
+}

@@ -1,0 +1,215 @@
+package console
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/users"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+const defaultCommunity = "default"
+
+// overdueShown is how many overdue deliveries stand above the list.
+const overdueShown = 5
+
+// historiesForm is what the form says, as it was typed.
+type historiesForm struct {
+	Status, Community, Webhook, User, Reason, Since, Until string
+}
+
+type option struct{ Value, Text string }
+
+type historiesData struct {
+	Form  historiesForm
+	Error string // in the form
+
+	Communities, Webhooks []option
+	Reasons               []delivery.Reason
+
+	Deliveries   []history.Delivery
+	Overdue      []history.Delivery
+	Head         headData
+	Older, Newer string // addresses
+	Here         string // this page's own
+	Unchecked    bool
+}
+
+// headData says above the list what is pending for too long.
+type headData struct {
+	history.Head
+	Causes []string
+	Advice string
+}
+
+// histories lists deliveries, newest first.
+func (s *Console) histories(c *request) error {
+	seen := c.seen("deliveries")
+	form := historiesForm{
+		Status: c.QueryParam("status"), Community: c.QueryParam("community"), Webhook: c.QueryParam("webhook"), User: strings.TrimSpace(c.QueryParam("user")),
+		Reason: c.QueryParam("reason"), Since: c.QueryParam("since"), Until: c.QueryParam("until"),
+	}
+	data := historiesData{Form: form, Reasons: delivery.Reasons(), Here: c.Request().URL.RequestURI()}
+	if err := s.addOptions(c, &data); err != nil {
+		return err
+	}
+	filter, problem, err := s.historyFilter(c, form)
+	if err != nil {
+		return err
+	}
+	if problem != "" {
+		data.Error = problem
+		return c.pageWith(http.StatusUnprocessableEntity, "histories", "Histories", data)
+	}
+	if err := s.addDeliveries(c, filter, &data); err != nil {
+		return err
+	}
+	return c.livePage("histories", "Histories", seen, data)
+}
+
+func (s *Console) addDeliveries(c *request, filter history.Filter, data *historiesData) error {
+	at, err := place(c)
+	if err != nil {
+		return err
+	}
+	page, err := s.History.Page(c.ctx(), filter, at)
+	if err == nil && at.After != (delivery.ID{}) && !page.Newer { // what is newest is a full page
+		at = history.Place{}
+		page, err = s.History.Page(c.ctx(), filter, at)
+	}
+	if err != nil {
+		return err
+	}
+	data.Deliveries, data.Unchecked = page.Deliveries, page.Unchecked != nil
+	if n := len(page.Deliveries); n > 0 {
+		if page.Older {
+			data.Older = data.Form.address("before", page.Deliveries[n-1].ID)
+		}
+		if page.Newer {
+			data.Newer = data.Form.address("after", page.Deliveries[0].ID)
+		}
+	}
+	if at != (history.Place{}) {
+		return nil
+	}
+	filter.Limit = overdueShown
+	if data.Overdue, err = s.History.Overdue(c.ctx(), filter); err != nil || len(data.Overdue) == 0 {
+		return err
+	}
+	if data.Head.Head, err = s.History.Head(c.ctx()); err != nil {
+		return err
+	}
+	data.Head.Causes, data.Head.Advice = data.Head.InTheWay()
+	return nil
+}
+
+// place reads where the page begins.
+func place(c *request) (at history.Place, err error) {
+	for name, id := range map[string]*delivery.ID{"before": &at.Before, "after": &at.After} {
+		if text := c.QueryParam(name); text != "" {
+			if *id, err = delivery.ParseID(text); err != nil {
+				return at, failf(http.StatusBadRequest, "The page's address is not right. Begin again at the newest deliveries: /deliveries.")
+			}
+		}
+	}
+	return at, nil
+}
+
+// address is that of a page of what the form asks for.
+func (f historiesForm) address(name string, id delivery.ID) string {
+	q := url.Values{name: {id.String()}}
+	for key, value := range map[string]string{
+		"status": f.Status, "community": f.Community, "webhook": f.Webhook, "user": f.User,
+		"reason": f.Reason, "since": f.Since, "until": f.Until,
+	} {
+		if value != "" {
+			q.Set(key, value)
+		}
+	}
+	return "/deliveries?" + q.Encode()
+}
+
+// addOptions fills the lists to choose from.
+func (s *Console) addOptions(c *request, data *historiesData) error {
+	all, err := s.Webhooks.List(c.ctx(), "")
+	if err != nil {
+		return err
+	}
+	communities := []string{defaultCommunity}
+	known := data.Form.Webhook == ""
+	for _, w := range all {
+		communities = append(communities, w.Community)
+		known = known || w.ID == data.Form.Webhook
+		data.Webhooks = append(data.Webhooks, option{w.ID, w.Name + " (" + w.Community + ")"})
+	}
+	if !known { // a deleted one, say
+		data.Webhooks = append(data.Webhooks, option{data.Form.Webhook, data.Form.Webhook})
+	}
+	slices.Sort(communities)
+	for _, name := range slices.Compact(communities) {
+		data.Communities = append(data.Communities, option{name, name})
+	}
+	return nil
+}
+
+// historyFilter returns what the form asks for, or what is wrong with it.
+func (s *Console) historyFilter(c *request, form historiesForm) (f history.Filter, problem string, err error) {
+	f = history.Filter{
+		Community: form.Community, WebhookID: form.Webhook, Status: delivery.Status(form.Status),
+		Reason: delivery.Reason(form.Reason), Limit: pageSize,
+	}
+	switch f.Status {
+	case "", delivery.Pending, delivery.Success, delivery.Failed:
+	default:
+		return f, "A status is pending, success or failed.", nil
+	}
+	if form.Reason != "" && !slices.Contains(delivery.Reasons(), f.Reason) {
+		return f, "There is no such reason.", nil
+	}
+	var ok bool
+	if f.Since, ok = readTime(form.Since); !ok {
+		return f, "Since is not a time.", nil
+	}
+	if f.Until, ok = readTime(form.Until); !ok {
+		return f, "Until is not a time.", nil
+	}
+	if form.User == "" {
+		return f, "", nil
+	}
+	community := s.communityOf(c, form)
+	user, err := s.Users.Find(c.ctx(), community, form.User)
+	if errors.Is(err, users.ErrNotFound) {
+		return f, "There is no user with this id, email or username in the community " + community + ".", nil
+	}
+	f.UserID = user.ID
+	return f, "", err
+}
+
+// communityOf is where the form's user is looked for.
+func (s *Console) communityOf(c *request, form historiesForm) string {
+	if form.Community == "" && form.Webhook != "" {
+		if w, err := s.Webhooks.Find(c.ctx(), "", form.Webhook); err == nil { // else it is deleted
+			return w.Community
+		}
+	}
+	return cmp.Or(form.Community, defaultCommunity)
+}
+
+// readTime reads what a browser's datetime-local field sends, in UTC, and RFC 3339.
+func readTime(text string) (time.Time, bool) {
+	if text == "" {
+		return time.Time{}, true
+	}
+	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05", time.DateOnly, time.RFC3339} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, true
+		}
+	}
+	return time.Time{}, false
+}

@@ -1,0 +1,119 @@
+package console_test
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/console"
+)
+
+// listen returns the lines that the server sends, until it ends.
+func (b *browser) listen(path string) <-chan string {
+	t := b.w.t
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.w.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := b.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" {
+		t.Fatalf("%s: %d %v", path, resp.StatusCode, resp.Header)
+	}
+	lines := make(chan string, 1000)
+	go func() {
+		defer close(lines)
+		defer resp.Body.Close()
+		for s := bufio.NewScanner(resp.Body); s.Scan(); {
+			lines <- s.Text()
+		}
+	}()
+	return lines
+}
+
+// await waits for a line; false if the server has ended before.
+func await(t *testing.T, lines <-chan string, want string) bool {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		select {
+		case line, ok := <-lines:
+			if !ok || line == want {
+				return ok
+			}
+		case <-deadline:
+			t.Fatalf("waited in vain for %q", want)
+		}
+	}
+}
+
+func TestADeliveryIsNews(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop := w.webhook("Shop")
+	p := w.admin.get("/deliveries")
+	live, ok := p.Find("#live").Attr("hx-sse:connect")
+	if !ok || p.Find(`#deliveries[hx-trigger^="deliveries from:body"]`).Length() != 1 {
+		t.Fatal("the page does not listen")
+	}
+	lines := w.admin.listen(live)
+	id := w.send(shop, `{}`)
+	if !await(t, lines, "event: deliveries") {
+		t.Fatal("the connection has ended")
+	}
+	fresh := w.admin.get(p.Find("#deliveries").AttrOr("hx-get", ""), "HX-Request", "true", "HX-Request-Type", "full")
+	if n := fresh.Find("#d-" + id.String()).Length(); n != 1 {
+		t.Errorf("%d rows of it", n)
+	}
+	w.settle()
+	if !await(t, lines, "event: deliveries") {
+		t.Error("that it is settled is no news")
+	}
+	// What happened since the page was made is news at once.
+	if !await(t, w.admin.listen(live), "event: deliveries") {
+		t.Error("a page is not told what it has missed")
+	}
+}
+
+func TestListeningEndsWithTheSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *console.Options) { o.Beat = 10 * time.Millisecond })
+	lines := w.signedIn("bob", accounts.Viewer).listen("/live?topic=deliveries")
+	if !await(t, lines, ": still here") {
+		t.Fatal("there is no heartbeat")
+	}
+	if _, err := w.accounts.Set(t.Context(), "bob", accounts.Change{Disabled: new(true)}); err != nil {
+		t.Fatal(err)
+	}
+	if !await(t, lines, "event: signed-out") {
+		t.Error("the page is not told")
+	}
+	if await(t, lines, "anything more") {
+		t.Error("the connection lasts")
+	}
+	if p := w.admin.get("/live?topic=nothing"); p.status != http.StatusNotFound {
+		t.Errorf("an unknown topic: %d", p.status)
+	}
+}
+
+func TestListeningEndsWithTheConsole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	lines := w.admin.listen("/live?topic=deliveries")
+	if !await(t, lines, ": listening") {
+		t.Fatal("it has ended")
+	}
+	began := time.Now()
+	w.stop()
+	if await(t, lines, "anything more") || time.Since(began) > 4*time.Second {
+		t.Errorf("it took %s", time.Since(began))
+	}
+}

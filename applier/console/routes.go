@@ -1,0 +1,84 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/coinhook/coinhook/applier/accounts"
+)
+
+const (
+	get  = http.MethodGet
+	post = http.MethodPost
+)
+
+type route struct {
+	method, path string
+	handler      func(*request) error
+}
+
+// routes are all there are but the read API.
+func (s *Console) routes() []route {
+	return []route{
+		{get, "/healthz", s.health},
+		{get, "/static/:name", s.static},
+		{get, "/sign-in", s.signInPage},
+		{post, "/sign-in", s.signIn},
+		{post, "/sign-out", s.signOut},
+
+		{get, "/", s.home},
+		{get, "/live", s.live},
+
+		{get, "/deliveries", s.histories},
+		{get, "/deliveries/:id", s.delivery},
+		{get, "/deliveries/:id/payload", s.payloadFile},
+		{post, "/deliveries/:id/reveal", s.reveal},
+
+		{get, "/trail", s.trail},
+	}
+}
+
+// isOpen: these need no session. The read API asks for tokens of its own.
+func isOpen(path string) bool {
+	return path == "/sign-in" || path == "/healthz" || strings.HasPrefix(path, "/static/") ||
+		strings.HasPrefix(path, "/apis/") || path == "/openapi.json"
+}
+
+// isForViewers: what is no GET and all the same not for admins alone.
+func isForViewers(path string) bool { return path == "/sign-out" }
+
+// isForAdmins: what is a GET and not for viewers.
+func isForAdmins(path string) bool { return path == "/trail" }
+
+// request is one request with who asks.
+type request struct {
+	echo.Context
+	console *Console
+	session accounts.Session
+}
+
+const sessionKey = "session"
+
+func (s *Console) request(c echo.Context) *request {
+	r := &request{Context: c, console: s}
+	r.session, _ = c.Get(sessionKey).(accounts.Session)
+	return r
+}
+
+// isHTMX reports whether htmx asks, not the browser itself.
+func isHTMX(r *http.Request) bool { return r.Header.Get("HX-Request") == "true" }
+
+// isPartial: htmx will put the answer into a page that is there.
+func isPartial(r *http.Request) bool {
+	return isHTMX(r) && r.Header.Get("HX-Request-Type") == "partial" && r.Header.Get("HX-History-Restore-Request") == ""
+}
+
+func (s *Console) home(c *request) error { return c.Redirect(http.StatusSeeOther, "/deliveries") }
+
+func (s *Console) health(c *request) error { return c.String(http.StatusOK, "ok\n") }
+
+// ctx ends with the request.
+func (c *request) ctx() context.Context { return c.Request().Context() }

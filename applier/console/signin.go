@@ -1,0 +1,109 @@
+package console
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/accounts"
+)
+
+type signInData struct {
+	Name, Next, Error string
+}
+
+func (s *Console) signInPage(c *request) error {
+	if _, err := s.Accounts.Session(c.ctx(), s.token(c.Request())); err == nil {
+		return c.Redirect(http.StatusSeeOther, localPath(c.QueryParam("next")))
+	}
+	return c.page("sign-in", "Sign in", signInData{Next: localPath(c.QueryParam("next"))})
+}
+
+func (s *Console) signIn(c *request) error {
+	c.Request().Body = http.MaxBytesReader(c.Response(), c.Request().Body, 16<<10)
+	data := signInData{Name: c.FormValue("name"), Next: localPath(c.FormValue("next"))}
+	token, err := s.Accounts.SignIn(c.ctx(), data.Name, c.FormValue("password"), c.RealIP())
+	var limited *accounts.LimitedError
+	switch {
+	case errors.As(err, &limited):
+		c.Response().Header().Set("Retry-After", strconv.Itoa(int(limited.RetryAfter/time.Second)+1))
+		data.Error = fmt.Sprintf("Too many sign-ins failed. Try again in %d minutes.", int(limited.RetryAfter/time.Minute)+1)
+		return c.pageWith(http.StatusTooManyRequests, "sign-in", "Sign in", data)
+	case errors.Is(err, accounts.ErrWrong):
+		data.Error = "The name or the password is wrong."
+		return c.pageWith(http.StatusUnauthorized, "sign-in", "Sign in", data)
+	case err != nil:
+		return err
+	}
+	c.session.Account = data.Name
+	if err := c.record("sign in", "account", data.Name, nil); err != nil {
+		return err
+	}
+	s.setToken(c, token)
+	return c.Redirect(http.StatusSeeOther, data.Next)
+}
+
+func (s *Console) signOut(c *request) error {
+	if err := s.Accounts.SignOut(c.ctx(), s.token(c.Request())); err != nil {
+		return err
+	}
+	if err := c.record("sign out", "account", c.session.Account, nil); err != nil {
+		return err
+	}
+	s.setToken(c, "")
+	return c.done("/sign-in", "You are signed out.")
+}
+
+// localPath is a path of the console, "/" if it is anything else: the sign-in must
+// send nobody to another site.
+func localPath(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || !strings.HasPrefix(text, "/") ||
+		strings.HasPrefix(text, "//") || strings.ContainsAny(text, "\\\r\n\t") || strings.HasPrefix(u.Path, "//") {
+		return "/"
+	}
+	return text
+}
+
+// record writes the audit trail: call it in each handler that changes something.
+func (c *request) record(what, targetKind, targetID string, detail map[string]any) error {
+	return c.console.Accounts.Record(c.ctx(), c.session.Account, what, targetKind, targetID, detail)
+}
+
+// redirect sends the browser to another page, whoever asked.
+func (c *request) redirect(to string) error {
+	if isHTMX(c.Request()) {
+		c.Response().Header().Set("HX-Redirect", to)
+		return c.NoContent(http.StatusNoContent)
+	}
+	return c.Redirect(http.StatusSeeOther, to)
+}
+
+// done ends what was changed: it sends the browser to a page that says so.
+func (c *request) done(to, message string) error {
+	c.SetCookie(&http.Cookie{
+		Name: flashCookie, Value: url.QueryEscape(message), Path: "/", MaxAge: 60,
+		HttpOnly: true, Secure: c.console.isHTTPS(), SameSite: http.SameSiteLaxMode,
+	})
+	return c.redirect(to)
+}
+
+const flashCookie = "coinhook_flash"
+
+// flash is what the last change said, once.
+func (c *request) flash() string {
+	cookie, err := c.Cookie(flashCookie)
+	if err != nil {
+		return ""
+	}
+	c.SetCookie(&http.Cookie{Name: flashCookie, Path: "/", MaxAge: -1, HttpOnly: true, Secure: c.console.isHTTPS(), SameSite: http.SameSiteLaxMode})
+	text, err := url.QueryUnescape(cookie.Value)
+	if err != nil {
+		return ""
+	}
+	return text
+}

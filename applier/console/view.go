@@ -1,0 +1,152 @@
+package console
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+//go:embed templates
+var templateFiles embed.FS
+
+// templates are the pages by name, each with the layout and the parts.
+type templates map[string]*template.Template
+
+func parseTemplates() (templates, error) {
+	shared, err := template.New("").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
+	if err != nil {
+		return nil, fmt.Errorf("parse the templates: %w", err)
+	}
+	names, err := fs.Glob(templateFiles, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+	all := templates{}
+	for _, file := range names {
+		if file == "templates/layout.html" || file == "templates/parts.html" {
+			continue
+		}
+		page, err := shared.Clone()
+		if err != nil {
+			return nil, err
+		}
+		if page, err = page.ParseFS(templateFiles, file); err != nil {
+			return nil, fmt.Errorf("parse the templates: %w", err)
+		}
+		all[strings.TrimSuffix(path.Base(file), ".html")] = page
+	}
+	return all, nil
+}
+
+// navigation is the order of the pages. Their places are: Overview, Webhooks,
+// Histories, Dead letters, Gamification logs, Users, Settings, Audit trail.
+var navigation = []struct {
+	Path, Title string
+	admins      bool // for admins alone
+}{
+	{"/deliveries", "Histories", false},
+	{"/trail", "Audit trail", true},
+}
+
+// link is a page in the navigation.
+type link struct {
+	Path, Title string
+	Current     bool
+}
+
+// view is what a page's template gets.
+type view struct {
+	Title     string
+	Account   string
+	MayChange bool
+	Links     []link
+	Flash     string
+	// Live is where the page listens for news, empty if it does not.
+	Live string
+	Data any
+}
+
+// page answers with a page: all of it, or what belongs between <main> and </main>.
+func (c *request) page(name, title string, data any) error {
+	return c.render(http.StatusOK, name, view{Title: title, Data: data})
+}
+
+func (c *request) pageWith(status int, name, title string, data any) error {
+	return c.render(status, name, view{Title: title, Data: data})
+}
+
+// livePage is a page that hears of news. Look at seen before reading the data:
+//
+//	seen := c.seen("deliveries")
+//	…
+//	return c.livePage("histories", "Histories", seen, data)
+func (c *request) livePage(name, title string, seen seen, data any) error {
+	return c.render(http.StatusOK, name, view{Title: title, Live: seen.url(), Data: data})
+}
+
+func (c *request) render(status int, name string, v view) error {
+	page, ok := c.console.templates[name]
+	if !ok {
+		return fmt.Errorf("there is no template %s", name)
+	}
+	v.Account, v.MayChange = c.session.Account, c.session.MayChange()
+	block := "content"
+	if !isPartial(c.Request()) {
+		block, v.Links, v.Flash = "layout", c.links(), c.flash()
+	}
+	var out bytes.Buffer // so that an error leaves no half a page
+	if err := page.ExecuteTemplate(&out, block, v); err != nil {
+		return fmt.Errorf("write the page %s: %w", name, err)
+	}
+	c.Response().Header().Add("Vary", "HX-Request, HX-Request-Type")
+	return c.HTMLBlob(status, out.Bytes())
+}
+
+func (c *request) links() []link {
+	if c.session.Account == "" {
+		return nil
+	}
+	var links []link
+	for _, n := range navigation {
+		if n.admins && !c.session.MayChange() {
+			continue
+		}
+		here := c.Request().URL.Path
+		links = append(links, link{n.Path, n.Title, here == n.Path || strings.HasPrefix(here, n.Path+"/")})
+	}
+	return links
+}
+
+// functions are those that templates have.
+var functions = template.FuncMap{
+	"asset": assetURL,
+	"statuses": func() []delivery.Status {
+		return []delivery.Status{delivery.Pending, delivery.Success, delivery.Failed}
+	},
+	"rfc3339": func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+	"utc":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
+	"age":     history.AgeText,
+	"query":   url.QueryEscape,
+	"join":    strings.Join,
+	// dict makes an argument of several, for templates that take more than one.
+	"dict": func(pairs ...any) (map[string]any, error) {
+		if len(pairs)%2 != 0 {
+			return nil, fmt.Errorf("dict: %d arguments, want pairs", len(pairs))
+		}
+		d := make(map[string]any, len(pairs)/2)
+		for i := 0; i < len(pairs); i += 2 {
+			d[fmt.Sprint(pairs[i])] = pairs[i+1]
+		}
+		return d, nil
+	},
+}

@@ -1,0 +1,294 @@
+package console_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/PuerkitoBio/goquery"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/console"
+	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
+	"github.com/coinhook/coinhook/applier/report"
+	"github.com/coinhook/coinhook/applier/sealed"
+	"github.com/coinhook/coinhook/applier/users"
+	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/broker/brokertest"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/secret"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+func TestMain(m *testing.M) { postgrestest.Main(m) }
+
+// password is that of all accounts.
+const password = "correct horse battery"
+
+// world is a broker, a database and a console, with somebody signed in. Deliveries
+// are settled once settle is called.
+type world struct {
+	t         *testing.T
+	url       string // of the console
+	console   *console.Console
+	conn      *broker.Conn
+	store     *postgres.Store
+	db        *sql.DB
+	accounts  *accounts.Service
+	webhooks  *webhooks.Service
+	publisher *broker.Publisher
+	clock     *clock // what accounts and sessions go by
+
+	stop  func() // the console
+	admin *browser
+}
+
+// clock is the time, which tests may put forward.
+type clock struct {
+	mu    sync.Mutex
+	ahead time.Duration
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().UTC().Add(c.ahead)
+}
+
+func (c *clock) forward(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead += d
+}
+
+type option func(*console.Options)
+
+func publicURL(address string) option {
+	return func(o *console.Options) { o.URL, _ = url.Parse(address) }
+}
+
+func newWorld(t *testing.T, options ...option) *world {
+	t.Helper()
+	return newWorldWith(t, time.Hour, options...)
+}
+
+// newWorldWith makes a world whose deliveries are overdue after the limit.
+func newWorldWith(t *testing.T, limit time.Duration, options ...option) *world {
+	t.Helper()
+	w := &world{t: t, conn: brokertest.Start(t).ConnectSetUp(), clock: &clock{}}
+	w.store, w.db = postgrestest.Open(t, postgres.Options{MaxConns: 8})
+	stream, err := w.conn.OpenStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	definitions := broker.NewDefinitions(w.conn)
+	master := secret.MasterKey{}
+	w.accounts = accounts.New(w.store, w.clock.now)
+	w.webhooks = webhooks.New(definitions, w.store.Reread, func() time.Time { return time.Now().UTC() }, master)
+	w.publisher = broker.NewPublisher(w.conn, broker.PublisherOptions{Log: zerolog.Nop()})
+	w.running(w.publisher.Run)
+
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.url = "http://" + listener.Addr().String()
+	opts := console.Options{
+		URL: &url.URL{Scheme: "http", Host: listener.Addr().String()}, Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel),
+		Accounts: w.accounts, Webhooks: w.webhooks, Users: users.New(w.store), Payloads: sealed.NewPayloads(master),
+		History: history.New(w.store, stream, definitions, limit),
+	}
+	for _, o := range options {
+		o(&opts)
+	}
+	if w.console, err = console.New(opts); err != nil {
+		t.Fatal(err)
+	}
+	w.stop = w.running(func(ctx context.Context) error { return w.console.Run(ctx, listener) })
+	w.admin = w.signedIn("anna", accounts.Admin)
+	return w
+}
+
+// running runs f until the test ends, or stop is called.
+func (w *world) running(f func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+			w.t.Errorf("running: %v", err)
+		}
+	})
+	w.t.Cleanup(stop)
+	return stop
+}
+
+// settle runs an applier from now on.
+func (w *world) settle() {
+	w.t.Helper()
+	catalog := broker.NewCatalog(w.conn)
+	w.running(catalog.Run)
+	app := applier.New(catalog, w.store, sealed.NewPayloads(secret.MasterKey{}).Evaluate, w.store, report.New(zerolog.Nop(), prometheus.NewRegistry()))
+	w.running(broker.NewConsumer(w.conn, app.Handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+}
+
+// webhook saves an active webhook that adds coins to the user at "user" by the
+// amount at "coins".
+func (w *world) webhook(name string) broker.Saved {
+	w.t.Helper()
+	def, err := webhook.Parse(fmt.Appendf(nil, `{name: %q, state: active, user: {by: email, path: user},
+mappings: [{currency: coins, operator: add, value: {path: coins}}]}`, name))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	saved, err := w.webhooks.Apply(w.t.Context(), def)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return saved.Saved
+}
+
+func (w *world) user(email string) delivery.ID {
+	w.t.Helper()
+	id, err := w.store.AddUser(w.t.Context(), "default", postgres.NewUser{Email: email})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+// send publishes a delivery, as an ingress does.
+func (w *world) send(hook broker.Saved, body string) delivery.ID {
+	w.t.Helper()
+	d := delivery.Delivery{ID: delivery.NewID(), WebhookID: hook.ID, Revision: hook.Revision, ReceivedAt: time.Now(), Body: []byte(body)}
+	if err := w.publisher.Publish(w.t.Context(), d); err != nil {
+		w.t.Fatal(err)
+	}
+	return d.ID
+}
+
+// settled sends a delivery and waits until it is settled.
+func (w *world) settled(hook broker.Saved, body string) delivery.ID {
+	w.t.Helper()
+	id := w.send(hook, body)
+	w.eventually("the delivery is settled", func() bool {
+		have, err := w.store.HaveOutcomes(w.t.Context(), []delivery.ID{id})
+		return err == nil && have[id]
+	})
+	return id
+}
+
+// eventually waits until the condition holds.
+func (w *world) eventually(what string, holds func() bool) {
+	w.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(30 * time.Second); !holds(); {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			w.t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+// browser is one, with its cookies. It does not follow redirects.
+type browser struct {
+	w      *world
+	client *http.Client
+}
+
+func (w *world) browser() *browser {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return &browser{w: w, client: &http.Client{
+		Jar: jar, Transport: &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// signedIn makes an account and signs it in.
+func (w *world) signedIn(name string, role accounts.Role) *browser {
+	w.t.Helper()
+	if _, err := w.accounts.Add(w.t.Context(), name, role, password); err != nil {
+		w.t.Fatal(err)
+	}
+	b := w.browser()
+	if p := b.post("/sign-in", url.Values{"name": {name}, "password": {password}}); p.status != http.StatusSeeOther {
+		w.t.Fatalf("sign in: %d %s", p.status, p.Text())
+	}
+	return b
+}
+
+// page is an answer. Its text is empty for what is no HTML.
+type page struct {
+	*goquery.Document
+	status int
+	header http.Header
+	body   string
+}
+
+// text is that of an element, with single spaces.
+func (p *page) text(selector string) string {
+	return strings.Join(strings.Fields(p.Find(selector).Text()), " ")
+}
+
+// get reads a page; headers are pairs.
+func (b *browser) get(path string, headers ...string) *page {
+	b.w.t.Helper()
+	return b.do(http.MethodGet, path, nil, headers...)
+}
+
+// post sends a form as the console's own pages do.
+func (b *browser) post(path string, form url.Values, headers ...string) *page {
+	b.w.t.Helper()
+	return b.do(http.MethodPost, path, form, append([]string{"Sec-Fetch-Site", "same-origin"}, headers...)...)
+}
+
+func (b *browser) do(method, path string, form url.Values, headers ...string) *page {
+	t := b.w.t
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, b.w.url+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := b.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := goquery.NewDocumentFromReader(strings.NewReader(string(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &page{document, resp.StatusCode, resp.Header, string(body)}
+}

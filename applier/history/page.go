@@ -1,0 +1,158 @@
+package history
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Place is where a page begins: behind a delivery, towards older ones or newer
+// ones. The zero value is the newest page.
+type Place struct{ Before, After delivery.ID }
+
+// Page is a part of the history, newest first.
+type Page struct {
+	Deliveries []Delivery
+	// Older and Newer say on which side there are more.
+	Older, Newer bool
+	// Unchecked is why the database could not say which pending ones are settled.
+	Unchecked error
+}
+
+// Page returns a page of as many deliveries as the filter's limit says. Unlike
+// List it has what is overdue in its place.
+func (h *History) Page(ctx context.Context, f Filter, at Place) (Page, error) {
+	var page Page
+	var all []Delivery
+	f.Limit++              // to see whether there are more
+	if h.mayBePending(f) { // the stream goes first, as in List
+		b, err := h.backlog(ctx)
+		if err != nil {
+			return Page{}, err
+		}
+		if all, err = b.page(ctx, f, at); err != nil {
+			return Page{}, err
+		}
+		page.Unchecked = b.unchecked
+	}
+	if f.Status != delivery.Pending {
+		query := f.query()
+		query.Before, query.After = at.Before, at.After
+		outcomes, err := h.store.ListOutcomes(ctx, query)
+		if err != nil {
+			return Page{}, fmt.Errorf("%w: %w", ErrDatabase, err)
+		}
+		for _, o := range outcomes {
+			all = slices.DeleteFunc(all, func(d Delivery) bool { return d.ID == o.ID })
+		}
+		for _, o := range outcomes {
+			all = append(all, fromOutcome(o))
+		}
+	}
+	isAfter := at.After != delivery.ID{}
+	slices.SortFunc(all, func(a, b Delivery) int { return at.compare(a.ID, b.ID) })
+	more := len(all) >= f.Limit
+	all = all[:min(len(all), f.Limit-1)]
+	page.Older, page.Newer = more || isAfter, isAfter && more || at.Before != delivery.ID{}
+	if isAfter {
+		slices.Reverse(all)
+	}
+	page.Deliveries = all
+	return page, nil
+}
+
+// compare orders ids as they come from the place.
+func (p Place) compare(a, b delivery.ID) int {
+	if p.After != (delivery.ID{}) {
+		return bytes.Compare(a[:], b[:])
+	}
+	return bytes.Compare(b[:], a[:])
+}
+
+func (p Place) has(id delivery.ID) bool {
+	return (p.Before == delivery.ID{} || bytes.Compare(id[:], p.Before[:]) < 0) &&
+		(p.After == delivery.ID{} || bytes.Compare(id[:], p.After[:]) > 0)
+}
+
+// disorder is how far the order of ids may be from that of the stream: several
+// ingresses take deliveries, each by its own clock.
+const disorder = 2 * time.Second
+
+// page returns at most as many pending deliveries as the filter's limit says, the
+// nearest to the place.
+func (b *backlog) page(ctx context.Context, f Filter, at Place) ([]Delivery, error) {
+	first, err := b.start(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	from, direction := b.Last, down
+	switch {
+	case at.Before != delivery.ID{}:
+		from, err = b.seek(ctx, at.Before.Time().Add(disorder))
+		from = min(from, b.Last)
+	case at.After != delivery.ID{}:
+		from, err = b.seek(ctx, at.After.Time().Add(-disorder))
+		from, direction = max(from, first), up
+	}
+	if err != nil {
+		return nil, err
+	}
+	var found []Delivery
+	collect := b.collect(ctx, f, &found, math.MaxInt)
+	// Behind as many as are wanted some of the next ones may belong before them.
+	beyond := func(m broker.Message) bool {
+		if len(found) < f.Limit {
+			return false
+		}
+		edge := found[f.Limit-1].ID.Time()
+		if direction == up {
+			return m.StoredAt.After(edge.Add(disorder))
+		}
+		return m.StoredAt.Before(edge.Add(-disorder))
+	}
+	belongs := func(m broker.Message) bool { return m.Sequence >= first && !beyond(m) }
+	err = b.walk(ctx, from, direction, belongs, func(w waiting) (bool, error) {
+		if !at.has(w.ID) {
+			return true, nil
+		}
+		return collect(w)
+	})
+	slices.SortFunc(found, func(a, b Delivery) int { return at.compare(a.ID, b.ID) })
+	return found[:min(len(found), f.Limit)], err
+}
+
+// Overdue returns what has been pending for too long, the oldest first, at most as
+// many as the filter's limit says.
+func (h *History) Overdue(ctx context.Context, f Filter) ([]Delivery, error) {
+	if !h.mayBePending(f) {
+		return nil, nil
+	}
+	b, err := h.backlog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	first, err := b.start(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	var overdue []Delivery
+	isOverdue := func(m broker.Message) bool { return b.isOverdue(m.StoredAt) }
+	err = b.walk(ctx, first, up, isOverdue, b.collect(ctx, f, &overdue, f.Limit))
+	return overdue, err
+}
+
+// Mark is a word that changes whenever a delivery is accepted or settled. It asks
+// the broker alone.
+func (h *History) Mark(ctx context.Context) (string, error) {
+	p, err := h.stream.Pending(ctx)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d-%d-%d-%d", p.First, p.Last, p.HandedOut, p.AckPending), nil
+}

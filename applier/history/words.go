@@ -1,0 +1,178 @@
+package history
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/broker"
+)
+
+// Result says in a word what a delivery did, or why it did not.
+func (d Delivery) Result() string {
+	switch {
+	case d.Reason != nil:
+		return string(*d.Reason)
+	case len(d.Changes)+len(d.Fields) > 0:
+		parts := []string{ChangesText(d.Changes), FieldsText(d.Fields), ""}
+		if d.Reverted != nil {
+			parts[2] = "reverted"
+		}
+		return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
+	case d.DuplicateOf != nil:
+		return "duplicate of " + d.DuplicateOf.String()
+	case d.Outcome != nil:
+		return string(*d.Outcome)
+	case d.Pending != nil:
+		return shortened(d.Pending.Text(), 60)
+	}
+	return ""
+}
+
+// Name is what people know the user by, empty for no user.
+func (u *User) Name() string {
+	switch {
+	case u == nil:
+		return ""
+	case u.Email != "":
+		return u.Email
+	case u.Username != "":
+		return u.Username
+	}
+	return u.ID.String()
+}
+
+// ChangesText says what became of balances.
+func ChangesText(changes []Change) string {
+	parts := make([]string, len(changes))
+	for i, c := range changes {
+		sign := "+"
+		if c.Operator == "subtract" {
+			sign = "-"
+		}
+		parts[i] = fmt.Sprintf("%s %s%s = %s", c.Currency, sign, c.Amount, c.Balance)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// FieldsText says what became of custom fields.
+func FieldsText(fields []Field) string {
+	parts := make([]string, len(fields))
+	for i, f := range fields {
+		parts[i] = f.Field + " = " + f.Value
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Count says how many are overdue, to be followed by "older than".
+func (h Head) Count() string {
+	switch {
+	case h.AtLeast:
+		return fmt.Sprintf("At least %d are", h.Overdue)
+	case h.Overdue == 1:
+		return "1 is"
+	}
+	return fmt.Sprintf("%d are", h.Overdue)
+}
+
+// InTheWay says why deliveries are pending for too long, and what to do.
+func (h Head) InTheWay() (causes []string, advice string) {
+	p := h.Pending
+	if p.NoApplier() {
+		causes = append(causes, "no applier is asking for deliveries")
+		advice = "Start an applier, or see in its log why it does not reach NATS."
+	}
+	if h.Unchecked != nil {
+		causes = append(causes, "PostgreSQL does not answer")
+	}
+	if r := firstRetried(p.Troubles); r != nil {
+		causes = append(causes, fmt.Sprintf("tried again since %s: %s", localTime(r.Since), r.Why))
+	}
+	if n, why := setAside(p.Troubles); n > 0 {
+		causes = append(causes, fmt.Sprintf("set aside: %d, %s", n, why))
+	}
+	if p.IsFull() {
+		causes = append(causes, "the broker hands out no more until some of these are settled")
+	}
+	if causes == nil {
+		return []string{"they wait behind others, the appliers are at work"},
+			"If they become more (coinhook_pending_overdue_deliveries), add appliers or see what slows PostgreSQL down."
+	}
+	return causes, cmp.Or(advice, "They go on by themselves once that is mended; `coinhook deliveries show ID` and the appliers' logs say more.")
+}
+
+// firstRetried returns the trouble that has lasted the longest.
+func firstRetried(troubles []broker.Trouble) (first *broker.TroubleRetried) {
+	for _, t := range troubles {
+		if t.Retried != nil && (first == nil || t.Retried.Since.Before(first.Since)) {
+			first = t.Retried
+		}
+	}
+	return first
+}
+
+func setAside(troubles []broker.Trouble) (n int, why string) {
+	for _, t := range troubles {
+		n += t.AsideDeliveries
+		if len(t.Aside) > 0 && why == "" {
+			why = t.Aside[0].Why
+		}
+	}
+	return n, why
+}
+
+// Text says in a line what is known of a pending delivery.
+func (p Pending) Text() string {
+	text := map[broker.State]string{
+		broker.Queued:    "not handed out yet",
+		broker.HandedOut: "with an applier",
+		broker.Retried:   "tried again",
+		broker.SetAside:  "set aside",
+	}[p.State]
+	if p.Since != nil {
+		text += " since " + localTime(*p.Since)
+	}
+	if p.Attempts != nil {
+		text += fmt.Sprintf(", %d attempts", *p.Attempts)
+	}
+	if p.Why != nil {
+		text += ": " + *p.Why
+	}
+	if p.Overdue {
+		return "overdue, " + text
+	}
+	return text
+}
+
+// AgeText is a duration in its two largest units.
+func AgeText(d time.Duration) string {
+	units := []struct {
+		name string
+		size time.Duration
+	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
+	for i, u := range units {
+		if d < u.size {
+			continue
+		}
+		text := fmt.Sprintf("%d%s", d/u.size, u.name)
+		if i+1 < len(units) {
+			if rest := d % u.size / units[i+1].size; rest > 0 {
+				text += fmt.Sprintf(" %d%s", rest, units[i+1].name)
+			}
+		}
+		return text
+	}
+	return "less than 1s"
+}
+
+func localTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+
+// shortened cuts a text for a table.
+func shortened(text string, runes int) string {
+	if r := []rune(text); len(r) > runes {
+		return string(r[:runes-1]) + "…"
+	}
+	return text
+}

@@ -1,0 +1,152 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Session is somebody who is signed in.
+type Session struct {
+	Admin     string
+	Role      string // as it is now
+	CreatedAt time.Time
+	UsedAt    time.Time
+}
+
+const (
+	// The lock: whoever disables the account meanwhile, or changes its password, ends
+	// this session too.
+	addSessionQuery = `
+INSERT INTO sessions (token, admin, created_at, used_at)
+SELECT $1, name, $4, $4 FROM admins WHERE name = $2 AND password = $3 AND NOT disabled FOR SHARE`
+	// Those that are over are of no use to anybody.
+	forgetSessionsQuery = `DELETE FROM sessions WHERE created_at < $1 OR used_at < $2`
+	// What succeeded does not count against the account, nor once against the address.
+	forgiveQuery = `
+DELETE FROM sign_in_attempts WHERE key = $1 OR id = (SELECT max(id) FROM sign_in_attempts WHERE key = $2)`
+)
+
+// AddSession signs an account in whose password was found right: by the SHA-256 of
+// a token. It returns ErrNoSession if the account has changed since. Sessions that
+// were made or used before these times are over.
+func (s *Store) AddSession(ctx context.Context, token []byte, a Admin, keys [2]string, now, madeAfter, usedAfter time.Time) error {
+	err := s.inTxAgain(ctx, func(tx *sqlx.Tx) error {
+		result, err := tx.ExecContext(ctx, addSessionQuery, token, a.Name, a.Password, now)
+		if err := oneRow(result, err, ErrNoSession); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, forgiveQuery, keys[0], keys[1]); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, forgetSessionsQuery, madeAfter, usedAfter)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("sign in: %w", err)
+	}
+	return nil
+}
+
+const findSessionQuery = `
+SELECT s.admin, a.role, s.created_at, s.used_at
+FROM sessions s JOIN admins a ON a.name = s.admin
+WHERE s.token = $1 AND s.created_at >= $2 AND s.used_at >= $3 AND NOT a.disabled`
+
+// FindSession returns a session that is not over, or ErrNoSession.
+func (s *Store) FindSession(ctx context.Context, token []byte, madeAfter, usedAfter time.Time) (Session, error) {
+	var found Session
+	err := s.db.QueryRowContext(ctx, findSessionQuery, token, madeAfter, usedAfter).
+		Scan(&found.Admin, &found.Role, &found.CreatedAt, &found.UsedAt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Session{}, ErrNoSession
+	}
+	if err != nil {
+		return Session{}, fmt.Errorf("find a session: %w", err)
+	}
+	return found, nil
+}
+
+const (
+	useSessionQuery = `UPDATE sessions SET used_at = $2 WHERE token = $1`
+	endSessionQuery = `DELETE FROM sessions WHERE token = $1`
+)
+
+// UseSession keeps a session from ending for want of use.
+func (s *Store) UseSession(ctx context.Context, token []byte, now time.Time) error {
+	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, useSessionQuery, token, now)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("keep a session: %w", err)
+	}
+	return nil
+}
+
+// EndSession signs out.
+func (s *Store) EndSession(ctx context.Context, token []byte) error {
+	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, endSessionQuery, token)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("sign out: %w", err)
+	}
+	return nil
+}
+
+// TrailEntry is one line of the audit trail.
+type TrailEntry struct {
+	ID         int64
+	Who, What  string
+	TargetKind string
+	TargetID   string
+	Detail     json.RawMessage
+	At         time.Time
+}
+
+const (
+	addTrailQuery = `
+INSERT INTO audit_trail (who, what, target_kind, target_id, detail, at) VALUES ($1, $2, $3, $4, $5, $6)`
+	listTrailQuery = `
+SELECT id, who, what, target_kind, target_id, detail, at FROM audit_trail WHERE id < $1 ORDER BY id DESC LIMIT $2`
+)
+
+// AddTrail writes a line of the audit trail.
+func (s *Store) AddTrail(ctx context.Context, e TrailEntry) error {
+	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, addTrailQuery, e.Who, e.What, e.TargetKind, e.TargetID, string(e.Detail), e.At)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("write the audit trail: %w", err)
+	}
+	return nil
+}
+
+// ListTrail returns lines of the audit trail, newest first, those with smaller
+// ids than before.
+func (s *Store) ListTrail(ctx context.Context, before int64, limit int) ([]TrailEntry, error) {
+	rows, err := s.db.QueryContext(ctx, listTrailQuery, before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the audit trail: %w", err)
+	}
+	defer rows.Close()
+	var all []TrailEntry
+	for rows.Next() {
+		var e TrailEntry
+		var detail []byte
+		if err := rows.Scan(&e.ID, &e.Who, &e.What, &e.TargetKind, &e.TargetID, &detail, &e.At); err != nil {
+			return nil, fmt.Errorf("read the audit trail: %w", err)
+		}
+		e.Detail = detail
+		all = append(all, e)
+	}
+	return all, rows.Err()
+}

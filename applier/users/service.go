@@ -1,0 +1,24 @@
+package users
+
+import (
+	"context"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+)
+
+// User is somebody whose balances change.
+type User = postgres.User
+
+// ErrNotFound: no user has this id, email or username.
+var ErrNotFound = postgres.ErrUserNotFound
+
+// Service reads users.
+type Service struct{ store *postgres.Store }
+
+// New returns a service.
+func New(store *postgres.Store) *Service { return &Service{store: store} }
+
+// Find returns a user by id, or by email or username within a community.
+func (s *Service) Find(ctx context.Context, community, ref string) (User, error) {
+	return s.store.FindUser(ctx, community, ref)
+}
