@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/redact"
@@ -19,21 +18,6 @@ type deliveriesShowCmd struct {
 }
 
 func (c *deliveriesShowCmd) Run(a *app) error { return showDelivery(a, c.ID, !c.Reveal && !a.json()) }
-
-// fullJSON is a delivery with what the sender sent. A payload that is no text
-// goes into payload_base64.
-type fullJSON struct {
-	history.Full
-	Payload       *string `json:"payload"`
-	PayloadBase64 []byte  `json:"payload_base64,omitempty"`
-	// DecryptedPayload is null where the body is not encrypted or cannot be read.
-	DecryptedPayload *string `json:"decrypted_payload"`
-	// EditedPayload is what an admin made of it, to run instead.
-	EditedPayload       *string `json:"edited_payload"`
-	EditedPayloadBase64 []byte  `json:"edited_payload_base64,omitempty"`
-	// Redacted says that secrets were taken out.
-	Redacted bool `json:"redacted"`
-}
 
 // showDelivery shows a delivery and all that was done with it.
 func showDelivery(a *app, text string, redacting bool) error {
@@ -66,7 +50,7 @@ func showDelivery(a *app, text string, redacting bool) error {
 		}
 	}
 	if a.json() {
-		return a.printFullJSON(full, decrypted, redacted)
+		return a.printJSON(full.Document(decrypted, redacted))
 	}
 	printDelivery(a, full)
 	if decrypted != nil {
@@ -79,24 +63,6 @@ func showDelivery(a *app, text string, redacting bool) error {
 		a.say("Secrets are left out, marked %s: --reveal shows them.", redact.Mark)
 	}
 	return nil
-}
-
-func (a *app) printFullJSON(full history.Full, decrypted *string, redacted bool) error {
-	out := fullJSON{Full: full, DecryptedPayload: decrypted, Redacted: redacted}
-	if full.Headers == nil {
-		out.Headers = []delivery.Header{}
-	}
-	out.Payload, out.PayloadBase64 = textOrBytes(full.Payload)
-	out.EditedPayload, out.EditedPayloadBase64 = textOrBytes(full.Edited)
-	return a.printJSON(out)
-}
-
-// textOrBytes returns a payload as text where it is text; nil is neither.
-func textOrBytes(payload []byte) (*string, []byte) {
-	if payload == nil || !utf8.Valid(payload) {
-		return nil, payload
-	}
-	return new(string(payload)), nil
 }
 
 func printDelivery(a *app, full history.Full) {

@@ -1,13 +1,6 @@
 package cli
 
-import (
-	"time"
-
-	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/history"
-	"github.com/coinhook/coinhook/applier/postgres"
-	"github.com/coinhook/coinhook/pkg/delivery"
-)
+import "github.com/coinhook/coinhook/applier/history"
 
 type logsCmd struct {
 	List logsListCmd `cmd:"" help:"List gamification logs, newest first."`
@@ -16,18 +9,6 @@ type logsCmd struct {
 type logsListCmd struct {
 	Currency string `placeholder:"C" help:"Only of this currency."`
 	listFlags
-}
-
-// logJSON is a gamification log as programs read it.
-type logJSON struct {
-	User       history.User `json:"user"`
-	Currency   string       `json:"currency"`
-	Operator   string       `json:"operator"`
-	Amount     string       `json:"amount"`
-	Balance    string       `json:"balance"`
-	Action     string       `json:"action"`
-	DeliveryID delivery.ID  `json:"delivery_id"`
-	At         time.Time    `json:"at"`
 }
 
 func (c *logsListCmd) Run(a *app) error {
@@ -39,21 +20,11 @@ func (c *logsListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	logs, err := store.ListLogs(a.ctx, postgres.LogFilter{
+	list, err := history.NewLogs(store).List(a.ctx, history.LogFilter{
 		Community: a.flags.Community, UserID: r.userID, Currency: c.Currency, WebhookID: r.webhookID, Since: r.since, Limit: c.Limit,
 	})
 	if err != nil {
 		return err
-	}
-	list := make([]logJSON, len(logs))
-	for i, l := range logs {
-		currency := applier.Currency{Code: l.Currency, Scale: l.Scale}
-		list[i] = logJSON{
-			User:     history.User{ID: l.User.ID, Email: l.User.Email, Username: l.User.Username},
-			Currency: l.Currency, Operator: string(l.Operator),
-			Amount: currency.Format(l.Amount), Balance: currency.Format(l.Balance),
-			Action: l.Action, DeliveryID: l.DeliveryID, At: l.At.UTC(),
-		}
 	}
 	if a.json() {
 		return a.printJSON(list)

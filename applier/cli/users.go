@@ -5,12 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/users"
-	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 type usersCmd struct {
@@ -19,61 +16,6 @@ type usersCmd struct {
 	Set    usersSetCmd    `cmd:"" help:"Change a user's email or username."`
 	List   usersListCmd   `cmd:"" help:"List users, newest first."`
 	Show   usersShowCmd   `cmd:"" help:"Show a user with balances and custom fields."`
-}
-
-// userJSON is a user as programs read it.
-type userJSON struct {
-	ID        delivery.ID       `json:"id"`
-	Community string            `json:"community"`
-	Email     *string           `json:"email"`
-	Username  *string           `json:"username"`
-	Balances  map[string]string `json:"balances"`
-	Fields    map[string]string `json:"fields"`
-	CreatedAt time.Time         `json:"created_at"`
-}
-
-// userJSONs turns users into what programs read.
-func (a *app) userJSONs(all []postgres.User) ([]userJSON, error) {
-	store, err := a.database()
-	if err != nil {
-		return nil, err
-	}
-	list := make([]userJSON, len(all))
-	for i, u := range all {
-		community, err := store.Community(a.ctx, u.Community)
-		if err != nil {
-			return nil, err
-		}
-		list[i] = userJSON{
-			ID: u.ID, Community: u.Community, Email: orNil(u.Email), Username: orNil(u.Username),
-			Balances: balances(u, community), Fields: u.Fields, CreatedAt: u.CreatedAt.UTC(),
-		}
-	}
-	return list, nil
-}
-
-// balances are those that the user has, and zero for the other currencies of the
-// community.
-func balances(u postgres.User, community *applier.Community) map[string]string {
-	all := map[string]string{}
-	for _, c := range applier.BuiltinCurrencies() {
-		all[c.Code] = c.Format(0)
-	}
-	for code, c := range community.Currencies {
-		all[code] = c.Format(0)
-	}
-	for code, amount := range u.Balances {
-		c, _ := community.Currency(code)
-		all[code] = c.Format(amount)
-	}
-	return all
-}
-
-func orNil(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }
 
 type usersAddCmd struct {
@@ -109,20 +51,16 @@ func (c *usersListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	all, err := store.ListUsers(a.ctx, a.flags.Community, c.Limit)
-	if err != nil {
-		return err
-	}
-	list, err := a.userJSONs(all)
+	list, err := users.New(store).List(a.ctx, users.Filter{Community: a.flags.Community, Limit: c.Limit})
 	if err != nil {
 		return err
 	}
 	if a.json() {
 		return a.printJSON(list)
 	}
-	rows := make([][]string, len(all))
-	for i, u := range all {
-		rows[i] = []string{u.Email, u.Username, u.Community, pairsText(list[i].Balances), pairsText(u.Fields), u.ID.String()}
+	rows := make([][]string, len(list))
+	for i, u := range list {
+		rows[i] = []string{textOrNone(u.Email), textOrNone(u.Username), u.Community, pairsText(u.Balances), pairsText(u.Fields), u.ID.String()}
 	}
 	a.printTable([]string{"email", "username", "community", "balances", "fields", "id"}, rows)
 	return nil
@@ -135,23 +73,23 @@ type usersShowCmd struct {
 func (c *usersShowCmd) Run(a *app) error { return showUser(a, c.User) }
 
 func showUser(a *app, ref string) error {
-	u, err := findUser(a, ref)
+	store, err := a.database()
 	if err != nil {
 		return err
 	}
-	list, err := a.userJSONs([]postgres.User{u})
+	u, err := users.New(store).Profile(a.ctx, a.community(), ref)
 	if err != nil {
-		return err
+		return a.noSuchUser(err, ref)
 	}
 	if a.json() {
-		return a.printJSON(list[0])
+		return a.printJSON(u)
 	}
 	a.printPairs([][2]string{
 		{"id", u.ID.String()},
-		{"email", u.Email},
-		{"username", u.Username},
+		{"email", textOrNone(u.Email)},
+		{"username", textOrNone(u.Username)},
 		{"community", u.Community},
-		{"balances", pairsText(list[0].Balances)},
+		{"balances", pairsText(u.Balances)},
 		{"fields", pairsText(u.Fields)},
 	})
 	return nil
@@ -163,10 +101,22 @@ func findUser(a *app, ref string) (postgres.User, error) {
 		return postgres.User{}, err
 	}
 	u, err := store.FindUser(a.ctx, a.community(), ref)
-	if errors.Is(err, postgres.ErrUserNotFound) {
-		return postgres.User{}, fmt.Errorf("%w: %q in the community %q", err, ref, a.community())
+	return u, a.noSuchUser(err, ref)
+}
+
+// noSuchUser says where a user was looked for who is not there.
+func (a *app) noSuchUser(err error, ref string) error {
+	if errors.Is(err, users.ErrNotFound) {
+		return fmt.Errorf("%w: %q in the community %q", err, ref, a.community())
 	}
-	return u, err
+	return err
+}
+
+func textOrNone(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 func pairsText(pairs map[string]string) string {

@@ -44,7 +44,7 @@ func importAll(tb testing.TB, s *postgres.Store, community string, lines ...stri
 
 func everybody(tb testing.TB, s *postgres.Store, community string) (all []string) {
 	tb.Helper()
-	users, err := s.ListUsers(tb.Context(), community, 1_000_000)
+	users, err := s.ListUsers(tb.Context(), postgres.UserFilter{Community: community, Limit: 1_000_000})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -50,6 +50,8 @@ type Revert struct {
 
 // Log is one gamification log.
 type Log struct {
+	// Entry counts all logs, in the order in which they were written.
+	Entry           int64
 	DeliveryID      delivery.ID
 	User            User // without balances
 	Currency        string
@@ -311,7 +313,7 @@ func (s *Store) DecidedBy(ctx context.Context, ids []delivery.ID) (map[delivery.
 }
 
 const selectLogs = `
-SELECT l.delivery_id, l.user_id, coalesce(u.email, ''), coalesce(u.username, ''), coalesce(u.community, ''), l.currency, coalesce(c.scale, 0),
+SELECT l.id, l.delivery_id, l.user_id, coalesce(u.email, ''), coalesce(u.username, ''), coalesce(u.community, ''), l.currency, coalesce(c.scale, 0),
     l.operator, l.amount, l.balance, l.action, l.at
 FROM gamification_logs l
 LEFT JOIN users u ON u.id = l.user_id
@@ -324,7 +326,10 @@ type LogFilter struct {
 	Currency  string
 	WebhookID string
 	Since     time.Time
-	Limit     int
+	Until     time.Time // written before it
+	// Before is the last entry of the page before.
+	Before int64
+	Limit  int
 }
 
 // ListLogs returns gamification logs, newest first.
@@ -353,6 +358,16 @@ func (s *Store) listLogs(ctx context.Context, f LogFilter) ([]Log, error) {
 			return nil, err
 		}
 		w.add("l.id >= ? AND l.at >= ?", first, f.Since)
+	}
+	if !f.Until.IsZero() {
+		first, err := s.logIDAt(ctx, f.Until.Add(2*settledWithin))
+		if err != nil {
+			return nil, err
+		}
+		w.add("l.id < ? AND l.at < ?", first, f.Until)
+	}
+	if f.Before != 0 {
+		w.add("l.id < ?", f.Before)
 	}
 	if f.UserID != (delivery.ID{}) {
 		query, args := logsOfUser(w, f.UserID, f.Limit)
@@ -386,7 +401,7 @@ func (s *Store) queryLogs(ctx context.Context, query string, args ...any) ([]Log
 	for rows.Next() {
 		var l Log
 		var id, user idScanner
-		if err := rows.Scan(&id, &user, &l.User.Email, &l.User.Username, &l.User.Community, &l.Currency, &l.Scale, &l.Operator,
+		if err := rows.Scan(&l.Entry, &id, &user, &l.User.Email, &l.User.Username, &l.User.Community, &l.Currency, &l.Scale, &l.Operator,
 			&l.Amount, &l.Balance, &l.Action, &l.At); err != nil {
 			return nil, err
 		}

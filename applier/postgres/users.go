@@ -54,9 +54,31 @@ func (s *Store) FindUser(ctx context.Context, community, ref string) (User, erro
 	return users[0], nil
 }
 
-// ListUsers returns users, newest first. An empty community is all of them.
-func (s *Store) ListUsers(ctx context.Context, community string, limit int) ([]User, error) {
-	users, err := s.queryUsers(ctx, selectUser+` WHERE $1 = '' OR u.community = $1 ORDER BY u.id DESC LIMIT $2`, community, limit)
+// UserFilter narrows a list; zero values do not.
+type UserFilter struct {
+	Community string
+	// Search is a part of the email or username, compared without case.
+	Search string
+	// Before is the last id of the page before.
+	Before delivery.ID
+	Limit  int
+}
+
+// ListUsers returns users, newest first.
+func (s *Store) ListUsers(ctx context.Context, f UserFilter) ([]User, error) {
+	var w where
+	if f.Community != "" {
+		w.add("u.community = ?", f.Community)
+	}
+	if f.Search != "" {
+		key := applier.FoldKey(f.Search)
+		w.add("(strpos(u.email_key, ?) > 0 OR strpos(u.username_key, ?) > 0)", key, key)
+	}
+	if f.Before != (delivery.ID{}) {
+		w.add("u.id < ?", f.Before.String())
+	}
+	w.args = append(w.args, f.Limit)
+	users, err := s.queryUsers(ctx, selectUser+w.String()+fmt.Sprintf(" ORDER BY u.id DESC LIMIT $%d", len(w.args)), w.args...)
 	if err != nil {
 		return nil, fmt.Errorf("list users: %w", err)
 	}
