@@ -7,3 +7,6 @@ func (f DeadLetterFilter) GroupsQuery() (query string, args []any) { return f.gr
 
 // FailuresQuery is the statement of Failures.
 const FailuresQuery = failuresQuery
+
+// ActivityQuery is what Activities asks.
+const ActivityQuery = activityQuery
