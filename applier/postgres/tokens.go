@@ -1,0 +1,141 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+)
+
+var (
+	// ErrTokenNotFound: there is no such token, or it is revoked.
+	ErrTokenNotFound = errors.New("no such token")
+	// ErrTokenExists: another token of the community has the name.
+	ErrTokenExists = errors.New("a token with this name exists already")
+)
+
+// Token is what is kept of a bearer token.
+type Token struct {
+	SHA256    [32]byte
+	Community string
+	Name      string
+	CreatedBy string
+	CreatedAt time.Time
+	// ExpiresAt, LastUsedAt and RevokedAt are nil where they are not.
+	ExpiresAt  *time.Time
+	LastUsedAt *time.Time
+	RevokedBy  string
+	RevokedAt  *time.Time
+}
+
+const selectTokens = `
+SELECT sha256, community, name, created_by, created_at, expires_at, last_used_at, coalesce(revoked_by, ''), revoked_at
+FROM tokens`
+
+const addTokenQuery = `
+INSERT INTO tokens (sha256, community, name, created_by, expires_at) VALUES ($1, $2, $3, $4, $5)
+RETURNING created_at`
+
+// AddToken keeps a new token and returns when it was made.
+func (s *Store) AddToken(ctx context.Context, t Token) (createdAt time.Time, err error) {
+	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
+		return tx.QueryRowContext(ctx, addTokenQuery, t.SHA256[:], t.Community, t.Name, t.CreatedBy, t.ExpiresAt).Scan(&createdAt)
+	})
+	if pq.As(err, pqerror.UniqueViolation) != nil {
+		return time.Time{}, ErrTokenExists
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("add a token: %w", err)
+	}
+	return createdAt, nil
+}
+
+// ListTokens returns tokens, newest first, those too that work no more. An empty
+// community is all of them.
+func (s *Store) ListTokens(ctx context.Context, community string) ([]Token, error) {
+	var tokens []Token
+	err := each(ctx, s.db, selectTokens+` WHERE $1 = '' OR community = $1 ORDER BY created_at DESC, sha256`, func(scan scanner) error {
+		t, err := scanToken(scan)
+		tokens = append(tokens, t)
+		return err
+	}, community)
+	if err != nil {
+		return nil, fmt.Errorf("list tokens: %w", err)
+	}
+	return tokens, nil
+}
+
+// FindToken returns a token by its hash, one too that works no more.
+func (s *Store) FindToken(ctx context.Context, hash [32]byte) (Token, error) {
+	t, err := scanToken(s.db.QueryRowContext(ctx, selectTokens+` WHERE sha256 = $1`, hash[:]).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Token{}, ErrTokenNotFound
+	}
+	if err != nil {
+		return Token{}, fmt.Errorf("find a token: %w", err)
+	}
+	return t, nil
+}
+
+func scanToken(scan scanner) (Token, error) {
+	var t Token
+	var hash []byte
+	var expires, used, revoked sql.Null[time.Time]
+	if err := scan(&hash, &t.Community, &t.Name, &t.CreatedBy, &t.CreatedAt, &expires, &used, &t.RevokedBy, &revoked); err != nil {
+		return Token{}, err
+	}
+	copy(t.SHA256[:], hash)
+	t.ExpiresAt, t.LastUsedAt, t.RevokedAt = timeOrNil(expires), timeOrNil(used), timeOrNil(revoked)
+	return t, nil
+}
+
+func timeOrNil(t sql.Null[time.Time]) *time.Time {
+	if !t.Valid {
+		return nil
+	}
+	return &t.V
+}
+
+const useTokenQuery = `
+UPDATE tokens SET last_used_at = $2 WHERE sha256 = $1 AND (last_used_at IS NULL OR last_used_at < $3)`
+
+// UseToken writes down that a token was used, unless that was written since.
+func (s *Store) UseToken(ctx context.Context, hash [32]byte, at, since time.Time) error {
+	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, useTokenQuery, hash[:], at, since)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("note the use of a token: %w", err)
+	}
+	return nil
+}
+
+const revokeTokenQuery = `
+UPDATE tokens SET revoked_by = $3, revoked_at = clock_timestamp()
+WHERE community = $1 AND name = $2 AND revoked_at IS NULL`
+
+// RevokeToken ends a token for good.
+func (s *Store) RevokeToken(ctx context.Context, community, name, by string) error {
+	var revoked int64
+	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
+		result, err := tx.ExecContext(ctx, revokeTokenQuery, community, name, by)
+		if err != nil {
+			return err
+		}
+		revoked, err = result.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("revoke a token: %w", err)
+	}
+	if revoked == 0 {
+		return ErrTokenNotFound
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+// Package tokens makes, lists and revokes the bearer tokens of the read API, and
+// knows them again.
+package tokens
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+)
+
+const (
+	prefix = "cht_"
+	length = len(prefix) + 43 // of 256 bits in base64url
+
+	// noteEvery is how often the use of a token is written down at most.
+	noteEvery = time.Minute
+)
+
+var (
+	// ErrNotFound: there is no such token, or it is revoked.
+	ErrNotFound = postgres.ErrTokenNotFound
+	// ErrExists: another token of the community has the name.
+	ErrExists = postgres.ErrTokenExists
+	// ErrInvalid: whoever shows this text is let in nowhere. Why is not for them.
+	ErrInvalid = errors.New("the token is not valid")
+)
+
+// Token is a token in the form that programs read. Its text is in none.
+type Token struct {
+	Name       string     `json:"name"`
+	Community  string     `json:"community"`
+	State      State      `json:"state"`
+	CreatedBy  string     `json:"created_by"`
+	CreatedAt  time.Time  `json:"created_at"`
+	ExpiresAt  *time.Time `json:"expires_at"`
+	LastUsedAt *time.Time `json:"last_used_at"`
+	RevokedBy  *string    `json:"revoked_by"`
+	RevokedAt  *time.Time `json:"revoked_at"`
+
+	// ID tells tokens apart. It is of no use to get in.
+	ID [sha256.Size]byte `json:"-"`
+}
+
+// State says whether a token works.
+type State string
+
+const (
+	Active  State = "active"
+	Expired State = "expired"
+	Revoked State = "revoked"
+)
+
+// Service does it.
+type Service struct {
+	store *postgres.Store
+	now   func() time.Time
+}
+
+// New returns the tokens in a database.
+func New(store *postgres.Store, now func() time.Time) *Service {
+	return &Service{store: store, now: now}
+}
+
+var namePattern = regexp.MustCompile(`^[\pL\pN][\pL\pN ._@:-]{0,63}$`)
+
+// CheckName says what is wrong with a name.
+func CheckName(name string) error {
+	if !namePattern.MatchString(name) || strings.TrimSpace(name) != name {
+		return fmt.Errorf("a token's name is 1 to 64 letters, digits, spaces and . _ @ : -, starting with a letter or digit, not %q", name)
+	}
+	return nil
+}
+
+// Add makes a token of a community, which never expires if it is to last for 0.
+// The text is to be shown once: only its hash is kept.
+func (s *Service) Add(ctx context.Context, community, name string, lasts time.Duration, by string) (text string, t Token, err error) {
+	if err := CheckName(name); err != nil {
+		return "", Token{}, err
+	}
+	var b [sha256.Size]byte
+	rand.Read(b[:]) //nolint:errcheck // documented never to fail
+	text = prefix + base64.RawURLEncoding.EncodeToString(b[:])
+	row := postgres.Token{SHA256: sha256.Sum256([]byte(text)), Community: community, Name: name, CreatedBy: by}
+	if lasts > 0 {
+		row.ExpiresAt = new(s.now().Add(lasts))
+	}
+	if row.CreatedAt, err = s.store.AddToken(ctx, row); err != nil {
+		return "", Token{}, err
+	}
+	return text, s.token(row), nil
+}
+
+// List returns the tokens of a community, or all if it is empty, newest first.
+func (s *Service) List(ctx context.Context, community string) ([]Token, error) {
+	rows, err := s.store.ListTokens(ctx, community)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Token, len(rows))
+	for i, row := range rows {
+		list[i] = s.token(row)
+	}
+	return list, nil
+}
+
+// Revoke ends a token for good. Its name is free again.
+func (s *Service) Revoke(ctx context.Context, community, name, by string) error {
+	return s.store.RevokeToken(ctx, community, name, by)
+}
+
+// Authenticate returns the token whose text this is, if it works, and ErrInvalid
+// otherwise. It is looked up by its hash, so that the time this takes says
+// nothing about the texts of others.
+func (s *Service) Authenticate(ctx context.Context, text string) (Token, error) {
+	if len(text) != length || !strings.HasPrefix(text, prefix) {
+		return Token{}, ErrInvalid
+	}
+	row, err := s.store.FindToken(ctx, sha256.Sum256([]byte(text)))
+	if errors.Is(err, postgres.ErrTokenNotFound) {
+		return Token{}, ErrInvalid
+	}
+	if err != nil {
+		return Token{}, err
+	}
+	t := s.token(row)
+	if t.State != Active {
+		return Token{}, ErrInvalid
+	}
+	now := s.now()
+	if since := now.Add(-noteEvery); row.LastUsedAt == nil || row.LastUsedAt.Before(since) {
+		if err := s.store.UseToken(ctx, row.SHA256, now, since); err != nil {
+			return Token{}, err
+		}
+	}
+	return t, nil
+}
+
+func (s *Service) token(row postgres.Token) Token {
+	t := Token{
+		Name: row.Name, Community: row.Community, State: Active, CreatedBy: row.CreatedBy, CreatedAt: row.CreatedAt.UTC(),
+		ExpiresAt: utc(row.ExpiresAt), LastUsedAt: utc(row.LastUsedAt), RevokedAt: utc(row.RevokedAt), ID: row.SHA256,
+	}
+	switch {
+	case row.RevokedAt != nil:
+		t.State, t.RevokedBy = Revoked, &row.RevokedBy
+	case row.ExpiresAt != nil && !s.now().Before(*row.ExpiresAt):
+		t.State = Expired
+	}
+	return t
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return new(t.UTC())
+}
