@@ -46,6 +46,7 @@ type commands struct {
 	Deliveries deliveriesCmd `cmd:"" help:"What became of each accepted request."`
 	DLQ        dlqCmd        `cmd:"" name:"dlq" help:"Dead letters: failed deliveries, kept until they are replayed or discarded."`
 	Logs       logsCmd       `cmd:"" help:"Gamification logs: every change of a balance."`
+	Tokens     tokensCmd     `cmd:"" help:"Bearer tokens of the read API."`
 	Audit      auditCmd      `cmd:"" help:"Does everything accepted add up? Exit 1 if not, with what does not."`
 	Admins     adminsCmd     `cmd:"" help:"Who may sign in to the console."`
 	Console    consoleCmd    `cmd:"" help:"Serve the admin console (CONSOLE_ADDR, by default 127.0.0.1:8090; CONSOLE_URL is its public address)."`

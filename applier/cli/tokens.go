@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/tokens"
+)
+
+type tokensCmd struct {
+	Add    tokensAddCmd    `cmd:"" help:"Make a token, which is shown this once."`
+	List   tokensListCmd   `cmd:"" help:"List tokens, newest first, those too that work no more."`
+	Revoke tokensRevokeCmd `cmd:"" help:"End a token for good, at once."`
+}
+
+func (a *app) tokens() (*tokens.Service, error) {
+	store, err := a.database()
+	if err != nil {
+		return nil, err
+	}
+	return tokens.New(store, func() time.Time { return time.Now().UTC() }), nil
+}
+
+type tokensAddCmd struct {
+	Name    string `arg:"" help:"What it is called, such as the program that uses it."`
+	Expires string `placeholder:"90d" help:"How long it works, such as 90d or 12h. Default: until it is revoked."`
+}
+
+// newTokenJSON is a token with its text.
+type newTokenJSON struct {
+	tokens.Token
+	Text string `json:"token"`
+}
+
+func (c *tokensAddCmd) Run(a *app) error {
+	if err := tokens.CheckName(c.Name); err != nil {
+		return usageError{err}
+	}
+	var lasts time.Duration
+	if c.Expires != "" {
+		var err error
+		if lasts, err = parseDuration(c.Expires); err != nil || lasts <= 0 {
+			return usagef("--expires is a duration such as 90d or 12h, not %q", c.Expires)
+		}
+	}
+	service, err := a.tokens()
+	if err != nil {
+		return err
+	}
+	text, t, err := service.Add(a.ctx, a.community(), c.Name, lasts, a.who())
+	if errors.Is(err, tokens.ErrExists) {
+		return fmt.Errorf("%w: %q in the community %q", err, c.Name, a.community())
+	}
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(newTokenJSON{t, text})
+	}
+	a.printPairs([][2]string{{"name", t.Name}, {"community", t.Community}, {"expires", timeOr(t.ExpiresAt, "never")}, {"token", text}})
+	fmt.Fprintln(a.Stdout, "The token is shown this once: programs send it in the header Authorization: Bearer TOKEN.")
+	return nil
+}
+
+type tokensListCmd struct{}
+
+func (c *tokensListCmd) Run(a *app) error {
+	service, err := a.tokens()
+	if err != nil {
+		return err
+	}
+	list, err := service.List(a.ctx, a.flags.Community)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(list)
+	}
+	rows := make([][]string, len(list))
+	for i, t := range list {
+		rows[i] = []string{t.Name, t.Community, string(t.State), localTime(t.CreatedAt), t.CreatedBy, timeOr(t.ExpiresAt, "never"), timeOr(t.LastUsedAt, "never")}
+	}
+	a.printTable([]string{"name", "community", "state", "made", "by", "expires", "last used"}, rows)
+	return nil
+}
+
+type tokensRevokeCmd struct {
+	Name string `arg:"" help:"What it is called."`
+}
+
+func (c *tokensRevokeCmd) Run(a *app) error {
+	service, err := a.tokens()
+	if err != nil {
+		return err
+	}
+	if err := a.confirm(fmt.Sprintf("Revoke the token %q of the community %q? What uses it is refused from then on.", printable(c.Name), printable(a.community()))); err != nil {
+		return err
+	}
+	err = service.Revoke(a.ctx, a.community(), c.Name, a.who())
+	if errors.Is(err, tokens.ErrNotFound) {
+		return fmt.Errorf("%w: %q in the community %q", err, c.Name, a.community())
+	}
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(map[string]string{"community": a.community(), "revoked": c.Name})
+	}
+	fmt.Fprintf(a.Stdout, "Token %q revoked.\n", printable(c.Name))
+	return nil
+}
+
+func timeOr(t *time.Time, none string) string {
+	if t == nil {
+		return none
+	}
+	return localTime(*t)
+}
