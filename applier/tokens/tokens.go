@@ -90,7 +90,7 @@ func (s *Service) Add(ctx context.Context, community, name string, lasts time.Du
 	text = prefix + base64.RawURLEncoding.EncodeToString(b[:])
 	row := postgres.Token{SHA256: sha256.Sum256([]byte(text)), Community: community, Name: name, CreatedBy: by}
 	if lasts > 0 {
-		row.ExpiresAt = new(s.now().Add(lasts))
+		row.ExpiresAt = new(s.now().Add(lasts).Truncate(time.Microsecond)) // as the database keeps it
 	}
 	if row.CreatedAt, err = s.store.AddToken(ctx, row); err != nil {
 		return "", Token{}, err

@@ -26,10 +26,28 @@ type Filter = postgres.UserFilter
 // Profile returns a user by id, or by email or username within a community.
 func (s *Service) Profile(ctx context.Context, community, ref string) (Profile, error) {
 	found, err := s.store.FindUser(ctx, community, ref)
+	return s.profile(ctx, found, err)
+}
+
+// ProfileIn is Profile that knows of one community alone, of ids too.
+func (s *Service) ProfileIn(ctx context.Context, community, ref string) (Profile, error) {
+	found, err := s.findIn(ctx, community, ref)
+	return s.profile(ctx, found, err)
+}
+
+func (s *Service) findIn(ctx context.Context, community, ref string) (User, error) {
+	found, err := s.store.FindUser(ctx, community, ref)
+	if err == nil && found.Community != community {
+		return User{}, ErrNotFound
+	}
+	return found, err
+}
+
+func (s *Service) profile(ctx context.Context, found User, err error) (Profile, error) {
 	if err != nil {
 		return Profile{}, err
 	}
-	list, err := s.profiles(ctx, []postgres.User{found})
+	list, err := s.profiles(ctx, []User{found})
 	if err != nil {
 		return Profile{}, err
 	}
@@ -45,7 +63,7 @@ func (s *Service) List(ctx context.Context, f Filter) ([]Profile, error) {
 	return s.profiles(ctx, found)
 }
 
-func (s *Service) profiles(ctx context.Context, found []postgres.User) ([]Profile, error) {
+func (s *Service) profiles(ctx context.Context, found []User) ([]Profile, error) {
 	list := make([]Profile, len(found))
 	for i, u := range found {
 		community, err := s.store.Community(ctx, u.Community)
@@ -62,7 +80,7 @@ func (s *Service) profiles(ctx context.Context, found []postgres.User) ([]Profil
 
 // balances are those that the user has, and zero for the other currencies of the
 // community.
-func balances(u postgres.User, community *applier.Community) map[string]string {
+func balances(u User, community *applier.Community) map[string]string {
 	all := map[string]string{}
 	for _, c := range applier.BuiltinCurrencies() {
 		all[c.Code] = c.Format(0)

@@ -16,6 +16,9 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
+// ErrNotFound: there is no such webhook.
+var ErrNotFound = broker.ErrWebhookNotFound
+
 // ErrNoAPIKey: the webhook's definition does not ask for an API key.
 var ErrNoAPIKey = errors.New("the webhook does not use an API key: set `auth: {api_key: true}` in its definition and apply it")
 
