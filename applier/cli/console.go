@@ -11,6 +11,8 @@ import (
 
 	"github.com/coinhook/coinhook/applier/accounts"
 	"github.com/coinhook/coinhook/applier/console"
+	"github.com/coinhook/coinhook/applier/console/api"
+	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/applier/users"
@@ -110,8 +112,19 @@ func (a *app) consoleOptions(log zerolog.Logger) (opts console.Options, err erro
 	if opts.Webhooks, err = a.webhooks(); err != nil {
 		return opts, err
 	}
-	opts.History, err = a.history()
-	return opts, err
+	if opts.History, err = a.history(); err != nil {
+		return opts, err
+	}
+	opts.API = api.New(api.Options{
+		Log:        log,
+		Tokens:     newTokens(store),
+		Deliveries: opts.History,
+		Logs:       history.NewLogs(store),
+		Users:      opts.Users,
+		Webhooks:   opts.Webhooks,
+		Now:        time.Now,
+	})
+	return opts, nil
 }
 
 func newAccounts(store *postgres.Store) *accounts.Service {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/tokens"
 )
 
@@ -19,7 +20,11 @@ func (a *app) tokens() (*tokens.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tokens.New(store, func() time.Time { return time.Now().UTC() }), nil
+	return newTokens(store), nil
+}
+
+func newTokens(store *postgres.Store) *tokens.Service {
+	return tokens.New(store, func() time.Time { return time.Now().UTC() })
 }
 
 type tokensAddCmd struct {
