@@ -19,51 +19,20 @@ type Activity struct {
 	Net string
 }
 
-// activityQuery adds nothing up. Entries of an account are numbered in the order
-// of time, and each has the balance after it: so the two ends of the stretch are
-// found by halving the numbers, and the difference of the balances before them is
-// the sum. Two stretches that meet share an end, and so count each entry once,
-// even where a clock was set back.
-//
-// Old entries may be gone: then the first one that is left says what the balance
-// was before it.
+// activityQuery reads the users' logs of the eras that the stretch is in.
 const activityQuery = `
-WITH RECURSIVE accounts AS MATERIALIZED (
-    SELECT b.user_id, b.currency, b.amount, oldest.number AS first, newest.number + 1 AS past
-    FROM balances b
-    LEFT JOIN LATERAL (SELECT number FROM gamification_logs l
-        WHERE l.user_id = b.user_id AND l.currency = b.currency ORDER BY number LIMIT 1) oldest ON true
-    LEFT JOIN LATERAL (SELECT number FROM gamification_logs l
-        WHERE l.user_id = b.user_id AND l.currency = b.currency ORDER BY number DESC LIMIT 1) newest ON true
-    WHERE b.user_id = ANY ($1::uuid[]) AND b.currency = ANY (string_to_array($2, ' '))
-),
--- The first entry at a time or later has a number from low to high.
-search AS (
-    SELECT a.user_id, a.currency, bound.at, a.first AS low, a.past AS high
-    FROM accounts a, (VALUES ($3::timestamptz), ($4::timestamptz)) AS bound (at)
-    WHERE a.first IS NOT NULL
-    UNION ALL
-    SELECT s.user_id, s.currency, s.at,
-        CASE WHEN entry.at < s.at THEN entry.number + 1 ELSE s.low END,
-        CASE WHEN entry.at < s.at THEN s.high ELSE s.low + (s.high - s.low) / 2 END
-    FROM search s, LATERAL (
-        SELECT l.number, l.at FROM gamification_logs l
-        WHERE l.user_id = s.user_id AND l.currency = s.currency AND l.number >= s.low + (s.high - s.low) / 2
-        ORDER BY l.number LIMIT 1) entry
-    WHERE s.low < s.high
-),
-ends AS (
-    SELECT s.user_id, s.currency, s.at, coalesce(
-        (SELECT l.balance FROM gamification_logs l
-            WHERE l.user_id = s.user_id AND l.currency = s.currency AND l.number < s.low ORDER BY l.number DESC LIMIT 1)::numeric,
-        (SELECT l.balance - CASE l.operator WHEN 'add' THEN l.amount::numeric ELSE -l.amount::numeric END FROM gamification_logs l
-            WHERE l.user_id = s.user_id AND l.currency = s.currency ORDER BY l.number LIMIT 1)) AS balance
-    FROM search s WHERE s.low >= s.high
-)
-SELECT a.user_id, a.currency, a.amount, coalesce(until.balance - since.balance, 0)::text
-FROM accounts a
-LEFT JOIN ends since ON since.user_id = a.user_id AND since.currency = a.currency AND since.at = $3
-LEFT JOIN ends until ON until.user_id = a.user_id AND until.currency = a.currency AND until.at = $4`
+SELECT b.user_id, b.currency, b.amount, coalesce(d.net, 0)::text
+FROM balances b LEFT JOIN (
+    SELECT l.user_id, l.currency, sum(CASE l.operator WHEN 'add' THEN l.amount ELSE -l.amount::numeric END) AS net
+    FROM unnest($1::uuid[]) AS u (id)
+    CROSS JOIN generate_series($5::bigint >> 18, $6::bigint >> 18) AS era
+    CROSS JOIN LATERAL (
+        SELECT user_id, currency, operator, amount FROM gamification_logs
+        WHERE id >> 18 = era AND user_id = u.id AND id >= $5 AND id < $6 AND at >= $3 AND at < $4 OFFSET 0
+    ) l
+    GROUP BY l.user_id, l.currency
+) d ON d.user_id = b.user_id AND d.currency = b.currency
+WHERE b.user_id = ANY ($1::uuid[]) AND b.currency = ANY (string_to_array($2, ' '))`
 
 // Activities returns what happened from since until before until to the balances
 // in xp and coins, by user and currency. All is of one moment.
@@ -75,7 +44,11 @@ func (s *Store) Activities(ctx context.Context, users []delivery.ID, since, unti
 			all[id][c.Code] = Activity{Net: "0"}
 		}
 	}
-	err := each(ctx, s.db, activityQuery, func(scan scanner) error {
+	low, high, err := s.logIDs(ctx, since, until)
+	if err != nil {
+		return nil, fmt.Errorf("sum up what happened to balances: %w", err)
+	}
+	err = each(ctx, s.db, activityQuery, func(scan scanner) error {
 		var id idScanner
 		var currency string
 		var a Activity
@@ -84,7 +57,7 @@ func (s *Store) Activities(ctx context.Context, users []delivery.ID, since, unti
 		}
 		all[delivery.ID(id)][currency] = a
 		return nil
-	}, idArray(users), "xp coins", since, until)
+	}, idArray(users), "xp coins", since, until, low, high)
 	if err != nil {
 		return nil, fmt.Errorf("sum up what happened to balances: %w", err)
 	}

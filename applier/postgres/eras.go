@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -68,13 +69,40 @@ WITH RECURSIVE search (low, high) AS (
 )
 SELECT min(high) FROM search`
 
-// settledWithin is longer than any transaction that writes logs.
-const settledWithin = 2 * settleTimeout
+// clockSlack is longer than any transaction that writes logs.
+const clockSlack = 2 * settleTimeout
 
-// logIDAt returns an id that all logs from that time on have reached.
-func (s *Store) logIDAt(ctx context.Context, t time.Time) (id int64, err error) {
-	if err := s.db.QueryRowContext(ctx, logIDAtQuery, t.Add(-settledWithin)).Scan(&id); err != nil {
-		return 0, fmt.Errorf("find the gamification logs of a time: %w", err)
+// logIDs returns ids between which all logs of a time are, and few others. A zero
+// time is no bound.
+func (s *Store) logIDs(ctx context.Context, since, until time.Time) (low, high int64, err error) {
+	low, high = 0, math.MaxInt64
+	if !since.IsZero() {
+		err = s.db.QueryRowContext(ctx, logIDAtQuery, since.Add(-clockSlack)).Scan(&low)
 	}
-	return id, nil
+	if err == nil && !until.IsZero() {
+		err = s.db.QueryRowContext(ctx, logIDAtQuery, until.Add(clockSlack)).Scan(&high)
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("find the gamification logs of a time: %w", err)
+	}
+	return low, high, nil
+}
+
+// addLogTimes narrows logs "l" to those of a time. since is inclusive.
+func (s *Store) addLogTimes(ctx context.Context, w *where, since, until time.Time) error {
+	if since.IsZero() && until.IsZero() {
+		return nil
+	}
+	low, high, err := s.logIDs(ctx, since, until)
+	if err != nil {
+		return err
+	}
+	w.add("l.id >= ? AND l.id < ?", low, high)
+	if !since.IsZero() {
+		w.add("l.at >= ?", since)
+	}
+	if !until.IsZero() {
+		w.add("l.at < ?", until)
+	}
+	return nil
 }

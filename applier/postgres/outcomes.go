@@ -352,19 +352,8 @@ func (s *Store) listLogs(ctx context.Context, f LogFilter) ([]Log, error) {
 		w.add("l.webhook_id >= ? AND l.webhook_id <= ?", f.WebhookID, f.WebhookID)
 		order = "l.webhook_id DESC, l.id DESC"
 	}
-	if !f.Since.IsZero() {
-		first, err := s.logIDAt(ctx, f.Since)
-		if err != nil {
-			return nil, err
-		}
-		w.add("l.id >= ? AND l.at >= ?", first, f.Since)
-	}
-	if !f.Until.IsZero() {
-		first, err := s.logIDAt(ctx, f.Until.Add(2*settledWithin))
-		if err != nil {
-			return nil, err
-		}
-		w.add("l.id < ? AND l.at < ?", first, f.Until)
+	if err := s.addLogTimes(ctx, &w, f.Since, f.Until); err != nil {
+		return nil, err
 	}
 	if f.Before != 0 {
 		w.add("l.id < ?", f.Before)
