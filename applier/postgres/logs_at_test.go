@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -24,15 +25,13 @@ func TestLogsOfATime(t *testing.T) {
 		if _, err := db.ExecContext(t.Context(), `DELETE FROM gamification_logs; DELETE FROM balances`); err != nil {
 			rt.Fatal(err)
 		}
-		var amounts []int64
-		var times []time.Time
+		var entries []entry
 		at := start
 		for n := range rapid.IntRange(0, 20).Draw(rt, "entries") {
 			at = at.Add(time.Duration(rapid.IntRange(0, 20).Draw(rt, "seconds")) * time.Second)
-			amounts = append(amounts, int64(n+1))
-			times = append(times, at.Add(time.Duration(rapid.IntRange(-apart, apart).Draw(rt, "off"))*time.Second))
+			entries = append(entries, entry{"coins", int64(n + 1), at.Add(time.Duration(rapid.IntRange(-apart, apart).Draw(rt, "off")) * time.Second)})
 		}
-		addHistory(t, db, user, "coins", amounts, times)
+		addHistory(t, db, user, entries...)
 		f := postgres.LogFilter{Limit: 100}
 		if rapid.Bool().Draw(rt, "since") {
 			f.Since = start.Add(time.Duration(rapid.IntRange(-60, 300).Draw(rt, "since")) * time.Second)
@@ -41,9 +40,9 @@ func TestLogsOfATime(t *testing.T) {
 			f.Until = start.Add(time.Duration(rapid.IntRange(-60, 300).Draw(rt, "until")) * time.Second)
 		}
 		var want, got []int64
-		for n := len(amounts) - 1; n >= 0; n-- {
-			if !times[n].Before(f.Since) && (f.Until.IsZero() || times[n].Before(f.Until)) {
-				want = append(want, amounts[n])
+		for _, e := range slices.Backward(entries) {
+			if !e.at.Before(f.Since) && (f.Until.IsZero() || e.at.Before(f.Until)) {
+				want = append(want, e.amount)
 			}
 		}
 		logs, err := s.ListLogs(t.Context(), f)
@@ -64,7 +63,11 @@ func TestLogsGoOnFromThePageBefore(t *testing.T) {
 	s, db := postgrestest.Open(t, postgres.Options{})
 	addUsers(t, s, "a@x")
 	at := time.Date(2025, 12, 22, 0, 0, 0, 0, time.UTC)
-	addHistory(t, db, userID(t, s, "a@x"), "coins", []int64{1, 2, 3, 4, 5}, []time.Time{at, at, at, at, at})
+	var entries []entry
+	for n := range int64(5) {
+		entries = append(entries, entry{"coins", n + 1, at})
+	}
+	addHistory(t, db, userID(t, s, "a@x"), entries...)
 	var got []int64
 	for f := (postgres.LogFilter{Limit: 2, UserID: userID(t, s, "a@x")}); ; {
 		page, err := s.ListLogs(t.Context(), f)
