@@ -14,7 +14,9 @@ func (x *audit) compareExtent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x.compareEnds(known.Later, known.LastSequence)
+	if err := x.compareEnds(ctx, known.Later, known.LastSequence); err != nil {
+		return err
+	}
 	// Those that settled while the stream was read were pending when it was, so that
 	// there may be more by now, and never fewer.
 	if known.Outcomes <= x.matched {
@@ -24,15 +26,21 @@ func (x *audit) compareExtent(ctx context.Context) error {
 }
 
 // compareEnds looks for a stream that is older than what was settled from it.
-func (x *audit) compareEnds(later string, lastSequence uint64) {
+// Where it ends is read after what was settled, for deliveries go on coming.
+func (x *audit) compareEnds(ctx context.Context, later string, lastSequence uint64) error {
 	if later != "" {
 		x.found(Violation{Kind: streamSuperseded, Detail: fmt.Sprintf(
 			"Deliveries were settled from a later incarnation of the stream, %s: this one, %s, came back from a backup.", later, x.incarnation)})
 	}
-	if lastSequence > x.extent.Last {
-		x.found(Violation{Kind: streamWentBack, Sequence: lastSequence, Detail: fmt.Sprintf(
-			"A delivery was settled from message %d, and the stream ends at %d: it came back from a backup.", lastSequence, x.extent.Last)})
+	now, err := x.stream.Extent(ctx)
+	if err != nil {
+		return err
 	}
+	if lastSequence > now.Last {
+		x.found(Violation{Kind: streamWentBack, Sequence: lastSequence, Detail: fmt.Sprintf(
+			"A delivery was settled from message %d, and the stream ends at %d: it came back from a backup.", lastSequence, now.Last)})
+	}
+	return nil
 }
 
 // findStray looks up each outcome's own message. It is slow, and rarely needed.

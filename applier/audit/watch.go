@@ -193,7 +193,9 @@ func (w *Watch) watchStream(ctx context.Context, p *postgres.AuditProgress, open
 	if err != nil {
 		return err
 	}
-	x.compareEnds(later, latest)
+	if err := x.compareEnds(ctx, later, latest); err != nil {
+		return err
+	}
 	if p.Incarnation != x.incarnation {
 		if p.Incarnation != "" {
 			w.Log.Warn().Str("before", p.Incarnation).Str("now", x.incarnation).

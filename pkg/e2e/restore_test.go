@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -31,11 +32,12 @@ func (s *stack) exec(t *testing.T, statements ...string) {
 	}
 }
 
-// The audit finds what the restored database does not know of, and repairs it.
+// The audit finds what the restored database does not know of, and repairs it,
+// while deliveries go on coming.
 func TestADatabaseRestoredFromABackupIsBroughtUpToDate(t *testing.T) {
 	t.Parallel()
 	const users, before, after = 5, 40, 60
-	w := newStack(t).newWorld(t)
+	w := newStack(t).newWorld(t, "late")
 	w.addNumbered(t, users)
 	h := w.hook(t, "good", "active", userLine+addCoins)
 	send := func(from, to int) {
@@ -68,19 +70,38 @@ func TestADatabaseRestoredFromABackupIsBroughtUpToDate(t *testing.T) {
 	if found.Unsettled != after || len(found.Violations) != after+10 {
 		t.Errorf("found %d without an outcome, and %d violations", found.Unsettled, len(found.Violations))
 	}
+	stop, meanwhile := make(chan struct{}), 0
+	var flowing sync.WaitGroup
+	flowing.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				h.deliver(t, coinsBody("late", "1"))
+				meanwhile++
+			}
+		}
+	})
 	w.audit(t, 0, &repaired, "--repair")
+	close(stop)
+	flowing.Wait()
 	if repaired.Repaired != after+10 || !repaired.OK {
 		t.Errorf("repaired %d: %+v", repaired.Repaired, repaired.Violations)
 	}
+	if meanwhile == 0 {
+		t.Error("nothing came meanwhile: the test does not show what it is to show")
+	}
+	w.awaitCount(t, before+10+after+meanwhile, all+" AND status = 'success'")
 	w.audit(t, 0, &again, "--repair")
-	if again.Repaired != 0 || again.Accepted != before+10+after {
+	if again.Repaired != 0 || again.Accepted != before+10+after+meanwhile {
 		t.Errorf("repaired %d of %d once more", again.Repaired, again.Accepted)
 	}
-	w.awaitCount(t, before+10+after, all+" AND status = 'success'")
 	w.wantNonePending(t)
 	for name, coins := range want {
 		w.wantBalances(t, name, coins, "0")
 	}
+	w.wantBalances(t, "late", strconv.Itoa(meanwhile), "0")
 	w.checkLogs(t)
 }
 
