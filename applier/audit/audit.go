@@ -124,7 +124,8 @@ func (a *Auditor) tell(what string) {
 func (x *audit) found(v Violation) { x.report.Violations = append(x.report.Violations, v) }
 
 func (x *audit) foundIn(kind string, d *delivery.Delivery, format string, args ...any) {
-	x.found(Violation{Kind: kind, DeliveryID: &d.ID, Sequence: d.Position.Sequence, Detail: fmt.Sprintf(format, args...)})
+	id := d.ID // the page is used again
+	x.found(Violation{Kind: kind, DeliveryID: &id, Sequence: d.Position.Sequence, Detail: fmt.Sprintf(format, args...)})
 }
 
 // auditStream reads the stream to the end that it has now. The ack floor is read

@@ -213,7 +213,10 @@ func (w *Watch) watchStream(ctx context.Context, p *postgres.AuditProgress, open
 		if err := x.auditMessages(ctx, next); err != nil {
 			return err
 		}
-		p.Sequence = next.Last
+		// What cannot be kept is found again, as soon as there is room.
+		if len(x.report.Violations) <= postgres.MaxFindings {
+			p.Sequence = next.Last
+		}
 	}
 	w.checked.Add(float64(x.report.Accepted + x.report.Replays))
 	w.unchecked.Set(float64(max(x.ackFloor, p.Sequence) - p.Sequence))

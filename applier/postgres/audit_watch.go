@@ -101,9 +101,10 @@ func (s *Store) auditPage(ctx context.Context, part auditPart, name FindingsPart
 	return to, fresh, err
 }
 
-// RecordStreamFindings makes these the findings about the stream.
+// RecordStreamFindings makes these the findings about the stream, the first
+// MaxFindings of them.
 func (s *Store) RecordStreamFindings(ctx context.Context, found []Finding) (fresh []Finding, err error) {
-	return s.recordFindings(ctx, StreamFindings, "true", nil, found)
+	return s.recordFindings(ctx, StreamFindings, "true", nil, found[:min(len(found), MaxFindings)])
 }
 
 const (
@@ -116,8 +117,12 @@ WHERE part = $1 AND %s AND NOT EXISTS (
 )`
 	addFindingsQuery = `
 INSERT INTO audit_findings (part, kind, delivery_id, user_id, currency, stream_sequence, detail)
-SELECT $1, n.* FROM unnest($2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[]) AS n
-WHERE (SELECT count(*) FROM audit_findings WHERE part = $1) < $8
+SELECT $1, n.* FROM unnest($2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[]) AS n (kind, delivery_id, user_id, currency, stream_sequence, detail)
+WHERE NOT EXISTS (
+    SELECT FROM audit_findings f
+    WHERE (n.kind, n.delivery_id, n.user_id, n.currency, n.stream_sequence) = (f.kind, f.delivery_id, f.user_id, f.currency, f.stream_sequence)
+)
+LIMIT greatest($8::bigint - (SELECT count(*) FROM audit_findings WHERE part = $1), 0)
 ON CONFLICT DO NOTHING
 RETURNING part, kind, delivery_id, user_id, currency, stream_sequence, detail, found_at`
 	findingsQuery = `
