@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ var (
 	grownRows = flag.Int("grown.rows", 1_000_000, "deliveries in the larger database of BenchmarkGrown")
 	grownBase = flag.Int("grown.base", 500_000, "deliveries in the smaller one")
 	grownList = flag.Bool("grown.lists", true, "time lists, too")
+	grownOld  = flag.Bool("grown.remove", false, "remove the larger one's oldest deliveries meanwhile, as appliers do")
 	grownDir  = flag.String("grown.dir", "", "keep both databases here, to run again without filling them")
 )
 
@@ -43,6 +45,9 @@ func BenchmarkGrown(b *testing.B) {
 	})
 	base := openGrown(b, server, *grownBase)
 	grown := openGrown(b, server, *grownRows)
+	if *grownOld {
+		defer grown.remove(b)()
+	}
 	b.ResetTimer()
 	for b.Loop() {
 		for round := range 12 { // who comes first takes turns
@@ -140,6 +145,38 @@ func (d *grownDatabase) round(b *testing.B) {
 	}
 }
 
+// remove removes old deliveries, with the pauses that appliers make, until stop is
+// called.
+func (d *grownDatabase) remove(b *testing.B) (stop func()) {
+	ctx, cancel := context.WithCancel(b.Context())
+	old := postgres.Old{Before: time.Now().Add(-time.Minute), Incarnation: "none", First: 1}
+	var removing sync.WaitGroup
+	total := 0
+	removing.Go(func() {
+		for ctx.Err() == nil {
+			start := time.Now()
+			r, err := d.lists.RemoveLogs(ctx, old, 2000)
+			if err == nil {
+				_, err = d.lists.RemoveOutcomes(ctx, old, 2000)
+			}
+			if err != nil && ctx.Err() == nil {
+				b.Error(err)
+				return
+			}
+			total += r.Outcomes
+			select {
+			case <-time.After(5 * time.Since(start)):
+			case <-ctx.Done():
+			}
+		}
+	})
+	return func() {
+		cancel()
+		removing.Wait()
+		b.Logf("%d deliveries were removed meanwhile", total)
+	}
+}
+
 // grownUser is the id of one of the users.
 func grownUser(n int) (id delivery.ID) {
 	copy(id[:], fmt.Sprintf("%016d", n))
@@ -209,9 +246,11 @@ func fillGrown(b *testing.B, url string, rows int) {
 		SELECT encode(lpad(n::text, 16, '0')::bytea, 'hex')::uuid, 'default', 'user' || n || '@example.com', 'user' || n || '@example.com'
 		FROM generate_series(0, $1::int - 1) n`, grownUsers)
 	delivered := fmt.Sprintf(grownDeliveries, rows, grownUsers)
+	run(`BEGIN`) // so that now() is the same for all, and ids with it
 	for _, statement := range grownFills {
 		run(fmt.Sprintf(statement, delivered))
 	}
+	run(`COMMIT`)
 	run(makeGrownIndexes)
 	run(`VACUUM ANALYZE`)
 	run(`CHECKPOINT`)

@@ -21,26 +21,31 @@ type Old struct {
 }
 
 // goneCondition holds for outcomes "o" that nothing in the stream is about: $1 is
-// the moment, $2 the incarnation, $3 the stream's first message.
+// the moment, $2 the incarnation, $3 the stream's first message. OFFSET 0 has each
+// row looked up by itself, here and below: a page is little of the whole, and the
+// planner, which does not know that, would read the whole.
 const goneCondition = `
     o.finished_at < $1
-    AND (o.status = 'success' OR EXISTS (SELECT FROM discards x WHERE x.delivery_id = o.delivery_id))
-    AND NOT EXISTS (SELECT FROM dead_letters x WHERE x.delivery_id = o.delivery_id)
+    AND (o.status = 'success' OR EXISTS (SELECT FROM discards x WHERE x.delivery_id = o.delivery_id OFFSET 0))
+    AND NOT EXISTS (SELECT FROM dead_letters x WHERE x.delivery_id = o.delivery_id OFFSET 0)
     AND NOT (o.stream_epoch = coalesce((SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $2), -2) AND o.stream_sequence >= $3)
     AND NOT EXISTS (
         SELECT FROM executions x WHERE x.delivery_id = o.delivery_id AND (x.at >= $1
             OR x.stream_epoch = coalesce((SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $2), -2) AND x.stream_sequence >= $3)
+        OFFSET 0
     )`
 
 // oldLogsQuery reads logs in the order in which they were written. Those of a
-// revert have no claim on an outcome: it goes with what they undo.
+// revert have no claim on an outcome: it goes with what they undo. "+ 0" keeps the
+// planner from looking for the newest log of a delivery from the newest of all on.
 const oldLogsQuery = `
-SELECT l.id, l.at < $1 AND (l.ordinal < 0 OR EXISTS (SELECT FROM outcomes o WHERE o.delivery_id = l.delivery_id AND` + goneCondition + `)),
-    CASE WHEN l.ordinal < 0 THEN l.id ELSE (SELECT max(x.id) FROM gamification_logs x WHERE x.delivery_id = l.delivery_id AND x.ordinal > 0) END
-FROM gamification_logs l
-WHERE l.id > $4
-ORDER BY l.id
-LIMIT $5`
+WITH page AS MATERIALIZED (SELECT id, delivery_id, ordinal, at FROM gamification_logs WHERE id > $4 ORDER BY id LIMIT $5)
+SELECT l.id, l.at < $1 AND (l.ordinal < 0 OR coalesce(o.gone, false)),
+    CASE WHEN l.ordinal < 0 THEN l.id ELSE (SELECT max(x.id + 0) FROM gamification_logs x WHERE x.delivery_id = l.delivery_id AND x.ordinal > 0) END
+FROM page l LEFT JOIN LATERAL (
+    SELECT (` + goneCondition + `) AS gone FROM outcomes o WHERE o.delivery_id = l.delivery_id OFFSET 0
+) o ON true
+ORDER BY l.id`
 
 // oldLog is a gamification log that may be removed if all before it are.
 type oldLog struct {
@@ -156,7 +161,7 @@ WITH page AS (
 ), old AS (
     DELETE FROM outcomes o USING page p
     WHERE o.delivery_id = p.delivery_id AND` + goneCondition + `
-    AND NOT EXISTS (SELECT FROM gamification_logs l WHERE l.delivery_id = o.delivery_id AND l.ordinal > 0)
+    AND NOT EXISTS (SELECT FROM gamification_logs l WHERE l.delivery_id = o.delivery_id AND l.ordinal > 0 OFFSET 0)
     RETURNING o.delivery_id
 ), run AS (
     DELETE FROM executions WHERE delivery_id IN (SELECT delivery_id FROM old)
@@ -193,13 +198,14 @@ WITH page AS (
 ), old AS (
     DELETE FROM field_history h USING page p
     WHERE h.delivery_id = p.delivery_id AND h.at < $1
-    AND NOT EXISTS (SELECT FROM outcomes o WHERE o.delivery_id = h.delivery_id)
-    AND NOT EXISTS (SELECT FROM user_fields f WHERE f.user_id = h.user_id AND f.field = h.field AND f.delivery_id = h.delivery_id)
-    AND (h.ordinal < 0 OR EXISTS (SELECT FROM reverts r WHERE r.delivery_id = h.delivery_id) OR EXISTS (
+    AND NOT EXISTS (SELECT FROM outcomes o WHERE o.delivery_id = h.delivery_id OFFSET 0)
+    AND NOT EXISTS (SELECT FROM user_fields f WHERE f.user_id = h.user_id AND f.field = h.field AND f.delivery_id = h.delivery_id OFFSET 0)
+    AND (h.ordinal < 0 OR EXISTS (SELECT FROM reverts r WHERE r.delivery_id = h.delivery_id OFFSET 0) OR EXISTS (
         SELECT FROM field_history n
         WHERE n.user_id = h.user_id AND n.field = h.field AND n.ordinal > 0 AND n.at < $1
         AND (n.stream_epoch, n.stream_sequence, n.stream_index) > (h.stream_epoch, h.stream_sequence, h.stream_index)
-        AND NOT EXISTS (SELECT FROM reverts r WHERE r.delivery_id = n.delivery_id)
+        AND NOT EXISTS (SELECT FROM reverts r WHERE r.delivery_id = n.delivery_id OFFSET 0)
+        OFFSET 0
     ))
     RETURNING 1
 ), progress AS (
