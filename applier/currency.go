@@ -70,16 +70,22 @@ func clip(text string) string {
 // Format writes an amount in the smallest unit as people write it: 1250 with
 // scale 2 is "12.50".
 func (c Currency) Format(amount int64) string {
-	if c.Scale == 0 {
-		return strconv.FormatInt(amount, 10)
+	return FormatText(strconv.FormatInt(amount, 10), c.Scale)
+}
+
+// FormatText is Format of a whole number as text, which may be beyond 64 bits.
+func FormatText(amount string, scale int) string {
+	if scale == 0 {
+		return amount
 	}
-	sign, digits := "", strconv.FormatInt(amount, 10)
-	if amount < 0 {
-		sign, digits = "-", digits[1:]
+	digits, negative := strings.CutPrefix(amount, "-")
+	sign := ""
+	if negative {
+		sign = "-"
 	}
-	if missing := c.Scale + 1 - len(digits); missing > 0 {
+	if missing := scale + 1 - len(digits); missing > 0 {
 		digits = strings.Repeat("0", missing) + digits
 	}
-	point := len(digits) - c.Scale
+	point := len(digits) - scale
 	return sign + digits[:point] + "." + digits[point:]
 }

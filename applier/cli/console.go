@@ -15,6 +15,7 @@ import (
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/sealed"
+	"github.com/coinhook/coinhook/applier/settings"
 	"github.com/coinhook/coinhook/applier/users"
 	"github.com/coinhook/coinhook/pkg/service"
 )
@@ -107,6 +108,8 @@ func (a *app) consoleOptions(log zerolog.Logger) (opts console.Options, err erro
 		Log:      log,
 		Accounts: newAccounts(store),
 		Users:    users.New(store),
+		Logs:     history.NewLogs(store),
+		Settings: settings.New(store),
 		Payloads: sealed.NewPayloads(master),
 	}
 	if opts.Webhooks, err = a.webhooks(); err != nil {
@@ -119,7 +122,7 @@ func (a *app) consoleOptions(log zerolog.Logger) (opts console.Options, err erro
 		Log:        log,
 		Tokens:     newTokens(store),
 		Deliveries: opts.History,
-		Logs:       history.NewLogs(store),
+		Logs:       opts.Logs,
 		Users:      opts.Users,
 		Webhooks:   opts.Webhooks,
 		Now:        time.Now,

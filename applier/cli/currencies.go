@@ -1,11 +1,12 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/settings"
 )
 
 type currenciesCmd struct {
@@ -72,22 +73,18 @@ type currenciesSetCmd struct {
 	Max   *string `placeholder:"A" help:"The most a balance may be; none lifts it, which is a new currency's default."`
 }
 
-var currencyPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
-
 func (c *currenciesSetCmd) Run(a *app) error {
-	if !currencyPattern.MatchString(c.Code) {
-		return usagef("a currency's code is 1 to 32 of a-z, 0-9 and _, starting with a letter, not %q", c.Code)
-	}
-	if c.Scale != nil && (*c.Scale < 0 || *c.Scale > applier.MaxScale) {
-		return usagef("--scale is 0 to %d, not %d", applier.MaxScale, *c.Scale)
+	change := settings.CurrencyChange{Scale: c.Scale, Min: c.Min, Max: c.Max}
+	if err := settings.CheckCurrency(c.Code, change); err != nil {
+		return usageIfInvalid(err)
 	}
 	store, err := a.database()
 	if err != nil {
 		return err
 	}
-	set, err := store.SetCurrency(a.ctx, a.community(), c.Code, c.change)
+	set, err := settings.New(store).SetCurrency(a.ctx, a.community(), c.Code, change)
 	if err != nil {
-		return err
+		return usageIfInvalid(err)
 	}
 	result := newCurrencyJSON(a.community(), set)
 	if a.json() {
@@ -98,50 +95,16 @@ func (c *currenciesSetCmd) Run(a *app) error {
 	return nil
 }
 
-// change leaves what no flag is about.
-func (c *currenciesSetCmd) change(now applier.Currency, found bool) (applier.Currency, error) {
-	after := now
-	if !found {
-		after = applier.Currency{Code: c.Code, Minimum: new(int64)}
-	}
-	if c.Scale != nil {
-		after.Scale = *c.Scale
-	}
-	if _, builtin := applier.BuiltinCurrency(c.Code); builtin && after.Scale != 0 {
-		return after, usagef("--scale: %s is in whole numbers in every community", c.Code)
-	}
-	var err error
-	if after.Minimum, err = limit("--min", c.Min, now, now.Minimum, after, !found); err != nil {
-		return after, err
-	}
-	if after.Maximum, err = limit("--max", c.Max, now, now.Maximum, after, false); err != nil {
-		return after, err
-	}
-	if after.Minimum != nil && after.Maximum != nil && *after.Minimum > *after.Maximum {
-		return after, usagef("the minimum %s is above the maximum %s", after.Format(*after.Minimum), after.Format(*after.Maximum))
-	}
-	return after, nil
-}
-
-// limit reads a flag, and keeps the limit there was, in the new scale, without
-// one.
-func limit(name string, flag *string, now applier.Currency, old *int64, after applier.Currency, zero bool) (*int64, error) {
-	text := ""
+// usageIfInvalid says which flag a setting that is refused came from.
+func usageIfInvalid(err error) error {
+	invalid, ok := errors.AsType[*settings.Invalid](err)
 	switch {
-	case flag != nil && *flag == "none":
-		return nil, nil
-	case flag != nil:
-		text = *flag
-	case zero:
-		return new(int64), nil
-	case old == nil:
-		return nil, nil
-	default:
-		text = now.Format(*old)
+	case !ok:
+		return err
+	case invalid.Part == "options":
+		return usagef("--option: %w", invalid)
+	case invalid.Part == "code" || invalid.Part == "name":
+		return usageError{invalid}
 	}
-	amount, err := after.Parse(text)
-	if err != nil {
-		return nil, usagef("%s: %w", name, err)
-	}
-	return &amount, nil
+	return usagef("--%s: %w", invalid.Part, invalid)
 }

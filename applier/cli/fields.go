@@ -1,18 +1,15 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/settings"
 	"github.com/coinhook/coinhook/pkg/delivery"
-	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 type fieldsCmd struct {
@@ -63,51 +60,22 @@ type fieldsSetCmd struct {
 	Option []string `sep:"none" placeholder:"O" help:"A value that a select takes. May be repeated."`
 }
 
-var fieldPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
-
-// maxOptions of a select.
-const maxOptions = 1000
-
 func (c *fieldsSetCmd) Run(a *app) error {
 	f := applier.Field{Name: c.Name, Type: applier.FieldType(c.Type), Options: c.Option}
-	if err := checkField(f); err != nil {
-		return usageError{err}
+	if err := settings.CheckField(f); err != nil {
+		return usageIfInvalid(err)
 	}
 	store, err := a.database()
 	if err != nil {
 		return err
 	}
-	if err := store.SetField(a.ctx, a.community(), f); err != nil {
-		return err
+	if err := settings.New(store).SetField(a.ctx, a.community(), f); err != nil {
+		return usageIfInvalid(err)
 	}
 	if a.json() {
 		return a.printJSON(newFieldJSON(a.community(), f))
 	}
 	fmt.Fprintf(a.Stdout, "Custom field %s of %s: %s.\n", f.Name, a.community(), strings.TrimSuffix(c.Type+" of "+printable(strings.Join(f.Options, ", ")), " of "))
-	return nil
-}
-
-func checkField(f applier.Field) error {
-	switch {
-	case !fieldPattern.MatchString(f.Name):
-		return fmt.Errorf("a custom field's name is 1 to 64 of a-z, 0-9 and _, starting with a letter, not %q", f.Name)
-	case f.Type == applier.Select && len(f.Options) == 0:
-		return errors.New("a select needs its options: add --option for each")
-	case f.Type != applier.Select && len(f.Options) > 0:
-		return fmt.Errorf("--option is for a select, not for a %s", f.Type)
-	case len(f.Options) > maxOptions:
-		return fmt.Errorf("a select has at most %d options, not %d", maxOptions, len(f.Options))
-	}
-	seen := map[string]bool{}
-	for _, option := range f.Options {
-		switch {
-		case seen[option]:
-			return fmt.Errorf("the option %q is there twice", option)
-		case option == "" || !utf8.ValidString(option) || strings.ContainsRune(option, 0) || utf8.RuneCountInString(option) > webhook.MaxFieldLength:
-			return fmt.Errorf("an option has 1 to %d characters", webhook.MaxFieldLength)
-		}
-		seen[option] = true
-	}
 	return nil
 }
 
@@ -124,10 +92,7 @@ func (c *fieldsDeleteCmd) Run(a *app) error {
 	if err := a.confirm(question); err != nil {
 		return err
 	}
-	values, err := store.DeleteField(a.ctx, a.community(), c.Name)
-	if errors.Is(err, postgres.ErrFieldNotFound) {
-		return fmt.Errorf("%w: %q in the community %q", postgres.ErrFieldNotFound, c.Name, a.community())
-	}
+	values, err := settings.New(store).DeleteField(a.ctx, a.community(), c.Name)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func TestCurrencies(t *testing.T) {
 	}
 	for args, want := range map[string]string{
 		"Gems":                 "a currency's code",
-		"gems --scale 7":       "--scale is 0 to 6",
+		"gems --scale 7":       "--scale: a currency has 0 to 6 decimals",
 		"gems --min 0.001":     "--min: 0.001 has more decimals than gems keeps, which is 2",
 		"gems --max ten":       `--max: "ten" is not a number`,
 		"gems --max 1e400":     "--max: 1e400 is beyond",
@@ -244,8 +244,8 @@ func TestBadUsageOfFields(t *testing.T) {
 		"fields set Team --type text":                         "a custom field's name",
 		"fields set team":                                     "--type",
 		"fields set team --type money":                        "text",
-		"fields set team --type select":                       "add --option",
-		"fields set team --type text --option a":              "--option is for a select",
+		"fields set team --type select":                       "--option: a select needs its options",
+		"fields set team --type text --option a":              "--option: options are for a select",
 		"fields set team --type select --option a --option a": "twice",
 		"fields set team --type select --option=":             "1 to 4096 characters",
 		"fields history --limit 0":                            "--limit",

@@ -48,6 +48,7 @@ import (
 	"github.com/coinhook/coinhook/applier/accounts"
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/sealed"
+	"github.com/coinhook/coinhook/applier/settings"
 	"github.com/coinhook/coinhook/applier/users"
 	"github.com/coinhook/coinhook/applier/webhooks"
 )
@@ -62,6 +63,8 @@ type Options struct {
 	History  *history.History
 	Webhooks *webhooks.Service
 	Users    *users.Service
+	Logs     *history.Logs
+	Settings *settings.Service
 	// Payloads opens what came encrypted, as far as there is a key.
 	Payloads *sealed.Payloads
 

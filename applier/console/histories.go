@@ -136,26 +136,37 @@ func (f historiesForm) address(name string, id delivery.ID) string {
 }
 
 // addOptions fills the lists to choose from.
-func (s *Console) addOptions(c *request, data *historiesData) error {
+func (s *Console) addOptions(c *request, data *historiesData) (err error) {
+	data.Communities, data.Webhooks, err = s.options(c, data.Form.Webhook)
+	return err
+}
+
+// options are the communities and webhooks that a list can be narrowed to, with
+// the webhook that it is narrowed to, which may be deleted.
+func (s *Console) options(c *request, chosen string) (communities, webhooks []option, err error) {
 	all, err := s.Webhooks.List(c.ctx(), "")
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	communities := []string{defaultCommunity}
-	known := data.Form.Webhook == ""
+	names, err := s.Settings.Communities(c.ctx())
+	if err != nil {
+		return nil, nil, err
+	}
+	names = append(names, defaultCommunity)
+	known := chosen == ""
 	for _, w := range all {
-		communities = append(communities, w.Community)
-		known = known || w.ID == data.Form.Webhook
-		data.Webhooks = append(data.Webhooks, option{w.ID, w.Name + " (" + w.Community + ")"})
+		names = append(names, w.Community)
+		known = known || w.ID == chosen
+		webhooks = append(webhooks, option{w.ID, w.Name + " (" + w.Community + ")"})
 	}
-	if !known { // a deleted one, say
-		data.Webhooks = append(data.Webhooks, option{data.Form.Webhook, data.Form.Webhook})
+	if !known {
+		webhooks = append(webhooks, option{chosen, chosen})
 	}
-	slices.Sort(communities)
-	for _, name := range slices.Compact(communities) {
-		data.Communities = append(data.Communities, option{name, name})
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		communities = append(communities, option{name, name})
 	}
-	return nil
+	return communities, webhooks, nil
 }
 
 // historyFilter returns what the form asks for, or what is wrong with it.
@@ -182,7 +193,7 @@ func (s *Console) historyFilter(c *request, form historiesForm) (f history.Filte
 	if form.User == "" {
 		return f, "", nil
 	}
-	community := s.communityOf(c, form)
+	community := s.communityOf(c, form.Community, form.Webhook)
 	user, err := s.Users.Find(c.ctx(), community, form.User)
 	if errors.Is(err, users.ErrNotFound) {
 		return f, "There is no user with this id, email or username in the community " + community + ".", nil
@@ -191,14 +202,14 @@ func (s *Console) historyFilter(c *request, form historiesForm) (f history.Filte
 	return f, "", err
 }
 
-// communityOf is where the form's user is looked for.
-func (s *Console) communityOf(c *request, form historiesForm) string {
-	if form.Community == "" && form.Webhook != "" {
-		if w, err := s.Webhooks.Find(c.ctx(), "", form.Webhook); err == nil { // else it is deleted
+// communityOf is where a form's user is looked for.
+func (s *Console) communityOf(c *request, community, webhook string) string {
+	if community == "" && webhook != "" {
+		if w, err := s.Webhooks.Find(c.ctx(), "", webhook); err == nil { // else it is deleted
 			return w.Community
 		}
 	}
-	return cmp.Or(form.Community, defaultCommunity)
+	return cmp.Or(community, defaultCommunity)
 }
 
 // readTime reads what a browser's datetime-local field sends, in UTC, and RFC 3339.

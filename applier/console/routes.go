@@ -37,6 +37,21 @@ func (s *Console) routes() []route {
 		{get, "/deliveries/:id/payload", s.payloadFile},
 		{post, "/deliveries/:id/reveal", s.reveal},
 
+		{get, "/logs", s.logs},
+		{get, "/logs.csv", s.logsFile},
+
+		{get, "/users", s.users},
+		{post, "/users", s.addUser},
+		{post, "/users/import", s.importUsers},
+		{get, "/users/:id", s.user},
+		{post, "/users/:id", s.renameUser},
+
+		{get, "/settings", s.settings},
+		{post, "/settings/currencies", s.setCurrency},
+		{post, "/settings/fields", s.setField},
+		{get, "/settings/fields/:name/delete", s.askDeleteField},
+		{post, "/settings/fields/:name/delete", s.deleteField},
+
 		{get, "/trail", s.trail},
 	}
 }
@@ -51,7 +66,9 @@ func isOpen(path string) bool {
 func isForViewers(path string) bool { return path == "/sign-out" }
 
 // isForAdmins: what is a GET and not for viewers.
-func isForAdmins(path string) bool { return path == "/trail" }
+func isForAdmins(path string) bool {
+	return path == "/trail" || path == "/settings/fields/:name/delete"
+}
 
 // request is one request with who asks.
 type request struct {

@@ -55,6 +55,9 @@ var navigation = []struct {
 	admins      bool // for admins alone
 }{
 	{"/deliveries", "Histories", false},
+	{"/logs", "Gamification logs", false},
+	{"/users", "Users", false},
+	{"/settings", "Settings", false},
 	{"/trail", "Audit trail", true},
 }
 
@@ -133,11 +136,12 @@ var functions = template.FuncMap{
 	"statuses": func() []delivery.Status {
 		return []delivery.Status{delivery.Pending, delivery.Success, delivery.Failed}
 	},
-	"rfc3339": func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-	"utc":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
-	"age":     history.AgeText,
-	"query":   url.QueryEscape,
-	"join":    strings.Join,
+	"rfc3339":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+	"utc":      func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
+	"age":      history.AgeText,
+	"currency": currencyName,
+	"query":    url.QueryEscape,
+	"join":     strings.Join,
 	// dict makes an argument of several, for templates that take more than one.
 	"dict": func(pairs ...any) (map[string]any, error) {
 		if len(pairs)%2 != 0 {

@@ -27,6 +27,7 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/applier/report"
 	"github.com/coinhook/coinhook/applier/sealed"
+	"github.com/coinhook/coinhook/applier/settings"
 	"github.com/coinhook/coinhook/applier/users"
 	"github.com/coinhook/coinhook/applier/webhooks"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -112,6 +113,7 @@ func newWorldWith(t *testing.T, limit time.Duration, options ...option) *world {
 	opts := console.Options{
 		URL: &url.URL{Scheme: "http", Host: listener.Addr().String()}, Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel),
 		Accounts: w.accounts, Webhooks: w.webhooks, Users: users.New(w.store), Payloads: sealed.NewPayloads(master),
+		Logs: history.NewLogs(w.store), Settings: settings.New(w.store),
 		History: history.New(w.store, stream, definitions, limit),
 	}
 	for _, o := range options {

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/coinhook/coinhook/pkg/devstack"
 )
 
 // devstackProgram is a run of bin/devstack.
@@ -283,7 +285,7 @@ func TestDataSurvivesARestart(t *testing.T) {
 
 func mustStart(t *testing.T, dir string) *stack {
 	t.Helper()
-	s, err := startStack(t.Context(), dir)
+	s, err := startStack(t.Context(), devstack.Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}

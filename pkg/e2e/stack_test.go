@@ -57,8 +57,20 @@ func (s *stack) Env() map[string]string {
 // written NAME=value.
 func newStack(t *testing.T, settings ...string) *stack {
 	t.Helper()
+	return newStackOf(t, devstack.Options{Env: settings})
+}
+
+// newConsoleStack is newStack with the console.
+func newConsoleStack(t *testing.T, settings ...string) *stack {
+	t.Helper()
+	return newStackOf(t, devstack.Options{Console: true, Env: settings})
+}
+
+func newStackOf(t *testing.T, opts devstack.Options) *stack {
+	t.Helper()
 	takeSlot(t)
-	s, err := startStack(withDeadline(t), newFolder(t), settings...)
+	opts.Dir = newFolder(t)
+	s, err := startStack(withDeadline(t), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +100,7 @@ func sharedStack(t *testing.T) *stack {
 		if shared.dir, shared.err = os.MkdirTemp("", "coinhook-e2e-"); shared.err == nil {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			defer cancel()
-			shared.stack, shared.err = startStack(ctx, shared.dir)
+			shared.stack, shared.err = startStack(ctx, devstack.Options{Dir: shared.dir})
 		}
 	})
 	if shared.err != nil {
@@ -104,8 +116,9 @@ func stopSharedStack() error {
 	return errors.Join(shared.stop(), os.RemoveAll(shared.dir))
 }
 
-func startStack(ctx context.Context, dir string, settings ...string) (*stack, error) {
-	running, err := devstack.Start(ctx, devstack.Options{Dir: dir, BinDir: binDir, Env: settings})
+func startStack(ctx context.Context, opts devstack.Options) (*stack, error) {
+	opts.BinDir = binDir
+	running, err := devstack.Start(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +126,7 @@ func startStack(ctx context.Context, dir string, settings ...string) (*stack, er
 	if err != nil {
 		return nil, errors.Join(err, running.Stop(ctx))
 	}
-	return &stack{Stack: running, db: db, env: settings}, nil
+	return &stack{Stack: running, db: db, env: opts.Env}, nil
 }
 
 // stop ends the stack. What its logs say of races and panics is an error.

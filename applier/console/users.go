@@ -1,0 +1,304 @@
+package console
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/users"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+type usersData struct {
+	Search, Community string
+	Communities       []option
+	Users             []userRow
+	Older             string // the next page, empty if there is none
+	IsFirst           bool
+	// Add and Import are what was typed into the forms, and what is wrong with it.
+	Add    userForm
+	Import importResult
+}
+
+type userRow struct {
+	users.Profile
+	Balances []amountOf
+}
+
+// amountOf is an amount of a currency, to be shown.
+type amountOf struct{ Currency, Amount string }
+
+type userForm struct{ Email, Username, Error string }
+
+type importResult struct {
+	Error string
+	Done  *users.Progress
+	Bad   []users.BadLine
+}
+
+// users lists users, newest first.
+func (s *Console) users(c *request) error {
+	return s.usersPage(c, http.StatusOK, usersData{})
+}
+
+func (s *Console) usersPage(c *request, status int, data usersData) error {
+	data.Search, data.Community = strings.TrimSpace(c.FormValue("search")), c.FormValue("community")
+	var err error
+	if data.Communities, _, err = s.options(c, ""); err != nil {
+		return err
+	}
+	filter := users.Filter{Community: data.Community, Search: data.Search, Limit: pageSize + 1}
+	if text := c.QueryParam("before"); text != "" {
+		if filter.Before, err = delivery.ParseID(text); err != nil {
+			return failf(http.StatusBadRequest, "The page's address is not right. Begin again at the newest users: /users.")
+		}
+	}
+	data.IsFirst = filter.Before == (delivery.ID{})
+	list, err := s.Users.List(c.ctx(), filter)
+	if err != nil {
+		return err
+	}
+	if len(list) > pageSize {
+		list = list[:pageSize]
+		q := url.Values{"before": {list[pageSize-1].ID.String()}}
+		for name, value := range map[string]string{"search": data.Search, "community": data.Community} {
+			if value != "" {
+				q.Set(name, value)
+			}
+		}
+		data.Older = "/users?" + q.Encode()
+	}
+	for _, u := range list {
+		data.Users = append(data.Users, userRow{u, amountsOf(u.Balances)})
+	}
+	return c.pageWith(status, "users", "Users", data)
+}
+
+// amountsOf puts amounts in order: coins and XP first.
+func amountsOf(balances map[string]string) []amountOf {
+	var all []amountOf
+	for _, code := range []string{"coins", "xp"} {
+		if amount, ok := balances[code]; ok {
+			all = append(all, amountOf{currencyName(code), amount})
+		}
+	}
+	for _, code := range slices.Sorted(maps.Keys(balances)) {
+		if code != "coins" && code != "xp" {
+			all = append(all, amountOf{code, balances[code]})
+		}
+	}
+	return all
+}
+
+func (s *Console) addUser(c *request) error {
+	form := userForm{Email: c.FormValue("email"), Username: c.FormValue("username")}
+	id, err := s.Users.Add(c.ctx(), communityIn(c), form.Email, form.Username)
+	if form.Error = userProblem(err); form.Error != "" {
+		return s.usersPage(c, http.StatusUnprocessableEntity, usersData{Add: form})
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.record("add user", "user", id.String(), map[string]any{"community": communityIn(c)}); err != nil {
+		return err
+	}
+	return c.done("/users/"+id.String(), "The user was added.")
+}
+
+// communityIn is the community that a form is about.
+func communityIn(c *request) string {
+	if name := c.FormValue("community"); name != "" {
+		return name
+	}
+	return defaultCommunity
+}
+
+// userProblem is what a form says of an error that the person can mend, and else
+// nothing.
+func userProblem(err error) string {
+	invalid, isInvalid := errors.AsType[*users.Invalid](err)
+	switch {
+	case isInvalid:
+		return sentence(invalid.Error())
+	case errors.Is(err, users.ErrExists):
+		return "Another user of the community has this email or username."
+	}
+	return ""
+}
+
+// sentence begins with a capital letter and ends with a full stop.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	text = strings.ToUpper(text[:1]) + text[1:]
+	if !strings.HasSuffix(text, ".") {
+		text += "."
+	}
+	return text
+}
+
+// badShown is how many bad lines of a file a page shows.
+const badShown = 20
+
+func (s *Console) importUsers(c *request) error {
+	var result importResult
+	status := http.StatusOK
+	file, err := c.FormFile("file")
+	if err != nil {
+		result.Error, status = "Choose a CSV file with the columns email and username.", http.StatusUnprocessableEntity
+		return s.usersPage(c, status, usersData{Import: result})
+	}
+	src, err := file.Open()
+	if err != nil {
+		return err
+	}
+	defer src.Close() //nolint:errcheck // it was only read
+	done, bad, err := s.Users.Import(c.ctx(), communityIn(c), src, badShown)
+	if invalid, ok := errors.AsType[*users.Invalid](err); ok {
+		result.Error, status = sentence(invalid.Error()), http.StatusUnprocessableEntity
+		return s.usersPage(c, status, usersData{Import: result})
+	}
+	if err != nil {
+		return fmt.Errorf("import users, after line %d: %w", done.Line, err)
+	}
+	if err := c.record("import users", "community", communityIn(c), map[string]any{
+		"added": done.Added, "updated": done.Updated, "bad_lines": done.Bad,
+	}); err != nil {
+		return err
+	}
+	result.Done, result.Bad = &done, bad
+	return s.usersPage(c, status, usersData{Import: result})
+}
+
+type userData struct {
+	users.Profile
+	Name     string
+	Balances []amountOf
+	Fields   []amountOf
+	History  []users.FieldEntry
+
+	Span       int // days of the chart
+	Currencies []option
+	Days       []dayRow
+
+	Deliveries []history.Delivery
+	Form       userForm
+}
+
+type dayRow struct {
+	Day  time.Time
+	Nets []string // in the order of the currencies
+}
+
+// fieldsShown and deliveriesShown bound the lists of a user's page.
+const (
+	fieldsShown     = 100
+	deliveriesShown = 20
+)
+
+// user shows one user.
+func (s *Console) user(c *request) error {
+	u, err := s.findProfile(c)
+	if err != nil {
+		return err
+	}
+	return s.userPage(c, http.StatusOK, u, userForm{Email: textOf(u.Email), Username: textOf(u.Username)})
+}
+
+func (s *Console) findProfile(c *request) (users.Profile, error) {
+	u, err := s.Users.Profile(c.ctx(), communityIn(c), c.Param("id"))
+	if errors.Is(err, users.ErrNotFound) {
+		return u, failf(http.StatusNotFound, "There is no such user. Look for them in the list of users.")
+	}
+	return u, err
+}
+
+func textOf(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func (s *Console) userPage(c *request, status int, u users.Profile, form userForm) (err error) {
+	data := userData{Profile: u, Balances: amountsOf(u.Balances), Form: form, Span: 30}
+	if c.QueryParam("days") == "90" {
+		data.Span = 90
+	}
+	if data.Name = textOf(u.Email); data.Name == "" {
+		data.Name = textOf(u.Username)
+	}
+	for _, name := range slices.Sorted(maps.Keys(u.Fields)) {
+		data.Fields = append(data.Fields, amountOf{name, u.Fields[name]})
+	}
+	if data.History, err = s.Users.FieldHistory(c.ctx(), u.ID, fieldsShown); err != nil {
+		return err
+	}
+	if err := s.addDays(c, &data); err != nil {
+		return err
+	}
+	page, err := s.History.Page(c.ctx(), history.Filter{UserID: u.ID, Limit: deliveriesShown}, history.Place{})
+	if err != nil {
+		return err
+	}
+	data.Deliveries = page.Deliveries
+	return c.pageWith(status, "user", data.Name, data)
+}
+
+// addDays adds what each day brought, in coins and XP and in whatever else did.
+func (s *Console) addDays(c *request, data *userData) error {
+	days, err := s.Users.Days(c.ctx(), data.ID, time.Now(), data.Span)
+	if err != nil {
+		return err
+	}
+	codes := []string{"coins", "xp"}
+	for _, d := range days {
+		for code := range d.Net {
+			if !slices.Contains(codes, code) {
+				codes = append(codes, code)
+			}
+		}
+	}
+	slices.Sort(codes[2:])
+	for _, code := range codes {
+		data.Currencies = append(data.Currencies, option{code, currencyName(code)})
+	}
+	for _, d := range days {
+		row := dayRow{Day: d.Day}
+		for _, code := range codes {
+			net := d.Net[code]
+			if net == "" {
+				net = "0"
+			}
+			row.Nets = append(row.Nets, net)
+		}
+		data.Days = append(data.Days, row)
+	}
+	return nil
+}
+
+func (s *Console) renameUser(c *request) error {
+	u, err := s.findProfile(c)
+	if err != nil {
+		return err
+	}
+	form := userForm{Email: c.FormValue("email"), Username: c.FormValue("username")}
+	err = s.Users.Rename(c.ctx(), u.ID, form.Email, form.Username)
+	if form.Error = userProblem(err); form.Error != "" {
+		return s.userPage(c, http.StatusUnprocessableEntity, u, form)
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.record("change user", "user", u.ID.String(), nil); err != nil {
+		return err
+	}
+	return c.done("/users/"+u.ID.String(), "Email and username were saved.")
+}

@@ -1,0 +1,162 @@
+package console_test
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/PuerkitoBio/goquery"
+
+	"github.com/coinhook/coinhook/applier/accounts"
+)
+
+// cells are the texts of a table's rows.
+func cells(p *page, rows string) (all [][]string) {
+	p.Find(rows).Each(func(_ int, row *goquery.Selection) {
+		all = append(all, row.Find("td, th").Map(func(_ int, s *goquery.Selection) string { return strings.Join(strings.Fields(s.Text()), " ") }))
+	})
+	return all
+}
+
+func TestUsers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	alice := w.user("alice@example.com")
+	w.user("bob@example.com")
+	shop := w.webhook("Shop")
+	w.settle()
+	w.settled(shop, `{"user":"alice@example.com","coins":50}`)
+
+	p := w.admin.get("/users?search=ALIC")
+	if rows := cells(p, "#users tbody tr"); len(rows) != 1 || rows[0][0] != "alice@example.com" || rows[0][2] != "Coins 50, XP 0" {
+		t.Errorf("found %q", rows)
+	}
+	p = w.admin.get("/users/" + alice.String())
+	if got := p.text("main"); !strings.Contains(got, "alice@example.com") || !strings.Contains(got, "Coins50") {
+		t.Errorf("the page says %q", got)
+	}
+	days := cells(p, "#days tbody tr")
+	if len(days) != 30 || days[29][1] != "50" || days[29][2] != "0" || days[28][1] != "0" {
+		t.Errorf("the days are %q", days)
+	}
+	if rows := cells(p, "table.rows tbody tr"); len(rows) != 1 || rows[0][2] != "coins +50 = 50" {
+		t.Errorf("the deliveries are %q", rows)
+	}
+	if p := w.admin.get("/users/nobody"); p.status != http.StatusNotFound {
+		t.Errorf("nobody's page has status %d", p.status)
+	}
+}
+
+func TestUsersAreAddedAndChanged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user("alice@example.com")
+	p := w.admin.post("/users", url.Values{"email": {"alice@EXAMPLE.com"}})
+	if p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("#add-problem"), "Another user") || p.Find(`input[name=email][value="alice@EXAMPLE.com"]`).Length() != 1 {
+		t.Errorf("a second alice: status %d, %q", p.status, p.text("#add-problem"))
+	}
+	if p = w.admin.post("/users", url.Values{"email": {"no at sign"}}); !strings.Contains(p.text("#add-problem"), "needs an @") {
+		t.Errorf("no email: %q", p.text("#add-problem"))
+	}
+	p = w.admin.post("/users", url.Values{"email": {" carol@example.com "}, "username": {"carol"}})
+	if p.status != http.StatusSeeOther {
+		t.Fatalf("carol: status %d, %q", p.status, p.text("main"))
+	}
+	p = w.admin.get("/users?search=carol")
+	link := p.Find("#users tbody a").AttrOr("href", "")
+	p = w.admin.post(link, url.Values{"email": {"caro@example.com"}, "username": {""}})
+	if p.status != http.StatusSeeOther {
+		t.Errorf("rename: status %d, %q", p.status, p.text("main"))
+	}
+	if got := w.admin.get(link).text("h1"); got != "caro@example.com" {
+		t.Errorf("she is %q now", got)
+	}
+	trail := w.admin.get("/trail").text("main")
+	for _, what := range []string{"add user", "change user"} {
+		if !strings.Contains(trail, what) {
+			t.Errorf("the trail lacks %q", what)
+		}
+	}
+	viewer := w.signedIn("val", accounts.Viewer)
+	if p := viewer.post("/users", url.Values{"email": {"x@example.com"}}); p.status != http.StatusForbidden {
+		t.Errorf("a viewer adds: status %d", p.status)
+	}
+	if p := viewer.get("/users"); p.Find("form[method=post][action^='/users']").Length() != 0 {
+		t.Error("a viewer sees forms")
+	}
+}
+
+func TestGamificationLogs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	alice := w.user("alice@example.com")
+	shop, quiz := w.webhook("=Shop"), w.webhook("Quiz")
+	w.settle()
+	w.settled(shop, `{"user":"alice@example.com","coins":50}`)
+	id := w.settled(quiz, `{"user":"alice@example.com","coins":7}`)
+
+	p := w.admin.get("/logs")
+	rows := cells(p, "#logs tbody tr")
+	if len(rows) != 2 || !slices.Equal(rows[0][1:6], []string{"alice@example.com", "Coins", "+7", "57", "Quiz"}) {
+		t.Errorf("the logs are %q", rows)
+	}
+	if p.Find(`#logs a[href="/deliveries/`+id.String()+`"]`).Length() != 1 {
+		t.Error("there is no link to the delivery")
+	}
+	for query, want := range map[string]int{
+		"user=ALICE@example.com": 2, "user=" + alice.String(): 2, "webhook=" + quiz.ID: 1, "currency=xp": 0, "currency=coins": 2,
+		"since=2020-01-01T00:00": 2, "until=2020-01-01T00:00": 0,
+	} {
+		if got := len(cells(w.admin.get("/logs?"+query), "#logs tbody tr")); got != want {
+			t.Errorf("%s: %d rows, want %d", query, got, want)
+		}
+	}
+	if p := w.admin.get("/logs?user=nobody"); p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("[role=alert]"), "no user") {
+		t.Errorf("nobody's: status %d, %q", p.status, p.text("[role=alert]"))
+	}
+	file := w.admin.get("/logs.csv?user=alice@example.com")
+	lines := strings.Split(strings.TrimRight(file.body, "\r\n"), "\r\n")
+	if len(lines) != 3 || lines[0] != "at,email,username,user_id,currency,operator,amount,balance,action,delivery_id" ||
+		!strings.Contains(lines[1], ",coins,add,7,57,Quiz,") || !strings.Contains(lines[2], ",coins,add,50,50,'=Shop,") {
+		t.Errorf("the file has %q", lines)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.admin.post("/settings/currencies", url.Values{"code": {"gems"}, "scale": {"2"}, "min": {"0.001"}})
+	if p.status != http.StatusUnprocessableEntity || p.Find(`input[name=min][aria-invalid=true][value="0.001"]`).Length() != 1 ||
+		!strings.Contains(p.text("[role=alert]"), "more decimals than gems keeps") {
+		t.Errorf("status %d, %q", p.status, p.text("[role=alert]"))
+	}
+	if p = w.admin.post("/settings/currencies", url.Values{"code": {"gems"}, "scale": {"2"}, "min": {"-1.50"}}); p.status != http.StatusSeeOther {
+		t.Errorf("status %d, %q", p.status, p.text("[role=alert]"))
+	}
+	p = w.admin.get("/settings")
+	found := false
+	for _, row := range cells(p, "table tbody tr") {
+		found = found || slices.Equal(row[:5], []string{"gems", "gems", "2", "-1.50", "none"})
+	}
+	if !found {
+		t.Errorf("the currencies are %q", cells(p, "table tbody tr"))
+	}
+	if p = w.admin.post("/settings/fields", url.Values{"name": {"team"}, "type": {"select"}, "options": {"red\nblue\nred"}}); !strings.Contains(p.text("[role=alert]"), "twice") {
+		t.Errorf("a double option: %q", p.text("[role=alert]"))
+	}
+	if p = w.admin.post("/settings/fields", url.Values{"name": {"team"}, "type": {"select"}, "options": {"red\r\nblue\r\n"}}); p.status != http.StatusSeeOther {
+		t.Errorf("status %d, %q", p.status, p.text("[role=alert]"))
+	}
+	p = w.admin.get("/settings/fields/team/delete")
+	if !strings.Contains(p.text("main"), "Webhooks that set it fail") {
+		t.Errorf("the question is %q", p.text("main"))
+	}
+	if p = w.admin.post("/settings/fields/team/delete", nil); p.status != http.StatusSeeOther {
+		t.Errorf("status %d, %q", p.status, p.text("main"))
+	}
+	if p = w.admin.post("/settings/fields/team/delete", nil); p.status != http.StatusNotFound {
+		t.Errorf("again: status %d", p.status)
+	}
+}

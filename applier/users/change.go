@@ -1,0 +1,93 @@
+package users
+
+import (
+	"context"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// ErrExists: another user has this email or username.
+var ErrExists = postgres.ErrUserExists
+
+// Add adds a user of a community.
+func (s *Service) Add(ctx context.Context, community, email, username string) (delivery.ID, error) {
+	u := postgres.NewUser{Email: strings.TrimSpace(email), Username: strings.TrimSpace(username)}
+	if err := Check(u); err != nil {
+		return delivery.ID{}, &Invalid{err}
+	}
+	return s.store.AddUser(ctx, community, u)
+}
+
+// Rename gives a user another email and username; an empty one takes it away.
+func (s *Service) Rename(ctx context.Context, id delivery.ID, email, username string) error {
+	email, username = strings.TrimSpace(email), strings.TrimSpace(username)
+	if err := Check(postgres.NewUser{Email: email, Username: username}); err != nil {
+		return &Invalid{err}
+	}
+	return s.store.ChangeUser(ctx, id, &email, &username)
+}
+
+// Invalid is what is wrong with an email or username.
+type Invalid struct{ Err error }
+
+func (e *Invalid) Error() string { return e.Err.Error() }
+func (e *Invalid) Unwrap() error { return e.Err }
+
+// Import takes a CSV file over, as `users import` does, and returns the first bad
+// lines, "keep" of them.
+func (s *Service) Import(ctx context.Context, community string, file io.Reader, keep int) (done Progress, bad []BadLine, err error) {
+	reader, err := NewReader(file)
+	if err != nil {
+		return done, nil, &Invalid{err}
+	}
+	importer := Importer{
+		Store: s.store, Community: community, Progress: func(Progress) {},
+		Bad: func(b BadLine) error {
+			if len(bad) < keep {
+				bad = append(bad, b)
+			}
+			return nil
+		},
+	}
+	done, err = importer.Run(ctx, reader)
+	return done, bad, err
+}
+
+// DaySum is what a day, in UTC, brought to a user: by currency, exact text, less
+// what it took.
+type DaySum struct {
+	Day time.Time
+	Net map[string]string
+}
+
+// Days returns what each of the last days brought, today last. Currencies that
+// nothing happened to are left out.
+func (s *Service) Days(ctx context.Context, id delivery.ID, now time.Time, days int) ([]DaySum, error) {
+	until := now.UTC().Truncate(24*time.Hour).AddDate(0, 0, 1)
+	since := until.AddDate(0, 0, -days)
+	rows, err := s.store.Days(ctx, id, since, until)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]DaySum, days)
+	for i := range all {
+		all[i] = DaySum{Day: since.AddDate(0, 0, i), Net: map[string]string{}}
+	}
+	for _, r := range rows {
+		all[int(r.Day.Sub(since)/(24*time.Hour))].Net[r.Currency] = applier.FormatText(r.Net, r.Scale)
+	}
+	return all, nil
+}
+
+// FieldEntry is one value that a user's custom field had.
+type FieldEntry = postgres.FieldEntry
+
+// FieldHistory returns the newest values of a user's custom fields.
+func (s *Service) FieldHistory(ctx context.Context, id delivery.ID, limit int) ([]FieldEntry, error) {
+	return s.store.ListFieldHistory(ctx, postgres.FieldFilter{UserID: id, Limit: limit})
+}
