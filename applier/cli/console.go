@@ -12,8 +12,10 @@ import (
 	"github.com/coinhook/coinhook/applier/accounts"
 	"github.com/coinhook/coinhook/applier/console"
 	"github.com/coinhook/coinhook/applier/console/api"
+	"github.com/coinhook/coinhook/applier/deadletter"
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/revert"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/applier/settings"
 	"github.com/coinhook/coinhook/applier/users"
@@ -37,10 +39,11 @@ func (c *consoleCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	opts, err := a.consoleOptions(log)
+	opts, stop, err := a.consoleOptions(log)
 	if err != nil {
 		return err
 	}
+	defer stop()
 	listener, err := net.Listen("tcp", string(addr))
 	if err != nil {
 		return fmt.Errorf("CONSOLE_ADDR: %w", err)
@@ -93,16 +96,16 @@ func (a *app) consoleLog() (zerolog.Logger, error) {
 	return service.NewLogger(a.Stderr, "console", level, format), nil
 }
 
-// consoleOptions puts the services together.
-func (a *app) consoleOptions(log zerolog.Logger) (opts console.Options, err error) {
+// consoleOptions puts the services together. stop ends what they publish with.
+func (a *app) consoleOptions(log zerolog.Logger) (opts console.Options, stop func(), err error) {
 	a.log = log
 	store, err := a.open(postgres.Options{Name: "coinhook console", MaxConns: consoleConns})
 	if err != nil {
-		return opts, err
+		return opts, nil, err
 	}
 	master, err := a.masterKey()
 	if err != nil {
-		return opts, err
+		return opts, nil, err
 	}
 	opts = console.Options{
 		Log:      log,
@@ -110,13 +113,19 @@ func (a *app) consoleOptions(log zerolog.Logger) (opts console.Options, err erro
 		Users:    users.New(store),
 		Logs:     history.NewLogs(store),
 		Settings: settings.New(store),
-		Payloads: sealed.NewPayloads(master),
+
+		DeadLetters: deadletter.New(store),
+		Reverter:    revert.New(store),
+		Payloads:    sealed.NewPayloads(master),
 	}
 	if opts.Webhooks, err = a.webhooks(); err != nil {
-		return opts, err
+		return opts, nil, err
 	}
 	if opts.History, err = a.history(); err != nil {
-		return opts, err
+		return opts, nil, err
+	}
+	if opts.Replayer, stop, err = a.replayer(); err != nil {
+		return opts, nil, err
 	}
 	opts.API = api.New(api.Options{
 		Log:        log,
@@ -127,7 +136,7 @@ func (a *app) consoleOptions(log zerolog.Logger) (opts console.Options, err erro
 		Webhooks:   opts.Webhooks,
 		Now:        time.Now,
 	})
-	return opts, nil
+	return opts, stop, nil
 }
 
 func newAccounts(store *postgres.Store) *accounts.Service {

@@ -46,7 +46,10 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/deadletter"
 	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/replay"
+	"github.com/coinhook/coinhook/applier/revert"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/applier/settings"
 	"github.com/coinhook/coinhook/applier/users"
@@ -65,6 +68,10 @@ type Options struct {
 	Users    *users.Service
 	Logs     *history.Logs
 	Settings *settings.Service
+	// DeadLetters, Replayer and Reverter change what became of deliveries.
+	DeadLetters *deadletter.Service
+	Replayer    *replay.Replayer
+	Reverter    *revert.Reverter
 	// Payloads opens what came encrypted, as far as there is a key.
 	Payloads *sealed.Payloads
 
@@ -82,6 +89,7 @@ type Console struct {
 	http      *http.Server
 	templates templates
 	hub       *hub
+	runs      *runs
 	crossSite *http.CrossOriginProtection
 }
 
@@ -93,7 +101,7 @@ const drain = 5 * time.Second
 
 // New returns a console that is not listening yet.
 func New(opts Options) (*Console, error) {
-	s := &Console{Options: opts, crossSite: http.NewCrossOriginProtection()}
+	s := &Console{Options: opts, crossSite: http.NewCrossOriginProtection(), runs: newRuns()}
 	if err := s.crossSite.AddTrustedOrigin(opts.URL.Scheme + "://" + opts.URL.Host); err != nil {
 		return nil, fmt.Errorf("the console's address: %w", err)
 	}
@@ -142,6 +150,7 @@ func (s *Console) Run(ctx context.Context, listener net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.hub.close() // or pages that listen would hold up the end
+	defer s.runs.stop()
 	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
 	err := s.http.Shutdown(shutdown)

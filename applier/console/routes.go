@@ -37,6 +37,18 @@ func (s *Console) routes() []route {
 		{get, "/deliveries/:id/payload", s.payloadFile},
 		{post, "/deliveries/:id/reveal", s.reveal},
 
+		{get, "/deliveries/:id/revert", s.askRevert},
+		{post, "/deliveries/:id/revert", s.revert},
+
+		{get, "/dead-letters", s.deadLetters},
+		{get, "/dead-letters/list", s.letterList},
+		{get, "/dead-letters/replay", s.askReplay},
+		{post, "/dead-letters/replay", s.replay},
+		{get, "/dead-letters/discard", s.askDiscard},
+		{post, "/dead-letters/discard", s.discard},
+		{get, "/dead-letters/export", s.exportLetters},
+		{get, "/runs/:id", s.run},
+
 		{get, "/logs", s.logs},
 		{get, "/logs.csv", s.logsFile},
 
@@ -67,7 +79,12 @@ func isForViewers(path string) bool { return path == "/sign-out" }
 
 // isForAdmins: what is a GET and not for viewers.
 func isForAdmins(path string) bool {
-	return path == "/trail" || path == "/settings/fields/:name/delete"
+	switch path {
+	case "/trail", "/settings/fields/:name/delete", "/deliveries/:id/revert",
+		"/dead-letters/replay", "/dead-letters/discard", "/dead-letters/export", "/runs/:id":
+		return true
+	}
+	return false
 }
 
 // request is one request with who asks.

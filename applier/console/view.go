@@ -55,6 +55,7 @@ var navigation = []struct {
 	admins      bool // for admins alone
 }{
 	{"/deliveries", "Histories", false},
+	{"/dead-letters", "Dead letters", false},
 	{"/logs", "Gamification logs", false},
 	{"/users", "Users", false},
 	{"/settings", "Settings", false},

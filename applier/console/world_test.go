@@ -22,10 +22,13 @@ import (
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/accounts"
 	"github.com/coinhook/coinhook/applier/console"
+	"github.com/coinhook/coinhook/applier/deadletter"
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
+	"github.com/coinhook/coinhook/applier/replay"
 	"github.com/coinhook/coinhook/applier/report"
+	"github.com/coinhook/coinhook/applier/revert"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/applier/settings"
 	"github.com/coinhook/coinhook/applier/users"
@@ -114,7 +117,9 @@ func newWorldWith(t *testing.T, limit time.Duration, options ...option) *world {
 		URL: &url.URL{Scheme: "http", Host: listener.Addr().String()}, Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel),
 		Accounts: w.accounts, Webhooks: w.webhooks, Users: users.New(w.store), Payloads: sealed.NewPayloads(master),
 		Logs: history.NewLogs(w.store), Settings: settings.New(w.store),
-		History: history.New(w.store, stream, definitions, limit),
+		DeadLetters: deadletter.New(w.store), Reverter: revert.New(w.store),
+		Replayer: replay.New(w.store, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate, w.publisher),
+		History:  history.New(w.store, stream, definitions, limit),
 	}
 	for _, o := range options {
 		o(&opts)

@@ -1,0 +1,273 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/deadletter"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// lettersForm selects dead letters, by what an address says.
+type lettersForm struct {
+	Community, Webhook, Reason, Text string
+	// Path is the path at fault; HasPath tells none from an empty one.
+	Path    string
+	HasPath bool
+	ID      string // a single one
+}
+
+func readLettersForm(c *request) lettersForm {
+	value := func(name string) string { return strings.TrimSpace(c.FormValue(name)) }
+	f := lettersForm{Community: value("community"), Webhook: value("webhook"), Reason: value("reason"), Text: value("text"), ID: value("id")}
+	if values, err := c.FormParams(); err == nil && values.Has("path") {
+		f.Path, f.HasPath = values.Get("path"), true
+	}
+	return f
+}
+
+// filter returns what the form selects.
+func (f lettersForm) filter() (deadletter.Filter, error) {
+	filter := deadletter.Filter{Community: f.Community, WebhookID: f.Webhook, Reason: delivery.Reason(f.Reason), Text: f.Text}
+	if f.Reason != "" && !slices.Contains(delivery.Reasons(), filter.Reason) {
+		return filter, failf(http.StatusBadRequest, "There is no such reason. Begin again at the dead letters.")
+	}
+	if f.HasPath {
+		filter.Path = &f.Path
+	}
+	if f.ID != "" {
+		id, err := delivery.ParseID(f.ID)
+		if err != nil {
+			return filter, failf(http.StatusNotFound, "This is no delivery's id. The list of dead letters has all there are.")
+		}
+		filter.IDs = []delivery.ID{id}
+	}
+	return filter, nil
+}
+
+// values are the form's own, as a query has them.
+func (f lettersForm) values() url.Values {
+	q := url.Values{}
+	for name, value := range map[string]string{"community": f.Community, "webhook": f.Webhook, "reason": f.Reason, "text": f.Text, "id": f.ID} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if f.HasPath {
+		q.Set("path", f.Path)
+	}
+	return q
+}
+
+// Address is that of a page about what the form selects.
+func (f lettersForm) Address(path string) string {
+	if q := f.values(); len(q) > 0 {
+		return path + "?" + q.Encode()
+	}
+	return path
+}
+
+// of is the form for one group.
+func (f lettersForm) of(g deadletter.Group) lettersForm {
+	one := lettersForm{Community: f.Community, Webhook: g.WebhookID, Reason: string(g.Reason), Text: f.Text, HasPath: true}
+	if g.Path != nil {
+		one.Path = *g.Path
+	}
+	return one
+}
+
+type groupRow struct {
+	deadletter.Group
+	Form   lettersForm
+	Advice string
+}
+
+type deadLettersData struct {
+	Form                  lettersForm
+	Communities, Webhooks []option
+	Reasons               []delivery.Reason
+	Groups                []groupRow
+	Total                 int
+	Here                  string
+	Runs                  []runView
+}
+
+// runsShown is how many runs stand under the groups.
+const runsShown = 5
+
+// deadLetters shows what fails for one cause together.
+func (s *Console) deadLetters(c *request) error {
+	seen := c.seen("deliveries")
+	data := deadLettersData{Form: readLettersForm(c), Reasons: delivery.Reasons(), Here: c.Request().URL.RequestURI()}
+	filter, err := data.Form.filter()
+	if err != nil {
+		return err
+	}
+	if data.Communities, data.Webhooks, err = s.options(c, data.Form.Webhook); err != nil {
+		return err
+	}
+	groups, err := s.DeadLetters.Groups(c.ctx(), filter)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		data.Total += g.Count
+		data.Groups = append(data.Groups, groupRow{Group: g, Form: data.Form.of(g), Advice: advice[g.Reason]})
+	}
+	data.Runs = s.runs.list()
+	data.Runs = data.Runs[:min(len(data.Runs), runsShown)]
+	return c.livePage("dead-letters", "Dead letters", seen, data)
+}
+
+type letterListData struct {
+	Form    lettersForm
+	Letters []deadletter.Letter
+	Older   string
+	IsFirst bool
+}
+
+// letterList lists dead letters one by one, newest first.
+func (s *Console) letterList(c *request) error {
+	data := letterListData{Form: readLettersForm(c)}
+	filter, err := data.Form.filter()
+	if err != nil {
+		return err
+	}
+	if text := c.QueryParam("after"); text != "" {
+		if filter.After, err = delivery.ParseID(text); err != nil {
+			return failf(http.StatusBadRequest, "The page's address is not right. Begin again at the dead letters.")
+		}
+	}
+	data.IsFirst = filter.After == (delivery.ID{})
+	filter.Limit = pageSize + 1
+	if data.Letters, err = s.DeadLetters.List(c.ctx(), filter); err != nil {
+		return err
+	}
+	if len(data.Letters) > pageSize {
+		data.Letters = data.Letters[:pageSize]
+		q := data.Form.values()
+		q.Set("after", data.Letters[pageSize-1].ID.String())
+		data.Older = "/dead-letters/list?" + q.Encode()
+	}
+	return c.page("dead-letter-list", "Dead letters one by one", data)
+}
+
+// exportLetters sends what is selected as `dlq export` writes it, with secrets:
+// that is for admins, and written down.
+func (s *Console) exportLetters(c *request) error {
+	form := readLettersForm(c)
+	filter, err := form.filter()
+	if err != nil {
+		return err
+	}
+	if err := c.record("export dead letters", "dead letters", form.values().Encode(), nil); err != nil {
+		return err
+	}
+	h := c.Response().Header()
+	h.Set("Content-Type", "application/x-ndjson")
+	h.Set("Content-Disposition", `attachment; filename="dead-letters.jsonl"`)
+	out := &patient{ResponseWriter: c.Response(), control: http.NewResponseController(c.Response())}
+	if _, err := s.DeadLetters.Export(c.ctx(), out, filter); err != nil && c.ctx().Err() == nil {
+		s.Log.Error().Err(err).Msg("a download of dead letters broke off")
+		panic(http.ErrAbortHandler) // cut off, it is not taken for all there is
+	}
+	return nil
+}
+
+// patient is an answer that may take as long as it goes on.
+type patient struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (p *patient) Write(b []byte) (int, error) {
+	_ = p.control.SetWriteDeadline(time.Now().Add(time.Minute)) // where it cannot be set, the server's own holds
+	return p.ResponseWriter.Write(b)
+}
+
+type discardData struct {
+	Form   lettersForm
+	Groups []deadletter.Group
+	Left   []deadletter.Left
+	Count  int
+	Note   string
+	Error  string
+}
+
+// askDiscard says what would be given up.
+func (s *Console) askDiscard(c *request) error {
+	return s.discardPage(c, http.StatusOK, "", "")
+}
+
+func (s *Console) discardPage(c *request, status int, note, problem string) error {
+	form := readLettersForm(c)
+	filter, err := form.filter()
+	if err != nil {
+		return err
+	}
+	plan, err := s.DeadLetters.PlanDiscard(c.ctx(), filter)
+	if err != nil {
+		return err
+	}
+	return c.pageWith(status, "discard", "Discard dead letters", discardData{
+		Form: form, Groups: plan.Groups, Left: plan.Left, Count: plan.Count(), Note: note, Error: problem,
+	})
+}
+
+// discard gives up what the plan showed, if it is still that.
+func (s *Console) discard(c *request) error {
+	form, note := readLettersForm(c), strings.TrimSpace(c.FormValue("note"))
+	if note == "" {
+		return s.discardPage(c, http.StatusUnprocessableEntity, note, "Say why, for the history.")
+	}
+	filter, err := form.filter()
+	if err != nil {
+		return err
+	}
+	plan, err := s.DeadLetters.PlanDiscard(c.ctx(), filter)
+	if err != nil {
+		return err
+	}
+	if strconv.Itoa(plan.Count()) != c.FormValue("count") {
+		return s.discardPage(c, http.StatusConflict, note, "There are others now than when the plan was made. This is the plan as of now.")
+	}
+	if plan.Count() == 0 {
+		return s.discardPage(c, http.StatusConflict, note, "There is nothing to discard.")
+	}
+	if err := c.record("discard dead letters", "dead letters", form.values().Encode(), map[string]any{"count": plan.Count(), "note": note}); err != nil {
+		return err
+	}
+	by := c.session.Account
+	one := s.runs.begin(fmt.Sprintf("Discard of %s", countedLetters(plan.Count())), by, "/dead-letters",
+		func(ctx context.Context, report func(done, total int, text string)) (string, error) {
+			done, err := plan.Run(ctx, by, note, func(done int) {
+				report(done, plan.Count(), fmt.Sprintf("%d of %d discarded", done, plan.Count()))
+			})
+			text := fmt.Sprintf("%d discarded.", done)
+			if err != nil {
+				return text + interruptedText(err, context.Canceled), err
+			}
+			if left := plan.Count() - done; left > 0 {
+				text += fmt.Sprintf(" %d failed again, succeeded or went since the plan, and were left.", left)
+			}
+			return text, nil
+		})
+	return c.redirect("/runs/" + one.ID.String())
+}
+
+func countedLetters(n int) string {
+	if n == 1 {
+		return "1 dead letter"
+	}
+	return strconv.Itoa(n) + " dead letters"
+}
+
+// trimmedPayload is a payload as it is run, without the space around it.
+func trimmedPayload(text string) []byte { return bytes.TrimSpace([]byte(text)) }

@@ -1,0 +1,164 @@
+package console_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/PuerkitoBio/goquery"
+
+	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// ended waits until a run has, and returns what its page says.
+func (w *world) ended(t *testing.T, started *page) string {
+	t.Helper()
+	if started.status != http.StatusSeeOther {
+		t.Fatalf("it did not start: status %d, %q", started.status, started.text("main"))
+	}
+	var p *page
+	w.eventually("the run has ended", func() bool {
+		p = w.admin.get(started.header.Get("Location"))
+		return p.Find("#run[hx-get]").Length() == 0
+	})
+	return p.text("#run")
+}
+
+func TestDeadLettersAreReplayedAsPlanned(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop := w.webhook("Shop")
+	w.settle()
+	var last delivery.ID
+	for range 3 {
+		last = w.settled(shop, `{"user":"late@example.com","coins":50}`)
+	}
+	w.settled(shop, `{"user":"late@example.com"}`)
+
+	p := w.admin.get("/dead-letters")
+	if n := p.Find("article.group").Length(); n != 2 || !strings.Contains(p.text("article.group h2"), "3 Shop: user_not_found") {
+		t.Fatalf("%d groups: %q", n, p.text("article.group h2"))
+	}
+	replayAddress := p.Find("article.group .actions a").First().AttrOr("href", "")
+	if rows := cells(w.admin.get(p.Find("article.group p a:contains('Show all')").First().AttrOr("href", "")), "table tbody tr"); len(rows) != 3 {
+		t.Errorf("the group has %d rows", len(rows))
+	}
+	plan := w.admin.get(replayAddress)
+	if !strings.Contains(plan.text("dl"), "To replay3, user_not_found 3 Would be applied✓ 0 Would fail again✗ 3") {
+		t.Errorf("the plan without the user: %q", plan.text("dl"))
+	}
+	w.user("late@example.com")
+	plan = w.admin.get(replayAddress)
+	if rows := cells(plan, "table tbody tr"); len(rows) != 1 || strings.Join(rows[0], " ") != "late@example.com Coins 0 150" {
+		t.Errorf("the plan's balances: %q", rows)
+	}
+	form := url.Values{}
+	plan.Find("form[action='/dead-letters/replay'] input[type=hidden]").Each(func(_ int, input *goquery.Selection) {
+		form.Set(input.AttrOr("name", ""), input.AttrOr("value", ""))
+	})
+	stale := url.Values{}
+	for name, values := range form {
+		stale[name] = values
+	}
+	stale.Set("count", "2")
+	if p := w.admin.post("/dead-letters/replay", stale); p.status != http.StatusConflict {
+		t.Errorf("a plan that is not true any more: status %d", p.status)
+	}
+	viewer := w.signedIn("val", accounts.Viewer)
+	if p := viewer.post("/dead-letters/replay", form); p.status != http.StatusForbidden {
+		t.Errorf("a viewer's replay: status %d", p.status)
+	}
+	form.Set("note", "the user was late")
+	if text := w.ended(t, w.admin.post("/dead-letters/replay", form)); !strings.Contains(text, "Done. 3 applied.") {
+		t.Errorf("the run says %q", text)
+	}
+	if rows := cells(w.admin.get("/users?search=late"), "#users tbody tr"); len(rows) != 1 || rows[0][2] != "Coins 150, XP 0" {
+		t.Errorf("late has %q", rows)
+	}
+	if runs := w.admin.get("/deliveries/" + last.String() + "?tab=runs").text("article"); !strings.Contains(runs, "asked for by anna: the user was late") {
+		t.Errorf("its executions: %q", runs)
+	}
+	if trail := w.admin.get("/trail").text("main"); !strings.Contains(trail, "replay dead letters") {
+		t.Errorf("the trail: %q", trail)
+	}
+}
+
+func TestADeadLetterIsEditedAndReplayed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user("alice@example.com")
+	shop := w.webhook("Shop")
+	w.settle()
+	id := w.settled(shop, `{"user":"alice@example.com","coins":"many"}`).String()
+	form := url.Values{"id": {id}, "edit": {"1"}, "count": {"1"}, "payload": {`{"user":"alice@example.com","coins":"12"}`}, "plan": {"1"}}
+	plan := w.admin.post("/dead-letters/replay", form)
+	if rows := cells(plan, "table tbody tr"); len(rows) != 1 || rows[0][3] != "12" {
+		t.Errorf("the plan for the edited payload: %q", rows)
+	}
+	if plan.Find("textarea").Text() != form.Get("payload") {
+		t.Errorf("the form forgot what was typed: %q", plan.Find("textarea").Text())
+	}
+	form.Del("plan")
+	if text := w.ended(t, w.admin.post("/dead-letters/replay", form)); !strings.Contains(text, "Done. 1 applied.") {
+		t.Errorf("the run says %q", text)
+	}
+	if got := w.admin.get("/deliveries/" + id + "?tab=changes").text("article"); !strings.Contains(got, "+12") {
+		t.Errorf("it changed %q", got)
+	}
+}
+
+func TestDeadLettersAreDiscarded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop := w.webhook("Shop")
+	w.settle()
+	id := w.settled(shop, `{"user":"nobody@example.com","coins":1}`).String()
+	address := "/dead-letters/discard?reason=user_not_found"
+	if p := w.admin.get(address); p.text("h1") != "Discard 1 dead letters?" {
+		t.Errorf("the question is %q", p.text("h1"))
+	}
+	form := url.Values{"reason": {"user_not_found"}, "count": {"1"}}
+	if p := w.admin.post("/dead-letters/discard", form); p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("[role=alert]"), "Say why") {
+		t.Errorf("without a note: status %d, %q", p.status, p.text("[role=alert]"))
+	}
+	if file := w.admin.get("/dead-letters/export?reason=user_not_found"); strings.Count(file.body, "\n") != 1 || !strings.Contains(file.body, id) {
+		t.Errorf("the export has %q", file.body)
+	}
+	form.Set("note", "a test")
+	if text := w.ended(t, w.admin.post("/dead-letters/discard", form)); !strings.Contains(text, "Done. 1 discarded.") {
+		t.Errorf("the run says %q", text)
+	}
+	if p := w.admin.get("/dead-letters"); p.Find("article.group").Length() != 0 {
+		t.Error("it is still there")
+	}
+	if got := w.admin.get("/deliveries/" + id).text("article"); !strings.Contains(got, "Discardedby anna") || !strings.Contains(got, "a test") {
+		t.Errorf("the delivery says %q", got)
+	}
+}
+
+func TestADeliveryIsReverted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user("alice@example.com")
+	shop := w.webhook("Shop")
+	w.settle()
+	id := w.settled(shop, `{"user":"alice@example.com","coins":50}`).String()
+	address := "/deliveries/" + id + "/revert"
+	if rows := cells(w.admin.get(address), "table tbody tr"); len(rows) != 1 || rows[0][2] != "50" || rows[0][3] != "0" {
+		t.Errorf("the plan: %q", rows)
+	}
+	if p := w.admin.post(address, url.Values{"note": {" "}}); p.status != http.StatusUnprocessableEntity {
+		t.Errorf("without a note: status %d", p.status)
+	}
+	if p := w.admin.post(address, url.Values{"note": {"it was a test"}}); p.status != http.StatusSeeOther {
+		t.Errorf("status %d, %q", p.status, p.text("main"))
+	}
+	if p := w.admin.post(address, url.Values{"note": {"again"}}); p.status != http.StatusConflict {
+		t.Errorf("again: status %d, %q", p.status, p.text("main"))
+	}
+	if rows := cells(w.admin.get("/logs"), "#logs tbody tr"); len(rows) != 2 || rows[0][3] != "−50" || rows[0][5] != "Revert: Shop" {
+		t.Errorf("the logs are %q", rows)
+	}
+}

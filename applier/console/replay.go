@@ -1,0 +1,247 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/coinhook/coinhook/applier/replay"
+	"github.com/coinhook/coinhook/applier/revert"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// balancesShown is how many balances of a plan a page has.
+const balancesShown = 100
+
+type replayData struct {
+	Form     lettersForm
+	Plan     *replay.Plan
+	Failing  int // would fail again, in all
+	Waiting  int
+	Balances []replay.Balance // those that are shown
+	More     int
+	Mapping  string
+	Force    bool
+	Note     string
+	Error    string
+	// Payload is what a single dead letter runs with, for whoever wants to edit it;
+	// Edited says that it is not the sender's any more.
+	Payload   string
+	CanEdit   bool
+	Edited    bool
+	WhyNoEdit string
+	TooOften  int
+}
+
+// askReplay shows the plan of a replay.
+func (s *Console) askReplay(c *request) error {
+	return s.replayPage(c, http.StatusOK, "")
+}
+
+// replayRequest reads what a form asks for.
+func (s *Console) replayRequest(c *request) (*replay.Request, replayData, error) {
+	data := replayData{
+		Form: readLettersForm(c), Mapping: c.FormValue("mapping"), Force: c.FormValue("force") != "",
+		Note: strings.TrimSpace(c.FormValue("note")), TooOften: replay.MaxReplays,
+	}
+	if data.Mapping != string(replay.Original) {
+		data.Mapping = string(replay.Current)
+	}
+	filter, err := data.Form.filter()
+	if err != nil {
+		return nil, data, err
+	}
+	request := &replay.Request{
+		Filter: filter, Asked: "console: " + data.Form.values().Encode(), Mapping: replay.Mapping(data.Mapping),
+		Force: data.Force, By: c.session.Account, Note: data.Note,
+	}
+	if filter.IDs != nil {
+		if err := s.addPayload(c, &data, request); err != nil {
+			return nil, data, err
+		}
+	}
+	return request, data, nil
+}
+
+// addPayload adds what a single dead letter runs with, and what it was edited to.
+func (s *Console) addPayload(c *request, data *replayData, r *replay.Request) error {
+	full, err := s.History.Show(c.ctx(), r.Filter.IDs[0])
+	if err != nil {
+		return failf(http.StatusNotFound, "There is no such delivery.")
+	}
+	payload := full.Edited
+	if payload == nil {
+		decrypted, locked, err := s.History.Decrypted(c.ctx(), full, s.Payloads)
+		if err != nil {
+			return err
+		}
+		if locked != nil {
+			data.WhyNoEdit = "It came encrypted and cannot be opened: " + locked.Error() + "."
+			return nil
+		}
+		if payload = decrypted; payload == nil {
+			payload = full.Payload
+		}
+	}
+	edited, isEdited := c.FormValue("payload"), c.Request().Method == http.MethodPost && c.FormValue("edit") != ""
+	data.Payload, data.CanEdit = string(payload), true
+	if !isEdited || bytes.Equal(trimmedPayload(edited), bytes.TrimSpace(payload)) {
+		return nil
+	}
+	data.Payload, data.Edited, r.Edited = edited, true, trimmedPayload(edited)
+	return nil
+}
+
+func (s *Console) replayPage(c *request, status int, problem string) error {
+	request, data, err := s.replayRequest(c)
+	if err != nil {
+		return err
+	}
+	if data.Edited && len(request.Edited) == 0 {
+		request.Edited, data.Edited = nil, false
+		problem, status = "A payload cannot be empty.", http.StatusUnprocessableEntity
+	}
+	if data.Plan, err = s.Replayer.Plan(c.ctx(), request, false); err != nil {
+		return err
+	}
+	data.Error = problem
+	for _, f := range data.Plan.StillFailing {
+		data.Failing += f.Count
+	}
+	for _, w := range data.Plan.Waiting {
+		data.Waiting += w.Count
+	}
+	data.Balances = data.Plan.Balances[:min(len(data.Plan.Balances), balancesShown)]
+	data.More = len(data.Plan.Balances) - len(data.Balances)
+	return c.pageWith(status, "replay", "Replay", data)
+}
+
+// replay runs what the plan showed, if it is still that.
+func (s *Console) replay(c *request) error {
+	if c.FormValue("plan") != "" { // look again, with another payload or definition
+		return s.replayPage(c, http.StatusOK, "")
+	}
+	request, data, err := s.replayRequest(c)
+	if err != nil {
+		return err
+	}
+	plan, err := s.Replayer.Plan(c.ctx(), request, false)
+	if err != nil {
+		return err
+	}
+	if strconv.Itoa(plan.Selected) != c.FormValue("count") {
+		return s.replayPage(c, http.StatusConflict, "There are others now than when the plan was made. This is the plan as of now.")
+	}
+	if plan.Selected == 0 {
+		return s.replayPage(c, http.StatusConflict, "There is nothing to replay.")
+	}
+	if err := c.record("replay dead letters", "dead letters", data.Form.values().Encode(), map[string]any{
+		"count": plan.Selected, "mapping": data.Mapping, "note": data.Note, "edited": data.Edited,
+	}); err != nil {
+		return err
+	}
+	one := s.runs.begin("Replay of "+countedLetters(plan.Selected), c.session.Account, "/dead-letters",
+		func(ctx context.Context, report func(done, total int, text string)) (string, error) {
+			result, err := s.Replayer.Run(ctx, request, plan, replay.Options{Progress: func(p replay.Progress) {
+				report(p.Published-p.Result.Pending, p.Total, resultText(p.Result))
+			}})
+			text := sentence(resultText(result))
+			if err != nil {
+				return text + interruptedText(err, replay.ErrInterrupted), err
+			}
+			return text, nil
+		})
+	return c.redirect("/runs/" + one.ID.String())
+}
+
+// resultText says what has become of a replay.
+func resultText(r replay.Result) string {
+	var parts []string
+	for _, c := range []struct {
+		n    int
+		word string
+	}{
+		{r.Applied, "applied"},
+		{r.Duplicates, "duplicates"},
+		{r.Skipped, "skipped"},
+		{r.Failed, "failed again"},
+		{r.NoOps, "were no dead letters any more"},
+		{r.Pending, "pending"},
+	} {
+		if c.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.word))
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing was executed yet"
+	}
+	return strings.Join(parts, ", ")
+}
+
+type revertData struct {
+	ID            delivery.ID
+	Plan          *revert.Plan
+	AllowNegative bool
+	Note, Error   string
+}
+
+// askRevert shows what taking back a delivery's effect would do.
+func (s *Console) askRevert(c *request) error { return s.revertPage(c, http.StatusOK, "") }
+
+func (s *Console) revertPage(c *request, status int, problem string) error {
+	request, err := s.revertRequest(c)
+	if err != nil {
+		return err
+	}
+	plan, err := s.Reverter.Plan(c.ctx(), request)
+	if err != nil {
+		return err
+	}
+	return c.pageWith(status, "revert", "Revert", revertData{
+		ID: request.IDs[0], Plan: plan, AllowNegative: request.AllowNegative, Note: request.Note, Error: problem,
+	})
+}
+
+func (s *Console) revertRequest(c *request) (*revert.Request, error) {
+	id, err := delivery.ParseID(c.Param("id"))
+	if err != nil {
+		return nil, failf(http.StatusNotFound, "This is no delivery's id. The list of deliveries has all there are.")
+	}
+	return &revert.Request{
+		IDs: []delivery.ID{id}, AllowNegative: c.FormValue("allow-negative") != "",
+		By: c.session.Account, Note: strings.TrimSpace(c.FormValue("note")),
+	}, nil
+}
+
+func (s *Console) revert(c *request) error {
+	request, err := s.revertRequest(c)
+	if err != nil {
+		return err
+	}
+	if c.FormValue("plan") != "" { // look again, with minimums lifted
+		return s.revertPage(c, http.StatusOK, "")
+	}
+	if request.Note == "" {
+		return s.revertPage(c, http.StatusUnprocessableEntity, "Say why, for the history.")
+	}
+	plan, err := s.Reverter.Plan(c.ctx(), request)
+	if err != nil {
+		return err
+	}
+	result, err := s.Reverter.Run(c.ctx(), request, plan, nil)
+	if err != nil && !errors.Is(err, revert.ErrInterrupted) {
+		return err
+	}
+	id := request.IDs[0].String()
+	if result.Reverted == 0 {
+		return s.revertPage(c, http.StatusConflict, "Nothing was reverted: see the plan as of now.")
+	}
+	if err := c.record("revert delivery", "delivery", id, map[string]any{"note": request.Note}); err != nil {
+		return err
+	}
+	return c.done("/deliveries/"+id, "What the delivery did was taken back.")
+}

@@ -1,0 +1,147 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// runsKept is how many runs that have ended are remembered.
+const runsKept = 50
+
+// runs are what goes on in the background: a replay of many takes longer than
+// somebody looks at a page. They end in good order when the console does.
+type runs struct {
+	ctx   context.Context // ends with the console
+	close context.CancelFunc
+	group sync.WaitGroup
+
+	mu  sync.Mutex
+	all []*run // the newest last
+}
+
+// run is one of them. What it does is told by report.
+type run struct {
+	ID    delivery.ID
+	What  string // such as "Replay of 120 dead letters"
+	By    string
+	Began time.Time
+	Back  string // the address that it was begun from
+
+	mu     sync.Mutex
+	text   string
+	done   int
+	total  int
+	ended  time.Time
+	failed string
+}
+
+// runView is a run at one moment.
+type runView struct {
+	ID                delivery.ID
+	What, By, Back    string
+	Began, Ended      time.Time
+	Text, Failed      string
+	Done, Total       int
+	HasEnded, IsGoing bool
+}
+
+func newRuns() *runs {
+	r := &runs{}
+	r.ctx, r.close = context.WithCancel(context.Background())
+	return r
+}
+
+// stop ends all runs, and waits for them.
+func (r *runs) stop() {
+	r.close()
+	r.group.Wait()
+}
+
+// begin starts f, which ends soon after its context does.
+func (r *runs) begin(what, by, back string, f func(ctx context.Context, report func(done, total int, text string)) (result string, err error)) *run {
+	one := &run{ID: delivery.NewID(), What: what, By: by, Began: time.Now().UTC(), Back: back}
+	r.mu.Lock()
+	r.all = append(r.all, one)
+	if len(r.all) > runsKept {
+		r.all = slices.DeleteFunc(r.all, func(old *run) bool { return len(r.all) > runsKept && old.view().HasEnded })
+	}
+	r.mu.Unlock()
+	r.group.Go(func() {
+		text, err := f(r.ctx, one.report)
+		one.end(text, err)
+	})
+	return one
+}
+
+func (r *runs) find(id string) *run {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, one := range r.all {
+		if one.ID.String() == id {
+			return one
+		}
+	}
+	return nil
+}
+
+// list returns all there are, the newest first.
+func (r *runs) list() []runView {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var views []runView
+	for _, one := range slices.Backward(r.all) {
+		views = append(views, one.view())
+	}
+	return views
+}
+
+func (r *run) report(done, total int, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.done, r.total, r.text = done, total, text
+}
+
+func (r *run) end(text string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended, r.text = time.Now().UTC(), text
+	if err != nil {
+		r.failed = err.Error()
+	}
+}
+
+func (r *run) view() runView {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return runView{
+		ID: r.ID, What: r.What, By: r.By, Back: r.Back, Began: r.Began, Ended: r.ended, Text: r.text, Failed: r.failed,
+		Done: r.done, Total: r.total, HasEnded: !r.ended.IsZero(), IsGoing: r.ended.IsZero(),
+	}
+}
+
+// run shows how far a run is; the page looks again every second until it has
+// ended.
+func (s *Console) run(c *request) error {
+	one := s.runs.find(c.Param("id"))
+	if one == nil {
+		return failf(http.StatusNotFound, "The console knows of no such run: it was started again since, or the run is long over. "+
+			"What was replayed is in the histories; the same action goes on where an interrupted replay was.")
+	}
+	return c.page("run", one.What, one.view())
+}
+
+// interruptedText says what an interrupted run means for who began it.
+func interruptedText(err error, is ...error) string {
+	for _, known := range is {
+		if errors.Is(err, known) {
+			return " The console was stopped meanwhile; the same action goes on from there."
+		}
+	}
+	return ""
+}
