@@ -14,6 +14,7 @@ import (
 	"github.com/coinhook/coinhook/applier/console/api"
 	"github.com/coinhook/coinhook/applier/deadletter"
 	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/overview"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/revert"
 	"github.com/coinhook/coinhook/applier/sealed"
@@ -113,6 +114,7 @@ func (a *app) consoleOptions(log zerolog.Logger) (opts console.Options, stop fun
 		Users:    users.New(store),
 		Logs:     history.NewLogs(store),
 		Settings: settings.New(store),
+		Overview: overview.New(store, nil),
 
 		DeadLetters: deadletter.New(store),
 		Reverter:    revert.New(store),

@@ -48,6 +48,7 @@ import (
 	"github.com/coinhook/coinhook/applier/accounts"
 	"github.com/coinhook/coinhook/applier/deadletter"
 	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/overview"
 	"github.com/coinhook/coinhook/applier/replay"
 	"github.com/coinhook/coinhook/applier/revert"
 	"github.com/coinhook/coinhook/applier/sealed"
@@ -68,6 +69,7 @@ type Options struct {
 	Users    *users.Service
 	Logs     *history.Logs
 	Settings *settings.Service
+	Overview *overview.Service
 	// DeadLetters, Replayer and Reverter change what became of deliveries.
 	DeadLetters *deadletter.Service
 	Replayer    *replay.Replayer

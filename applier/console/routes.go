@@ -29,7 +29,7 @@ func (s *Console) routes() []route {
 		{post, "/sign-in", s.signIn},
 		{post, "/sign-out", s.signOut},
 
-		{get, "/", s.home},
+		{get, "/", s.overview},
 		{get, "/live", s.live},
 
 		{get, "/deliveries", s.histories},
@@ -109,8 +109,6 @@ func isHTMX(r *http.Request) bool { return r.Header.Get("HX-Request") == "true" 
 func isPartial(r *http.Request) bool {
 	return isHTMX(r) && r.Header.Get("HX-Request-Type") == "partial" && r.Header.Get("HX-History-Restore-Request") == ""
 }
-
-func (s *Console) home(c *request) error { return c.Redirect(http.StatusSeeOther, "/deliveries") }
 
 func (s *Console) health(c *request) error { return c.String(http.StatusOK, "ok\n") }
 

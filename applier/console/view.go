@@ -54,6 +54,7 @@ var navigation = []struct {
 	Path, Title string
 	admins      bool // for admins alone
 }{
+	{"/", "Overview", false},
 	{"/deliveries", "Histories", false},
 	{"/dead-letters", "Dead letters", false},
 	{"/logs", "Gamification logs", false},
@@ -126,7 +127,7 @@ func (c *request) links() []link {
 			continue
 		}
 		here := c.Request().URL.Path
-		links = append(links, link{n.Path, n.Title, here == n.Path || strings.HasPrefix(here, n.Path+"/")})
+		links = append(links, link{n.Path, n.Title, here == n.Path || n.Path != "/" && strings.HasPrefix(here, n.Path+"/")})
 	}
 	return links
 }

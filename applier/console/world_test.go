@@ -24,6 +24,7 @@ import (
 	"github.com/coinhook/coinhook/applier/console"
 	"github.com/coinhook/coinhook/applier/deadletter"
 	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/overview"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/applier/replay"
@@ -116,7 +117,7 @@ func newWorldWith(t *testing.T, limit time.Duration, options ...option) *world {
 	opts := console.Options{
 		URL: &url.URL{Scheme: "http", Host: listener.Addr().String()}, Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel),
 		Accounts: w.accounts, Webhooks: w.webhooks, Users: users.New(w.store), Payloads: sealed.NewPayloads(master),
-		Logs: history.NewLogs(w.store), Settings: settings.New(w.store),
+		Logs: history.NewLogs(w.store), Settings: settings.New(w.store), Overview: overview.New(w.store, nil),
 		DeadLetters: deadletter.New(w.store), Reverter: revert.New(w.store),
 		Replayer: replay.New(w.store, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate, w.publisher),
 		History:  history.New(w.store, stream, definitions, limit),

@@ -1,0 +1,144 @@
+// Package overview is what an admin looks at first: how deliveries went in the
+// last hour, minute by minute, what fails, and what does not add up.
+package overview
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+)
+
+const (
+	// Span is how far back it looks.
+	Span = time.Hour
+	// A minute that is over changes little: by replays, and by what was pending
+	// long. It is looked at again while it is young, and then after a while.
+	young  = 3 * time.Minute
+	settle = 10 * time.Minute
+	// A look takes that long at most: what is missing comes with the next ones,
+	// the newest minutes first.
+	budget = 300 * time.Millisecond
+)
+
+// Minute is one of the hour.
+type Minute struct {
+	At              time.Time
+	Known           bool // it was looked at
+	Success, Failed int
+	P50, P99        time.Duration
+}
+
+// Failing is a webhook of which deliveries failed within the hour.
+type Failing struct {
+	WebhookID, Webhook, Community string
+	Failed, All                   int
+}
+
+// Hour is the last hour.
+type Hour struct {
+	Minutes         []Minute // the oldest first, the last one going on
+	Success, Failed int
+	Failing         []Failing // most failures first
+}
+
+// Finding is something that does not add up.
+type Finding = postgres.Finding
+
+// Store has what was received when.
+type Store interface {
+	Minute(ctx context.Context, minute time.Time) (postgres.Minute, error)
+	Findings(ctx context.Context) ([]postgres.Finding, error)
+}
+
+// Service keeps what it has seen, for all who look.
+type Service struct {
+	store Store
+	now   func() time.Time
+
+	mu      sync.Mutex
+	minutes map[time.Time]seen
+}
+
+type seen struct {
+	postgres.Minute
+	at time.Time // when it was looked at
+}
+
+// New returns a service. now may be nil.
+func New(store Store, now func() time.Time) *Service {
+	if now == nil {
+		now = time.Now
+	}
+	return &Service{store: store, now: now, minutes: map[time.Time]seen{}}
+}
+
+// Findings are what the audit that always runs finds.
+func (s *Service) Findings(ctx context.Context) ([]Finding, error) { return s.store.Findings(ctx) }
+
+// Hour returns the last hour, as far as it is known by now.
+func (s *Service) Hour(ctx context.Context) (Hour, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.look(ctx); err != nil {
+		return Hour{}, err
+	}
+	var hour Hour
+	failing := map[string]*Failing{}
+	last := s.now().UTC().Truncate(time.Minute)
+	for at := last.Add(-Span + time.Minute); !at.After(last); at = at.Add(time.Minute) {
+		known, ok := s.minutes[at]
+		m := Minute{At: at, Known: ok, P50: known.P50, P99: known.P99}
+		for _, w := range known.Webhooks {
+			m.Success, m.Failed = m.Success+w.Success, m.Failed+w.Failed
+			if failing[w.WebhookID] == nil {
+				failing[w.WebhookID] = &Failing{WebhookID: w.WebhookID}
+			}
+			f := failing[w.WebhookID]
+			f.Webhook, f.Community = w.Webhook, w.Community
+			f.Failed, f.All = f.Failed+w.Failed, f.All+w.Failed+w.Success
+		}
+		hour.Success, hour.Failed = hour.Success+m.Success, hour.Failed+m.Failed
+		hour.Minutes = append(hour.Minutes, m)
+	}
+	for _, f := range failing {
+		if f.Failed > 0 {
+			hour.Failing = append(hour.Failing, *f)
+		}
+	}
+	slices.SortFunc(hour.Failing, func(a, b Failing) int {
+		return cmp.Or(b.Failed-a.Failed, cmp.Compare(a.WebhookID, b.WebhookID))
+	})
+	return hour, nil
+}
+
+// look fills in what is missing or old, the newest minutes first.
+func (s *Service) look(ctx context.Context) error {
+	began := time.Now()
+	now := s.now().UTC()
+	last := now.Truncate(time.Minute)
+	for at := range s.minutes {
+		if at.Before(last.Add(-Span)) {
+			delete(s.minutes, at)
+		}
+	}
+	for back := time.Duration(0); back < Span; back += time.Minute {
+		at := last.Add(-back)
+		known, ok := s.minutes[at]
+		if ok && (known.at.Sub(at) > young && now.Sub(known.at) < settle) {
+			continue
+		}
+		if back > 0 && time.Since(began) > budget {
+			return nil
+		}
+		m, err := s.store.Minute(ctx, at)
+		if err != nil {
+			return err
+		}
+		s.minutes[at] = seen{m, now}
+	}
+	return nil
+}
