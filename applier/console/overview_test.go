@@ -15,7 +15,11 @@ func TestOverview(t *testing.T) {
 		w.settled(shop, `{"user":"alice@example.com","coins":50}`)
 	}
 	w.settled(shop, `{"user":"nobody@example.com","coins":50}`)
-	p := w.admin.get("/")
+	var p *page
+	w.eventually("the hour is known", func() bool {
+		p = w.admin.get("/")
+		return p.Find("#by-minute td:empty").Length() == 0
+	})
 	if got := p.text(".tiles"); got != "✓ success 3 in the last hour ✗ failed 1 in the last hour ○ pending 0 nothing waits" {
 		t.Errorf("the tiles say %q", got)
 	}

@@ -19,9 +19,11 @@ const (
 	// long. It is looked at again while it is young, and then after a while.
 	young  = 3 * time.Minute
 	settle = 10 * time.Minute
-	// A look takes that long at most: what is missing comes with the next ones,
-	// the newest minutes first.
-	budget = 300 * time.Millisecond
+	// Who asks waits that long for a look, which goes on without them: what is
+	// missing comes with the next question, the newest minutes first.
+	patience = 25 * time.Millisecond
+	// lookWithin bounds a look.
+	lookWithin = time.Minute
 )
 
 // Minute is one of the hour.
@@ -61,6 +63,8 @@ type Service struct {
 
 	mu      sync.Mutex
 	minutes map[time.Time]seen
+	looking chan struct{} // closed when the look that goes on has ended; nil if none does
+	failed  error         // of the last look
 }
 
 type seen struct {
@@ -81,10 +85,16 @@ func (s *Service) Findings(ctx context.Context) ([]Finding, error) { return s.st
 
 // Hour returns the last hour, as far as it is known by now.
 func (s *Service) Hour(ctx context.Context) (Hour, error) {
+	select {
+	case <-s.look(ctx):
+	case <-time.After(patience):
+	case <-ctx.Done():
+		return Hour{}, ctx.Err()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.look(ctx); err != nil {
-		return Hour{}, err
+	if s.failed != nil {
+		return Hour{}, s.failed
 	}
 	var hour Hour
 	failing := map[string]*Failing{}
@@ -115,10 +125,44 @@ func (s *Service) Hour(ctx context.Context) (Hour, error) {
 	return hour, nil
 }
 
-// look fills in what is missing or old, the newest minutes first.
-func (s *Service) look(ctx context.Context) error {
-	began := time.Now()
+// look fills in what is missing or old, unless that goes on already.
+func (s *Service) look(ctx context.Context) (done <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.looking == nil {
+		looking := make(chan struct{})
+		s.looking = looking
+		go func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookWithin)
+			defer cancel()
+			err := s.fill(ctx)
+			s.mu.Lock()
+			s.looking, s.failed = nil, err
+			s.mu.Unlock()
+			close(looking)
+		}()
+	}
+	return s.looking
+}
+
+func (s *Service) fill(ctx context.Context) error {
 	now := s.now().UTC()
+	for _, at := range s.due(now) {
+		m, err := s.store.Minute(ctx, at)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.minutes[at] = seen{m, now}
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// due are the minutes to look at, the newest first.
+func (s *Service) due(now time.Time) (due []time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	last := now.Truncate(time.Minute)
 	for at := range s.minutes {
 		if at.Before(last.Add(-Span)) {
@@ -128,17 +172,9 @@ func (s *Service) look(ctx context.Context) error {
 	for back := time.Duration(0); back < Span; back += time.Minute {
 		at := last.Add(-back)
 		known, ok := s.minutes[at]
-		if ok && (known.at.Sub(at) > young && now.Sub(known.at) < settle) {
-			continue
+		if !ok || known.at.Sub(at) <= young || now.Sub(known.at) >= settle {
+			due = append(due, at)
 		}
-		if back > 0 && time.Since(began) > budget {
-			return nil
-		}
-		m, err := s.store.Minute(ctx, at)
-		if err != nil {
-			return err
-		}
-		s.minutes[at] = seen{m, now}
 	}
-	return nil
+	return due
 }
