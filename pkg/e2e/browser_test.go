@@ -124,7 +124,7 @@ func (b *browser) check() {
 		}
 	}
 	if b.t.Failed() {
-		b.keepPicture()
+		b.keepPicture(strings.ReplaceAll(b.t.Name(), "/", "-"))
 	}
 }
 
@@ -215,6 +215,18 @@ func (b *browser) eval(expression string) string {
 	return text
 }
 
+// evalAwaited is eval of a promise.
+func (b *browser) evalAwaited(expression string) string {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, browserPatience)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.t.Fatalf("evaluate: %v", err)
+	}
+	return text
+}
+
 // signIn signs in as an account of the stack.
 func (b *browser) signIn(name, password string) {
 	b.t.Helper()
@@ -223,18 +235,4 @@ func (b *browser) signIn(name, password string) {
 	b.fill("input[name=password]", password)
 	b.press("\r")
 	b.do("sign in", chromedp.WaitVisible(chromedp.CSS("nav[aria-label=Pages]")))
-}
-
-// keepPicture leaves a picture of the page where BROWSER_PICTURES says.
-func (b *browser) keepPicture() {
-	dir := os.Getenv("BROWSER_PICTURES")
-	if dir == "" {
-		return
-	}
-	ctx, cancel := context.WithTimeout(b.ctx, browserPatience)
-	defer cancel()
-	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-	if err == nil {
-		_ = os.WriteFile(dir+"/"+strings.ReplaceAll(b.t.Name(), "/", "-")+".png", picture, 0o644) // it is only for looking
-	}
 }

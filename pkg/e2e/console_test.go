@@ -19,7 +19,9 @@ func TestTheConsoleShowsDeliveriesAsTheyCome(t *testing.T) {
 	failed := h.deliver(t, `{"user":"ann","note":"<script>alert(1)</script><img src=x onerror=alert(2)>"}`)
 	b.await("missing_field")
 	b.click(`#d-` + failed + ` a`)
+	b.await("What to do", "coins")
+	b.click(`#delivery nav a[href$="tab=payload"]`)
 	b.await(`<img src=x onerror=alert(2)>`)
 	b.open("/deliveries/" + id)
-	b.await("coins", "ann@example.com")
+	b.await("applied", "ann@example.com")
 }

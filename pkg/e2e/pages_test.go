@@ -1,0 +1,119 @@
+package e2e
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// axe looks for what keeps people from using a page. Its licence is beside it.
+//
+//go:embed testdata/axe/axe.min.js
+var axe string
+
+// light and dark, wide and narrow.
+var looks = []struct {
+	name, scheme  string
+	width, height int64
+}{
+	{"wide-light", "light", 1280, 900},
+	{"wide-dark", "dark", 1280, 900},
+	{"narrow-light", "light", 390, 844},
+	{"narrow-dark", "dark", 390, 844},
+	{"narrowest", "light", 360, 640},
+}
+
+// Every page can be used by all: axe finds nothing serious, nothing sticks out at
+// the side, and no page complains, wide and narrow, light and dark.
+func TestEveryPageCanBeUsed(t *testing.T) {
+	t.Parallel()
+	s := newConsoleStack(t)
+	w := s.newWorld(t, "ann", "bob")
+	w.community = "default"
+	w.addUsers(t, "ann", "bob")
+	h := w.hook(t, "Shop purchases", "active", userLine+addCoins)
+	draft := w.hook(t, "A draft", "draft", "")
+	good := h.deliver(t, coinsBody("ann", "7"))
+	failed := h.deliver(t, `{"user":"ann","amount":"a lot"}`)
+	w.awaitRows(t, good, failed)
+	user := w.user(t, "ann").ID
+
+	b := w.newBrowser(t)
+	pages := []string{"/sign-in"}
+	b.lookAt(t, pages)
+	b.signIn(w.Env()["CONSOLE_USER"], w.Env()["CONSOLE_PASSWORD"])
+	b.lookAt(t, []string{
+		"/", "/webhooks", "/webhooks/new", "/webhooks/" + h.ID, "/webhooks/" + draft.ID,
+		"/deliveries", "/deliveries?status=failed", "/deliveries/" + good, "/deliveries/" + failed, "/deliveries/" + failed + "?tab=payload",
+		"/deliveries/" + good + "?tab=changes", "/deliveries/" + good + "?tab=runs", "/deliveries/" + good + "/revert",
+		"/dead-letters", "/dead-letters/list", "/dead-letters/replay?id=" + failed, "/dead-letters/discard?id=" + failed,
+		"/logs", "/users", "/users/" + user, "/settings", "/trail",
+	})
+}
+
+func (b *browser) lookAt(t *testing.T, pages []string) {
+	t.Helper()
+	for _, look := range looks {
+		if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: look.scheme}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		b.do("size", chromedp.EmulateViewport(look.width, look.height))
+		for _, page := range pages {
+			b.open(page)
+			b.do("wait for "+page, chromedp.WaitVisible(chromedp.CSS("h1")))
+			name := look.name + strings.NewReplacer("/", "-", "?", "-", "=", "-").Replace(page)
+			b.keepPicture(name)
+			if wide := b.eval(`String(document.documentElement.scrollWidth - document.documentElement.clientWidth)`); wide != "0" {
+				t.Errorf("%s %s is %s px too wide", look.name, page, wide)
+			}
+			for _, finding := range b.axe(t) {
+				t.Errorf("%s %s: %s", look.name, page, finding)
+			}
+		}
+	}
+}
+
+// axe returns what it finds that is serious.
+func (b *browser) axe(t *testing.T) (serious []string) {
+	t.Helper()
+	b.eval(axe + "; ''")
+	found := b.evalAwaited(`axe.run({resultTypes: ["violations"]}).then((r) => JSON.stringify(r.violations.map((v) =>
+		({impact: v.impact, id: v.id, help: v.help, where: v.nodes.map((n) => n.target.join(" ") + " " + (n.any[0]?.message ?? "")).slice(0, 3)}))))`)
+	var violations []struct {
+		Impact, ID, Help string
+		Where            []string
+	}
+	if err := json.Unmarshal([]byte(found), &violations); err != nil {
+		t.Fatal(err, found)
+	}
+	for _, v := range violations {
+		if v.Impact == "serious" || v.Impact == "critical" {
+			serious = append(serious, fmt.Sprintf("%s (%s): %s at %s", v.ID, v.Impact, v.Help, strings.Join(v.Where, "; ")))
+		}
+	}
+	return serious
+}
+
+// keepPicture leaves a picture of the page where BROWSER_PICTURES says.
+func (b *browser) keepPicture(name string) {
+	dir := os.Getenv("BROWSER_PICTURES")
+	if dir == "" {
+		return
+	}
+	picture, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644)
+	}
+	if err != nil {
+		b.t.Log("no picture:", err)
+	}
+}
