@@ -14,6 +14,7 @@ import (
 	"github.com/coinhook/coinhook/applier/console/api"
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/preview"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/applier/users"
 	"github.com/coinhook/coinhook/pkg/service"
@@ -115,6 +116,13 @@ func (a *app) consoleOptions(log zerolog.Logger) (opts console.Options, err erro
 	if opts.History, err = a.history(); err != nil {
 		return opts, err
 	}
+	if opts.Catcher, err = a.catcher(); err != nil {
+		return opts, err
+	}
+	if opts.Backtest, err = a.backtest(); err != nil {
+		return opts, err
+	}
+	opts.Preview, opts.HookURL = preview.New(store, store), a.url
 	opts.API = api.New(api.Options{
 		Log:        log,
 		Tokens:     newTokens(store),

@@ -46,7 +46,10 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/backtest"
+	"github.com/coinhook/coinhook/applier/catch"
 	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/preview"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/applier/users"
 	"github.com/coinhook/coinhook/applier/webhooks"
@@ -65,6 +68,12 @@ type Options struct {
 	// Payloads opens what came encrypted, as far as there is a key.
 	Payloads *sealed.Payloads
 
+	Catcher  *catch.Catcher
+	Preview  *preview.Preview
+	Backtest *backtest.Backtest
+	// HookURL is where senders POST to.
+	HookURL func(webhookID string) string
+
 	// Beat is how often connections that wait for news are looked after, 10 s if zero.
 	Beat time.Duration
 
@@ -80,6 +89,7 @@ type Console struct {
 	templates templates
 	hub       *hub
 	crossSite *http.CrossOriginProtection
+	caught    caughtCache
 }
 
 // maxBody bounds what forms send.

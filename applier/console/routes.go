@@ -37,6 +37,20 @@ func (s *Console) routes() []route {
 		{get, "/deliveries/:id/payload", s.payloadFile},
 		{post, "/deliveries/:id/reveal", s.reveal},
 
+		{get, "/webhooks", s.webhookList},
+		{get, "/webhooks/new", s.newWebhook},
+		{post, "/webhooks", s.createWebhook},
+		{get, "/webhooks/:id", s.webhookPage},
+		{post, "/webhooks/:id", s.saveWebhook},
+		{get, "/webhooks/:id/sample", s.sample},
+		{post, "/webhooks/:id/preview", s.webhookPreview},
+		{get, "/webhooks/:id/versions", s.webhookVersions},
+		{get, "/webhooks/:id/export", s.webhookExport},
+		{post, "/webhooks/:id/state", s.webhookState},
+		{post, "/webhooks/:id/delete", s.deleteWebhook},
+		{post, "/webhooks/:id/rotate-key", s.rotateKey},
+		{post, "/webhooks/:id/encryption", s.setEncryption},
+
 		{get, "/trail", s.trail},
 	}
 }

@@ -21,10 +21,13 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/backtest"
+	"github.com/coinhook/coinhook/applier/catch"
 	"github.com/coinhook/coinhook/applier/console"
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
+	"github.com/coinhook/coinhook/applier/preview"
 	"github.com/coinhook/coinhook/applier/report"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/applier/users"
@@ -113,7 +116,10 @@ func newWorldWith(t *testing.T, limit time.Duration, options ...option) *world {
 		URL: &url.URL{Scheme: "http", Host: listener.Addr().String()}, Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel),
 		Accounts: w.accounts, Webhooks: w.webhooks, Users: users.New(w.store), Payloads: sealed.NewPayloads(master),
 		History: history.New(w.store, stream, definitions, limit),
+		Preview: preview.New(w.store, w.store), HookURL: func(id string) string { return "https://hooks.example.com/hooks/" + id },
+		Backtest: backtest.New(w.store, stream, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate),
 	}
+	opts.Catcher = w.catcher(stream)
 	for _, o := range options {
 		o(&opts)
 	}
@@ -123,6 +129,15 @@ func newWorldWith(t *testing.T, limit time.Duration, options ...option) *world {
 	w.stop = w.running(func(ctx context.Context) error { return w.console.Run(ctx, listener) })
 	w.admin = w.signedIn("anna", accounts.Admin)
 	return w
+}
+
+func (w *world) catcher(stream *broker.Stream) *catch.Catcher {
+	w.t.Helper()
+	samples, err := w.conn.OpenSamples(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return catch.New(samples, stream, func(_ context.Context, _ broker.Saved, d delivery.Delivery) ([]byte, error) { return d.Body, nil })
 }
 
 // running runs f until the test ends, or stop is called.
