@@ -3,10 +3,14 @@
 (() => {
   let last = null; // the id of the field that takes the next value
 
-  const fields = () => [...document.querySelectorAll("#editor input[data-path]")];
+  // Those of a part that is closed are not meant.
+  const fields = () => [...document.querySelectorAll("#editor input[data-path]")].filter((f) => f.offsetParent !== null);
 
+  // Whoever is at a mapping or condition means its path.
   document.addEventListener("focusin", (event) => {
-    if (event.target instanceof HTMLInputElement && event.target.hasAttribute("data-path")) last = event.target.id;
+    const row = event.target.closest("input[data-path], .mapping");
+    const field = row?.matches("input") ? row : row?.querySelector("input[data-path]");
+    if (field) last = field.id;
   });
 
   // The first field that is empty is meant, where none was used.
@@ -22,8 +26,7 @@
     if (source) source.value = "path";
     field.dispatchEvent(new Event("input", { bubbles: true }));
     field.focus();
-    last = null; // the next value is for the next field
-    for (const f of fields()) if (f.value === "") { last = f.id; break; }
+    last = fields().find((f) => f.value === "")?.id ?? null; // the next value is for the next field
   }
 
   document.addEventListener("click", (event) => {
