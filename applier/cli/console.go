@@ -16,6 +16,7 @@ import (
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/overview"
 	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/preview"
 	"github.com/coinhook/coinhook/applier/revert"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/applier/settings"
@@ -126,9 +127,16 @@ func (a *app) consoleOptions(log zerolog.Logger) (opts console.Options, stop fun
 	if opts.History, err = a.history(); err != nil {
 		return opts, nil, err
 	}
+	if opts.Catcher, err = a.catcher(); err != nil {
+		return opts, nil, err
+	}
+	if opts.Backtest, err = a.backtest(); err != nil {
+		return opts, nil, err
+	}
 	if opts.Replayer, stop, err = a.replayer(); err != nil {
 		return opts, nil, err
 	}
+	opts.Preview, opts.HookURL = preview.New(store, store), a.url
 	opts.API = api.New(api.Options{
 		Log:        log,
 		Tokens:     newTokens(store),

@@ -3,15 +3,12 @@ package cli
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/coinhook/coinhook/applier/backtest"
-	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/applier/suggest"
 	"github.com/coinhook/coinhook/applier/webhooks"
 	"github.com/coinhook/coinhook/pkg/broker"
-	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 type webhooksBacktestCmd struct {
@@ -157,7 +154,7 @@ func (a *app) printCases(title string, cases []backtest.Case, count int) {
 	fmt.Fprintln(a.Stdout)
 	rows := make([][]string, len(cases))
 	for i, c := range cases {
-		rows[i] = []string{c.ID.String(), backtestText(c.Before), backtestText(c.After)}
+		rows[i] = []string{c.ID.String(), suggest.Shorten(c.Before.Text(), maxEffect), suggest.Shorten(c.After.Text(), maxEffect)}
 	}
 	a.printTable([]string{title, "before", "after"}, rows)
 	a.printMore(count - len(cases))
@@ -189,31 +186,4 @@ func sum(failing []backtest.Failing) int {
 		n += f.Count
 	}
 	return n
-}
-
-// backtestText is what a definition makes of a delivery, in a table's cell.
-func backtestText(e backtest.Effect) string {
-	var parts []string
-	for _, c := range e.Changes {
-		sign := "+"
-		if c.Operator == "subtract" {
-			sign = "-"
-		}
-		parts = append(parts, fmt.Sprintf("%s %s%s", c.Currency, sign, c.Amount))
-	}
-	if fields := history.FieldsText(e.Fields); fields != "" {
-		parts = append(parts, fields)
-	}
-	text := strings.Join(parts, ", ")
-	switch {
-	case e.Reason != nil && text == "":
-		return string(*e.Reason)
-	case e.Reason != nil:
-		text += ", " + string(*e.Reason)
-	case *e.Outcome != delivery.Applied:
-		return string(*e.Outcome)
-	case text == "":
-		text = "nothing"
-	}
-	return suggest.Shorten(e.User.Name()+": "+text, maxEffect)
 }

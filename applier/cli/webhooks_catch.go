@@ -76,26 +76,33 @@ func (a *app) openBody() (catch.Open, error) {
 	}, nil
 }
 
-// catch returns the newest thing that was sent to a webhook. With a time to wait
-// it waits for the first one.
-func (a *app) catch(saved broker.Saved, wait time.Duration) (catch.Caught, error) {
+func (a *app) catcher() (*catch.Catcher, error) {
 	conn, err := a.broker()
 	if err != nil {
-		return catch.Caught{}, err
+		return nil, err
 	}
 	samples, err := conn.OpenSamples(a.ctx)
 	if err != nil {
-		return catch.Caught{}, err
+		return nil, err
 	}
 	stream, err := conn.OpenStream(a.ctx)
 	if err != nil {
-		return catch.Caught{}, err
+		return nil, err
 	}
 	open, err := a.openBody()
 	if err != nil {
+		return nil, err
+	}
+	return catch.New(samples, stream, open), nil
+}
+
+// catch returns the newest thing that was sent to a webhook. With a time to wait
+// it waits for the first one.
+func (a *app) catch(saved broker.Saved, wait time.Duration) (catch.Caught, error) {
+	catcher, err := a.catcher()
+	if err != nil {
 		return catch.Caught{}, err
 	}
-	catcher := catch.New(samples, stream, open)
 	var caught catch.Caught
 	if wait > 0 {
 		ctx, cancel := context.WithTimeout(a.ctx, wait)

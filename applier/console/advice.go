@@ -22,3 +22,23 @@ var advice = map[delivery.Reason]string{
 	delivery.MalformedDelivery:     "What the stream has cannot be read: report it, with the id, to whoever runs Coinhook.",
 	delivery.Internal:              "This is a bug of Coinhook, and the applier's log has the cause: report it, with the id, and replay it once that is mended.",
 }
+
+// draftAdvice is for a webhook that is being made: nothing is to be replayed yet.
+var draftAdvice = map[delivery.Reason]string{
+	delivery.InvalidJSON:           "Send strict JSON in UTF-8, and catch it again.",
+	delivery.MissingUserIdentifier: "Pick the value that names the user in the sample (step 5).",
+	delivery.InvalidUserIdentifier: "Pick a value that is a text, such as an email, for the user (step 5).",
+	delivery.UserNotFound:          "No user has this email or username yet: add the user, or pick another value (step 5). A sample that was made up may name nobody.",
+	delivery.MissingField:          "Pick a value that the sample has (step 6).",
+	delivery.InvalidAmount:         "Pick a value that is a number; with decimals that the currency does not have, choose how to round (step 6).",
+	delivery.NegativeAmount:        "If negative amounts are meant, allow them at the field mapping (step 6).",
+	delivery.InvalidFieldValue:     "Pick a value that the custom field takes (step 6).",
+}
+
+// previewAdvice says what to do about what would fail.
+func previewAdvice(reason delivery.Reason) string {
+	if text, ok := draftAdvice[reason]; ok {
+		return text
+	}
+	return advice[reason]
+}

@@ -46,9 +46,12 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/backtest"
+	"github.com/coinhook/coinhook/applier/catch"
 	"github.com/coinhook/coinhook/applier/deadletter"
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/overview"
+	"github.com/coinhook/coinhook/applier/preview"
 	"github.com/coinhook/coinhook/applier/replay"
 	"github.com/coinhook/coinhook/applier/revert"
 	"github.com/coinhook/coinhook/applier/sealed"
@@ -77,6 +80,12 @@ type Options struct {
 	// Payloads opens what came encrypted, as far as there is a key.
 	Payloads *sealed.Payloads
 
+	Catcher  *catch.Catcher
+	Preview  *preview.Preview
+	Backtest *backtest.Backtest
+	// HookURL is where senders POST to.
+	HookURL func(webhookID string) string
+
 	// Beat is how often connections that wait for news are looked after, 10 s if zero.
 	Beat time.Duration
 
@@ -93,6 +102,7 @@ type Console struct {
 	hub       *hub
 	runs      *runs
 	crossSite *http.CrossOriginProtection
+	caught    caughtCache
 }
 
 // maxBody bounds what forms send.

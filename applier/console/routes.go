@@ -64,6 +64,20 @@ func (s *Console) routes() []route {
 		{get, "/settings/fields/:name/delete", s.askDeleteField},
 		{post, "/settings/fields/:name/delete", s.deleteField},
 
+		{get, "/webhooks", s.webhookList},
+		{get, "/webhooks/new", s.newWebhook},
+		{post, "/webhooks", s.createWebhook},
+		{get, "/webhooks/:id", s.webhookPage},
+		{post, "/webhooks/:id", s.saveWebhook},
+		{get, "/webhooks/:id/sample", s.sample},
+		{post, "/webhooks/:id/preview", s.webhookPreview},
+		{get, "/webhooks/:id/versions", s.webhookVersions},
+		{get, "/webhooks/:id/export", s.webhookExport},
+		{post, "/webhooks/:id/state", s.webhookState},
+		{post, "/webhooks/:id/delete", s.deleteWebhook},
+		{post, "/webhooks/:id/rotate-key", s.rotateKey},
+		{post, "/webhooks/:id/encryption", s.setEncryption},
+
 		{get, "/trail", s.trail},
 	}
 }

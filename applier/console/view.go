@@ -23,7 +23,7 @@ var templateFiles embed.FS
 type templates map[string]*template.Template
 
 func parseTemplates() (templates, error) {
-	shared, err := template.New("").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
+	shared, err := template.New("").Funcs(functions).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/*-parts.html")
 	if err != nil {
 		return nil, fmt.Errorf("parse the templates: %w", err)
 	}
@@ -33,7 +33,7 @@ func parseTemplates() (templates, error) {
 	}
 	all := templates{}
 	for _, file := range names {
-		if file == "templates/layout.html" || file == "templates/parts.html" {
+		if file == "templates/layout.html" || strings.HasSuffix(file, "parts.html") {
 			continue
 		}
 		page, err := shared.Clone()
@@ -55,6 +55,7 @@ var navigation = []struct {
 	admins      bool // for admins alone
 }{
 	{"/", "Overview", false},
+	{"/webhooks", "Webhooks", false},
 	{"/deliveries", "Histories", false},
 	{"/dead-letters", "Dead letters", false},
 	{"/logs", "Gamification logs", false},
@@ -138,12 +139,14 @@ var functions = template.FuncMap{
 	"statuses": func() []delivery.Status {
 		return []delivery.Status{delivery.Pending, delivery.Success, delivery.Failed}
 	},
-	"rfc3339":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-	"utc":      func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
-	"age":      history.AgeText,
-	"currency": currencyName,
-	"query":    url.QueryEscape,
-	"join":     strings.Join,
+	"rfc3339":   func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+	"utc":       func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
+	"age":       history.AgeText,
+	"currency":  currencyName,
+	"query":     url.QueryEscape,
+	"join":      strings.Join,
+	"difflines": diffLines,
+	"inc":       func(i int) int { return i + 1 },
 	// dict makes an argument of several, for templates that take more than one.
 	"dict": func(pairs ...any) (map[string]any, error) {
 		if len(pairs)%2 != 0 {

@@ -21,12 +21,15 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/backtest"
+	"github.com/coinhook/coinhook/applier/catch"
 	"github.com/coinhook/coinhook/applier/console"
 	"github.com/coinhook/coinhook/applier/deadletter"
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/overview"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
+	"github.com/coinhook/coinhook/applier/preview"
 	"github.com/coinhook/coinhook/applier/replay"
 	"github.com/coinhook/coinhook/applier/report"
 	"github.com/coinhook/coinhook/applier/revert"
@@ -121,7 +124,10 @@ func newWorldWith(t *testing.T, limit time.Duration, options ...option) *world {
 		DeadLetters: deadletter.New(w.store), Reverter: revert.New(w.store),
 		Replayer: replay.New(w.store, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate, w.publisher),
 		History:  history.New(w.store, stream, definitions, limit),
+		Preview:  preview.New(w.store, w.store), HookURL: func(id string) string { return "https://hooks.example.com/hooks/" + id },
+		Backtest: backtest.New(w.store, stream, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate),
 	}
+	opts.Catcher = w.catcher(stream)
 	for _, o := range options {
 		o(&opts)
 	}
@@ -131,6 +137,15 @@ func newWorldWith(t *testing.T, limit time.Duration, options ...option) *world {
 	w.stop = w.running(func(ctx context.Context) error { return w.console.Run(ctx, listener) })
 	w.admin = w.signedIn("anna", accounts.Admin)
 	return w
+}
+
+func (w *world) catcher(stream *broker.Stream) *catch.Catcher {
+	w.t.Helper()
+	samples, err := w.conn.OpenSamples(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return catch.New(samples, stream, func(_ context.Context, _ broker.Saved, d delivery.Delivery) ([]byte, error) { return d.Body, nil })
 }
 
 // running runs f until the test ends, or stop is called.

@@ -1,0 +1,170 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/pkg/secret"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// asRead finds the webhook, as the form was read.
+func (s *Console) asRead(c *request) (webhooks.Stored, error) {
+	w, err := s.findWebhook(c)
+	if err == nil && c.FormValue("revision") != strconv.FormatUint(w.Revision, 10) {
+		return w, conflictFailure(webhooks.ErrConflict)
+	}
+	return w, err
+}
+
+// conflictFailure says what to do about what people can mend.
+func conflictFailure(err error) error {
+	var problems webhook.Errors
+	switch {
+	case errors.Is(err, webhooks.ErrConflict):
+		return failf(http.StatusConflict, "Somebody has saved this webhook meanwhile, and nothing was changed. Open its page again, see what is there now, and do it again.")
+	case errors.Is(err, webhooks.ErrNoAPIKey):
+		return failf(http.StatusUnprocessableEntity, "The webhook does not use an API key. Switch that on in step 1 of its page and save.")
+	case errors.Is(err, secret.ErrNoMasterKey):
+		return failf(http.StatusUnprocessableEntity, "This installation keeps no AES keys yet: whoever runs it sets %s for the console and the applier first.", secret.MasterKeyVariable)
+	case errors.As(err, &problems):
+		return failf(http.StatusUnprocessableEntity, "The webhook cannot be active as it is: %s. Mend it on its page and save first.", problems[0].Error())
+	}
+	return err
+}
+
+// webhookState enables or disables.
+func (s *Console) webhookState(c *request) error {
+	state, what, message := webhook.Active, "enable webhook", "The webhook is active: what is sent to its URL is executed."
+	if c.FormValue("state") == string(webhook.Disabled) {
+		state, what, message = webhook.Disabled, "disable webhook", "The webhook is disabled: its URL refuses what is sent, as if it did not exist."
+	}
+	w, err := s.asRead(c)
+	if err != nil {
+		return err
+	}
+	saved, err := s.Webhooks.SetState(c.ctx(), w, state)
+	if err != nil {
+		return conflictFailure(err)
+	}
+	if err := c.recordWebhook(what, saved.Saved); err != nil {
+		return err
+	}
+	return s.showSaved(c, saved, message)
+}
+
+func (s *Console) deleteWebhook(c *request) error {
+	w, err := s.asRead(c)
+	if err != nil {
+		return err
+	}
+	if c.FormValue("sure") == "" {
+		return failf(http.StatusUnprocessableEntity, "Nothing was deleted: tick that you want it, and send it again.")
+	}
+	if err := s.Webhooks.Delete(c.ctx(), w); err != nil {
+		return conflictFailure(err)
+	}
+	if err := c.recordWebhook("delete webhook", w); err != nil {
+		return err
+	}
+	return c.done("/webhooks", "The webhook "+w.Name+" is deleted. The history of its deliveries stays.")
+}
+
+// overlaps are how long an old key can go on working.
+var overlaps = map[string]time.Duration{"0": 0, "1h": time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour}
+
+func overlapOf(c *request) (time.Duration, error) {
+	overlap, ok := overlaps[c.FormValue("overlap")]
+	if !ok {
+		return 0, failf(http.StatusUnprocessableEntity, "Choose how long the old key still works, and send it again.")
+	}
+	return overlap, nil
+}
+
+func (s *Console) rotateKey(c *request) error {
+	overlap, err := overlapOf(c)
+	if err != nil {
+		return err
+	}
+	w, err := s.asRead(c)
+	if err != nil {
+		return err
+	}
+	saved, err := s.Webhooks.RotateKey(c.ctx(), w, overlap)
+	if err != nil {
+		return conflictFailure(err)
+	}
+	if err := c.recordWebhook("rotate key", saved.Saved); err != nil {
+		return err
+	}
+	return s.showSaved(c, saved, "There is a new API key.")
+}
+
+func (s *Console) setEncryption(c *request) error {
+	overlap, err := overlapOf(c)
+	if err != nil {
+		return err
+	}
+	mode := webhook.Encryption(c.FormValue("mode"))
+	if !mode.IsOn() && mode != webhook.NoEncryption {
+		return failf(http.StatusUnprocessableEntity, "Encryption is none, gcm or cbc. Choose one, and send it again.")
+	}
+	var key secret.AESKey
+	if text := c.FormValue("aes_key"); text != "" && mode.IsOn() {
+		if key, err = secret.ParseAESKey(text); err != nil {
+			return failf(http.StatusUnprocessableEntity, "The AES key is not right: %v. Nothing was changed.", err)
+		}
+	}
+	w, err := s.asRead(c)
+	if err != nil {
+		return err
+	}
+	saved, err := s.Webhooks.SetEncryption(c.ctx(), w, mode, key, overlap)
+	if err != nil {
+		return conflictFailure(err)
+	}
+	if err := c.recordWebhook("set encryption", saved.Saved); err != nil {
+		return err
+	}
+	return s.showSaved(c, saved, "Encryption of bodies is set to "+string(mode)+".")
+}
+
+type versionsData struct {
+	Webhook  webhooks.Stored
+	Versions []webhooks.Version
+	From, To int
+	Diff     string
+}
+
+// webhookVersions lists the saves that are kept, with the difference of two.
+func (s *Console) webhookVersions(c *request) error {
+	w, err := s.findWebhook(c)
+	if err != nil {
+		return err
+	}
+	data := versionsData{Webhook: w}
+	if data.Versions, err = s.Webhooks.Versions(c.ctx(), w.ID); err != nil {
+		return err
+	}
+	byNumber := map[int]webhooks.Version{}
+	for _, v := range data.Versions {
+		byNumber[v.Version] = v
+	}
+	from, _ := strconv.Atoi(c.QueryParam("from")) //nolint:errcheck // 0 stands for none
+	to, _ := strconv.Atoi(c.QueryParam("to"))     //nolint:errcheck // 0 stands for none
+	if from == 0 && to == 0 {
+		from, to = w.Version-1, w.Version
+	}
+	old, hasOld := byNumber[from]
+	now, hasNow := byNumber[to]
+	if hasOld && hasNow {
+		data.From, data.To = from, to
+		if data.Diff, err = webhooks.Diff(&old.Definition, now.Definition); err != nil {
+			return err
+		}
+	}
+	return c.page("webhook-versions", "Versions of "+w.Name, data)
+}

@@ -1,0 +1,163 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/catch"
+	"github.com/coinhook/coinhook/applier/redact"
+	"github.com/coinhook/coinhook/applier/suggest"
+	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+const (
+	// catchWithin bounds one look for the newest sample or delivery.
+	catchWithin = 5 * time.Second
+	// caughtFor is how long previews go by what was caught, for they come with every
+	// key that is pressed.
+	caughtFor = 10 * time.Minute
+	// caughtMost is how many webhooks' catches are kept.
+	caughtMost = 64
+	// likelyMost is how many suggestions are shown.
+	likelyMost = 8
+)
+
+// sampleView is what was caught, or that nothing was yet.
+type sampleView struct {
+	Webhook   webhooks.Stored
+	MayChange bool
+	// Waiting: look again every second for one other than After.
+	Waiting bool
+	After   string
+	// Looking: it is fetched once the page is there.
+	Looking bool
+
+	Caught   *catch.Caught
+	Problem  string
+	Tree     *node
+	Redacted bool
+	// Likely are fit for a user or an amount, Paths are all there are.
+	Likely, Paths []suggest.Suggestion
+}
+
+// sample answers with what was caught, as a part of the webhook's page. With "after"
+// it goes on asking until there is another one than that.
+func (s *Console) sample(c *request) error {
+	w, err := s.findWebhook(c)
+	if err != nil {
+		return err
+	}
+	view := s.sampleOf(c, w)
+	after := c.QueryParam("after")
+	if view.Caught == nil && c.QueryParams().Has("after") || view.Caught != nil && after == view.Caught.ID.String() {
+		view.Waiting, view.After = true, after
+	}
+	if view.Caught != nil && !view.Waiting {
+		c.Response().Header().Set("HX-Trigger", "caught")
+	}
+	return c.page("webhook-sample", "Catch · "+w.Name, view)
+}
+
+// sampleOf looks for what was sent last.
+func (s *Console) sampleOf(c *request, w webhooks.Stored) sampleView {
+	view := sampleView{Webhook: w, MayChange: c.session.MayChange()}
+	ctx, cancel := context.WithTimeout(c.ctx(), catchWithin)
+	defer cancel()
+	caught, err := s.Catcher.Newest(ctx, w)
+	var failure *delivery.Failure
+	switch {
+	case errors.Is(err, catch.ErrNothing):
+		return view
+	case errors.As(err, &failure):
+		view.Problem = failure.Detail
+		return view
+	case err != nil:
+		s.Log.Warn().Err(err).Str("webhook_id", w.ID).Msg("cannot catch")
+		view.Problem = "What was sent cannot be read now. Try again in a moment."
+		return view
+	}
+	s.caught.put(w.ID, caught)
+	view.show(caught)
+	return view
+}
+
+// show shows a payload as a tree, without secrets.
+func (v *sampleView) show(caught catch.Caught) {
+	v.Caught = &caught
+	payload, redacted := redact.Payload(caught.Payload)
+	v.Redacted = redacted
+	all, failure := suggest.For(payload)
+	if failure != nil {
+		v.Problem = "No mapping can read it: " + failure.Detail
+	}
+	v.Tree = tree(payload)
+	if len(all) > maxNodes {
+		all = all[:maxNodes]
+	}
+	v.Paths = all
+	for _, one := range all {
+		if one.Use != nil && len(v.Likely) < likelyMost {
+			v.Likely = append(v.Likely, one)
+		}
+	}
+}
+
+// caughtCache keeps what was caught last, for the previews.
+type caughtCache struct {
+	mu  sync.Mutex
+	all map[string]cachedCatch
+}
+
+type cachedCatch struct {
+	catch.Caught
+	at time.Time
+}
+
+func (cc *caughtCache) put(id string, caught catch.Caught) {
+	cc.mu.Lock()
+	defer cc.mu.Unlock()
+	if cc.all == nil || len(cc.all) >= caughtMost {
+		cc.all = map[string]cachedCatch{}
+	}
+	cc.all[id] = cachedCatch{caught, time.Now()}
+}
+
+func (cc *caughtCache) get(id string) (catch.Caught, bool) {
+	cc.mu.Lock()
+	defer cc.mu.Unlock()
+	one, ok := cc.all[id]
+	return one.Caught, ok && time.Since(one.at) < caughtFor
+}
+
+// payloadFor is what a preview goes by: what was pasted, else what was caught.
+func (s *Console) payloadFor(c *request, w webhooks.Stored) (payload []byte, headers func(string) (string, bool), problem string) {
+	if text := c.FormValue("payload"); text != "" {
+		return []byte(text), new(delivery.Delivery).Header, ""
+	}
+	if caught, ok := s.caught.get(w.ID); ok {
+		return caught.Payload, caught.Header, ""
+	}
+	view := s.sampleOf(c, w)
+	switch {
+	case view.Problem != "" && view.Caught == nil:
+		return nil, nil, view.Problem
+	case view.Caught == nil:
+		return nil, nil, "Catch a sample in step 4, or paste a payload there, to see what the mapping makes of it."
+	}
+	return view.Caught.Payload, view.Caught.Header, ""
+}
+
+// isDraft reports whether what is sent is a sample.
+func (v sampleView) isDraft() bool { return v.Webhook.State == webhook.Draft }
+
+// What names what is caught.
+func (v sampleView) What() string {
+	if v.isDraft() {
+		return "sample"
+	}
+	return "delivery"
+}

@@ -1,0 +1,254 @@
+package console
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// webhookData is what the page of a webhook shows.
+type webhookData struct {
+	May       bool // change it
+	Webhook   webhooks.Stored
+	URL, Curl string
+	Form      webhookForm
+	Targets   []option
+	Errors    fieldErrors
+	Problems  []problemLine
+	Sample    sampleView
+	Preview   *previewView
+	Payload   string // that was pasted
+	Revision  string // that the form was read at
+	Unsaved   bool   // the form has what is not saved
+	Message   string
+	Focus     string // what the browser goes to
+	Conflict  *conflictView
+	Review    string // what saving would change, to be looked at first
+	Reviewed  string // that it was looked at
+	Backtest  *backtestView
+	APIKey    string // new ones, shown this once
+	AESKey    string
+}
+
+// problemLine is one thing that is wrong, with the field to go to.
+type problemLine struct{ ID, Text string }
+
+// Address is the page's own.
+func (d *webhookData) Address() string { return "/webhooks/" + d.Webhook.ID }
+
+// IsDraft: it is being made.
+func (d *webhookData) IsDraft() bool { return d.Webhook.State == webhook.Draft }
+
+func (s *Console) webhookData(c *request, w webhooks.Stored, form webhookForm) (*webhookData, error) {
+	d := &webhookData{
+		May:     c.session.MayChange(),
+		Webhook: w, URL: s.HookURL(w.ID), Curl: s.curl(w, ""), Form: form, Revision: strconv.FormatUint(w.Revision, 10),
+	}
+	community, err := s.Webhooks.CommunityOf(c.ctx(), w.Community)
+	if err != nil { // drafts are made while PostgreSQL is away, too
+		s.Log.Warn().Err(err).Msg("cannot read currencies and custom fields")
+		community = &applier.Community{Name: w.Community}
+	}
+	d.Targets = targets(community, form)
+	d.Sample = sampleView{Webhook: w, MayChange: c.session.MayChange(), Looking: true}
+	if w.State == webhook.Draft {
+		d.Sample = s.sampleOf(c, w)
+	}
+	return d, nil
+}
+
+// showWebhook renders the page, with the preview where that costs nothing.
+func (s *Console) showWebhook(c *request, status int, d *webhookData) error {
+	if d.Payload != "" || d.Sample.Caught != nil {
+		preview := s.preview(c, d.Webhook, d.Form)
+		d.Preview = &preview
+	}
+	return c.pageWith(status, "webhook", d.Webhook.Name, d)
+}
+
+// keepRevision leaves the form at the revision it was read at: else it would take
+// what somebody saved meanwhile for its own.
+func (d *webhookData) keepRevision(revision string) {
+	if revision != "" {
+		d.Revision = revision
+	}
+}
+
+// focusOn leads to the row that was added.
+func (d *webhookData) focusOn(do string) {
+	switch do {
+	case "add-mapping":
+		d.Focus = "new-" + strconv.Itoa(len(d.Form.Mappings)-1)
+	case "add-condition":
+		d.Focus = "newcondition-" + strconv.Itoa(len(d.Form.Conditions)-1)
+	}
+}
+
+// refuse shows what is wrong, each at its field.
+func (d *webhookData) refuse(problems webhook.Errors) {
+	d.Errors, d.Focus, d.Unsaved = fieldErrors{}, "problems", true
+	for _, p := range problems {
+		id := fieldID(p.Field)
+		d.Errors[id] = append(d.Errors[id], p.Message)
+		d.Problems = append(d.Problems, problemLine{id, fieldWords(p.Field) + ": " + p.Message})
+	}
+}
+
+// targets are what a mapping can change: XP and Coins first, then other currencies,
+// then custom fields, then what the form names and is not there any more.
+func targets(community *applier.Community, form webhookForm) []option {
+	all := []option{{onCurrency + "xp", "XP"}, {onCurrency + "coins", "Coins"}}
+	var currencies, fields []option
+	for code := range community.Currencies {
+		if code != "xp" && code != "coins" {
+			currencies = append(currencies, option{onCurrency + code, code})
+		}
+	}
+	for name := range community.Fields {
+		fields = append(fields, option{onField + name, "Custom field: " + name})
+	}
+	for _, some := range [][]option{currencies, fields} {
+		slices.SortFunc(some, func(a, b option) int { return strings.Compare(a.Text, b.Text) })
+		all = append(all, some...)
+	}
+	for _, m := range form.Mappings {
+		if !slices.ContainsFunc(all, func(o option) bool { return o.Value == m.Target }) {
+			all = append(all, option{m.Target, m.Target + " (unknown)"})
+		}
+	}
+	return all
+}
+
+var rowPattern = regexp.MustCompile(`^(mappings|when)\[(\d+)\](.*)$`)
+
+// fieldID is the id of the page's field that has a definition's field.
+func fieldID(field string) string {
+	m := rowPattern.FindStringSubmatch(field)
+	if m == nil {
+		switch field {
+		case "user":
+			return "user.path"
+		case "mappings":
+			return "add-mapping"
+		case "when":
+			return "add-condition"
+		case "auth.api_key":
+			return "api_key"
+		case "idempotency.header", "idempotency.path":
+			return "idempotency"
+		}
+		return field
+	}
+	row, part := m[1]+"."+m[2]+".", m[3]
+	if m[1] == "when" {
+		switch part {
+		case "", ".path", ".header":
+			return row + "name"
+		}
+		return row + "value"
+	}
+	switch part {
+	case "", ".currency", ".field":
+		return row + "target"
+	case ".value.path", ".value.constant":
+		return row + "value"
+	}
+	return row + part[strings.LastIndex(part, ".")+1:]
+}
+
+// fieldWords names a field as the page does.
+func fieldWords(field string) string {
+	if m := rowPattern.FindStringSubmatch(field); m != nil {
+		n, err := strconv.Atoi(m[2])
+		if err != nil {
+			return field
+		}
+		if m[1] == "when" {
+			return "Condition " + strconv.Itoa(n+1)
+		}
+		return "Field mapping " + strconv.Itoa(n+1)
+	}
+	switch first, _, _ := strings.Cut(field, "."); first {
+	case "user":
+		return "User"
+	case "mappings":
+		return "Field mappings"
+	case "when":
+		return "Conditions"
+	case "idempotency":
+		return "Retries"
+	case "late_users":
+		return "Late users"
+	case "encryption":
+		return "Encryption"
+	case "name":
+		return "Name"
+	}
+	return field
+}
+
+// sampleBody is what the commands to copy send.
+const sampleBody = `{"customer":{"email":"alice@example.com"},"order":{"coins":50}}`
+
+// curl is a command that sends something to the webhook. The key is a placeholder
+// but where the key is shown anyway.
+func (s *Console) curl(w webhooks.Stored, key string) string {
+	parts := []string{"curl -i -X POST " + s.HookURL(w.ID), "-H 'content-type: application/json'"}
+	if w.Auth.APIKey {
+		if key == "" {
+			key = "YOUR-API-KEY"
+		}
+		parts = append(parts, "-H 'x-api-key: "+key+"'")
+	}
+	if !w.Encryption.IsOn() {
+		return strings.Join(append(parts, "-d '"+sampleBody+"'"), " \\\n  ")
+	}
+	body := "echo '" + sampleBody + "' | coinhook encrypt " + w.ID + " > body.txt\n"
+	return body + strings.Join(append(parts, "-H 'x-encrypted: true'", "--data-binary @body.txt"), " \\\n  ")
+}
+
+// webhookPreview answers with what the form, as it is now, makes of what was caught.
+func (s *Console) webhookPreview(c *request) error {
+	w, err := s.findWebhook(c)
+	if err != nil {
+		return err
+	}
+	values, err := c.FormParams()
+	if err != nil {
+		return failf(http.StatusBadRequest, "The form could not be read. Reload the page.")
+	}
+	return c.page("webhook-preview", "Preview", s.preview(c, w, readWebhookForm(values)))
+}
+
+// PastedTree is the payload that was pasted, as a tree; nil if it is none.
+func (d *webhookData) PastedTree() *node {
+	if d.Payload == "" {
+		return nil
+	}
+	return tree([]byte(d.Payload))
+}
+
+// MappingParts are the fields of a mapping that errors are shown of.
+func (d *webhookData) MappingParts() []string {
+	return []string{"operator", "target", "value", "times", "round", "signed"}
+}
+
+// Tests are those of a condition.
+func (d *webhookData) Tests() []option {
+	return []option{
+		{testEquals, "is"},
+		{testNotEquals, "is not"},
+		{testIn, "is one of"},
+		{testExists, "is there"},
+		{testAbsent, "is not there"},
+	}
+}
+
+// MultiLine: only a large field keeps the ends of its lines.
+func (f mappingForm) MultiLine() bool { return strings.Contains(f.Value, "\n") }

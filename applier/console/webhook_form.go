@@ -1,0 +1,333 @@
+package console
+
+import (
+	"encoding/json"
+	"net/textproto"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// webhookForm is a definition as the page's fields have it, all of them text as it
+// was typed. Name, community and state are not for the form to change.
+type webhookForm struct {
+	APIKey     bool
+	Encryption string
+
+	UserBy, UserPath string
+
+	Mappings   []mappingForm
+	Conditions []conditionForm
+
+	// Retry is what tells a retry from a new event: "", header, path or body.
+	Retry, RetryName string
+
+	Late                    bool
+	LateAge, LateDeliveries string
+}
+
+// mappingForm is one field mapping.
+type mappingForm struct {
+	Target   string // currency:coins or field:level
+	Operator string
+	Source   string // path or constant
+	Value    string
+	Times    string
+	Round    string
+	Signed   bool
+}
+
+// conditionForm is one condition. Value has a JSON scalar or plain text, and for
+// "in" one a line.
+type conditionForm struct {
+	On, Name    string // path or header, and which
+	Test, Value string
+}
+
+// The tests of a condition.
+const (
+	testEquals    = "equals"
+	testNotEquals = "not_equals"
+	testIn        = "in"
+	testExists    = "exists"
+	testAbsent    = "absent"
+)
+
+const (
+	fromPath     = "path"
+	fromConstant = "constant"
+
+	onCurrency = "currency:"
+	onField    = "field:"
+
+	retryHeader, retryPath, retryBody = "header", "path", "body"
+)
+
+// maxRows bounds what is read of a form: one more than the package takes, so that
+// it can say so.
+const maxRows = 51
+
+// formOf fills the form.
+func formOf(def webhook.Definition) webhookForm {
+	f := webhookForm{APIKey: def.Auth.APIKey, Encryption: string(def.Encryption), UserBy: string(webhook.ByEmail)}
+	if def.User != nil {
+		f.UserBy, f.UserPath = string(def.User.By), def.User.Path
+	}
+	for _, m := range def.Mappings {
+		f.Mappings = append(f.Mappings, mappingFormOf(m))
+	}
+	for _, c := range def.When {
+		f.Conditions = append(f.Conditions, conditionFormOf(c))
+	}
+	if k := def.Idempotency; k != nil {
+		switch {
+		case k.Header != "":
+			f.Retry, f.RetryName = retryHeader, k.Header
+		case k.Path != "":
+			f.Retry, f.RetryName = retryPath, k.Path
+		default:
+			f.Retry = retryBody
+		}
+	}
+	if l := def.LateUsers; l != nil {
+		f.Late, f.LateAge, f.LateDeliveries = true, l.MaxAge, strconv.Itoa(l.MaxDeliveries)
+	}
+	return f
+}
+
+func mappingFormOf(m webhook.Mapping) mappingForm {
+	f := mappingForm{
+		Target: onCurrency + m.Currency, Operator: string(m.Operator), Source: fromPath, Value: m.Value.Path,
+		Times: m.Value.Times, Round: string(m.Value.Round), Signed: m.Value.Signed,
+	}
+	if m.Field != "" {
+		f.Target = onField + m.Field
+	}
+	if m.Value.Constant != nil {
+		f.Source, f.Value = fromConstant, *m.Value.Constant
+	}
+	return f
+}
+
+func conditionFormOf(c webhook.Condition) conditionForm {
+	f := conditionForm{On: fromPath, Name: c.Path}
+	if c.Header != "" {
+		f.On, f.Name = retryHeader, c.Header
+	}
+	switch {
+	case c.Exists != nil && *c.Exists:
+		f.Test = testExists
+	case c.Exists != nil:
+		f.Test = testAbsent
+	case len(c.In) > 0:
+		f.Test = testIn
+		lines := make([]string, len(c.In))
+		for i, s := range c.In {
+			lines[i] = scalarText(s)
+		}
+		f.Value = strings.Join(lines, "\n")
+	case !c.NotEquals.IsZero():
+		f.Test, f.Value = testNotEquals, scalarText(c.NotEquals)
+	default:
+		f.Test, f.Value = testEquals, scalarText(c.Equals)
+	}
+	return f
+}
+
+// definition reads the form into a webhook's definition. What is wrong with it is
+// for the package to say, but for what no definition can hold.
+func (f webhookForm) definition(of webhook.Definition) (webhook.Definition, webhook.Errors) {
+	var problems webhook.Errors
+	def := webhook.Definition{Name: of.Name, Community: of.Community, State: of.State, Encryption: webhook.Encryption(f.Encryption)}
+	def.Auth.APIKey = f.APIKey
+	if f.UserPath != "" {
+		def.User = &webhook.UserRef{By: webhook.UserKey(f.UserBy), Path: f.UserPath}
+	}
+	for _, m := range f.Mappings {
+		def.Mappings = append(def.Mappings, m.mapping())
+	}
+	for _, c := range f.Conditions {
+		def.When = append(def.When, c.condition())
+	}
+	switch f.Retry {
+	case retryHeader:
+		def.Idempotency = &webhook.Idempotency{Header: textproto.CanonicalMIMEHeaderKey(f.RetryName)}
+	case retryPath:
+		def.Idempotency = &webhook.Idempotency{Path: f.RetryName}
+	case retryBody:
+		def.Idempotency = &webhook.Idempotency{Body: true}
+	}
+	if f.Late {
+		n, err := strconv.ParseUint(f.LateDeliveries, 10, 31)
+		if err != nil {
+			problems = append(problems, &webhook.Error{Field: "late_users.max_deliveries", Message: "want a whole number such as 100"})
+			n = 1
+		}
+		def.LateUsers = &webhook.LateUsers{MaxAge: f.LateAge, MaxDeliveries: int(n)}
+	}
+	return def, problems
+}
+
+func (f mappingForm) mapping() webhook.Mapping {
+	m := webhook.Mapping{Value: webhook.Value{Times: f.Times, Round: webhook.Round(f.Round), Signed: f.Signed}}
+	if name, ok := strings.CutPrefix(f.Target, onField); ok {
+		m.Field = name // it has no operator
+	} else {
+		m.Currency, m.Operator = strings.TrimPrefix(f.Target, onCurrency), webhook.Operator(f.Operator)
+	}
+	if f.Source == fromConstant {
+		m.Value.Constant = &f.Value
+	} else {
+		m.Value.Path = f.Value
+	}
+	return m
+}
+
+func (f conditionForm) condition() webhook.Condition {
+	var c webhook.Condition
+	if f.On == retryHeader {
+		c.Header = textproto.CanonicalMIMEHeaderKey(f.Name)
+	} else {
+		c.Path = f.Name
+	}
+	switch f.Test {
+	case testEquals:
+		c.Equals = parseScalar(f.Value)
+	case testNotEquals:
+		c.NotEquals = parseScalar(f.Value)
+	case testIn:
+		for line := range strings.SplitSeq(f.Value, "\n") {
+			if strings.TrimSpace(line) != "" {
+				c.In = append(c.In, parseScalar(line))
+			}
+		}
+	case testExists, testAbsent:
+		c.Exists = new(bool)
+		*c.Exists = f.Test == testExists
+	}
+	return c
+}
+
+// scalarText writes a scalar as people type it: a text needs quotes only where it
+// would be read as something else.
+func scalarText(s webhook.Scalar) string {
+	if s.Kind() != webhook.StringScalar {
+		return s.Text()
+	}
+	text := s.Text()
+	if parseScalar(text) == s && text != "" && !strings.ContainsAny(text, "\r\n") {
+		return text
+	}
+	quoted, err := json.Marshal(text)
+	if err != nil {
+		return text
+	}
+	return string(quoted)
+}
+
+// parseScalar reads a number, true, false, null or a text in quotes as JSON has
+// them, and anything else as the text that it is.
+func parseScalar(text string) webhook.Scalar {
+	text = strings.TrimSpace(text)
+	var s webhook.Scalar
+	if json.Valid([]byte(text)) && s.UnmarshalJSON([]byte(text)) == nil {
+		return s
+	}
+	return webhook.String(text)
+}
+
+// readWebhookForm reads what was posted.
+func readWebhookForm(v url.Values) webhookForm {
+	f := webhookForm{
+		APIKey: v.Get("api_key") != "", Encryption: v.Get("encryption"),
+		UserBy: v.Get("user_by"), UserPath: strings.TrimSpace(v.Get("user_path")),
+		Retry: v.Get("retry"), RetryName: strings.TrimSpace(v.Get("retry_name")),
+		Late: v.Get("late") != "", LateAge: strings.TrimSpace(v.Get("late_age")), LateDeliveries: strings.TrimSpace(v.Get("late_deliveries")),
+	}
+	for i := 0; i < maxRows; i++ {
+		key := "mappings." + strconv.Itoa(i) + "."
+		if !v.Has(key + "target") {
+			break
+		}
+		m := mappingForm{
+			Target: v.Get(key + "target"), Operator: v.Get(key + "operator"), Source: v.Get(key + "source"),
+			Value: lineEnds(v.Get(key + "value")), Times: strings.TrimSpace(v.Get(key + "times")), Round: v.Get(key + "round"),
+			Signed: v.Get(key+"signed") != "",
+		}
+		if m.Source != fromConstant || strings.HasPrefix(m.Target, onCurrency) {
+			m.Value = strings.TrimSpace(m.Value)
+		}
+		f.Mappings = append(f.Mappings, m)
+	}
+	for i := 0; i < maxRows; i++ {
+		key := "when." + strconv.Itoa(i) + "."
+		if !v.Has(key + "name") {
+			break
+		}
+		f.Conditions = append(f.Conditions, conditionForm{
+			On: v.Get(key + "on"), Name: strings.TrimSpace(v.Get(key + "name")),
+			Test: v.Get(key + "test"), Value: lineEnds(v.Get(key + "value")),
+		})
+	}
+	return f
+}
+
+// lineEnds undoes what browsers make of ends of lines.
+func lineEnds(text string) string { return strings.ReplaceAll(text, "\r\n", "\n") }
+
+// values are what a browser would post of the form.
+func (f webhookForm) values() url.Values {
+	v := url.Values{
+		"encryption": {f.Encryption}, "user_by": {f.UserBy}, "user_path": {f.UserPath}, "retry": {f.Retry}, "retry_name": {f.RetryName},
+		"late_age": {f.LateAge}, "late_deliveries": {f.LateDeliveries},
+	}
+	check := func(name string, on bool) {
+		if on {
+			v.Set(name, "on")
+		}
+	}
+	check("api_key", f.APIKey)
+	check("late", f.Late)
+	for i, m := range f.Mappings {
+		key := "mappings." + strconv.Itoa(i) + "."
+		for name, value := range map[string]string{"target": m.Target, "operator": m.Operator, "source": m.Source, "value": m.Value, "times": m.Times, "round": m.Round} {
+			v.Set(key+name, value)
+		}
+		check(key+"signed", m.Signed)
+	}
+	for i, c := range f.Conditions {
+		key := "when." + strconv.Itoa(i) + "."
+		for name, value := range map[string]string{"on": c.On, "name": c.Name, "test": c.Test, "value": c.Value} {
+			v.Set(key+name, value)
+		}
+	}
+	return v
+}
+
+// edit adds, removes and moves rows, as the button says: add-mapping,
+// remove-mapping.1, up-mapping.1, add-condition, remove-condition.0. It reports
+// whether that was it.
+func (f *webhookForm) edit(do string) bool {
+	what, number, _ := strings.Cut(do, ".")
+	i, err := strconv.Atoi(number)
+	if err != nil {
+		i = -1
+	}
+	switch {
+	case what == "add-mapping" && len(f.Mappings) < maxRows:
+		f.Mappings = append(f.Mappings, mappingForm{Target: onCurrency + "xp", Operator: string(webhook.Add), Source: fromPath})
+	case what == "remove-mapping" && 0 <= i && i < len(f.Mappings):
+		f.Mappings = append(f.Mappings[:i], f.Mappings[i+1:]...)
+	case what == "up-mapping" && 0 < i && i < len(f.Mappings):
+		f.Mappings[i-1], f.Mappings[i] = f.Mappings[i], f.Mappings[i-1]
+	case what == "add-condition" && len(f.Conditions) < maxRows:
+		f.Conditions = append(f.Conditions, conditionForm{On: fromPath, Test: testEquals})
+	case what == "remove-condition" && 0 <= i && i < len(f.Conditions):
+		f.Conditions = append(f.Conditions[:i], f.Conditions[i+1:]...)
+	default:
+		return false
+	}
+	return true
+}

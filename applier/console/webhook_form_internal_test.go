@@ -1,0 +1,116 @@
+package console
+
+import (
+	"math/rand/v2"
+	"reflect"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// A definition that went through the page's fields, and was posted by a browser,
+// is the same.
+func TestAFormKeepsADefinition(t *testing.T) {
+	t.Parallel()
+	valid := 0
+	for seed := range uint64(4000) {
+		def := anyDefinition(rand.New(rand.NewPCG(seed, 0)))
+		if def.Validate(nil) != nil {
+			continue
+		}
+		valid++
+		got, problems := readWebhookForm(formOf(def).values()).definition(webhook.Definition{Name: def.Name, Community: def.Community, State: def.State})
+		if problems != nil || !reflect.DeepEqual(got, def) {
+			t.Fatalf("seed %d: %v\n%s", seed, problems, cmp.Diff(def, got, cmp.AllowUnexported(webhook.Scalar{})))
+		}
+	}
+	if valid < 1000 {
+		t.Errorf("%d definitions were valid: that is too few to say anything", valid)
+	}
+}
+
+func anyDefinition(r *rand.Rand) webhook.Definition {
+	def := webhook.Definition{Name: "Shop", Community: "default", State: webhook.Draft, Encryption: pick(r, webhook.NoEncryption, webhook.CBC, webhook.GCM)}
+	def.Auth.APIKey = r.IntN(2) == 0
+	path := func() string { return pick(r, "$", "a.b[0]", "$['odd key']", "items[-1].x", "user") }
+	if r.IntN(2) == 0 {
+		def.User = &webhook.UserRef{By: pick(r, webhook.ByEmail, webhook.ByUsername), Path: path()}
+	}
+	if r.IntN(2) == 0 {
+		def.Idempotency = pick(r, &webhook.Idempotency{Header: "X-Event-Id"}, &webhook.Idempotency{Path: path()}, &webhook.Idempotency{Body: true})
+	}
+	if r.IntN(2) == 0 {
+		def.LateUsers = &webhook.LateUsers{MaxAge: pick(r, "7d", "90m"), MaxDeliveries: 1 + r.IntN(1000)}
+	}
+	for range r.IntN(4) {
+		def.When = append(def.When, anyCondition(r, path()))
+	}
+	for range r.IntN(4) {
+		def.Mappings = append(def.Mappings, anyMapping(r, path()))
+	}
+	return def
+}
+
+func anyCondition(r *rand.Rand, path string) webhook.Condition {
+	c := webhook.Condition{Path: path}
+	if r.IntN(3) == 0 {
+		c = webhook.Condition{Header: "X-Event"}
+	}
+	switch r.IntN(4) {
+	case 0:
+		c.Equals = anyScalar(r)
+	case 1:
+		c.NotEquals = anyScalar(r)
+	case 2:
+		for range 1 + r.IntN(3) {
+			c.In = append(c.In, anyScalar(r))
+		}
+	default:
+		c.Exists = new(bool)
+		*c.Exists = r.IntN(2) == 0
+	}
+	return c
+}
+
+func anyMapping(r *rand.Rand, path string) webhook.Mapping {
+	m := webhook.Mapping{Currency: pick(r, "xp", "coins", "gems"), Operator: pick(r, webhook.Add, webhook.Subtract), Value: webhook.Value{Path: path}}
+	constant := pick(r, "1", "-0.50", "1e3")
+	if r.IntN(2) == 0 {
+		m = webhook.Mapping{Field: pick(r, "level", "odd:name", "two"), Value: webhook.Value{Path: path}}
+		constant = pick(r, "", " blank ", "two\nlines", "12")
+	} else {
+		m.Value.Times, m.Value.Round, m.Value.Signed = pick(r, "", "0.1", "1.0"), pick(r, "", webhook.RoundDown, webhook.RoundHalfEven), r.IntN(2) == 0
+	}
+	if r.IntN(2) == 0 {
+		m.Value.Path, m.Value.Constant = "", &constant
+	}
+	return m
+}
+
+func anyScalar(r *rand.Rand) webhook.Scalar {
+	number, _ := webhook.NumberText(pick(r, "1", "1.0", "1e0", "-0"))
+	text := pick(r, "paid", "", " paid", "5", "true", "null", `"quoted"`, "two\nlines", "{", "[1]", "é<&>\u2028", `a"b`, "[1")
+	return pick(r, webhook.Null(), webhook.Bool(true), number, webhook.String(text), webhook.String(text))
+}
+
+func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
+
+func TestRowsOfAForm(t *testing.T) {
+	t.Parallel()
+	f := webhookForm{Mappings: []mappingForm{{Value: "a"}, {Value: "b"}}}
+	for _, do := range []string{"up-mapping.1", "add-mapping", "remove-mapping.1", "add-condition"} {
+		if !f.edit(do) {
+			t.Errorf("%s was refused", do)
+		}
+	}
+	if len(f.Mappings) != 2 || f.Mappings[0].Value != "b" || f.Mappings[1].Target != "currency:xp" || len(f.Conditions) != 1 {
+		t.Errorf("got %+v", f)
+	}
+	for _, do := range []string{"", "save", "up-mapping.0", "remove-mapping.2", "remove-mapping.-1", "remove-condition.x"} {
+		if f.edit(do) {
+			t.Errorf("%s was done", do)
+		}
+	}
+}

@@ -1,0 +1,180 @@
+package console
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/pkg/secret"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// webhookRow is a line of the list.
+type webhookRow struct {
+	webhooks.Stored
+	URL string
+	// Activity is nil for one that was sent nothing yet, as far as is known.
+	Activity *history.Activity
+}
+
+type webhooksData struct {
+	Webhooks []webhookRow
+	// Unknown: PostgreSQL does not tell what they were sent.
+	Unknown         bool
+	ManyCommunities bool
+}
+
+// webhookList lists webhooks. They are in the broker, so that the list is there while
+// PostgreSQL is away.
+func (s *Console) webhookList(c *request) error {
+	all, err := s.Webhooks.List(c.ctx(), "")
+	if err != nil {
+		return err
+	}
+	ids := make([]string, len(all))
+	for i, w := range all {
+		ids[i] = w.ID
+	}
+	activities, err := s.History.Activities(c.ctx(), ids)
+	data := webhooksData{Unknown: err != nil}
+	if err != nil {
+		s.Log.Warn().Err(err).Msg("cannot read what webhooks were sent")
+	}
+	for _, w := range all {
+		row := webhookRow{Stored: w, URL: s.HookURL(w.ID)}
+		if a, ok := activities[w.ID]; ok {
+			row.Activity = &a
+		}
+		data.Webhooks = append(data.Webhooks, row)
+		data.ManyCommunities = data.ManyCommunities || w.Community != all[0].Community
+	}
+	return c.page("webhooks", "Webhooks", data)
+}
+
+type newWebhookData struct {
+	Name, Community string
+	APIKey          bool
+	Encryption      string
+	Communities     []option
+	Errors          fieldErrors
+}
+
+func (s *Console) newWebhook(c *request) error {
+	data := newWebhookData{Community: defaultCommunity, APIKey: true, Encryption: string(webhook.NoEncryption)}
+	if err := s.addCommunities(c, &data); err != nil {
+		return err
+	}
+	return c.page("webhook-new", "New webhook", data)
+}
+
+func (s *Console) addCommunities(c *request, data *newWebhookData) error {
+	all, err := s.Webhooks.List(c.ctx(), "")
+	if err != nil {
+		return err
+	}
+	names := []string{defaultCommunity}
+	for _, w := range all {
+		names = append(names, w.Community)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		data.Communities = append(data.Communities, option{name, name})
+	}
+	return nil
+}
+
+// createWebhook saves a draft and answers with its page, which alone shows the keys.
+func (s *Console) createWebhook(c *request) error {
+	data := newWebhookData{
+		Name: strings.TrimSpace(c.FormValue("name")), Community: cmp.Or(c.FormValue("community"), defaultCommunity),
+		APIKey: c.FormValue("api_key") != "", Encryption: c.FormValue("encryption"),
+	}
+	def := webhook.Definition{Name: data.Name, Community: data.Community, State: webhook.Draft, Encryption: webhook.Encryption(data.Encryption)}
+	def.Auth.APIKey = data.APIKey
+	saved, err := s.Webhooks.Create(c.ctx(), def)
+	if problems, other := problemsOf(err); other != nil {
+		return other
+	} else if problems != nil {
+		data.Errors = newFieldErrors(problems)
+		if err := s.addCommunities(c, &data); err != nil {
+			return err
+		}
+		return c.pageWith(http.StatusUnprocessableEntity, "webhook-new", "New webhook", data)
+	}
+	if err := c.recordWebhook("create webhook", saved.Saved); err != nil {
+		return err
+	}
+	return s.showSaved(c, saved, "The draft is created.")
+}
+
+// recordWebhook writes down what was saved.
+func (c *request) recordWebhook(what string, w webhooks.Stored) error {
+	return c.record(what, "webhook", w.ID, map[string]any{"name": w.Name, "community": w.Community, "version": w.Version})
+}
+
+// problemsOf returns what is wrong with what was typed, by field, or another error.
+func problemsOf(err error) (webhook.Errors, error) {
+	var problems webhook.Errors
+	switch {
+	case err == nil:
+		return nil, nil
+	case errors.As(err, &problems):
+		return problems, nil
+	case errors.Is(err, webhooks.ErrNameTaken):
+		return webhook.Errors{{Field: "name", Message: "another webhook of this community has this name: choose another one, or edit that webhook"}}, nil
+	case errors.Is(err, secret.ErrNoMasterKey):
+		return webhook.Errors{{Field: "encryption", Message: "this installation keeps no AES keys yet: whoever runs it sets " + secret.MasterKeyVariable + " for the console and the applier first"}}, nil
+	default:
+		return nil, err
+	}
+}
+
+// fieldErrors are what is wrong, by field as webhook.Error has it.
+type fieldErrors map[string][]string
+
+func newFieldErrors(problems webhook.Errors) fieldErrors {
+	e := fieldErrors{}
+	for _, p := range problems {
+		e[p.Field] = append(e[p.Field], p.Message)
+	}
+	return e
+}
+
+// At returns what is wrong with a field, the first letter made large.
+func (e fieldErrors) At(field string) string {
+	text := strings.Join(e[field], "; ")
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
+// webhookExport is the definition as `coinhook webhooks apply` takes it.
+func (s *Console) webhookExport(c *request) error {
+	w, err := s.findWebhook(c)
+	if err != nil {
+		return err
+	}
+	text, err := webhook.Format(w.Definition)
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set("Content-Disposition", `attachment; filename="`+w.ID+`.yaml"`)
+	return c.Blob(http.StatusOK, "application/yaml", text)
+}
+
+func (s *Console) findWebhook(c *request) (webhooks.Stored, error) {
+	id := c.Param("id")
+	if !webhook.IsID(id) {
+		return webhooks.Stored{}, failf(http.StatusNotFound, "This is no webhook's id. The list of webhooks has all there are: /webhooks.")
+	}
+	w, err := s.Webhooks.Find(c.ctx(), "", id)
+	if errors.Is(err, webhooks.ErrNotFound) {
+		return w, failf(http.StatusNotFound, "There is no such webhook, or it was deleted. The list of webhooks has all there are: /webhooks.")
+	}
+	return w, err
+}

@@ -1,0 +1,62 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/lib/pq"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// WebhookActivity is what a webhook was sent.
+type WebhookActivity struct {
+	WebhookID string
+	// Last is the newest delivery that has an outcome.
+	Last       delivery.ID
+	LastAt     time.Time
+	LastStatus delivery.Status
+	// DeadLetters counts those that wait for an admin, MaxDeadLettersCounted at most.
+	DeadLetters int
+}
+
+// MaxDeadLettersCounted bounds what a list of webhooks counts.
+const MaxDeadLettersCounted = 1000
+
+// The newest dead letters stand for all: a webhook's own are found by its outcomes,
+// and most of those are no failures.
+const webhookActivityQuery = `
+WITH newest AS (
+    SELECT o.webhook_id FROM (SELECT delivery_id FROM dead_letters ORDER BY delivery_id DESC LIMIT $2) d
+    JOIN outcomes o ON o.delivery_id = d.delivery_id
+    WHERE o.status = 'failed'
+), failing AS (SELECT webhook_id, count(*) AS count FROM newest GROUP BY 1)
+SELECT w.id, l.delivery_id, l.received_at, l.status, coalesce(f.count, 0)
+FROM unnest($1::text[]) AS w(id)
+JOIN LATERAL (SELECT delivery_id, received_at, status FROM outcomes WHERE webhook_id = w.id ORDER BY delivery_id DESC LIMIT 1) l ON true
+LEFT JOIN failing f ON f.webhook_id = w.id`
+
+// WebhookActivities returns what these webhooks were sent; those that never were
+// sent anything are left out.
+func (s *Store) WebhookActivities(ctx context.Context, ids []string) (map[string]WebhookActivity, error) {
+	rows, err := s.db.QueryContext(ctx, webhookActivityQuery, pq.StringArray(ids), MaxDeadLettersCounted)
+	if err != nil {
+		return nil, fmt.Errorf("read what webhooks were sent: %w", err)
+	}
+	defer rows.Close()
+	all := map[string]WebhookActivity{}
+	for rows.Next() {
+		var a WebhookActivity
+		var last idScanner
+		if err := rows.Scan(&a.WebhookID, &last, &a.LastAt, &a.LastStatus, &a.DeadLetters); err != nil {
+			return nil, fmt.Errorf("read what webhooks were sent: %w", err)
+		}
+		a.Last = delivery.ID(last)
+		all[a.WebhookID] = a
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read what webhooks were sent: %w", err)
+	}
+	return all, nil
+}
