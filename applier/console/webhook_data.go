@@ -234,11 +234,6 @@ func (d *webhookData) PastedTree() *node {
 	return tree([]byte(d.Payload))
 }
 
-// MappingParts are the fields of a mapping that errors are shown of.
-func (d *webhookData) MappingParts() []string {
-	return []string{"operator", "target", "value", "times", "round", "signed"}
-}
-
 // Tests are those of a condition.
 func (d *webhookData) Tests() []option {
 	return []option{

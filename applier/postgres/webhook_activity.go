@@ -25,7 +25,9 @@ type WebhookActivity struct {
 const MaxDeadLettersCounted = 1000
 
 // The newest dead letters stand for all: a webhook's own are found by its outcomes,
-// and most of those are no failures.
+// and most of those are no failures. Rows are compared as pairs, for which there is
+// one index: with webhook_id = w.id the planner may read all outcomes, newest first,
+// in search of a webhook that has none.
 const webhookActivityQuery = `
 WITH newest AS (
     SELECT o.webhook_id FROM (SELECT delivery_id FROM dead_letters ORDER BY delivery_id DESC LIMIT $2) d
@@ -34,7 +36,11 @@ WITH newest AS (
 ), failing AS (SELECT webhook_id, count(*) AS count FROM newest GROUP BY 1)
 SELECT w.id, l.delivery_id, l.received_at, l.status, coalesce(f.count, 0)
 FROM unnest($1::text[]) AS w(id)
-JOIN LATERAL (SELECT delivery_id, received_at, status FROM outcomes WHERE webhook_id = w.id ORDER BY delivery_id DESC LIMIT 1) l ON true
+JOIN LATERAL (
+    SELECT delivery_id, received_at, status FROM outcomes
+    WHERE (webhook_id, delivery_id) BETWEEN (w.id, '00000000-0000-0000-0000-000000000000'::uuid) AND (w.id, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+    ORDER BY webhook_id DESC, delivery_id DESC LIMIT 1
+) l ON true
 LEFT JOIN failing f ON f.webhook_id = w.id`
 
 // WebhookActivities returns what these webhooks were sent; those that never were
