@@ -127,7 +127,8 @@ func New(opts Options) (*Console, error) {
 	s.echo.Logger.SetOutput(io.Discard) // all that matters is logged here
 	s.echo.IPExtractor = echo.ExtractIPDirect()
 	s.echo.HTTPErrorHandler = s.answerError
-	s.echo.Use(s.recover, s.observe, secure, s.sameOrigin, middleware.BodyLimit(maxBody),
+	s.echo.Use(s.recover, s.observe, secure, s.sameOrigin, middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{Limit: maxBody, Skipper: isUpload}),
+
 		middleware.GzipWithConfig(middleware.GzipConfig{Skipper: isCompressed}), s.admit)
 	for _, r := range s.routes() {
 		s.echo.Add(r.method, r.path, func(c echo.Context) error { return r.handler(s.request(c)) })

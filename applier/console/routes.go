@@ -54,7 +54,7 @@ func (s *Console) routes() []route {
 
 		{get, "/users", s.users},
 		{post, "/users", s.addUser},
-		{post, "/users/import", s.importUsers},
+		{post, importPath, s.importUsers},
 		{get, "/users/:id", s.user},
 		{post, "/users/:id", s.renameUser},
 

@@ -2,7 +2,6 @@ package console
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -34,13 +33,8 @@ type userRow struct {
 // amountOf is an amount of a currency, to be shown.
 type amountOf struct{ Currency, Amount string }
 
-type userForm struct{ Email, Username, Error string }
-
-type importResult struct {
-	Error string
-	Done  *users.Progress
-	Bad   []users.BadLine
-}
+// userForm is what was typed. Part is the field that Error is about, or empty: both.
+type userForm struct{ Email, Username, Error, Part string }
 
 // users lists users, newest first.
 func (s *Console) users(c *request) error {
@@ -48,7 +42,10 @@ func (s *Console) users(c *request) error {
 }
 
 func (s *Console) usersPage(c *request, status int, data usersData) error {
-	data.Search, data.Community = strings.TrimSpace(c.FormValue("search")), c.FormValue("community")
+	data.Search = strings.TrimSpace(c.QueryParam("search"))
+	if data.Community == "" {
+		data.Community = c.FormValue("community")
+	}
 	var err error
 	if data.Communities, _, err = s.options(c, ""); err != nil {
 		return err
@@ -99,7 +96,7 @@ func amountsOf(balances map[string]string) []amountOf {
 func (s *Console) addUser(c *request) error {
 	form := userForm{Email: c.FormValue("email"), Username: c.FormValue("username")}
 	id, err := s.Users.Add(c.ctx(), communityIn(c), form.Email, form.Username)
-	if form.Error = userProblem(err); form.Error != "" {
+	if form.Error, form.Part = userProblem(err); form.Error != "" {
 		return s.usersPage(c, http.StatusUnprocessableEntity, usersData{Add: form})
 	}
 	if err != nil {
@@ -119,17 +116,17 @@ func communityIn(c *request) string {
 	return defaultCommunity
 }
 
-// userProblem is what a form says of an error that the person can mend, and else
-// nothing.
-func userProblem(err error) string {
+// userProblem is what a form says of an error that the person can mend, and which
+// field it is about; else nothing.
+func userProblem(err error) (text, part string) {
 	invalid, isInvalid := errors.AsType[*users.Invalid](err)
 	switch {
 	case isInvalid:
-		return sentence(invalid.Error())
+		return sentence(invalid.Error()), invalid.Part
 	case errors.Is(err, users.ErrExists):
-		return "Another user of the community has this email or username."
+		return "Another user of the community has this email or username.", ""
 	}
-	return ""
+	return "", ""
 }
 
 // sentence begins with a capital letter and ends with a full stop.
@@ -142,39 +139,6 @@ func sentence(text string) string {
 		text += "."
 	}
 	return text
-}
-
-// badShown is how many bad lines of a file a page shows.
-const badShown = 20
-
-func (s *Console) importUsers(c *request) error {
-	var result importResult
-	status := http.StatusOK
-	file, err := c.FormFile("file")
-	if err != nil {
-		result.Error, status = "Choose a CSV file with the columns email and username.", http.StatusUnprocessableEntity
-		return s.usersPage(c, status, usersData{Import: result})
-	}
-	src, err := file.Open()
-	if err != nil {
-		return err
-	}
-	defer src.Close() //nolint:errcheck // it was only read
-	done, bad, err := s.Users.Import(c.ctx(), communityIn(c), src, badShown)
-	if invalid, ok := errors.AsType[*users.Invalid](err); ok {
-		result.Error, status = sentence(invalid.Error()), http.StatusUnprocessableEntity
-		return s.usersPage(c, status, usersData{Import: result})
-	}
-	if err != nil {
-		return fmt.Errorf("import users, after line %d: %w", done.Line, err)
-	}
-	if err := c.record("import users", "community", communityIn(c), map[string]any{
-		"added": done.Added, "updated": done.Updated, "bad_lines": done.Bad,
-	}); err != nil {
-		return err
-	}
-	result.Done, result.Bad = &done, bad
-	return s.usersPage(c, status, usersData{Import: result})
 }
 
 type userData struct {
@@ -291,7 +255,7 @@ func (s *Console) renameUser(c *request) error {
 	}
 	form := userForm{Email: c.FormValue("email"), Username: c.FormValue("username")}
 	err = s.Users.Rename(c.ctx(), u.ID, form.Email, form.Username)
-	if form.Error = userProblem(err); form.Error != "" {
+	if form.Error, form.Part = userProblem(err); form.Error != "" {
 		return s.userPage(c, http.StatusUnprocessableEntity, u, form)
 	}
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -24,7 +25,7 @@ var (
 )
 
 // Invalid is what is wrong with a setting, and about which part of it: code,
-// scale, min, max, name, options.
+// scale, min, max, name, type, options.
 type Invalid struct {
 	Part string
 	Err  error
@@ -151,6 +152,8 @@ func CheckField(f applier.Field) error {
 	switch {
 	case !fieldPattern.MatchString(f.Name):
 		return invalidf("name", "a custom field's name is 1 to 64 of a-z, 0-9 and _, starting with a letter, not %q", f.Name)
+	case !slices.Contains(applier.FieldTypes(), f.Type):
+		return invalidf("type", "a custom field has no type %q", f.Type)
 	case f.Type == applier.Select && len(f.Options) == 0:
 		return invalidf("options", "a select needs its options")
 	case f.Type != applier.Select && len(f.Options) > 0:

@@ -2,6 +2,7 @@ package users
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"time"
@@ -17,8 +18,8 @@ var ErrExists = postgres.ErrUserExists
 // Add adds a user of a community.
 func (s *Service) Add(ctx context.Context, community, email, username string) (delivery.ID, error) {
 	u := postgres.NewUser{Email: strings.TrimSpace(email), Username: strings.TrimSpace(username)}
-	if err := Check(u); err != nil {
-		return delivery.ID{}, &Invalid{err}
+	if part, err := check(u); err != nil {
+		return delivery.ID{}, &Invalid{part, err}
 	}
 	return s.store.AddUser(ctx, community, u)
 }
@@ -26,14 +27,18 @@ func (s *Service) Add(ctx context.Context, community, email, username string) (d
 // Rename gives a user another email and username; an empty one takes it away.
 func (s *Service) Rename(ctx context.Context, id delivery.ID, email, username string) error {
 	email, username = strings.TrimSpace(email), strings.TrimSpace(username)
-	if err := Check(postgres.NewUser{Email: email, Username: username}); err != nil {
-		return &Invalid{err}
+	if part, err := check(postgres.NewUser{Email: email, Username: username}); err != nil {
+		return &Invalid{part, err}
 	}
 	return s.store.ChangeUser(ctx, id, &email, &username)
 }
 
-// Invalid is what is wrong with an email or username.
-type Invalid struct{ Err error }
+// Invalid is what is wrong, and with which part: email, username or file. If it is
+// empty, email and username are wrong together.
+type Invalid struct {
+	Part string
+	Err  error
+}
 
 func (e *Invalid) Error() string { return e.Err.Error() }
 func (e *Invalid) Unwrap() error { return e.Err }
@@ -43,7 +48,7 @@ func (e *Invalid) Unwrap() error { return e.Err }
 func (s *Service) Import(ctx context.Context, community string, file io.Reader, keep int) (done Progress, bad []BadLine, err error) {
 	reader, err := NewReader(file)
 	if err != nil {
-		return done, nil, &Invalid{err}
+		return done, nil, &Invalid{"file", err}
 	}
 	importer := Importer{
 		Store: s.store, Community: community, Progress: func(Progress) {},
@@ -55,6 +60,9 @@ func (s *Service) Import(ctx context.Context, community string, file io.Reader, 
 		},
 	}
 	done, err = importer.Run(ctx, reader)
+	if errors.Is(err, ErrRecord) {
+		err = &Invalid{"file", err}
+	}
 	return done, bad, err
 }
 

@@ -17,21 +17,28 @@ const maxLength = 320
 
 // Check says what is wrong with a user that is to be added.
 func Check(u postgres.NewUser) error {
+	_, err := check(u)
+	return err
+}
+
+// check says what is wrong, and with which part: email, username, or, if it is
+// empty, the two together.
+func check(u postgres.NewUser) (part string, err error) {
 	if u.Email == "" && u.Username == "" {
-		return postgres.ErrUserNameless
+		return "", postgres.ErrUserNameless
 	}
 	if u.Email != "" {
 		if err := checkText("email", u.Email); err != nil {
-			return err
+			return "email", err
 		}
 		if at := strings.LastIndexByte(u.Email, '@'); at <= 0 || at == len(u.Email)-1 {
-			return errors.New("the email needs an @ with something on both sides")
+			return "email", errors.New("the email needs an @ with something on both sides")
 		}
 	}
 	if u.Username != "" {
-		return checkText("username", u.Username)
+		return "username", checkText("username", u.Username)
 	}
-	return nil
+	return "", nil
 }
 
 func checkText(what, s string) error {
