@@ -187,7 +187,7 @@ func (b *browser) await(texts ...string) {
 	b.t.Helper()
 	deadline := time.Now().Add(browserPatience)
 	for {
-		seen := b.eval(`document.body.innerText`)
+		seen := b.seen()
 		missing := slices.IndexFunc(texts, func(text string) bool { return !strings.Contains(seen, text) })
 		if missing < 0 {
 			return
@@ -201,6 +201,17 @@ func (b *browser) await(texts ...string) {
 			b.t.Fatal(b.ctx.Err())
 		}
 	}
+}
+
+// seen is what the page shows, nothing while it is between two.
+func (b *browser) seen() string {
+	ctx, cancel := context.WithTimeout(b.ctx, browserPatience)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body?.innerText ?? ""`))
+	if err != nil { // the page it was asked of is gone
+		return ""
+	}
+	return text
 }
 
 // eval returns the text that an expression gives.
