@@ -169,6 +169,12 @@ func (b *browser) fill(selector, text string) {
 	b.do("fill "+selector, chromedp.SendKeys(chromedp.CSS(selector), text, chromedp.NodeVisible))
 }
 
+// choose picks an option of a list by typing its text.
+func (b *browser) choose(selector, text string) {
+	b.t.Helper()
+	b.do("choose "+text, chromedp.SendKeys(chromedp.CSS(selector), text, chromedp.NodeVisible))
+}
+
 // press sends keys to whatever has the focus.
 func (b *browser) press(keys string) {
 	b.t.Helper()
