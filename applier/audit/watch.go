@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/leader"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -45,10 +46,8 @@ type WatchOptions struct {
 type Watch struct {
 	WatchOptions
 	stream *broker.Stream
-	lead   *postgres.Lead // nil while another applier has it
 	// ledgerBegins is when the next pass through the ledger does.
 	ledgerBegins time.Time
-	complained   bool
 
 	findings  *prometheus.GaugeVec
 	unchecked prometheus.Gauge
@@ -82,47 +81,21 @@ func NewWatch(opts WatchOptions) *Watch {
 
 // Run audits until ctx is done.
 func (w *Watch) Run(ctx context.Context) error {
-	defer w.resign()
-	for {
-		start := time.Now()
-		err := w.turn(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			w.resign() // another applier may have what this one lacks
-			if !w.complained {
-				w.Log.Warn().Err(err).Msg("cannot audit, trying again")
-			}
-		}
-		w.complained = err != nil
-		select {
-		case <-time.After(max(every, idle*time.Since(start))):
-		case <-ctx.Done():
-			return nil
-		}
-	}
+	return leader.Job{
+		Store: w.Store, Lead: postgres.Audit, Every: every, What: "audit", Log: w.Log,
+		Resigned: func() { // what there is, is counted where the lead is
+			w.findings.Reset()
+			w.unchecked.Set(0)
+		},
+		Turn: func(ctx context.Context) (time.Duration, error) {
+			start := time.Now()
+			err := w.turn(ctx)
+			return max(every, idle*time.Since(start)), err
+		},
+	}.Run(ctx)
 }
 
-func (w *Watch) resign() {
-	w.findings.Reset() // they are counted where the lead is
-	w.unchecked.Set(0)
-	if w.lead != nil {
-		w.lead.Close()
-		w.lead = nil
-	}
-}
-
-func (w *Watch) turn(ctx context.Context) (err error) {
-	if w.lead == nil {
-		if w.lead, err = w.Store.Lead(ctx, postgres.Audit); w.lead == nil {
-			return err
-		}
-		w.Log.Debug().Msg("this applier audits")
-	}
-	if err := w.lead.Check(ctx); err != nil {
-		return err
-	}
+func (w *Watch) turn(ctx context.Context) error {
 	if err := w.open(ctx); err != nil {
 		return err
 	}

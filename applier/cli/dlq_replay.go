@@ -88,7 +88,7 @@ func (c *dlqReplayCmd) finish(a *app, plan *replay.Plan, result *replay.Result) 
 	case a.json():
 		err = a.printJSON(replayJSON{Plan: plan, DryRun: c.DryRun, Result: result})
 	case result != nil:
-		fmt.Fprintf(a.Stdout, "\n%d replayed: %s.\n", result.Published, resultWords(*result))
+		fmt.Fprintf(a.Stdout, "\n%d replayed: %s.\n", result.Published, result.Text())
 	case c.DryRun:
 		fmt.Fprintln(a.Stdout, "\nNothing was changed.")
 	}
@@ -113,7 +113,7 @@ func nothingToReplay(plan *replay.Plan) error {
 
 // interrupted says how far it came and what goes on.
 func (c *dlqReplayCmd) interrupted(r *replay.Request, result replay.Result, err error) error {
-	text := fmt.Sprintf("stopped after %d: %s", result.Published, resultWords(result))
+	text := fmt.Sprintf("stopped after %d: %s", result.Published, result.Text())
 	if result.Pending > 0 {
 		text += fmt.Sprintf("; the %d pending ones are published and will be executed", result.Pending)
 	}

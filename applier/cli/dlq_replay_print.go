@@ -100,29 +100,6 @@ func countOrNone(n int) string {
 	return strconv.Itoa(n)
 }
 
-func resultWords(r replay.Result) string {
-	var parts []string
-	for _, c := range []struct {
-		n    int
-		word string
-	}{
-		{r.Applied, "applied"},
-		{r.Duplicates, "duplicates"},
-		{r.Skipped, "skipped"},
-		{r.Failed, "failed again"},
-		{r.NoOps, "were no dead letters any more"},
-		{r.Pending, "pending"},
-	} {
-		if c.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.word))
-		}
-	}
-	if len(parts) == 0 {
-		return "nothing was executed"
-	}
-	return strings.Join(parts, ", ")
-}
-
 // barWidth is that of the progress bar, in characters.
 const barWidth = 24
 
@@ -131,5 +108,5 @@ func progressText(p replay.Progress) string {
 	total := max(p.Total, 1)
 	full := min(executed*barWidth/total, barWidth)
 	return fmt.Sprintf("[%s%s] %3d %%  %d of %d published; %s", strings.Repeat("█", full), strings.Repeat("░", barWidth-full),
-		min(executed*100/total, 100), p.Published, p.Total, resultWords(p.Result))
+		min(executed*100/total, 100), p.Published, p.Total, p.Result.Text())
 }

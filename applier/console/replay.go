@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -147,39 +146,15 @@ func (s *Console) replay(c *request) error {
 	one := s.runs.begin("Replay of "+countedLetters(plan.Selected), c.session.Account, "/dead-letters",
 		func(ctx context.Context, report func(done, total int, text string)) (string, error) {
 			result, err := s.Replayer.Run(ctx, request, plan, replay.Options{Progress: func(p replay.Progress) {
-				report(p.Published-p.Result.Pending, p.Total, resultText(p.Result))
+				report(p.Published-p.Result.Pending, p.Total, p.Result.Text())
 			}})
-			text := sentence(resultText(result))
+			text := sentence(result.Text())
 			if err != nil {
 				return text + interruptedText(err, replay.ErrInterrupted), err
 			}
 			return text, nil
 		})
 	return c.redirect("/runs/" + one.ID.String())
-}
-
-// resultText says what has become of a replay.
-func resultText(r replay.Result) string {
-	var parts []string
-	for _, c := range []struct {
-		n    int
-		word string
-	}{
-		{r.Applied, "applied"},
-		{r.Duplicates, "duplicates"},
-		{r.Skipped, "skipped"},
-		{r.Failed, "failed again"},
-		{r.NoOps, "were no dead letters any more"},
-		{r.Pending, "pending"},
-	} {
-		if c.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.word))
-		}
-	}
-	if len(parts) == 0 {
-		return "nothing was executed yet"
-	}
-	return strings.Join(parts, ", ")
 }
 
 type revertData struct {

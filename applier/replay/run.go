@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -55,6 +56,30 @@ type Result struct {
 	NoOps int `json:"no_ops"`
 	// Pending are published, and not executed yet.
 	Pending int `json:"pending"`
+}
+
+// Text says it in words.
+func (r Result) Text() string {
+	var parts []string
+	for _, c := range []struct {
+		n    int
+		word string
+	}{
+		{r.Applied, "applied"},
+		{r.Duplicates, "duplicates"},
+		{r.Skipped, "skipped"},
+		{r.Failed, "failed again"},
+		{r.NoOps, "were no dead letters any more"},
+		{r.Pending, "pending"},
+	} {
+		if c.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.word))
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing was executed"
+	}
+	return strings.Join(parts, ", ")
 }
 
 // ErrInterrupted: the run ended early, between two chunks.

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/leader"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
 )
@@ -43,10 +44,8 @@ type Options struct {
 // Job removes. Every applier runs one, and one at a time works.
 type Job struct {
 	Options
-	stream     *broker.Stream
-	lead       *postgres.Lead // nil while another applier has it
-	complained bool
-	held       bool // since something does not add up
+	stream *broker.Stream
+	held   bool // since something does not add up
 
 	messages prometheus.Counter
 	rows     *prometheus.CounterVec
@@ -74,49 +73,23 @@ func (j *Job) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	defer j.resign()
-	for {
-		start := time.Now()
-		more, err := j.turn(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			j.resign() // another applier may have what this one lacks
-			if !j.complained {
-				j.Log.Warn().Err(err).Msg("cannot remove what is old, trying again")
+	return leader.Job{
+		Store: j.Store, Lead: postgres.Retention, Every: j.every(), What: "remove what is old", Log: j.Log,
+		Turn: func(ctx context.Context) (time.Duration, error) {
+			start := time.Now()
+			more, err := j.turn(ctx)
+			if more {
+				return idle * time.Since(start), err
 			}
-		}
-		j.complained = err != nil
-		pause := min(max(j.Stream/4, lookAtMost), lookAtLeast)
-		if more && err == nil {
-			pause = idle * time.Since(start)
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil
-		}
-	}
+			return j.every(), err
+		},
+	}.Run(ctx)
 }
 
-func (j *Job) resign() {
-	if j.lead != nil {
-		j.lead.Close()
-		j.lead = nil
-	}
-}
+func (j *Job) every() time.Duration { return min(max(j.Stream/4, lookAtMost), lookAtLeast) }
 
 // turn removes a little of everything, and returns whether there may be more.
 func (j *Job) turn(ctx context.Context) (more bool, err error) {
-	if j.lead == nil {
-		if j.lead, err = j.Store.Lead(ctx, postgres.Retention); j.lead == nil {
-			return false, err
-		}
-	}
-	if err := j.lead.Check(ctx); err != nil {
-		return false, err
-	}
 	if j.stream == nil {
 		if err := j.Conn.WaitConnected(ctx); err != nil {
 			return false, err

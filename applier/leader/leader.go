@@ -1,0 +1,76 @@
+// Package leader runs a job that one applier at a time does, again and again.
+package leader
+
+import (
+	"context"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+)
+
+// Job is what is done, by whoever has the lead. All but Resigned are needed.
+type Job struct {
+	Store *postgres.Store
+	Lead  postgres.Job
+	// Turn does a little of it, and says how long to rest then.
+	Turn func(ctx context.Context) (pause time.Duration, err error)
+	// Every is how often an applier without the lead asks for it, and how long one
+	// rests that failed.
+	Every time.Duration
+	// Resigned is told when the lead is given up, and when there was none.
+	Resigned func()
+	// What completes the sentence "cannot …, trying again".
+	What string
+	Log  zerolog.Logger
+}
+
+// Run does turns until ctx is done. After an error the lead is given up: another
+// applier may have what this one lacks.
+func (j Job) Run(ctx context.Context) error {
+	var lead *postgres.Lead
+	resign := func() {
+		if j.Resigned != nil {
+			j.Resigned()
+		}
+		if lead != nil {
+			lead.Close()
+			lead = nil
+		}
+	}
+	defer resign()
+	complained := false
+	for {
+		pause, err := j.turn(ctx, &lead)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			resign()
+			pause = j.Every
+			if !complained {
+				j.Log.Warn().Err(err).Msg("cannot " + j.What + ", trying again")
+			}
+		}
+		complained = err != nil
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (j Job) turn(ctx context.Context, lead **postgres.Lead) (pause time.Duration, err error) {
+	if *lead == nil {
+		if *lead, err = j.Store.Lead(ctx, j.Lead); *lead == nil {
+			return j.Every, err
+		}
+		j.Log.Debug().Msg("this applier has the lead to " + j.What)
+	}
+	if err := (*lead).Check(ctx); err != nil {
+		return 0, err
+	}
+	return j.Turn(ctx)
+}
