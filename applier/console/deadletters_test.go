@@ -116,7 +116,7 @@ func TestDeadLettersAreDiscarded(t *testing.T) {
 	w.settle()
 	id := w.settled(shop, `{"user":"nobody@example.com","coins":1}`).String()
 	address := "/dead-letters/discard?reason=user_not_found"
-	if p := w.admin.get(address); p.text("h1") != "Discard 1 dead letters?" {
+	if p := w.admin.get(address); p.text("h1") != "Discard 1 dead letter?" {
 		t.Errorf("the question is %q", p.text("h1"))
 	}
 	form := url.Values{"reason": {"user_not_found"}, "count": {"1"}}

@@ -142,6 +142,7 @@ var functions = template.FuncMap{
 	"rfc3339":   func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 	"utc":       func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
 	"age":       history.AgeText,
+	"letters":   countedLetters,
 	"currency":  currencyName,
 	"query":     url.QueryEscape,
 	"join":      strings.Join,

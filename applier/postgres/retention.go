@@ -27,6 +27,7 @@ type Old struct {
 const goneCondition = `
     o.finished_at < $1
     AND (o.status = 'success' OR EXISTS (SELECT FROM discards x WHERE x.delivery_id = o.delivery_id OFFSET 0))
+    AND NOT EXISTS (SELECT FROM discards x WHERE x.delivery_id = o.delivery_id AND x.at >= $1 OFFSET 0)
     AND NOT EXISTS (SELECT FROM dead_letters x WHERE x.delivery_id = o.delivery_id OFFSET 0)
     AND NOT (o.stream_epoch = coalesce((SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $2), -2) AND o.stream_sequence >= $3)
     AND NOT EXISTS (

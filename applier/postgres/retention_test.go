@@ -135,6 +135,30 @@ func TestRemovalTakesWhatIsOldAndGone(t *testing.T) {
 	}
 }
 
+// What was discarded goes when that is old, too: a replay of it may be on its way.
+func TestRemovalTakesWhatWasDiscardedLongAgo(t *testing.T) {
+	t.Parallel()
+	s, db := postgrestest.Open(t, postgres.Options{})
+	item := inStream(1, plan(t, "nobody@example.com"))[0]
+	settle(t, s, item)
+	if _, err := db.ExecContext(t.Context(), `UPDATE outcomes SET finished_at = now() - interval '2 days'`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.DiscardDeadLetters(t.Context(), idsOf(item), tomorrow, "ada", "a test"); err != nil {
+		t.Fatal(err)
+	}
+	gone := postgres.Old{Before: time.Now().Add(-24 * time.Hour), Incarnation: "stream", First: 100}
+	if r := removeAll(t, s, gone, 10); r != (postgres.Removed{}) {
+		t.Errorf("removed %+v of what was discarded just now", r)
+	}
+	if _, err := db.ExecContext(t.Context(), `UPDATE discards SET at = now() - interval '2 days'`); err != nil {
+		t.Fatal(err)
+	}
+	if r := removeAll(t, s, gone, 10); r.Outcomes != 1 {
+		t.Errorf("removed %+v of what was discarded long ago", r)
+	}
+}
+
 // A replay that the stream still has keeps its delivery's outcome.
 func TestRemovalKeepsWhatAReplayInTheStreamIsAbout(t *testing.T) {
 	t.Parallel()
