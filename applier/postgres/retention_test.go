@@ -140,6 +140,7 @@ func TestRemovalTakesWhatWasDiscardedLongAgo(t *testing.T) {
 	t.Parallel()
 	s, db := postgrestest.Open(t, postgres.Options{})
 	item := inStream(1, plan(t, "nobody@example.com"))[0]
+	copy(item.Delivery.ID[:6], []byte{1, 0, 0, 0, 0, 0}) // the time of a UUIDv7: long ago
 	settle(t, s, item)
 	if _, err := db.ExecContext(t.Context(), `UPDATE outcomes SET finished_at = now() - interval '2 days'`); err != nil {
 		t.Fatal(err)
