@@ -101,6 +101,7 @@ type Console struct {
 	templates templates
 	hub       *hub
 	runs      *runs
+	plans     plans
 	crossSite *http.CrossOriginProtection
 	caught    caughtCache
 }

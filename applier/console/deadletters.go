@@ -199,6 +199,9 @@ type discardData struct {
 	Count  int
 	Note   string
 	Error  string
+	// NoteError says that the error is about the note. Seen names the plan.
+	NoteError bool
+	Seen      string
 }
 
 // askDiscard says what would be given up.
@@ -218,6 +221,7 @@ func (s *Console) discardPage(c *request, status int, note, problem string) erro
 	}
 	return c.pageWith(status, "discard", "Discard dead letters", discardData{
 		Form: form, Groups: plan.Groups, Left: plan.Left, Count: plan.Count(), Note: note, Error: problem,
+		NoteError: problem == whyNote, Seen: s.plans.put(c, plan, form.values().Encode()),
 	})
 }
 
@@ -225,18 +229,11 @@ func (s *Console) discardPage(c *request, status int, note, problem string) erro
 func (s *Console) discard(c *request) error {
 	form, note := readLettersForm(c), strings.TrimSpace(c.FormValue("note"))
 	if note == "" {
-		return s.discardPage(c, http.StatusUnprocessableEntity, note, "Say why, for the history.")
+		return s.discardPage(c, http.StatusUnprocessableEntity, note, whyNote)
 	}
-	filter, err := form.filter()
-	if err != nil {
-		return err
-	}
-	plan, err := s.DeadLetters.PlanDiscard(c.ctx(), filter)
-	if err != nil {
-		return err
-	}
-	if strconv.Itoa(plan.Count()) != c.FormValue("count") {
-		return s.discardPage(c, http.StatusConflict, note, "There are others now than when the plan was made. This is the plan as of now.")
+	plan, ok := s.plans.take(c, form.values().Encode()).(*deadletter.DiscardPlan)
+	if !ok {
+		return s.discardPage(c, http.StatusConflict, note, notSeen)
 	}
 	if plan.Count() == 0 {
 		return s.discardPage(c, http.StatusConflict, note, "There is nothing to discard.")
@@ -261,6 +258,9 @@ func (s *Console) discard(c *request) error {
 		})
 	return c.redirect("/runs/" + one.ID.String())
 }
+
+// whyNote is what a form says without a note.
+const whyNote = "Say why, for the history."
 
 func countedLetters(n int) string {
 	if n == 1 {

@@ -26,6 +26,9 @@ func (w *world) ended(t *testing.T, started *page) string {
 	return p.text("#run")
 }
 
+// seen names the plan that the page shows.
+func (p *page) seen() string { return p.Find("input[name=seen]").AttrOr("value", "") }
+
 func TestDeadLettersAreReplayedAsPlanned(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -62,9 +65,9 @@ func TestDeadLettersAreReplayedAsPlanned(t *testing.T) {
 	for name, values := range form {
 		stale[name] = values
 	}
-	stale.Set("count", "2")
-	if p := w.admin.post("/dead-letters/replay", stale); p.status != http.StatusConflict {
-		t.Errorf("a plan that is not true any more: status %d", p.status)
+	stale.Set("mapping", "original")
+	if p := w.admin.post("/dead-letters/replay", stale); p.status != http.StatusConflict || !strings.Contains(p.text("[role=alert]"), "not the plan that you saw") {
+		t.Errorf("other choices than the plan's: status %d", p.status)
 	}
 	viewer := w.signedIn("val", accounts.Viewer)
 	if p := viewer.post("/dead-letters/replay", form); p.status != http.StatusForbidden {
@@ -92,7 +95,7 @@ func TestADeadLetterIsEditedAndReplayed(t *testing.T) {
 	shop := w.webhook("Shop")
 	w.settle()
 	id := w.settled(shop, `{"user":"alice@example.com","coins":"many"}`).String()
-	form := url.Values{"id": {id}, "edit": {"1"}, "count": {"1"}, "payload": {`{"user":"alice@example.com","coins":"12"}`}, "plan": {"1"}}
+	form := url.Values{"id": {id}, "edit": {"1"}, "payload": {`{"user":"alice@example.com","coins":"12"}`}, "plan": {"1"}}
 	plan := w.admin.post("/dead-letters/replay", form)
 	if rows := cells(plan, "table tbody tr"); len(rows) != 1 || rows[0][3] != "12" {
 		t.Errorf("the plan for the edited payload: %q", rows)
@@ -101,6 +104,11 @@ func TestADeadLetterIsEditedAndReplayed(t *testing.T) {
 		t.Errorf("the form forgot what was typed: %q", plan.Find("textarea").Text())
 	}
 	form.Del("plan")
+	form.Set("seen", plan.seen())
+	other := url.Values{"id": {id}, "edit": {"1"}, "payload": {`{"user":"alice@example.com","coins":"99"}`}, "seen": {plan.seen()}}
+	if p := w.admin.post("/dead-letters/replay", other); p.status != http.StatusConflict {
+		t.Errorf("another payload than the plan's: status %d", p.status)
+	}
 	if text := w.ended(t, w.admin.post("/dead-letters/replay", form)); !strings.Contains(text, "Done. 1 applied.") {
 		t.Errorf("the run says %q", text)
 	}
@@ -116,11 +124,12 @@ func TestDeadLettersAreDiscarded(t *testing.T) {
 	w.settle()
 	id := w.settled(shop, `{"user":"nobody@example.com","coins":1}`).String()
 	address := "/dead-letters/discard?reason=user_not_found"
-	if p := w.admin.get(address); p.text("h1") != "Discard 1 dead letter?" {
-		t.Errorf("the question is %q", p.text("h1"))
+	question := w.admin.get(address)
+	if question.text("h1") != "Discard 1 dead letter?" {
+		t.Errorf("the question is %q", question.text("h1"))
 	}
-	form := url.Values{"reason": {"user_not_found"}, "count": {"1"}}
-	if p := w.admin.post("/dead-letters/discard", form); p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("[role=alert]"), "Say why") {
+	form := url.Values{"reason": {"user_not_found"}, "seen": {question.seen()}}
+	if p := w.admin.post("/dead-letters/discard", form); p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("#note-problem"), "Say why") {
 		t.Errorf("without a note: status %d, %q", p.status, p.text("[role=alert]"))
 	}
 	if file := w.admin.get("/dead-letters/export?reason=user_not_found"); strings.Count(file.body, "\n") != 1 || !strings.Contains(file.body, id) {
@@ -146,16 +155,21 @@ func TestADeliveryIsReverted(t *testing.T) {
 	w.settle()
 	id := w.settled(shop, `{"user":"alice@example.com","coins":50}`).String()
 	address := "/deliveries/" + id + "/revert"
-	if rows := cells(w.admin.get(address), "table tbody tr"); len(rows) != 1 || rows[0][2] != "50" || rows[0][3] != "0" {
+	plan := w.admin.get(address)
+	if rows := cells(plan, "table tbody tr"); len(rows) != 1 || rows[0][2] != "50" || rows[0][3] != "0" {
 		t.Errorf("the plan: %q", rows)
 	}
 	if p := w.admin.post(address, url.Values{"note": {" "}}); p.status != http.StatusUnprocessableEntity {
 		t.Errorf("without a note: status %d", p.status)
 	}
-	if p := w.admin.post(address, url.Values{"note": {"it was a test"}}); p.status != http.StatusSeeOther {
+	if p := w.admin.post(address, url.Values{"note": {"it was a test"}, "allow-negative": {"1"}, "seen": {plan.seen()}}); p.status != http.StatusConflict {
+		t.Errorf("other choices than the plan's: status %d", p.status)
+	}
+	form := url.Values{"note": {"it was a test"}, "seen": {plan.seen()}}
+	if p := w.admin.post(address, form); p.status != http.StatusSeeOther {
 		t.Errorf("status %d, %q", p.status, p.text("main"))
 	}
-	if p := w.admin.post(address, url.Values{"note": {"again"}}); p.status != http.StatusConflict {
+	if p := w.admin.post(address, form); p.status != http.StatusConflict {
 		t.Errorf("again: status %d, %q", p.status, p.text("main"))
 	}
 	if rows := cells(w.admin.get("/logs"), "#logs tbody tr"); len(rows) != 2 || rows[0][3] != "−50" || rows[0][5] != "Revert: Shop" {

@@ -10,6 +10,7 @@ import (
 type overviewData struct {
 	overview.Hour
 	Head     headData
+	Waiting  string // how many are pending
 	Findings []overview.Finding
 	More     int // findings that are not shown
 	Minutes  []minuteRow
@@ -37,6 +38,14 @@ func (s *Console) overview(c *request) error {
 	}
 	if data.Head.Oldest != nil {
 		data.Head.Causes, data.Head.Advice = data.Head.InTheWay()
+	}
+	waiting, atLeast, err := s.History.Waiting(c.ctx())
+	if err != nil {
+		return err
+	}
+	data.Waiting = strconv.Itoa(waiting)
+	if atLeast {
+		data.Waiting += "+"
 	}
 	if data.Findings, err = s.Overview.Findings(c.ctx()); err != nil {
 		return err

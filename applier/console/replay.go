@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/coinhook/coinhook/applier/replay"
@@ -34,6 +34,18 @@ type replayData struct {
 	Edited    bool
 	WhyNoEdit string
 	TooOften  int
+	Seen      string // names the plan
+}
+
+// planned is a plan with what it was made for.
+type planned struct {
+	request *replay.Request
+	plan    *replay.Plan
+}
+
+// choices are what a replay's form says, but for the note.
+func (d *replayData) choices(r *replay.Request) string {
+	return fmt.Sprintf("%s %s %t %q", d.Form.values().Encode(), d.Mapping, d.Force, r.Edited)
 }
 
 // askReplay shows the plan of a replay.
@@ -107,7 +119,7 @@ func (s *Console) replayPage(c *request, status int, problem string) error {
 	if data.Plan, err = s.Replayer.Plan(c.ctx(), request, false); err != nil {
 		return err
 	}
-	data.Error = problem
+	data.Error, data.Seen = problem, s.plans.put(c, planned{request, data.Plan}, data.choices(request))
 	for _, f := range data.Plan.StillFailing {
 		data.Failing += f.Count
 	}
@@ -128,18 +140,17 @@ func (s *Console) replay(c *request) error {
 	if err != nil {
 		return err
 	}
-	plan, err := s.Replayer.Plan(c.ctx(), request, false)
-	if err != nil {
-		return err
+	seen, ok := s.plans.take(c, data.choices(request)).(planned)
+	if !ok {
+		return s.replayPage(c, http.StatusConflict, notSeen)
 	}
-	if strconv.Itoa(plan.Selected) != c.FormValue("count") {
-		return s.replayPage(c, http.StatusConflict, "There are others now than when the plan was made. This is the plan as of now.")
-	}
+	plan := seen.plan
+	seen.request.Note, request = data.Note, seen.request
 	if plan.Selected == 0 {
 		return s.replayPage(c, http.StatusConflict, "There is nothing to replay.")
 	}
 	if err := c.record("replay dead letters", "dead letters", data.Form.values().Encode(), map[string]any{
-		"count": plan.Selected, "mapping": data.Mapping, "note": data.Note, "edited": data.Edited,
+		"count": plan.Selected, "mapping": data.Mapping, "force": data.Force, "note": data.Note, "edited": data.Edited,
 	}); err != nil {
 		return err
 	}
@@ -162,6 +173,9 @@ type revertData struct {
 	Plan          *revert.Plan
 	AllowNegative bool
 	Note, Error   string
+	// NoteError says that the error is about the note. Seen names the plan.
+	NoteError bool
+	Seen      string
 }
 
 // askRevert shows what taking back a delivery's effect would do.
@@ -178,6 +192,7 @@ func (s *Console) revertPage(c *request, status int, problem string) error {
 	}
 	return c.pageWith(status, "revert", "Revert", revertData{
 		ID: request.IDs[0], Plan: plan, AllowNegative: request.AllowNegative, Note: request.Note, Error: problem,
+		NoteError: problem == whyNote, Seen: s.plans.put(c, plan, revertChoices(request)),
 	})
 }
 
@@ -201,22 +216,28 @@ func (s *Console) revert(c *request) error {
 		return s.revertPage(c, http.StatusOK, "")
 	}
 	if request.Note == "" {
-		return s.revertPage(c, http.StatusUnprocessableEntity, "Say why, for the history.")
+		return s.revertPage(c, http.StatusUnprocessableEntity, whyNote)
 	}
-	plan, err := s.Reverter.Plan(c.ctx(), request)
-	if err != nil {
+	plan, ok := s.plans.take(c, revertChoices(request)).(*revert.Plan)
+	if !ok {
+		return s.revertPage(c, http.StatusConflict, notSeen)
+	}
+	id := request.IDs[0].String()
+	if plan.Selected == 0 {
+		return s.revertPage(c, http.StatusConflict, "There is nothing to revert.")
+	}
+	if err := c.record("revert delivery", "delivery", id, map[string]any{"note": request.Note, "allow_negative": request.AllowNegative}); err != nil {
 		return err
 	}
 	result, err := s.Reverter.Run(c.ctx(), request, plan, nil)
 	if err != nil && !errors.Is(err, revert.ErrInterrupted) {
 		return err
 	}
-	id := request.IDs[0].String()
 	if result.Reverted == 0 {
 		return s.revertPage(c, http.StatusConflict, "Nothing was reverted: see the plan as of now.")
 	}
-	if err := c.record("revert delivery", "delivery", id, map[string]any{"note": request.Note}); err != nil {
-		return err
-	}
 	return c.done("/deliveries/"+id, "What the delivery did was taken back.")
 }
+
+// revertChoices are what a revert's form says, but for the note.
+func revertChoices(r *revert.Request) string { return fmt.Sprintf("%s %t", r.IDs[0], r.AllowNegative) }

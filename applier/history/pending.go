@@ -109,14 +109,30 @@ func (h *History) Head(ctx context.Context) (Head, error) {
 	return head, err
 }
 
-// countOverdue counts by the database what was handed out: some of it may be
-// settled. The rest is not.
 func (h *History) countOverdue(ctx context.Context, p broker.Pending) (n int, more bool, err error) {
-	b := &backlog{History: h, Pending: p, cutoff: p.At.Add(-h.limit)}
+	return h.count(ctx, p, p.At.Add(-h.limit), lookedUpAtMost, countedAtMost)
+}
+
+// waitingAtMost bounds what Waiting looks at, for pages that are to be there soon.
+const waitingAtMost = 1000 // messages
+
+// Waiting counts all that is pending now; atLeast is set when there may be more.
+func (h *History) Waiting(ctx context.Context) (n int, atLeast bool, err error) {
+	p, err := h.stream.Pending(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	return h.count(ctx, p, p.At.Add(time.Minute), waitingAtMost, waitingAtMost)
+}
+
+// count counts what was stored before the cutoff. By the database what was handed
+// out: some of it may be settled. The rest is not.
+func (h *History) count(ctx context.Context, p broker.Pending, cutoff time.Time, lookedUp, counted int) (n int, more bool, err error) {
+	b := &backlog{History: h, Pending: p, cutoff: cutoff}
 	messages := 0
 	handedOut := func(m broker.Message) bool {
 		messages++
-		more = messages > lookedUpAtMost
+		more = messages > lookedUp
 		return b.isOverdue(m.StoredAt) && m.Sequence <= b.HandedOut && !more
 	}
 	err = b.walk(ctx, b.First, up, handedOut, func(waiting) (bool, error) {
@@ -126,6 +142,6 @@ func (h *History) countOverdue(ctx context.Context, p broker.Pending) (n int, mo
 	if err != nil || more {
 		return n, more, err
 	}
-	queued, more, err := h.stream.CountUntil(ctx, max(b.First, b.HandedOut+1), b.Last, b.cutoff, countedAtMost)
+	queued, more, err := h.stream.CountUntil(ctx, max(b.First, b.HandedOut+1), b.Last, cutoff, counted)
 	return n + queued.Pending(), more, err
 }

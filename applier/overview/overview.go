@@ -45,6 +45,8 @@ type Hour struct {
 	Minutes         []Minute // the oldest first, the last one going on
 	Success, Failed int
 	Failing         []Failing // most failures first
+	// Stale is why some of it is not of now: the last look failed.
+	Stale error
 }
 
 // Finding is something that does not add up.
@@ -93,10 +95,10 @@ func (s *Service) Hour(ctx context.Context) (Hour, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.failed != nil {
+	if s.failed != nil && len(s.minutes) == 0 {
 		return Hour{}, s.failed
 	}
-	var hour Hour
+	hour := Hour{Stale: s.failed}
 	failing := map[string]*Failing{}
 	last := s.now().UTC().Truncate(time.Minute)
 	for at := last.Add(-Span + time.Minute); !at.After(last); at = at.Add(time.Minute) {

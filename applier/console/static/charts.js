@@ -43,6 +43,16 @@
     for (const figure of document.querySelectorAll("[data-chart]")) draw(figure);
   }
 
+  // What a reader has opened stays open, and what has the focus stays as it is
+  // until the reader has left it.
+  let opened = [];
+  document.addEventListener("htmx:before:swap", () => { opened = [...document.querySelectorAll("details[id][open]")].map((d) => d.id); });
+  document.addEventListener("htmx:after:swap", () => { for (const id of opened) document.getElementById(id)?.setAttribute("open", ""); });
+  document.addEventListener("htmx:before:request", (event) => {
+    const source = event.target;
+    if (source instanceof Element && source.id === "overview" && source.contains(document.activeElement)) event.preventDefault();
+  });
+
   document.addEventListener("DOMContentLoaded", drawAll);
   document.addEventListener("htmx:after:swap", drawAll);
   addEventListener("resize", drawAll);
