@@ -183,23 +183,37 @@ func (s *Console) historyFilter(c *request, form historiesForm) (f history.Filte
 	if form.Reason != "" && !slices.Contains(delivery.Reasons(), f.Reason) {
 		return f, "There is no such reason.", nil
 	}
+	if f.Since, f.Until, problem = readSpan(form.Since, form.Until); problem != "" {
+		return f, problem, nil
+	}
+	f.UserID, problem, err = s.userOf(c, form.Community, form.Webhook, form.User)
+	return f, problem, err
+}
+
+// readSpan reads two times, of which either may be empty, or says what is wrong.
+func readSpan(from, to string) (since, until time.Time, problem string) {
 	var ok bool
-	if f.Since, ok = readTime(form.Since); !ok {
-		return f, "Since is not a time.", nil
+	if since, ok = readTime(from); !ok {
+		return since, until, "Since is not a time."
 	}
-	if f.Until, ok = readTime(form.Until); !ok {
-		return f, "Until is not a time.", nil
+	if until, ok = readTime(to); !ok {
+		return since, until, "Until is not a time."
 	}
-	if form.User == "" {
-		return f, "", nil
+	return since, until, ""
+}
+
+// userOf finds the user that a list is narrowed to, if it is, or says that there is
+// none.
+func (s *Console) userOf(c *request, community, webhook, ref string) (id delivery.ID, problem string, err error) {
+	if ref == "" {
+		return id, "", nil
 	}
-	community := s.communityOf(c, form.Community, form.Webhook)
-	user, err := s.Users.Find(c.ctx(), community, form.User)
+	community = s.communityOf(c, community, webhook)
+	user, err := s.Users.Find(c.ctx(), community, ref)
 	if errors.Is(err, users.ErrNotFound) {
-		return f, "There is no user with this id, email or username in the community " + community + ".", nil
+		return id, "There is no user with this id, email or username in the community " + community + ".", nil
 	}
-	f.UserID = user.ID
-	return f, "", err
+	return user.ID, "", err
 }
 
 // communityOf is where a form's user is looked for.

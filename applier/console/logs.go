@@ -2,7 +2,6 @@ package console
 
 import (
 	"encoding/csv"
-	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/history"
-	"github.com/coinhook/coinhook/applier/users"
 )
 
 // logsForm is what the form says, as it was typed.
@@ -106,28 +104,16 @@ func currencyName(code string) string {
 // logFilter returns what the form asks for, or what is wrong with it.
 func (s *Console) logFilter(c *request, form logsForm) (f history.LogFilter, problem string, err error) {
 	f = history.LogFilter{Community: form.Community, WebhookID: form.Webhook, Currency: form.Currency}
-	var ok bool
-	if f.Since, ok = readTime(form.Since); !ok {
-		return f, "Since is not a time.", nil
-	}
-	if f.Until, ok = readTime(form.Until); !ok {
-		return f, "Until is not a time.", nil
+	if f.Since, f.Until, problem = readSpan(form.Since, form.Until); problem != "" {
+		return f, problem, nil
 	}
 	if text := c.QueryParam("before"); text != "" {
 		if f.Before, err = strconv.ParseInt(text, 10, 64); err != nil || f.Before < 1 {
 			return f, "", failf(http.StatusBadRequest, "The page's address is not right. Begin again at the newest logs: /logs.")
 		}
 	}
-	if form.User == "" {
-		return f, "", nil
-	}
-	community := s.communityOf(c, form.Community, form.Webhook)
-	user, err := s.Users.Find(c.ctx(), community, form.User)
-	if errors.Is(err, users.ErrNotFound) {
-		return f, "There is no user with this id, email or username in the community " + community + ".", nil
-	}
-	f.UserID = user.ID
-	return f, "", err
+	f.UserID, problem, err = s.userOf(c, form.Community, form.Webhook, form.User)
+	return f, problem, err
 }
 
 // address is that of what the form asks for, from an entry on; 0 is the newest.
