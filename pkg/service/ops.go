@@ -88,20 +88,11 @@ func (o *Ops) Drain() { o.draining.Store(true) }
 // Run serves until ctx is done.
 func (o *Ops) Run(ctx context.Context) error {
 	o.log.Info().Str("addr", o.Addr()).Msg("ops listening")
-	stopped := make(chan error, 1)
-	go func() { stopped <- o.server.Serve(o.listener) }()
-	select {
-	case err := <-stopped:
-		return fmt.Errorf("serve: %w", err)
-	case <-ctx.Done():
+	err := ServeHTTP(ctx, o.server, o.listener, time.Second, nil)
+	if errors.Is(err, ErrNotDrained) {
+		return nil // a probe that hangs is of no interest any more
 	}
-	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	if err := o.server.Shutdown(shutdown); err != nil {
-		o.server.Close() //nolint:errcheck // a probe that hangs is of no interest any more
-	}
-	<-stopped
-	return nil
+	return err
 }
 
 // Close gives the address back if Run was never called.
