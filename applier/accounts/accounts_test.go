@@ -2,6 +2,7 @@ package accounts_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -92,6 +93,31 @@ func TestTheLimitHoldsForAllConsolesTogether(t *testing.T) {
 	wg.Wait()
 	if tried.Load() != 10 || limited.Load() != 14 {
 		t.Errorf("%d were tried and %d refused, want 10 and 14", tried.Load(), limited.Load())
+	}
+}
+
+// Whoever has one address of IPv6 has 2^64 of them.
+func TestAddressesOfANetworkCountTogether(t *testing.T) {
+	t.Parallel()
+	store, _ := postgrestest.Open(t, postgres.Options{})
+	s := accounts.New(store, time.Now)
+	try := func(i int, address string) error {
+		_, err := s.SignIn(t.Context(), fmt.Sprint("nobody", i), "wrong", address)
+		return err
+	}
+	for i := range 30 {
+		if err := try(i, fmt.Sprintf("2001:db8:0:1::%x", i)); !errors.Is(err, accounts.ErrWrong) {
+			t.Fatalf("attempt %d: %v", i, err)
+		}
+	}
+	var limited *accounts.LimitedError
+	if err := try(30, "2001:db8:0:1:ffff::1"); !errors.As(err, &limited) {
+		t.Errorf("the same network: %v", err)
+	}
+	for i, other := range []string{"2001:db8:0:2::1", "::ffff:203.0.113.7", "::ffff:203.0.113.8", "fe80::1%eth0"} {
+		if err := try(31+i, other); !errors.Is(err, accounts.ErrWrong) {
+			t.Errorf("%s: %v", other, err)
+		}
 	}
 }
 

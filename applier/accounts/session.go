@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -51,7 +52,7 @@ func (s *Service) SignIn(ctx context.Context, name, password, address string) (t
 		name = "" // no account has it, and whatever it is need not be kept
 	}
 	now := s.now()
-	limits := []postgres.AttemptLimit{{Key: "name " + name, Most: attemptsByName}, {Key: "address " + address, Most: attemptsByAddress}}
+	limits := []postgres.AttemptLimit{{Key: "name " + name, Most: attemptsByName}, {Key: "address " + network(address), Most: attemptsByAddress}}
 	ok, first, err := s.store.TryAttempt(ctx, limits, now.Add(-attemptWindow), now)
 	if err != nil {
 		return "", err
@@ -79,6 +80,20 @@ func (s *Service) SignIn(ctx context.Context, name, password, address string) (t
 		return "", ErrWrong
 	}
 	return token, err
+}
+
+// network is the address itself, or of IPv6 the network that one household has:
+// whoever has one of its addresses has all of them.
+func network(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil || ip.Unmap().Is4() {
+		return address
+	}
+	prefix, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return address
+	}
+	return prefix.String()
 }
 
 // Session returns whose session it is, or ErrSignedOut, and counts as use.

@@ -112,7 +112,7 @@ func TestConsole(t *testing.T) {
 	i := newInstallation(t)
 	for name, setting := range map[string][2]string{
 		"no port": {"CONSOLE_ADDR", "127.0.0.1"}, "no scheme": {"CONSOLE_URL", "coinhook.example"}, "a path": {"CONSOLE_URL", "https://coinhook.example/x"},
-		"no level": {"LOG_LEVEL", "loud"}, "no format": {"LOG_FORMAT", "xml"}, "no limit": {"PENDING_LIMIT", "soon"},
+		"no level": {"LOG_LEVEL", "loud"}, "no format": {"LOG_FORMAT", "xml"}, "no limit": {"PENDING_LIMIT", "soon"}, "no network": {"TRUSTED_PROXIES", "proxy.example"},
 	} {
 		j := *i
 		j.env = map[string]string{setting[0]: setting[1], "DATABASE_URL": i.env["DATABASE_URL"], "NATS_URL": i.env["NATS_URL"]}

@@ -49,7 +49,7 @@ type commands struct {
 	Tokens     tokensCmd     `cmd:"" help:"Bearer tokens of the read API."`
 	Audit      auditCmd      `cmd:"" help:"Does everything accepted add up? Exit 1 if not, with what does not."`
 	Admins     adminsCmd     `cmd:"" help:"Who may sign in to the console."`
-	Console    consoleCmd    `cmd:"" help:"Serve the admin console (CONSOLE_ADDR, by default 127.0.0.1:8090; CONSOLE_URL is its public address)."`
+	Console    consoleCmd    `cmd:"" help:"Serve the admin console."`
 	Encrypt    encryptCmd    `cmd:"" help:"Encrypt a body for a webhook, to test a sender."`
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/applier/settings"
 	"github.com/coinhook/coinhook/applier/users"
+	"github.com/coinhook/coinhook/pkg/proxies"
 	"github.com/coinhook/coinhook/pkg/service"
 )
 
@@ -31,9 +32,26 @@ const consoleConns = 8
 
 type consoleCmd struct{}
 
+// Help lists the settings that the console alone has, and those of services.
+func (consoleCmd) Help() string {
+	return `Settings, from the environment:
+
+  CONSOLE_ADDR     where to listen, by default ` + defaultConsoleAddr + `
+  CONSOLE_URL      the address that browsers use, by default http:// and CONSOLE_ADDR; with https:// cookies are for https alone
+  TRUSTED_PROXIES  networks whose X-Forwarded-For is believed, such as 10.0.0.0/8; by default none
+  INGRESS_URL      what the URLs of webhooks begin with
+  PENDING_LIMIT    how long a delivery may be pending before it stands out, by default 1h
+  LOG_LEVEL        by default info
+  LOG_FORMAT       json or console, by default console on a terminal and json elsewhere`
+}
+
 // Run serves the pages until the process is asked to end.
 func (c *consoleCmd) Run(a *app) error {
 	addr, address, err := a.consoleAddresses()
+	if err != nil {
+		return err
+	}
+	trusted, err := a.trustedProxies()
 	if err != nil {
 		return err
 	}
@@ -46,6 +64,7 @@ func (c *consoleCmd) Run(a *app) error {
 		return err
 	}
 	defer stop()
+	opts.TrustedProxies = trusted
 	listener, err := net.Listen("tcp", string(addr))
 	if err != nil {
 		return fmt.Errorf("CONSOLE_ADDR: %w", err)
@@ -77,6 +96,16 @@ func (a *app) consoleAddresses() (addr service.Addr, public *url.URL, err error)
 		return "", nil, usagef("CONSOLE_URL=%q: want the address that browsers use, such as https://coinhook.example.com, without a path", text)
 	}
 	return addr, public, nil
+}
+
+// trustedProxies are none unless they are named.
+func (a *app) trustedProxies() (trusted proxies.Trusted, err error) {
+	if text := a.Env["TRUSTED_PROXIES"]; text != "" {
+		if err := trusted.UnmarshalText([]byte(text)); err != nil {
+			return nil, usagef("TRUSTED_PROXIES=%q: %w", text, err)
+		}
+	}
+	return trusted, nil
 }
 
 func (a *app) consoleLog() (zerolog.Logger, error) {

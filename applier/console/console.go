@@ -32,7 +32,6 @@ package console
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	stdlog "log"
@@ -58,6 +57,8 @@ import (
 	"github.com/coinhook/coinhook/applier/settings"
 	"github.com/coinhook/coinhook/applier/users"
 	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/pkg/proxies"
+	"github.com/coinhook/coinhook/pkg/service"
 )
 
 // Options are what the console is made of.
@@ -86,6 +87,9 @@ type Options struct {
 	// HookURL is where senders POST to.
 	HookURL func(webhookID string) string
 
+	// TrustedProxies are those whose X-Forwarded-For is believed.
+	TrustedProxies proxies.Trusted
+
 	// Beat is how often connections that wait for news are looked after, 10 s if zero.
 	Beat time.Duration
 
@@ -106,8 +110,8 @@ type Console struct {
 	caught    caughtCache
 }
 
-// maxBody bounds what forms send.
-const maxBody = "1M"
+// maxBody bounds what forms send: a payload to edit is the most.
+const maxBody = "2M"
 
 // drain is how long requests under way have when the console stops.
 const drain = 5 * time.Second
@@ -126,10 +130,9 @@ func New(opts Options) (*Console, error) {
 
 	s.echo = echo.New()
 	s.echo.Logger.SetOutput(io.Discard) // all that matters is logged here
-	s.echo.IPExtractor = echo.ExtractIPDirect()
+	s.echo.IPExtractor = opts.TrustedProxies.Extractor()
 	s.echo.HTTPErrorHandler = s.answerError
 	s.echo.Use(s.recover, s.observe, secure, s.sameOrigin, middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{Limit: maxBody, Skipper: isUpload}),
-
 		middleware.GzipWithConfig(middleware.GzipConfig{Skipper: isCompressed}), s.admit)
 	for _, r := range s.routes() {
 		s.echo.Add(r.method, r.path, func(c echo.Context) error { return r.handler(s.request(c)) })
@@ -155,22 +158,8 @@ func (s *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.Ser
 
 // Run answers requests until ctx is done. It closes the listener.
 func (s *Console) Run(ctx context.Context, listener net.Listener) error {
-	stopped := make(chan error, 1)
-	go func() { stopped <- s.http.Serve(listener) }()
 	s.Log.Info().Str("addr", listener.Addr().String()).Str("url", s.URL.String()).Msg("listening")
-	select {
-	case err := <-stopped:
-		return fmt.Errorf("serve: %w", err)
-	case <-ctx.Done():
-	}
-	s.hub.close() // or pages that listen would hold up the end
 	defer s.runs.stop()
-	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
-	defer cancel()
-	err := s.http.Shutdown(shutdown)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("requests were not answered within %s", drain), s.http.Close())
-	}
-	<-stopped
-	return err
+	// Pages that listen would hold up the end.
+	return service.ServeHTTP(ctx, s.http, listener, drain, s.hub.close)
 }

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/console"
 )
 
 func credentials(name, password string) url.Values {
@@ -65,6 +67,30 @@ func TestSignInIsLimited(t *testing.T) {
 	}
 	if limited != 30 {
 		t.Errorf("%d of 40 were refused for names that cannot be, want 30", limited)
+	}
+}
+
+// Behind a proxy one who tries passwords must not lock out all the others.
+func TestSignInIsLimitedByTheAddressBehindAProxy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *console.Options) {
+		if err := o.TrustedProxies.UnmarshalText([]byte("127.0.0.1")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	try := func(i int, address string) int {
+		return w.browser().post("/sign-in", credentials(fmt.Sprint("nobody", i), "wrong"), "X-Forwarded-For", address).status
+	}
+	for i := range 30 {
+		if status := try(i, "198.51.100.1, 203.0.113.7"); status != http.StatusUnauthorized {
+			t.Fatalf("attempt %d: %d", i, status)
+		}
+	}
+	if status := try(30, "203.0.113.7"); status != http.StatusTooManyRequests {
+		t.Errorf("the same address: %d", status)
+	}
+	if p := w.browser().post("/sign-in", credentials("anna", password), "X-Forwarded-For", "203.0.113.8"); p.status != http.StatusSeeOther {
+		t.Errorf("another address: %d", p.status)
 	}
 }
 

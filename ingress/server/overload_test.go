@@ -202,7 +202,7 @@ func TestDrainGivesUpAfterItsTimeout(t *testing.T) {
 	<-entered
 	s.stop()
 	err := <-s.served
-	if err == nil || !strings.Contains(err.Error(), "1 requests were not answered within the drain of 20ms") {
+	if err == nil || !strings.Contains(err.Error(), "1 requests are left: not all requests were answered within 20ms") {
 		t.Errorf("Serve: %v, want how many were not answered", err)
 	}
 	if _, err := io.ReadAll(conn); err != nil && !strings.Contains(err.Error(), "reset") {

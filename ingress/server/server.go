@@ -18,6 +18,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/ingress"
+	"github.com/coinhook/coinhook/pkg/proxies"
+	"github.com/coinhook/coinhook/pkg/service"
 )
 
 // Receiver decides about a request whose method and size are right. Its error
@@ -42,7 +44,7 @@ type Options struct {
 	MaxInFlightBytes int64
 	// PublishTimeout is how long a sender waits for the broker at most.
 	PublishTimeout time.Duration
-	TrustedProxies Proxies
+	TrustedProxies proxies.Trusted
 	Timeouts       Timeouts
 }
 
@@ -98,7 +100,7 @@ func New(opts Options) *Server {
 
 	e := echo.New()
 	e.Logger.SetOutput(io.Discard) // all that matters is logged here
-	e.IPExtractor = opts.TrustedProxies.extractor()
+	e.IPExtractor = opts.TrustedProxies.Extractor()
 	e.HTTPErrorHandler = s.noRoute
 	const route = "/hooks/:webhook_id"
 	e.POST(route, s.observe(s.receive))
@@ -123,23 +125,13 @@ func (s *Server) Drain() { s.draining.Store(true) }
 // Serve answers requests until ctx is done and those then in flight have their
 // answers, or the drain timeout has passed. It closes the listener.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
-	stopped := make(chan error, 1)
-	go func() { stopped <- s.http.Serve(listener) }()
 	s.opts.Log.Info().Str("addr", listener.Addr().String()).Msg("listening")
-	select {
-	case err := <-stopped:
-		return fmt.Errorf("serve: %w", err)
-	case <-ctx.Done():
+	err := service.ServeHTTP(ctx, s.http, listener, s.opts.Timeouts.Drain, func() {
+		s.opts.Log.Info().Int64("in_flight", s.inFlight.count.Load()).Msg("draining")
+		s.Drain()
+	})
+	if errors.Is(err, service.ErrNotDrained) {
+		err = fmt.Errorf("%d requests are left: %w", s.inFlight.count.Load(), err)
 	}
-	s.opts.Log.Info().Int64("in_flight", s.inFlight.count.Load()).Msg("draining")
-	s.Drain()
-	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opts.Timeouts.Drain)
-	defer cancel()
-	err := s.http.Shutdown(shutdown)
-	if err != nil {
-		left := s.inFlight.count.Load()
-		err = errors.Join(fmt.Errorf("%d requests were not answered within the drain of %s", left, s.opts.Timeouts.Drain), s.http.Close())
-	}
-	<-stopped
 	return err
 }

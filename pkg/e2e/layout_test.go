@@ -162,7 +162,7 @@ func TestEachThirdPartyHasOneImporter(t *testing.T) {
 	}{
 		{"github.com/nats-io/nats.go", []string{"pkg/broker", "pkg/broker/brokertest", bench}, []string{"pkg/broker", "pkg/devstack", "pkg/e2e"}},
 		{"github.com/nats-io/nats-server", []string{"pkg/broker/brokertest", "pkg/devstack/natsserver"}, []string{"pkg/broker", "pkg/devstack"}},
-		{"github.com/labstack/echo", []string{"ingress/server", "applier/console"}, []string{"ingress/server", "applier/console"}},
+		{"github.com/labstack/echo", []string{"ingress/server", "applier/console", "pkg/proxies"}, []string{"ingress/server", "applier/console"}},
 		{"github.com/jmoiron/sqlx", []string{"applier/postgres"}, []string{"applier/postgres"}},
 		{
 			"github.com/lib/pq",

@@ -16,17 +16,18 @@ import (
 	"github.com/coinhook/coinhook/ingress/server"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/proxies"
 	"github.com/coinhook/coinhook/pkg/service"
 )
 
 type settings struct {
 	service.Common
-	Addr           service.Addr   `env:"INGRESS_ADDR" envDefault:":8080" help:"where webhook requests are taken"`
-	MaxBodyBytes   int64          `env:"MAX_BODY_BYTES" envDefault:"524288" min:"1" max:"67108864" help:"the largest body; the broker's max_payload has to allow it"`
-	MaxInFlight    int64          `env:"MAX_IN_FLIGHT" envDefault:"4096" min:"1" max:"1000000" help:"requests answered at a time; more are refused with 503"`
-	PendingLimit   time.Duration  `env:"PENDING_LIMIT" envDefault:"1h" min:"1s" help:"how long a delivery may be pending before it is counted as overdue and warned of"`
-	PublishTimeout time.Duration  `env:"PUBLISH_TIMEOUT" envDefault:"5s" min:"100ms" max:"9s" help:"how long a sender waits for the broker"`
-	TrustedProxies server.Proxies `env:"TRUSTED_PROXIES" help:"networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"`
+	Addr           service.Addr    `env:"INGRESS_ADDR" envDefault:":8080" help:"where webhook requests are taken"`
+	MaxBodyBytes   int64           `env:"MAX_BODY_BYTES" envDefault:"524288" min:"1" max:"67108864" help:"the largest body; the broker's max_payload has to allow it"`
+	MaxInFlight    int64           `env:"MAX_IN_FLIGHT" envDefault:"4096" min:"1" max:"1000000" help:"requests answered at a time; more are refused with 503"`
+	PendingLimit   time.Duration   `env:"PENDING_LIMIT" envDefault:"1h" min:"1s" help:"how long a delivery may be pending before it is counted as overdue and warned of"`
+	PublishTimeout time.Duration   `env:"PUBLISH_TIMEOUT" envDefault:"5s" min:"100ms" max:"9s" help:"how long a sender waits for the broker"`
+	TrustedProxies proxies.Trusted `env:"TRUSTED_PROXIES" help:"networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"`
 }
 
 func main() {

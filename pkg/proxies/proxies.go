@@ -1,4 +1,5 @@
-package server
+// Package proxies tells from where a request came when proxies passed it on.
+package proxies
 
 import (
 	"fmt"
@@ -9,13 +10,13 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Proxies are the networks whose X-Forwarded-For is believed. Without any, a
-// sender's address is that of its connection.
-type Proxies []netip.Prefix
+// Trusted are the networks whose X-Forwarded-For is believed. Without any, a
+// request's address is that of its connection.
+type Trusted []netip.Prefix
 
 // UnmarshalText reads networks or single addresses, separated by commas.
-func (p *Proxies) UnmarshalText(text []byte) error {
-	var list Proxies
+func (p *Trusted) UnmarshalText(text []byte) error {
+	var list Trusted
 	for item := range strings.SplitSeq(string(text), ",") {
 		prefix, err := parsePrefix(strings.TrimSpace(item))
 		if err != nil {
@@ -39,8 +40,8 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return addr.Prefix(addr.BitLen())
 }
 
-// extractor is always set explicitly: echo's default believes any sender.
-func (p Proxies) extractor() echo.IPExtractor {
+// Extractor is to be set explicitly, always: echo's default believes any sender.
+func (p Trusted) Extractor() echo.IPExtractor {
 	if len(p) == 0 {
 		return echo.ExtractIPDirect()
 	}
