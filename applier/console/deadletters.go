@@ -1,7 +1,6 @@
 package console
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -268,6 +267,3 @@ func countedLetters(n int) string {
 	}
 	return strconv.Itoa(n) + " dead letters"
 }
-
-// trimmedPayload is a payload as it is run, without the space around it.
-func trimmedPayload(text string) []byte { return bytes.TrimSpace([]byte(text)) }

@@ -95,8 +95,17 @@ func TestADeadLetterIsEditedAndReplayed(t *testing.T) {
 	shop := w.webhook("Shop")
 	w.settle()
 	id := w.settled(shop, `{"user":"alice@example.com","coins":"many"}`).String()
-	form := url.Values{"id": {id}, "edit": {"1"}, "payload": {`{"user":"alice@example.com","coins":"12"}`}, "plan": {"1"}}
+	if p := w.admin.get("/dead-letters/replay?id=" + id); p.Find("textarea").Length() != 0 {
+		t.Errorf("the payload is there unasked: %q", p.Find("textarea").Text())
+	}
+	form := url.Values{"id": {id}, "edit": {"1"}}
 	plan := w.admin.post("/dead-letters/replay", form)
+	if got := plan.Find("textarea").Text(); got != `{"user":"alice@example.com","coins":"many"}` {
+		t.Errorf("to edit there is %q", got)
+	}
+	form.Set("payload", `{"user":"alice@example.com","coins":"12"}`)
+	form.Set("plan", "1")
+	plan = w.admin.post("/dead-letters/replay", form)
 	if rows := cells(plan, "table tbody tr"); len(rows) != 1 || rows[0][3] != "12" {
 		t.Errorf("the plan for the edited payload: %q", rows)
 	}
@@ -114,6 +123,49 @@ func TestADeadLetterIsEditedAndReplayed(t *testing.T) {
 	}
 	if got := w.admin.get("/deliveries/" + id + "?tab=changes").text("article"); !strings.Contains(got, "+12") {
 		t.Errorf("it changed %q", got)
+	}
+}
+
+// What comes back from a browser as it went there is not edited, though line ends
+// and what is no text have changed on the way.
+func TestAPayloadThatNobodyEditedStaysTheSenders(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop := w.webhook("Shop")
+	w.settle()
+	w.user("alice@example.com")
+	for name, payload := range map[string]string{
+		"lines":         "\n{\n  \"user\": \"alice@example.com\",\r\n  \"token\": \"s3cret\",\r  \"coins\": \"many\"\n}\n",
+		"no UTF-8, NUL": "{\"user\":\"a\xff\xfe\x00",
+	} {
+		id := w.settled(shop, payload).String()
+		first := w.admin.get("/dead-letters/replay?id=" + id)
+		if strings.Contains(first.body, "s3cret") {
+			t.Errorf("%s: the plan shows a secret", name)
+		}
+		edit := w.admin.post("/dead-letters/replay", url.Values{"id": {id}, "edit": {"1"}})
+		text := strings.ReplaceAll(edit.Find("textarea").Text(), "\n", "\r\n") // as browsers send it
+		form := url.Values{"id": {id}, "edit": {"1"}, "payload": {text}, "seen": {edit.seen()}, "run": {"1"}}
+		w.ended(t, w.admin.post("/dead-letters/replay", form))
+		full := w.admin.get("/deliveries/" + id + "?tab=payload").text("article")
+		if strings.Contains(full, "As an admin edited it") {
+			t.Errorf("%s: it counts as edited: %q", name, full)
+		}
+	}
+	if trail := w.admin.get("/trail").text("main"); strings.Count(trail, "reveal payload") != 1 {
+		t.Errorf("the trail of who saw a secret: %q", trail)
+	}
+}
+
+func TestAPayloadThatIsTooLargeIsNotEditedHere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop := w.webhook("Shop")
+	w.settle()
+	id := w.settled(shop, `{"user":"alice@example.com","x":"`+strings.Repeat("x", 512<<10)+`"}`).String()
+	if p := w.admin.post("/dead-letters/replay", url.Values{"id": {id}, "edit": {"1"}}); p.Find("textarea").Length() != 0 ||
+		!strings.Contains(p.text("main"), "coinhook dlq replay "+id+" --edit") {
+		t.Errorf("it says %q", p.text("main"))
 	}
 }
 

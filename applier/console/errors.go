@@ -42,6 +42,8 @@ func (s *Console) answerError(err error, c echo.Context) {
 		data = errorData{f.status, f.text}
 	case errors.As(err, &routing) && routing.Code == http.StatusNotFound:
 		data = errorData{routing.Code, "There is no such page. The navigation leads to all there are."}
+	case errors.As(err, &routing) && routing.Code == http.StatusRequestEntityTooLarge:
+		data = errorData{routing.Code, "This is more than a form may hold, 2 MB. The command coinhook takes more."}
 	case errors.As(err, &routing) && routing.Code < http.StatusInternalServerError:
 		data = errorData{routing.Code, "The console cannot do this: " + http.StatusText(routing.Code) + "."}
 	case c.Request().Context().Err() != nil:

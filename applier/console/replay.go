@@ -1,13 +1,13 @@
 package console
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
+	"github.com/coinhook/coinhook/applier/redact"
 	"github.com/coinhook/coinhook/applier/replay"
 	"github.com/coinhook/coinhook/applier/revert"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -27,10 +27,11 @@ type replayData struct {
 	Force    bool
 	Note     string
 	Error    string
-	// Payload is what a single dead letter runs with, for whoever wants to edit it;
-	// Edited says that it is not the sender's any more.
-	Payload   string
+	// CanEdit says that there is a payload to edit, of a single dead letter. Payload
+	// is there for whoever is Editing, and Edited if it is not what it was.
 	CanEdit   bool
+	Editing   bool
+	Payload   string
 	Edited    bool
 	WhyNoEdit string
 	TooOften  int
@@ -78,7 +79,11 @@ func (s *Console) replayRequest(c *request) (*replay.Request, replayData, error)
 	return request, data, nil
 }
 
-// addPayload adds what a single dead letter runs with, and what it was edited to.
+// maxEdited is how large a payload may be for a page to edit it.
+const maxEdited = 512 << 10
+
+// addPayload adds the payload of a single dead letter for whoever edits it, and what
+// it was edited to.
 func (s *Console) addPayload(c *request, data *replayData, r *replay.Request) error {
 	full, err := s.History.Show(c.ctx(), r.Filter.IDs[0])
 	if err != nil {
@@ -98,13 +103,36 @@ func (s *Console) addPayload(c *request, data *replayData, r *replay.Request) er
 			payload = full.Payload
 		}
 	}
-	edited, isEdited := c.FormValue("payload"), c.Request().Method == http.MethodPost && c.FormValue("edit") != ""
-	data.Payload, data.CanEdit = string(payload), true
-	if !isEdited || bytes.Equal(trimmedPayload(edited), bytes.TrimSpace(payload)) {
+	if len(payload) > maxEdited {
+		data.WhyNoEdit = fmt.Sprintf("It is too large to edit here: coinhook dlq replay %s --edit opens it in an editor.", full.ID)
 		return nil
 	}
-	data.Payload, data.Edited, r.Edited = edited, true, trimmedPayload(edited)
+	data.CanEdit = true
+	if data.Editing = isEditing(c); !data.Editing {
+		return nil
+	}
+	data.Payload = editable(string(payload))
+	if !c.Request().PostForm.Has("payload") {
+		if _, hasSecrets := redact.Payload(payload); hasSecrets {
+			return c.record("reveal payload", "delivery", full.ID.String(), map[string]any{"to": "edit"})
+		}
+		return nil
+	}
+	if edited := editable(c.FormValue("payload")); strings.TrimSpace(edited) != strings.TrimSpace(data.Payload) {
+		data.Payload, data.Edited, r.Edited = edited, true, []byte(strings.TrimSpace(edited))
+	}
 	return nil
+}
+
+// isEditing: the form that was sent is one with a payload, or asks for one.
+func isEditing(c *request) bool {
+	return c.Request().Method == http.MethodPost && c.FormValue("edit") != ""
+}
+
+// editable is a payload as it comes back from a browser where nobody changed it:
+// browsers have line ends of their own, and neither NUL nor what is no UTF-8.
+func editable(payload string) string {
+	return strings.NewReplacer("\r\n", "\n", "\r", "\n", "\x00", "\uFFFD").Replace(strings.ToValidUTF8(payload, "\uFFFD"))
 }
 
 func (s *Console) replayPage(c *request, status int, problem string) error {
@@ -133,7 +161,8 @@ func (s *Console) replayPage(c *request, status int, problem string) error {
 
 // replay runs what the plan showed, if it is still that.
 func (s *Console) replay(c *request) error {
-	if c.FormValue("plan") != "" { // look again, with another payload or definition
+	asksForPayload := isEditing(c) && !c.Request().PostForm.Has("payload")
+	if asksForPayload || c.FormValue("plan") != "" { // look again, with another payload or definition
 		return s.replayPage(c, http.StatusOK, "")
 	}
 	request, data, err := s.replayRequest(c)

@@ -73,6 +73,9 @@ func TestUsersAreImported(t *testing.T) {
 	if p = w.admin.upload("/users/import", "name\nx\n"); p.status != http.StatusUnprocessableEntity || p.text("#import-problem") == "" {
 		t.Errorf("no columns: status %d, %q", p.status, p.text("main"))
 	}
+	if p = w.admin.upload("/users/import", "name\n"+strings.Repeat("x\n", 4<<20)); p.status != http.StatusUnprocessableEntity || p.text("#import-problem") == "" {
+		t.Errorf("a large file without columns: status %d, %q", p.status, p.text("main"))
+	}
 	if p = w.admin.post("/users/import", url.Values{}); p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("#import-problem"), "Choose") {
 		t.Errorf("no file: status %d, %q", p.status, p.text("main"))
 	}
