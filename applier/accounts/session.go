@@ -58,7 +58,8 @@ func (s *Service) SignIn(ctx context.Context, name, password, address string) (t
 		return "", err
 	}
 	if !ok {
-		return "", &LimitedError{RetryAfter: max(first.Add(attemptWindow).Sub(now), time.Second)}
+		// The attempt may have begun before the first one that was counted.
+		return "", &LimitedError{RetryAfter: min(max(first.Add(attemptWindow).Sub(now), time.Second), attemptWindow)}
 	}
 	admin, err := s.store.FindAdmin(ctx, name)
 	unknown := errors.Is(err, ErrNotFound)
