@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/coinhook/coinhook/applier/suggest"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -15,7 +17,7 @@ type node struct {
 	Name     string // in the object or array above; empty at the top
 	Kind     string // object, array, string, number, boolean, null
 	Text     string // of a value: what a person reads, exactly
-	Path     string // as a mapping has it
+	Path     string // as a mapping has it; empty if it is too long for one
 	Count    int    // of an object or array: how many it has
 	Children []*node
 	// Cut says that there are more than are shown.
@@ -35,7 +37,7 @@ const (
 // applier takes is stricter.
 func tree(payload []byte) *node {
 	t := &treeReader{d: jsontext.NewDecoder(bytes.NewReader(payload), jsontext.AllowDuplicateNames(true)), left: maxNodes}
-	n, err := t.value("", nil)
+	n, err := t.value("", nil, 0)
 	if err != nil {
 		return nil
 	}
@@ -47,16 +49,23 @@ type treeReader struct {
 	left int
 }
 
-func (t *treeReader) value(name string, path []webhook.Segment) (*node, error) {
+// value reads what is at a path, which has so many characters at least. Names are
+// the sender's, and may be as long as a payload.
+func (t *treeReader) value(name string, path []webhook.Segment, length int) (*node, error) {
 	t.left--
-	n := &node{Name: name, Path: webhook.PathTo(path...).Text()}
+	n := &node{Name: suggest.Shorten(name, maxText)}
+	if length <= webhook.MaxPathLength {
+		if text := webhook.PathTo(path...).Text(); utf8.RuneCountInString(text) <= webhook.MaxPathLength {
+			n.Path = text
+		}
+	}
 	switch kind := t.d.PeekKind(); kind {
 	case '{', '[':
 		n.Kind = "array"
 		if kind == '{' {
 			n.Kind = "object"
 		}
-		return n, t.children(n, path)
+		return n, t.children(n, path, length)
 	case 'n':
 		n.Kind = "null"
 	case 't', 'f':
@@ -70,15 +79,12 @@ func (t *treeReader) value(name string, path []webhook.Segment) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.Text = string(v)
-	if runes := []rune(n.Text); len(runes) > maxText {
-		n.Text = string(runes[:maxText]) + "…"
-	}
+	n.Text = suggest.Shorten(string(v), maxText)
 	return n, nil
 }
 
 // children reads an object or array to its end, and keeps what there is room for.
-func (t *treeReader) children(n *node, path []webhook.Segment) error {
+func (t *treeReader) children(n *node, path []webhook.Segment, length int) error {
 	if _, err := t.d.ReadToken(); err != nil {
 		return err
 	}
@@ -100,7 +106,7 @@ func (t *treeReader) children(n *node, path []webhook.Segment) error {
 			}
 			continue
 		}
-		child, err := t.value(name, append(slices.Clip(path), segment))
+		child, err := t.value(name, append(slices.Clip(path), segment), length+1+utf8.RuneCountInString(segment.Name))
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"bytes"
+	"unicode/utf8"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -14,8 +15,13 @@ type Scalar struct {
 	Value webhook.Scalar
 }
 
-// Scalars gives all scalars of a payload, in its order. The payload must be as
-// Evaluate wants it.
+// MaxScalars is how many scalars are looked at to draw a mapping from.
+const MaxScalars = 10_000
+
+// Scalars gives the scalars of a payload that a definition can name, in the
+// payload's order: the first MaxScalars, and none whose path is longer than a
+// definition takes. So what a sender makes up costs no more than that. The payload
+// must be as Evaluate wants it.
 func Scalars(body []byte) ([]Scalar, *delivery.Failure) {
 	// What is too deep is found before it is walked into.
 	if _, failure := extract(&webhook.Program{Paths: &webhook.PathNode{Slot: webhook.NoSlot}}, body); failure != nil {
@@ -31,10 +37,14 @@ func Scalars(body []byte) ([]Scalar, *delivery.Failure) {
 type walker struct {
 	decoder  *jsontext.Decoder
 	segments []webhook.Segment // the way to the value that comes next
+	length   int               // what its path has at least, in characters
 	scalars  []Scalar
 }
 
 func (w *walker) value() error {
+	if w.length > webhook.MaxPathLength || len(w.scalars) == MaxScalars {
+		return w.decoder.SkipValue()
+	}
 	switch kind := w.decoder.PeekKind(); kind {
 	case jsontext.KindBeginObject, jsontext.KindBeginArray:
 		return w.inside(kind == jsontext.KindBeginArray)
@@ -43,10 +53,10 @@ func (w *walker) value() error {
 		if err != nil {
 			return err
 		}
-		w.scalars = append(w.scalars, Scalar{
-			Path:  webhook.PathTo(w.segments...),
-			Value: value{kind: kind, raw: raw.Clone()}.scalar(),
-		})
+		path := webhook.PathTo(w.segments...)
+		if utf8.RuneCountInString(path.Text()) <= webhook.MaxPathLength {
+			w.scalars = append(w.scalars, Scalar{Path: path, Value: value{kind: kind, raw: raw.Clone()}.scalar()})
+		}
 		return nil
 	}
 }
@@ -69,10 +79,11 @@ func (w *walker) inside(array bool) error {
 			}
 			segment = webhook.Segment{Name: name.String()}
 		}
-		w.segments = append(w.segments, segment)
+		length := 1 + utf8.RuneCountInString(segment.Name)
+		w.segments, w.length = append(w.segments, segment), w.length+length
 		if err := w.value(); err != nil {
 			return err
 		}
-		w.segments = w.segments[:len(w.segments)-1]
+		w.segments, w.length = w.segments[:len(w.segments)-1], w.length-length
 	}
 }

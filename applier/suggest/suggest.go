@@ -37,7 +37,7 @@ type Suggestion struct {
 	depth int
 }
 
-// For returns the scalars of a payload: likely identifiers, likely amounts, the
+// For returns the scalars of a payload, as mapping.Scalars has them: likely identifiers, likely amounts, the
 // rest; among likely ones the better and then the outer first, else in the order
 // of the payload.
 func For(payload []byte) ([]Suggestion, *delivery.Failure) {

@@ -13,11 +13,12 @@ const (
 	defaultCommunity = "default"
 
 	maxName       = 100
-	maxPathLength = 1000
 	maxMappings   = 50
 	maxConditions = 50
 	maxAlternates = 100 // of one condition's in
 
+	// MaxPathLength bounds a path, in characters.
+	MaxPathLength = 1000
 	// MaxFieldLength bounds a custom field's value, in characters.
 	MaxFieldLength = 4096
 
@@ -131,8 +132,8 @@ func checkPath(r *report, field, text string) {
 		r.add(field, "a path is missing; write $ for the whole payload")
 		return
 	}
-	if n := utf8.RuneCountInString(text); n > maxPathLength {
-		r.add(field, "the path has %d characters; the limit is %d", n, maxPathLength)
+	if n := utf8.RuneCountInString(text); n > MaxPathLength {
+		r.add(field, "the path has %d characters; the limit is %d", n, MaxPathLength)
 		return
 	}
 	if _, err := ParsePath(text); err != nil {
