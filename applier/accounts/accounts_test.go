@@ -147,7 +147,7 @@ func TestASessionsToken(t *testing.T) {
 			t.Errorf("%q: %v", token, err)
 		}
 	}
-	if err := s.Lasts(t.Context(), second); err != nil {
-		t.Errorf("the other one: %v", err)
+	if who, err := s.Look(t.Context(), second); err != nil || who.Account != "anna" {
+		t.Errorf("the other one: %+v, %v", who, err)
 	}
 }

@@ -111,10 +111,11 @@ func (s *Service) Session(ctx context.Context, token string) (Session, error) {
 	return Session{Account: found.Admin, Role: Role(found.Role)}, nil
 }
 
-// Lasts returns an error if the session has ended. It does not count as use.
-func (s *Service) Lasts(ctx context.Context, token string) error {
-	_, err := s.find(ctx, token)
-	return err
+// Look is Session, and does not count as use: what pages ask by themselves must not
+// keep a session that nobody uses.
+func (s *Service) Look(ctx context.Context, token string) (Session, error) {
+	found, err := s.find(ctx, token)
+	return Session{Account: found.Admin, Role: Role(found.Role)}, err
 }
 
 func (s *Service) find(ctx context.Context, token string) (postgres.Session, error) {

@@ -1,7 +1,9 @@
 package console
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -11,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/history"
 )
 
 // recover turns a panic into an error that is logged.
@@ -68,6 +71,9 @@ func secure(next echo.HandlerFunc) echo.HandlerFunc {
 // sameOrigin refuses what another site's page sends.
 func (s *Console) sameOrigin(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		if isAPI(c) { // tokens are not sent by a browser that another site's page misleads
+			return next(c)
+		}
 		if err := s.crossSite.Check(c.Request()); err != nil {
 			return failf(http.StatusForbidden, "The request came from another site's page and was refused. Open the console itself, and do it there.")
 		}
@@ -83,12 +89,16 @@ func (s *Console) admit(next echo.HandlerFunc) echo.HandlerFunc {
 		if isOpen(path) {
 			return next(c)
 		}
-		session, err := s.Accounts.Session(c.Request().Context(), s.token(c.Request()))
+		find := s.Accounts.Session
+		if isUnasked(c.Request()) {
+			find = s.Accounts.Look
+		}
+		session, err := find(c.Request().Context(), s.token(c.Request()))
 		if errors.Is(err, accounts.ErrSignedOut) {
 			return s.askToSignIn(c)
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", history.ErrDatabase, err)
 		}
 		c.Set(sessionKey, session)
 		reads := c.Request().Method == http.MethodGet || c.Request().Method == http.MethodHead
@@ -99,6 +109,35 @@ func (s *Console) admit(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// isUnasked: a page looks for news by itself, which is no use of the session.
+func isUnasked(r *http.Request) bool {
+	return r.Method == http.MethodGet && r.Header.Get("Coinhook-Unasked") != ""
+}
+
+// finish has what changes something done to its end, with its line in the audit
+// trail, though the browser goes away: somebody who clicks twice would lose the
+// answer of the first, and what it alone shows.
+func finish(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		if r.Method != http.MethodPost || c.Path() == previewPath || isAPI(c) {
+			return next(c)
+		}
+		ctx := context.WithoutCancel(r.Context())
+		if c.Path() != importPath { // which lasts as long as the file comes
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, finishWithin)
+			defer cancel()
+		}
+		c.SetRequest(r.WithContext(ctx))
+		defer c.SetRequest(r) // an error is answered after ctx has ended
+		return next(c)
+	}
+}
+
+// finishWithin is less than what an answer may take.
+const finishWithin = 45 * time.Second
+
 // askToSignIn sends people to the sign-in, and programs away.
 func (s *Console) askToSignIn(c echo.Context) error {
 	r := c.Request()
@@ -106,12 +145,8 @@ func (s *Console) askToSignIn(c echo.Context) error {
 	if isPage {
 		return c.Redirect(http.StatusSeeOther, signInFor(r.URL))
 	}
-	if isHTMX(r) {
-		here, err := url.Parse(r.Header.Get("HX-Current-URL"))
-		if err != nil {
-			here = &url.URL{}
-		}
-		c.Response().Header().Set("HX-Redirect", signInFor(here))
+	if isHTMX(r) { // the page stays: it may have what somebody typed
+		return failf(http.StatusUnauthorized, "You are signed in no longer. What you typed is still there: sign in again, and go on here.")
 	}
 	return failf(http.StatusUnauthorized, "You are not signed in, or no longer: sign in, and do it again.")
 }

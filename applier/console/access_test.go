@@ -1,7 +1,9 @@
 package console_test
 
 import (
+	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -56,8 +58,8 @@ func TestWhoIsSignedOutSeesNothing(t *testing.T) {
 			t.Errorf("%s %s shows something: %s", r.Method, r.Path, p.body)
 		}
 		p = b.do(r.Method, path, url.Values{}, "Sec-Fetch-Site", "same-origin", "HX-Request", "true")
-		if p.status != http.StatusUnauthorized || p.header.Get("HX-Redirect") != "/sign-in" {
-			t.Errorf("htmx, %s %s: %d to %q", r.Method, r.Path, p.status, p.header.Get("HX-Redirect"))
+		if p.status != http.StatusUnauthorized || p.header.Get("HX-Retarget") != "#notice" || p.Find(`#error a[href="/sign-in"]`).Length() != 1 {
+			t.Errorf("htmx, %s %s: %d %s", r.Method, r.Path, p.status, p.body)
 		}
 	}
 }
@@ -98,12 +100,44 @@ func TestViewersChangeNothing(t *testing.T) {
 	}
 }
 
-func TestWhoIsSignedOutIsLedBack(t *testing.T) {
+// What htmx asks for is answered beside the page: an answer without the part that it
+// replaces would take that part away, with all that was typed.
+func TestErrorsLeaveThePageAsItIs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	p := w.browser().get("/deliveries/x", "HX-Request", "true", "HX-Current-URL", "https://any.example/deliveries?status=failed")
-	if got := p.header.Get("HX-Redirect"); got != "/sign-in?next=%2Fdeliveries%3Fstatus%3Dfailed" {
-		t.Errorf("htmx is led to %q", got)
+	hook := w.webhook("Shop")
+	if err := w.webhooks.Delete(t.Context(), w.reread(hook.ID)); err != nil {
+		t.Fatal(err)
+	}
+	p := w.admin.post("/webhooks/"+hook.ID, url.Values{"do": {"save"}}, "HX-Request", "true", "HX-Request-Type", "full")
+	for header, want := range map[string]string{"HX-Retarget": "#notice", "HX-Reswap": "innerHTML", "HX-Reselect": "#error"} {
+		if got := p.header.Get(header); got != want {
+			t.Errorf("%s is %q, want %q", header, got, want)
+		}
+	}
+	if p.status != http.StatusNotFound || p.text("#error") == "" || p.Find("nav").Length() != 0 {
+		t.Errorf("%d: %s", p.status, p.body)
+	}
+}
+
+// Somebody who clicks twice, or leaves, does not undo half of what was begun.
+func TestWhatChangesIsDoneToItsEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	form := url.Values{"email": {"alice@example.com"}}
+	req := httptest.NewRequestWithContext(gone, http.MethodPost, w.url+"/users", strings.NewReader(form.Encode()))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	for _, cookie := range w.admin.client.Jar.Cookies(req.URL) {
+		req.AddCookie(cookie)
+	}
+	w.console.ServeHTTP(httptest.NewRecorder(), req)
+	if rows := cells(w.admin.get("/users"), "#users tbody tr"); len(rows) != 1 {
+		t.Errorf("there are %d users", len(rows))
+	}
+	if trail := w.admin.get("/trail").text("main"); !strings.Contains(trail, "add user") {
+		t.Errorf("the trail is %q", trail)
 	}
 }
 

@@ -23,7 +23,8 @@
 //  6. For live updates take seen := c.seen("deliveries") before the data are read,
 //     return c.livePage("users", "Users", seen, data), and give what is to be fetched
 //     again hx-get="this page's address" hx-trigger="deliveries from:body throttle:1s"
-//     hx-select="#users" hx-swap="outerMorph". A new topic is a line in topics().
+//     hx-select="#users" hx-swap="outerMorph" hx-headers='{"Coinhook-Unasked":"true"}'.
+//     A new topic is a line in topics().
 //  7. A script of the page goes into static/, and {{define "head"}}<script …
 //     src="{{asset "uplot.js"}}"></script>{{end}} into its template. No inline
 //     scripts, styles or handlers: the browser refuses them.
@@ -132,8 +133,8 @@ func New(opts Options) (*Console, error) {
 	s.echo.Logger.SetOutput(io.Discard) // all that matters is logged here
 	s.echo.IPExtractor = opts.TrustedProxies.Extractor()
 	s.echo.HTTPErrorHandler = s.answerError
-	s.echo.Use(s.recover, s.observe, secure, s.sameOrigin, middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{Limit: maxBody, Skipper: isUpload}),
-		middleware.GzipWithConfig(middleware.GzipConfig{Skipper: isCompressed}), s.admit)
+	s.echo.Use(s.recover, s.observe, secure, s.sameOrigin, middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{Limit: maxBody, Skipper: hasOwnLimit}),
+		middleware.GzipWithConfig(middleware.GzipConfig{Skipper: isCompressed}), finish, s.admit)
 	for _, r := range s.routes() {
 		s.echo.Add(r.method, r.path, func(c echo.Context) error { return r.handler(s.request(c)) })
 	}

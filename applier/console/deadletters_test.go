@@ -114,6 +114,12 @@ func TestADeadLetterIsEditedAndReplayed(t *testing.T) {
 	}
 	form.Del("plan")
 	form.Set("seen", plan.seen())
+	// What was seen first is the plan for the sender's payload.
+	first := w.admin.post("/dead-letters/replay", url.Values{"id": {id}, "edit": {"1"}})
+	empty := url.Values{"id": {id}, "edit": {"1"}, "payload": {" \r\n"}, "seen": {first.seen()}, "run": {"1"}}
+	if p := w.admin.post("/dead-letters/replay", empty); p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("[role=alert]"), "cannot be empty") {
+		t.Errorf("an empty payload: status %d, %q", p.status, p.text("main"))
+	}
 	other := url.Values{"id": {id}, "edit": {"1"}, "payload": {`{"user":"alice@example.com","coins":"99"}`}, "seen": {plan.seen()}}
 	if p := w.admin.post("/dead-letters/replay", other); p.status != http.StatusConflict {
 		t.Errorf("another payload than the plan's: status %d", p.status)

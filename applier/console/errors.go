@@ -27,6 +27,10 @@ func failf(status int, format string, args ...any) error {
 type errorData struct {
 	Status int
 	Text   string
+	// Beside: the page that asked stays, and the error is said above it. SignIn is
+	// where to sign in again.
+	Beside bool
+	SignIn string
 }
 
 // answerError makes a page of an error. What is not meant for people is logged.
@@ -39,24 +43,42 @@ func (s *Console) answerError(err error, c echo.Context) {
 	var routing *echo.HTTPError
 	switch {
 	case errors.As(err, &f):
-		data = errorData{f.status, f.text}
+		data.Status, data.Text = f.status, f.text
 	case errors.As(err, &routing) && routing.Code == http.StatusNotFound:
-		data = errorData{routing.Code, "There is no such page. The navigation leads to all there are."}
+		data.Status, data.Text = routing.Code, "There is no such page. The navigation leads to all there are."
 	case errors.As(err, &routing) && routing.Code == http.StatusRequestEntityTooLarge:
-		data = errorData{routing.Code, "This is more than a form may hold, 2 MB. The command coinhook takes more."}
+		data.Status, data.Text = routing.Code, "This is more than a form may hold, 2 MB. The command coinhook takes more."
 	case errors.As(err, &routing) && routing.Code < http.StatusInternalServerError:
-		data = errorData{routing.Code, "The console cannot do this: " + http.StatusText(routing.Code) + "."}
+		data.Status, data.Text = routing.Code, "The console cannot do this: "+http.StatusText(routing.Code)+"."
 	case c.Request().Context().Err() != nil:
 		return // nobody waits for it
 	case errors.Is(err, history.ErrDatabase), errors.Is(err, context.DeadlineExceeded):
 		s.Log.Error().Err(err).Str("route", c.Path()).Msg("a request failed")
-		data = errorData{http.StatusServiceUnavailable, "PostgreSQL or NATS does not answer. Nothing was changed; deliveries are accepted all the same. Try again in a moment."}
+		data.Status, data.Text = http.StatusServiceUnavailable, "PostgreSQL or NATS does not answer; deliveries are accepted all the same. "+whatNow(c)
 	default:
 		s.Log.Error().Err(err).Str("route", c.Path()).Msg("a request failed")
-		data.Text = "Something went wrong, and the console's log says what. If PostgreSQL or NATS is away it mends itself: try again in a moment."
+		data.Text = "Something went wrong, and the console's log says what. If PostgreSQL or NATS is away it mends itself. " + whatNow(c)
 	}
 	r := s.request(c)
+	if data.Beside = isHTMX(c.Request()); data.Beside {
+		// What asked would be replaced by nothing, for the answer does not have it.
+		h := c.Response().Header()
+		h.Set("HX-Retarget", "#notice")
+		h.Set("HX-Reswap", "innerHTML")
+		h.Set("HX-Reselect", "#error")
+		if data.Status == http.StatusUnauthorized {
+			data.SignIn = "/sign-in"
+		}
+	}
 	if err := r.pageWith(data.Status, "error", http.StatusText(data.Status), data); err != nil {
 		s.Log.Error().Err(err).Msg("write an error page")
 	}
+}
+
+// whatNow is what to do after an error that may have come too late to undo anything.
+func whatNow(c echo.Context) string {
+	if c.Request().Method == http.MethodPost {
+		return "It is not known whether that was done: look before you do it again."
+	}
+	return "Try again in a moment."
 }

@@ -181,7 +181,7 @@ func (s *Console) live(c *request) error {
 				err = c.send("event: %s\nid: %s\ndata: %s\n\n", name, mark, mark)
 			}
 		case <-beat.C:
-			if errors.Is(s.Accounts.Lasts(c.ctx(), s.token(c.Request())), accounts.ErrSignedOut) {
+			if _, err := s.Accounts.Look(c.ctx(), s.token(c.Request())); errors.Is(err, accounts.ErrSignedOut) {
 				c.send("event: signed-out\ndata: signed-out\n\n") //nolint:errcheck // it is the last one
 				return nil
 			}

@@ -46,7 +46,7 @@ type planned struct {
 
 // choices are what a replay's form says, but for the note.
 func (d *replayData) choices(r *replay.Request) string {
-	return fmt.Sprintf("%s %s %t %q", d.Form.values().Encode(), d.Mapping, d.Force, r.Edited)
+	return fmt.Sprintf("%s %s %t %t %q", d.Form.values().Encode(), d.Mapping, d.Force, d.Edited, r.Edited)
 }
 
 // askReplay shows the plan of a replay.
@@ -162,7 +162,8 @@ func (s *Console) replayPage(c *request, status int, problem string) error {
 // replay runs what the plan showed, if it is still that.
 func (s *Console) replay(c *request) error {
 	asksForPayload := isEditing(c) && !c.Request().PostForm.Has("payload")
-	if asksForPayload || c.FormValue("plan") != "" { // look again, with another payload or definition
+	isEmpty := c.Request().PostForm.Has("payload") && strings.TrimSpace(c.FormValue("payload")) == ""
+	if asksForPayload || isEmpty || c.FormValue("plan") != "" { // look again, with another payload or definition
 		return s.replayPage(c, http.StatusOK, "")
 	}
 	request, data, err := s.replayRequest(c)

@@ -15,6 +15,9 @@ const (
 	post = http.MethodPost
 )
 
+// previewPath is asked with every key that is pressed, and changes nothing.
+const previewPath = "/webhooks/:id/preview"
+
 type route struct {
 	method, path string
 	handler      func(*request) error
@@ -70,7 +73,7 @@ func (s *Console) routes() []route {
 		{get, "/webhooks/:id", s.webhookPage},
 		{post, "/webhooks/:id", s.saveWebhook},
 		{get, "/webhooks/:id/sample", s.sample},
-		{post, "/webhooks/:id/preview", s.webhookPreview},
+		{post, previewPath, s.webhookPreview},
 		{get, "/webhooks/:id/versions", s.webhookVersions},
 		{get, "/webhooks/:id/export", s.webhookExport},
 		{post, "/webhooks/:id/state", s.webhookState},
@@ -86,6 +89,11 @@ func (s *Console) routes() []route {
 func isOpen(path string) bool {
 	return path == "/sign-in" || path == "/healthz" || strings.HasPrefix(path, "/static/") ||
 		strings.HasPrefix(path, "/apis/") || path == "/openapi.json"
+}
+
+// isAPI: these requests are for programs, and answered without the console's help.
+func isAPI(c echo.Context) bool {
+	return strings.HasPrefix(c.Path(), "/apis/") || c.Path() == "/openapi.json"
 }
 
 // isForViewers: what is no GET and all the same not for admins alone.

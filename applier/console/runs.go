@@ -68,9 +68,14 @@ func (r *runs) begin(what, by, back string, f func(ctx context.Context, report f
 	one := &run{ID: delivery.NewID(), What: what, By: by, Began: time.Now().UTC(), Back: back}
 	r.mu.Lock()
 	r.all = append(r.all, one)
-	if len(r.all) > runsKept {
-		r.all = slices.DeleteFunc(r.all, func(old *run) bool { return len(r.all) > runsKept && old.view().HasEnded })
-	}
+	tooMany := len(r.all) - runsKept
+	r.all = slices.DeleteFunc(r.all, func(old *run) bool {
+		goes := tooMany > 0 && old.view().HasEnded
+		if goes {
+			tooMany--
+		}
+		return goes
+	})
 	r.mu.Unlock()
 	r.group.Go(func() {
 		text, err := f(r.ctx, one.report)

@@ -98,11 +98,20 @@ func TestSessionsEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	signedIn := func(b *browser) bool { return b.get("/deliveries").status == http.StatusOK }
-	for range 13 { // used every 11 h
+	for range 11 { // used every 11 h
 		w.clock.forward(11 * time.Hour)
 		if !signedIn(w.admin) {
 			t.Fatal("a session in use has ended")
 		}
+	}
+	// What a page asks by itself is no use.
+	idle := w.signedIn("ida", accounts.Viewer)
+	for range 2 {
+		w.clock.forward(7 * time.Hour)
+		idle.get("/deliveries", "Coinhook-Unasked", "true")
+	}
+	if signedIn(idle) {
+		t.Error("a page that looks for news keeps the session")
 	}
 	again := w.signedIn("bob", accounts.Viewer)
 	for range 3 { // more than 7 days by then

@@ -16,8 +16,8 @@ import (
 // importPath takes files, which are read as they come and so may be large.
 const importPath = "/users/import"
 
-// isUpload: these requests have a limit of their own.
-func isUpload(c echo.Context) bool { return c.Path() == importPath }
+// hasOwnLimit: these requests bound their bodies themselves.
+func hasOwnLimit(c echo.Context) bool { return c.Path() == importPath || isAPI(c) }
 
 const (
 	maxUpload = 256 << 20 // bytes of a file

@@ -107,7 +107,7 @@ func (c *request) render(status int, name string, v view) error {
 	}
 	v.Account, v.MayChange = c.session.Account, c.session.MayChange()
 	block := "content"
-	if !isPartial(c.Request()) {
+	if beside := name == "error" && isHTMX(c.Request()); !beside && !isPartial(c.Request()) {
 		block, v.Links, v.Flash = "layout", c.links(), c.flash()
 	}
 	var out bytes.Buffer // so that an error leaves no half a page

@@ -11,7 +11,9 @@ import (
 	"context"
 	_ "embed"
 	"errors"
+	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -57,7 +59,23 @@ func New(opts Options) http.Handler {
 	for pattern, h := range s.routes() {
 		s.mux.Handle(pattern, s.authenticated(h))
 	}
-	return s.mux
+	return s.recovering(s.mux)
+}
+
+// recovering turns a panic into an error that is logged.
+func (s *server) recovering(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			switch v := recover(); v {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(v)
+			default:
+				s.writeError(w, r, "", fmt.Errorf("a handler panicked, this is a bug: %v\n%s", v, debug.Stack()))
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (s *server) routes() map[string]handler {

@@ -78,8 +78,48 @@
     if (opened && !before) panel.focus({ preventScroll: true });
   });
 
-  // The server says so when the session has ended.
-  document.addEventListener("signed-out", () => { location.href = "/sign-in"; });
+  // What could not be done is said above the page, which stays as it is, until the
+  // same thing works.
+  const asker = (ctx) => ctx?.sourceElement?.id ?? "";
+  let unanswered = null;
+
+  document.addEventListener("htmx:response:error", (event) => { unanswered = asker(event.detail.ctx); });
+
+  document.addEventListener("htmx:error", (event) => {
+    const ctx = event.detail.ctx;
+    if (!ctx || ctx.response) return;
+    unanswered = asker(ctx);
+    const text = document.createElement("p");
+    text.className = "problem";
+    text.textContent = "The console does not answer. The page is as it was, with what you typed: try again in a moment.";
+    document.getElementById("notice")?.replaceChildren(text);
+  });
+
+  document.addEventListener("htmx:after:request", (event) => {
+    const ctx = event.detail.ctx;
+    if (unanswered === null || !ctx.response || ctx.response.status >= 400 || asker(ctx) !== unanswered) return;
+    unanswered = null;
+    document.getElementById("notice")?.replaceChildren();
+  });
+
+  // A form is sent once: what a second click sends would be about what was there
+  // before the first.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.method !== "post") return;
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "true";
+  });
+
+  addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+  });
+
+  // The server says so when the session has ended. Pages that hear it have nothing
+  // that was typed.
+  document.addEventListener("signed-out", () => {
+    location.href = "/sign-in?next=" + encodeURIComponent(location.pathname + location.search);
+  });
 
   document.addEventListener("DOMContentLoaded", () => {
     localize(document);
