@@ -132,7 +132,7 @@ func isEditing(c *request) bool {
 // editable is a payload as it comes back from a browser where nobody changed it:
 // browsers have line ends of their own, and neither NUL nor what is no UTF-8.
 func editable(payload string) string {
-	return strings.NewReplacer("\r\n", "\n", "\r", "\n", "\x00", "\uFFFD").Replace(strings.ToValidUTF8(payload, "\uFFFD"))
+	return asBrowsersHave(strings.ToValidUTF8(payload, "\uFFFD"))
 }
 
 func (s *Console) replayPage(c *request, status int, problem string) error {

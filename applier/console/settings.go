@@ -1,9 +1,14 @@
 package console
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,13 +31,18 @@ type settingsData struct {
 type currencyForm struct {
 	Code, Name, Scale, Min, Max string
 	Builtin                     bool
+	// Was is what the page had when it was read; a new one has none. What is as it
+	// was is not changed: somebody else may have changed it meanwhile.
+	Was string
 	// Error is what is wrong, and Part which field it is about.
 	Error, Part string
 }
 
 type fieldForm struct {
 	Name, Type, Options string // an option a line
-	Error, Part         string
+	// Was tells what the page had when it was read; a new one has none.
+	Was         string
+	Error, Part string
 }
 
 var fieldTypes = []string{"text", "number", "boolean", "date", "select"}
@@ -53,31 +63,29 @@ func (s *Console) settingsPage(c *request, status int, currency currencyForm, fi
 	if err != nil {
 		return err
 	}
-	isNew := currency.Error != ""
 	for _, known := range currencies {
 		form := newCurrencyForm(known)
-		if currency.Error != "" && currency.Code == form.Code {
-			currency.Name, currency.Builtin, isNew = form.Name, form.Builtin, false
+		if currency.Was != "" && currency.Code == form.Code {
+			currency.Name, currency.Builtin = form.Name, form.Builtin
 			form = currency
 		}
 		data.Currencies = append(data.Currencies, form)
 	}
-	if isNew {
+	if currency.Error != "" && currency.Was == "" {
 		data.NewCurrency = currency
 	}
 	fields, err := s.Settings.Fields(c.ctx(), data.Community)
 	if err != nil {
 		return err
 	}
-	isNew = field.Error != ""
 	for _, known := range fields {
-		form := fieldForm{Name: known.Name, Type: string(known.Type), Options: strings.Join(known.Options, "\n")}
-		if field.Error != "" && field.Name == form.Name {
-			form, isNew = field, false
+		form := fieldForm{Name: known.Name, Type: string(known.Type), Options: strings.Join(known.Options, "\n"), Was: markOf(known)}
+		if field.Was != "" && field.Name == form.Name {
+			form = field
 		}
 		data.Fields = append(data.Fields, form)
 	}
-	if isNew {
+	if field.Error != "" && field.Was == "" {
 		data.NewField = field
 	}
 	return c.pageWith(status, "settings", "Settings", data)
@@ -91,10 +99,34 @@ func newCurrencyForm(known applier.Currency) currencyForm {
 		return known.Format(*amount)
 	}
 	_, builtin := applier.BuiltinCurrency(known.Code)
-	return currencyForm{
+	f := currencyForm{
 		Code: known.Code, Name: currencyName(known.Code), Scale: strconv.Itoa(known.Scale),
 		Min: limit(known.Minimum), Max: limit(known.Maximum), Builtin: builtin,
 	}
+	f.Was = f.parts()
+	return f
+}
+
+// parts are what can be changed of a currency, as one text.
+func (f currencyForm) parts() string { return f.Scale + " " + f.Min + " " + f.Max }
+
+// change is what somebody changed of the form.
+func (f currencyForm) change() (change settings.CurrencyChange, err error) {
+	was := append(strings.Split(f.Was, " "), "", "", "") // a new one has no parts
+	if f.Scale != was[0] {
+		scale, err := strconv.Atoi(f.Scale)
+		if err != nil {
+			return change, &settings.Invalid{Part: "scale", Err: errors.New("the decimals are a number from 0 to 6")}
+		}
+		change.Scale = &scale
+	}
+	if min := noneIfEmpty(f.Min); min != was[1] {
+		change.Min = &min
+	}
+	if max := noneIfEmpty(f.Max); max != was[2] {
+		change.Max = &max
+	}
+	return change, nil
 }
 
 func settingsAddress(community string) string {
@@ -103,15 +135,14 @@ func settingsAddress(community string) string {
 
 func (s *Console) setCurrency(c *request) error {
 	trimmed := func(name string) string { return strings.TrimSpace(c.FormValue(name)) }
-	form := currencyForm{Code: trimmed("code"), Scale: trimmed("scale"), Min: trimmed("min"), Max: trimmed("max")}
-	scale, err := strconv.Atoi(form.Scale)
-	if err != nil {
-		form.Error, form.Part = "The decimals are a number from 0 to 6.", "scale"
-		return s.settingsPage(c, http.StatusUnprocessableEntity, form, fieldForm{})
+	form := currencyForm{Code: trimmed("code"), Scale: trimmed("scale"), Min: trimmed("min"), Max: trimmed("max"), Was: c.FormValue("was")}
+	change, err := form.change()
+	if err == nil && form.Was == "" {
+		err = s.isNewCurrency(c, form.Code)
 	}
-	_, err = s.Settings.SetCurrency(c.ctx(), communityIn(c), form.Code, settings.CurrencyChange{
-		Scale: &scale, Min: noneIfEmpty(form.Min), Max: noneIfEmpty(form.Max),
-	})
+	if err == nil {
+		_, err = s.Settings.SetCurrency(c.ctx(), communityIn(c), form.Code, change)
+	}
 	if form.Error, form.Part = settingProblem(err); form.Error != "" {
 		return s.settingsPage(c, http.StatusUnprocessableEntity, form, fieldForm{})
 	}
@@ -119,20 +150,25 @@ func (s *Console) setCurrency(c *request) error {
 		return err
 	}
 	if err := c.record("set currency", "currency", form.Code, map[string]any{
-		"community": communityIn(c), "scale": scale, "min": form.Min, "max": form.Max,
+		"community": communityIn(c), "scale": form.Scale, "min": form.Min, "max": form.Max,
 	}); err != nil {
 		return err
 	}
 	return c.done(settingsAddress(communityIn(c)), "The currency "+form.Code+" was saved. Its limits hold from the next delivery on.")
 }
 
-// noneIfEmpty takes a limit that was left empty for none.
-func noneIfEmpty(limit string) *string {
-	if limit == "" {
-		limit = "none"
+// isNewCurrency returns an error if the community has the currency: whoever adds one
+// does not know what it has.
+func (s *Console) isNewCurrency(c *request, code string) error {
+	known, err := s.Settings.Currencies(c.ctx(), communityIn(c))
+	if err == nil && slices.ContainsFunc(known, func(k applier.Currency) bool { return k.Code == code }) {
+		err = &settings.Invalid{Part: "code", Err: fmt.Errorf("there is a currency %s already: change it in the list", code)}
 	}
-	return &limit
+	return err
 }
+
+// noneIfEmpty takes a limit that was left empty for none.
+func noneIfEmpty(limit string) string { return cmp.Or(limit, "none") }
 
 // settingProblem is what a form says of an error that the person can mend, and
 // which field it is about.
@@ -150,14 +186,11 @@ func settingProblem(err error) (text, part string) {
 }
 
 func (s *Console) setField(c *request) error {
-	form := fieldForm{Name: strings.TrimSpace(c.FormValue("name")), Type: c.FormValue("type"), Options: c.FormValue("options")}
-	field := applier.Field{Name: form.Name, Type: applier.FieldType(form.Type)}
-	for line := range strings.Lines(form.Options) {
-		if line = strings.TrimSpace(line); line != "" {
-			field.Options = append(field.Options, line)
-		}
+	form := fieldForm{Name: strings.TrimSpace(c.FormValue("name")), Type: c.FormValue("type"), Options: c.FormValue("options"), Was: c.FormValue("was")}
+	now, err := s.fieldNow(c, &form)
+	if err == nil {
+		err = s.Settings.SetField(c.ctx(), communityIn(c), form.field(now))
 	}
-	err := s.Settings.SetField(c.ctx(), communityIn(c), field)
 	if form.Error, form.Part = settingProblem(err); form.Error != "" {
 		return s.settingsPage(c, http.StatusUnprocessableEntity, currencyForm{}, form)
 	}
@@ -168,6 +201,54 @@ func (s *Console) setField(c *request) error {
 		return err
 	}
 	return c.done(settingsAddress(communityIn(c)), "The custom field "+form.Name+" was saved.")
+}
+
+// fieldNow returns the field that the form is about, empty if it is new, and an error
+// if that is not what the form was made of.
+func (s *Console) fieldNow(c *request, form *fieldForm) (now applier.Field, err error) {
+	known, err := s.Settings.Fields(c.ctx(), communityIn(c))
+	if err != nil {
+		return now, err
+	}
+	i := slices.IndexFunc(known, func(f applier.Field) bool { return f.Name == form.Name })
+	switch {
+	case i < 0 && form.Was == "":
+		return now, nil
+	case i < 0:
+		form.Was = ""
+		return now, &settings.Invalid{Part: "name", Err: errors.New("somebody has deleted this custom field meanwhile: save again to add it anew")}
+	case form.Was == "":
+		return now, &settings.Invalid{Part: "name", Err: fmt.Errorf("there is a custom field %s already: change it in the list", form.Name)}
+	}
+	now = known[i]
+	if mark := markOf(now); form.Was != mark {
+		form.Was = mark // saving again means it
+		return now, &settings.Invalid{Part: "options", Err: fmt.Errorf(
+			"somebody has changed this custom field meanwhile; it is a %s now, with the options %q: save again to replace that", now.Type, now.Options)}
+	}
+	return now, nil
+}
+
+// field is what the form says. Options that the field has stay as they are, blanks
+// around them too.
+func (f fieldForm) field(now applier.Field) applier.Field {
+	kept := map[string]string{}
+	for _, option := range now.Options {
+		kept[strings.TrimSpace(option)] = option
+	}
+	field := applier.Field{Name: f.Name, Type: applier.FieldType(f.Type)}
+	for line := range strings.Lines(f.Options) {
+		if line = strings.TrimSpace(line); line != "" {
+			field.Options = append(field.Options, cmp.Or(kept[line], line))
+		}
+	}
+	return field
+}
+
+// markOf tells apart what a custom field can be.
+func markOf(f applier.Field) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %q", f.Type, f.Options))
+	return hex.EncodeToString(sum[:8])
 }
 
 type deleteFieldData struct{ Community, Name string }

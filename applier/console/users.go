@@ -33,8 +33,17 @@ type userRow struct {
 // amountOf is an amount of a currency, to be shown.
 type amountOf struct{ Currency, Amount string }
 
-// userForm is what was typed. Part is the field that Error is about, or empty: both.
-type userForm struct{ Email, Username, Error, Part string }
+// userForm is what was typed, and what the page had when it was read. Part is the
+// field that Error is about, or empty: both.
+type userForm struct{ Email, Username, WasEmail, WasUsername, Error, Part string }
+
+// changed returns nil for what is as it was: somebody else may have changed it.
+func changed(text, was string) *string {
+	if text == was {
+		return nil
+	}
+	return &text
+}
 
 // users lists users, newest first.
 func (s *Console) users(c *request) error {
@@ -173,7 +182,8 @@ func (s *Console) user(c *request) error {
 	if err != nil {
 		return err
 	}
-	return s.userPage(c, http.StatusOK, u, userForm{Email: textOf(u.Email), Username: textOf(u.Username)})
+	email, username := textOf(u.Email), textOf(u.Username)
+	return s.userPage(c, http.StatusOK, u, userForm{Email: email, Username: username, WasEmail: email, WasUsername: username})
 }
 
 func (s *Console) findProfile(c *request) (users.Profile, error) {
@@ -253,8 +263,8 @@ func (s *Console) renameUser(c *request) error {
 	if err != nil {
 		return err
 	}
-	form := userForm{Email: c.FormValue("email"), Username: c.FormValue("username")}
-	err = s.Users.Rename(c.ctx(), u.ID, form.Email, form.Username)
+	form := userForm{Email: c.FormValue("email"), Username: c.FormValue("username"), WasEmail: c.FormValue("was_email"), WasUsername: c.FormValue("was_username")}
+	err = s.Users.Rename(c.ctx(), u.ID, changed(form.Email, form.WasEmail), changed(form.Username, form.WasUsername))
 	if form.Error, form.Part = userProblem(err); form.Error != "" {
 		return s.userPage(c, http.StatusUnprocessableEntity, u, form)
 	}

@@ -160,3 +160,72 @@ func TestSettings(t *testing.T) {
 		t.Errorf("again: status %d", p.status)
 	}
 }
+
+// filled is a form of the page as a browser would send it, with other values.
+func filled(p *page, selector string, values ...string) url.Values {
+	form := url.Values{}
+	p.Find(selector).Find("input, textarea, select").Each(func(_ int, field *goquery.Selection) {
+		value := field.AttrOr("value", "")
+		switch {
+		case field.Is("textarea"):
+			value = field.Text()
+		case field.Is("select"):
+			value = field.Find("option[selected]").Text()
+		}
+		form.Set(field.AttrOr("name", ""), value)
+	})
+	for i := 0; i < len(values); i += 2 {
+		form.Set(values[i], values[i+1])
+	}
+	return form
+}
+
+// Two who change the same thing from pages of the same moment lose nothing of each
+// other's.
+func TestTwoChangeTheSame(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	saved := func(path string, form url.Values) {
+		t.Helper()
+		if p := w.admin.post(path, form); p.status != http.StatusSeeOther {
+			t.Errorf("%s %v: status %d, %q", path, form, p.status, p.text("[role=alert]"))
+		}
+	}
+	const currencies, fields = "/settings/currencies", "/settings/fields"
+	saved(currencies, url.Values{"code": {"gems"}, "scale": {"2"}, "min": {"0"}, "max": {"none"}})
+	saved(fields, url.Values{"name": {"team"}, "type": {"select"}, "options": {"red\r\nblue"}})
+	page := w.admin.get("/settings")
+	gems, team := `form:has(input[name=code][value=gems])`, `form:has(input[name=name][value=team])`
+	saved(currencies, filled(page, gems, "max", "1000.00"))
+	saved(currencies, filled(page, gems, "min", "-5"))
+	row := cells(w.admin.get("/settings"), "table tbody tr:has(input[value=gems])")
+	if len(row) != 1 || !slices.Equal(row[0][1:5], []string{"gems", "2", "-5.00", "1000.00"}) {
+		t.Errorf("gems are %q", row)
+	}
+	saved(fields, filled(page, team, "options", "red\nblue\ngreen"))
+	p := w.admin.post(fields, filled(page, team, "options", "red"))
+	if p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("[role=alert]"), "meanwhile") || p.Find(team+" textarea").Text() != "red" {
+		t.Errorf("status %d, %q", p.status, p.text("main"))
+	}
+	saved(fields, filled(p, team)) // again means it
+
+	// Whoever adds what is there does not mean to replace it.
+	for path, form := range map[string]url.Values{
+		currencies: {"code": {"gems"}, "scale": {"0"}, "min": {"0"}}, fields: {"name": {"team"}, "type": {"text"}},
+	} {
+		if p := w.admin.post(path, form); p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("[role=alert]"), "already") {
+			t.Errorf("%s: status %d, %q", path, p.status, p.text("main"))
+		}
+	}
+
+	alice := "/users/" + w.user("alice@example.com").String()
+	page = w.admin.get(alice)
+	saved(alice, filled(page, `form[action="`+alice+`"]`, "email", "alice@example.org"))
+	saved(alice, filled(page, `form[action="`+alice+`"]`, "username", "alice"))
+	if got := w.admin.get(alice).text("dl"); !strings.Contains(got, "alice@example.org") || !strings.Contains(got, "Usernamealice") {
+		t.Errorf("she is %q", got)
+	}
+	if p := w.admin.post(alice, filled(w.admin.get(alice), `form[action="`+alice+`"]`, "email", "", "username", "")); p.status != http.StatusUnprocessableEntity {
+		t.Errorf("without a name: status %d", p.status)
+	}
+}

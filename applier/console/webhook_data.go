@@ -246,4 +246,4 @@ func (d *webhookData) Tests() []option {
 }
 
 // MultiLine: only a large field keeps the ends of its lines.
-func (f mappingForm) MultiLine() bool { return strings.Contains(f.Value, "\n") }
+func (f mappingForm) MultiLine() bool { return strings.ContainsAny(f.Value, "\r\n") }

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -199,7 +200,7 @@ func (f conditionForm) condition() webhook.Condition {
 		c.NotEquals = parseScalar(f.Value)
 	case testIn:
 		for line := range strings.SplitSeq(f.Value, "\n") {
-			if strings.TrimSpace(line) != "" {
+			if trimmed(line) != "" {
 				c.In = append(c.In, parseScalar(line))
 			}
 		}
@@ -217,7 +218,7 @@ func scalarText(s webhook.Scalar) string {
 		return s.Text()
 	}
 	text := s.Text()
-	if parseScalar(text) == s && text != "" && !strings.ContainsAny(text, "\r\n") {
+	if parseScalar(text) == s && text != "" && !strings.ContainsFunc(text, unicode.IsControl) {
 		return text
 	}
 	quoted, err := json.Marshal(text)
@@ -230,7 +231,7 @@ func scalarText(s webhook.Scalar) string {
 // parseScalar reads a number, true, false, null or a text in quotes as JSON has
 // them, and anything else as the text that it is.
 func parseScalar(text string) webhook.Scalar {
-	text = strings.TrimSpace(text)
+	text = trimmed(text)
 	var s webhook.Scalar
 	if json.Valid([]byte(text)) && s.UnmarshalJSON([]byte(text)) == nil {
 		return s
@@ -242,9 +243,9 @@ func parseScalar(text string) webhook.Scalar {
 func readWebhookForm(v url.Values) webhookForm {
 	f := webhookForm{
 		APIKey: v.Get("api_key") != "", Encryption: v.Get("encryption"),
-		UserBy: v.Get("user_by"), UserPath: strings.TrimSpace(v.Get("user_path")),
-		Retry: v.Get("retry"), RetryName: strings.TrimSpace(v.Get("retry_name")),
-		Late: v.Get("late") != "", LateAge: strings.TrimSpace(v.Get("late_age")), LateDeliveries: strings.TrimSpace(v.Get("late_deliveries")),
+		UserBy: v.Get("user_by"), UserPath: trimmed(v.Get("user_path")),
+		Retry: v.Get("retry"), RetryName: trimmed(v.Get("retry_name")),
+		Late: v.Get("late") != "", LateAge: trimmed(v.Get("late_age")), LateDeliveries: trimmed(v.Get("late_deliveries")),
 	}
 	for i := 0; i < maxRows; i++ {
 		key := "mappings." + strconv.Itoa(i) + "."
@@ -253,11 +254,14 @@ func readWebhookForm(v url.Values) webhookForm {
 		}
 		m := mappingForm{
 			Target: v.Get(key + "target"), Operator: v.Get(key + "operator"), Source: v.Get(key + "source"),
-			Value: lineEnds(v.Get(key + "value")), Times: strings.TrimSpace(v.Get(key + "times")), Round: v.Get(key + "round"),
+			Value: lineEnds(v.Get(key + "value")), Times: trimmed(v.Get(key + "times")), Round: v.Get(key + "round"),
 			Signed: v.Get(key+"signed") != "",
 		}
-		if m.Source != fromConstant || strings.HasPrefix(m.Target, onCurrency) {
-			m.Value = strings.TrimSpace(m.Value)
+		switch exact := exactly(v.Get(key + "exact")); {
+		case m.Source != fromConstant || strings.HasPrefix(m.Target, onCurrency):
+			m.Value = trimmed(m.Value)
+		case asBrowsersHave(exact) == m.Value:
+			m.Value = exact
 		}
 		f.Mappings = append(f.Mappings, m)
 	}
@@ -267,7 +271,7 @@ func readWebhookForm(v url.Values) webhookForm {
 			break
 		}
 		f.Conditions = append(f.Conditions, conditionForm{
-			On: v.Get(key + "on"), Name: strings.TrimSpace(v.Get(key + "name")),
+			On: v.Get(key + "on"), Name: trimmed(v.Get(key + "name")),
 			Test: v.Get(key + "test"), Value: lineEnds(v.Get(key + "value")),
 		})
 	}
@@ -277,33 +281,35 @@ func readWebhookForm(v url.Values) webhookForm {
 // lineEnds undoes what browsers make of ends of lines.
 func lineEnds(text string) string { return strings.ReplaceAll(text, "\r\n", "\n") }
 
-// values are what a browser would post of the form.
-func (f webhookForm) values() url.Values {
-	v := url.Values{
-		"encryption": {f.Encryption}, "user_by": {f.UserBy}, "user_path": {f.UserPath}, "retry": {f.Retry}, "retry_name": {f.RetryName},
-		"late_age": {f.LateAge}, "late_deliveries": {f.LateDeliveries},
+// trimmed is without the blanks that come with typing and pasting. Others may be
+// part of a name.
+func trimmed(text string) string { return strings.Trim(text, " \t\r\n") }
+
+// asBrowsersHave is what a browser keeps of a text: it has ends of lines of its own,
+// and no NUL.
+func asBrowsersHave(text string) string {
+	return strings.NewReplacer("\r\n", "\n", "\r", "\n", "\x00", "\uFFFD").Replace(text)
+}
+
+// Exact is a value that no field brings back as it is, in a form that one does. It
+// goes along, and holds as long as nobody changes the field.
+func (f mappingForm) Exact() string {
+	if asBrowsersHave(f.Value) == f.Value {
+		return ""
 	}
-	check := func(name string, on bool) {
-		if on {
-			v.Set(name, "on")
-		}
+	quoted, err := json.Marshal(f.Value)
+	if err != nil {
+		return ""
 	}
-	check("api_key", f.APIKey)
-	check("late", f.Late)
-	for i, m := range f.Mappings {
-		key := "mappings." + strconv.Itoa(i) + "."
-		for name, value := range map[string]string{"target": m.Target, "operator": m.Operator, "source": m.Source, "value": m.Value, "times": m.Times, "round": m.Round} {
-			v.Set(key+name, value)
-		}
-		check(key+"signed", m.Signed)
+	return string(quoted)
+}
+
+// exactly reads what Exact wrote.
+func exactly(quoted string) (text string) {
+	if quoted == "" || json.Unmarshal([]byte(quoted), &text) != nil {
+		return ""
 	}
-	for i, c := range f.Conditions {
-		key := "when." + strconv.Itoa(i) + "."
-		for name, value := range map[string]string{"on": c.On, "name": c.Name, "test": c.Test, "value": c.Value} {
-			v.Set(key+name, value)
-		}
-	}
-	return v
+	return text
 }
 
 // edit adds, removes and moves rows, as the button says: add-mapping,

@@ -2,7 +2,10 @@ package console
 
 import (
 	"math/rand/v2"
+	"net/url"
 	"reflect"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -31,10 +34,54 @@ func TestAFormKeepsADefinition(t *testing.T) {
 	}
 }
 
+// values are what a browser would post of the form.
+func (f webhookForm) values() url.Values {
+	v := url.Values{
+		"encryption": {f.Encryption}, "user_by": {f.UserBy}, "user_path": {f.UserPath}, "retry": {f.Retry}, "retry_name": {f.RetryName},
+		"late_age": {f.LateAge}, "late_deliveries": {f.LateDeliveries},
+	}
+	check := func(name string, on bool) {
+		if on {
+			v.Set(name, "on")
+		}
+	}
+	check("api_key", f.APIKey)
+	check("late", f.Late)
+	for i, m := range f.Mappings {
+		key := "mappings." + strconv.Itoa(i) + "."
+		for name, value := range map[string]string{
+			"target": m.Target, "operator": m.Operator, "source": m.Source, "value": m.posted(), "exact": m.Exact(), "times": m.Times, "round": m.Round,
+		} {
+			v.Set(key+name, value)
+		}
+		check(key+"signed", m.Signed)
+	}
+	for i, c := range f.Conditions {
+		key := "when." + strconv.Itoa(i) + "."
+		for name, value := range map[string]string{"on": c.On, "name": c.Name, "test": c.Test, "value": textArea(c.Value)} {
+			v.Set(key+name, value)
+		}
+	}
+	return v
+}
+
+// posted is what a browser sends of the field that has the value.
+func (f mappingForm) posted() string {
+	if f.MultiLine() {
+		return textArea(f.Value)
+	}
+	return strings.ReplaceAll(asBrowsersHave(f.Value), "\n", "")
+}
+
+// textArea is what a browser sends of a large field.
+func textArea(text string) string { return strings.ReplaceAll(asBrowsersHave(text), "\n", "\r\n") }
+
 func anyDefinition(r *rand.Rand) webhook.Definition {
 	def := webhook.Definition{Name: "Shop", Community: "default", State: webhook.Draft, Encryption: pick(r, webhook.NoEncryption, webhook.CBC, webhook.GCM)}
 	def.Auth.APIKey = r.IntN(2) == 0
-	path := func() string { return pick(r, "$", "a.b[0]", "$['odd key']", "items[-1].x", "user") }
+	path := func() string {
+		return pick(r, "$", "a.b[0]", "$['odd key']", "items[-1].x", "user", "coins\u00a0", "$['\\u0000']", "\u3000.x")
+	}
 	if r.IntN(2) == 0 {
 		def.User = &webhook.UserRef{By: pick(r, webhook.ByEmail, webhook.ByUsername), Path: path()}
 	}
@@ -79,7 +126,7 @@ func anyMapping(r *rand.Rand, path string) webhook.Mapping {
 	constant := pick(r, "1", "-0.50", "1e3")
 	if r.IntN(2) == 0 {
 		m = webhook.Mapping{Field: pick(r, "level", "odd:name", "two"), Value: webhook.Value{Path: path}}
-		constant = pick(r, "", " blank ", "two\nlines", "12")
+		constant = pick(r, "", " blank ", "two\nlines", "12", "win\r\nmac\rlines", "\r", "a\x00b", "\x00\r\n", "\u00a0\u0085", "\n\nx")
 	} else {
 		m.Value.Times, m.Value.Round, m.Value.Signed = pick(r, "", "0.1", "1.0"), pick(r, "", webhook.RoundDown, webhook.RoundHalfEven), r.IntN(2) == 0
 	}
@@ -91,7 +138,7 @@ func anyMapping(r *rand.Rand, path string) webhook.Mapping {
 
 func anyScalar(r *rand.Rand) webhook.Scalar {
 	number, _ := webhook.NumberText(pick(r, "1", "1.0", "1e0", "-0"))
-	text := pick(r, "paid", "", " paid", "5", "true", "null", `"quoted"`, "two\nlines", "{", "[1]", "é<&>\u2028", `a"b`, "[1")
+	text := pick(r, "paid", "", " paid", "5", "true", "null", `"quoted"`, "two\nlines", "{", "[1]", "é<&>\u2028", `a"b`, "[1", "\x00", "a\r\nb", "\u00a0x\u3000", "\u0085", "\x7f", "\v")
 	return pick(r, webhook.Null(), webhook.Bool(true), number, webhook.String(text), webhook.String(text))
 }
 

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/coinhook/coinhook/applier"
@@ -166,7 +167,9 @@ func CheckField(f applier.Field) error {
 		switch {
 		case seen[option]:
 			return invalidf("options", "the option %q is there twice", option)
-		case option == "" || !utf8.ValidString(option) || strings.ContainsRune(option, 0) || utf8.RuneCountInString(option) > webhook.MaxFieldLength:
+		case strings.ContainsFunc(option, unicode.IsControl):
+			return invalidf("options", "an option is one line of text: %q is not", option)
+		case option == "" || !utf8.ValidString(option) || utf8.RuneCountInString(option) > webhook.MaxFieldLength:
 			return invalidf("options", "an option has 1 to %d characters", webhook.MaxFieldLength)
 		}
 		seen[option] = true

@@ -24,13 +24,30 @@ func (s *Service) Add(ctx context.Context, community, email, username string) (d
 	return s.store.AddUser(ctx, community, u)
 }
 
-// Rename gives a user another email and username; an empty one takes it away.
-func (s *Service) Rename(ctx context.Context, id delivery.ID, email, username string) error {
-	email, username = strings.TrimSpace(email), strings.TrimSpace(username)
-	if part, err := check(postgres.NewUser{Email: email, Username: username}); err != nil {
-		return &Invalid{part, err}
+// Rename gives a user another email or username; nil leaves it as it is, an empty
+// one takes it away.
+func (s *Service) Rename(ctx context.Context, id delivery.ID, email, username *string) error {
+	for _, one := range []struct {
+		part  string
+		text  *string
+		check func(string) error
+	}{
+		{"email", email, checkEmail},
+		{"username", username, func(text string) error { return checkText("username", text) }},
+	} {
+		if one.text == nil {
+			continue
+		}
+		*one.text = strings.TrimSpace(*one.text)
+		if err := one.check(*one.text); *one.text != "" && err != nil {
+			return &Invalid{one.part, err}
+		}
 	}
-	return s.store.ChangeUser(ctx, id, &email, &username)
+	err := s.store.ChangeUser(ctx, id, email, username)
+	if errors.Is(err, postgres.ErrUserNameless) {
+		return &Invalid{"", err}
+	}
+	return err
 }
 
 // Invalid is what is wrong, and with which part: email, username or file. If it is

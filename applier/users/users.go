@@ -28,17 +28,24 @@ func check(u postgres.NewUser) (part string, err error) {
 		return "", postgres.ErrUserNameless
 	}
 	if u.Email != "" {
-		if err := checkText("email", u.Email); err != nil {
+		if err := checkEmail(u.Email); err != nil {
 			return "email", err
-		}
-		if at := strings.LastIndexByte(u.Email, '@'); at <= 0 || at == len(u.Email)-1 {
-			return "email", errors.New("the email needs an @ with something on both sides")
 		}
 	}
 	if u.Username != "" {
 		return "username", checkText("username", u.Username)
 	}
 	return "", nil
+}
+
+func checkEmail(email string) error {
+	if err := checkText("email", email); err != nil {
+		return err
+	}
+	if at := strings.LastIndexByte(email, '@'); at <= 0 || at == len(email)-1 {
+		return errors.New("the email needs an @ with something on both sides")
+	}
+	return nil
 }
 
 func checkText(what, s string) error {
