@@ -2,6 +2,8 @@ package console_test
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,6 +15,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/console"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -150,6 +153,21 @@ func TestAFormIsBounded(t *testing.T) {
 	p := w.admin.post("/deliveries/x/reveal", url.Values{"x": {strings.Repeat("x", 3<<20)}}, "Expect", "100-continue")
 	if p.status != http.StatusRequestEntityTooLarge || !strings.Contains(p.text("main"), "more than a form may hold") {
 		t.Errorf("3 MiB: %d %q", p.status, p.text("main"))
+	}
+}
+
+// Programs are answered by the API alone, whatever they send.
+func TestTheAPIAnswersByItself(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *console.Options) {
+		o.API = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			n, err := io.Copy(io.Discard, r.Body)
+			fmt.Fprint(rw, n, " bytes, ", err)
+		})
+	})
+	p := w.browser().do(http.MethodPost, "/apis/v1/users/info", url.Values{"x": {strings.Repeat("x", 3<<20)}}, "Sec-Fetch-Site", "cross-site")
+	if p.status != http.StatusOK || p.body != "3145730 bytes, <nil>" {
+		t.Errorf("status %d, %.200q", p.status, p.body)
 	}
 }
 
