@@ -6,7 +6,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/devstack"
 )
 
-// While PostgreSQL is away the page stays, with what was typed, and says so; then
+// While PostgreSQL or the console is away the page stays, with what was typed, and says so; then
 // it goes on.
 func TestWhatWasTypedOutlivesAFault(t *testing.T) {
 	t.Parallel()
@@ -34,6 +34,18 @@ func TestWhatWasTypedOutlivesAFault(t *testing.T) {
 	}
 	if notice := b.eval(`document.getElementById("notice").textContent`); notice != "" {
 		t.Errorf("it says all the same: %s", notice)
+	}
+
+	b.expect("ERR_CONNECTION")
+	b.expect("Failed to fetch")
+	s.stopParts(t, devstack.Console)
+	b.click("#add-mapping")
+	b.await("The console does not answer")
+	s.startParts(t, devstack.Console)
+	b.click("#add-mapping")
+	b.await("Field mapping 2")
+	if got := typed(); got != "customer.email" {
+		t.Errorf("after the console was away it has %q", got)
 	}
 }
 
