@@ -67,6 +67,15 @@ type communityView struct {
 	err    error
 }
 
+// newer returns the community of a webhook as it is now, nil if that is what the view
+// has: what a payload does not fit may have been changed a moment ago.
+func (v *communityView) newer(ctx context.Context, w *webhook.Webhook) (*Community, error) {
+	if v.err != nil || v.fresh[w.Community] != nil {
+		return nil, v.err
+	}
+	return v.reread(ctx, w)
+}
+
 // of returns the community of a webhook. When it lacks what the webhook changes,
 // that may have been added a moment ago.
 func (v *communityView) of(ctx context.Context, w *webhook.Webhook) (*Community, error) {
@@ -80,9 +89,15 @@ func (v *communityView) of(ctx context.Context, w *webhook.Webhook) (*Community,
 	if err == nil && c.HasAll(w.Mappings) {
 		return c, nil
 	}
-	if err == nil {
-		c, err = v.source.Reread(ctx, w.Community)
+	if err != nil {
+		v.err = err
+		return nil, err
 	}
+	return v.reread(ctx, w)
+}
+
+func (v *communityView) reread(ctx context.Context, w *webhook.Webhook) (*Community, error) {
+	c, err := v.source.Reread(ctx, w.Community)
 	if err != nil {
 		v.err = err
 		return nil, err

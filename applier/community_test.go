@@ -5,7 +5,9 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/coinhook/coinhook/applier"
@@ -72,6 +74,68 @@ func handleGems(t *testing.T, c *communities) (verdicts []delivery.Verdict, saw 
 	defs := definitions{byID: map[string]*webhook.Webhook{"w": w}}
 	batch := []delivery.Delivery{{ID: delivery.ID{1}, WebhookID: "w"}, {ID: delivery.ID{2}, WebhookID: "w"}, {ID: delivery.ID{3}, WebhookID: "w"}}
 	return applier.New(defs, c, evaluate, &store{}, &reporter{}).Handle(t.Context(), batch), saw
+}
+
+// What fails by a community from memory is looked at once more by what there is now.
+func TestHandleFailsNothingByWhatWasChangedAMomentAgo(t *testing.T) {
+	t.Parallel()
+	old, now := &applier.Community{}, &applier.Community{}
+	w := &webhook.Webhook{}
+	w.Community, w.Mappings = "guild", []webhook.Mapping{{Currency: "coins"}}
+	for _, tc := range []struct {
+		reason    delivery.Reason
+		failsNow  bool
+		reads     int
+		committed []string
+	}{
+		{delivery.InvalidFieldValue, false, 1, []string{"a", "b"}},
+		{delivery.InvalidAmount, false, 1, []string{"a", "b"}},
+		{delivery.InvalidAmount, true, 1, []string{"a invalid_amount", "b invalid_amount"}},
+		{delivery.MissingField, false, 0, []string{"a missing_field", "b missing_field"}},
+	} {
+		c, s := &communities{old: old, now: now}, &store{}
+		evaluate := func(_ *webhook.Webhook, _ *delivery.Delivery, c *applier.Community) (applier.Plan, *delivery.Failure, error) {
+			if c == old || tc.failsNow {
+				return applier.Plan{}, &delivery.Failure{Reason: tc.reason}, nil
+			}
+			return applier.Plan{}, nil, nil
+		}
+		batch := []delivery.Delivery{{ID: delivery.ID{1}, WebhookID: "w", Body: []byte("a")}, {ID: delivery.ID{2}, WebhookID: "w", Body: []byte("b")}}
+		applier.New(definitions{byID: map[string]*webhook.Webhook{"w": w}}, c, evaluate, s, &reporter{}).Handle(t.Context(), batch)
+		if diff := cmp.Diff(tc.committed, s.committed); diff != "" || c.reads != tc.reads {
+			t.Errorf("%s: read again %d times; committed (-want +got):\n%s", tc.reason, c.reads, diff)
+		}
+	}
+}
+
+// A definition that has not arrived yet decides nothing for good.
+func TestHandleWaitsForTheDefinitionThatTheIngressWentBy(t *testing.T) {
+	t.Parallel()
+	w := &webhook.Webhook{Revision: 4}
+	deleted := &webhook.Webhook{Revision: 6}
+	deleted.DeletedAt = new(time.Now())
+	for name, tc := range map[string]struct {
+		webhook  *webhook.Webhook
+		received time.Time
+		settled  bool
+	}{
+		"none yet":              {nil, time.Now(), false},
+		"an older one":          {w, time.Now(), false},
+		"a newer one":           {&webhook.Webhook{Revision: 5}, time.Now(), true},
+		"deleted since":         {deleted, time.Now(), true},
+		"none, and long ago":    {nil, time.Now().Add(-time.Minute), true},
+		"an older one for good": {w, time.Now().Add(-time.Minute), true},
+	} {
+		evaluate := func(*webhook.Webhook, *delivery.Delivery, *applier.Community) (applier.Plan, *delivery.Failure, error) {
+			return applier.Plan{}, nil, nil
+		}
+		defs := definitions{byID: map[string]*webhook.Webhook{"w": tc.webhook}}
+		batch := []delivery.Delivery{{ID: delivery.ID{1}, WebhookID: "w", Revision: 5, ReceivedAt: tc.received}}
+		verdicts := applier.New(defs, &communities{}, evaluate, &store{}, &reporter{}).Handle(t.Context(), batch)
+		if verdicts[0].IsSettled() != tc.settled || verdicts[0].Aside {
+			t.Errorf("%s: %+v", name, verdicts[0])
+		}
+	}
 }
 
 func TestHandleKnowsWhatWasAddedAMomentAgo(t *testing.T) {

@@ -111,6 +111,8 @@ func (a *Applier) definition(ctx context.Context, d *delivery.Delivery) (*webhoo
 	switch {
 	case err != nil:
 		return nil, nil, err
+	case isBehind(w, d):
+		return nil, nil, errBehind
 	case d.Malformed != "":
 		return w, &delivery.Failure{Reason: delivery.MalformedDelivery, Detail: d.Malformed}, nil
 	case d.Replay != nil && d.WebhookID == "":
@@ -133,6 +135,19 @@ func (a *Applier) definition(ctx context.Context, d *delivery.Delivery) (*webhoo
 	return original, nil, err
 }
 
+// catchUp is how long after a delivery was received what its ingress knew may be
+// news to others.
+const catchUp = 30 * time.Second
+
+var errBehind = errors.New("the broker does not show yet the definition that the ingress went by")
+
+// isBehind reports whether the broker answered with less than the ingress knew, as one
+// of several servers may for a moment. Where that lasts, a bucket came back from a
+// backup, and what there is decides.
+func isBehind(w *webhook.Webhook, d *delivery.Delivery) bool {
+	return d.Revision > 0 && (w == nil || w.Revision < d.Revision) && time.Since(d.ReceivedAt) < catchUp
+}
+
 // planBy evaluates the item by its webhook. What no key of the webhook decrypts
 // is tried once more if the webhook has been saved since: a sender may use a new
 // key before the ingress and this applier have seen it.
@@ -144,6 +159,15 @@ func (a *Applier) planBy(ctx context.Context, view *communityView, item Item) (I
 	item.Plan, item.Failure, err = a.evaluateSafely(item.Webhook, item.Delivery, community)
 	if err != nil {
 		return Item{}, delivery.SetAside(aside, err)
+	}
+	if dependsOnCommunity(item.Failure) {
+		newer, err := view.newer(ctx, item.Webhook)
+		if err != nil {
+			return Item{}, delivery.Retry(retryAfter, inPostgreSQL(err))
+		}
+		if newer != nil {
+			return a.planBy(ctx, view, item)
+		}
 	}
 	pinned := item.Delivery.Replay != nil && item.Delivery.Replay.Version != 0
 	if item.Failure == nil || item.Failure.Reason != delivery.DecryptionFailed || pinned {
@@ -158,6 +182,19 @@ func (a *Applier) planBy(ctx context.Context, view *communityView, item Item) (I
 	}
 	item.Webhook = newer
 	return a.planBy(ctx, view, item)
+}
+
+// dependsOnCommunity: by a currency or custom field as it is now it might not have
+// failed.
+func dependsOnCommunity(f *delivery.Failure) bool {
+	if f == nil {
+		return false
+	}
+	switch f.Reason {
+	case delivery.InvalidAmount, delivery.AmountOutOfRange, delivery.InvalidFieldValue, delivery.InvalidMapping:
+		return true
+	}
+	return false
 }
 
 // evaluateSafely turns a panic into a failure of the one delivery: its payload

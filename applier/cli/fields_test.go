@@ -177,6 +177,14 @@ func (i *installation) checkFieldChanges() {
 	if i.json(&deleted, "fields", "delete", "born"); deleted.Values != 1 {
 		i.t.Errorf("deleted with %d values", deleted.Values)
 	}
+	// What its deliveries fail for is no reason to leave a webhook on.
+	var club webhookJSON
+	if i.json(&club, "webhooks", "disable", "Club"); club.State != "disabled" {
+		i.t.Errorf("the webhook is %s", club.State)
+	}
+	if r := i.run("webhooks", "enable", "Club"); r.code != 1 || !strings.Contains(r.stderr, "born") {
+		i.t.Errorf("enabled though a field is missing: %+v", r)
+	}
 	var list []struct {
 		Name, Type string
 		Options    []string

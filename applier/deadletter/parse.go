@@ -15,6 +15,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -47,11 +48,16 @@ func decode(text []byte) (postgres.FullDeadLetter, error) {
 	if err := check(d, l.PayloadSHA256); err != nil {
 		return postgres.FullDeadLetter{}, err
 	}
+	seen := make(map[delivery.ID]bool, len(l.Executions))
 	for _, x := range l.Executions {
 		e, err := decodeExecution(x, d)
+		if err == nil && seen[e.ID] {
+			err = errors.New("it is there twice")
+		}
 		if err != nil {
 			return postgres.FullDeadLetter{}, fmt.Errorf("the execution %s: %w", x.ID, err)
 		}
+		seen[e.ID] = true
 		d.Executions = append(d.Executions, e)
 	}
 	return d, nil
@@ -101,6 +107,8 @@ func check(d postgres.FullDeadLetter, wantSHA256 string) error {
 		return fmt.Errorf("%q is not a reason", d.Reason)
 	case d.Body.Payload == nil:
 		return errors.New("there is neither payload nor payload_base64")
+	case max(len(d.Body.Payload), len(d.Body.Edited)) > broker.MaxBodyBytes:
+		return fmt.Errorf("the payload has more than the %d bytes that fit into a message: it could not be replayed", broker.MaxBodyBytes)
 	case wantSHA256 != hex.EncodeToString(sum[:]):
 		return errors.New("payload_sha256 is not that of the payload: was the file edited?")
 	case d.UserBy != "" && d.UserBy != string(webhook.ByEmail) && d.UserBy != string(webhook.ByUsername):
@@ -157,8 +165,6 @@ func decodeExecution(x execution, d postgres.FullDeadLetter) (postgres.Execution
 		return e, fmt.Errorf("%q is not the status of an execution", e.Status)
 	case e.Reason != "" && !slices.Contains(delivery.Reasons(), e.Reason):
 		return e, fmt.Errorf("%q is not a reason", e.Reason)
-	case slices.ContainsFunc(d.Executions, func(other postgres.Execution) bool { return other.ID == e.ID }):
-		return e, errors.New("it is there twice")
 	}
 	return e, nil
 }

@@ -3,6 +3,7 @@ package deadletter_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/coinhook/coinhook/applier/deadletter"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
+	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -136,6 +138,9 @@ func TestABadLineIsSaidAndTheOthersGoOn(t *testing.T) {
 	const otherSum = `"payload_sha256":"0000000000000000000000000000000000000000000000000000000000000000"`
 	_, sum, _ := strings.Cut(line, `"payload_sha256":`)
 	sum = `"payload_sha256":` + sum[:66]
+	big := strings.Repeat("x", broker.MaxBodyBytes+1)
+	bigSum := fmt.Sprintf(`"payload_sha256":"%x"`, sha256.Sum256([]byte(big)))
+	again := `{"id":"` + delivery.NewID().String() + `","cause":"manual","effect":true,"version":1,"status":"failed","attempts":1,"at":"2026-01-01T00:00:00Z"}`
 	for _, tc := range []struct{ line, problem string }{
 		{`not JSON`, "not JSON at byte"},
 		{line[:len(line)/2], "was the file cut"},
@@ -155,6 +160,8 @@ func TestABadLineIsSaidAndTheOthersGoOn(t *testing.T) {
 		{with(`"failed_at"`, `"user_by":"shoe","user_key":"x","failed_at"`), "neither email nor username"},
 		{with(`{\"order\":{}}`, `{\"order\":[]}`), "payload_sha256 is not that of the payload"},
 		{with(sum, otherSum), "payload_sha256 is not that of the payload"},
+		{strings.Replace(with(sum, bigSum), `{\"order\":{}}`, big, 1), "bytes that fit into a message"},
+		{with(`"executions":[]`, `"executions":[`+again+`,`+again+`]`), "it is there twice"},
 		{with(`"payload"`, `"payload_base64":"eA==","payload"`), "both payload and payload_base64"},
 		{with(`"payload":"{\"order\":{}}",`, ``), "neither payload nor"},
 		{with(`"executions":[]`, `"executions":[{"id":"`+good.ID.String()+`","cause":"whim","effect":true,"version":1,"status":"failed","attempts":1,"at":"2026-01-01T00:00:00Z"}]`), `"whim" is not a cause`},

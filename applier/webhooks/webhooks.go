@@ -209,6 +209,9 @@ func (s *Service) SetState(ctx context.Context, w broker.Saved, state webhook.St
 		return Saved{Saved: w, Change: Unchanged}, nil
 	}
 	w.State = state
+	if state == webhook.Disabled { // what is wrong with it is a reason to
+		return s.save(ctx, w)
+	}
 	c, err := s.communityOf(ctx, w.Definition)
 	if err != nil {
 		return Saved{}, err

@@ -29,6 +29,11 @@ const (
 	// What waits here cannot be taken by another applier.
 	lowWater = 2 * maxBatchDeliveries
 
+	// The same in bytes of messages, and how many are handed out at once: bodies may be
+	// as large as the broker takes, and a batch goes through PostgreSQL as one.
+	lowWaterBytes = 16 << 20
+	handedBytes   = 8 << 20
+
 	giveBackDelay = 100 * time.Millisecond
 )
 
@@ -52,6 +57,7 @@ type Consumer struct {
 	mu       sync.Mutex
 	queue    []*message // pulled, not yet handed out
 	waiting  int        // deliveries in queue
+	bytes    int        // of messages in queue
 	working  []*message // handed out, not yet acked
 	arrived  chan struct{}
 	consumed chan struct{}
@@ -68,6 +74,8 @@ type message struct {
 	sequence   uint64
 	deliveries []delivery.Delivery
 }
+
+func (m *message) bytes() int { return len(m.msg.Data()) }
 
 // NewConsumer returns a consumer that has handle settle what it pulls.
 func NewConsumer(c *Conn, handle Handler, opts ConsumerOptions) *Consumer {
@@ -214,6 +222,7 @@ func (c *Consumer) enqueue(ctx context.Context, msg jetstream.Msg) error {
 	c.mu.Lock()
 	c.queue = append(c.queue, m)
 	c.waiting += len(m.deliveries)
+	c.bytes += m.bytes()
 	c.mu.Unlock()
 	signal(c.arrived)
 	return nil
@@ -222,7 +231,7 @@ func (c *Consumer) enqueue(ctx context.Context, msg jetstream.Msg) error {
 func (c *Consumer) belowLowWater() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.waiting < lowWater
+	return c.waiting < lowWater && c.bytes < lowWaterBytes
 }
 
 // settle hands out batches and acts on their verdicts.
@@ -248,12 +257,12 @@ func (c *Consumer) settle(ctx context.Context) error {
 func (c *Consumer) take() []*message {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n, deliveries := 0, 0
+	n, deliveries, bytes := 0, 0, 0
 	for _, m := range c.queue {
-		if n > 0 && deliveries+len(m.deliveries) > maxBatchDeliveries {
+		if n > 0 && (deliveries+len(m.deliveries) > maxBatchDeliveries || bytes+m.bytes() > handedBytes) {
 			break
 		}
-		n, deliveries = n+1, deliveries+len(m.deliveries)
+		n, deliveries, bytes = n+1, deliveries+len(m.deliveries), bytes+m.bytes()
 	}
 	if n == 0 {
 		return nil
@@ -261,6 +270,7 @@ func (c *Consumer) take() []*message {
 	c.working = slices.Clone(c.queue[:n])
 	c.queue = slices.Delete(c.queue, 0, n)
 	c.waiting -= deliveries
+	c.bytes -= bytes
 	// A message that comes back is behind later ones in the queue.
 	slices.SortFunc(c.working, func(a, b *message) int {
 		return delivery.Position{Sequence: a.sequence}.Compare(delivery.Position{Sequence: b.sequence})

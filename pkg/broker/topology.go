@@ -32,6 +32,8 @@ const (
 	// messageOverheadBytes is room for what travels with a body: 8 KiB of headers
 	// kept, as many again for their framing, ids, and the message's own headers.
 	messageOverheadBytes = 20 << 10
+	// MaxBodyBytes is the largest body that a message takes, where the server does.
+	MaxBodyBytes = maxMessageBytes - messageOverheadBytes
 
 	// AckWait is how long a message may stay with an applier that shows no sign
 	// of life, and so how long its deliveries wait when that applier is killed.

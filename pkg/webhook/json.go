@@ -10,10 +10,12 @@ import (
 type jsonReader struct {
 	src     []byte
 	decoder *json.Decoder
+	offset  int      // of the newest token
+	place   position // the same
 }
 
 func parseJSON(src []byte) (*node, error) {
-	r := jsonReader{src: src, decoder: json.NewDecoder(bytes.NewReader(src))}
+	r := jsonReader{src: src, decoder: json.NewDecoder(bytes.NewReader(src)), place: placeOf(src, 0)}
 	r.decoder.UseNumber()
 	return r.value(0)
 }
@@ -22,12 +24,25 @@ func parseJSON(src []byte) (*node, error) {
 func (r *jsonReader) next() (json.Token, position, error) {
 	start := int(r.decoder.InputOffset())
 	start += len(r.src[start:]) - len(bytes.TrimLeft(r.src[start:], " \t\r\n,:"))
-	place := placeOf(r.src, start)
+	place := r.advance(start)
 	token, err := r.decoder.Token()
 	if err != nil {
 		return nil, place, sourceError(place, "the JSON cannot be read")
 	}
 	return token, place, nil
+}
+
+// advance counts on from the token before: all from the start for each token would
+// take the square of the text's length.
+func (r *jsonReader) advance(offset int) position {
+	between := placeOf(r.src[r.offset:offset], offset-r.offset)
+	if between.line > 1 {
+		r.place.line, r.place.column = r.place.line+between.line-1, between.column
+	} else {
+		r.place.column += between.column - 1
+	}
+	r.offset = offset
+	return r.place
 }
 
 func (r *jsonReader) value(depth int) (*node, error) {
