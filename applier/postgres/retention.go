@@ -206,7 +206,8 @@ func (s *Store) RemoveOutcomes(ctx context.Context, old Old, page int) (r Remove
 }
 
 // What a field's value is, and what it goes back to if that is reverted, stays:
-// the newest old value that is not reverted.
+// the newest old value that is not reverted. A value whose delivery has an outcome
+// can still be reverted, and does not stand for those before it.
 const removeFieldHistoryQuery = `
 WITH page AS (
     SELECT DISTINCT delivery_id FROM field_history WHERE delivery_id > $2 AND delivery_id < $3 ORDER BY delivery_id LIMIT $4
@@ -220,6 +221,7 @@ WITH page AS (
         WHERE n.user_id = h.user_id AND n.field = h.field AND n.ordinal > 0 AND n.at < $1
         AND (n.stream_epoch, n.stream_sequence, n.stream_index) > (h.stream_epoch, h.stream_sequence, h.stream_index)
         AND NOT EXISTS (SELECT FROM reverts r WHERE r.delivery_id = n.delivery_id OFFSET 0)
+        AND NOT EXISTS (SELECT FROM outcomes o WHERE o.delivery_id = n.delivery_id OFFSET 0)
         OFFSET 0
     ))
     RETURNING 1
