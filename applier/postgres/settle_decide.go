@@ -16,7 +16,7 @@ type decision struct {
 	entries []ledger.Entry
 	fields  []applier.FieldChange
 	key     *applier.Key // that it takes
-	place place // that it is settled from
+	place   place        // that it is settled from
 	// first orders what it sets among what other deliveries set: where the delivery
 	// was before it was published again.
 	first place
