@@ -54,7 +54,7 @@ func (x *audit) repairChunk(ctx context.Context, p Publisher, chunk []place) err
 			return err
 		}
 		if at.index < len(message) {
-			batch = append(batch, message[at.index])
+			batch = append(batch, x.copyOf(message[at.index]))
 		}
 	}
 	publish, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishWithin)
@@ -63,6 +63,15 @@ func (x *audit) repairChunk(ctx context.Context, p Publisher, chunk []place) err
 		return fmt.Errorf("publish again: %w", err)
 	}
 	return x.await(ctx, batch)
+}
+
+// copyOf is a delivery to be published once more. The copy stands at the stream's end,
+// and counts where the delivery was: what was later stays later.
+func (x *audit) copyOf(d delivery.Delivery) delivery.Delivery {
+	if d.First == nil { // else it is a copy already
+		d.First = &delivery.Place{Incarnation: x.incarnation, Position: d.Position}
+	}
+	return d
 }
 
 // await waits until all have their outcome.

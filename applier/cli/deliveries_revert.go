@@ -84,13 +84,13 @@ func (c *deliveriesRevertCmd) finish(a *app, plan *revert.Plan, result *revert.R
 
 // nothingReverted is no error where what was asked for is so already.
 func nothingReverted(plan *revert.Plan, result *revert.Result) error {
-	left := len(plan.LeftOut)
+	left, none := len(plan.LeftOut), plan.NotApplied
 	if result != nil {
-		left += len(result.LeftOut)
+		left, none = left+len(result.LeftOut), append(none, result.NotApplied...)
 	}
 	switch {
-	case len(plan.NotApplied) > 0:
-		n := plan.NotApplied[0]
+	case len(none) > 0:
+		n := none[0]
 		return fmt.Errorf("nothing was reverted: %s is %s", n.ID, n.State)
 	case left > 0:
 		return fmt.Errorf("nothing was reverted: %d would leave a balance beyond a limit; --allow-negative lifts minimums", left)

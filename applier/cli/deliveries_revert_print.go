@@ -17,9 +17,7 @@ func printRevertPlan(a *app, p *revert.Plan, all bool) {
 	if n := len(p.LeftOut); n > 0 {
 		fmt.Fprintf(a.Stdout, "%d more are left out: they would leave a balance beyond a limit.\n", n)
 	}
-	for _, n := range p.NotApplied {
-		fmt.Fprintf(a.Stdout, "%s has nothing to take back: %s.\n", n.ID, n.State)
-	}
+	printNotApplied(a, p.NotApplied)
 	printBalances(a, p.Balances, all)
 	back := make([][]string, len(p.Fields))
 	for i, f := range p.Fields {
@@ -32,6 +30,12 @@ func printRevertPlan(a *app, p *revert.Plan, all bool) {
 	}
 	printSome(a, "custom fields", []string{"user", "stays", "value", "set later by"}, stay, all)
 	printLeftOut(a, p.LeftOut, all)
+}
+
+func printNotApplied(a *app, all []revert.NotApplied) {
+	for _, n := range all {
+		fmt.Fprintf(a.Stdout, "%s has nothing to take back: %s.\n", n.ID, n.State)
+	}
 }
 
 func printLeftOut(a *app, left []revert.LeftOut, all bool) {
@@ -67,6 +71,7 @@ func valueOrNone(v *string) string {
 
 func printRevertResult(a *app, r *revert.Result) {
 	printLeftOut(a, r.LeftOut, true)
+	printNotApplied(a, r.NotApplied)
 	fmt.Fprintf(a.Stdout, "\n%s.\n", revertWords(*r))
 }
 
@@ -77,6 +82,9 @@ func revertWords(r revert.Result) string {
 	}
 	if n := len(r.LeftOut); n > 0 {
 		text += ", " + strconv.Itoa(n) + " left out, for balances have changed meanwhile"
+	}
+	if n := len(r.NotApplied); n > 0 {
+		text += ", " + strconv.Itoa(n) + " were removed meanwhile"
 	}
 	return text
 }

@@ -16,9 +16,19 @@ type DeadLetterBody struct {
 	// Payload is what the sender sent. Edited is nil unless an admin edited it;
 	// then it is what runs, and it is not encrypted.
 	Payload, Edited []byte
+	// First is where the delivery was in the stream first; nil for one that was
+	// imported.
+	First *delivery.Place
 }
 
-const deadLetterBodiesQuery = `SELECT delivery_id, headers, payload, edited FROM dead_letters WHERE delivery_id = ANY ($1::uuid[])`
+const deadLetterBodiesQuery = `
+SELECT d.delivery_id, d.headers, d.payload, d.edited, coalesce(p.epoch >= 0, false), coalesce(e.incarnation, ''), coalesce(p.sequence, 0), coalesce(p.index, 0)
+FROM dead_letters d
+LEFT JOIN outcomes o ON o.delivery_id = d.delivery_id
+CROSS JOIN LATERAL (SELECT coalesce(d.stream_epoch, o.stream_epoch) AS epoch,
+    coalesce(d.stream_sequence, o.stream_sequence) AS sequence, coalesce(d.stream_index, o.stream_index) AS index) AS p
+LEFT JOIN stream_epochs e ON e.epoch = p.epoch
+WHERE d.delivery_id = ANY ($1::uuid[])`
 
 // DeadLetterBodies returns those of the ids that are dead letters.
 func (s *Store) DeadLetterBodies(ctx context.Context, ids []delivery.ID) (map[delivery.ID]DeadLetterBody, error) {
@@ -40,8 +50,13 @@ func deadLetterBodies(ctx context.Context, db sqlx.QueryerContext, ids []deliver
 		var id idScanner
 		var headers []byte
 		var b DeadLetterBody
-		if err := rows.Scan(&id, &headers, &b.Payload, &b.Edited); err != nil {
+		var inStream bool
+		var first delivery.Place
+		if err := rows.Scan(&id, &headers, &b.Payload, &b.Edited, &inStream, &first.Incarnation, &first.Sequence, &first.Index); err != nil {
 			return nil, err
+		}
+		if inStream {
+			b.First = &first
 		}
 		if err := json.Unmarshal(headers, &b.Headers); err != nil {
 			return nil, err

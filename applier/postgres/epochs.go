@@ -2,7 +2,10 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/jmoiron/sqlx"
@@ -30,28 +33,43 @@ func (e *epochs) of(ctx context.Context, s *Store, batch []applier.Item) (map[st
 	if e.number == nil {
 		e.number = map[string]int64{"": 0} // of a stream without one
 	}
-	known := e.number
 	for _, item := range batch {
-		incarnation := item.Delivery.Incarnation
-		if _, ok := known[incarnation]; ok {
+		if err := e.learn(ctx, item.Delivery.Incarnation, s.addEpoch); err != nil {
+			return nil, err
+		}
+		first := item.Delivery.First
+		if first == nil {
 			continue
 		}
-		n, err := s.readEpoch(ctx, incarnation)
-		if err != nil {
-			return nil, fmt.Errorf("number the stream's incarnation: %w", err)
+		// A stream that is gone gets no number any more: it would be later than this one.
+		if err := e.learn(ctx, first.Incarnation, s.findEpoch); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, err
 		}
-		// The map that others read is never written.
-		next := map[string]int64{incarnation: n}
-		for incarnation, n := range known {
-			next[incarnation] = n
-		}
-		known = next
-		e.number = known
 	}
-	return known, nil
+	return e.number, nil
 }
 
-func (s *Store) readEpoch(ctx context.Context, incarnation string) (epoch int64, err error) {
+// learn has the number of an incarnation that is not known yet.
+func (e *epochs) learn(ctx context.Context, incarnation string, read func(context.Context, string) (int64, error)) error {
+	if _, ok := e.number[incarnation]; ok {
+		return nil
+	}
+	n, err := read(ctx, incarnation)
+	if err != nil {
+		return fmt.Errorf("number the stream's incarnation: %w", err)
+	}
+	next := maps.Clone(e.number) // the map that others read is never written
+	next[incarnation] = n
+	e.number = next
+	return nil
+}
+
+func (s *Store) findEpoch(ctx context.Context, incarnation string) (epoch int64, err error) {
+	err = s.db.GetContext(ctx, &epoch, readEpochQuery, incarnation)
+	return epoch, err
+}
+
+func (s *Store) addEpoch(ctx context.Context, incarnation string) (epoch int64, err error) {
 	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, addEpochQuery, incarnation); err != nil {
 			return err

@@ -74,6 +74,13 @@ func cutLogs(logs []oldLog) (cut int64) {
 const (
 	lockRetentionQuery = `SELECT log_id, outcomes_to, field_history_to FROM retention FOR UPDATE`
 
+	// Those who replay and revert lock outcomes in this order. What is locked they
+	// have done with, or do not find any more.
+	lockRemovedQuery = `
+SELECT FROM outcomes
+WHERE delivery_id IN (SELECT delivery_id FROM gamification_logs WHERE id > $1 AND id <= $2 AND ordinal > 0)
+ORDER BY delivery_id FOR UPDATE`
+
 	// The newest log that is removed of each account is what its others go on from.
 	removeLogsQuery = `
 WITH removed AS (
@@ -124,6 +131,9 @@ func (s *Store) RemoveLogs(ctx context.Context, old Old, chunk int) (r Removed, 
 			return nil
 		}
 		r.More = full
+		if _, err := tx.ExecContext(ctx, lockRemovedQuery, from, cut); err != nil {
+			return err
+		}
 		return tx.QueryRowContext(ctx, removeLogsQuery, from, cut).Scan(&r.Logs, &r.Outcomes)
 	})
 	if err != nil {
@@ -154,16 +164,20 @@ func oldLogs(ctx context.Context, tx *sqlx.Tx, old Old, from int64, limit int) (
 	return logs, rows.Err()
 }
 
-// Outcomes that wrote no logs go by their ids. Dead letters stay for good; so what
+// Outcomes that wrote no logs go by their ids, in which order everybody locks
+// them. Dead letters stay for good; so what
 // is left is looked at again in each round.
 const removeOutcomesQuery = `
 WITH page AS (
     SELECT delivery_id FROM outcomes WHERE delivery_id > $4 AND delivery_id < $5 ORDER BY delivery_id LIMIT $6
-), old AS (
-    DELETE FROM outcomes o USING page p
-    WHERE o.delivery_id = p.delivery_id AND` + goneCondition + `
+), gone AS MATERIALIZED (
+    SELECT o.delivery_id FROM outcomes o JOIN page p ON p.delivery_id = o.delivery_id
+    WHERE` + goneCondition + `
     AND NOT EXISTS (SELECT FROM gamification_logs l WHERE l.delivery_id = o.delivery_id AND l.ordinal > 0 OFFSET 0)
-    RETURNING o.delivery_id
+    ORDER BY o.delivery_id
+    FOR UPDATE OF o
+), old AS (
+    DELETE FROM outcomes o USING gone g WHERE o.delivery_id = g.delivery_id RETURNING o.delivery_id
 ), run AS (
     DELETE FROM executions WHERE delivery_id IN (SELECT delivery_id FROM old)
 ), discarded AS (
@@ -192,7 +206,8 @@ func (s *Store) RemoveOutcomes(ctx context.Context, old Old, page int) (r Remove
 }
 
 // What a field's value is, and what it goes back to if that is reverted, stays:
-// the newest old value that is not reverted.
+// the newest old value that is not reverted. A value whose delivery has an outcome
+// can still be reverted, and does not stand for those before it.
 const removeFieldHistoryQuery = `
 WITH page AS (
     SELECT DISTINCT delivery_id FROM field_history WHERE delivery_id > $2 AND delivery_id < $3 ORDER BY delivery_id LIMIT $4
@@ -206,6 +221,7 @@ WITH page AS (
         WHERE n.user_id = h.user_id AND n.field = h.field AND n.ordinal > 0 AND n.at < $1
         AND (n.stream_epoch, n.stream_sequence, n.stream_index) > (h.stream_epoch, h.stream_sequence, h.stream_index)
         AND NOT EXISTS (SELECT FROM reverts r WHERE r.delivery_id = n.delivery_id OFFSET 0)
+        AND NOT EXISTS (SELECT FROM outcomes o WHERE o.delivery_id = n.delivery_id OFFSET 0)
         OFFSET 0
     ))
     RETURNING 1

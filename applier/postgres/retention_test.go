@@ -182,3 +182,42 @@ func TestRemovalKeepsWhatAReplayInTheStreamIsAbout(t *testing.T) {
 		t.Errorf("removed %+v of a replay that is gone", r)
 	}
 }
+
+// A value stays for as long as one that came after it can be reverted.
+func TestTheHistoryKeepsWhatAFieldCanGoBackTo(t *testing.T) {
+	t.Parallel()
+	s, _ := postgrestest.Open(t, postgres.Options{})
+	addUsers(t, s, "alice@example.com")
+	revision := setField(t, s, "team", applier.Text)
+	var items []applier.Item
+	for n, team := range []string{"red", "blue", "green"} {
+		items = append(items, setting(t, revision, team, "one", at(uint64(n+1), 0)))
+	}
+	settle(t, s, items...)
+	// What the stream begins with keeps its outcome, and can be reverted.
+	if r := removeAll(t, s, postgres.Old{Before: tomorrow, Incarnation: "one", First: 2}, 10); r.Outcomes != 1 || r.FieldHistory != 0 {
+		t.Errorf("removed %+v", r)
+	}
+	reverting(t, s, byAda, items[1], items[2])
+	wantTeam(t, s, "red")
+	removeAll(t, s, postgres.Old{Before: tomorrow, Incarnation: "one", First: 100}, 10)
+	wantTeam(t, s, "red")
+}
+
+// What nothing can go back to any more is removed.
+func TestTheHistoryLosesWhatNoFieldCanGoBackTo(t *testing.T) {
+	t.Parallel()
+	s, db := postgrestest.Open(t, postgres.Options{})
+	addUsers(t, s, "alice@example.com")
+	revision := setField(t, s, "team", applier.Text)
+	for n, team := range []string{"red", "blue", "green"} {
+		settle(t, s, setting(t, revision, team, "one", at(uint64(n+1), 0)))
+	}
+	// The green one has its outcome: it may go back to blue, and to nothing else.
+	if r := removeAll(t, s, postgres.Old{Before: tomorrow, Incarnation: "one", First: 3}, 10); r.Outcomes != 2 || r.FieldHistory != 1 {
+		t.Errorf("removed %+v", r)
+	}
+	if n := count(t, db, "SELECT count(*) FROM field_history WHERE value IN ('blue', 'green')"); n != 2 {
+		t.Errorf("%d of two values are left", n)
+	}
+}

@@ -60,7 +60,8 @@ type HeldValue struct {
 // Revert takes back the effects of deliveries, in the order given, in one
 // transaction. It works as Settle does, and beside it:
 //
-//  1. lock the users, in the order of their ids;
+//  1. lock the users, in the order of their ids; then the outcomes, which nobody
+//     removes meanwhile;
 //  2. in new statements, read what the deliveries are and did, which are reverted
 //     already, the balances, the limits, and the custom fields;
 //  3. decide in Go;
@@ -76,6 +77,9 @@ func (s *Store) Revert(ctx context.Context, ids []delivery.ID, opts RevertOption
 		u = newUndoing(opts.AllowNegative)
 		if err := u.lockUsers(ctx, tx, ids); err != nil {
 			return fmt.Errorf("lock users: %w", err)
+		}
+		if err := u.lockTargets(ctx, tx, ids); err != nil {
+			return fmt.Errorf("lock outcomes: %w", err)
 		}
 		if err := u.read(ctx, tx, ids); err != nil {
 			return err
@@ -107,7 +111,8 @@ func (s *Store) RehearseRevert(opts RevertOptions) *RevertRehearsal {
 
 // Revert decides a batch.
 func (r *RevertRehearsal) Revert(ctx context.Context, ids []delivery.ID) ([]Reversal, error) {
-	if err := r.work.read(ctx, r.store.db, ids); err != nil {
+	err := r.store.snapshot(ctx, func(tx *sqlx.Tx) error { return r.work.read(ctx, tx, ids) })
+	if err != nil {
 		return nil, fmt.Errorf("rehearse a revert: %w", err)
 	}
 	r.work.decide(ids)
@@ -141,6 +146,7 @@ type target struct {
 	user                         delivery.ID
 	community, webhookID, action string
 	outcome                      string
+	changes                      int // that the outcome counts; -1 where it does not
 	reverted                     bool
 	ordinals                     []int64 // of the entries
 	entries                      []ledger.Entry

@@ -31,6 +31,17 @@ func (u *undoing) lockUsers(ctx context.Context, tx *sqlx.Tx, ids []delivery.ID)
 	}, idArray(ids), int64(configurationLock))
 }
 
+// Retention removes outcomes, and with them what a revert reads in statements of
+// its own: it waits until the revert is done. What is gone by now is not there for
+// any of them. Outcomes come after users, here as in Settle, and by their ids.
+const lockTargetsQuery = `
+SELECT FROM outcomes WHERE delivery_id = ANY ($1::uuid[]) ORDER BY delivery_id FOR KEY SHARE`
+
+func (u *undoing) lockTargets(ctx context.Context, tx *sqlx.Tx, ids []delivery.ID) error {
+	_, err := tx.ExecContext(ctx, lockTargetsQuery, idArray(ids))
+	return err
+}
+
 // read learns all that the batch is decided by.
 func (u *undoing) read(ctx context.Context, db sqlx.QueryerContext, ids []delivery.ID) error {
 	u.targets, u.candidates, u.rows = map[delivery.ID]*target{}, map[userField][]fieldValue{}, undoRows{}
@@ -52,7 +63,7 @@ func (u *undoing) read(ctx context.Context, db sqlx.QueryerContext, ids []delive
 }
 
 const revertTargetsQuery = `
-SELECT o.delivery_id, o.user_id, o.community, o.webhook_id, o.webhook, coalesce(o.outcome, o.status), r.delivery_id IS NOT NULL
+SELECT o.delivery_id, o.user_id, o.community, o.webhook_id, o.webhook, coalesce(o.outcome, o.status), coalesce(o.changes, -1), r.delivery_id IS NOT NULL
 FROM outcomes o LEFT JOIN reverts r ON r.delivery_id = o.delivery_id
 WHERE o.delivery_id = ANY ($1::uuid[])`
 
@@ -60,7 +71,7 @@ func (u *undoing) readTargets(ctx context.Context, db sqlx.QueryerContext, ids s
 	return each(ctx, db, revertTargetsQuery, func(scan scanner) error {
 		var t target
 		var id, user idScanner
-		if err := scan(&id, &user, &t.community, &t.webhookID, &t.action, &t.outcome, &t.reverted); err != nil {
+		if err := scan(&id, &user, &t.community, &t.webhookID, &t.action, &t.outcome, &t.changes, &t.reverted); err != nil {
 			return err
 		}
 		t.id, t.user = delivery.ID(id), delivery.ID(user)
@@ -75,7 +86,7 @@ FROM gamification_logs WHERE delivery_id = ANY ($1::uuid[]) AND ordinal > 0
 ORDER BY delivery_id, ordinal`
 
 func (u *undoing) readEntries(ctx context.Context, db sqlx.QueryerContext, ids string) error {
-	return each(ctx, db, revertEntriesQuery, func(scan scanner) error {
+	err := each(ctx, db, revertEntriesQuery, func(scan scanner) error {
 		var id, user idScanner
 		var ordinal int64
 		var e ledger.Entry
@@ -90,6 +101,15 @@ func (u *undoing) readEntries(ctx context.Context, db sqlx.QueryerContext, ids s
 		t.ordinals, t.entries = append(t.ordinals, ordinal), append(t.entries, e)
 		return nil
 	}, ids)
+	if err != nil {
+		return err
+	}
+	for id, t := range u.targets {
+		if t.applied() && t.changes >= 0 && t.changes != len(t.entries) {
+			return fmt.Errorf("the delivery %s made %d changes by its outcome, and there are %d: nothing was reverted", id, t.changes, len(t.entries))
+		}
+	}
+	return nil
 }
 
 const revertBalancesQuery = `

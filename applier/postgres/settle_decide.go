@@ -16,8 +16,10 @@ type decision struct {
 	entries []ledger.Entry
 	fields  []applier.FieldChange
 	key     *applier.Key // that it takes
-	// place orders what it sets among what other deliveries set.
-	place place
+	place   place        // that it is settled from
+	// first orders what it sets among what other deliveries set: where the delivery
+	// was before it was published again.
+	first place
 }
 
 // place is a delivery's place in all streams there were.
@@ -71,7 +73,7 @@ func failed(f *delivery.Failure) applier.Settlement {
 // decideOne looks at the idempotency key first: a retry of what was applied is a
 // duplicate, whatever became of the mapping or the user since.
 func (w *work) decideOne(item applier.Item) (decision, error) {
-	d := decision{place: w.placeOf(item.Delivery)}
+	d := decision{place: w.placeOf(item.Delivery), first: w.firstOf(item.Delivery)}
 	if key, ok := userOf(item); ok {
 		d.user = w.users[key]
 	}
@@ -112,6 +114,17 @@ func (w *work) decideOne(item applier.Item) (decision, error) {
 
 func (w *work) placeOf(d *delivery.Delivery) place {
 	return place{epoch: w.epochs[d.Incarnation], Position: d.Position}
+}
+
+// firstOf is where a delivery was first. One that was in a stream which the
+// database has never heard of counts where it is now.
+func (w *work) firstOf(d *delivery.Delivery) place {
+	if d.First != nil {
+		if epoch, ok := w.epochs[d.First.Incarnation]; ok {
+			return place{epoch: epoch, Position: d.First.Position}
+		}
+	}
+	return w.placeOf(d)
 }
 
 // repeated settles a delivery whose idempotency key was taken before. What a

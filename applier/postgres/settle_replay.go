@@ -15,7 +15,7 @@ import (
 type replayed struct {
 	outcome applier.Settlement
 	known   bool // it has an outcome
-	place   place
+	first   place
 	// isDead says that it is a dead letter, and so may run.
 	isDead bool
 	// executed says that this very replay has run already.
@@ -29,11 +29,12 @@ SELECT 1 FROM outcomes WHERE delivery_id = ANY ($1::uuid[]) ORDER BY delivery_id
 
 const replayedQuery = `
 SELECT o.delivery_id, o.status, coalesce(o.outcome, ''), coalesce(o.reason, ''), coalesce(o.detail, ''), coalesce(o.path, ''), o.duplicate_of,
-    o.stream_epoch, o.stream_sequence, o.stream_index,
-    EXISTS (SELECT 1 FROM dead_letters d WHERE d.delivery_id = o.delivery_id),
+    coalesce(d.stream_epoch, o.stream_epoch), coalesce(d.stream_sequence, o.stream_sequence), coalesce(d.stream_index, o.stream_index),
+    d.delivery_id IS NOT NULL,
     EXISTS (SELECT 1 FROM executions e WHERE e.delivery_id = o.delivery_id AND e.execution_id = r.replay_id)
 FROM unnest($1::uuid[], $2::uuid[]) AS r (delivery_id, replay_id)
-JOIN outcomes o ON o.delivery_id = r.delivery_id`
+JOIN outcomes o ON o.delivery_id = r.delivery_id
+LEFT JOIN dead_letters d ON d.delivery_id = o.delivery_id`
 
 // readReplayed locks the outcomes of what is replayed, and reads them in a new
 // statement.
@@ -61,7 +62,7 @@ func (w *work) readReplayed(ctx context.Context, tx *sqlx.Tx) error {
 		var id, duplicateOf idScanner
 		var f delivery.Failure
 		if err := rows.Scan(&id, &r.outcome.Status, &r.outcome.Outcome, &f.Reason, &f.Detail, &f.Path, &duplicateOf,
-			&r.place.epoch, &r.place.Sequence, &r.place.Index, &r.isDead, &r.executed); err != nil {
+			&r.first.epoch, &r.first.Sequence, &r.first.Index, &r.isDead, &r.executed); err != nil {
 			return err
 		}
 		if r.outcome.Status == delivery.Failed {
@@ -100,7 +101,7 @@ func (w *work) decideReplay(item applier.Item) (applier.Settlement, error) {
 	}
 	// What it sets counts as of when it was sent: a replay does not overwrite what
 	// a later delivery has set.
-	d.place = r.place
+	d.first = r.first
 	w.rows.addEffect(item, d)
 	return d.Settlement, nil
 }

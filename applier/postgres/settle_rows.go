@@ -70,7 +70,7 @@ func (r *rows) add(item applier.Item, d decision) {
 	r.addOutcome(item, d)
 	r.addEffect(item, d)
 	if d.Status == delivery.Failed {
-		r.addDeadLetter(item, d.Failure)
+		r.addDeadLetter(item, d)
 	}
 }
 
@@ -80,7 +80,7 @@ func (r *rows) addEffect(item applier.Item, d decision) {
 		r.addLog(item, i+1, e)
 	}
 	for i, f := range d.fields {
-		r.addField(item, i+1, d.user, f, d.place)
+		r.addField(item, i+1, d.user, f, d.first)
 	}
 	if d.key != nil {
 		if r.keys == nil {
@@ -199,7 +199,7 @@ func (r *rows) addBalance(account ledger.Account, b ledger.Balance) {
 	c[3].int(b.Entries)
 }
 
-func (r *rows) addDeadLetter(item applier.Item, failure *delivery.Failure) {
+func (r *rows) addDeadLetter(item applier.Item, s decision) {
 	d := item.Delivery
 	headers, err := json.Marshal(d.Headers)
 	if err != nil || d.Headers == nil { // strings always marshal
@@ -209,9 +209,18 @@ func (r *rows) addDeadLetter(item applier.Item, failure *delivery.Failure) {
 	c[0].id(d.ID)
 	c[1].text(string(headers))
 	c[2].bytes(d.Body)
-	by, key := missingUser(item, failure)
+	by, key := missingUser(item, s.Failure)
 	c[3].textOrNull(by)
 	c[4].textOrNull(key)
+	if s.first == s.place {
+		c[5].null()
+		c[6].null()
+		c[7].null()
+		return
+	}
+	c[5].int(s.first.epoch)
+	c[6].int(int64(s.first.Sequence))
+	c[7].int(int64(s.first.Index))
 }
 
 // missingUser is what the user is looked up by whom a delivery waits for.

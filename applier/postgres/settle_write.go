@@ -52,8 +52,8 @@ var inserts = [...]insert{
 			WHERE balances.entries < excluded.entries`,
 	},
 	deadLettersTable: {
-		into:  `dead_letters (delivery_id, headers, payload, user_by, user_key, failed_at)`,
-		types: "uuid json bytea text text", clock: true,
+		into:  `dead_letters (delivery_id, headers, payload, user_by, user_key, stream_epoch, stream_sequence, stream_index, failed_at)`,
+		types: "uuid json bytea text text int bigint int", clock: true,
 	},
 	keysTable: {
 		into:  `idempotency_keys (webhook_id, key, body_sha256, delivery_id, created_at)`,

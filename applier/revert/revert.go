@@ -5,9 +5,9 @@ package revert
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -95,6 +95,8 @@ type Result struct {
 	AlreadyReverted int `json:"already_reverted"`
 	// LeftOut are those that a balance has no room for since the plan.
 	LeftOut []LeftOut `json:"left_out"`
+	// NotApplied are those whose outcome was removed for its age since the plan.
+	NotApplied []NotApplied `json:"not_applied"`
 }
 
 // Progress is how far a run is.
@@ -110,7 +112,7 @@ var ErrInterrupted = errors.New("interrupted")
 // alone. When ctx is done before, it ends between two transactions. The same
 // request goes on then, for what is reverted stays reverted. progress may be nil.
 func (r *Reverter) Run(ctx context.Context, request *Request, plan *Plan, progress func(Progress)) (Result, error) {
-	result := Result{LeftOut: []LeftOut{}}
+	result := Result{LeftOut: []LeftOut{}, NotApplied: []NotApplied{}}
 	done := 0
 	err := chunks(plan.ids, func(ids []delivery.ID) error {
 		if ctx.Err() != nil {
@@ -145,7 +147,7 @@ func (r *Reverter) count(ctx context.Context, result *Result, reversals []postgr
 		case postgres.LeftOut:
 			left = append(left, one)
 		default:
-			return fmt.Errorf("the delivery %s was applied when the plan was made, and is not any more", one.ID)
+			result.NotApplied = append(result.NotApplied, NotApplied{ID: one.ID, State: cmp.Or(one.Outcome, "removed for its age")})
 		}
 	}
 	users, err := userNames(context.WithoutCancel(ctx), r.store, left)

@@ -94,3 +94,21 @@ func TestARunDoesWhatWasPlannedAndNothingElse(t *testing.T) {
 		t.Errorf("again %+v (%v), %d coins", result, err, coins(t, s))
 	}
 }
+
+// What retention removes between plan and run is named, and the others are
+// reverted.
+func TestARunNamesWhatWasRemovedSinceThePlan(t *testing.T) {
+	t.Parallel()
+	s, _ := postgrestest.Open(t, postgres.Options{})
+	settle(t, s, 3)
+	r, request := revert.New(s), &revert.Request{By: "ada"}
+	planned := plan(t, r, request)
+	gone := postgres.Old{Before: time.Now().Add(time.Hour), Incarnation: "another", First: 1}
+	if removed, err := s.RemoveLogs(t.Context(), gone, 1); err != nil || removed.Outcomes != 1 {
+		t.Fatalf("removed %+v (%v)", removed, err)
+	}
+	result, err := r.Run(t.Context(), request, planned, nil)
+	if err != nil || result.Reverted != 2 || len(result.NotApplied) != 1 || result.NotApplied[0].State != "removed for its age" || coins(t, s) != 1 {
+		t.Errorf("%+v (%v), %d coins", result, err, coins(t, s))
+	}
+}

@@ -25,6 +25,18 @@ func toProto(d delivery.Delivery) *deliverypb.Delivery {
 		Headers:         headers,
 		Body:            d.Body,
 		Replay:          replayToProto(d.Replay),
+		First:           placeToProto(d.First),
+	}
+}
+
+func placeToProto(p *delivery.Place) *deliverypb.Place {
+	if p == nil {
+		return nil
+	}
+	return &deliverypb.Place{
+		Incarnation: p.Incarnation,
+		Sequence:    p.Sequence,
+		Index:       uint32(p.Index), //nolint:gosec // places count from 0
 	}
 }
 
@@ -96,7 +108,18 @@ func fromProto(pb *deliverypb.Delivery, at delivery.Position, stored time.Time) 
 		Headers:    headers,
 		Body:       pb.GetBody(),
 		Replay:     replayFromProto(pb.GetReplay()),
+		First:      placeFromProto(pb.GetFirst()),
 		Position:   at,
+	}
+}
+
+func placeFromProto(pb *deliverypb.Place) *delivery.Place {
+	if pb == nil {
+		return nil
+	}
+	return &delivery.Place{
+		Incarnation: pb.GetIncarnation(),
+		Position:    delivery.Position{Sequence: pb.GetSequence(), Index: int(pb.GetIndex())},
 	}
 }
 

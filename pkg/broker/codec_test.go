@@ -49,6 +49,7 @@ func TestReplaysSurviveTheBroker(t *testing.T) {
 			ID: delivery.NewID(), Cause: delivery.Bulk, RequestedBy: "anna@office", RequestedAt: at.Add(time.Hour),
 			Note: "the path was wrong", Revision: 301, Version: 2, Edited: true,
 		},
+		First:    &delivery.Place{Incarnation: "stream", Position: delivery.Position{Sequence: 5, Index: 3}},
 		Position: delivery.Position{Sequence: 7}, Attempt: 1,
 	}
 	data, err := encodeBatch([]*deliverypb.Delivery{toProto(want)})

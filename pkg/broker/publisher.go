@@ -332,6 +332,9 @@ func size(d delivery.Delivery) int {
 	for _, h := range d.Headers {
 		n += len(h.Name) + len(h.Value) + 6
 	}
+	if d.First != nil {
+		n += len(d.First.Incarnation) + 16
+	}
 	if d.Replay != nil {
 		n += len(d.Replay.RequestedBy) + len(d.Replay.Note) + 64
 	}

@@ -26,6 +26,10 @@ type Delivery struct {
 	// Replay is set when a dead letter runs again.
 	Replay *Replay
 
+	// First is where the delivery was in the stream first, if this is not that
+	// message: a repair or a replay has published it again. Of a sender's it is nil.
+	First *Place
+
 	// Malformed says what is wrong with a delivery that cannot be read back from
 	// the stream. It is empty for all others.
 	Malformed string
@@ -62,6 +66,12 @@ type Position struct {
 	Sequence uint64
 	// Index is the place inside the message, from 0.
 	Index int
+}
+
+// Place is a Position in one of the streams that there were.
+type Place struct {
+	Incarnation string
+	Position
 }
 
 // Compare orders positions as the stream does.

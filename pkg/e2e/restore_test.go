@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -105,6 +106,58 @@ func TestADatabaseRestoredFromABackupIsBroughtUpToDate(t *testing.T) {
 	w.checkLogs(t)
 }
 
+// What a repair settles late does not overwrite what came after it.
+func TestARepairedCustomFieldLosesAgainstALaterOne(t *testing.T) {
+	t.Parallel()
+	w := newStack(t).newWorld(t, "ann", "ben")
+	w.set(t, "fields", "set", "team", "--type", "text")
+	h := w.hook(t, "good", "active", userLine+"mappings:\n  - {field: team, value: {path: team}}\n")
+	join := func(user, team string) {
+		wantApplied(t, w.settled(t, h.deliver(t, `{"user":"`+user+`","team":"`+team+`"}`)))
+	}
+	wantTeams := func(ann, ben string) {
+		t.Helper()
+		got := [2]string{w.user(t, "ann").Fields["team"], w.user(t, "ben").Fields["team"]}
+		if got != [2]string{ann, ben} {
+			t.Errorf("the teams are %q, want %q and %q", got, ann, ben)
+		}
+	}
+	join("ann", "early")
+	const disconnect = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'coinhook'`
+	w.withAppliersStopped(t, func() {
+		w.exec(t, disconnect, `CREATE DATABASE backup TEMPLATE coinhook`)
+	})
+	join("ann", "lost")
+	join("ben", "lost")
+	w.withAppliersStopped(t, func() {
+		w.exec(t, disconnect, `DROP DATABASE coinhook`, `ALTER DATABASE backup RENAME TO coinhook`)
+	})
+	wantTeams("early", "")
+	join("ann", "later")
+
+	var repaired, again auditJSON
+	w.audit(t, 0, &repaired, "--repair")
+	if repaired.Repaired != 2 {
+		t.Errorf("repaired %d, want 2", repaired.Repaired)
+	}
+	wantTeams("later", "lost")
+	join("ben", "later")
+	w.withAppliersStopped(t, func() { w.handOut(t, jetstream.DeliverAllPolicy) })
+	w.wantNonePending(t)
+	wantTeams("later", "later")
+	values := map[string]bool{}
+	for _, e := range w.fieldHistory(t, "--user", "ann") {
+		values[e.Value] = e.Current
+	}
+	if diff := cmp.Diff(map[string]bool{"early": false, "lost": false, "later": true}, values); diff != "" {
+		t.Errorf("history (-want +got):\n%s", diff)
+	}
+	w.audit(t, 0, &again, "--repair")
+	if again.Repaired != 0 || again.Accepted != 5 {
+		t.Errorf("repaired %d of %d once more", again.Repaired, again.Accepted)
+	}
+}
+
 // auditJSON is what an audit prints.
 type auditJSON struct {
 	Accepted, Success, Failed, Pending, Unsettled, Repaired int
@@ -164,6 +217,13 @@ func TestWhatAConsumerSkippedIsFoundAndRepaired(t *testing.T) {
 // skipToTheEnd has the broker hand out what comes from now on, and nothing else.
 func (s *stack) skipToTheEnd(t *testing.T) {
 	t.Helper()
+	s.handOut(t, jetstream.DeliverNewPolicy)
+}
+
+// handOut has the broker hand out all there is once more, or only what comes from
+// now on.
+func (s *stack) handOut(t *testing.T, policy jetstream.DeliverPolicy) {
+	t.Helper()
 	nc, err := nats.Connect(s.Env()["NATS_URL"])
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +238,7 @@ func (s *stack) skipToTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := consumer.CachedInfo().Config
-	config.DeliverPolicy = jetstream.DeliverNewPolicy
+	config.DeliverPolicy = policy
 	if err := js.DeleteConsumer(withDeadline(t), "DELIVERIES", "applier"); err != nil {
 		t.Fatal(err)
 	}

@@ -88,7 +88,10 @@ type Delivery struct {
 	// an admin's.
 	Body []byte `protobuf:"bytes,6,opt,name=body,proto3" json:"body,omitempty"`
 	// Set when a dead letter runs again.
-	Replay        *Replay `protobuf:"bytes,7,opt,name=replay,proto3" json:"replay,omitempty"`
+	Replay *Replay `protobuf:"bytes,7,opt,name=replay,proto3" json:"replay,omitempty"`
+	// Where the delivery was in the stream first, in one that is published again,
+	// by a repair or as a replay. What a sender sends never has it.
+	First         *Place `protobuf:"bytes,8,opt,name=first,proto3" json:"first,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -172,6 +175,76 @@ func (x *Delivery) GetReplay() *Replay {
 	return nil
 }
 
+func (x *Delivery) GetFirst() *Place {
+	if x != nil {
+		return x.First
+	}
+	return nil
+}
+
+// A place in one of the streams that there were.
+type Place struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What tells the stream from those that were deleted before it.
+	Incarnation string `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Sequence    uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The place inside the message, from 0.
+	Index         uint32 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Place) Reset() {
+	*x = Place{}
+	mi := &file_deliverypb_delivery_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Place) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Place) ProtoMessage() {}
+
+func (x *Place) ProtoReflect() protoreflect.Message {
+	mi := &file_deliverypb_delivery_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Place.ProtoReflect.Descriptor instead.
+func (*Place) Descriptor() ([]byte, []int) {
+	return file_deliverypb_delivery_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Place) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *Place) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Place) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 // Why a dead letter runs again, and how.
 type Replay struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -197,7 +270,7 @@ type Replay struct {
 
 func (x *Replay) Reset() {
 	*x = Replay{}
-	mi := &file_deliverypb_delivery_proto_msgTypes[2]
+	mi := &file_deliverypb_delivery_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -209,7 +282,7 @@ func (x *Replay) String() string {
 func (*Replay) ProtoMessage() {}
 
 func (x *Replay) ProtoReflect() protoreflect.Message {
-	mi := &file_deliverypb_delivery_proto_msgTypes[2]
+	mi := &file_deliverypb_delivery_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -222,7 +295,7 @@ func (x *Replay) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replay.ProtoReflect.Descriptor instead.
 func (*Replay) Descriptor() ([]byte, []int) {
-	return file_deliverypb_delivery_proto_rawDescGZIP(), []int{2}
+	return file_deliverypb_delivery_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Replay) GetId() []byte {
@@ -293,7 +366,7 @@ type Header struct {
 
 func (x *Header) Reset() {
 	*x = Header{}
-	mi := &file_deliverypb_delivery_proto_msgTypes[3]
+	mi := &file_deliverypb_delivery_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -305,7 +378,7 @@ func (x *Header) String() string {
 func (*Header) ProtoMessage() {}
 
 func (x *Header) ProtoReflect() protoreflect.Message {
-	mi := &file_deliverypb_delivery_proto_msgTypes[3]
+	mi := &file_deliverypb_delivery_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -318,7 +391,7 @@ func (x *Header) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Header.ProtoReflect.Descriptor instead.
 func (*Header) Descriptor() ([]byte, []int) {
-	return file_deliverypb_delivery_proto_rawDescGZIP(), []int{3}
+	return file_deliverypb_delivery_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Header) GetName() string {
@@ -343,7 +416,7 @@ const file_deliverypb_delivery_proto_rawDesc = "" +
 	"\rDeliveryBatch\x125\n" +
 	"\n" +
 	"deliveries\x18\x01 \x03(\v2\x15.coinhook.v1.DeliveryR\n" +
-	"deliveries\"\xfa\x01\n" +
+	"deliveries\"\xa4\x02\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1d\n" +
 	"\n" +
@@ -352,7 +425,12 @@ const file_deliverypb_delivery_proto_rawDesc = "" +
 	"\x0ereceived_at_us\x18\x04 \x01(\x03R\freceivedAtUs\x12-\n" +
 	"\aheaders\x18\x05 \x03(\v2\x13.coinhook.v1.HeaderR\aheaders\x12\x12\n" +
 	"\x04body\x18\x06 \x01(\fR\x04body\x12+\n" +
-	"\x06replay\x18\a \x01(\v2\x13.coinhook.v1.ReplayR\x06replay\"\xf9\x01\n" +
+	"\x06replay\x18\a \x01(\v2\x13.coinhook.v1.ReplayR\x06replay\x12(\n" +
+	"\x05first\x18\b \x01(\v2\x12.coinhook.v1.PlaceR\x05first\"[\n" +
+	"\x05Place\x12 \n" +
+	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\rR\x05index\"\xf9\x01\n" +
 	"\x06Replay\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
 	"\x05cause\x18\x02 \x01(\tR\x05cause\x12!\n" +
@@ -378,22 +456,24 @@ func file_deliverypb_delivery_proto_rawDescGZIP() []byte {
 	return file_deliverypb_delivery_proto_rawDescData
 }
 
-var file_deliverypb_delivery_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_deliverypb_delivery_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_deliverypb_delivery_proto_goTypes = []any{
 	(*DeliveryBatch)(nil), // 0: coinhook.v1.DeliveryBatch
 	(*Delivery)(nil),      // 1: coinhook.v1.Delivery
-	(*Replay)(nil),        // 2: coinhook.v1.Replay
-	(*Header)(nil),        // 3: coinhook.v1.Header
+	(*Place)(nil),         // 2: coinhook.v1.Place
+	(*Replay)(nil),        // 3: coinhook.v1.Replay
+	(*Header)(nil),        // 4: coinhook.v1.Header
 }
 var file_deliverypb_delivery_proto_depIdxs = []int32{
 	1, // 0: coinhook.v1.DeliveryBatch.deliveries:type_name -> coinhook.v1.Delivery
-	3, // 1: coinhook.v1.Delivery.headers:type_name -> coinhook.v1.Header
-	2, // 2: coinhook.v1.Delivery.replay:type_name -> coinhook.v1.Replay
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	4, // 1: coinhook.v1.Delivery.headers:type_name -> coinhook.v1.Header
+	3, // 2: coinhook.v1.Delivery.replay:type_name -> coinhook.v1.Replay
+	2, // 3: coinhook.v1.Delivery.first:type_name -> coinhook.v1.Place
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_deliverypb_delivery_proto_init() }
@@ -407,7 +487,7 @@ func file_deliverypb_delivery_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_deliverypb_delivery_proto_rawDesc), len(file_deliverypb_delivery_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

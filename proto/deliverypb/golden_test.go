@@ -13,7 +13,8 @@ import (
 	"github.com/coinhook/coinhook/proto/deliverypb"
 )
 
-// golden is what testdata/batch.hex holds, goldenReplay what replay.hex holds.
+// golden is what testdata/batch.hex holds, goldenReplay what replay.hex holds,
+// goldenCopy what copy.hex holds.
 // Messages of these forms lie in streams: if the test fails, old messages cannot
 // be read any more.
 var golden = &deliverypb.DeliveryBatch{Deliveries: []*deliverypb.Delivery{
@@ -52,6 +53,14 @@ var goldenReplay = &deliverypb.DeliveryBatch{Deliveries: []*deliverypb.Delivery{
 	},
 }}}
 
+var goldenCopy = &deliverypb.DeliveryBatch{Deliveries: []*deliverypb.Delivery{{
+	Id:           []byte("\x01\x92\x0f\x4e\x7f\x00\x70\x00\x80\x00\x00\x00\x00\x00\x00\x05"),
+	WebhookId:    "wh_abcdefghijklmnopqrstuvwxyz",
+	ReceivedAtUs: 1767225660000001,
+	Body:         []byte("{}"),
+	First:        &deliverypb.Place{Incarnation: "0192-4e7f", Sequence: 600, Index: 3},
+}}}
+
 func TestGoldenBytes(t *testing.T) {
 	t.Parallel()
 	t.Run("batch", func(t *testing.T) {
@@ -61,6 +70,10 @@ func TestGoldenBytes(t *testing.T) {
 	t.Run("replay", func(t *testing.T) {
 		t.Parallel()
 		testGolden(t, goldenReplay, "testdata/replay.hex")
+	})
+	t.Run("copy", func(t *testing.T) {
+		t.Parallel()
+		testGolden(t, goldenCopy, "testdata/copy.hex")
 	})
 }
 
