@@ -101,6 +101,8 @@ func (im *Importer) flush(ctx context.Context, done Imported, c *importChunk) (I
 			done.Applied++
 		case postgres.LetterDiffers:
 			c.bad = append(c.bad, BadLine{c.lines[i], fmt.Sprintf("the database has %s with another webhook or payload", c.letters[i].ID)})
+		case postgres.LetterForgotten:
+			c.bad = append(c.bad, BadLine{c.lines[i], fmt.Sprintf("the history of the time when %s failed was removed: it may have succeeded since", c.letters[i].ID)})
 		default:
 			c.bad = append(c.bad, BadLine{c.lines[i], "the database does not take its values"})
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"fmt"
 	"slices"
 	"time"
@@ -23,6 +24,9 @@ const (
 	LetterApplied  LetterImport = "applied"  // it succeeded since: nothing changed
 	// LetterDiffers: the database has this id with another webhook or payload.
 	LetterDiffers LetterImport = "differs"
+	// LetterForgotten: it is not known, and so old that it may have been known, have
+	// succeeded, and have been removed since. It must not be executed twice.
+	LetterForgotten LetterImport = "forgotten"
 )
 
 // ImportDeadLetters brings dead letters back in one transaction, each of another
@@ -53,12 +57,18 @@ func importDeadLetters(ctx context.Context, tx *sqlx.Tx, letters []FullDeadLette
 	if err != nil {
 		return nil, err
 	}
+	var removedBefore sql.Null[time.Time] // read after what is known
+	if err := tx.QueryRowContext(ctx, `SELECT removed_before FROM retention`).Scan(&removedBefore); err != nil {
+		return nil, err
+	}
 	results := make([]LetterImport, len(letters))
 	var added, kept []*FullDeadLetter
 	for i := range letters {
 		letter := &letters[i]
 		k, ok := known[letter.ID]
-		results[i] = k.decide(letter, ok)
+		if results[i] = k.decide(letter, ok); !ok && letter.FailedAt.Before(removedBefore.V) {
+			results[i] = LetterForgotten
+		}
 		switch results[i] {
 		case LetterAdded:
 			added, kept = append(added, letter), append(kept, letter)

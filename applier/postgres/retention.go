@@ -95,7 +95,7 @@ WITH removed AS (
 ), run AS (
     DELETE FROM executions WHERE delivery_id IN (SELECT delivery_id FROM old)
 ), progress AS (
-    UPDATE retention SET log_id = $2
+    UPDATE retention SET log_id = $2, removed_before = greatest(removed_before, $3)
 )
 SELECT (SELECT count(*) FROM removed), (SELECT count(*) FROM old)`
 )
@@ -134,7 +134,7 @@ func (s *Store) RemoveLogs(ctx context.Context, old Old, chunk int) (r Removed, 
 		if _, err := tx.ExecContext(ctx, lockRemovedQuery, from, cut); err != nil {
 			return err
 		}
-		return tx.QueryRowContext(ctx, removeLogsQuery, from, cut).Scan(&r.Logs, &r.Outcomes)
+		return tx.QueryRowContext(ctx, removeLogsQuery, from, cut, old.Before).Scan(&r.Logs, &r.Outcomes)
 	})
 	if err != nil {
 		return Removed{}, fmt.Errorf("remove old gamification logs: %w", err)
@@ -165,8 +165,8 @@ func oldLogs(ctx context.Context, tx *sqlx.Tx, old Old, from int64, limit int) (
 }
 
 // Outcomes that wrote no logs go by their ids, in which order everybody locks
-// them. Dead letters stay for good; so what
-// is left is looked at again in each round.
+// them. Dead letters stay for good; so what is left is looked at again in each
+// round.
 const removeOutcomesQuery = `
 WITH page AS (
     SELECT delivery_id FROM outcomes WHERE delivery_id > $4 AND delivery_id < $5 ORDER BY delivery_id LIMIT $6
@@ -184,7 +184,8 @@ WITH page AS (
     DELETE FROM discards WHERE delivery_id IN (SELECT delivery_id FROM old)
 ), progress AS (
     UPDATE retention SET outcomes_to = CASE WHEN (SELECT count(*) FROM page) = $6
-        THEN (SELECT delivery_id FROM page ORDER BY delivery_id DESC LIMIT 1) ELSE '00000000-0000-0000-0000-000000000000' END
+        THEN (SELECT delivery_id FROM page ORDER BY delivery_id DESC LIMIT 1) ELSE '00000000-0000-0000-0000-000000000000' END,
+        removed_before = CASE WHEN EXISTS (SELECT FROM old) THEN greatest(removed_before, $1) ELSE removed_before END
 )
 SELECT (SELECT count(*) FROM old), (SELECT count(*) FROM page) = $6`
 

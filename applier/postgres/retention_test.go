@@ -160,6 +160,29 @@ func TestRemovalTakesWhatWasDiscardedLongAgo(t *testing.T) {
 	}
 }
 
+// A dead letter that was exported, has succeeded and is forgotten since does not come
+// back to be executed again.
+func TestWhatWasRemovedIsNotImportedAnew(t *testing.T) {
+	t.Parallel()
+	s, _ := postgrestest.Open(t, postgres.Options{})
+	old := newLetter()
+	if results, err := s.ImportDeadLetters(t.Context(), []postgres.FullDeadLetter{old}); err != nil || results[0] != postgres.LetterAdded {
+		t.Fatal(results, err)
+	}
+	addUsers(t, s, "a@x")
+	settle(t, s, inStream(1, plan(t, "a@x", change(webhook.Add, "coins", 5)))...)
+	before := now(t, s).Add(time.Hour)
+	if r := removeAll(t, s, postgres.Old{Before: before, Incarnation: "stream", First: 2}, 10); r.Outcomes != 1 {
+		t.Fatalf("%+v", r)
+	}
+	forgotten, young := newLetter(), newLetter()
+	young.FailedAt = before.Add(time.Second)
+	results, err := s.ImportDeadLetters(t.Context(), []postgres.FullDeadLetter{old, forgotten, young})
+	if diff := cmp.Diff([]postgres.LetterImport{postgres.LetterKnown, postgres.LetterForgotten, postgres.LetterAdded}, results); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+}
+
 // A replay that the stream still has keeps its delivery's outcome.
 func TestRemovalKeepsWhatAReplayInTheStreamIsAbout(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,8 @@
+-- +goose Up
+
+-- Whatever finished before may have been removed with its outcome: what is not known
+-- and older may have been executed all the same.
+ALTER TABLE retention ADD COLUMN removed_before timestamptz;
+
+-- +goose Down
+ALTER TABLE retention DROP COLUMN removed_before;
