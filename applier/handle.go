@@ -14,9 +14,19 @@ import (
 // again makes the pauses grow.
 const retryAfter = 100 * time.Millisecond
 
-// aside is how long a delivery waits for what only its own webhook needs. It is
-// handed out again for each look, so it is no shorter than an admin notices.
-const aside = 5 * time.Second
+// asideFor is how long a delivery waits for what only its own webhook needs. It is
+// handed out again for each look, so it is no shorter than an admin notices, and
+// longer for one that was looked at for half a minute and more: there may be many.
+func asideFor(d *delivery.Delivery) time.Duration {
+	switch {
+	case d.Attempt <= 6:
+		return 5 * time.Second
+	case d.Attempt <= 12:
+		return 10 * time.Second
+	default:
+		return 20 * time.Second // less than what the reporter forgets after
+	}
+}
 
 // Definitions finds what a webhook says, at a revision or later. It returns nil
 // where there is no such webhook, and an error when it cannot know now.
@@ -158,7 +168,7 @@ func (a *Applier) planBy(ctx context.Context, view *communityView, item Item) (I
 	}
 	item.Plan, item.Failure, err = a.evaluateSafely(item.Webhook, item.Delivery, community)
 	if err != nil {
-		return Item{}, delivery.SetAside(aside, err)
+		return Item{}, delivery.SetAside(asideFor(item.Delivery), err)
 	}
 	if dependsOnCommunity(item.Failure) {
 		newer, err := view.newer(ctx, item.Webhook)
@@ -247,7 +257,7 @@ func (a *Applier) settle(ctx context.Context, items []Item) []delivery.Verdict {
 	if item.Failure != nil && item.Failure.Reason == delivery.Internal {
 		// Not even the failure can be written. The others go on without it.
 		a.report.SetAside(item.Delivery, err)
-		return []delivery.Verdict{delivery.SetAside(aside, err)}
+		return []delivery.Verdict{delivery.SetAside(asideFor(item.Delivery), err)}
 	}
 	item.Plan, item.Failure = Plan{}, internal()
 	return a.settle(ctx, []Item{item})

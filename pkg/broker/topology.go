@@ -40,8 +40,9 @@ const (
 	// Appliers show signs of life three times as often.
 	AckWait = 10 * time.Second
 
-	// maxAckPending bounds the messages out with all appliers together.
-	maxAckPending = 20_000
+	// maxAckPending bounds the messages out with all appliers together. Those that are
+	// set aside count: when there are so many the others wait for them.
+	maxAckPending = 100_000
 
 	samplesPerWebhook = 10
 	samplesMaxAge     = 7 * 24 * time.Hour
