@@ -67,9 +67,13 @@ func passes(err error) bool {
 	return false
 }
 
+// minImportWindow is the least number of lines that a pass looks at.
+const minImportWindow = 8
+
 // importUsers goes over the users in passes. A pass ends at a line that names an
 // email or username which somebody gives up in it: the unique keys are checked
-// row by row, and so that has to be written first. Files rarely have such lines.
+// row by row, and so that has to be written first. Files rarely have such lines; in
+// one that has many a pass looks at no more lines than the last ones got through.
 func importUsers(ctx context.Context, tx *sqlx.Tx, community string, users []NewUser) ([]Imported, error) {
 	if _, err := tx.ExecContext(ctx, importPlanQuery); err != nil {
 		return nil, err
@@ -79,13 +83,14 @@ func importUsers(ctx context.Context, tx *sqlx.Tx, community string, users []New
 	for i := range open {
 		open[i] = i
 	}
-	for len(open) > 0 {
+	for window := len(open); len(open) > 0; {
+		lines := open[:min(window, len(open))]
 		p := importPass{byEmail: map[string]*person{}, byUsername: map[string]*person{}, freed: map[string]bool{}}
-		if err := p.read(ctx, tx, community, users, open); err != nil {
+		if err := p.read(ctx, tx, community, users, lines); err != nil {
 			return nil, err
 		}
 		decided := 0
-		for _, i := range open {
+		for _, i := range lines {
 			result, ok, err := p.decide(users[i])
 			if err != nil {
 				return nil, err
@@ -98,6 +103,9 @@ func importUsers(ctx context.Context, tx *sqlx.Tx, community string, users []New
 		}
 		if err := p.write(ctx, tx, community); err != nil {
 			return nil, err
+		}
+		if window = 2 * window; decided < len(lines) {
+			window = max(2*decided, minImportWindow)
 		}
 		open = open[decided:]
 	}
