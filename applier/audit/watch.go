@@ -99,21 +99,10 @@ func (w *Watch) turn(ctx context.Context) error {
 	if err := w.open(ctx); err != nil {
 		return err
 	}
-	progress, err := w.Store.AuditProgress(ctx)
-	if err != nil {
+	if err := w.watchStream(ctx); err != nil {
 		return err
 	}
-	open, err := w.Store.Findings(ctx)
-	if err != nil {
-		return err
-	}
-	if err := w.watchStream(ctx, &progress, open); err != nil {
-		return err
-	}
-	if err := w.watchLedger(ctx, &progress); err != nil {
-		return err
-	}
-	if err := w.Store.SaveAuditProgress(ctx, progress); err != nil {
+	if err := w.watchLedger(ctx); err != nil {
 		return err
 	}
 	return w.count(ctx)
@@ -149,7 +138,11 @@ func (w *Watch) count(ctx context.Context) error {
 
 // watchStream compares what the appliers have let go of since the last turn, and
 // looks again at what it found before.
-func (w *Watch) watchStream(ctx context.Context, p *postgres.AuditProgress, open []postgres.Finding) error {
+func (w *Watch) watchStream(ctx context.Context) error {
+	p, open, err := w.Store.Audited(ctx)
+	if err != nil {
+		return err
+	}
 	pending, err := w.stream.Pending(ctx)
 	if err != nil {
 		return err
@@ -193,7 +186,7 @@ func (w *Watch) watchStream(ctx context.Context, p *postgres.AuditProgress, open
 	}
 	w.checked.Add(float64(x.report.Accepted + x.report.Replays))
 	w.unchecked.Set(float64(max(x.ackFloor, p.Sequence) - p.Sequence))
-	fresh, err := w.Store.RecordStreamFindings(ctx, x.findings())
+	fresh, err := w.Store.RecordStream(ctx, p, x.findings())
 	w.warn(fresh)
 	return err
 }
@@ -235,9 +228,13 @@ func (x *audit) findings() []postgres.Finding {
 }
 
 // watchLedger checks the next page of the accounts and of the deliveries.
-func (w *Watch) watchLedger(ctx context.Context, p *postgres.AuditProgress) error {
+func (w *Watch) watchLedger(ctx context.Context) error {
 	if time.Now().Before(w.ledgerBegins) {
 		return nil
+	}
+	p, err := w.Store.LedgerProgress(ctx)
+	if err != nil {
+		return err
 	}
 	// A part that is through waits for the other one.
 	if !postgres.IsLastPage(p.Accounts) {
@@ -257,11 +254,11 @@ func (w *Watch) watchLedger(ctx context.Context, p *postgres.AuditProgress) erro
 		p.Deliveries = to
 	}
 	if postgres.IsLastPage(p.Accounts) && postgres.IsLastPage(p.Deliveries) {
-		p.Accounts, p.Deliveries = delivery.ID{}, delivery.ID{}
+		p = postgres.LedgerProgress{}
 		w.ledgerBegins = time.Now().Add(w.LedgerEvery)
 		w.passed.SetToCurrentTime()
 	}
-	return nil
+	return w.Store.SaveLedgerProgress(ctx, p)
 }
 
 func (w *Watch) warn(fresh []postgres.Finding) {
