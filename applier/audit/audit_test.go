@@ -126,3 +126,24 @@ func TestEachLostDeliveryIsNamed(t *testing.T) {
 		return err == nil && n == 1
 	})
 }
+
+// What keeps the ledger from being checked does not keep the stream from it.
+func TestALedgerThatCannotBeReadLeavesTheStreamToBeCompared(t *testing.T) {
+	t.Parallel()
+	conn := brokertest.Start(t).ConnectSetUp()
+	store, db := postgrestest.Open(t, postgres.Options{MaxConns: 4})
+	if _, err := db.ExecContext(t.Context(), `ALTER TABLE log_bases RENAME TO elsewhere`); err != nil {
+		t.Fatal(err)
+	}
+	lose(t, conn, 3)
+	metrics := prometheus.NewRegistry()
+	running(t, audit.NewWatch(audit.WatchOptions{Store: store, Conn: conn, Log: zerolog.Nop(), Metrics: metrics}).Run)
+	eventually(t, "the stream is compared", func() bool {
+		p, found, err := store.Audited(t.Context())
+		return err == nil && p.Sequence == 1 && len(found) == 3
+	})
+	eventually(t, "the findings are counted", func() bool {
+		n, err := testutil.GatherAndCount(metrics, "coinhook_audit_findings")
+		return err == nil && n == 1
+	})
+}

@@ -1,0 +1,124 @@
+package audit
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/leader"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/broker"
+)
+
+func (w *Watch) streamJob() leader.Job {
+	return leader.Job{
+		Store: w.Store, Lead: postgres.AuditStream, Every: every, What: "audit the stream", Log: w.Log,
+		Resigned: func() { // what there is, is counted where the lead is
+			w.findings.Reset()
+			w.unchecked.Set(0)
+		},
+		Turn: func(ctx context.Context) (time.Duration, error) {
+			if err := w.open(ctx); err != nil {
+				return 0, err
+			}
+			start := time.Now()
+			err := w.watchStream(ctx)
+			if err == nil {
+				err = w.count(ctx)
+			}
+			return max(every, idle*time.Since(start)), err
+		},
+	}
+}
+
+// watchStream compares what the appliers have let go of since the last turn, and
+// looks again at what it found before.
+func (w *Watch) watchStream(ctx context.Context) error {
+	p, open, err := w.Store.Audited(ctx)
+	if err != nil {
+		return err
+	}
+	pending, err := w.stream.Pending(ctx)
+	if err != nil {
+		return err
+	}
+	x := &audit{Auditor: New(w.Store, w.stream), incarnation: pending.Incarnation, ackFloor: max(pending.First, 1) - 1}
+	if x.extent, err = w.stream.Extent(ctx); err != nil {
+		return err
+	}
+	later, err := w.Store.LaterIncarnation(ctx, x.incarnation)
+	if err != nil {
+		return err
+	}
+	latest, err := w.Store.LatestPlace(ctx, x.incarnation)
+	if err != nil {
+		return err
+	}
+	if err := x.compareEnds(ctx, later, latest); err != nil {
+		return err
+	}
+	if p.Incarnation != x.incarnation {
+		if p.Incarnation != "" {
+			w.Log.Warn().Str("before", p.Incarnation).Str("now", x.incarnation).
+				Msg("the stream is not the one from before: what was pending there and was not settled is lost with it")
+		}
+		p.Incarnation, p.Sequence, open = x.incarnation, 0, nil
+	}
+	// What is gone cannot be compared, and what came back is compared again.
+	p.Sequence = min(max(p.Sequence, max(x.extent.First, 1)-1), x.extent.Last)
+	if err := x.auditAgain(ctx, open); err != nil {
+		return err
+	}
+	next := broker.Extent{First: p.Sequence + 1, Last: min(x.ackFloor, p.Sequence+messagesAtOnce)}
+	if next.First <= next.Last {
+		if err := x.auditMessages(ctx, next); err != nil {
+			return err
+		}
+		// What cannot be kept is found again, as soon as there is room.
+		if len(x.report.Violations) <= postgres.MaxFindings {
+			p.Sequence = next.Last
+		}
+	}
+	w.checked.Add(float64(x.report.Accepted + x.report.Replays))
+	w.unchecked.Set(float64(max(x.ackFloor, p.Sequence) - p.Sequence))
+	fresh, err := w.Store.RecordStream(ctx, p, x.findings())
+	w.warn(fresh)
+	return err
+}
+
+// auditAgain looks again at the messages that findings are about.
+func (x *audit) auditAgain(ctx context.Context, open []postgres.Finding) error {
+	sequences := map[uint64]struct{}{}
+	for _, f := range open {
+		if f.Part == postgres.StreamFindings && f.Sequence >= x.extent.First && f.Sequence <= x.extent.Last {
+			sequences[f.Sequence] = struct{}{}
+		}
+	}
+	for _, sequence := range slices.Sorted(maps.Keys(sequences)) {
+		message, err := x.stream.Deliveries(ctx, sequence)
+		if err != nil {
+			return err
+		}
+		x.page = append(x.page, message...)
+		if len(x.page) >= pageSize {
+			if err := x.auditPage(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return x.auditPage(ctx)
+}
+
+// findings are the violations as the store keeps them.
+func (x *audit) findings() []postgres.Finding {
+	all := make([]postgres.Finding, 0, len(x.report.Violations))
+	for _, v := range x.report.Violations {
+		f := postgres.Finding{Violation: postgres.Violation{Kind: v.Kind, Detail: v.Detail}, Sequence: v.Sequence}
+		if v.DeliveryID != nil {
+			f.DeliveryID = *v.DeliveryID
+		}
+		all = append(all, f)
+	}
+	return all
+}
