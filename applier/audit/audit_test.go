@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/audit"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
@@ -51,22 +52,34 @@ func eventually(t *testing.T, what string, holds func() bool) {
 }
 
 // lose publishes deliveries that an applier takes from the stream and forgets.
-func lose(t *testing.T, conn *broker.Conn, n int) (ids []string) {
+func lose(t *testing.T, conn *broker.Conn, n, atOnce int) (ids []string) {
 	t.Helper()
-	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: zerolog.Nop()})
-	running(t, publisher.Run)
-	all := make([]delivery.Delivery, n)
-	for i := range all {
-		all[i] = delivery.Delivery{ID: delivery.NewID(), WebhookID: webhook.NewID(), ReceivedAt: time.Now(), Body: fmt.Appendf(nil, `{"n":%d}`, i)}
-		ids = append(ids, all[i].ID.String())
-	}
-	if err := publisher.PublishAll(t.Context(), all); err != nil {
-		t.Fatal(err)
-	}
-	forget := func(_ context.Context, batch []delivery.Delivery) []delivery.Verdict {
+	ids = publish(t, conn, n, atOnce)
+	consume(t, conn, func(_ context.Context, batch []delivery.Delivery) []delivery.Verdict {
+		return slices.Repeat([]delivery.Verdict{delivery.Settled}, len(batch))
+	})
+	return ids
+}
+
+// failing settles all deliveries, as failed.
+func failing(t *testing.T, store *postgres.Store) broker.Handler {
+	return func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
+		items := make([]applier.Item, len(batch))
+		for i := range batch {
+			items[i] = applier.Item{Delivery: &batch[i], Failure: &delivery.Failure{Reason: delivery.Internal}}
+		}
+		if _, err := store.Settle(ctx, items); err != nil && ctx.Err() == nil {
+			t.Error(err)
+		}
 		return slices.Repeat([]delivery.Verdict{delivery.Settled}, len(batch))
 	}
-	running(t, broker.NewConsumer(conn, forget, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+}
+
+// consume has an applier handle all that there is, and what comes until the test
+// ends.
+func consume(t *testing.T, conn *broker.Conn, handle broker.Handler) {
+	t.Helper()
+	running(t, broker.NewConsumer(conn, handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
 	stream, err := conn.OpenStream(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -75,6 +88,23 @@ func lose(t *testing.T, conn *broker.Conn, n int) (ids []string) {
 		p, err := stream.Pending(t.Context())
 		return err == nil && p.First > p.Last
 	})
+}
+
+// publish publishes n deliveries, so many at once.
+func publish(t *testing.T, conn *broker.Conn, n, atOnce int) (ids []string) {
+	t.Helper()
+	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: zerolog.Nop()})
+	running(t, publisher.Run)
+	all := make([]delivery.Delivery, n)
+	for i := range all {
+		all[i] = delivery.Delivery{ID: delivery.NewID(), WebhookID: webhook.NewID(), ReceivedAt: time.Now(), Body: fmt.Appendf(nil, `{"n":%d}`, i)}
+		ids = append(ids, all[i].ID.String())
+	}
+	for chunk := range slices.Chunk(all, atOnce) {
+		if err := publisher.PublishAll(t.Context(), chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return ids
 }
 
@@ -85,7 +115,7 @@ func TestEachLostDeliveryIsNamed(t *testing.T) {
 	const lost = 2500
 	conn := brokertest.Start(t).ConnectSetUp()
 	store, _ := postgrestest.Open(t, postgres.Options{MaxConns: 4})
-	ids := lose(t, conn, lost)
+	ids := lose(t, conn, lost, lost)
 	stream, err := conn.OpenStream(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +165,7 @@ func TestALedgerThatCannotBeReadLeavesTheStreamToBeCompared(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), `ALTER TABLE log_bases RENAME TO elsewhere`); err != nil {
 		t.Fatal(err)
 	}
-	lose(t, conn, 3)
+	lose(t, conn, 3, 3)
 	metrics := prometheus.NewRegistry()
 	running(t, audit.NewWatch(audit.WatchOptions{Store: store, Conn: conn, Log: zerolog.Nop(), Metrics: metrics}).Run)
 	eventually(t, "the stream is compared", func() bool {
@@ -146,4 +176,43 @@ func TestALedgerThatCannotBeReadLeavesTheStreamToBeCompared(t *testing.T) {
 		n, err := testutil.GatherAndCount(metrics, "coinhook_audit_findings")
 		return err == nil && n == 1
 	})
+}
+
+// What appliers settle in many small messages, or in a few large ones, is soon
+// compared.
+func TestABacklogIsComparedInFewTurns(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ deliveries, atOnce, turns int }{
+		"small messages": {600, 1, 4},
+		"large messages": {22_000, 22_000, 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := brokertest.Start(t).ConnectSetUp()
+			store, db := postgrestest.Open(t, postgres.Options{MaxConns: 4})
+			publish(t, conn, tc.deliveries, tc.atOnce)
+			consume(t, conn, failing(t, store))
+			stream, err := conn.OpenStream(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, last, err := stream.Bounds(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			running(t, audit.NewWatch(audit.WatchOptions{Store: store, Conn: conn, Log: zerolog.Nop(), Metrics: prometheus.NewRegistry()}).Run)
+			var turns int
+			eventually(t, "all are compared", func() bool {
+				var sequence uint64
+				err := db.QueryRowContext(t.Context(), `SELECT sequence, turn FROM audit_progress`).Scan(&sequence, &turns)
+				return err == nil && sequence == last
+			})
+			if turns > tc.turns {
+				t.Errorf("it took %d turns, want %d", turns, tc.turns)
+			}
+			if found, err := store.Findings(t.Context()); err != nil || len(found) > 0 {
+				t.Errorf("found %+v, %v", found, err)
+			}
+		})
+	}
 }

@@ -18,11 +18,15 @@ const (
 	// every is the least pause between two turns, and how often an applier without
 	// the lead asks for it.
 	every = 2 * time.Second
-	// idle is how many times as long as a turn took nothing is done after it.
-	idle = 10
-	// messagesAtOnce are compared with their outcomes in one turn; one message has
-	// up to 256 deliveries.
-	messagesAtOnce = 100
+	// idle is how many times as long as a turn took nothing is done after it, and
+	// idleBehind the same while the appliers let go of more than was compared: a
+	// quarter of a core compares more than they settle.
+	idle       = 10
+	idleBehind = 3
+	// deliveriesAtOnce, or as many as can be in timeAtOnce, are compared with their
+	// outcomes in one turn.
+	deliveriesAtOnce = 20_000
+	timeAtOnce       = time.Second
 )
 
 // WatchOptions say what a Watch works with. All are needed.

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -23,40 +24,50 @@ func (w *Watch) streamJob() leader.Job {
 				return 0, err
 			}
 			start := time.Now()
-			err := w.watchStream(ctx)
+			behind, err := w.watchStream(ctx)
 			if err == nil {
 				err = w.count(ctx)
 			}
-			return max(every, idle*time.Since(start)), err
+			return rest(time.Since(start), behind || err != nil), err
 		},
 	}
 }
 
-// watchStream compares what the appliers have let go of since the last turn, and
-// looks again at what it found before.
-func (w *Watch) watchStream(ctx context.Context) error {
+// rest is how long nothing is done after a turn that took so long, if it is to be
+// gone on with, or not.
+func rest(took time.Duration, goOn bool) time.Duration {
+	if goOn {
+		return idleBehind * took
+	}
+	return max(every, idle*took)
+}
+
+// watchStream compares what the appliers have let go of since the last turn, as
+// much as is enough for one, and looks again at what it found before. It returns
+// whether there is more.
+func (w *Watch) watchStream(ctx context.Context) (behind bool, err error) {
 	p, open, err := w.Store.Audited(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	pending, err := w.stream.Pending(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	x := &audit{Auditor: New(w.Store, w.stream), incarnation: pending.Incarnation, ackFloor: max(pending.First, 1) - 1}
 	if x.extent, err = w.stream.Extent(ctx); err != nil {
-		return err
+		return false, err
 	}
 	later, err := w.Store.LaterIncarnation(ctx, x.incarnation)
 	if err != nil {
-		return err
+		return false, err
 	}
 	latest, err := w.Store.LatestPlace(ctx, x.incarnation)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := x.compareEnds(ctx, later, latest); err != nil {
-		return err
+		return false, err
 	}
 	if p.Incarnation != x.incarnation {
 		if p.Incarnation != "" {
@@ -68,23 +79,42 @@ func (w *Watch) watchStream(ctx context.Context) error {
 	// What is gone cannot be compared, and what came back is compared again.
 	p.Sequence = min(max(p.Sequence, max(x.extent.First, 1)-1), x.extent.Last)
 	if err := x.auditAgain(ctx, open); err != nil {
-		return err
+		return false, err
 	}
-	next := broker.Extent{First: p.Sequence + 1, Last: min(x.ackFloor, p.Sequence+messagesAtOnce)}
-	if next.First <= next.Last {
-		if err := x.auditMessages(ctx, next); err != nil {
-			return err
-		}
-		// What cannot be kept is found again, as soon as there is room.
-		if len(x.report.Violations) <= postgres.MaxFindings {
-			p.Sequence = next.Last
-		}
+	if behind, err = x.auditNext(ctx, &p); err != nil {
+		return false, err
 	}
 	w.checked.Add(float64(x.report.Accepted + x.report.Replays))
 	w.unchecked.Set(float64(max(x.ackFloor, p.Sequence) - p.Sequence))
 	fresh, err := w.Store.RecordStream(ctx, p, x.findings())
 	w.warn(fresh)
-	return err
+	return behind, err
+}
+
+// errEnough ends the reading of the stream for a turn.
+var errEnough = errors.New("enough for a turn")
+
+// auditNext compares what comes next, up to the ack floor, until it is enough for
+// a turn. It returns whether there is more.
+func (x *audit) auditNext(ctx context.Context, p *postgres.StreamProgress) (behind bool, err error) {
+	next := broker.Extent{First: p.Sequence + 1, Last: x.ackFloor}
+	start, n := time.Now(), 0
+	err = x.auditMessages(ctx, next, func(last broker.Message, deliveries int) error {
+		// What cannot be kept is found again, as soon as there is room.
+		if len(x.report.Violations) > postgres.MaxFindings {
+			return errEnough
+		}
+		p.Sequence = last.Sequence
+		if n += deliveries; n >= deliveriesAtOnce || time.Since(start) >= timeAtOnce {
+			behind = last.Sequence < next.Last
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return behind, err
 }
 
 // auditAgain looks again at the messages that findings are about.
@@ -100,8 +130,7 @@ func (x *audit) auditAgain(ctx context.Context, open []postgres.Finding) error {
 		if err != nil {
 			return err
 		}
-		x.page = append(x.page, message...)
-		if len(x.page) >= pageSize {
+		if x.add(message) {
 			if err := x.auditPage(ctx); err != nil {
 				return err
 			}

@@ -34,7 +34,7 @@ func (s *Stream) Each(ctx context.Context, e Extent, f func(Message) error) erro
 	if err != nil {
 		return fmt.Errorf("read the stream: %w", notSetUp(err))
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(pullMessages))
+	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes))
 	if err != nil {
 		return fmt.Errorf("read the stream: %w", err)
 	}
