@@ -1,8 +1,10 @@
 package audit_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 	"testing"
@@ -80,10 +82,7 @@ func failing(t *testing.T, store *postgres.Store) broker.Handler {
 func consume(t *testing.T, conn *broker.Conn, handle broker.Handler) {
 	t.Helper()
 	running(t, broker.NewConsumer(conn, handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
-	stream, err := conn.OpenStream(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream, _ := opened(t, conn)
 	eventually(t, "all are let go of", func() bool {
 		p, err := stream.Pending(t.Context())
 		return err == nil && p.First > p.Last
@@ -93,19 +92,28 @@ func consume(t *testing.T, conn *broker.Conn, handle broker.Handler) {
 // publish publishes n deliveries, so many at once.
 func publish(t *testing.T, conn *broker.Conn, n, atOnce int) (ids []string) {
 	t.Helper()
-	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: zerolog.Nop()})
-	running(t, publisher.Run)
 	all := make([]delivery.Delivery, n)
 	for i := range all {
-		all[i] = delivery.Delivery{ID: delivery.NewID(), WebhookID: webhook.NewID(), ReceivedAt: time.Now(), Body: fmt.Appendf(nil, `{"n":%d}`, i)}
+		all[i] = newDelivery(fmt.Appendf(nil, `{"n":%d}`, i))
 		ids = append(ids, all[i].ID.String())
 	}
-	for chunk := range slices.Chunk(all, atOnce) {
+	publishAll(t, conn, slices.Chunk(all, atOnce))
+	return ids
+}
+
+func newDelivery(body []byte) delivery.Delivery {
+	return delivery.Delivery{ID: delivery.NewID(), WebhookID: webhook.NewID(), ReceivedAt: time.Now(), Body: body}
+}
+
+func publishAll(t *testing.T, conn *broker.Conn, chunks iter.Seq[[]delivery.Delivery]) {
+	t.Helper()
+	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: zerolog.Nop()})
+	running(t, publisher.Run)
+	for chunk := range chunks {
 		if err := publisher.PublishAll(t.Context(), chunk); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return ids
 }
 
 // Every one of many is named, by the audit and by the one that always runs, which
@@ -116,14 +124,7 @@ func TestEachLostDeliveryIsNamed(t *testing.T) {
 	conn := brokertest.Start(t).ConnectSetUp()
 	store, _ := postgrestest.Open(t, postgres.Options{MaxConns: 4})
 	ids := lose(t, conn, lost, lost)
-	stream, err := conn.OpenStream(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	incarnation, err := conn.Incarnation(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream, incarnation := opened(t, conn)
 	report, err := audit.New(store, stream).Run(t.Context(), incarnation)
 	if err != nil {
 		t.Fatal(err)
@@ -192,10 +193,7 @@ func TestABacklogIsComparedInFewTurns(t *testing.T) {
 			store, db := postgrestest.Open(t, postgres.Options{MaxConns: 4})
 			publish(t, conn, tc.deliveries, tc.atOnce)
 			consume(t, conn, failing(t, store))
-			stream, err := conn.OpenStream(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			stream, _ := opened(t, conn)
 			_, last, err := stream.Bounds(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -215,4 +213,53 @@ func TestABacklogIsComparedInFewTurns(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is removed from the stream while it is read is missed by nobody.
+func TestTheAuditDoesNotMissWhatIsRemovedMeanwhile(t *testing.T) {
+	t.Parallel()
+	const messages = 40 // large ones, so that they are more than one page
+	for name, kept := range map[string]uint64{"all goes": 0, "the last one stays": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := brokertest.Start(t).ConnectSetUp()
+			store, _ := postgrestest.Open(t, postgres.Options{MaxConns: 4})
+			all := make([]delivery.Delivery, messages)
+			for i := range all {
+				all[i] = newDelivery(bytes.Repeat([]byte("x"), 400<<10))
+			}
+			publishAll(t, conn, slices.Chunk(all, 1))
+			consume(t, conn, failing(t, store))
+			stream, incarnation := opened(t, conn)
+			auditor := audit.New(store, stream)
+			removed := false
+			auditor.Progress = func(string) {
+				if !removed {
+					removed = true
+					if err := stream.RemoveTo(t.Context(), messages-kept); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			report, err := auditor.Run(t.Context(), incarnation)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !removed || report.Accepted >= messages || !report.OK() {
+				t.Errorf("of %d it read %d, and found %+v", messages, report.Accepted, report.Violations)
+			}
+		})
+	}
+}
+
+func opened(t *testing.T, conn *broker.Conn) (stream *broker.Stream, incarnation string) {
+	t.Helper()
+	stream, err := conn.OpenStream(t.Context())
+	if err == nil {
+		incarnation, err = conn.Incarnation(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream, incarnation
 }
