@@ -82,6 +82,11 @@ func failing(t *testing.T, store *postgres.Store) broker.Handler {
 func consume(t *testing.T, conn *broker.Conn, handle broker.Handler) {
 	t.Helper()
 	running(t, broker.NewConsumer(conn, handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+	awaitConsumed(t, conn)
+}
+
+func awaitConsumed(t *testing.T, conn *broker.Conn) {
+	t.Helper()
 	stream, _ := opened(t, conn)
 	eventually(t, "all are let go of", func() bool {
 		p, err := stream.Pending(t.Context())
@@ -252,14 +257,15 @@ func TestTheAuditDoesNotMissWhatIsRemovedMeanwhile(t *testing.T) {
 	}
 }
 
+// opened opens the stream, also of a server that was just started again.
 func opened(t *testing.T, conn *broker.Conn) (stream *broker.Stream, incarnation string) {
 	t.Helper()
-	stream, err := conn.OpenStream(t.Context())
-	if err == nil {
-		incarnation, err = conn.Incarnation(t.Context())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	eventually(t, "the stream is there", func() (ok bool) {
+		var err error
+		if stream, err = conn.OpenStream(t.Context()); err == nil {
+			incarnation, err = conn.Incarnation(t.Context())
+		}
+		return err == nil
+	})
 	return stream, incarnation
 }

@@ -27,6 +27,8 @@ const (
 	// outcomes in one turn.
 	deliveriesAtOnce = 20_000
 	timeAtOnce       = time.Second
+	// turnWithin bounds a turn whose reads do not come to an end.
+	turnWithin = time.Minute
 )
 
 // WatchOptions say what a Watch works with. All are needed.

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -24,6 +25,8 @@ func (w *Watch) streamJob() leader.Job {
 				return 0, err
 			}
 			start := time.Now()
+			ctx, cancel := context.WithTimeoutCause(ctx, turnWithin, errTurnTooLong)
+			defer cancel()
 			behind, err := w.watchStream(ctx)
 			if err == nil {
 				err = w.count(ctx)
@@ -58,6 +61,7 @@ func (w *Watch) watchStream(ctx context.Context) (behind bool, err error) {
 	if x.extent, err = w.stream.Extent(ctx); err != nil {
 		return false, err
 	}
+	x.ackFloor = min(x.ackFloor, x.extent.Last) // it may be ahead of a stream that came back
 	later, err := w.Store.LaterIncarnation(ctx, x.incarnation)
 	if err != nil {
 		return false, err
@@ -74,10 +78,11 @@ func (w *Watch) watchStream(ctx context.Context) (behind bool, err error) {
 			w.Log.Warn().Str("before", p.Incarnation).Str("now", x.incarnation).
 				Msg("the stream is not the one from before: what was pending there and was not settled is lost with it")
 		}
-		p.Incarnation, p.Sequence, open = x.incarnation, 0, nil
+		p.Incarnation, p.Sequence, p.StoredAt, open = x.incarnation, 0, time.Time{}, nil
 	}
-	// What is gone cannot be compared, and what came back is compared again.
-	p.Sequence = min(max(p.Sequence, max(x.extent.First, 1)-1), x.extent.Last)
+	if err := x.beginAgain(ctx, &p); err != nil {
+		return false, err
+	}
 	if err := x.auditAgain(ctx, open); err != nil {
 		return false, err
 	}
@@ -90,6 +95,26 @@ func (w *Watch) watchStream(ctx context.Context) (behind bool, err error) {
 	w.warn(fresh)
 	return behind, err
 }
+
+// beginAgain sees to it that what a stream has at places where it had something
+// else before is compared, and what is gone is not.
+func (x *audit) beginAgain(ctx context.Context, p *postgres.StreamProgress) error {
+	back, err := x.stream.WentBack(ctx, x.extent, p.Sequence, p.StoredAt)
+	if err != nil {
+		return err
+	}
+	if back && !slices.ContainsFunc(x.report.Violations, func(v Violation) bool { return v.Kind == streamWentBack }) {
+		x.found(Violation{Kind: streamWentBack, Sequence: p.Sequence, Detail: fmt.Sprintf(
+			"Message %d had been compared, and the stream, which ends at %d, does not have it: it came back from a backup.", p.Sequence, x.extent.Last)})
+	}
+	if before := max(x.extent.First, 1) - 1; back || p.Sequence < before {
+		p.Sequence, p.StoredAt = before, time.Time{}
+	}
+	return nil
+}
+
+// errTurnTooLong says why a turn was given up.
+var errTurnTooLong = fmt.Errorf("NATS or PostgreSQL does not answer within %v", turnWithin)
 
 // errEnough ends the reading of the stream for a turn.
 var errEnough = errors.New("enough for a turn")
@@ -104,7 +129,7 @@ func (x *audit) auditNext(ctx context.Context, p *postgres.StreamProgress) (behi
 		if len(x.report.Violations) > postgres.MaxFindings {
 			return errEnough
 		}
-		p.Sequence = last.Sequence
+		p.Sequence, p.StoredAt = last.Sequence, last.StoredAt.Truncate(time.Microsecond)
 		if n += deliveries; n >= deliveriesAtOnce || time.Since(start) >= timeAtOnce {
 			behind = last.Sequence < next.Last
 			return errEnough

@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -18,6 +19,9 @@ type StreamProgress struct {
 	// delivery has its outcome or is among the findings.
 	Incarnation string
 	Sequence    uint64
+	// StoredAt is when that message was stored, to the microsecond, and zero if it
+	// is not known. Another message at its place has another time.
+	StoredAt time.Time
 	// turn counts what was recorded: whoever records next has seen the last.
 	turn int64
 }
@@ -29,8 +33,8 @@ type LedgerProgress struct{ Accounts, Deliveries delivery.ID }
 var errNotLeading = errors.New("another applier audits")
 
 const (
-	streamProgressQuery = `SELECT incarnation, sequence, turn FROM audit_progress`
-	saveStreamQuery     = `UPDATE audit_progress SET incarnation = $1, sequence = $2, turn = turn + 1 WHERE turn = $3`
+	streamProgressQuery = `SELECT incarnation, sequence, stored_at, turn FROM audit_progress`
+	saveStreamQuery     = `UPDATE audit_progress SET incarnation = $1, sequence = $2, stored_at = $3, turn = turn + 1 WHERE turn = $4`
 	ledgerProgressQuery = `SELECT users_to, deliveries_to FROM audit_progress`
 	saveLedgerQuery     = `UPDATE audit_progress SET users_to = $1, deliveries_to = $2`
 )
@@ -39,9 +43,11 @@ const (
 // moment: what lies up to there and is not settled is among the findings.
 func (s *Store) Audited(ctx context.Context) (p StreamProgress, found []Finding, err error) {
 	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
-		if err := tx.QueryRowContext(ctx, streamProgressQuery).Scan(&p.Incarnation, &p.Sequence, &p.turn); err != nil {
+		var storedAt sql.NullTime
+		if err := tx.QueryRowContext(ctx, streamProgressQuery).Scan(&p.Incarnation, &p.Sequence, &storedAt, &p.turn); err != nil {
 			return err
 		}
+		p.StoredAt = storedAt.Time
 		found, err = queryFindings(ctx, tx, findingsQuery)
 		return err
 	})
@@ -56,7 +62,8 @@ func (s *Store) Audited(ctx context.Context) (p StreamProgress, found []Finding,
 // Progress that was read before somebody else recorded is refused.
 func (s *Store) RecordStream(ctx context.Context, p StreamProgress, found []Finding) (fresh []Finding, err error) {
 	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
-		res, err := tx.ExecContext(ctx, saveStreamQuery, p.Incarnation, int64(p.Sequence), p.turn)
+		storedAt := sql.NullTime{Time: p.StoredAt, Valid: !p.StoredAt.IsZero()}
+		res, err := tx.ExecContext(ctx, saveStreamQuery, p.Incarnation, int64(p.Sequence), storedAt, p.turn)
 		if err != nil {
 			return err
 		}

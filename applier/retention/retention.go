@@ -133,6 +133,10 @@ func (j *Job) removeMessages(ctx context.Context, pending broker.Pending, audite
 	if err != nil {
 		return false, err
 	}
+	// Where other messages are at the places of those that it saw, it begins again.
+	if back, err := j.stream.WentBack(ctx, extent, audited.Sequence, audited.StoredAt); back || err != nil {
+		return false, err
+	}
 	first := max(extent.First, 1)
 	settled := broker.Extent{First: first, Last: min(audited.Sequence, pending.First-1, extent.Last)}
 	if settled.Last < settled.First {

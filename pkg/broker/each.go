@@ -24,6 +24,20 @@ func (s *Stream) Extent(ctx context.Context) (Extent, error) {
 	return Extent{First: info.State.FirstSeq, Last: info.State.LastSeq}, nil
 }
 
+// WentBack reports whether a stream of that extent is older than one that had a
+// message, stored at that time to the microsecond: it ends before it, or has
+// another message there. What was removed since does not count.
+func (s *Stream) WentBack(ctx context.Context, e Extent, sequence uint64, storedAt time.Time) (bool, error) {
+	if e.Last < sequence {
+		return true, nil
+	}
+	if sequence < e.First || storedAt.IsZero() {
+		return false, nil
+	}
+	m, ok, err := s.Message(ctx, sequence)
+	return ok && !m.StoredAt.Truncate(time.Microsecond).Equal(storedAt), err
+}
+
 const (
 	// lookAgain is how long it is waited for a message before it is looked whether
 	// it is still to come.
