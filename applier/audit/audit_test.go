@@ -176,7 +176,7 @@ func TestALedgerThatCannotBeReadLeavesTheStreamToBeCompared(t *testing.T) {
 	running(t, audit.NewWatch(audit.WatchOptions{Store: store, Conn: conn, Log: zerolog.Nop(), Metrics: metrics}).Run)
 	eventually(t, "the stream is compared", func() bool {
 		p, found, err := store.Audited(t.Context())
-		return err == nil && p.Sequence == 1 && len(found) == 3
+		return err == nil && p.Sequence > 0 && len(found) == 3
 	})
 	eventually(t, "the findings are counted", func() bool {
 		n, err := testutil.GatherAndCount(metrics, "coinhook_audit_findings")
