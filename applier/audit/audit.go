@@ -80,8 +80,9 @@ type audit struct {
 	// again are the places of what is to be published again.
 	again []place
 
-	page    []delivery.Delivery
-	matched int // outcomes that are of deliveries in the stream, where they are
+	page      []delivery.Delivery
+	pageBytes int // of their bodies
+	matched   int // outcomes that are of deliveries in the stream, where they are
 }
 
 type place struct {
@@ -89,8 +90,12 @@ type place struct {
 	index    int
 }
 
-// pageSize is how many deliveries one query is about.
-const pageSize = 1000
+// pageSize is how many deliveries one query is about, or fewer if their bodies are
+// large.
+const (
+	pageSize  = 1000
+	pageBytes = 8 << 20
+)
 
 // Run audits the stream of that incarnation, and the ledger.
 func (a *Auditor) Run(ctx context.Context, incarnation string) (*Report, error) {
@@ -139,23 +144,43 @@ func (x *audit) auditStream(ctx context.Context) error {
 	if x.extent, err = x.stream.Extent(ctx); err != nil {
 		return err
 	}
-	return x.auditMessages(ctx, x.extent)
+	return x.auditMessages(ctx, x.extent, func(last broker.Message, _ int) error {
+		x.tell(fmt.Sprintf("message %d of %d", last.Sequence, x.extent.Last))
+		return nil
+	})
 }
 
-// auditMessages compares the deliveries of a part of the stream.
-func (x *audit) auditMessages(ctx context.Context, e broker.Extent) error {
-	err := x.stream.Each(ctx, e, func(m broker.Message) error {
-		x.page = append(x.page, m.Deliveries...)
-		if len(x.page) < pageSize {
-			return nil
+// auditMessages compares the deliveries of a part of the stream. compared is told
+// of each page that was: up to which message, and how many deliveries.
+func (x *audit) auditMessages(ctx context.Context, e broker.Extent, compared func(last broker.Message, deliveries int) error) error {
+	var last broker.Message
+	page := func() error {
+		n := len(x.page)
+		if err := x.auditPage(ctx); err != nil {
+			return err
 		}
-		x.tell(fmt.Sprintf("message %d of %d", m.Sequence, e.Last))
-		return x.auditPage(ctx)
+		return compared(last, n)
+	}
+	err := x.stream.Each(ctx, e, func(m broker.Message) error {
+		last = m
+		if x.add(m.Deliveries) {
+			return page()
+		}
+		return nil
 	})
-	if err != nil {
+	if err != nil || len(x.page) == 0 {
 		return err
 	}
-	return x.auditPage(ctx)
+	return page()
+}
+
+// add puts the deliveries of a message on the page, and reports whether it is full.
+func (x *audit) add(message []delivery.Delivery) (full bool) {
+	for i := range message {
+		x.pageBytes += len(message[i].Body)
+	}
+	x.page = append(x.page, message...)
+	return len(x.page) >= pageSize || x.pageBytes >= pageBytes
 }
 
 // auditPage compares a page of deliveries with their outcomes.
@@ -180,7 +205,8 @@ func (x *audit) auditPage(ctx context.Context) error {
 		}
 		x.auditDelivery(d, settled)
 	}
-	x.page = x.page[:0]
+	clear(x.page) // of their bodies
+	x.page, x.pageBytes = x.page[:0], 0
 	return nil
 }
 

@@ -3,7 +3,9 @@ package audit
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -43,7 +45,8 @@ func (x *audit) compareEnds(ctx context.Context, later string, lastSequence uint
 	return nil
 }
 
-// findStray looks up each outcome's own message. It is slow, and rarely needed.
+// findStray looks up each outcome's own message. It is slow, and rarely needed:
+// when outcomes are lost from the stream, or messages are removed for their age.
 func (x *audit) findStray(ctx context.Context) error {
 	var after delivery.ID
 	for {
@@ -52,15 +55,11 @@ func (x *audit) findStray(ctx context.Context) error {
 			return err
 		}
 		for _, o := range page {
-			message, err := x.stream.Deliveries(ctx, o.Sequence)
+			stray, err := x.isStray(ctx, o)
 			if err != nil {
 				return err
 			}
-			found := false
-			for _, d := range message {
-				found = found || d.ID == o.ID
-			}
-			if !found {
+			if stray {
 				x.found(Violation{
 					Kind: notInTheStream, DeliveryID: &o.ID, Sequence: o.Sequence,
 					Detail: fmt.Sprintf("There is an outcome of a delivery in message %d, and it is not there.", o.Sequence),
@@ -73,4 +72,25 @@ func (x *audit) findStray(ctx context.Context) error {
 		x.tell(fmt.Sprintf("outcomes up to %s", page[len(page)-1].ID))
 		after = page[len(page)-1].ID
 	}
+}
+
+// isStray reports whether an outcome is of a delivery that its message, or the
+// whole message, is without. Messages that were removed since are not missed.
+func (x *audit) isStray(ctx context.Context, o postgres.PlacedOutcome) (bool, error) {
+	if o.Sequence < x.extent.First {
+		return false, nil
+	}
+	message, ok, err := x.stream.Message(ctx, o.Sequence)
+	if err != nil {
+		return false, err
+	}
+	if !ok {
+		now, err := x.stream.Extent(ctx)
+		if err != nil {
+			return false, err
+		}
+		x.extent.First = max(x.extent.First, now.First)
+		return o.Sequence >= x.extent.First, nil
+	}
+	return !slices.ContainsFunc(message.Deliveries, func(d delivery.Delivery) bool { return d.ID == o.ID }), nil
 }

@@ -14,10 +14,10 @@ import (
 type Job struct {
 	Store *postgres.Store
 	Lead  postgres.Job
-	// Turn does a little of it, and says how long to rest then.
+	// Turn does a little of it, and says how long to rest then, also when it failed.
 	Turn func(ctx context.Context) (pause time.Duration, err error)
-	// Every is how often an applier without the lead asks for it, and how long one
-	// rests that failed.
+	// Every is how often an applier without the lead asks for it, and the least that
+	// one rests that failed.
 	Every time.Duration
 	// Resigned is told when the lead is given up, and when there was none.
 	Resigned func()
@@ -48,18 +48,26 @@ func (j Job) Run(ctx context.Context) error {
 		}
 		if err != nil {
 			resign()
-			pause = j.Every
 			if !complained {
 				j.Log.Warn().Err(err).Msg("cannot " + j.What + ", trying again")
 			}
 		}
 		complained = err != nil
 		select {
-		case <-time.After(pause):
+		case <-time.After(j.rest(pause, err)):
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// rest is how long nothing is done after a turn: one that takes long to fail is
+// not tried more often than one that takes as long to succeed.
+func (j Job) rest(pause time.Duration, err error) time.Duration {
+	if err != nil {
+		return max(pause, j.Every)
+	}
+	return pause
 }
 
 func (j Job) turn(ctx context.Context, lead **postgres.Lead) (pause time.Duration, err error) {

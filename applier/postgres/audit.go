@@ -62,11 +62,13 @@ ORDER BY user_id LIMIT 1`
 )
 
 // entriesCTE are the logs of the accounts, each behind the base that is left of
-// those that were removed: an entry without a delivery, of all that was before.
+// those that were removed: an entry without a delivery, of all that was before. What
+// is reckoned with is numeric: a row that was changed by hand may be near the
+// bounds of bigint, and is to be named.
 const entriesCTE = `
 WITH entries AS (
     SELECT delivery_id, ordinal, user_id, currency, number, amount, balance, false AS is_base,
-        CASE operator WHEN 'add' THEN amount ELSE -amount END AS effect
+        CASE operator WHEN 'add' THEN amount::numeric ELSE -amount::numeric END AS effect
     FROM ` + logEras + ` CROSS JOIN LATERAL (
         SELECT * FROM gamification_logs WHERE id >> 18 = era AND user_id > $1 AND user_id <= $2 OFFSET 0
     ) l
@@ -80,7 +82,7 @@ WITH entries AS (
 // changed. A balance that was changed alone is off in one log, and the next one
 // is right again.
 const brokenLogsQuery = entriesCTE + `, log AS (
-    SELECT *, balance - sum(effect) OVER account AS off, lag(number, 1, 0::bigint) OVER account AS number_before
+    SELECT *, balance - sum(effect) OVER account AS off, lag(number::numeric, 1, 0::numeric) OVER account AS number_before
     FROM entries
     WINDOW account AS (PARTITION BY user_id, currency ORDER BY number)
 ), seen AS (
@@ -91,7 +93,7 @@ const brokenLogsQuery = entriesCTE + `, log AS (
 SELECT CASE WHEN number > number_before + 1 THEN 'log_missing' ELSE 'log_changed' END,
     delivery_id, user_id, currency,
     CASE WHEN number > number_before + 1
-        THEN format('The account lacks the entries %s to %s, before the one of this delivery.', number_before + 1, number - 1)
+        THEN format('The account lacks the entries %s to %s, before the one of this delivery.', number_before + 1, number::numeric - 1)
         ELSE format('Entry %s of the account (ordinal %s of the delivery), with amount %s, does not lead to its balance of %s.', number, ordinal, amount, balance)
     END
 FROM seen
@@ -106,7 +108,7 @@ const brokenBalancesQuery = entriesCTE + `, last AS (
 SELECT CASE WHEN b.user_id IS NULL THEN 'balance_missing' WHEN b.entries > coalesce(l.number, 0) THEN 'log_missing' ELSE 'balance_changed' END,
     NULL::uuid, coalesce(b.user_id, l.user_id), coalesce(b.currency, l.currency),
     CASE WHEN b.user_id IS NULL THEN format('The account has entries up to number %s and no balance.', l.number)
-        WHEN b.entries > coalesce(l.number, 0) THEN format('The account lacks the entries %s to %s, the newest ones.', coalesce(l.number, 0) + 1, b.entries)
+        WHEN b.entries > coalesce(l.number, 0) THEN format('The account lacks the entries %s to %s, the newest ones.', coalesce(l.number, 0)::numeric + 1, b.entries)
         ELSE format('The balance is %s after %s entries, and the newest entry, number %s, leaves %s.', b.amount, b.entries, coalesce(l.number, 0), coalesce(l.balance, 0))
     END
 FROM (SELECT * FROM balances WHERE user_id > $1 AND user_id <= $2) b FULL JOIN last l ON l.user_id = b.user_id AND l.currency = b.currency
@@ -140,13 +142,13 @@ WITH written AS (SELECT * FROM gamification_logs WHERE delivery_id > $1 AND deli
 reverted AS (SELECT * FROM reverts WHERE delivery_id > $1 AND delivery_id <= $2)
 SELECT 'log_missing', l.delivery_id, l.user_id, l.currency, format('Entry %s of the account was reverted, and its opposite is not there.', l.number)
 FROM written l JOIN reverted r ON r.delivery_id = l.delivery_id
-WHERE l.ordinal > 0 AND NOT EXISTS (SELECT FROM written u WHERE u.delivery_id = l.delivery_id AND u.ordinal = -l.ordinal)
+WHERE l.ordinal > 0 AND NOT EXISTS (SELECT FROM written u WHERE u.delivery_id = l.delivery_id AND u.ordinal = -l.ordinal::int)
 UNION ALL
 SELECT 'log_changed', u.delivery_id, u.user_id, u.currency, format('Entry %s of the account is not the opposite of one that was reverted.', u.number)
 FROM written u
 JOIN outcomes o ON o.delivery_id = u.delivery_id AND o.delivery_id > $1 AND o.delivery_id <= $2
 LEFT JOIN reverted r ON r.delivery_id = u.delivery_id
-LEFT JOIN written l ON l.delivery_id = u.delivery_id AND l.ordinal = -u.ordinal
+LEFT JOIN written l ON l.delivery_id = u.delivery_id AND l.ordinal = -u.ordinal::int
 WHERE u.ordinal < 0 AND (r.delivery_id IS NULL OR l.delivery_id IS NULL
     OR (l.user_id, l.currency, l.amount) <> (u.user_id, u.currency, u.amount) OR l.operator = u.operator)`
 

@@ -1,7 +1,10 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,34 +13,85 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// AuditProgress is how far the audit that always runs has come.
-type AuditProgress struct {
+// StreamProgress is how far the audit that always runs has come in the stream.
+type StreamProgress struct {
 	// Incarnation is the stream's, and Sequence the message up to which every
 	// delivery has its outcome or is among the findings.
 	Incarnation string
 	Sequence    uint64
-	// Accounts and Deliveries are where the next pages of the ledger begin.
-	Accounts, Deliveries delivery.ID
+	// StoredAt is when that message was stored, to the microsecond, and zero if it
+	// is not known. Another message at its place has another time.
+	StoredAt time.Time
+	// turn counts what was recorded: whoever records next has seen the last.
+	turn int64
 }
 
+// LedgerProgress is where the next pages of the ledger begin.
+type LedgerProgress struct{ Accounts, Deliveries delivery.ID }
+
+// errNotLeading says that another applier has gone on with the audit.
+var errNotLeading = errors.New("another applier audits")
+
 const (
-	auditProgressQuery = `SELECT incarnation, sequence, users_to, deliveries_to FROM audit_progress`
-	saveProgressQuery  = `UPDATE audit_progress SET incarnation = $1, sequence = $2, users_to = $3, deliveries_to = $4`
+	streamProgressQuery = `SELECT incarnation, sequence, stored_at, turn FROM audit_progress`
+	saveStreamQuery     = `UPDATE audit_progress SET incarnation = $1, sequence = $2, stored_at = $3, turn = turn + 1 WHERE turn = $4`
+	ledgerProgressQuery = `SELECT users_to, deliveries_to FROM audit_progress`
+	saveLedgerQuery     = `UPDATE audit_progress SET users_to = $1, deliveries_to = $2`
 )
 
-// AuditProgress returns what was saved last.
-func (s *Store) AuditProgress(ctx context.Context) (p AuditProgress, err error) {
-	row := s.db.QueryRowContext(ctx, auditProgressQuery)
-	if err := row.Scan(&p.Incarnation, &p.Sequence, (*idScanner)(&p.Accounts), (*idScanner)(&p.Deliveries)); err != nil {
+// Audited returns how far the audit is in the stream and what it finds, as of one
+// moment: what lies up to there and is not settled is among the findings.
+func (s *Store) Audited(ctx context.Context) (p StreamProgress, found []Finding, err error) {
+	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
+		var storedAt sql.NullTime
+		if err := tx.QueryRowContext(ctx, streamProgressQuery).Scan(&p.Incarnation, &p.Sequence, &storedAt, &p.turn); err != nil {
+			return err
+		}
+		p.StoredAt = storedAt.Time
+		found, err = queryFindings(ctx, tx, findingsQuery)
+		return err
+	})
+	if err != nil {
+		return p, nil, fmt.Errorf("read how far the audit is: %w", err)
+	}
+	return p, found, nil
+}
+
+// RecordStream makes these the findings about the stream, the first MaxFindings of
+// them, and says how far it was looked at for them. It returns those that are new.
+// Progress that was read before somebody else recorded is refused.
+func (s *Store) RecordStream(ctx context.Context, p StreamProgress, found []Finding) (fresh []Finding, err error) {
+	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
+		storedAt := sql.NullTime{Time: p.StoredAt, Valid: !p.StoredAt.IsZero()}
+		res, err := tx.ExecContext(ctx, saveStreamQuery, p.Incarnation, int64(p.Sequence), storedAt, p.turn)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return cmp.Or(err, errNotLeading)
+		}
+		fresh, err = recordFindings(ctx, tx, StreamFindings, "true", nil, found[:min(len(found), MaxFindings)])
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("record what the audit found in the stream: %w", err)
+	}
+	return fresh, nil
+}
+
+// LedgerProgress returns what was saved last.
+func (s *Store) LedgerProgress(ctx context.Context) (p LedgerProgress, err error) {
+	row := s.db.QueryRowContext(ctx, ledgerProgressQuery)
+	if err := row.Scan((*idScanner)(&p.Accounts), (*idScanner)(&p.Deliveries)); err != nil {
 		return p, fmt.Errorf("read how far the audit is: %w", err)
 	}
 	return p, nil
 }
 
-// SaveAuditProgress is where the next applier goes on.
-func (s *Store) SaveAuditProgress(ctx context.Context, p AuditProgress) error {
+// SaveLedgerProgress is where the next applier goes on.
+func (s *Store) SaveLedgerProgress(ctx context.Context, p LedgerProgress) error {
 	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, saveProgressQuery, p.Incarnation, int64(p.Sequence), p.Accounts.String(), p.Deliveries.String())
+		_, err := tx.ExecContext(ctx, saveLedgerQuery, p.Accounts.String(), p.Deliveries.String())
 		return err
 	})
 	if err != nil {
@@ -97,14 +151,14 @@ func (s *Store) auditPage(ctx context.Context, part auditPart, name FindingsPart
 	if err != nil {
 		return to, nil, fmt.Errorf("audit a page of %s: %w", part.name, err)
 	}
-	fresh, err = s.recordFindings(ctx, name, by+" > $2 AND "+by+" <= $3", []any{after.String(), to.String()}, found)
-	return to, fresh, err
-}
-
-// RecordStreamFindings makes these the findings about the stream, the first
-// MaxFindings of them.
-func (s *Store) RecordStreamFindings(ctx context.Context, found []Finding) (fresh []Finding, err error) {
-	return s.recordFindings(ctx, StreamFindings, "true", nil, found[:min(len(found), MaxFindings)])
+	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
+		fresh, err = recordFindings(ctx, tx, name, by+" > $2 AND "+by+" <= $3", []any{after.String(), to.String()}, found)
+		return err
+	})
+	if err != nil {
+		return to, nil, fmt.Errorf("record what the audit found: %w", err)
+	}
+	return to, fresh, nil
 }
 
 const (
@@ -131,7 +185,7 @@ SELECT part, kind, delivery_id, user_id, currency, stream_sequence, detail, foun
 
 // recordFindings replaces the findings that "where" is about, and returns those
 // that were not there.
-func (s *Store) recordFindings(ctx context.Context, part FindingsPart, where string, args []any, found []Finding) (fresh []Finding, err error) {
+func recordFindings(ctx context.Context, tx *sqlx.Tx, part FindingsPart, where string, args []any, found []Finding) (fresh []Finding, err error) {
 	var kinds, deliveries, users, currencies, sequences, details array
 	for _, f := range found {
 		kinds.text(f.Kind)
@@ -144,20 +198,13 @@ func (s *Store) recordFindings(ctx context.Context, part FindingsPart, where str
 	n := len(args) + 2
 	forget := fmt.Sprintf(forgetFindingsQuery, where, n, n+1, n+2, n+3, n+4)
 	columns := []any{kinds.String(), deliveries.String(), users.String(), currencies.String(), sequences.String()}
-	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, forget, append(append([]any{string(part)}, args...), columns...)...); err != nil {
-			return err
-		}
-		if len(found) == 0 {
-			return nil
-		}
-		fresh, err = queryFindings(ctx, tx, addFindingsQuery, append(append([]any{string(part)}, columns...), details.String(), MaxFindings)...)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("record what the audit found: %w", err)
+	if _, err := tx.ExecContext(ctx, forget, append(append([]any{string(part)}, args...), columns...)...); err != nil {
+		return nil, err
 	}
-	return fresh, nil
+	if len(found) == 0 {
+		return nil, nil
+	}
+	return queryFindings(ctx, tx, addFindingsQuery, append(append([]any{string(part)}, columns...), details.String(), MaxFindings)...)
 }
 
 // Findings returns what the audit that always runs found and still finds, the

@@ -60,6 +60,66 @@ func TestFindingsComeAndGo(t *testing.T) {
 	}
 }
 
+// What the audit found is there with the place that it found it up to, for whoever
+// reads both.
+func TestNobodySeesProgressWithoutItsFindings(t *testing.T) {
+	t.Parallel()
+	const rounds = 200
+	s, _ := postgrestest.Open(t, postgres.Options{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := range uint64(rounds) {
+			p, _, err := s.Audited(t.Context())
+			if err == nil {
+				p.Incarnation, p.Sequence = "stream", n
+				_, err = s.RecordStream(t.Context(), p, []postgres.Finding{{Violation: postgres.Violation{Kind: "unsettled"}, Sequence: n}})
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	for going := true; going; {
+		select {
+		case <-done:
+			going = false // and once more
+		default:
+		}
+		p, found, err := s.Audited(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Incarnation != "" && (len(found) != 1 || found[0].Sequence != p.Sequence) {
+			t.Fatalf("up to message %d it found %+v", p.Sequence, found)
+		}
+	}
+}
+
+// A watch that looked at the stream while another one went on writes nothing.
+func TestAWatchThatIsNotTheLastOneRecordsNothing(t *testing.T) {
+	t.Parallel()
+	s, _ := postgrestest.Open(t, postgres.Options{})
+	old, _, err := s.Audited(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := old
+	now.Incarnation, now.Sequence = "stream", 7
+	found := []postgres.Finding{{Violation: postgres.Violation{Kind: "unsettled"}, Sequence: 5}}
+	if _, err := s.RecordStream(t.Context(), now, found); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.RecordStream(t.Context(), old, nil); err == nil {
+		t.Error("it recorded what was seen before")
+	}
+	p, left, err := s.Audited(t.Context())
+	if err != nil || p.Sequence != 7 || len(left) != 1 {
+		t.Errorf("left are message %d and %+v, %v", p.Sequence, left, err)
+	}
+}
+
 // While deliveries are settled, replayed, reverted and discarded, and old ones are
 // removed, everything adds up at every moment.
 func TestTheAuditIsNeverWrongAboutWhatGoesOn(t *testing.T) {

@@ -15,12 +15,13 @@ type Lead struct{ conn *sqlx.Conn }
 // Job is what an applier may lead, by the advisory lock that says so.
 type Job int64
 
-// The jobs: to run deliveries again whose users appear late, to audit all the
-// time, to remove what is old.
+// The jobs: to run deliveries again whose users appear late, to audit the stream
+// and the ledger all the time, to remove what is old.
 const (
-	LateUsers Job = 0x6c61746575736572 // "lateuser"
-	Audit     Job = 0x6175646974696e67 // "auditing"
-	Retention Job = 0x726574656e74696f // "retentio"
+	LateUsers   Job = 0x6c61746575736572 // "lateuser"
+	AuditStream Job = 0x6175646974696e67 // "auditing"
+	AuditLedger Job = 0x6c65646765727321 // "ledgers!"
+	Retention   Job = 0x726574656e74696f // "retentio"
 )
 
 // A database that still waits for an applier whose machine is gone gives the

@@ -98,14 +98,15 @@ func (j *Job) turn(ctx context.Context) (more bool, err error) {
 			return false, err
 		}
 	}
-	if ok, err := j.addsUp(ctx); !ok || err != nil {
+	audited, found, err := j.Store.Audited(ctx)
+	if err != nil || !j.addsUp(found) {
 		return false, err
 	}
 	pending, err := j.stream.Pending(ctx)
 	if err != nil {
 		return false, err
 	}
-	more, err = j.removeMessages(ctx, pending)
+	more, err = j.removeMessages(ctx, pending, audited)
 	if err != nil || j.History <= 0 {
 		return more, err
 	}
@@ -115,26 +116,25 @@ func (j *Job) turn(ctx context.Context) (more bool, err error) {
 
 // addsUp reports whether the audit finds nothing: what does not add up has to be
 // looked into, and for that nothing may be missing.
-func (j *Job) addsUp(ctx context.Context) (bool, error) {
-	found, err := j.Store.Findings(ctx)
-	if err != nil {
-		return false, err
-	}
+func (j *Job) addsUp(found []postgres.Finding) bool {
 	if len(found) > 0 && !j.held {
 		j.Log.Warn().Int("findings", len(found)).Msg("nothing is removed while something does not add up: see `coinhook audit`")
 	}
 	j.held = len(found) > 0
-	return !j.held, nil
+	return !j.held
 }
 
 // removeMessages removes old messages whose deliveries the audit has seen settled.
-func (j *Job) removeMessages(ctx context.Context, pending broker.Pending) (more bool, err error) {
-	audited, err := j.Store.AuditProgress(ctx)
-	if err != nil || audited.Incarnation != pending.Incarnation {
-		return false, err
+func (j *Job) removeMessages(ctx context.Context, pending broker.Pending, audited postgres.StreamProgress) (more bool, err error) {
+	if audited.Incarnation != pending.Incarnation {
+		return false, nil
 	}
 	extent, err := j.stream.Extent(ctx)
 	if err != nil {
+		return false, err
+	}
+	// Where other messages are at the places of those that it saw, it begins again.
+	if back, err := j.stream.WentBack(ctx, extent, audited.Sequence, audited.StoredAt); back || err != nil {
 		return false, err
 	}
 	first := max(extent.First, 1)

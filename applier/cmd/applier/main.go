@@ -51,11 +51,17 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	}
 	defer store.Close() //nolint:errcheck // all transactions have ended
 	// Its statements are planned as they come, unlike those that settle.
-	jobs, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-jobs", MaxConns: 6})
+	jobs, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-jobs", MaxConns: 4})
 	if err != nil {
 		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
 	}
 	defer jobs.Close() //nolint:errcheck // nothing is under way
+	// What looks at many rows at once takes its time while the database is busy.
+	audits, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-audit", StatementTimeout: 5 * time.Minute})
+	if err != nil {
+		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
+	}
+	defer audits.Close() //nolint:errcheck // nothing is under way
 	conn, err := broker.Connect(broker.Options{URL: string(s.NATSURL), Name: "coinhook-applier", Log: log, Metrics: metrics})
 	if err != nil {
 		return &service.SettingError{Variable: "NATS_URL", Want: err.Error()}
@@ -71,7 +77,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	late := lateusers.New(lateusers.Options{
 		Store: jobs, Definitions: catalog, Publisher: publisher, Now: time.Now, Log: log, Metrics: metrics,
 	})
-	watch := audit.NewWatch(audit.WatchOptions{Store: jobs, Conn: conn, LedgerEvery: s.AuditInterval, Log: log, Metrics: metrics})
+	watch := audit.NewWatch(audit.WatchOptions{Store: audits, Conn: conn, LedgerEvery: s.AuditInterval, Log: log, Metrics: metrics})
 	remover := retention.New(retention.Options{
 		Store: jobs, Conn: conn, Stream: s.StreamRetention, History: s.HistoryRetention, Log: log, Metrics: metrics,
 	})

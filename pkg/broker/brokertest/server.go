@@ -3,6 +3,7 @@ package brokertest
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 
@@ -55,6 +56,27 @@ func (s *Server) Stop() {
 		s.srv.Shutdown()
 		s.srv.WaitForShutdown()
 	}
+}
+
+// Backup keeps what the server has on disk. restore has it go on from there, with
+// nothing of what came later.
+func (s *Server) Backup() (restore func()) {
+	s.tb.Helper()
+	backup := s.tb.TempDir()
+	replace := func(dir, by string) {
+		s.tb.Helper()
+		s.Stop()
+		err := os.RemoveAll(dir)
+		if err == nil {
+			err = os.CopyFS(dir, os.DirFS(by))
+		}
+		if err != nil {
+			s.tb.Fatal(err)
+		}
+		s.Start()
+	}
+	replace(backup, s.opts.StoreDir)
+	return func() { replace(s.opts.StoreDir, backup) }
 }
 
 // URL is the same after a restart.

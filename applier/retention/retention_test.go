@@ -1,0 +1,80 @@
+package retention
+
+import (
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/broker/brokertest"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Of a stream that came back from a backup it is not known what was compared.
+func TestOnlyWhatWasComparedIsRemoved(t *testing.T) {
+	t.Parallel()
+	const messages = 5
+	for name, tc := range map[string]struct {
+		sequence uint64
+		later    time.Duration // that the last one compared was stored later than the one there
+		first    uint64        // that is left
+	}{
+		"all was compared":                       {messages, 0, messages + 1},
+		"some was":                               {messages - 2, 0, messages - 1},
+		"another message was":                    {messages, time.Millisecond, 1},
+		"the stream ends before what was":        {messages + 2, 0, 1},
+		"another message was, of the first ones": {1, -time.Millisecond, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := brokertest.Start(t).ConnectSetUp()
+			j := New(Options{Conn: conn, Stream: time.Nanosecond, Log: zerolog.Nop(), Metrics: prometheus.NewRegistry()})
+			publish(t, conn, messages)
+			var err error
+			if j.stream, err = conn.OpenStream(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			pending, err := j.stream.Pending(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			pending.First = messages + 1 // all are settled
+			m, _, err := j.stream.Message(t.Context(), min(tc.sequence, messages))
+			if err != nil {
+				t.Fatal(err)
+			}
+			audited := postgres.StreamProgress{
+				Incarnation: pending.Incarnation, Sequence: tc.sequence,
+				StoredAt: m.StoredAt.Add(tc.later).Truncate(time.Microsecond),
+			}
+			if _, err := j.removeMessages(t.Context(), pending, audited); err != nil {
+				t.Fatal(err)
+			}
+			left, err := j.stream.Extent(t.Context())
+			if err != nil || left.First != tc.first {
+				t.Errorf("message %d is the first that is left, want %d: %v", left.First, tc.first, err)
+			}
+		})
+	}
+}
+
+// publish publishes deliveries, each in a message.
+func publish(t *testing.T, conn *broker.Conn, n int) {
+	t.Helper()
+	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: zerolog.Nop()})
+	done := make(chan error, 1)
+	go func() { done <- publisher.Run(t.Context()) }()
+	t.Cleanup(func() {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	for range n {
+		if err := publisher.Publish(t.Context(), delivery.Delivery{ID: delivery.NewID(), ReceivedAt: time.Now(), Body: []byte("{}")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
