@@ -39,7 +39,7 @@ func TestACopySaysWhereTheDeliveryWasFirst(t *testing.T) {
 	const lost = 3
 	conn := brokertest.Start(t).ConnectSetUp()
 	store, _ := postgrestest.Open(t, postgres.Options{})
-	lose(t, conn, lost)
+	lose(t, conn, lost, lost)
 	stream, err := conn.OpenStream(t.Context())
 	if err != nil {
 		t.Fatal(err)
