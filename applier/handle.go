@@ -101,7 +101,9 @@ func (a *Applier) reportOpen(d *delivery.Delivery, v delivery.Verdict) {
 func (a *Applier) plan(ctx context.Context, view *communityView, d *delivery.Delivery) (Item, delivery.Verdict) {
 	item := Item{Delivery: d}
 	var err error
-	if item.Webhook, item.Failure, err = a.definition(ctx, d); err != nil {
+	if item.Webhook, item.Failure, err = a.definition(ctx, d); errors.Is(err, errBehind) {
+		return Item{}, delivery.SetAside(behindAside, err) // it may last, and is no matter of others
+	} else if err != nil {
 		return Item{}, delivery.Retry(retryAfter, err)
 	}
 	if item.Failure != nil {
@@ -144,6 +146,9 @@ func (a *Applier) definition(ctx context.Context, d *delivery.Delivery) (*webhoo
 	}
 	return original, nil, err
 }
+
+// behindAside is how long a delivery waits for its definition at a time.
+const behindAside = time.Second
 
 // catchUp is how long after a delivery was received what its ingress knew may be
 // news to others.

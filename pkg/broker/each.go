@@ -40,8 +40,10 @@ func (s *Stream) WentBack(ctx context.Context, e Extent, sequence uint64, stored
 
 const (
 	// lookAgain is how long it is waited for a message before it is looked whether
-	// it is still to come.
+	// it is still to come, and openAgain how often before it is asked for anew: the
+	// server that was to send it may be gone, and nobody say so.
 	lookAgain = time.Second
+	openAgain = 5
 	// eachTries is how often it is tried to go on where the connection was lost.
 	eachTries = 5
 )
@@ -50,45 +52,55 @@ const (
 // them. It takes nothing from the appliers. What is removed meanwhile, or was never
 // there, is left out.
 func (s *Stream) Each(ctx context.Context, e Extent, f func(Message) error) error {
-	wanted := max(e.First, 1)
-	if e.Last < wanted {
-		return nil
+	for wanted := max(e.First, 1); wanted <= e.Last; {
+		ends, err := s.eachFrom(ctx, &wanted, e.Last, f)
+		if ends || err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// eachFrom hands out messages from the one wanted on, which moves with them. It
+// returns whether there are no more, or else that they have to be asked for anew.
+func (s *Stream) eachFrom(ctx context.Context, wanted *uint64, last uint64, f func(Message) error) (ends bool, err error) {
 	consumer, err := s.js.OrderedConsumer(ctx, deliveriesStream, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: wanted, InactiveThreshold: consumerIdle,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *wanted, InactiveThreshold: consumerIdle,
 		MaxResetAttempts: eachTries,
 	})
 	if err != nil {
-		return fmt.Errorf("read the stream: %w", notSetUp(err))
+		return false, fmt.Errorf("read the stream: %w", notSetUp(err))
 	}
 	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes))
 	if err != nil {
-		return fmt.Errorf("read the stream: %w", err)
+		return false, fmt.Errorf("read the stream: %w", err)
 	}
 	defer messages.Stop()
 	// What goes on after a lost connection knows nothing of ctx.
 	defer context.AfterFunc(ctx, messages.Stop)()
-	for {
+	for silent := 0; silent < openAgain; {
 		m, ok, err := next(ctx, messages)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if !ok {
-			if ends, err := s.endsBefore(ctx, wanted, e.Last); ends || err != nil {
-				return err
+			if ends, err := s.endsBefore(ctx, *wanted, last); ends || err != nil {
+				return ends, err
 			}
+			silent++
 			continue
 		}
-		if m.Sequence <= e.Last {
+		silent = 0
+		if m.Sequence <= last {
 			if err := f(m); err != nil {
-				return err
+				return false, err
 			}
 		}
-		if m.Sequence >= e.Last {
-			return nil
+		if *wanted = m.Sequence + 1; *wanted > last {
+			return true, nil
 		}
-		wanted = m.Sequence + 1
 	}
+	return false, nil
 }
 
 // next returns the next message; ok is false if none has come for a while.
@@ -118,6 +130,12 @@ func next(ctx context.Context, messages jetstream.MessagesContext) (m Message, o
 // endsBefore reports whether the stream has nothing of the sequences wanted to
 // last, for all of it was removed, or the stream is shorter.
 func (s *Stream) endsBefore(ctx context.Context, wanted, last uint64) (bool, error) {
-	now, err := s.Extent(ctx)
-	return now.First > last || now.Last < wanted, err
+	m, err := s.stream.GetMsg(ctx, wanted, jetstream.WithGetMsgSubject(deliveriesSubject)) // that one or the next
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for message %d of the stream: %w", wanted, err)
+	}
+	return m.Sequence > last, nil
 }

@@ -103,12 +103,18 @@
   });
 
   // A form is sent once: what a second click sends would be about what was there
-  // before the first.
+  // before the first. It can be sent again when it was changed, or when the browser
+  // was told to stop.
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (event.defaultPrevented || form.method !== "post") return;
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = "true";
+    setTimeout(() => { delete form.dataset.sent; }, 5000);
+  });
+
+  document.addEventListener("input", (event) => {
+    if (event.target.form) delete event.target.form.dataset.sent;
   });
 
   addEventListener("pageshow", () => {

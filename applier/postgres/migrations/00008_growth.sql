@@ -42,8 +42,6 @@ CREATE TABLE audit_progress (
     only_row    boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     incarnation text   NOT NULL, -- of the stream
     sequence    bigint NOT NULL, -- every delivery up to it has its outcome, or is among the findings
-    stored_at   timestamptz,     -- when that message was, NULL if it is not known
-    turn        bigint NOT NULL DEFAULT 0, -- counts what was recorded of the stream
     users_to    uuid   NOT NULL,
     deliveries_to uuid NOT NULL
 );
