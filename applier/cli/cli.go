@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -101,9 +102,17 @@ func Run(ctx context.Context, p Process) (code int) {
 		fmt.Fprintln(p.Stderr, "coinhook:", err)
 		return exitUsage
 	default:
-		fmt.Fprintln(p.Stderr, "coinhook:", err)
+		fmt.Fprintln(p.Stderr, "coinhook:", whoIsAway(err))
 		return exitFailed
 	}
+}
+
+// whoIsAway says whose address does not answer. The broker's own errors say it.
+func whoIsAway(err error) error {
+	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+		return fmt.Errorf("PostgreSQL does not answer: start the development stack with `make run`, or name the database with --database-url or DATABASE_URL: %w", err)
+	}
+	return err
 }
 
 // ago is a point in time: so long ago, or an RFC 3339 date or date-time.

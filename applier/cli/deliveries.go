@@ -37,7 +37,11 @@ func (f listFlags) resolve(a *app) (r resolved, err error) {
 		return r, usagef("--limit is 1 or more, not %d", f.Limit)
 	}
 	if f.Webhook != "" {
-		_, saved, err := webhookArg{Webhook: f.Webhook}.find(a)
+		service, err := a.webhooks()
+		if err != nil {
+			return r, err
+		}
+		saved, err := service.FindEver(a.ctx, a.community(), f.Webhook)
 		if err != nil {
 			return r, err
 		}

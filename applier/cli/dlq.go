@@ -28,7 +28,7 @@ type dlqCmd struct {
 type dlqFilterFlags struct {
 	Webhook *string `placeholder:"W" help:"Only of this webhook, by name or id; of a deleted one too."`
 	Reason  *string `placeholder:"R" help:"Only failed for this reason."`
-	Path    *string `placeholder:"P" help:"Only with this path at fault; '' is none."`
+	Path    *string `placeholder:"P" help:"Only with this path at fault, or with none if it is empty."`
 	User    *string `placeholder:"U" help:"Only of this user, by id, email or username; of one that is missing too."`
 	Since   *ago    `placeholder:"D" help:"Only received since then: 90m, 24h, 7d or a date."`
 	Until   *ago    `placeholder:"D" help:"Only received before then."`

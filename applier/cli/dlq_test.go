@@ -135,6 +135,18 @@ func TestDeadLettersOfARealWebhook(t *testing.T) {
 	if len(list) != 2 {
 		t.Errorf("%d letters of the deleted webhook, want 2", len(list))
 	}
+	// So is all of its history, by the name or the id.
+	for _, name := range []string{"Shop", shop.ID} {
+		for _, of := range []string{"deliveries", "logs"} {
+			var all []any
+			if i.json(&all, of, "list", "--webhook", name); len(all) == 0 {
+				t.Errorf("%s list --webhook %s shows nothing of the deleted webhook", of, name)
+			}
+		}
+		if r := i.run("deliveries", "revert", "--webhook", name, "--dry-run"); r.code != 0 {
+			t.Errorf("deliveries revert --webhook %s: %+v", name, r)
+		}
+	}
 	i.json(&shop, "webhooks", "apply", "-f", "shop.yaml")
 	i.json(&list, "dlq", "list", "--webhook", "Shop")
 	if len(list) != 0 {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,11 +89,19 @@ func (c *fieldsDeleteCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	service := settings.New(store)
+	known, err := service.Fields(a.ctx, a.community())
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(known, func(f applier.Field) bool { return f.Name == c.Name }) { // before anybody is asked
+		return fmt.Errorf("%w: %q in the community %q", settings.ErrFieldNotFound, c.Name, a.community())
+	}
 	question := fmt.Sprintf("Delete the custom field %q and all users' values of it? Webhooks that set it fail from then on.", printable(c.Name))
 	if err := a.confirm(question); err != nil {
 		return err
 	}
-	values, err := settings.New(store).DeleteField(a.ctx, a.community(), c.Name)
+	values, err := service.DeleteField(a.ctx, a.community(), c.Name)
 	if err != nil {
 		return err
 	}

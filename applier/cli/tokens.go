@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -99,12 +100,20 @@ func (c *tokensRevokeCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	list, err := service.List(a.ctx, a.community())
+	if err != nil {
+		return err
+	}
+	notFound := fmt.Errorf("%w: %q in the community %q", tokens.ErrNotFound, c.Name, a.community())
+	if !slices.ContainsFunc(list, func(t tokens.Token) bool { return t.Name == c.Name && t.State != tokens.Revoked }) {
+		return notFound // before anybody is asked
+	}
 	if err := a.confirm(fmt.Sprintf("Revoke the token %q of the community %q? What uses it is refused from then on.", printable(c.Name), printable(a.community()))); err != nil {
 		return err
 	}
 	err = service.Revoke(a.ctx, a.community(), c.Name, a.who())
 	if errors.Is(err, tokens.ErrNotFound) {
-		return fmt.Errorf("%w: %q in the community %q", err, c.Name, a.community())
+		return notFound
 	}
 	if err != nil {
 		return err

@@ -212,7 +212,11 @@ func (c *webhooksRotateCmd) Run(a *app) error {
 	if a.json() {
 		return a.printJSON(a.savedJSON(result))
 	}
-	fmt.Fprintf(a.Stdout, "Webhook %q has a new API key; older ones work for another %s.\n", printable(result.Name), overlap)
+	old := "older ones work no more"
+	if overlap > 0 {
+		old = fmt.Sprintf("older ones work for another %s", overlap)
+	}
+	fmt.Fprintf(a.Stdout, "Webhook %q has a new API key; %s.\n", printable(result.Name), old)
 	a.printSecretPairs(result)
 	return nil
 }

@@ -35,7 +35,7 @@ func pathKey(key *webhook.CompiledKey, body []byte, values []value) (*applier.Ke
 	case !v.present():
 		return nil, fail(delivery.MissingField, path, "The idempotency key is wanted at %s, and there is %s.", path, absentOrNull(v))
 	case v.kind == jsontext.KindBeginObject || v.kind == jsontext.KindBeginArray:
-		return nil, fail(delivery.InvalidFieldValue, path, "The idempotency key at %s is %s; it should be a string or a number.", path, v.kindName())
+		return nil, fail(delivery.InvalidFieldValue, path, "The idempotency key at %s is %s; it should be a string, a number or a boolean.", path, v.kindName())
 	}
 	text := v.scalarText()
 	if text == "" {

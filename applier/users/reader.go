@@ -14,7 +14,8 @@ import (
 type Reader struct {
 	csv             *csv.Reader
 	src             *limited
-	email, username int // columns; -1 for none
+	columns         int // that the first line names
+	email, username int // of them; -1 for none
 }
 
 // maxRecord bounds one line of a file, in bytes, and so what a quote that nobody
@@ -52,7 +53,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 	if err != nil {
 		return nil, errors.New("the file needs a first line that names the columns: email,username")
 	}
-	reader := &Reader{csv: c, src: src, email: -1, username: -1}
+	reader := &Reader{csv: c, src: src, columns: len(header), email: -1, username: -1}
 	for i, name := range header {
 		name = strings.TrimPrefix(name, "\uFEFF") // spreadsheets put it there
 		switch strings.ToLower(strings.TrimSpace(name)) {
@@ -88,6 +89,11 @@ func (r *Reader) Next() (user postgres.NewUser, line int, err error) {
 		return postgres.NewUser{}, 0, err
 	}
 	line, _ = r.csv.FieldPos(0)
+	for column := r.columns; column < len(record); column++ {
+		if cell(record, column) != "" { // spreadsheets leave empty ones
+			return postgres.NewUser{}, line, &BadLine{line, "it has more cells than the first line names: a comma in a cell takes quotes around it"}
+		}
+	}
 	user = postgres.NewUser{Email: cell(record, r.email), Username: cell(record, r.username)}
 	if err := Check(user); err != nil {
 		return postgres.NewUser{}, line, &BadLine{line, err.Error()}

@@ -55,6 +55,7 @@ func TestReader(t *testing.T) {
 		"no such columns":            {"id,name\n1,alice\n", []string{"header: the first line names neither of the columns email and username"}},
 		"nothing":                    {"", []string{"header: the file needs a first line that names the columns: email,username"}},
 		"a quote out of place":       {"email\na\"@x\nb@x\n", []string{`2: a quote stands where CSV has none, or is not closed`, "3: b@x|"}},
+		"a comma without quotes":     {"email,username\na@x,b,c\nd@x,e,,\n", []string{"2: it has more cells than the first line names: a comma in a cell takes quotes around it", "3: d@x|e"}},
 		"a quote not closed":         {"email\n\"a@x\nb@x\n", []string{`2: a quote stands where CSV has none, or is not closed; what follows was not read, up to line 3`}},
 		"a line without an end":      {"email\na@x\n\"" + strings.Repeat("b@x\n", 1<<19), []string{"2: a@x|", users.ErrRecord.Error()}},
 	} {

@@ -29,6 +29,10 @@ func (k *kept) Find(context.Context, string, string) (broker.Saved, error) {
 	return *k.saved, nil
 }
 
+func (k *kept) Get(context.Context, string) (broker.Saved, error) { return *k.saved, nil }
+
+func (k *kept) Deleted(context.Context, string, string) ([]broker.Saved, error) { return nil, nil }
+
 func (k *kept) Versions(context.Context, string) ([]broker.Saved, error) {
 	return []broker.Saved{*k.saved}, nil
 }

@@ -25,6 +25,9 @@ var ErrNoAPIKey = errors.New("the webhook does not use an API key: set `auth: {a
 // Definitions keeps webhooks.
 type Definitions interface {
 	Find(ctx context.Context, community, nameOrID string) (broker.Saved, error)
+	// Get and Deleted return deleted webhooks, too.
+	Get(ctx context.Context, id string) (broker.Saved, error)
+	Deleted(ctx context.Context, community, name string) ([]broker.Saved, error)
 	List(ctx context.Context) ([]broker.Saved, error)
 	Create(ctx context.Context, rec webhook.Record, now time.Time) (broker.Saved, error)
 	Update(ctx context.Context, s broker.Saved, now time.Time) (broker.Saved, error)
@@ -137,6 +140,37 @@ func (s *Service) Find(ctx context.Context, community, nameOrID string) (broker.
 		return broker.Saved{}, fmt.Errorf("%w: %s", err, nameOrID)
 	}
 	return saved, err
+}
+
+// FindEver is Find for what is about the past: deleted webhooks count where no other
+// has the name now.
+func (s *Service) FindEver(ctx context.Context, community, nameOrID string) (broker.Saved, error) {
+	if webhook.IsID(nameOrID) {
+		saved, err := s.definitions.Get(ctx, nameOrID)
+		if errors.Is(err, broker.ErrWebhookNotFound) {
+			err = fmt.Errorf("%w: %s", err, nameOrID)
+		}
+		return saved, err
+	}
+	saved, notFound := s.Find(ctx, community, nameOrID)
+	if !errors.Is(notFound, broker.ErrWebhookNotFound) {
+		return saved, notFound
+	}
+	deleted, err := s.definitions.Deleted(ctx, community, nameOrID)
+	switch {
+	case err != nil:
+		return broker.Saved{}, err
+	case len(deleted) == 0:
+		return broker.Saved{}, notFound
+	case len(deleted) > 1:
+		ids := make([]string, len(deleted))
+		for i, w := range deleted {
+			ids[i] = w.ID
+		}
+		slices.Sort(ids)
+		return broker.Saved{}, fmt.Errorf("%d deleted webhooks had the name %q, take one by its id: %s", len(ids), nameOrID, strings.Join(ids, ", "))
+	}
+	return deleted[0], nil
 }
 
 // List returns the webhooks of a community, or all if it is empty, by community

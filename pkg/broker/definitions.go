@@ -112,6 +112,15 @@ func holds(s Saved, community, name string) bool {
 
 // List returns all webhooks that are not deleted, in no order.
 func (d *Definitions) List(ctx context.Context) ([]Saved, error) {
+	return d.list(ctx, func(s Saved) bool { return s.DeletedAt == nil })
+}
+
+// Deleted returns the deleted webhooks that had a name in a community, in no order.
+func (d *Definitions) Deleted(ctx context.Context, community, name string) ([]Saved, error) {
+	return d.list(ctx, func(s Saved) bool { return s.DeletedAt != nil && s.Community == community && s.Name == name })
+}
+
+func (d *Definitions) list(ctx context.Context, wanted func(Saved) bool) ([]Saved, error) {
 	bucket, err := d.bucket(ctx)
 	if err != nil {
 		return nil, err
@@ -132,7 +141,7 @@ func (d *Definitions) List(ctx context.Context) ([]Saved, error) {
 			if err != nil {
 				return nil, err
 			}
-			if saved.DeletedAt == nil {
+			if wanted(saved) {
 				all = append(all, saved)
 			}
 		case <-ctx.Done():
