@@ -165,8 +165,15 @@ func (b *browser) click(selector string) {
 func (b *browser) fill(selector, text string) {
 	b.t.Helper()
 	b.do("find "+selector, chromedp.WaitVisible(chromedp.CSS(selector)))
+	b.loaded() // a page's scripts may move the focus first
 	b.eval(fmt.Sprintf(`document.querySelector(%q).value = ""`, selector))
 	b.do("fill "+selector, chromedp.SendKeys(chromedp.CSS(selector), text, chromedp.NodeVisible))
+}
+
+// loaded waits until the page's scripts have run.
+func (b *browser) loaded() {
+	b.t.Helper()
+	b.evalAwaited(`new Promise((done) => document.readyState === "complete" ? done("") : addEventListener("load", () => done("")))`)
 }
 
 // choose picks an option of a list by typing its text.

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"testing"
 
 	"github.com/coinhook/coinhook/pkg/devstack"
@@ -32,9 +34,12 @@ func TestWhatWasTypedOutlivesAFault(t *testing.T) {
 	if got := typed(); got != "customer.email" {
 		t.Errorf("then it has %q", got)
 	}
-	if notice := b.eval(`document.getElementById("notice").textContent`); notice != "" {
-		t.Errorf("it says all the same: %s", notice)
-	}
+	eventually(t, func(context.Context) error { // a preview may be on its way
+		if notice := b.eval(`document.getElementById("notice").textContent`); notice != "" {
+			return fmt.Errorf("it says all the same: %s", notice)
+		}
+		return nil
+	})
 
 	b.expect("ERR_CONNECTION")
 	b.expect("Failed to fetch")

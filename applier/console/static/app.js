@@ -79,7 +79,7 @@
   });
 
   // What could not be done is said above the page, which stays as it is, until the
-  // same thing works.
+  // same thing works, or what it is a part of.
   const asker = (ctx) => ctx?.sourceElement?.id ?? "";
   let unanswered = null;
 
@@ -97,7 +97,9 @@
 
   document.addEventListener("htmx:after:request", (event) => {
     const ctx = event.detail.ctx;
-    if (unanswered === null || !ctx.response || ctx.response.status >= 400 || asker(ctx) !== unanswered) return;
+    if (unanswered === null || !ctx.response || ctx.response.status >= 400) return;
+    const isPart = unanswered && ctx.sourceElement?.querySelector("#" + CSS.escape(unanswered));
+    if (asker(ctx) !== unanswered && !isPart) return;
     unanswered = null;
     document.getElementById("notice")?.replaceChildren();
   });

@@ -34,19 +34,22 @@
     if (button) pick(button.dataset.pick);
   });
 
-  // After a part of the page was replaced the focus goes to what is new.
-  document.addEventListener("htmx:after:swap", () => {
+  // The focus goes to what is new, once: later it would be taken from somebody who
+  // types.
+  function focusOnNews() {
     const news = document.querySelector("#editor [data-focus], #keys[data-focus]");
     if (!news) return;
     news.removeAttribute("data-focus");
     news.focus();
     news.scrollIntoView({ block: "nearest" });
-  });
+  }
+
+  document.addEventListener("htmx:after:swap", focusOnNews);
 
   document.addEventListener("DOMContentLoaded", () => {
     const page = document.querySelector("[data-address]");
     // What was made just now has an address of its own.
     if (page && location.pathname !== page.dataset.address) history.replaceState(history.state, "", page.dataset.address);
-    document.querySelector("#keys[data-focus], #problems[data-focus], #conflict[data-focus]")?.focus();
+    focusOnNews();
   });
 })();
