@@ -3,9 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"strings"
 
-	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/users"
 )
 
@@ -19,33 +17,22 @@ func (c *usersSetCmd) Run(a *app) error {
 	if c.Email == nil && c.Username == nil {
 		return usagef("say what to change: --email or --username")
 	}
-	for _, text := range []*string{c.Email, c.Username} {
-		if text != nil {
-			*text = strings.TrimSpace(*text)
-		}
-	}
 	u, err := findUser(a, c.User)
 	if err != nil {
 		return err
-	}
-	next := postgres.NewUser{Email: u.Email, Username: u.Username}
-	if c.Email != nil {
-		next.Email = *c.Email
-	}
-	if c.Username != nil {
-		next.Username = *c.Username
-	}
-	if err := users.Check(next); err != nil {
-		return usageError{err}
 	}
 	store, err := a.database()
 	if err != nil {
 		return err
 	}
-	if err := store.ChangeUser(a.ctx, u.ID, c.Email, c.Username); err != nil {
-		if errors.Is(err, postgres.ErrUserExists) {
-			return fmt.Errorf("nothing was changed: %w", err)
-		}
+	err = users.New(store).Rename(a.ctx, u.ID, c.Email, c.Username)
+	if invalid, ok := errors.AsType[*users.Invalid](err); ok {
+		return usageError{invalid}
+	}
+	if errors.Is(err, users.ErrExists) {
+		return fmt.Errorf("nothing was changed: %w", err)
+	}
+	if err != nil {
 		return err
 	}
 	return showUser(a, u.ID.String())
