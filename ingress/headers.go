@@ -37,18 +37,19 @@ var unkept = map[string]bool{
 	"Upgrade":           true,
 }
 
-// keyHeaders returns those that may hold an idempotency key.
+// keyHeaders returns those that may hold an idempotency key, first the one that
+// the definition names.
 func keyHeaders(w *webhook.Webhook) []string {
 	names := webhook.DefaultKeyHeaders()
 	if key := w.Idempotency; key != nil && key.Header != "" {
-		names = append(names, http.CanonicalHeaderKey(key.Header))
+		names = append([]string{http.CanonicalHeaderKey(key.Header)}, names...)
 	}
 	return names
 }
 
-// decisive returns the headers that the applier decides by. They have room
-// before all others: a dropped idempotency key would let a retry take effect
-// twice.
+// decisive returns the headers that the applier decides by, the most important
+// first. They get room before all others, in this order. The keys lead: without
+// its idempotency key a retry would take effect twice.
 func decisive(w *webhook.Webhook) []string {
 	names := append(keyHeaders(w), encryptedHeader)
 	for _, c := range w.When {
@@ -101,25 +102,30 @@ func keepHeaders(h http.Header, w *webhook.Webhook) []delivery.Header {
 	return cut(all, decisive(w))
 }
 
-// cut keeps the headers named first as far as they fit, and then the others up
-// to the first that does not.
+// cut keeps the headers named first, in the order of these names, as far as they
+// fit. Then it keeps the others, up to the first that does not fit.
 func cut(sorted []delivery.Header, first []string) []delivery.Header {
 	room := maxHeaderBytes
 	keep := make([]bool, len(sorted))
-	for i, h := range sorted {
-		if n := len(h.Name) + len(h.Value); slices.Contains(first, h.Name) && n <= room {
-			keep[i], room = true, room-n
+	fits := func(i int) bool {
+		n := len(sorted[i].Name) + len(sorted[i].Value)
+		if keep[i] || n > room {
+			return keep[i]
+		}
+		keep[i], room = true, room-n
+		return true
+	}
+	for _, name := range first {
+		for i, h := range sorted {
+			if h.Name == name {
+				fits(i)
+			}
 		}
 	}
 	for i, h := range sorted {
-		if slices.Contains(first, h.Name) {
-			continue
-		}
-		n := len(h.Name) + len(h.Value)
-		if n > room {
+		if !slices.Contains(first, h.Name) && !fits(i) {
 			break
 		}
-		keep[i], room = true, room-n
 	}
 	kept := sorted[:0]
 	for i, h := range sorted {

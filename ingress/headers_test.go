@@ -100,6 +100,29 @@ func TestKeepHeadersDropsDecisiveOnesLast(t *testing.T) {
 	}
 }
 
+// The decisive headers themselves may be too large. The key goes first: without
+// it a retry would take effect twice, and without a condition's header a delivery
+// is skipped at worst.
+func TestKeepHeadersDropsAKeyLastOfAll(t *testing.T) {
+	t.Parallel()
+	w := &webhook.Webhook{}
+	w.When = []webhook.Condition{{Header: "A-Condition"}}
+	w.Idempotency = &webhook.Idempotency{Header: "X-Event-Id"}
+	got := keepHeaders(http.Header{
+		"A-Condition":     {strings.Repeat("v", maxHeaderBytes-len("A-Condition")-len("X-Encrypted")-len("true"))},
+		"Idempotency-Key": {strings.Repeat("k", maxKeyBytes), strings.Repeat("l", maxHeaderBytes-maxKeyBytes)},
+		"X-Encrypted":     {"true"},
+		"X-Event-Id":      {"e"},
+	}, w)
+	var names []string
+	for _, h := range got {
+		names = append(names, h.Name)
+	}
+	if diff := cmp.Diff([]string{"Idempotency-Key", "Idempotency-Key", "X-Encrypted", "X-Event-Id"}, names); diff != "" {
+		t.Errorf("headers (-want +got):\n%s", diff)
+	}
+}
+
 func FuzzKeepHeaders(f *testing.F) {
 	f.Add("X-Event", "paid", "x-api-key", "secret", 1)
 	f.Add("Webhook-Id", "a\xff", "AUTHORIZATION", "b", 3000)
