@@ -99,6 +99,9 @@ func (w *work) run(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) er
 	if err := w.readUsers(ctx, tx.StmtxContext(ctx, stmts.lockUsers).QueryContext); err != nil {
 		return fmt.Errorf("lock users: %w", err)
 	}
+	if err := w.checkMissing(ctx, tx.StmtxContext(ctx, stmts.findUsers).QueryContext); err != nil {
+		return fmt.Errorf("look for users again: %w", err)
+	}
 	if err := w.readReplayed(ctx, tx); err != nil {
 		return fmt.Errorf("read what is replayed: %w", err)
 	}

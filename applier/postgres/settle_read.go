@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"fmt"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
@@ -30,12 +31,41 @@ WHERE (SELECT pg_advisory_xact_lock_shared($5)) IS NOT NULL AND u.id IN (
 )
 ORDER BY u.id`
 
+// missingUsers counts the identifiers that no user is known to have.
+func (w *work) missingUsers() (n int) {
+	for _, id := range w.users {
+		if id == (delivery.ID{}) {
+			n++
+		}
+	}
+	return n
+}
+
+// checkMissing looks the missing identifiers up again, in a statement of its own.
+// The statement that locks users sees identifiers as they were when it began. If it
+// waited for a row whose identifier moved to another row meanwhile, it finds
+// neither. The transaction begins again then.
+func (w *work) checkMissing(ctx context.Context, run query) error {
+	missing := w.missingUsers()
+	if err := w.readUsers(ctx, run); err != nil {
+		return err
+	}
+	if found := missing - w.missingUsers(); found > 0 {
+		return fmt.Errorf("%w: %d users have an identifier now that had another", errOvertaken, found)
+	}
+	return nil
+}
+
+// readUsers looks up the identifiers that no user is known to have.
 func (w *work) readUsers(ctx context.Context, run query) error {
-	if len(w.users) == 0 {
+	if w.missingUsers() == 0 {
 		return nil
 	}
 	var communities, keys [2]array
-	for key := range w.users {
+	for key, id := range w.users {
+		if id != (delivery.ID{}) {
+			continue
+		}
 		n := 0
 		if key.by == string(webhook.ByUsername) {
 			n = 1

@@ -13,10 +13,11 @@ import (
 type settleStatements struct {
 	db *sqlx.DB
 
-	mu                      sync.Mutex
-	ready                   bool
-	lockUsers, known, state *sqlx.Stmt
-	writes                  map[tables]*sqlx.Stmt
+	mu                   sync.Mutex
+	ready                bool
+	lockUsers, findUsers *sqlx.Stmt
+	known, state         *sqlx.Stmt
+	writes               map[tables]*sqlx.Stmt
 }
 
 func (p *settleStatements) get(ctx context.Context) (*settleStatements, error) {
@@ -30,6 +31,7 @@ func (p *settleStatements) get(ctx context.Context) (*settleStatements, error) {
 		query string
 	}{
 		{&p.lockUsers, lockUsersQuery},
+		{&p.findUsers, findUsersQuery},
 		{&p.known, knownQuery},
 		{&p.state, stateQuery},
 	} {
