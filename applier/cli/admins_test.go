@@ -113,6 +113,7 @@ func TestConsole(t *testing.T) {
 	for name, setting := range map[string][2]string{
 		"no port": {"CONSOLE_ADDR", "127.0.0.1"}, "no scheme": {"CONSOLE_URL", "coinhook.example"}, "a path": {"CONSOLE_URL", "https://coinhook.example/x"},
 		"no level": {"LOG_LEVEL", "loud"}, "no format": {"LOG_FORMAT", "xml"}, "no limit": {"PENDING_LIMIT", "soon"}, "no network": {"TRUSTED_PROXIES", "proxy.example"},
+		"no delay": {"SHUTDOWN_DELAY", "-1s"},
 	} {
 		j := *i
 		j.env = map[string]string{setting[0]: setting[1], "DATABASE_URL": i.env["DATABASE_URL"], "NATS_URL": i.env["NATS_URL"]}
@@ -120,7 +121,7 @@ func TestConsole(t *testing.T) {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}
-	i.env["CONSOLE_ADDR"], i.env["LOG_FORMAT"] = "127.0.0.1:0", "json"
+	i.env["CONSOLE_ADDR"], i.env["LOG_FORMAT"], i.env["SHUTDOWN_DELAY"] = "127.0.0.1:0", "json", "3s"
 	log := &lines{came: make(chan string, 100)}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan int, 1)
@@ -128,15 +129,26 @@ func TestConsole(t *testing.T) {
 		done <- cli.Run(ctx, cli.Process{Args: []string{"console"}, Env: i.env, Dir: i.dir, Stdin: strings.NewReader(""), Stdout: &bytes.Buffer{}, Stderr: log})
 	}()
 	url := log.await(t, "listening")
-	resp, err := http.Get(url + "/healthz")
-	if err != nil {
-		t.Fatal(err)
+	answer := func(path string) int {
+		t.Helper()
+		resp, err := http.Get(url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
 	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		t.Errorf("/healthz: %s", resp.Status)
+	for _, path := range []string{"/healthz", "/readyz", "/sign-in"} {
+		if status := answer(path); status != http.StatusOK {
+			t.Errorf("%s: %d", path, status)
+		}
 	}
 	stop()
+	for answer("/readyz") == http.StatusOK { // ends: without a server there is no answer
+	}
+	if ready, page := answer("/readyz"), answer("/sign-in"); ready != http.StatusServiceUnavailable || page != http.StatusOK {
+		t.Errorf("while it drains /readyz is %d and a page is %d, want 503 and 200", ready, page)
+	}
 	select {
 	case code := <-done:
 		if code != 0 {

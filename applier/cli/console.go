@@ -40,6 +40,7 @@ func (consoleCmd) Help() string {
   CONSOLE_URL      the address that browsers use, by default http:// and CONSOLE_ADDR; with https:// cookies are for https alone
   TRUSTED_PROXIES  networks whose X-Forwarded-For is believed, such as 10.0.0.0/8; by default none
   INGRESS_URL      what the URLs of webhooks begin with
+  SHUTDOWN_DELAY   how long it still takes requests after SIGTERM, while /readyz says draining, by default 0s
   PENDING_LIMIT    how long a delivery may be pending before it stands out, by default 1h
   LOG_LEVEL        by default info
   LOG_FORMAT       json or console, by default console on a terminal and json elsewhere`
@@ -65,6 +66,9 @@ func (c *consoleCmd) Run(a *app) error {
 	}
 	defer stop()
 	opts.TrustedProxies = trusted
+	if opts.ShutdownDelay, err = a.shutdownDelay(); err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", string(addr))
 	if err != nil {
 		return fmt.Errorf("CONSOLE_ADDR: %w", err)
@@ -106,6 +110,15 @@ func (a *app) trustedProxies() (trusted proxies.Trusted, err error) {
 		}
 	}
 	return trusted, nil
+}
+
+func (a *app) shutdownDelay() (time.Duration, error) {
+	text := cmp.Or(a.Env["SHUTDOWN_DELAY"], "0s")
+	delay, err := time.ParseDuration(text)
+	if err != nil || delay < 0 || delay > 10*time.Minute {
+		return 0, usagef("SHUTDOWN_DELAY=%q: want a duration such as 5s, from 0s to 10m", text)
+	}
+	return delay, nil
 }
 
 func (a *app) consoleLog() (zerolog.Logger, error) {

@@ -41,7 +41,7 @@ func (s *Console) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if err := next(c); err != nil {
 			c.Error(err)
 		}
-		if strings.HasPrefix(c.Path(), "/static/") || c.Path() == "/healthz" {
+		if strings.HasPrefix(c.Path(), "/static/") || isProbe(c.Path()) {
 			return nil
 		}
 		session, _ := c.Get(sessionKey).(accounts.Session)

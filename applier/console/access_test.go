@@ -20,7 +20,7 @@ import (
 )
 
 // open are the routes that need no session.
-var open = []string{"/sign-in", "/healthz", "/static/:name", "/apis/*", "/openapi.json"}
+var open = []string{"/sign-in", "/healthz", "/readyz", "/static/:name", "/apis/*", "/openapi.json"}
 
 // address is a route's with something in its parameters.
 func address(r *echo.Route) string {

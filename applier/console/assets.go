@@ -82,5 +82,5 @@ func (s *Console) static(c *request) error {
 
 // isCompressed: these are compressed already, or sent piece by piece.
 func isCompressed(c echo.Context) bool {
-	return strings.HasPrefix(c.Path(), "/static/") || c.Path() == "/live" || c.Path() == "/healthz"
+	return strings.HasPrefix(c.Path(), "/static/") || c.Path() == "/live" || isProbe(c.Path())
 }

@@ -39,6 +39,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -91,6 +92,10 @@ type Options struct {
 	// TrustedProxies are those whose X-Forwarded-For is believed.
 	TrustedProxies proxies.Trusted
 
+	// ShutdownDelay is how long a console that is told to stop still takes requests,
+	// while /readyz says that it is draining.
+	ShutdownDelay time.Duration
+
 	// Beat is how often connections that wait for news are looked after, 10 s if zero.
 	Beat time.Duration
 
@@ -109,6 +114,7 @@ type Console struct {
 	plans     plans
 	crossSite *http.CrossOriginProtection
 	caught    caughtCache
+	draining  atomic.Bool
 }
 
 // maxBody bounds what forms send: a payload to edit is the most.
@@ -161,6 +167,7 @@ func (s *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.Ser
 func (s *Console) Run(ctx context.Context, listener net.Listener) error {
 	s.Log.Info().Str("addr", listener.Addr().String()).Str("url", s.URL.String()).Msg("listening")
 	defer s.runs.stop()
+	defer context.AfterFunc(ctx, func() { s.draining.Store(true) })()
 	// Pages that listen would hold up the end.
-	return service.ServeHTTP(ctx, s.http, listener, drain, s.hub.close)
+	return service.ServeHTTP(ctx, s.http, listener, service.Stop{Delay: s.ShutdownDelay, Drain: drain, Closing: s.hub.close})
 }

@@ -27,6 +27,7 @@ type route struct {
 func (s *Console) routes() []route {
 	return []route{
 		{get, "/healthz", s.health},
+		{get, "/readyz", s.ready},
 		{get, "/static/:name", s.static},
 		{get, "/sign-in", s.signInPage},
 		{post, "/sign-in", s.signIn},
@@ -87,9 +88,12 @@ func (s *Console) routes() []route {
 
 // isOpen: these need no session. The read API asks for tokens of its own.
 func isOpen(path string) bool {
-	return path == "/sign-in" || path == "/healthz" || strings.HasPrefix(path, "/static/") ||
+	return path == "/sign-in" || isProbe(path) || strings.HasPrefix(path, "/static/") ||
 		strings.HasPrefix(path, "/apis/") || path == "/openapi.json"
 }
+
+// isProbe: these are asked all the time by programs that watch the console.
+func isProbe(path string) bool { return path == "/healthz" || path == "/readyz" }
 
 // isAPI: these requests are for programs, and answered without the console's help.
 func isAPI(c echo.Context) bool {
@@ -133,6 +137,14 @@ func isPartial(r *http.Request) bool {
 }
 
 func (s *Console) health(c *request) error { return c.String(http.StatusOK, "ok\n") }
+
+// ready tells a proxy whether to send requests here.
+func (s *Console) ready(c *request) error {
+	if s.draining.Load() {
+		return c.String(http.StatusServiceUnavailable, "draining\n")
+	}
+	return c.String(http.StatusOK, "ready\n")
+}
 
 // ctx ends with the request.
 func (c *request) ctx() context.Context { return c.Request().Context() }

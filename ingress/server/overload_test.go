@@ -159,14 +159,15 @@ func TestDrainAnswersWhatIsInFlight(t *testing.T) {
 	}
 }
 
-func TestDrainRefusesNewRequests(t *testing.T) {
+// A proxy sends requests until it has seen that /readyz says draining.
+func TestAStoppingServerTakesRequestsForItsDelay(t *testing.T) {
 	t.Parallel()
-	s := start(t, Options{})
-	conn := s.raw("")
-	reader := bufio.NewReader(conn)
+	s := start(t, Options{Timeouts: Timeouts{Delay: 3 * time.Second}})
+	idle := s.raw("")
+	reader := bufio.NewReader(idle)
 	send := func() answer {
 		t.Helper()
-		if _, err := io.WriteString(conn, "POST /hooks/"+hook+" HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx"); err != nil {
+		if _, err := io.WriteString(idle, "POST /hooks/"+hook+" HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx"); err != nil {
 			t.Fatal(err)
 		}
 		got, err := read(http.ReadResponse(reader, nil))
@@ -176,13 +177,20 @@ func TestDrainRefusesNewRequests(t *testing.T) {
 		return got
 	}
 	if got := send(); got.status != 202 || got.close {
-		t.Fatalf("status %d, closed %t before the drain", got.status, got.close)
+		t.Fatalf("before the stop: status %d, Connection: close %t", got.status, got.close)
 	}
-	s.Drain()
-	got := send()
-	wantProblem(t, got, 503, "not_accepted")
-	if !got.close || got.header.Get("Retry-After") == "" {
-		t.Errorf("Connection: close %t, Retry-After %q", got.close, got.header.Get("Retry-After"))
+	s.stop()
+	for name, got := range map[string]answer{"an idle connection": send(), "a new connection": s.post("x")} {
+		if got.status != 202 || !got.close {
+			t.Errorf("%s: status %d, Connection: close %t; want 202 and close", name, got.status, got.close)
+		}
+	}
+	if err := <-s.served; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if conn, err := net.Dial("tcp", s.addr); err == nil {
+		conn.Close()
+		t.Error("it still listens after the delay")
 	}
 }
 

@@ -16,10 +16,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-var (
-	errOverloaded = errors.New("too many requests or bytes in flight")
-	errDraining   = errors.New("the server is stopping")
-)
+var errOverloaded = errors.New("too many requests or bytes in flight")
 
 // exchange is what is known of a request once it is answered.
 type exchange struct {
@@ -84,8 +81,6 @@ func (s *Server) checkHead(r *http.Request) error {
 		return tooLarge(s.opts.MaxBodyBytes)
 	case r.ContentLength != 0 && encoded(r):
 		return &ingress.Error{Code: unsupportedContentEncoding, Detail: "Send the body as it is, without Content-Encoding."}
-	case s.draining.Load():
-		return notAccepted("The service is stopping. Send the request again.", errDraining)
 	}
 	return nil
 }
@@ -127,7 +122,7 @@ func (s *Server) observe(handle func(echo.Context) (exchange, error)) echo.Handl
 			answer := asError(err)
 			code = string(answer.Code)
 			s.report(c, answer)
-			if s.draining.Load() || answer.Code == requestTimeout || answer.Code == incompleteBody {
+			if answer.Code == requestTimeout || answer.Code == incompleteBody {
 				c.Response().Header().Set("Connection", "close")
 			}
 			writeProblem(c, answer)

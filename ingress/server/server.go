@@ -10,7 +10,6 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -52,8 +51,9 @@ type Options struct {
 // has to be longer than ReadTimeout and PublishTimeout together.
 type Timeouts struct {
 	ReadHeader, Read, Write, Idle time.Duration
-	// Drain is how long requests in flight have when the server stops.
-	Drain time.Duration
+	// Delay is how long a server that is told to stop still takes requests. Drain is
+	// how long those in flight have after that.
+	Delay, Drain time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -83,7 +83,6 @@ type Server struct {
 	http     *http.Server
 	metrics  *metrics
 	inFlight *inFlight
-	draining atomic.Bool
 	// troubleLog is for faults that come with every request while they last.
 	troubleLog zerolog.Logger
 }
@@ -119,16 +118,16 @@ func New(opts Options) *Server {
 	return s
 }
 
-// Drain has new requests refused from now on. Those in flight are answered.
-func (s *Server) Drain() { s.draining.Store(true) }
-
-// Serve answers requests until ctx is done and those then in flight have their
-// answers, or the drain timeout has passed. It closes the listener.
+// Serve answers requests until ctx is done, the delay has passed, and those then in
+// flight have their answers or the drain timeout has passed. It closes the listener.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	s.opts.Log.Info().Str("addr", listener.Addr().String()).Msg("listening")
-	err := service.ServeHTTP(ctx, s.http, listener, s.opts.Timeouts.Drain, func() {
-		s.opts.Log.Info().Int64("in_flight", s.inFlight.count.Load()).Msg("draining")
-		s.Drain()
+	defer context.AfterFunc(ctx, func() {
+		s.opts.Log.Info().Dur("delay", s.opts.Timeouts.Delay).Msg("draining")
+	})()
+	err := service.ServeHTTP(ctx, s.http, listener, service.Stop{
+		Delay: s.opts.Timeouts.Delay, Drain: s.opts.Timeouts.Drain,
+		Closing: func() { s.opts.Log.Info().Int64("in_flight", s.inFlight.count.Load()).Msg("no longer listening") },
 	})
 	if errors.Is(err, service.ErrNotDrained) {
 		err = fmt.Errorf("%d requests are left: %w", s.inFlight.count.Load(), err)

@@ -24,6 +24,9 @@ const watchRetry = 250 * time.Millisecond
 type Catalog struct {
 	conn *Conn
 
+	read     chan struct{} // closed with the first reading
+	readOnce sync.Once
+
 	mu    sync.RWMutex
 	known bool
 	byID  map[string]*webhook.Webhook
@@ -38,7 +41,7 @@ type versionKey struct {
 
 // NewCatalog returns an empty catalog; Run fills it.
 func NewCatalog(c *Conn) *Catalog {
-	return &Catalog{conn: c, byID: map[string]*webhook.Webhook{}, versions: map[versionKey]*webhook.Webhook{}}
+	return &Catalog{conn: c, read: make(chan struct{}), byID: map[string]*webhook.Webhook{}, versions: map[versionKey]*webhook.Webhook{}}
 }
 
 // Lookup returns the newest known definition, nil if there is none. known is
@@ -68,6 +71,16 @@ func (c *Catalog) Ready(context.Context) error {
 		return fmt.Errorf("the definitions of the webhooks have not been read yet")
 	}
 	return nil
+}
+
+// Await waits until the definitions have been read once, ctx is done, or that time
+// has passed.
+func (c *Catalog) Await(ctx context.Context, within time.Duration) {
+	select {
+	case <-c.read:
+	case <-time.After(within):
+	case <-ctx.Done():
+	}
 }
 
 // At returns the definition at that revision or a later one, nil if there is
@@ -175,6 +188,7 @@ func (c *Catalog) follow(ctx context.Context) error {
 				c.mu.Lock()
 				c.known = true
 				c.mu.Unlock()
+				c.readOnce.Do(func() { close(c.read) })
 				continue
 			}
 			c.put(entry)

@@ -18,13 +18,25 @@ const newFor = 100 * time.Millisecond
 // ErrNotDrained: requests were still under way when their time was over.
 var ErrNotDrained = errors.New("not all requests were answered")
 
-// ServeHTTP answers requests until ctx is done and those then under way have their
-// answers, or the drain has passed: the error is ErrNotDrained then. It calls
-// stopping, if any, when ctx is done, and closes the listener. It sets the server's
-// ConnState.
-func ServeHTTP(ctx context.Context, server *http.Server, listener net.Listener, drain time.Duration, stopping func()) error {
+// Stop says how a server ends.
+type Stop struct {
+	// Delay is how long it still takes requests after it was told to end: a proxy
+	// needs that long to see that /readyz says so.
+	Delay time.Duration
+	// Drain is how long requests in flight have after the delay.
+	Drain time.Duration
+	// Closing is called when the delay is over. It may be nil.
+	Closing func()
+}
+
+// ServeHTTP answers requests until ctx is done and the delay has passed. Then it
+// closes the listener and waits for the requests in flight: the error is
+// ErrNotDrained if they take longer than the drain. It sets the server's ConnState
+// and wraps its Handler.
+func ServeHTTP(ctx context.Context, server *http.Server, listener net.Listener, stop Stop) error {
 	fresh := &newConns{conns: map[net.Conn]struct{}{}}
 	server.ConnState = fresh.note
+	server.Handler = sendAway(ctx, server.Handler)
 	stopped := make(chan error, 1)
 	go func() { stopped <- server.Serve(listener) }()
 	select {
@@ -32,18 +44,35 @@ func ServeHTTP(ctx context.Context, server *http.Server, listener net.Listener, 
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	if stopping != nil {
-		stopping()
+	select {
+	case err := <-stopped:
+		return fmt.Errorf("serve: %w", err)
+	case <-time.After(stop.Delay):
+	}
+	if stop.Closing != nil {
+		stop.Closing()
 	}
 	defer time.AfterFunc(newFor, fresh.close).Stop()
-	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), stop.Drain)
 	defer cancel()
 	err := server.Shutdown(shutdown)
 	if err != nil {
-		err = errors.Join(fmt.Errorf("%w within %s", ErrNotDrained, drain), server.Close())
+		err = errors.Join(fmt.Errorf("%w within %s", ErrNotDrained, stop.Drain), server.Close())
 	}
 	<-stopped
 	return err
+}
+
+// sendAway has each connection that brings a request after ctx's end closed with the
+// answer, so that its client comes back to another server. Idle connections stay
+// open: a client that sends on one that is just being closed gets no answer.
+func sendAway(ctx context.Context, handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ctx.Err() != nil {
+			w.Header().Set("Connection", "close")
+		}
+		handler.ServeHTTP(w, r)
+	})
 }
 
 // newConns are the connections that have not sent a request yet.

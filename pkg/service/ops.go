@@ -88,7 +88,7 @@ func (o *Ops) Drain() { o.draining.Store(true) }
 // Run serves until ctx is done.
 func (o *Ops) Run(ctx context.Context) error {
 	o.log.Info().Str("addr", o.Addr()).Msg("ops listening")
-	err := ServeHTTP(ctx, o.server, o.listener, time.Second, nil)
+	err := ServeHTTP(ctx, o.server, o.listener, Stop{Drain: time.Second})
 	if errors.Is(err, ErrNotDrained) {
 		return nil // a probe that hangs is of no interest any more
 	}

@@ -104,7 +104,10 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	group.Add("late users", 2*time.Second, late.Run)
 	group.Add("audit", 2*time.Second, watch.Run)
 	group.Add("retention", 2*time.Second, remover.Run)
-	group.Add("consumer", 8*time.Second, consumer.Run)
+	group.Add("consumer", 8*time.Second, func(ctx context.Context) error {
+		context.AfterFunc(ctx, ops.Drain)
+		return consumer.Run(ctx)
+	})
 	log.Info().Str("ops_addr", ops.Addr()).Msg("applier started")
 	defer log.Info().Msg("applier stopped")
 	return group.Run(ctx)

@@ -27,6 +27,7 @@ type settings struct {
 	MaxInFlight    int64           `env:"MAX_IN_FLIGHT" envDefault:"4096" min:"1" max:"1000000" help:"requests answered at a time; more are refused with 503"`
 	PendingLimit   time.Duration   `env:"PENDING_LIMIT" envDefault:"1h" min:"1s" help:"how long a delivery may be pending before it is counted as overdue and warned of"`
 	PublishTimeout time.Duration   `env:"PUBLISH_TIMEOUT" envDefault:"5s" min:"100ms" max:"9s" help:"how long a sender waits for the broker"`
+	ShutdownDelay  time.Duration   `env:"SHUTDOWN_DELAY" envDefault:"0s" min:"0s" max:"10m" help:"how long it still takes requests after SIGTERM, while /readyz says draining: as long as a proxy needs to notice"`
 	TrustedProxies proxies.Trusted `env:"TRUSTED_PROXIES" help:"networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"`
 }
 
@@ -52,6 +53,7 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 		MaxInFlight:    set.MaxInFlight,
 		PublishTimeout: set.PublishTimeout,
 		TrustedProxies: set.TrustedProxies,
+		Timeouts:       server.Timeouts{Delay: set.ShutdownDelay},
 	})
 	ops, err := service.ListenOps(service.OpsOptions{
 		Addr: set.OpsAddr, Gatherer: registry, Log: log,
@@ -65,20 +67,26 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 		return errors.Join(fmt.Errorf("cannot listen on INGRESS_ADDR: %w", err), ops.Close())
 	}
 
-	// Stopped from the last to the first: requests in flight still need the
-	// publisher, and probes are to see the drain.
+	// The group stops the last actor first: requests in flight still need the
+	// publisher, and probes must see the drain.
 	var group service.Group
 	group.Add("ops", 2*time.Second, ops.Run)
 	group.Add("definitions", time.Second, catalog.Run)
 	group.Add("pending", 2*time.Second, monitor.Run)
 	group.Add("publisher", set.PublishTimeout+time.Second, publisher.Run)
 	group.Add("max payload", time.Second, checkPayload(conn, set.MaxBodyBytes))
-	group.Add("http", 11*time.Second, func(ctx context.Context) error {
+	group.Add("http", set.ShutdownDelay+11*time.Second, func(ctx context.Context) error {
 		context.AfterFunc(ctx, ops.Drain)
+		// A request that comes first waits in the listener's queue. Without a broker
+		// it gets its 503.
+		catalog.Await(ctx, startWithin)
 		return httpServer.Serve(ctx, listener)
 	})
 	return group.Run(ctx)
 }
+
+// startWithin is how long the first requests may wait for the definitions.
+const startWithin = 3 * time.Second
 
 func now() time.Time { return time.Now().UTC() }
 
