@@ -24,14 +24,18 @@ type Server struct {
 // Start starts a server that is stopped with the test.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
-	s := &Server{tb: tb, opts: server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT,
-		JetStream: true, StoreDir: tb.TempDir(),
-		SyncAlways: true, NoSigs: true, NoLog: true,
-	}}
+	s := &Server{tb: tb, opts: serverOptions(tb)}
 	s.Start()
 	tb.Cleanup(s.Stop)
 	return s
+}
+
+func serverOptions(tb testing.TB) server.Options {
+	return server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT,
+		JetStream: true, StoreDir: tb.TempDir(),
+		SyncAlways: true, NoSigs: true, NoLog: true,
+	}
 }
 
 // Start starts the server again, with what it had on disk.
@@ -57,6 +61,9 @@ func (s *Server) Stop() {
 		s.srv.WaitForShutdown()
 	}
 }
+
+// Running reports whether the server is started and not stopped since.
+func (s *Server) Running() bool { return s.srv != nil && s.srv.Running() }
 
 // Backup keeps what the server has on disk. restore has it go on from there, with
 // nothing of what came later.
@@ -85,22 +92,36 @@ func (s *Server) URL() string { return s.srv.ClientURL() }
 // Connect returns a connection that is closed with the test.
 func (s *Server) Connect() *broker.Conn {
 	s.tb.Helper()
-	conn, err := broker.Connect(broker.Options{URL: s.URL(), Name: s.tb.Name(), Log: zerolog.New(zerolog.NewTestWriter(s.tb)).Level(zerolog.ErrorLevel)})
-	if err != nil {
-		s.tb.Fatal(err)
-	}
-	s.tb.Cleanup(conn.Close)
-	return conn
+	return connect(s.tb, s.URL())
 }
 
 // ConnectSetUp is Connect to a server that has been set up.
 func (s *Server) ConnectSetUp() *broker.Conn {
 	s.tb.Helper()
-	conn := s.Connect()
-	ctx, cancel := context.WithTimeout(s.tb.Context(), 10*time.Second)
-	defer cancel()
-	if err := conn.Setup(ctx, broker.Topology{}); err != nil {
-		s.tb.Fatal(err)
+	return setUp(s.tb, s.Connect(), broker.Topology{})
+}
+
+func connect(tb testing.TB, url string) *broker.Conn {
+	tb.Helper()
+	conn, err := broker.Connect(broker.Options{URL: url, Name: tb.Name(), Log: zerolog.New(zerolog.NewTestWriter(tb)).Level(zerolog.ErrorLevel)})
+	if err != nil {
+		tb.Fatal(err)
 	}
+	tb.Cleanup(conn.Close)
 	return conn
+}
+
+func setUp(tb testing.TB, conn *broker.Conn, t broker.Topology) *broker.Conn {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		err := conn.Setup(ctx, t)
+		if err == nil {
+			return conn
+		}
+		if ctx.Err() != nil {
+			tb.Fatal(err)
+		}
+	}
 }
