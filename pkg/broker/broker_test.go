@@ -20,7 +20,13 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// A nats-server of a cluster leaves these behind when it is stopped.
+		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*fileStore).flushStreamStateLoop"),
+		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"),
+	)
+}
 
 func newDelivery(tb testing.TB, body string) delivery.Delivery {
 	tb.Helper()

@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// A pull asks for so much at once. With one delivery a message it is a full
-	// batch, with full messages it is some ten batches.
+	// pullMessages is the most that one pull asks for: with one delivery a message
+	// it is a full batch. Of large messages a pull asks for fewer, see pullSize:
+	// pullBytes is some ten batches of full messages.
 	pullMessages = 256
 	pullBytes    = 2 << 20
 	pullExpires  = 5 * time.Second
@@ -58,6 +59,7 @@ type Consumer struct {
 	queue    []*message // pulled, not yet handed out
 	waiting  int        // deliveries in queue
 	bytes    int        // of messages in queue
+	typical  int        // bytes of a message, by those that came last
 	working  []*message // handed out, not yet acked
 	arrived  chan struct{}
 	consumed chan struct{}
@@ -82,6 +84,7 @@ func NewConsumer(c *Conn, handle Handler, opts ConsumerOptions) *Consumer {
 	metrics := promauto.With(opts.Metrics)
 	return &Consumer{
 		conn: c, log: opts.Log, handle: handle, source: source{conn: c},
+		typical:  maxBatchBytes,
 		arrived:  make(chan struct{}, 1),
 		consumed: make(chan struct{}, 1),
 		batchDeliveries: metrics.NewHistogram(prometheus.HistogramOpts{
@@ -181,12 +184,19 @@ func (c *Consumer) pullOnce(ctx context.Context) (got bool, err error) {
 }
 
 // receive makes one pull and queues what it brings, as it comes.
+//
+// Do not limit a pull by bytes (FetchMaxBytes, FetchBytes). The server ends such
+// a pull with the status 409 "Batch Completed" as soon as it has chosen the
+// pull's messages. The messages of a replicated consumer leave only after a
+// quorum knows of them, so the status overtakes them. Fetch ends at the status
+// and drops what follows. The messages are redelivered after AckWait, to a pull
+// that ends the same way: nothing is ever settled.
 func (c *Consumer) receive(ctx context.Context, consumer jetstream.Consumer) (n int, err error) {
 	// The context ends the pull at the broker too; else it would go on taking
 	// messages that nobody reads.
 	ctx, cancel := context.WithTimeout(ctx, pullExpires)
 	defer cancel()
-	batch, err := consumer.Fetch(pullMessages, jetstream.FetchMaxBytes(pullBytes), jetstream.FetchContext(ctx))
+	batch, err := consumer.Fetch(c.pullSize(), jetstream.FetchContext(ctx))
 	if err != nil {
 		return 0, err
 	}
@@ -223,9 +233,31 @@ func (c *Consumer) enqueue(ctx context.Context, msg jetstream.Msg) error {
 	c.queue = append(c.queue, m)
 	c.waiting += len(m.deliveries)
 	c.bytes += m.bytes()
+	c.typical = nextTypical(c.typical, m.bytes())
 	c.mu.Unlock()
 	signal(c.arrived)
 	return nil
+}
+
+// pullSize is how many messages the next pull asks for. It brings about
+// pullBytes, and no more than is left below the low-water mark, if its messages
+// are of the typical size. They may be larger: the server's limit of 1 MiB a
+// message bounds what one pull brings to 256 MiB, and the pull after it is
+// small.
+func (c *Consumer) pullSize() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	room := min(pullBytes, lowWaterBytes-c.bytes)
+	return min(max(room/c.typical, 1), pullMessages)
+}
+
+// nextTypical follows the sizes of messages: a larger one at once, smaller ones
+// step by step. The step is rounded up, so that it arrives.
+func nextTypical(typical, bytes int) int {
+	if bytes >= typical {
+		return bytes
+	}
+	return max(typical-(typical-bytes+15)/16, 1)
 }
 
 func (c *Consumer) belowLowWater() bool {

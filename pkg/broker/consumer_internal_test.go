@@ -43,3 +43,34 @@ func TestWhatIsHandedOutIsBoundedByBytes(t *testing.T) {
 		t.Errorf("nothing waits any more, and it counts %d bytes, %d deliveries", c.bytes, c.waiting)
 	}
 }
+
+// A pull asks for as many messages as have room, by the size that they have.
+func TestAPullIsBoundedByBytes(t *testing.T) {
+	t.Parallel()
+	c := NewConsumer(nil, nil, ConsumerOptions{})
+	if got, want := c.pullSize(), pullBytes/maxBatchBytes; got != want {
+		t.Errorf("before the first message it asks for %d, want %d", got, want)
+	}
+	come := func(messages, bytes int) {
+		for range messages {
+			c.typical = nextTypical(c.typical, bytes)
+		}
+	}
+	come(300, 400)
+	if got := c.pullSize(); got != pullMessages {
+		t.Errorf("of small messages it asks for %d, want %d", got, pullMessages)
+	}
+	come(1, maxMessageBytes)
+	if got, want := c.pullSize(), pullBytes/maxMessageBytes; got != want {
+		t.Errorf("after one large message it asks for %d, want %d", got, want)
+	}
+	come(300, 1)
+	if c.typical != 1 {
+		t.Errorf("after 300 messages of one byte it expects %d", c.typical)
+	}
+	c.bytes = lowWaterBytes - 1
+	come(1, maxMessageBytes)
+	if got := c.pullSize(); got != 1 {
+		t.Errorf("with no room left it asks for %d, want 1", got)
+	}
+}

@@ -80,7 +80,8 @@ const (
 // headersFrom calls f with the messages from a sequence on to another, in their
 // order, until f returns false. Bodies are not sent.
 func (s *Stream) headersFrom(ctx context.Context, from, to uint64, f func(sequence uint64, storedAt time.Time, c Count) bool) error {
-	// A consumer of this call alone: nothing is taken from the appliers.
+	// A consumer of this call alone: nothing is taken from the appliers. It has one
+	// copy, so that no status overtakes its messages, see Consumer.receive.
 	consumer, err := s.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		AckPolicy:         jetstream.AckNonePolicy,
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
