@@ -1,18 +1,15 @@
 package devstack
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/pkg/devstack/natsserver"
 	"github.com/coinhook/coinhook/pkg/devstack/postgres"
 	"github.com/coinhook/coinhook/pkg/devstack/process"
 )
@@ -51,9 +48,9 @@ func (s *Stack) startNATS(ctx context.Context) error {
 	s.natsURL = "nats://" + addr
 	spec := process.Spec{
 		Name: NATS, Path: s.opts.Broker, Env: os.Environ(), LogFile: s.logFile(NATS),
-		Args: []string{"nats-server", "--addr", addr, "--store-dir", s.path("nats")},
+		Args: natsserver.Config{Addr: addr, StoreDir: s.path("nats")}.Args(),
 	}
-	return s.start(ctx, spec, func(ctx context.Context) error { return probeNATS(ctx, addr) })
+	return s.start(ctx, spec, func(ctx context.Context) error { return natsserver.Probe(ctx, addr) })
 }
 
 func (s *Stack) startPostgres(ctx context.Context) error {
@@ -162,36 +159,6 @@ func (s *Stack) serviceEnv(settings ...string) []string {
 func (s *Stack) program(name string) string { return filepath.Join(s.opts.BinDir, name) }
 
 func (s *Stack) logFile(name string) string { return s.path("logs", name+".log") }
-
-// probeNATS reports whether a NATS server with JetStream greets at addr.
-func probeNATS(ctx context.Context, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, probeWithin)
-	defer cancel()
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		conn.SetReadDeadline(deadline) //nolint:errcheck // the read fails then, too
-	}
-	line, err := bufio.NewReader(conn).ReadString('\n')
-	if err != nil {
-		return fmt.Errorf("no greeting of a NATS server: %w", err)
-	}
-	text, isInfo := strings.CutPrefix(line, "INFO ")
-	var info struct {
-		JetStream bool `json:"jetstream"`
-	}
-	if !isInfo || json.Unmarshal([]byte(text), &info) != nil {
-		return fmt.Errorf("%s is not a NATS server", addr)
-	}
-	if !info.JetStream {
-		return errors.New("JetStream is not enabled")
-	}
-	return nil
-}
 
 func probeHTTP(ctx context.Context, url string, good func(status int) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, probeWithin)

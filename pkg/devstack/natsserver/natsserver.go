@@ -3,13 +3,16 @@
 package natsserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -25,25 +28,61 @@ const readyWithin = 60 * time.Second
 // maxMemory bounds streams in memory; the stack's own are on disk.
 const maxMemory = 256 << 20
 
+// Config says where a server listens and keeps its data, and which cluster it
+// is a member of.
+type Config struct {
+	// Addr is where clients connect.
+	Addr     string
+	StoreDir string
+	// Name tells the servers of a cluster apart.
+	Name string
+	// ClusterAddr is where the other servers of the cluster connect. Empty: there
+	// are no others.
+	ClusterAddr string
+	// Routes are the cluster addresses of all its servers.
+	Routes []string
+}
+
+// clusterName is the same for all servers of a cluster.
+const clusterName = "coinhook-dev"
+
 // Main runs the broker until ctx ends; args are those after Subcommand.
 func Main(ctx context.Context, args []string, stderr io.Writer) error {
 	flags := flag.NewFlagSet(Subcommand, flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	addr := flags.String("addr", "127.0.0.1:4222", "listen on `host:port`")
-	storeDir := flags.String("store-dir", "", "keep the streams in `DIR`")
+	var c Config
+	flags.StringVar(&c.Addr, "addr", "127.0.0.1:4222", "listen on `host:port`")
+	flags.StringVar(&c.StoreDir, "store-dir", "", "keep the streams in `DIR`")
+	flags.StringVar(&c.Name, "name", "coinhook-dev", "the server's `NAME`, which no other server of its cluster has")
+	flags.StringVar(&c.ClusterAddr, "cluster-addr", "", "be a member of a cluster: the others connect to `host:port`")
+	routes := flags.String("routes", "", "the cluster addresses of all servers of the cluster, as `host:port,...`")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if *storeDir == "" {
+	if c.StoreDir == "" {
 		return errors.New("--store-dir is needed: JetStream keeps its streams there")
 	}
-	return Run(ctx, *addr, *storeDir)
+	if *routes != "" {
+		c.Routes = strings.Split(*routes, ",")
+	}
+	return Run(ctx, c)
 }
 
-// Run serves at addr with its data in storeDir until ctx ends. It logs to
-// standard error.
-func Run(ctx context.Context, addr, storeDir string) error {
-	s, err := start(addr, storeDir)
+// Args are those of a program that hands them to Main, with Subcommand first.
+func (c Config) Args() []string {
+	args := []string{Subcommand, "--addr", c.Addr, "--store-dir", c.StoreDir}
+	if c.Name != "" {
+		args = append(args, "--name", c.Name)
+	}
+	if c.ClusterAddr != "" {
+		args = append(args, "--cluster-addr", c.ClusterAddr, "--routes", strings.Join(c.Routes, ","))
+	}
+	return args
+}
+
+// Run serves until ctx ends. It logs to standard error.
+func Run(ctx context.Context, c Config) error {
+	s, err := start(c)
 	if err != nil {
 		return err
 	}
@@ -53,8 +92,8 @@ func Run(ctx context.Context, addr, storeDir string) error {
 	return nil
 }
 
-func start(addr, storeDir string) (*server.Server, error) {
-	opts, err := options(addr, storeDir)
+func start(c Config) (*server.Server, error) {
+	opts, err := c.options()
 	if err != nil {
 		return nil, err
 	}
@@ -67,31 +106,27 @@ func start(addr, storeDir string) (*server.Server, error) {
 	if !s.ReadyForConnections(readyWithin) {
 		s.Shutdown()
 		s.WaitForShutdown()
-		return nil, fmt.Errorf("nats-server is not ready at %s after %s", addr, readyWithin)
+		return nil, fmt.Errorf("nats-server is not ready at %s after %s", c.Addr, readyWithin)
 	}
 	if !s.JetStreamEnabled() {
 		s.Shutdown()
 		s.WaitForShutdown()
-		return nil, fmt.Errorf("JetStream could not use %s", storeDir)
+		return nil, fmt.Errorf("JetStream could not use %s", c.StoreDir)
 	}
 	return s, nil
 }
 
-func options(addr, storeDir string) (*server.Options, error) {
-	host, p, err := net.SplitHostPort(addr)
+func (c Config) options() (*server.Options, error) {
+	host, port, err := splitAddr("--addr", c.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("--addr: %w", err)
+		return nil, err
 	}
-	n, err := strconv.ParseUint(p, 10, 16)
-	if err != nil || n == 0 {
-		return nil, fmt.Errorf("--addr %s: want a port from 1 to 65535", addr)
-	}
-	return &server.Options{
-		ServerName: "coinhook-dev",
+	opts := &server.Options{
+		ServerName: cmp.Or(c.Name, "coinhook-dev"),
 		Host:       host,
-		Port:       int(n),
+		Port:       port,
 		JetStream:  true,
-		StoreDir:   storeDir,
+		StoreDir:   c.StoreDir,
 		// An acknowledged message is on disk: the default would sync every two
 		// minutes, and the ingress answers 202 on the acknowledgement.
 		SyncAlways:         true,
@@ -99,5 +134,31 @@ func options(addr, storeDir string) (*server.Options, error) {
 		// The caller's context says when to stop.
 		NoSigs:  true,
 		Logtime: true,
-	}, nil
+	}
+	if c.ClusterAddr == "" {
+		return opts, nil
+	}
+	opts.Cluster.Name = clusterName
+	if opts.Cluster.Host, opts.Cluster.Port, err = splitAddr("--cluster-addr", c.ClusterAddr); err != nil {
+		return nil, err
+	}
+	for _, route := range c.Routes {
+		if _, _, err := splitAddr("--routes", route); err != nil {
+			return nil, err
+		}
+		opts.Routes = append(opts.Routes, &url.URL{Scheme: "nats", Host: route})
+	}
+	return opts, nil
+}
+
+func splitAddr(flag, addr string) (host string, port int, err error) {
+	host, p, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, fmt.Errorf("%s: %w", flag, err)
+	}
+	n, err := strconv.ParseUint(p, 10, 16)
+	if err != nil || n == 0 {
+		return "", 0, fmt.Errorf("%s %s: want a port from 1 to 65535", flag, addr)
+	}
+	return host, int(n), nil
 }

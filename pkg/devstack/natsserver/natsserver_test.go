@@ -60,7 +60,7 @@ func TestRunStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	dir := t.TempDir()
-	go func() { done <- Run(ctx, addr, dir) }()
+	go func() { done <- Run(ctx, Config{Addr: addr, StoreDir: dir}) }()
 
 	nc, err := nats.Connect("nats://"+addr, nats.RetryOnFailedConnect(true), nats.ReconnectWait(20*time.Millisecond))
 	if err != nil {
@@ -93,7 +93,7 @@ func TestMainWantsAStoreDir(t *testing.T) {
 func startTest(t *testing.T, dir string) (*server.Server, jetstream.JetStream) {
 	t.Helper()
 	addr := freeAddr(t)
-	s, err := start(addr, dir)
+	s, err := start(Config{Addr: addr, StoreDir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}

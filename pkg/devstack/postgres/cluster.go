@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -37,6 +38,15 @@ type Options struct {
 	LogFile string
 	// Binaries are what Find returns when they are zero.
 	Binaries Binaries
+	// Settings are added to the server's own, each as NAME=VALUE.
+	Settings []string
+	// Networks are those whose clients and standbys are let in with the password,
+	// such as 10.0.0.0/24. Those of 127.0.0.1 always are.
+	Networks []string
+	// Password is used instead of one that is made for Dir.
+	Password string
+	// Network is the path of the network namespace that the server runs in.
+	Network string
 	// Logf is told what the caller could not expect. It may be nil.
 	Logf func(format string, args ...any)
 }
@@ -53,6 +63,21 @@ type Cluster struct {
 // Prepare makes the cluster in the folder, or takes the one that is there, and
 // sees to it that no server is left running in it.
 func Prepare(ctx context.Context, opts Options) (*Cluster, error) {
+	c, err := Reserve(opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.initialise(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.clearOrphan(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Reserve is Prepare without a cluster in the folder: CopyFrom makes one.
+func Reserve(opts Options) (*Cluster, error) {
 	if opts.Logf == nil {
 		opts.Logf = func(string, ...any) {}
 	}
@@ -78,12 +103,6 @@ func Prepare(ctx context.Context, opts Options) (*Cluster, error) {
 	}
 	if err := c.readPassword(); err != nil {
 		return nil, fmt.Errorf("PostgreSQL's password: %w", err)
-	}
-	if err := c.initialise(ctx); err != nil {
-		return nil, err
-	}
-	if err := c.clearOrphan(ctx); err != nil {
-		return nil, err
 	}
 	return c, nil
 }
@@ -123,7 +142,7 @@ func (c *Cluster) readPassword() error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	c.password = rand.Text()
+	c.password = cmp.Or(c.opts.Password, rand.Text())
 	if err := process.WriteFile(c.passwordFile(), []byte(c.password+"\n"), 0o600); err != nil {
 		return err
 	}
@@ -155,10 +174,25 @@ func (c *Cluster) initialise(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.admit(half); err != nil {
+		return fmt.Errorf("let networks in: %w", err)
+	}
 	if err := os.Rename(half, c.data()); err != nil {
 		return fmt.Errorf("put the new cluster in its place: %w", err)
 	}
 	return nil
+}
+
+// admit lets the clients and standbys of the networks in.
+func (c *Cluster) admit(data string) error {
+	hba, err := os.OpenFile(filepath.Join(data, "pg_hba.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	for _, network := range c.opts.Networks {
+		_, err = fmt.Fprintf(hba, "host all,replication all %s scram-sha-256\n", network)
+	}
+	return errors.Join(err, hba.Close())
 }
 
 func (c *Cluster) initdb(ctx context.Context, data, locale string) error {
@@ -209,12 +243,12 @@ func (c *Cluster) Command(addr string) (process.Spec, error) {
 		return process.Spec{}, fmt.Errorf("PostgreSQL's address: %w", err)
 	}
 	args := []string{"-D", c.data()}
-	for _, setting := range append(c.settings(), "listen_addresses="+host, "port="+port) {
+	for _, setting := range append(append(c.settings(), c.opts.Settings...), "listen_addresses="+host, "port="+port) {
 		args = append(args, "-c", setting)
 	}
 	return process.Spec{
 		Name: "postgres", Path: c.bin.postgres(), Args: args, Env: c.env(), Dir: c.data(),
-		LogFile: c.LogFile(), Credential: c.account.credential,
+		LogFile: c.LogFile(), Credential: c.account.credential, Network: c.opts.Network,
 		StopSignal:  syscall.SIGINT, // fast: sessions are ended, nothing is lost
 		DeathSignal: syscall.SIGINT,
 	}, nil

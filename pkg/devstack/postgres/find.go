@@ -29,6 +29,19 @@ type Binaries struct {
 func (b Binaries) postgres() string { return filepath.Join(b.Dir, "postgres") }
 func (b Binaries) initdb() string   { return filepath.Join(b.Dir, "initdb") }
 
+// tool is another program of the installation. Where Dir has links to some of
+// the programs only, it is next to what they lead to.
+func (b Binaries) tool(name string) string {
+	path := filepath.Join(b.Dir, name)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	if real, err := filepath.EvalSymlinks(b.postgres()); err == nil {
+		return filepath.Join(filepath.Dir(real), name)
+	}
+	return path
+}
+
 // ErrNotFound says that there is no PostgreSQL to use, and what to do.
 var ErrNotFound = errors.New("no PostgreSQL " + strconv.Itoa(MinMajor) + " or newer was found: install it " +
 	"(Debian, Ubuntu: apt-get install postgresql; Fedora: dnf install postgresql-server; macOS: brew install postgresql), " +

@@ -35,6 +35,9 @@ type Spec struct {
 	// DeathSignal is what the kernel sends it when this process dies, whatever
 	// the cause; SIGKILL when it is 0. Linux only.
 	DeathSignal syscall.Signal
+	// Network is the path of the network namespace that it runs in, such as
+	// /run/netns/NAME; the caller's when it is empty. Linux only, as root.
+	Network string
 }
 
 // Process is one running child.
@@ -74,7 +77,12 @@ func Start(spec Spec) (*Process, error) {
 // ends threads as it likes.
 func (p *Process) run(started chan<- error) {
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	if p.spec.Network == "" {
+		defer runtime.UnlockOSThread()
+	} else if err := enterNetwork(p.spec.Network); err != nil {
+		started <- err
+		return // the thread is never unlocked, so it ends with the goroutine
+	}
 
 	if err := p.startLogged(); err != nil {
 		started <- err
