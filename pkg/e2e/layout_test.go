@@ -96,11 +96,12 @@ func TestProgramsNeedNothingThatIsNotTheirs(t *testing.T) {
 	const (
 		server, pq, sqlx, goose = "github.com/nats-io/nats-server", "github.com/lib/pq", "github.com/jmoiron/sqlx", "github.com/pressly/goose"
 		devstackLibrary         = prefix + "pkg/devstack"
+		devLibraries            = prefix + "pkg/dev"
 	)
 	for program, banned := range map[string][]string{
-		"ingress/cmd/ingress":  {server, pq, sqlx, goose, "database/sql", prefix + "applier", devstackLibrary, "testing"},
-		"applier/cmd/applier":  {server, devstackLibrary, prefix + "ingress", "testing", "github.com/labstack/echo"},
-		"applier/cmd/coinhook": {server, devstackLibrary, prefix + "ingress", "testing"},
+		"ingress/cmd/ingress":  {server, pq, sqlx, goose, "database/sql", prefix + "applier", devstackLibrary, devLibraries, "testing"},
+		"applier/cmd/applier":  {server, devstackLibrary, devLibraries, prefix + "ingress", "testing", "github.com/labstack/echo"},
+		"applier/cmd/coinhook": {server, devstackLibrary, devLibraries, prefix + "ingress", "testing"},
 	} {
 		t.Run(program, func(t *testing.T) {
 			for _, dep := range mustHave(t, program).Deps {
