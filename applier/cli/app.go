@@ -112,13 +112,28 @@ func (a *app) broker() (*broker.Conn, error) {
 func (a *app) database() (*postgres.Store, error) { return a.openDatabase(time.Minute) }
 
 func (a *app) openDatabase(statementTimeout time.Duration) (*postgres.Store, error) {
-	return a.open(postgres.Options{Name: "coinhook", StatementTimeout: statementTimeout})
+	return a.openFitting(postgres.Options{Name: "coinhook", StatementTimeout: statementTimeout})
 }
 
-func (a *app) open(opts postgres.Options) (*postgres.Store, error) {
+// openFitting refuses a database whose tables this program cannot work with. One
+// that does not answer is left to the statements, which say so.
+func (a *app) openFitting(opts postgres.Options) (*postgres.Store, error) {
 	if a.store != nil {
 		return a.store, nil
 	}
+	store, err := a.open(opts)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, connectWithin)
+	defer cancel()
+	if state, err := store.SchemaState(ctx); err == nil && state.Err() != nil {
+		return nil, state.Err()
+	}
+	return store, nil
+}
+
+func (a *app) open(opts postgres.Options) (*postgres.Store, error) {
 	url := a.setting(a.flags.DatabaseURL, "DATABASE_URL")
 	if url == "" {
 		return nil, usagef("no database is named: start the development stack with `make run`, or name one with --database-url or DATABASE_URL")

@@ -143,7 +143,7 @@ func (a *app) consoleLog() (zerolog.Logger, error) {
 // consoleOptions puts the services together. stop ends what they publish with.
 func (a *app) consoleOptions(log zerolog.Logger) (opts console.Options, stop func(), err error) {
 	a.log = log
-	store, err := a.open(postgres.Options{Name: "coinhook console", MaxConns: consoleConns})
+	store, err := a.openFitting(postgres.Options{Name: "coinhook console", MaxConns: consoleConns})
 	if err != nil {
 		return opts, nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
 )
 
@@ -23,7 +24,7 @@ func (c *setupCmd) Run(a *app) error {
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, c.Wait)
 	defer cancel()
-	store, err := a.openDatabase(time.Hour) // a migration of a large table takes its time
+	store, err := a.open(postgres.Options{Name: "coinhook", StatementTimeout: time.Hour}) // a migration of a large table takes its time
 	if err != nil {
 		return err
 	}

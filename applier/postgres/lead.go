@@ -30,8 +30,12 @@ const leadQuery = `
 SELECT pg_try_advisory_lock($1), set_config('tcp_keepalives_idle', '10', false),
     set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '4', false)`
 
-// Lead returns nil while another applier has the lead.
+// Lead returns nil while another applier has the lead. It refuses where this
+// program does not fit the tables.
 func (s *Store) Lead(ctx context.Context, job Job) (*Lead, error) {
+	if err := s.schema.open(ctx, s.CheckSchema); err != nil {
+		return nil, fmt.Errorf("take the lead: %w", err)
+	}
 	conn, err := s.db.Connx(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("take the lead: %w", err)

@@ -14,8 +14,19 @@ import (
 var migrations embed.FS
 
 // Migrate brings the tables up to date. It is safe to run from several places
-// at once, and to repeat.
+// at once, and to repeat. It refuses tables that this program cannot work with.
 func (s *Store) Migrate(ctx context.Context) (applied int, err error) {
+	return s.migrateTo(ctx, newestSchema)
+}
+
+func (s *Store) migrateTo(ctx context.Context, version int64) (applied int, err error) {
+	state, err := s.SchemaState(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("migrate: %w", err)
+	}
+	if err := state.Err(); err != nil && state.Version >= state.Oldest {
+		return 0, fmt.Errorf("migrate: %w", err)
+	}
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return 0, fmt.Errorf("migrate: %w", err)
@@ -29,7 +40,7 @@ func (s *Store) Migrate(ctx context.Context) (applied int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("migrate: %w", err)
 	}
-	results, err := provider.Up(ctx)
+	results, err := provider.UpTo(ctx, version)
 	if err != nil {
 		return 0, fmt.Errorf("migrate: %w", err)
 	}

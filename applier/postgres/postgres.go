@@ -48,6 +48,7 @@ type Store struct {
 	settling    *settleStatements
 	communities communityCache
 	epochs      epochs
+	schema      schemaGate
 }
 
 var _ applier.Store = (*Store)(nil)
@@ -117,18 +118,9 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Ready reports whether the database is there and set up.
-func (s *Store) Ready(ctx context.Context) error {
-	const query = `SELECT to_regclass('outcomes') IS NOT NULL`
-	var ok bool
-	if err := s.db.GetContext(ctx, &ok, query); err != nil {
-		return fmt.Errorf("PostgreSQL does not answer: %w", err)
-	}
-	if !ok {
-		return errors.New("the tables are not set up, run `coinhook setup`")
-	}
-	return nil
-}
+// Ready reports whether the database is there, and its tables are such as this
+// program can work with.
+func (s *Store) Ready(ctx context.Context) error { return s.CheckSchema(ctx) }
 
 // dialer makes connections whose reads fail when the server falls silent.
 // Contexts do not: the driver asks the server to cancel, and then waits for the
@@ -168,7 +160,12 @@ func (c impatientConn) Read(p []byte) (int, error) {
 // inTx runs f in a transaction. Every write goes through here: outside of an
 // explicit transaction database/sql runs a statement again, unasked, when its
 // connection dies, also after the server committed it (lib/pq issue 939).
+//
+// Nothing is written to tables that this program does not fit.
 func (s *Store) inTx(ctx context.Context, f func(*sqlx.Tx) error) error {
+	if err := s.schema.open(ctx, s.CheckSchema); err != nil {
+		return err
+	}
 	tx, err := s.db.BeginTxx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)

@@ -35,6 +35,9 @@ const settleTimeout = 45 * time.Second
 func (s *Store) Settle(ctx context.Context, batch []applier.Item) ([]applier.Settlement, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
+	if err := s.schema.open(ctx, s.CheckSchema); err != nil {
+		return nil, fmt.Errorf("settle: %w", err)
+	}
 	stmts, err := s.settling.get(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("settle: %w", err)

@@ -106,6 +106,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	group.Add("retention", 2*time.Second, remover.Run)
 	group.Add("consumer", 8*time.Second, func(ctx context.Context) error {
 		context.AfterFunc(ctx, ops.Drain)
+		awaitSchema(ctx, store, log)
 		return consumer.Run(ctx)
 	})
 	log.Info().Str("ops_addr", ops.Addr()).Msg("applier started")
@@ -122,6 +123,24 @@ func (s settings) check() error {
 		}
 	}
 	return nil
+}
+
+// awaitSchema returns once the tables fit this program, or cannot be read. It pulls
+// no delivery before, because other appliers may fit.
+func awaitSchema(ctx context.Context, store *postgres.Store, log zerolog.Logger) {
+	for warned := false; ctx.Err() == nil; warned = true {
+		state, err := store.SchemaState(ctx)
+		if err != nil || state.Err() == nil {
+			return
+		}
+		if !warned {
+			log.Error().Err(state.Err()).Msg("this applier takes no deliveries")
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
 }
 
 // instance names this process among all appliers.

@@ -77,13 +77,24 @@ func execute(ctx context.Context, statement string) error {
 // URL returns that of a new database with all tables, which goes with the test.
 func URL(tb testing.TB) string {
 	tb.Helper()
+	return newDatabase(tb, template)
+}
+
+// EmptyURL returns that of a new database without tables.
+func EmptyURL(tb testing.TB) string {
+	tb.Helper()
+	return newDatabase(tb, "template0")
+}
+
+func newDatabase(tb testing.TB, from string) string {
+	tb.Helper()
 	cluster.once.Do(start)
 	if cluster.err != nil {
 		tb.Fatalf("a private PostgreSQL: %v", cluster.err)
 	}
 	name := fmt.Sprintf("test_%d", cluster.count.Add(1))
 	cluster.cloning.Lock()
-	err := execute(tb.Context(), "CREATE DATABASE "+name+" TEMPLATE "+template)
+	err := execute(tb.Context(), "CREATE DATABASE "+name+" TEMPLATE "+from)
 	cluster.cloning.Unlock()
 	if err != nil {
 		tb.Fatalf("create the test's database: %v", err)
@@ -100,7 +111,12 @@ func URL(tb testing.TB) string {
 // looking and meddling.
 func Open(tb testing.TB, opts postgres.Options) (*postgres.Store, *sql.DB) {
 	tb.Helper()
-	url := URL(tb)
+	return OpenURL(tb, URL(tb), opts)
+}
+
+// OpenURL is Open on a database that is there.
+func OpenURL(tb testing.TB, url string, opts postgres.Options) (*postgres.Store, *sql.DB) {
+	tb.Helper()
 	store, err := postgres.Open(url, opts)
 	if err != nil {
 		tb.Fatal(err)
