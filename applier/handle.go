@@ -56,6 +56,7 @@ type Reporter interface {
 // Applier settles deliveries.
 type Applier struct {
 	definitions Definitions
+	newer       newerDefinitions
 	communities Communities
 	evaluate    Evaluate
 	store       Store
@@ -64,7 +65,11 @@ type Applier struct {
 
 // New returns an applier.
 func New(definitions Definitions, communities Communities, evaluate Evaluate, store Store, report Reporter) *Applier {
-	return &Applier{definitions: definitions, communities: communities, evaluate: evaluate, store: store, report: report}
+	return &Applier{
+		definitions: definitions,
+		newer:       newerDefinitions{definitions: definitions, none: map[string]noNewer{}},
+		communities: communities, evaluate: evaluate, store: store, report: report,
+	}
 }
 
 // Handle settles a batch, in its order, and returns a verdict on each delivery.
@@ -188,11 +193,11 @@ func (a *Applier) planBy(ctx context.Context, view *communityView, item Item) (I
 	if item.Failure == nil || item.Failure.Reason != delivery.DecryptionFailed || pinned {
 		return item, delivery.Settled
 	}
-	newer, err := a.definitions.At(ctx, item.Delivery.WebhookID, item.Webhook.Revision+1)
+	newer, err := a.newer.than(ctx, item.Webhook, item.Delivery.WebhookID)
 	if err != nil {
 		return Item{}, delivery.Retry(retryAfter, err)
 	}
-	if newer == nil || newer.DeletedAt != nil || newer.Revision <= item.Webhook.Revision {
+	if newer == nil {
 		return item, delivery.Settled
 	}
 	item.Webhook = newer
