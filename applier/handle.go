@@ -106,9 +106,13 @@ func (a *Applier) reportOpen(d *delivery.Delivery, v delivery.Verdict) {
 func (a *Applier) plan(ctx context.Context, view *communityView, d *delivery.Delivery) (Item, delivery.Verdict) {
 	item := Item{Delivery: d}
 	var err error
-	if item.Webhook, item.Failure, err = a.definition(ctx, d); errors.Is(err, errBehind) {
+	item.Webhook, item.Failure, err = a.definition(ctx, d)
+	switch {
+	case errors.Is(err, errBehind):
 		return Item{}, delivery.SetAside(behindAside, err) // it may last, and is no matter of others
-	} else if err != nil {
+	case errors.Is(err, errNewer):
+		return Item{}, delivery.SetAside(asideFor(d), err) // until this applier is updated
+	case err != nil:
 		return Item{}, delivery.Retry(retryAfter, err)
 	}
 	if item.Failure != nil {
@@ -139,10 +143,15 @@ func (a *Applier) definition(ctx context.Context, d *delivery.Delivery) (*webhoo
 			Reason: delivery.WebhookDeleted,
 			Detail: "The webhook was deleted before this delivery was executed.",
 		}, nil
+	case w.IsNewer():
+		return nil, nil, errNewer
 	case version == 0 || version == w.Version:
 		return w, nil, nil
 	}
 	original, err := a.definitions.Version(ctx, d.WebhookID, version)
+	if original != nil && original.IsNewer() {
+		return nil, nil, errNewer
+	}
 	if original == nil && err == nil {
 		return w, &delivery.Failure{
 			Reason: delivery.InvalidMapping,
@@ -159,7 +168,10 @@ const behindAside = time.Second
 // news to others.
 const catchUp = 30 * time.Second
 
-var errBehind = errors.New("the broker does not show yet the definition that the ingress went by")
+var (
+	errBehind = errors.New("the broker does not show yet the definition that the ingress went by")
+	errNewer  = errors.New("a newer version of Coinhook has saved the webhook: update this applier")
+)
 
 // isBehind reports whether the broker answered with less than the ingress knew, as one
 // of several servers may for a moment. Where that lasts, a bucket came back from a

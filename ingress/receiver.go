@@ -46,7 +46,10 @@ type Receiver struct {
 	Now         func() time.Time
 }
 
-var errNoDefinitions = errors.New("the definitions have not been read from the broker yet")
+var (
+	errNoDefinitions = errors.New("the definitions have not been read from the broker yet")
+	errNewer         = errors.New("a newer version of Coinhook has saved this webhook: update this ingress")
+)
 
 // Receive authenticates a request and stores it. It returns once the broker
 // has confirmed, or an *Error. The body is not looked into.
@@ -95,6 +98,8 @@ func (r *Receiver) authenticate(webhookID string, header http.Header, now time.T
 	switch {
 	case !known:
 		return nil, &Error{Code: NotAccepted, Detail: "The service is starting. Send the request again later.", Err: errNoDefinitions}
+	case w != nil && w.DeletedAt == nil && w.IsNewer(): // nobody knows what it asks of a request
+		return nil, &Error{Code: NotAccepted, Detail: "This webhook cannot be served at the moment. Send the request again later.", Err: errNewer}
 	case w == nil, w.DeletedAt != nil, w.State != webhook.Active && w.State != webhook.Draft:
 		return nil, &Error{Code: WebhookNotFound, Detail: "There is no webhook at this URL, or it is disabled. Check the URL with whoever gave it to you."}
 	case w.Auth.APIKey && !secret.Matches(header.Get(apiKeyHeader), w.APIKeys, now):

@@ -50,6 +50,7 @@ func active(change ...func(*webhook.Webhook)) *webhook.Webhook {
 	return w
 }
 
+func newer(w *webhook.Webhook)    { w.Format = webhook.RecordFormat + 1 }
 func draft(w *webhook.Webhook)    { w.State = webhook.Draft }
 func disabled(w *webhook.Webhook) { w.State = webhook.Disabled }
 func deleted(w *webhook.Webhook)  { at := noon; w.DeletedAt = &at }
@@ -105,6 +106,9 @@ func TestReceive(t *testing.T) {
 		{name: "a draft with key and encryption", webhook: active(draft, gcm, keyed(key)), header: header("x-api-key", text, "x-encrypted", "true"), want: "captured"},
 
 		{name: "an empty body", webhook: active(), empty: true, want: "empty_body"},
+		{name: "saved by a newer version", webhook: active(newer), want: "not_accepted"},
+		{name: "saved by a newer version as what may be disabled", webhook: active(newer, disabled), want: "not_accepted"},
+		{name: "deleted by a newer version", webhook: active(newer, deleted), want: "webhook_not_found"},
 		{name: "definitions not read", unknown: true, want: "not_accepted"},
 		{name: "an unknown webhook", want: "webhook_not_found"},
 		{name: "a disabled webhook", webhook: active(disabled), want: "webhook_not_found"},

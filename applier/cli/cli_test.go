@@ -31,17 +31,18 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 
 // installation is a broker and a database for one test, set up.
 type installation struct {
-	t    testing.TB
-	env  map[string]string
-	dir  string
-	conn *broker.Conn
+	t      testing.TB
+	env    map[string]string
+	dir    string
+	server *brokertest.Server
+	conn   *broker.Conn
 }
 
 func newInstallation(t testing.TB) *installation {
 	t.Helper()
 	server := brokertest.Start(t)
 	return &installation{
-		t: t, dir: t.TempDir(), conn: server.ConnectSetUp(),
+		t: t, dir: t.TempDir(), server: server, conn: server.ConnectSetUp(),
 		env: map[string]string{
 			"NATS_URL": server.URL(), "DATABASE_URL": postgrestest.URL(t), "INGRESS_URL": "http://ingress.example/",
 			"COINHOOK_MASTER_KEY": masterKey,

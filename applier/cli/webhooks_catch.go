@@ -68,6 +68,9 @@ func (a *app) openBody() (catch.Open, error) {
 	}
 	payloads := sealed.NewPayloads(master)
 	return func(_ context.Context, saved broker.Saved, d delivery.Delivery) ([]byte, error) {
+		if saved.IsNewer() {
+			return nil, saved.Newer
+		}
 		payload, failure, err := payloads.Open(&webhook.Webhook{Record: saved.Record, Revision: saved.Revision}, &d)
 		if failure != nil {
 			return nil, failure

@@ -11,6 +11,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/users"
+	"github.com/coinhook/coinhook/applier/webhooks"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -219,7 +220,7 @@ func (s *Console) userOf(c *request, community, webhook, ref string) (id deliver
 // communityOf is where a form's user is looked for.
 func (s *Console) communityOf(c *request, community, webhook string) string {
 	if community == "" && webhook != "" {
-		if w, err := s.Webhooks.Find(c.ctx(), "", webhook); err == nil { // else it is deleted
+		if w, err := s.Webhooks.Find(c.ctx(), "", webhook); err == nil || errors.Is(err, webhooks.ErrNewer) { // else it is deleted
 			return w.Community
 		}
 	}

@@ -26,6 +26,8 @@ func conflictFailure(err error) error {
 	switch {
 	case errors.Is(err, webhooks.ErrConflict):
 		return failf(http.StatusConflict, "Somebody has saved this webhook meanwhile, and nothing was changed. Open its page again, see what is there now, and do it again.")
+	case errors.Is(err, webhooks.ErrNewer):
+		return newerFailure
 	case errors.Is(err, webhooks.ErrNoAPIKey):
 		return failf(http.StatusUnprocessableEntity, "The webhook does not use an API key. Switch that on in step 1 of its page and save.")
 	case errors.Is(err, secret.ErrNoMasterKey):

@@ -79,7 +79,7 @@ func (s *Console) saveWebhook(c *request) error {
 func (s *Console) savePlanned(c *request, reviewed, revision string, def webhook.Definition, data *webhookData) error {
 	plan, err := s.Webhooks.PlanNext(data.Webhook, def)
 	if err != nil {
-		return err
+		return conflictFailure(err)
 	}
 	if plan.Change == webhooks.Unchanged {
 		return c.done(data.Address(), "There was nothing to save: the definition is as it was.")

@@ -173,8 +173,14 @@ func (s *Console) findWebhook(c *request) (webhooks.Stored, error) {
 		return webhooks.Stored{}, failf(http.StatusNotFound, "This is no webhook's id. The list of webhooks has all there are: /webhooks.")
 	}
 	w, err := s.Webhooks.Find(c.ctx(), "", id)
+	if errors.Is(err, webhooks.ErrNewer) {
+		return w, newerFailure
+	}
 	if errors.Is(err, webhooks.ErrNotFound) {
 		return w, failf(http.StatusNotFound, "There is no such webhook, or it was deleted. The list of webhooks has all there are: /webhooks.")
 	}
 	return w, err
 }
+
+var newerFailure = failf(http.StatusConflict, "A newer version of Coinhook has saved this webhook with settings that this console does not know. "+
+	"Nothing was changed. Whoever runs Coinhook updates the console; until then use the newer command coinhook.")

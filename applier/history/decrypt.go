@@ -25,6 +25,9 @@ func (h *History) Decrypted(ctx context.Context, full Full, payloads *sealed.Pay
 	if err != nil {
 		return nil, nil, err
 	}
+	if saved.IsNewer() {
+		return nil, saved.Newer, nil
+	}
 	w := webhook.Webhook{Record: saved.Record, Revision: saved.Revision}
 	payload, failure, locked := payloads.Open(&w, &d)
 	if locked != nil || failure != nil {

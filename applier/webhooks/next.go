@@ -15,6 +15,8 @@ type Stored = broker.Saved
 var (
 	// ErrConflict: somebody saved the webhook after it was read.
 	ErrConflict = broker.ErrConflict
+	// ErrNewer: a newer version of Coinhook has saved the webhook, and this one must not.
+	ErrNewer = broker.ErrNewer
 	// ErrNameTaken: another webhook of the community has the name.
 	ErrNameTaken = broker.ErrNameTaken
 )
@@ -46,6 +48,9 @@ func (s *Service) Create(ctx context.Context, def webhook.Definition) (Saved, er
 // do, by what was read of it. ApplyPlanned returns ErrConflict if somebody has
 // saved it since it was read. A webhook keeps its name and community.
 func (s *Service) PlanNext(w Stored, def webhook.Definition) (Planned, error) {
+	if w.Newer != nil {
+		return Planned{}, w.Newer
+	}
 	def.Name, def.Community = w.Name, w.Community
 	p := Planned{Definition: def, Change: Updated, current: &w}
 	if reflect.DeepEqual(w.Definition, def) && !lacksKey(w.Record) {

@@ -31,6 +31,8 @@ func (s *Service) Plan(ctx context.Context, def webhook.Definition) (Planned, er
 		p.Change = Created
 	case err != nil:
 		return Planned{}, err
+	case current.Newer != nil:
+		return Planned{}, current.Newer
 	case reflect.DeepEqual(current.Definition, def) && !lacksKey(current.Record):
 		p.Change, p.current = Unchanged, &current
 		return p, nil

@@ -49,6 +49,9 @@ func (s *Service) Version(ctx context.Context, id string, number int) (broker.Sa
 		return broker.Saved{}, err
 	}
 	if i := slices.IndexFunc(kept, func(v broker.Saved) bool { return v.Version == number }); i >= 0 {
+		if kept[i].IsNewer() {
+			return broker.Saved{}, kept[i].Newer
+		}
 		return kept[i], nil
 	}
 	return broker.Saved{}, fmt.Errorf("there is no version %d: those that are kept are %d to %d",

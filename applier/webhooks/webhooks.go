@@ -130,8 +130,17 @@ func knownField(c *applier.Community) webhook.KnownField {
 	}
 }
 
-// Find returns a webhook by id, or by name within a community.
+// Find returns a webhook by id, or by name within a community. One in a newer format
+// comes with ErrNewer, and with its envelope only.
 func (s *Service) Find(ctx context.Context, community, nameOrID string) (broker.Saved, error) {
+	saved, err := s.find(ctx, community, nameOrID)
+	if err == nil && saved.IsNewer() {
+		err = saved.Newer
+	}
+	return saved, err
+}
+
+func (s *Service) find(ctx context.Context, community, nameOrID string) (broker.Saved, error) {
 	saved, err := s.definitions.Find(ctx, community, nameOrID)
 	if errors.Is(err, broker.ErrWebhookNotFound) && !webhook.IsID(nameOrID) {
 		return broker.Saved{}, fmt.Errorf("%w: %q in the community %q", err, nameOrID, community)
@@ -152,7 +161,7 @@ func (s *Service) FindEver(ctx context.Context, community, nameOrID string) (bro
 		}
 		return saved, err
 	}
-	saved, notFound := s.Find(ctx, community, nameOrID)
+	saved, notFound := s.find(ctx, community, nameOrID)
 	if !errors.Is(notFound, broker.ErrWebhookNotFound) {
 		return saved, notFound
 	}

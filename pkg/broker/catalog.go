@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -222,10 +221,15 @@ func (c *Catalog) put(entry jetstream.KeyValueEntry) {
 
 // decodeRecord returns the webhook with an error when its mapping cannot be
 // compiled: it still authenticates, and its deliveries fail as invalid_mapping.
+// A webhook in a newer format comes with an error, too: all that is known of it is
+// its envelope, and it takes the place of the older definition.
 func decodeRecord(entry jetstream.KeyValueEntry) (*webhook.Webhook, error) {
-	var rec webhook.Record
-	if err := json.Unmarshal(entry.Value(), &rec); err != nil {
+	rec, err := webhook.ReadRecord(entry.Value())
+	if err != nil {
 		return nil, fmt.Errorf("read a record: %w", err)
+	}
+	if rec.IsNewer() {
+		return &webhook.Webhook{Record: rec, Revision: entry.Revision()}, ErrNewer
 	}
 	w, err := webhook.Compile(rec, entry.Revision())
 	if err != nil {

@@ -27,12 +27,17 @@ var (
 	ErrNameTaken       = errors.New("another webhook has this name")
 	// ErrConflict: somebody saved the webhook after it was read.
 	ErrConflict = errors.New("somebody else has saved this webhook meanwhile, look at it again")
+	// ErrNewer: a newer version of Coinhook saved the webhook with what this one does
+	// not know. Saved by this one, it would lose that.
+	ErrNewer = errors.New("a newer version of Coinhook has saved this webhook: update this program")
 )
 
 // Saved is a record and the revision it was saved as.
 type Saved struct {
 	webhook.Record
 	Revision uint64
+	// Newer is an ErrNewer where this version must not save the record, else nil.
+	Newer error
 }
 
 // Definitions reads and saves webhooks.
@@ -210,8 +215,12 @@ func (d *Definitions) claim(ctx context.Context, bucket jetstream.KeyValue, rec 
 const claimGrace = 10 * time.Second
 
 // Update saves the next version of a webhook that was read at a revision. It
-// returns ErrConflict if it has another revision by now.
+// returns ErrConflict if it has another revision by now, and ErrNewer if what was
+// read holds more than this version knows.
 func (d *Definitions) Update(ctx context.Context, s Saved, now time.Time) (Saved, error) {
+	if s.Newer != nil {
+		return Saved{}, fmt.Errorf("nothing was saved: %w", s.Newer)
+	}
 	bucket, err := d.bucket(ctx)
 	if err != nil {
 		return Saved{}, err
@@ -234,9 +243,13 @@ func (d *Definitions) Update(ctx context.Context, s Saved, now time.Time) (Saved
 }
 
 func decodeSaved(entry jetstream.KeyValueEntry) (Saved, error) {
-	saved := Saved{Revision: entry.Revision()}
-	if err := json.Unmarshal(entry.Value(), &saved.Record); err != nil {
+	rec, err := webhook.ReadRecord(entry.Value())
+	if err != nil {
 		return Saved{}, fmt.Errorf("read the webhook %s: %w", strings.TrimPrefix(entry.Key(), definitionPrefix), err)
+	}
+	saved := Saved{Record: rec, Revision: entry.Revision()}
+	if err := webhook.CheckWritable(entry.Value()); err != nil {
+		saved.Newer = fmt.Errorf("%w (%q: %w)", ErrNewer, rec.Name, err)
 	}
 	return saved, nil
 }

@@ -1,8 +1,11 @@
 package webhook
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base32"
+	"encoding/json"
+	"fmt"
 	"regexp"
 	"strings"
 	"time"
@@ -10,9 +13,16 @@ import (
 	"github.com/coinhook/coinhook/pkg/secret"
 )
 
+// RecordFormat is the newest format of a record that this version of Coinhook
+// reads. docs/design/decisions/formats.md says when it rises.
+const RecordFormat = 1
+
 // Record is one saved version of a webhook, as the bucket keeps it.
 type Record struct {
 	ID string `json:"id"`
+	// Format is the least RecordFormat that a reader must know; 0 stands for 1. An
+	// older reader would misread the record, and so takes only its envelope.
+	Format int `json:"format,omitempty"`
 	// Version counts the saves of this webhook, from 1.
 	Version int `json:"version"`
 	Definition
@@ -26,6 +36,55 @@ type Record struct {
 	// DeletedAt marks a webhook that is gone for senders and admins. The record
 	// stays, so that the history of its deliveries keeps its name.
 	DeletedAt *time.Time `json:"deleted_at,omitempty"`
+}
+
+// envelope is what every format of a record has, with the same keys and types.
+type envelope struct {
+	ID        string     `json:"id"`
+	Format    int        `json:"format"`
+	Version   int        `json:"version"`
+	Name      string     `json:"name"`
+	Community string     `json:"community"`
+	State     State      `json:"state"`
+	CreatedAt time.Time  `json:"created_at"`
+	UpdatedAt time.Time  `json:"updated_at"`
+	DeletedAt *time.Time `json:"deleted_at"`
+}
+
+// ReadRecord reads a saved record. Of one in a format that this version does not
+// know it returns the envelope only: check IsNewer before you use the rest.
+func ReadRecord(text []byte) (rec Record, err error) {
+	var e envelope
+	if err := json.Unmarshal(text, &e); err != nil {
+		return Record{}, err
+	}
+	if e.Format > RecordFormat {
+		return Record{
+			ID: e.ID, Format: e.Format, Version: e.Version, CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt, DeletedAt: e.DeletedAt,
+			Definition: Definition{Name: e.Name, Community: e.Community, State: e.State},
+		}, nil
+	}
+	err = json.Unmarshal(text, &rec)
+	return rec, err
+}
+
+// IsNewer reports whether a newer version of Coinhook has saved the record in a
+// format that this one would misread.
+func (r Record) IsNewer() bool { return r.Format > RecordFormat }
+
+// CheckWritable returns an error if a record was read from a text that holds more
+// than this version knows. Saved again by this version, it would lose that.
+func CheckWritable(text []byte) error {
+	rec, err := ReadRecord(text)
+	if err != nil {
+		return err
+	}
+	if rec.IsNewer() {
+		return fmt.Errorf("its format is %d, and the newest that this version knows is %d", rec.Format, RecordFormat)
+	}
+	strict := json.NewDecoder(bytes.NewReader(text))
+	strict.DisallowUnknownFields()
+	return strict.Decode(&rec)
 }
 
 // Webhook is a Record compiled for use. It is immutable.

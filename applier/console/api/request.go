@@ -18,6 +18,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/coinhook/coinhook/applier/webhooks"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -144,6 +145,9 @@ func (s *server) webhook(ctx context.Context, community string, p *parameters) (
 		return ref, nil
 	}
 	saved, err := s.Webhooks.Find(ctx, community, ref)
+	if errors.Is(err, webhooks.ErrNewer) {
+		err = nil // its history is read all the same
+	}
 	return saved.ID, err
 }
 

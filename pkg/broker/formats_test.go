@@ -1,0 +1,86 @@
+package broker_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/broker/brokertest"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+func TestARecordOfANewerVersionIsNotSaved(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		key   string
+		newer bool
+	}{
+		"in a newer format":         {`"format":2`, true},
+		"with a key, same format":   {`"receive":{"methods":["GET"]}`, false},
+		"with a key inside another": {`"encryption":"none","auth":{"api_key":false,"signature":"stripe"}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := brokertest.Start(t)
+			defs := broker.NewDefinitions(server.ConnectSetUp())
+			created, err := defs.Create(t.Context(), record("Shop"), time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if created.Newer != nil {
+				t.Errorf("this version's own: %v", created.Newer)
+			}
+			server.SaveAsNewer(created.ID, tc.key)
+			got, err := defs.Find(t.Context(), "default", "Shop")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.IsNewer() != tc.newer || got.ID != created.ID || got.Name != "Shop" {
+				t.Errorf("read as %+v", got)
+			}
+			if _, err := defs.Update(t.Context(), got, time.Now()); !errors.Is(err, broker.ErrNewer) {
+				t.Errorf("saved: %v, want ErrNewer", err)
+			}
+			now, err := defs.Get(t.Context(), created.ID)
+			if err != nil || now.Revision != got.Revision {
+				t.Errorf("after the refusal there is revision %d, want %d; %v", now.Revision, got.Revision, err)
+			}
+			if all, err := defs.List(t.Context()); err != nil || len(all) != 1 {
+				t.Errorf("listed as %v, %v", all, err)
+			}
+		})
+	}
+}
+
+// TestTheCatalogKnowsThatADefinitionIsNewer: the definition before it must not stay
+// in force, for it is not what the webhook says.
+func TestTheCatalogKnowsThatADefinitionIsNewer(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Start(t)
+	conn := server.ConnectSetUp()
+	defs := broker.NewDefinitions(conn)
+	saved, err := defs.Create(t.Context(), record("Shop"), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cat := broker.NewCatalog(conn)
+	running(t, cat.Run)
+	known := func(holds func(*webhook.Webhook) bool) func() bool {
+		return func() bool {
+			w, _ := cat.Lookup(saved.ID)
+			return w != nil && holds(w)
+		}
+	}
+	eventually(t, "the webhook is known", known(func(w *webhook.Webhook) bool { return !w.IsNewer() }))
+	server.SaveAsNewer(saved.ID, `"format":2`)
+	eventually(t, "it is known to be newer", known(func(w *webhook.Webhook) bool {
+		return w.IsNewer() && w.Name == "Shop" && w.Revision > saved.Revision
+	}))
+	if w, err := cat.At(t.Context(), saved.ID, saved.Revision+1); err != nil || !w.IsNewer() {
+		t.Errorf("at the newer revision: %+v, %v", w, err)
+	}
+	if w, err := cat.Version(t.Context(), saved.ID, saved.Version); err != nil || w == nil {
+		t.Errorf("its version: %+v, %v", w, err)
+	}
+}
