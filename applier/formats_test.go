@@ -27,6 +27,7 @@ func TestWhatANewerVersionWroteIsSetAside(t *testing.T) {
 	}{
 		"a definition":                   {delivery.Delivery{WebhookID: "newer"}, "saved the webhook: update this applier"},
 		"the version that a replay asks": {delivery.Delivery{WebhookID: "wh", Replay: &delivery.Replay{Version: 2}}, "saved the webhook: update this applier"},
+		"a message":                      {delivery.Delivery{WebhookID: "wh", Newer: true}, "written the delivery: update this applier"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -104,6 +104,9 @@ func (a *Applier) reportOpen(d *delivery.Delivery, v delivery.Verdict) {
 // plan says what a delivery asks for. A verdict other than Settled means that
 // this cannot be said now.
 func (a *Applier) plan(ctx context.Context, view *communityView, d *delivery.Delivery) (Item, delivery.Verdict) {
+	if d.Newer {
+		return Item{}, delivery.SetAside(asideFor(d), errNewerMessage) // until this applier is updated
+	}
 	item := Item{Delivery: d}
 	var err error
 	item.Webhook, item.Failure, err = a.definition(ctx, d)
@@ -171,6 +174,8 @@ const catchUp = 30 * time.Second
 var (
 	errBehind = errors.New("the broker does not show yet the definition that the ingress went by")
 	errNewer  = errors.New("a newer version of Coinhook has saved the webhook: update this applier")
+
+	errNewerMessage = errors.New("a newer version of Coinhook has written the delivery: update this applier")
 )
 
 // isBehind reports whether the broker answered with less than the ingress knew, as one

@@ -243,6 +243,10 @@ func (x *audit) auditDelivery(d *delivery.Delivery, settled map[delivery.ID]post
 		return
 	case !known:
 		x.report.Unsettled++
+		if d.Newer {
+			x.foundIn(unsettled, d, "It was accepted, and has no outcome, and the appliers are past it. A newer version of Coinhook has written it: run the audit of that version.")
+			return
+		}
 		x.again = append(x.again, place{d.Position.Sequence, d.Position.Index})
 		x.foundIn(unsettled, d, "It was accepted, and has no outcome, and the appliers are past it: `coinhook audit --repair` publishes it again.")
 		return
@@ -256,6 +260,9 @@ func (x *audit) auditDelivery(d *delivery.Delivery, settled map[delivery.ID]post
 		x.report.Failed++
 	}
 	x.matched++
+	if d.Newer {
+		return // what it holds cannot be read
+	}
 	if sum := sha256.Sum256(d.Body); o.WebhookID != d.WebhookID || !bytes.Equal(o.PayloadSHA256, sum[:]) {
 		x.foundIn(outcomeChanged, d, "The outcome is of another webhook or payload than the delivery in the stream.")
 	}
@@ -264,6 +271,10 @@ func (x *audit) auditDelivery(d *delivery.Delivery, settled map[delivery.ID]post
 func (x *audit) auditReplay(d *delivery.Delivery, executed bool) {
 	x.report.Replays++
 	if executed || d.Position.Sequence > x.ackFloor {
+		return
+	}
+	if d.Newer {
+		x.foundIn(unexecuted, d, "The replay was published and not executed, and the appliers are past it. A newer version of Coinhook has written it: run the audit of that version.")
 		return
 	}
 	x.again = append(x.again, place{d.Position.Sequence, d.Position.Index})

@@ -86,7 +86,7 @@ func (b *Backtest) find(ctx context.Context, r Request) (*found, error) {
 func (f *found) take(message []delivery.Delivery, webhookID string, last int, seen map[delivery.ID]int) {
 	for i := len(message) - 1; i >= 0; i-- {
 		d := &message[i]
-		if d.WebhookID != webhookID || d.Replay != nil {
+		if d.WebhookID != webhookID || d.Replay != nil || d.Newer {
 			continue
 		}
 		if at, twice := seen[d.ID]; twice {

@@ -55,7 +55,7 @@ func (s *Stream) Message(ctx context.Context, sequence uint64) (m Message, ok bo
 	if err != nil {
 		return Message{}, false, fmt.Errorf("read message %d of the stream: %w", sequence, err)
 	}
-	return Message{Sequence: msg.Sequence, StoredAt: msg.Time, Deliveries: decodeBatch(msg.Data, msg.Sequence, msg.Time, 0)}, true, nil
+	return Message{Sequence: msg.Sequence, StoredAt: msg.Time, Deliveries: decodeMessage(msg.Header, msg.Data, msg.Sequence, msg.Time, 0)}, true, nil
 }
 
 // Bounds returns the first and the last sequence of the stream. It is empty when

@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -60,8 +62,44 @@ func encodeBatch(batch []*deliverypb.Delivery) ([]byte, error) {
 	return proto.Marshal(&deliverypb.DeliveryBatch{Deliveries: batch})
 }
 
-// decodeBatch reads one message of the stream. What cannot be read becomes a
+// A message tells in a header the least format that its reader must know. Without
+// the header it is format 1. docs/design/decisions/formats.md says when it rises.
+const (
+	formatHeader  = "Coinhook-Format"
+	messageFormat = 1 // the newest that this version reads
+)
+
+// isNewer reports whether this version would misread a message.
+func isNewer(h nats.Header) bool {
+	text := h.Get(formatHeader)
+	format, err := strconv.Atoi(text)
+	return text != "" && (err != nil || format > messageFormat)
+}
+
+// decodeMessage reads one message of the stream. What cannot be read becomes a
 // delivery too, one that says so: nothing that is in the stream may vanish.
+func decodeMessage(h nats.Header, data []byte, sequence uint64, stored time.Time, attempt int) []delivery.Delivery {
+	deliveries := decodeBatch(data, sequence, stored, attempt)
+	if isNewer(h) {
+		for i, d := range deliveries {
+			deliveries[i] = envelopeOf(d, stored)
+		}
+	}
+	return deliveries
+}
+
+// envelopeOf keeps what every format of a message has.
+func envelopeOf(d delivery.Delivery, stored time.Time) delivery.Delivery {
+	e := delivery.Delivery{
+		ID: d.ID, WebhookID: d.WebhookID, ReceivedAt: stored.UTC(), Newer: true,
+		Position: d.Position, Attempt: d.Attempt,
+	}
+	if d.Replay != nil {
+		e.Replay = &delivery.Replay{ID: d.Replay.ID}
+	}
+	return e
+}
+
 func decodeBatch(data []byte, sequence uint64, stored time.Time, attempt int) []delivery.Delivery {
 	var batch deliverypb.DeliveryBatch
 	err := proto.Unmarshal(data, &batch)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/proto/deliverypb"
@@ -25,7 +26,7 @@ func FuzzDecodeBatch(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		stored := time.UnixMilli(1767225660123)
-		first, again := decodeBatch(data, 7, stored, 1), decodeBatch(data, 7, stored, 2)
+		first, again := decodeMessage(nil, data, 7, stored, 1), decodeMessage(nil, data, 7, stored, 2)
 		if len(first) == 0 || len(first) != len(again) {
 			t.Fatalf("%d deliveries, and %d when read again", len(first), len(again))
 		}
@@ -56,7 +57,7 @@ func TestReplaysSurviveTheBroker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]delivery.Delivery{want}, decodeBatch(data, 7, at, 1)); diff != "" {
+	if diff := cmp.Diff([]delivery.Delivery{want}, decodeMessage(nil, data, 7, at, 1)); diff != "" {
 		t.Error(diff)
 	}
 	if id := messageID([]*deliverypb.Delivery{toProto(want)}); id != want.Replay.ID.String() {
@@ -95,5 +96,48 @@ func TestMessagesThatDifferHaveOtherIDs(t *testing.T) {
 	}
 	if once, again := message(first, beside), message(first, beside); once != again {
 		t.Error("a message has another id when it is published again")
+	}
+}
+
+// TestOfANewerMessageTheEnvelopeIsRead: this version knows which deliveries wait, and
+// neither executes what it would misread nor calls it malformed.
+func TestOfANewerMessageTheEnvelopeIsRead(t *testing.T) {
+	t.Parallel()
+	stored := time.UnixMilli(1767225660123).UTC()
+	sent := delivery.Delivery{ID: delivery.NewID(), WebhookID: "wh_a", ReceivedAt: stored.Add(-time.Minute), Body: []byte("{}"), Revision: 7}
+	replay := sent
+	replay.ID = delivery.NewID()
+	replay.Replay = &delivery.Replay{ID: delivery.NewID(), Cause: delivery.Bulk, Version: 2}
+	data, err := encodeBatch([]*deliverypb.Delivery{toProto(sent), toProto(replay)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for format, newer := range map[string]bool{"": false, "1": false, "2": true, "10": true, "later": true} {
+		header := nats.Header{}
+		if format != "" {
+			header.Set("Coinhook-Format", format)
+		}
+		got := decodeMessage(header, data, 7, stored, 3)
+		if len(got) != 2 || got[0].Newer != newer || got[1].Newer != newer {
+			t.Fatalf("format %q: read as %+v", format, got)
+		}
+		if !newer {
+			continue
+		}
+		want := []delivery.Delivery{
+			{ID: sent.ID, WebhookID: "wh_a", ReceivedAt: stored, Newer: true, Attempt: 3, Position: delivery.Position{Sequence: 7}},
+			{
+				ID: replay.ID, WebhookID: "wh_a", ReceivedAt: stored, Newer: true, Attempt: 3, Position: delivery.Position{Sequence: 7, Index: 1},
+				Replay: &delivery.Replay{ID: replay.Replay.ID},
+			},
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("format %q (-want +got):\n%s", format, diff)
+		}
+	}
+	// What cannot be read at all is a delivery that waits, too.
+	got := decodeMessage(nats.Header{"Coinhook-Format": {"2"}}, []byte("\xff\xffcompressed"), 7, stored, 1)
+	if len(got) != 1 || !got[0].Newer || got[0].Malformed != "" || got[0].ID == (delivery.ID{}) {
+		t.Errorf("unreadable: %+v", got)
 	}
 }

@@ -224,7 +224,7 @@ func (c *Consumer) enqueue(ctx context.Context, msg jetstream.Msg) error {
 	m := &message{
 		msg:        msg,
 		sequence:   meta.Sequence.Stream,
-		deliveries: decodeBatch(msg.Data(), meta.Sequence.Stream, meta.Timestamp, int(meta.NumDelivered)),
+		deliveries: decodeMessage(msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp, int(meta.NumDelivered)),
 	}
 	for i := range m.deliveries {
 		m.deliveries[i].Incarnation = incarnation

@@ -125,7 +125,7 @@ func next(ctx context.Context, messages jetstream.MessagesContext) (m Message, o
 	}
 	return Message{
 		Sequence: meta.Sequence.Stream, StoredAt: meta.Timestamp,
-		Deliveries: decodeBatch(msg.Data(), meta.Sequence.Stream, meta.Timestamp, 0),
+		Deliveries: decodeMessage(msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp, 0),
 	}, true, nil
 }
 

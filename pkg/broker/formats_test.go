@@ -1,12 +1,16 @@
 package broker_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/broker/brokertest"
+	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -83,4 +87,46 @@ func TestTheCatalogKnowsThatADefinitionIsNewer(t *testing.T) {
 	if w, err := cat.Version(t.Context(), saved.ID, saved.Version); err != nil || w == nil {
 		t.Errorf("its version: %+v, %v", w, err)
 	}
+}
+
+// TestANewerMessageStaysPending: it is handed out, marked as newer, and what the
+// handler sets aside is not acked.
+func TestANewerMessageStaysPending(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Start(t)
+	conn := server.ConnectSetUp()
+	publisher := startPublisher(t, conn)
+	if err := publisher.Publish(t.Context(), newDelivery(t, "one")); err != nil {
+		t.Fatal(err)
+	}
+	if text := server.MessageHeader(1, "Coinhook-Format"); text != "" {
+		t.Errorf("this version's messages name the format %q, which older versions do not know", text)
+	}
+	server.PublishNewer(delivery.NewID(), "wh_aaaaaaaaaaaaaaaaaaaaaaaaaa")
+	handled := make(chan delivery.Delivery, 16)
+	consumer := broker.NewConsumer(conn, func(_ context.Context, batch []delivery.Delivery) []delivery.Verdict {
+		verdicts := make([]delivery.Verdict, len(batch))
+		for i, d := range batch {
+			if d.Newer {
+				verdicts[i] = delivery.SetAside(time.Hour, errors.New("newer"))
+			}
+			handled <- d
+		}
+		return verdicts
+	}, broker.ConsumerOptions{Log: zerolog.Nop()})
+	running(t, consumer.Run)
+	for range 2 {
+		d := <-handled
+		if d.Newer != (d.Position.Sequence == 2) || d.Malformed != "" {
+			t.Errorf("handed out %+v", d)
+		}
+	}
+	reader, err := conn.OpenStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the first message alone is acked", func() bool {
+		p, err := reader.Pending(t.Context())
+		return err == nil && p.First == 2 && p.Last == 2 && p.AckPending == 1
+	})
 }

@@ -35,7 +35,7 @@ func (s *Samples) Newest(ctx context.Context, webhookID string) (d delivery.Deli
 	if err != nil {
 		return delivery.Delivery{}, false, fmt.Errorf("read the newest sample: %w", err)
 	}
-	d, ok = newestOf(decodeBatch(msg.Data, msg.Sequence, msg.Time, 0), webhookID)
+	d, ok = newestOf(decodeMessage(msg.Header, msg.Data, msg.Sequence, msg.Time, 0), webhookID)
 	return d, ok, nil
 }
 
@@ -76,11 +76,11 @@ func (s *Stream) Wait(ctx context.Context, webhookID string, after uint64) (deli
 	})
 }
 
-// newestOf returns the webhook's last delivery of a message. What cannot be read
-// is nothing to draw a mapping from.
+// newestOf returns the webhook's last delivery of a message. What cannot be read,
+// or is of a newer version, is nothing to draw a mapping from.
 func newestOf(batch []delivery.Delivery, webhookID string) (delivery.Delivery, bool) {
 	for i := len(batch) - 1; i >= 0; i-- {
-		if batch[i].WebhookID == webhookID && batch[i].Malformed == "" {
+		if batch[i].WebhookID == webhookID && batch[i].Malformed == "" && !batch[i].Newer {
 			return batch[i], true
 		}
 	}
@@ -116,7 +116,7 @@ func follow(ctx context.Context, js jetstream.JetStream, stream, webhookID strin
 		if err != nil {
 			return delivery.Delivery{}, fmt.Errorf("follow the stream %s: %w", stream, err)
 		}
-		if d, ok := newestOf(decodeBatch(msg.Data(), meta.Sequence.Stream, meta.Timestamp, 0), webhookID); ok {
+		if d, ok := newestOf(decodeMessage(msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp, 0), webhookID); ok {
 			return d, nil
 		}
 	}

@@ -34,6 +34,11 @@ type Delivery struct {
 	// the stream. It is empty for all others.
 	Malformed string
 
+	// Newer is set on a delivery in a format that a newer version of Coinhook wrote
+	// and this one would misread. Known are ID, WebhookID, ReceivedAt, the ID of a
+	// Replay, and what the broker tells; nothing may be decided by them.
+	Newer bool
+
 	// Position, Incarnation and Attempt are known once the broker hands the delivery out.
 	Position Position
 	// Incarnation tells the stream of Position from one that was deleted before

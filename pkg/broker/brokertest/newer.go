@@ -2,9 +2,12 @@ package brokertest
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // client is a JetStream client, to meddle with what lies in the broker.
@@ -54,4 +57,38 @@ func (s *Server) SaveAsNewer(webhookID, keys string) {
 	if _, err := bucket.Update(s.tb.Context(), entry.Key(), value, entry.Revision()); err != nil {
 		s.tb.Fatal(err)
 	}
+}
+
+// PublishNewer stores a delivery as a newer version of Coinhook might: in a format
+// of which this one knows the envelope.
+func (s *Server) PublishNewer(id delivery.ID, webhookID string) {
+	s.tb.Helper()
+	js, done := s.client()
+	defer done()
+	// A batch of one delivery with the fields 1 and 2 of delivery.proto.
+	d := append([]byte{0x0a, byte(len(id))}, id[:]...)
+	d = append(append(d, 0x12, byte(len(webhookID))), webhookID...)
+	msg := &nats.Msg{
+		Subject: "coinhook.deliveries", Header: nats.Header{"Coinhook-Format": {"2"}},
+		Data: append([]byte{0x0a, byte(len(d))}, d...),
+	}
+	if _, err := js.PublishMsg(s.tb.Context(), msg); err != nil {
+		s.tb.Fatal(err)
+	}
+}
+
+// MessageHeader returns one header of a message of the stream of deliveries.
+func (s *Server) MessageHeader(sequence uint64, name string) string {
+	s.tb.Helper()
+	js, done := s.client()
+	defer done()
+	stream, err := js.Stream(s.tb.Context(), "DELIVERIES")
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	msg, err := stream.GetMsg(s.tb.Context(), sequence)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return strings.Join(msg.Header.Values(name), ", ")
 }
