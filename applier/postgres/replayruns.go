@@ -41,11 +41,16 @@ INSERT INTO replay_runs (id, selection, requested_by, planned_at, total) VALUES 
 
 	advanceRunQuery = `UPDATE replay_runs SET published = published + $2, position = $3 WHERE id = $1`
 
-	lockRunQuery = `SELECT pg_try_advisory_lock($1, hashtext($2))`
+	lockRunQuery   = `SELECT pg_try_advisory_lock($1, hashtext($2))`
+	unlockRunQuery = `SELECT pg_advisory_unlock($1, hashtext($2))`
 )
 
 // runLock is the first key of the advisory locks on runs.
 const runLock = 0x5265
+
+// releaseWithin bounds the release of a lock, which the end of its connection
+// releases in any case.
+const releaseWithin = time.Second
 
 // FindRun returns the run of a selection that was begun and not finished, or nil.
 func (s *Store) FindRun(ctx context.Context, selection string) (*ReplayRun, error) {
@@ -79,6 +84,11 @@ func (s *Store) Hold(ctx context.Context, selection string) (release func(), err
 		return nil, ErrRunBusy
 	}
 	return func() {
+		// The server notices an ended connection a moment later than the next command
+		// may ask for the lock.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseWithin)
+		defer cancel()
+		_, _ = conn.ExecContext(ctx, unlockRunQuery, runLock, selection)
 		// The lock is the connection's, which must not go back to the pool with it.
 		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 	}, nil
