@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"time"
 
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -57,16 +58,29 @@ const (
 	streamSuperseded = "stream_superseded"
 )
 
+// Stream is the part of the broker's stream that an audit reads. A *broker.Stream
+// has it.
+type Stream interface {
+	Pending(ctx context.Context) (broker.Pending, error)
+	Extent(ctx context.Context) (broker.Extent, error)
+	Each(ctx context.Context, e broker.Extent, f func(broker.Message) error) error
+	Message(ctx context.Context, sequence uint64) (m broker.Message, ok bool, err error)
+	Deliveries(ctx context.Context, sequence uint64) ([]delivery.Delivery, error)
+	WentBack(ctx context.Context, e broker.Extent, sequence uint64, storedAt time.Time) (bool, error)
+}
+
+var _ Stream = (*broker.Stream)(nil)
+
 // Auditor audits.
 type Auditor struct {
 	store  *postgres.Store
-	stream *broker.Stream
+	stream Stream
 	// Progress is told what is being done. It may be nil.
 	Progress func(what string)
 }
 
 // New returns an auditor.
-func New(store *postgres.Store, stream *broker.Stream) *Auditor {
+func New(store *postgres.Store, stream Stream) *Auditor {
 	return &Auditor{store: store, stream: stream}
 }
 
