@@ -60,6 +60,22 @@ bench: build ## measure the ingress and the applier side by side with bare NATS 
 	@bin/devstack ensure-postgres
 	go run ./pkg/cmd/bench
 
+# SEED=7 ROUNDS=20 DURATION=10m FIRST=3 ONLY=partition choose the faults; see
+# docs/operate/faults.md.
+FAULTS = go run ./pkg/dev/cmd/faults
+.PHONY: faults
+faults: ## run a campaign of faults for an hour (root on Linux): SEED=, ROUNDS=, DURATION=
+	@$(FAULTS) -seed $(or $(SEED),0) -rounds $(or $(ROUNDS),0) -first $(or $(FIRST),0) -duration $(or $(DURATION),1h) -only "$(ONLY)" $(if $(DIR),-dir $(DIR))
+
+.PHONY: faults-short
+faults-short: ## run the most telling faults, 3 minutes at most
+	@if why=$$($(FAULTS) -can); then $(FAULTS) -short -seed $(or $(SEED),1) -duration 100s; else \
+		echo "NOT TESTED with faults: $$why" >&2; fi
+
+.PHONY: faults-check
+faults-check: ## see that the campaign's checks catch faults planted in the product
+	COINHOOK_FAULTS_CHECK=1 go test -count=1 -timeout 20m -run TestAPlantedFault ./pkg/dev/faults
+
 .PHONY: generate
 generate: ## generate the Go code of the .proto files again
 	@mkdir -p bin/tools

@@ -131,14 +131,14 @@ func (c *Cluster) Rebuild(ctx context.Context) error {
 	if err := c.StartPart(ctx, standby); err != nil {
 		return err
 	}
-	if err := c.awaitStandby(ctx); err != nil {
+	if err := c.AwaitStandby(ctx); err != nil {
 		return err
 	}
 	return c.Synchronous(ctx, c.opts.Standby == Sync)
 }
 
-// awaitStandby waits until the standby follows the primary.
-func (c *Cluster) awaitStandby(ctx context.Context) error {
+// AwaitStandby waits until the standby follows the primary.
+func (c *Cluster) AwaitStandby(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyAfter)
 	defer cancel()
 	primary := c.Primary()
