@@ -371,14 +371,24 @@ func (c *Consumer) act(batch []*message, verdicts []delivery.Verdict) (rest []*m
 }
 
 // openOf says how long a message with these verdicts has to wait, 0 when all are
-// settled, and whether all that are not are set aside.
+// settled, and whether all that are not are set aside. A delivery that is set
+// aside does not make the others of its message wait: its pause counts only
+// where all are set aside.
 func openOf(verdicts []delivery.Verdict) (pause time.Duration, aside bool) {
-	aside = true
+	var retried, asides time.Duration
 	for _, v := range verdicts {
-		pause = max(pause, v.RetryAfter)
-		aside = aside && (v.IsSettled() || v.Aside)
+		switch {
+		case v.IsSettled():
+		case v.Aside:
+			asides = max(asides, v.RetryAfter)
+		default:
+			retried = max(retried, v.RetryAfter)
+		}
 	}
-	return pause, aside
+	if retried > 0 {
+		return retried, false
+	}
+	return asides, true
 }
 
 func (c *Consumer) setWorking(rest []*message) {
