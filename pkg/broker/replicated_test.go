@@ -103,18 +103,23 @@ func TestABacklogIsSettledWithReplicas(t *testing.T) {
 	}
 }
 
-func TestABacklogIsSettledAfterEachServerWasStopped(t *testing.T) {
+func TestABacklogIsSettledAfterAServerEnded(t *testing.T) {
 	t.Parallel()
-	cluster := brokertest.StartCluster(t, 3)
-	conn := cluster.ConnectSetUp()
-	for i, server := range cluster.Servers() {
-		backlog(t, conn, 3000)
-		server.Stop()
-		settlesWithin(t, conn, 10*time.Second)
-		if t.Failed() {
-			t.Fatalf("with server %d stopped", i)
-		}
-		server.Start()
-		cluster.WaitReady()
+	for how, end := range map[string]func(*brokertest.Server){"stopped": (*brokertest.Server).Stop, "killed": (*brokertest.Server).Kill} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			cluster := brokertest.StartCluster(t, 3)
+			conn := cluster.ConnectSetUp()
+			for i, server := range cluster.Servers() {
+				backlog(t, conn, 3000)
+				end(server)
+				settlesWithin(t, conn, 10*time.Second)
+				if t.Failed() {
+					t.Fatalf("with server %d %s", i, how)
+				}
+				server.Start()
+				cluster.WaitReady()
+			}
+		})
 	}
 }

@@ -29,22 +29,44 @@ const clusterWithin = 40 * time.Second
 func StartCluster(tb testing.TB, n int) *Cluster {
 	tb.Helper()
 	c := &Cluster{tb: tb}
-	var routes []*url.URL
-	for range n {
+	for i := range n {
 		opts := serverOptions(tb)
+		opts.ServerName = fmt.Sprintf("n%d", i+1)
 		opts.Port = freePort(tb)
-		opts.ServerName = fmt.Sprintf("n%d", len(routes)+1)
-		opts.Cluster = server.ClusterOpts{Name: "test", Host: opts.Host, Port: freePort(tb)}
-		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("%s:%d", opts.Host, opts.Cluster.Port)})
-		c.servers = append(c.servers, &Server{tb: tb, opts: opts})
+		opts.Cluster = server.ClusterOpts{
+			Name: "test", Host: opts.Host, Port: freePort(tb),
+			// Servers tell each other of this address, where nobody is: they reach each
+			// other by their configured routes only, which can be shut.
+			Advertise: "127.0.0.1:1",
+		}
+		s := &Server{tb: tb, opts: opts, running: newGate(), reached: newGate()}
+		s.clients = newLink(tb, fmt.Sprintf("127.0.0.1:%d", opts.Port), s.running)
+		s.opts.ClientAdvertise = s.clients.address()
+		c.servers = append(c.servers, s)
 	}
+	c.route()
 	for _, s := range c.servers {
-		s.opts.Routes = routes
 		s.Start()
-		tb.Cleanup(s.Stop)
+		tb.Cleanup(func() { s.Thaw(); s.Rejoin(); s.Stop() })
 	}
 	c.WaitReady()
 	return c
+}
+
+// route has each server know all others. A server counts its routes, with one to
+// itself, to know how many servers there are.
+func (c *Cluster) route() {
+	for i, from := range c.servers {
+		for j, to := range c.servers {
+			address := fmt.Sprintf("127.0.0.1:%d", to.opts.Cluster.Port)
+			if i != j {
+				l := newLink(c.tb, address, from.running, from.reached, to.running, to.reached)
+				from.routes, to.routes = append(from.routes, l), append(to.routes, l)
+				address = l.address()
+			}
+			from.opts.Routes = append(from.opts.Routes, &url.URL{Scheme: "nats", Host: address})
+		}
+	}
 }
 
 // freePort returns a port below those that the kernel gives out by itself: a
@@ -69,6 +91,20 @@ func (c *Cluster) Server(i int) *Server { return c.servers[i] }
 
 // Servers returns all servers.
 func (c *Cluster) Servers() []*Server { return c.servers }
+
+// Leader returns the server that leads a stream.
+func (c *Cluster) Leader(stream string) *Server {
+	c.tb.Helper()
+	for deadline := time.Now().Add(clusterWithin); time.Now().Before(deadline); time.Sleep(pollEvery) {
+		for _, s := range c.servers {
+			if s.Running() && s.srv.JetStreamIsStreamLeader(server.DEFAULT_GLOBAL_ACCOUNT, stream) {
+				return s
+			}
+		}
+	}
+	c.tb.Fatalf("nobody leads the stream %s", stream)
+	return nil
+}
 
 // URL names all servers, separated by commas.
 func (c *Cluster) URL() string {
@@ -107,16 +143,15 @@ func (c *Cluster) WaitReady() {
 const pollEvery = 20 * time.Millisecond
 
 func (c *Cluster) ready() bool {
-	leader, running := false, 0
+	leader := false
 	for _, s := range c.servers {
 		if !s.Running() {
 			continue
 		}
-		running++
-		leader = leader || s.srv.JetStreamIsLeader() && len(s.srv.JetStreamClusterPeers()) == len(c.servers)
-		if s.srv.JetStreamIsCurrent() {
-			running--
+		if !s.srv.JetStreamIsCurrent() || s.srv.Healthz(nil).Status != "ok" {
+			return false
 		}
+		leader = leader || s.srv.JetStreamIsLeader() && len(s.srv.JetStreamClusterPeers()) == len(c.servers)
 	}
-	return leader && running == 0
+	return leader
 }

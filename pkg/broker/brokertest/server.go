@@ -19,6 +19,11 @@ type Server struct {
 	tb   testing.TB
 	opts server.Options
 	srv  *server.Server
+
+	// Of a server of a cluster: the ways to it, and to and from the other servers.
+	clients          *link
+	routes           []*link
+	running, reached *gate
 }
 
 // Start starts a server that is stopped with the test.
@@ -86,8 +91,38 @@ func (s *Server) Backup() (restore func()) {
 	return func() { replace(s.opts.StoreDir, backup) }
 }
 
+// Kill stops the server of a cluster as kill -9 does: the others get no word of
+// it, and its connections break.
+func (s *Server) Kill() {
+	s.Freeze()
+	for _, l := range append(s.routes, s.clients) {
+		l.cut()
+	}
+	s.Stop()
+	s.Thaw()
+}
+
+// Freeze has the server of a cluster stand still for all others, as kill -STOP
+// does: its connections stay, and nothing goes in or out.
+func (s *Server) Freeze() { s.running.set(false) }
+
+// Thaw ends Freeze. What was sent to the server meanwhile arrives.
+func (s *Server) Thaw() { s.running.set(true) }
+
+// Isolate cuts the server of a cluster off from the other servers. Its clients
+// still reach it.
+func (s *Server) Isolate() { s.reached.set(false) }
+
+// Rejoin ends Isolate. What was sent meanwhile arrives.
+func (s *Server) Rejoin() { s.reached.set(true) }
+
 // URL is the same after a restart.
-func (s *Server) URL() string { return s.srv.ClientURL() }
+func (s *Server) URL() string {
+	if s.clients != nil {
+		return "nats://" + s.clients.address()
+	}
+	return s.srv.ClientURL()
+}
 
 // Connect returns a connection that is closed with the test.
 func (s *Server) Connect() *broker.Conn {
