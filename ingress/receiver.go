@@ -77,7 +77,7 @@ func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 	if err := store(ctx, d); err != nil {
 		return Receipt{}, &Error{
 			Code:   NotAccepted,
-			Detail: "The delivery could not be stored in time. Send it again later.",
+			Detail: "The delivery could not be stored in time. Send it again later, with the same Idempotency-Key header if it has one.",
 			Err:    fmt.Errorf("store delivery %s: %w", d.ID, err),
 		}
 	}

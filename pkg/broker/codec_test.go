@@ -87,7 +87,7 @@ func TestMessagesThatDifferHaveOtherIDs(t *testing.T) {
 		"a delivery": message(sent), "another one": message(other),
 		"its replay": message(first), "its second replay": message(again),
 		"a replay beside another": message(first, beside), "the other way round": message(beside, first),
-		"a replay beside a delivery": message(first, other),
+		"a replay beside a delivery": message(first, other), "two deliveries": message(sent, other),
 	} {
 		if shared, ok := ids[id]; ok {
 			t.Errorf("%s and %s have one id", about, shared)
