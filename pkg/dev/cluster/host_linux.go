@@ -89,7 +89,9 @@ func (n network) close() error {
 	}
 	var errs []error
 	for _, path := range names {
-		errs = append(errs, ip("netns", "del", filepath.Base(path)))
+		// The namespace itself ends some time after its last process.
+		name := filepath.Base(path)
+		errs = append(errs, ip("link", "del", "veth-"+name), ip("netns", "del", name))
 	}
 	return errors.Join(append(errs, ip("link", "del", bridgeName))...)
 }

@@ -25,7 +25,7 @@ func operations() []kind {
 					return err
 				}
 			}
-			return r.wantReplicas(ctx)
+			return nil
 		}},
 		{name: "appliers from 3 to 1 to 4 to 3", lone: true, inject: func(ctx context.Context, r *round) error {
 			start := r.scaled
@@ -96,20 +96,6 @@ func (r *round) scale(ctx context.Context, n int) error {
 	stop, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	return errors.Join(r.StartPart(ctx, all[:n]...), r.Stop(stop, all[n:]...))
-}
-
-// wantReplicas has setup keep the number of copies.
-func (r *round) wantReplicas(ctx context.Context) error {
-	s, err := r.js.Stream(ctx, stream)
-	if err != nil {
-		return err
-	}
-	if got := s.CachedInfo().Config.Replicas; got != len(r.Servers()) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.Findings = append(r.Findings, found("setup", "%d copies of the stream after `coinhook setup`, want %d", got, len(r.Servers())))
-	}
-	return nil
 }
 
 // repairAfterwards has the audit publish again what the database does not know

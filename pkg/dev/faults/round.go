@@ -309,8 +309,26 @@ func (r *round) conclude(ctx context.Context, requests []*request) {
 	r.tally = t
 	r.Findings = append(r.Findings, findings...)
 	r.Slowest = r.slowest(ctx, ids)
+	r.checkReplicas(ctx)
 	r.checkAudit(ctx)
 	r.checkMemory()
+}
+
+// checkReplicas wants the streams to have as many copies as there are servers:
+// with fewer the next fault would lose what was accepted.
+func (r *round) checkReplicas(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	for _, name := range []string{stream, "KV_webhooks"} {
+		s, err := r.js.Stream(ctx, name)
+		if err != nil {
+			r.stuck("the stream %s: %v", name, err)
+			continue
+		}
+		if got := s.CachedInfo().Config.Replicas; got != len(r.Servers()) {
+			r.Findings = append(r.Findings, found("replicas", "the stream %s has %d copies, want %d", name, got, len(r.Servers())))
+		}
+	}
 }
 
 func (r *round) checkAudit(ctx context.Context) {
