@@ -1,0 +1,150 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/dev/cluster"
+)
+
+var repository = filepath.Join("..", "..", "..")
+
+// earlyAck acks a batch before it is settled.
+var earlyAck = Patch{
+	File: "pkg/broker/consumer.go",
+	Old: `		verdicts := c.handle(context.WithoutCancel(ctx), deliveries)
+`,
+	New: `		for _, m := range batch {
+			m.msg.Ack()
+		}
+		verdicts := c.handle(context.WithoutCancel(ctx), deliveries)
+`,
+}
+
+// noLock reads users without a lock: two appliers change one balance at the same
+// time.
+var noLock = Patch{File: "applier/postgres/settle_read.go", Old: "\nFOR NO KEY UPDATE OF u`", New: "`"}
+
+// idTwice gives two deliveries in a hundred the same id.
+var idTwice = Patch{
+	File: "pkg/delivery/delivery.go",
+	Old:  "func NewID() ID {\n",
+	New: `var again, made = atomic.Int64{}, atomic.Pointer[ID]{}
+
+func NewID() ID {
+	if id := made.Load(); id != nil && again.Add(1)%100 == 0 {
+		return *id
+	}
+	id := newID()
+	made.Store(&id)
+	return id
+}
+
+func newID() ID {
+`,
+}
+
+// The checks are worth what they catch: each build but one has a fault planted,
+// and only that one passes.
+func TestAPlantedFaultIsCaught(t *testing.T) {
+	if os.Getenv("COINHOOK_FAULTS_CHECK") == "" {
+		t.Skip("it builds the programs several times: make faults-check runs it")
+	}
+	for _, test := range []struct {
+		name    string
+		patches []Patch
+		kind    kind
+		want    string // the kind of a finding; none is wanted when it is empty
+	}{
+		{name: "none", kind: killInTransaction},
+		{name: "an_ack_before_COMMIT", patches: []Patch{earlyAck}, kind: killInTransaction, want: "lost"},
+		{name: "a_missing_lock", patches: []Patch{noLock}, kind: rush, want: "wrong"},
+		{name: "an_id_that_is_made_twice", patches: []Patch{idTwice}, kind: rush, want: "twice"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			findings := playPlanted(t, test.kind, test.patches)
+			caught := false
+			for i, f := range findings {
+				caught = caught || f.Kind == test.want
+				if i < 5 {
+					t.Logf("found %s: %s", f.Kind, f.Detail)
+				}
+			}
+			switch {
+			case test.want == "" && len(findings) > 0:
+				t.Errorf("%d findings without a planted fault", len(findings))
+			case test.want != "" && !caught:
+				t.Errorf("%d findings, of which none is %q", len(findings), test.want)
+			}
+		})
+	}
+}
+
+// killInTransaction kills the appliers while their transactions wait.
+var killInTransaction = kind{name: "killed in a transaction", inject: func(ctx context.Context, r *round) error {
+	if err := errors.Join(r.pause(r.Primary()), sleep(ctx, time.Second), r.kill(r.Appliers()...)); err != nil {
+		return err
+	}
+	return r.Resume(r.Primary())
+}}
+
+// rush only sends.
+var rush = kind{name: "no fault", inject: func(ctx context.Context, _ *round) error { return sleep(ctx, 5*time.Second) }}
+
+// playPlanted plays one round with a build that has the patches.
+func playPlanted(t *testing.T, k kind, patches []Patch) []Finding {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	t.Cleanup(cancel)
+	dir, err := os.MkdirTemp("", "coinhook-planted-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	bin := filepath.Join(dir, "bin")
+	if err := errors.Join(os.Chmod(dir, 0o755), Build(ctx, repository, bin, patches...)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := cluster.Start(ctx, cluster.Options{
+		Replicas: 1, Ingresses: 1, Appliers: 2, BinDir: bin, Dir: dir, Fast: true, Env: []string{"AUDIT_INTERVAL=1s"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := openWorld(ctx, c, 300)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w.scaled = 2
+	round, err := w.run(ctx, rand.New(rand.NewPCG(1, 1)), Round{Seed: 1}, []kind{k})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if round.Accepted == 0 {
+		t.Error("nothing was accepted: the round shows nothing")
+	}
+	return round.Findings
+}
+
+// A patch that does not fit any more is an error, and no build without a fault.
+func TestBuildWantsItsPatchesToFit(t *testing.T) {
+	t.Parallel()
+	for _, patch := range []Patch{earlyAck, noLock, idTwice} {
+		if _, err := writeOverlay(t.Context(), repository, t.TempDir(), []Patch{patch}); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := writeOverlay(t.Context(), repository, t.TempDir(), []Patch{{File: "pkg/broker/consumer.go", Old: "no such text"}}); err == nil {
+		t.Error("a patch whose text is not there is taken")
+	}
+}
