@@ -14,7 +14,7 @@ PROTOC_GEN_GO := google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/ingress, bin/applier, bin/coinhook and bin/devstack
@@ -62,15 +62,20 @@ bench: build ## measure the ingress and the applier side by side with bare NATS 
 
 # SEED=7 ROUNDS=20 DURATION=10m FIRST=3 ONLY=partition choose the faults; see
 # docs/operate/faults.md.
-FAULTS = go run ./pkg/dev/cmd/faults
+FAULTS := bin/faults
+.PHONY: bin/faults
+bin/faults:
+	@go build -o bin/ ./pkg/dev/cmd/faults
+
 .PHONY: faults
-faults: ## run a campaign of faults for an hour (root on Linux): SEED=, ROUNDS=, DURATION=
-	@$(FAULTS) -seed $(or $(SEED),0) -rounds $(or $(ROUNDS),0) -first $(or $(FIRST),0) -duration $(or $(DURATION),1h) -only "$(ONLY)" $(if $(DIR),-dir $(DIR))
+faults: bin/faults ## run a campaign of faults for an hour (root on Linux): SEED=, ROUNDS=, DURATION=
+	@exec $(FAULTS) -seed $(or $(SEED),0) -rounds $(or $(ROUNDS),0) -first $(or $(FIRST),0) -duration $(or $(DURATION),1h) \
+		-only "$(ONLY)" $(if $(DIR),-dir $(DIR))
 
 .PHONY: faults-short
-faults-short: ## run the most telling faults, 3 minutes at most
-	@if why=$$($(FAULTS) -can); then $(FAULTS) -short -seed $(or $(SEED),1) -duration 100s; else \
-		echo "NOT TESTED with faults: $$why" >&2; fi
+faults-short: bin/faults ## run the most telling faults, 3 minutes at most
+	@if why=$$($(FAULTS) -can); then exec $(FAULTS) -short -seed $(or $(SEED),1) -duration 100s; \
+		else echo "NOT TESTED with faults: $$why" >&2; fi
 
 .PHONY: faults-check
 faults-check: ## see that the campaign's checks catch faults planted in the product

@@ -142,19 +142,13 @@ func (c *campaign) draw(n int) []kind {
 	deck, place := n/len(c.kinds), n%len(c.kinds)
 	rng := rand.New(rand.NewPCG(c.Seed, uint64(deck)<<32))
 	order := rng.Perm(len(c.kinds))
-	chosen := []kind{c.kinds[order[place]]}
-	if chosen[0].lone || n%3 != 0 {
-		return chosen
+	first := c.kinds[order[place]]
+	second := slices.DeleteFunc(slices.Clone(c.kinds), func(k kind) bool { return k.lone || k.name == first.name })
+	if first.lone || len(second) == 0 || n%2 == 1 {
+		return []kind{first}
 	}
-	for {
-		second := c.kinds[rng.IntN(len(c.kinds))]
-		if !second.lone && second.name != chosen[0].name {
-			return append(chosen, second)
-		}
-		if !slices.ContainsFunc(c.kinds, func(k kind) bool { return !k.lone && k.name != chosen[0].name }) {
-			return chosen
-		}
-	}
+	rng = rand.New(rand.NewPCG(c.Seed, uint64(n)<<32|1))
+	return []kind{first, second[rng.IntN(len(second))]}
 }
 
 // The sizes of the file systems of the servers, in MiB.
