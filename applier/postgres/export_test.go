@@ -1,6 +1,10 @@
 package postgres
 
-import "context"
+import (
+	"context"
+	"net"
+	"strconv"
+)
 
 // PageQuery and GroupsQuery are the statements that a filter makes, to look at
 // their plans.
@@ -19,4 +23,28 @@ var OldestSchema, NewestSchema = int64(oldestSchema), newestSchema
 // MigrateTo is Migrate that stops at a migration.
 func (s *Store) MigrateTo(ctx context.Context, version int64) (applied int, err error) {
 	return s.migrateTo(ctx, version)
+}
+
+// Servers are the addresses that a URL names.
+func Servers(url string) (addresses []string, err error) {
+	cfg, err := parseAddress(url)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range eachHost(cfg) {
+		addresses = append(addresses, net.JoinHostPort(one.Host, strconv.Itoa(int(one.Port))))
+	}
+	return addresses, nil
+}
+
+// Show returns a setting of the store's connections.
+func (s *Store) Show(ctx context.Context, setting string) (value string, err error) {
+	err = s.db.GetContext(ctx, &value, "SELECT current_setting($1)", setting)
+	return value, err
+}
+
+// Password is that of a URL.
+func Password(url string) (string, error) {
+	cfg, err := parseAddress(url)
+	return cfg.Password, err
 }

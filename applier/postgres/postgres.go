@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"strconv"
 	"time"
 
@@ -56,19 +55,41 @@ var _ applier.Store = (*Store)(nil)
 // Open returns a store at once, also while the database is away. An error means
 // that the URL cannot work.
 func Open(url string, opts Options) (*Store, error) {
-	if url == "" {
-		return nil, errors.New("want the URL of a PostgreSQL database, such as postgres://user:password@host/coinhook")
-	}
-	cfg, err := pq.NewConfig(url)
+	cfg, err := parseAddress(url)
 	if err != nil {
-		// The driver's text may repeat the URL, and so a password.
-		return nil, errors.New("want the URL of a PostgreSQL database, such as postgres://user:password@host/coinhook")
+		return nil, err
 	}
+	if err := configure(&cfg, &opts); err != nil {
+		return nil, err
+	}
+	connector, err := newConnector(cfg, dialer{answerWithin: opts.StatementTimeout + 10*time.Second})
+	if err != nil {
+		return nil, errors.New("want a URL whose host, port and sslmode can be used")
+	}
+	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
+	db.SetMaxOpenConns(opts.MaxConns)
+	db.SetMaxIdleConns(opts.MaxConns)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	db.SetConnMaxLifetime(connLifetime)
+	s := &Store{db: db}
+	s.settling = &settleStatements{db: db, writes: map[tables]*sqlx.Stmt{}}
+	return s, nil
+}
+
+// connLifetime is how long a connection is used. After it, names and addresses
+// that have changed count.
+const connLifetime = 5 * time.Minute
+
+// configure adds what every connection of ours has. What the URL says goes first.
+func configure(cfg *pq.Config, opts *Options) error {
 	if opts.StatementTimeout <= 0 {
 		opts.StatementTimeout = 20 * time.Second
 	}
 	if opts.MaxConns <= 0 {
 		opts.MaxConns = 4
+	}
+	if cfg.TargetSessionAttrs == "" {
+		cfg.TargetSessionAttrs = pq.TargetSessionAttrsReadWrite
 	}
 	cfg.BinaryParameters = true // one round trip a statement, not two
 	if cfg.ConnectTimeout == 0 {
@@ -85,6 +106,8 @@ func Open(url string, opts Options) (*Store, error) {
 		// An applier that was cut off must not keep its users locked.
 		"idle_in_transaction_session_timeout": "10000",
 		"client_connection_check_interval":    "5000",
+		// A role or a database may have another default.
+		"synchronous_commit": "on",
 	}
 	if opts.Settling {
 		maps.Copy(runtime, settlingPlans)
@@ -92,19 +115,21 @@ func Open(url string, opts Options) (*Store, error) {
 	for name, value := range cfg.Runtime { // what the URL says goes first
 		runtime[name] = value
 	}
-	cfg.Runtime = runtime
-	connector, err := pq.NewConnectorConfig(cfg)
-	if err != nil {
-		return nil, errors.New("want a URL whose host, port and sslmode can be used")
+	if !isDurable(runtime["synchronous_commit"]) {
+		return errors.New("want synchronous_commit=on, remote_apply, remote_write or local: an outcome that is acked must not get lost")
 	}
-	connector.Dialer(dialer{answerWithin: opts.StatementTimeout + 10*time.Second})
-	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
-	db.SetMaxOpenConns(opts.MaxConns)
-	db.SetMaxIdleConns(opts.MaxConns)
-	db.SetConnMaxIdleTime(5 * time.Minute)
-	s := &Store{db: db}
-	s.settling = &settleStatements{db: db, writes: map[tables]*sqlx.Stmt{}}
-	return s, nil
+	cfg.Runtime = runtime
+	return nil
+}
+
+// isDurable reports whether a COMMIT that was confirmed is on a disk. Without that
+// the broker forgets deliveries whose outcomes PostgreSQL may still lose.
+func isDurable(synchronousCommit string) bool {
+	switch synchronousCommit {
+	case "on", "remote_apply", "remote_write", "local":
+		return true
+	}
+	return false
 }
 
 // Close closes all connections.
@@ -118,43 +143,22 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Ready reports whether the database is there, and its tables are such as this
-// program can work with.
-func (s *Store) Ready(ctx context.Context) error { return s.CheckSchema(ctx) }
+const readOnlyQuery = `SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean`
 
-// dialer makes connections whose reads fail when the server falls silent.
-// Contexts do not: the driver asks the server to cancel, and then waits for the
-// answer of a server that does not answer.
-type dialer struct{ answerWithin time.Duration }
-
-func (d dialer) Dial(network, address string) (net.Conn, error) {
-	return d.DialContext(context.Background(), network, address)
-}
-
-func (d dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	return d.DialContext(ctx, network, address)
-}
-
-func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
+// Ready reports whether the database takes writes, and its tables are such as
+// this program can work with.
+func (s *Store) Ready(ctx context.Context) error {
+	var standby, readOnly bool
+	if err := s.db.QueryRowContext(ctx, readOnlyQuery).Scan(&standby, &readOnly); err != nil {
+		return fmt.Errorf("PostgreSQL does not answer: %w", err)
 	}
-	return impatientConn{Conn: conn, within: d.answerWithin}, nil
-}
-
-type impatientConn struct {
-	net.Conn
-	within time.Duration
-}
-
-func (c impatientConn) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.within)); err != nil {
-		return 0, err
+	switch {
+	case standby:
+		return errors.New("PostgreSQL is a standby, which takes no writes: DATABASE_URL names the primary, or all servers")
+	case readOnly:
+		return errors.New("PostgreSQL takes no writes: default_transaction_read_only is on")
 	}
-	return c.Conn.Read(p)
+	return s.CheckSchema(ctx)
 }
 
 // inTx runs f in a transaction. Every write goes through here: outside of an

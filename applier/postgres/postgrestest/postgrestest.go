@@ -121,13 +121,20 @@ func OpenURL(tb testing.TB, url string, opts postgres.Options) (*postgres.Store,
 	if err != nil {
 		tb.Fatal(err)
 	}
+	tb.Cleanup(func() {
+		store.Close() //nolint:errcheck // the database is dropped next
+	})
+	return store, openDB(tb, url)
+}
+
+func openDB(tb testing.TB, url string) *sql.DB {
+	tb.Helper()
 	db, err := sql.Open("postgres", url)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		db.Close()    //nolint:errcheck // the database is dropped next
-		store.Close() //nolint:errcheck // the same
+		db.Close() //nolint:errcheck // the database is dropped next
 	})
-	return store, db
+	return db
 }
