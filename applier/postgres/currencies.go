@@ -15,13 +15,6 @@ import (
 // ErrScaleInUse: amounts were kept with the currency's scale.
 var ErrScaleInUse = errors.New("the scale cannot change any more: there are entries with it")
 
-// configurationLock is taken by whoever changes what stored amounts and values
-// mean, alone, and by whoever stores them, shared: a check that nothing is
-// stored then holds until the change is made.
-const configurationLock = 0x636f696e686f6f6b // "coinhook"
-
-const lockConfigurationQuery = `SELECT pg_advisory_xact_lock($1)`
-
 // ListCurrencies returns a community's currencies by code, those that every
 // community has among them.
 func (s *Store) ListCurrencies(ctx context.Context, community string) ([]applier.Currency, error) {
@@ -62,10 +55,7 @@ func (s *Store) SetCurrency(
 	change func(now applier.Currency, found bool) (applier.Currency, error),
 ) (applier.Currency, error) {
 	var after applier.Currency
-	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, lockConfigurationQuery, int64(configurationLock)); err != nil {
-			return err
-		}
+	err := s.changeConfiguration(ctx, community, func(tx *sqlx.Tx) error {
 		c, err := readCommunity(ctx, tx, community) // nobody else can change it now
 		if err != nil {
 			return err
@@ -86,7 +76,6 @@ func (s *Store) SetCurrency(
 		_, err = tx.ExecContext(ctx, setCurrencyQuery, community, code, after.Scale, after.Minimum, after.Maximum)
 		return err
 	})
-	s.communities.forget()
 	if err != nil {
 		return applier.Currency{}, fmt.Errorf("set the currency: %w", err)
 	}

@@ -37,7 +37,7 @@ func (s *Store) ListFields(ctx context.Context, community string) ([]applier.Fie
 }
 
 const (
-	typeInUseQuery = `
+	fieldInUseQuery = `
 SELECT EXISTS (
     SELECT FROM user_fields f JOIN users u ON u.id = f.user_id
     WHERE f.field = $2 AND u.community = $1
@@ -49,68 +49,71 @@ ON CONFLICT (community, name) DO UPDATE
 SET type = excluded.type, options = excluded.options, revision = nextval('field_revisions')`
 )
 
-// SetField changes a custom field, or adds it.
+// SetField changes a custom field, or adds it. The values of a field of the same name
+// that was deleted before are gone by then.
 func (s *Store) SetField(ctx context.Context, community string, f applier.Field) error {
-	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, lockConfigurationQuery, int64(configurationLock)); err != nil {
-			return err
+	for {
+		err := s.setField(ctx, community, f)
+		if err == nil {
+			return nil
 		}
+		if errors.Is(err, errValuesLeft) {
+			_, err = s.deleteValues(ctx, community, f.Name)
+		}
+		if err != nil {
+			return fmt.Errorf("set the custom field: %w", err)
+		}
+	}
+}
+
+// errValuesLeft: values of a deleted field are there yet.
+var errValuesLeft = errors.New("a field of this name was deleted, and has values yet")
+
+func (s *Store) setField(ctx context.Context, community string, f applier.Field) error {
+	return s.changeConfiguration(ctx, community, func(tx *sqlx.Tx) error {
 		c, err := readCommunity(ctx, tx, community) // nobody else can change it now
 		if err != nil {
 			return err
 		}
-		if before, ok := c.Field(f.Name); ok && before.Type != f.Type {
+		before, known := c.Field(f.Name)
+		if !known || before.Type != f.Type {
 			var used bool
-			if err := tx.QueryRowContext(ctx, typeInUseQuery, community, f.Name).Scan(&used); err != nil {
+			if err := tx.QueryRowContext(ctx, fieldInUseQuery, community, f.Name).Scan(&used); err != nil {
 				return err
 			}
-			if used {
-				return fmt.Errorf("%w: %s is a %s; delete the field to begin anew", ErrTypeInUse, f.Name, before.Type)
+			switch {
+			case used && !known:
+				return errValuesLeft
+			case used:
+				return fmt.Errorf("%w: %s is a %s; delete the field to begin again", ErrTypeInUse, f.Name, before.Type)
 			}
 		}
 		_, err = tx.ExecContext(ctx, setFieldQuery, community, f.Name, string(f.Type), pq.StringArray(append([]string{}, f.Options...)))
 		return err
 	})
-	s.communities.forget()
-	if err != nil {
-		return fmt.Errorf("set the custom field: %w", err)
-	}
-	return nil
 }
 
-const (
-	deleteFieldQuery  = `DELETE FROM fields WHERE community = $1 AND name = $2`
-	deleteValuesQuery = `
-DELETE FROM user_fields f USING users u
-WHERE u.id = f.user_id AND u.community = $1 AND f.field = $2`
-)
+const deleteFieldQuery = `DELETE FROM fields WHERE community = $1 AND name = $2`
 
 // DeleteField deletes a custom field and the users' values of it, and says how
-// many had one. Its history stays.
+// many had one. Its history stays. Nobody reads the values once the field is gone, and
+// they go bit by bit: the deliveries of the community do not wait for it. Where it
+// was interrupted, the next DeleteField or SetField goes on.
 func (s *Store) DeleteField(ctx context.Context, community, name string) (values int64, err error) {
-	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, lockConfigurationQuery, int64(configurationLock)); err != nil {
-			return err
+	var fields int64
+	err = s.changeConfiguration(ctx, community, func(tx *sqlx.Tx) error {
+		result, err := tx.ExecContext(ctx, deleteFieldQuery, community, name)
+		if err == nil {
+			fields, err = result.RowsAffected()
 		}
-		fields, err := tx.ExecContext(ctx, deleteFieldQuery, community, name)
-		if err != nil {
-			return err
-		}
-		n, err := fields.RowsAffected()
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return ErrFieldNotFound
-		}
-		result, err := tx.ExecContext(ctx, deleteValuesQuery, community, name)
-		if err != nil {
-			return err
-		}
-		values, err = result.RowsAffected()
 		return err
 	})
-	s.communities.forget()
+	if err == nil {
+		values, err = s.deleteValues(ctx, community, name)
+	}
+	if err == nil && fields == 0 && values == 0 {
+		err = ErrFieldNotFound
+	}
 	if err != nil {
 		return 0, fmt.Errorf("delete the custom field: %w", err)
 	}

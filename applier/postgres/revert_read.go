@@ -10,11 +10,14 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// The locks are those of Settle, taken in the same order: first the one that an
-// admin who changes a scale or a field's type takes alone, then the users.
+// The locks are those of Settle, taken in the same order: first those that an admin
+// who changes a scale or a field's type takes alone, then the users.
 const lockRevertedQuery = `
 SELECT u.id FROM users u
-WHERE (SELECT pg_advisory_xact_lock_shared($2)) IS NOT NULL
+WHERE (
+        SELECT count(pg_advisory_xact_lock_shared($2, c.hash))
+        FROM (SELECT DISTINCT hashtext(community) AS hash FROM outcomes WHERE delivery_id = ANY ($1::uuid[]) ORDER BY hash) AS c
+    ) > 0
     AND u.id IN (SELECT o.user_id FROM outcomes o WHERE o.delivery_id = ANY ($1::uuid[]) AND o.outcome = 'applied')
 ORDER BY u.id
 FOR NO KEY UPDATE OF u`
@@ -28,7 +31,7 @@ func (u *undoing) lockUsers(ctx context.Context, tx *sqlx.Tx, ids []delivery.ID)
 		}
 		u.locked[delivery.ID(id)] = true
 		return nil
-	}, idArray(ids), int64(configurationLock))
+	}, idArray(ids), int64(configurationClass))
 }
 
 // Retention removes outcomes, and with them what a revert reads in statements of

@@ -12,15 +12,18 @@ import (
 )
 
 // Locks are taken in the order of ORDER BY, so that batches which share users
-// wait for each other and never deadlock. The configuration's lock comes before
-// them all: the subquery that does not depend on the rows is run first, and once.
+// wait for each other and never deadlock. The communities' locks come before them
+// all: the subquery that does not depend on the rows is run first, and once.
 const lockUsersQuery = findUsersQuery + `
 FOR NO KEY UPDATE OF u`
 
 const findUsersQuery = `
 SELECT u.id, u.community, coalesce(u.email_key, ''), coalesce(u.username_key, '')
 FROM users u
-WHERE (SELECT pg_advisory_xact_lock_shared($5)) IS NOT NULL AND u.id IN (
+WHERE (
+    SELECT count(pg_advisory_xact_lock_shared($5, c.hash))
+    FROM (SELECT DISTINCT hashtext(n.name) AS hash FROM unnest($1::text[] || $3::text[]) AS n (name) ORDER BY hash) AS c
+) > 0 AND u.id IN (
     SELECT e.id
     FROM unnest($1::text[], $2::text[]) AS k (community, key)
     JOIN users e ON e.community = k.community AND e.email_key = k.key
@@ -74,7 +77,7 @@ func (w *work) readUsers(ctx context.Context, run query) error {
 		keys[n].text(key.key)
 	}
 	rows, err := run(ctx, communities[0].String(), keys[0].String(), communities[1].String(), keys[1].String(),
-		int64(configurationLock))
+		int64(configurationClass))
 	if err != nil {
 		return err
 	}

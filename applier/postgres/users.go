@@ -134,7 +134,13 @@ func (s *Store) addBalances(ctx context.Context, users []User, places map[delive
 	return rows.Err()
 }
 
-const userFieldsQuery = `SELECT user_id, field, value FROM user_fields WHERE user_id = ANY ($1::uuid[])`
+// The values of a deleted field may be there for a while.
+const userFieldsQuery = `
+SELECT v.user_id, v.field, v.value
+FROM user_fields v
+JOIN users u ON u.id = v.user_id
+JOIN fields f ON f.community = u.community AND f.name = v.field
+WHERE v.user_id = ANY ($1::uuid[])`
 
 func (s *Store) addFields(ctx context.Context, users []User, places map[delivery.ID]int, ids string) error {
 	rows, err := s.db.QueryContext(ctx, userFieldsQuery, ids)
