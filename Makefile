@@ -73,8 +73,8 @@ faults: bin/faults ## run a campaign of faults for an hour (root on Linux): SEED
 		-only "$(ONLY)" $(if $(DIR),-dir $(DIR))
 
 .PHONY: faults-short
-faults-short: bin/faults ## run the most telling faults, 3 minutes at most
-	@if why=$$($(FAULTS) -can); then exec $(FAULTS) -short -seed $(or $(SEED),1) -duration 100s; \
+faults-short: build bin/faults ## run the most telling faults, 3 minutes at most
+	@if why=$$($(FAULTS) -can); then exec $(FAULTS) -short -bin bin -seed $(or $(SEED),1) -duration 100s; \
 		else echo "NOT TESTED with faults: $$why" >&2; fi
 
 .PHONY: faults-check

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/coinhook/coinhook/pkg/devstack/postgres"
 	"github.com/coinhook/coinhook/pkg/devstack/process"
@@ -161,6 +162,15 @@ func (c *Cluster) Synchronous(ctx context.Context, wait bool) error {
 	primary := c.Primary()
 	return c.postgres(primary).Exec(ctx, c.Addr(primary),
 		fmt.Sprintf("ALTER SYSTEM SET synchronous_standby_names = '%s'", names), "SELECT pg_reload_conf()")
+}
+
+// SwitchWAL has the primary begin another file of its log.
+func (c *Cluster) SwitchWAL(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	primary := c.Primary()
+	return c.postgres(primary).Exec(ctx, c.Addr(primary),
+		"SET synchronous_commit = off", "SELECT pg_logical_emit_message(false, 'faults', 'x')", "SELECT pg_switch_wal()")
 }
 
 // BackupPostgres copies the primary into a folder next to its data's file

@@ -125,7 +125,16 @@ func disks() []kind {
 			r.later(&r.free, primary)
 			r.markDown(primary) // PostgreSQL may end for it
 			r.did("the disk is full: %s", primary)
-			return errors.Join(r.Fill(primary), r.hold(ctx, 1500*ms, 4000*ms))
+			if err := r.Fill(primary); err != nil {
+				return err
+			}
+			// What is written ahead goes to files that are there, until those are full.
+			for range 4 {
+				if err := r.SwitchWAL(ctx); err != nil {
+					break
+				}
+			}
+			return r.hold(ctx, 1500*ms, 4000*ms)
 		}},
 	}
 }

@@ -38,7 +38,7 @@ func parse(args []string) (s settings, err error) {
 	flags.BoolVar(&s.Short, "short", false, "only the kinds of the short run")
 	flags.StringVar(&s.Only, "only", "", "only kinds whose names have this `text`")
 	flags.IntVar(&s.Rate, "rate", 50, "requests a `second` to each of two ingresses")
-	flags.StringVar(&s.BinDir, "bin", "", "the programs, built with the clock's patch, are in `DIR`; built when empty")
+	flags.StringVar(&s.BinDir, "bin", "", "the programs are in `DIR`, built with the clock's patch if clocks are to jump; built when empty")
 	flags.StringVar(&s.Dir, "dir", "", "keep logs and history in `DIR`; a new folder of /tmp when empty")
 	flags.StringVar(&s.repository, "repository", ".", "build the programs from `DIR`")
 	flags.BoolVar(&s.can, "can", false, "say whether this machine can run a campaign, and end")
