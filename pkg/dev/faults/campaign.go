@@ -61,6 +61,7 @@ type campaign struct {
 	world   *world
 	history *os.File
 	result  Result
+	began   time.Time
 	made    int // clusters
 }
 
@@ -78,12 +79,12 @@ func Run(ctx context.Context, opts Options) (*Result, error) {
 		return nil, err
 	}
 	defer c.history.Close()
-	began := time.Now()
-	err = c.rounds(ctx, began)
+	c.began = time.Now()
+	err = c.rounds(ctx)
 	if c.world != nil {
 		err = errors.Join(err, c.world.close())
 	}
-	c.result.Took = time.Since(began)
+	c.result.Took = time.Since(c.began)
 	return &c.result, err
 }
 
@@ -93,9 +94,9 @@ func choose(opts Options) []kind {
 	})
 }
 
-func (c *campaign) rounds(ctx context.Context, began time.Time) error {
+func (c *campaign) rounds(ctx context.Context) error {
 	for n := c.First; c.Rounds == 0 || n < c.First+c.Rounds; n++ {
-		if c.Duration > 0 && time.Since(began) > c.Duration {
+		if c.Duration > 0 && time.Since(c.began) > c.Duration {
 			return nil
 		}
 		if err := c.round(ctx, n); err != nil {
@@ -109,10 +110,8 @@ func (c *campaign) rounds(ctx context.Context, began time.Time) error {
 }
 
 func (c *campaign) round(ctx context.Context, n int) error {
-	if c.world == nil {
-		if err := c.openWorld(ctx); err != nil {
-			return err
-		}
+	if err := c.needWorld(ctx); err != nil {
+		return err
 	}
 	chosen := c.draw(n)
 	rng := rand.New(rand.NewPCG(c.Seed, uint64(n)))
@@ -120,7 +119,20 @@ func (c *campaign) round(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
+	if err := c.keep(round); err != nil {
+		return err
+	}
+	if len(round.Findings) > 0 || slices.ContainsFunc(chosen, func(k kind) bool { return k.fresh }) {
+		// What is wrong in this cluster is no finding of the rounds to come.
+		return c.closeWorld()
+	}
+	return nil
+}
+
+// keep prints a round and writes it into the history and the table.
+func (c *campaign) keep(round Round) error {
 	c.result.Rounds = append(c.result.Rounds, round)
+	c.result.Took = time.Since(c.began)
 	round.print(c.Out)
 	line, err := json.Marshal(round)
 	if err != nil {
@@ -129,11 +141,12 @@ func (c *campaign) round(ctx context.Context, n int) error {
 	if _, err := c.history.Write(append(line, '\n')); err != nil {
 		return fmt.Errorf("keep the history: %w", err)
 	}
-	if len(round.Findings) > 0 || slices.ContainsFunc(chosen, func(k kind) bool { return k.fresh }) {
-		// What is wrong in this cluster is no finding of the rounds to come.
-		return c.closeWorld()
+	table, err := os.Create(filepath.Join(c.Dir, "table.md"))
+	if err != nil {
+		return fmt.Errorf("keep the table: %w", err)
 	}
-	return nil
+	c.result.Table(table)
+	return table.Close()
 }
 
 // draw chooses a round's kinds by the seed: the kinds come in shuffled decks, so
@@ -158,6 +171,32 @@ const (
 )
 
 const appliers = 3
+
+// startsAllowed is how often in a row a cluster may not start, or not be in order
+// without a fault.
+const startsAllowed = 3
+
+// needWorld starts a cluster unless one runs.
+func (c *campaign) needWorld(ctx context.Context) (err error) {
+	for range startsAllowed {
+		if c.world != nil {
+			return nil
+		}
+		if err = c.openWorld(ctx); err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		fmt.Fprintf(c.Out, "the cluster is given up: %v\n", err)
+		if c.world != nil {
+			if closeErr := c.closeWorld(); closeErr != nil {
+				return errors.Join(err, closeErr)
+			}
+		}
+	}
+	return err
+}
 
 func (c *campaign) openWorld(ctx context.Context) error {
 	c.made++

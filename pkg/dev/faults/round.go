@@ -16,7 +16,8 @@ import (
 const (
 	// warmUp is the time of sending before a fault.
 	warmUp = 700 * time.Millisecond
-	// healWithin, acceptWithin and settleWithin bound the way back; more is stuck.
+	// the others bound a fault and the way back; more is stuck.
+	injectWithin = 90 * time.Second
 	healWithin   = 60 * time.Second
 	acceptWithin = 45 * time.Second
 	settleWithin = 60 * time.Second
@@ -115,21 +116,31 @@ func (w *world) run(ctx context.Context, rng *rand.Rand, head Round, kinds []kin
 	end := time.Now()
 	requests := w.traffic.end()
 	r.AcceptPause = w.traffic.longestPause(r.Start, end)
-	if _, err := w.Coinhook(ctx, "", "users", "add", "--username", late, "--yes"); err != nil {
-		r.Findings = append(r.Findings, found("stuck", "a user cannot be added: %v", err))
-	}
+	r.addLate(ctx, late)
 	r.conclude(ctx, requests)
 	r.SettlePause = watch.longest(r.Start, end)
 	r.Took = time.Since(r.Start)
 	return r.Round, ctx.Err()
 }
 
+// addLate adds the user whom a request was about before; the late users' job runs
+// that request again.
+func (r *round) addLate(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(ctx, healWithin)
+	defer cancel()
+	if _, err := r.Coinhook(ctx, "", "users", "add", "--username", name, "--yes"); err != nil {
+		r.stuck("a user cannot be added: %v", err)
+	}
+}
+
 // inject causes the faults and waits until each has lasted its time.
 func (r *round) inject(ctx context.Context, kinds []kind) error {
+	within, cancel := context.WithTimeout(ctx, injectWithin)
+	defer cancel()
 	errs := make([]error, len(kinds))
 	var wg sync.WaitGroup
 	for i, k := range kinds {
-		wg.Go(func() { errs[i] = k.inject(ctx, r) })
+		wg.Go(func() { errs[i] = k.inject(within, r) })
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {

@@ -241,6 +241,8 @@ func (w *world) each(ctx context.Context, row func(scan func(...any) error) erro
 
 // slowest is the longest time from a delivery's arrival to its outcome.
 func (w *world) slowest(ctx context.Context, ids []string) (d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
 	var seconds float64
 	err := w.db.QueryRowContext(ctx, `SELECT coalesce(extract(epoch FROM max(finished_at - received_at)), 0)::float8
 		FROM outcomes WHERE delivery_id = ANY ($1::uuid[])`, pq.Array(ids)).Scan(&seconds)

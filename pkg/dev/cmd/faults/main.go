@@ -152,18 +152,8 @@ func (s *settings) campaign(ctx context.Context) error {
 		return err
 	}
 	result.Table(os.Stdout)
-	err = errors.Join(err, writeTable(result, filepath.Join(s.Dir, "table.md")))
 	if n := len(result.Failed()); n > 0 {
 		err = errors.Join(err, fmt.Errorf("%d rounds found something; run one again with -seed %d -first ROUND -rounds 1", n, s.Seed))
 	}
 	return err
-}
-
-func writeTable(result *faults.Result, path string) error {
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	result.Table(file)
-	return file.Close()
 }
