@@ -96,11 +96,22 @@ func (h Head) InTheWay() (causes []string, advice string) {
 	if p.IsFull() {
 		causes = append(causes, "the broker hands out no more until some of these are settled")
 	}
+	if causes == nil && p.Stall != nil {
+		return []string{stallText(*p.Stall)},
+			"The appliers' logs and `nats consumer info DELIVERIES applier` say more. Restarting the appliers loses nothing; nor does another leader: `nats consumer cluster step-down DELIVERIES applier`."
+	}
 	if causes == nil {
 		return []string{"they wait behind others, the appliers are at work"},
 			"If they become more (coinhook_pending_overdue_deliveries), add appliers or see what slows PostgreSQL down."
 	}
 	return causes, cmp.Or(advice, "They go on by themselves once that is mended; `coinhook deliveries show ID` and the appliers' logs say more.")
+}
+
+func stallText(s broker.Stall) string {
+	if s.For == 0 {
+		return "nothing has been settled since NATS started or chose another leader: " + s.Why
+	}
+	return fmt.Sprintf("nothing has been settled for %s: %s", AgeText(s.For), s.Why)
 }
 
 // firstRetried returns the trouble that has lasted the longest.

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ const (
 	// readAtOnce is how many messages one look counts at most. A backlog of a
 	// million takes 20 looks, some minutes, and its count rises meanwhile.
 	readAtOnce = 50_000
+	// talliedAtMost bounds the memory of a tally to 32 MB.
+	talliedAtMost = 4_000_000
 )
 
 // MonitorOptions say what a Monitor looks for.
@@ -41,14 +44,16 @@ type Monitor struct {
 	limit   time.Duration
 	log     zerolog.Logger
 	overdue prometheus.Gauge
+	pending prometheus.Gauge
 	atOnce  uint64 // messages that one look counts
+
+	settling settling
 
 	stream      *Stream            // opened by the first look
 	state       jetstream.KeyValue // opened by the first warning
 	incarnation string             // of what is remembered below
 	oldest      storedMessage      // the first that is not acknowledged
-	upcoming    storedMessage      // the first that is not overdue
-	tally       tally              // those before it
+	tally       tally              // all of them, as far as they are counted
 	mu          sync.Mutex         // guards waits and lookedAt
 	waits       time.Duration      // how long the oldest waited when it was looked at
 	lookedAt    time.Time
@@ -69,7 +74,18 @@ func NewMonitor(c *Conn, opts MonitorOptions) *Monitor {
 			Name: "coinhook_pending_overdue_deliveries",
 			Help: "Deliveries that have been pending for longer than PENDING_LIMIT, as far as the broker can tell.",
 		}),
+		pending: metrics.NewGauge(prometheus.GaugeOpts{
+			Name: "coinhook_pending_deliveries",
+			Help: "Deliveries that wait to be settled. Part of a long backlog is estimated until it is counted.",
+		}),
 	}
+	metrics.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "coinhook_settling_stalled_seconds",
+		Help: "How long nothing has been settled while deliveries wait for no known cause; 0 while settling goes on.",
+	}, func() float64 {
+		still, _, _ := m.settling.stalled()
+		return still.Seconds()
+	})
 	metrics.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "coinhook_pending_oldest_seconds",
 		Help: "How long the oldest message of the stream that is not acknowledged has been waiting; 0 when none is.",
@@ -132,28 +148,36 @@ func (m *Monitor) look(ctx context.Context) error {
 	if err := m.lookAtOldest(ctx, p); err != nil {
 		return err
 	}
-	if m.oldest.sequence == 0 || !m.isOverdue(p, m.oldest.at) {
+	if m.oldest.sequence == 0 {
+		m.pending.Set(0)
 		m.overdue.Set(0)
 		m.tally = tally{}
+		m.watchSettling(&p, 0)
 		return nil
-	}
-	if err := m.count(ctx, p); err != nil {
-		return err
 	}
 	if p.Troubles, err = m.stream.troubles(ctx, p.At); err != nil {
 		return err
 	}
+	// Its errors do not stop the watch over settling.
+	err = m.count(ctx, p)
+	pending := m.countPending(p)
+	m.watchSettling(&p, pending)
+	if err != nil {
+		return err
+	}
+	m.pending.Set(float64(pending))
 	m.overdue.Set(float64(m.countOverdue(p)))
+	if len(m.overdueSpan(p)) == 0 {
+		return nil
+	}
 	return m.warn(ctx, p)
 }
-
-func (m *Monitor) isOverdue(p Pending, storedAt time.Time) bool { return p.At.Sub(storedAt) >= m.limit }
 
 // lookAtOldest finds the first message that is not acknowledged, and says how
 // long it has been waiting.
 func (m *Monitor) lookAtOldest(ctx context.Context, p Pending) error {
 	if p.Incarnation != m.incarnation {
-		m.incarnation, m.oldest, m.upcoming, m.tally = p.Incarnation, storedMessage{}, storedMessage{}, tally{}
+		m.incarnation, m.oldest, m.tally = p.Incarnation, storedMessage{}, tally{}
 	}
 	for m.oldest.sequence != p.First && p.First <= p.Last {
 		message, ok, err := m.stream.Message(ctx, p.First)
@@ -176,36 +200,44 @@ func (m *Monitor) lookAtOldest(ctx context.Context, p Pending) error {
 	return nil
 }
 
-// count reads what the messages carry that have become overdue since the last
-// look.
+// count reads what the messages carry that have come since the last look.
 func (m *Monitor) count(ctx context.Context, p Pending) error {
 	m.tally.startAt(p.First)
 	from := m.tally.next()
-	if from > p.Last || m.upcoming.sequence == from && !m.isOverdue(p, m.upcoming.at) {
+	to := min(p.Last, from+m.atOnce-1, p.First+talliedAtMost-1)
+	if from > to {
 		return nil
 	}
-	to := min(p.Last, from+m.atOnce-1)
 	err := m.stream.headersFrom(ctx, from, to, func(sequence uint64, at time.Time, c Count) bool {
-		if !m.isOverdue(p, at) {
-			m.upcoming = storedMessage{sequence, at}
-			return false
-		}
-		m.tally.put(sequence, c)
+		m.tally.put(sequence, at, c)
 		return true
 	})
 	if err != nil {
-		return fmt.Errorf("count what is overdue: %w", err)
+		return fmt.Errorf("count what is pending: %w", err)
 	}
 	return nil
 }
 
-// overdueSpan is what count has counted.
-func (m *Monitor) overdueSpan() Spans { return Spans{}.add(Span{m.tally.first, m.tally.next() - 1}) }
+// countPending returns how many deliveries wait. What is not counted yet, and what
+// may be any message of the gap, is taken as the average message.
+func (m *Monitor) countPending(p Pending) int {
+	unacked := p.unacked().and(m.tally.span())
+	aside := p.asideIn(unacked)
+	known := unacked.without(aside.messages)
+	n := m.tally.sum(known).Pending() + aside.deliveries
+	rest := p.AckPending + int(p.queued().len()) - int(unacked.len())
+	return n + int(math.Round(float64(max(rest, 0))*m.tally.average()))
+}
+
+// overdueSpan is the part of the tally that is overdue.
+func (m *Monitor) overdueSpan(p Pending) Spans {
+	return Spans{}.add(Span{m.tally.first, m.tally.storedAfter(p.At.Add(-m.limit)) - 1})
+}
 
 // countOverdue returns how many deliveries are overdue and have no outcome, as
 // far as that is certain.
 func (m *Monitor) countOverdue(p Pending) int {
-	overdue := m.overdueSpan()
+	overdue := m.overdueSpan(p)
 	unacked := p.unacked().and(overdue)
 	aside := p.asideIn(unacked)
 	n := m.tally.sum(unacked.without(aside.messages)).Pending() + aside.deliveries

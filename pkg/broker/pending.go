@@ -23,10 +23,13 @@ type Pending struct {
 	AckPending int
 	// Asking is how many pulls wait for messages.
 	Asking int
-	// ActiveAt is when a message was last handed out or acknowledged.
-	ActiveAt time.Time
+	// ActiveAt is when a message was last handed out or acknowledged, AckedAt when
+	// one was last acknowledged. Zero: not since the consumer has its leader.
+	ActiveAt, AckedAt time.Time
 	// Troubles are what the appliers say.
 	Troubles []Trouble
+	// Stall is nil unless settling stands still.
+	Stall *Stall
 }
 
 // Pending returns what there is now.
@@ -49,6 +52,7 @@ func (s *Stream) Pending(ctx context.Context) (Pending, error) {
 		AckPending:  state.NumAckPending,
 		Asking:      state.NumWaiting,
 		ActiveAt:    lastOf(state.Delivered.Last, state.AckFloor.Last),
+		AckedAt:     lastOf(state.AckFloor.Last),
 	}, nil
 }
 
@@ -61,11 +65,15 @@ func lastOf(times ...*time.Time) (last time.Time) {
 	return last
 }
 
-// PendingWithTroubles is Pending with what the appliers say.
+// PendingWithTroubles is Pending with what the appliers say, and whether settling
+// stands still.
 func (s *Stream) PendingWithTroubles(ctx context.Context) (Pending, error) {
 	p, err := s.Pending(ctx)
 	if err == nil {
 		p.Troubles, err = s.troubles(ctx, p.At)
+	}
+	if err == nil {
+		p.Stall, err = s.stall(ctx, p)
 	}
 	return p, err
 }
@@ -77,8 +85,7 @@ func (p Pending) gap() Spans { return Spans{}.add(Span{p.First, min(p.HandedOut,
 // one, all that were never handed out, and those of the gap of which an applier
 // says so, or all of it when that many are open.
 func (p Pending) unacked() Spans {
-	gap := p.gap()
-	queued := Spans{}.add(Span{max(p.First, p.HandedOut+1), p.Last})
+	gap, queued := p.gap(), p.queued()
 	if gap.len() <= uint64(max(p.AckPending, 0)) {
 		return gap.or(queued)
 	}
@@ -155,6 +162,9 @@ func (p Pending) Fate(sequence uint64, id delivery.ID) Fate {
 	if p.NoApplier() {
 		return Fate{State: HandedOut, Why: noApplier}
 	}
+	if p.Stall != nil {
+		return Fate{State: HandedOut, Why: p.Stall.Why}
+	}
 	return Fate{State: HandedOut}
 }
 
@@ -180,6 +190,9 @@ func (p Pending) InTheWay() string {
 	}
 	if p.IsFull() {
 		return full
+	}
+	if p.Stall != nil {
+		return p.Stall.Why
 	}
 	return ""
 }

@@ -48,9 +48,9 @@ func TestOverdueCountsWhatIsCertain(t *testing.T) {
 	// Messages 10 to 19 are overdue and carry 3 deliveries each, of which one is a
 	// replay in message 10.
 	m := Monitor{tally: tally{first: 10}}
-	m.tally.put(10, Count{Deliveries: 3, Replays: 1})
+	m.tally.put(10, time.Time{}, Count{Deliveries: 3, Replays: 1})
 	for sequence := uint64(11); sequence < 20; sequence++ {
-		m.tally.put(sequence, Count{Deliveries: 3})
+		m.tally.put(sequence, time.Time{}, Count{Deliveries: 3})
 	}
 	twoAside := []TroubleAside{{Sequence: 12, ID: delivery.ID{1}}, {Sequence: 12, ID: delivery.ID{2}}}
 	for name, tc := range map[string]struct {
@@ -162,7 +162,7 @@ func TestTallyForgetsWhatIsDone(t *testing.T) {
 	ta.startAt(100)
 	for sequence := uint64(100); sequence < 110; sequence++ {
 		if sequence != 104 { // a message that is gone
-			ta.put(sequence, Count{Deliveries: 2})
+			ta.put(sequence, time.Time{}, Count{Deliveries: 2})
 		}
 	}
 	all := Spans{{1, 1000}}

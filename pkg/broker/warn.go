@@ -62,7 +62,7 @@ func (m *Monitor) warn(ctx context.Context, p Pending) error {
 	if err != nil {
 		return err
 	}
-	of, after := was.advance(p, m.tally.next()-1)
+	of, after := was.advance(p, m.overdueSpan(p)[0].To)
 	value, err := json.Marshal(after)
 	if err != nil {
 		return fmt.Errorf("encode how far was warned: %w", err)

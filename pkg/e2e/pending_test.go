@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
+	"net/http"
 	"os"
 	"regexp"
 	"strings"
@@ -176,4 +178,59 @@ func TestWhatIsPendingForTooLongIsSeenWhilePostgreSQLIsAway(t *testing.T) {
 	w.wantNonePending(t)
 	w.awaitWarnings(t, ids)
 	w.wantBalances(t, "ann", "7", "0")
+}
+
+// Somebody else's lock holds up the transactions: no error, and no outcome.
+func TestAnApplierThatSettlesNothingIsNotReady(t *testing.T) {
+	t.Parallel()
+	w, h := newPendingWorld(t)
+	w.awaitRows(t, h.deliver(t, coinsBody("ann", "1")))
+	unlock := w.lockUsers(t)
+	var ids []string
+	for range 5 {
+		ids = append(ids, h.deliver(t, coinsBody("ann", "2")))
+	}
+	applier := w.appliers()[0]
+	eventually(t, func(ctx context.Context) error {
+		status, body, err := w.readyz(ctx, applier)
+		if err == nil && (status != http.StatusServiceUnavailable || !strings.Contains(body, `"check":"settling"`) || !strings.Contains(body, "while 5 deliveries are pending")) {
+			err = fmt.Errorf("/readyz of %s is %d %s", applier, status, body)
+		}
+		return err
+	})
+	if status, body, err := w.readyz(withDeadline(t), devstack.Ingress); err != nil || status != http.StatusOK {
+		t.Errorf("/readyz of the ingress is %d %s %v: it accepts all the same", status, body, err)
+	}
+	for _, part := range []string{applier, devstack.Ingress} {
+		eventually(t, func(ctx context.Context) error {
+			still, err := w.metric(ctx, part, "coinhook_settling_stalled_seconds")
+			if err != nil {
+				return err
+			}
+			n, err := w.metric(ctx, part, "coinhook_pending_deliveries")
+			if err == nil && (still < 2 || n != 5) {
+				err = fmt.Errorf("%s shows %v s and %v deliveries", part, still, n)
+			}
+			return err
+		})
+	}
+	unlock()
+	w.awaitRows(t, ids...)
+	eventually(t, func(ctx context.Context) error { return w.Ready(ctx, applier) })
+	w.wantBalances(t, "ann", "11", "0")
+}
+
+func (s *stack) readyz(ctx context.Context, part string) (status int, body string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.OpsURL(part)+"/readyz", nil)
+	if err != nil {
+		return 0, "", err
+	}
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(text), err
 }

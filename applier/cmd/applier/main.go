@@ -87,6 +87,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 			{Name: "nats", Run: conn.Ready},
 			{Name: "definitions", Run: catalog.Ready},
 			{Name: "postgres", Run: store.Ready},
+			{Name: "settling", Run: monitor.Settles},
 		},
 	})
 	if err != nil {

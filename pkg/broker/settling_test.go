@@ -1,0 +1,201 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/broker/brokertest"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+const (
+	pending = "coinhook_pending_deliveries"
+	stalled = "coinhook_settling_stalled_seconds"
+
+	standsStill = "settling stands still: deliveries wait and none is settled"
+	goesOn      = "settling goes on"
+)
+
+// observed is a monitor and what it shows.
+type observed struct {
+	*broker.Monitor
+	metric func(string) float64
+	log    *logbook
+}
+
+func observe(tb testing.TB, conn *broker.Conn) observed {
+	tb.Helper()
+	registry, log := prometheus.NewRegistry(), &logbook{}
+	m := broker.NewMonitor(conn, broker.MonitorOptions{Limit: pendingLimit, Log: zerolog.New(log), Metrics: registry})
+	running(tb, m.Run)
+	return observed{m, func(name string) float64 { return value(tb, registry, name) }, log}
+}
+
+// awaitStall waits until the monitor says that settling stands still, and why.
+func (o observed) awaitStall(t *testing.T, why string) {
+	t.Helper()
+	await(t, "settling stands still", func() bool { return o.metric(stalled) > 0 && len(o.log.with(standsStill)) > 0 })
+	if err := o.Settles(t.Context()); err == nil || !strings.Contains(err.Error(), "while 3 deliveries are pending: "+why) {
+		t.Errorf("the check says %v, want how many wait and: %s", err, why)
+	}
+	if line := o.log.with(standsStill)[0]; line["level"] != "warn" || line["why"] != why || line["pending_deliveries"] != 3.0 {
+		t.Errorf("the warning is %v", line)
+	}
+}
+
+// awaitSettled waits until nothing is pending, and sees that each was said once.
+func (o observed) awaitSettled(t *testing.T) {
+	t.Helper()
+	await(t, "all is settled", func() bool { return o.metric(pending) == 0 && len(o.log.with(goesOn)) > 0 })
+	if err := o.Settles(t.Context()); err != nil || o.metric(stalled) != 0 {
+		t.Errorf("all is settled, and the check says %v, stalled for %v s", err, o.metric(stalled))
+	}
+	if began, ended := len(o.log.with(standsStill)), len(o.log.with(goesOn)); began != 1 || ended != 1 {
+		t.Errorf("it was said %d times that settling stands still, and %d times that it goes on", began, ended)
+	}
+}
+
+func TestSettlingThatStandsStillIsSeen(t *testing.T) {
+	t.Parallel()
+	t.Run("without an applier", func(t *testing.T) {
+		t.Parallel()
+		conn := brokertest.Start(t).ConnectSetUp()
+		publish(t, startPublisher(t, conn), "a", "b", "c")
+		o := observe(t, conn)
+		o.awaitStall(t, "no applier is asking for deliveries")
+		running(t, broker.NewConsumer(conn, newRecorder().handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+		o.awaitSettled(t)
+	})
+	t.Run("with one that is stuck", func(t *testing.T) {
+		t.Parallel()
+		conn := brokertest.Start(t).ConnectSetUp()
+		free := make(chan struct{})
+		r := newRecorder()
+		running(t, broker.NewConsumer(conn, func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
+			<-free
+			return r.handle(ctx, batch)
+		}, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+		publish(t, startPublisher(t, conn), "a", "b", "c")
+		awaitHandedOut(t, conn, 3)
+		o := observe(t, conn)
+		// Its pulls go on while it has room.
+		o.awaitStall(t, "appliers ask for deliveries, but none of the 3 messages that the broker handed out is acknowledged")
+		close(free)
+		o.awaitSettled(t)
+	})
+	t.Run("while messages get lost on their way", func(t *testing.T) {
+		t.Parallel()
+		server := brokertest.Start(t)
+		seesLostMessages(t, server, server.ConnectSetUp())
+	})
+	t.Run("while replicated messages get lost", func(t *testing.T) {
+		t.Parallel()
+		cluster := brokertest.StartCluster(t, 3)
+		seesLostMessages(t, cluster.Server(0), cluster.ConnectSetUp())
+	})
+}
+
+// seesLostMessages takes messages in the appliers' place, and acks none.
+func seesLostMessages(t *testing.T, server *brokertest.Server, conn *broker.Conn) {
+	t.Helper()
+	consumer, err := js(t, server).Consumer(t.Context(), "DELIVERIES", "applier")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- takeAll(ctx, consumer) }()
+	publish(t, startPublisher(t, conn), "a", "b", "c")
+	awaitHandedOut(t, conn, 3)
+	o := observe(t, conn)
+	o.awaitStall(t, "appliers ask for deliveries, but none of the 3 messages that the broker handed out is acknowledged")
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	running(t, broker.NewConsumer(conn, newRecorder().handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+	o.awaitSettled(t) // after AckWait
+}
+
+// awaitHandedOut waits until so many messages are with somebody.
+func awaitHandedOut(t *testing.T, conn *broker.Conn, messages int) {
+	t.Helper()
+	stream := awaitLeaders(t, conn)
+	await(t, "all are handed out", func() bool {
+		p, err := stream.Pending(t.Context())
+		return err == nil && p.AckPending == messages
+	})
+}
+
+// takeAll asks for messages until ctx is done, and acks none.
+func takeAll(ctx context.Context, consumer jetstream.Consumer) error {
+	for ctx.Err() == nil {
+		batch, err := consumer.Fetch(10, jetstream.FetchContext(ctx))
+		if err != nil {
+			return err
+		}
+		for range batch.Messages() {
+		}
+		if err := batch.Error(); err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestWhatWaitsForAKnownCauseIsNoStall(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		verdict func() delivery.Verdict
+		trouble func(d delivery.Delivery) broker.Trouble
+	}{
+		"retried": {
+			func() delivery.Verdict { return delivery.Retry(time.Millisecond, errors.New("away")) },
+			func(d delivery.Delivery) broker.Trouble {
+				return broker.Trouble{Retried: &broker.TroubleRetried{Why: "PostgreSQL is away", Messages: broker.NewSpans(d.Position.Sequence)}}
+			},
+		},
+		"set aside": {
+			func() delivery.Verdict { return delivery.SetAside(20*time.Millisecond, errors.New("no key")) },
+			func(d delivery.Delivery) broker.Trouble {
+				return broker.Trouble{Aside: []broker.TroubleAside{{ID: d.ID, Sequence: d.Position.Sequence, Why: "no key"}}, AsideDeliveries: 1}
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := brokertest.Start(t).ConnectSetUp()
+			seen := make(chan delivery.Delivery, 1000)
+			running(t, broker.NewConsumer(conn, func(_ context.Context, batch []delivery.Delivery) (verdicts []delivery.Verdict) {
+				for _, d := range batch {
+					select {
+					case seen <- d:
+					default:
+					}
+					verdicts = append(verdicts, tc.verdict())
+				}
+				return verdicts
+			}, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+			publish(t, startPublisher(t, conn), "a")
+			if err := conn.Notice("applier-1").Put(t.Context(), tc.trouble(<-seen)); err != nil {
+				t.Fatal(err)
+			}
+			o := observe(t, conn)
+			await(t, "it is overdue for long", func() bool { return o.metric(overdue) == 1 && o.metric(oldest) > 10*pendingLimit.Seconds() })
+			if err := o.Settles(t.Context()); err != nil || o.metric(stalled) != 0 || len(o.log.with(standsStill)) != 0 {
+				t.Errorf("it waits for a known cause, and the check says %v", err)
+			}
+			if n := o.metric(pending); n != 1 {
+				t.Errorf("%v deliveries are pending, want 1", n)
+			}
+		})
+	}
+}
