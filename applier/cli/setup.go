@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -10,17 +12,21 @@ import (
 )
 
 type setupCmd struct {
-	Replicas int           `default:"1" help:"Copies of each stream in a NATS cluster: 1, 3 or 5."`
-	MaxBytes int64         `name:"max-bytes" help:"Size of the stream of deliveries. A full one refuses (503) and drops nothing. Default: no bound."`
+	Replicas *int          `placeholder:"N" help:"Copies of each stream in a NATS cluster: 1, 3 or 5. Without it those that are there stay; a first setup makes 1."`
+	MaxBytes *int64        `name:"max-bytes" placeholder:"B" help:"Size of the stream of deliveries; 0 is no bound. A full one refuses (503) and drops nothing. Without it the bound stays."`
+	MaxAge   *age          `name:"max-age" placeholder:"D" help:"How long the samples of drafts stay, such as 7d. Deliveries have no age: they leave by STREAM_RETENTION. Without it the age stays."`
+	Check    bool          `help:"Change nothing, print what a setup with these flags would change, and exit 1 if that is something."`
 	Wait     time.Duration `default:"30s" help:"How long to wait for NATS and PostgreSQL to answer."`
 }
 
+// errDiffers ends the command with 1: what differs was printed.
+var errDiffers = errors.New("it is not set up like this: run `coinhook setup` with the same flags")
+
 // Run waits for both servers: at a first start they may be slower than setup.
 func (c *setupCmd) Run(a *app) error {
-	switch c.Replicas {
-	case 1, 3, 5:
-	default:
-		return usagef("--replicas is 1, 3 or 5, not %d", c.Replicas)
+	topology, err := c.topology()
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, c.Wait)
 	defer cancel()
@@ -28,22 +34,39 @@ func (c *setupCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	topology.Audited = func(ctx context.Context, incarnation string, s *broker.Stream) (uint64, error) {
+		return audited(ctx, store, incarnation, s)
+	}
 	var conn *broker.Conn
 	for conn == nil {
 		if conn, err = a.broker(); err != nil && ctx.Err() != nil {
 			return err
 		}
 	}
-	if err := retry(ctx, func() error {
-		return conn.Setup(ctx, broker.Topology{Replicas: c.Replicas, MaxBytes: c.MaxBytes})
-	}); err != nil {
+	var plan *broker.Plan
+	if err := retry(ctx, func() error { plan, err = conn.PlanSetup(ctx, topology); return err }); err != nil {
 		return err
 	}
 	if err := retry(ctx, func() error { return store.Ping(ctx) }); err != nil {
 		return err
 	}
+	if c.Check {
+		return c.check(ctx, a, store, plan)
+	}
+	for _, risk := range plan.Risks {
+		a.say("%s", risk)
+	}
+	if len(plan.Risks) > 0 {
+		if err := a.confirm("Do it all the same?"); err != nil {
+			return err
+		}
+	}
+	// The tables go first: where a consumer begins is in them.
 	migrations, err := store.Migrate(a.ctx)
 	if err != nil {
+		return err
+	}
+	if err := retry(ctx, func() error { return conn.Setup(ctx, topology) }); err != nil {
 		return err
 	}
 	if a.json() {
@@ -53,12 +76,99 @@ func (c *setupCmd) Run(a *app) error {
 	return nil
 }
 
-// retry calls f until it succeeds or ctx is done.
+// age is a duration that may have days.
+type age struct{ time.Duration }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (a *age) UnmarshalText(text []byte) (err error) {
+	if a.Duration, err = parseDuration(string(text)); err != nil {
+		return fmt.Errorf("want a duration such as 12h or 7d, not %q", text)
+	}
+	return nil
+}
+
+// topology is what the flags say.
+func (c *setupCmd) topology() (t broker.Topology, err error) {
+	if c.Replicas != nil {
+		switch t.Replicas = *c.Replicas; t.Replicas {
+		case 1, 3, 5:
+		default:
+			return t, usagef("--replicas is 1, 3 or 5, not %d", t.Replicas)
+		}
+	}
+	if c.MaxBytes != nil {
+		if t.MaxBytes = *c.MaxBytes; t.MaxBytes <= 0 {
+			t.MaxBytes = broker.NoLimit
+		}
+	}
+	if c.MaxAge != nil {
+		if t.SamplesMaxAge = c.MaxAge.Duration; t.SamplesMaxAge < minSamplesAge {
+			return t, usagef("--max-age is %s at least, not %s", minSamplesAge, t.SamplesMaxAge)
+		}
+	}
+	return t, nil
+}
+
+// minSamplesAge leaves time to draw a mapping from a sample.
+const minSamplesAge = time.Minute
+
+// audited returns the message up to which the audit that always runs has found
+// all deliveries of this stream settled, 0 if it cannot be told. A stream that
+// came back from a backup has other messages there.
+func audited(ctx context.Context, store *postgres.Store, incarnation string, s *broker.Stream) (uint64, error) {
+	p, _, err := store.Audited(ctx)
+	if err != nil || p.Sequence == 0 || p.Incarnation != incarnation {
+		return 0, err
+	}
+	extent, err := s.Extent(ctx)
+	if err != nil {
+		return 0, err
+	}
+	back, err := s.WentBack(ctx, extent, p.Sequence, p.StoredAt)
+	if err != nil || back {
+		return 0, err
+	}
+	return p.Sequence, nil
+}
+
+// check prints what differs.
+func (c *setupCmd) check(ctx context.Context, a *app, store *postgres.Store, plan *broker.Plan) error {
+	schema, err := store.SchemaState(ctx)
+	if err != nil {
+		return err
+	}
+	differences := append([]broker.Difference{}, plan.Differences...)
+	if !schema.Current() {
+		differences = append(differences, broker.Difference{
+			Where: "tables", What: "schema", Is: strconv.FormatInt(schema.Version, 10), Should: strconv.FormatInt(schema.Newest, 10),
+		})
+	}
+	switch {
+	case a.json():
+		if err := a.printJSON(map[string]any{"ok": len(differences) == 0, "differences": differences}); err != nil {
+			return err
+		}
+	case len(differences) == 0:
+		fmt.Fprintln(a.Stdout, "Streams, buckets and tables are as they should be.")
+	default:
+		rows := make([][]string, len(differences))
+		for i, d := range differences {
+			rows[i] = []string{d.Where, d.What, d.Is, d.Should}
+		}
+		a.printTable([]string{"where", "what", "is", "should be"}, rows)
+	}
+	if len(differences) > 0 {
+		return errDiffers
+	}
+	return nil
+}
+
+// retry calls f until it succeeds, cannot succeed, or ctx is done.
 func retry(ctx context.Context, f func() error) error {
 	for {
 		err := f()
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, broker.ErrUnfit) {
+			return err
 		}
 		select {
 		case <-time.After(200 * time.Millisecond):

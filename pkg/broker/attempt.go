@@ -53,11 +53,23 @@ func (p *Publisher) attempt(ctx context.Context, stream string, msg *nats.Msg, i
 		p.trouble.Store(nil)
 	case r == refused:
 		err = fmt.Errorf("the stream %s refused: %w", stream, notSetUp(err))
-	case p.trouble.Load() == nil || !errors.Is(err, context.DeadlineExceeded): // which tells the least
-		err = notSetUp(err)
-		p.trouble.Store(&err)
+	default:
+		p.setTrouble(ctx, stream, err)
 	}
 	return r, err
+}
+
+// setTrouble remembers why the broker does not confirm, unless the error tells
+// less than the one before it.
+func (p *Publisher) setTrouble(ctx context.Context, stream string, err error) {
+	if before := p.trouble.Load(); before != nil {
+		answered := errors.Is(*before, ErrNoLeader) || errors.Is(*before, jetstream.ErrStreamNotFound)
+		if errors.Is(err, context.DeadlineExceeded) || answered && errors.Is(noLeader(err), ErrNoLeader) {
+			return
+		}
+	}
+	err = p.conn.explain(ctx, stream, err)
+	p.trouble.Store(&err)
 }
 
 const (

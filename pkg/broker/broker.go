@@ -236,15 +236,49 @@ func (c *Conn) bucket(ctx context.Context) (jetstream.KeyValue, error) {
 	return patiently(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return c.js.KeyValue(ctx, webhooksBucket) })
 }
 
+// ErrNoLeader is returned while the servers of a cluster elect who leads. It
+// passes.
+var ErrNoLeader = errors.New("NATS has no leader for the stream now")
+
 // notSetUp turns "no such stream" and its relatives into what to do about it.
 func notSetUp(err error) error {
-	for _, missing := range []error{
-		jetstream.ErrStreamNotFound, jetstream.ErrConsumerNotFound, jetstream.ErrBucketNotFound,
-		jetstream.ErrNoStreamResponse, nats.ErrNoResponders,
-	} {
+	for _, missing := range []error{jetstream.ErrStreamNotFound, jetstream.ErrConsumerNotFound, jetstream.ErrBucketNotFound} {
 		if errors.Is(err, missing) {
 			return fmt.Errorf("the streams are not set up, run `coinhook setup`: %w", err)
 		}
+	}
+	return noLeader(err)
+}
+
+// The server's errors while no server leads.
+const (
+	clusterNotAvailable jetstream.ErrorCode = 10008 // JSClusterNotAvailErr
+	clusterNotLeader    jetstream.ErrorCode = 10009 // JSClusterNotLeaderErr
+)
+
+// noLeader tells errors that an election causes. Nobody answers for a stream that
+// has no leader, nor for one that is not there: ask explain which it is.
+func noLeader(err error) error {
+	var api *jetstream.APIError
+	switch {
+	case errors.Is(err, ErrNoLeader):
+		return err
+	case errors.As(err, &api) && (api.ErrorCode == clusterNotAvailable || api.ErrorCode == clusterNotLeader),
+		errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
+		return fmt.Errorf("%w: %w", ErrNoLeader, err)
+	}
+	return err
+}
+
+// explain tells a stream without a leader from one that is not there.
+func (c *Conn) explain(ctx context.Context, stream string, err error) error {
+	if err = notSetUp(err); !errors.Is(err, ErrNoLeader) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerSoon)
+	defer cancel()
+	if _, asked := c.js.Stream(ctx, stream); errors.Is(asked, jetstream.ErrStreamNotFound) {
+		return notSetUp(asked)
 	}
 	return err
 }

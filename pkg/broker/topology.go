@@ -1,14 +1,9 @@
 package broker
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // The names of what lies in the broker.
@@ -49,97 +44,88 @@ const (
 	revisionsKept     = 64
 )
 
-// Topology says what an installation wants of its streams.
-type Topology struct {
-	// Replicas of every stream: 1, 3 or 5.
-	Replicas int
-	// MaxBytes bounds the stream of deliveries; a full one refuses, and drops
-	// nothing. 0 is no bound.
-	MaxBytes int64
+// streamSpec is one stream of Coinhook's; a bucket is a stream, too.
+type streamSpec struct {
+	name  string // of the stream
+	title string // for people
+	// fresh is the stream as it is made where there is none.
+	fresh jetstream.StreamConfig
+	// bucket is set instead where the stream is a bucket's.
+	bucket *jetstream.KeyValueConfig
+	// fit corrects what Coinhook relies on, and leaves what an admin may choose:
+	// copies, limits, placement, compression.
+	fit func(*jetstream.StreamConfig)
 }
 
-// Setup creates what is missing and brings what is there up to date.
-func (c *Conn) Setup(ctx context.Context, t Topology) error {
-	t.Replicas = max(t.Replicas, 1)
-	deliveries := jetstream.StreamConfig{
-		Name:        deliveriesStream,
-		Description: "Coinhook: accepted deliveries, one batch a message.",
-		Subjects:    []string{deliveriesSubject},
-		Storage:     jetstream.FileStorage,
-		// An acked message stays: for replay, Catch and the audit. The broker lets go
-		// of none by itself, not by age either: it does not know which are settled.
-		Retention:   jetstream.LimitsPolicy,
-		Discard:     jetstream.DiscardNew,
-		MaxBytes:    orUnlimited(t.MaxBytes),
-		MaxMsgSize:  maxMessageBytes,
-		DenyDelete:  true,
-		AllowDirect: true,
-		Duplicates:  2 * time.Minute,
-		Replicas:    t.Replicas,
+// NoLimit lifts a bound.
+const NoLimit = -1
+
+// streamSpecs are all streams, the one of the deliveries first.
+func streamSpecs(t Topology) []streamSpec {
+	return []streamSpec{
+		{
+			name: deliveriesStream, title: "stream " + deliveriesStream,
+			fresh: jetstream.StreamConfig{
+				Name:        deliveriesStream,
+				Description: "Coinhook: accepted deliveries, one batch a message.",
+				Storage:     jetstream.FileStorage,
+				Retention:   jetstream.LimitsPolicy,
+				MaxBytes:    NoLimit,
+			},
+			fit: func(cfg *jetstream.StreamConfig) {
+				cfg.Subjects = []string{deliveriesSubject}
+				// An acked message stays: for replay, Catch and the audit. The broker removes
+				// none by itself, not by age either: it does not know which are settled.
+				cfg.Discard, cfg.DiscardNewPerSubject = jetstream.DiscardNew, false
+				cfg.MaxAge, cfg.MaxMsgs, cfg.MaxMsgsPerSubject = 0, NoLimit, NoLimit
+				cfg.MaxMsgSize, cfg.DenyDelete, cfg.AllowDirect = maxMessageBytes, true, true
+				cfg.Duplicates = 2 * time.Minute
+				if t.MaxBytes != 0 {
+					cfg.MaxBytes = max(t.MaxBytes, NoLimit)
+				}
+			},
+		},
+		{
+			name: samplesStream, title: "stream " + samplesStream,
+			fresh: jetstream.StreamConfig{
+				Name:        samplesStream,
+				Description: "Coinhook: payloads captured by draft webhooks.",
+				Storage:     jetstream.FileStorage,
+				MaxAge:      samplesMaxAge,
+			},
+			fit: func(cfg *jetstream.StreamConfig) {
+				cfg.Subjects = []string{samplesSubjectPrefix + "*"}
+				cfg.Discard, cfg.MaxMsgsPerSubject = jetstream.DiscardOld, samplesPerWebhook
+				cfg.MaxMsgSize, cfg.AllowDirect = maxMessageBytes, true
+				if t.SamplesMaxAge > 0 {
+					cfg.MaxAge = t.SamplesMaxAge
+				}
+			},
+		},
+		bucketSpec(webhooksBucket, "Coinhook: definitions of webhooks.", revisionsKept),
+		bucketSpec(stateBucket, "Coinhook: what services tell each other of what is pending.", 1),
 	}
-	samples := jetstream.StreamConfig{
-		Name:              samplesStream,
-		Description:       "Coinhook: payloads captured by draft webhooks.",
-		Subjects:          []string{samplesSubjectPrefix + "*"},
-		Storage:           jetstream.FileStorage,
-		Discard:           jetstream.DiscardOld,
-		MaxMsgsPerSubject: samplesPerWebhook,
-		MaxAge:            samplesMaxAge,
-		MaxMsgSize:        maxMessageBytes,
-		AllowDirect:       true,
-		Replicas:          t.Replicas,
-	}
-	for _, cfg := range []jetstream.StreamConfig{deliveries, samples} {
-		if err := c.setupStream(ctx, cfg); err != nil {
-			return err
-		}
-	}
-	for _, cfg := range []jetstream.KeyValueConfig{
-		{Bucket: webhooksBucket, Description: "Coinhook: definitions of webhooks.", History: revisionsKept},
-		{Bucket: stateBucket, Description: "Coinhook: what services tell each other of what is pending.", History: 1},
-	} {
-		cfg.Storage, cfg.Replicas = jetstream.FileStorage, t.Replicas
-		if _, err := c.js.CreateOrUpdateKeyValue(ctx, cfg); err != nil {
-			return fmt.Errorf("set up the bucket %s: %w", cfg.Bucket, err)
-		}
-	}
-	if _, err := c.js.CreateOrUpdateConsumer(ctx, deliveriesStream, jetstream.ConsumerConfig{
-		Durable:       applierConsumer,
-		Description:   "Coinhook: what the appliers have settled.",
-		DeliverPolicy: jetstream.DeliverAllPolicy,
-		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       AckWait,
-		// Past a limit JetStream skips a message for good. The applier decides
-		// what is dead.
-		MaxDeliver:    -1,
-		MaxAckPending: maxAckPending,
-	}); err != nil {
-		return fmt.Errorf("set up the consumer %s: %w", applierConsumer, err)
-	}
-	return nil
 }
 
-// setupStream creates the stream with an incarnation of its own, by which a
-// stream that was deleted and made again is told from the one before.
-func (c *Conn) setupStream(ctx context.Context, cfg jetstream.StreamConfig) error {
-	s, err := c.js.Stream(ctx, cfg.Name)
-	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound):
-		cfg.Metadata = map[string]string{incarnationKey: delivery.NewID().String()}
-		_, err = c.js.CreateStream(ctx, cfg)
-	case err == nil:
-		cfg.Metadata = s.CachedInfo().Config.Metadata
-		_, err = c.js.UpdateStream(ctx, cfg)
+func bucketSpec(name, description string, history uint8) streamSpec {
+	return streamSpec{
+		name: bucketStreamPrefix + name, title: "bucket " + name,
+		bucket: &jetstream.KeyValueConfig{Bucket: name, Description: description, History: history, Storage: jetstream.FileStorage},
+		fit: func(cfg *jetstream.StreamConfig) {
+			// What is current stays for good.
+			cfg.MaxAge, cfg.MaxMsgs, cfg.MaxMsgsPerSubject = 0, NoLimit, int64(history)
+		},
 	}
-	if err != nil {
-		return fmt.Errorf("set up the stream %s: %w", cfg.Name, err)
-	}
-	return nil
 }
 
-func orUnlimited(n int64) int64 {
-	if n <= 0 {
-		return -1
-	}
-	return n
+// bucketStreamPrefix is how JetStream names the stream of a bucket.
+const bucketStreamPrefix = "KV_"
+
+// fitConsumer corrects what Coinhook relies on.
+func fitConsumer(cfg *jetstream.ConsumerConfig) {
+	cfg.Description = "Coinhook: what the appliers have settled."
+	cfg.AckPolicy, cfg.AckWait = jetstream.AckExplicitPolicy, AckWait
+	// Past a limit JetStream skips a message for good. The applier decides what is
+	// dead.
+	cfg.MaxDeliver, cfg.MaxAckPending = -1, maxAckPending
 }

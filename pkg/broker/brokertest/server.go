@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -115,6 +117,23 @@ func (s *Server) Isolate() { s.reached.set(false) }
 
 // Rejoin ends Isolate. What was sent meanwhile arrives.
 func (s *Server) Rejoin() { s.reached.set(true) }
+
+// DeleteConsumer deletes a consumer, as an admin may by mistake.
+func (s *Server) DeleteConsumer(stream, consumer string) {
+	s.tb.Helper()
+	nc, err := nats.Connect(s.URL())
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err == nil {
+		err = js.DeleteConsumer(s.tb.Context(), stream, consumer)
+	}
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+}
 
 // URL is the same after a restart.
 func (s *Server) URL() string {

@@ -1,0 +1,267 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Topology says what an installation wants of its streams. What is zero stays as
+// it is; where nothing is there yet it takes its default.
+type Topology struct {
+	// Replicas of every stream: 1, 3 or 5. A stream that is missing takes those of
+	// the stream of deliveries, and that one takes 1.
+	Replicas int
+	// MaxBytes bounds the stream of deliveries; a full one refuses, and drops
+	// nothing. NoLimit is no bound, the default.
+	MaxBytes int64
+	// SamplesMaxAge is how long samples stay, 7 days by default. Deliveries have no
+	// age: a message leaves once its deliveries are settled and audited.
+	SamplesMaxAge time.Duration
+	// Audited returns the message of that incarnation of the stream up to which all
+	// deliveries were found settled, 0 for none. It is asked when the appliers'
+	// consumer is missing: a new one begins after that message. nil is the first.
+	Audited func(ctx context.Context, incarnation string, s *Stream) (sequence uint64, err error)
+}
+
+// Difference is one thing that a setup would change.
+type Difference struct {
+	Where  string `json:"where"` // such as "stream DELIVERIES"
+	What   string `json:"what"`  // such as "replicas"
+	Is     string `json:"is"`
+	Should string `json:"should"`
+}
+
+func (d Difference) String() string {
+	return fmt.Sprintf("%s: %s is %s, should be %s", d.Where, d.What, d.Is, d.Should)
+}
+
+// Plan is what a setup would change.
+type Plan struct {
+	Differences []Difference
+	// Risks say what is lost by it, in sentences for the admin to confirm.
+	Risks []string
+	steps []func(context.Context) error
+}
+
+// Setup creates what is missing and corrects what is there.
+func (c *Conn) Setup(ctx context.Context, t Topology) error {
+	plan, err := c.PlanSetup(ctx, t)
+	if err != nil {
+		return err
+	}
+	return plan.Apply(ctx)
+}
+
+// Apply does what the plan says.
+func (p *Plan) Apply(ctx context.Context) error {
+	for _, step := range p.steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// PlanSetup compares what is there with what should be. It changes nothing.
+func (c *Conn) PlanSetup(ctx context.Context, t Topology) (*Plan, error) {
+	p := &Plan{}
+	replicas := t.Replicas // of what is missing
+	for _, spec := range streamSpecs(t) {
+		info, err := c.streamInfo(ctx, spec.name)
+		if err != nil {
+			return nil, fmt.Errorf("look at the %s: %w", spec.title, noLeader(err))
+		}
+		if info == nil {
+			p.create(c, spec, max(replicas, 1))
+			continue
+		}
+		if replicas == 0 && spec.name == deliveriesStream {
+			replicas = info.Config.Replicas
+		}
+		p.correct(c, spec, *info, t.Replicas)
+	}
+	if err := c.planConsumer(ctx, p, t); err != nil {
+		return nil, err
+	}
+	if err := c.CheckServers(ctx, replicas); err != nil {
+		if t.Replicas > 0 {
+			return nil, err
+		}
+		p.Differences = append(p.Differences, Difference{Where: "servers", What: "version", Is: err.Error(), Should: "updated"})
+	}
+	return p, nil
+}
+
+// streamInfo returns nil where there is no such stream.
+func (c *Conn) streamInfo(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
+	s, err := patiently(ctx, func(ctx context.Context) (jetstream.Stream, error) { return c.js.Stream(ctx, name) })
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.CachedInfo(), nil
+}
+
+// create plans a stream that is missing. It gets an incarnation of its own, by
+// which a stream that was deleted and made again is told from the one before.
+func (p *Plan) create(c *Conn, spec streamSpec, replicas int) {
+	p.Differences = append(p.Differences, Difference{Where: spec.title, What: "it", Is: "missing", Should: "there"})
+	p.steps = append(p.steps, func(ctx context.Context) error {
+		var err error
+		if spec.bucket != nil {
+			cfg := *spec.bucket
+			cfg.Replicas = replicas
+			_, err = c.js.CreateKeyValue(ctx, cfg)
+		} else {
+			cfg := spec.fresh
+			cfg.Replicas, cfg.Metadata = replicas, map[string]string{incarnationKey: delivery.NewID().String()}
+			spec.fit(&cfg)
+			_, err = c.js.CreateStream(ctx, cfg)
+		}
+		if err != nil {
+			return fmt.Errorf("set up the %s: %w", spec.title, placed(err, replicas))
+		}
+		return nil
+	})
+}
+
+// correct plans the changes of a stream that is there.
+func (p *Plan) correct(c *Conn, spec streamSpec, info jetstream.StreamInfo, replicas int) {
+	want := info.Config
+	spec.fit(&want)
+	if replicas > 0 {
+		want.Replicas = replicas
+	}
+	differences := compareStreams(spec.title, info.Config, want)
+	if len(differences) == 0 {
+		return
+	}
+	p.Differences = append(p.Differences, differences...)
+	if want.Replicas < info.Config.Replicas {
+		p.Risks = append(p.Risks, fmt.Sprintf("The %s goes from %d copies to %d: what a server holds may be lost with it.",
+			spec.title, info.Config.Replicas, want.Replicas))
+	}
+	if want.MaxBytes > 0 && want.MaxBytes != info.Config.MaxBytes && uint64(want.MaxBytes) <= info.State.Bytes {
+		p.Risks = append(p.Risks, fmt.Sprintf("The %s holds %d bytes already: with a bound of %d it refuses every request (503).",
+			spec.title, info.State.Bytes, want.MaxBytes))
+	}
+	p.steps = append(p.steps, func(ctx context.Context) error {
+		if _, err := c.js.UpdateStream(ctx, want); err != nil {
+			return fmt.Errorf("set up the %s: %w", spec.title, placed(err, want.Replicas))
+		}
+		return nil
+	})
+}
+
+// compareStreams lists what differs of what a setup may change.
+func compareStreams(title string, have, want jetstream.StreamConfig) (all []Difference) {
+	for _, x := range []struct {
+		what     string
+		is, want any
+	}{
+		{"replicas", have.Replicas, want.Replicas},
+		{"max_bytes", have.MaxBytes, want.MaxBytes},
+		{"max_age", have.MaxAge, want.MaxAge},
+		{"max_msgs", have.MaxMsgs, want.MaxMsgs},
+		{"max_msgs_per_subject", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject},
+		{"max_msg_size", have.MaxMsgSize, want.MaxMsgSize},
+		{"subjects", strings.Join(have.Subjects, ","), strings.Join(want.Subjects, ",")},
+		{"discard", have.Discard, want.Discard},
+		{"discard_new_per_subject", have.DiscardNewPerSubject, want.DiscardNewPerSubject},
+		{"duplicate_window", have.Duplicates, want.Duplicates},
+		{"deny_delete", have.DenyDelete, want.DenyDelete},
+		{"allow_direct", have.AllowDirect, want.AllowDirect},
+	} {
+		if x.is != x.want {
+			all = append(all, Difference{Where: title, What: x.what, Is: fmt.Sprint(x.is), Should: fmt.Sprint(x.want)})
+		}
+	}
+	return all
+}
+
+// planConsumer plans the appliers' consumer.
+func (c *Conn) planConsumer(ctx context.Context, p *Plan, t Topology) error {
+	const title = "consumer " + applierConsumer
+	consumer, err := patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		return c.js.Consumer(ctx, deliveriesStream, applierConsumer)
+	})
+	cfg := jetstream.ConsumerConfig{Durable: applierConsumer, DeliverPolicy: jetstream.DeliverAllPolicy}
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
+		p.Differences = append(p.Differences, Difference{Where: title, What: "it", Is: "missing", Should: "there"})
+	case err != nil:
+		return fmt.Errorf("look at the %s: %w", title, noLeader(err))
+	default:
+		cfg = consumer.CachedInfo().Config
+		want := cfg
+		fitConsumer(&want)
+		differences := compareConsumers(title, cfg, want)
+		if len(differences) == 0 {
+			return nil
+		}
+		p.Differences = append(p.Differences, differences...)
+	}
+	missing := err != nil
+	p.steps = append(p.steps, func(ctx context.Context) error {
+		fitConsumer(&cfg)
+		if missing {
+			if err := c.beginAfterAudited(ctx, &cfg, t); err != nil {
+				return err
+			}
+		}
+		if _, err := c.js.CreateOrUpdateConsumer(ctx, deliveriesStream, cfg); err != nil {
+			return fmt.Errorf("set up the %s: %w", title, err)
+		}
+		return nil
+	})
+	return nil
+}
+
+// beginAfterAudited has a consumer that was lost begin where it makes a
+// difference: the audit has seen that all before has its outcome. Nothing would
+// take effect twice, but a long stream would be read from its first message.
+func (c *Conn) beginAfterAudited(ctx context.Context, cfg *jetstream.ConsumerConfig, t Topology) error {
+	if t.Audited == nil {
+		return nil
+	}
+	stream, err := c.OpenStream(ctx)
+	if err != nil {
+		return err
+	}
+	incarnation, err := c.Incarnation(ctx)
+	if err != nil {
+		return err
+	}
+	sequence, err := t.Audited(ctx, incarnation, stream)
+	if err != nil || sequence == 0 {
+		return err
+	}
+	cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, sequence+1
+	return nil
+}
+
+func compareConsumers(title string, have, want jetstream.ConsumerConfig) (all []Difference) {
+	for _, x := range []struct {
+		what     string
+		is, want any
+	}{
+		{"ack_wait", have.AckWait, want.AckWait},
+		{"max_deliver", have.MaxDeliver, want.MaxDeliver},
+		{"max_ack_pending", have.MaxAckPending, want.MaxAckPending},
+		{"ack_policy", have.AckPolicy, want.AckPolicy},
+	} {
+		if x.is != x.want {
+			all = append(all, Difference{Where: title, What: x.what, Is: fmt.Sprint(x.is), Should: fmt.Sprint(x.want)})
+		}
+	}
+	return all
+}
