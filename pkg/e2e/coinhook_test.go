@@ -114,7 +114,13 @@ type command struct {
 // the environment.
 func run(t *testing.T, dir string, env map[string]string, stdin string, args ...string) command {
 	t.Helper()
-	cmd := exec.CommandContext(withDeadline(t), filepath.Join(binDir, "coinhook"), args...)
+	return runFrom(t, binDir, dir, env, stdin, args...)
+}
+
+// runFrom is run with the command of another folder of programs.
+func runFrom(t *testing.T, bin, dir string, env map[string]string, stdin string, args ...string) command {
+	t.Helper()
+	cmd := exec.CommandContext(withDeadline(t), filepath.Join(bin, "coinhook"), args...)
 	cmd.Dir = dir
 	cmd.Env = os.Environ()
 	for key, value := range env {
@@ -134,7 +140,7 @@ func run(t *testing.T, dir string, env map[string]string, stdin string, args ...
 // coinhook runs the coinhook command on the stack.
 func (s *stack) coinhook(t *testing.T, args ...string) command {
 	t.Helper()
-	return run(t, s.Dir(), s.Env(), "", args...)
+	return runFrom(t, s.bin, s.Dir(), s.Env(), "", args...)
 }
 
 // query runs a command that must succeed and have nothing but JSON on stdout.
@@ -145,7 +151,7 @@ func (s *stack) query(t *testing.T, into any, args ...string) {
 
 func (s *stack) queryWith(t *testing.T, stdin string, into any, args ...string) {
 	t.Helper()
-	got := run(t, s.Dir(), s.Env(), stdin, append(args, "-o", "json", "--yes")...)
+	got := runFrom(t, s.bin, s.Dir(), s.Env(), stdin, append(args, "-o", "json", "--yes")...)
 	if got.code != 0 {
 		t.Fatalf("coinhook %s: exit %d\n%s", strings.Join(args, " "), got.code, got.stderr)
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -56,7 +57,7 @@ func runTests(m *testing.M) (code int, err error) {
 		}
 	}
 	code = m.Run()
-	return code, stopSharedStack()
+	return code, errors.Join(stopSharedStack(), removePreviousPrograms())
 }
 
 // programs returns the folder of COINHOOK_BIN_DIR, or builds the programs into

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -191,15 +190,11 @@ func TestAnApplierThatSettlesNothingIsNotReady(t *testing.T) {
 		ids = append(ids, h.deliver(t, coinsBody("ann", "2")))
 	}
 	applier := w.appliers()[0]
-	eventually(t, func(ctx context.Context) error {
-		status, body, err := w.readyz(ctx, applier)
-		if err == nil && (status != http.StatusServiceUnavailable || !strings.Contains(body, `"check":"settling"`) || !strings.Contains(body, "while 5 deliveries are pending")) {
-			err = fmt.Errorf("/readyz of %s is %d %s", applier, status, body)
-		}
-		return err
-	})
-	if status, body, err := w.readyz(withDeadline(t), devstack.Ingress); err != nil || status != http.StatusOK {
-		t.Errorf("/readyz of the ingress is %d %s %v: it accepts all the same", status, body, err)
+	w.awaitReadyz(t, applier, http.StatusServiceUnavailable, `"check":"settling"`)
+	w.awaitReadyz(t, applier, http.StatusServiceUnavailable, "while 5 deliveries are pending")
+	// It accepts all the same.
+	if err := says(withDeadline(t), w.OpsURL(devstack.Ingress), http.StatusOK, "ready"); err != nil {
+		t.Error(err)
 	}
 	for _, part := range []string{applier, devstack.Ingress} {
 		eventually(t, func(ctx context.Context) error {
@@ -218,19 +213,4 @@ func TestAnApplierThatSettlesNothingIsNotReady(t *testing.T) {
 	w.awaitRows(t, ids...)
 	eventually(t, func(ctx context.Context) error { return w.Ready(ctx, applier) })
 	w.wantBalances(t, "ann", "11", "0")
-}
-
-func (s *stack) readyz(ctx context.Context, part string) (status int, body string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.OpsURL(part)+"/readyz", nil)
-	if err != nil {
-		return 0, "", err
-	}
-	req.Close = true
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, "", err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(text), err
 }

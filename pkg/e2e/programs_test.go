@@ -3,9 +3,11 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,7 +68,18 @@ func (p *program) startReady(t *testing.T) {
 }
 
 func (p *program) ready(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.ops+"/readyz", nil)
+	return says(ctx, "http://"+p.ops, http.StatusOK, "ready")
+}
+
+// awaitReadyz waits until a service of the stack answers so, with that text.
+func (s *stack) awaitReadyz(t *testing.T, part string, status int, text string) {
+	t.Helper()
+	eventually(t, func(ctx context.Context) error { return says(ctx, s.OpsURL(part), status, text) })
+}
+
+// says reports an error unless /readyz answers so, with that text.
+func says(ctx context.Context, opsURL string, status int, text string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, opsURL+"/readyz", nil)
 	if err != nil {
 		return err
 	}
@@ -76,10 +89,11 @@ func (p *program) ready(ctx context.Context) error {
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: /readyz is %s", p.spec.Name, resp.Status)
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && (resp.StatusCode != status || !strings.Contains(string(body), text)) {
+		err = fmt.Errorf("%s/readyz is %d %s, want %d and %q", opsURL, resp.StatusCode, body, status, text)
 	}
-	return nil
+	return err
 }
 
 // stop asks the process to end. It has to do so by itself, and well.

@@ -152,7 +152,7 @@ func TestARollingUpdateFailsNoRequest(t *testing.T) {
 	l := newLoad(t, s, 0, 100)
 	p := s.startProxy(t, ingresses)
 	rounds := setting(t, "COINHOOK_E2E_ROLLING", 1)
-	failed := l.steadily(t, "http://"+p.addr, setting(t, "COINHOOK_E2E_RATE", 500), func() {
+	failed := l.steadily(t, func(int) string { return "http://" + p.addr }, setting(t, "COINHOOK_E2E_RATE", 500), func() {
 		for range rounds {
 			for _, i := range ingresses {
 				i.stop(t)

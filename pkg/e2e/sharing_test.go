@@ -20,7 +20,12 @@ import (
 
 // metric returns the sum of a metric's series, as a service shows it.
 func (s *stack) metric(ctx context.Context, part, name string) (sum float64, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.OpsURL(part)+"/metrics", nil)
+	return metricAt(ctx, s.OpsURL(part), name)
+}
+
+// metricAt is metric of the service that shows its metrics at an address.
+func metricAt(ctx context.Context, opsURL, name string) (sum float64, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, opsURL+"/metrics", nil)
 	if err != nil {
 		return 0, err
 	}

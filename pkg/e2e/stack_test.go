@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -41,6 +42,9 @@ type stack struct {
 	*devstack.Stack
 	db  *sql.DB
 	env []string // settings of the services and the command, beside the stack's own
+	bin string   // the folder of the command
+	// ingressURL is of an ingress that is used instead of the stack's own.
+	ingressURL string
 }
 
 // Env are the settings that the command is run with.
@@ -52,6 +56,9 @@ func (s *stack) Env() map[string]string {
 	}
 	return env
 }
+
+// IngressURL is where requests go.
+func (s *stack) IngressURL() string { return cmp.Or(s.ingressURL, s.Stack.IngressURL()) }
 
 // newStack starts a stack for one test, to be broken at will. Settings are
 // written NAME=value.
@@ -117,7 +124,7 @@ func stopSharedStack() error {
 }
 
 func startStack(ctx context.Context, opts devstack.Options) (*stack, error) {
-	opts.BinDir = binDir
+	opts.BinDir = cmp.Or(opts.BinDir, binDir)
 	running, err := devstack.Start(ctx, opts)
 	if err != nil {
 		return nil, err
@@ -126,7 +133,7 @@ func startStack(ctx context.Context, opts devstack.Options) (*stack, error) {
 	if err != nil {
 		return nil, errors.Join(err, running.Stop(ctx))
 	}
-	return &stack{Stack: running, db: db, env: opts.Env}, nil
+	return &stack{Stack: running, db: db, env: opts.Env, bin: opts.BinDir}, nil
 }
 
 // stop ends the stack. What its logs say of races and panics is an error.

@@ -12,9 +12,10 @@ import (
 	"time"
 )
 
-// steadily sends so many requests a second to an address while meanwhile runs. Each
-// is sent once. It returns how those ended that were not accepted.
-func (l *load) steadily(t *testing.T, url string, perSecond int, meanwhile func()) (failed []string) {
+// steadily sends so many requests a second while meanwhile runs, each once, to the
+// address that url says for its number. It returns how those ended that were not
+// accepted.
+func (l *load) steadily(t *testing.T, url func(n int) string, perSecond int, meanwhile func()) (failed []string) {
 	t.Helper()
 	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: senders}}
 	defer client.CloseIdleConnections()
@@ -26,7 +27,7 @@ func (l *load) steadily(t *testing.T, url string, perSecond int, meanwhile func(
 	for range senders {
 		working.Go(func() {
 			for n := range numbers {
-				if err := l.sendOnce(client, url, n); err != nil {
+				if err := l.sendOnce(client, url(n), n); err != nil {
 					mu.Lock()
 					failed = append(failed, time.Now().Format("05.000 ")+err.Error())
 					mu.Unlock()
