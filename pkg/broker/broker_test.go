@@ -132,6 +132,15 @@ func TestDeliveriesArriveAsTheyWerePublished(t *testing.T) {
 		t.Fatalf("the stream's incarnation is %q, %v", incarnation, err)
 	}
 	want.Incarnation = incarnation
+	stream, err := conn.OpenStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, _, err := stream.Message(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.StoredAt = m.StoredAt
 	if diff := cmp.Diff(want, r.batches[0][0]); diff != "" {
 		t.Error(diff)
 	}

@@ -92,7 +92,7 @@ func decodeMessage(h nats.Header, data []byte, sequence uint64, stored time.Time
 func envelopeOf(d delivery.Delivery, stored time.Time) delivery.Delivery {
 	e := delivery.Delivery{
 		ID: d.ID, WebhookID: d.WebhookID, ReceivedAt: stored.UTC(), Newer: true,
-		Position: d.Position, Attempt: d.Attempt,
+		StoredAt: d.StoredAt, Position: d.Position, Attempt: d.Attempt,
 	}
 	if d.Replay != nil {
 		e.Replay = &delivery.Replay{ID: d.Replay.ID}
@@ -109,13 +109,13 @@ func decodeBatch(data []byte, sequence uint64, stored time.Time, attempt int) []
 	if err != nil {
 		d := malformed(data, delivery.Position{Sequence: sequence}, stored)
 		d.Malformed = "The message is not a batch of deliveries."
-		d.Attempt = attempt
+		d.StoredAt, d.Attempt = stored, attempt
 		return []delivery.Delivery{d}
 	}
 	deliveries := make([]delivery.Delivery, len(batch.GetDeliveries()))
 	for i, pb := range batch.GetDeliveries() {
 		d := fromProto(pb, delivery.Position{Sequence: sequence, Index: i}, stored)
-		d.Attempt = attempt
+		d.StoredAt, d.Attempt = stored, attempt
 		deliveries[i] = d
 	}
 	return deliveries

@@ -51,7 +51,7 @@ func TestReplaysSurviveTheBroker(t *testing.T) {
 			Note: "the path was wrong", Revision: 301, Version: 2, Edited: true,
 		},
 		First:    &delivery.Place{Incarnation: "stream", Position: delivery.Position{Sequence: 5, Index: 3}},
-		Position: delivery.Position{Sequence: 7}, Attempt: 1,
+		Position: delivery.Position{Sequence: 7}, StoredAt: at, Attempt: 1,
 	}
 	data, err := encodeBatch([]*deliverypb.Delivery{toProto(want)})
 	if err != nil {
@@ -125,9 +125,9 @@ func TestOfANewerMessageTheEnvelopeIsRead(t *testing.T) {
 			continue
 		}
 		want := []delivery.Delivery{
-			{ID: sent.ID, WebhookID: "wh_a", ReceivedAt: stored, Newer: true, Attempt: 3, Position: delivery.Position{Sequence: 7}},
+			{ID: sent.ID, WebhookID: "wh_a", ReceivedAt: stored, StoredAt: stored, Newer: true, Attempt: 3, Position: delivery.Position{Sequence: 7}},
 			{
-				ID: replay.ID, WebhookID: "wh_a", ReceivedAt: stored, Newer: true, Attempt: 3, Position: delivery.Position{Sequence: 7, Index: 1},
+				ID: replay.ID, WebhookID: "wh_a", ReceivedAt: stored, StoredAt: stored, Newer: true, Attempt: 3, Position: delivery.Position{Sequence: 7, Index: 1},
 				Replay: &delivery.Replay{ID: replay.Replay.ID},
 			},
 		}

@@ -39,11 +39,13 @@ type Delivery struct {
 	// Replay, and what the broker tells; nothing may be decided by them.
 	Newer bool
 
-	// Position, Incarnation and Attempt are known once the broker hands the delivery out.
+	// Position and what follows are known once the broker hands the delivery out.
 	Position Position
 	// Incarnation tells the stream of Position from one that was deleted before
 	// and whose sequences are used again.
 	Incarnation string
+	// StoredAt is when the broker stored the message, by the broker's clock.
+	StoredAt time.Time
 	// Attempt counts the times the broker handed it out: 1 the first time.
 	Attempt int
 }
