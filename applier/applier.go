@@ -96,6 +96,9 @@ type Settlement struct {
 	DuplicateOf delivery.ID
 	// Known is set when an earlier transaction had settled the delivery.
 	Known bool
+	// Forgotten is set for a delivery whose outcome was removed for its age, and that
+	// came back with an older stream: nothing was done, and nothing else is known.
+	Forgotten bool
 	// NoOp is set for a replay of what is no dead letter any more: nothing was
 	// done, and the rest says what the delivery is.
 	NoOp bool

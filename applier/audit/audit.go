@@ -18,12 +18,15 @@ import (
 
 // Report is what an audit found, as programs read it.
 type Report struct {
-	// Accepted are the deliveries in the stream. Success, Failed, Pending and
-	// Unsettled are what became of them, and add up to it.
+	// Accepted are the deliveries in the stream. Success, Failed, Pending, Removed
+	// and Unsettled are what became of them, and add up to it.
 	Accepted int `json:"accepted"`
 	Success  int `json:"success"`
 	Failed   int `json:"failed"`
 	Pending  int `json:"pending"`
+	// Removed were settled, and their outcomes removed for their age. The stream has
+	// them again because it came back from a backup. They are not executed again.
+	Removed int `json:"removed"`
 	// Unsettled were handed out, or skipped, and have no outcome: nobody will settle
 	// them unless they are published again.
 	Unsettled int `json:"unsettled"`
@@ -211,17 +214,37 @@ func (x *audit) auditPage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	forgotten, err := x.forgotten(ctx, settled)
+	if err != nil {
+		return err
+	}
 	for i := range x.page {
 		d := &x.page[i]
-		if d.Replay != nil {
-			x.auditReplay(d, executed[d.Replay.ID])
-			continue
+		switch {
+		case d.Replay != nil:
+			x.auditReplay(d, executed[d.Replay.ID] || forgotten[d.ID])
+		case forgotten[d.ID]:
+			x.report.Accepted++
+			x.report.Removed++
+		default:
+			x.auditDelivery(d, settled)
 		}
-		x.auditDelivery(d, settled)
 	}
 	clear(x.page) // of their bodies
 	x.page, x.pageBytes = x.page[:0], 0
 	return nil
+}
+
+// forgotten returns those of the page whose outcomes were removed for their age. It
+// is asked after the outcomes were: what is removed between is among them.
+func (x *audit) forgotten(ctx context.Context, settled map[delivery.ID]postgres.Settled) (map[delivery.ID]bool, error) {
+	var unknown []*delivery.Delivery
+	for i := range x.page {
+		if _, known := settled[x.page[i].ID]; !known {
+			unknown = append(unknown, &x.page[i])
+		}
+	}
+	return x.store.Forgotten(ctx, x.incarnation, unknown)
 }
 
 func (x *audit) executed(ctx context.Context) (map[delivery.ID]bool, error) {

@@ -18,6 +18,9 @@ type Old struct {
 	// Incarnation is the stream's, and First the first message that it holds.
 	Incarnation string
 	First       uint64
+	// StoredBefore is Before by the broker's clock, and a little later: what was
+	// stored by then and is not in the stream any more was settled.
+	StoredBefore time.Time
 }
 
 // goneCondition holds for outcomes "o" that nothing in the stream is about: $1 is
@@ -29,10 +32,10 @@ const goneCondition = `
     AND (o.status = 'success' OR EXISTS (SELECT FROM discards x WHERE x.delivery_id = o.delivery_id OFFSET 0))
     AND NOT EXISTS (SELECT FROM discards x WHERE x.delivery_id = o.delivery_id AND x.at >= $1 OFFSET 0)
     AND NOT EXISTS (SELECT FROM dead_letters x WHERE x.delivery_id = o.delivery_id OFFSET 0)
-    AND NOT (o.stream_epoch = coalesce((SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $2), -2) AND o.stream_sequence >= $3)
+    AND NOT (o.stream_epoch = coalesce((SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $2), CASE WHEN $2 = '' THEN 0 ELSE -2 END) AND o.stream_sequence >= $3)
     AND NOT EXISTS (
         SELECT FROM executions x WHERE x.delivery_id = o.delivery_id AND (x.at >= $1
-            OR x.stream_epoch = coalesce((SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $2), -2) AND x.stream_sequence >= $3)
+            OR x.stream_epoch = coalesce((SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $2), CASE WHEN $2 = '' THEN 0 ELSE -2 END) AND x.stream_sequence >= $3)
         OFFSET 0
     )`
 
@@ -134,7 +137,10 @@ func (s *Store) RemoveLogs(ctx context.Context, old Old, chunk int) (r Removed, 
 		if _, err := tx.ExecContext(ctx, lockRemovedQuery, from, cut); err != nil {
 			return err
 		}
-		return tx.QueryRowContext(ctx, removeLogsQuery, from, cut, old.Before).Scan(&r.Logs, &r.Outcomes)
+		if err := tx.QueryRowContext(ctx, removeLogsQuery, from, cut, old.Before).Scan(&r.Logs, &r.Outcomes); err != nil {
+			return err
+		}
+		return addRemoval(ctx, tx, old)
 	})
 	if err != nil {
 		return Removed{}, fmt.Errorf("remove old gamification logs: %w", err)
@@ -197,8 +203,12 @@ func (s *Store) RemoveOutcomes(ctx context.Context, old Old, page int) (r Remove
 		if err != nil {
 			return err
 		}
-		return tx.QueryRowContext(ctx, removeOutcomesQuery, old.Before, old.Incarnation, int64(old.First),
+		err = tx.QueryRowContext(ctx, removeOutcomesQuery, old.Before, old.Incarnation, int64(old.First),
 			from.String(), firstIDAt(old.Before).String(), page).Scan(&r.Outcomes, &r.More)
+		if err != nil || r.Outcomes == 0 {
+			return err
+		}
+		return addRemoval(ctx, tx, old)
 	})
 	if err != nil {
 		return Removed{}, fmt.Errorf("remove old outcomes: %w", err)

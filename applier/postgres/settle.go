@@ -159,6 +159,7 @@ type work struct {
 	known      map[delivery.ID]applier.Settlement
 	replayed   map[delivery.ID]*replayed
 	keys       map[senderKey]taken // zero for those that are free
+	removals   removals
 	currencies map[inCommunity]*applier.Currency
 	fields     map[inCommunity]int64 // the revision; 0 for those that do not exist
 	book       ledger.Book

@@ -55,6 +55,10 @@ func (w *work) decide() error {
 			w.settlements[i] = s
 			continue
 		}
+		if w.isForgotten(item.Delivery) {
+			w.settlements[i] = applier.Settlement{Forgotten: true}
+			continue
+		}
 		d, err := w.decideOne(item)
 		if err != nil {
 			return err

@@ -100,20 +100,23 @@ func (w *work) readUsers(ctx context.Context, run query) error {
 	return rows.Err()
 }
 
-// One statement reads the outcomes of deliveries, and who has taken which key.
+// One statement reads the outcomes of deliveries, who has taken which key, and what
+// was removed. An outcome that is removed meanwhile is seen, or its removal is.
 // OFFSET 0 makes it look keys up one by one: a plan that was made while the table
 // was small would read all of it, and keep doing so while it grows.
 const knownQuery = `
 SELECT delivery_id, status, coalesce(outcome, ''), coalesce(reason, ''), coalesce(detail, ''), coalesce(path, ''), duplicate_of,
-    '', NULL::bytea, NULL::bytea
+    '', NULL::bytea, NULL::bytea, 0, 0::bigint, NULL::timestamptz
 FROM outcomes
 WHERE delivery_id = ANY ($1::uuid[])
 UNION ALL
-SELECT k.delivery_id, '', '', '', '', '', NULL, k.webhook_id, k.key, k.body_sha256
+SELECT k.delivery_id, '', '', '', '', '', NULL, k.webhook_id, k.key, k.body_sha256, 0, 0, NULL
 FROM unnest($2::text[], $3::bytea[]) AS r (webhook_id, key)
 CROSS JOIN LATERAL (
     SELECT * FROM idempotency_keys i WHERE i.webhook_id = r.webhook_id AND i.key = r.key OFFSET 0
-) AS k`
+) AS k
+UNION ALL
+SELECT NULL, '', '', '', '', '', NULL, '', NULL, NULL, epoch, sequence, stored_before FROM removals`
 
 func (w *work) readKnown(ctx context.Context, run query) error {
 	var ids, webhooks, keys array
@@ -137,8 +140,16 @@ func (w *work) readKnown(ctx context.Context, run query) error {
 		var hash, body []byte
 		s := applier.Settlement{Known: true}
 		var f delivery.Failure
-		if err := rows.Scan(&id, &s.Status, &s.Outcome, &f.Reason, &f.Detail, &f.Path, &duplicateOf, &webhookID, &hash, &body); err != nil {
+		var r removal
+		var storedBefore sql.NullTime
+		if err := rows.Scan(&id, &s.Status, &s.Outcome, &f.Reason, &f.Detail, &f.Path, &duplicateOf, &webhookID, &hash, &body,
+			&r.epoch, &r.sequence, &storedBefore); err != nil {
 			return err
+		}
+		if storedBefore.Valid {
+			r.storedBefore = storedBefore.Time
+			w.removals = append(w.removals, r)
+			continue
 		}
 		if hash != nil {
 			key, holder := senderKey{webhook: webhookID}, taken{by: delivery.ID(id)}

@@ -84,6 +84,9 @@ func (w *work) decideReplay(item applier.Item) (applier.Settlement, error) {
 		s.Known = true
 		return s, nil
 	}
+	if !r.known && w.isForgotten(item.Delivery) {
+		return applier.Settlement{Forgotten: true}, nil
+	}
 	if r.known && !r.isDead {
 		s := r.outcome
 		s.NoOp = true

@@ -26,14 +26,30 @@ type Reporter struct {
 	settled   *prometheus.CounterVec
 	known     prometheus.Counter
 	replays   *prometheus.CounterVec
+	forgotten prometheus.Counter
 	postponed prometheus.Counter
 	bugs      prometheus.Counter
 	lag       prometheus.Histogram
 
 	troubles *troubles
 
-	mu         sync.Mutex
-	lastLogged time.Time
+	postponedLog, forgottenLog limiter
+}
+
+// limiter lets through one line in postponedEvery.
+type limiter struct {
+	mu   sync.Mutex
+	last time.Time
+}
+
+func (l *limiter) due(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.last) < postponedEvery {
+		return false
+	}
+	l.last = now
+	return true
 }
 
 var _ applier.Reporter = (*Reporter)(nil)
@@ -54,6 +70,10 @@ func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
 		known: m.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_applier_known_deliveries_total",
 			Help: "Deliveries that were handed out again although they had their outcome: nothing changed.",
+		}),
+		forgotten: m.NewCounter(prometheus.CounterOpts{
+			Name: "coinhook_applier_forgotten_deliveries_total",
+			Help: "Deliveries of a restored stream whose outcome had been removed for its age: they were not executed again.",
 		}),
 		postponed: m.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_applier_postponed_deliveries_total",
@@ -82,6 +102,10 @@ func (r *Reporter) Settled(item applier.Item, s applier.Settlement) {
 		r.known.Inc()
 		return
 	}
+	if s.Forgotten {
+		r.forget(item.Delivery)
+		return
+	}
 	if item.Delivery.Replay != nil {
 		r.replayed(item, s)
 		return
@@ -94,6 +118,17 @@ func (r *Reporter) Settled(item applier.Item, s applier.Settlement) {
 	}
 	r.settled.WithLabelValues(string(s.Status), string(s.Outcome), string(reason)).Inc()
 	r.lag.Observe(r.now().Sub(item.Delivery.ReceivedAt).Seconds())
+}
+
+// forget counts a delivery that was settled before its outcome was removed. A
+// restored stream may have many: one in a while is logged.
+func (r *Reporter) forget(d *delivery.Delivery) {
+	r.forgotten.Inc()
+	if r.forgottenLog.due(r.now()) {
+		r.log.Warn().Stringer("delivery_id", d.ID).Str("webhook_id", d.WebhookID).Uint64("stream_sequence", d.Position.Sequence).
+			Msg("the stream came back from a backup with a delivery that was settled and then removed for its age: it is not executed again; " +
+				"coinhook_applier_forgotten_deliveries_total counts all such deliveries")
+	}
 }
 
 // replayed counts a replay apart: its delivery had an outcome before, and its time
@@ -126,10 +161,7 @@ func (r *Reporter) SetAside(d *delivery.Delivery, err error) {
 
 func (r *Reporter) stayPending(deliveries int, err error) {
 	r.postponed.Add(float64(deliveries))
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if now := r.now(); now.Sub(r.lastLogged) >= postponedEvery {
-		r.lastLogged = now
+	if r.postponedLog.due(r.now()) {
 		r.log.Warn().Err(err).Int("deliveries", deliveries).Msg("deliveries stay pending and are tried again")
 	}
 }

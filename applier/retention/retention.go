@@ -27,6 +27,9 @@ const (
 	idle  = 5
 	// messagesAtOnce bounds what the broker removes in one go.
 	messagesAtOnce = 10_000
+	// clockTolerance is how far the clocks of PostgreSQL, the broker and the
+	// appliers may be apart.
+	clockTolerance = 5 * time.Minute
 )
 
 // Options say what a Job works with. All are needed.
@@ -110,7 +113,7 @@ func (j *Job) turn(ctx context.Context) (more bool, err error) {
 	if err != nil || j.History <= 0 {
 		return more, err
 	}
-	moreRows, err := j.removeRows(ctx, pending.Incarnation)
+	moreRows, err := j.removeRows(ctx, pending)
 	return more || moreRows, err
 }
 
@@ -157,7 +160,7 @@ func (j *Job) removeMessages(ctx context.Context, pending broker.Pending, audite
 }
 
 // removeRows removes a chunk of each table.
-func (j *Job) removeRows(ctx context.Context, incarnation string) (more bool, err error) {
+func (j *Job) removeRows(ctx context.Context, pending broker.Pending) (more bool, err error) {
 	extent, err := j.stream.Extent(ctx)
 	if err != nil {
 		return false, err
@@ -166,7 +169,10 @@ func (j *Job) removeRows(ctx context.Context, incarnation string) (more bool, er
 	if err != nil {
 		return false, err
 	}
-	old := postgres.Old{Before: now.Add(-j.History), Incarnation: incarnation, First: max(extent.First, 1)}
+	old := postgres.Old{
+		Before: now.Add(-j.History), Incarnation: pending.Incarnation, First: max(extent.First, 1),
+		StoredBefore: pending.At.Add(-j.History + min(clockTolerance, j.History/2)),
+	}
 	for _, remove := range []func(context.Context, postgres.Old, int) (postgres.Removed, error){
 		j.Store.RemoveLogs, j.Store.RemoveOutcomes, j.Store.RemoveFieldHistory,
 	} {

@@ -92,3 +92,13 @@ func (s *Server) MessageHeader(sequence uint64, name string) string {
 	}
 	return strings.Join(msg.Header.Values(name), ", ")
 }
+
+// LoseConsumer deletes the appliers' consumer, as a restore of the stream alone does.
+func (s *Server) LoseConsumer() {
+	s.tb.Helper()
+	js, done := s.client()
+	defer done()
+	if err := js.DeleteConsumer(s.tb.Context(), "DELIVERIES", "applier"); err != nil {
+		s.tb.Fatal(err)
+	}
+}
