@@ -286,7 +286,7 @@ func (a *Applier) settle(ctx context.Context, items []Item) []delivery.Verdict {
 		a.report.SetAside(item.Delivery, err)
 		return []delivery.Verdict{delivery.SetAside(asideFor(item.Delivery), err)}
 	}
-	item.Plan, item.Failure = Plan{}, internal()
+	item.Plan, item.Failure = Plan{Key: item.Plan.Key}, internal()
 	return a.settle(ctx, []Item{item})
 }
 

@@ -41,9 +41,11 @@ type Options struct {
 	Store       *postgres.Store
 	Definitions Definitions
 	Publisher   Publisher
-	Now         func() time.Time
-	Log         zerolog.Logger
-	Metrics     prometheus.Registerer
+	// KeyRetention is how long idempotency keys are kept.
+	KeyRetention time.Duration
+	Now          func() time.Time
+	Log          zerolog.Logger
+	Metrics      prometheus.Registerer
 }
 
 // Job sweeps over the dead letters that wait for a user. Every applier runs one,

@@ -66,7 +66,7 @@ func (j *Job) webhooks(asking map[string]*webhook.Webhook) []postgres.LateWebhoo
 	now := j.Now()
 	for _, w := range asking {
 		webhooks = append(webhooks, postgres.LateWebhook{
-			ID: w.ID, Community: w.Community, By: w.Program.UserBy, Since: now.Add(-w.Program.LateUsers.MaxAge),
+			ID: w.ID, Community: w.Community, By: w.Program.UserBy, Since: now.Add(-w.Program.LateUsers.MaxAge), KeysSince: now.Add(-j.KeyRetention),
 		})
 	}
 	return webhooks

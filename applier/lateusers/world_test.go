@@ -216,7 +216,8 @@ func (w *world) starts(t *testing.T, name string, publish func(context.Context, 
 	running(t, publisher.Run)
 	j := job{metrics: prometheus.NewRegistry(), log: &lines{}}
 	opts := lateusers.Options{
-		Store: store, Definitions: w.catalog, Publisher: publisher, Now: w.now,
+		KeyRetention: 24 * time.Hour,
+		Store:        store, Definitions: w.catalog, Publisher: publisher, Now: w.now,
 		Log: zerolog.New(j.log), Metrics: j.metrics,
 	}
 	if publish != nil {

@@ -18,6 +18,9 @@ type LateWebhook struct {
 	By webhook.UserKey
 	// Since is when the oldest of its deliveries was received that may run.
 	Since time.Time
+	// KeysSince is the same for those whose idempotency key is not known: a retry of
+	// them may have been applied, and its key be deleted since.
+	KeysSince time.Time
 }
 
 // LateDelivery is a dead letter whose user has appeared.
@@ -54,14 +57,14 @@ const (
 // how far the page went, also when nobody was found.
 const latePageQuery = `
 WITH page AS MATERIALIZED (
-    SELECT delivery_id, user_by, user_key
+    SELECT delivery_id, user_by, user_key, webhook_id IS NOT NULL AS keyed
     FROM dead_letters
     WHERE user_key IS NOT NULL AND delivery_id > $1
     ORDER BY delivery_id
     LIMIT $2
 ),
 letters AS MATERIALIZED (
-    SELECT p.delivery_id, p.user_by, p.user_key, o.webhook_id, o.received_at
+    SELECT p.delivery_id, p.user_by, p.user_key, p.keyed, o.webhook_id, o.received_at
     FROM page p
     CROSS JOIN LATERAL (
         SELECT webhook_id, received_at FROM outcomes
@@ -71,8 +74,8 @@ letters AS MATERIALIZED (
 )
 SELECT false, l.delivery_id, u.id, l.webhook_id, l.received_at, x.executions
 FROM letters l
-JOIN unnest($3::text[], $4::text[], $5::text[], $6::timestamptz[]) AS w (id, community, by, since)
-    ON w.id = l.webhook_id AND w.by = l.user_by AND w.since <= l.received_at
+JOIN unnest($3::text[], $4::text[], $5::text[], $6::timestamptz[], $8::timestamptz[]) AS w (id, community, by, since, keys_since)
+    ON w.id = l.webhook_id AND w.by = l.user_by AND w.since <= l.received_at AND (l.keyed OR w.keys_since <= l.received_at)
 CROSS JOIN LATERAL (
     SELECT e.id FROM users e WHERE l.user_by = 'email' AND e.community = w.community AND e.email_key = l.user_key
     UNION ALL
@@ -92,13 +95,14 @@ ORDER BY 2`
 // LatePage looks at the dead letters after that one, for users that have
 // appeared. It fails once the lead is lost.
 func (l *Lead) LatePage(ctx context.Context, webhooks []LateWebhook, after delivery.ID) (LatePage, error) {
-	var columns [4]array
+	var columns [5]array
 	oldest := time.Now()
 	for _, w := range webhooks {
 		columns[0].text(w.ID)
 		columns[1].text(w.Community)
 		columns[2].text(string(w.By))
 		columns[3].time(w.Since)
+		columns[4].time(w.KeysSince)
 		if w.Since.Before(oldest) {
 			oldest = w.Since
 		}
@@ -107,7 +111,7 @@ func (l *Lead) LatePage(ctx context.Context, webhooks []LateWebhook, after deliv
 		after = first
 	}
 	rows, err := l.conn.QueryContext(ctx, latePageQuery, after.String(), latePage,
-		columns[0].String(), columns[1].String(), columns[2].String(), columns[3].String(), maxLateRuns)
+		columns[0].String(), columns[1].String(), columns[2].String(), columns[3].String(), maxLateRuns, columns[4].String())
 	if err != nil {
 		return LatePage{}, fmt.Errorf("look for users that have appeared: %w", err)
 	}

@@ -148,6 +148,14 @@ type senderKey struct {
 type taken struct {
 	by   delivery.ID
 	body [32]byte
+	// original is the body that the sender sent, where an admin edited it before it
+	// took effect. A retry has that one.
+	original [32]byte
+}
+
+// is reports whether a delivery with that body repeats what took effect.
+func (t taken) is(body [32]byte) bool {
+	return t.body == body || t.original != [32]byte{} && t.original == body
 }
 
 // work is one batch on its way through Settle.

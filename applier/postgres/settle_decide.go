@@ -16,7 +16,9 @@ type decision struct {
 	entries []ledger.Entry
 	fields  []applier.FieldChange
 	key     *applier.Key // that it takes
-	place   place        // that it is settled from
+	// original is the body that an edited one stands for.
+	original [32]byte
+	place    place // that it is settled from
 	// first orders what it sets among what other deliveries set: where the delivery
 	// was before it was published again.
 	first place
@@ -140,7 +142,7 @@ func (w *work) repeated(item applier.Item) (applier.Settlement, bool) {
 	switch {
 	case !ok || first.by == (delivery.ID{}):
 		return applier.Settlement{}, false
-	case first.body == item.Plan.Key.Body:
+	case first.is(item.Plan.Key.Body):
 		return applier.Settlement{Status: delivery.Success, Outcome: delivery.Duplicate, DuplicateOf: first.by}, true
 	case item.Plan.Skip:
 		return applier.Settlement{}, false

@@ -106,17 +106,17 @@ func (w *work) readUsers(ctx context.Context, run query) error {
 // was small would read all of it, and keep doing so while it grows.
 const knownQuery = `
 SELECT delivery_id, status, coalesce(outcome, ''), coalesce(reason, ''), coalesce(detail, ''), coalesce(path, ''), duplicate_of,
-    '', NULL::bytea, NULL::bytea, 0, 0::bigint, NULL::timestamptz
+    '', NULL::bytea, NULL::bytea, NULL::bytea, 0, 0::bigint, NULL::timestamptz
 FROM outcomes
 WHERE delivery_id = ANY ($1::uuid[])
 UNION ALL
-SELECT k.delivery_id, '', '', '', '', '', NULL, k.webhook_id, k.key, k.body_sha256, 0, 0, NULL
+SELECT k.delivery_id, '', '', '', '', '', NULL, k.webhook_id, k.key, k.body_sha256, k.original_sha256, 0, 0, NULL
 FROM unnest($2::text[], $3::bytea[]) AS r (webhook_id, key)
 CROSS JOIN LATERAL (
     SELECT * FROM idempotency_keys i WHERE i.webhook_id = r.webhook_id AND i.key = r.key OFFSET 0
 ) AS k
 UNION ALL
-SELECT NULL, '', '', '', '', '', NULL, '', NULL, NULL, epoch, sequence, stored_before FROM removals`
+SELECT NULL, '', '', '', '', '', NULL, '', NULL, NULL, NULL, epoch, sequence, stored_before FROM removals`
 
 func (w *work) readKnown(ctx context.Context, run query) error {
 	var ids, webhooks, keys array
@@ -137,12 +137,12 @@ func (w *work) readKnown(ctx context.Context, run query) error {
 	for rows.Next() {
 		var id, duplicateOf idScanner
 		var webhookID string
-		var hash, body []byte
+		var hash, body, original []byte
 		s := applier.Settlement{Known: true}
 		var f delivery.Failure
 		var r removal
 		var storedBefore sql.NullTime
-		if err := rows.Scan(&id, &s.Status, &s.Outcome, &f.Reason, &f.Detail, &f.Path, &duplicateOf, &webhookID, &hash, &body,
+		if err := rows.Scan(&id, &s.Status, &s.Outcome, &f.Reason, &f.Detail, &f.Path, &duplicateOf, &webhookID, &hash, &body, &original,
 			&r.epoch, &r.sequence, &storedBefore); err != nil {
 			return err
 		}
@@ -155,6 +155,7 @@ func (w *work) readKnown(ctx context.Context, run query) error {
 			key, holder := senderKey{webhook: webhookID}, taken{by: delivery.ID(id)}
 			copy(key.hash[:], hash)
 			copy(holder.body[:], body)
+			copy(holder.original[:], original)
 			w.keys[key] = holder
 			continue
 		}

@@ -18,6 +18,8 @@ type replayed struct {
 	first   place
 	// isDead says that it is a dead letter, and so may run.
 	isDead bool
+	// body is the hash of the payload that the sender sent, decrypted.
+	body [32]byte
 	// executed says that this very replay has run already.
 	executed bool
 }
@@ -30,7 +32,7 @@ SELECT 1 FROM outcomes WHERE delivery_id = ANY ($1::uuid[]) ORDER BY delivery_id
 const replayedQuery = `
 SELECT o.delivery_id, o.status, coalesce(o.outcome, ''), coalesce(o.reason, ''), coalesce(o.detail, ''), coalesce(o.path, ''), o.duplicate_of,
     coalesce(d.stream_epoch, o.stream_epoch), coalesce(d.stream_sequence, o.stream_sequence), coalesce(d.stream_index, o.stream_index),
-    d.delivery_id IS NOT NULL,
+    d.delivery_id IS NOT NULL, coalesce(d.body_sha256, o.payload_sha256),
     EXISTS (SELECT 1 FROM executions e WHERE e.delivery_id = o.delivery_id AND e.execution_id = r.replay_id)
 FROM unnest($1::uuid[], $2::uuid[]) AS r (delivery_id, replay_id)
 JOIN outcomes o ON o.delivery_id = r.delivery_id
@@ -61,14 +63,16 @@ func (w *work) readReplayed(ctx context.Context, tx *sqlx.Tx) error {
 		r := replayed{known: true}
 		var id, duplicateOf idScanner
 		var f delivery.Failure
+		var body []byte
 		if err := rows.Scan(&id, &r.outcome.Status, &r.outcome.Outcome, &f.Reason, &f.Detail, &f.Path, &duplicateOf,
-			&r.first.epoch, &r.first.Sequence, &r.first.Index, &r.isDead, &r.executed); err != nil {
+			&r.first.epoch, &r.first.Sequence, &r.first.Index, &r.isDead, &body, &r.executed); err != nil {
 			return err
 		}
 		if r.outcome.Status == delivery.Failed {
 			r.outcome.Failure = &f
 		}
 		r.outcome.DuplicateOf = delivery.ID(duplicateOf)
+		copy(r.body[:], body)
 		w.replayed[delivery.ID(id)] = &r
 	}
 	return rows.Err()
@@ -105,6 +109,10 @@ func (w *work) decideReplay(item applier.Item) (applier.Settlement, error) {
 	// What it sets counts as of when it was sent: a replay does not overwrite what
 	// a later delivery has set.
 	d.first = r.first
+	if key, ok := keyOf(item); ok && d.key != nil && item.Delivery.Replay.Edited {
+		d.original = r.body
+		w.keys[key] = taken{by: item.Delivery.ID, body: d.key.Body, original: r.body}
+	}
 	w.rows.addEffect(item, d)
 	return d.Settlement, nil
 }
@@ -116,8 +124,8 @@ type replayRows struct {
 }
 
 const (
-	replayTypes   = "uuid uuid text text timestamptz text bool bool int text text text text text bytea int bigint int int text uuid uuid text text smallint"
-	replayColumns = 25
+	replayTypes   = "uuid uuid text text timestamptz text bool bool int text text text text text bytea int bigint int int text uuid uuid text text smallint text bytea bytea"
+	replayColumns = 28
 )
 
 // add has the row of a replay. known says that the delivery has an outcome, which
@@ -173,6 +181,20 @@ func (r *replayRows) add(item applier.Item, d decision, known bool) {
 	c[22].textOrNull(by)
 	c[23].textOrNull(key)
 	c[24].int(int64(len(d.entries)))
+	// The key of what the sender sent is looked up by its retries. That of an edited
+	// payload may be another one.
+	if key := item.Plan.Key; key != nil && !replay.Edited {
+		c[26].bytes(key.Hash[:])
+		c[27].bytes(key.Body[:])
+	} else {
+		c[26].null()
+		c[27].null()
+	}
+	if replay.Edited {
+		c[25].null()
+	} else {
+		c[25].text(item.Delivery.WebhookID)
+	}
 }
 
 // All parts see the tables as they were before the statement: so the first
@@ -182,7 +204,7 @@ WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 r AS MATERIALIZED (
     SELECT * FROM unnest(%s) AS r (delivery_id, execution_id, cause, requested_by, requested_at, note, effect, runs, version,
         status, outcome, reason, detail, path, edited, stream_epoch, stream_sequence, stream_index, attempts, webhook, user_id, duplicate_of,
-        user_by, user_key, changes)
+        user_by, user_key, changes, webhook_id, key, body_sha256)
 ),
 first AS (
     INSERT INTO executions (delivery_id, execution_id, cause, effect, version, status, outcome, reason, detail, path,
@@ -209,7 +231,8 @@ gone AS (
 ),
 kept AS (
     UPDATE dead_letters d
-    SET failed_at = clock.now, edited = coalesce(r.edited, d.edited), user_by = r.user_by, user_key = r.user_key
+    SET failed_at = clock.now, edited = coalesce(r.edited, d.edited), user_by = r.user_by, user_key = r.user_key,
+        webhook_id = coalesce(r.webhook_id, d.webhook_id), key = coalesce(r.key, d.key), body_sha256 = coalesce(r.body_sha256, d.body_sha256)
     FROM r, clock
     WHERE r.runs AND r.status = 'failed' AND d.delivery_id = r.delivery_id
     RETURNING 1

@@ -86,7 +86,7 @@ func (r *rows) addEffect(item applier.Item, d decision) {
 		if r.keys == nil {
 			r.keys = map[senderKey]taken{}
 		}
-		r.keys[senderKey{item.Delivery.WebhookID, d.key.Hash}] = taken{item.Delivery.ID, d.key.Body}
+		r.keys[senderKey{item.Delivery.WebhookID, d.key.Hash}] = taken{by: item.Delivery.ID, body: d.key.Body, original: d.original}
 	}
 }
 
@@ -116,6 +116,11 @@ func (r *rows) finish(book ledger.Book) {
 		c[1].bytes(key.hash[:])
 		c[2].bytes(holder.body[:])
 		c[3].id(holder.by)
+		if holder.original == ([32]byte{}) {
+			c[4].null()
+		} else {
+			c[4].bytes(holder.original[:])
+		}
 	}
 }
 
@@ -212,6 +217,14 @@ func (r *rows) addDeadLetter(item applier.Item, s decision) {
 	by, key := missingUser(item, s.Failure)
 	c[3].textOrNull(by)
 	c[4].textOrNull(key)
+	c[8].text(d.WebhookID)
+	if key := item.Plan.Key; key != nil {
+		c[9].bytes(key.Hash[:])
+		c[10].bytes(key.Body[:])
+	} else {
+		c[9].null()
+		c[10].null()
+	}
 	if s.first == s.place {
 		c[5].null()
 		c[6].null()

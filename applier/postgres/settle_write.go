@@ -52,12 +52,13 @@ var inserts = [...]insert{
 			WHERE balances.entries < excluded.entries`,
 	},
 	deadLettersTable: {
-		into:  `dead_letters (delivery_id, headers, payload, user_by, user_key, stream_epoch, stream_sequence, stream_index, failed_at)`,
-		types: "uuid json bytea text text int bigint int", clock: true,
+		into: `dead_letters (delivery_id, headers, payload, user_by, user_key, stream_epoch, stream_sequence, stream_index,
+			webhook_id, key, body_sha256, failed_at)`,
+		types: "uuid json bytea text text int bigint int text bytea bytea", clock: true,
 	},
 	keysTable: {
-		into:  `idempotency_keys (webhook_id, key, body_sha256, delivery_id, created_at)`,
-		types: "text bytea bytea uuid", clock: true,
+		into:  `idempotency_keys (webhook_id, key, body_sha256, delivery_id, original_sha256, created_at)`,
+		types: "text bytea bytea uuid bytea", clock: true,
 		conflict: `DO NOTHING`,
 	},
 	fieldHistoryTable: {

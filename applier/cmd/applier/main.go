@@ -28,7 +28,7 @@ type settings struct {
 	DatabaseURL string           `env:"DATABASE_URL,required" secret:"true" help:"the database, postgres://user:password@host:port/name; with standbys host1:port,host2:port"`
 	MasterKey   secret.MasterKey `env:"COINHOOK_MASTER_KEY" secret:"true" help:"32 bytes in base64 that seal the webhooks' AES keys; encrypted deliveries stay pending without it"`
 	// KeyRetention bounds the idempotency keys.
-	KeyRetention time.Duration `env:"IDEMPOTENCY_RETENTION" envDefault:"720h" min:"1m" help:"how long a sender's idempotency keys are kept"`
+	KeyRetention time.Duration `env:"IDEMPOTENCY_RETENTION" envDefault:"720h" min:"1m" help:"how long a sender's idempotency keys are kept, those of dead letters as long as these"`
 	// StreamRetention and HistoryRetention bound what is kept of old deliveries.
 	StreamRetention  time.Duration `env:"STREAM_RETENTION" envDefault:"0s" min:"0s" help:"how long settled deliveries stay in the stream, for the audit, repair and backtests; 0s is for good"`
 	HistoryRetention time.Duration `env:"HISTORY_RETENTION" envDefault:"0s" min:"0s" help:"how long histories and gamification logs are kept, longer than STREAM_RETENTION; 0s is for good"`
@@ -75,7 +75,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	monitor := broker.NewMonitor(conn, broker.MonitorOptions{Limit: s.PendingLimit, Log: log, Metrics: metrics})
 	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: log, Metrics: metrics})
 	late := lateusers.New(lateusers.Options{
-		Store: jobs, Definitions: catalog, Publisher: publisher, Now: time.Now, Log: log, Metrics: metrics,
+		Store: jobs, Definitions: catalog, Publisher: publisher, KeyRetention: s.KeyRetention, Now: time.Now, Log: log, Metrics: metrics,
 	})
 	watch := audit.NewWatch(audit.WatchOptions{Store: audits, Conn: conn, LedgerEvery: s.AuditInterval, Log: log, Metrics: metrics})
 	remover := retention.New(retention.Options{
