@@ -75,6 +75,9 @@ type Item struct {
 	Webhook *webhook.Webhook
 	Plan    Plan
 	Failure *delivery.Failure
+	// NoOp is set on a replay that cannot be decided as it asks for: its delivery
+	// stays as it is. The Failure is for one that has no outcome.
+	NoOp bool
 }
 
 // Store keeps the ledger.

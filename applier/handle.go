@@ -119,6 +119,8 @@ func (a *Applier) plan(ctx context.Context, view *communityView, d *delivery.Del
 		return Item{}, delivery.Retry(retryAfter, err)
 	}
 	if item.Failure != nil {
+		// The version that a replay asks for is gone. That is no outcome of the delivery.
+		item.NoOp = item.Failure.Reason == delivery.InvalidMapping
 		return item, delivery.Settled
 	}
 	return a.planBy(ctx, view, item)

@@ -276,7 +276,7 @@ func TestAReplayIsDecidedByTheDefinitionThatItAsksFor(t *testing.T) {
 		"the current one":                  {version(4), &delivery.Replay{}, "applied by 4"},
 		"the version that decided first":   {version(4), &delivery.Replay{Version: 2}, "applied by 2"},
 		"that version is the current one":  {version(2), &delivery.Replay{Version: 2}, "applied by 2"},
-		"that version is not kept":         {version(4), &delivery.Replay{Version: 1}, "invalid_mapping by 4"},
+		"that version is not kept":         {version(4), &delivery.Replay{Version: 1}, "no-op by 4"},
 		"a deleted webhook does not run":   {deleted, &delivery.Replay{Version: 2}, "webhook_deleted by 4"},
 		"a webhook that there never was":   {nil, &delivery.Replay{}, "webhook_deleted by 0"},
 		"not replayed, it is the current ": {version(4), nil, "applied by 4"},
@@ -304,6 +304,9 @@ func (s *recordingStore) Settle(_ context.Context, batch []applier.Item) ([]appl
 	item, what, by := batch[0], "applied", 0
 	if item.Failure != nil {
 		what = string(item.Failure.Reason)
+	}
+	if item.NoOp {
+		what = "no-op"
 	}
 	if item.Webhook != nil {
 		by = item.Webhook.Version

@@ -21,6 +21,10 @@ func printPlan(a *app, p *replay.Plan, mapping string, all bool) {
 	if p.LeftOut > 0 {
 		fmt.Fprintf(a.Stdout, "%d more are left out: they were run again %d times already (--force).\n", p.LeftOut, replay.MaxReplays)
 	}
+	if p.VersionsGone > 0 {
+		fmt.Fprintf(a.Stdout, "%d more are left out: the definition that decided them is not kept any more. Without --mapping original the current one decides.\n",
+			p.VersionsGone)
+	}
 	for _, n := range p.NotDead {
 		fmt.Fprintf(a.Stdout, "%s is no dead letter: %s.\n", n.ID, n.State)
 	}

@@ -313,3 +313,32 @@ func (i *installation) await(holds func() bool) {
 		}
 	}
 }
+
+// A dead letter whose definition is not kept any more stays what it is when it is
+// to be replayed by that one: why it failed is not overwritten.
+func TestADeadLetterWhoseDefinitionIsGoneIsLeftOut(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	_, ids := i.failing(3, 1)
+	t.Cleanup(i.startApplier())
+	for n := range 65 { // 64 versions are kept
+		yaml := strings.Replace(rightYAML, "name: Shop", fmt.Sprintf("name: Shop\nlate_users: {max_age: %dh}", n+1), 1)
+		i.json(&map[string]any{}, "webhooks", "apply", "-f", i.write("right.yaml", yaml))
+	}
+	for _, named := range [][]string{{"--webhook", "Shop"}, {ids[0].String()}} {
+		r := i.run(append([]string{"dlq", "replay", "--mapping", "original", "--yes"}, named...)...)
+		if r.code != 1 || !strings.Contains(r.stderr, "is not kept any more") {
+			t.Errorf("%v: exit %d, %s", named, r.code, r.stderr)
+		}
+	}
+	var dead []struct{ Reason, Path string }
+	i.json(&dead, "dlq", "list")
+	if len(dead) != 3 || dead[0].Reason != "missing_field" || dead[0].Path != "order.total" {
+		t.Errorf("the dead letters are %+v", dead)
+	}
+	var done replayJSON
+	i.json(&done, "dlq", "replay", "--webhook", "Shop")
+	if done.Result.Applied != 3 {
+		t.Errorf("by the current definition: %+v", done.Result)
+	}
+}

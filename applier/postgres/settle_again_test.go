@@ -160,3 +160,24 @@ func TestAReplayOfAForgottenDeliveryCountsWhereItWas(t *testing.T) {
 	wantTeam(t, restored, "blue")
 	checkLedger(t, db)
 }
+
+// A replay by a definition that is gone is recorded, and leaves the dead letter as
+// it is. One that a restored database does not know has no outcome to keep.
+func TestAReplayThatCannotBeDecidedLeavesTheDeadLetter(t *testing.T) {
+	t.Parallel()
+	s, db := postgrestest.Open(t, postgres.Options{})
+	first, unknown := plan(t, "nobody@example.com"), plan(t, "nobody@example.com")
+	settle(t, s, first)
+	gone := applier.Item{Webhook: shop, Failure: &delivery.Failure{Reason: delivery.InvalidMapping, Detail: "gone."}, NoOp: true}
+	got := settle(t, s, replayOf(first, gone), replayOf(unknown, gone))
+	if kind(got[0]) != "user_not_found" || !got[0].NoOp || kind(got[1]) != "invalid_mapping" || got[1].NoOp {
+		t.Errorf("settled as %+v", got)
+	}
+	if n := count(t, db, `SELECT count(*) FROM dead_letters d JOIN outcomes o USING (delivery_id)
+		WHERE o.delivery_id = $1 AND o.reason = 'user_not_found' AND d.user_key IS NOT NULL AND o.replays = 0`, first.Delivery.ID.String()); n != 1 {
+		t.Error("the dead letter has changed")
+	}
+	if n := count(t, db, `SELECT count(*) FROM executions WHERE delivery_id = $1 AND NOT effect`, first.Delivery.ID.String()); n != 1 {
+		t.Errorf("%d replays without effect are recorded", n)
+	}
+}

@@ -91,7 +91,7 @@ func (w *work) decideReplay(item applier.Item) (applier.Settlement, error) {
 	if !r.known && w.isForgotten(item.Delivery) {
 		return applier.Settlement{Forgotten: true}, nil
 	}
-	if r.known && !r.isDead {
+	if r.known && (!r.isDead || item.NoOp) {
 		s := r.outcome
 		s.NoOp = true
 		w.rows.replays.add(item, decision{Settlement: s, place: w.placeOf(item.Delivery)}, r.known)

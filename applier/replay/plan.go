@@ -20,9 +20,12 @@ import (
 type Plan struct {
 	// Selected are the dead letters that run again, LeftOut those that were run
 	// again too often.
-	Selected int           `json:"selected"`
-	LeftOut  int           `json:"left_out"`
-	Reasons  []ReasonCount `json:"reasons"`
+	Selected int `json:"selected"`
+	LeftOut  int `json:"left_out"`
+	// VersionsGone are left out, too: the version that decided them first, and is
+	// asked for, is not kept any more. They stay as they are.
+	VersionsGone int           `json:"version_not_kept"`
+	Reasons      []ReasonCount `json:"reasons"`
 
 	Applied   int `json:"would_be_applied"`
 	Duplicate int `json:"would_be_duplicates"`
@@ -91,6 +94,16 @@ type Resumes struct {
 type definitions struct {
 	applier.Definitions
 	newest map[string]*webhook.Webhook
+	gone   map[versionKey]bool
+}
+
+type versionKey struct {
+	webhook string
+	version int
+}
+
+func newDefinitions(d applier.Definitions) *definitions {
+	return &definitions{Definitions: d, newest: map[string]*webhook.Webhook{}, gone: map[versionKey]bool{}}
 }
 
 func (d *definitions) At(ctx context.Context, id string, _ uint64) (*webhook.Webhook, error) {
@@ -111,6 +124,28 @@ func (d *definitions) revision(ctx context.Context, id string) (uint64, error) {
 		return 0, err
 	}
 	return w.Revision, err
+}
+
+// lacks reports whether the version that a request asks for is not kept any more.
+func (d *definitions) lacks(ctx context.Context, r *Request, l postgres.DeadLetter) (bool, error) {
+	if r.Mapping != Original || l.FirstVersion == 0 {
+		return false, nil
+	}
+	w, err := d.At(ctx, l.WebhookID, 0)
+	if err != nil || w == nil || w.DeletedAt != nil || w.Version == l.FirstVersion {
+		return false, err
+	}
+	key := versionKey{l.WebhookID, l.FirstVersion}
+	gone, ok := d.gone[key]
+	if !ok {
+		original, err := d.Version(ctx, l.WebhookID, l.FirstVersion)
+		if err != nil {
+			return false, err
+		}
+		gone = original == nil
+		d.gone[key] = gone
+	}
+	return gone, nil
 }
 
 // planner collects a plan.
@@ -141,6 +176,12 @@ func (p *planner) rehearse(ctx context.Context, page []letter) error {
 	for _, l := range page {
 		if p.request.leavesOut(l.DeadLetter) {
 			p.plan.LeftOut++
+			continue
+		}
+		if gone, err := p.definitions.lacks(ctx, p.request, l.DeadLetter); err != nil {
+			return err
+		} else if gone {
+			p.plan.VersionsGone++
 			continue
 		}
 		revision, err := p.definitions.revision(ctx, l.WebhookID)

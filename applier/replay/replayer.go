@@ -10,7 +10,6 @@ import (
 	"github.com/coinhook/coinhook/applier/ledger"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
-	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // Publisher stores deliveries in the stream, in their order.
@@ -51,7 +50,7 @@ func (r *Replayer) Plan(ctx context.Context, request *Request, anew bool) (*Plan
 func (r *Replayer) newPlanner(request *Request) *planner {
 	p := &planner{
 		Replayer: r, request: request,
-		definitions: &definitions{Definitions: r.definitions, newest: map[string]*webhook.Webhook{}},
+		definitions: newDefinitions(r.definitions),
 		rehearsal:   r.store.Rehearse(),
 		plan: Plan{
 			Reasons: []ReasonCount{}, StillFailing: []Failing{}, Waiting: []Waiting{}, Balances: []Balance{}, NotDead: []NotDead{},

@@ -12,7 +12,6 @@ import (
 
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
-	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 const (
@@ -131,7 +130,7 @@ type execution struct {
 func (r *Replayer) newExecution(request *Request, plan *Plan, opts Options) *execution {
 	e := &execution{
 		Replayer: r, request: request, plan: plan,
-		definitions: &definitions{Definitions: r.definitions, newest: map[string]*webhook.Webhook{}},
+		definitions: newDefinitions(r.definitions),
 		limiter:     rate.NewLimiter(rate.Inf, chunkLetters), chunk: chunkLetters,
 		progress: opts.Progress, underWay: map[delivery.ID]delivery.ID{},
 	}
@@ -143,7 +142,10 @@ func (r *Replayer) newExecution(request *Request, plan *Plan, opts Options) *exe
 }
 
 func (e *execution) publishPage(ctx context.Context, page []letter) error {
-	page = slices.DeleteFunc(page, func(l letter) bool { return e.request.leavesOut(l.DeadLetter) })
+	page, err := e.selected(ctx, page)
+	if err != nil {
+		return err
+	}
 	for chunk := range slices.Chunk(page, e.chunk) {
 		if err := e.limiter.WaitN(ctx, len(chunk)); err != nil {
 			return err
@@ -156,6 +158,21 @@ func (e *execution) publishPage(ctx context.Context, page []letter) error {
 		}
 	}
 	return nil
+}
+
+// selected leaves out what the plan did.
+func (e *execution) selected(ctx context.Context, page []letter) ([]letter, error) {
+	selected := page[:0]
+	for _, l := range page {
+		gone, err := e.definitions.lacks(ctx, e.request, l.DeadLetter)
+		if err != nil {
+			return nil, err
+		}
+		if !gone && !e.request.leavesOut(l.DeadLetter) {
+			selected = append(selected, l)
+		}
+	}
+	return selected, nil
 }
 
 // publish stores a chunk and records it. Once begun it is finished: an
