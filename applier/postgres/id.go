@@ -26,3 +26,9 @@ func (id *idScanner) Scan(src any) error {
 	}
 	return fmt.Errorf("cannot read a uuid from %T", src)
 }
+
+// idTime is SQL for the time of an id: that of the request, where nothing better is
+// known.
+func idTime(column string) string {
+	return "to_timestamp(('x0000' || encode(substring(uuid_send(" + column + ") FOR 6), 'hex'))::bit(64)::bigint / 1000.0)"
+}

@@ -121,7 +121,8 @@ INSERT INTO field_history (delivery_id, ordinal, user_id, field, value, stream_e
 SELECT r.*, clock.now FROM clock, rows AS r`},
 	{"uuid text text uuid int bigint int", `
 UPDATE user_fields f SET value = r.value, delivery_id = r.delivery_id,
-    stream_epoch = r.stream_epoch, stream_sequence = r.stream_sequence, stream_index = r.stream_index
+    stream_epoch = r.stream_epoch, stream_sequence = r.stream_sequence, stream_index = r.stream_index,
+    stored_at = NULL
 FROM rows AS r (user_id, field, value, delivery_id, stream_epoch, stream_sequence, stream_index)
 WHERE f.user_id = r.user_id AND f.field = r.field`},
 	{"uuid text", `

@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"fmt"
+	"time"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
@@ -28,11 +29,23 @@ type decision struct {
 type place struct {
 	epoch int64
 	delivery.Position
+	// storedAt is by the broker's clock, and zero if it is not known.
+	storedAt time.Time
 }
 
-// before reports whether p is earlier in the stream.
+// clockStep is how much later a message has to be stored to count as later than one
+// with a greater sequence. Brokers' clocks differ by less, and no stream is
+// restored as fast.
+const clockStep = time.Second
+
+// before reports whether what is at q takes the place of what is at p: q is later
+// in the stream, or is stored clearly later, as in a stream that came back from a
+// backup and uses sequences again. The SQL of user_fields says the same.
 func (p place) before(q place) bool {
-	return cmp.Or(cmp.Compare(p.epoch, q.epoch), p.Compare(q.Position)) < 0
+	if cmp.Or(cmp.Compare(p.epoch, q.epoch), p.Compare(q.Position)) < 0 {
+		return true
+	}
+	return !p.storedAt.IsZero() && q.storedAt.Sub(p.storedAt) > clockStep
 }
 
 // decide walks the batch in its order.
@@ -119,7 +132,7 @@ func (w *work) decideOne(item applier.Item) (decision, error) {
 }
 
 func (w *work) placeOf(d *delivery.Delivery) place {
-	return place{epoch: w.epochs[d.Incarnation], Position: d.Position}
+	return place{epoch: w.epochs[d.Incarnation], Position: d.Position, storedAt: d.StoredAt}
 }
 
 // firstOf is where a delivery was first. One that was in a stream which the

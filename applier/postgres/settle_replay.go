@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 
@@ -32,7 +33,7 @@ SELECT 1 FROM outcomes WHERE delivery_id = ANY ($1::uuid[]) ORDER BY delivery_id
 const replayedQuery = `
 SELECT o.delivery_id, o.status, coalesce(o.outcome, ''), coalesce(o.reason, ''), coalesce(o.detail, ''), coalesce(o.path, ''), o.duplicate_of,
     coalesce(d.stream_epoch, o.stream_epoch), coalesce(d.stream_sequence, o.stream_sequence), coalesce(d.stream_index, o.stream_index),
-    d.delivery_id IS NOT NULL, coalesce(d.body_sha256, o.payload_sha256),
+    d.stored_at, d.delivery_id IS NOT NULL, coalesce(d.body_sha256, o.payload_sha256),
     EXISTS (SELECT 1 FROM executions e WHERE e.delivery_id = o.delivery_id AND e.execution_id = r.replay_id)
 FROM unnest($1::uuid[], $2::uuid[]) AS r (delivery_id, replay_id)
 JOIN outcomes o ON o.delivery_id = r.delivery_id
@@ -64,8 +65,9 @@ func (w *work) readReplayed(ctx context.Context, tx *sqlx.Tx) error {
 		var id, duplicateOf idScanner
 		var f delivery.Failure
 		var body []byte
+		var storedAt sql.NullTime
 		if err := rows.Scan(&id, &r.outcome.Status, &r.outcome.Outcome, &f.Reason, &f.Detail, &f.Path, &duplicateOf,
-			&r.first.epoch, &r.first.Sequence, &r.first.Index, &r.isDead, &body, &r.executed); err != nil {
+			&r.first.epoch, &r.first.Sequence, &r.first.Index, &storedAt, &r.isDead, &body, &r.executed); err != nil {
 			return err
 		}
 		if r.outcome.Status == delivery.Failed {
@@ -73,6 +75,7 @@ func (w *work) readReplayed(ctx context.Context, tx *sqlx.Tx) error {
 		}
 		r.outcome.DuplicateOf = delivery.ID(duplicateOf)
 		copy(r.body[:], body)
+		r.first.storedAt = storedAt.Time
 		w.replayed[delivery.ID(id)] = &r
 	}
 	return rows.Err()

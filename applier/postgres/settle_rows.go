@@ -104,6 +104,7 @@ func (r *rows) finish(book ledger.Book) {
 		c[4].int(v.at.epoch)
 		c[5].int(int64(v.at.Sequence))
 		c[6].int(int64(v.at.Index))
+		c[7].timeOrNull(v.at.storedAt)
 	}
 	// Nobody has locked a key, so that appliers wait for each other's. In one
 	// order they never do in a circle.
@@ -225,6 +226,7 @@ func (r *rows) addDeadLetter(item applier.Item, s decision) {
 		c[9].null()
 		c[10].null()
 	}
+	c[11].timeOrNull(s.first.storedAt)
 	if s.first == s.place {
 		c[5].null()
 		c[6].null()

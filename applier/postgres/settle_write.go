@@ -53,8 +53,8 @@ var inserts = [...]insert{
 	},
 	deadLettersTable: {
 		into: `dead_letters (delivery_id, headers, payload, user_by, user_key, stream_epoch, stream_sequence, stream_index,
-			webhook_id, key, body_sha256, failed_at)`,
-		types: "uuid json bytea text text int bigint int text bytea bytea", clock: true,
+			webhook_id, key, body_sha256, stored_at, failed_at)`,
+		types: "uuid json bytea text text int bigint int text bytea bytea timestamptz", clock: true,
 	},
 	keysTable: {
 		into:  `idempotency_keys (webhook_id, key, body_sha256, delivery_id, original_sha256, created_at)`,
@@ -68,13 +68,15 @@ var inserts = [...]insert{
 		conflict: `DO NOTHING`,
 	},
 	userFieldsTable: {
-		into:  `user_fields AS now (user_id, field, value, delivery_id, stream_epoch, stream_sequence, stream_index)`,
-		types: "uuid text text uuid int bigint int",
+		into:  `user_fields AS now (user_id, field, value, delivery_id, stream_epoch, stream_sequence, stream_index, stored_at)`,
+		types: "uuid text text uuid int bigint int timestamptz",
 		conflict: `(user_id, field) DO UPDATE
 			SET value = excluded.value, delivery_id = excluded.delivery_id,
-				stream_epoch = excluded.stream_epoch, stream_sequence = excluded.stream_sequence, stream_index = excluded.stream_index
+				stream_epoch = excluded.stream_epoch, stream_sequence = excluded.stream_sequence, stream_index = excluded.stream_index,
+				stored_at = excluded.stored_at
 			WHERE (now.stream_epoch, now.stream_sequence, now.stream_index)
-				< (excluded.stream_epoch, excluded.stream_sequence, excluded.stream_index)`,
+				< (excluded.stream_epoch, excluded.stream_sequence, excluded.stream_index)
+				OR coalesce(now.stored_at, ` + idTime("now.delivery_id") + `) + interval '1 second' < excluded.stored_at`,
 	},
 }
 
