@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coinhook/coinhook/pkg/devstack"
 	"github.com/coinhook/coinhook/pkg/devstack/process"
 )
 
@@ -27,7 +28,7 @@ var (
 	proxyConfig = regexp.MustCompile("(?s)```haproxy\n(.*?)```")
 	proxyBind   = regexp.MustCompile(`bind :8080`)
 	proxyStats  = regexp.MustCompile(`stats socket \S+`)
-	proxyServer = regexp.MustCompile(`(?m)^ +server (\S+) \S+ port 9090$`)
+	proxyServer = regexp.MustCompile(`(?m)^ +server (ingress|any)-(\d) \S+ (port 9090|no-check backup)$`)
 )
 
 // startProxy starts HAProxy in front of ingresses, which are named ingress-1 and on.
@@ -38,21 +39,17 @@ func (s *stack) startProxy(t *testing.T, ingresses []*program) *proxy {
 		t.Fatal(err)
 	}
 	config := proxyConfig.FindSubmatch(page)
-	if config == nil || len(proxyServer.FindAll(config[1], -1)) != len(ingresses) {
+	if config == nil || len(proxyServer.FindAll(config[1], -1)) != 2*len(ingresses) {
 		t.Fatalf("the page has no configuration for %d ingresses", len(ingresses))
 	}
 	p := &proxy{program: &program{addr: freeAddr(t)}, socket: filepath.Join(s.Dir(), "haproxy.sock")}
 	text := proxyBind.ReplaceAllString(string(config[1]), "bind "+p.addr)
 	text = proxyStats.ReplaceAllString(text, "stats socket "+p.socket)
 	text = proxyServer.ReplaceAllStringFunc(text, func(line string) string {
-		name := proxyServer.FindStringSubmatch(line)[1]
-		for _, i := range ingresses {
-			if i.spec.Name == name {
-				_, ops, _ := strings.Cut(i.ops, ":")
-				return fmt.Sprintf("    server %s %s port %s", name, i.addr, ops)
-			}
-		}
-		return line
+		found := proxyServer.FindStringSubmatch(line)
+		i := ingresses[found[2][0]-'1']
+		_, ops, _ := strings.Cut(i.ops, ":")
+		return fmt.Sprintf("    server %s-%s %s %s", found[1], found[2], i.addr, strings.Replace(found[3], "9090", ops, 1))
 	})
 	file := filepath.Join(s.Dir(), "haproxy.cfg")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -83,10 +80,15 @@ func findProxy(t *testing.T) string {
 // awaitUp waits until the proxy sends requests to an ingress.
 func (p *proxy) awaitUp(t *testing.T, ingress *program) {
 	t.Helper()
+	p.awaitStatus(t, ingress, "UP")
+}
+
+func (p *proxy) awaitStatus(t *testing.T, ingress *program, want string) {
+	t.Helper()
 	eventually(t, func(context.Context) error {
 		stats, err := p.stats(ingress.spec.Name)
-		if err == nil && !strings.HasPrefix(stats["status"], "UP") {
-			err = fmt.Errorf("for the proxy %s is %s", ingress.spec.Name, stats["status"])
+		if err == nil && stats["status"] != want {
+			err = fmt.Errorf("for the proxy %s is %s, want %s", ingress.spec.Name, stats["status"], want)
 		}
 		return err
 	})
@@ -138,19 +140,24 @@ func (p *proxy) wantNoRetries(t *testing.T, ingress *program) {
 	}
 }
 
-// COINHOOK_E2E_ROLLING says how often each service is restarted.
-func TestARollingUpdateFailsNoRequest(t *testing.T) {
-	t.Parallel()
+// newProxiedStack is a stack with two ingresses more, which have a proxy before them.
+func newProxiedStack(t *testing.T) (s *stack, ingresses []*program, p *proxy) {
+	t.Helper()
 	findProxy(t)
-	s := newStack(t)
-	var ingresses []*program
+	s = newStack(t)
 	for _, name := range []string{"ingress-1", "ingress-2"} {
-		i := s.service(t, binDir, "ingress", name, "SHUTDOWN_DELAY=5s", "TRUSTED_PROXIES=127.0.0.1/32")
+		i := s.service(t, binDir, "ingress", name, "SHUTDOWN_DELAY=5s", "PUBLISH_TIMEOUT=9s", "TRUSTED_PROXIES=127.0.0.1/32")
 		i.startReady(t)
 		ingresses = append(ingresses, i)
 	}
+	return s, ingresses, s.startProxy(t, ingresses)
+}
+
+// COINHOOK_E2E_ROLLING says how often each service is restarted.
+func TestARollingUpdateFailsNoRequest(t *testing.T) {
+	t.Parallel()
+	s, ingresses, p := newProxiedStack(t)
 	l := newLoad(t, s, 0, 100)
-	p := s.startProxy(t, ingresses)
 	rounds := setting(t, "COINHOOK_E2E_ROLLING", 1)
 	failed := l.steadily(t, func(int) string { return "http://" + p.addr }, setting(t, "COINHOOK_E2E_RATE", 500), func() {
 		for range rounds {
@@ -170,6 +177,32 @@ func TestARollingUpdateFailsNoRequest(t *testing.T) {
 	}
 	for _, i := range ingresses {
 		p.wantNoRetries(t, i)
+	}
+	l.check(t)
+}
+
+// While the broker is away no ingress is ready. They still get the requests, which
+// wait for it.
+func TestAProxyFailsNoRequestInAShortOutageOfTheBroker(t *testing.T) {
+	t.Parallel()
+	s, ingresses, p := newProxiedStack(t)
+	l := newLoad(t, s, 0, 100)
+	failed := l.steadily(t, func(int) string { return "http://" + p.addr }, 100, func() {
+		if err := s.Pause(devstack.NATS); err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range ingresses {
+			p.awaitStatus(t, i, "DOWN")
+		}
+		if err := s.Resume(devstack.NATS); err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range ingresses {
+			p.awaitUp(t, i)
+		}
+	})
+	if len(failed) > 0 {
+		t.Errorf("%d requests failed, want none; the first: %s", len(failed), failed[0])
 	}
 	l.check(t)
 }
