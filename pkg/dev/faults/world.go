@@ -51,7 +51,7 @@ const definition = `name: Faults
 state: active
 auth: {api_key: true}
 user: {by: username, path: user}
-late_users: {max_age: 1h, max_deliveries: 100}
+late_users: {max_age: 24h, max_deliveries: 100}
 mappings:
   - {currency: coins, operator: add, value: {path: amount}}
 `
