@@ -17,7 +17,8 @@ type webhooksCmd struct {
 	List      webhooksListCmd     `cmd:"" help:"List webhooks."`
 	Show      webhooksShowCmd     `cmd:"" help:"Show a webhook's definition, id and URL."`
 	Export    webhooksExportCmd   `cmd:"" help:"Write a webhook's definition as YAML, as apply takes it."`
-	Delete    webhooksDeleteCmd   `cmd:"" help:"Delete a webhook. Its history stays."`
+	Delete    webhooksDeleteCmd   `cmd:"" help:"Delete a webhook. Its history stays, and undelete brings it back."`
+	Undelete  webhooksUndeleteCmd `cmd:"" help:"Bring a deleted webhook back, with its URL and its keys."`
 	Enable    webhooksEnableCmd   `cmd:"" help:"Make a webhook active."`
 	Disable   webhooksDisableCmd  `cmd:"" help:"Refuse requests to a webhook, as if it did not exist."`
 	RotateKey webhooksRotateCmd   `cmd:"" name:"rotate-key" help:"Make a new API key; the old one works for an overlap."`
@@ -153,7 +154,7 @@ func (c *webhooksDeleteCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := a.confirm(fmt.Sprintf("Delete the webhook %q? Its URL stops working for good, and what is pending fails.", printable(saved.Name))); err != nil {
+	if err := a.confirm(fmt.Sprintf("Delete the webhook %q? Its URL stops working, and pending deliveries fail with webhook_deleted.", printable(saved.Name))); err != nil {
 		return err
 	}
 	if err := service.Delete(a.ctx, saved); err != nil {
@@ -162,7 +163,32 @@ func (c *webhooksDeleteCmd) Run(a *app) error {
 	if a.json() {
 		return a.printJSON(map[string]string{"id": saved.ID, "deleted": saved.Name})
 	}
-	fmt.Fprintf(a.Stdout, "Webhook %q deleted.\n", printable(saved.Name))
+	fmt.Fprintf(a.Stdout, "Webhook %q deleted. `coinhook webhooks undelete %s` brings it back.\n", printable(saved.Name), saved.ID)
+	return nil
+}
+
+type webhooksUndeleteCmd struct {
+	webhookArg
+}
+
+func (c *webhooksUndeleteCmd) Run(a *app) error {
+	service, err := a.webhooks()
+	if err != nil {
+		return err
+	}
+	deleted, err := service.FindEver(a.ctx, a.community(), c.Webhook)
+	if err != nil {
+		return err
+	}
+	saved, err := service.Undelete(a.ctx, deleted)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(a.webhookJSON(saved, ""))
+	}
+	fmt.Fprintf(a.Stdout, "Webhook %q is back, version %d, %s. Its URL and its keys work as before.\n", printable(saved.Name), saved.Version, saved.State)
+	fmt.Fprintf(a.Stdout, "Deliveries that failed since: coinhook dlq replay --webhook %s --reason webhook_deleted\n", saved.ID)
 	return nil
 }
 

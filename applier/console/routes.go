@@ -79,6 +79,7 @@ func (s *Console) routes() []route {
 		{get, "/webhooks/:id/export", s.webhookExport},
 		{post, "/webhooks/:id/state", s.webhookState},
 		{post, "/webhooks/:id/delete", s.deleteWebhook},
+		{post, "/webhooks/:id/undelete", s.undeleteWebhook},
 		{post, "/webhooks/:id/rotate-key", s.rotateKey},
 		{post, "/webhooks/:id/encryption", s.setEncryption},
 

@@ -72,7 +72,30 @@ func (s *Console) deleteWebhook(c *request) error {
 	if err := c.recordWebhook("delete webhook", w); err != nil {
 		return err
 	}
-	return c.done("/webhooks", "The webhook "+w.Name+" is deleted. The history of its deliveries stays.")
+	return c.done("/webhooks", "The webhook "+w.Name+" is deleted. The history of its deliveries stays, and the list of deleted webhooks brings it back.")
+}
+
+func (s *Console) undeleteWebhook(c *request) error {
+	deleted, err := s.Webhooks.FindEver(c.ctx(), "", c.Param("id"))
+	if errors.Is(err, webhooks.ErrNotFound) {
+		return failf(http.StatusNotFound, "There is no such webhook. The list of webhooks has all there are: /webhooks.")
+	}
+	if err != nil {
+		return err
+	}
+	saved, err := s.Webhooks.Undelete(c.ctx(), deleted)
+	switch {
+	case errors.Is(err, webhooks.ErrNotDeleted):
+		return failf(http.StatusConflict, "The webhook %s is not deleted: somebody has brought it back.", deleted.Name)
+	case errors.Is(err, webhooks.ErrNameTaken):
+		return failf(http.StatusConflict, "Another webhook has the name %s by now. Delete that one first, or send the events to it.", deleted.Name)
+	case err != nil:
+		return conflictFailure(err)
+	}
+	if err := c.recordWebhook("undelete webhook", saved); err != nil {
+		return err
+	}
+	return c.done("/webhooks/"+saved.ID, "The webhook is back: its URL and its keys work as before. Replay the deliveries that failed since.")
 }
 
 // overlaps are how long an old key can go on working.

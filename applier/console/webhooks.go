@@ -26,7 +26,12 @@ type webhooksData struct {
 	// Unknown: PostgreSQL does not tell what they were sent.
 	Unknown         bool
 	ManyCommunities bool
+	// Deleted are those that were deleted last.
+	Deleted []webhooks.Stored
 }
+
+// deletedShown is how many deleted webhooks the list has at most.
+const deletedShown = 20
 
 // webhookList lists webhooks. They are in the broker, so that the list is there while
 // PostgreSQL is away.
@@ -43,6 +48,13 @@ func (s *Console) webhookList(c *request) error {
 	data := webhooksData{Unknown: err != nil}
 	if err != nil {
 		s.Log.Warn().Err(err).Msg("cannot read what webhooks were sent")
+	}
+	if c.session.MayChange() {
+		deleted, err := s.Webhooks.Deleted(c.ctx(), "")
+		if err != nil {
+			return err
+		}
+		data.Deleted = deleted[:min(len(deleted), deletedShown)]
 	}
 	for _, w := range all {
 		row := webhookRow{Stored: w, URL: s.HookURL(w.ID)}

@@ -261,6 +261,18 @@ func TestWhatIsDoneToAWebhook(t *testing.T) {
 	if p := act("/delete", "sure", "on"); p.status != http.StatusSeeOther || w.admin.get(address).status != http.StatusNotFound {
 		t.Errorf("delete: %d", p.status)
 	}
+	undelete := address + "/undelete"
+	if p := w.admin.get("/webhooks"); p.Find(`#deleted form[action="`+undelete+`"]`).Length() != 1 {
+		t.Errorf("the deleted webhook is not offered: %q", p.text("main"))
+	}
+	for _, want := range []int{http.StatusSeeOther, http.StatusConflict} { // it comes back once
+		if p := w.admin.post(undelete, nil); p.status != want || w.admin.get(address).status != http.StatusOK {
+			t.Errorf("undelete: %d, want %d", p.status, want)
+		}
+	}
+	if n := len(w.reread(hook.ID).APIKeys); n != 2 {
+		t.Errorf("%d API keys after it came back, want 2", n)
+	}
 }
 
 func TestAViewerLooksAtWebhooks(t *testing.T) {

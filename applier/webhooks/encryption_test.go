@@ -31,7 +31,11 @@ func (k *kept) Find(context.Context, string, string) (broker.Saved, error) {
 
 func (k *kept) Get(context.Context, string) (broker.Saved, error) { return *k.saved, nil }
 
-func (k *kept) Deleted(context.Context, string, string) ([]broker.Saved, error) { return nil, nil }
+func (k *kept) Deleted(context.Context) ([]broker.Saved, error) { return nil, nil }
+
+func (k *kept) Undelete(context.Context, broker.Saved, webhook.Record, time.Time) (broker.Saved, error) {
+	return broker.Saved{}, nil
+}
 
 func (k *kept) Versions(context.Context, string) ([]broker.Saved, error) {
 	return []broker.Saved{*k.saved}, nil

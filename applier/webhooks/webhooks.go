@@ -27,10 +27,11 @@ type Definitions interface {
 	Find(ctx context.Context, community, nameOrID string) (broker.Saved, error)
 	// Get and Deleted return deleted webhooks, too.
 	Get(ctx context.Context, id string) (broker.Saved, error)
-	Deleted(ctx context.Context, community, name string) ([]broker.Saved, error)
+	Deleted(ctx context.Context) ([]broker.Saved, error)
 	List(ctx context.Context) ([]broker.Saved, error)
 	Create(ctx context.Context, rec webhook.Record, now time.Time) (broker.Saved, error)
 	Update(ctx context.Context, s broker.Saved, now time.Time) (broker.Saved, error)
+	Undelete(ctx context.Context, deleted broker.Saved, before webhook.Record, now time.Time) (broker.Saved, error)
 	Versions(ctx context.Context, id string) ([]broker.Saved, error)
 }
 
@@ -165,7 +166,7 @@ func (s *Service) FindEver(ctx context.Context, community, nameOrID string) (bro
 	if !errors.Is(notFound, broker.ErrWebhookNotFound) {
 		return saved, notFound
 	}
-	deleted, err := s.definitions.Deleted(ctx, community, nameOrID)
+	deleted, err := s.deletedAs(ctx, community, nameOrID)
 	switch {
 	case err != nil:
 		return broker.Saved{}, err
@@ -266,7 +267,7 @@ func (s *Service) SetState(ctx context.Context, w broker.Saved, state webhook.St
 }
 
 // Delete takes a webhook from senders and admins, and frees its name. Its
-// record stays for the history of its deliveries.
+// record stays for the history of its deliveries, and Undelete brings it back.
 func (s *Service) Delete(ctx context.Context, w broker.Saved) error {
 	now := s.now()
 	w.DeletedAt = &now

@@ -120,9 +120,9 @@ func (d *Definitions) List(ctx context.Context) ([]Saved, error) {
 	return d.list(ctx, func(s Saved) bool { return s.DeletedAt == nil })
 }
 
-// Deleted returns the deleted webhooks that had a name in a community, in no order.
-func (d *Definitions) Deleted(ctx context.Context, community, name string) ([]Saved, error) {
-	return d.list(ctx, func(s Saved) bool { return s.DeletedAt != nil && s.Community == community && s.Name == name })
+// Deleted returns the webhooks that are deleted, in no order.
+func (d *Definitions) Deleted(ctx context.Context) ([]Saved, error) {
+	return d.list(ctx, func(s Saved) bool { return s.DeletedAt != nil })
 }
 
 func (d *Definitions) list(ctx context.Context, wanted func(Saved) bool) ([]Saved, error) {
@@ -209,6 +209,23 @@ func (d *Definitions) claim(ctx context.Context, bucket jetstream.KeyValue, rec 
 		return fmt.Errorf("claim the name %q: %w", rec.Name, err)
 	}
 	return nil
+}
+
+// Undelete saves the next version of a deleted webhook, as it was before. The name is
+// claimed first: another webhook may have it by now.
+func (d *Definitions) Undelete(ctx context.Context, deleted Saved, before webhook.Record, now time.Time) (Saved, error) {
+	if deleted.Newer != nil { // before anything is claimed
+		return Saved{}, fmt.Errorf("nothing was saved: %w", deleted.Newer)
+	}
+	bucket, err := d.bucket(ctx)
+	if err != nil {
+		return Saved{}, err
+	}
+	if err := d.claim(ctx, bucket, before); err != nil {
+		return Saved{}, err
+	}
+	before.Version, before.DeletedAt = deleted.Version, nil
+	return d.Update(ctx, Saved{Record: before, Revision: deleted.Revision}, now)
 }
 
 // claimGrace is how long a claim without a webhook is respected.
