@@ -2,8 +2,10 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"strconv"
+	"strings"
 )
 
 // PageQuery and GroupsQuery are the statements that a filter makes, to look at
@@ -47,4 +49,40 @@ func (s *Store) Show(ctx context.Context, setting string) (value string, err err
 func Password(url string) (string, error) {
 	cfg, err := parseAddress(url)
 	return cfg.Password, err
+}
+
+// KeptPlans are the statements of Settle whose plans are kept, by name.
+func KeptPlans() map[string]string {
+	all := map[string]string{
+		"lock users": lockUsersQuery, "find users": findUsersQuery, "known": knownQuery, "state": stateQuery,
+	}
+	for _, used := range writeSets {
+		all[fmt.Sprintf("write %b", used)] = writeQuery(used)
+	}
+	return all
+}
+
+// KeptPlan returns the plan that a connection keeps of a statement.
+func (s *Store) KeptPlan(ctx context.Context, query string) (plan []string, err error) {
+	conn, err := s.db.Connx(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, "PREPARE kept AS "+query); err != nil {
+		return nil, err
+	}
+	defer conn.ExecContext(ctx, "DEALLOCATE kept") //nolint:errcheck // it is the test's own
+	var nulls []string
+	for strings.Contains(query, fmt.Sprintf("$%d:", len(nulls)+1)) || strings.Contains(query, fmt.Sprintf("$%d,", len(nulls)+1)) {
+		nulls = append(nulls, "NULL")
+	}
+	err = conn.SelectContext(ctx, &plan, "EXPLAIN (COSTS OFF) EXECUTE kept ("+strings.Join(nulls, ", ")+")")
+	return plan, err
+}
+
+// Exec runs a statement on one of the store's connections.
+func (s *Store) Exec(ctx context.Context, statement string) error {
+	_, err := s.db.ExecContext(ctx, statement)
+	return err
 }

@@ -2,7 +2,9 @@ package postgres_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -47,5 +49,26 @@ func BenchmarkSettle(b *testing.B) {
 			}
 			b.ReportMetric(float64(batch*b.N)/b.Elapsed().Seconds(), "deliveries/s")
 		})
+	}
+}
+
+// BenchmarkFreshTables settles 100,000 deliveries on tables that were analysed
+// while they were empty. It prints how many times as long as the fastest batch the
+// slowest one takes, and the same of the medians of windows of 20 batches.
+func BenchmarkFreshTables(b *testing.B) {
+	const batches, size, window = 400, 250, 20
+	for b.Loop() {
+		var all []time.Duration
+		settleFresh(b, batches, size, func(took time.Duration, _ int) { all = append(all, took) })
+		var medians []time.Duration
+		for part := range slices.Chunk(all, window) {
+			medians = append(medians, slices.Sorted(slices.Values(part))[window/2])
+		}
+		ratio := func(times []time.Duration) float64 {
+			return float64(slices.Max(times)) / float64(slices.Min(times))
+		}
+		b.ReportMetric(ratio(all), "slowest/fastest")
+		b.ReportMetric(ratio(medians), "slowest/fastest-median")
+		b.Logf("medians of %d batches each: %v", window, medians)
 	}
 }

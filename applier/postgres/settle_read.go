@@ -11,28 +11,36 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
+// Plans of the statements below are kept, and may be made while the tables are
+// empty. A join would then read a table from end to end, and go on doing so while
+// it grows. LATERAL with OFFSET 0 or a lock makes the plan look rows up one by one.
+
 // Locks are taken in the order of ORDER BY, so that batches which share users
 // wait for each other and never deadlock. The communities' locks come before them
 // all: the subquery that does not depend on the rows is run first, and once.
-const lockUsersQuery = findUsersQuery + `
-FOR NO KEY UPDATE OF u`
+const (
+	lockUsersQuery = usersByID + `FOR NO KEY UPDATE` + afterCommunities
+	findUsersQuery = usersByID + `OFFSET 0` + afterCommunities
 
-const findUsersQuery = `
+	usersByID = `
 SELECT u.id, u.community, coalesce(u.email_key, ''), coalesce(u.username_key, '')
-FROM users u
+FROM (
+    SELECT e.id
+    FROM unnest($1::text[], $2::text[]) AS k (community, key)
+    CROSS JOIN LATERAL (SELECT id FROM users WHERE community = k.community AND email_key = k.key OFFSET 0) AS e
+    UNION
+    SELECT n.id
+    FROM unnest($3::text[], $4::text[]) AS k (community, key)
+    CROSS JOIN LATERAL (SELECT id FROM users WHERE community = k.community AND username_key = k.key OFFSET 0) AS n
+    ORDER BY id
+) AS f
+CROSS JOIN LATERAL (SELECT * FROM users WHERE id = f.id `
+	afterCommunities = `) AS u
 WHERE (
     SELECT count(pg_advisory_xact_lock_shared($5, c.hash))
     FROM (SELECT DISTINCT hashtext(n.name) AS hash FROM unnest($1::text[] || $3::text[]) AS n (name) ORDER BY hash) AS c
-) > 0 AND u.id IN (
-    SELECT e.id
-    FROM unnest($1::text[], $2::text[]) AS k (community, key)
-    JOIN users e ON e.community = k.community AND e.email_key = k.key
-    UNION ALL
-    SELECT n.id
-    FROM unnest($3::text[], $4::text[]) AS k (community, key)
-    JOIN users n ON n.community = k.community AND n.username_key = k.key
+) > 0`
 )
-ORDER BY u.id`
 
 // missingUsers counts the identifiers that no user is known to have.
 func (w *work) missingUsers() (n int) {
@@ -102,8 +110,6 @@ func (w *work) readUsers(ctx context.Context, run query) error {
 
 // One statement reads the outcomes of deliveries, who has taken which key, and what
 // was removed. An outcome that is removed meanwhile is seen, or its removal is.
-// OFFSET 0 makes it look keys up one by one: a plan that was made while the table
-// was small would read all of it, and keep doing so while it grows.
 const knownQuery = `
 SELECT delivery_id, status, coalesce(outcome, ''), coalesce(reason, ''), coalesce(detail, ''), coalesce(path, ''), duplicate_of,
     '', NULL::bytea, NULL::bytea, NULL::bytea, 0, 0::bigint, NULL::timestamptz
@@ -177,11 +183,11 @@ WHERE user_id = ANY ($1::uuid[])
 UNION ALL
 SELECT 'currency', NULL, c.community, c.code, c.minimum, c.maximum, c.scale
 FROM unnest($2::text[], $3::text[]) AS r (community, code)
-JOIN currencies c ON c.community = r.community AND c.code = r.code
+CROSS JOIN LATERAL (SELECT * FROM currencies WHERE community = r.community AND code = r.code OFFSET 0) AS c
 UNION ALL
 SELECT 'field', NULL, f.community, f.name, f.revision, NULL, 0
 FROM unnest($4::text[], $5::text[]) AS r (community, name)
-JOIN fields f ON f.community = r.community AND f.name = r.name`
+CROSS JOIN LATERAL (SELECT * FROM fields WHERE community = r.community AND name = r.name OFFSET 0) AS f`
 
 func (w *work) readState(ctx context.Context, run query) error {
 	var ids array
