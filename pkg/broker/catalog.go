@@ -29,6 +29,8 @@ type Catalog struct {
 	mu    sync.RWMutex
 	known bool
 	byID  map[string]*webhook.Webhook
+	// loading is what a new watch has brought, nil once that is all and in byID.
+	loading map[string]*webhook.Webhook
 	// versions are those that were asked for; a version never changes.
 	versions map[versionKey]*webhook.Webhook
 }
@@ -159,8 +161,9 @@ func (c *Catalog) Run(ctx context.Context) error {
 	return nil
 }
 
-// follow watches until the watch ends or the connection is lost. Each watch
-// starts with all that there is.
+// follow watches until the watch ends, the connection is lost, or the bucket is
+// another one. Each watch starts with all that there is, which replaces what is
+// known: a bucket that came back from a backup has lower revisions.
 func (c *Catalog) follow(ctx context.Context) error {
 	if err := c.conn.WaitConnected(ctx); err != nil {
 		return err
@@ -172,29 +175,84 @@ func (c *Catalog) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	is, err := identify(ctx, bucket)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.loading = map[string]*webhook.Webhook{}
+	c.mu.Unlock()
 	watch, err := bucket.Watch(ctx, definitionKey("*"))
 	if err != nil {
 		return err
 	}
 	defer watch.Stop() //nolint:errcheck // the watch is given up either way
+	tick := time.NewTicker(checkBucketEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case entry, ok := <-watch.Updates():
-			if !ok {
+			switch {
+			case !ok:
 				return fmt.Errorf("the watch ended")
+			case entry == nil: // all that there was has been sent
+				c.loaded()
+			default:
+				is.last = max(is.last, entry.Revision())
+				c.put(entry)
 			}
-			if entry == nil { // all that there was has been sent
-				c.mu.Lock()
-				c.known = true
-				c.mu.Unlock()
-				c.readOnce.Do(func() { close(c.read) })
-				continue
+		case <-tick.C:
+			now, err := identify(ctx, bucket)
+			if err != nil {
+				continue // it says nothing of the bucket
 			}
-			c.put(entry)
+			if !now.created.Equal(is.created) || now.last < is.last {
+				return errBucketReplaced
+			}
+			is = now
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// checkBucketEvery is how often the bucket is compared with the one that is
+// watched: a watch says nothing when an admin restores it under the open
+// connection.
+const checkBucketEvery = 5 * time.Second
+
+var errBucketReplaced = fmt.Errorf("the bucket %s was replaced by another one, as from a backup", webhooksBucket)
+
+// identity tells a bucket from one of the same name that was there before.
+type identity struct {
+	created time.Time
+	last    uint64 // revision
+}
+
+func identify(ctx context.Context, bucket jetstream.KeyValue) (identity, error) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	status, err := bucket.Status(ctx)
+	if err != nil {
+		return identity{}, err
+	}
+	kv, ok := status.(*jetstream.KeyValueBucketStatus)
+	if !ok {
+		return identity{}, fmt.Errorf("the bucket %s has no stream", webhooksBucket)
+	}
+	return identity{created: kv.StreamInfo().Created, last: kv.StreamInfo().State.LastSeq}, nil
+}
+
+// loaded puts into force what the watch has brought.
+func (c *Catalog) loaded() {
+	c.mu.Lock()
+	if c.loading != nil {
+		c.byID, c.loading, c.known = c.loading, nil, true
+		// After a restore a version may be another one than before.
+		c.versions = map[versionKey]*webhook.Webhook{}
+	}
+	c.mu.Unlock()
+	c.readOnce.Do(func() { close(c.read) })
 }
 
 // put takes a definition over if it is newer than the known one. A record that
@@ -208,14 +266,19 @@ func (c *Catalog) put(entry jetstream.KeyValueEntry) {
 	if err != nil {
 		c.conn.log.Error().Err(err).Str("webhook_id", id).Uint64("revision", entry.Revision()).
 			Msg("cannot use a definition")
-		if w == nil {
-			return
-		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if old := c.byID[id]; old == nil || old.Revision < w.Revision {
-		c.byID[id] = w
+	if w == nil {
+		w = c.byID[id]
+	}
+	if w == nil {
+		return
+	}
+	for _, known := range []map[string]*webhook.Webhook{c.byID, c.loading} {
+		if old := known[id]; known != nil && (old == nil || old.Revision < w.Revision) {
+			known[id] = w
+		}
 	}
 }
 

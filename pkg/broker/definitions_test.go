@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/broker/brokertest"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -156,6 +158,113 @@ func TestCatalogFollowsTheBucket(t *testing.T) {
 	}
 	if w, _ := cat.Lookup(saved.ID); !slices.Equal(cat.List(), []*webhook.Webhook{w}) {
 		t.Errorf("listed are %v", cat.List())
+	}
+}
+
+// A restored bucket has lower revisions than what is known, and saves after it
+// have the same ones as before. An API key that has ended, or a webhook that is
+// disabled, must not live on.
+func TestCatalogFollowsABucketThatIsRestored(t *testing.T) {
+	t.Parallel()
+	for name, backup := range map[string]func(testing.TB, *brokertest.Server) func(){
+		"with its server":           func(_ testing.TB, s *brokertest.Server) func() { return s.Backup() },
+		"under the open connection": backupBucket,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := brokertest.Start(t)
+			conn := server.ConnectSetUp()
+			defs := broker.NewDefinitions(conn)
+			save := func(saved broker.Saved, state webhook.State) broker.Saved {
+				t.Helper()
+				saved.State = state
+				saved, err := defs.Update(t.Context(), saved, time.Now())
+				if err != nil {
+					t.Fatal(err)
+				}
+				return saved
+			}
+			old, err := defs.Create(t.Context(), record("Shop"), time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			goBack := backup(t, server)
+			if err := conn.WaitConnected(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			cat := broker.NewCatalog(conn)
+			running(t, cat.Run)
+			is := func(state webhook.State, version int) func() bool {
+				return func() bool {
+					w, _ := cat.Lookup(old.ID)
+					return w != nil && w.State == state && w.Version == version
+				}
+			}
+			last := save(save(save(old, webhook.Active), webhook.Disabled), webhook.Active)
+			other, err := defs.Create(t.Context(), record("Later"), time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "both webhooks are known", func() bool { return is(webhook.Active, last.Version)() && len(cat.List()) == 2 })
+			if w, err := cat.Version(t.Context(), old.ID, 3); err != nil || w == nil || w.State != webhook.Disabled {
+				t.Fatalf("version 3 is %+v, %v", w, err)
+			}
+			goBack()
+			if err := conn.WaitConnected(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "what was restored is known", is(webhook.Draft, old.Version))
+			if w, _ := cat.Lookup(other.ID); w != nil {
+				t.Error("a webhook is known that the restored bucket does not have")
+			}
+			if old, err = defs.Get(t.Context(), old.ID); err != nil {
+				t.Fatal(err)
+			}
+			last = save(save(old, webhook.Disabled), webhook.Active)
+			eventually(t, "what was saved after it is known", is(webhook.Active, last.Version))
+			if w, err := cat.Version(t.Context(), old.ID, 3); err != nil || w == nil || w.State != webhook.Active {
+				t.Errorf("version 3 is %+v, %v", w, err)
+			}
+		})
+	}
+}
+
+// backupBucket returns what replaces the bucket of definitions by a new one with
+// what it has now.
+func backupBucket(tb testing.TB, s *brokertest.Server) (restore func()) {
+	tb.Helper()
+	js := openJetStream(tb, s.URL())
+	values := map[string][]byte{}
+	read := func() jetstream.KeyValue {
+		bucket, err := js.KeyValue(tb.Context(), "webhooks")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return bucket
+	}
+	bucket := read()
+	keys, err := bucket.Keys(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, key := range keys {
+		entry, err := bucket.Get(tb.Context(), key)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		values[key] = entry.Value()
+	}
+	return func() {
+		if err := js.DeleteKeyValue(tb.Context(), "webhooks"); err != nil {
+			tb.Fatal(err)
+		}
+		s.ConnectSetUp()
+		bucket := read()
+		for key, value := range values {
+			if _, err := bucket.Put(tb.Context(), key, value); err != nil {
+				tb.Fatal(err)
+			}
+		}
 	}
 }
 
