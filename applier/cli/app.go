@@ -19,6 +19,7 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/webhooks"
 	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/service"
 )
 
 const (
@@ -96,6 +97,9 @@ func (a *app) broker() (*broker.Conn, error) {
 		return a.conn, nil
 	}
 	url := cmp.Or(a.setting(a.flags.NATSURL, "NATS_URL"), defaultNATSURL)
+	if err := new(service.NATSURL).UnmarshalText([]byte(url)); err != nil {
+		return nil, usagef("--nats-url: %w", err)
+	}
 	conn, err := broker.Connect(broker.Options{URL: url, Name: "coinhook", Log: a.log})
 	if err != nil {
 		return nil, usagef("--nats-url: %w", err)

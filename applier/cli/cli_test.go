@@ -453,20 +453,21 @@ func TestBadUsage(t *testing.T) {
 	t.Parallel()
 	i := &installation{t: t, dir: t.TempDir(), env: map[string]string{}}
 	for args, want := range map[string]string{
-		"":                                      "",
-		"nothing":                               "nothing",
-		"webhooks apply":                        "--file",
-		"deliveries list --status done":         "--status",
-		"deliveries list --reason nonsense":     "user_not_found",
-		"deliveries list --since yesterday":     "24h",
-		"deliveries list --limit 0":             "--limit",
-		"deliveries show 12":                    "UUID",
-		"users add":                             "an email or a username",
-		"users list":                            "DATABASE_URL",
-		"users list --database-url nonsense":    "postgres://",
-		"setup --replicas 2":                    "--replicas",
-		"webhooks list -o xml":                  "json",
-		"webhooks rotate-key W --overlap never": "--overlap",
+		"":                                       "",
+		"nothing":                                "nothing",
+		"webhooks apply":                         "--file",
+		"deliveries list --status done":          "--status",
+		"deliveries list --reason nonsense":      "user_not_found",
+		"deliveries list --since yesterday":      "24h",
+		"deliveries list --limit 0":              "--limit",
+		"deliveries show 12":                     "UUID",
+		"users add":                              "an email or a username",
+		"users list":                             "DATABASE_URL",
+		"users list --database-url nonsense":     "postgres://",
+		"webhooks list --nats-url a:4222;b:4222": "nats://a:4222,nats://b:4222",
+		"setup --replicas 2":                     "--replicas",
+		"webhooks list -o xml":                   "json",
+		"webhooks rotate-key W --overlap never":  "--overlap",
 	} {
 		r := i.run(strings.Fields(args)...)
 		if r.code != 2 || r.stdout != "" && args != "" || !strings.Contains(r.stderr, want) {

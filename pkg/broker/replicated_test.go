@@ -123,3 +123,28 @@ func TestABacklogIsSettledAfterAServerEnded(t *testing.T) {
 		})
 	}
 }
+
+// One of several servers is enough, and a connection moves to another one.
+func TestAnyOfSeveralServersWillDo(t *testing.T) {
+	t.Parallel()
+	cluster := brokertest.StartCluster(t, 3)
+	cluster.ConnectSetUp()
+	for i, server := range cluster.Servers() {
+		server.Stop()
+		conn := cluster.Connect()
+		p := startPublisher(t, conn)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		if err := p.Publish(ctx, newDelivery(t, "{}")); err != nil {
+			t.Errorf("with server %d stopped: %v", i, err)
+		}
+		server.Start()
+		cluster.WaitReady()
+		cluster.Server((i + 1) % 3).Stop()
+		if err := p.Publish(ctx, newDelivery(t, "{}")); err != nil {
+			t.Errorf("with the next server stopped: %v", err)
+		}
+		cancel()
+		cluster.Server((i + 1) % 3).Start()
+		cluster.WaitReady()
+	}
+}

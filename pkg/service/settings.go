@@ -91,12 +91,24 @@ func (u *NATSURL) UnmarshalText(text []byte) error {
 			server = "nats://" + server
 		}
 		parsed, err := url.Parse(server)
-		if err != nil || parsed.Hostname() == "" || !natsScheme(parsed.Scheme) {
-			return errors.New("want nats://host:port, or several separated by commas; tls, ws and wss work, too")
+		if err != nil || !isHost(parsed) || !natsScheme(parsed.Scheme) || !isPort(parsed.Port()) {
+			return errors.New("want nats://host:port, or several separated by commas, as in nats://a:4222,nats://b:4222; tls, ws and wss work, too")
 		}
 	}
 	*u = NATSURL(text)
 	return nil
+}
+
+// isHost reports whether there is one host: url.Parse takes a;b for one.
+func isHost(u *url.URL) bool {
+	name := u.Hostname()
+	return name != "" && !strings.ContainsAny(name, "; ") && (!strings.Contains(name, ":") || strings.HasPrefix(u.Host, "["))
+}
+
+// isPort reports whether a text is a port, or empty for the usual one.
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return text == "" || err == nil && n > 0
 }
 
 func natsScheme(s string) bool { return s == "nats" || s == "tls" || s == "ws" || s == "wss" }

@@ -50,9 +50,13 @@ func TestParseRefuses(t *testing.T) {
 		{"an unknown format", "LOG_FORMAT=xml", `LOG_FORMAT="xml": want json or console`},
 		{"an address without a port", "OPS_ADDR=localhost", `OPS_ADDR="localhost": want host:port with a port from 0 to 65535, such as 127.0.0.1:8080 or :8080`},
 		{"a port beyond the range", "OPS_ADDR=:65536", `OPS_ADDR=":65536": want host:port with a port from 0 to 65535, such as 127.0.0.1:8080 or :8080`},
-		{"a URL of something else", "NATS_URL=http://h", `NATS_URL="http://h": want nats://host:port, or several separated by commas; tls, ws and wss work, too`},
-		{"a second server without a host", "NATS_URL=a:4222,nats://", `NATS_URL="a:4222,nats://": want nats://host:port, or several separated by commas; tls, ws and wss work, too`},
-		{"a URL without its password", "NATS_URL=http://u:hunter2@h", `NATS_URL="http://…@h": want nats://host:port, or several separated by commas; tls, ws and wss work, too`},
+		{"a URL of something else", "NATS_URL=http://h", `NATS_URL="http://h": want nats://host:port, or several separated by commas, as in nats://a:4222,nats://b:4222; tls, ws and wss work, too`},
+		{"a second server without a host", "NATS_URL=a:4222,nats://", `NATS_URL="a:4222,nats://": want nats://host:port, or several separated by commas, as in nats://a:4222,nats://b:4222; tls, ws and wss work, too`},
+		{"a comma too many", "NATS_URL=a:4222,,b:4222", `NATS_URL="a:4222,,b:4222": want nats://host:port, or several separated by commas, as in nats://a:4222,nats://b:4222; tls, ws and wss work, too`},
+		{"servers separated by semicolons", "NATS_URL=a:4222;b:4222", `NATS_URL="a:4222;b:4222": want nats://host:port, or several separated by commas, as in nats://a:4222,nats://b:4222; tls, ws and wss work, too`},
+		{"a port that is none", "NATS_URL=a:4222,b:42222222", `NATS_URL="a:4222,b:42222222": want nats://host:port, or several separated by commas, as in nats://a:4222,nats://b:4222; tls, ws and wss work, too`},
+		{"servers separated by spaces", "NATS_URL=nats://a:4222 nats://b:4222", `NATS_URL="nats://a:4222 nats://b:4222": want nats://host:port, or several separated by commas, as in nats://a:4222,nats://b:4222; tls, ws and wss work, too`},
+		{"a URL without its password", "NATS_URL=http://u:hunter2@h", `NATS_URL="http://…@h": want nats://host:port, or several separated by commas, as in nats://a:4222,nats://b:4222; tls, ws and wss work, too`},
 		{"a secret without its value", "LIMIT=hunter2", `LIMIT: want a whole number`},
 		{"a value with a line break", "LOG_LEVEL=a\nb", `LOG_LEVEL="a\nb": want debug, info, warn or error`},
 	} {
@@ -95,7 +99,7 @@ func TestParseRequired(t *testing.T) {
 
 func TestParseTakesNATSURLs(t *testing.T) {
 	t.Parallel()
-	for _, url := range []string{"nats://h:4222", "h:4222", "127.0.0.1:4222", "nats://u:p@h, tls://i:1", "wss://h/path"} {
+	for _, url := range []string{"nats://h:4222", "h:4222", "127.0.0.1:4222", "nats://u:p@h, tls://i:1", "[::1]:4222,nats://[::2]", "wss://h/path"} {
 		got, err := Parse[testSettings]([]string{"NATS_URL=" + url})
 		if err != nil || got.NATSURL != NATSURL(url) {
 			t.Errorf("NATS_URL=%s: got %q, %v", url, got.NATSURL, err)
