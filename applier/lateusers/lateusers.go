@@ -22,6 +22,9 @@ const (
 	// idle is how many times as long as a page took nothing is done after it: the
 	// database spends a twentieth of a core at most, however many dead letters wait.
 	idle = 20
+	// longest bounds that pause: a page is also long when PostgreSQL stood still, and
+	// then it took no work at all.
+	longest = 30 * time.Second
 )
 
 // Definitions are those of the webhooks as they are now, from memory.

@@ -50,7 +50,7 @@ func (j *Job) sweep(ctx context.Context) (pause time.Duration, err error) {
 			return 0, err
 		}
 		took := time.Since(start)
-		s.took, pause = s.took+took, idle*took
+		s.took, pause = s.took+took, pauseAfter(took)
 		if err := s.replay(ctx, chosen, asking); err != nil {
 			return 0, err
 		}
@@ -60,6 +60,9 @@ func (j *Job) sweep(ctx context.Context) (pause time.Duration, err error) {
 	}
 	return pause, s.failed
 }
+
+// pauseAfter is how long nothing is done after a page that took so long.
+func pauseAfter(took time.Duration) time.Duration { return min(idle*took, longest) }
 
 func (j *Job) webhooks(asking map[string]*webhook.Webhook) []postgres.LateWebhook {
 	webhooks := make([]postgres.LateWebhook, 0, len(asking))
