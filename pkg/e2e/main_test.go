@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 
 func runTests(m *testing.M) (code int, err error) {
 	// The tests' own stacks are used, whatever the caller's settings name.
-	for _, variable := range []string{"NATS_URL", "DATABASE_URL", "COINHOOK_MASTER_KEY", "INGRESS_URL", "LOG_LEVEL", "PENDING_LIMIT"} {
+	for _, variable := range []string{"NATS_URL", "DATABASE_URL", "COINHOOK_MASTER_KEY", "INGRESS_URL", "LOG_LEVEL", "PENDING_LIMIT", "SHUTDOWN_DELAY"} {
 		if err := os.Unsetenv(variable); err != nil {
 			return 0, err
 		}
