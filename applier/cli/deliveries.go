@@ -86,6 +86,9 @@ func (c *deliveriesListCmd) Run(a *app) error {
 		return withoutDatabase(err)
 	}
 	a.sayUnchecked(list.Unchecked)
+	if list.CutShort {
+		a.say("So much is pending that not all of it was looked at: there may be more. Narrow the list with --since, or look again later.")
+	}
 	if a.json() {
 		if list.Deliveries == nil {
 			list.Deliveries = []history.Delivery{}

@@ -40,6 +40,7 @@ type historiesData struct {
 	Older, Newer string // addresses
 	Here         string // this page's own
 	Unchecked    bool
+	CutShort     bool // some of what is pending was not looked at
 }
 
 // headData says above the list what is pending for too long.
@@ -87,7 +88,7 @@ func (s *Console) addDeliveries(c *request, filter history.Filter, data *histori
 	if err != nil {
 		return err
 	}
-	data.Deliveries, data.Unchecked = page.Deliveries, page.Unchecked != nil
+	data.Deliveries, data.Unchecked, data.CutShort = page.Deliveries, page.Unchecked != nil, page.CutShort
 	if n := len(page.Deliveries); n > 0 {
 		if page.Older {
 			data.Older = data.Form.address("before", page.Deliveries[n-1].ID)

@@ -22,6 +22,8 @@ type backlog struct {
 	unchecked error
 
 	openInGap int // messages that were handed out and found open
+	fruitless int // messages that were read since the last delivery that was wanted
+	cutShort  bool
 	webhooks  map[string]broker.Saved
 }
 
@@ -52,10 +54,12 @@ const (
 const firstPage = 64
 
 // walk calls f with what has no outcome, from a sequence on, as long as messages
-// belong and f wants more.
+// belong and f wants more. It gives up after many messages without a delivery that
+// is wanted: cutShort is set then.
 func (b *backlog) walk(ctx context.Context, from uint64, direction int, belongs func(broker.Message) bool, f func(waiting) (more bool, err error)) error {
 	var page []broker.Message
 	deliveries, full := 0, firstPage
+	b.fruitless = 0
 	for seq := from; seq >= max(b.First, 1) && seq <= b.Last; seq += uint64(direction) { // down wraps around
 		if b.isAcknowledged(seq) {
 			continue
@@ -71,11 +75,15 @@ func (b *backlog) walk(ctx context.Context, from uint64, direction int, belongs 
 			break
 		}
 		page, deliveries = append(page, m), deliveries+len(m.Deliveries)
-		if deliveries < full {
+		if b.fruitless++; deliveries < full && b.fruitless <= b.search {
 			continue
 		}
 		if more, err := b.eachOpen(ctx, page, direction, f); err != nil || !more {
 			return err
+		}
+		if b.fruitless > b.search {
+			b.cutShort = true
+			return nil
 		}
 		page, deliveries, full = page[:0], 0, min(4*full, pageSize)
 	}
@@ -152,34 +160,44 @@ func (b *backlog) seek(ctx context.Context, at time.Time) (uint64, error) {
 	return low, nil
 }
 
-// clocksApart is how far an id's time may be from that of storing it.
-const clocksApart = 10 * time.Minute
+// errFound ends a search.
+var errFound = errors.New("found")
 
-// find returns a delivery of the backlog, nil if it is not there. It is looked
-// for around the time of its id first: a backlog may be long.
-func (b *backlog) find(ctx context.Context, id delivery.ID) (*waiting, error) {
-	from, err := b.seek(ctx, id.Time().Add(-clocksApart))
-	if err != nil {
-		return nil, err
+// find returns a delivery of the backlog, nil if it is not there. A backlog may be
+// long, and an id tells when it was made: the messages that were stored from then on
+// are read first, and some of those before, for clocks differ. notRead is how many
+// messages of the backlog were not read.
+func (b *backlog) find(ctx context.Context, id delivery.ID) (w *waiting, notRead uint64, err error) {
+	if b.First > b.Last {
+		return nil, 0, nil
 	}
-	to, err := b.seek(ctx, id.Time().Add(clocksApart))
+	at, err := b.seek(ctx, id.Time())
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	for _, part := range [][2]uint64{{from, to}, {to, b.Last + 1}, {b.First, from}} {
-		for seq := part[0]; seq < part[1]; seq++ {
-			m, _, err := b.stream.Message(ctx, seq)
-			if err != nil {
-				return nil, err
-			}
+	search := uint64(b.search) //nolint:gosec // it is positive
+	older, newer := at-b.First, b.Last+1-at
+	before := min(older, search/3)
+	after := min(newer, search-before)
+	before = min(older, search-after)
+	for _, part := range []broker.Extent{{First: at, Last: at + after - 1}, {First: at - before, Last: at - 1}} {
+		err := b.stream.Each(ctx, part, func(m broker.Message) error {
 			for _, d := range m.Deliveries {
 				if d.ID == id && d.Replay == nil {
-					return &waiting{d, m.StoredAt}, nil
+					w = &waiting{d, m.StoredAt}
+					return errFound
 				}
 			}
+			return nil
+		})
+		if errors.Is(err, errFound) {
+			return w, 0, nil
+		}
+		if err != nil {
+			return nil, 0, err
 		}
 	}
-	return nil, nil
+	return nil, older + newer - before - after, nil
 }
 
 // line makes a line of the history. It reads each webhook once.

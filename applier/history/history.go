@@ -102,12 +102,17 @@ type History struct {
 	stream      *broker.Stream
 	definitions Definitions
 	limit       time.Duration
+	// search is how many messages of the backlog are read to find what is asked for.
+	search int
 }
+
+// searchAtMost takes some seconds, and is done while somebody waits for the answer.
+const searchAtMost = 20_000
 
 // New returns a history. What has been pending for longer than the limit goes
 // first in lists.
 func New(store *postgres.Store, stream *broker.Stream, definitions Definitions, limit time.Duration) *History {
-	return &History{store: store, stream: stream, definitions: definitions, limit: limit}
+	return &History{store: store, stream: stream, definitions: definitions, limit: limit, search: searchAtMost}
 }
 
 // Filter narrows a list; zero values do not.
@@ -128,6 +133,9 @@ const pageSize = 1000
 // Listing is a list of deliveries.
 type Listing struct {
 	Deliveries []Delivery
+	// CutShort is set when the backlog is so long that some of it was not read: there
+	// may be more pending deliveries that the filter lets through.
+	CutShort bool
 	// Unchecked is why the database could not say which pending ones are settled.
 	Unchecked error
 }
@@ -148,7 +156,7 @@ func (h *History) List(ctx context.Context, f Filter) (Listing, error) {
 		if overdue, rest, err = b.pending(ctx, f); err != nil {
 			return Listing{}, err
 		}
-		list.Unchecked = b.unchecked
+		list.Unchecked, list.CutShort = b.unchecked, b.cutShort
 	}
 	if f.Status != delivery.Pending {
 		outcomes, err := h.outcomes(ctx, f)

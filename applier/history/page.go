@@ -21,6 +21,8 @@ type Page struct {
 	Deliveries []Delivery
 	// Older and Newer say on which side there are more.
 	Older, Newer bool
+	// CutShort is as in Listing.
+	CutShort bool
 	// Unchecked is why the database could not say which pending ones are settled.
 	Unchecked error
 }
@@ -39,7 +41,7 @@ func (h *History) Page(ctx context.Context, f Filter, at Place) (Page, error) {
 		if all, err = b.page(ctx, f, at); err != nil {
 			return Page{}, err
 		}
-		page.Unchecked = b.unchecked
+		page.Unchecked, page.CutShort = b.unchecked, b.cutShort
 	}
 	if f.Status != delivery.Pending {
 		query := f.query()

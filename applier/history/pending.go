@@ -62,6 +62,7 @@ func (b *backlog) collect(ctx context.Context, f Filter, into *[]Delivery, limit
 		d, err := b.line(ctx, w)
 		if err == nil && (f.Community == "" || d.Community == f.Community) {
 			*into = append(*into, d)
+			b.fruitless = 0
 		}
 		return len(*into) < limit, err
 	}

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -43,7 +44,7 @@ func (h *History) Show(ctx context.Context, id delivery.ID) (Full, error) {
 	if err != nil {
 		return Full{}, err
 	}
-	w, err := b.find(ctx, id)
+	w, notRead, err := b.find(ctx, id)
 	if err != nil {
 		return Full{}, err
 	}
@@ -52,6 +53,9 @@ func (h *History) Show(ctx context.Context, id delivery.ID) (Full, error) {
 	switch {
 	case err == nil:
 		return h.showOutcome(ctx, outcome)
+	case w == nil && notFound && notRead > 0:
+		return Full{}, fmt.Errorf("%w: it has no outcome, and is not among the messages that were stored around its time; %d messages that wait were not looked at",
+			ErrNotFound, notRead)
 	case w == nil && notFound:
 		return Full{}, ErrNotFound
 	case w == nil:
