@@ -77,10 +77,7 @@ func (r *round) roll(ctx context.Context, names []string) error {
 			return err
 		}
 		// An operator waits for the copies before the next server goes.
-		within, cancel := context.WithTimeout(ctx, 20*time.Second)
-		err = process.Await(within, r.replicated)
-		cancel()
-		if err != nil {
+		if err := r.awaitReplicated(ctx, 20*time.Second); err != nil {
 			return err
 		}
 	}

@@ -30,7 +30,7 @@ var earlyAck = Patch{
 // time. The lock alone is not missed: the number of each log is unique in its
 // account, and a balance does not go back. So these go, too.
 var noLock = []Patch{
-	{File: "applier/postgres/settle_read.go", Old: "\nFOR NO KEY UPDATE OF u`", New: "`"},
+	{File: "applier/postgres/settle_read.go", Old: "usersByID + `FOR NO KEY UPDATE`", New: "usersByID + `OFFSET 0`"},
 	{
 		File: "applier/postgres/migrations/00008_growth.sql",
 		Old:  "CREATE UNIQUE INDEX gamification_logs_account ON", New: "CREATE INDEX gamification_logs_account ON",

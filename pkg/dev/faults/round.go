@@ -202,7 +202,11 @@ func (r *round) heal(ctx context.Context) error {
 	if err := r.startDown(ctx); err != nil {
 		return err
 	}
-	return process.Await(ctx, r.replicated)
+	err := r.awaitReplicated(ctx, healWithin)
+	if _, changed := errors.AsType[*copiesError](err); changed {
+		return nil // which the checks say
+	}
+	return err
 }
 
 // startDown starts every part that is down and should not be.
@@ -328,18 +332,30 @@ func (r *round) conclude(ctx context.Context, requests []*request) {
 // checkReplicas wants the streams to have as many copies as there are servers:
 // with fewer the next fault would lose what was accepted.
 func (r *round) checkReplicas(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lookWithin)
-	defer cancel()
-	for _, name := range []string{stream, "KV_webhooks"} {
-		s, err := r.js.Stream(ctx, name)
-		if err != nil {
-			r.stuck("the stream %s: %v", name, err)
-			continue
-		}
-		if got := s.CachedInfo().Config.Replicas; got != len(r.Servers()) {
-			r.Findings = append(r.Findings, found("replicas", "the stream %s has %d copies, want %d", name, got, len(r.Servers())))
-		}
+	err := r.awaitReplicated(ctx, healWithin)
+	if copies, ok := errors.AsType[*copiesError](err); ok {
+		r.Findings = append(r.Findings, found("replicas", "%v", copies))
+	} else if err != nil && ctx.Err() == nil {
+		r.stuck("the copies are not up to date: %v", err)
 	}
+}
+
+// awaitReplicated waits until all copies are up to date, but not for copies that
+// are not wanted any more.
+func (r *round) awaitReplicated(ctx context.Context, within time.Duration) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	var copies *copiesError
+	err = process.Await(ctx, func(ctx context.Context) error {
+		if err := r.replicated(ctx); err == nil || !errors.As(err, &copies) {
+			return err
+		}
+		return nil
+	})
+	if copies != nil {
+		return copies
+	}
+	return err
 }
 
 func (r *round) checkAudit(ctx context.Context) {

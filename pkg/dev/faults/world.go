@@ -141,20 +141,37 @@ func (w *world) leader(ctx context.Context) (leader string, followers []string, 
 	return info.Leader, followers, nil
 }
 
-// replicated reports whether all copies of the stream are up to date.
+// streams are all that there are.
+var streams = []string{stream, "SAMPLES", "KV_webhooks", "KV_state"}
+
+// replicated reports whether all copies of all streams are up to date. Each
+// stream elects a leader of its own, some seconds after the server is gone that
+// led it.
 func (w *world) replicated(ctx context.Context) error {
+	for _, name := range streams {
+		if err := w.copied(ctx, name); err != nil {
+			return fmt.Errorf("the stream %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (w *world) copied(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	s, err := w.js.Stream(ctx, stream)
+	s, err := w.js.Stream(ctx, name)
 	if err != nil {
 		return err
 	}
 	info := s.CachedInfo()
-	if info.Cluster == nil || info.Config.Replicas == 1 {
+	if want := len(w.Servers()); info.Config.Replicas != want {
+		return &copiesError{has: info.Config.Replicas, want: want}
+	}
+	if info.Config.Replicas == 1 {
 		return nil
 	}
-	if info.Cluster.Leader == "" || len(info.Cluster.Replicas) != info.Config.Replicas-1 {
-		return errors.New("the stream has no leader, or too few copies")
+	if info.Cluster == nil || info.Cluster.Leader == "" || len(info.Cluster.Replicas) != info.Config.Replicas-1 {
+		return errors.New("it has no leader, or too few copies")
 	}
 	for _, p := range info.Cluster.Replicas {
 		if !p.Current || p.Offline {
@@ -163,6 +180,11 @@ func (w *world) replicated(ctx context.Context) error {
 	}
 	return nil
 }
+
+// copiesError says that somebody has changed the number of copies.
+type copiesError struct{ has, want int }
+
+func (e *copiesError) Error() string { return fmt.Sprintf("it has %d copies, want %d", e.has, e.want) }
 
 // idle reports whether the broker has nothing to hand out and nothing handed out.
 func (w *world) idle(ctx context.Context) error {
