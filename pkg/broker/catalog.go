@@ -182,11 +182,11 @@ func (c *Catalog) follow(ctx context.Context) error {
 	c.mu.Lock()
 	c.loading = map[string]*webhook.Webhook{}
 	c.mu.Unlock()
-	watch, err := bucket.Watch(ctx, definitionKey("*"))
+	watch, stop, err := watch(ctx, bucket, definitionKey("*"))
 	if err != nil {
 		return err
 	}
-	defer watch.Stop() //nolint:errcheck // the watch is given up either way
+	defer stop()
 	tick := time.NewTicker(checkBucketEvery)
 	defer tick.Stop()
 	for {

@@ -82,14 +82,16 @@ const (
 func (s *Stream) headersFrom(ctx context.Context, from, to uint64, f func(sequence uint64, storedAt time.Time, c Count) bool) error {
 	// A consumer of this call alone: nothing is taken from the appliers. It has one
 	// copy, so that no status overtakes its messages, see Consumer.receive.
-	consumer, err := s.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		AckPolicy:         jetstream.AckNonePolicy,
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       from,
-		HeadersOnly:       true,
-		MemoryStorage:     true,
-		Replicas:          1,
-		InactiveThreshold: readerIdle,
+	consumer, err := patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) { // as watch
+		return s.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
+			AckPolicy:         jetstream.AckNonePolicy,
+			DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+			OptStartSeq:       from,
+			HeadersOnly:       true,
+			MemoryStorage:     true,
+			Replicas:          1,
+			InactiveThreshold: readerIdle,
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("read the headers of the stream: %w", err)

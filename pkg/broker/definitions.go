@@ -130,11 +130,11 @@ func (d *Definitions) list(ctx context.Context, wanted func(Saved) bool) ([]Save
 	if err != nil {
 		return nil, err
 	}
-	watch, err := bucket.Watch(ctx, definitionKey("*"), jetstream.IgnoreDeletes())
+	watch, stop, err := watch(ctx, bucket, definitionKey("*"), jetstream.IgnoreDeletes())
 	if err != nil {
 		return nil, fmt.Errorf("list the webhooks: %w", err)
 	}
-	defer watch.Stop() //nolint:errcheck // all was read
+	defer stop()
 	var all []Saved
 	for {
 		select {

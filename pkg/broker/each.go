@@ -64,9 +64,11 @@ func (s *Stream) Each(ctx context.Context, e Extent, f func(Message) error) erro
 // eachFrom hands out messages from the one wanted on, which moves with them. It
 // returns whether there are no more, or else that they have to be asked for anew.
 func (s *Stream) eachFrom(ctx context.Context, wanted *uint64, last uint64, f func(Message) error) (ends bool, err error) {
-	consumer, err := s.js.OrderedConsumer(ctx, deliveriesStream, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *wanted, InactiveThreshold: consumerIdle,
-		MaxResetAttempts: eachTries,
+	consumer, err := patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) { // as watch
+		return s.js.OrderedConsumer(ctx, deliveriesStream, jetstream.OrderedConsumerConfig{
+			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *wanted, InactiveThreshold: consumerIdle,
+			MaxResetAttempts: eachTries,
+		})
 	})
 	if err != nil {
 		return false, fmt.Errorf("read the stream: %w", notSetUp(err))

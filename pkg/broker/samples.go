@@ -95,7 +95,9 @@ const consumerIdle = 30 * time.Second
 // nothing is taken from the appliers.
 func follow(ctx context.Context, js jetstream.JetStream, stream, webhookID string, cfg jetstream.OrderedConsumerConfig) (delivery.Delivery, error) {
 	cfg.InactiveThreshold = consumerIdle
-	consumer, err := js.OrderedConsumer(ctx, stream, cfg)
+	consumer, err := patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) { // as watch
+		return js.OrderedConsumer(ctx, stream, cfg)
+	})
 	if err != nil {
 		return delivery.Delivery{}, fmt.Errorf("follow the stream %s: %w", stream, notSetUp(err))
 	}

@@ -155,11 +155,11 @@ func believed(entries []jetstream.KeyValueEntry, now time.Time) (all []Trouble) 
 
 // latest returns the values that keys of a pattern have.
 func latest(ctx context.Context, bucket jetstream.KeyValue, keys string) ([]jetstream.KeyValueEntry, error) {
-	watch, err := bucket.Watch(ctx, keys, jetstream.IgnoreDeletes())
+	watch, stop, err := watch(ctx, bucket, keys, jetstream.IgnoreDeletes())
 	if err != nil {
 		return nil, fmt.Errorf("read the bucket %s: %w", bucket.Bucket(), err)
 	}
-	defer watch.Stop() //nolint:errcheck // all was read
+	defer stop()
 	var all []jetstream.KeyValueEntry
 	for {
 		select {
