@@ -37,9 +37,27 @@ func takeSlot(t *testing.T) {
 	t.Cleanup(func() { <-ownStacks })
 }
 
-// stack is a running development stack.
+// installation is what tests need of a running Coinhook: a development stack, or a
+// cluster.
+type installation interface {
+	Dir() string
+	Env() map[string]string
+	IngressURL() string
+	OpsURL(part string) string
+	Names() []string
+	PID(part string) int
+	Ready(ctx context.Context, parts ...string) error
+	Kill(part string) error
+	Pause(part string) error
+	Resume(part string) error
+	StopPart(ctx context.Context, part string) error
+	StartPart(ctx context.Context, part string) error
+	Stop(ctx context.Context) error
+}
+
+// stack is a running installation, a development stack as a rule.
 type stack struct {
-	*devstack.Stack
+	installation
 	db  *sql.DB
 	env []string // settings of the services and the command, beside the stack's own
 	bin string   // the folder of the command
@@ -49,7 +67,7 @@ type stack struct {
 
 // Env are the settings that the command is run with.
 func (s *stack) Env() map[string]string {
-	env := s.Stack.Env()
+	env := s.installation.Env()
 	for _, setting := range s.env {
 		name, value, _ := strings.Cut(setting, "=")
 		env[name] = value
@@ -58,7 +76,7 @@ func (s *stack) Env() map[string]string {
 }
 
 // IngressURL is where requests go.
-func (s *stack) IngressURL() string { return cmp.Or(s.ingressURL, s.Stack.IngressURL()) }
+func (s *stack) IngressURL() string { return cmp.Or(s.ingressURL, s.installation.IngressURL()) }
 
 // newStack starts a stack for one test, to be broken at will. Settings are
 // written NAME=value.
@@ -133,7 +151,7 @@ func startStack(ctx context.Context, opts devstack.Options) (*stack, error) {
 	if err != nil {
 		return nil, errors.Join(err, running.Stop(ctx))
 	}
-	return &stack{Stack: running, db: db, env: opts.Env, bin: opts.BinDir}, nil
+	return &stack{installation: running, db: db, env: opts.Env, bin: opts.BinDir}, nil
 }
 
 // stop ends the stack. What its logs say of races and panics is an error.
