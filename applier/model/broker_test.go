@@ -18,10 +18,12 @@ type stream struct {
 	acked       map[uint64]bool
 	handedOut   uint64
 	attempts    map[uint64]int
+	clock       *time.Time // of the broker, also of one that came back from a backup
 }
 
 func newStream(incarnation string) *stream {
-	return &stream{incarnation: incarnation, acked: map[uint64]bool{}, attempts: map[uint64]int{}}
+	clock := time.Now().Add(-time.Hour).UTC().Truncate(time.Microsecond)
+	return &stream{incarnation: incarnation, acked: map[uint64]bool{}, attempts: map[uint64]int{}, clock: &clock}
 }
 
 // clone is a backup: messages are never changed.
@@ -31,11 +33,13 @@ func (s *stream) clone() *stream {
 	return &c
 }
 
-// store appends a message.
+// store appends a message, some seconds after the one before.
 func (s *stream) store(deliveries []delivery.Delivery) {
-	m := broker.Message{Sequence: s.last() + 1, StoredAt: time.Now(), Deliveries: slices.Clone(deliveries)}
+	*s.clock = s.clock.Add(5 * time.Second)
+	m := broker.Message{Sequence: s.last() + 1, StoredAt: *s.clock, Deliveries: slices.Clone(deliveries)}
 	for i := range m.Deliveries {
 		m.Deliveries[i].Position = delivery.Position{Sequence: m.Sequence, Index: i}
+		m.Deliveries[i].StoredAt = m.StoredAt
 	}
 	s.messages = append(s.messages, m)
 }

@@ -108,9 +108,6 @@ func (w *world) accept(t *rapid.T) {
 		if len(w.ids) > 0 && rapid.IntRange(0, 4).Draw(t, "is sent again") == 4 {
 			e = w.events[w.ids[rapid.IntRange(0, len(w.ids)-1).Draw(t, "which one")]]
 		}
-		if w.wentBack {
-			e.hook = shop // places are used again, and custom fields go by places
-		}
 		message = append(message, w.newDelivery(e))
 	}
 	w.stream.store(message)
