@@ -119,4 +119,3 @@ func (h *house) loadTables(tb rapid.TB, name string) {
 		tb.Fatal(err)
 	}
 }
-
