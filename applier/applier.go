@@ -109,7 +109,11 @@ type Settlement struct {
 
 // DataError is a database's refusal of the values of a batch, which trying
 // again cannot mend.
-type DataError struct{ Err error }
+type DataError struct {
+	Err error
+	// State is the SQLSTATE, empty where rows contradict each other.
+	State string
+}
 
 func (e *DataError) Error() string { return e.Err.Error() }
 func (e *DataError) Unwrap() error { return e.Err }

@@ -51,6 +51,9 @@ type Reporter interface {
 	SetAside(d *delivery.Delivery, err error)
 	// Bug is told what should not have been possible.
 	Bug(d *delivery.Delivery, err error)
+	// Stopped is told, for each batch, that the database refuses one delivery after
+	// the other, so that nothing is settled; and nil when that has ended.
+	Stopped(cause error)
 }
 
 // Applier settles deliveries.
@@ -61,6 +64,7 @@ type Applier struct {
 	evaluate    Evaluate
 	store       Store
 	report      Reporter
+	breaker     breaker
 }
 
 // New returns an applier.
@@ -253,59 +257,4 @@ func internal() *delivery.Failure {
 		Reason: delivery.Internal,
 		Detail: "An error in Coinhook stopped this delivery: look for its id in the applier's log.",
 	}
-}
-
-// settle has the store commit the items. What the database refuses for its
-// values is narrowed down, half by half, to the one delivery at fault.
-func (a *Applier) settle(ctx context.Context, items []Item) []delivery.Verdict {
-	if len(items) == 0 {
-		return nil
-	}
-	settlements, err := a.store.Settle(ctx, items)
-	var data *DataError
-	switch {
-	case err == nil:
-		for i, s := range settlements {
-			a.report.Settled(items[i], s)
-		}
-		return make([]delivery.Verdict, len(items)) // all Settled
-	case !errors.As(err, &data):
-		return a.postpone(items, inPostgreSQL(err))
-	case len(items) > 1:
-		first, second := items[:len(items)/2], items[len(items)/2:]
-		verdicts := a.settle(ctx, first)
-		for _, v := range verdicts {
-			if !v.IsSettled() && !v.Aside { // keep the order of the stream
-				return append(verdicts, a.postpone(second, v.Err)...)
-			}
-		}
-		return append(verdicts, a.settle(ctx, second)...)
-	}
-	item := items[0]
-	a.report.Bug(item.Delivery, err)
-	if item.Failure != nil && item.Failure.Reason == delivery.Internal {
-		// Not even the failure can be written. The others go on without it.
-		a.report.SetAside(item.Delivery, err)
-		return []delivery.Verdict{delivery.SetAside(asideFor(item.Delivery), err)}
-	}
-	item.Plan, item.Failure = Plan{Key: item.Plan.Key}, internal()
-	return a.settle(ctx, []Item{item})
-}
-
-// inPostgreSQL says whose error it is: those of a connection name an address.
-func inPostgreSQL(err error) error {
-	if errors.Is(err, ErrChanged) {
-		return err
-	}
-	return fmt.Errorf("PostgreSQL: %w", err)
-}
-
-func (a *Applier) postpone(items []Item, err error) []delivery.Verdict {
-	deliveries := make([]*delivery.Delivery, len(items))
-	verdicts := make([]delivery.Verdict, len(items))
-	for i := range items {
-		deliveries[i], verdicts[i] = items[i].Delivery, delivery.Retry(retryAfter, err)
-	}
-	a.report.Postponed(deliveries, err)
-	return verdicts
 }

@@ -83,10 +83,12 @@ func (c *communities) Reread(context.Context, string) (*applier.Community, error
 type reporter struct {
 	bugs             int
 	postponed, aside []string // bodies
+	stopped          []error
 }
 
 func (r *reporter) Settled(applier.Item, applier.Settlement) {}
 func (r *reporter) Bug(*delivery.Delivery, error)            { r.bugs++ }
+func (r *reporter) Stopped(cause error)                      { r.stopped = append(r.stopped, cause) }
 
 func (r *reporter) Postponed(deliveries []*delivery.Delivery, _ error) {
 	for _, d := range deliveries {
@@ -118,7 +120,7 @@ func TestHandle(t *testing.T) {
 			refuse:  map[string]error{"bad": data},
 			settled: []bool{true, true, true, true, true, true, true},
 			committed: []string{
-				"a", "b", "c", "bad internal", "d", "e", "f",
+				"a", "b", "c", "d", "e", "f", "bad internal",
 			},
 			bugs: 1,
 		},
@@ -136,9 +138,8 @@ func TestHandle(t *testing.T) {
 		"a database that goes away while a refusal is narrowed down": {
 			bodies: []string{"bad", "a", "gone", "b"}, webhook: "active",
 			refuse:    map[string]error{"bad": data, "gone": away},
-			settled:   []bool{true, true, false, false},
-			committed: []string{"bad internal", "a"},
-			bugs:      1,
+			settled:   []bool{false, true, false, false},
+			committed: []string{"a"},
 		},
 		"a panic fails the one delivery": {
 			bodies: []string{"a", "panic", "b"}, webhook: "active",

@@ -34,6 +34,7 @@ func (r *recorder) Settled(item applier.Item, _ applier.Settlement) { r.items = 
 func (r *recorder) Postponed([]*delivery.Delivery, error)           {}
 func (r *recorder) SetAside(*delivery.Delivery, error)              {}
 func (r *recorder) Bug(*delivery.Delivery, error)                   {}
+func (r *recorder) Stopped(error)                                   {}
 
 // answer is what a definition makes of a delivery, or why this cannot be said
 // now.

@@ -62,6 +62,8 @@ func (*silent) Postponed([]*delivery.Delivery, error)    {}
 func (*silent) SetAside(*delivery.Delivery, error)       {}
 func (s *silent) Bug(d *delivery.Delivery, err error)    { s.bugs = append(s.bugs, fmt.Sprint(d.ID, err)) }
 
+func (s *silent) Stopped(err error) { s.bugs = append(s.bugs, fmt.Sprint(err)) }
+
 // fault is what goes wrong with a batch.
 type fault string
 

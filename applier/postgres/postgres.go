@@ -226,7 +226,7 @@ func classify(err error) error {
 		pqerror.Class("23"), // integrity constraint violation
 		pqerror.Class("54"), // program limit exceeded
 		pqerror.Class("P0"): // raised by a function
-		return &applier.DataError{Err: err}
+		return &applier.DataError{Err: err, State: string(pqErr.Code)}
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq/pqerror"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
@@ -88,7 +89,7 @@ func (s *Store) settlePart(ctx context.Context, batch []applier.Item, epochs map
 		case try == maxOvertaken:
 			// Whoever was faster has committed, for the insert waited for it: by now
 			// the rows would be known. They contradict each other.
-			return nil, &applier.DataError{Err: fmt.Errorf("settle: %w", err)}
+			return nil, &applier.DataError{Err: fmt.Errorf("settle: %w", err), State: string(pqerror.UniqueViolation)}
 		}
 	}
 }

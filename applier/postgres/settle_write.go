@@ -177,7 +177,7 @@ func (w *work) write(ctx context.Context, stmt *sqlx.Stmt) error {
 	}
 	err := stmt.QueryRowContext(ctx, args...).Scan(into...)
 	if taken := pq.As(err, pqerror.UniqueViolation); taken != nil {
-		return fmt.Errorf("%w: %s is taken", errOvertaken, taken.Constraint)
+		return takenKey(taken)
 	}
 	if err != nil {
 		return err
@@ -189,4 +189,18 @@ func (w *work) write(ctx context.Context, stmt *sqlx.Stmt) error {
 		}
 	}
 	return nil
+}
+
+// takenKey says what a violation of a unique index means. Three keys are those of a
+// delivery. The ids of gamification logs come from a sequence, which is no fault of
+// a delivery: the error carries nothing that would make it one.
+func takenKey(err *pq.Error) error {
+	switch err.Constraint {
+	case "outcomes_pkey", "gamification_logs_pkey", "dead_letters_pkey":
+		return fmt.Errorf("%w: %s is taken", errOvertaken, err.Constraint)
+	case "gamification_logs_newest":
+		return errors.New("the sequence of gamification_logs.id is behind the rows, as after a copy without sequences: " +
+			"run SELECT setval(pg_get_serial_sequence('gamification_logs', 'id'), max(id)) FROM gamification_logs")
+	}
+	return err
 }

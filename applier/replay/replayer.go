@@ -118,6 +118,7 @@ func (silent) Settled(applier.Item, applier.Settlement) {}
 func (silent) Postponed([]*delivery.Delivery, error)    {}
 func (silent) SetAside(*delivery.Delivery, error)       {}
 func (silent) Bug(*delivery.Delivery, error)            {}
+func (silent) Stopped(error)                            {}
 
 // ErrOvertaken: what was planned has changed since.
 var ErrOvertaken = errors.New("somebody else has replayed some of these since the plan was made, look at it again")

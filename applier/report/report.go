@@ -4,6 +4,7 @@ package report
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,11 +30,13 @@ type Reporter struct {
 	forgotten prometheus.Counter
 	postponed prometheus.Counter
 	bugs      prometheus.Counter
+	stopped   prometheus.Gauge
 	lag       prometheus.Histogram
 
 	troubles *troubles
 
 	postponedLog, forgottenLog limiter
+	isStopped                  atomic.Bool
 }
 
 // limiter lets through one line in postponedEvery.
@@ -86,6 +89,10 @@ func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
 		bugs: m.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_applier_bugs_total",
 			Help: "Deliveries that met an error in Coinhook. Always worth a look.",
+		}),
+		stopped: m.NewGauge(prometheus.GaugeOpts{
+			Name: "coinhook_applier_stopped",
+			Help: "1 while PostgreSQL refuses one delivery after the other, and nothing is settled.",
 		}),
 		lag: m.NewHistogram(prometheus.HistogramOpts{
 			Name:    "coinhook_applier_delivery_seconds",
@@ -178,4 +185,18 @@ func (r *Reporter) Bug(d *delivery.Delivery, err error) {
 	r.bugs.Inc()
 	r.log.Error().Err(err).Stringer("delivery_id", d.ID).Str("webhook_id", d.WebhookID).
 		Uint64("stream_sequence", d.Position.Sequence).Msg("a delivery met an error in Coinhook")
+}
+
+// Stopped logs an error when PostgreSQL begins to refuse all deliveries, and when
+// that ends.
+func (r *Reporter) Stopped(cause error) {
+	was := r.isStopped.Swap(cause != nil)
+	switch {
+	case cause == nil:
+		r.stopped.Set(0)
+		r.log.Info().Msg("PostgreSQL takes deliveries again")
+	case !was:
+		r.stopped.Set(1)
+		r.log.Error().Err(cause).Msg("PostgreSQL refuses one delivery after the other: nothing is settled, deliveries stay pending")
+	}
 }

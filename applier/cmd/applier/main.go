@@ -88,6 +88,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 			{Name: "definitions", Run: catalog.Ready},
 			{Name: "postgres", Run: store.Ready},
 			{Name: "settling", Run: monitor.Settles},
+			{Name: "outcomes", Run: app.Ready},
 		},
 	})
 	if err != nil {

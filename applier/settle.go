@@ -1,0 +1,136 @@
+package applier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// settling is a batch on its way to the store.
+type settling struct {
+	*Applier
+	items    []Item
+	verdicts []delivery.Verdict
+	// passed counts those that have an outcome now and had none.
+	passed int
+	// refused are the items that the database refuses, each for its values.
+	refused []int
+	causes  []*DataError
+	// stoppedAt is the first item that was not tried, after an error.
+	stoppedAt int
+}
+
+// settle has the store commit the items. What the database refuses for its
+// values is narrowed down, half by half, to the deliveries at fault. These become
+// dead letters, unless the database refuses one after the other: then nothing is
+// their fault, and they are tried again.
+func (a *Applier) settle(ctx context.Context, items []Item) []delivery.Verdict {
+	if len(items) == 0 {
+		return nil
+	}
+	s := settling{Applier: a, items: items, verdicts: make([]delivery.Verdict, len(items))}
+	if err := s.part(ctx, 0, len(items)); err != nil {
+		which := s.refused
+		for n := s.stoppedAt; n < len(items); n++ {
+			which = append(which, n)
+		}
+		s.postpone(which, err)
+		return s.verdicts
+	}
+	wasOpen := a.breaker.isOpen()
+	if a.breaker.stops(s.states(), s.passed) {
+		a.report.Stopped(s.causes[0])
+		s.postpone(s.refused, a.breaker.err())
+		return s.verdicts
+	}
+	if wasOpen {
+		a.report.Stopped(nil)
+	}
+	for i, n := range s.refused {
+		s.fail(ctx, n, s.causes[i])
+	}
+	return s.verdicts
+}
+
+// part settles items[from:to]. After an error that is no item's fault, nothing
+// behind it is tried, so that the order of the stream is kept.
+func (s *settling) part(ctx context.Context, from, to int) error {
+	settlements, err := s.store.Settle(ctx, s.items[from:to])
+	var data *DataError
+	switch {
+	case err == nil:
+		for i, settlement := range settlements {
+			s.report.Settled(s.items[from+i], settlement)
+			if !settlement.Known && !settlement.Forgotten {
+				s.passed++
+			}
+		}
+		return nil
+	case !errors.As(err, &data):
+		s.stoppedAt = from
+		return inPostgreSQL(err)
+	case to-from > 1:
+		middle := from + (to-from)/2
+		if err := s.part(ctx, from, middle); err != nil {
+			return err
+		}
+		return s.part(ctx, middle, to)
+	}
+	s.refused, s.causes = append(s.refused, from), append(s.causes, data)
+	if s.passed == 0 && len(s.refused) >= enoughRefused && s.breaker.isOpen() {
+		// It is as before. The rest would only take its time.
+		s.stoppedAt = to
+		return s.breaker.err()
+	}
+	return nil
+}
+
+func (s *settling) states() []string {
+	states := make([]string, len(s.causes))
+	for i, cause := range s.causes {
+		states[i] = cause.State
+	}
+	return states
+}
+
+// fail settles a delivery that the database refuses as a failed one.
+func (s *settling) fail(ctx context.Context, n int, cause error) {
+	item := s.items[n]
+	s.report.Bug(item.Delivery, cause)
+	if item.Failure == nil || item.Failure.Reason != delivery.Internal {
+		item.Plan, item.Failure = Plan{Key: item.Plan.Key}, internal()
+		settlements, err := s.store.Settle(ctx, []Item{item})
+		var data *DataError
+		switch {
+		case err == nil:
+			s.report.Settled(item, settlements[0])
+			return
+		case !errors.As(err, &data):
+			s.postpone([]int{n}, inPostgreSQL(err))
+			return
+		}
+		cause = err
+		s.report.Bug(item.Delivery, cause)
+	}
+	// Not even the failure can be written. The others go on without it.
+	s.report.SetAside(item.Delivery, cause)
+	s.verdicts[n] = delivery.SetAside(asideFor(item.Delivery), cause)
+}
+
+func (s *settling) postpone(which []int, err error) {
+	deliveries := make([]*delivery.Delivery, len(which))
+	for i, n := range which {
+		deliveries[i], s.verdicts[n] = s.items[n].Delivery, delivery.Retry(retryAfter, err)
+	}
+	s.report.Postponed(deliveries, err)
+}
+
+// inPostgreSQL says whose error it is: those of a connection name an address.
+func inPostgreSQL(err error) error {
+	if errors.Is(err, ErrChanged) {
+		return err
+	}
+	return fmt.Errorf("PostgreSQL: %w", err)
+}
