@@ -53,11 +53,19 @@ func (j Job) Run(ctx context.Context) error {
 			}
 		}
 		complained = err != nil
-		select {
-		case <-time.After(j.rest(pause, err)):
-		case <-ctx.Done():
-			return nil
-		}
+		j.wait(ctx, lead, j.rest(pause, err))
+	}
+}
+
+// wait rests, with the lead or without.
+func (j Job) wait(ctx context.Context, lead *postgres.Lead, d time.Duration) {
+	if lead != nil {
+		lead.Rest(ctx, d)
+		return
+	}
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // PageQuery and GroupsQuery are the statements that a filter makes, to look at
@@ -86,3 +87,6 @@ func (s *Store) Exec(ctx context.Context, statement string) error {
 	_, err := s.db.ExecContext(ctx, statement)
 	return err
 }
+
+// SetLeadSilence is for leads that are taken from now on.
+func (s *Store) SetLeadSilence(d time.Duration) { s.leadSilence = d }

@@ -4,13 +4,18 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 )
 
 // Lead is the right to do one of the jobs that one applier at a time does. It has
 // it for as long as its connection lasts.
-type Lead struct{ conn *sqlx.Conn }
+type Lead struct {
+	conn    *sqlx.Conn
+	silence time.Duration
+}
 
 // Job is what an applier may lead, by the advisory lock that says so.
 type Job int64
@@ -24,11 +29,18 @@ const (
 	Retention   Job = 0x726574656e74696f // "retentio"
 )
 
+// leadSilence is how long a leader may say nothing before the database ends its
+// connection. The kernel of a frozen process still answers keepalives. It is
+// longer than a statement of a turn, which goes over another connection, and than
+// the pool keeps a connection.
+const leadSilence = 6 * time.Minute
+
 // A database that still waits for an applier whose machine is gone gives the
 // lead to another after half a minute instead of two hours.
 const leadQuery = `
 SELECT pg_try_advisory_lock($1), set_config('tcp_keepalives_idle', '10', false),
-    set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '4', false)`
+    set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '4', false),
+    set_config('idle_session_timeout', $2, false)`
 
 // Lead returns nil while another applier has the lead. It refuses where this
 // program does not fit the tables.
@@ -40,10 +52,11 @@ func (s *Store) Lead(ctx context.Context, job Job) (*Lead, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take the lead: %w", err)
 	}
-	lead := &Lead{conn: conn}
+	lead := &Lead{conn: conn, silence: s.leadSilence}
 	var ok bool
-	var ignored [3]string
-	if err := conn.QueryRowContext(ctx, leadQuery, int64(job)).Scan(&ok, &ignored[0], &ignored[1], &ignored[2]); err != nil {
+	var ignored [4]string
+	if err := conn.QueryRowContext(ctx, leadQuery, int64(job), strconv.FormatInt(s.leadSilence.Milliseconds(), 10)).
+		Scan(&ok, &ignored[0], &ignored[1], &ignored[2], &ignored[3]); err != nil {
 		lead.Close() // the lock may have been taken all the same
 		return nil, fmt.Errorf("take the lead: %w", err)
 	}
@@ -59,6 +72,22 @@ func (l *Lead) Check(ctx context.Context) error {
 		return fmt.Errorf("keep the lead: %w", err)
 	}
 	return nil
+}
+
+// Rest waits for d, and meanwhile says now and again that its holder is alive. It
+// returns early when the lead is lost.
+func (l *Lead) Rest(ctx context.Context, d time.Duration) {
+	for {
+		step := min(d, l.silence/5)
+		select {
+		case <-time.After(step):
+		case <-ctx.Done():
+			return
+		}
+		if d -= step; d <= 0 || l.Check(ctx) != nil {
+			return
+		}
+	}
 }
 
 // Close gives the lead up, by ending the connection: one that went back among the

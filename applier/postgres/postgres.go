@@ -48,6 +48,7 @@ type Store struct {
 	communities communityCache
 	epochs      epochs
 	schema      schemaGate
+	leadSilence time.Duration
 }
 
 var _ applier.Store = (*Store)(nil)
@@ -71,7 +72,7 @@ func Open(url string, opts Options) (*Store, error) {
 	db.SetMaxIdleConns(opts.MaxConns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	db.SetConnMaxLifetime(connLifetime)
-	s := &Store{db: db}
+	s := &Store{db: db, leadSilence: leadSilence}
 	s.settling = &settleStatements{db: db, writes: map[tables]*sqlx.Stmt{}}
 	return s, nil
 }
