@@ -74,21 +74,30 @@ func (s *senders) refused() (n int) {
 // storedIDs are all deliveries of the stream.
 func storedIDs(tb testing.TB, conn *broker.Conn) map[delivery.ID]int {
 	tb.Helper()
-	stream := awaitLeaders(tb, conn)
+	// A server that was away takes its time to catch up.
+	for deadline := time.Now().Add(40 * time.Second); ; {
+		stored, err := readIDs(tb, awaitLeaders(tb, conn))
+		if err == nil {
+			return stored
+		}
+		if time.Now().After(deadline) {
+			tb.Fatal(err)
+		}
+	}
+}
+
+func readIDs(tb testing.TB, stream *broker.Stream) (map[delivery.ID]int, error) {
 	extent, err := stream.Extent(tb.Context())
 	if err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
 	stored := map[delivery.ID]int{}
-	if err := stream.Each(tb.Context(), extent, func(m broker.Message) error {
+	return stored, stream.Each(tb.Context(), extent, func(m broker.Message) error {
 		for _, d := range m.Deliveries {
 			stored[d.ID]++
 		}
 		return nil
-	}); err != nil {
-		tb.Fatal(err)
-	}
-	return stored
+	})
 }
 
 // A sender that is answered 503 sends again, so few of those may be stored. All

@@ -54,7 +54,7 @@ func (s *Server) Start() {
 		s.tb.Fatalf("start a NATS server: %v", err)
 	}
 	srv.Start()
-	if !srv.ReadyForConnections(10 * time.Second) {
+	if !srv.ReadyForConnections(clusterWithin) {
 		s.tb.Fatal("the NATS server did not become ready")
 	}
 	s.srv = srv
