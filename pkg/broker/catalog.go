@@ -175,7 +175,7 @@ func (c *Catalog) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	is, err := identify(ctx, bucket)
+	is, err := patiently(ctx, func(ctx context.Context) (identity, error) { return identify(ctx, bucket) })
 	if err != nil {
 		return err
 	}
@@ -202,7 +202,9 @@ func (c *Catalog) follow(ctx context.Context) error {
 				c.put(entry)
 			}
 		case <-tick.C:
-			now, err := identify(ctx, bucket)
+			soon, cancel := context.WithTimeout(ctx, answerSoon)
+			now, err := identify(soon, bucket)
+			cancel()
 			if err != nil {
 				continue // it says nothing of the bucket
 			}
@@ -230,8 +232,6 @@ type identity struct {
 }
 
 func identify(ctx context.Context, bucket jetstream.KeyValue) (identity, error) {
-	ctx, cancel := context.WithTimeout(ctx, askFor)
-	defer cancel()
 	status, err := bucket.Status(ctx)
 	if err != nil {
 		return identity{}, err
