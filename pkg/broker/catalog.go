@@ -175,10 +175,6 @@ func (c *Catalog) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	is, err := patiently(ctx, func(ctx context.Context) (identity, error) { return identify(ctx, bucket) })
-	if err != nil {
-		return err
-	}
 	c.mu.Lock()
 	c.loading = map[string]*webhook.Webhook{}
 	c.mu.Unlock()
@@ -187,6 +183,7 @@ func (c *Catalog) follow(ctx context.Context) error {
 		return err
 	}
 	defer stop()
+	var is identity // asked for later: the definitions do not wait for it
 	tick := time.NewTicker(checkBucketEvery)
 	defer tick.Stop()
 	for {
@@ -208,7 +205,7 @@ func (c *Catalog) follow(ctx context.Context) error {
 			if err != nil {
 				continue // it says nothing of the bucket
 			}
-			if !now.created.Equal(is.created) || now.last < is.last {
+			if !is.created.IsZero() && !now.created.Equal(is.created) || now.last < is.last {
 				return errBucketReplaced
 			}
 			is = now
