@@ -33,6 +33,8 @@ type Report struct {
 	// Replays are those in the stream.
 	Replays    int         `json:"replays"`
 	Violations []Violation `json:"violations"`
+	// Acknowledged are findings that an admin has acknowledged.
+	Acknowledged []Acknowledged `json:"acknowledged"`
 }
 
 // OK reports whether all adds up.
@@ -94,7 +96,7 @@ type audit struct {
 	extent      broker.Extent
 	ackFloor    uint64
 	report      Report
-	// again are the places of what is to be published again.
+	// again is what is to be published again.
 	again []place
 
 	page      []delivery.Delivery
@@ -102,9 +104,10 @@ type audit struct {
 	matched   int // outcomes that are of deliveries in the stream, where they are
 }
 
+// place is where a finding's delivery is.
 type place struct {
-	sequence uint64
-	index    int
+	delivery.Position
+	finding finding
 }
 
 // pageSize is how many deliveries one query is about, or fewer if their bodies are
@@ -124,7 +127,7 @@ func (a *Auditor) Run(ctx context.Context, incarnation string) (*Report, error) 
 }
 
 func (a *Auditor) run(ctx context.Context, incarnation string) (*audit, error) {
-	x := &audit{Auditor: a, incarnation: incarnation, report: Report{Violations: []Violation{}}}
+	x := &audit{Auditor: a, incarnation: incarnation, report: Report{Violations: []Violation{}, Acknowledged: []Acknowledged{}}}
 	if err := x.auditStream(ctx); err != nil {
 		return nil, err
 	}
@@ -134,7 +137,10 @@ func (a *Auditor) run(ctx context.Context, incarnation string) (*audit, error) {
 	err := a.store.AuditLedger(ctx, a.tell, func(v postgres.Violation) {
 		x.found(Violation{Kind: v.Kind, DeliveryID: idOrNil(v.DeliveryID), UserID: idOrNil(v.UserID), Currency: textOrNil(v.Currency), Detail: v.Detail})
 	})
-	return x, err
+	if err != nil {
+		return nil, err
+	}
+	return x, x.leaveOutAcknowledged(ctx)
 }
 
 func (a *Auditor) tell(what string) {
@@ -284,8 +290,8 @@ func (x *audit) auditDelivery(d *delivery.Delivery, settled map[delivery.ID]post
 			x.foundIn(unsettled, d, "It was accepted, and has no outcome, and the appliers are past it. A newer version of Coinhook has written it: run the audit of that version.")
 			return
 		}
-		x.again = append(x.again, place{d.Position.Sequence, d.Position.Index})
 		x.foundIn(unsettled, d, "It was accepted, and has no outcome, and the appliers are past it: `coinhook audit --repair` publishes it again.")
+		x.publishAgain(d)
 		return
 	case o.Status == "":
 		x.report.Unsettled++
@@ -314,8 +320,13 @@ func (x *audit) auditReplay(d *delivery.Delivery, executed bool) {
 		x.foundIn(unexecuted, d, "The replay was published and not executed, and the appliers are past it. A newer version of Coinhook has written it: run the audit of that version.")
 		return
 	}
-	x.again = append(x.again, place{d.Position.Sequence, d.Position.Index})
 	x.foundIn(unexecuted, d, "The replay was published and not executed, and the appliers are past it: `coinhook audit --repair` publishes it again.")
+	x.publishAgain(d)
+}
+
+// publishAgain has a repair publish the delivery that was found last.
+func (x *audit) publishAgain(d *delivery.Delivery) {
+	x.again = append(x.again, place{d.Position, findingOf(x.report.Violations[len(x.report.Violations)-1])})
 }
 
 func idOrNil(id delivery.ID) *delivery.ID {

@@ -49,12 +49,12 @@ func (a *Auditor) Repair(ctx context.Context, incarnation string, p Publisher, a
 func (x *audit) repairChunk(ctx context.Context, p Publisher, chunk []place) error {
 	batch := make([]delivery.Delivery, 0, len(chunk))
 	for _, at := range chunk {
-		message, err := x.stream.Deliveries(ctx, at.sequence)
+		message, err := x.stream.Deliveries(ctx, at.Sequence)
 		if err != nil {
 			return err
 		}
-		if at.index < len(message) {
-			batch = append(batch, x.copyOf(message[at.index]))
+		if at.Index < len(message) {
+			batch = append(batch, x.copyOf(message[at.Index]))
 		}
 	}
 	publish, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishWithin)

@@ -54,6 +54,7 @@ type Watch struct {
 	ledgerBegins time.Time
 
 	findings  *prometheus.GaugeVec
+	acked     prometheus.Gauge
 	unchecked prometheus.Gauge
 	checked   prometheus.Counter
 	passed    prometheus.Gauge
@@ -66,8 +67,12 @@ func NewWatch(opts WatchOptions) *Watch {
 		WatchOptions: opts,
 		findings: metrics.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "coinhook_audit_findings",
-			Help: "What does not add up, by kind, as the applier that audits knows it; at most 1000 of each part.",
+			Help: "What does not add up and nobody has acknowledged, by kind, as the applier that audits knows it; at most 1000 of each part.",
 		}, []string{"kind"}),
+		acked: metrics.NewGauge(prometheus.GaugeOpts{
+			Name: "coinhook_audit_acknowledged_findings",
+			Help: "What does not add up and an admin has acknowledged, as the applier that audits knows it.",
+		}),
 		unchecked: metrics.NewGauge(prometheus.GaugeOpts{
 			Name: "coinhook_audit_unchecked_messages",
 			Help: "Messages that the appliers have let go of and that are not compared with their outcomes yet.",
@@ -108,10 +113,15 @@ func (w *Watch) count(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	kinds := map[string]int{}
+	kinds, acked := map[string]int{}, 0
 	for _, f := range open {
+		if f.Acked {
+			acked++
+			continue
+		}
 		kinds[f.Kind]++
 	}
+	w.acked.Set(float64(acked))
 	w.findings.Reset()
 	for kind, n := range kinds {
 		w.findings.WithLabelValues(kind).Set(float64(n))
@@ -121,6 +131,9 @@ func (w *Watch) count(ctx context.Context) error {
 
 func (w *Watch) warn(fresh []postgres.Finding) {
 	for _, f := range fresh {
+		if f.Acked {
+			continue
+		}
 		e := w.Log.Warn().Str("kind", f.Kind).Str("detail", f.Detail)
 		if f.DeliveryID != (delivery.ID{}) {
 			e = e.Stringer("delivery_id", f.DeliveryID)

@@ -18,6 +18,7 @@ func (w *Watch) streamJob() leader.Job {
 		Store: w.Store, Lead: postgres.AuditStream, Every: every, What: "audit the stream", Log: w.Log,
 		Resigned: func() { // what there is, is counted where the lead is
 			w.findings.Reset()
+			w.acked.Set(0)
 			w.unchecked.Set(0)
 		},
 		Turn: func(ctx context.Context) (time.Duration, error) {
@@ -168,11 +169,7 @@ func (x *audit) auditAgain(ctx context.Context, open []postgres.Finding) error {
 func (x *audit) findings() []postgres.Finding {
 	all := make([]postgres.Finding, 0, len(x.report.Violations))
 	for _, v := range x.report.Violations {
-		f := postgres.Finding{Violation: postgres.Violation{Kind: v.Kind, Detail: v.Detail}, Sequence: v.Sequence}
-		if v.DeliveryID != nil {
-			f.DeliveryID = *v.DeliveryID
-		}
-		all = append(all, f)
+		all = append(all, v.stored())
 	}
 	return all
 }

@@ -11,6 +11,11 @@ import (
 )
 
 type auditCmd struct {
+	Look auditLookCmd `cmd:"" default:"withargs" hidden:"" help:"Compare everything."`
+	Ack  auditAckCmd  `cmd:"" help:"Acknowledge findings that are known and cannot be mended: they fail no audit and hold up no removal any more."`
+}
+
+type auditLookCmd struct {
 	Repair bool `help:"Publish again what was accepted and has no outcome, once you confirm. Safe to repeat, and while deliveries flow."`
 }
 
@@ -28,7 +33,7 @@ const auditStatementTimeout = 30 * time.Minute
 // errViolations ends the command with 1: the report has said why.
 var errViolations = errors.New("it does not add up: see above")
 
-func (c *auditCmd) Run(a *app) error {
+func (c *auditLookCmd) Run(a *app) error {
 	auditor, incarnation, err := a.auditor()
 	if err != nil {
 		return err
@@ -111,13 +116,24 @@ func printAudit(a *app, r *audit.Report) {
 		fmt.Fprintf(a.Stdout, " + %d without an outcome", r.Unsettled)
 	}
 	fmt.Fprintf(a.Stdout, "; %d replays.\n", r.Replays)
+	known := ""
+	if n := len(r.Acknowledged); n > 0 {
+		known = fmt.Sprintf(", except for %s that are acknowledged (-o json names them)", counted(n, "finding"))
+	}
 	if r.OK() {
-		fmt.Fprintln(a.Stdout, "Every balance, gamification log, outcome and dead letter adds up.")
+		fmt.Fprintf(a.Stdout, "Every balance, gamification log, outcome and dead letter adds up%s.\n", known)
 		return
 	}
+	if known != "" {
+		fmt.Fprintf(a.Stdout, "%s acknowledged.\n", counted(len(r.Acknowledged), "finding"))
+	}
 	fmt.Fprintln(a.Stdout)
-	rows := make([][]string, len(r.Violations))
-	for i, v := range r.Violations {
+	a.printViolations(r.Violations)
+}
+
+func (a *app) printViolations(violations []audit.Violation) {
+	rows := make([][]string, len(violations))
+	for i, v := range violations {
 		id, user, currency, sequence := "", "", "", ""
 		if v.DeliveryID != nil {
 			id = v.DeliveryID.String()

@@ -62,7 +62,7 @@ type StreamKnowledge struct {
 }
 
 const streamKnowledgeQuery = `
-SELECT coalesce(max(o.stream_sequence), 0), count(*) FILTER (WHERE o.stream_sequence BETWEEN $2 AND $3)
+SELECT coalesce(max(o.stream_sequence) FILTER (WHERE o.finished_at > ` + wentBackAcked + `), 0), count(*) FILTER (WHERE o.stream_sequence BETWEEN $2 AND $3)
 FROM outcomes o
 WHERE o.stream_epoch = (SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $1)`
 

@@ -106,6 +106,8 @@ type Finding struct {
 	Part     FindingsPart
 	Sequence uint64 // of the message, 0 if it is about none
 	FoundAt  time.Time
+	// Acked says that an admin has acknowledged it.
+	Acked bool
 }
 
 // FindingsPart is which part of the audit a finding is of, and so which part has
@@ -163,6 +165,11 @@ func (s *Store) auditPage(ctx context.Context, part auditPart, name FindingsPart
 
 const (
 	// A finding is the same one if it is about the same; what it says may change.
+	restateFindingsQuery = `
+UPDATE audit_findings f SET detail = n.detail
+FROM unnest($2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[]) AS n (kind, delivery_id, user_id, currency, stream_sequence, detail)
+WHERE f.part = $1 AND f.detail <> n.detail
+    AND (n.kind, n.delivery_id, n.user_id, n.currency, n.stream_sequence) = (f.kind, f.delivery_id, f.user_id, f.currency, f.stream_sequence)`
 	forgetFindingsQuery = `
 DELETE FROM audit_findings f
 WHERE part = $1 AND %s AND NOT EXISTS (
@@ -170,41 +177,37 @@ WHERE part = $1 AND %s AND NOT EXISTS (
     WHERE (n.kind, n.delivery_id, n.user_id, n.currency, n.stream_sequence) = (f.kind, f.delivery_id, f.user_id, f.currency, f.stream_sequence)
 )`
 	addFindingsQuery = `
-INSERT INTO audit_findings (part, kind, delivery_id, user_id, currency, stream_sequence, detail)
+INSERT INTO audit_findings AS f (part, kind, delivery_id, user_id, currency, stream_sequence, detail)
 SELECT $1, n.* FROM unnest($2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[]) AS n (kind, delivery_id, user_id, currency, stream_sequence, detail)
 WHERE NOT EXISTS (
-    SELECT FROM audit_findings f
-    WHERE (n.kind, n.delivery_id, n.user_id, n.currency, n.stream_sequence) = (f.kind, f.delivery_id, f.user_id, f.currency, f.stream_sequence)
+    SELECT FROM audit_findings x
+    WHERE (n.kind, n.delivery_id, n.user_id, n.currency, n.stream_sequence) = (x.kind, x.delivery_id, x.user_id, x.currency, x.stream_sequence)
 )
 LIMIT greatest($8::bigint - (SELECT count(*) FROM audit_findings WHERE part = $1), 0)
 ON CONFLICT DO NOTHING
-RETURNING part, kind, delivery_id, user_id, currency, stream_sequence, detail, found_at`
+RETURNING part, kind, delivery_id, user_id, currency, stream_sequence, detail, found_at, ` + ackedFinding
 	findingsQuery = `
-SELECT part, kind, delivery_id, user_id, currency, stream_sequence, detail, found_at FROM audit_findings ORDER BY found_at, kind, delivery_id`
+SELECT part, kind, delivery_id, user_id, currency, stream_sequence, detail, found_at, ` + ackedFinding + `
+FROM audit_findings f ORDER BY found_at, kind, delivery_id`
 )
 
 // recordFindings replaces the findings that "where" is about, and returns those
 // that were not there.
 func recordFindings(ctx context.Context, tx *sqlx.Tx, part FindingsPart, where string, args []any, found []Finding) (fresh []Finding, err error) {
-	var kinds, deliveries, users, currencies, sequences, details array
-	for _, f := range found {
-		kinds.text(f.Kind)
-		deliveries.id(f.DeliveryID)
-		users.id(f.UserID)
-		currencies.text(f.Currency)
-		sequences.int(int64(f.Sequence))
-		details.text(f.Detail)
-	}
+	_, columns := findingColumns(found)
 	n := len(args) + 2
 	forget := fmt.Sprintf(forgetFindingsQuery, where, n, n+1, n+2, n+3, n+4)
-	columns := []any{kinds.String(), deliveries.String(), users.String(), currencies.String(), sequences.String()}
-	if _, err := tx.ExecContext(ctx, forget, append(append([]any{string(part)}, args...), columns...)...); err != nil {
+	if _, err := tx.ExecContext(ctx, forget, append(append([]any{string(part)}, args...), columns[:5]...)...); err != nil {
 		return nil, err
 	}
 	if len(found) == 0 {
 		return nil, nil
 	}
-	return queryFindings(ctx, tx, addFindingsQuery, append(append([]any{string(part)}, columns...), details.String(), MaxFindings)...)
+	columns = append([]any{string(part)}, columns...)
+	if _, err := tx.ExecContext(ctx, restateFindingsQuery, columns...); err != nil {
+		return nil, err
+	}
+	return queryFindings(ctx, tx, addFindingsQuery, append(columns, MaxFindings)...)
 }
 
 // Findings returns what the audit that always runs found and still finds, the
@@ -226,7 +229,7 @@ func queryFindings(ctx context.Context, db sqlx.QueryerContext, query string, ar
 	var all []Finding
 	for rows.Next() {
 		var f Finding
-		if err := rows.Scan(&f.Part, &f.Kind, (*idScanner)(&f.DeliveryID), (*idScanner)(&f.UserID), &f.Currency, &f.Sequence, &f.Detail, &f.FoundAt); err != nil {
+		if err := rows.Scan(&f.Part, &f.Kind, (*idScanner)(&f.DeliveryID), (*idScanner)(&f.UserID), &f.Currency, &f.Sequence, &f.Detail, &f.FoundAt, &f.Acked); err != nil {
 			return nil, err
 		}
 		all = append(all, f)
@@ -236,8 +239,8 @@ func queryFindings(ctx context.Context, db sqlx.QueryerContext, query string, ar
 
 const latestPlaceQuery = `
 SELECT coalesce(max(stream_sequence), 0)
-FROM (SELECT stream_epoch, stream_sequence FROM outcomes ORDER BY delivery_id DESC LIMIT 1000) latest
-WHERE stream_epoch = (SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $1)`
+FROM (SELECT stream_epoch, stream_sequence, finished_at FROM outcomes ORDER BY delivery_id DESC LIMIT 1000) latest
+WHERE stream_epoch = (SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $1) AND finished_at > ` + wentBackAcked
 
 // LatestPlace returns the highest message of that incarnation of the stream that
 // one of the latest thousand deliveries was settled from.

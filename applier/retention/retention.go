@@ -5,6 +5,7 @@ package retention
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,7 @@ import (
 	"github.com/coinhook/coinhook/applier/leader"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 const (
@@ -102,14 +104,19 @@ func (j *Job) turn(ctx context.Context) (more bool, err error) {
 		}
 	}
 	audited, found, err := j.Store.Audited(ctx)
-	if err != nil || !j.addsUp(found) {
+	if err != nil {
 		return false, err
+	}
+	everything, from := heldBack(found)
+	j.warnHeld(everything || from < math.MaxUint64, len(found))
+	if everything {
+		return false, nil
 	}
 	pending, err := j.stream.Pending(ctx)
 	if err != nil {
 		return false, err
 	}
-	more, err = j.removeMessages(ctx, pending, audited)
+	more, err = j.removeMessages(ctx, pending, audited, from)
 	if err != nil || j.History <= 0 {
 		return more, err
 	}
@@ -117,18 +124,35 @@ func (j *Job) turn(ctx context.Context) (more bool, err error) {
 	return more || moreRows, err
 }
 
-// addsUp reports whether the audit finds nothing: what does not add up has to be
-// looked into, and for that nothing may be missing.
-func (j *Job) addsUp(found []postgres.Finding) bool {
-	if len(found) > 0 && !j.held {
-		j.Log.Warn().Int("findings", len(found)).Msg("nothing is removed while something does not add up: see `coinhook audit`")
+// heldBack says what findings hold back that nobody has acknowledged: what does not
+// add up has to be looked into, and for that nothing may be missing. A delivery in
+// the stream holds back its message and those after it, anything else everything.
+func heldBack(found []postgres.Finding) (everything bool, from uint64) {
+	from = math.MaxUint64
+	for _, f := range found {
+		switch {
+		case f.Acked:
+		case f.Part == postgres.StreamFindings && f.DeliveryID != (delivery.ID{}) && f.Sequence > 0:
+			from = min(from, f.Sequence)
+		default:
+			everything = true
+		}
 	}
-	j.held = len(found) > 0
-	return !j.held
+	return everything, from
 }
 
-// removeMessages removes old messages whose deliveries the audit has seen settled.
-func (j *Job) removeMessages(ctx context.Context, pending broker.Pending, audited postgres.StreamProgress) (more bool, err error) {
+// warnHeld warns when something begins to hold back the removal.
+func (j *Job) warnHeld(held bool, found int) {
+	if held && !j.held {
+		j.Log.Warn().Int("findings", found).
+			Msg("nothing is removed that findings of the audit are about: see `coinhook audit`; `coinhook audit ack` acknowledges what cannot be mended")
+	}
+	j.held = held
+}
+
+// removeMessages removes old messages, up to the one that is held back, whose
+// deliveries the audit has seen settled.
+func (j *Job) removeMessages(ctx context.Context, pending broker.Pending, audited postgres.StreamProgress, held uint64) (more bool, err error) {
 	if audited.Incarnation != pending.Incarnation {
 		return false, nil
 	}
@@ -141,7 +165,7 @@ func (j *Job) removeMessages(ctx context.Context, pending broker.Pending, audite
 		return false, err
 	}
 	first := max(extent.First, 1)
-	settled := broker.Extent{First: first, Last: min(audited.Sequence, pending.First-1, extent.Last)}
+	settled := broker.Extent{First: first, Last: min(audited.Sequence, pending.First-1, extent.Last, held-1)}
 	if settled.Last < settled.First {
 		return false, nil
 	}

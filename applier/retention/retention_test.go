@@ -1,6 +1,7 @@
 package retention
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -20,13 +21,16 @@ func TestOnlyWhatWasComparedIsRemoved(t *testing.T) {
 	for name, tc := range map[string]struct {
 		sequence uint64
 		later    time.Duration // that the last one compared was stored later than the one there
+		held     uint64        // the first that a finding is about
 		first    uint64        // that is left
 	}{
-		"all was compared":                       {messages, 0, messages + 1},
-		"some was":                               {messages - 2, 0, messages - 1},
-		"another message was":                    {messages, time.Millisecond, 1},
-		"the stream ends before what was":        {messages + 2, 0, 1},
-		"another message was, of the first ones": {1, -time.Millisecond, 1},
+		"all was compared":                       {messages, 0, math.MaxUint64, messages + 1},
+		"some was":                               {messages - 2, 0, math.MaxUint64, messages - 1},
+		"one is held back":                       {messages, 0, 3, 3},
+		"the first is held back":                 {messages, 0, 1, 1},
+		"another message was":                    {messages, time.Millisecond, math.MaxUint64, 1},
+		"the stream ends before what was":        {messages + 2, 0, math.MaxUint64, 1},
+		"another message was, of the first ones": {1, -time.Millisecond, math.MaxUint64, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -50,7 +54,7 @@ func TestOnlyWhatWasComparedIsRemoved(t *testing.T) {
 				Incarnation: pending.Incarnation, Sequence: tc.sequence,
 				StoredAt: m.StoredAt.Add(tc.later).Truncate(time.Microsecond),
 			}
-			if _, err := j.removeMessages(t.Context(), pending, audited); err != nil {
+			if _, err := j.removeMessages(t.Context(), pending, audited, tc.held); err != nil {
 				t.Fatal(err)
 			}
 			left, err := j.stream.Extent(t.Context())
@@ -75,6 +79,37 @@ func publish(t *testing.T, conn *broker.Conn, n int) {
 	for range n {
 		if err := publisher.Publish(t.Context(), delivery.Delivery{ID: delivery.NewID(), ReceivedAt: time.Now(), Body: []byte("{}")}); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// A finding holds back what it is about, until it is acknowledged.
+func TestWhatFindingsHoldBack(t *testing.T) {
+	t.Parallel()
+	about := func(kind string, part postgres.FindingsPart, sequence uint64, id delivery.ID) postgres.Finding {
+		return postgres.Finding{Violation: postgres.Violation{Kind: kind, DeliveryID: id}, Part: part, Sequence: sequence}
+	}
+	acked := func(f postgres.Finding) postgres.Finding { f.Acked = true; return f }
+	id := delivery.NewID()
+	for name, tc := range map[string]struct {
+		found      []postgres.Finding
+		everything bool
+		from       uint64
+	}{
+		"nothing": {nil, false, math.MaxUint64},
+		"deliveries in the stream": {
+			[]postgres.Finding{about("unsettled", postgres.StreamFindings, 9, id), about("outcome_changed", postgres.StreamFindings, 4, id)}, false, 4,
+		},
+		"the stream as a whole": {[]postgres.Finding{about("stream_went_back", postgres.StreamFindings, 9, delivery.ID{})}, true, math.MaxUint64},
+		"the ledger":            {[]postgres.Finding{about("log_missing", postgres.DeliveriesFindings, 0, id)}, true, math.MaxUint64},
+		"what is acknowledged":  {[]postgres.Finding{acked(about("log_missing", postgres.DeliveriesFindings, 0, id))}, false, math.MaxUint64},
+		"some are acknowledged": {
+			[]postgres.Finding{acked(about("unsettled", postgres.StreamFindings, 2, id)), about("unsettled", postgres.StreamFindings, 7, id)}, false, 7,
+		},
+	} {
+		everything, from := heldBack(tc.found)
+		if everything != tc.everything || from != tc.from {
+			t.Errorf("%s: %v, from %d", name, everything, from)
 		}
 	}
 }

@@ -1,0 +1,48 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/coinhook/coinhook/applier/audit"
+)
+
+type auditAckCmd struct {
+	Which string `arg:"" name:"which" help:"A kind of findings, such as balance_changed, or the id of the delivery or user that they are about."`
+	Note  string `required:"" placeholder:"WHY" help:"Why nothing has to be done about it."`
+}
+
+// ackJSON is what was acknowledged, as programs read it.
+type ackJSON struct {
+	Acknowledged []audit.Violation `json:"acknowledged"`
+}
+
+func (c *auditAckCmd) Run(a *app) error {
+	if strings.TrimSpace(c.Note) == "" {
+		return usagef("--note says why, for those who audit later")
+	}
+	auditor, incarnation, err := a.auditor()
+	if err != nil {
+		return err
+	}
+	bar := progressLine{a: a}
+	auditor.Progress = func(what string) { bar.show(0, "%s", what) }
+	var chosen []audit.Violation
+	err = auditor.Acknowledge(a.ctx, incarnation, c.Which, a.who(), c.Note, func(found []audit.Violation) error {
+		bar.clear()
+		chosen = found
+		if !a.json() {
+			a.printViolations(found)
+		}
+		return a.confirm(fmt.Sprintf("Acknowledge %s?", counted(len(found), "finding")))
+	})
+	bar.clear()
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(ackJSON{chosen})
+	}
+	a.say("%s acknowledged.", counted(len(chosen), "finding"))
+	return nil
+}

@@ -1,0 +1,96 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Ack is an admin's acknowledgement of a finding.
+type Ack struct {
+	Finding
+	By, Note string
+	At       time.Time
+}
+
+// ackedFinding is SQL for whether the finding "f" is acknowledged.
+const ackedFinding = `EXISTS (SELECT FROM audit_acks a
+    WHERE (a.kind, a.delivery_id, a.user_id, a.currency, a.stream_sequence, a.detail)
+        = (f.kind, f.delivery_id, f.user_id, f.currency, f.stream_sequence, f.detail))`
+
+// wentBackAcked is SQL for when an admin acknowledged that the stream went back.
+// What was settled before does not show it any more; what is settled since does.
+const wentBackAcked = `coalesce((SELECT max(at) FROM audit_acks WHERE kind = 'stream_went_back'), '-infinity')`
+
+const (
+	acksQuery = `SELECT kind, delivery_id, user_id, currency, stream_sequence, detail, acked_by, note, at FROM audit_acks`
+	ackQuery  = `
+INSERT INTO audit_acks (kind, delivery_id, user_id, currency, stream_sequence, detail, acked_by, note)
+SELECT n.*, $1, $2
+FROM unnest($3::text[], $4::uuid[], $5::uuid[], $6::text[], $7::bigint[], $8::text[]) AS n (kind, delivery_id, user_id, currency, stream_sequence, detail)
+ON CONFLICT DO NOTHING`
+	// The continuous audit looks at what it found in the ledger in its next pass only.
+	forgetWentBackQuery = `DELETE FROM audit_findings f WHERE kind = 'stream_went_back' AND 'stream_went_back' = ANY ($1::text[])`
+)
+
+// Acks returns all acknowledgements.
+func (s *Store) Acks(ctx context.Context) (all []Ack, err error) {
+	rows, err := s.db.QueryContext(ctx, acksQuery)
+	if err != nil {
+		return nil, fmt.Errorf("read what is acknowledged: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var a Ack
+		err := rows.Scan(&a.Kind, (*idScanner)(&a.DeliveryID), (*idScanner)(&a.UserID), &a.Currency, &a.Sequence, &a.Detail, &a.By, &a.Note, &a.At)
+		if err != nil {
+			return nil, fmt.Errorf("read what is acknowledged: %w", err)
+		}
+		all = append(all, a)
+	}
+	return all, rows.Err()
+}
+
+// Acknowledge keeps that findings were acknowledged, by whom and why, and writes
+// it into the audit trail. which is what they were named by.
+func (s *Store) Acknowledge(ctx context.Context, which string, found []Finding, by, note string) error {
+	kinds, columns := findingColumns(found)
+	detail, err := json.Marshal(map[string]any{"findings": len(found), "note": note})
+	if err != nil {
+		return fmt.Errorf("acknowledge findings: %w", err)
+	}
+	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, ackQuery, append([]any{by, note}, columns...)...); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, forgetWentBackQuery, kinds); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, addTrailQuery, by, "acknowledge findings", "audit", which, string(detail), time.Now())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("acknowledge findings: %w", err)
+	}
+	return nil
+}
+
+// findingColumns are the parameters of statements about findings.
+func findingColumns(found []Finding) (kinds string, columns []any) {
+	var c [6]array
+	for _, f := range found {
+		c[0].text(f.Kind)
+		c[1].id(f.DeliveryID)
+		c[2].id(f.UserID)
+		c[3].text(f.Currency)
+		c[4].int(int64(f.Sequence)) //nolint:gosec // sequences fit
+		c[5].text(f.Detail)
+	}
+	for i := range c {
+		columns = append(columns, c[i].String())
+	}
+	return c[0].String(), columns
+}
