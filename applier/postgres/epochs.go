@@ -11,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // epochs remembers the numbers of the stream's incarnations.
@@ -47,6 +48,37 @@ func (e *epochs) of(ctx context.Context, s *Store, batch []applier.Item) (map[st
 		}
 	}
 	return e.number, nil
+}
+
+// forget has all numbers read again.
+func (e *epochs) forget() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.number = nil
+}
+
+// errRenumbered is no fault of the batch: its epochs have to be read again.
+var errRenumbered = errors.New("the database numbers the stream's incarnations otherwise than it did")
+
+// names notes which incarnations a delivery names.
+func (w *work) names(d *delivery.Delivery) {
+	if d.Incarnation != "" {
+		w.named[d.Incarnation] = -1
+	}
+	if d.First != nil && d.First.Incarnation != "" {
+		w.named[d.First.Incarnation] = -1
+	}
+}
+
+// checkEpochs compares the numbers in memory with those of the database that this
+// transaction is in: a standby that took over may lack the newest one.
+func (w *work) checkEpochs() error {
+	for incarnation, epoch := range w.named {
+		if known, ok := w.epochs[incarnation]; ok && known != epoch {
+			return fmt.Errorf("%w: %s is %d, and was %d", errRenumbered, incarnation, epoch, known)
+		}
+	}
+	return nil
 }
 
 // learn has the number of an incarnation that is not known yet.

@@ -20,7 +20,7 @@ import (
 var lookups = map[string]map[string]int{
 	"lock users": {"users_email": 2, "users_username": 2, "users_pkey": 1},
 	"find users": {"users_email": 2, "users_username": 2, "users_pkey": 1},
-	"known":      {"outcomes_pkey": 1, "idempotency_keys_pkey": 2},
+	"known":      {"outcomes_pkey": 1, "idempotency_keys_pkey": 2, "stream_epochs_incarnation_key": 1},
 	"state":      {"balances_pkey": 1, "currencies_pkey": 2, "fields_pkey": 2},
 }
 

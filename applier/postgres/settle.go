@@ -43,6 +43,16 @@ func (s *Store) Settle(ctx context.Context, batch []applier.Item) ([]applier.Set
 	if err != nil {
 		return nil, fmt.Errorf("settle: %w", err)
 	}
+	for try := 1; ; try++ {
+		settlements, err := s.settleParts(ctx, batch, stmts)
+		if !errors.Is(err, errRenumbered) || try == maxOvertaken {
+			return settlements, err
+		}
+		s.epochs.forget()
+	}
+}
+
+func (s *Store) settleParts(ctx context.Context, batch []applier.Item, stmts *settleStatements) ([]applier.Settlement, error) {
 	epochs, err := s.epochs.of(ctx, s, batch)
 	if err != nil {
 		return nil, fmt.Errorf("settle: %w", err)
@@ -112,6 +122,9 @@ func (w *work) run(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) er
 	if err := w.readKnown(ctx, tx.StmtxContext(ctx, stmts.known).QueryContext); err != nil {
 		return fmt.Errorf("read known deliveries: %w", err)
 	}
+	if err := w.checkEpochs(); err != nil {
+		return err
+	}
 	if err := w.readState(ctx, tx.StmtxContext(ctx, stmts.state).QueryContext); err != nil {
 		return fmt.Errorf("read balances: %w", err)
 	}
@@ -164,6 +177,7 @@ type work struct {
 	batch  []applier.Item
 	epochs map[string]int64
 
+	named      map[string]int64        // the epochs that the database has, -1 for none
 	users      map[userKey]delivery.ID // zero for those that do not exist
 	known      map[delivery.ID]applier.Settlement
 	replayed   map[delivery.ID]*replayed
@@ -183,6 +197,7 @@ func newWork(batch []applier.Item, epochs map[string]int64) *work {
 		batch:       batch,
 		epochs:      epochs,
 		users:       make(map[userKey]delivery.ID, len(batch)),
+		named:       map[string]int64{},
 		known:       map[delivery.ID]applier.Settlement{},
 		replayed:    map[delivery.ID]*replayed{},
 		keys:        map[senderKey]taken{},
@@ -192,6 +207,7 @@ func newWork(batch []applier.Item, epochs map[string]int64) *work {
 		settlements: make([]applier.Settlement, len(batch)),
 	}
 	for _, item := range batch {
+		w.names(item.Delivery)
 		if item.Delivery.Replay != nil {
 			w.replayed[item.Delivery.ID] = &replayed{}
 		}

@@ -108,8 +108,9 @@ func (w *work) readUsers(ctx context.Context, run query) error {
 	return rows.Err()
 }
 
-// One statement reads the outcomes of deliveries, who has taken which key, and what
-// was removed. An outcome that is removed meanwhile is seen, or its removal is.
+// One statement reads the outcomes of deliveries, who has taken which key, what was
+// removed, and the numbers of the streams. An outcome that is removed meanwhile is
+// seen, or its removal is.
 const knownQuery = `
 SELECT delivery_id, status, coalesce(outcome, ''), coalesce(reason, ''), coalesce(detail, ''), coalesce(path, ''), duplicate_of,
     '', NULL::bytea, NULL::bytea, NULL::bytea, 0, 0::bigint, NULL::timestamptz
@@ -122,10 +123,12 @@ CROSS JOIN LATERAL (
     SELECT * FROM idempotency_keys i WHERE i.webhook_id = r.webhook_id AND i.key = r.key OFFSET 0
 ) AS k
 UNION ALL
-SELECT NULL, '', '', '', '', '', NULL, '', NULL, NULL, NULL, epoch, sequence, stored_before FROM removals`
+SELECT NULL, '', '', '', '', '', NULL, '', NULL, NULL, NULL, epoch, sequence, stored_before FROM removals
+UNION ALL
+SELECT NULL, '', '', '', '', '', NULL, incarnation, NULL, NULL, NULL, epoch, 0, NULL FROM stream_epochs WHERE incarnation = ANY ($4::text[])`
 
 func (w *work) readKnown(ctx context.Context, run query) error {
-	var ids, webhooks, keys array
+	var ids, webhooks, keys, streams array
 	for _, item := range w.batch {
 		if item.Delivery.Replay == nil {
 			ids.id(item.Delivery.ID)
@@ -135,7 +138,10 @@ func (w *work) readKnown(ctx context.Context, run query) error {
 		webhooks.text(key.webhook)
 		keys.bytes(key.hash[:])
 	}
-	rows, err := run(ctx, ids.String(), webhooks.String(), keys.String())
+	for incarnation := range w.named {
+		streams.text(incarnation)
+	}
+	rows, err := run(ctx, ids.String(), webhooks.String(), keys.String(), streams.String())
 	if err != nil {
 		return err
 	}
@@ -155,6 +161,10 @@ func (w *work) readKnown(ctx context.Context, run query) error {
 		if storedBefore.Valid {
 			r.storedBefore = storedBefore.Time
 			w.removals = append(w.removals, r)
+			continue
+		}
+		if hash == nil && webhookID != "" {
+			w.named[webhookID] = r.epoch
 			continue
 		}
 		if hash != nil {
