@@ -60,6 +60,11 @@ func coins(t *testing.T, store *postgres.Store) int64 {
 	return u.Balances["coins"]
 }
 
+// right are clocks that agree.
+type right struct{}
+
+func (right) Agree(context.Context) (bool, error) { return true, nil }
+
 // removeOld audits and removes until so many outcomes are left.
 func removeOld(t *testing.T, conn *broker.Conn, store *postgres.Store, db *sql.DB, left int) {
 	t.Helper()
@@ -69,7 +74,7 @@ func removeOld(t *testing.T, conn *broker.Conn, store *postgres.Store, db *sql.D
 	for _, run := range []func(context.Context) error{
 		audit.NewWatch(audit.WatchOptions{Store: store, Conn: conn, Log: zerolog.Nop(), Metrics: metrics}).Run,
 		retention.New(retention.Options{
-			Store: store, Conn: conn, Stream: time.Second, History: 2 * time.Second, Log: zerolog.Nop(), Metrics: metrics,
+			Store: store, Conn: conn, Stream: time.Second, History: 2 * time.Second, Clocks: right{}, Log: zerolog.Nop(), Metrics: metrics,
 		}).Run,
 	} {
 		jobs.Go(func() {

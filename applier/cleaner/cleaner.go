@@ -22,16 +22,22 @@ type Store interface {
 	DeleteKeys(ctx context.Context, olderThan time.Duration, atMost int) (deleted int, err error)
 }
 
+// Clocks tells whether the clocks that say how old a key is can be right.
+type Clocks interface {
+	Agree(ctx context.Context) (bool, error)
+}
+
 // Cleaner does it again and again.
 type Cleaner struct {
 	store     Store
+	clocks    Clocks
 	retention time.Duration
 	log       zerolog.Logger
 }
 
 // New returns a cleaner of idempotency keys older than the retention.
-func New(store Store, retention time.Duration, log zerolog.Logger) *Cleaner {
-	return &Cleaner{store: store, retention: retention, log: log}
+func New(store Store, clocks Clocks, retention time.Duration, log zerolog.Logger) *Cleaner {
+	return &Cleaner{store: store, clocks: clocks, retention: retention, log: log}
 }
 
 // Run cleans until ctx is done. A database that is away is asked again the next
@@ -39,7 +45,7 @@ func New(store Store, retention time.Duration, log zerolog.Logger) *Cleaner {
 func (c *Cleaner) Run(ctx context.Context) error {
 	complained := false
 	for {
-		n, err := c.store.DeleteKeys(ctx, c.retention, chunk)
+		n, err := c.clean(ctx)
 		wait := every
 		switch {
 		case err != nil && ctx.Err() == nil:
@@ -59,4 +65,12 @@ func (c *Cleaner) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// clean deletes a chunk. A clock that jumped ahead would have all keys deleted.
+func (c *Cleaner) clean(ctx context.Context) (deleted int, err error) {
+	if agree, err := c.clocks.Agree(ctx); err != nil || !agree {
+		return 0, err
+	}
+	return c.store.DeleteKeys(ctx, c.retention, chunk)
 }

@@ -35,11 +35,31 @@ func TestCleaner(t *testing.T) {
 		k := &keys{left: 1300, failures: 1}
 		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 		defer cancel()
-		if err := cleaner.New(k, time.Hour, zerolog.Nop()).Run(ctx); err != nil {
+		if err := cleaner.New(k, agreeing(true), time.Hour, zerolog.Nop()).Run(ctx); err != nil {
 			t.Error(err)
 		}
 		// One call fails; a minute later three delete all, in small transactions.
 		if k.left != 0 || k.calls != 4 {
+			t.Errorf("%d keys are left after %d calls", k.left, k.calls)
+		}
+	})
+}
+
+type agreeing bool
+
+func (a agreeing) Agree(context.Context) (bool, error) { return bool(a), nil }
+
+// While a clock may be wrong no key is deleted.
+func TestNoKeyIsDeletedByAClockThatMayBeWrong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := &keys{left: 10}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := cleaner.New(k, agreeing(false), time.Hour, zerolog.Nop()).Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if k.calls != 0 {
 			t.Errorf("%d keys are left after %d calls", k.left, k.calls)
 		}
 	})

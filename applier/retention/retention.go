@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/clocks"
 	"github.com/coinhook/coinhook/applier/leader"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -29,9 +30,6 @@ const (
 	idle  = 5
 	// messagesAtOnce bounds what the broker removes in one go.
 	messagesAtOnce = 10_000
-	// clockTolerance is how far the clocks of PostgreSQL, the broker and the
-	// appliers may be apart.
-	clockTolerance = 5 * time.Minute
 )
 
 // Options say what a Job works with. All are needed.
@@ -42,8 +40,14 @@ type Options struct {
 	// Stream is how long a message stays after it was stored, History how long an
 	// outcome stays after it was written. 0 is for good.
 	Stream, History time.Duration
+	Clocks          Clocks
 	Log             zerolog.Logger
 	Metrics         prometheus.Registerer
+}
+
+// Clocks tells whether the clocks that say how old something is can be right.
+type Clocks interface {
+	Agree(ctx context.Context) (bool, error)
 }
 
 // Job removes. Every applier runs one, and one at a time works.
@@ -111,6 +115,9 @@ func (j *Job) turn(ctx context.Context) (more bool, err error) {
 	j.warnHeld(everything || from < math.MaxUint64, len(found))
 	if everything {
 		return false, nil
+	}
+	if agree, err := j.Clocks.Agree(ctx); err != nil || !agree {
+		return false, err
 	}
 	pending, err := j.stream.Pending(ctx)
 	if err != nil {
@@ -195,7 +202,7 @@ func (j *Job) removeRows(ctx context.Context, pending broker.Pending) (more bool
 	}
 	old := postgres.Old{
 		Before: now.Add(-j.History), Incarnation: pending.Incarnation, First: max(extent.First, 1),
-		StoredBefore: pending.At.Add(-j.History + min(clockTolerance, j.History/2)),
+		StoredBefore: pending.At.Add(-j.History + min(clocks.Tolerance, j.History/2)),
 	}
 	for _, remove := range []func(context.Context, postgres.Old, int) (postgres.Removed, error){
 		j.Store.RemoveLogs, j.Store.RemoveOutcomes, j.Store.RemoveFieldHistory,

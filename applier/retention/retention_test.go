@@ -1,6 +1,7 @@
 package retention
 
 import (
+	"context"
 	"math"
 	"testing"
 	"time"
@@ -9,10 +10,13 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/broker/brokertest"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
+
+func TestMain(m *testing.M) { postgrestest.Main(m) }
 
 // Of a stream that came back from a backup it is not known what was compared.
 func TestOnlyWhatWasComparedIsRemoved(t *testing.T) {
@@ -110,6 +114,70 @@ func TestWhatFindingsHoldBack(t *testing.T) {
 		everything, from := heldBack(tc.found)
 		if everything != tc.everything || from != tc.from {
 			t.Errorf("%s: %v, from %d", name, everything, from)
+		}
+	}
+}
+
+type agreeing bool
+
+func (a agreeing) Agree(context.Context) (bool, error) { return bool(a), nil }
+
+// While a clock may be wrong nothing is removed, whatever is old by it.
+func TestNothingIsRemovedByAClockThatMayBeWrong(t *testing.T) {
+	t.Parallel()
+	const messages = 3
+	conn := brokertest.Start(t).ConnectSetUp()
+	store, db := postgrestest.Open(t, postgres.Options{MaxConns: 2})
+	publish(t, conn, messages)
+	stream, err := conn.OpenStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, _, err := stream.Message(t.Context(), messages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	incarnation, err := conn.Incarnation(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = db.ExecContext(t.Context(), `UPDATE audit_progress SET incarnation = $1, sequence = $2, stored_at = $3`, incarnation, messages, last.StoredAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settled := broker.NewConsumer(conn, func(_ context.Context, batch []delivery.Delivery) []delivery.Verdict {
+		return make([]delivery.Verdict, len(batch))
+	}, broker.ConsumerOptions{Log: zerolog.Nop()})
+	done := make(chan error, 1)
+	go func() { done <- settled.Run(t.Context()) }()
+	t.Cleanup(func() {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(30 * time.Second); ; {
+		if p, err := stream.Pending(t.Context()); err == nil && p.First > p.Last {
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("not all is let go of")
+		}
+	}
+	for _, agree := range []bool{false, true} {
+		j := New(Options{Store: store, Conn: conn, Stream: time.Nanosecond, Clocks: agreeing(agree), Log: zerolog.Nop(), Metrics: prometheus.NewRegistry()})
+		if _, err := j.turn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want := uint64(1)
+		if agree {
+			want = messages + 1
+		}
+		if left, err := stream.Extent(t.Context()); err != nil || left.First != want {
+			t.Errorf("the clocks agree: %v: message %d is the first that is left, want %d: %v", agree, left.First, want, err)
 		}
 	}
 }

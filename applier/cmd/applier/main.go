@@ -13,6 +13,7 @@ import (
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/audit"
 	"github.com/coinhook/coinhook/applier/cleaner"
+	"github.com/coinhook/coinhook/applier/clocks"
 	"github.com/coinhook/coinhook/applier/lateusers"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/report"
@@ -78,8 +79,11 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 		Store: jobs, Definitions: catalog, Publisher: publisher, KeyRetention: s.KeyRetention, Now: time.Now, Log: log, Metrics: metrics,
 	})
 	watch := audit.NewWatch(audit.WatchOptions{Store: audits, Conn: conn, LedgerEvery: s.AuditInterval, Log: log, Metrics: metrics})
+	allClocks := clocks.New(map[string]clocks.Clock{
+		"postgresql": jobs.Now, "broker": brokerClock(conn), "applier": clocks.Own,
+	}, log, metrics)
 	remover := retention.New(retention.Options{
-		Store: jobs, Conn: conn, Stream: s.StreamRetention, History: s.HistoryRetention, Log: log, Metrics: metrics,
+		Store: jobs, Conn: conn, Stream: s.StreamRetention, History: s.HistoryRetention, Clocks: allClocks, Log: log, Metrics: metrics,
 	})
 	ops, err := service.ListenOps(service.OpsOptions{
 		Addr: s.OpsAddr, Gatherer: metrics, Log: log,
@@ -101,7 +105,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	group.Add("troubles", 2*time.Second, func(ctx context.Context) error {
 		return reporter.Publish(ctx, conn.Notice(instance()), consumer.Held)
 	})
-	group.Add("cleaner", 2*time.Second, cleaner.New(store, s.KeyRetention, log).Run)
+	group.Add("cleaner", 2*time.Second, cleaner.New(store, allClocks, s.KeyRetention, log).Run)
 	group.Add("publisher", 6*time.Second, publisher.Run)
 	group.Add("late users", 2*time.Second, late.Run)
 	group.Add("audit", 2*time.Second, watch.Run)
@@ -152,4 +156,16 @@ func instance() string {
 		host = "applier"
 	}
 	return host + "-" + strconv.Itoa(os.Getpid())
+}
+
+// brokerClock tells the broker's time.
+func brokerClock(conn *broker.Conn) clocks.Clock {
+	return func(ctx context.Context) (time.Time, error) {
+		stream, err := conn.OpenStream(ctx)
+		if err != nil {
+			return time.Time{}, err
+		}
+		pending, err := stream.Pending(ctx)
+		return pending.At, err
+	}
 }
