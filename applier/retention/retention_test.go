@@ -141,7 +141,7 @@ func TestNothingIsRemovedByAClockThatMayBeWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = db.ExecContext(t.Context(), `UPDATE audit_progress SET incarnation = $1, sequence = $2, stored_at = $3`, incarnation, messages, last.StoredAt)
+	_, err = db.ExecContext(t.Context(), `UPDATE audit_progress SET incarnation = $1, sequence = $2, stored_at = $3`, incarnation, messages, last.StoredAt.Truncate(time.Microsecond))
 	if err != nil {
 		t.Fatal(err)
 	}
