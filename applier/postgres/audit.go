@@ -28,7 +28,7 @@ type Violation struct {
 var (
 	auditAccounts = auditPart{
 		name: "accounts", bound: accountsBoundQuery,
-		checks: []string{brokenLogsQuery, brokenBalancesQuery},
+		checks: []string{brokenLogsQuery, brokenBalancesQuery}, sliced: true,
 	}
 	auditDeliveries = auditPart{
 		name: "deliveries", bound: deliveriesBoundQuery,
@@ -43,6 +43,8 @@ type auditPart struct {
 	name   string
 	bound  string
 	checks []string
+	// sliced says that a large page of it can be cut.
+	sliced bool
 }
 
 // auditPageRows is about how many logs or outcomes a page has.
@@ -89,7 +91,9 @@ const brokenLogsQuery = entriesCTE + `, log AS (
     SELECT *, lag(off, 1, 0) OVER account AS off_before, lag(off, 2, 0) OVER account AS off_before_that
     FROM log
     WINDOW account AS (PARTITION BY user_id, currency ORDER BY number)
-)
+)` + brokenLogs
+
+const brokenLogs = `
 SELECT CASE WHEN number > number_before + 1 THEN 'log_missing' ELSE 'log_changed' END,
     delivery_id, user_id, currency,
     CASE WHEN number > number_before + 1
@@ -104,7 +108,9 @@ const brokenBalancesQuery = entriesCTE + `, last AS (
     SELECT DISTINCT ON (user_id, currency) user_id, currency, number, balance, coalesce(before, 0) + effect AS expected
     FROM (SELECT *, lag(balance) OVER (PARTITION BY user_id, currency ORDER BY number) AS before FROM entries) e
     ORDER BY user_id, currency, number DESC
-)
+)` + brokenBalances
+
+const brokenBalances = `
 SELECT CASE WHEN b.user_id IS NULL THEN 'balance_missing' WHEN b.entries > coalesce(l.number, 0) THEN 'log_missing' ELSE 'balance_changed' END,
     NULL::uuid, coalesce(b.user_id, l.user_id), coalesce(b.currency, l.currency),
     CASE WHEN b.user_id IS NULL THEN format('The account has entries up to number %s and no balance.', l.number)
@@ -173,7 +179,7 @@ func (s *Store) AuditLedger(ctx context.Context, step func(what string), found f
 			for rows := 0; at != lastID; rows += auditPageRows {
 				step(fmt.Sprintf("the ledger's %s, after %d rows", part.name, rows))
 				var err error
-				if at, err = part.page(ctx, tx, at, found); err != nil {
+				if at, err = part.page(ctx, tx, s.slices, at, found); err != nil {
 					return fmt.Errorf("audit the ledger's %s: %w", part.name, err)
 				}
 			}
@@ -186,7 +192,7 @@ func (s *Store) AuditLedger(ctx context.Context, step func(what string), found f
 var lastID = delivery.ID(bytes.Repeat([]byte{0xff}, len(delivery.ID{})))
 
 // page checks what comes after an id, and returns how far it came.
-func (p auditPart) page(ctx context.Context, tx *sqlx.Tx, after delivery.ID, found func(Violation)) (to delivery.ID, err error) {
+func (p auditPart) page(ctx context.Context, tx *sqlx.Tx, slices auditSlices, after delivery.ID, found func(Violation)) (to delivery.ID, err error) {
 	err = tx.QueryRowContext(ctx, p.bound, after.String(), auditPageRows).Scan((*idScanner)(&to))
 	if errors.Is(err, sql.ErrNoRows) {
 		to, err = lastID, nil
@@ -199,16 +205,25 @@ func (p auditPart) page(ctx context.Context, tx *sqlx.Tx, after delivery.ID, fou
 	if _, err := tx.ExecContext(ctx, `SET LOCAL enable_nestloop = off`); err != nil {
 		return to, err
 	}
+	if slices = slices.orDefault(); p.sliced {
+		large, err := slices.isLarge(ctx, tx, after, to)
+		if err == nil && large {
+			err = slices.check(ctx, tx, after, to, found)
+		}
+		if err != nil || large {
+			return to, err
+		}
+	}
 	for _, check := range p.checks {
-		if err := auditOne(ctx, tx, check, after, to, found); err != nil {
+		if err := auditOne(ctx, tx, found, check, after.String(), to.String()); err != nil {
 			return to, err
 		}
 	}
 	return to, nil
 }
 
-func auditOne(ctx context.Context, tx *sqlx.Tx, query string, after, to delivery.ID, found func(Violation)) error {
-	rows, err := tx.QueryContext(ctx, query, after.String(), to.String())
+func auditOne(ctx context.Context, tx *sqlx.Tx, found func(Violation), query string, args ...any) error {
+	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}

@@ -143,7 +143,7 @@ func IsLastPage(to delivery.ID) bool { return to == lastID }
 func (s *Store) auditPage(ctx context.Context, part auditPart, name FindingsPart, by string, after delivery.ID) (to delivery.ID, fresh []Finding, err error) {
 	var found []Finding
 	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
-		to, err = part.page(ctx, tx, after, func(v Violation) {
+		to, err = part.page(ctx, tx, s.slices, after, func(v Violation) {
 			if len(found) < MaxFindings {
 				found = append(found, Finding{Violation: v})
 			}

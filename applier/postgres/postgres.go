@@ -47,6 +47,7 @@ type Store struct {
 	settling    *settleStatements
 	communities communityCache
 	epochs      epochs
+	slices      auditSlices
 	schema      schemaGate
 	leadSilence time.Duration
 }
