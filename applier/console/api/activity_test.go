@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -79,6 +80,9 @@ func TestUserInfo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	alice, bob := twoDays(w)
+	if err := w.store.SetField(t.Context(), mine, applier.Field{Name: "favourite_team", Type: applier.Text}); err != nil {
+		t.Fatal(err)
+	}
 	w.exec(`INSERT INTO user_fields (user_id, field, value, delivery_id, stream_epoch, stream_sequence, stream_index)
 		VALUES ($1, 'favourite_team', 'red', $1, 0, 1, 0)`, alice)
 	for ref, want := range map[string]string{
