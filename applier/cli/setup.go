@@ -66,6 +66,9 @@ func (c *setupCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	// The question and the migrations may have taken longer than --wait.
+	ctx, cancel = context.WithTimeout(a.ctx, c.Wait)
+	defer cancel()
 	if err := retry(ctx, func() error { return conn.Setup(ctx, topology) }); err != nil {
 		return err
 	}

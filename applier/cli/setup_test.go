@@ -47,6 +47,8 @@ func TestSetupCheck(t *testing.T) {
 	run(0, "setup", "--check")
 	run(0, "setup")
 	run(0, "setup", "--check", "--replicas", "3", "--max-bytes", "1000000000")
+	run(0, "setup", "--max-age", "90s") // less than the time in which duplicates are known
+	run(0, "setup", "--max-age", "7d")
 
 	r := run(1, "setup", "--check", "--max-bytes", "0", "--max-age", "1d", "-o", "json")
 	var got setupCheckJSON

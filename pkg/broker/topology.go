@@ -100,6 +100,9 @@ func streamSpecs(t Topology) []streamSpec {
 				if t.SamplesMaxAge > 0 {
 					cfg.MaxAge = t.SamplesMaxAge
 				}
+				if cfg.MaxAge > 0 { // the server refuses a longer one
+					cfg.Duplicates = min(cfg.Duplicates, cfg.MaxAge)
+				}
 			},
 		},
 		bucketSpec(webhooksBucket, "Coinhook: definitions of webhooks.", revisionsKept),
