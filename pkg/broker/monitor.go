@@ -202,9 +202,10 @@ func (m *Monitor) lookAtOldest(ctx context.Context, p Pending) error {
 
 // count reads what the messages carry that have come since the last look.
 func (m *Monitor) count(ctx context.Context, p Pending) error {
-	m.tally.startAt(p.First)
+	start := p.tallyStart(talliedAtMost)
+	m.tally.startAt(start)
 	from := m.tally.next()
-	to := min(p.Last, from+m.atOnce-1, p.First+talliedAtMost-1)
+	to := min(p.Last, from+m.atOnce-1, start+talliedAtMost-1)
 	if from > to {
 		return nil
 	}
@@ -229,9 +230,31 @@ func (m *Monitor) countPending(p Pending) int {
 	return n + int(math.Round(float64(max(rest, 0))*m.tally.average()))
 }
 
-// overdueSpan is the part of the tally that is overdue.
+// tallyStart is where a tally of that many messages begins. A message that is set
+// aside may hold the ack floor for weeks: where the messages from the floor on are
+// too many, the tally begins at the first that waits for no known cause.
+func (p Pending) tallyStart(atMost uint64) uint64 {
+	if p.Last < p.First || p.Last-p.First < atMost {
+		return p.First
+	}
+	if waiting := p.waitingSpans(); len(waiting) > 0 {
+		return waiting[0].From
+	}
+	return p.Last + 1
+}
+
+// overdueSpan is what is overdue: a part of the tally, and what is before it.
 func (m *Monitor) overdueSpan(p Pending) Spans {
-	return Spans{}.add(Span{m.tally.first, m.tally.storedAfter(p.At.Add(-m.limit)) - 1})
+	before := p.At.Add(-m.limit)
+	last := m.tally.storedAfter(before) - 1
+	if m.tally.first > p.First && last < m.tally.first {
+		// Of the messages between these two nothing is known.
+		if m.oldest.at.After(before) {
+			return nil
+		}
+		last = p.First
+	}
+	return Spans{}.add(Span{p.First, last})
 }
 
 // countOverdue returns how many deliveries are overdue and have no outcome, as

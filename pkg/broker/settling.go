@@ -9,8 +9,10 @@ import (
 )
 
 // stillAfter is how long nothing may be settled while something waits before
-// settling stands still. PENDING_LIMIT may be shorter: then it counts.
-const stillAfter = 30 * time.Second
+// settling stands still. It is longer than an applier needs to say why it retries a
+// batch: its connection to PostgreSQL may be silent for 30 s. PENDING_LIMIT may be
+// shorter: then it counts.
+const stillAfter = 45 * time.Second
 
 // Stall is settling that stands still: something waits that no applier accounts
 // for, and nothing is settled.
@@ -120,6 +122,7 @@ type settling struct {
 	handedOut   uint64
 	acked       uint64    // messages handed out and not open any more
 	since       time.Time // something was acked, or nothing waited
+	looked      time.Time // the look before
 	stall       *Stall    // by the last look
 	pending     int       // deliveries
 }
@@ -130,7 +133,9 @@ func (s *settling) look(p Pending, pending int, after time.Duration, now time.Ti
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	acked := p.HandedOut - uint64(min(max(p.AckPending, 0), int(p.HandedOut)))
-	isNew := s.since.IsZero() || p.Incarnation != s.incarnation || p.HandedOut < s.handedOut
+	// Between looks that are far apart the broker was away: appliers could not ack.
+	isNew := s.since.IsZero() || p.Incarnation != s.incarnation || p.HandedOut < s.handedOut || now.Sub(s.looked) > after
+	s.looked = now
 	if isNew || acked > s.acked || p.waiting() == 0 {
 		s.incarnation, s.acked, s.since = p.Incarnation, acked, now
 	}

@@ -24,8 +24,13 @@ func TestSettlingStandsStillFromLookToLook(t *testing.T) {
 	}{
 		"nothing is acked": {[]func(*settling, time.Time) *Stall{
 			at(Pending{Backlog: Backlog{1, 9}, HandedOut: 5, AckPending: 5}, 0),
+			at(Pending{Backlog: Backlog{1, 9}, HandedOut: 7, AckPending: 7}, 20*time.Second),
 			at(Pending{Backlog: Backlog{1, 9}, HandedOut: 9, AckPending: 9}, 40*time.Second),
 		}, 40 * time.Second},
+		"nobody could ack, because the broker was away": {[]func(*settling, time.Time) *Stall{
+			at(Pending{Backlog: Backlog{1, 9}, HandedOut: 5, AckPending: 5}, 0),
+			at(Pending{Backlog: Backlog{1, 9}, HandedOut: 5, AckPending: 5}, 40*time.Second),
+		}, 0},
 		"not for long": {[]func(*settling, time.Time) *Stall{
 			at(Pending{Backlog: Backlog{1, 9}, HandedOut: 5, AckPending: 5}, 0),
 			at(Pending{Backlog: Backlog{1, 9}, HandedOut: 5, AckPending: 5}, 29*time.Second),
@@ -179,5 +184,49 @@ func TestTheTallyKnowsWhatIsOverdue(t *testing.T) {
 		if got := ta.storedAfter(start.Add(at)); got != want {
 			t.Errorf("the first that is stored after %s is %d, want %d", at, got, want)
 		}
+	}
+}
+
+// The time of a message that came 50 days after the oldest does not fit.
+func TestAMessageWhoseTimeDoesNotFitIsNotOverdue(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	start := time.Now()
+	var ta tally
+	ta.startAt(5)
+	for i, after := range []time.Duration{0, day, 60 * day} {
+		ta.put(5+uint64(i), start.Add(after), Count{Deliveries: 1})
+	}
+	if got := ta.storedAfter(start.Add(59 * day)); got != 7 {
+		t.Errorf("the first that is not overdue is %d, want 7", got)
+	}
+}
+
+// A delivery that is set aside holds the ack floor, and others are pending long after.
+func TestTheTallyBeginsAtWhatWaits(t *testing.T) {
+	t.Parallel()
+	aside := []Trouble{{AsideDeliveries: 1, Aside: []TroubleAside{{Sequence: 1}}}}
+	for name, tc := range map[string]struct {
+		p    Pending
+		want uint64
+	}{
+		"few messages":         {Pending{Backlog: Backlog{1, 9}, HandedOut: 8, AckPending: 1, Troubles: aside}, 1},
+		"one waits far behind": {Pending{Backlog: Backlog{1, 900}, HandedOut: 899, AckPending: 1, Troubles: aside}, 900},
+		"nothing else waits":   {Pending{Backlog: Backlog{1, 900}, HandedOut: 900, AckPending: 1, Troubles: aside}, 901},
+		"a long backlog":       {Pending{Backlog: Backlog{1, 900}}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := tc.p.tallyStart(10); got != tc.want {
+				t.Errorf("the tally begins at %d, want %d", got, tc.want)
+			}
+			m := Monitor{limit: time.Minute}
+			m.tally.startAt(tc.p.tallyStart(10))
+			tc.p.At = time.Now()
+			m.oldest.at = tc.p.At.Add(-time.Hour)
+			if got := m.overdueSpan(tc.p); m.tally.first > 1 && (len(got) != 1 || got[0] != Span{1, 1}) {
+				t.Errorf("%v is overdue, want the oldest", got)
+			}
+		})
 	}
 }

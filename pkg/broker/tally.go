@@ -16,7 +16,7 @@ type tally struct {
 
 type smallCount struct {
 	deliveries, replays uint16
-	milliseconds        uint32 // 49 days of them; what came later counts as stored then
+	milliseconds        uint32 // 49 days of them; of what came later no time is known
 }
 
 // next is the first sequence behind the run.
@@ -53,7 +53,10 @@ func small(n int) uint16 { return uint16(min(n, math.MaxUint16)) }
 // storedAfter returns the first sequence of the run that was stored after a time.
 func (t *tally) storedAfter(at time.Time) uint64 {
 	ms := at.Sub(t.base).Milliseconds()
-	return t.first + uint64(sort.Search(len(t.counts), func(i int) bool { return int64(t.counts[i].milliseconds) > ms }))
+	return t.first + uint64(sort.Search(len(t.counts), func(i int) bool {
+		n := t.counts[i].milliseconds
+		return n == math.MaxUint32 || int64(n) > ms // one that came too late for the count is not overdue
+	}))
 }
 
 // average is how many pending deliveries a message of the run carries, 1 if there is
