@@ -69,7 +69,7 @@ func (x *audit) repairChunk(ctx context.Context, p Publisher, chunk []place) err
 // and counts where the delivery was: what was later stays later.
 func (x *audit) copyOf(d delivery.Delivery) delivery.Delivery {
 	if d.First == nil { // else it is a copy already
-		d.First = &delivery.Place{Incarnation: x.incarnation, Position: d.Position}
+		d.First = &delivery.Place{Incarnation: x.incarnation, Position: d.Position, StoredAt: d.StoredAt}
 	}
 	return d
 }

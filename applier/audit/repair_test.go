@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
@@ -75,7 +76,10 @@ func TestACopySaysWhereTheDeliveryWasFirst(t *testing.T) {
 	}
 	want := map[delivery.ID][]delivery.Place{}
 	for _, d := range publisher.published {
-		want[d.ID] = []delivery.Place{{Incarnation: incarnation, Position: d.Position}, {Incarnation: incarnation, Position: d.Position}}
+		was := delivery.Place{Incarnation: incarnation, Position: d.Position, StoredAt: d.StoredAt}
+		again := was
+		again.StoredAt = d.StoredAt.Truncate(time.Microsecond) // as it travels
+		want[d.ID] = []delivery.Place{was, again}
 	}
 	// Now each is there twice, and nobody knows of either.
 	if diff := cmp.Diff(want, repair()); diff != "" {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 
@@ -22,7 +23,7 @@ type DeadLetterBody struct {
 }
 
 const deadLetterBodiesQuery = `
-SELECT d.delivery_id, d.headers, d.payload, d.edited, coalesce(p.epoch >= 0, false), coalesce(e.incarnation, ''), coalesce(p.sequence, 0), coalesce(p.index, 0)
+SELECT d.delivery_id, d.headers, d.payload, d.edited, coalesce(p.epoch >= 0, false), coalesce(e.incarnation, ''), coalesce(p.sequence, 0), coalesce(p.index, 0), d.stored_at
 FROM dead_letters d
 LEFT JOIN outcomes o ON o.delivery_id = d.delivery_id
 CROSS JOIN LATERAL (SELECT coalesce(d.stream_epoch, o.stream_epoch) AS epoch,
@@ -52,10 +53,12 @@ func deadLetterBodies(ctx context.Context, db sqlx.QueryerContext, ids []deliver
 		var b DeadLetterBody
 		var inStream bool
 		var first delivery.Place
-		if err := rows.Scan(&id, &headers, &b.Payload, &b.Edited, &inStream, &first.Incarnation, &first.Sequence, &first.Index); err != nil {
+		var storedAt sql.NullTime
+		if err := rows.Scan(&id, &headers, &b.Payload, &b.Edited, &inStream, &first.Incarnation, &first.Sequence, &first.Index, &storedAt); err != nil {
 			return nil, err
 		}
 		if inStream {
+			first.StoredAt = storedAt.Time
 			b.First = &first
 		}
 		if err := json.Unmarshal(headers, &b.Headers); err != nil {

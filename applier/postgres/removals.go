@@ -44,7 +44,11 @@ func (w *work) isForgotten(d *delivery.Delivery) bool {
 		return false
 	}
 	epoch, ok := w.epochs[d.First.Incarnation]
-	return ok && w.removals.have(place{epoch: epoch, Position: d.First.Position}, d.ReceivedAt)
+	first := d.First.StoredAt
+	if first.IsZero() {
+		first = d.ReceivedAt
+	}
+	return ok && w.removals.have(place{epoch: epoch, Position: d.First.Position}, first)
 }
 
 // storedAt falls back on the time of the request, which is a little earlier.

@@ -140,7 +140,7 @@ func (w *work) placeOf(d *delivery.Delivery) place {
 func (w *work) firstOf(d *delivery.Delivery) place {
 	if d.First != nil {
 		if epoch, ok := w.epochs[d.First.Incarnation]; ok {
-			return place{epoch: epoch, Position: d.First.Position}
+			return place{epoch: epoch, Position: d.First.Position, storedAt: d.First.StoredAt}
 		}
 	}
 	return w.placeOf(d)

@@ -76,7 +76,7 @@ var inserts = [...]insert{
 				stored_at = excluded.stored_at
 			WHERE (now.stream_epoch, now.stream_sequence, now.stream_index)
 				< (excluded.stream_epoch, excluded.stream_sequence, excluded.stream_index)
-				OR coalesce(now.stored_at, ` + idTime("now.delivery_id") + `) + interval '1 second' < excluded.stored_at`,
+				OR greatest(now.stored_at, ` + idTime("now.delivery_id") + `) + interval '1 second' < excluded.stored_at`,
 	},
 }
 

@@ -39,6 +39,7 @@ func placeToProto(p *delivery.Place) *deliverypb.Place {
 		Incarnation: p.Incarnation,
 		Sequence:    p.Sequence,
 		Index:       uint32(p.Index), //nolint:gosec // places count from 0
+		StoredAtUs:  microseconds(p.StoredAt),
 	}
 }
 
@@ -158,7 +159,24 @@ func placeFromProto(pb *deliverypb.Place) *delivery.Place {
 	return &delivery.Place{
 		Incarnation: pb.GetIncarnation(),
 		Position:    delivery.Position{Sequence: pb.GetSequence(), Index: int(pb.GetIndex())},
+		StoredAt:    microTime(pb.GetStoredAtUs()),
 	}
+}
+
+// microTime is the inverse of microseconds.
+func microTime(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+// microseconds is 0 for a time that is not known.
+func microseconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
 }
 
 func replayFromProto(pb *deliverypb.Replay) *delivery.Replay {

@@ -50,7 +50,9 @@ func TestReplaysSurviveTheBroker(t *testing.T) {
 			ID: delivery.NewID(), Cause: delivery.Bulk, RequestedBy: "anna@office", RequestedAt: at.Add(time.Hour),
 			Note: "the path was wrong", Revision: 301, Version: 2, Edited: true,
 		},
-		First:    &delivery.Place{Incarnation: "stream", Position: delivery.Position{Sequence: 5, Index: 3}},
+		First: &delivery.Place{
+			Incarnation: "stream", Position: delivery.Position{Sequence: 5, Index: 3}, StoredAt: time.UnixMicro(1767225660000001).UTC(),
+		},
 		Position: delivery.Position{Sequence: 7}, StoredAt: at, Attempt: 1,
 	}
 	data, err := encodeBatch([]*deliverypb.Delivery{toProto(want)})

@@ -79,6 +79,9 @@ type Position struct {
 type Place struct {
 	Incarnation string
 	Position
+	// StoredAt is when the broker stored the message, zero if that is not known. A
+	// stream that came back from a backup uses sequences again.
+	StoredAt time.Time
 }
 
 // Compare orders positions as the stream does.

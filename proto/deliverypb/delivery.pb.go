@@ -189,7 +189,10 @@ type Place struct {
 	Incarnation string `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	Sequence    uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// The place inside the message, from 0.
-	Index         uint32 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	Index uint32 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	// Unix time in microseconds at which the message was stored, by the clock of the
+	// broker. 0: not known.
+	StoredAtUs    int64 `protobuf:"varint,4,opt,name=stored_at_us,json=storedAtUs,proto3" json:"stored_at_us,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -241,6 +244,13 @@ func (x *Place) GetSequence() uint64 {
 func (x *Place) GetIndex() uint32 {
 	if x != nil {
 		return x.Index
+	}
+	return 0
+}
+
+func (x *Place) GetStoredAtUs() int64 {
+	if x != nil {
+		return x.StoredAtUs
 	}
 	return 0
 }
@@ -426,11 +436,13 @@ const file_deliverypb_delivery_proto_rawDesc = "" +
 	"\aheaders\x18\x05 \x03(\v2\x13.coinhook.v1.HeaderR\aheaders\x12\x12\n" +
 	"\x04body\x18\x06 \x01(\fR\x04body\x12+\n" +
 	"\x06replay\x18\a \x01(\v2\x13.coinhook.v1.ReplayR\x06replay\x12(\n" +
-	"\x05first\x18\b \x01(\v2\x12.coinhook.v1.PlaceR\x05first\"[\n" +
+	"\x05first\x18\b \x01(\v2\x12.coinhook.v1.PlaceR\x05first\"}\n" +
 	"\x05Place\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x14\n" +
-	"\x05index\x18\x03 \x01(\rR\x05index\"\xf9\x01\n" +
+	"\x05index\x18\x03 \x01(\rR\x05index\x12 \n" +
+	"\fstored_at_us\x18\x04 \x01(\x03R\n" +
+	"storedAtUs\"\xf9\x01\n" +
 	"\x06Replay\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
 	"\x05cause\x18\x02 \x01(\tR\x05cause\x12!\n" +
