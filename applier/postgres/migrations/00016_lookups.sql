@@ -15,10 +15,15 @@ DROP INDEX CONCURRENTLY IF EXISTS users_username_next;
 CREATE UNIQUE INDEX CONCURRENTLY users_username_next ON users (community, username_key) WHERE username_key IS NOT NULL;
 RESET lock_timeout;
 
--- Together, as one statement: no moment is without the index.
+-- An index is replaced in one transaction, so no moment is without it. Each table
+-- has a transaction of its own: appliers settle while this runs, and lock users
+-- before outcomes.
 -- +goose StatementBegin
-DROP INDEX outcomes_webhook, users_email, users_username;
+DROP INDEX outcomes_webhook;
 ALTER INDEX outcomes_webhook_next RENAME TO outcomes_webhook;
+-- +goose StatementEnd
+-- +goose StatementBegin
+DROP INDEX users_email, users_username;
 ALTER INDEX users_email_next RENAME TO users_email;
 ALTER INDEX users_username_next RENAME TO users_username;
 -- +goose StatementEnd
