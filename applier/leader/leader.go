@@ -3,6 +3,7 @@ package leader
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -88,5 +89,27 @@ func (j Job) turn(ctx context.Context, lead **postgres.Lead) (pause time.Duratio
 	if err := (*lead).Check(ctx); err != nil {
 		return 0, err
 	}
-	return j.Turn(ctx)
+	return j.keeping(ctx, *lead)
+}
+
+// keeping does a turn, and meanwhile keeps the lead. A turn whose lead is lost is
+// cancelled: another applier may be at the same work.
+func (j Job) keeping(ctx context.Context, lead *postgres.Lead) (pause time.Duration, err error) {
+	turn, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	done := make(chan struct{})
+	var keeper sync.WaitGroup
+	keeper.Go(func() {
+		// Not with the turn's context: the end of a turn must not interrupt a check.
+		if err := lead.Keep(ctx, done); err != nil {
+			cancel(err)
+		}
+	})
+	pause, err = j.Turn(turn)
+	close(done)
+	keeper.Wait()
+	if lost := context.Cause(turn); lost != nil {
+		err = lost
+	}
+	return pause, err
 }

@@ -31,8 +31,7 @@ const (
 
 // leadSilence is how long a leader may say nothing before the database ends its
 // connection. The kernel of a frozen process still answers keepalives. It is
-// longer than a statement of a turn, which goes over another connection, and than
-// the pool keeps a connection.
+// longer than the pool keeps a connection.
 const leadSilence = 6 * time.Minute
 
 // A database that still waits for an applier whose machine is gone gives the
@@ -86,6 +85,24 @@ func (l *Lead) Rest(ctx context.Context, d time.Duration) {
 		}
 		if d -= step; d <= 0 || l.Check(ctx) != nil {
 			return
+		}
+	}
+}
+
+// Keep says now and again that its holder is alive, until done is closed. A turn
+// works over other connections, and may take longer than a leader may be silent. It
+// returns an error once the lead is lost.
+func (l *Lead) Keep(ctx context.Context, done <-chan struct{}) error {
+	tick := time.NewTicker(l.silence / 5)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := l.Check(ctx); err != nil {
+				return err
+			}
+		case <-done:
+			return nil
 		}
 	}
 }

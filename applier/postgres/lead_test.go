@@ -1,10 +1,14 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier/leader"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 )
@@ -38,5 +42,43 @@ func TestALeaderThatSaysNothingLosesTheLead(t *testing.T) {
 	defer second.Close()
 	if err := first.Check(t.Context()); err == nil {
 		t.Error("the frozen one goes on")
+	}
+}
+
+// A leader keeps the lead during a turn that takes longer than a leader may be
+// silent. If it loses the lead nevertheless, its turn is cancelled.
+func TestALeaderKeepsTheLeadDuringATurn(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.URL(t)
+	one, two := openSettling(t, url), openSettling(t, url)
+	const silence = 500 * time.Millisecond
+	one.SetLeadSilence(silence)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	err := leader.Job{
+		Store: one, Lead: postgres.AuditLedger, Every: time.Millisecond, What: "test", Log: zerolog.Nop(),
+		Turn: func(turn context.Context) (time.Duration, error) {
+			defer cancel()
+			for end := time.Now().Add(3 * silence); time.Now().Before(end); {
+				if lead, err := two.Lead(turn, postgres.AuditLedger); err != nil || lead != nil {
+					t.Errorf("during a turn another one has the lead: %v", err)
+					return 0, nil
+				}
+			}
+			err := two.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted
+				AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+			if err != nil {
+				t.Error(err)
+			}
+			select {
+			case <-turn.Done():
+			case <-time.After(30 * time.Second):
+				t.Error("it goes on without the lead")
+			}
+			return 0, nil
+		},
+	}.Run(ctx)
+	if err != nil {
+		t.Error(err)
 	}
 }
