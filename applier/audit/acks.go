@@ -22,16 +22,6 @@ type Acknowledged struct {
 // ErrNothingFound: the audit finds nothing of that kind or about that id.
 var ErrNothingFound = errors.New("the audit finds nothing that is not acknowledged and is of that kind or about that id")
 
-// finding is what tells one finding from another.
-type finding struct {
-	kind     string
-	delivery delivery.ID
-	user     delivery.ID
-	currency string
-	sequence uint64
-	detail   string
-}
-
 // stored is a violation as the store keeps it.
 func (v Violation) stored() postgres.Finding {
 	f := postgres.Finding{Violation: postgres.Violation{Kind: v.Kind, Detail: v.Detail}, Sequence: v.Sequence}
@@ -47,32 +37,38 @@ func (v Violation) stored() postgres.Finding {
 	return f
 }
 
-func keyOf(f postgres.Finding) finding {
-	return finding{f.Kind, f.DeliveryID, f.UserID, f.Currency, f.Sequence, f.Detail}
-}
-
-func findingOf(v Violation) finding { return keyOf(v.stored()) }
+// IsUnsettled reports whether the finding is about a delivery or replay that an
+// applier would settle if the broker redelivered its message.
+func IsUnsettled(f postgres.Finding) bool { return f.Kind == unsettled || f.Kind == unexecuted }
 
 // leaveOutAcknowledged takes what is acknowledged out of the violations, and out of
-// what a repair publishes.
+// what a repair publishes. The acknowledgements are read once an audit.
 func (x *audit) leaveOutAcknowledged(ctx context.Context) error {
-	acks, err := x.store.Acks(ctx)
-	if err != nil || len(acks) == 0 {
-		return err
+	if len(x.report.Violations) == 0 {
+		return nil
 	}
-	byFinding := make(map[finding]postgres.Ack, len(acks))
-	for _, a := range acks {
-		byFinding[keyOf(a.Finding)] = a
+	if x.acks == nil {
+		acks, err := x.store.Acks(ctx)
+		if err != nil {
+			return err
+		}
+		x.acks = make(map[postgres.FindingKey]postgres.Ack, len(acks))
+		for _, a := range acks {
+			x.acks[a.Key()] = a
+		}
+	}
+	if len(x.acks) == 0 {
+		return nil
 	}
 	x.report.Violations = slices.DeleteFunc(x.report.Violations, func(v Violation) bool {
-		a, ok := byFinding[findingOf(v)]
+		a, ok := x.acks[v.stored().Key()]
 		if ok {
 			x.report.Acknowledged = append(x.report.Acknowledged, Acknowledged{v, a.By, a.Note, a.At.UTC()})
 		}
 		return ok
 	})
 	x.again = slices.DeleteFunc(x.again, func(p place) bool {
-		_, ok := byFinding[p.finding]
+		_, ok := x.acks[p.finding]
 		return ok
 	})
 	return nil

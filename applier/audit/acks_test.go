@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -107,6 +108,31 @@ func TestAcknowledgedFindings(t *testing.T) {
 	trail, err := store.ListTrail(t.Context(), 1<<60, 10)
 	if err != nil || len(trail) != 2 || trail[1].Who != "ada" || trail[1].What != "acknowledge findings" || trail[1].TargetID != "balance_changed" {
 		t.Errorf("the audit trail has %+v, %v", trail, err)
+	}
+}
+
+// More findings are acknowledged than are kept. The continuous audit goes on past
+// them, and records the next one.
+func TestTheContinuousAuditPassesAcknowledgedFindings(t *testing.T) {
+	t.Parallel()
+	conn := brokertest.Start(t).ConnectSetUp()
+	store, db := postgrestest.Open(t, postgres.Options{MaxConns: 4})
+	lose(t, conn, 5*postgres.MaxFindings/2, 100)
+	stream, incarnation := opened(t, conn)
+	if err := audit.New(store, stream).Acknowledge(t.Context(), incarnation, "unsettled", "ada", "not owed", yes); err != nil {
+		t.Fatal(err)
+	}
+	lost := publish(t, conn, 1, 1)
+	awaitConsumed(t, conn)
+	found, log := watched(t, conn, store, db)
+	var others []string
+	for _, f := range found {
+		if !f.Acked {
+			others = append(others, f.DeliveryID.String())
+		}
+	}
+	if diff := cmp.Diff(lost, others); diff != "" || len(found) != postgres.MaxFindings || !strings.Contains(log, lost[0]) {
+		t.Errorf("%d are kept, and it said %s; %s", len(found), log, diff)
 	}
 }
 

@@ -98,6 +98,7 @@ type audit struct {
 	report      Report
 	// again is what is to be published again.
 	again []place
+	acks  map[postgres.FindingKey]postgres.Ack // nil until they are read
 
 	page      []delivery.Delivery
 	pageBytes int // of their bodies
@@ -107,7 +108,7 @@ type audit struct {
 // place is where a finding's delivery is.
 type place struct {
 	delivery.Position
-	finding finding
+	finding postgres.FindingKey
 }
 
 // pageSize is how many deliveries one query is about, or fewer if their bodies are
@@ -326,7 +327,7 @@ func (x *audit) auditReplay(d *delivery.Delivery, executed bool) {
 
 // publishAgain has a repair publish the delivery that was found last.
 func (x *audit) publishAgain(d *delivery.Delivery) {
-	x.again = append(x.again, place{d.Position, findingOf(x.report.Violations[len(x.report.Violations)-1])})
+	x.again = append(x.again, place{d.Position, x.report.Violations[len(x.report.Violations)-1].stored().Key()})
 }
 
 func idOrNil(id delivery.ID) *delivery.ID {

@@ -71,7 +71,7 @@ func NewWatch(opts WatchOptions) *Watch {
 		}, []string{"kind"}),
 		acked: metrics.NewGauge(prometheus.GaugeOpts{
 			Name: "coinhook_audit_acknowledged_findings",
-			Help: "What does not add up and an admin has acknowledged, as the applier that audits knows it.",
+			Help: "What does not add up and an admin has acknowledged, as the applier that audits knows it; at most 1000 of each part.",
 		}),
 		unchecked: metrics.NewGauge(prometheus.GaugeOpts{
 			Name: "coinhook_audit_unchecked_messages",

@@ -87,6 +87,9 @@ func (w *Watch) watchStream(ctx context.Context) (behind bool, err error) {
 	if err := x.auditAgain(ctx, open); err != nil {
 		return false, err
 	}
+	if err := x.leaveOutAcknowledged(ctx); err != nil {
+		return false, err
+	}
 	if behind, err = x.auditNext(ctx, &p); err != nil {
 		return false, err
 	}
@@ -126,7 +129,11 @@ func (x *audit) auditNext(ctx context.Context, p *postgres.StreamProgress) (behi
 	next := broker.Extent{First: p.Sequence + 1, Last: x.ackFloor}
 	start, n := time.Now(), 0
 	err = x.auditMessages(ctx, next, func(last broker.Message, deliveries int) error {
-		// What cannot be kept is found again, as soon as there is room.
+		// Acknowledged findings take no room, or enough of them would stop the audit here.
+		if err := x.leaveOutAcknowledged(ctx); err != nil {
+			return err
+		}
+		// The audit finds again what it cannot keep, as soon as there is room.
 		if len(x.report.Violations) > postgres.MaxFindings {
 			return errEnough
 		}
@@ -165,11 +172,14 @@ func (x *audit) auditAgain(ctx context.Context, open []postgres.Finding) error {
 	return x.auditPage(ctx)
 }
 
-// findings are the violations as the store keeps them.
+// findings returns the violations as the store keeps them, acknowledged ones last.
 func (x *audit) findings() []postgres.Finding {
-	all := make([]postgres.Finding, 0, len(x.report.Violations))
+	all := make([]postgres.Finding, 0, len(x.report.Violations)+len(x.report.Acknowledged))
 	for _, v := range x.report.Violations {
 		all = append(all, v.stored())
+	}
+	for _, a := range x.report.Acknowledged {
+		all = append(all, a.stored())
 	}
 	return all
 }

@@ -16,6 +16,16 @@ type Ack struct {
 	At       time.Time
 }
 
+// FindingKey tells findings apart. Only a finding with the same detail is covered by
+// an acknowledgement.
+type FindingKey struct {
+	Violation
+	Sequence uint64
+}
+
+// Key returns the finding's key.
+func (f Finding) Key() FindingKey { return FindingKey{f.Violation, f.Sequence} }
+
 // ackedFinding is SQL for whether the finding "f" is acknowledged.
 const ackedFinding = `EXISTS (SELECT FROM audit_acks a
     WHERE (a.kind, a.delivery_id, a.user_id, a.currency, a.stream_sequence, a.detail)
@@ -37,8 +47,10 @@ ON CONFLICT DO NOTHING`
 )
 
 // Acks returns all acknowledgements.
-func (s *Store) Acks(ctx context.Context) (all []Ack, err error) {
-	rows, err := s.db.QueryContext(ctx, acksQuery)
+func (s *Store) Acks(ctx context.Context) ([]Ack, error) { return queryAcks(ctx, s.db) }
+
+func queryAcks(ctx context.Context, db sqlx.QueryerContext) (all []Ack, err error) {
+	rows, err := db.QueryContext(ctx, acksQuery)
 	if err != nil {
 		return nil, fmt.Errorf("read what is acknowledged: %w", err)
 	}

@@ -16,7 +16,7 @@ import (
 // StreamProgress is how far the audit that always runs has come in the stream.
 type StreamProgress struct {
 	// Incarnation is the stream's, and Sequence the message up to which every
-	// delivery has its outcome or is among the findings.
+	// delivery has its outcome, is among the findings or is acknowledged.
 	Incarnation string
 	Sequence    uint64
 	// StoredAt is when that message was stored, to the microsecond, and zero if it
@@ -40,7 +40,8 @@ const (
 )
 
 // Audited returns how far the audit is in the stream and what it finds, as of one
-// moment: what lies up to there and is not settled is among the findings.
+// moment. A delivery up to there that is not settled is among the findings, except
+// acknowledged ones, of which not all are kept.
 func (s *Store) Audited(ctx context.Context) (p StreamProgress, found []Finding, err error) {
 	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
 		var storedAt sql.NullTime
@@ -58,7 +59,8 @@ func (s *Store) Audited(ctx context.Context) (p StreamProgress, found []Finding,
 }
 
 // RecordStream makes these the findings about the stream, the first MaxFindings of
-// them, and says how far it was looked at for them. It returns those that are new.
+// them, and says how far it was looked at for them. The caller puts acknowledged ones
+// last. It returns those that are new.
 // Progress that was read before somebody else recorded is refused.
 func (s *Store) RecordStream(ctx context.Context, p StreamProgress, found []Finding) (fresh []Finding, err error) {
 	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
@@ -121,8 +123,9 @@ const (
 	DeliveriesFindings FindingsPart = "deliveries"
 )
 
-// MaxFindings is how many are kept of each part. A table that was emptied has as
-// many as it had rows, and `coinhook audit` names them all.
+// MaxFindings is how many are kept of each part. Acknowledged ones take no place from
+// others. A table that was emptied has as many as it had rows, and `coinhook audit`
+// names them all.
 const MaxFindings = 1000
 
 // AuditAccounts checks the page of accounts after a user's id and returns how far
@@ -143,9 +146,20 @@ func IsLastPage(to delivery.ID) bool { return to == lastID }
 func (s *Store) auditPage(ctx context.Context, part auditPart, name FindingsPart, by string, after delivery.ID) (to delivery.ID, fresh []Finding, err error) {
 	var found []Finding
 	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
+		acks, err := queryAcks(ctx, tx)
+		if err != nil {
+			return err
+		}
+		acked := make(map[FindingKey]bool, len(acks))
+		for _, a := range acks {
+			acked[a.Key()] = true
+		}
+		kept := map[bool]int{} // by whether they are acknowledged
 		to, err = part.page(ctx, tx, s.slices, after, func(v Violation) {
-			if len(found) < MaxFindings {
-				found = append(found, Finding{Violation: v})
+			f := Finding{Violation: v}
+			if of := acked[f.Key()]; kept[of] < MaxFindings {
+				kept[of]++
+				found = append(found, f)
 			}
 		})
 		return err
@@ -176,14 +190,23 @@ WHERE part = $1 AND %s AND NOT EXISTS (
     SELECT FROM unnest($%d::text[], $%d::uuid[], $%d::uuid[], $%d::text[], $%d::bigint[]) AS n (kind, delivery_id, user_id, currency, stream_sequence)
     WHERE (n.kind, n.delivery_id, n.user_id, n.currency, n.stream_sequence) = (f.kind, f.delivery_id, f.user_id, f.currency, f.stream_sequence)
 )`
+	// Acknowledged findings are counted separately: they must not keep out new ones.
 	addFindingsQuery = `
+WITH kept AS (
+    SELECT count(*) FILTER (WHERE acked) AS acked, count(*) FILTER (WHERE NOT acked) AS others
+    FROM (SELECT ` + ackedFinding + ` AS acked FROM audit_findings f WHERE part = $1) k
+), unknown AS (
+    SELECT f.*, ` + ackedFinding + ` AS acked
+    FROM unnest($2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[]) AS f (kind, delivery_id, user_id, currency, stream_sequence, detail)
+    WHERE NOT EXISTS (
+        SELECT FROM audit_findings x
+        WHERE (f.kind, f.delivery_id, f.user_id, f.currency, f.stream_sequence) = (x.kind, x.delivery_id, x.user_id, x.currency, x.stream_sequence)
+    )
+), numbered AS (SELECT *, row_number() OVER (PARTITION BY acked) AS n FROM unknown)
 INSERT INTO audit_findings AS f (part, kind, delivery_id, user_id, currency, stream_sequence, detail)
-SELECT $1, n.* FROM unnest($2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[]) AS n (kind, delivery_id, user_id, currency, stream_sequence, detail)
-WHERE NOT EXISTS (
-    SELECT FROM audit_findings x
-    WHERE (n.kind, n.delivery_id, n.user_id, n.currency, n.stream_sequence) = (x.kind, x.delivery_id, x.user_id, x.currency, x.stream_sequence)
-)
-LIMIT greatest($8::bigint - (SELECT count(*) FROM audit_findings WHERE part = $1), 0)
+SELECT $1, n.kind, n.delivery_id, n.user_id, n.currency, n.stream_sequence, n.detail
+FROM numbered n, kept
+WHERE n.n <= $8::bigint - CASE WHEN n.acked THEN kept.acked ELSE kept.others END
 ON CONFLICT DO NOTHING
 RETURNING part, kind, delivery_id, user_id, currency, stream_sequence, detail, found_at, ` + ackedFinding
 	findingsQuery = `
