@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/audit"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
 )
@@ -117,9 +118,10 @@ const minSamplesAge = time.Minute
 
 // audited returns the message up to which the audit that always runs has found
 // all deliveries of this stream settled, 0 if it cannot be told. A stream that
-// came back from a backup has other messages there.
+// came back from a backup has other messages there. The audit goes on past
+// deliveries without outcome: the first of them has to be redelivered.
 func audited(ctx context.Context, store *postgres.Store, incarnation string, s *broker.Stream) (uint64, error) {
-	p, _, err := store.Audited(ctx)
+	p, found, err := store.Audited(ctx)
 	if err != nil || p.Sequence == 0 || p.Incarnation != incarnation {
 		return 0, err
 	}
@@ -131,7 +133,13 @@ func audited(ctx context.Context, store *postgres.Store, incarnation string, s *
 	if err != nil || back {
 		return 0, err
 	}
-	return p.Sequence, nil
+	settled := p.Sequence
+	for _, f := range found {
+		if audit.IsUnsettled(f) && !f.Acked && f.Sequence > 0 {
+			settled = min(settled, f.Sequence-1)
+		}
+	}
+	return settled, nil
 }
 
 // check prints what differs.

@@ -90,9 +90,15 @@ func TestSetupBeginsWhereTheAuditIs(t *testing.T) {
 	for name, test := range map[string]struct {
 		incarnation string // of the audit's progress; the stream's own where it is empty
 		storedAt    time.Duration
+		findings    string // kinds and messages
+		acked       string // the same
 		first       uint64
 	}{
 		"audited":         {first: 3},
+		"unsettled":       {findings: "('unsettled', 2), ('replay_unexecuted', 1)", first: 1},
+		"one unsettled":   {findings: "('unsettled', 2), ('outcome_changed', 1)", first: 2},
+		"unsettled later": {findings: "('unsettled', 3)", first: 3},
+		"one not owed":    {findings: "('unsettled', 1), ('unsettled', 2)", acked: "('unsettled', 1)", first: 2},
 		"another stream":  {incarnation: "another", first: 1},
 		"from a backup":   {storedAt: time.Second, first: 1},
 		"nothing audited": {incarnation: "-", first: 1},
@@ -122,6 +128,12 @@ func TestSetupBeginsWhereTheAuditIs(t *testing.T) {
 				i.exec(fmt.Sprintf("UPDATE audit_progress SET incarnation = '%s', sequence = 2, stored_at = '%s'",
 					incarnation, second.StoredAt.Add(test.storedAt).Truncate(time.Microsecond).Format(time.RFC3339Nano)))
 			}
+			if test.findings != "" {
+				i.exec(findingsOf("audit_findings", "part, found_at", "'stream', now()", test.findings))
+			}
+			if test.acked != "" {
+				i.exec(findingsOf("audit_acks", "acked_by, note", "'ada', ''", test.acked))
+			}
 			i.server.DeleteConsumer("DELIVERIES", "applier")
 			if r := i.run("setup"); r.code != 0 {
 				t.Fatalf("setup: %+v", r)
@@ -132,6 +144,13 @@ func TestSetupBeginsWhereTheAuditIs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// findingsOf is a statement that adds findings or their acknowledgements.
+func findingsOf(table, columns, values, findings string) string {
+	return fmt.Sprintf(`INSERT INTO %s (kind, stream_sequence, delivery_id, user_id, currency, detail, %s)
+SELECT f.kind, f.sequence, lpad(f.sequence::text, 32, '0')::uuid, lpad('', 32, '0')::uuid, '', '', %s FROM (VALUES %s) f (kind, sequence)`,
+		table, columns, values, findings)
 }
 
 func (i *installation) exec(statement string) {
