@@ -75,7 +75,7 @@ func TestAWrongKeyAsksTheBrokerOnceASecond(t *testing.T) {
 		if last := s.committed[len(s.committed)-1]; last != "body" {
 			t.Errorf("committed %q under the new key", last)
 		}
-		// What was learned of one revision says nothing of the next.
+		// An answer about one revision says nothing of the next.
 		defs.known = &webhook.Webhook{Revision: 10}
 		handle("wh_a")
 		wantAsked(4, "after another save")

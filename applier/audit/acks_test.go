@@ -89,7 +89,7 @@ func TestAcknowledgedFindings(t *testing.T) {
 	if asked != 1 || !errors.Is(err, refused) {
 		t.Errorf("a repair asks to publish %d, want the one that is not acknowledged: %v", asked, err)
 	}
-	// What the continuous audit records is acknowledged, too.
+	// Findings of the continuous audit are acknowledged, too.
 	found, log := watched(t, conn, store, db)
 	acked := 0
 	for _, f := range found {

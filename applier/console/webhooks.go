@@ -195,4 +195,4 @@ func (s *Console) findWebhook(c *request) (webhooks.Stored, error) {
 }
 
 var newerFailure = failf(http.StatusConflict, "A newer version of Coinhook has saved this webhook with settings that this console does not know. "+
-	"Nothing was changed. Whoever runs Coinhook updates the console; until then use the newer command coinhook.")
+	"Nothing was changed. Ask the people who run Coinhook to update the console. Until then use the newer command coinhook.")

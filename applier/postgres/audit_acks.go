@@ -32,7 +32,7 @@ const ackedFinding = `EXISTS (SELECT FROM audit_acks a
         = (f.kind, f.delivery_id, f.user_id, f.currency, f.stream_sequence, f.detail))`
 
 // wentBackAcked is SQL for when an admin acknowledged that the stream went back.
-// What was settled before does not show it any more; what is settled since does.
+// Outcomes of before do not show it any more; outcomes of later deliveries do.
 const wentBackAcked = `coalesce((SELECT max(at) FROM audit_acks WHERE kind = 'stream_went_back'), '-infinity')`
 
 const (

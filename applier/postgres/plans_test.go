@@ -126,7 +126,7 @@ func settleFresh(tb testing.TB, batches, size int, each func(took time.Duration,
 	}
 }
 
-// What a batch reads does not grow with the tables.
+// A batch reads as much from large tables as from small ones.
 func TestFreshTablesDoNotSlowBatchesDown(t *testing.T) {
 	t.Parallel()
 	const batches, size = 40, 250

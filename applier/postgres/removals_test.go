@@ -99,8 +99,8 @@ func at9(i applier.Item) applier.Item {
 	return i
 }
 
-// What was not settled when others were removed is executed, and so is what stands
-// at a sequence that is used again.
+// A delivery that waited when others were removed is executed, and so is one at a
+// sequence that is used again.
 func TestWhatWasNotSettledIsExecutedAfterARemoval(t *testing.T) {
 	t.Parallel()
 	s, db := postgrestest.Open(t, postgres.Options{})

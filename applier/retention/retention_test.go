@@ -164,7 +164,7 @@ func TestNothingIsRemovedByAClockThatMayBeWrong(t *testing.T) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatal("not all is let go of")
+			t.Fatal("not all is acked")
 		}
 	}
 	for _, agree := range []bool{false, true} {

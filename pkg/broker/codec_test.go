@@ -137,7 +137,7 @@ func TestOfANewerMessageTheEnvelopeIsRead(t *testing.T) {
 			t.Errorf("format %q (-want +got):\n%s", format, diff)
 		}
 	}
-	// What cannot be read at all is a delivery that waits, too.
+	// A message that cannot be read at all is a delivery that waits, too.
 	got := decodeMessage(nats.Header{"Coinhook-Format": {"2"}}, []byte("\xff\xffcompressed"), 7, stored, 1)
 	if len(got) != 1 || !got[0].Newer || got[0].Malformed != "" || got[0].ID == (delivery.ID{}) {
 		t.Errorf("unreadable: %+v", got)

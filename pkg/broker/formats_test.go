@@ -58,7 +58,7 @@ func TestARecordOfANewerVersionIsNotSaved(t *testing.T) {
 }
 
 // TestTheCatalogKnowsThatADefinitionIsNewer: the definition before it must not stay
-// in force, for it is not what the webhook says.
+// in force, because the webhook says something else now.
 func TestTheCatalogKnowsThatADefinitionIsNewer(t *testing.T) {
 	t.Parallel()
 	server := brokertest.Start(t)

@@ -48,8 +48,8 @@ func (p Pending) isRetried() bool {
 func (p Pending) waiting() int {
 	queued := int(p.queued().len())
 	if p.isRetried() {
-		// What was handed out may be all theirs. Without a pull the queue waits
-		// behind it.
+		// The messages that were handed out may be all theirs. Without a pull the
+		// queue waits behind them.
 		if p.Asking == 0 {
 			return 0
 		}

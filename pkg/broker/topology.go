@@ -115,7 +115,7 @@ func bucketSpec(name, description string, history uint8) streamSpec {
 		name: bucketStreamPrefix + name, title: "bucket " + name,
 		bucket: &jetstream.KeyValueConfig{Bucket: name, Description: description, History: history, Storage: jetstream.FileStorage},
 		fit: func(cfg *jetstream.StreamConfig) {
-			// What is current stays for good.
+			// The current value of a key stays for good.
 			cfg.MaxAge, cfg.MaxMsgs, cfg.MaxMsgsPerSubject = 0, NoLimit, int64(history)
 		},
 	}

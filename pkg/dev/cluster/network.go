@@ -33,7 +33,7 @@ func newNetwork(namespaces bool) (network, error) {
 	}
 	for range 100 {
 		n := network{prefix: fmt.Sprintf("127.%d.%d.", 1+rand.IntN(254), rand.IntN(256))}
-		// Whoever holds the block holds its first server's address.
+		// A cluster that holds the block holds its first server's address.
 		if port.IsFree(fmt.Sprintf("%s:%d", n.ip("nats-1"), natsPort)) {
 			return n, nil
 		}

@@ -123,7 +123,7 @@ func (c *campaign) round(ctx context.Context, n int) error {
 		return err
 	}
 	if len(round.Findings) > 0 || slices.ContainsFunc(chosen, func(k kind) bool { return k.fresh }) {
-		// What is wrong in this cluster is no finding of the rounds to come.
+		// A fault of this cluster is no finding of the rounds to come.
 		return c.closeWorld()
 	}
 	return nil

@@ -28,7 +28,8 @@ type Round struct {
 	Seed   uint64   `json:"seed"`
 	Number int      `json:"round"`
 	Kinds  []string `json:"kinds"`
-	// What says what was done, to which parts and when, after the start.
+	// What has a line for each step: what was done, to which parts, how long after
+	// the start.
 	What  []string  `json:"what"`
 	Start time.Time `json:"start"`
 	tally
@@ -147,7 +148,7 @@ func (r *round) inject(ctx context.Context, kinds []kind) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		// What could not be done is no fault of the product: the round shows it.
+		// A step that could not be done is no fault of the product: the round shows it.
 		r.did("not done: %v", err)
 	}
 	return nil
