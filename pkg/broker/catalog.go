@@ -25,11 +25,12 @@ type Catalog struct {
 
 	read     chan struct{} // closed with the first reading
 	readOnce sync.Once
+	seen     identity // of the bucket, used by Run alone
 
 	mu    sync.RWMutex
 	known bool
 	byID  map[string]*webhook.Webhook
-	// loading is what a new watch has brought, nil once that is all and in byID.
+	// loading is what a new watch has brought, nil once that is taken.
 	loading map[string]*webhook.Webhook
 	// versions are those that were asked for; a version never changes.
 	versions map[versionKey]*webhook.Webhook
@@ -162,8 +163,7 @@ func (c *Catalog) Run(ctx context.Context) error {
 }
 
 // follow watches until the watch ends, the connection is lost, or the bucket is
-// another one. Each watch starts with all that there is, which replaces what is
-// known: a bucket that came back from a backup has lower revisions.
+// another one. Each watch starts with all that its server has.
 func (c *Catalog) follow(ctx context.Context) error {
 	if err := c.conn.WaitConnected(ctx); err != nil {
 		return err
@@ -178,13 +178,14 @@ func (c *Catalog) follow(ctx context.Context) error {
 	c.mu.Lock()
 	c.loading = map[string]*webhook.Webhook{}
 	c.mu.Unlock()
-	watch, stop, err := watch(ctx, bucket, definitionKey("*"))
+	// All keys are watched, so that the newest revision of the bucket is among them.
+	watch, stop, err := watch(ctx, bucket, ">")
 	if err != nil {
 		return err
 	}
 	defer stop()
-	var is identity // asked for later: the definitions do not wait for it
-	tick := time.NewTicker(checkBucketEvery)
+	snapshot := snapshot{bucket: bucket}
+	tick := time.NewTicker(takeEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -192,23 +193,28 @@ func (c *Catalog) follow(ctx context.Context) error {
 			switch {
 			case !ok:
 				return fmt.Errorf("the watch ended")
-			case entry == nil: // all that there was has been sent
-				c.loaded()
+			case entry == nil: // all that the server had at the start has been sent
+				snapshot.sentAt = time.Now()
+				c.take(ctx, &snapshot)
 			default:
-				is.last = max(is.last, entry.Revision())
+				snapshot.last = max(snapshot.last, entry.Revision())
 				c.put(entry)
 			}
 		case <-tick.C:
-			soon, cancel := context.WithTimeout(ctx, answerSoon)
-			now, err := identify(soon, bucket)
-			cancel()
+			if !snapshot.taken {
+				c.take(ctx, &snapshot)
+				continue
+			}
+			tick.Reset(checkBucketEvery)
+			now, err := identify(ctx, bucket)
 			if err != nil {
 				continue // it says nothing of the bucket
 			}
-			if !is.created.IsZero() && !now.created.Equal(is.created) || now.last < is.last {
+			c.seen.last = max(c.seen.last, snapshot.last)
+			if c.seen.isReplacedBy(now) {
 				return errBucketReplaced
 			}
-			is = now
+			c.seen = now
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -220,6 +226,13 @@ func (c *Catalog) follow(ctx context.Context) error {
 // connection.
 const checkBucketEvery = 5 * time.Second
 
+// takeEvery is how often the catalog checks whether a snapshot is complete.
+const takeEvery = 100 * time.Millisecond
+
+// snapshotPatience is how long the server of a watch may take to catch up with the
+// others. One that lost its disk has what it had to copy.
+const snapshotPatience = 30 * time.Second
+
 var errBucketReplaced = fmt.Errorf("the bucket %s was replaced by another one, as from a backup", webhooksBucket)
 
 // identity tells a bucket from one of the same name that was there before.
@@ -228,7 +241,16 @@ type identity struct {
 	last    uint64 // revision
 }
 
+// isReplacedBy reports whether the bucket is another one now, or came back from a
+// backup. Of a bucket that nobody has seen yet it reports false.
+func (i identity) isReplacedBy(now identity) bool {
+	return !i.created.IsZero() && (!now.created.Equal(i.created) || now.last < i.last)
+}
+
+// identify asks the bucket's leader, which has all of it.
 func identify(ctx context.Context, bucket jetstream.KeyValue) (identity, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerSoon)
+	defer cancel()
 	status, err := bucket.Status(ctx)
 	if err != nil {
 		return identity{}, err
@@ -240,14 +262,43 @@ func identify(ctx context.Context, bucket jetstream.KeyValue) (identity, error) 
 	return identity{created: kv.StreamInfo().Created, last: kv.StreamInfo().State.LastSeq}, nil
 }
 
-// loaded puts into force what the watch has brought.
-func (c *Catalog) loaded() {
+// snapshot is what a watch has brought so far.
+type snapshot struct {
+	bucket jetstream.KeyValue
+	last   uint64    // the newest revision
+	sentAt time.Time // when all was sent that its server had, zero before
+	taken  bool
+}
+
+// take decides what a new watch means, once it has brought all that its server had.
+//
+// Any server may serve the watch, also one that has lost its disk and copies the
+// bucket from the others. So the snapshot takes the place of what is known only
+// where the leader says that the bucket came back from a backup, with lower
+// revisions. Otherwise it adds to what is known. And it counts only when it has what
+// the leader has: a webhook that is missing would be answered 404.
+func (c *Catalog) take(ctx context.Context, s *snapshot) {
+	if s.sentAt.IsZero() || s.taken {
+		return
+	}
+	now, err := identify(ctx, s.bucket)
+	waited := time.Since(s.sentAt) > snapshotPatience
+	_, known := c.Lookup("")
+	replaces := !known || err == nil && c.seen.isReplacedBy(now)
+	if (err != nil || replaces && s.last < now.last) && !waited {
+		return
+	}
+	if err == nil {
+		c.seen = now
+	}
+	s.taken = true
 	c.mu.Lock()
-	if c.loading != nil {
-		c.byID, c.loading, c.known = c.loading, nil, true
+	if replaces {
+		c.byID, c.known = c.loading, true
 		// After a restore a version may be another one than before.
 		c.versions = map[versionKey]*webhook.Webhook{}
 	}
+	c.loading = nil
 	c.mu.Unlock()
 	c.readOnce.Do(func() { close(c.read) })
 }
@@ -255,10 +306,10 @@ func (c *Catalog) loaded() {
 // put takes a definition over if it is newer than the known one. A record that
 // this version cannot read stays out, the older one stays in force.
 func (c *Catalog) put(entry jetstream.KeyValueEntry) {
-	if entry.Operation() != jetstream.KeyValuePut {
-		return // records are marked as deleted, never removed
+	id, ok := strings.CutPrefix(entry.Key(), definitionPrefix)
+	if !ok || entry.Operation() != jetstream.KeyValuePut {
+		return // the claim of a name; records are marked as deleted, never removed
 	}
-	id := strings.TrimPrefix(entry.Key(), definitionPrefix)
 	w, err := decodeRecord(entry)
 	if err != nil {
 		c.conn.log.Error().Err(err).Str("webhook_id", id).Uint64("revision", entry.Revision()).

@@ -308,3 +308,36 @@ func TestCatalogKeepsAuthenticatingWhatItCannotCompile(t *testing.T) {
 		t.Errorf("a mapping that cannot be compiled: %+v, %v", w, err)
 	}
 }
+
+// The watch of an ingress may be served by a server that has lost its disk and has
+// copied nothing yet. No webhook may be taken for unknown then.
+func TestCatalogDoesNotBelieveAServerThatLags(t *testing.T) {
+	t.Parallel()
+	conn := brokertest.Start(t).ConnectSetUp()
+	saved, err := broker.NewDefinitions(conn).Create(t.Context(), record("Shop"), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh := broker.NewCatalog(conn)
+	if taken, err := fresh.WatchAnEmptyServer(t.Context()); taken || err != nil {
+		t.Errorf("a new catalog takes an empty server for all there is: %t, %v", taken, err)
+	}
+	if _, known := fresh.Lookup(saved.ID); known {
+		t.Error("a new catalog knows that the webhook does not exist")
+	}
+	cat := broker.NewCatalog(conn)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- cat.Run(ctx) }()
+	eventually(t, "the webhook is known", func() bool { w, known := cat.Lookup(saved.ID); return known && w != nil })
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cat.WatchAnEmptyServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if w, known := cat.Lookup(saved.ID); w == nil || !known {
+		t.Error("the webhook is forgotten")
+	}
+}

@@ -1,9 +1,29 @@
 package broker
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
 
 // LookOnce is one look of a monitor that counts so many messages at most.
 func (m *Monitor) LookOnce(ctx context.Context, messages uint64) error {
 	m.atOnce = messages
 	return m.look(ctx)
+}
+
+// WatchAnEmptyServer is what a watch brings that is served by a server without its
+// disk. It reports whether the catalog takes that for all that there is.
+func (c *Catalog) WatchAnEmptyServer(ctx context.Context) (taken bool, err error) {
+	bucket, err := c.conn.bucket(ctx)
+	if err != nil {
+		return false, err
+	}
+	c.mu.Lock()
+	c.loading = map[string]*webhook.Webhook{}
+	c.mu.Unlock()
+	s := snapshot{bucket: bucket, sentAt: time.Now()}
+	c.take(ctx, &s)
+	return s.taken, nil
 }
