@@ -87,8 +87,8 @@ func (r *Result) Table(out io.Writer) {
 		}
 	}
 	fmt.Fprintf(out, "\n%d faults of %d kinds in %d rounds, %s.\n\n", faults, len(kinds), len(r.Rounds), r.Took.Round(time.Second))
-	fmt.Fprintln(out, "| fault | rounds | accepted | 503 (stored) | unanswered (stored) | lost | twice | stuck | no 202 for | nothing settled for |")
-	fmt.Fprintln(out, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+	fmt.Fprintln(out, "| fault | rounds | accepted | 503 (stored) | unanswered (stored) | lost | twice | wrong | stuck | no 202 for | nothing settled for |")
+	fmt.Fprintln(out, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
 	names := make([]*line, 0, len(lines))
 	for _, l := range lines {
 		names = append(names, l)
@@ -100,8 +100,8 @@ func (r *Result) Table(out io.Writer) {
 		return strings.Compare(a.kind, b.kind)
 	})
 	for _, l := range append(names, total) {
-		fmt.Fprintf(out, "| %s | %d | %d | %d (%d) | %d (%d) | %d | %d | %d | %.1f s | %.1f s |\n", l.kind, l.rounds, l.Accepted,
-			l.Refused, l.Stored, l.Unanswered, l.UnansweredStored, l.Lost, l.Twice, l.stuck, l.acceptPause.Seconds(), l.settle.Seconds())
+		fmt.Fprintf(out, "| %s | %d | %d | %d (%d) | %d (%d) | %d | %d | %d | %d | %.1f s | %.1f s |\n", l.kind, l.rounds, l.Accepted,
+			l.Refused, l.Stored, l.Unanswered, l.UnansweredStored, l.Lost, l.Twice, l.Wrong, l.stuck, l.acceptPause.Seconds(), l.settle.Seconds())
 	}
 	if n := len(r.Failed()); n > 0 {
 		fmt.Fprintf(out, "\n%d rounds FOUND something.\n", n)
