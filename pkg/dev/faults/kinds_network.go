@@ -128,7 +128,7 @@ func disks() []kind {
 			if err := r.Fill(primary); err != nil {
 				return err
 			}
-			// What is written ahead goes to files that are there, until those are full.
+			// The write-ahead log goes to files that are there, until those are full.
 			for range 4 {
 				if err := r.SwitchWAL(ctx); err != nil {
 					break

@@ -28,7 +28,7 @@ type Round struct {
 	Seed   uint64   `json:"seed"`
 	Number int      `json:"round"`
 	Kinds  []string `json:"kinds"`
-	// What has a line for each step: what was done, to which parts, how long after
+	// Each line of What is a step: what was done, to which parts, how long after
 	// the start.
 	What  []string  `json:"what"`
 	Start time.Time `json:"start"`
