@@ -198,6 +198,9 @@ func (c *Catalog) follow(ctx context.Context) error {
 				c.take(ctx, &snapshot)
 			default:
 				snapshot.last = max(snapshot.last, entry.Revision())
+				// Also of what was saved just before the connection was lost, else a
+				// bucket that comes back without it looks like the same one.
+				c.seen.last = max(c.seen.last, entry.Revision())
 				c.put(entry)
 			}
 		case <-tick.C:
@@ -210,7 +213,6 @@ func (c *Catalog) follow(ctx context.Context) error {
 			if err != nil {
 				continue // it says nothing of the bucket
 			}
-			c.seen.last = max(c.seen.last, snapshot.last)
 			if c.seen.isReplacedBy(now) {
 				return errBucketReplaced
 			}

@@ -194,6 +194,7 @@ func TestCatalogFollowsABucketThatIsRestored(t *testing.T) {
 			}
 			cat := broker.NewCatalog(conn)
 			running(t, cat.Run)
+			eventually(t, "the definitions are read", func() bool { return cat.Ready(t.Context()) == nil })
 			is := func(state webhook.State, version int) func() bool {
 				return func() bool {
 					w, _ := cat.Lookup(old.ID)
