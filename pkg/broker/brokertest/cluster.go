@@ -2,8 +2,6 @@ package brokertest
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/url"
 	"strings"
 	"testing"
@@ -12,6 +10,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/devstack/port"
 )
 
 // Cluster is several NATS servers that replicate their streams, as in
@@ -69,21 +68,15 @@ func (c *Cluster) route() {
 	}
 }
 
-// freePort returns a port below those that the kernel gives out by itself: a
-// server that is stopped finds its own free when it starts again.
+// freePort returns a port that nobody else is given: a server that is stopped finds
+// its own free when it starts again.
 func freePort(tb testing.TB) int {
 	tb.Helper()
-	for {
-		port := 10_000 + rand.IntN(20_000)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue
-		}
-		if err := l.Close(); err != nil {
-			tb.Fatal(err)
-		}
-		return port
+	p, err := port.Free("127.0.0.1")
+	if err != nil {
+		tb.Fatal(err)
 	}
+	return p
 }
 
 // Server returns one of the servers, the first is 0.

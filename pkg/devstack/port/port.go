@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync"
 )
 
 // Ports are picked below the range that systems take client ports from (32768
@@ -18,15 +19,36 @@ const (
 	highest = 31999
 )
 
-// Free returns a port of host that nobody listens on.
+// Free returns a port of host that nobody listens on, and that no other caller is
+// given while this process lives, not even while its server is down.
 func Free(host string) (int, error) {
 	for range 200 {
 		p := lowest + rand.IntN(highest-lowest+1)
-		if IsFree(net.JoinHostPort(host, strconv.Itoa(p))) {
+		addr := net.JoinHostPort(host, strconv.Itoa(p))
+		if reserve(addr) && IsFree(addr) {
 			return p, nil
 		}
 	}
 	return 0, fmt.Errorf("no free port on %q between %d and %d", host, lowest, highest)
+}
+
+// reserved are kept from the garbage collector, which would close them.
+var reserved struct {
+	sync.Mutex
+	conns []net.PacketConn
+}
+
+// reserve takes the UDP port of the same number until the process ends. No server
+// of ours needs it, and the system gives it to one process only.
+func reserve(addr string) bool {
+	c, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return false
+	}
+	reserved.Lock()
+	defer reserved.Unlock()
+	reserved.conns = append(reserved.conns, c)
+	return true
 }
 
 // Resolve returns addr with port 0 replaced by a free one.

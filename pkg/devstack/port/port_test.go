@@ -33,3 +33,18 @@ func TestResolveRefuses(t *testing.T) {
 		}
 	}
 }
+
+// A server that is down comes back on its port: nobody else may be given it.
+func TestAPortIsGivenOnce(t *testing.T) {
+	t.Parallel()
+	addr, err := Resolve("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !IsFree(addr) {
+		t.Errorf("the server cannot listen on %s, which was picked for it", addr)
+	}
+	if reserve(addr) {
+		t.Errorf("%s is given twice", addr)
+	}
+}
