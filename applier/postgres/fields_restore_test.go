@@ -40,15 +40,8 @@ func TestCustomFieldsAfterTheStreamCameBack(t *testing.T) {
 					}
 					return item
 				}
-				dead := func(value, incarnation string, sequence uint64) applier.Item {
-					item := send(value, incarnation, sequence)
-					failing := item
-					failing.Failure = &delivery.Failure{Reason: delivery.MissingField, Detail: "no."}
-					settle(t, s, failing)
-					return item
-				}
 				settle(t, s, send("v1", incarnations[0], 1), send("v2", incarnations[0], 2))
-				deadBefore := dead("dead before", incarnations[0], 3)
+				deadBefore := dead(t, s, send("dead before", incarnations[0], 3))
 				settle(t, s, send("v8", incarnations[1], 8))
 				pending := send("pending", incarnations[2], 3)
 				execute(t, db, forget)
@@ -56,7 +49,7 @@ func TestCustomFieldsAfterTheStreamCameBack(t *testing.T) {
 				v9 := send("v9", incarnations[2], 4)
 				settle(t, s, v9)
 				wantTeam(t, s, "v9")
-				deadAfter := dead("dead after", incarnations[2], 5)
+				deadAfter := dead(t, s, send("dead after", incarnations[2], 5))
 				settle(t, s, send("v10", incarnations[2], 6))
 				wantTeam(t, s, "v10")
 				settle(t, s, v9, pending)
@@ -64,7 +57,7 @@ func TestCustomFieldsAfterTheStreamCameBack(t *testing.T) {
 				settle(t, s, rerun(deadBefore), rerun(deadAfter))
 				wantTeam(t, s, "v10")
 
-				deadLast := dead("dead last", incarnations[2], 7)
+				deadLast := dead(t, s, send("dead last", incarnations[2], 7))
 				settle(t, s, rerun(deadLast))
 				wantTeam(t, s, "dead last")
 				settle(t, s, send("v11", incarnations[2], 8), send("v12", incarnations[2], 9))
@@ -72,6 +65,61 @@ func TestCustomFieldsAfterTheStreamCameBack(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A dead letter of the time after the backup is replayed. Its place, which is no
+// longer in the stream, is after those of the newer values.
+func TestALostDeadLetterDoesNotReplaceNewerCustomFields(t *testing.T) {
+	t.Parallel()
+	s, _ := postgrestest.Open(t, postgres.Options{})
+	addUsers(t, s, "alice@example.com")
+	send := sends(t, setField(t, s, "team", applier.Text))
+	lost := dead(t, s, send("lost", "one", 10, -time.Hour))
+	settle(t, s, send("new", "one", 6, -time.Minute))
+	settle(t, s, rerun(lost))
+	wantTeam(t, s, "new")
+
+	// The same holds within one batch, in whatever order.
+	lost = dead(t, s, send("lost", "one", 12, -time.Hour))
+	lostNext := dead(t, s, send("lost next", "one", 14, -time.Hour))
+	settle(t, s, rerun(lost), send("newer", "one", 7, 0), rerun(lostNext))
+	wantTeam(t, s, "newer")
+}
+
+// The broker's clock went back. A dead letter from before is replayed, whose time is
+// after those of the newer values.
+func TestADeadLetterFromBeforeTheClockWentBackDoesNotReplaceNewerCustomFields(t *testing.T) {
+	t.Parallel()
+	s, _ := postgrestest.Open(t, postgres.Options{})
+	addUsers(t, s, "alice@example.com")
+	send := sends(t, setField(t, s, "team", applier.Text))
+	early := dead(t, s, send("early", "one", 1, 0))
+	settle(t, s, send("new", "one", 2, -time.Hour))
+	settle(t, s, rerun(early))
+	wantTeam(t, s, "new")
+}
+
+// sends makes deliveries, each of them later than the one before by its id. They are
+// stored so much before now.
+func sends(tb testing.TB, revision int64) func(value, incarnation string, sequence uint64, stored time.Duration) applier.Item {
+	tb.Helper()
+	now, ids := time.Now(), byte(0)
+	return func(value, incarnation string, sequence uint64, stored time.Duration) applier.Item {
+		item := setting(tb, revision, value, incarnation, at(sequence, 0))
+		item.Delivery.StoredAt = now.Add(stored)
+		ids++
+		item.Delivery.ID = delivery.ID{6: 0x70, 8: 0x80, 15: ids}
+		return item
+	}
+}
+
+// dead settles a delivery as a dead letter.
+func dead(tb testing.TB, s *postgres.Store, item applier.Item) applier.Item {
+	tb.Helper()
+	failing := item
+	failing.Failure = &delivery.Failure{Reason: delivery.MissingField, Detail: "no."}
+	settle(tb, s, failing)
+	return item
 }
 
 // The broker's clock went back. What is later in the stream is newer all the same.

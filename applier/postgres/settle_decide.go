@@ -33,19 +33,9 @@ type place struct {
 	storedAt time.Time
 }
 
-// clockStep is how much later a message has to be stored to count as later than one
-// with a greater sequence. Brokers' clocks differ by less, and no stream is
-// restored as fast.
-const clockStep = time.Second
-
-// before reports whether what is at q takes the place of what is at p: q is later
-// in the stream, or is stored clearly later, as in a stream that came back from a
-// backup and uses sequences again. The SQL of user_fields says the same.
+// before reports whether q is later than p by the stream alone.
 func (p place) before(q place) bool {
-	if cmp.Or(cmp.Compare(p.epoch, q.epoch), p.Compare(q.Position)) < 0 {
-		return true
-	}
-	return !p.storedAt.IsZero() && q.storedAt.Sub(p.storedAt) > clockStep
+	return cmp.Or(cmp.Compare(p.epoch, q.epoch), p.Compare(q.Position)) < 0
 }
 
 // decide walks the batch in its order.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
@@ -41,6 +42,25 @@ type fieldValue struct {
 	text string
 	by   delivery.ID
 	at   place
+}
+
+// clockStep is how far apart two messages have to be stored for their times to count.
+// Brokers' clocks differ by less, and no stream is restored as fast.
+const clockStep = time.Second
+
+// before reports whether w takes the place of v: two of the place, the time in the
+// broker and the id say that it is later. A stream that came back from a backup uses
+// places again, and a clock may go back. The SQL of user_fields says the same.
+func (v fieldValue) before(w fieldValue) bool {
+	later := v.at.before(w.at)
+	if v.at.storedAt.IsZero() || w.at.storedAt.IsZero() {
+		return later
+	}
+	apart := w.at.storedAt.Sub(v.at.storedAt)
+	if apart.Abs() > clockStep && apart > 0 != later {
+		return bytes.Compare(v.by[:], w.by[:]) < 0
+	}
+	return later
 }
 
 // used are the tables that the statement writes to.
@@ -192,7 +212,7 @@ func (r *rows) addField(item applier.Item, ordinal int, user delivery.ID, f appl
 		r.values = map[userField]fieldValue{}
 	}
 	key, v := userField{user, f.Field}, fieldValue{f.Value, d.ID, at}
-	if old, ok := r.values[key]; !ok || old.at.before(at) {
+	if old, ok := r.values[key]; !ok || old.before(v) {
 		r.values[key] = v
 	}
 }

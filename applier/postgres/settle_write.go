@@ -26,6 +26,16 @@ type insert struct {
 	conflict string
 }
 
+// takesThePlace is fieldValue.before. A time that is not known decides nothing.
+var takesThePlace = func() string {
+	const later = `(now.stream_epoch, now.stream_sequence, now.stream_index) < (excluded.stream_epoch, excluded.stream_sequence, excluded.stream_index)`
+	stored := "greatest(now.stored_at, " + idTime("now.delivery_id") + ")"
+	return `CASE WHEN abs(extract(epoch FROM excluded.stored_at - ` + stored + `)) > 1 AND (excluded.stored_at > ` + stored + `) <> (` + later + `)
+				THEN now.delivery_id < excluded.delivery_id
+				ELSE ` + later + `
+			END`
+}()
+
 // inserts are in the order in which appliers write them, and so wait for each
 // other: all of them write outcomes before they write keys.
 //
@@ -33,7 +43,7 @@ type insert struct {
 // missed when the counts are compared. ON CONFLICT costs a second look at the
 // index, and an insert without it waits, too, for a transaction that is still
 // committing the same key. The value of a custom field is the exception: one that
-// is later in the stream stays, and what counts is the history.
+// is later stays, and what counts is the history.
 var inserts = [...]insert{
 	outcomesTable: {
 		into: `outcomes (delivery_id, community, webhook_id, webhook, version, status, outcome, reason, detail, path,
@@ -74,9 +84,7 @@ var inserts = [...]insert{
 			SET value = excluded.value, delivery_id = excluded.delivery_id,
 				stream_epoch = excluded.stream_epoch, stream_sequence = excluded.stream_sequence, stream_index = excluded.stream_index,
 				stored_at = excluded.stored_at
-			WHERE (now.stream_epoch, now.stream_sequence, now.stream_index)
-				< (excluded.stream_epoch, excluded.stream_sequence, excluded.stream_index)
-				OR greatest(now.stored_at, ` + idTime("now.delivery_id") + `) + interval '1 second' < excluded.stored_at`,
+			WHERE ` + takesThePlace,
 	},
 }
 
