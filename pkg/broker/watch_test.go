@@ -11,10 +11,10 @@ import (
 )
 
 // Readers that begin while there is no leader, each at another moment, have the
-// definitions soon after there is one.
-func TestDefinitionsAreReadSoonAfterAnElection(t *testing.T) {
+// definitions once there is one. How soon, TestReadersAskAgainSoonAfterAnElection says.
+func TestDefinitionsAreReadAfterAnElection(t *testing.T) {
 	t.Parallel()
-	const readers, soon = 6, 3500 * time.Millisecond
+	const readers = 6
 	c := brokertest.StartCluster(t, 3)
 	c.ConnectSetUp()
 	conn := c.Connect()
@@ -33,14 +33,10 @@ func TestDefinitionsAreReadSoonAfterAnElection(t *testing.T) {
 	c.Server(0).Start()
 	c.Server(1).Start()
 	c.WaitReady()
-	elected := time.Now()
 	for _, catalog := range catalogs {
-		catalog.Await(ctx, 20*time.Second)
+		catalog.Await(ctx, time.Minute)
 		if err := catalog.Ready(ctx); err != nil {
 			t.Error(err)
 		}
-	}
-	if took := time.Since(elected); took > soon {
-		t.Errorf("the definitions were read %s after there was a leader, want %s", took, soon)
 	}
 }
