@@ -78,6 +78,12 @@ type Item struct {
 	// NoOp is set on a replay that cannot be decided as it asks for: its delivery
 	// stays as it is. The Failure is for one that has no outcome.
 	NoOp bool
+	// Lease is that of the delivery's partition. The store commits nothing under a
+	// lease that is lost. It is nil where nothing is partitioned: trials, tests.
+	Lease *Lease
+	// WasParked says that the delivery comes from its parked row. The row goes in the
+	// transaction that decides it.
+	WasParked bool
 }
 
 // Store keeps the ledger.
@@ -85,8 +91,8 @@ type Store interface {
 	// Settle commits the effects and outcomes of a batch in one transaction, in
 	// the order given. A delivery that has an outcome already is left as it is.
 	// An error means that nothing of the batch is known to be committed; it is a
-	// *DataError when the batch itself is at fault, and ErrChanged when its plans
-	// have to be made again.
+	// *DataError when the batch itself is at fault, a *FencedError when a lease is lost,
+	// and ErrChanged when its plans have to be made again.
 	Settle(ctx context.Context, batch []Item) ([]Settlement, error)
 }
 
@@ -105,6 +111,9 @@ type Settlement struct {
 	// NoOp is set for a replay of what is no dead letter any more: nothing was
 	// done, and the rest says what the delivery is.
 	NoOp bool
+	// Parked is set when the user is locked by somebody else, or has deliveries that
+	// are parked for that: this one was parked, too, and is not decided.
+	Parked bool
 }
 
 // DataError is a database's refusal of the values of a batch, which trying

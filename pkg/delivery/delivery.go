@@ -19,7 +19,9 @@ type Delivery struct {
 	// Revision is that of the definition which authenticated the request.
 	Revision   uint64
 	ReceivedAt time.Time
-	Headers    []Header
+	// Slot is that of the webhook's community, 0 where it is not said; see InSlot.
+	Slot    int
+	Headers []Header
 	// Body is what the sender sent, byte for byte.
 	Body []byte
 

@@ -1,0 +1,48 @@
+package delivery
+
+import (
+	"fmt"
+	"hash/fnv"
+)
+
+// Slots is the number of slots that communities are hashed to. A partition is a set
+// of slots, so that the number of partitions can change and messages stay as they
+// are. It is part of the message format: never change it.
+const Slots = 256
+
+// SlotOf returns the slot of a community, 1 to Slots.
+func SlotOf(community string) int {
+	h := fnv.New32a()
+	h.Write([]byte(community)) //nolint:errcheck // never fails
+	return int(h.Sum32()%Slots) + 1
+}
+
+// InSlot is the slot that a delivery belongs to. An ingress of an older version does
+// not say it: then it is that of the webhook's id. Each reader must come to the same
+// answer without asking anybody, else two partitions would leave the delivery to each
+// other.
+func (d *Delivery) InSlot() int {
+	if d.Slot >= 1 && d.Slot <= Slots {
+		return d.Slot
+	}
+	return SlotOf(d.WebhookID)
+}
+
+// Partition is a share of the communities, by their slots. One applier at a time
+// settles it.
+type Partition struct {
+	// Generation rises each time that the number of partitions changes.
+	Generation int
+	// Index is one of 0 to Count-1.
+	Index, Count int
+}
+
+// Has reports whether a slot is in the partition.
+func (p Partition) Has(slot int) bool { return p.Count <= 1 || (slot-1)%p.Count == p.Index }
+
+// Name is the name of its consumer at the broker, such as "partition-1-0".
+func (p Partition) Name() string { return fmt.Sprintf("partition-%d-%d", p.Generation, p.Index) }
+
+func (p Partition) String() string {
+	return fmt.Sprintf("%d of %d (generation %d)", p.Index, p.Count, p.Generation)
+}
