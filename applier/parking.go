@@ -1,5 +1,11 @@
 package applier
 
+import (
+	"context"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
 // ParkReason is why a delivery cannot be decided now. It is one of the contract's
 // words for `pending.why`.
 type ParkReason string
@@ -20,4 +26,36 @@ type Parking struct {
 	Reason ParkReason
 	// Detail is a sentence for an admin: what is in the way. It holds no secret.
 	Detail string
+}
+
+// ParkedWebhook is a webhook that has parked deliveries, none of which waits for a
+// user.
+type ParkedWebhook struct {
+	ID string
+	// Reason is that of the oldest of them.
+	Reason ParkReason
+}
+
+// ParkingStore is a Store that keeps deliveries which cannot be decided now. The
+// deliveries that it returns are as they were parked, except that Slot is never 0. One
+// that is Newer has no payload: it has to be read from the stream again.
+type ParkingStore interface {
+	Store
+	// Locate finds the user of each item, zero where there is none. It locks nobody.
+	Locate(ctx context.Context, batch []Item) ([]delivery.ID, error)
+	// Park has deliveries wait for their webhooks, in one transaction and under the
+	// items' leases. It is idempotent: of a delivery that is parked, only what it waits
+	// for changes. It parks nothing that Settle would find to be known or forgotten.
+	Park(ctx context.Context, batch []Parking) error
+	// ParkedWebhooks returns the webhooks with deliveries that wait for them.
+	ParkedWebhooks(ctx context.Context, p delivery.Partition) ([]ParkedWebhook, error)
+	// ParkedOf returns the deliveries that wait for a webhook, in the order of the
+	// stream, behind a place or, where that is nil, from the first on. Of two streams
+	// with the same incarnation, one restored from a backup, two deliveries can have one
+	// place. Where nothing is behind the place, ask once more from the first on.
+	ParkedOf(ctx context.Context, p delivery.Partition, webhookID string, after *delivery.Place, limit int) ([]delivery.Delivery, error)
+	// ParkedOfUsers returns deliveries that wait for users whom nobody has locked at
+	// this moment. The users with the oldest deliveries come first, each with the first
+	// of its deliveries in the order of the stream.
+	ParkedOfUsers(ctx context.Context, p delivery.Partition, limit int) ([]delivery.Delivery, error)
 }

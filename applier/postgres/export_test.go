@@ -90,3 +90,8 @@ func (s *Store) Exec(ctx context.Context, statement string) error {
 
 // SetLeadSilence is for leads that are taken from now on.
 func (s *Store) SetLeadSilence(d time.Duration) { s.leadSilence = d }
+
+// PartitionClass and PartitionKey are the advisory lock of a partition.
+const PartitionClass = partitionClass
+
+func PartitionKey(generation, partition int) int32 { return partitionKey(generation, partition) }
