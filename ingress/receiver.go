@@ -66,6 +66,7 @@ func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 		ID:         r.NewID(),
 		WebhookID:  w.ID,
 		Revision:   w.Revision,
+		Slot:       delivery.SlotOf(w.Community),
 		ReceivedAt: now,
 		Headers:    keepHeaders(req.Header, w),
 		Body:       req.Body,

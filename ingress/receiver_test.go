@@ -177,14 +177,15 @@ func TestReceiveHandsOverTheDelivery(t *testing.T) {
 	t.Parallel()
 	var p publisher
 	body := []byte("\x00\xff not JSON")
-	receipt, err := receiver(definitions{id: active()}, &p).Receive(t.Context(), ingress.Request{
+	ofShop := func(w *webhook.Webhook) { w.Community = "shop" }
+	receipt, err := receiver(definitions{id: active(ofShop)}, &p).Receive(t.Context(), ingress.Request{
 		WebhookID: id, Header: header("X-Event", "paid", "X-Api-Key", "secret"), Body: body,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := delivery.Delivery{
-		ID: delivery.ID{15: 1}, WebhookID: id, Revision: 7, ReceivedAt: noon,
+		ID: delivery.ID{15: 1}, WebhookID: id, Revision: 7, Slot: delivery.SlotOf("shop"), ReceivedAt: noon,
 		Headers: []delivery.Header{{Name: "X-Event", Value: "paid"}}, Body: body,
 	}
 	if diff := cmp.Diff([]delivery.Delivery{want}, p.published); diff != "" {

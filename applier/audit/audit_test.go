@@ -106,8 +106,11 @@ func publish(t *testing.T, conn *broker.Conn, n, atOnce int) (ids []string) {
 	return ids
 }
 
+// slot is that of all deliveries.
+const slot = 17
+
 func newDelivery(body []byte) delivery.Delivery {
-	return delivery.Delivery{ID: delivery.NewID(), WebhookID: webhook.NewID(), ReceivedAt: time.Now(), Body: body}
+	return delivery.Delivery{ID: delivery.NewID(), WebhookID: webhook.NewID(), Slot: slot, ReceivedAt: time.Now(), Body: body}
 }
 
 func publishAll(t *testing.T, conn *broker.Conn, chunks iter.Seq[[]delivery.Delivery]) {

@@ -66,6 +66,9 @@ func TestACopySaysWhereTheDeliveryWasFirst(t *testing.T) {
 			if d.First == nil {
 				t.Fatalf("%s does not say where it was", d.ID)
 			}
+			if d.Slot != slot {
+				t.Errorf("%s is in slot %d, was in %d", d.ID, d.Slot, slot)
+			}
 			places[d.ID] = append(places[d.ID], *d.First)
 		}
 		return places

@@ -55,7 +55,7 @@ func TestDeliveriesRunAgainOnceTheirUserAppears(t *testing.T) {
 	}
 	var order []delivery.ID
 	for _, d := range w.published() {
-		if d.Revision != 0 || d.Replay.Revision != hook.Revision || d.Replay.Note == "" || d.Replay.Edited || len(d.Headers) != 1 {
+		if d.Revision != 0 || d.Slot != delivery.SlotOf(community) || d.Replay.Revision != hook.Revision || d.Replay.Note == "" || d.Replay.Edited || len(d.Headers) != 1 {
 			t.Errorf("published as %+v with %+v", d, d.Replay)
 		}
 		if slices.Contains(alices, d.ID) {

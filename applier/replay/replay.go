@@ -72,7 +72,8 @@ func (r *Request) leavesOut(l postgres.DeadLetter) bool { return !r.Force && l.R
 // webhook's definition as it was looked at.
 func (r *Request) replayOf(id delivery.ID, l postgres.DeadLetter, body postgres.DeadLetterBody, revision uint64, at time.Time) delivery.Delivery {
 	d := delivery.Delivery{
-		ID: l.ID, WebhookID: l.WebhookID, ReceivedAt: l.ReceivedAt, Headers: body.Headers, Body: body.Payload, First: body.First,
+		ID: l.ID, WebhookID: l.WebhookID, Slot: delivery.SlotOf(l.Community), ReceivedAt: l.ReceivedAt,
+		Headers: body.Headers, Body: body.Payload, First: body.First,
 		Replay: &delivery.Replay{
 			ID: id, Cause: r.cause(), RequestedBy: r.By, RequestedAt: at, Note: r.Note, Revision: revision,
 		},

@@ -28,6 +28,7 @@ func toProto(d delivery.Delivery) *deliverypb.Delivery {
 		Body:            d.Body,
 		Replay:          replayToProto(d.Replay),
 		First:           placeToProto(d.First),
+		Slot:            slotToProto(d.Slot),
 	}
 }
 
@@ -92,7 +93,7 @@ func decodeMessage(h nats.Header, data []byte, sequence uint64, stored time.Time
 // envelopeOf keeps what every format of a message has.
 func envelopeOf(d delivery.Delivery, stored time.Time) delivery.Delivery {
 	e := delivery.Delivery{
-		ID: d.ID, WebhookID: d.WebhookID, ReceivedAt: stored.UTC(), Newer: true,
+		ID: d.ID, WebhookID: d.WebhookID, Slot: d.Slot, ReceivedAt: stored.UTC(), Newer: true,
 		StoredAt: d.StoredAt, Position: d.Position, Attempt: d.Attempt,
 	}
 	if d.Replay != nil {
@@ -125,13 +126,13 @@ func decodeBatch(data []byte, sequence uint64, stored time.Time, attempt int) []
 func fromProto(pb *deliverypb.Delivery, at delivery.Position, stored time.Time) delivery.Delivery {
 	if len(pb.GetId()) != len(delivery.ID{}) {
 		d := malformed(pb.GetBody(), at, stored)
-		d.WebhookID = pb.GetWebhookId()
+		d.WebhookID, d.Slot = pb.GetWebhookId(), slotFromProto(pb.GetSlot())
 		d.Malformed = "The delivery has no id of 16 bytes."
 		return d
 	}
 	if r := pb.GetReplay(); r != nil && len(r.GetId()) != len(delivery.ID{}) {
 		d := malformed(pb.GetBody(), at, stored)
-		d.WebhookID = pb.GetWebhookId()
+		d.WebhookID, d.Slot = pb.GetWebhookId(), slotFromProto(pb.GetSlot())
 		d.Malformed = "The replay has no id of 16 bytes."
 		return d
 	}
@@ -148,6 +149,7 @@ func fromProto(pb *deliverypb.Delivery, at delivery.Position, stored time.Time) 
 		Body:       pb.GetBody(),
 		Replay:     replayFromProto(pb.GetReplay()),
 		First:      placeFromProto(pb.GetFirst()),
+		Slot:       slotFromProto(pb.GetSlot()),
 		Position:   at,
 	}
 }

@@ -18,6 +18,7 @@ import (
 const (
 	deliveriesHeader = "Coinhook-Deliveries" // all
 	replaysHeader    = "Coinhook-Replays"    // those of them that are replays; absent for none
+	slotsHeader      = "Coinhook-Slots"      // all by slot, such as "3:10,17:246", the lowest slot first
 )
 
 // Count is how many deliveries messages carry. A replay has an outcome already,
@@ -36,7 +37,7 @@ func countHeaders(batch []*deliverypb.Delivery) nats.Header {
 			c.Replays++
 		}
 	}
-	h := nats.Header{deliveriesHeader: {strconv.Itoa(c.Deliveries)}}
+	h := nats.Header{deliveriesHeader: {strconv.Itoa(c.Deliveries)}, slotsHeader: {countSlots(batch).String()}}
 	if c.Replays > 0 {
 		h[replaysHeader] = []string{strconv.Itoa(c.Replays)}
 	}

@@ -91,7 +91,10 @@ type Delivery struct {
 	Replay *Replay `protobuf:"bytes,7,opt,name=replay,proto3" json:"replay,omitempty"`
 	// Where the delivery was in the stream first, in one that is published again,
 	// by a repair or as a replay. What a sender sends never has it.
-	First         *Place `protobuf:"bytes,8,opt,name=first,proto3" json:"first,omitempty"`
+	First *Place `protobuf:"bytes,8,opt,name=first,proto3" json:"first,omitempty"`
+	// The slot of the webhook's community, 1 to 256. 0: an ingress of an older
+	// version did not say it, and the slot is that of webhook_id.
+	Slot          uint32 `protobuf:"varint,9,opt,name=slot,proto3" json:"slot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -180,6 +183,13 @@ func (x *Delivery) GetFirst() *Place {
 		return x.First
 	}
 	return nil
+}
+
+func (x *Delivery) GetSlot() uint32 {
+	if x != nil {
+		return x.Slot
+	}
+	return 0
 }
 
 // A place in one of the streams that there were.
@@ -426,7 +436,7 @@ const file_deliverypb_delivery_proto_rawDesc = "" +
 	"\rDeliveryBatch\x125\n" +
 	"\n" +
 	"deliveries\x18\x01 \x03(\v2\x15.coinhook.v1.DeliveryR\n" +
-	"deliveries\"\xa4\x02\n" +
+	"deliveries\"\xb8\x02\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1d\n" +
 	"\n" +
@@ -436,7 +446,8 @@ const file_deliverypb_delivery_proto_rawDesc = "" +
 	"\aheaders\x18\x05 \x03(\v2\x13.coinhook.v1.HeaderR\aheaders\x12\x12\n" +
 	"\x04body\x18\x06 \x01(\fR\x04body\x12+\n" +
 	"\x06replay\x18\a \x01(\v2\x13.coinhook.v1.ReplayR\x06replay\x12(\n" +
-	"\x05first\x18\b \x01(\v2\x12.coinhook.v1.PlaceR\x05first\"}\n" +
+	"\x05first\x18\b \x01(\v2\x12.coinhook.v1.PlaceR\x05first\x12\x12\n" +
+	"\x04slot\x18\t \x01(\rR\x04slot\"}\n" +
 	"\x05Place\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x14\n" +

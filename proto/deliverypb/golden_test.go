@@ -14,7 +14,7 @@ import (
 )
 
 // golden is what testdata/batch.hex holds, goldenReplay what replay.hex holds,
-// goldenCopy what copy.hex holds.
+// goldenCopy what copy.hex holds, goldenSlot what slot.hex holds.
 // Messages of these forms lie in streams: if the test fails, old messages cannot
 // be read any more.
 var golden = &deliverypb.DeliveryBatch{Deliveries: []*deliverypb.Delivery{
@@ -61,6 +61,14 @@ var goldenCopy = &deliverypb.DeliveryBatch{Deliveries: []*deliverypb.Delivery{{
 	First:        &deliverypb.Place{Incarnation: "0192-4e7f", Sequence: 600, Index: 3},
 }}}
 
+var goldenSlot = &deliverypb.DeliveryBatch{Deliveries: []*deliverypb.Delivery{{
+	Id:           []byte("\x01\x92\x0f\x4e\x7f\x00\x70\x00\x80\x00\x00\x00\x00\x00\x00\x06"),
+	WebhookId:    "wh_abcdefghijklmnopqrstuvwxyz",
+	ReceivedAtUs: 1767225660000001,
+	Body:         []byte("{}"),
+	Slot:         246,
+}}}
+
 func TestGoldenBytes(t *testing.T) {
 	t.Parallel()
 	t.Run("batch", func(t *testing.T) {
@@ -74,6 +82,10 @@ func TestGoldenBytes(t *testing.T) {
 	t.Run("copy", func(t *testing.T) {
 		t.Parallel()
 		testGolden(t, goldenCopy, "testdata/copy.hex")
+	})
+	t.Run("slot", func(t *testing.T) {
+		t.Parallel()
+		testGolden(t, goldenSlot, "testdata/slot.hex")
 	})
 }
 

@@ -1,0 +1,110 @@
+package broker
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/proto/deliverypb"
+)
+
+// slotToProto and slotFromProto take a number that is no slot for none, so that
+// every reader falls back to the same slot.
+func slotToProto(slot int) uint32 {
+	if slot < 1 || slot > delivery.Slots {
+		return 0
+	}
+	return uint32(slot) //nolint:gosec // 1 to 256
+}
+
+func slotFromProto(slot uint32) int {
+	if slot > delivery.Slots {
+		return 0
+	}
+	return int(slot)
+}
+
+// slotCount is how many deliveries of one slot a message carries, replays among
+// them.
+type slotCount struct{ slot, deliveries int }
+
+// slotCounts has the lowest slot first, and each slot once.
+type slotCounts []slotCount
+
+// in is how many of the deliveries are in a partition.
+func (counts slotCounts) in(p delivery.Partition) (n int) {
+	for _, c := range counts {
+		if p.Has(c.slot) {
+			n += c.deliveries
+		}
+	}
+	return n
+}
+
+// String is the form of the header.
+func (counts slotCounts) String() string {
+	text := make([]byte, 0, 8*len(counts))
+	for _, c := range counts {
+		if len(text) > 0 {
+			text = append(text, ',')
+		}
+		text = strconv.AppendInt(text, int64(c.slot), 10)
+		text = append(text, ':')
+		text = strconv.AppendInt(text, int64(c.deliveries), 10)
+	}
+	return string(text)
+}
+
+// countSlots counts what a message is going to carry, as its readers will.
+func countSlots(batch []*deliverypb.Delivery) slotCounts {
+	var bySlot [delivery.Slots + 1]int
+	slots := 0
+	for _, pb := range batch {
+		d := delivery.Delivery{WebhookID: pb.GetWebhookId(), Slot: slotFromProto(pb.GetSlot())}
+		slot := d.InSlot()
+		if bySlot[slot] == 0 {
+			slots++
+		}
+		bySlot[slot]++
+	}
+	counts := make(slotCounts, 0, slots)
+	for slot, n := range bySlot {
+		if n > 0 {
+			counts = append(counts, slotCount{slot, n})
+		}
+	}
+	return counts
+}
+
+// slotsOf reads what countHeaders wrote. ok is false where it did not, or where
+// the slots do not add up to the deliveries: then the message has to be decoded.
+func slotsOf(h nats.Header) (counts slotCounts, ok bool) {
+	all, ok := countOf(h)
+	if !ok {
+		return nil, false
+	}
+	sum, last := 0, 0
+	for part := range strings.SplitSeq(h.Get(slotsHeader), ",") {
+		slot, n, _ := strings.Cut(part, ":")
+		c := slotCount{wholeNumber(slot), wholeNumber(n)}
+		if c.slot <= last || c.slot > delivery.Slots || c.deliveries < 1 {
+			return nil, false
+		}
+		counts, sum, last = append(counts, c), sum+c.deliveries, c.slot
+	}
+	if sum != all.Deliveries {
+		return nil, false
+	}
+	return counts, true
+}
+
+// wholeNumber reads a number of a header, and 0 where there is none.
+func wholeNumber(text string) int {
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return 0
+	}
+	return int(n)
+}
