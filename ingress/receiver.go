@@ -101,7 +101,7 @@ func (r *Receiver) authenticate(webhookID string, header http.Header, now time.T
 		return nil, &Error{Code: NotAccepted, Detail: "The service is starting. Send the request again later.", Err: errNoDefinitions}
 	case w != nil && w.DeletedAt == nil && w.IsNewer(): // nobody knows what it asks of a request
 		return nil, &Error{Code: NotAccepted, Detail: "This webhook cannot be served at the moment. Send the request again later.", Err: errNewer}
-	case w == nil, w.DeletedAt != nil, w.State != webhook.Active && w.State != webhook.Draft:
+	case w == nil, w.DeletedAt != nil, !w.State.Accepts() && w.State != webhook.Draft:
 		return nil, &Error{Code: WebhookNotFound, Detail: "There is no webhook at this URL, or it is disabled. Check the URL with whoever gave it to you."}
 	case w.Auth.APIKey && !secret.Matches(header.Get(apiKeyHeader), w.APIKeys, now):
 		return nil, &Error{Code: InvalidAPIKey, Detail: "The header x-api-key is missing or wrong."}

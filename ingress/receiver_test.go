@@ -52,6 +52,7 @@ func active(change ...func(*webhook.Webhook)) *webhook.Webhook {
 
 func newer(w *webhook.Webhook)    { w.Format = webhook.RecordFormat + 1 }
 func draft(w *webhook.Webhook)    { w.State = webhook.Draft }
+func paused(w *webhook.Webhook)   { w.State = webhook.Paused }
 func disabled(w *webhook.Webhook) { w.State = webhook.Disabled }
 func deleted(w *webhook.Webhook)  { at := noon; w.DeletedAt = &at }
 func gcm(w *webhook.Webhook)      { w.Encryption = webhook.GCM }
@@ -95,6 +96,9 @@ func TestReceive(t *testing.T) {
 		want    string // the status of the receipt, or the code
 	}{
 		{name: "an active webhook", webhook: active(), want: "pending"},
+		{name: "a paused webhook", webhook: active(paused), want: "pending"},
+		{name: "a paused webhook with key and encryption", webhook: active(paused, gcm, keyed(key)), header: header("x-api-key", text, "x-encrypted", "true"), want: "pending"},
+		{name: "a paused webhook without its key", webhook: active(paused, keyed(key)), want: "invalid_api_key"},
 		{name: "a draft", webhook: active(draft), want: "captured"},
 		{name: "encryption that is not configured at all", webhook: active(func(w *webhook.Webhook) { w.Encryption = "" }), want: "pending"},
 		{name: "the right key", webhook: active(keyed(key)), header: header("x-api-key", text), want: "pending"},
@@ -113,7 +117,7 @@ func TestReceive(t *testing.T) {
 		{name: "an unknown webhook", want: "webhook_not_found"},
 		{name: "a disabled webhook", webhook: active(disabled), want: "webhook_not_found"},
 		{name: "a deleted webhook", webhook: active(deleted), want: "webhook_not_found"},
-		{name: "a state of a later version", webhook: active(func(w *webhook.Webhook) { w.State = "paused" }), want: "webhook_not_found"},
+		{name: "a state of a later version", webhook: active(func(w *webhook.Webhook) { w.State = "resting" }), want: "webhook_not_found"},
 		{name: "no key", webhook: active(keyed(key)), want: "invalid_api_key"},
 		{name: "an empty key", webhook: active(keyed(key)), header: header("x-api-key", ""), want: "invalid_api_key"},
 		{name: "a wrong key", webhook: active(keyed(key)), header: header("x-api-key", old), want: "invalid_api_key"},

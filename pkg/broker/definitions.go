@@ -165,7 +165,7 @@ func (d *Definitions) Create(ctx context.Context, rec webhook.Record, now time.T
 	if err := d.claim(ctx, bucket, rec); err != nil {
 		return Saved{}, err
 	}
-	rec.Version, rec.CreatedAt, rec.UpdatedAt = 1, now, now
+	rec.Format, rec.Version, rec.CreatedAt, rec.UpdatedAt = rec.LeastFormat(), 1, now, now
 	value, err := json.Marshal(rec)
 	if err != nil {
 		return Saved{}, fmt.Errorf("encode a webhook: %w", err)
@@ -243,7 +243,7 @@ func (d *Definitions) Update(ctx context.Context, s Saved, now time.Time) (Saved
 		return Saved{}, err
 	}
 	s.Version++
-	s.UpdatedAt = now
+	s.Format, s.UpdatedAt = s.LeastFormat(), now
 	value, err := json.Marshal(s.Record)
 	if err != nil {
 		return Saved{}, fmt.Errorf("encode a webhook: %w", err)

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ func TestARecordOfANewerVersionIsNotSaved(t *testing.T) {
 		key   string
 		newer bool
 	}{
-		"in a newer format":         {`"format":2`, true},
+		"in a newer format":         {`"format":3`, true},
 		"with a key, same format":   {`"receive":{"methods":["GET"]}`, false},
 		"with a key inside another": {`"encryption":"none","auth":{"api_key":false,"signature":"stripe"}`, false},
 	} {
@@ -77,7 +78,7 @@ func TestTheCatalogKnowsThatADefinitionIsNewer(t *testing.T) {
 		}
 	}
 	eventually(t, "the webhook is known", known(func(w *webhook.Webhook) bool { return !w.IsNewer() }))
-	server.SaveAsNewer(saved.ID, `"format":2`)
+	server.SaveAsNewer(saved.ID, `"format":3`)
 	eventually(t, "it is known to be newer", known(func(w *webhook.Webhook) bool {
 		return w.IsNewer() && w.Name == "Shop" && w.Revision > saved.Revision
 	}))
@@ -129,4 +130,43 @@ func TestANewerMessageStaysPending(t *testing.T) {
 		p, err := reader.Pending(t.Context())
 		return err == nil && p.First == 2 && p.Last == 2 && p.AckPending == 1
 	})
+}
+
+// TestTheFormatRisesWhileAWebhookIsPaused: an older applier would execute its
+// deliveries. Once it is resumed, older versions read it again.
+func TestTheFormatRisesWhileAWebhookIsPaused(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Start(t)
+	defs := broker.NewDefinitions(server.ConnectSetUp())
+	saved, err := defs.Create(t.Context(), record("Shop"), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(step, format string) {
+		t.Helper()
+		if text := server.Record(saved.ID); strings.Contains(text, `"format"`) != (format != "") || !strings.Contains(text, format) {
+			t.Errorf("%s: want %q in %s", step, format, text)
+		}
+	}
+	save := func(state webhook.State) {
+		t.Helper()
+		saved.State = state
+		if saved, err = defs.Update(t.Context(), saved, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if saved, err = defs.Get(t.Context(), saved.ID); err != nil || saved.IsNewer() || saved.Newer != nil || saved.State != state {
+			t.Fatalf("read as %+v, %v", saved, err)
+		}
+	}
+	want("created", "")
+	save(webhook.Paused)
+	want("paused", `"format":2`)
+	save(webhook.Active)
+	want("resumed", "")
+	paused := record("Other")
+	paused.State = webhook.Paused
+	if saved, err = defs.Create(t.Context(), paused, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	want("created as paused", `"format":2`)
 }

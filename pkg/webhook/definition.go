@@ -8,8 +8,12 @@ type State string
 const (
 	Draft    State = "draft"    // captured as a sample, not executed
 	Active   State = "active"   // executed
+	Paused   State = "paused"   // accepted; executed once the webhook is resumed
 	Disabled State = "disabled" // refused, as if the webhook did not exist
 )
+
+// Accepts reports whether requests become deliveries.
+func (s State) Accepts() bool { return s == Active || s == Paused }
 
 // Encryption is the AES-256 mode of the bodies.
 type Encryption string

@@ -155,7 +155,7 @@ func TestParseReadsWhatFormatWrites(t *testing.T) {
 		def := webhook.Definition{
 			Name:       tricky.Draw(t, "name"),
 			Community:  rapid.SampledFrom([]string{"default", "0", "true", "1e5", "guild_7-b", "null"}).Draw(t, "community"),
-			State:      rapid.SampledFrom([]webhook.State{webhook.Draft, webhook.Active, webhook.Disabled}).Draw(t, "state"),
+			State:      rapid.SampledFrom([]webhook.State{webhook.Draft, webhook.Active, webhook.Paused, webhook.Disabled}).Draw(t, "state"),
 			Auth:       webhook.Auth{APIKey: rapid.Bool().Draw(t, "api key")},
 			Encryption: rapid.SampledFrom([]webhook.Encryption{webhook.NoEncryption, webhook.CBC, webhook.GCM}).Draw(t, "encryption"),
 

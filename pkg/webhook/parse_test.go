@@ -209,7 +209,7 @@ func TestErrorsCanBeTakenApart(t *testing.T) {
 		t.Fatalf("got %v, want Errors", err)
 	}
 	want := webhook.Errors{
-		{Line: 2, Column: 8, Field: "state", Message: `want draft, active or disabled, not "on hold"`},
+		{Line: 2, Column: 8, Field: "state", Message: `want draft, active, paused or disabled, not "on hold"`},
 		{Line: 3, Column: 12, Field: "user.by", Message: `want email or username, not "phone"`},
 	}
 	if diff := cmp.Diff(want, all); diff != "" || first != all[0] {

@@ -15,7 +15,11 @@ import (
 
 // RecordFormat is the newest format of a record that this version of Coinhook
 // reads. docs/design/decisions/formats.md says when it rises.
-const RecordFormat = 1
+const RecordFormat = 2
+
+// formatPaused is the format of a webhook that is paused: before it, appliers execute
+// deliveries in whatever state their webhook is.
+const formatPaused = 2
 
 // Record is one saved version of a webhook, as the bucket keeps it.
 type Record struct {
@@ -71,6 +75,17 @@ func ReadRecord(text []byte) (rec Record, err error) {
 // IsNewer reports whether a newer version of Coinhook has saved the record in a
 // format that this one would misread.
 func (r Record) IsNewer() bool { return r.Format > RecordFormat }
+
+// LeastFormat is the Format to save the record with: the lowest that reads it right.
+func (r Record) LeastFormat() int {
+	switch {
+	case r.IsNewer():
+		return r.Format
+	case r.State == Paused:
+		return formatPaused
+	}
+	return 0
+}
 
 // CheckWritable returns an error if a record was read from a text that holds more
 // than this version knows. Saved again by this version, it would lose that.

@@ -67,7 +67,7 @@ func TestParseRefuses(t *testing.T) {
 		{"text for a boolean", "name: N\nauth: {api_key: 'true'}", "line 2: auth.api_key: want true or false, not text"},
 		{"yes for a boolean", "name: N\nauth: {api_key: yes}", "line 2: auth.api_key: want true or false, not text"},
 		{"a name like an id", "name: wh_aaaaaaaaaaaaaaaaaaaaaaaaaa", "line 1: name: a name does not look like the id of a webhook"},
-		{"an unknown state", "name: N\nstate: paused", `line 2: state: want draft, active or disabled, not "paused"`},
+		{"an unknown state", "name: N\nstate: resting", `line 2: state: want draft, active, paused or disabled, not "resting"`},
 		{"an encryption in capitals", "name: N\nencryption: GCM", `line 2: encryption: want none, cbc or gcm, not "GCM"`},
 		{"a secret of the encryption", "name: N\nencryption: gcm\naes_key: x", `line 3: the key "aes_key" is not known`},
 		{"an unknown encryption", "name: N\nencryption: aes", `line 2: encryption: want none, cbc or gcm, not "aes"`},
@@ -152,7 +152,7 @@ func TestEveryErrorIsReported(t *testing.T) {
 	t.Parallel()
 	_, err := webhook.Parse([]byte("state: busy\nname: ''\nmappings:\n- currency: gems\n  operator: plus\n  value: {}\n"), webhook.KnownCurrencies(known))
 	want := strings.Join([]string{
-		`line 1: state: want draft, active or disabled, not "busy"`,
+		`line 1: state: want draft, active, paused or disabled, not "busy"`,
 		`line 2: name: a webhook needs a name`,
 		`line 4: mappings[0].currency: the currency "gems" is not known in this community; add it with coinhook currencies set`,
 		`line 5: mappings[0].operator: want add or subtract, not "plus"`,
@@ -173,6 +173,8 @@ func TestValidateOnAChangeOfState(t *testing.T) {
 		webhook.Draft: "<nil>", webhook.Disabled: "<nil>",
 		webhook.Active: "user: an active webhook needs a user; add one, or make the state draft\n" +
 			"mappings: an active webhook needs at least one mapping; add one, or make the state draft",
+		webhook.Paused: "user: a paused webhook needs a user; add one, or make the state draft\n" +
+			"mappings: a paused webhook needs at least one mapping; add one, or make the state draft",
 	} {
 		draft.State = state
 		if got := fmt.Sprint(draft.Validate(nil)); got != want {

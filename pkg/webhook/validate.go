@@ -58,13 +58,13 @@ func check(r *report, def Definition, currencies func(code string) bool, fields 
 	if !communityPattern.MatchString(def.Community) {
 		r.add("community", "want 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit, not %q", clip(def.Community))
 	}
-	oneOf(r, "state", def.State, Draft, Active, Disabled)
+	oneOf(r, "state", def.State, Draft, Active, Paused, Disabled)
 	oneOf(r, "encryption", def.Encryption, NoEncryption, CBC, GCM)
-	if def.State == Active && def.User == nil {
-		r.add("user", "an active webhook needs a user; add one, or make the state draft")
+	if def.State.Accepts() && def.User == nil {
+		r.add("user", "%s webhook needs a user; add one, or make the state draft", withArticle(def.State))
 	}
-	if def.State == Active && len(def.Mappings) == 0 {
-		r.add("mappings", "an active webhook needs at least one mapping; add one, or make the state draft")
+	if def.State.Accepts() && len(def.Mappings) == 0 {
+		r.add("mappings", "%s webhook needs at least one mapping; add one, or make the state draft", withArticle(def.State))
 	}
 	if def.User != nil {
 		oneOf(r, "user.by", def.User.By, ByEmail, ByUsername)
@@ -85,6 +85,14 @@ func check(r *report, def Definition, currencies func(code string) bool, fields 
 		checkMapping(r, itemField("mappings", i), m, currencies, fields)
 	}
 	checkFieldsOnce(r, def.Mappings)
+}
+
+// withArticle is a state that accepts, in a sentence.
+func withArticle(s State) string {
+	if s == Active {
+		return "an active"
+	}
+	return "a " + string(s)
 }
 
 func nameProblem(name string) string {

@@ -47,7 +47,7 @@ func (s *Server) Record(webhookID string) string {
 }
 
 // SaveAsNewer saves a webhook's record once more as a newer version of Coinhook
-// might: with keys that this one does not know, such as `"format":2`.
+// might: with keys that this one does not know, such as `"format":3`.
 func (s *Server) SaveAsNewer(webhookID, keys string) {
 	s.tb.Helper()
 	js, done := s.client()
