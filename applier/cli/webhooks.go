@@ -21,6 +21,8 @@ type webhooksCmd struct {
 	Undelete  webhooksUndeleteCmd `cmd:"" help:"Bring a deleted webhook back, with its URL and its keys."`
 	Enable    webhooksEnableCmd   `cmd:"" help:"Make a webhook active."`
 	Disable   webhooksDisableCmd  `cmd:"" help:"Refuse requests to a webhook, as if it did not exist."`
+	Pause     webhooksPauseCmd    `cmd:"" help:"Accept deliveries of an active webhook, and execute none until it is resumed."`
+	Resume    webhooksResumeCmd   `cmd:"" help:"Execute what a paused webhook has accepted, in order, and what follows."`
 	RotateKey webhooksRotateCmd   `cmd:"" name:"rotate-key" help:"Make a new API key; the old one works for an overlap."`
 	Catch     webhooksCatchCmd    `cmd:"" help:"Print the newest sample of a draft, or the newest delivery."`
 	Try       webhooksTryCmd      `cmd:"" help:"Say what the mapping would do with a payload. Changes nothing."`
@@ -189,31 +191,6 @@ func (c *webhooksUndeleteCmd) Run(a *app) error {
 	}
 	fmt.Fprintf(a.Stdout, "Webhook %q is back, version %d, %s. Its URL and its keys work as before.\n", printable(saved.Name), saved.Version, saved.State)
 	fmt.Fprintf(a.Stdout, "Deliveries that failed since: coinhook dlq replay --webhook %s --reason webhook_deleted\n", saved.ID)
-	return nil
-}
-
-type (
-	webhooksEnableCmd  struct{ webhookArg }
-	webhooksDisableCmd struct{ webhookArg }
-)
-
-func (c *webhooksEnableCmd) Run(a *app) error { return setState(a, c.webhookArg, webhook.Active) }
-
-func (c *webhooksDisableCmd) Run(a *app) error { return setState(a, c.webhookArg, webhook.Disabled) }
-
-func setState(a *app, arg webhookArg, state webhook.State) error {
-	service, saved, err := arg.find(a)
-	if err != nil {
-		return err
-	}
-	result, err := service.SetState(a.ctx, saved, state)
-	if err != nil {
-		return needsMasterKey(err)
-	}
-	if a.json() {
-		return a.printJSON(a.savedJSON(result))
-	}
-	fmt.Fprintf(a.Stdout, "Webhook %q is %s, version %d.\n", printable(result.Name), result.State, result.Version)
 	return nil
 }
 

@@ -24,7 +24,7 @@ func TestWhatANewerVersionSavedIsLeftAlone(t *testing.T) {
 		works   [][]string
 	}{
 		"a key that it does not know": {`"receive":{"methods":["GET"]}`, saves, reads},
-		"a newer format":              {`"format":2`, append(reads[:2:2], saves...), nil},
+		"a newer format":              {`"format":3`, append(reads[:2:2], saves...), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

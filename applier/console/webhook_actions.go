@@ -23,7 +23,10 @@ func (s *Console) asRead(c *request) (webhooks.Stored, error) {
 // conflictFailure says what to do about what people can mend.
 func conflictFailure(err error) error {
 	var problems webhook.Errors
+	var state *webhooks.StateError
 	switch {
+	case errors.As(err, &state):
+		return failf(http.StatusUnprocessableEntity, "Nothing was changed: %v.", state)
 	case errors.Is(err, webhooks.ErrConflict):
 		return failf(http.StatusConflict, "Somebody has saved this webhook meanwhile, and nothing was changed. Open its page again, see what is there now, and do it again.")
 	case errors.Is(err, webhooks.ErrNewer):
@@ -38,17 +41,28 @@ func conflictFailure(err error) error {
 	return err
 }
 
-// webhookState enables or disables.
+// webhookState enables, disables, pauses or resumes.
 func (s *Console) webhookState(c *request) error {
-	state, what, message := webhook.Active, "enable webhook", "The webhook is active: what is sent to its URL is executed."
-	if c.FormValue("state") == string(webhook.Disabled) {
-		state, what, message = webhook.Disabled, "disable webhook", "The webhook is disabled: its URL refuses what is sent, as if it did not exist."
-	}
 	w, err := s.asRead(c)
 	if err != nil {
 		return err
 	}
-	saved, err := s.Webhooks.SetState(c.ctx(), w, state)
+	var saved webhooks.Saved
+	var what, message string
+	switch state := webhook.State(c.FormValue("state")); {
+	case state == webhook.Disabled:
+		what, message = "disable webhook", "The webhook is disabled: its URL refuses what is sent, as if it did not exist."
+		saved, err = s.Webhooks.SetState(c.ctx(), w, state)
+	case state == webhook.Paused:
+		what, message = "pause webhook", "The webhook is paused: what is sent to its URL is accepted, and executed once you resume it."
+		saved, err = s.Webhooks.Pause(c.ctx(), w)
+	case w.State == webhook.Paused:
+		what, message = "resume webhook", "The webhook is active: deliveries that it has accepted meanwhile are executed now, in order."
+		saved, err = s.Webhooks.Resume(c.ctx(), w)
+	default:
+		what, message = "enable webhook", "The webhook is active: what is sent to its URL is executed."
+		saved, err = s.Webhooks.SetState(c.ctx(), w, webhook.Active)
+	}
 	if err != nil {
 		return conflictFailure(err)
 	}

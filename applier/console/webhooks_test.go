@@ -246,6 +246,7 @@ func TestWhatIsDoneToAWebhook(t *testing.T) {
 	if p := act("/state", "state", "active"); p.status != http.StatusSeeOther || w.reread(hook.ID).State != webhook.Active {
 		t.Errorf("enable: %d", p.status)
 	}
+	pauseInConsole(t, w, hook.ID, act)
 	if p := act("/rotate-key", "overlap", "24h"); p.status != http.StatusUnprocessableEntity {
 		t.Errorf("rotate no key: %d", p.status)
 	}
@@ -272,6 +273,49 @@ func TestWhatIsDoneToAWebhook(t *testing.T) {
 	}
 	if n := len(w.reread(hook.ID).APIKeys); n != 2 {
 		t.Errorf("%d API keys after it came back, want 2", n)
+	}
+}
+
+// pauseInConsole pauses the active webhook and resumes it.
+func pauseInConsole(t *testing.T, w *world, id string, act func(path string, pairs ...string) *page) {
+	t.Helper()
+	offers := func(state string, want bool) {
+		t.Helper()
+		p := w.admin.get("/webhooks/" + id)
+		if got := p.Find(`#manage button[name=state][value=` + state + `]`).Length(); (got == 1) != want {
+			t.Errorf("the page of a webhook that is %s has %d buttons for %s", w.reread(id).State, got, state)
+		}
+	}
+	offers("paused", true)
+	offers("active", false)
+	if p := act("/state", "state", "paused"); p.status != http.StatusSeeOther || w.reread(id).State != webhook.Paused {
+		t.Errorf("pause: %d", p.status)
+	}
+	offers("paused", false)
+	offers("active", true)
+	offers("disabled", true)
+	for _, path := range []string{"/webhooks", "/webhooks/" + id, "/webhooks/" + id + "/versions"} {
+		if badge := w.admin.get(path).Find(".state.paused").First(); strings.Join(strings.Fields(badge.Text()), " ") != "⏸ paused" {
+			t.Errorf("%s shows the state as %q", path, badge.Text())
+		}
+	}
+	if p := act("/state", "state", "active"); p.status != http.StatusSeeOther || w.reread(id).State != webhook.Active {
+		t.Errorf("resume: %d", p.status)
+	}
+	if p := act("/state", "state", "disabled"); p.status != http.StatusSeeOther {
+		t.Errorf("disable: %d", p.status)
+	}
+	if p := act("/state", "state", "paused"); p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("main"), "Enable it first") {
+		t.Errorf("pause a disabled one: %d %s", p.status, p.text("main"))
+	}
+	if p := act("/state", "state", "active"); p.status != http.StatusSeeOther {
+		t.Errorf("enable: %d", p.status)
+	}
+	trail := w.admin.get("/trail").text("main")
+	for _, what := range []string{"pause webhook", "resume webhook"} {
+		if strings.Count(trail, what) != 1 {
+			t.Errorf("the audit trail does not have %q once: %s", what, trail)
+		}
 	}
 }
 

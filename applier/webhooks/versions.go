@@ -74,7 +74,7 @@ func changed(before, after broker.Saved) ([]string, error) {
 	names := []string{}
 	for _, key := range slices.Sorted(maps.Keys(all)) {
 		switch {
-		case key == "version" || key == "updated_at" || bytes.Equal(old[key], now[key]):
+		case key == "version" || key == "format" || key == "updated_at" || bytes.Equal(old[key], now[key]):
 		case key == "state":
 			names = append(names, fmt.Sprintf("state %s to %s", before.State, after.State))
 		case key == "deleted_at":

@@ -247,25 +247,6 @@ func (s *Service) withAPIKey(rec *webhook.Record) (text string) {
 	return text
 }
 
-// SetState enables or disables a webhook.
-func (s *Service) SetState(ctx context.Context, w broker.Saved, state webhook.State) (Saved, error) {
-	if w.State == state {
-		return Saved{Saved: w, Change: Unchanged}, nil
-	}
-	w.State = state
-	if state == webhook.Disabled { // what is wrong with it is a reason to
-		return s.save(ctx, w)
-	}
-	c, err := s.communityOf(ctx, w.Definition)
-	if err != nil {
-		return Saved{}, err
-	}
-	if err := w.Validate(knownCurrency(c), webhook.KnownFields(knownField(c))); err != nil {
-		return Saved{}, fmt.Errorf("the webhook cannot be %s: %w", state, err)
-	}
-	return s.save(ctx, w)
-}
-
 // Delete takes a webhook from senders and admins, and frees its name. Its
 // record stays for the history of its deliveries, and Undelete brings it back.
 func (s *Service) Delete(ctx context.Context, w broker.Saved) error {
