@@ -155,19 +155,19 @@ func isForeign(t *testing.T, path string) bool {
 
 func TestEachThirdPartyHasOneImporter(t *testing.T) {
 	t.Parallel()
-	const bench, faults = "pkg/cmd/bench", "pkg/dev/faults" // look from the outside, as these tests do
+	const bench, peer, faults = "pkg/cmd/bench", "pkg/cmd/bench/peer", "pkg/dev/faults" // look from the outside, as these tests do
 	for _, rule := range []struct {
 		module    string
 		importers []string // packages, without their tests
 		tests     []string // packages whose tests may, too; with what is below
 	}{
-		{"github.com/nats-io/nats.go", []string{"pkg/broker", "pkg/broker/brokertest", bench, faults}, []string{"pkg/broker", "pkg/devstack", "pkg/e2e"}},
+		{"github.com/nats-io/nats.go", []string{"pkg/broker", "pkg/broker/brokertest", bench, peer, faults}, []string{"pkg/broker", "pkg/devstack", "pkg/e2e", peer}},
 		{"github.com/nats-io/nats-server", []string{"pkg/broker/brokertest", "pkg/devstack/natsserver"}, []string{"pkg/broker", "pkg/devstack"}},
 		{"github.com/labstack/echo", []string{"ingress/server", "applier/console", "pkg/proxies"}, []string{"ingress/server", "applier/console"}},
 		{"github.com/jmoiron/sqlx", []string{"applier/postgres"}, []string{"applier/postgres"}},
 		{
 			"github.com/lib/pq",
-			[]string{"applier/postgres", "applier/postgres/postgrestest", "pkg/devstack/postgres", bench, faults},
+			[]string{"applier/postgres", "applier/postgres/postgrestest", "pkg/devstack/postgres", bench, peer, faults},
 			[]string{"applier/postgres", "pkg/devstack", "pkg/e2e"},
 		},
 		{"github.com/pressly/goose", []string{"applier/postgres"}, []string{"applier/postgres"}},
