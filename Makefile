@@ -56,9 +56,9 @@ fmt: ## format the code
 	go run $(GOFUMPT) -w $$(git ls-files '*.go' | grep -v '\.pb\.go$$')
 
 .PHONY: bench
-bench: build ## measure the ingress and the applier side by side with bare NATS and PostgreSQL
+bench: build ## measure Coinhook side by side with a peer and with bare servers: PART=sustained,open
 	@bin/devstack ensure-postgres
-	go run ./pkg/cmd/bench
+	go run ./pkg/cmd/bench -part "$(PART)"
 
 # SEED=7 ROUNDS=20 DURATION=10m FIRST=3 ONLY=partition choose the faults; see
 # docs/operate/faults.md.

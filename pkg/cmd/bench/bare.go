@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -39,82 +41,37 @@ SET amount = excluded.amount, entries = excluded.entries, updated_at = excluded.
 // bareColumns is how many parameters bareWrite has.
 const bareColumns = 23
 
-// bareWork is one batch, ready to be sent.
-type bareWork struct {
-	users   string
-	columns []any
+// bare is a database with the same tables and users as the stack's own, where the
+// statements run alone.
+type bare struct {
+	side  *side
+	world *world
+	ids   []string // of the users, by their numbers
 }
 
-// account is a user's balance.
-type account struct{ amount, entries int64 }
-
-// bareBatches makes the parameters of all batches. Nobody else writes, so all
-// balances are known beforehand.
-func (b *bench) bareBatches(ctx context.Context, chosen []int, sent *tally) ([]bareWork, error) {
-	ids, err := b.bareUsers(ctx)
+// newBare makes it.
+func (b *bench) newBare(ctx context.Context, w *world) (*bare, error) {
+	db, _, err := b.copyTables(ctx, "bench_bare", w.communities[0])
 	if err != nil {
 		return nil, err
 	}
-	accounts := make([]account, users)
-	var batches []bareWork
-	for sequence := int64(1); len(chosen) > 0; sequence++ {
-		n := min(bareBatch, len(chosen))
-		work, err := b.bareWork(ids, chosen[:n], accounts, sequence)
-		if err != nil {
-			return nil, err
-		}
-		batches = append(batches, work)
-		for _, user := range chosen[:n] {
-			sent.add(b.events[user].points)
-		}
-		chosen = chosen[n:]
+	s, err := b.coinhookSide(w)
+	if err != nil {
+		return nil, err
 	}
-	return batches, nil
+	s.name, s.db = "the bare database", db
+	bare := &bare{side: s, world: w}
+	bare.ids, err = userIDs(ctx, db)
+	return bare, err
 }
 
-func (b *bench) bareWork(ids []string, chosen []int, accounts []account, sequence int64) (bareWork, error) {
-	var c [bareColumns]column
-	touched := map[int]bool{}
-	for i, user := range chosen {
-		id := delivery.NewID()
-		e, held := b.events[user], &accounts[user]
-		held.amount += e.points
-		held.entries++
-		touched[user] = true
-		sum := sha256.Sum256(e.body)
-		for at, text := range []string{
-			id.String(), community, b.webhook.ID, "Bench", "1", "success", "applied",
-			ids[user], fmt.Sprintf(`"\\x%x"`, sum), decimal(sequence), strconv.Itoa(i), "1",
-			time.Now().UTC().Format(`"2006-01-02T15:04:05.999999Z"`),
-			"1", "xp", decimal(held.entries), "add", decimal(e.points), decimal(held.amount),
-		} {
-			c[at].add(text)
-		}
-	}
-	var locked column
-	for user := range touched {
-		locked.add(ids[user])
-		for at, text := range []string{ids[user], "xp", decimal(accounts[user].amount), decimal(accounts[user].entries)} {
-			c[bareColumns-4+at].add(text)
-		}
-	}
-	work := bareWork{users: locked.String()}
-	for i := range c {
-		work.columns = append(work.columns, c[i].String())
-	}
-	return work, nil
-}
-
-func decimal(n int64) string { return strconv.FormatInt(n, 10) }
-
-// bareUsers gives the users' ids, by their numbers.
-func (b *bench) bareUsers(ctx context.Context) ([]string, error) {
-	rows, err := b.bare.QueryContext(ctx, "SELECT id::text FROM users ORDER BY username")
+func userIDs(ctx context.Context, db *sql.DB) ([]string, error) {
+	var ids []string
+	rows, err := db.QueryContext(ctx, "SELECT id::text FROM users ORDER BY username")
 	if err != nil {
 		return nil, fmt.Errorf("read the users: %w", err)
 	}
 	defer rows.Close() //nolint:errcheck // rows.Err tells
-	var ids []string
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
@@ -126,7 +83,125 @@ func (b *bench) bareUsers(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("read the users: %w", err)
 	}
 	if len(ids) != users {
-		return nil, fmt.Errorf("the database %s has %d users, want %d", bareDatabase, len(ids), users)
+		return nil, fmt.Errorf("the database has %d users, want %d", len(ids), users)
 	}
 	return ids, nil
 }
+
+// settle runs the statements for n deliveries, over a connection of their own. It
+// returns deliveries a second.
+func (b *bare) settle(ctx context.Context, n int, choose chooser) (float64, error) {
+	if err := b.side.empty(ctx); err != nil {
+		return 0, err
+	}
+	batches := b.batches(n, choose)
+	conn, err := b.side.db.Conn(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	defer conn.Close() //nolint:errcheck // it goes back to the pool
+	lock, err := conn.PrepareContext(ctx, bareLock)
+	if err != nil {
+		return 0, fmt.Errorf("prepare the bare statements: %w", err)
+	}
+	defer lock.Close() //nolint:errcheck // the connection has it
+	write, err := conn.PrepareContext(ctx, bareWrite)
+	if err != nil {
+		return 0, fmt.Errorf("prepare the bare statements: %w", err)
+	}
+	defer write.Close() //nolint:errcheck // the connection has it
+
+	start := time.Now()
+	for _, batch := range batches {
+		if err := batch.run(ctx, conn, lock, write); err != nil {
+			return 0, fmt.Errorf("settle a bare batch: %w", err)
+		}
+	}
+	rate := float64(n) / time.Since(start).Seconds()
+	return rate, b.side.check(ctx)
+}
+
+// bareWork is one batch, ready to be sent.
+type bareWork struct {
+	users   string
+	columns []any
+}
+
+func (w *bareWork) run(ctx context.Context, conn *sql.Conn, lock, write *sql.Stmt) error {
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if _, err = tx.StmtContext(ctx, lock).ExecContext(ctx, w.users); err == nil {
+		_, err = tx.StmtContext(ctx, write).ExecContext(ctx, w.columns...)
+	}
+	if err != nil {
+		tx.Rollback() //nolint:errcheck // the first error tells more
+		return err
+	}
+	return tx.Commit()
+}
+
+// account is a user's balance.
+type account struct{ amount, entries int64 }
+
+// batches makes the parameters of all batches. Nobody else writes, so all balances
+// are known beforehand.
+func (b *bare) batches(n int, choose chooser) (batches []bareWork) {
+	accounts := make([]account, len(b.ids))
+	for sequence := int64(1); n > 0; sequence++ {
+		size := min(bareBatch, n)
+		batches = append(batches, b.work(size, choose, accounts, sequence))
+		n -= size
+	}
+	return batches
+}
+
+func (b *bare) work(size int, choose chooser, accounts []account, sequence int64) bareWork {
+	var c [bareColumns]column
+	touched := map[int]bool{}
+	for i := range size {
+		user := choose(len(accounts))
+		id := delivery.NewID()
+		e, held := b.world.events[user], &accounts[user]
+		held.amount += e.points
+		held.entries++
+		touched[user] = true
+		sum := sha256.Sum256(e.body)
+		for at, text := range []string{
+			id.String(), b.world.communities[0], b.world.webhooks[0].ID, "Bench", "1", "success", "applied",
+			b.ids[user], fmt.Sprintf(`"\\x%x"`, sum), decimal(sequence), strconv.Itoa(i), "1",
+			time.Now().UTC().Format(`"2006-01-02T15:04:05.999999Z"`),
+			"1", "xp", decimal(held.entries), "add", decimal(e.points), decimal(held.amount),
+		} {
+			c[at].add(text)
+		}
+		b.side.sent.add(e.points)
+	}
+	var locked column
+	for user := range touched {
+		locked.add(b.ids[user])
+		for at, text := range []string{b.ids[user], "xp", decimal(accounts[user].amount), decimal(accounts[user].entries)} {
+			c[bareColumns-4+at].add(text)
+		}
+	}
+	work := bareWork{users: locked.String()}
+	for i := range c {
+		work.columns = append(work.columns, c[i].String())
+	}
+	return work
+}
+
+func decimal(n int64) string { return strconv.FormatInt(n, 10) }
+
+// column writes PostgreSQL's text form of an array.
+type column struct{ b strings.Builder }
+
+func (c *column) add(text string) {
+	if c.b.Len() > 0 {
+		c.b.WriteByte(',')
+	}
+	c.b.WriteString(text)
+}
+
+func (c *column) String() string { return "{" + c.b.String() + "}" }

@@ -2,15 +2,27 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	pollEvery     = 250 * time.Millisecond
-	outcomeWithin = 2 * time.Minute
+	effectsWithin = 5 * time.Minute
+	pollEvery     = 50 * time.Millisecond
+	// After each poll it rests so many times as long as the poll took.
+	pollRests = 10
+)
+
+const (
+	// applied gives id and time of the deliveries from $1 to $2 that took effect.
+	applied = `SELECT delivery_id::text, finished_at FROM outcomes
+WHERE delivery_id BETWEEN $1 AND $2 AND status = 'success' AND outcome = 'applied'`
+
+	totals = `SELECT (SELECT count(*) FROM outcomes), (SELECT count(*) FROM outcomes WHERE status = 'success' AND outcome = 'applied'),
+    (SELECT count(*) FROM gamification_logs), (SELECT coalesce(sum(amount), 0) FROM gamification_logs),
+    (SELECT coalesce(sum(amount), 0) FROM balances)`
 )
 
 // tally is what was accepted, and has to come out.
@@ -21,63 +33,91 @@ func (t *tally) add(points int64) {
 	t.points.Add(points)
 }
 
-// emptyTables empties the tables before a measurement and has PostgreSQL write
-// everything out, so that each side starts alike.
-func emptyTables(ctx context.Context, db *sql.DB) error {
-	for _, query := range []string{
-		"TRUNCATE outcomes, gamification_logs, balances, dead_letters",
-		"CHECKPOINT",
-	} {
-		if _, err := db.ExecContext(ctx, query); err != nil {
-			return fmt.Errorf("%s: %w", query, err)
+// settled waits until everything sent has its effect, and says when each had it.
+// It counts only after the last one has it: counting is work for PostgreSQL.
+func (s *side) settled(ctx context.Context, sent sending) (map[string]time.Time, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, effectsWithin, fmt.Errorf("not everything had its effect after %s", effectsWithin))
+	defer cancel()
+	ids := make([]string, len(sent.requests))
+	for i, r := range sent.requests {
+		ids[i] = r.id
+	}
+	first, last := slices.Min(ids), slices.Max(ids)
+	from, want := last, 1
+	for {
+		var n int
+		began := time.Now()
+		if err := s.db.QueryRowContext(ctx, "SELECT count(*) FROM ("+applied+") a", from, last).Scan(&n); err != nil {
+			return nil, fmt.Errorf("count what had its effect: %w", err)
 		}
+		if n >= len(ids) {
+			return s.effects(ctx, first, last, ids)
+		}
+		if n >= want && from != first {
+			from, want = first, len(ids)
+			continue
+		}
+		select {
+		case <-time.After(max(pollEvery, pollRests*time.Since(began))):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: only %d of %d accepted by %s have", context.Cause(ctx), n, len(ids), s.name)
+		}
+	}
+}
+
+// effects reads when each delivery had its effect: by the same machine's clock.
+func (s *side) effects(ctx context.Context, first, last string, ids []string) (map[string]time.Time, error) {
+	effects := make(map[string]time.Time, len(ids))
+	rows, err := s.db.QueryContext(ctx, applied, first, last)
+	if err != nil {
+		return nil, fmt.Errorf("read the outcomes: %w", err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells
+	for rows.Next() {
+		var id string
+		var at time.Time
+		if err := rows.Scan(&id, &at); err != nil {
+			return nil, fmt.Errorf("read the outcomes: %w", err)
+		}
+		effects[id] = at
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read the outcomes: %w", err)
+	}
+	for _, id := range ids {
+		if _, ok := effects[id]; !ok {
+			return nil, fmt.Errorf("WRONG RESULT: delivery %s was accepted by %s and had no effect", id, s.name)
+		}
+	}
+	return effects, nil
+}
+
+// check compares the tables with what was accepted since they were empty.
+func (s *side) check(ctx context.Context) error {
+	var written, effects, logs, logged, held int64
+	if err := s.db.QueryRowContext(ctx, totals).Scan(&written, &effects, &logs, &logged, &held); err != nil {
+		return fmt.Errorf("add up what came out: %w", err)
+	}
+	deliveries, points := s.sent.deliveries.Load(), s.sent.points.Load()
+	if written != deliveries || effects != deliveries || logs != deliveries || logged != points || held != points {
+		return fmt.Errorf("WRONG RESULT: %s accepted %d deliveries with %d points; "+
+			"there are %d deliveries, %d of them applied, %d logs with %d points, and balances of %d",
+			s.name, deliveries, points, written, effects, logs, logged, held)
 	}
 	return nil
 }
 
-func countOutcomes(ctx context.Context, db *sql.DB) (n int64, err error) {
-	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM outcomes").Scan(&n); err != nil {
-		return 0, fmt.Errorf("count the outcomes: %w", err)
-	}
-	return n, nil
-}
-
-// settled waits until everything accepted has an outcome, and then checks that
-// it had its effect, and had it once.
-func (b *bench) settled(ctx context.Context, accepted *tally) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, outcomeWithin, fmt.Errorf("not everything had an outcome after %s", outcomeWithin))
-	defer cancel()
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		n, err := countOutcomes(ctx, b.db)
-		if err == nil && n >= accepted.deliveries.Load() {
-			return checkTables(ctx, b.db, accepted)
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %d of %d accepted", context.Cause(ctx), n, accepted.deliveries.Load())
+// empty empties the tables before a measurement and has
+// PostgreSQL write everything out, so that each side starts alike.
+func (s *side) empty(ctx context.Context) error {
+	for _, query := range []string{
+		"TRUNCATE outcomes, gamification_logs, balances, dead_letters",
+		"CHECKPOINT",
+	} {
+		if _, err := s.db.ExecContext(ctx, query); err != nil {
+			return fmt.Errorf("%s: %w", query, err)
 		}
 	}
-}
-
-func checkTables(ctx context.Context, db *sql.DB, accepted *tally) error {
-	const query = `
-SELECT (SELECT count(*) FROM outcomes),
-    (SELECT count(*) FROM outcomes WHERE status = 'success' AND outcome = 'applied'),
-    (SELECT count(*) FROM gamification_logs),
-    (SELECT coalesce(sum(amount), 0) FROM gamification_logs),
-    (SELECT coalesce(sum(amount), 0) FROM balances)`
-	var outcomes, applied, logs, logged, held int64
-	if err := db.QueryRowContext(ctx, query).Scan(&outcomes, &applied, &logs, &logged, &held); err != nil {
-		return fmt.Errorf("add up what came out: %w", err)
-	}
-	deliveries, points := accepted.deliveries.Load(), accepted.points.Load()
-	if outcomes != deliveries || applied != deliveries || logs != deliveries || logged != points || held != points {
-		return fmt.Errorf("WRONG RESULT: %d deliveries with %d points were accepted; "+
-			"there are %d outcomes, %d of them applied, %d logs with %d points, and balances of %d",
-			deliveries, points, outcomes, applied, logs, logged, held)
-	}
+	s.sent = &tally{}
 	return nil
 }

@@ -3,171 +3,130 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// prefillBatch is how many deliveries share a message of the backlog: what 64
-// senders can have in flight. Four make a full batch of the applier.
-const prefillBatch = 64
+// drainSenders make the messages of a backlog as large as a busy ingress does.
+const drainSenders = 256
 
 // drain compares what one applier settles of a backlog with the bare statements.
 func (b *bench) drain(ctx context.Context) (section, error) {
 	s := section{
-		Title: fmt.Sprintf("2. Applier: draining a backlog of %s with one applier against bare statements, in deliveries/s", whole(float64(b.size.drained))),
+		Title: fmt.Sprintf("Drain: a backlog of %s settled by one applier, against bare statements, in deliveries/s", whole(float64(b.size.drained))),
 		Notes: []string{
 			fmt.Sprintf("bare: one connection, one transaction for %d deliveries, parameters made before. Locks, outcomes, logs, balances, COMMIT.", bareBatch),
-			fmt.Sprintf("drain: from the first batch's finished_at to the last's. %d deliveries a message. Target: 0.50 of bare or more.", prefillBatch),
-			fmt.Sprintf("hot users: chosen by Zipf with exponent %.1f.", hot),
+			fmt.Sprintf("drain: from the first batch's finished_at to the last's. The messages are those of %d senders.", drainSenders),
+			"CPU: microseconds a delivery, from the applier's start until everything had its effect.",
 		},
-		header: []string{"users", "drain", "bare", "ratio"},
+		header: []string{"users", "drain", "bare", "ratio", "applier CPU", "postgres CPU"},
 	}
-	if err := b.stopAppliers(ctx); err != nil {
+	w, err := b.newWorld(ctx, "bench", 1, usualBody)
+	if err != nil {
+		return s, err
+	}
+	ours, err := b.coinhookSide(w)
+	if err != nil {
+		return s, err
+	}
+	bare, err := b.newBare(ctx, w)
+	if err != nil {
 		return s, err
 	}
 	for _, variant := range []struct {
-		name, figure string
-		choose       func(seed uint64) chooser
-		rounds       int
-	}{
-		{"alike", "drain_alike_", uniform, b.size.rounds},
-		{"hot", "drain_hot_", skewed, min(b.size.rounds, 2)},
-	} {
-		var drained, bare, ratios []float64
-		for round := range variant.rounds {
-			chosen := make([]int, b.size.drained)
-			choose := variant.choose(uint64(round))
-			for i := range chosen {
-				chosen[i] = choose()
-			}
-			rate, err := b.settleBare(ctx, chosen)
-			if err != nil {
-				return s, err
-			}
-			bare = append(bare, rate)
-			if rate, err = b.drainOnce(ctx, chosen); err != nil {
-				return s, err
-			}
-			drained = append(drained, rate)
-			ratios = append(ratios, rate/bare[round])
-		}
-		d, p, r := median(drained), median(bare), median(ratios)
-		s.figure(variant.figure+"applier", d, perSecond)
-		s.figure(variant.figure+"bare", p, perSecond)
-		s.figure(variant.figure+"to_bare", r, ratio)
-		s.rows = append(s.rows, []string{variant.name, whole(d), whole(p), times(r)})
-	}
-	return s, b.startAppliers(ctx)
-}
-
-// drainOnce fills the stream, starts one applier and measures until everything
-// has an outcome. What comes before the first batch's is not counted.
-func (b *bench) drainOnce(ctx context.Context, chosen []int) (float64, error) {
-	if err := emptyTables(ctx, b.db); err != nil {
-		return 0, err
-	}
-	var sent tally
-	if err := b.prefill(ctx, chosen, &sent); err != nil {
-		return 0, err
-	}
-	starting, cancel := context.WithTimeout(ctx, partWithin)
-	defer cancel()
-	if err := b.stack.StartPart(starting, appliers[0]); err != nil {
-		return 0, err
-	}
-	if err := b.settled(ctx, &sent); err != nil {
-		return 0, err
-	}
-	const query = `
-WITH span AS (SELECT min(finished_at) AS first, max(finished_at) AS last FROM outcomes)
-SELECT (SELECT count(*) FROM outcomes WHERE finished_at > first) / extract(epoch FROM last - first)::float8 FROM span`
-	var rate float64
-	if err := b.db.QueryRowContext(ctx, query).Scan(&rate); err != nil {
-		return 0, fmt.Errorf("measure the drain: %w", err)
-	}
-	stopping, cancel := context.WithTimeout(ctx, partWithin)
-	defer cancel()
-	return rate, b.stack.StopPart(stopping, appliers[0])
-}
-
-// prefill publishes as the ingress does.
-func (b *bench) prefill(ctx context.Context, chosen []int, sent *tally) error {
-	for len(chosen) > 0 {
-		n := min(prefillBatch, len(chosen))
-		data, err := b.message(chosen[:n])
-		if err != nil {
+		name   string
+		choose func(seed uint64) chooser
+	}{{"alike", uniform}, {"one", always}} {
+		var drains []drained
+		var bares series
+		if err := takeTurns(ctx, b.size.rounds, func(ctx context.Context, _ int) error {
+			d, err := b.drainOnce(ctx, ours, load{connections: drainSenders, total: b.size.drained, choose: variant.choose})
+			drains = append(drains, d)
 			return err
+		}, func(ctx context.Context, round int) error {
+			rate, err := bare.settle(ctx, b.size.drained, variant.choose(uint64(round)))
+			bares = append(bares, rate)
+			return err
+		}); err != nil {
+			return s, err
 		}
-		if _, err := b.js.Publish(ctx, subject, data, jetstream.WithMsgID(delivery.NewID().String()), jetstream.WithExpectStream(stream)); err != nil {
-			return fmt.Errorf("publish to the stream %s: %w", stream, err)
+		of := func(pick func(drained) float64) (all series) {
+			for _, d := range drains {
+				all = append(all, pick(d))
+			}
+			return all
 		}
-		for _, user := range chosen[:n] {
-			sent.add(b.events[user].points)
-		}
-		chosen = chosen[n:]
+		rate := of(func(d drained) float64 { return d.rate })
+		applier, postgres := of(func(d drained) float64 { return d.applier }), of(func(d drained) float64 { return d.postgres })
+		s.figure("drain_"+variant.name+"_applier", rate.median(), perSecond)
+		s.figure("drain_"+variant.name+"_bare", bares.median(), perSecond)
+		s.figure("drain_"+variant.name+"_to_bare", rate.to(bares), ratio)
+		s.figure("drain_"+variant.name+"_cpu_applier", applier.median(), microseconds)
+		s.figure("drain_"+variant.name+"_cpu_postgres", postgres.median(), microseconds)
+		s.rows = append(s.rows, []string{
+			variant.name, whole(rate.median()), whole(bares.median()), times(rate.to(bares)), ms(applier.median()), ms(postgres.median()),
+		})
 	}
-	return nil
+	return s, nil
 }
 
-// settleBare runs the statements alone, over a connection of their own.
-func (b *bench) settleBare(ctx context.Context, chosen []int) (float64, error) {
-	if err := emptyTables(ctx, b.bare); err != nil {
-		return 0, err
-	}
-	var sent tally
-	batches, err := b.bareBatches(ctx, chosen, &sent)
-	if err != nil {
-		return 0, err
-	}
-	conn, err := b.bare.Conn(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("connect to PostgreSQL: %w", err)
-	}
-	defer conn.Close() //nolint:errcheck // it goes back to the pool
-	lock, err := conn.PrepareContext(ctx, bareLock)
-	if err != nil {
-		return 0, fmt.Errorf("prepare the bare statements: %w", err)
-	}
-	defer lock.Close() //nolint:errcheck // the connection has it
-	write, err := conn.PrepareContext(ctx, bareWrite)
-	if err != nil {
-		return 0, fmt.Errorf("prepare the bare statements: %w", err)
-	}
-	defer write.Close() //nolint:errcheck // the connection has it
+// drained is what one drain gave: deliveries a second, and microseconds of CPU a
+// delivery.
+type drained struct{ rate, applier, postgres float64 }
 
-	start := time.Now()
-	for _, batch := range batches {
-		tx, err := conn.BeginTx(ctx, nil)
-		if err != nil {
-			return 0, fmt.Errorf("settle a bare batch: %w", err)
-		}
-		if _, err = tx.StmtContext(ctx, lock).ExecContext(ctx, batch.users); err == nil {
-			_, err = tx.StmtContext(ctx, write).ExecContext(ctx, batch.columns...)
-		}
-		if err != nil {
-			tx.Rollback() //nolint:errcheck // the first error tells more
-			return 0, fmt.Errorf("settle a bare batch: %w", err)
-		}
-		if err := tx.Commit(); err != nil {
-			return 0, fmt.Errorf("settle a bare batch: %w", err)
-		}
+// drainOnce fills the stream, starts the appliers (all, unless some are named) and
+// measures until everything has its effect. The time before the first batch's is
+// not counted.
+func (b *bench) drainOnce(ctx context.Context, s *side, l load, appliers ...string) (d drained, err error) {
+	if err := b.stopAppliers(ctx); err != nil {
+		return d, err
 	}
-	rate := float64(len(chosen)) / time.Since(start).Seconds()
-	return rate, checkTables(ctx, b.bare, &sent)
+	if err := s.empty(ctx); err != nil {
+		return d, err
+	}
+	sent, err := s.flow(ctx, l)
+	if err != nil {
+		return d, err
+	}
+	if err := b.startAppliers(ctx, appliers...); err != nil {
+		return d, err
+	}
+	before, err := cpuOf(s.servers["postgres"])
+	if err != nil {
+		return d, err
+	}
+	effects, err := s.settled(ctx, sent)
+	if err != nil {
+		return d, err
+	}
+	used, err := s.cpu()
+	if err != nil {
+		return d, err
+	}
+	each := func(cpu time.Duration) float64 { return float64(cpu.Microseconds()) / float64(len(effects)) }
+	d.postgres = each(used["postgres"] - before)
+	for _, name := range b.appliers { // they have just started
+		d.applier += each(used[name])
+	}
+	d.rate = rateOf(effects)
+	return d, s.check(ctx)
 }
 
-// column writes PostgreSQL's text form of an array.
-type column struct{ b strings.Builder }
-
-func (c *column) add(text string) {
-	if c.b.Len() > 0 {
-		c.b.WriteByte(',')
+// rateOf counts what came after the first effect, until the last.
+func rateOf(effects map[string]time.Time) float64 {
+	var first, last time.Time
+	for _, at := range effects {
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+		if at.After(last) {
+			last = at
+		}
 	}
-	c.b.WriteString(text)
+	after := 0
+	for _, at := range effects {
+		if at.After(first) {
+			after++
+		}
+	}
+	return float64(after) / last.Sub(first).Seconds()
 }
-
-func (c *column) String() string { return "{" + c.b.String() + "}" }

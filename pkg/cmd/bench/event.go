@@ -4,24 +4,27 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"net/url"
 	"strings"
-	"time"
-
-	"google.golang.org/protobuf/proto"
-
-	"github.com/coinhook/coinhook/pkg/delivery"
-	"github.com/coinhook/coinhook/proto/deliverypb"
 )
 
 const (
-	users     = 500
-	bodyBytes = 400
-	// hot is the exponent of the skewed choice: one user of 500 gets a quarter.
-	hot = 1.2
+	// users is how many there are, in all communities together.
+	users = 10_000
+	// usualBody is the size of a body, where a part does not say another one.
+	usualBody = 400
+	// largeBody is a size from which on there are fewer users: each one's request
+	// is kept in memory.
+	largeBody  = 4 << 10
+	largeUsers = 500
 )
 
-func userName(i int) string { return fmt.Sprintf("player-%03d", i) }
+func userName(i int) string { return fmt.Sprintf("player-%05d", i) }
+
+// webhook is where a community's requests go.
+type webhook struct {
+	ID     string `json:"id"`
+	APIKey string `json:"api_key"`
+}
 
 // event is one user's: always the same body, and so the same points.
 type event struct {
@@ -31,61 +34,50 @@ type event struct {
 	request []byte
 }
 
-func newEvents(ingressURL string, w webhook) ([]event, error) {
-	u, err := url.Parse(ingressURL)
-	if err != nil {
-		return nil, fmt.Errorf("read INGRESS_URL: %w", err)
+// newEvents makes one event a user. The users take the webhooks in turn.
+func newEvents(host string, webhooks []webhook, bodyBytes int) []event {
+	n := users
+	if bodyBytes >= largeBody {
+		n = largeUsers
 	}
-	events := make([]event, users)
+	events := make([]event, n)
 	for i := range events {
 		e := &events[i]
 		e.points = int64(1 + i%9)
-		e.body = newBody(i, e.points)
-		var request bytes.Buffer
-		fmt.Fprintf(&request, "POST /hooks/%s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nX-Api-Key: %s\r\nContent-Length: %d\r\n\r\n%s",
-			w.ID, u.Host, w.APIKey, len(e.body), e.body)
-		e.request = request.Bytes()
+		e.body = newBody(i, e.points, bodyBytes)
+		e.request = newRequest(host, webhooks[i%len(webhooks)], e.body)
 	}
-	return events, nil
+	return events
 }
 
-func newBody(user int, points int64) []byte {
+func newRequest(host string, w webhook, body []byte, headers ...string) []byte {
+	var request bytes.Buffer
+	fmt.Fprintf(&request, "POST /hooks/%s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nX-Api-Key: %s\r\nContent-Length: %d\r\n",
+		w.ID, host, w.APIKey, len(body))
+	for _, header := range headers {
+		fmt.Fprintf(&request, "%s\r\n", header)
+	}
+	fmt.Fprintf(&request, "\r\n%s", body)
+	return request.Bytes()
+}
+
+func newBody(user int, points int64, size int) []byte {
 	start := fmt.Sprintf(`{"id":"evt_%08d","type":"order.paid","created":1767225600,"livemode":false,`+
 		`"customer":{"id":"cus_%06d","login":%q,"country":"NL"},"order":{"id":"ord_%06d","currency":"eur","total":1999,"points":%d,`+
 		`"items":[{"sku":"A-1","quantity":1},{"sku":"B-2","quantity":3}]},"note":"`, user, user, userName(user), user, points)
 	const end = `"}`
-	return []byte(start + strings.Repeat("n", bodyBytes-len(start)-len(end)) + end)
+	return []byte(start + strings.Repeat("n", size-len(start)-len(end)) + end)
 }
 
-// chooser picks the user of each delivery.
-type chooser func() int
+// chooser picks the event of each delivery.
+type chooser func(n int) int
 
 func uniform(seed uint64) chooser {
 	r := rand.New(rand.NewPCG(seed, 0))
-	return func() int { return r.IntN(users) }
+	return r.IntN
 }
 
-func skewed(seed uint64) chooser {
-	z := rand.NewZipf(rand.New(rand.NewPCG(seed, 0)), hot, 1, users-1)
-	return func() int { return int(z.Uint64()) }
-}
-
-// message encodes a batch as the ingress would.
-func (b *bench) message(chosen []int) ([]byte, error) {
-	batch := &deliverypb.DeliveryBatch{}
-	for _, user := range chosen {
-		id := delivery.NewID()
-		batch.Deliveries = append(batch.Deliveries, &deliverypb.Delivery{
-			Id:           id[:],
-			WebhookId:    b.webhook.ID,
-			ReceivedAtUs: time.Now().UnixMicro(),
-			Headers:      []*deliverypb.Header{{Name: "Content-Type", Value: "application/json"}},
-			Body:         b.events[user].body,
-		})
-	}
-	data, err := proto.Marshal(batch)
-	if err != nil {
-		return nil, fmt.Errorf("encode a batch: %w", err)
-	}
-	return data, nil
+// always picks one user.
+func always(uint64) chooser {
+	return func(int) int { return 0 }
 }

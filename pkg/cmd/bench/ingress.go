@@ -3,13 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,17 +14,20 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// crowds are the numbers of concurrent senders, and of publishers.
-var crowds = []int{64, 256}
-
 // ingressRound is one turn of both sides.
 type ingressRound struct{ accepted, batch, single, batched float64 }
+
+// The bare publishers' stream has the settings of the stack's.
+const (
+	bareStream  = "BENCH"
+	bareSubject = "bench.deliveries"
+)
 
 // ingress compares what the ingress accepts with bare publishing. The appliers
 // are stopped meanwhile.
 func (b *bench) ingress(ctx context.Context) (section, error) {
 	s := section{
-		Title: "1. Ingress: accepted (202) against bare publishing, sync always, in deliveries/s",
+		Title: "Ingress: accepted (202) against bare publishing, sync always, in deliveries/s",
 		Notes: []string{
 			"bare single: one delivery a message, from as many publishers as there are senders.",
 			"bare batched: one publisher, messages as large as the ingress's were: the bound for its group commit.",
@@ -37,14 +37,22 @@ func (b *bench) ingress(ctx context.Context) (section, error) {
 	if err := b.stopAppliers(ctx); err != nil {
 		return s, err
 	}
-	if err := emptyTables(ctx, b.db); err != nil {
+	w, err := b.newWorld(ctx, "bench", 1, usualBody)
+	if err != nil {
 		return s, err
 	}
-	var sent tally
+	ours, err := b.coinhookSide(w)
+	if err != nil {
+		return s, err
+	}
+	if err := b.createStream(ctx, bareStream, bareSubject); err != nil {
+		return s, err
+	}
+	var all sending
 	rounds := map[int][]ingressRound{}
 	for range b.size.rounds {
 		for _, n := range crowds {
-			r, err := b.ingressRound(ctx, n, &sent)
+			r, err := b.ingressRound(ctx, ours, n, &all)
 			if err != nil {
 				return s, err
 			}
@@ -57,24 +65,24 @@ func (b *bench) ingress(ctx context.Context) (section, error) {
 	if err := b.startAppliers(ctx); err != nil {
 		return s, err
 	}
-	return s, b.settled(ctx, &sent)
+	if _, err := ours.settled(ctx, all); err != nil {
+		return s, err
+	}
+	return s, ours.check(ctx)
 }
 
 func (s *section) addIngress(senders int, rounds []ingressRound) {
-	of := func(pick func(ingressRound) float64) float64 {
-		values := make([]float64, len(rounds))
-		for i, r := range rounds {
-			values[i] = pick(r)
+	of := func(pick func(ingressRound) float64) (all series) {
+		for _, r := range rounds {
+			all = append(all, pick(r))
 		}
-		return median(values)
+		return all
 	}
-	accepted := of(func(r ingressRound) float64 { return r.accepted })
-	batch := of(func(r ingressRound) float64 { return r.batch })
-	single := of(func(r ingressRound) float64 { return r.single })
-	batched := of(func(r ingressRound) float64 { return r.batched })
-	// Neighbours in time are compared: a machine's speed changes as it goes.
-	toSingle := of(func(r ingressRound) float64 { return r.accepted / r.single })
-	toBatched := of(func(r ingressRound) float64 { return r.accepted / r.batched })
+	all := of(func(r ingressRound) float64 { return r.accepted })
+	singles, batcheds := of(func(r ingressRound) float64 { return r.single }), of(func(r ingressRound) float64 { return r.batched })
+	accepted, single, batched := all.median(), singles.median(), batcheds.median()
+	toSingle, toBatched := all.to(singles), all.to(batcheds)
+	batch := of(func(r ingressRound) float64 { return r.batch }).median()
 	name := fmt.Sprintf("ingress_%d_", senders)
 	s.figure(name+"accepted", accepted, perSecond)
 	s.figure(name+"batch", batch, deliveries)
@@ -88,61 +96,38 @@ func (s *section) addIngress(senders int, rounds []ingressRound) {
 	})
 }
 
-func (b *bench) ingressRound(ctx context.Context, n int, sent *tally) (r ingressRound, err error) {
-	if r.single, err = b.publishBare(ctx, n, 1); err != nil {
-		return r, err
-	}
-	before, err := b.batches(ctx)
+func (b *bench) ingressRound(ctx context.Context, ours *side, n int, all *sending) (r ingressRound, err error) {
+	before, err := b.published(ctx)
 	if err != nil {
 		return r, err
 	}
-	if r.accepted, err = b.sendFlatOut(ctx, n, b.size.measure, sent); err != nil {
-		return r, err
-	}
-	after, err := b.batches(ctx)
+	sent, err := ours.flow(ctx, load{connections: n, lasts: b.size.measure / 2})
 	if err != nil {
 		return r, err
 	}
-	r.batch = (after.deliveries - before.deliveries) / (after.messages - before.messages)
-	r.batched, err = b.publishBare(ctx, 1, int(math.Round(r.batch)))
+	all.requests = append(all.requests, sent.requests...)
+	after, err := b.published(ctx)
+	if err != nil {
+		return r, err
+	}
+	deliveries := after.deliveries - before.deliveries
+	r.accepted = float64(len(sent.requests)) / sent.end.Sub(sent.start).Seconds()
+	r.batch = deliveries / (after.messages - before.messages)
+	size := (after.bytes - before.bytes) / deliveries
+	single, err := b.publishBare(ctx, n, size)
+	if err != nil {
+		return r, err
+	}
+	batched, err := b.publishBare(ctx, 1, size*r.batch)
+	r.single, r.batched = single, batched*r.batch
 	return r, err
 }
 
-// sendFlatOut has n senders post one delivery after the other.
-func (b *bench) sendFlatOut(ctx context.Context, n int, d time.Duration, sent *tally) (rate float64, err error) {
-	senders, err := b.dial(ctx, n)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, hangUp(senders)) }()
-	choose := make([]chooser, n)
-	for i := range choose {
-		choose[i] = uniform(uint64(i))
-	}
-	return flatOut(ctx, n, d, func(_ context.Context, worker int) error {
-		e := &b.events[choose[worker]()]
-		if _, err := senders[worker].send(e.request); err != nil {
-			return err
-		}
-		sent.add(e.points)
-		return nil
-	})
-}
-
-// publishBare has n publishers store messages of so many deliveries, with the
-// ids and checks that the ingress asks for. The messages are encoded before:
-// storing alone is measured. It returns deliveries a second.
-func (b *bench) publishBare(ctx context.Context, n, batch int) (float64, error) {
-	choose := uniform(1)
-	chosen := make([]int, batch)
-	for i := range chosen {
-		chosen[i] = choose()
-	}
-	data, err := b.message(chosen)
-	if err != nil {
-		return 0, err
-	}
-	messages, err := flatOut(ctx, n, b.size.measure, func(ctx context.Context, _ int) error {
+// publishBare has n publishers store messages of so many bytes, with the ids and
+// checks that the ingress asks for. It returns messages a second.
+func (b *bench) publishBare(ctx context.Context, n int, bytes float64) (float64, error) {
+	data := make([]byte, int(bytes))
+	messages, err := flatOut(ctx, n, b.size.measure/2, func(ctx context.Context, _ int) error {
 		_, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: bareSubject, Data: data},
 			jetstream.WithMsgID(delivery.NewID().String()), jetstream.WithExpectStream(bareStream))
 		return err
@@ -157,13 +142,18 @@ func (b *bench) publishBare(ctx context.Context, n, batch int) (float64, error) 
 	if err != nil {
 		return 0, fmt.Errorf("empty the stream %s: %w", bareStream, err)
 	}
-	return messages * float64(batch), nil
+	return messages, nil
 }
 
-// published is what the ingress counts of its messages.
-type published struct{ deliveries, messages float64 }
+// published is what the ingress counts of its messages, and their bytes.
+type published struct{ deliveries, messages, bytes float64 }
 
-func (b *bench) batches(ctx context.Context) (p published, err error) {
+func (b *bench) published(ctx context.Context) (p published, err error) {
+	s, err := b.js.Stream(ctx, stream)
+	if err != nil {
+		return p, fmt.Errorf("look at the stream %s: %w", stream, err)
+	}
+	p.bytes = float64(s.CachedInfo().State.Bytes)
 	const metric = "coinhook_publish_batch_deliveries"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.stack.OpsURL("ingress")+"/metrics", nil)
 	if err != nil {

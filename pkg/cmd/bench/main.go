@@ -1,7 +1,7 @@
-// Command bench measures the ingress and the applier side by side with bare
-// NATS and bare PostgreSQL, all in one run on one development stack: what it
-// claims are ratios, for absolute figures are the machine's. It also checks
-// that everything accepted had its effect once, and fails when it had not.
+// Command bench measures Coinhook side by side with a peer, with bare NATS and
+// with bare PostgreSQL. Each part runs on a development stack of its own, and
+// claims ratios, because absolute figures are the machine's. It also checks that
+// everything accepted had its effect once, and fails when it had not.
 package main
 
 import (
@@ -12,103 +12,189 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/coinhook/coinhook/pkg/cmd/bench/peer"
 )
 
-// within bounds a whole run, whatever hangs.
-const within = 10 * time.Minute
+// partsWithin bounds the whole run of one part, whatever hangs.
+const partsWithin = 30 * time.Minute
 
 func main() {
-	os.Exit(run(os.Args[1:]))
-}
-
-func run(args []string) int {
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	bin := flags.String("bin", "bin", "take the programs ingress, applier, coinhook and devstack from `DIR`")
-	quick := flags.Bool("quick", false, "a smoke run of half a minute, whose figures mean little")
-	jsonFile := flags.String("json", "", "write the figures to `FILE` as JSON, too")
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return 0
-	} else if err != nil || flags.NArg() > 0 {
-		fmt.Fprintln(os.Stderr, "bench: see -help")
-		return 2
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("the run took longer than %s", within))
-	defer cancel()
-
-	size := full
-	if *quick {
-		size = smoke
-	}
-	if err := measureAll(ctx, *bin, *jsonFile, size); err != nil {
-		if ctx.Err() != nil {
-			err = errors.Join(context.Cause(ctx), err)
+	if len(os.Args) == 2 {
+		if found, err := peer.Main(ctx, os.Args[1]); found {
+			exitIf(err)
+			return
 		}
-		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
-		return 1
 	}
-	return 0
+	exitIf(run(ctx, os.Args[1:]))
 }
 
-// measureAll runs the parts in turn and prints each as it ends.
-func measureAll(ctx context.Context, bin, jsonFile string, size size) (err error) {
-	began := time.Now()
-	bin, err = filepath.Abs(bin)
+func exitIf(err error) {
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+	os.Exit(1)
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	bin := flags.String("bin", "bin", "take the programs ingress, applier, coinhook and devstack from `DIR`")
+	quick := flags.Bool("quick", false, "a smoke run with one short round, whose figures mean little")
+	names := flags.String("part", "", "measure these `PARTS`, separated by commas: "+partNames(false)+"; the usual ones are "+partNames(true))
+	jsonFile := flags.String("json", "", "write the figures to `FILE` as JSON, too")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%q is not a flag, see -help", flags.Arg(0))
+	}
+	chosen, err := choose(*names)
 	if err != nil {
+		return err
+	}
+	// The goroutine that keeps the rate blocks its thread.
+	runtime.GOMAXPROCS(runtime.NumCPU() + 1)
+	r := runner{size: full}
+	if *quick {
+		r.size = smoke
+		r.report.Quick = true
+	}
+	if r.bin, err = filepath.Abs(*bin); err != nil {
 		return fmt.Errorf("-bin: %w", err)
 	}
-	b, err := open(ctx, bin, size)
+	if err := r.run(ctx, chosen); err != nil {
+		return err
+	}
+	if *jsonFile != "" {
+		return r.report.write(*jsonFile)
+	}
+	return nil
+}
+
+// part is one table of the report, or several.
+type part struct {
+	name string
+	// usual parts are measured when none is named.
+	usual    bool
+	appliers int
+	run      func(*bench, context.Context) ([]section, error)
+}
+
+var parts = []part{
+	{"ingress", true, 2, one((*bench).ingress)},
+	{"drain", true, 1, one((*bench).drain)},
+	{"sustained", true, 2, (*bench).sustained},
+	{"open", true, 2, one((*bench).open)},
+}
+
+// one is for parts of one table.
+func one(run func(*bench, context.Context) (section, error)) func(*bench, context.Context) ([]section, error) {
+	return func(b *bench, ctx context.Context) ([]section, error) {
+		s, err := run(b, ctx)
+		return []section{s}, err
+	}
+}
+
+func partNames(usual bool) string {
+	var names []string
+	for _, p := range parts {
+		if p.usual || !usual {
+			names = append(names, p.name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+func choose(names string) (chosen []part, err error) {
+	if names == "" {
+		for _, p := range parts {
+			if p.usual {
+				chosen = append(chosen, p)
+			}
+		}
+		return chosen, nil
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		found := false
+		for _, p := range parts {
+			if p.name == name {
+				chosen, found = append(chosen, p), true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("there is no part %q, but %s", name, partNames(false))
+		}
+	}
+	return chosen, nil
+}
+
+// runner runs parts in turn and prints each as it ends.
+type runner struct {
+	bin    string
+	size   size
+	report report
+}
+
+func (r *runner) run(ctx context.Context, chosen []part) error {
+	began := time.Now()
+	for i, p := range chosen {
+		if err := r.part(ctx, p, i == 0); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	r.report.Seconds = time.Since(began).Seconds()
+	fmt.Printf("\nEverything accepted had its effect once. The run took %.0f s.\n", r.report.Seconds)
+	return nil
+}
+
+func (r *runner) part(ctx context.Context, p part, first bool) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, partsWithin, fmt.Errorf("it took longer than %s", partsWithin))
+	defer cancel()
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = errors.Join(context.Cause(ctx), err)
+		}
+	}()
+	b, err := open(ctx, r.bin, r.size, p.appliers)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
-	results := report{Quick: size.quick}
-	if results.Machine, err = b.machine(ctx); err != nil {
-		return err
-	}
-	results.printMachine(os.Stdout)
-	fmt.Println("Comparisons take turns: figures are medians of the rounds, and ratios of the rounds' ratios.")
-	for _, part := range []func(context.Context) (section, error){b.ingress, b.drain, b.sustained, b.ceiling} {
-		s, err := part(ctx)
-		if err != nil {
+	if first {
+		if r.report.Machine, err = b.machine(ctx); err != nil {
 			return err
 		}
-		s.print(os.Stdout)
-		results.Sections = append(results.Sections, s)
+		r.report.printHead(os.Stdout, r.size)
 	}
-	results.Seconds = time.Since(began).Seconds()
-	fmt.Printf("Everything accepted had its effect once. The run took %.0f s.\n", results.Seconds)
-	if jsonFile != "" {
-		return results.write(jsonFile)
+	sections, err := p.run(b, ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range sections {
+		s.print(os.Stdout)
+		r.report.Sections = append(r.report.Sections, s)
 	}
 	return nil
 }
 
 // size says how much is measured.
 type size struct {
-	quick bool
 	// rounds is how often each side of a comparison takes its turn.
 	rounds int
-	// measure is how long one closed loop lasts.
+	// measure is how long one turn sends.
 	measure time.Duration
 	// drained is how many deliveries are settled for one figure.
 	drained int
-	// sustain is how long one rate is kept up.
-	sustain time.Duration
-	// flatOut is how long the ceiling is tried.
-	flatOut time.Duration
 }
 
 var (
-	full = size{
-		rounds: 3, measure: 2 * time.Second, drained: 60_032,
-		sustain: 10 * time.Second, flatOut: 6 * time.Second,
-	}
-	smoke = size{
-		quick: true, rounds: 1, measure: 500 * time.Millisecond, drained: 10_240,
-		sustain: 2 * time.Second, flatOut: 2 * time.Second,
-	}
+	full  = size{rounds: 5, measure: 4 * time.Second, drained: 250_000}
+	smoke = size{rounds: 1, measure: time.Second, drained: 10_000}
 )

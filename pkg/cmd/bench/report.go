@@ -45,6 +45,7 @@ const (
 	perSecond    = "deliveries/s"
 	milliseconds = "ms"
 	deliveries   = "deliveries"
+	microseconds = "us"
 	ratio        = "ratio"
 )
 
@@ -63,10 +64,11 @@ func (b *bench) machine(ctx context.Context) (machine, error) {
 	return m, nil
 }
 
-func (r *report) printMachine(w io.Writer) {
+func (r *report) printHead(w io.Writer, size size) {
 	m := r.Machine
 	fmt.Fprintf(w, "%d cores, %s, %s, PostgreSQL %s, NATS %s.\n", m.Cores, m.System, m.Go, m.PostgreSQL, m.NATS)
-	fmt.Fprintf(w, "Senders, bare programs, services, NATS and PostgreSQL share the cores. Bodies have %d bytes, there are %d users.\n", bodyBytes, users)
+	fmt.Fprintf(w, "Senders, peer, bare programs, services, NATS and PostgreSQL share the cores. Bodies have %d bytes unless a part says more.\n", usualBody)
+	fmt.Fprintf(w, "Comparisons take turns in %d rounds: figures are medians of the rounds, and ratios are medians of the rounds' ratios.\n", size.rounds)
 	if r.Quick {
 		fmt.Fprintln(w, "A smoke run: its figures mean little.")
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +15,7 @@ import (
 // sendWithin bounds the life of one connection.
 const sendWithin = 2 * time.Minute
 
-// sender is one keep-alive connection to the ingress. It speaks just enough
+// sender is one keep-alive connection. It speaks just enough
 // HTTP/1.1: on one machine, what a client costs is taken from who is measured.
 type sender struct {
 	conn   net.Conn
@@ -24,18 +23,14 @@ type sender struct {
 	body   []byte
 }
 
-// dial opens n connections to the ingress.
-func (b *bench) dial(ctx context.Context, n int) ([]*sender, error) {
-	u, err := url.Parse(b.stack.IngressURL())
-	if err != nil {
-		return nil, fmt.Errorf("read INGRESS_URL: %w", err)
-	}
+// dial opens n connections.
+func dial(ctx context.Context, host string, n int) ([]*sender, error) {
 	senders := make([]*sender, 0, n)
 	for range n {
 		var dialer net.Dialer
-		conn, err := dialer.DialContext(ctx, "tcp", u.Host)
+		conn, err := dialer.DialContext(ctx, "tcp", host)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("connect to the ingress: %w", err), hangUp(senders))
+			return nil, errors.Join(fmt.Errorf("connect to %s: %w", host, err), hangUp(senders))
 		}
 		senders = append(senders, &sender{conn: conn, reader: bufio.NewReaderSize(conn, 1<<10)})
 		if err := conn.SetDeadline(time.Now().Add(sendWithin)); err != nil {
@@ -57,19 +52,19 @@ func hangUp(senders []*sender) error {
 // error: whether such a delivery is stored is unknown, and no check would hold.
 func (s *sender) send(request []byte) (id string, err error) {
 	if _, err := s.conn.Write(request); err != nil {
-		return "", fmt.Errorf("send to the ingress: %w", err)
+		return "", fmt.Errorf("send a request: %w", err)
 	}
 	status, err := s.readHead()
 	if err != nil {
-		return "", fmt.Errorf("read the ingress's answer: %w", err)
+		return "", fmt.Errorf("read the answer: %w", err)
 	}
 	if status != "202" {
-		return "", fmt.Errorf("the ingress answered %s and not 202: %s", status, s.body)
+		return "", fmt.Errorf("the answer is %s and not 202: %s", status, s.body)
 	}
 	id, found := strings.CutPrefix(string(s.body), `{"id":"`)
 	id, _, ended := strings.Cut(id, `"`)
 	if !found || !ended {
-		return "", fmt.Errorf("the ingress's receipt has no id: %s", s.body)
+		return "", fmt.Errorf("the answer has no id: %s", s.body)
 	}
 	return id, nil
 }

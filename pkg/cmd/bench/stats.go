@@ -46,6 +46,16 @@ func due(start time.Time, rate, k int) time.Time {
 	return start.Add(time.Duration(int64(k) * int64(time.Second) / int64(rate)))
 }
 
+// longestGap is the longest time between two of the times, and before the first.
+func longestGap(times []time.Duration) (gap time.Duration) {
+	before := time.Duration(0)
+	for _, at := range slices.Sorted(slices.Values(times)) {
+		gap = max(gap, at-before)
+		before = at
+	}
+	return gap
+}
+
 // flatOut has n workers do their work again and again for d. It returns how
 // often it was done a second.
 func flatOut(ctx context.Context, n int, d time.Duration, work func(ctx context.Context, worker int) error) (float64, error) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 func TestMedian(t *testing.T) {
@@ -98,11 +100,43 @@ func TestFlatOutEndsWithTheFirstError(t *testing.T) {
 	}
 }
 
-func TestBodiesHaveOneSize(t *testing.T) {
+func TestLongestGap(t *testing.T) {
+	t.Parallel()
+	if got := longestGap([]time.Duration{9, 4, 5}); got != 4 {
+		t.Errorf("gap = %d, want the 4 before the first or between 5 and 9", got)
+	}
+	if got := longestGap([]time.Duration{6, 7}); got != 6 {
+		t.Errorf("gap = %d, want the 6 before the first", got)
+	}
+}
+
+func TestBodiesHaveTheWantedSize(t *testing.T) {
 	t.Parallel()
 	for i := range users {
-		if n := len(newBody(i, int64(1+i%9))); n != bodyBytes {
-			t.Fatalf("the body of user %d has %d bytes, want %d", i, n, bodyBytes)
+		for _, size := range []int{usualBody, largeBody} {
+			if n := len(newBody(i, int64(1+i%9), size)); n != size {
+				t.Fatalf("the body of user %d has %d bytes, want %d", i, n, size)
+			}
+		}
+	}
+}
+
+func TestCommunitiesAreSpreadOverPartitions(t *testing.T) {
+	t.Parallel()
+	names := spread("bench", 8)
+	for _, count := range []int{1, 2, 4, 8} {
+		has := make([]int, count)
+		for _, name := range names {
+			for i := range has {
+				if (delivery.Partition{Index: i, Count: count}).Has(delivery.SlotOf(name)) {
+					has[i]++
+				}
+			}
+		}
+		for i, n := range has {
+			if n != len(names)/count {
+				t.Errorf("partition %d of %d has %d of %d communities", i, count, n, len(names))
+			}
 		}
 	}
 }

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/url"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+const definition = `name: Bench
+community: %s
+state: active
+auth:
+  api_key: true
+encryption: none
+user:
+  by: username
+  path: customer.login
+when:
+  - {path: type, equals: order.paid}
+mappings:
+  - {currency: xp, operator: add, value: {path: order.points}}
+`
+
+// world has so many communities, each with a webhook and its share of the users.
+type world struct {
+	communities []string
+	webhooks    []webhook
+	events      []event
+}
+
+// newWorld makes the communities with the product's own command.
+func (b *bench) newWorld(ctx context.Context, name string, communities, bodyBytes int) (*world, error) {
+	w := &world{communities: spread(name, communities)}
+	for k, community := range w.communities {
+		if err := b.importUsers(ctx, nil, community, k, communities); err != nil {
+			return nil, err
+		}
+		hook, err := b.apply(ctx, nil, fmt.Sprintf(definition, community))
+		if err != nil {
+			return nil, err
+		}
+		w.webhooks = append(w.webhooks, hook)
+	}
+	host, err := b.ingressHost()
+	if err != nil {
+		return nil, err
+	}
+	w.events = newEvents(host, w.webhooks, bodyBytes)
+	return w, nil
+}
+
+// copyTables has the product's own migrations make the tables once more, in a
+// database of their own, with all users in one community.
+func (b *bench) copyTables(ctx context.Context, name, community string) (db *sql.DB, rawURL string, err error) {
+	if db, rawURL, err = b.createDatabase(ctx, name); err != nil {
+		return nil, "", err
+	}
+	env := []string{"DATABASE_URL=" + rawURL}
+	if _, err := b.coinhook(ctx, env, nil, "setup", "--yes"); err != nil {
+		return nil, "", err
+	}
+	return db, rawURL, b.importUsers(ctx, env, community, 0, 1)
+}
+
+// spread gives names of n communities whose slots are spread evenly, so that a
+// comparison of appliers is not one of luck.
+func spread(name string, n int) []string {
+	names := make([]string, n)
+	for k := range names {
+		for try := 0; ; try++ {
+			names[k] = fmt.Sprintf("%s-%d-%d", name, k, try)
+			if (delivery.SlotOf(names[k])-1)%n == k {
+				break
+			}
+		}
+	}
+	return names
+}
+
+func (b *bench) ingressHost() (string, error) {
+	u, err := url.Parse(b.stack.IngressURL())
+	if err != nil {
+		return "", fmt.Errorf("read INGRESS_URL: %w", err)
+	}
+	return u.Host, nil
+}
+
+// importUsers makes every n-th user, from the k-th on.
+func (b *bench) importUsers(ctx context.Context, env []string, community string, k, n int) error {
+	var csv bytes.Buffer
+	fmt.Fprintln(&csv, "email,username")
+	for i := k; i < users; i += n {
+		fmt.Fprintf(&csv, "%s@example.com,%[1]s\n", userName(i))
+	}
+	_, err := b.coinhook(ctx, env, csv.Bytes(), "users", "import", "-", "--community", community, "--yes")
+	return err
+}
+
+func (b *bench) apply(ctx context.Context, env []string, definition string) (w webhook, err error) {
+	out, err := b.coinhook(ctx, env, []byte(definition), "webhooks", "apply", "-f", "-", "-o", "json", "--yes")
+	if err != nil {
+		return w, err
+	}
+	if err := json.Unmarshal(out, &w); err != nil || w.ID == "" || w.APIKey == "" {
+		return w, fmt.Errorf("coinhook webhooks apply: want JSON with id and api_key, not %s", out)
+	}
+	return w, nil
+}
