@@ -27,3 +27,9 @@ func (c *Catalog) WatchAnEmptyServer(ctx context.Context) (taken bool, err error
 	c.take(ctx, &s)
 	return s.taken, nil
 }
+
+// Partitions are the partitions that have a consumer.
+func (s *Stream) Partitions(ctx context.Context) ([]PartitionState, error) { return s.partitions(ctx) }
+
+// PartitionConfig is the consumer of a partition.
+var PartitionConfig = partitionConfig

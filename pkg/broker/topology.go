@@ -35,6 +35,10 @@ const (
 	// Appliers show signs of life three times as often.
 	AckWait = 10 * time.Second
 
+	// partitionAckWait is how long a message of a partition may stay without an ack
+	// before the broker sends it again. A new owner does not wait for it.
+	partitionAckWait = 30 * time.Second
+
 	// maxAckPending bounds the messages out with all appliers together. Those that are
 	// set aside count: when there are so many the others wait for them.
 	maxAckPending = 100_000

@@ -1,0 +1,175 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// The metadata of a partition's consumer.
+const (
+	generationKey  = "coinhook_generation"
+	partitionKey   = "coinhook_partition"
+	partitionsKey  = "coinhook_partitions"
+	beginsAfterKey = "coinhook_begins_after"
+)
+
+// PartitionState is what the broker tells of one partition.
+type PartitionState struct {
+	delivery.Partition
+	// BeginsAfter is the message behind which its generation begins. Messages up to
+	// there are for the generation before.
+	BeginsAfter uint64
+	// Floor is the message up to which every delivery of the partition has a row, an
+	// outcome or a parked one. A partition that has settled nothing yet is at the
+	// message before its first.
+	Floor uint64
+	// Delivered is the newest message that its owner was given, and AckPending how many
+	// of those given are above the floor.
+	Delivered  uint64
+	AckPending int
+	// Waiting is how many pulls wait for messages: none where nobody owns it.
+	Waiting int
+	// DeliveredAt and AckedAt are when its owner was last given a message, and last
+	// acked one. Zero: not since the consumer has its leader.
+	DeliveredAt, AckedAt time.Time
+	// At is the broker's time.
+	At time.Time
+}
+
+// partitions returns the partitions that have a consumer, the oldest generation first.
+func (s *Stream) partitions(ctx context.Context) ([]PartitionState, error) {
+	infos, err := s.partitionConsumers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	states := make([]PartitionState, len(infos))
+	for i, info := range infos {
+		states[i] = partitionState(info)
+	}
+	return states, nil
+}
+
+// askAtOnce is how many consumers are asked for at the same time.
+const askAtOnce = 8
+
+// partitionConsumers returns the consumers of partitions, the oldest generation first.
+//
+// Do not use ListConsumers: the server leaves out a consumer that has no leader, and
+// nats.go asks for the rest of the list until its context ends. The names are
+// complete, and a consumer without a leader is an error.
+func (s *Stream) partitionConsumers(ctx context.Context) ([]*jetstream.ConsumerInfo, error) {
+	lister := s.stream.ConsumerNames(ctx)
+	var names []string
+	for name := range lister.Name() {
+		if isPartitionName(name) {
+			names = append(names, name)
+		}
+	}
+	if err := lister.Err(); err != nil {
+		return nil, fmt.Errorf("list the consumers of the stream %s: %w", deliveriesStream, notSetUp(err))
+	}
+	infos := make([]*jetstream.ConsumerInfo, len(names))
+	asking, ctx := errgroup.WithContext(ctx)
+	asking.SetLimit(askAtOnce)
+	for i, name := range names {
+		asking.Go(func() error {
+			consumer, err := s.stream.Consumer(ctx, name)
+			if errors.Is(err, jetstream.ErrConsumerNotFound) {
+				return nil // deleted since
+			}
+			if err != nil {
+				return fmt.Errorf("look at the consumer %s: %w", name, notSetUp(err))
+			}
+			infos[i] = consumer.CachedInfo()
+			return nil
+		})
+	}
+	if err := asking.Wait(); err != nil {
+		return nil, err
+	}
+	infos = slices.DeleteFunc(infos, func(info *jetstream.ConsumerInfo) bool {
+		if info == nil {
+			return true
+		}
+		_, ok := partitionOf(info)
+		return !ok
+	})
+	slices.SortFunc(infos, func(a, b *jetstream.ConsumerInfo) int {
+		p, _ := partitionOf(a)
+		q, _ := partitionOf(b)
+		return cmp.Or(cmp.Compare(p.Generation, q.Generation), cmp.Compare(p.Index, q.Index))
+	})
+	return infos, nil
+}
+
+func isPartitionName(name string) bool {
+	var generation, index int
+	n, err := fmt.Sscanf(name, "partition-%d-%d", &generation, &index)
+	return n == 2 && err == nil
+}
+
+// partitionOf returns the partition whose consumer it is, by its metadata.
+func partitionOf(info *jetstream.ConsumerInfo) (p delivery.Partition, ok bool) {
+	for _, x := range []struct {
+		key string
+		to  *int
+	}{{generationKey, &p.Generation}, {partitionKey, &p.Index}, {partitionsKey, &p.Count}} {
+		n, err := strconv.Atoi(info.Config.Metadata[x.key])
+		if err != nil {
+			return p, false
+		}
+		*x.to = n
+	}
+	return p, p.Name() == info.Name
+}
+
+func partitionState(info *jetstream.ConsumerInfo) PartitionState {
+	p, _ := partitionOf(info)
+	begins, _ := strconv.ParseUint(info.Config.Metadata[beginsAfterKey], 10, 64)
+	floor := info.AckFloor.Stream
+	if start := info.Config.OptStartSeq; start > 0 {
+		floor = max(floor, start-1) // a cluster says 0 before the first ack
+	}
+	return PartitionState{
+		Partition: p, BeginsAfter: begins, Floor: floor,
+		Delivered: info.Delivered.Stream, AckPending: info.NumAckPending, Waiting: info.NumWaiting,
+		DeliveredAt: lastOf(info.Delivered.Last), AckedAt: lastOf(info.AckFloor.Last),
+		At: info.TimeStamp,
+	}
+}
+
+// partitionConfig is the consumer of a partition that begins behind a message.
+func partitionConfig(p delivery.Partition, beginsAfter, startAfter uint64) jetstream.ConsumerConfig {
+	cfg := jetstream.ConsumerConfig{
+		Durable: p.Name(), DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckPolicy: jetstream.AckAllPolicy,
+		Metadata: map[string]string{
+			generationKey: strconv.Itoa(p.Generation), partitionKey: strconv.Itoa(p.Index),
+			partitionsKey: strconv.Itoa(p.Count), beginsAfterKey: strconv.FormatUint(beginsAfter, 10),
+		},
+	}
+	if startAfter > 0 {
+		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, startAfter+1
+	}
+	fitPartition(&cfg)
+	return cfg
+}
+
+// fitPartition corrects what Coinhook relies on.
+func fitPartition(cfg *jetstream.ConsumerConfig) {
+	cfg.Description = "Coinhook: deliveries of a partition that have rows."
+	cfg.AckWait = partitionAckWait
+	// Past a limit JetStream skips a message for good. The applier decides what is
+	// dead.
+	cfg.MaxDeliver, cfg.MaxAckPending = -1, -1
+}
