@@ -73,9 +73,9 @@ func (s *Stream) eachFrom(ctx context.Context, wanted *uint64, last uint64, f fu
 	if err != nil {
 		return false, fmt.Errorf("read the stream: %w", notSetUp(err))
 	}
-	// A limit in bytes is safe here, other than at Consumer.receive: an ordered
+	// A limit in bytes is safe here, unlike with Fetch (see Feed): an ordered
 	// consumer has one copy, and Messages goes on after a status.
-	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes))
+	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(feedMessages, feedBytes))
 	if err != nil {
 		return false, fmt.Errorf("read the stream: %w", err)
 	}

@@ -1,0 +1,271 @@
+package broker_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/broker/brokertest"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// addPartitions makes the consumers of a generation.
+func addPartitions(tb testing.TB, js jetstream.JetStream, generation, count int) (all []delivery.Partition) {
+	tb.Helper()
+	for i := range count {
+		p := delivery.Partition{Generation: generation, Index: i, Count: count}
+		if _, err := js.CreateConsumer(tb.Context(), "DELIVERIES", jetstream.ConsumerConfig{
+			Durable: p.Name(), AckPolicy: jetstream.AckAllPolicy, AckWait: 30 * time.Second, MaxDeliver: -1, MaxAckPending: -1,
+		}); err != nil {
+			tb.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// ackFloor is up to where the broker knows that all is settled.
+func ackFloor(tb testing.TB, js jetstream.JetStream, p delivery.Partition) uint64 {
+	tb.Helper()
+	consumer, err := js.Consumer(tb.Context(), "DELIVERIES", p.Name())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return consumer.CachedInfo().AckFloor.Stream
+}
+
+// owner reads a feed as the owner of its partition does.
+type owner struct {
+	*broker.Feed
+	stop func()
+
+	mu     sync.Mutex
+	bodies []string
+	open   []broker.Received
+	settle bool
+}
+
+func own(tb testing.TB, conn *broker.Conn, p delivery.Partition, settle bool) *owner {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	o := &owner{Feed: conn.NewFeed(p, zerolog.Nop()), settle: settle}
+	var running sync.WaitGroup
+	running.Go(func() { o.Run(ctx) }) //nolint:errcheck // it ends with ctx
+	running.Go(func() {
+		for {
+			select {
+			case r := <-o.C():
+				o.take(r)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	o.stop = func() { cancel(); running.Wait() }
+	tb.Cleanup(o.stop)
+	return o
+}
+
+func (o *owner) take(r broker.Received) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, d := range r.Deliveries {
+		o.bodies = append(o.bodies, string(d.Body))
+	}
+	if o.settle {
+		o.Settled(r.Receipt, len(r.Deliveries))
+	} else {
+		o.open = append(o.open, r)
+	}
+}
+
+func (o *owner) got() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.bodies)
+}
+
+func (o *owner) await(tb testing.TB, want ...string) {
+	tb.Helper()
+	eventually(tb, fmt.Sprint(len(want), " deliveries have come"), func() bool { return len(o.got()) >= len(want) })
+	if diff := cmp.Diff(want, o.got()); diff != "" {
+		tb.Fatal(diff)
+	}
+}
+
+// publishIn publishes deliveries of communities, one message each.
+func publishIn(tb testing.TB, p *broker.Publisher, slot int, bodies ...string) {
+	tb.Helper()
+	for _, body := range bodies {
+		d := newDelivery(tb, body)
+		d.Slot = slot
+		if err := p.Publish(tb.Context(), d); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+func TestAFeedHasItsPartitionInOrder(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Start(t)
+	conn, js := server.ConnectSetUp(), openJetStream(t, server.URL())
+	partitions := addPartitions(t, js, 1, 2)
+	p := startPublisher(t, conn)
+	publishIn(t, p, 1, "a1", "a2")
+	publishIn(t, p, 2, "b1")
+	publishIn(t, p, 3, "c1")
+	first, second := own(t, conn, partitions[0], true), own(t, conn, partitions[1], true)
+	first.await(t, "a1", "a2", "c1")
+	second.await(t, "b1")
+	publishIn(t, p, 2, "b2")
+	second.await(t, "b1", "b2")
+	for _, partition := range partitions {
+		eventually(t, "all is acked, with what is of others", func() bool { return ackFloor(t, js, partition) == 5 })
+	}
+}
+
+// A new owner begins behind the ack floor, at once and in order, whatever the owner
+// before had read.
+func TestANewOwnerBeginsAtTheAckFloor(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Start(t)
+	conn, js := server.ConnectSetUp(), openJetStream(t, server.URL())
+	partition := addPartitions(t, js, 1, 1)[0]
+	p := startPublisher(t, conn)
+	publishIn(t, p, 1, "1", "2", "3", "4")
+	before := own(t, conn, partition, false)
+	before.await(t, "1", "2", "3", "4")
+	before.Settled(before.open[0].Receipt, 1)
+	before.Settled(before.open[2].Receipt, 1) // behind one that is not settled
+	if err := before.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before.stop()
+	publishIn(t, p, 1, "5")
+	after := own(t, conn, partition, true)
+	after.await(t, "2", "3", "4", "5")
+	eventually(t, "all is acked", func() bool { return ackFloor(t, js, partition) == 5 })
+}
+
+// An owner that is frozen takes messages that it never settles. The owner after it
+// misses them, and reads them again.
+func TestMessagesOfAFrozenOwnerAreReadAgain(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Start(t)
+	conn, js := server.ConnectSetUp(), openJetStream(t, server.URL())
+	partition := addPartitions(t, js, 1, 1)[0]
+	consumer, err := js.Consumer(t.Context(), "DELIVERIES", partition.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	frozen, err := consumer.Fetch(3, jetstream.FetchMaxWait(5*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		for range frozen.Messages() { //nolint:revive // they are nobody's
+		}
+	}()
+	owner := own(t, conn, partition, true)
+	eventually(t, "it asks", func() bool {
+		info, err := consumer.Info(t.Context())
+		return err == nil && info.NumWaiting == 2
+	})
+	p := startPublisher(t, conn)
+	publishIn(t, p, 1, "1", "2", "3", "4")
+	owner.await(t, "1", "2", "3", "4")
+	eventually(t, "all is acked", func() bool { return ackFloor(t, js, partition) == 4 })
+}
+
+// The connection is lost while deliveries are with the owner. They are not handed out
+// again, and their messages are acked once they are settled.
+func TestAFeedGoesOnAfterALostConnection(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Start(t)
+	conn := server.ConnectSetUp()
+	partition := addPartitions(t, openJetStream(t, server.URL()), 1, 1)[0]
+	p := startPublisher(t, conn)
+	publishIn(t, p, 1, "1", "2")
+	owner := own(t, conn, partition, false)
+	owner.await(t, "1", "2")
+	server.Stop()
+	eventually(t, "the feed knows", func() bool { return !owner.IsReading() })
+	owner.Settled(owner.open[0].Receipt, 1)
+	server.Start()
+	if err := conn.WaitConnected(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	publishIn(t, p, 1, "3")
+	owner.await(t, "1", "2", "3")
+	for _, r := range owner.open[1:] {
+		owner.Settled(r.Receipt, 1)
+	}
+	js := openJetStream(t, server.URL())
+	eventually(t, "all is acked", func() bool { return ackFloor(t, js, partition) == 3 })
+}
+
+// A generation ends at a message: those behind it are of the next one.
+func TestAFeedEndsWithItsGeneration(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Start(t)
+	conn, js := server.ConnectSetUp(), openJetStream(t, server.URL())
+	partition := addPartitions(t, js, 1, 1)[0]
+	p := startPublisher(t, conn)
+	publishIn(t, p, 1, "1", "2")
+	owner := own(t, conn, partition, false)
+	owner.await(t, "1", "2")
+	owner.EndAt(2)
+	publishIn(t, p, 1, "3")
+	owner.Settled(owner.open[0].Receipt, 1)
+	if owner.IsFinished() {
+		t.Error("it is finished while one is not settled")
+	}
+	owner.Settled(owner.open[1].Receipt, 1)
+	eventually(t, "it is finished", owner.IsFinished)
+	if got := owner.got(); len(got) != 2 {
+		t.Errorf("of the next generation came %q", got[2:])
+	}
+	if floor := ackFloor(t, js, partition); floor != 2 {
+		t.Errorf("acked up to %d, want 2", floor)
+	}
+}
+
+// On three servers, whichever is killed, the order holds and all is acked.
+func TestAFeedOnThreeServers(t *testing.T) {
+	t.Parallel()
+	cluster := brokertest.StartCluster(t, 3)
+	conn := cluster.ConnectSetUp()
+	partition := addPartitions(t, openJetStream(t, cluster.URL()), 1, 1)[0]
+	p := startPublisher(t, conn)
+	var want []string
+	more := func(n int) {
+		for range n {
+			want = append(want, fmt.Sprint(len(want)))
+			publishIn(t, p, 1, want[len(want)-1])
+		}
+	}
+	more(300) // more than one pull
+	owner := own(t, conn, partition, true)
+	owner.await(t, want...)
+	for range 2 {
+		killed := cluster.Leader("DELIVERIES")
+		killed.Kill()
+		eventually(t, "there is a leader", func() bool { return p.Publish(t.Context(), newDelivery(t, "other")) == nil })
+		more(20)
+		eventually(t, "all has come", func() bool { got := owner.got(); return len(got) > 0 && got[len(got)-1] == want[len(want)-1] })
+		killed.Start()
+		cluster.WaitReady()
+	}
+	got := slices.DeleteFunc(owner.got(), func(body string) bool { return body == "other" })
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
