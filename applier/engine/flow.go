@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"context"
+	"sync"
+)
+
+const (
+	// A partition keeps about two batches on their way through the lanes: one commits,
+	// one is ready.
+	flowDeliveries = 2 * batchDeliveries
+	flowBytes      = 16 << 20
+)
+
+// flow counts the deliveries of a partition that are in lanes.
+type flow struct {
+	mu         sync.Mutex
+	deliveries int // waiting or in a transaction
+	bytes      int // of their bodies
+	inFlight   int // in a transaction
+	parked     int // that come from parked rows
+	ofUsers    int // those of them that waited for their users
+	// newlyParked counts deliveries that a transaction has parked for their users.
+	newlyParked int
+}
+
+// count is told what is put into lanes.
+func (p *partition) count(all []work) {
+	f := &p.flow
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, w := range all {
+		f.add(w, 1)
+	}
+}
+
+// add counts a delivery in, or out with n -1.
+func (f *flow) add(w work, n int) {
+	f.deliveries += n
+	f.bytes += n * len(w.Delivery.Body)
+	if w.WasParked {
+		f.parked += n
+	}
+	if w.ofUser {
+		f.ofUsers += n
+	}
+}
+
+// begin is told how many deliveries a transaction takes.
+func (p *partition) begin(n int) {
+	p.flow.mu.Lock()
+	defer p.flow.mu.Unlock()
+	p.flow.inFlight += n
+}
+
+// settled is told a delivery that has a row now.
+func (p *partition) settled(w work, parked bool) {
+	if w.receipt != nil {
+		p.feed.Settled(w.receipt, 1)
+	}
+	p.leave(w, parked)
+}
+
+// leave is told a delivery that no transaction has any more.
+func (p *partition) leave(w work, parked bool) {
+	f := &p.flow
+	f.mu.Lock()
+	f.add(w, -1)
+	f.inFlight--
+	if parked {
+		f.newlyParked++
+	}
+	f.mu.Unlock()
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
+// awaitRoom returns once there is room for more, and false when the partition was
+// dropped.
+func (p *partition) awaitRoom() bool {
+	for p.ctx.Err() == nil {
+		p.flow.mu.Lock()
+		room := p.flow.deliveries < flowDeliveries && p.flow.bytes < flowBytes
+		p.flow.mu.Unlock()
+		if room {
+			return true
+		}
+		select {
+		case <-p.changed:
+		case <-p.ctx.Done():
+		}
+	}
+	return false
+}
+
+// wait returns once no transaction has deliveries of the partition, and false when ctx
+// is done before.
+func (p *partition) wait(ctx context.Context) bool {
+	for {
+		p.flow.mu.Lock()
+		idle := p.flow.inFlight == 0
+		p.flow.mu.Unlock()
+		if idle {
+			return true
+		}
+		select {
+		case <-p.changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}

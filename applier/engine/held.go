@@ -1,0 +1,235 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+const (
+	// biteEvery is how often parked deliveries are looked through for some that can go
+	// on. It costs nothing while there are none.
+	biteEvery = 250 * time.Millisecond
+	// tryEvery is how often it is tried whether a key opens now.
+	tryEvery = 5 * time.Second
+)
+
+// heldWebhook is a webhook that has parked deliveries. Its later ones are parked behind
+// them, until all are out.
+type heldWebhook struct {
+	webhook *webhook.Webhook // nil where it is not known
+	reason  applier.ParkReason
+	detail  string
+
+	draining bool            // the reason is gone, as far as is known
+	after    *delivery.Place // of the last that was taken out
+	next     time.Time       // of the next try
+	revision uint64          // of the definition that was tried last
+}
+
+func (h *heldWebhook) parking(item applier.Item, receipt *broker.Receipt) parking {
+	if item.Webhook == nil {
+		item.Webhook = h.webhook
+	}
+	return parking{applier.Parking{Item: item, Reason: h.reason, Detail: h.detail}, receipt}
+}
+
+// heldUsers says whether users of the partition have parked deliveries.
+type heldUsers struct {
+	any  bool
+	seen int // of flow.newlyParked
+	next time.Time
+}
+
+// hold has all later deliveries of a webhook parked behind this one.
+func (p *partition) hold(plan applier.Planned) *heldWebhook {
+	h := &heldWebhook{webhook: plan.Item.Webhook}
+	h.stop(plan, time.Now())
+	p.held[plan.Item.Delivery.WebhookID] = h
+	return h
+}
+
+// stop notes why a delivery of the webhook cannot go on.
+func (h *heldWebhook) stop(plan applier.Planned, now time.Time) {
+	h.reason, h.detail = plan.Park, plan.Err.Error()
+	h.draining, h.next = false, now.Add(tryEvery)
+	if plan.Item.Webhook != nil {
+		h.webhook, h.revision = plan.Item.Webhook, plan.Item.Webhook.Revision
+	}
+}
+
+// loadHeld reads which webhooks have parked deliveries. It returns false when the
+// partition was dropped.
+func (p *partition) loadHeld() bool {
+	p.users.any = true // until the first look says otherwise
+	return p.persist(func(ctx context.Context) error {
+		parked, err := p.engine.Store.ParkedWebhooks(ctx, p.lease.Partition)
+		if err != nil {
+			return err
+		}
+		for _, w := range parked {
+			p.held[w.ID] = &heldWebhook{webhook: p.definition(w.ID), reason: w.Reason, detail: w.Reason.Detail()}
+		}
+		return nil
+	})
+}
+
+// definition returns the newest definition in memory, nil for none.
+func (p *partition) definition(id string) *webhook.Webhook {
+	w, _ := p.engine.Definitions.Lookup(id)
+	return w
+}
+
+// isDraining reports whether there are parked deliveries to be taken out now.
+func (p *partition) isDraining() bool {
+	for _, h := range p.held {
+		if h.draining {
+			return true
+		}
+	}
+	return false
+}
+
+// bite takes the next parked deliveries out that may go on. It leaves the lanes room for
+// those from the stream.
+func (p *partition) bite() {
+	now := time.Now()
+	for id, h := range p.held {
+		if p.ctx.Err() != nil || p.biting() >= batchDeliveries {
+			return
+		}
+		if h.mayGoOn(p.definition(id), now) {
+			p.biteOf(id, h, now)
+		}
+	}
+	p.biteOfUsers(now)
+}
+
+// biting is how many parked deliveries are in the lanes.
+func (p *partition) biting() int {
+	p.flow.mu.Lock()
+	defer p.flow.mu.Unlock()
+	return p.flow.parked
+}
+
+// mayGoOn reports whether the webhook's parked deliveries are worth a try. w is its
+// newest definition.
+func (h *heldWebhook) mayGoOn(w *webhook.Webhook, now time.Time) bool {
+	isNew := w != nil && w.Revision > h.revision
+	switch {
+	case h.draining:
+	case w != nil && w.DeletedAt == nil && w.State == webhook.Paused:
+		h.reason = applier.Paused
+	default:
+		h.draining = isNew || !now.Before(h.next)
+	}
+	return h.draining
+}
+
+// biteOf takes out deliveries of one webhook, in their order.
+func (p *partition) biteOf(id string, h *heldWebhook, now time.Time) {
+	all, err := p.engine.Store.ParkedOf(p.ctx, p.lease.Partition, id, h.after, batchDeliveries)
+	if err != nil {
+		p.retryLater(err, h, now)
+		return
+	}
+	if len(all) == 0 {
+		p.isOut(id, h)
+		return
+	}
+	ready := make([]work, 0, len(all))
+	var stopped *applier.Planned
+	for _, plan := range p.engine.Applier.Plan(p.ctx, all) {
+		if plan.Err != nil {
+			stopped = &plan
+			break
+		}
+		plan.Item.Lease, plan.Item.WasParked = &p.lease, true
+		ready = append(ready, work{Item: plan.Item, partition: p})
+	}
+	if n := len(ready); n > 0 {
+		last := ready[n-1].Delivery
+		h.after = &delivery.Place{Incarnation: last.Incarnation, Position: last.Position, StoredAt: last.StoredAt}
+		if !p.enqueue(ready) {
+			return
+		}
+	}
+	switch {
+	case stopped == nil:
+	case stopped.Park == "":
+		p.retryLater(stopped.Err, h, now)
+	default:
+		changed := stopped.Park != h.reason
+		h.stop(*stopped, now)
+		if changed {
+			stopped.Item.Lease = &p.lease
+			p.park([]parking{h.parking(stopped.Item, nil)})
+		}
+	}
+}
+
+// isOut is told that nothing is parked behind the last that was taken out.
+func (p *partition) isOut(id string, h *heldWebhook) {
+	switch {
+	case h.after == nil:
+		delete(p.held, id) // what comes now is behind them in the lanes
+	case p.biting() == 0:
+		h.after = nil // in a stream that came back from a backup, positions come twice
+	}
+}
+
+// retryLater notes an error that is no delivery's own.
+func (p *partition) retryLater(err error, h *heldWebhook, now time.Time) {
+	if p.ctx.Err() != nil {
+		return
+	}
+	h.draining, h.next = false, now.Add(time.Second)
+	p.log.Warn().Err(err).Msg("cannot go on with parked deliveries, trying again")
+}
+
+// biteOfUsers takes out deliveries whose users were locked.
+func (p *partition) biteOfUsers(now time.Time) {
+	p.flow.mu.Lock()
+	newlyParked, busy := p.flow.newlyParked, p.flow.ofUsers > 0
+	p.flow.mu.Unlock()
+	if newlyParked != p.users.seen {
+		p.users.any, p.users.seen = true, newlyParked
+	}
+	if !p.users.any || busy || now.Before(p.users.next) {
+		return
+	}
+	all, err := p.engine.Store.ParkedOfUsers(p.ctx, p.lease.Partition, batchDeliveries)
+	if err != nil {
+		p.users.next = now.Add(time.Second)
+		return
+	}
+	if len(all) == 0 {
+		p.users.any = false
+		return
+	}
+	var ready []work
+	for _, plan := range p.engine.Applier.Plan(p.ctx, all) {
+		plan.Item.Lease = &p.lease
+		switch {
+		case plan.Park != "":
+			// It waits for its webhook now, and no longer for its user.
+			h := p.held[plan.Item.Delivery.WebhookID]
+			if h == nil {
+				h = p.hold(plan)
+			}
+			if !p.park([]parking{h.parking(plan.Item, nil)}) {
+				return
+			}
+		case plan.Err != nil:
+			p.users.next = now.Add(time.Second)
+		default:
+			plan.Item.WasParked = true
+			ready = append(ready, work{Item: plan.Item, partition: p, ofUser: true})
+		}
+	}
+	p.enqueue(ready)
+}

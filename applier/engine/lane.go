@@ -1,0 +1,188 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/broker"
+)
+
+const (
+	// batchDeliveries and batchBytes bound a transaction.
+	batchDeliveries = 256
+	batchBytes      = 8 << 20
+)
+
+// work is one delivery on its way through a lane.
+type work struct {
+	applier.Item
+	partition *partition
+	receipt   *broker.Receipt // nil for one that was parked
+	ofUser    bool            // it was parked for its user
+}
+
+// lane commits one transaction at a time.
+type lane struct {
+	engine *Engine
+
+	mu     sync.Mutex
+	queues []*queue // of the partitions that have work here, in turn
+	came   chan struct{}
+}
+
+// queue is what waits in a lane of one partition, in its order.
+type queue struct {
+	partition *partition
+	work      []work
+}
+
+func newLane(e *Engine) *lane { return &lane{engine: e, came: make(chan struct{}, 1)} }
+
+// put appends work of a partition.
+func (l *lane) put(p *partition, all []work) {
+	l.mu.Lock()
+	i := slices.IndexFunc(l.queues, func(q *queue) bool { return q.partition == p })
+	if i < 0 {
+		i = len(l.queues)
+		l.queues = append(l.queues, &queue{partition: p})
+	}
+	l.queues[i].work = append(l.queues[i].work, all...)
+	l.mu.Unlock()
+	select {
+	case l.came <- struct{}{}:
+	default:
+	}
+}
+
+// forget removes what waits of a partition.
+func (l *lane) forget(p *partition) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queues = slices.DeleteFunc(l.queues, func(q *queue) bool { return q.partition == p })
+}
+
+// take returns the work of the next transaction, nil when there is none. Partitions
+// that have work share it evenly, and one that has little leaves its rest to the
+// others. So a long queue of one community delays nobody else by more than a batch.
+func (l *lane) take() (batch []work) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	bytes, room := 0, batchDeliveries
+	for room > 0 && len(l.queues) > 0 && bytes < batchBytes {
+		share := max(room/len(l.queues), 1)
+		for _, q := range l.queues {
+			n := 0
+			for n < min(share, len(q.work), room) && (bytes < batchBytes || len(batch) == 0) {
+				bytes += len(q.work[n].Delivery.Body)
+				n++
+			}
+			batch = append(batch, q.work[:n]...)
+			clear(q.work[:n])
+			q.work = q.work[n:]
+			room -= n
+			q.partition.begin(n)
+		}
+		l.queues = slices.DeleteFunc(l.queues, func(q *queue) bool { return len(q.work) == 0 })
+	}
+	if len(l.queues) > 1 { // another one is first next time
+		l.queues = append(l.queues[1:], l.queues[0])
+	}
+	return batch
+}
+
+func (l *lane) run(ctx context.Context) error {
+	for {
+		batch := l.take()
+		if len(batch) > 0 {
+			l.settle(ctx, batch)
+			continue
+		}
+		select {
+		case <-l.came:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// settle has a batch settled, however long that takes. What belongs to a partition
+// that was dropped is left to its next owner.
+func (l *lane) settle(ctx context.Context, batch []work) {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 2*time.Second
+	for {
+		l.engine.metrics.batch.Observe(float64(len(batch)))
+		items := make([]applier.Item, len(batch))
+		for i, w := range batch {
+			items[i] = w.Item
+		}
+		// A transaction that was begun is finished: stopping half-way would only cost
+		// another one.
+		verdicts := l.engine.Applier.Settle(context.WithoutCancel(ctx), items)
+		var rest []work
+		var cause error
+		for i, v := range verdicts {
+			if v.IsSettled() || v.Parked {
+				batch[i].partition.settled(batch[i], v.Parked)
+				continue
+			}
+			rest, cause = append(rest, batch[i]), v.Err
+		}
+		l.loseFenced(cause)
+		if batch = l.keep(rest); len(batch) == 0 {
+			return
+		}
+		l.engine.metrics.retried.Inc()
+		if errors.Is(cause, applier.ErrChanged) {
+			l.replan(ctx, batch)
+			continue
+		}
+		select {
+		case <-time.After(wait.NextBackOff()):
+		case <-ctx.Done():
+		}
+		batch = l.keep(batch)
+		if len(batch) == 0 {
+			return
+		}
+	}
+}
+
+// loseFenced stops the partitions that other appliers own now.
+func (l *lane) loseFenced(cause error) {
+	var fenced *applier.FencedError
+	if !errors.As(cause, &fenced) {
+		return
+	}
+	for _, lost := range fenced.Lost {
+		l.engine.lose(*lost)
+	}
+}
+
+// keep gives up the work of partitions that were dropped.
+func (l *lane) keep(all []work) []work {
+	return slices.DeleteFunc(all, func(w work) bool {
+		if w.partition.ctx.Err() == nil {
+			return false
+		}
+		w.partition.leave(w, false)
+		return true
+	})
+}
+
+func (l *lane) replan(ctx context.Context, batch []work) {
+	items := make([]applier.Item, len(batch))
+	for i, w := range batch {
+		items[i] = w.Item
+	}
+	l.engine.Applier.Replan(ctx, items)
+	for i := range batch {
+		batch[i].Item = items[i]
+	}
+}
