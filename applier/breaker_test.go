@@ -63,8 +63,8 @@ func TestADatabaseThatRefusesAll(t *testing.T) {
 				for _, v := range app.Handle(t.Context(), bodies(batch)) {
 					if v.IsSettled() {
 						settled++
-					} else if v.Aside {
-						t.Errorf("batch %d has a delivery set aside", i)
+					} else if v.Parked {
+						t.Errorf("batch %d has a parked delivery", i)
 					}
 				}
 				if settled != tc.settled[i] {

@@ -132,7 +132,7 @@ func TestHandleWaitsForTheDefinitionThatTheIngressWentBy(t *testing.T) {
 		defs := definitions{byID: map[string]*webhook.Webhook{"w": tc.webhook}}
 		batch := []delivery.Delivery{{ID: delivery.ID{1}, WebhookID: "w", Revision: 5, ReceivedAt: tc.received}}
 		verdicts := applier.New(defs, &communities{}, evaluate, &store{}, &reporter{}).Handle(t.Context(), batch)
-		if verdicts[0].IsSettled() != tc.settled || verdicts[0].Aside == tc.settled {
+		if verdicts[0].IsSettled() != tc.settled || verdicts[0].Parked == tc.settled {
 			t.Errorf("%s: %+v", name, verdicts[0])
 		}
 	}

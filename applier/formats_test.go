@@ -11,9 +11,9 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// TestWhatANewerVersionWroteIsSetAside: an applier that would misread a delivery or
+// TestWhatANewerVersionWroteIsParked: an applier that would misread a delivery or
 // its definition leaves it to a newer one. The deliveries of other webhooks go on.
-func TestWhatANewerVersionWroteIsSetAside(t *testing.T) {
+func TestWhatANewerVersionWroteIsParked(t *testing.T) {
 	t.Parallel()
 	newer := &webhook.Webhook{Record: webhook.Record{ID: "newer", Version: 4, Format: webhook.RecordFormat + 1}}
 	current := &webhook.Webhook{Record: webhook.Record{ID: "wh", Version: 4}}
@@ -42,8 +42,8 @@ func TestWhatANewerVersionWroteIsSetAside(t *testing.T) {
 				t.Errorf("committed (-want +got):\n%s", diff)
 			}
 			v := verdicts[1]
-			if v.IsSettled() || !v.Aside || !strings.Contains(v.Err.Error(), tc.why) {
-				t.Errorf("verdict %+v, want it set aside: %s", v, tc.why)
+			if v.IsSettled() || !v.Parked || !strings.Contains(v.Err.Error(), tc.why) {
+				t.Errorf("verdict %+v, want it to be parked: %s", v, tc.why)
 			}
 		})
 	}

@@ -14,20 +14,6 @@ import (
 // again makes the pauses grow.
 const retryAfter = 100 * time.Millisecond
 
-// asideFor is how long a delivery waits for what only its own webhook needs. It is
-// handed out again for each look, so it is no shorter than an admin notices, and
-// longer for one that was looked at for half a minute and more: there may be many.
-func asideFor(d *delivery.Delivery) time.Duration {
-	switch {
-	case d.Attempt <= 6:
-		return 5 * time.Second
-	case d.Attempt <= 12:
-		return 10 * time.Second
-	default:
-		return 20 * time.Second // less than what the reporter forgets after
-	}
-}
-
 // Definitions finds what a webhook says, at a revision or later. It returns nil
 // where there is no such webhook, and an error when it cannot know now.
 type Definitions interface {
@@ -47,8 +33,8 @@ type Reporter interface {
 	Settled(Item, Settlement)
 	// Postponed is told which deliveries are tried again before any others, and why.
 	Postponed(deliveries []*delivery.Delivery, err error)
-	// SetAside is told a delivery that waits while others go on, and for what.
-	SetAside(d *delivery.Delivery, err error)
+	// Parked is told a delivery that got a row of its own, and waits while others go on.
+	Parked(d *delivery.Delivery, reason ParkReason, err error)
 	// Bug is told what should not have been possible.
 	Bug(d *delivery.Delivery, err error)
 	// Stopped is told, for each batch, that the database refuses one delivery after
@@ -76,63 +62,98 @@ func New(definitions Definitions, communities Communities, evaluate Evaluate, st
 	}
 }
 
-// Handle settles a batch, in its order, and returns a verdict on each delivery.
+// Planned is a delivery that can be settled, or has to wait.
+type Planned struct {
+	Item Item
+	// Park is set on a delivery that has to be parked, and Err says why.
+	Park ParkReason
+	// Err without Park says that the delivery cannot be planned now, for a reason that
+	// is not its own.
+	Err error
+}
+
+// Plan says of each delivery what it asks for. It needs no lock and writes nothing, so
+// that a batch is planned while the one before commits.
+func (a *Applier) Plan(ctx context.Context, batch []delivery.Delivery) []Planned {
+	planned := make([]Planned, len(batch))
+	view := communityView{source: a.communities}
+	for i := range batch {
+		if planned[i] = a.plan(ctx, &view, &batch[i], true); planned[i].Err != nil && planned[i].Park == "" {
+			return planned[:i+1] // those behind it would meet the same
+		}
+	}
+	return planned
+}
+
+// Replan makes plans again that rested on what has changed, by the same definitions.
+func (a *Applier) Replan(ctx context.Context, items []Item) {
+	view := communityView{source: a.communities}
+	for i, item := range items {
+		if item.Failure != nil && !dependsOnCommunity(item.Failure) || item.Webhook == nil {
+			continue
+		}
+		if p := a.planBy(ctx, &view, item); p.Err == nil {
+			items[i] = p.Item
+		}
+	}
+}
+
+// Handle plans and settles a batch, in its order, and returns a verdict on each
+// delivery. A delivery that the engine would park is left alone. So it serves trials
+// too: they ask what a webhook would do, paused or not.
 func (a *Applier) Handle(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
 	verdicts := make([]delivery.Verdict, len(batch))
 	items := make([]Item, 0, len(batch))
 	places := make([]int, 0, len(batch)) // of the items in the batch
 	view := communityView{source: a.communities}
 	for i := range batch {
-		item, verdict := a.plan(ctx, &view, &batch[i])
-		if !verdict.IsSettled() {
-			verdicts[i] = verdict
-			a.reportOpen(&batch[i], verdict)
-			continue
+		p := a.plan(ctx, &view, &batch[i], false)
+		switch {
+		case p.Park != "":
+			verdicts[i] = delivery.Parked(p.Err)
+		case p.Err != nil:
+			verdicts[i] = delivery.Retry(retryAfter, p.Err)
+			a.report.Postponed([]*delivery.Delivery{&batch[i]}, p.Err)
+		default:
+			items, places = append(items, p.Item), append(places, i)
 		}
-		items, places = append(items, item), append(places, i)
 	}
-	for i, v := range a.settle(ctx, items) {
+	for i, v := range a.Settle(ctx, items) {
 		verdicts[places[i]] = v
 	}
 	return verdicts
 }
 
-func (a *Applier) reportOpen(d *delivery.Delivery, v delivery.Verdict) {
-	if v.Aside {
-		a.report.SetAside(d, v.Err)
-		return
-	}
-	a.report.Postponed([]*delivery.Delivery{d}, v.Err)
-}
+var errPaused = errors.New("the webhook is paused: resume it with `coinhook webhooks resume`")
 
-// plan says what a delivery asks for. A verdict other than Settled means that
-// this cannot be said now.
-func (a *Applier) plan(ctx context.Context, view *communityView, d *delivery.Delivery) (Item, delivery.Verdict) {
-	if d.Newer {
-		return Item{}, delivery.SetAside(asideFor(d), errNewerMessage) // until this applier is updated
-	}
+// plan says what a delivery asks for. Live deliveries take effect, others are trials.
+func (a *Applier) plan(ctx context.Context, view *communityView, d *delivery.Delivery, live bool) Planned {
 	item := Item{Delivery: d}
+	if d.Newer {
+		return Planned{Item: item, Park: NewerFormat, Err: errNewerMessage} // until this applier is updated
+	}
 	var err error
-	item.Webhook, item.Failure, err = a.definition(ctx, d)
+	item.Webhook, item.Failure, err = a.definition(ctx, d, live)
 	switch {
-	case errors.Is(err, errBehind):
-		return Item{}, delivery.SetAside(behindAside, err) // it may last, and is no matter of others
-	case errors.Is(err, errNewer):
-		return Item{}, delivery.SetAside(asideFor(d), err) // until this applier is updated
+	case errors.Is(err, errPaused):
+		return Planned{Item: item, Park: Paused, Err: err}
+	case errors.Is(err, errBehind), errors.Is(err, errNewer):
+		// It may last, and is no matter of other webhooks.
+		return Planned{Item: item, Park: NewerFormat, Err: err}
 	case err != nil:
-		return Item{}, delivery.Retry(retryAfter, err)
+		return Planned{Item: item, Err: err}
 	}
 	if item.Failure != nil {
 		// The version that a replay asks for is gone. That is no outcome of the delivery.
 		item.NoOp = item.Failure.Reason == delivery.InvalidMapping
-		return item, delivery.Settled
+		return Planned{Item: item}
 	}
 	return a.planBy(ctx, view, item)
 }
 
 // definition finds what decides a delivery: the newest definition, or for a
 // replay that asks for it the version that decided first.
-func (a *Applier) definition(ctx context.Context, d *delivery.Delivery) (*webhook.Webhook, *delivery.Failure, error) {
+func (a *Applier) definition(ctx context.Context, d *delivery.Delivery, live bool) (*webhook.Webhook, *delivery.Failure, error) {
 	revision, version := d.Revision, 0
 	if d.Replay != nil {
 		revision, version = max(revision, d.Replay.Revision), d.Replay.Version
@@ -154,6 +175,8 @@ func (a *Applier) definition(ctx context.Context, d *delivery.Delivery) (*webhoo
 		}, nil
 	case w.IsNewer():
 		return nil, nil, errNewer
+	case live && w.State == webhook.Paused:
+		return w, nil, errPaused
 	case version == 0 || version == w.Version:
 		return w, nil, nil
 	}
@@ -169,9 +192,6 @@ func (a *Applier) definition(ctx context.Context, d *delivery.Delivery) (*webhoo
 	}
 	return original, nil, err
 }
-
-// behindAside is how long a delivery waits for its definition at a time.
-const behindAside = time.Second
 
 // catchUp is how long after a delivery was received what its ingress knew may be
 // news to others.
@@ -194,19 +214,19 @@ func isBehind(w *webhook.Webhook, d *delivery.Delivery) bool {
 // planBy evaluates the item by its webhook. What no key of the webhook decrypts
 // is tried once more if the webhook has been saved since: a sender may use a new
 // key before the ingress and this applier have seen it.
-func (a *Applier) planBy(ctx context.Context, view *communityView, item Item) (Item, delivery.Verdict) {
+func (a *Applier) planBy(ctx context.Context, view *communityView, item Item) Planned {
 	community, err := view.of(ctx, item.Webhook)
 	if err != nil {
-		return Item{}, delivery.Retry(retryAfter, inPostgreSQL(err))
+		return Planned{Item: item, Err: inPostgreSQL(err)}
 	}
 	item.Plan, item.Failure, err = a.evaluateSafely(item.Webhook, item.Delivery, community)
 	if err != nil {
-		return Item{}, delivery.SetAside(asideFor(item.Delivery), err)
+		return Planned{Item: item, Park: KeyUnavailable, Err: err}
 	}
 	if dependsOnCommunity(item.Failure) {
 		newer, err := view.newer(ctx, item.Webhook)
 		if err != nil {
-			return Item{}, delivery.Retry(retryAfter, inPostgreSQL(err))
+			return Planned{Item: item, Err: inPostgreSQL(err)}
 		}
 		if newer != nil {
 			return a.planBy(ctx, view, item)
@@ -214,14 +234,14 @@ func (a *Applier) planBy(ctx context.Context, view *communityView, item Item) (I
 	}
 	pinned := item.Delivery.Replay != nil && item.Delivery.Replay.Version != 0
 	if item.Failure == nil || item.Failure.Reason != delivery.DecryptionFailed || pinned {
-		return item, delivery.Settled
+		return Planned{Item: item}
 	}
 	newer, err := a.newer.than(ctx, item.Webhook, item.Delivery.WebhookID)
 	if err != nil {
-		return Item{}, delivery.Retry(retryAfter, err)
+		return Planned{Item: item, Err: err}
 	}
 	if newer == nil {
-		return item, delivery.Settled
+		return Planned{Item: item}
 	}
 	item.Webhook = newer
 	return a.planBy(ctx, view, item)

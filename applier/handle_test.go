@@ -81,9 +81,9 @@ func (c *communities) Reread(context.Context, string) (*applier.Community, error
 }
 
 type reporter struct {
-	bugs             int
-	postponed, aside []string // bodies
-	stopped          []error
+	bugs      int
+	postponed []string // bodies
+	stopped   []error
 }
 
 func (r *reporter) Settled(applier.Item, applier.Settlement) {}
@@ -96,7 +96,7 @@ func (r *reporter) Postponed(deliveries []*delivery.Delivery, _ error) {
 	}
 }
 
-func (r *reporter) SetAside(d *delivery.Delivery, _ error) { r.aside = append(r.aside, string(d.Body)) }
+func (r *reporter) Parked(*delivery.Delivery, applier.ParkReason, error) {}
 
 func TestHandle(t *testing.T) {
 	t.Parallel()
@@ -154,7 +154,7 @@ func TestHandle(t *testing.T) {
 			bodies: []string{"a"}, webhook: "unknown", defErr: away,
 			settled: []bool{false},
 		},
-		"a delivery whose webhook lacks something is set aside": {
+		"a delivery whose webhook lacks something is to be parked": {
 			bodies: []string{"a", "locked", "b"}, webhook: "active",
 			settled: []bool{true, false, true}, committed: []string{"a", "b"},
 		},
@@ -178,17 +178,14 @@ func TestHandle(t *testing.T) {
 			}
 			verdicts := applier.New(defs, &communities{}, evaluate, s, r).Handle(t.Context(), batch)
 			var settled []bool
-			var postponed, aside []string
+			var postponed []string
 			for i, v := range verdicts {
-				switch {
-				case v.Aside:
-					aside = append(aside, string(batch[i].Body))
-				case !v.IsSettled():
+				if !v.IsSettled() && !v.Parked {
 					postponed = append(postponed, string(batch[i].Body))
 				}
 				settled = append(settled, v.IsSettled())
-				if locked := string(batch[i].Body) == "locked" || string(batch[i].Body) == "unwritable"; v.Aside != locked {
-					t.Errorf("delivery %d is set aside: %v, want %v", i, v.Aside, locked)
+				if locked := string(batch[i].Body) == "locked"; v.Parked != locked {
+					t.Errorf("delivery %d is to be parked: %v, want %v", i, v.Parked, locked)
 				}
 			}
 			if diff := cmp.Diff(tc.settled, settled); diff != "" {
@@ -202,9 +199,6 @@ func TestHandle(t *testing.T) {
 			}
 			if diff := cmp.Diff(postponed, r.postponed); diff != "" {
 				t.Error("reported as postponed:\n", diff)
-			}
-			if diff := cmp.Diff(aside, r.aside); diff != "" {
-				t.Error("reported as set aside:\n", diff)
 			}
 		})
 	}

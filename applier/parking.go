@@ -19,6 +19,19 @@ const (
 	NewerFormat    ParkReason = "newer_format"
 )
 
+// Detail says what an admin can do, where nothing more is known.
+func (r ParkReason) Detail() string {
+	switch r {
+	case Paused:
+		return errPaused.Error()
+	case UserLocked:
+		return errUserLocked.Error()
+	case NewerFormat:
+		return errNewer.Error()
+	}
+	return "its webhook's key cannot be opened: give all appliers the COINHOOK_MASTER_KEY that sealed it"
+}
+
 // Parking is a delivery that has to wait in its own row: its message is acked, and
 // other deliveries go on.
 type Parking struct {

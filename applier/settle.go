@@ -22,11 +22,11 @@ type settling struct {
 	stoppedAt int
 }
 
-// settle has the store commit the items. What the database refuses for its
+// Settle has the store commit the items. What the database refuses for its
 // values is narrowed down, half by half, to the deliveries at fault. These become
 // dead letters, unless the database refuses one after the other: then nothing is
 // their fault, and they are tried again.
-func (a *Applier) settle(ctx context.Context, items []Item) []delivery.Verdict {
+func (a *Applier) Settle(ctx context.Context, items []Item) []delivery.Verdict {
 	if len(items) == 0 {
 		return nil
 	}
@@ -62,6 +62,11 @@ func (s *settling) part(ctx context.Context, from, to int) error {
 	switch {
 	case err == nil:
 		for i, settlement := range settlements {
+			if settlement.Parked {
+				s.report.Parked(s.items[from+i].Delivery, UserLocked, errUserLocked)
+				s.verdicts[from+i] = delivery.Parked(errUserLocked)
+				continue
+			}
 			s.report.Settled(s.items[from+i], settlement)
 			if !settlement.Known && !settlement.Forgotten {
 				s.passed++
@@ -95,6 +100,8 @@ func (s *settling) states() []string {
 	return states
 }
 
+var errUserLocked = errors.New("the user is locked by another transaction, or has deliveries that wait for that")
+
 // fail settles a delivery that the database refuses as a failed one.
 func (s *settling) fail(ctx context.Context, n int, cause error) {
 	item := s.items[n]
@@ -114,9 +121,8 @@ func (s *settling) fail(ctx context.Context, n int, cause error) {
 		cause = err
 		s.report.Bug(item.Delivery, cause)
 	}
-	// Not even the failure can be written. The others go on without it.
-	s.report.SetAside(item.Delivery, cause)
-	s.verdicts[n] = delivery.SetAside(asideFor(item.Delivery), cause)
+	// Not even the failure can be written: then nothing can.
+	s.postpone([]int{n}, inPostgreSQL(cause))
 }
 
 func (s *settling) postpone(which []int, err error) {

@@ -36,7 +36,7 @@ func paying(t *testing.T, store *postgres.Store, holdBack func(delivery.ID) bool
 		var items []applier.Item
 		for i := range batch {
 			if holdBack != nil && holdBack(batch[i].ID) {
-				verdicts[i] = delivery.SetAside(100*time.Millisecond, context.DeadlineExceeded)
+				verdicts[i] = delivery.Parked(context.DeadlineExceeded)
 				continue
 			}
 			items = append(items, applier.Item{Delivery: &batch[i], Webhook: w, Plan: applier.Plan{

@@ -30,11 +30,11 @@ func newSide(store *postgres.Store, definitions applier.Definitions, evaluate ap
 // had a plan, too.
 type recorder struct{ items []applier.Item }
 
-func (r *recorder) Settled(item applier.Item, _ applier.Settlement) { r.items = append(r.items, item) }
-func (r *recorder) Postponed([]*delivery.Delivery, error)           {}
-func (r *recorder) SetAside(*delivery.Delivery, error)              {}
-func (r *recorder) Bug(*delivery.Delivery, error)                   {}
-func (r *recorder) Stopped(error)                                   {}
+func (r *recorder) Settled(item applier.Item, _ applier.Settlement)      { r.items = append(r.items, item) }
+func (r *recorder) Postponed([]*delivery.Delivery, error)                {}
+func (r *recorder) Parked(*delivery.Delivery, applier.ParkReason, error) {}
+func (r *recorder) Bug(*delivery.Delivery, error)                        {}
+func (r *recorder) Stopped(error)                                        {}
 
 // answer is what a definition makes of a delivery, or why this cannot be said
 // now.
@@ -54,11 +54,11 @@ func (s *side) run(ctx context.Context, page []delivery.Delivery) ([]answer, err
 	answers := make([]answer, len(page))
 	for i, v := range verdicts {
 		switch {
+		case v.Parked:
+			answers[i].waits = v.Err
 		case v.IsSettled():
 			answers[i].effect = effectOf(s.decided.items[next], decisions[next])
 			next++
-		case v.Aside:
-			answers[i].waits = v.Err
 		default:
 			return nil, fmt.Errorf("find out what becomes of %s: %w", page[i].ID, v.Err)
 		}

@@ -89,7 +89,7 @@ func (i *installation) settle(locked int) {
 		var items []applier.Item
 		for n := range batch {
 			if string(batch[n].Body) == "locked" {
-				verdicts[n] = delivery.SetAside(time.Hour, errors.New("no key"))
+				verdicts[n] = delivery.Parked(errors.New("no key"))
 				continue
 			}
 			items = append(items, applier.Item{Delivery: &batch[n], Failure: &delivery.Failure{Reason: delivery.WebhookDeleted, Detail: "gone"}})

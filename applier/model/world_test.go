@@ -57,10 +57,10 @@ func (d definitions) Version(_ context.Context, id string, _ int) (*webhook.Webh
 // silent is a reporter that keeps bugs only.
 type silent struct{ bugs []string }
 
-func (*silent) Settled(applier.Item, applier.Settlement) {}
-func (*silent) Postponed([]*delivery.Delivery, error)    {}
-func (*silent) SetAside(*delivery.Delivery, error)       {}
-func (s *silent) Bug(d *delivery.Delivery, err error)    { s.bugs = append(s.bugs, fmt.Sprint(d.ID, err)) }
+func (*silent) Settled(applier.Item, applier.Settlement)             {}
+func (*silent) Postponed([]*delivery.Delivery, error)                {}
+func (*silent) Parked(*delivery.Delivery, applier.ParkReason, error) {}
+func (s *silent) Bug(d *delivery.Delivery, err error)                { s.bugs = append(s.bugs, fmt.Sprint(d.ID, err)) }
 
 func (s *silent) Stopped(err error) { s.bugs = append(s.bugs, fmt.Sprint(err)) }
 

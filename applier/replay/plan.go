@@ -197,11 +197,11 @@ func (p *planner) rehearse(ctx context.Context, page []letter) error {
 	decisions := p.rehearsal.Decisions()
 	for i, v := range verdicts {
 		switch {
+		case v.Parked:
+			p.wait(letters[i], v.Err)
 		case v.IsSettled():
 			p.note(letters[i], decisions[0])
 			decisions = decisions[1:]
-		case v.Aside:
-			p.wait(letters[i], v.Err)
 		default:
 			return fmt.Errorf("find out what %s would do: %w", letters[i].ID, v.Err)
 		}

@@ -114,11 +114,11 @@ func (p *planner) explainMissing(ctx context.Context) error {
 // silent is a reporter that reports nothing: a plan is no event.
 type silent struct{}
 
-func (silent) Settled(applier.Item, applier.Settlement) {}
-func (silent) Postponed([]*delivery.Delivery, error)    {}
-func (silent) SetAside(*delivery.Delivery, error)       {}
-func (silent) Bug(*delivery.Delivery, error)            {}
-func (silent) Stopped(error)                            {}
+func (silent) Settled(applier.Item, applier.Settlement)             {}
+func (silent) Postponed([]*delivery.Delivery, error)                {}
+func (silent) Parked(*delivery.Delivery, applier.ParkReason, error) {}
+func (silent) Bug(*delivery.Delivery, error)                        {}
+func (silent) Stopped(error)                                        {}
 
 // ErrOvertaken: what was planned has changed since.
 var ErrOvertaken = errors.New("somebody else has replayed some of these since the plan was made, look at it again")

@@ -160,8 +160,8 @@ func (r *Reporter) Postponed(deliveries []*delivery.Delivery, err error) {
 	r.stayPending(len(deliveries), err)
 }
 
-// SetAside logs as Postponed does.
-func (r *Reporter) SetAside(d *delivery.Delivery, err error) {
+// Parked logs as Postponed does.
+func (r *Reporter) Parked(d *delivery.Delivery, _ applier.ParkReason, err error) {
 	r.troubles.setAside(d, err)
 	r.stayPending(1, err)
 }

@@ -132,14 +132,14 @@ func TestTroublesAreSaidWhenTheyBeginChangeAndEnd(t *testing.T) {
 		}, []string{"2s put 2 retried, 0 aside", "6s put 2 retried, 0 aside", "8s put 1 retried, 0 aside", "9s clear"}},
 		"what is set aside comes back again and again": {func(r *report.Reporter, _ *board) {
 			for range 3 {
-				r.SetAside(ds[0], away)
+				r.Parked(ds[0], applier.KeyUnavailable, away)
 				after(5 * time.Second)
 			}
 			settle(r, ds[0])
 			after(3 * time.Second)
 		}, []string{"2s put 0 retried, 1 aside", "12s put 0 retried, 1 aside", "16s clear"}},
 		"or is settled by another applier": {func(r *report.Reporter, _ *board) {
-			r.SetAside(ds[0], away)
+			r.Parked(ds[0], applier.KeyUnavailable, away)
 			after(time.Minute)
 		}, []string{"2s put 0 retried, 1 aside", "12s put 0 retried, 1 aside", "22s put 0 retried, 1 aside", "32s clear"}},
 		"a broker that is away": {func(r *report.Reporter, b *board) {
@@ -170,7 +170,7 @@ func TestTroublesSayWhatIsKnown(t *testing.T) {
 		for range 3 {
 			r.Postponed(ds[:2], errors.New("away"))
 			for _, d := range ds[2:] {
-				r.SetAside(d, errors.New("no key"))
+				r.Parked(d, applier.KeyUnavailable, errors.New("no key"))
 			}
 		}
 		after(time.Second)
@@ -220,7 +220,7 @@ func TestTroublesHoldNoSecret(t *testing.T) {
 func published(t *testing.T, err error) (why string) {
 	t.Helper()
 	b := publishing(t, func(r *report.Reporter, b *board) {
-		r.SetAside(deliveries(1)[0], err)
+		r.Parked(deliveries(1)[0], applier.KeyUnavailable, err)
 		after(3 * time.Second)
 		b.mu.Lock()
 		defer b.mu.Unlock()

@@ -322,7 +322,7 @@ func TestWhatIsSetAsideDoesNotHoldUpOthers(t *testing.T) {
 		verdicts := r.handle(ctx, batch)
 		for i, d := range batch {
 			if string(d.Body) == "locked" && !unlocked.Load() {
-				verdicts[i] = delivery.SetAside(20*time.Millisecond, errors.New("no key"))
+				verdicts[i] = delivery.Parked(errors.New("no key"))
 			}
 		}
 		return verdicts

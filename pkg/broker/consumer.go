@@ -36,6 +36,7 @@ const (
 	handedBytes   = 8 << 20
 
 	giveBackDelay = 100 * time.Millisecond
+	parkedFor     = 200 * time.Millisecond
 )
 
 // Handler settles a batch and returns one verdict per delivery, in order.
@@ -379,8 +380,8 @@ func openOf(verdicts []delivery.Verdict) (pause time.Duration, aside bool) {
 	for _, v := range verdicts {
 		switch {
 		case v.IsSettled():
-		case v.Aside:
-			asides = max(asides, v.RetryAfter)
+		case v.Parked:
+			asides = max(asides, parkedFor)
 		default:
 			retried = max(retried, v.RetryAfter)
 		}

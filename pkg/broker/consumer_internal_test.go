@@ -1,9 +1,7 @@
 package broker
 
 import (
-	"errors"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -74,28 +72,5 @@ func TestAPullIsBoundedByBytes(t *testing.T) {
 	come(1, maxMessageBytes)
 	if got := c.pullSize(); got != 1 {
 		t.Errorf("with no room left it asks for %d, want 1", got)
-	}
-}
-
-func TestAMessageWaitsAsLongAsItsRetriedDeliveries(t *testing.T) {
-	t.Parallel()
-	away := errors.New("away")
-	settled, retried := delivery.Verdict{}, delivery.Retry(100*time.Millisecond, away)
-	aside, longer := delivery.SetAside(10*time.Second, away), delivery.SetAside(20*time.Second, away)
-	for _, test := range []struct {
-		verdicts []delivery.Verdict
-		pause    time.Duration
-		aside    bool
-	}{
-		{[]delivery.Verdict{settled, settled}, 0, true},
-		{[]delivery.Verdict{settled, retried}, 100 * time.Millisecond, false},
-		{[]delivery.Verdict{aside, settled, longer}, 20 * time.Second, true},
-		{[]delivery.Verdict{longer, retried, settled}, 100 * time.Millisecond, false},
-		{[]delivery.Verdict{retried, longer}, 100 * time.Millisecond, false},
-	} {
-		pause, aside := openOf(test.verdicts)
-		if pause != test.pause || aside != test.aside {
-			t.Errorf("%+v wait %s, set aside %t; want %s, %t", test.verdicts, pause, aside, test.pause, test.aside)
-		}
 	}
 }

@@ -109,7 +109,7 @@ func TestANewerMessageStaysPending(t *testing.T) {
 		verdicts := make([]delivery.Verdict, len(batch))
 		for i, d := range batch {
 			if d.Newer {
-				verdicts[i] = delivery.SetAside(time.Hour, errors.New("newer"))
+				verdicts[i] = delivery.Parked(errors.New("newer"))
 			}
 			handled <- d
 		}

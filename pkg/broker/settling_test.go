@@ -159,7 +159,7 @@ func TestWhatWaitsForAKnownCauseIsNoStall(t *testing.T) {
 			},
 		},
 		"set aside": {
-			func() delivery.Verdict { return delivery.SetAside(20*time.Millisecond, errors.New("no key")) },
+			func() delivery.Verdict { return delivery.Parked(errors.New("no key")) },
 			func(d delivery.Delivery) broker.Trouble {
 				return broker.Trouble{Aside: []broker.TroubleAside{{ID: d.ID, Sequence: d.Position.Sequence, Why: "no key"}}, AsideDeliveries: 1}
 			},

@@ -70,16 +70,14 @@ type Failure struct {
 
 func (f *Failure) Error() string { return string(f.Reason) + ": " + f.Detail }
 
-// Verdict is what has become of one delivery of a batch. The consumer alone
-// acts on it.
+// Verdict is what has become of one delivery of a batch.
 type Verdict struct {
-	// RetryAfter is 0 for a delivery that is settled: its row is committed.
-	// Otherwise the delivery has no outcome yet and is tried again after so long.
+	// RetryAfter is 0 for a delivery that is settled: its row is committed. Otherwise,
+	// unless it is parked, it has no outcome yet and is tried again after so long.
 	RetryAfter time.Duration
-	// Aside: what it waits for concerns this delivery and not those behind it,
-	// which go on.
-	Aside bool
-	// Err says why a delivery must be tried again.
+	// Parked: it waits for a reason of its own, and deliveries behind it go on.
+	Parked bool
+	// Err says why a delivery must be tried again, or is parked.
 	Err error
 }
 
@@ -91,13 +89,8 @@ func Retry(after time.Duration, err error) Verdict {
 	return Verdict{RetryAfter: max(after, time.Millisecond), Err: err}
 }
 
-// SetAside is the verdict on a delivery that waits for something that others do
-// without.
-func SetAside(after time.Duration, err error) Verdict {
-	v := Retry(after, err)
-	v.Aside = true
-	return v
-}
+// Parked is the verdict on a delivery that waits in a row of its own.
+func Parked(err error) Verdict { return Verdict{Parked: true, Err: err} }
 
 // IsSettled reports whether the delivery has its outcome.
-func (v Verdict) IsSettled() bool { return v.RetryAfter == 0 }
+func (v Verdict) IsSettled() bool { return v.RetryAfter == 0 && !v.Parked }
