@@ -105,16 +105,19 @@ func (a *array) timeOrNull(t time.Time) {
 	a.time(t)
 }
 
-// text writes a string. What PostgreSQL's text cannot hold, NUL and invalid
-// UTF-8, becomes U+FFFD.
+// cleanText replaces what PostgreSQL's text cannot hold, NUL and invalid UTF-8.
+// What comes back from the database is compared with clean text.
+func cleanText(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// text writes a string, cleaned.
 func (a *array) text(s string) {
 	a.next()
 	a.b.WriteByte('"')
-	s = strings.ToValidUTF8(s, "\uFFFD")
+	s = cleanText(s)
 	for i := range len(s) {
 		switch c := s[i]; c {
-		case 0:
-			a.b.WriteString("\uFFFD")
 		case '"', '\\':
 			a.b.WriteByte('\\')
 			a.b.WriteByte(c)

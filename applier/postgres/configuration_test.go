@@ -81,10 +81,7 @@ func TestChangesOfManyCommunitiesDoNotDeadlock(t *testing.T) {
 				for i := range communities {
 					batch = append(batch, inOther(t, communities[(i+n)%len(communities)], "a@x"))
 				}
-				if _, err := s.Settle(t.Context(), batch); err != nil {
-					t.Errorf("settle: %v", err)
-					return
-				}
+				settleAll(t, s, batch...)
 			}
 		})
 		wg.Go(func() {

@@ -212,12 +212,7 @@ func TestChangingUsersWhileDeliveriesAreSettled(t *testing.T) {
 				for i := range users {
 					batch = append(batch, plan(t, fmt.Sprintf("u%d@x", (i*13+n)%users), change(webhook.Add, "coins", 1)))
 				}
-				settlements, err := s.Settle(t.Context(), batch)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				for _, got := range settlements {
+				for _, got := range settleAll(t, s, batch...) {
 					if got.Status != delivery.Success {
 						t.Errorf("round %d: %+v", round, got.Failure)
 					}

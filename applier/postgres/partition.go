@@ -1,6 +1,14 @@
 package postgres
 
-import "github.com/coinhook/coinhook/pkg/delivery"
+import (
+	"context"
+	"slices"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
 
 // partitionClass is the first key of the advisory locks of partitions, partitionKey
 // the second. Transactions that settle or park take a partition's lock shared, before
@@ -9,4 +17,52 @@ const partitionClass = 0x636f6970 // "coip"
 
 func partitionKey(generation, partition int) int32 {
 	return int32(generation*delivery.Slots + partition) //nolint:gosec // generations are few
+}
+
+// sharePartitions takes the locks of $6, of the class $7.
+const (
+	sharePartitions = `count(pg_advisory_xact_lock_shared($7, p.key))
+    FROM (SELECT k.key FROM unnest($6::int[]) AS k (key) ORDER BY k.key) AS p`
+
+	lockPartitionsQuery = `
+SELECT count(pg_advisory_xact_lock_shared($1, p.key))
+FROM (SELECT k.key FROM unnest($2::int[]) AS k (key) ORDER BY k.key) AS p`
+)
+
+// partition names a row of partitions.
+type partition struct{ generation, index int }
+
+func partitionOf(l *applier.Lease) partition { return partition{l.Generation, l.Index} }
+
+// partitionKeys are the locks of the partitions that the batch has leases of.
+func (w *work) partitionKeys() string {
+	var keys array
+	for p := range w.tokens {
+		keys.int(int64(partitionKey(p.generation, p.index)))
+	}
+	return keys.String()
+}
+
+// lockPartitions is for a transaction that locks no users.
+func (w *work) lockPartitions(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) error {
+	if len(w.tokens) == 0 {
+		return nil
+	}
+	_, err := tx.StmtxContext(ctx, stmts.lockPartitions).ExecContext(ctx, int64(partitionClass), w.partitionKeys())
+	return err
+}
+
+// checkLeases compares the tokens of the batch with those that there are. They cannot
+// rise until the transaction ends.
+func (w *work) checkLeases() error {
+	var lost []*applier.Lease
+	for _, item := range w.batch {
+		if l := item.Lease; l != nil && w.tokens[partitionOf(l)] != l.Token && !slices.Contains(lost, l) {
+			lost = append(lost, l)
+		}
+	}
+	if len(lost) > 0 {
+		return &applier.FencedError{Lost: lost}
+	}
+	return nil
 }

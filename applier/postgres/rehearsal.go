@@ -69,8 +69,10 @@ func (r *Rehearsal) Decisions() []Decision { return r.last }
 // changed by the batches so far.
 func (r *Rehearsal) learn(ctx context.Context, batch []applier.Item) error {
 	fresh := newWork(batch, nil)
-	if err := fresh.readUsers(ctx, r.run(findUsersQuery)); err != nil {
-		return err
+	if keys := fresh.keysOf(fresh.isMissing); len(keys) > 0 {
+		if err := fresh.readUsers(ctx, r.run(findUsersQuery), keys); err != nil {
+			return err
+		}
 	}
 	if !r.keysAreFree {
 		if err := fresh.readKnown(ctx, r.run(knownQuery)); err != nil {

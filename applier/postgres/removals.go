@@ -8,6 +8,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -34,9 +35,15 @@ func (all removals) have(at place, storedAt time.Time) bool {
 	return false
 }
 
-// isForgotten reports whether a delivery without an outcome had one that was
+// isForgotten reports whether nothing may be done about an item without an outcome.
+// One that comes from its row waited while others like it were removed.
+func (w *work) isForgotten(item applier.Item) bool {
+	return w.isGone(item) || !item.WasParked && w.hadOutcome(item.Delivery)
+}
+
+// hadOutcome reports whether a delivery without an outcome had one that was
 // removed for its age. Of a copy its first place decides as well.
-func (w *work) isForgotten(d *delivery.Delivery) bool {
+func (w *work) hadOutcome(d *delivery.Delivery) bool {
 	if w.removals.have(w.placeOf(d), storedAt(d)) {
 		return true
 	}
@@ -119,7 +126,7 @@ func (s *Store) Forgotten(ctx context.Context, incarnation string, unknown []*de
 	for _, d := range unknown {
 		at := *d
 		at.Incarnation = incarnation
-		if w.isForgotten(&at) {
+		if w.hadOutcome(&at) {
 			forgotten[d.ID] = true
 		}
 	}

@@ -148,10 +148,7 @@ func TestRevertBesideAppliers(t *testing.T) {
 		others := draw()
 		running.Go(func() {
 			for ; len(others) > 0; others = others[min(len(others), 20):] {
-				if _, err := s.Settle(t.Context(), others[:min(len(others), 20)]); err != nil {
-					t.Error(err)
-					return
-				}
+				settleAll(t, s, others[:min(len(others), 20)]...)
 			}
 		})
 	}

@@ -21,51 +21,61 @@ const settleTimeout = 45 * time.Second
 
 // Settle commits effects and outcomes of a batch in one transaction:
 //
-//  1. find the users and lock their rows, in the order of their ids; then the
+//  1. share the locks of the partitions, find the users and lock their rows; then the
 //     outcomes of what is replayed;
 //  2. in new statements, and so with a view of all that committed before the
-//     locks were ours, read which deliveries and idempotency keys are known, the
-//     balances, and the limits;
+//     locks were ours, compare the leases, and read which deliveries and idempotency
+//     keys are known, what is parked, the balances, and the limits;
 //  3. decide in Go, in the order given;
 //  4. write all of it with one statement, and compare what it wrote.
 //
 // The lock on a user stands for all that is the user's. It is taken together
-// with the lookup, and it is there for a user without any balance yet. An
+// with the lookup, and it is there for a user without any balance yet. A delivery
+// whose user is somebody else's now is parked instead, and so are the user's later
+// deliveries: nobody waits for one user. An
 // idempotency key has no lock: of two appliers that write it the second waits
 // for the first, writes one row too few, and begins again.
 func (s *Store) Settle(ctx context.Context, batch []applier.Item) ([]applier.Settlement, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
-	if err := s.schema.open(ctx, s.CheckSchema); err != nil {
+	var settlements []applier.Settlement
+	err := s.numbered(ctx, batch, func(epochs map[string]int64, stmts *settleStatements) error {
+		settlements = make([]applier.Settlement, 0, len(batch))
+		for _, part := range parts(batch) {
+			settled, err := s.settlePart(ctx, part, epochs, stmts)
+			if err != nil {
+				return err
+			}
+			settlements = append(settlements, settled...)
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("settle: %w", err)
+	}
+	return settlements, nil
+}
+
+// numbered runs f with the numbers of the streams that a batch names, and once more
+// where the database has others by now.
+func (s *Store) numbered(ctx context.Context, batch []applier.Item, f func(epochs map[string]int64, stmts *settleStatements) error) error {
+	if err := s.schema.open(ctx, s.CheckSchema); err != nil {
+		return err
 	}
 	stmts, err := s.settling.get(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("settle: %w", err)
+		return err
 	}
 	for try := 1; ; try++ {
-		settlements, err := s.settleParts(ctx, batch, stmts)
-		if !errors.Is(err, errRenumbered) || try == maxOvertaken {
-			return settlements, err
+		epochs, err := s.epochs.of(ctx, s, batch)
+		if err != nil {
+			return err
+		}
+		if err = f(epochs, stmts); !errors.Is(err, errRenumbered) || try == maxOvertaken {
+			return err
 		}
 		s.epochs.forget()
 	}
-}
-
-func (s *Store) settleParts(ctx context.Context, batch []applier.Item, stmts *settleStatements) ([]applier.Settlement, error) {
-	epochs, err := s.epochs.of(ctx, s, batch)
-	if err != nil {
-		return nil, fmt.Errorf("settle: %w", err)
-	}
-	settlements := make([]applier.Settlement, 0, len(batch))
-	for _, part := range parts(batch) {
-		settled, err := s.settlePart(ctx, part, epochs, stmts)
-		if err != nil {
-			return nil, err
-		}
-		settlements = append(settlements, settled...)
-	}
-	return settlements, nil
 }
 
 // parts cuts a batch before each replay of a delivery that the part has already:
@@ -93,13 +103,13 @@ func (s *Store) settlePart(ctx context.Context, batch []applier.Item, epochs map
 			return work.settlements, nil
 		case errors.Is(err, applier.ErrChanged):
 			s.communities.forget()
-			return nil, fmt.Errorf("settle: %w", err)
+			return nil, err
 		case !errors.Is(err, errOvertaken):
-			return nil, fmt.Errorf("settle: %w", err)
+			return nil, err
 		case try == maxOvertaken:
 			// Whoever was faster has committed, for the insert waited for it: by now
 			// the rows would be known. They contradict each other.
-			return nil, &applier.DataError{Err: fmt.Errorf("settle: %w", err), State: string(pqerror.UniqueViolation)}
+			return nil, &applier.DataError{Err: err, State: string(pqerror.UniqueViolation)}
 		}
 	}
 }
@@ -110,17 +120,20 @@ func (s *Store) settlePart(ctx context.Context, batch []applier.Item, epochs map
 const maxOvertaken = 4
 
 func (w *work) run(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) error {
-	if err := w.readUsers(ctx, tx.StmtxContext(ctx, stmts.lockUsers).QueryContext); err != nil {
+	if err := w.lockUsers(ctx, tx, stmts); err != nil {
 		return fmt.Errorf("lock users: %w", err)
 	}
-	if err := w.checkMissing(ctx, tx.StmtxContext(ctx, stmts.findUsers).QueryContext); err != nil {
-		return fmt.Errorf("look for users again: %w", err)
+	if err := w.lockReplayed(ctx, tx); err != nil {
+		return fmt.Errorf("lock what is replayed: %w", err)
 	}
 	if err := w.readReplayed(ctx, tx); err != nil {
 		return fmt.Errorf("read what is replayed: %w", err)
 	}
 	if err := w.readKnown(ctx, tx.StmtxContext(ctx, stmts.known).QueryContext); err != nil {
 		return fmt.Errorf("read known deliveries: %w", err)
+	}
+	if err := w.checkLeases(); err != nil {
+		return err
 	}
 	if err := w.checkEpochs(); err != nil {
 		return err
@@ -136,6 +149,9 @@ func (w *work) run(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) er
 	}
 	if err := w.writeReplays(ctx, tx); err != nil {
 		return fmt.Errorf("write %d replays: %w", w.rows.replays.count, err)
+	}
+	if err := w.writeParked(ctx, tx, stmts); err != nil {
+		return fmt.Errorf("write what is parked: %w", err)
 	}
 	return nil
 }
@@ -177,15 +193,22 @@ type work struct {
 	batch  []applier.Item
 	epochs map[string]int64
 
-	named      map[string]int64        // the epochs that the database has, -1 for none
-	users      map[userKey]delivery.ID // zero for those that do not exist
-	known      map[delivery.ID]applier.Settlement
-	replayed   map[delivery.ID]*replayed
-	keys       map[senderKey]taken // zero for those that are free
-	removals   removals
-	currencies map[inCommunity]*applier.Currency
-	fields     map[inCommunity]int64 // the revision; 0 for those that do not exist
-	book       ledger.Book
+	named          map[string]int64            // the epochs that the database has, -1 for none
+	tokens         map[partition]int64         // of the leases of the batch, 0 for those that are not there
+	users          map[userKey]delivery.ID     // zero for those that do not exist
+	lockedOutcomes map[delivery.ID]bool        // of what is replayed; nil where nothing is locked
+	locked         map[delivery.ID]bool        // users; nil where nothing is locked
+	busy           map[string]bool             // communities that could not be locked
+	own            map[parkedKey]delivery.ID   // the rows that the batch comes from, and the users that they wait for
+	parked         map[delivery.ID][]parkedRow // of users, in the order of the stream
+	unparked       map[parkedKey]bool          // the rows that are decided
+	known          map[delivery.ID]applier.Settlement
+	replayed       map[delivery.ID]*replayed
+	keys           map[senderKey]taken // zero for those that are free
+	removals       removals
+	currencies     map[inCommunity]*applier.Currency
+	fields         map[inCommunity]int64 // the revision; 0 for those that do not exist
+	book           ledger.Book
 
 	settlements []applier.Settlement
 	rows        rows
@@ -198,6 +221,9 @@ func newWork(batch []applier.Item, epochs map[string]int64) *work {
 		epochs:      epochs,
 		users:       make(map[userKey]delivery.ID, len(batch)),
 		named:       map[string]int64{},
+		tokens:      map[partition]int64{},
+		own:         map[parkedKey]delivery.ID{},
+		parked:      map[delivery.ID][]parkedRow{},
 		known:       map[delivery.ID]applier.Settlement{},
 		replayed:    map[delivery.ID]*replayed{},
 		keys:        map[senderKey]taken{},
@@ -208,6 +234,9 @@ func newWork(batch []applier.Item, epochs map[string]int64) *work {
 	}
 	for _, item := range batch {
 		w.names(item.Delivery)
+		if item.Lease != nil {
+			w.tokens[partitionOf(item.Lease)] = 0
+		}
 		if item.Delivery.Replay != nil {
 			w.replayed[item.Delivery.ID] = &replayed{}
 		}
@@ -237,7 +266,7 @@ func userOf(item applier.Item) (userKey, bool) {
 	return userKey{
 		by:        string(item.Plan.User.By),
 		community: item.Webhook.Community,
-		key:       applier.FoldKey(item.Plan.User.Value),
+		key:       cleanText(applier.FoldKey(item.Plan.User.Value)),
 	}, true
 }
 
@@ -246,5 +275,5 @@ func keyOf(item applier.Item) (senderKey, bool) {
 	if item.Plan.Key == nil {
 		return senderKey{}, false
 	}
-	return senderKey{webhook: item.Delivery.WebhookID, hash: item.Plan.Key.Hash}, true
+	return senderKey{webhook: cleanText(item.Delivery.WebhookID), hash: item.Plan.Key.Hash}, true
 }

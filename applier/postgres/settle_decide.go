@@ -13,7 +13,9 @@ import (
 // decision is what becomes of one delivery.
 type decision struct {
 	applier.Settlement
-	user    delivery.ID
+	user delivery.ID
+	// why it is parked, if it is.
+	why     string
 	entries []ledger.Entry
 	fields  []applier.FieldChange
 	key     *applier.Key // that it takes
@@ -43,36 +45,45 @@ func (w *work) decide() error {
 	seen := make(map[delivery.ID]applier.Settlement, len(w.batch))
 	for i, item := range w.batch {
 		id := item.Delivery.ID
-		if item.Delivery.Replay != nil {
-			s, err := w.decideReplay(item)
-			if err != nil {
+		s, isTwice := seen[id]
+		switch {
+		case item.Delivery.Replay != nil:
+			var err error
+			if s, err = w.decideReplay(item); err != nil {
 				return err
 			}
-			w.settlements[i], seen[id] = s, s
-			continue
+		case isTwice: // the broker handed it out twice
+			s.Known = !s.Parked
+		default:
+			var err error
+			if s, err = w.decideFirst(item); err != nil {
+				return err
+			}
 		}
-		if s, ok := w.known[id]; ok {
-			w.settlements[i] = s
-			continue
-		}
-		if s, ok := seen[id]; ok { // the broker handed it out twice
-			s.Known = true
-			w.settlements[i] = s
-			continue
-		}
-		if w.isForgotten(item.Delivery) {
-			w.settlements[i] = applier.Settlement{Forgotten: true}
-			continue
-		}
-		d, err := w.decideOne(item)
-		if err != nil {
-			return err
-		}
-		w.settlements[i], seen[id] = d.Settlement, d.Settlement
-		w.rows.add(item, d)
+		w.settlements[i], seen[id] = s, s
+		w.settled(item, s)
 	}
 	w.rows.finish(w.book)
 	return nil
+}
+
+// decideFirst decides a delivery that is no replay.
+func (w *work) decideFirst(item applier.Item) (applier.Settlement, error) {
+	if s, ok := w.known[item.Delivery.ID]; ok {
+		return s, nil
+	}
+	if w.isForgotten(item) {
+		return applier.Settlement{Forgotten: true}, nil
+	}
+	d, err := w.decideOne(item)
+	if err != nil {
+		return applier.Settlement{}, err
+	}
+	if d.Parked {
+		return w.park(item, d.user, d.why), nil
+	}
+	w.rows.add(item, d)
+	return d.Settlement, nil
 }
 
 func failed(f *delivery.Failure) applier.Settlement {
@@ -100,6 +111,10 @@ func (w *work) decideOne(item applier.Item) (decision, error) {
 	}
 	if d.user == (delivery.ID{}) {
 		d.Settlement = failed(applier.UserNotFound(item.Webhook))
+		return d, nil
+	}
+	if d.why = w.waits(item); d.why != "" {
+		d.Settlement = applier.Settlement{Parked: true}
 		return d, nil
 	}
 	if err := w.unchanged(item); err != nil {

@@ -3,135 +3,87 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"fmt"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
 	"github.com/coinhook/coinhook/pkg/delivery"
-	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // Plans of the statements below are kept, and may be made while the tables are
 // empty. A join would then read a table from end to end, and go on doing so while
 // it grows. LATERAL with OFFSET 0 or a lock makes the plan look rows up one by one.
 
-// Locks are taken in the order of ORDER BY, so that batches which share users
-// wait for each other and never deadlock. The communities' locks come before them
-// all: the subquery that does not depend on the rows is run first, and once.
-const (
-	lockUsersQuery = usersByID + `FOR NO KEY UPDATE` + afterCommunities
-	findUsersQuery = usersByID + `OFFSET 0` + afterCommunities
-
-	usersByID = `
-SELECT u.id, u.community, coalesce(u.email_key, ''), coalesce(u.username_key, '')
-FROM (
-    SELECT e.id
-    FROM unnest($1::text[], $2::text[]) AS k (community, key)
-    CROSS JOIN LATERAL (SELECT id FROM users WHERE community = k.community AND email_key = k.key OFFSET 0) AS e
-    UNION
-    SELECT n.id
-    FROM unnest($3::text[], $4::text[]) AS k (community, key)
-    CROSS JOIN LATERAL (SELECT id FROM users WHERE community = k.community AND username_key = k.key OFFSET 0) AS n
-    ORDER BY id
-) AS f
-CROSS JOIN LATERAL (SELECT * FROM users WHERE id = f.id `
-	afterCommunities = `) AS u
-WHERE (
-    SELECT count(pg_advisory_xact_lock_shared($5, c.hash))
-    FROM (SELECT DISTINCT hashtext(n.name) AS hash FROM unnest($1::text[] || $3::text[]) AS n (name) ORDER BY hash) AS c
-) > 0`
-)
-
-// missingUsers counts the identifiers that no user is known to have.
-func (w *work) missingUsers() (n int) {
-	for _, id := range w.users {
-		if id == (delivery.ID{}) {
-			n++
-		}
-	}
-	return n
-}
-
-// checkMissing looks the missing identifiers up again, in a statement of its own.
-// The statement that locks users sees identifiers as they were when it began. If it
-// waited for a row whose identifier moved to another row meanwhile, it finds
-// neither. The transaction begins again then.
-func (w *work) checkMissing(ctx context.Context, run query) error {
-	missing := w.missingUsers()
-	if err := w.readUsers(ctx, run); err != nil {
-		return err
-	}
-	if found := missing - w.missingUsers(); found > 0 {
-		return fmt.Errorf("%w: %d users have an identifier now that had another", errOvertaken, found)
-	}
-	return nil
-}
-
-// readUsers looks up the identifiers that no user is known to have.
-func (w *work) readUsers(ctx context.Context, run query) error {
-	if w.missingUsers() == 0 {
-		return nil
-	}
-	var communities, keys [2]array
-	for key, id := range w.users {
-		if id != (delivery.ID{}) {
-			continue
-		}
-		n := 0
-		if key.by == string(webhook.ByUsername) {
-			n = 1
-		}
-		communities[n].text(key.community)
-		keys[n].text(key.key)
-	}
-	rows, err := run(ctx, communities[0].String(), keys[0].String(), communities[1].String(), keys[1].String(),
-		int64(configurationClass))
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id idScanner
-		var community, email, username string
-		if err := rows.Scan(&id, &community, &email, &username); err != nil {
-			return err
-		}
-		for _, key := range []userKey{
-			{by: string(webhook.ByEmail), community: community, key: email},
-			{by: string(webhook.ByUsername), community: community, key: username},
-		} {
-			if _, asked := w.users[key]; asked {
-				w.users[key] = delivery.ID(id)
-			}
-		}
-	}
-	return rows.Err()
-}
-
 // One statement reads the outcomes of deliveries, who has taken which key, what was
-// removed, and the numbers of the streams. An outcome that is removed meanwhile is
-// seen, or its removal is.
+// removed, the numbers of the streams, the tokens of leases, and what is parked. An
+// outcome that is removed meanwhile is seen, or its removal is. A parked row that is
+// decided meanwhile is seen, or its outcome is.
+//
+// Of a user's parked rows the first are enough: one more than the batch may decide.
 const knownQuery = `
-SELECT delivery_id, status, coalesce(outcome, ''), coalesce(reason, ''), coalesce(detail, ''), coalesce(path, ''), duplicate_of,
-    '', NULL::bytea, NULL::bytea, NULL::bytea, 0, 0::bigint, NULL::timestamptz
+SELECT 'outcome', delivery_id, status, coalesce(outcome, ''), coalesce(reason, ''), coalesce(detail, ''), coalesce(path, ''), duplicate_of,
+    '', NULL::bytea, NULL::bytea, NULL::bytea, 0, 0::bigint, 0, NULL::timestamptz
 FROM outcomes
 WHERE delivery_id = ANY ($1::uuid[])
 UNION ALL
-SELECT k.delivery_id, '', '', '', '', '', NULL, k.webhook_id, k.key, k.body_sha256, k.original_sha256, 0, 0, NULL
+SELECT 'key', k.delivery_id, '', '', '', '', '', NULL, k.webhook_id, k.key, k.body_sha256, k.original_sha256, 0, 0, 0, NULL
 FROM unnest($2::text[], $3::bytea[]) AS r (webhook_id, key)
 CROSS JOIN LATERAL (
     SELECT * FROM idempotency_keys i WHERE i.webhook_id = r.webhook_id AND i.key = r.key OFFSET 0
 ) AS k
 UNION ALL
-SELECT NULL, '', '', '', '', '', NULL, '', NULL, NULL, NULL, epoch, sequence, stored_before FROM removals
+SELECT 'removal', NULL, '', '', '', '', '', NULL, '', NULL, NULL, NULL, epoch, sequence, 0, stored_before FROM removals
 UNION ALL
-SELECT NULL, '', '', '', '', '', NULL, incarnation, NULL, NULL, NULL, epoch, 0, NULL FROM stream_epochs WHERE incarnation = ANY ($4::text[])`
+SELECT 'stream', NULL, '', '', '', '', '', NULL, incarnation, NULL, NULL, NULL, epoch, 0, 0, NULL FROM stream_epochs WHERE incarnation = ANY ($4::text[])
+UNION ALL
+SELECT 'lease', NULL, '', '', '', '', '', NULL, '', NULL, NULL, NULL, p.generation, p.token, p.partition, NULL
+FROM unnest($5::int[], $6::int[]) AS r (generation, partition)
+CROSS JOIN LATERAL (
+    SELECT * FROM partitions t WHERE t.generation = r.generation AND t.partition = r.partition OFFSET 0
+) AS p
+UNION ALL
+SELECT 'own', p.delivery_id, '', '', '', '', '', p.user_id, '', uuid_send(p.replay_id), NULL, NULL, 0, 0, 0, NULL
+FROM unnest($7::uuid[], $8::uuid[]) AS r (delivery_id, replay_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM parked t WHERE t.delivery_id = r.delivery_id AND t.replay_id = r.replay_id OFFSET 0
+) AS p
+UNION ALL
+SELECT 'parked', p.delivery_id, '', '', '', '', '', p.user_id, '', uuid_send(p.replay_id), NULL, NULL,
+    p.stream_epoch, p.stream_sequence, p.stream_index, NULL
+FROM unnest($9::uuid[]) AS r (user_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM parked t WHERE t.user_id = r.user_id ORDER BY t.stream_epoch, t.stream_sequence, t.stream_index LIMIT $10::int
+) AS p
+WHERE EXISTS (SELECT FROM parked t WHERE t.user_id IS NOT NULL)`
 
 func (w *work) readKnown(ctx context.Context, run query) error {
-	var ids, webhooks, keys, streams array
+	rows, err := run(ctx, w.knownArgs()...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r knownRow
+		if err := rows.Scan(&r.kind, &r.id, &r.status, &r.outcome, &r.f.Reason, &r.f.Detail, &r.f.Path, &r.other,
+			&r.text, &r.hash, &r.body, &r.original, &r.epoch, &r.sequence, &r.index, &r.storedBefore); err != nil {
+			return err
+		}
+		w.learn(&r)
+	}
+	return rows.Err()
+}
+
+func (w *work) knownArgs() []any {
+	var ids, webhooks, keys, streams, generations, partitions, own, ownReplays, users array
+	wasParked := 0
 	for _, item := range w.batch {
 		if item.Delivery.Replay == nil {
 			ids.id(item.Delivery.ID)
+		}
+		if item.WasParked {
+			key := parkedKeyOf(item.Delivery)
+			own.id(key.id)
+			ownReplays.id(key.replay)
+			wasParked++
 		}
 	}
 	for key := range w.keys {
@@ -141,47 +93,68 @@ func (w *work) readKnown(ctx context.Context, run query) error {
 	for incarnation := range w.named {
 		streams.text(incarnation)
 	}
-	rows, err := run(ctx, ids.String(), webhooks.String(), keys.String(), streams.String())
-	if err != nil {
-		return err
+	for p := range w.tokens {
+		generations.int(int64(p.generation))
+		partitions.int(int64(p.index))
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var id, duplicateOf idScanner
-		var webhookID string
-		var hash, body, original []byte
-		s := applier.Settlement{Known: true}
-		var f delivery.Failure
-		var r removal
-		var storedBefore sql.NullTime
-		if err := rows.Scan(&id, &s.Status, &s.Outcome, &f.Reason, &f.Detail, &f.Path, &duplicateOf, &webhookID, &hash, &body, &original,
-			&r.epoch, &r.sequence, &storedBefore); err != nil {
-			return err
-		}
-		if storedBefore.Valid {
-			r.storedBefore = storedBefore.Time
-			w.removals = append(w.removals, r)
-			continue
-		}
-		if hash == nil && webhookID != "" {
-			w.named[webhookID] = r.epoch
-			continue
-		}
-		if hash != nil {
-			key, holder := senderKey{webhook: webhookID}, taken{by: delivery.ID(id)}
-			copy(key.hash[:], hash)
-			copy(holder.body[:], body)
-			copy(holder.original[:], original)
-			w.keys[key] = holder
-			continue
-		}
+	for id := range w.parkingUsers() {
+		users.id(id)
+	}
+	return []any{
+		ids.String(), webhooks.String(), keys.String(), streams.String(), generations.String(), partitions.String(),
+		own.String(), ownReplays.String(), users.String(), int64(wasParked + 1),
+	}
+}
+
+// knownRow is a row of knownQuery. Its kind says which of the others have a meaning.
+type knownRow struct {
+	kind                 string
+	id, other            idScanner
+	status               delivery.Status
+	outcome              delivery.Outcome
+	f                    delivery.Failure
+	text                 string
+	hash, body, original []byte
+	epoch, sequence      int64
+	index                int
+	storedBefore         sql.NullTime
+}
+
+func (w *work) learn(r *knownRow) {
+	switch r.kind {
+	case "outcome":
+		s := applier.Settlement{Known: true, Status: r.status, Outcome: r.outcome, DuplicateOf: delivery.ID(r.other)}
 		if s.Status == delivery.Failed {
-			s.Failure = &f
+			s.Failure = &r.f
 		}
-		s.DuplicateOf = delivery.ID(duplicateOf)
-		w.known[delivery.ID(id)] = s
+		w.known[delivery.ID(r.id)] = s
+	case "key":
+		key, holder := senderKey{webhook: r.text}, taken{by: delivery.ID(r.id)}
+		copy(key.hash[:], r.hash)
+		copy(holder.body[:], r.body)
+		copy(holder.original[:], r.original)
+		w.keys[key] = holder
+	case "removal":
+		w.removals = append(w.removals, removal{epoch: r.epoch, sequence: r.sequence, storedBefore: r.storedBefore.Time})
+	case "stream":
+		w.named[r.text] = r.epoch
+	case "lease":
+		w.tokens[partition{int(r.epoch), r.index}] = r.sequence
+	case "own":
+		w.own[r.parkedKey()] = delivery.ID(r.other)
+	case "parked":
+		user := delivery.ID(r.other)
+		w.parked[user] = append(w.parked[user], parkedRow{
+			parkedKey: r.parkedKey(),
+			place:     place{epoch: r.epoch, Position: delivery.Position{Sequence: uint64(r.sequence), Index: r.index}}, //nolint:gosec // sequences are not negative
+		})
 	}
-	return rows.Err()
+}
+
+func (r *knownRow) parkedKey() parkedKey {
+	key := parkedKey{id: delivery.ID(r.id)}
+	copy(key.replay[:], r.hash)
+	return key
 }
 
 // One statement reads balances, limits and the revisions of custom fields.

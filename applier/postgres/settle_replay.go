@@ -23,12 +23,14 @@ type replayed struct {
 	body [32]byte
 	// executed says that this very replay has run already.
 	executed bool
+	// refused says that somebody else has locked the outcome.
+	refused bool
 }
 
 // The rows stay locked until the end, so that of replays of one delivery the
 // second sees what the first did. Whoever discards a dead letter locks the same.
 const lockReplayedQuery = `
-SELECT 1 FROM outcomes WHERE delivery_id = ANY ($1::uuid[]) ORDER BY delivery_id FOR NO KEY UPDATE`
+SELECT delivery_id FROM outcomes WHERE delivery_id = ANY ($1::uuid[]) FOR NO KEY UPDATE SKIP LOCKED`
 
 const replayedQuery = `
 SELECT o.delivery_id, o.status, coalesce(o.outcome, ''), coalesce(o.reason, ''), coalesce(o.detail, ''), coalesce(o.path, ''), o.duplicate_of,
@@ -39,8 +41,25 @@ FROM unnest($1::uuid[], $2::uuid[]) AS r (delivery_id, replay_id)
 JOIN outcomes o ON o.delivery_id = r.delivery_id
 LEFT JOIN dead_letters d ON d.delivery_id = o.delivery_id`
 
-// readReplayed locks the outcomes of what is replayed, and reads them in a new
+// lockReplayed locks the outcomes of what is replayed. They are read in a new
 // statement.
+func (w *work) lockReplayed(ctx context.Context, tx *sqlx.Tx) error {
+	if len(w.replayed) == 0 {
+		return nil
+	}
+	var ids array
+	for id := range w.replayed {
+		ids.id(id)
+	}
+	w.lockedOutcomes = map[delivery.ID]bool{}
+	return each(ctx, tx, lockReplayedQuery, func(scan scanner) error {
+		var id idScanner
+		err := scan(&id)
+		w.lockedOutcomes[delivery.ID(id)] = true
+		return err
+	}, ids.String())
+}
+
 func (w *work) readReplayed(ctx context.Context, tx *sqlx.Tx) error {
 	if len(w.replayed) == 0 {
 		return nil
@@ -51,9 +70,6 @@ func (w *work) readReplayed(ctx context.Context, tx *sqlx.Tx) error {
 			ids.id(item.Delivery.ID)
 			replays.id(r.ID)
 		}
-	}
-	if _, err := tx.ExecContext(ctx, lockReplayedQuery, ids.String()); err != nil {
-		return err
 	}
 	rows, err := tx.QueryContext(ctx, replayedQuery, ids.String(), replays.String())
 	if err != nil {
@@ -76,6 +92,7 @@ func (w *work) readReplayed(ctx context.Context, tx *sqlx.Tx) error {
 		r.outcome.DuplicateOf = delivery.ID(duplicateOf)
 		copy(r.body[:], body)
 		r.first.storedAt = storedAt.Time
+		r.refused = w.lockedOutcomes != nil && !w.lockedOutcomes[delivery.ID(id)]
 		w.replayed[delivery.ID(id)] = &r
 	}
 	return rows.Err()
@@ -91,8 +108,11 @@ func (w *work) decideReplay(item applier.Item) (applier.Settlement, error) {
 		s.Known = true
 		return s, nil
 	}
-	if !r.known && w.isForgotten(item.Delivery) {
+	if w.isGone(item) || !r.known && w.isForgotten(item) {
 		return applier.Settlement{Forgotten: true}, nil
+	}
+	if r.refused {
+		return w.park(item, w.userOrOwn(item), waitsForOutcome), nil
 	}
 	if r.known && (!r.isDead || item.NoOp) {
 		s := r.outcome
@@ -103,6 +123,9 @@ func (w *work) decideReplay(item applier.Item) (applier.Settlement, error) {
 	d, err := w.decideOne(item)
 	if err != nil {
 		return applier.Settlement{}, err
+	}
+	if d.Parked {
+		return w.park(item, d.user, d.why), nil
 	}
 	w.rows.replays.add(item, d, r.known)
 	if !r.known {

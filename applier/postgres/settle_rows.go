@@ -24,6 +24,8 @@ type rows struct {
 	values map[userField]fieldValue
 	// replays have their own statement: few batches have any.
 	replays replayRows
+	// parked have theirs, too.
+	parked parkedRows
 }
 
 // table has the rows for one table, column by column.
@@ -106,7 +108,7 @@ func (r *rows) addEffect(item applier.Item, d decision) {
 		if r.keys == nil {
 			r.keys = map[senderKey]taken{}
 		}
-		r.keys[senderKey{item.Delivery.WebhookID, d.key.Hash}] = taken{by: item.Delivery.ID, body: d.key.Body, original: d.original}
+		r.keys[senderKey{cleanText(item.Delivery.WebhookID), d.key.Hash}] = taken{by: item.Delivery.ID, body: d.key.Body, original: d.original}
 	}
 }
 
@@ -227,13 +229,9 @@ func (r *rows) addBalance(account ledger.Account, b ledger.Balance) {
 
 func (r *rows) addDeadLetter(item applier.Item, s decision) {
 	d := item.Delivery
-	headers, err := json.Marshal(d.Headers)
-	if err != nil || d.Headers == nil { // strings always marshal
-		headers = []byte("[]")
-	}
 	c := r.next(deadLettersTable)
 	c[0].id(d.ID)
-	c[1].text(string(headers))
+	c[1].text(headersJSON(d.Headers))
 	c[2].bytes(d.Body)
 	by, key := missingUser(item, s.Failure)
 	c[3].textOrNull(by)
@@ -256,6 +254,14 @@ func (r *rows) addDeadLetter(item applier.Item, s decision) {
 	c[5].int(s.first.epoch)
 	c[6].int(int64(s.first.Sequence))
 	c[7].int(int64(s.first.Index))
+}
+
+func headersJSON(all []delivery.Header) string {
+	text, err := json.Marshal(all)
+	if err != nil || all == nil { // strings always marshal
+		return "[]"
+	}
+	return string(text)
 }
 
 // missingUser is what the user is looked up by whom a delivery waits for.

@@ -16,8 +16,11 @@ type settleStatements struct {
 	mu                   sync.Mutex
 	ready                bool
 	lockUsers, findUsers *sqlx.Stmt
+	lockPartitions       *sqlx.Stmt
 	known, state         *sqlx.Stmt
+	park, unpark         *sqlx.Stmt
 	writes               map[tables]*sqlx.Stmt
+	patience             patience
 }
 
 func (p *settleStatements) get(ctx context.Context) (*settleStatements, error) {
@@ -32,8 +35,11 @@ func (p *settleStatements) get(ctx context.Context) (*settleStatements, error) {
 	}{
 		{&p.lockUsers, lockUsersQuery},
 		{&p.findUsers, findUsersQuery},
+		{&p.lockPartitions, lockPartitionsQuery},
 		{&p.known, knownQuery},
 		{&p.state, stateQuery},
+		{&p.park, parkQuery},
+		{&p.unpark, unparkQuery},
 	} {
 		if *s.stmt != nil {
 			continue

@@ -234,10 +234,7 @@ func TestSettleUnderContention(t *testing.T) {
 			rand.Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
 			for len(mine) > 0 {
 				n := min(len(mine), 1+rand.IntN(40))
-				if _, err := s.Settle(t.Context(), mine[:n]); err != nil {
-					t.Errorf("settle: %v", err)
-					return
-				}
+				settleAll(t, s, mine[:n]...)
 				mine = mine[n:]
 			}
 		})

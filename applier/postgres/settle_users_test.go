@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -11,8 +12,8 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// TestSettleFindsAUserWhoseNameMovesMeanwhile: Settle waits for the row that had
-// the identifier. Once the row is free, another row has it.
+// TestSettleFindsAUserWhoseNameMovesMeanwhile: the row that had the identifier is
+// locked. Once it is free, another row has it.
 func TestSettleFindsAUserWhoseNameMovesMeanwhile(t *testing.T) {
 	t.Parallel()
 	byUsername := plan(t, "", change(webhook.Add, "xp", 1))
@@ -50,18 +51,19 @@ func TestSettleFindsAUserWhoseNameMovesMeanwhile(t *testing.T) {
 			if _, err := tx.ExecContext(t.Context(), tc.move); err != nil {
 				t.Fatal(err)
 			}
-			var settlements []applier.Settlement
-			var settleErr error
-			done := started(func() { settlements, settleErr = s.Settle(t.Context(), tc.batch) })
-			awaitWaiting(t, db, 1, done)
+			for _, got := range settle(t, s, tc.batch...) {
+				if !got.Parked {
+					t.Errorf("settled as %+v", got)
+				}
+			}
 			if err := tx.Commit(); err != nil {
 				t.Fatal(err)
 			}
-			<-done
-			if settleErr != nil {
-				t.Fatal(settleErr)
+			batch := slices.Clone(tc.batch)
+			for i := range batch {
+				batch[i].WasParked = true
 			}
-			for i, got := range settlements {
+			for i, got := range settle(t, s, batch...) {
 				if diff := cmp.Diff(applied, got); diff != "" {
 					t.Errorf("delivery %d (-want +got):\n%s", i, diff)
 				}

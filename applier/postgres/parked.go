@@ -1,0 +1,182 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// parkedColumns are those of the rows that are parked, in the order of parkedRows.add.
+const (
+	parkedColumns = `delivery_id, replay_id, slot, webhook_id, community, reason, detail, user_id, stream_epoch, stream_sequence, stream_index,
+    stored_at, received_at, attempts, revision, headers, payload, replay, first_incarnation, first_sequence, first_index, first_stored_at,
+    malformed, newer`
+	parkedTypes = "uuid uuid smallint text text text text uuid int bigint int timestamptz timestamptz int bigint json bytea json " +
+		"text bigint int timestamptz text bool"
+	parkedColumnCount = 24
+)
+
+// A row that is there stays. What it waits for is renewed.
+var parkQuery = `
+INSERT INTO parked AS now (` + parkedColumns + `, parked_at)
+SELECT r.*, clock_timestamp() FROM unnest(` + strings.Join(parametersOf(parkedTypes, 0), ", ") + `) AS r
+ON CONFLICT (delivery_id, replay_id) DO UPDATE SET reason = excluded.reason, detail = excluded.detail, user_id = excluded.user_id
+WHERE (now.reason, now.detail) <> (excluded.reason, excluded.detail) OR now.user_id IS DISTINCT FROM excluded.user_id`
+
+// parkedRows are rows of parked, column by column.
+type parkedRows struct {
+	seen    map[parkedKey]bool
+	columns [parkedColumnCount]array
+}
+
+// parkedReplay is the JSON of a replay. Its names stay.
+type parkedReplay struct {
+	Cause       delivery.Cause `json:"cause"`
+	RequestedBy string         `json:"requested_by"`
+	RequestedAt time.Time      `json:"requested_at"`
+	Note        string         `json:"note,omitempty"`
+	Revision    uint64         `json:"revision,omitempty"`
+	Version     int            `json:"version,omitempty"`
+	Edited      bool           `json:"edited,omitempty"`
+}
+
+// add has the row of a delivery that waits for a user or, where that is zero, for its
+// webhook. A delivery that a batch has twice has one row.
+func (r *parkedRows) add(p applier.Parking, user delivery.ID, w *work) {
+	d, key := p.Delivery, parkedKeyOf(p.Delivery)
+	if r.seen[key] {
+		return
+	}
+	if r.seen == nil {
+		r.seen = map[parkedKey]bool{}
+	}
+	r.seen[key] = true
+	community := ""
+	if p.Webhook != nil {
+		community = p.Webhook.Community
+	}
+	c := &r.columns
+	c[0].id(key.id)
+	c[1].id(key.replay)
+	c[2].int(int64(d.InSlot()))
+	c[3].text(d.WebhookID)
+	c[4].text(community)
+	c[5].text(string(p.Reason))
+	c[6].text(p.Detail)
+	c[7].idOrNull(user)
+	c[8].int(w.placeOf(d).epoch)
+	c[9].int(int64(d.Position.Sequence)) //nolint:gosec // sequences fit
+	c[10].int(int64(d.Position.Index))
+	c[11].timeOrNull(d.StoredAt)
+	c[12].time(d.ReceivedAt)
+	c[13].int(int64(d.Attempt))
+	c[14].int(int64(d.Revision)) //nolint:gosec // it comes back as it was
+	c[15].text(headersJSON(d.Headers))
+	c[16].bytes(d.Body)
+	c[17].textOrNull(replayJSON(d.Replay))
+	r.addFirst(d.First)
+	c[22].textOrNull(d.Malformed)
+	c[23].bool(d.Newer)
+}
+
+func (r *parkedRows) addFirst(first *delivery.Place) {
+	c := r.columns[18:22]
+	if first == nil {
+		for i := range c {
+			c[i].null()
+		}
+		return
+	}
+	c[0].text(first.Incarnation)
+	c[1].int(int64(first.Sequence)) //nolint:gosec // sequences fit
+	c[2].int(int64(first.Index))
+	c[3].timeOrNull(first.StoredAt)
+}
+
+func replayJSON(r *delivery.Replay) string {
+	if r == nil {
+		return ""
+	}
+	text, err := json.Marshal(parkedReplay{r.Cause, r.RequestedBy, r.RequestedAt, r.Note, r.Revision, r.Version, r.Edited})
+	if err != nil { // strings and numbers always marshal
+		return "{}"
+	}
+	return string(text)
+}
+
+func (r *parkedRows) write(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) error {
+	if len(r.seen) == 0 {
+		return nil
+	}
+	args := make([]any, len(r.columns))
+	for i := range r.columns {
+		args[i] = r.columns[i].String()
+	}
+	_, err := tx.StmtxContext(ctx, stmts.park).ExecContext(ctx, args...)
+	return err
+}
+
+// Park has deliveries wait for their webhooks.
+func (s *Store) Park(ctx context.Context, batch []applier.Parking) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	items := make([]applier.Item, len(batch))
+	for i, p := range batch {
+		items[i] = p.Item
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	err := s.numbered(ctx, items, func(epochs map[string]int64, stmts *settleStatements) error {
+		return s.inTx(ctx, func(tx *sqlx.Tx) error {
+			return newWork(items, epochs).parkAll(ctx, tx, stmts, batch)
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("park: %w", err)
+	}
+	return nil
+}
+
+func (w *work) parkAll(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements, batch []applier.Parking) error {
+	if err := w.lockPartitions(ctx, tx, stmts); err != nil {
+		return fmt.Errorf("lock partitions: %w", err)
+	}
+	if err := w.readReplayed(ctx, tx); err != nil {
+		return fmt.Errorf("read what is replayed: %w", err)
+	}
+	if err := w.readKnown(ctx, tx.StmtxContext(ctx, stmts.known).QueryContext); err != nil {
+		return fmt.Errorf("read known deliveries: %w", err)
+	}
+	if err := w.checkLeases(); err != nil {
+		return err
+	}
+	if err := w.checkEpochs(); err != nil {
+		return err
+	}
+	for _, p := range batch {
+		if !w.hasOutcome(p.Item) {
+			w.rows.parked.add(p, delivery.ID{}, w)
+		}
+	}
+	return w.rows.parked.write(ctx, tx, stmts)
+}
+
+// hasOutcome reports whether there is nothing to decide about an item.
+func (w *work) hasOutcome(item applier.Item) bool {
+	d := item.Delivery
+	if _, known := w.known[d.ID]; known && d.Replay == nil {
+		return true
+	}
+	if d.Replay != nil && w.replayed[d.ID].executed {
+		return true
+	}
+	return w.isForgotten(item)
+}

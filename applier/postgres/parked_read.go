@@ -1,0 +1,205 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// slotsOf are the slots of a partition, as an array.
+func slotsOf(p delivery.Partition) string {
+	var slots array
+	for slot := 1; slot <= delivery.Slots; slot++ {
+		if p.Has(slot) {
+			slots.int(int64(slot))
+		}
+	}
+	return slots.String()
+}
+
+// The scan goes from each webhook's first row to the next webhook's: what it costs
+// depends on how many webhooks wait, not on how many deliveries.
+const parkedWebhooksQuery = `
+WITH RECURSIVE w AS (
+    (SELECT slot, webhook_id, reason FROM parked WHERE user_id IS NULL
+        ORDER BY slot, webhook_id, stream_epoch, stream_sequence, stream_index LIMIT 1)
+    UNION ALL
+    SELECT n.* FROM w CROSS JOIN LATERAL (
+        SELECT p.slot, p.webhook_id, p.reason FROM parked p WHERE p.user_id IS NULL AND (p.slot, p.webhook_id) > (w.slot, w.webhook_id)
+        ORDER BY p.slot, p.webhook_id, p.stream_epoch, p.stream_sequence, p.stream_index LIMIT 1
+    ) AS n
+)
+SELECT webhook_id, reason FROM w WHERE slot = ANY ($1::smallint[]) ORDER BY webhook_id`
+
+// ParkedWebhooks returns the webhooks of a partition with deliveries that wait for
+// them.
+func (s *Store) ParkedWebhooks(ctx context.Context, p delivery.Partition) (all []applier.ParkedWebhook, err error) {
+	rows, err := s.db.QueryContext(ctx, parkedWebhooksQuery, slotsOf(p))
+	if err != nil {
+		return nil, fmt.Errorf("list webhooks with parked deliveries: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var w applier.ParkedWebhook
+		if err := rows.Scan(&w.ID, &w.Reason); err != nil {
+			return nil, fmt.Errorf("list webhooks with parked deliveries: %w", err)
+		}
+		if n := len(all); n > 0 && all[n-1].ID == w.ID { // in two slots
+			continue
+		}
+		all = append(all, w)
+	}
+	return all, rows.Err()
+}
+
+const (
+	parkedRead = `p.delivery_id, p.replay_id, p.slot, p.webhook_id, coalesce(e.incarnation, ''), p.stream_sequence, p.stream_index,
+    p.stored_at, p.received_at, p.attempts, p.revision, p.headers, p.payload, p.replay,
+    p.first_incarnation, coalesce(p.first_sequence, 0), coalesce(p.first_index, 0), p.first_stored_at, coalesce(p.malformed, ''), p.newer`
+
+	parkedOfQuery = `
+SELECT ` + parkedRead + `
+FROM unnest($1::smallint[]) AS s (slot)
+CROSS JOIN LATERAL (
+    SELECT * FROM parked t
+    WHERE t.slot = s.slot AND t.webhook_id = $2 AND t.user_id IS NULL AND (t.stream_epoch, t.stream_sequence, t.stream_index) >
+        (CASE WHEN $3 THEN coalesce((SELECT epoch FROM stream_epochs WHERE incarnation = $4), 0) ELSE -1 END, $5, $6)
+    ORDER BY t.stream_epoch, t.stream_sequence, t.stream_index
+    LIMIT $7
+) AS p
+LEFT JOIN stream_epochs e ON e.epoch = p.stream_epoch
+ORDER BY p.stream_epoch, p.stream_sequence, p.stream_index
+LIMIT $7`
+
+	// Each user is asked for its first row, its lock and its community's lock. Users
+	// without a row of their own are those of replays whose outcome was locked.
+	parkedOfUsersQuery = `
+WITH RECURSIVE w AS (
+    (SELECT user_id FROM parked WHERE user_id IS NOT NULL ORDER BY user_id LIMIT 1)
+    UNION ALL
+    SELECT n.user_id FROM w CROSS JOIN LATERAL (
+        SELECT p.user_id FROM parked p WHERE p.user_id > w.user_id ORDER BY p.user_id LIMIT 1
+    ) AS n
+),
+first AS MATERIALIZED (
+    SELECT f.* FROM w CROSS JOIN LATERAL (
+        SELECT p.user_id, p.community, p.stream_epoch, p.stream_sequence, p.stream_index FROM parked p
+        WHERE p.user_id = w.user_id AND p.slot = ANY ($1::smallint[])
+        ORDER BY p.stream_epoch, p.stream_sequence, p.stream_index LIMIT 1
+    ) AS f
+    WHERE pg_try_advisory_xact_lock_shared($3, hashtext(f.community))
+),
+ready AS MATERIALIZED (
+    SELECT f.* FROM first f
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS n FROM (SELECT 1 FROM users WHERE id = f.user_id FOR NO KEY UPDATE SKIP LOCKED) AS l
+    ) AS locked
+    WHERE locked.n > 0 OR NOT EXISTS (SELECT FROM users u WHERE u.id = f.user_id)
+)
+SELECT ` + parkedRead + `
+FROM (SELECT * FROM ready ORDER BY stream_epoch, stream_sequence, stream_index LIMIT $2) AS r
+CROSS JOIN LATERAL (
+    SELECT * FROM parked t WHERE t.user_id = r.user_id AND t.slot = ANY ($1::smallint[])
+    ORDER BY t.stream_epoch, t.stream_sequence, t.stream_index
+    LIMIT greatest(1, $2 / (SELECT count(*) FROM ready))
+) AS p
+LEFT JOIN stream_epochs e ON e.epoch = p.stream_epoch
+ORDER BY r.stream_epoch, r.stream_sequence, r.stream_index, r.user_id, p.stream_epoch, p.stream_sequence, p.stream_index
+LIMIT $2`
+)
+
+// maxParkedBytes bounds what is read at a time, after the first delivery.
+const maxParkedBytes = 8 << 20
+
+// ParkedOf returns the deliveries that wait for a webhook, behind a place.
+func (s *Store) ParkedOf(ctx context.Context, p delivery.Partition, webhookID string, after *delivery.Place, limit int) ([]delivery.Delivery, error) {
+	at := delivery.Place{}
+	if after != nil {
+		at = *after
+	}
+	rows, err := s.db.QueryContext(ctx, parkedOfQuery, slotsOf(p), webhookID, after != nil, at.Incarnation,
+		int64(at.Sequence), at.Index, limit) //nolint:gosec // sequences fit
+	if err != nil {
+		return nil, fmt.Errorf("read parked deliveries of a webhook: %w", err)
+	}
+	all, err := scanParked(rows)
+	if err != nil {
+		return nil, fmt.Errorf("read parked deliveries of a webhook: %w", err)
+	}
+	return all, nil
+}
+
+// ParkedOfUsers returns deliveries that wait for users whom nobody has locked now.
+func (s *Store) ParkedOfUsers(ctx context.Context, p delivery.Partition, limit int) (all []delivery.Delivery, err error) {
+	err = s.inTx(ctx, func(tx *sqlx.Tx) error { // it locks users, for a moment
+		rows, err := tx.QueryContext(ctx, parkedOfUsersQuery, slotsOf(p), limit, int64(configurationClass))
+		if err != nil {
+			return err
+		}
+		all, err = scanParked(rows)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read parked deliveries of users: %w", err)
+	}
+	return all, nil
+}
+
+func scanParked(rows *sql.Rows) (all []delivery.Delivery, err error) {
+	defer rows.Close()
+	for size := 0; size < maxParkedBytes && rows.Next(); {
+		d, err := scanParkedRow(rows)
+		if err != nil {
+			return nil, err
+		}
+		size += len(d.Body)
+		all = append(all, d)
+	}
+	return all, rows.Err()
+}
+
+func scanParkedRow(rows *sql.Rows) (d delivery.Delivery, err error) {
+	var id, replayID idScanner
+	var sequence, revision, firstSequence int64
+	var headers, replay []byte
+	var first delivery.Place
+	var firstIncarnation sql.NullString
+	var storedAt, firstStoredAt sql.NullTime
+	if err := rows.Scan(&id, &replayID, &d.Slot, &d.WebhookID, &d.Incarnation, &sequence, &d.Position.Index,
+		&storedAt, &d.ReceivedAt, &d.Attempt, &revision, &headers, &d.Body, &replay,
+		&firstIncarnation, &firstSequence, &first.Index, &firstStoredAt, &d.Malformed, &d.Newer); err != nil {
+		return d, err
+	}
+	d.ID, d.Position.Sequence, d.Revision = delivery.ID(id), uint64(sequence), uint64(revision) //nolint:gosec // as they were
+	d.ReceivedAt = d.ReceivedAt.UTC()
+	if storedAt.Valid {
+		d.StoredAt = storedAt.Time.UTC()
+	}
+	if firstIncarnation.Valid {
+		first.Incarnation, first.Sequence = firstIncarnation.String, uint64(firstSequence) //nolint:gosec // as it was
+		if firstStoredAt.Valid {
+			first.StoredAt = firstStoredAt.Time.UTC()
+		}
+		d.First = &first
+	}
+	if err := json.Unmarshal(headers, &d.Headers); err != nil {
+		return d, err
+	}
+	if replay != nil {
+		var r parkedReplay
+		if err := json.Unmarshal(replay, &r); err != nil {
+			return d, err
+		}
+		d.Replay = &delivery.Replay{
+			ID: delivery.ID(replayID), Cause: r.Cause, RequestedBy: r.RequestedBy, RequestedAt: r.RequestedAt.UTC(),
+			Note: r.Note, Revision: r.Revision, Version: r.Version, Edited: r.Edited,
+		}
+	}
+	return d, nil
+}

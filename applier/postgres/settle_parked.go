@@ -1,0 +1,144 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// parkedKey names a parked row. replay is zero for a delivery that is no replay.
+type parkedKey struct{ id, replay delivery.ID }
+
+func parkedKeyOf(d *delivery.Delivery) parkedKey {
+	key := parkedKey{id: d.ID}
+	if d.Replay != nil {
+		key.replay = d.Replay.ID
+	}
+	return key
+}
+
+// parkedRow is one that waits for a user.
+type parkedRow struct {
+	parkedKey
+	place place
+}
+
+const (
+	waitsForUser      = "The user's row is locked: by an admin's command or a session of PostgreSQL that is open."
+	waitsForCommunity = "An admin changes a currency or custom field of the community."
+	waitsForOutcome   = "The delivery's outcome is locked: by an admin's command or a session of PostgreSQL that is open."
+	waitsForEarlier   = "An earlier delivery of the user is parked."
+)
+
+// parkingUsers are those whose deliveries of this batch may have to be parked.
+func (w *work) parkingUsers() map[delivery.ID]bool {
+	users := map[delivery.ID]bool{}
+	if w.locked == nil {
+		return users
+	}
+	for _, id := range w.users {
+		if id != (delivery.ID{}) {
+			users[id] = true
+		}
+	}
+	return users
+}
+
+// waits says for what a delivery has to wait that would change its user. It is empty
+// if the delivery can be decided.
+func (w *work) waits(item applier.Item) string {
+	user, _ := userOf(item)
+	switch {
+	case w.refuses(user) && w.busy[user.community]:
+		return waitsForCommunity
+	case w.refuses(user):
+		return waitsForUser
+	case w.hasEarlier(item, w.users[user]):
+		return waitsForEarlier
+	}
+	return ""
+}
+
+// hasEarlier reports whether a delivery of the user that comes before this one is
+// parked. What is parked comes before all that is not. Rows that this transaction has
+// decided do not count.
+func (w *work) hasEarlier(item applier.Item, user delivery.ID) bool {
+	key, at := parkedKeyOf(item.Delivery), w.placeOf(item.Delivery)
+	for _, row := range w.parked[user] {
+		switch {
+		case row.parkedKey == key:
+			return !item.WasParked // of a message that was redelivered
+		case w.unparked[row.parkedKey]:
+		case !item.WasParked || row.place.before(at):
+			return true
+		}
+	}
+	return false
+}
+
+// userOrOwn is what a replay waits by that may have no user.
+func (w *work) userOrOwn(item applier.Item) delivery.ID {
+	if key, ok := userOf(item); ok && !w.isMissing(key) {
+		return w.users[key]
+	}
+	return item.Delivery.ID
+}
+
+// isGone reports whether a delivery that comes from its row has none any more:
+// another transaction has decided it.
+func (w *work) isGone(item applier.Item) bool {
+	_, ok := w.own[parkedKeyOf(item.Delivery)]
+	return item.WasParked && !ok
+}
+
+// settled notes what became of an item: what was parked and is decided now, or what
+// has to be parked.
+func (w *work) settled(item applier.Item, s applier.Settlement) {
+	key := parkedKeyOf(item.Delivery)
+	if s.Parked || !item.WasParked || w.isGone(item) {
+		return
+	}
+	if w.unparked == nil {
+		w.unparked = map[parkedKey]bool{}
+	}
+	w.unparked[key] = true
+}
+
+// park has an item wait for a user. It stays as it is if it does so already: it is
+// tried again every moment.
+func (w *work) park(item applier.Item, user delivery.ID, why string) applier.Settlement {
+	if !item.WasParked || w.own[parkedKeyOf(item.Delivery)] != user {
+		w.rows.parked.add(applier.Parking{Item: item, Reason: applier.UserLocked, Detail: why}, user, w)
+	}
+	return applier.Settlement{Parked: true}
+}
+
+const unparkQuery = `
+DELETE FROM parked
+WHERE ctid = ANY (ARRAY(
+    SELECT p.ctid FROM unnest($1::uuid[], $2::uuid[]) AS r (delivery_id, replay_id)
+    CROSS JOIN LATERAL (SELECT ctid FROM parked WHERE delivery_id = r.delivery_id AND replay_id = r.replay_id OFFSET 0) AS p
+))`
+
+// writeParked removes the rows that are decided and adds those that wait.
+func (w *work) writeParked(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) error {
+	if len(w.unparked) > 0 {
+		var ids, replays array
+		for key := range w.unparked {
+			ids.id(key.id)
+			replays.id(key.replay)
+		}
+		result, err := tx.StmtxContext(ctx, stmts.unpark).ExecContext(ctx, ids.String(), replays.String())
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || int(n) != len(w.unparked) {
+			return fmt.Errorf("%w: %d of %d parked rows were there: %w", errOvertaken, n, len(w.unparked), err)
+		}
+	}
+	return w.rows.parked.write(ctx, tx, stmts)
+}
