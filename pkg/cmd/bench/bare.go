@@ -44,9 +44,8 @@ const bareColumns = 23
 // bare is a database with the same tables and users as the stack's own, where the
 // statements run alone.
 type bare struct {
-	side  *side
-	world *world
-	ids   []string // of the users, by their numbers
+	side *side
+	ids  []string // of the users, by their numbers
 }
 
 // newBare makes it.
@@ -60,7 +59,7 @@ func (b *bench) newBare(ctx context.Context, w *world) (*bare, error) {
 		return nil, err
 	}
 	s.name, s.db = "the bare database", db
-	bare := &bare{side: s, world: w}
+	bare := &bare{side: s}
 	bare.ids, err = userIDs(ctx, db)
 	return bare, err
 }
@@ -163,13 +162,13 @@ func (b *bare) work(size int, choose chooser, accounts []account, sequence int64
 	for i := range size {
 		user := choose(len(accounts))
 		id := delivery.NewID()
-		e, held := b.world.events[user], &accounts[user]
+		e, held := b.side.events[user], &accounts[user]
 		held.amount += e.points
 		held.entries++
 		touched[user] = true
 		sum := sha256.Sum256(e.body)
 		for at, text := range []string{
-			id.String(), b.world.communities[0], b.world.webhooks[0].ID, "Bench", "1", "success", "applied",
+			id.String(), b.side.communities[0], b.side.webhooks[0].ID, "Bench", "1", "success", "applied",
 			b.ids[user], fmt.Sprintf(`"\\x%x"`, sum), decimal(sequence), strconv.Itoa(i), "1",
 			time.Now().UTC().Format(`"2006-01-02T15:04:05.999999Z"`),
 			"1", "xp", decimal(held.entries), "add", decimal(e.points), decimal(held.amount),

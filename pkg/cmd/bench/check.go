@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/lib/pq"
 )
 
 const (
@@ -16,13 +18,17 @@ const (
 )
 
 const (
-	// applied gives id and time of the deliveries from $1 to $2 that took effect.
+	// applied gives id and time of the deliveries from $1 to $2 that took effect in
+	// the communities $3.
 	applied = `SELECT delivery_id::text, finished_at FROM outcomes
-WHERE delivery_id BETWEEN $1 AND $2 AND status = 'success' AND outcome = 'applied'`
+WHERE delivery_id BETWEEN $1 AND $2 AND community = ANY ($3) AND status = 'success' AND outcome = 'applied'`
 
-	totals = `SELECT (SELECT count(*) FROM outcomes), (SELECT count(*) FROM outcomes WHERE status = 'success' AND outcome = 'applied'),
-    (SELECT count(*) FROM gamification_logs), (SELECT coalesce(sum(amount), 0) FROM gamification_logs),
-    (SELECT coalesce(sum(amount), 0) FROM balances)`
+	// totals are of the communities $1 and the webhooks $2.
+	totals = `SELECT (SELECT count(*) FROM outcomes WHERE community = ANY ($1)),
+    (SELECT count(*) FROM outcomes WHERE community = ANY ($1) AND status = 'success' AND outcome = 'applied'),
+    (SELECT count(*) FROM gamification_logs WHERE webhook_id = ANY ($2)),
+    (SELECT coalesce(sum(amount), 0) FROM gamification_logs WHERE webhook_id = ANY ($2)),
+    (SELECT coalesce(sum(amount), 0) FROM balances b JOIN users u ON u.id = b.user_id WHERE u.community = ANY ($1))`
 )
 
 // tally is what was accepted, and has to come out.
@@ -47,7 +53,7 @@ func (s *side) settled(ctx context.Context, sent sending) (map[string]time.Time,
 	for {
 		var n int
 		began := time.Now()
-		if err := s.db.QueryRowContext(ctx, "SELECT count(*) FROM ("+applied+") a", from, last).Scan(&n); err != nil {
+		if err := s.db.QueryRowContext(ctx, "SELECT count(*) FROM ("+applied+") a", from, last, pq.Array(s.communities)).Scan(&n); err != nil {
 			return nil, fmt.Errorf("count what had its effect: %w", err)
 		}
 		if n >= len(ids) {
@@ -68,7 +74,7 @@ func (s *side) settled(ctx context.Context, sent sending) (map[string]time.Time,
 // effects reads when each delivery had its effect: by the same machine's clock.
 func (s *side) effects(ctx context.Context, first, last string, ids []string) (map[string]time.Time, error) {
 	effects := make(map[string]time.Time, len(ids))
-	rows, err := s.db.QueryContext(ctx, applied, first, last)
+	rows, err := s.db.QueryContext(ctx, applied, first, last, pq.Array(s.communities))
 	if err != nil {
 		return nil, fmt.Errorf("read the outcomes: %w", err)
 	}
@@ -95,7 +101,11 @@ func (s *side) effects(ctx context.Context, first, last string, ids []string) (m
 // check compares the tables with what was accepted since they were empty.
 func (s *side) check(ctx context.Context) error {
 	var written, effects, logs, logged, held int64
-	if err := s.db.QueryRowContext(ctx, totals).Scan(&written, &effects, &logs, &logged, &held); err != nil {
+	var webhooks []string
+	for _, w := range s.webhooks {
+		webhooks = append(webhooks, w.ID)
+	}
+	if err := s.db.QueryRowContext(ctx, totals, pq.Array(s.communities), pq.Array(webhooks)).Scan(&written, &effects, &logs, &logged, &held); err != nil {
 		return fmt.Errorf("add up what came out: %w", err)
 	}
 	deliveries, points := s.sent.deliveries.Load(), s.sent.points.Load()

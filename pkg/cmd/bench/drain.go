@@ -39,7 +39,7 @@ func (b *bench) drain(ctx context.Context) (section, error) {
 		var drains []drained
 		var bares series
 		if err := takeTurns(ctx, b.size.rounds, func(ctx context.Context, _ int) error {
-			d, err := b.drainOnce(ctx, ours, load{connections: drainSenders, total: b.size.drained, choose: variant.choose})
+			d, err := b.drainOnce(ctx, ours, load{connections: drainSenders, total: b.size.drained, choose: variant.choose}, b.start())
 			drains = append(drains, d)
 			return err
 		}, func(ctx context.Context, round int) error {
@@ -49,21 +49,15 @@ func (b *bench) drain(ctx context.Context) (section, error) {
 		}); err != nil {
 			return s, err
 		}
-		of := func(pick func(drained) float64) (all series) {
-			for _, d := range drains {
-				all = append(all, pick(d))
-			}
-			return all
-		}
-		rate := of(func(d drained) float64 { return d.rate })
-		applier, postgres := of(func(d drained) float64 { return d.applier }), of(func(d drained) float64 { return d.postgres })
+		rate := figures(drains, rateOf)
+		applier, postgres := figures(drains, applierCPUOf).median(), figures(drains, postgresCPUOf).median()
 		s.figure("drain_"+variant.name+"_applier", rate.median(), perSecond)
 		s.figure("drain_"+variant.name+"_bare", bares.median(), perSecond)
 		s.figure("drain_"+variant.name+"_to_bare", rate.to(bares), ratio)
-		s.figure("drain_"+variant.name+"_cpu_applier", applier.median(), microseconds)
-		s.figure("drain_"+variant.name+"_cpu_postgres", postgres.median(), microseconds)
+		s.figure("drain_"+variant.name+"_cpu_applier", applier, microseconds)
+		s.figure("drain_"+variant.name+"_cpu_postgres", postgres, microseconds)
 		s.rows = append(s.rows, []string{
-			variant.name, whole(rate.median()), whole(bares.median()), times(rate.to(bares)), ms(applier.median()), ms(postgres.median()),
+			variant.name, whole(rate.median()), whole(bares.median()), times(rate.to(bares)), ms(applier), ms(postgres),
 		})
 	}
 	return s, nil
@@ -73,10 +67,19 @@ func (b *bench) drain(ctx context.Context) (section, error) {
 // delivery.
 type drained struct{ rate, applier, postgres float64 }
 
-// drainOnce fills the stream, starts the appliers (all, unless some are named) and
-// measures until everything has its effect. The time before the first batch's is
-// not counted.
-func (b *bench) drainOnce(ctx context.Context, s *side, l load, appliers ...string) (d drained, err error) {
+func rateOf(d drained) float64        { return d.rate }
+func applierCPUOf(d drained) float64  { return d.applier }
+func postgresCPUOf(d drained) float64 { return d.postgres }
+
+// start starts appliers, all unless some are named. It is measured from the first
+// effect on.
+func (b *bench) start(appliers ...string) func(context.Context) (from time.Time, err error) {
+	return func(ctx context.Context) (time.Time, error) { return time.Time{}, b.startAppliers(ctx, appliers...) }
+}
+
+// drainOnce fills the stream, starts appliers and measures from the first effect
+// after the time that start returns, until everything has its effect.
+func (b *bench) drainOnce(ctx context.Context, s *side, l load, start func(context.Context) (from time.Time, err error)) (d drained, err error) {
 	if err := b.stopAppliers(ctx); err != nil {
 		return d, err
 	}
@@ -87,10 +90,11 @@ func (b *bench) drainOnce(ctx context.Context, s *side, l load, appliers ...stri
 	if err != nil {
 		return d, err
 	}
-	if err := b.startAppliers(ctx, appliers...); err != nil {
+	before, err := cpuOf(s.servers["postgres"])
+	if err != nil {
 		return d, err
 	}
-	before, err := cpuOf(s.servers["postgres"])
+	from, err := start(ctx)
 	if err != nil {
 		return d, err
 	}
@@ -107,15 +111,15 @@ func (b *bench) drainOnce(ctx context.Context, s *side, l load, appliers ...stri
 	for _, name := range b.appliers { // they have just started
 		d.applier += each(used[name])
 	}
-	d.rate = rateOf(effects)
+	d.rate = countFrom(effects, from)
 	return d, s.check(ctx)
 }
 
-// rateOf counts what came after the first effect, until the last.
-func rateOf(effects map[string]time.Time) float64 {
+// countFrom counts what came after the first effect since then, until the last.
+func countFrom(effects map[string]time.Time, from time.Time) float64 {
 	var first, last time.Time
 	for _, at := range effects {
-		if first.IsZero() || at.Before(first) {
+		if at.After(from) && (first.IsZero() || at.Before(first)) {
 			first = at
 		}
 		if at.After(last) {

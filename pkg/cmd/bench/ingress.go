@@ -72,17 +72,12 @@ func (b *bench) ingress(ctx context.Context) (section, error) {
 }
 
 func (s *section) addIngress(senders int, rounds []ingressRound) {
-	of := func(pick func(ingressRound) float64) (all series) {
-		for _, r := range rounds {
-			all = append(all, pick(r))
-		}
-		return all
-	}
-	all := of(func(r ingressRound) float64 { return r.accepted })
-	singles, batcheds := of(func(r ingressRound) float64 { return r.single }), of(func(r ingressRound) float64 { return r.batched })
+	all := figures(rounds, func(r ingressRound) float64 { return r.accepted })
+	singles := figures(rounds, func(r ingressRound) float64 { return r.single })
+	batcheds := figures(rounds, func(r ingressRound) float64 { return r.batched })
 	accepted, single, batched := all.median(), singles.median(), batcheds.median()
 	toSingle, toBatched := all.to(singles), all.to(batcheds)
-	batch := of(func(r ingressRound) float64 { return r.batch }).median()
+	batch := figures(rounds, func(r ingressRound) float64 { return r.batch }).median()
 	name := fmt.Sprintf("ingress_%d_", senders)
 	s.figure(name+"accepted", accepted, perSecond)
 	s.figure(name+"batch", batch, deliveries)

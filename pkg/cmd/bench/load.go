@@ -27,6 +27,7 @@ type load struct {
 // request is one that was answered with 202.
 type request struct {
 	id            string
+	event         int // its number
 	due, answered time.Time
 }
 
@@ -68,13 +69,13 @@ func (s *side) flow(ctx context.Context, l load) (sent sending, err error) {
 				if !more {
 					return context.Cause(ctx)
 				}
-				e := &s.events[choose(len(s.events))]
-				id, err := sender.send(e.request)
+				event := choose(len(s.events))
+				id, err := sender.send(s.events[event].request)
 				if err != nil {
 					return err
 				}
-				answered[i] = append(answered[i], request{id, due, time.Now()})
-				s.sent.add(e.points)
+				answered[i] = append(answered[i], request{id, event, due, time.Now()})
+				s.sent.add(s.events[event].points)
 			}
 		})
 	}

@@ -92,6 +92,13 @@ var parts = []part{
 	{"drain", true, 1, one((*bench).drain)},
 	{"sustained", true, 2, (*bench).sustained},
 	{"open", true, 2, one((*bench).open)},
+	{"bodies", false, 2, (*bench).bodies},
+	{"communities", false, 2, one((*bench).communities)},
+	{"quota", false, 4, one((*bench).quota)},
+	{"partitions", false, 2, one((*bench).partitions)},
+	{"failover", false, 2, one((*bench).failover)},
+	{"growth", false, 1, one((*bench).growth)},
+	{"neighbours", false, 2, one((*bench).neighbours)},
 }
 
 // one is for parts of one table.
@@ -192,9 +199,14 @@ type size struct {
 	measure time.Duration
 	// drained is how many deliveries are settled for one figure.
 	drained int
+	// grown is how many deliveries the larger database has.
+	grown int
+	// noise is how many dead letters a neighbour replays, and a third of the values
+	// of the field that it deletes.
+	noise int
 }
 
 var (
-	full  = size{rounds: 5, measure: 4 * time.Second, drained: 250_000}
-	smoke = size{rounds: 1, measure: time.Second, drained: 10_000}
+	full  = size{rounds: 5, measure: 4 * time.Second, drained: 250_000, grown: 20_000_000, noise: 100_000}
+	smoke = size{rounds: 1, measure: time.Second, drained: 10_000, grown: 40_000, noise: 2_000}
 )

@@ -35,9 +35,10 @@ func (b *bench) peerSide(ctx context.Context, w *world, bodyBytes int) (*side, e
 		Community: w.communities[0], WebhookID: w.webhooks[0].ID,
 	}
 	s := &side{
-		name: "peer", host: c.Addr, db: db, events: newEvents(c.Addr, []webhook{{ID: c.WebhookID, APIKey: key}}, bodyBytes),
-		servers: b.servers(), sent: &tally{},
+		name: "peer", host: c.Addr, db: db, servers: b.servers(), sent: &tally{},
+		world: &world{communities: w.communities[:1], webhooks: []webhook{{ID: c.WebhookID, APIKey: key}}},
 	}
+	s.resize(bodyBytes)
 	pids, err := b.startPeer(ctx, c)
 	s.own = func() map[string]int { return pids }
 	return s, err

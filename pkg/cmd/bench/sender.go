@@ -51,12 +51,9 @@ func hangUp(senders []*sender) error {
 // send posts a request and returns the delivery's id. Any answer but 202 is an
 // error: whether such a delivery is stored is unknown, and no check would hold.
 func (s *sender) send(request []byte) (id string, err error) {
-	if _, err := s.conn.Write(request); err != nil {
-		return "", fmt.Errorf("send a request: %w", err)
-	}
-	status, err := s.readHead()
+	status, err := s.post(request)
 	if err != nil {
-		return "", fmt.Errorf("read the answer: %w", err)
+		return "", err
 	}
 	if status != "202" {
 		return "", fmt.Errorf("the answer is %s and not 202: %s", status, s.body)
@@ -67,6 +64,17 @@ func (s *sender) send(request []byte) (id string, err error) {
 		return "", fmt.Errorf("the answer has no id: %s", s.body)
 	}
 	return id, nil
+}
+
+// post sends a request and reads the answer.
+func (s *sender) post(request []byte) (status string, err error) {
+	if _, err := s.conn.Write(request); err != nil {
+		return "", fmt.Errorf("send a request: %w", err)
+	}
+	if status, err = s.readHead(); err != nil {
+		return "", fmt.Errorf("read the answer: %w", err)
+	}
+	return status, nil
 }
 
 // readHead reads an answer, its body into s.body.

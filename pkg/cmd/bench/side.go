@@ -15,9 +15,9 @@ import (
 
 // side is one that takes its turns: Coinhook, or the peer.
 type side struct {
-	name   string
-	host   string // where it takes requests
-	events []event
+	name string
+	host string // where it takes requests
+	*world
 	// db has the product's tables, made by its migrations.
 	db *sql.DB
 	// own are its processes, which rest while another side has its turn. The
@@ -32,7 +32,7 @@ type side struct {
 func (b *bench) coinhookSide(w *world) (*side, error) {
 	host, err := b.ingressHost()
 	return &side{
-		name: "coinhook", host: host, events: w.events, db: b.db,
+		name: "coinhook", host: host, world: w, db: b.db,
 		own: func() map[string]int {
 			pids := map[string]int{}
 			for _, name := range append([]string{devstack.Ingress}, b.appliers...) {

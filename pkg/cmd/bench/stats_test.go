@@ -110,6 +110,18 @@ func TestLongestGap(t *testing.T) {
 	}
 }
 
+func TestDrainsCountFromTheFirstEffect(t *testing.T) {
+	t.Parallel()
+	start := time.Unix(0, 0)
+	effects := map[string]time.Time{"a": start, "b": start.Add(time.Second), "c": start.Add(time.Second), "d": start.Add(2 * time.Second)}
+	if got := countFrom(effects, time.Time{}); got != 1.5 {
+		t.Errorf("rate = %v, want 3 in 2 s", got)
+	}
+	if got := countFrom(effects, start); got != 1 {
+		t.Errorf("rate after the start = %v, want 1 in 1 s", got)
+	}
+}
+
 func TestBodiesHaveTheWantedSize(t *testing.T) {
 	t.Parallel()
 	for i := range users {

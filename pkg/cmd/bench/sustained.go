@@ -61,10 +61,11 @@ func (p *pair) of(what string, pick func(turn) float64) (coinhook, peer series) 
 	return figures(p.turns["coinhook"][what], pick), figures(p.turns["peer"][what], pick)
 }
 
-func figures(turns []turn, pick func(turn) float64) series {
-	s := make(series, len(turns))
-	for i, t := range turns {
-		s[i] = pick(t)
+// figures picks one of each turn, or of whatever a round gave.
+func figures[T any](rounds []T, pick func(T) float64) series {
+	s := make(series, len(rounds))
+	for i, r := range rounds {
+		s[i] = pick(r)
 	}
 	return s
 }
@@ -75,6 +76,13 @@ func outcomeP50(t turn) float64  { return t.outcome.p50 }
 func outcomeP99(t turn) float64  { return t.outcome.p99 }
 func answeredP50(t turn) float64 { return t.answered.p50 }
 func answeredP99(t turn) float64 { return t.answered.p99 }
+
+func cpuOfAll(t turn) (sum float64) {
+	for _, used := range t.cpu {
+		sum += used
+	}
+	return sum
+}
 
 // sustained compares both when senders never pause. Tables are not emptied.
 func (b *bench) sustained(ctx context.Context) ([]section, error) {
@@ -97,7 +105,7 @@ func (b *bench) sustained(ctx context.Context) ([]section, error) {
 	}
 	s := p.flatOut("Sustained", "sustained_", "senders", crowdNames())
 	s.Notes = append(s.Notes, fmt.Sprintf("%d users, %d appliers, %s a turn. Tables grow from turn to turn.", users, len(b.appliers), b.size.measure))
-	return []section{s, p.costs(), p.memory(peaks)}, p.check(ctx)
+	return []section{s, p.costs(crowdNames()), p.memory(crowdNames(), peaks)}, p.check(ctx)
 }
 
 func crowdNames() []string {
@@ -137,27 +145,22 @@ func (p *pair) flatOut(title, prefix, of string, whats []string) section {
 }
 
 // costs is the table of CPU time.
-func (p *pair) costs() section {
+func (p *pair) costs(whats []string) section {
 	s := section{
 		Title: "CPU: microseconds a delivery of each process",
 		Notes: []string{
 			"From /proc, from the first request until everything had its effect. PostgreSQL's are all of its processes.",
-			"applier is the sum of all appliers. A core gives 1,000,000 a second.",
+			"settle: all appliers, or the peer's consumer. A core gives 1,000,000 a second.",
 		},
-		header: []string{"side", "senders", "http", "settle", "nats", "postgres", "all"},
+		header: []string{"side", "load", "http", "settle", "nats", "postgres", "all"},
 	}
 	for _, name := range []string{"coinhook", "peer"} {
-		for _, what := range crowdNames() {
+		for _, what := range whats {
 			turns := p.turns[name][what]
 			http := figures(turns, func(t turn) float64 { return t.cpu[devstack.Ingress] + t.cpu["peer-server"] })
 			nats := figures(turns, func(t turn) float64 { return t.cpu[devstack.NATS] })
 			postgres := figures(turns, func(t turn) float64 { return t.cpu[devstack.Postgres] })
-			all := figures(turns, func(t turn) (sum float64) {
-				for _, used := range t.cpu {
-					sum += used
-				}
-				return sum
-			})
+			all := figures(turns, cpuOfAll)
 			settle := make(series, len(all))
 			for i := range all {
 				settle[i] = all[i] - http[i] - nats[i] - postgres[i]
@@ -174,20 +177,20 @@ func (p *pair) costs() section {
 }
 
 // memory is the table of what processes have in memory under full load.
-func (p *pair) memory(peaks map[string]float64) section {
+func (p *pair) memory(whats []string, peaks map[string]float64) section {
 	s := section{
 		Title:  "Memory: MB resident at the end of sending",
 		Notes:  []string{"From /proc: RSS; of PostgreSQL the PSS of all of its processes. peak: the most since the process started (VmHWM)."},
-		header: append(append([]string{"process"}, crowdNames()...), "peak"),
+		header: append(append([]string{"process"}, whats...), "peak"),
 	}
 	for _, name := range []string{"coinhook", "peer"} {
-		first := p.turns[name][crowdNames()[0]]
+		first := p.turns[name][whats[0]]
 		for _, process := range slices.Sorted(maps.Keys(first[len(first)-1].memory)) {
 			row := []string{process}
 			if process == devstack.NATS || process == devstack.Postgres {
 				row[0] += " (" + name + ")"
 			}
-			for _, what := range crowdNames() {
+			for _, what := range whats {
 				m := figures(p.turns[name][what], func(t turn) float64 { return t.memory[process] }).median()
 				s.figure(fmt.Sprintf("memory_%s_%s_%s", name, process, what), m, "MB")
 				row = append(row, ms(m))

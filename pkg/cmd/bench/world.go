@@ -33,6 +33,9 @@ type world struct {
 	events      []event
 }
 
+// resize makes the events again, with other bodies.
+func (s *side) resize(bodyBytes int) { s.events = newEvents(s.host, s.webhooks, bodyBytes) }
+
 // newWorld makes the communities with the product's own command.
 func (b *bench) newWorld(ctx context.Context, name string, communities, bodyBytes int) (*world, error) {
 	w := &world{communities: spread(name, communities)}

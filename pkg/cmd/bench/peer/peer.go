@@ -31,9 +31,11 @@ const (
 	Subject = "bench.peer"
 )
 
-// A bundle is published when it is full or its first request has waited so long.
+// A bundle is published when it is full or its first request has waited so long. It
+// is full, too, when the server would not take much more.
 const (
 	bundleRequests = 64
+	bundleBytes    = 256 << 10
 	bundleWait     = time.Millisecond
 )
 

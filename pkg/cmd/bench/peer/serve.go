@@ -91,11 +91,11 @@ func (s *server) bundle(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		full := time.After(bundleWait)
-		for len(bundle) < bundleRequests && full != nil {
+		size, full := len(bundle[0].body), time.After(bundleWait)
+		for len(bundle) < bundleRequests && size < bundleBytes && full != nil {
 			select {
 			case next := <-s.queue:
-				bundle = append(bundle, next)
+				bundle, size = append(bundle, next), size+len(next.body)
 			case <-full:
 				full = nil
 			}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+)
+
+// partitions compares numbers of partitions with one, for one busy community.
+func (b *bench) partitions(ctx context.Context) (section, error) {
+	s := section{
+		Title: fmt.Sprintf("Partitions, one busy community: drain by one applier, %d senders flat out, outcomes at %d/s", crowds[0], rates[0].perSecond),
+		Notes: []string{"Rates in deliveries/s, outcome p50 in ms. The number is changed with `coinhook setup --partitions N` each time."},
+		header: []string{
+			"partitions", "drain", "to 1", "accepted", "to 1", "applied", "to 1", "outcome p50", "to 1",
+		},
+	}
+	w, err := b.newWorld(ctx, "bench", 1, usualBody)
+	if err != nil {
+		return s, err
+	}
+	ours, err := b.coinhookSide(w)
+	if err != nil {
+		return s, err
+	}
+	counts := []int{1, 2, 4, 8}
+	rounds := make([][]partitioned, len(counts))
+	var takes []func(context.Context, int) error
+	for i, n := range counts {
+		takes = append(takes, func(ctx context.Context, _ int) error {
+			p, err := b.withPartitions(ctx, ours, n)
+			rounds[i] = append(rounds[i], p)
+			return err
+		})
+	}
+	if err := takeTurns(ctx, b.size.rounds, takes...); err != nil {
+		return s, err
+	}
+	for i, n := range counts {
+		row := []string{strconv.Itoa(n)}
+		for _, f := range []struct {
+			name string
+			pick func(partitioned) float64
+			text func(float64) string
+		}{
+			{"drain", func(p partitioned) float64 { return p.drain.rate }, whole},
+			{"accepted", func(p partitioned) float64 { return p.busy.accepted }, whole},
+			{"applied", func(p partitioned) float64 { return p.busy.applied }, whole},
+			{"outcome_p50", func(p partitioned) float64 { return p.steady.outcome.p50 }, times},
+		} {
+			of, one := figures(rounds[i], f.pick), figures(rounds[0], f.pick)
+			s.figure(fmt.Sprintf("partitions_%d_%s", n, f.name), of.median(), "")
+			s.figure(fmt.Sprintf("partitions_%d_%s_to_one", n, f.name), of.to(one), ratio)
+			row = append(row, f.text(of.median()), times(of.to(one)))
+		}
+		s.rows = append(s.rows, row)
+	}
+	return s, nil
+}
+
+// partitioned is what one number of partitions gave in one round.
+type partitioned struct {
+	drain        drained
+	busy, steady turn
+}
+
+func (b *bench) withPartitions(ctx context.Context, s *side, n int) (p partitioned, err error) {
+	if _, err := b.coinhook(ctx, nil, nil, "setup", "--partitions", strconv.Itoa(n), "--yes"); err != nil {
+		return p, err
+	}
+	// Once these have their effect, the owners take the new numbering.
+	if err := s.resume(ctx); err != nil {
+		return p, err
+	}
+	if p.drain, err = b.drainOnce(ctx, s, load{connections: drainSenders, total: b.size.drained}, b.start(b.appliers[0])); err != nil {
+		return p, err
+	}
+	if err := b.startAppliers(ctx, b.appliers[1:]...); err != nil {
+		return p, err
+	}
+	if p.busy, err = s.turn(ctx, load{connections: crowds[0], lasts: b.size.measure}); err != nil {
+		return p, err
+	}
+	p.steady, err = s.turn(ctx, load{connections: rates[0].connections, rate: rates[0].perSecond, lasts: b.size.measure})
+	if err != nil {
+		return p, err
+	}
+	if err := s.resume(ctx); err != nil { // the command's changes need owners that run
+		return p, err
+	}
+	return p, s.check(ctx)
+}
