@@ -201,7 +201,7 @@ type size struct {
 	drained int
 	// grown is how many deliveries the larger database has.
 	grown int
-	// noise is how many dead letters a neighbour replays, and a third of the values
+	// noise is how many dead letters a neighbour replays, and a 15th of the values
 	// of the field that it deletes.
 	noise int
 }

@@ -201,7 +201,7 @@ WITH made AS (
 )
 INSERT INTO user_fields (user_id, field, value, delivery_id, stream_epoch, stream_sequence, stream_index)
 SELECT id, 'note', 'a text of some length', gen_random_uuid(), 0, 1, 0 FROM made`
-	if _, err := b.db.ExecContext(ctx, fill, community, 3*b.size.noise); err != nil {
+	if _, err := b.db.ExecContext(ctx, fill, community, 15*b.size.noise); err != nil {
 		return nil, nil, fmt.Errorf("fill a custom field: %w", err)
 	}
 	return func(context.Context) (int64, error) {
