@@ -56,6 +56,13 @@ type bundle struct {
 // Consume writes bundles until ctx ends. The next ones are read while a batch
 // commits. One writer keeps the order.
 func Consume(ctx context.Context, c Config) error {
+	if err := consume(ctx, c); ctx.Err() == nil {
+		return err
+	}
+	return nil // it was asked to end
+}
+
+func consume(ctx context.Context, c Config) error {
 	nc, js, err := connect(c, Consumer)
 	if err != nil {
 		return err
