@@ -3,7 +3,6 @@ package ingress
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -66,8 +65,8 @@ const maxKeyBytes = 1 << 10
 // keptValue makes a value valid UTF-8, and short if it is a key. Different keys
 // stay different: what is not UTF-8 is taken for Latin-1, as HTTP once said, and
 // a long key is kept as its digest.
-func keptValue(name, value string, keys []string) string {
-	if len(value) > maxKeyBytes && slices.Contains(keys, name) {
+func keptValue(name, value string, w *webhook.Webhook) string {
+	if len(value) > maxKeyBytes && slices.Contains(keyHeaders(w), name) {
 		sum := sha256.Sum256([]byte(value))
 		return "sha256:" + hex.EncodeToString(sum[:])
 	}
@@ -81,21 +80,33 @@ func keptValue(name, value string, keys []string) string {
 	return string(runes)
 }
 
+// usualHeaders is for how many headers no memory is allocated.
+const usualHeaders = 24
+
+func sortedKeys(h http.Header, keys []string) []string {
+	for key := range h {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
 // keepHeaders returns what is kept of a request's headers, sorted by name. What
 // is beyond maxHeaderBytes is dropped from the end, but for the decisive ones.
 func keepHeaders(h http.Header, w *webhook.Webhook) []delivery.Header {
 	all := make([]delivery.Header, 0, len(h))
-	keys := keyHeaders(w)
-	for _, key := range slices.Sorted(maps.Keys(h)) {
+	for _, key := range sortedKeys(h, make([]string, 0, usualHeaders)) {
 		name := strings.ToValidUTF8(http.CanonicalHeaderKey(key), "\uFFFD")
 		if unkept[name] {
 			continue
 		}
 		for _, value := range h[key] {
-			all = append(all, delivery.Header{Name: name, Value: keptValue(name, value, keys)})
+			all = append(all, delivery.Header{Name: name, Value: keptValue(name, value, w)})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b delivery.Header) int { return strings.Compare(a.Name, b.Name) })
+	if byName := func(a, b delivery.Header) int { return strings.Compare(a.Name, b.Name) }; !slices.IsSortedFunc(all, byName) {
+		slices.SortStableFunc(all, byName) // there were keys that are not canonical
+	}
 	if size(all) <= maxHeaderBytes {
 		return all
 	}

@@ -22,6 +22,8 @@ const (
 type Request struct {
 	WebhookID string
 	Header    http.Header
+	// Webhook is what Authenticate returned. It is nil if that was not asked.
+	Webhook *webhook.Webhook
 	// Body belongs to the Receiver from then on.
 	Body []byte
 }
@@ -58,9 +60,12 @@ func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 	if len(req.Body) == 0 {
 		return Receipt{}, &Error{Code: EmptyBody, Detail: "The request has no body. Send the event as the body."}
 	}
-	w, err := r.authenticate(req.WebhookID, req.Header, now)
-	if err != nil {
-		return Receipt{}, err
+	w := req.Webhook
+	if w == nil {
+		var err error
+		if w, err = r.authenticate(req.WebhookID, req.Header, now); err != nil {
+			return Receipt{}, err
+		}
 	}
 	d := delivery.Delivery{
 		ID:         r.NewID(),
@@ -86,10 +91,9 @@ func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 }
 
 // Authenticate makes the checks that need no body, so that strangers need not be
-// listened to for long. Receive makes them, too.
-func (r *Receiver) Authenticate(webhookID string, header http.Header) error {
-	_, err := r.authenticate(webhookID, header, r.Now())
-	return err
+// listened to for long.
+func (r *Receiver) Authenticate(webhookID string, header http.Header) (*webhook.Webhook, error) {
+	return r.authenticate(webhookID, header, r.Now())
 }
 
 // authenticate makes the checks in the order of the contract. Each answers

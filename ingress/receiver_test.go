@@ -214,3 +214,21 @@ func TestReceiveHidesWhyTheBrokerDidNotStore(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsAuthenticatedIsNotAskedAgain: Receive decides by the definition that
+// Authenticate found, also when that has changed while the body came.
+func TestWhatIsAuthenticatedIsNotAskedAgain(t *testing.T) {
+	t.Parallel()
+	text, key := secret.NewAPIKey(noon)
+	known := definitions{id: active(keyed(key))}
+	var p publisher
+	r := receiver(known, &p)
+	w, err := r.Authenticate(id, header("x-api-key", text))
+	if err != nil || w != known[id] {
+		t.Fatalf("%v, %v", w, err)
+	}
+	known[id] = active(disabled)
+	if _, err := r.Receive(t.Context(), ingress.Request{WebhookID: id, Webhook: w, Body: []byte("x")}); err != nil || len(p.published) != 1 {
+		t.Errorf("error %v, %d published", err, len(p.published))
+	}
+}

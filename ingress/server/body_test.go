@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/ingress"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 func TestBodyLimit(t *testing.T) {
@@ -185,8 +186,8 @@ func TestHeadersAreLimited(t *testing.T) {
 // stranger is a receiver that knows nobody.
 type stranger struct{ receiverFunc }
 
-func (stranger) Authenticate(string, http.Header) error {
-	return &ingress.Error{Code: ingress.WebhookNotFound, Detail: "No."}
+func (stranger) Authenticate(string, http.Header) (*webhook.Webhook, error) {
+	return nil, &ingress.Error{Code: ingress.WebhookNotFound, Detail: "No."}
 }
 
 func TestStrangersTakeNoPlace(t *testing.T) {

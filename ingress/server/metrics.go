@@ -19,7 +19,7 @@ func newMetrics(r prometheus.Registerer, f *inFlight) *metrics {
 	auto.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "coinhook_ingress_in_flight_requests",
 		Help: "Requests whose body is being read or that wait for the broker.",
-	}, func() float64 { return float64(f.count.Load()) })
+	}, func() float64 { return float64(f.requests.Load()) })
 	requests := auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "coinhook_ingress_requests_total",
 		Help: "Requests answered, by the status of the receipt or the code of the problem.",

@@ -35,8 +35,10 @@ func (s *Server) receive(c echo.Context) (exchange, error) {
 	// Where the size is known and right, strangers are turned away before their
 	// body takes memory and one of the places. A body in chunks has to be counted
 	// first: size goes before webhook and key.
+	req := ingress.Request{WebhookID: c.Param("webhook_id"), Header: r.Header}
 	if r.ContentLength > 0 {
-		if err := s.opts.Receiver.Authenticate(c.Param("webhook_id"), r.Header); err != nil {
+		var err error
+		if req.Webhook, err = s.opts.Receiver.Authenticate(req.WebhookID, r.Header); err != nil {
 			refuseUpload(c)
 			return exchange{}, err
 		}
@@ -51,26 +53,21 @@ func (s *Server) receive(c echo.Context) (exchange, error) {
 	}
 	defer s.inFlight.release(bytes)
 
-	body, err := readBody(r, s.opts.MaxBodyBytes)
-	if err != nil {
+	var err error
+	if req.Body, err = readBody(r, s.opts.MaxBodyBytes); err != nil {
 		finishUpload(c)
 		return exchange{}, err
 	}
-	s.metrics.bodyBytes.Observe(float64(len(body)))
+	s.metrics.bodyBytes.Observe(float64(len(req.Body)))
 	// A sender that has said all and closed its side is still to be answered; one
-	// that is gone does not know what became of its request either way.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.opts.PublishTimeout)
-	defer cancel()
-	receipt, err := s.opts.Receiver.Receive(ctx, ingress.Request{
-		WebhookID: c.Param("webhook_id"),
-		Header:    r.Header,
-		Body:      body,
-	})
+	// that is gone does not know what became of its request either way. So the
+	// request's context, which ends then, is left out.
+	receipt, err := s.opts.Receiver.Receive(context.Background(), req)
 	if err != nil {
-		return exchange{bytes: len(body)}, err
+		return exchange{bytes: len(req.Body)}, err
 	}
 	writeReceipt(c, receipt)
-	return exchange{receipt: receipt, bytes: len(body)}, nil
+	return exchange{receipt: receipt, bytes: len(req.Body)}, nil
 }
 
 // checkHead makes the checks that need no body. One of no bytes is left to the
@@ -102,7 +99,7 @@ var jsonContentType = []string{"application/json"}
 func writeReceipt(c echo.Context, receipt ingress.Receipt) {
 	buf := make([]byte, 0, 96)
 	buf = append(buf, `{"id":"`...)
-	buf = append(buf, receipt.ID.String()...)
+	buf = receipt.ID.Append(buf)
 	buf = append(buf, `","status":"`...)
 	buf = append(buf, receipt.Status...)
 	buf = append(buf, `"}`...)

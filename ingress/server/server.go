@@ -19,14 +19,16 @@ import (
 	"github.com/coinhook/coinhook/ingress"
 	"github.com/coinhook/coinhook/pkg/proxies"
 	"github.com/coinhook/coinhook/pkg/service"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // Receiver decides about a request whose method and size are right. Its error
-// is an *ingress.Error, or a bug.
+// is an *ingress.Error, or a bug. It bounds the time that it takes.
 type Receiver interface {
 	Receive(ctx context.Context, req ingress.Request) (ingress.Receipt, error)
-	// Authenticate says what Receive would, as far as it needs no body.
-	Authenticate(webhookID string, header http.Header) error
+	// Authenticate makes the checks that need no body. What it returns spares Receive
+	// the same checks.
+	Authenticate(webhookID string, header http.Header) (*webhook.Webhook, error)
 }
 
 // Options describe a Server. A limit or timeout that is 0 has its default.
@@ -41,14 +43,12 @@ type Options struct {
 	// their bodies. What is beyond is refused at once.
 	MaxInFlight      int64
 	MaxInFlightBytes int64
-	// PublishTimeout is how long a sender waits for the broker at most.
-	PublishTimeout time.Duration
-	TrustedProxies proxies.Trusted
-	Timeouts       Timeouts
+	TrustedProxies   proxies.Trusted
+	Timeouts         Timeouts
 }
 
 // Timeouts of a connection. WriteTimeout counts from the request's headers: it
-// has to be longer than ReadTimeout and PublishTimeout together.
+// has to be longer than ReadTimeout and the Receiver's time together.
 type Timeouts struct {
 	ReadHeader, Read, Write, Idle time.Duration
 	// Delay is how long a server that is told to stop still takes requests. Drain is
@@ -60,7 +60,6 @@ func (o Options) withDefaults() Options {
 	o.MaxBodyBytes = orDefault(o.MaxBodyBytes, 512<<10)
 	o.MaxInFlight = orDefault(o.MaxInFlight, 4096)
 	o.MaxInFlightBytes = max(orDefault(o.MaxInFlightBytes, 256<<20), o.MaxBodyBytes)
-	o.PublishTimeout = orDefault(o.PublishTimeout, 5*time.Second)
 	t := &o.Timeouts
 	t.ReadHeader = orDefault(t.ReadHeader, 5*time.Second)
 	t.Read = orDefault(t.Read, 15*time.Second)
@@ -127,10 +126,10 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	})()
 	err := service.ServeHTTP(ctx, s.http, listener, service.Stop{
 		Delay: s.opts.Timeouts.Delay, Drain: s.opts.Timeouts.Drain,
-		Closing: func() { s.opts.Log.Info().Int64("in_flight", s.inFlight.count.Load()).Msg("no longer listening") },
+		Closing: func() { s.opts.Log.Info().Int64("in_flight", s.inFlight.requests.Load()).Msg("no longer listening") },
 	})
 	if errors.Is(err, service.ErrNotDrained) {
-		err = fmt.Errorf("%d requests are left: %w", s.inFlight.count.Load(), err)
+		err = fmt.Errorf("%d requests are left: %w", s.inFlight.requests.Load(), err)
 	}
 	return err
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/coinhook/coinhook/ingress"
 	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,7 +31,7 @@ const (
 // receiverFunc is a Receiver.
 type receiverFunc func(context.Context, ingress.Request) (ingress.Receipt, error)
 
-func (f receiverFunc) Authenticate(string, http.Header) error { return nil }
+func (f receiverFunc) Authenticate(string, http.Header) (*webhook.Webhook, error) { return nil, nil }
 
 func (f receiverFunc) Receive(ctx context.Context, r ingress.Request) (ingress.Receipt, error) {
 	return f(ctx, r)

@@ -12,7 +12,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
-	"github.com/coinhook/coinhook/proto/deliverypb"
 )
 
 // result is what one attempt to store a message came to.
@@ -125,11 +124,16 @@ func resultOfConnection(err error) result {
 
 // Capture stores a sample of a draft webhook.
 func (p *Publisher) Capture(ctx context.Context, d delivery.Delivery) error {
-	data, err := encodeBatch([]*deliverypb.Delivery{toProto(d)})
-	if err != nil {
+	var e encoded
+	if err := e.encode(&d); err != nil {
 		return fmt.Errorf("encode a sample: %w", err)
 	}
-	msg := &nats.Msg{Subject: samplesSubjectPrefix + d.WebhookID, Data: data}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, p.deadline)
+		defer cancel()
+	}
+	msg := &nats.Msg{Subject: samplesSubjectPrefix + d.WebhookID, Data: e.appendTo(nil)}
 	wait := newAttemptBackOff()
 	for {
 		switch r, err := p.attempt(ctx, samplesStream, msg, d.ID.String()); r {

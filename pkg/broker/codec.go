@@ -14,28 +14,7 @@ import (
 	"github.com/coinhook/coinhook/proto/deliverypb"
 )
 
-func toProto(d delivery.Delivery) *deliverypb.Delivery {
-	headers := make([]*deliverypb.Header, len(d.Headers))
-	for i, h := range d.Headers {
-		headers[i] = &deliverypb.Header{Name: h.Name, Value: h.Value}
-	}
-	return &deliverypb.Delivery{
-		Id:              d.ID[:],
-		WebhookId:       d.WebhookID,
-		WebhookRevision: d.Revision,
-		ReceivedAtUs:    d.ReceivedAt.UnixMicro(),
-		Headers:         headers,
-		Body:            d.Body,
-		Replay:          replayToProto(d.Replay),
-		First:           placeToProto(d.First),
-		Slot:            slotToProto(d.Slot),
-	}
-}
-
 func placeToProto(p *delivery.Place) *deliverypb.Place {
-	if p == nil {
-		return nil
-	}
 	return &deliverypb.Place{
 		Incarnation: p.Incarnation,
 		Sequence:    p.Sequence,
@@ -45,9 +24,6 @@ func placeToProto(p *delivery.Place) *deliverypb.Place {
 }
 
 func replayToProto(r *delivery.Replay) *deliverypb.Replay {
-	if r == nil {
-		return nil
-	}
 	return &deliverypb.Replay{
 		Id:              r.ID[:],
 		Cause:           string(r.Cause),
@@ -58,10 +34,6 @@ func replayToProto(r *delivery.Replay) *deliverypb.Replay {
 		WebhookVersion:  uint32(r.Version), //nolint:gosec // versions count from 1
 		Edited:          r.Edited,
 	}
-}
-
-func encodeBatch(batch []*deliverypb.Delivery) ([]byte, error) {
-	return proto.Marshal(&deliverypb.DeliveryBatch{Deliveries: batch})
 }
 
 // A message tells in a header the least format that its reader must know. Without

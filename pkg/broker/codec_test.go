@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/proto/deliverypb"
@@ -14,13 +15,12 @@ import (
 // FuzzDecodeBatch: whatever lies in the stream becomes deliveries, each with an
 // id that it has again when it is read again.
 func FuzzDecodeBatch(f *testing.F) {
-	good, err := encodeBatch([]*deliverypb.Delivery{
-		toProto(delivery.Delivery{ID: delivery.NewID(), WebhookID: "wh_a", ReceivedAt: time.Now(), Body: []byte("{}")}),
-		{WebhookId: "wh_b", Body: []byte("no id")},
-	})
+	good := encodeAll(f, delivery.Delivery{ID: delivery.NewID(), WebhookID: "wh_a", ReceivedAt: time.Now(), Body: []byte("{}")})
+	noID, err := proto.Marshal(&deliverypb.DeliveryBatch{Deliveries: []*deliverypb.Delivery{{WebhookId: "wh_b", Body: []byte("no id")}}})
 	if err != nil {
 		f.Fatal(err)
 	}
+	good = append(good, noID...)
 	f.Add(good)
 	f.Add(good[:len(good)-3])
 	f.Add([]byte{})
@@ -55,14 +55,10 @@ func TestReplaysSurviveTheBroker(t *testing.T) {
 		},
 		Position: delivery.Position{Sequence: 7}, StoredAt: at, Attempt: 1,
 	}
-	data, err := encodeBatch([]*deliverypb.Delivery{toProto(want)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]delivery.Delivery{want}, decodeMessage(nil, data, 7, at, 1)); diff != "" {
+	if diff := cmp.Diff([]delivery.Delivery{want}, decodeMessage(nil, encodeAll(t, want), 7, at, 1)); diff != "" {
 		t.Error(diff)
 	}
-	if id := messageID([]*deliverypb.Delivery{toProto(want)}); id != want.Replay.ID.String() {
+	if id := messageID(entriesOf(t, want)); id != want.Replay.ID.String() {
 		t.Errorf("JetStream would tell the replay's message by %s", id)
 	}
 }
@@ -72,11 +68,7 @@ func TestReplaysSurviveTheBroker(t *testing.T) {
 func TestMessagesThatDifferHaveOtherIDs(t *testing.T) {
 	t.Parallel()
 	message := func(deliveries ...delivery.Delivery) string {
-		pbs := make([]*deliverypb.Delivery, len(deliveries))
-		for i, d := range deliveries {
-			pbs[i] = toProto(d)
-		}
-		return messageID(pbs)
+		return messageID(entriesOf(t, deliveries...))
 	}
 	replay := func(of delivery.Delivery) delivery.Delivery {
 		of.Replay = &delivery.Replay{ID: delivery.NewID(), Cause: delivery.UserFound}
@@ -110,10 +102,7 @@ func TestOfANewerMessageTheEnvelopeIsRead(t *testing.T) {
 	replay := sent
 	replay.ID = delivery.NewID()
 	replay.Replay = &delivery.Replay{ID: delivery.NewID(), Cause: delivery.Bulk, Version: 2}
-	data, err := encodeBatch([]*deliverypb.Delivery{toProto(sent), toProto(replay)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := encodeAll(t, sent, replay)
 	for format, newer := range map[string]bool{"": false, "1": false, "2": true, "10": true, "later": true} {
 		header := nats.Header{}
 		if format != "" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
-	"github.com/coinhook/coinhook/proto/deliverypb"
 )
 
 // A sender that is answered 503 sends again, so few of those may be stored. The
@@ -29,6 +27,9 @@ import (
 // commit is the state of the group commit.
 type commit struct {
 	waiting []*entry // taken from the queue, in the order of their arrival
+	// batch and data are the memory of the message before.
+	batch []*entry
+	data  []byte
 	// doubtful says that the broker has left an attempt without an answer, and has
 	// confirmed nothing since.
 	doubtful bool
@@ -38,56 +39,45 @@ type commit struct {
 // Run is the group commit. It returns once ctx is done and what was queued by
 // then has been answered.
 func (p *Publisher) Run(ctx context.Context) error {
-	defer close(p.stopped)
 	for {
-		if len(p.commit.waiting) == 0 {
-			select {
-			case e := <-p.queue:
-				p.commit.waiting = append(p.commit.waiting, e)
-			case <-ctx.Done():
-				select {
-				case e := <-p.queue:
-					p.commit.waiting = append(p.commit.waiting, e)
-				default:
-					return nil
-				}
+		p.commit.waiting = p.queue.takeInto(p.commit.waiting)
+		if len(p.commit.waiting) > 0 {
+			if batch := p.collect(); len(batch) > 0 {
+				p.storeBatch(batch)
 			}
+			continue
 		}
-		if batch := p.collect(); len(batch) > 0 {
-			p.storeBatch(batch)
+		select {
+		case <-p.queue.filled:
+		case <-ctx.Done():
+			if p.queue.close() {
+				return nil
+			}
 		}
 	}
 }
 
 // collect takes the deliveries of the next message from those that are there.
 // It answers senders whose time is over: theirs are certain not to be stored.
-func (p *Publisher) collect() (batch []*entry) {
-	for p.commit.doubtful || len(p.commit.waiting) < maxBatchDeliveries {
-		select {
-		case e := <-p.queue:
-			p.commit.waiting = append(p.commit.waiting, e)
-			continue
-		default:
-		}
-		break
-	}
+func (p *Publisher) collect() []*entry {
 	if p.commit.doubtful {
 		return p.collectOne()
 	}
-	n, bytes, now := 0, 0, time.Now()
+	batch, n, bytes, now := p.commit.batch[:0], 0, 0, time.Now()
 	for _, e := range p.commit.waiting {
 		if e.isLate(now) {
 			n++
 			p.answerLate(e)
 			continue
 		}
-		if len(batch) == maxBatchDeliveries || len(batch) > 0 && bytes+e.size > maxBatchBytes {
+		if len(batch) == maxBatchDeliveries || len(batch) > 0 && bytes+e.size() > maxBatchBytes {
 			break
 		}
 		n++
-		batch, bytes = append(batch, e), bytes+e.size
+		batch, bytes = append(batch, e), bytes+e.size()
 	}
 	p.commit.waiting = slices.Delete(p.commit.waiting, 0, n)
+	p.commit.batch = batch
 	return batch
 }
 
@@ -119,11 +109,7 @@ func (p *Publisher) collectOne() []*entry {
 // it and answers their senders. It puts the deliveries back when they certainly
 // are not stored.
 func (p *Publisher) storeBatch(batch []*entry) {
-	msg, id, err := p.encode(batch)
-	if err != nil {
-		answer(batch, fmt.Errorf("encode a batch: %w", err))
-		return
-	}
+	msg, id := p.message(batch)
 	p.batchDeliveries.Observe(float64(len(batch)))
 	ctx, cancel := context.WithDeadline(context.Background(), lastDeadline(batch))
 	defer cancel()
@@ -160,49 +146,51 @@ func (p *Publisher) storeBatch(batch []*entry) {
 
 func answer(batch []*entry, err error) {
 	for _, e := range batch {
-		e.done <- err
+		e.answer(err)
 	}
 }
 
-func (p *Publisher) answerLate(e *entry) { e.done <- p.late(context.DeadlineExceeded) }
+func (p *Publisher) answerLate(e *entry) { e.answer(p.late(context.DeadlineExceeded)) }
 
 // lastDeadline is when the last of the senders is answered.
 func lastDeadline(batch []*entry) time.Time {
 	return slices.MaxFunc(batch, func(a, b *entry) int { return a.deadline.Compare(b.deadline) }).deadline
 }
 
-// encode makes the message that carries a batch, and its id.
-func (p *Publisher) encode(batch []*entry) (msg *nats.Msg, id string, err error) {
-	pbs := make([]*deliverypb.Delivery, len(batch))
-	for i, e := range batch {
-		pbs[i] = e.pb
+// message puts a batch together, and gives it an id. It uses the memory of the one
+// before, which the client has copied.
+func (p *Publisher) message(batch []*entry) (msg *nats.Msg, id string) {
+	data := p.commit.data[:0]
+	for _, e := range batch {
+		data = e.appendTo(data)
 	}
-	data, err := encodeBatch(pbs)
-	if err != nil {
-		return nil, "", err
+	if p.commit.data = data; cap(data) > 4*maxBatchBytes { // a large body
+		p.commit.data = nil
 	}
-	id = messageID(pbs)
+	id = messageID(batch)
 	if p.again {
 		id = delivery.NewID().String()
 	}
-	return &nats.Msg{Subject: deliveriesSubject, Data: data, Header: countHeaders(pbs)}, id, nil
+	return &nats.Msg{Subject: deliveriesSubject, Data: data, Header: countHeaders(batch)}, id
 }
 
 // messageID is by what JetStream tells that it has a message already. It stands
 // for all that the message carries: deliveries that are put back, or are replayed
 // again, travel with others the next time, and must not be taken for stored then.
 // A replay keeps the delivery's id and goes by its own.
-func messageID(batch []*deliverypb.Delivery) string {
+func messageID(batch []*entry) string {
 	if len(batch) == 1 {
-		if replay := batch[0].GetReplay(); replay != nil {
-			return delivery.ID(replay.GetId()).String()
+		if replay := batch[0].replay; replay != nil {
+			return replay.ID.String()
 		}
-		return delivery.ID(batch[0].GetId()).String()
+		return batch[0].id.String()
 	}
 	all := sha256.New()
-	for _, pb := range batch {
-		all.Write(pb.GetId())
-		all.Write(pb.GetReplay().GetId())
+	for _, e := range batch {
+		all.Write(e.id[:])
+		if e.replay != nil {
+			all.Write(e.replay.ID[:])
+		}
 	}
 	return hex.EncodeToString(all.Sum(nil))
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
-	"github.com/coinhook/coinhook/proto/deliverypb"
 )
 
 // A message says in its headers what it carries, so that a backlog is counted
@@ -30,10 +29,10 @@ func (c Count) plus(d Count) Count { return Count{c.Deliveries + d.Deliveries, c
 // Pending is how many have no outcome, if none of the messages is settled.
 func (c Count) Pending() int { return c.Deliveries - c.Replays }
 
-func countHeaders(batch []*deliverypb.Delivery) nats.Header {
+func countHeaders(batch []*entry) nats.Header {
 	c := Count{Deliveries: len(batch)}
-	for _, pb := range batch {
-		if pb.GetReplay() != nil {
+	for _, e := range batch {
+		if e.replay != nil {
 			c.Replays++
 		}
 	}

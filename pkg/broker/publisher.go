@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,7 +13,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
-	"github.com/coinhook/coinhook/proto/deliverypb"
 )
 
 const (
@@ -26,8 +26,7 @@ const (
 	giveUpAfter = 2 * time.Second
 
 	defaultAttemptTimeout = 2 * time.Second
-	// defaultDeadline bounds a Publish whose context has no deadline.
-	defaultDeadline = 5 * time.Second
+	defaultDeadline       = 5 * time.Second
 )
 
 var errStopping = errors.New("the publisher is stopping")
@@ -36,6 +35,8 @@ var errStopping = errors.New("the publisher is stopping")
 type PublisherOptions struct {
 	// Timeout is how long one attempt waits for the broker's confirmation.
 	Timeout time.Duration
+	// Deadline is how long a sender waits at most whose context has no deadline.
+	Deadline time.Duration
 	// Again says that what is published is in the stream already. Each message has
 	// an id of its own then: JetStream would take it for a repetition and drop it.
 	Again   bool
@@ -51,9 +52,11 @@ type Publisher struct {
 	timeout time.Duration
 	again   bool
 	log     zerolog.Logger
-	queue   chan *entry
-	stopped chan struct{}
-	commit  commit // of the goroutine that runs Run
+	// deadline bounds a Publish whose context has no deadline.
+	deadline time.Duration
+	queue    queue
+	entries  sync.Pool
+	commit   commit // of the goroutine that runs Run
 	// trouble is why the broker does not confirm at the moment, nil while it does.
 	trouble atomic.Pointer[error]
 
@@ -64,14 +67,32 @@ type Publisher struct {
 
 // entry is one delivery on its way, and the sender that waits for it.
 type entry struct {
+	encoded
 	ctx      context.Context
 	deadline time.Time
 	// lastStart is when the last attempt may start that still ends in time.
 	lastStart time.Time
-	pb        *deliverypb.Delivery
-	size      int
-	done      chan error // buffered: the publisher never waits for a waiter
+	// done has room for one answer, the first: nobody waits to give one.
+	done chan error
+	// timer answers at the deadline if ctx has none. A context of its own would cost
+	// each request five objects.
+	timer *time.Timer
+	timed bool
 }
+
+// errExpired is the timer's answer.
+var errExpired = errors.New("the sender's time is over")
+
+// answer is the last that the publisher does with an entry: the sender may use it
+// again at once.
+func (e *entry) answer(err error) {
+	select {
+	case e.done <- err:
+	default:
+	}
+}
+
+func (e *entry) expire() { e.answer(errExpired) }
 
 // isLate reports whether an attempt that starts now could end only after the
 // sender was answered.
@@ -82,15 +103,18 @@ func NewPublisher(c *Conn, opts PublisherOptions) *Publisher {
 	if opts.Timeout <= 0 {
 		opts.Timeout = defaultAttemptTimeout
 	}
+	if opts.Deadline <= 0 {
+		opts.Deadline = defaultDeadline
+	}
 	metrics := promauto.With(opts.Metrics)
 	return &Publisher{
-		conn:    c,
-		timeout: opts.Timeout,
-		commit:  commit{wait: newAttemptBackOff()},
-		again:   opts.Again,
-		log:     opts.Log,
-		queue:   make(chan *entry, 16*maxBatchDeliveries),
-		stopped: make(chan struct{}),
+		conn:     c,
+		timeout:  opts.Timeout,
+		deadline: opts.Deadline,
+		commit:   commit{wait: newAttemptBackOff()},
+		again:    opts.Again,
+		log:      opts.Log,
+		queue:    queue{filled: make(chan struct{}, 1)},
 		batchDeliveries: metrics.NewHistogram(prometheus.HistogramOpts{
 			Name:    "coinhook_publish_batch_deliveries",
 			Help:    "Deliveries that shared one message.",
@@ -109,36 +133,36 @@ func NewPublisher(c *Conn, opts PublisherOptions) *Publisher {
 }
 
 // Publish returns nil once the broker has confirmed the delivery as stored.
-// After an error the outcome is unknown.
+// After an error the outcome is unknown: the body may still be read.
 func (p *Publisher) Publish(ctx context.Context, d delivery.Delivery) error {
-	return p.PublishAll(ctx, []delivery.Delivery{d})
+	if err := p.checkConnected(); err != nil {
+		return err
+	}
+	e, err := p.newEntry(ctx, time.Now(), &d)
+	if err != nil {
+		return err
+	}
+	if !p.queue.add(e) {
+		return errStopping
+	}
+	return p.await(ctx, e)
 }
 
 // PublishAll is Publish for several, which are stored in their order. After an
 // error each may be stored or not.
 func (p *Publisher) PublishAll(ctx context.Context, all []delivery.Delivery) error {
-	if away := p.conn.awayFor(); away > giveUpAfter {
-		return fmt.Errorf("%w for %s", ErrNotConnected, away.Round(time.Second))
+	if err := p.checkConnected(); err != nil {
+		return err
 	}
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		var cancel context.CancelFunc
-		deadline = time.Now().Add(defaultDeadline)
-		ctx, cancel = context.WithDeadline(ctx, deadline)
-		defer cancel()
-	}
-	// The last tenth of a sender's time is for an attempt to end in.
-	lastStart := deadline.Add(-time.Until(deadline) / 10)
-	entries := make([]*entry, len(all))
-	for i, d := range all {
-		entries[i] = &entry{ctx: ctx, deadline: deadline, lastStart: lastStart, pb: toProto(d), size: size(d), done: make(chan error, 1)}
-		select {
-		case p.queue <- entries[i]:
-		case <-ctx.Done():
-			return p.late(context.Cause(ctx))
-		case <-p.stopped:
-			return errStopping
+	entries, now := make([]*entry, len(all)), time.Now()
+	for i := range all {
+		var err error
+		if entries[i], err = p.newEntry(ctx, now, &all[i]); err != nil {
+			return err
 		}
+	}
+	if !p.queue.add(entries...) {
+		return errStopping
 	}
 	for _, e := range entries {
 		if err := p.await(ctx, e); err != nil {
@@ -148,22 +172,62 @@ func (p *Publisher) PublishAll(ctx context.Context, all []delivery.Delivery) err
 	return nil
 }
 
+func (p *Publisher) checkConnected() error {
+	if away := p.conn.awayFor(); away > giveUpAfter {
+		return fmt.Errorf("%w for %s", ErrNotConnected, away.Round(time.Second))
+	}
+	return nil
+}
+
+// newEntry takes an entry whose sender has its answer, or makes one.
+func (p *Publisher) newEntry(ctx context.Context, now time.Time, d *delivery.Delivery) (*entry, error) {
+	e, ok := p.entries.Get().(*entry)
+	if !ok {
+		e = &entry{done: make(chan error, 1)}
+	}
+	if err := e.encode(d); err != nil {
+		return nil, fmt.Errorf("encode the delivery %s: %w", d.ID, err)
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = now.Add(p.deadline)
+		e.startTimer(p.deadline)
+	}
+	e.ctx, e.deadline = ctx, deadline
+	// The last tenth of a sender's time is for an attempt to end in.
+	e.lastStart = deadline.Add(-deadline.Sub(now) / 10)
+	return e, nil
+}
+
+func (e *entry) startTimer(wait time.Duration) {
+	e.timed = true
+	if e.timer == nil {
+		e.timer = time.AfterFunc(wait, e.expire)
+	} else {
+		e.timer.Reset(wait)
+	}
+}
+
 // await waits for the broker's word on what was queued.
-func (p *Publisher) await(ctx context.Context, e *entry) error {
-	select {
-	case err := <-e.done:
-		return err
-	case <-ctx.Done():
-		return p.late(context.Cause(ctx))
-	case <-p.stopped:
-		// Run has answered everybody it took; this one came too late to be taken.
+func (p *Publisher) await(ctx context.Context, e *entry) (err error) {
+	if gone := ctx.Done(); gone == nil {
+		err = <-e.done
+	} else {
 		select {
-		case err := <-e.done:
-			return err
-		default:
-			return errStopping
+		case err = <-e.done:
+		case <-gone:
+			return p.late(context.Cause(ctx))
 		}
 	}
+	if errors.Is(err, errExpired) {
+		return p.late(context.DeadlineExceeded)
+	}
+	// Whose timer has fired is left alone: the timer may be about to answer.
+	if !e.timed || e.timer.Stop() {
+		e.ctx, e.body, e.replay, e.timed = nil, nil, nil, false
+		p.entries.Put(e)
+	}
+	return err
 }
 
 // late says why there was no confirmation in time.
@@ -174,17 +238,47 @@ func (p *Publisher) late(cause error) error {
 	return fmt.Errorf("not confirmed in time: %w", cause)
 }
 
-// size estimates what a delivery adds to its message.
-func size(d delivery.Delivery) int {
-	n := len(d.Body) + 64
-	for _, h := range d.Headers {
-		n += len(h.Name) + len(h.Value) + 6
+// queue holds what senders have handed in and Run has not taken.
+type queue struct {
+	mu      sync.Mutex
+	entries []*entry
+	closed  bool
+	filled  chan struct{} // has an element if there may be entries
+}
+
+// add keeps the order. It returns false once Run has ended.
+func (q *queue) add(all ...*entry) bool {
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return false
 	}
-	if d.First != nil {
-		n += len(d.First.Incarnation) + 16
+	wake := len(q.entries) == 0
+	q.entries = append(q.entries, all...)
+	q.mu.Unlock()
+	if wake {
+		select {
+		case q.filled <- struct{}{}:
+		default:
+		}
 	}
-	if d.Replay != nil {
-		n += len(d.Replay.RequestedBy) + len(d.Replay.Note) + 64
-	}
-	return n
+	return true
+}
+
+// takeInto moves what is queued behind what waits already.
+func (q *queue) takeInto(waiting []*entry) []*entry {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	waiting = append(waiting, q.entries...)
+	clear(q.entries)
+	q.entries = q.entries[:0]
+	return waiting
+}
+
+// close returns false, and takes more, if something is queued.
+func (q *queue) close() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = len(q.entries) == 0
+	return q.closed
 }

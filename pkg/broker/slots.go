@@ -7,7 +7,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
-	"github.com/coinhook/coinhook/proto/deliverypb"
 )
 
 // slotToProto and slotFromProto take a number that is no slot for none, so that
@@ -58,16 +57,14 @@ func (counts slotCounts) String() string {
 }
 
 // countSlots counts what a message is going to carry, as its readers will.
-func countSlots(batch []*deliverypb.Delivery) slotCounts {
+func countSlots(batch []*entry) slotCounts {
 	var bySlot [delivery.Slots + 1]int
 	slots := 0
-	for _, pb := range batch {
-		d := delivery.Delivery{WebhookID: pb.GetWebhookId(), Slot: slotFromProto(pb.GetSlot())}
-		slot := d.InSlot()
-		if bySlot[slot] == 0 {
+	for _, e := range batch {
+		if bySlot[e.slot] == 0 {
 			slots++
 		}
-		bySlot[slot]++
+		bySlot[e.slot]++
 	}
 	counts := make(slotCounts, 0, slots)
 	for slot, n := range bySlot {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/proto/deliverypb"
@@ -18,25 +19,21 @@ func TestSlotsSurviveTheBroker(t *testing.T) {
 	for slot, want := range map[int]int{0: 0, 1: 1, delivery.Slots: delivery.Slots, -1: 0, delivery.Slots + 1: 0} {
 		sent := delivery.Delivery{ID: delivery.NewID(), WebhookID: "wh_a", ReceivedAt: stored, Slot: slot}
 		for format, header := range map[string]nats.Header{"known": nil, "newer": {formatHeader: {"2"}}} {
-			pb := toProto(sent)
-			data, err := encodeBatch([]*deliverypb.Delivery{pb, {WebhookId: "wh_a", Slot: pb.GetSlot()}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i, got := range decodeMessage(header, data, 7, stored, 1) {
-				if got.Slot != want {
-					t.Errorf("slot %d, %s format, delivery %d: read as %d, want %d", slot, format, i, got.Slot, want)
-				}
+			if got := decodeMessage(header, encodeAll(t, sent), 7, stored, 1)[0].Slot; got != want {
+				t.Errorf("slot %d, %s format: read as %d, want %d", slot, format, got, want)
 			}
 		}
 	}
-	// A number from elsewhere that is no slot is as good as none.
-	data, err := encodeBatch([]*deliverypb.Delivery{{Id: make([]byte, 16), Slot: 1 << 31}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := decodeMessage(nil, data, 7, stored, 1)[0].Slot; got != 0 {
-		t.Errorf("slot 2^31 is read as %d", got)
+	// A number from elsewhere that is no slot is as good as none, and what is malformed
+	// has its slot, too.
+	for sent, want := range map[*deliverypb.Delivery]int{{Id: make([]byte, 16), Slot: 1 << 31}: 0, {Id: []byte("short"), Slot: 7}: 7} {
+		data, err := proto.Marshal(&deliverypb.DeliveryBatch{Deliveries: []*deliverypb.Delivery{sent}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := decodeMessage(nil, data, 7, stored, 1)[0].Slot; got != want {
+			t.Errorf("slot %d is read as %d, want %d", sent.GetSlot(), got, want)
+		}
 	}
 }
 
@@ -46,22 +43,19 @@ func TestTheHeaderCountsWhatTheMessageHolds(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
-		pbs := make([]*deliverypb.Delivery, 1+random.IntN(maxBatchDeliveries))
+		sent := make([]delivery.Delivery, 1+random.IntN(maxBatchDeliveries))
 		spread := 1 + random.IntN(delivery.Slots+20)
-		for i := range pbs {
+		for i := range sent {
 			d := delivery.Delivery{ID: delivery.NewID(), WebhookID: string(rune('a' + i%26)), Slot: random.IntN(spread)}
 			if random.IntN(5) == 0 {
 				d.Replay = &delivery.Replay{ID: delivery.NewID()}
 			}
-			pbs[i] = toProto(d)
+			sent[i] = d
 		}
-		data, err := encodeBatch(pbs)
-		if err != nil {
-			t.Fatal(err)
-		}
-		counts, ok := slotsOf(countHeaders(pbs))
+		data, header := encodeAll(t, sent...), countHeaders(entriesOf(t, sent...))
+		counts, ok := slotsOf(header)
 		if !ok {
-			t.Fatalf("not read: %v", countHeaders(pbs))
+			t.Fatalf("not read: %v", header)
 		}
 		count := 1 + random.IntN(8)
 		for index := range count {

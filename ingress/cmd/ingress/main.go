@@ -42,7 +42,7 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 		return &service.SettingError{Variable: "NATS_URL", Want: err.Error()}
 	}
 	defer conn.Close()
-	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: log, Metrics: registry})
+	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Deadline: set.PublishTimeout, Log: log, Metrics: registry})
 	catalog := broker.NewCatalog(conn)
 	monitor := broker.NewMonitor(conn, broker.MonitorOptions{Limit: set.PendingLimit, Log: log, Metrics: registry})
 	httpServer := server.New(server.Options{
@@ -51,7 +51,6 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 		Metrics:        registry,
 		MaxBodyBytes:   set.MaxBodyBytes,
 		MaxInFlight:    set.MaxInFlight,
-		PublishTimeout: set.PublishTimeout,
 		TrustedProxies: set.TrustedProxies,
 		Timeouts:       server.Timeouts{Delay: set.ShutdownDelay},
 	})
