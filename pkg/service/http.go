@@ -34,7 +34,7 @@ type Stop struct {
 // ErrNotDrained if they take longer than the drain. It sets the server's ConnState
 // and wraps its Handler.
 func ServeHTTP(ctx context.Context, server *http.Server, listener net.Listener, stop Stop) error {
-	fresh := &newConns{conns: map[net.Conn]struct{}{}}
+	var fresh newConns
 	server.ConnState = fresh.note
 	server.Handler = sendAway(ctx, server.Handler)
 	stopped := make(chan error, 1)
@@ -75,27 +75,22 @@ func sendAway(ctx context.Context, handler http.Handler) http.Handler {
 	})
 }
 
-// newConns are the connections that have not sent a request yet.
-type newConns struct {
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
-}
+// newConns are the connections that have not sent a request yet. The map takes no
+// lock for a connection that it does not have.
+type newConns struct{ conns sync.Map }
 
-// note is told by the server.
+// note is told by the server, twice a request.
 func (n *newConns) note(conn net.Conn, state http.ConnState) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	if state == http.StateNew {
-		n.conns[conn] = struct{}{}
+		n.conns.Store(conn, nil)
 	} else {
-		delete(n.conns, conn)
+		n.conns.Delete(conn)
 	}
 }
 
 func (n *newConns) close() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for conn := range n.conns {
-		conn.Close() //nolint:errcheck // nobody has asked for anything on it
-	}
+	n.conns.Range(func(conn, _ any) bool {
+		conn.(net.Conn).Close() //nolint:errcheck // nobody has asked for anything on it
+		return true
+	})
 }

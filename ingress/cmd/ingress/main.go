@@ -36,6 +36,7 @@ func main() {
 }
 
 func run(ctx context.Context, set settings, log zerolog.Logger) error {
+	service.ReserveHeap(heapReserve)
 	registry := service.NewRegistry()
 	conn, err := broker.Connect(broker.Options{URL: string(set.NATSURL), Name: "coinhook ingress", Log: log, Metrics: registry})
 	if err != nil {
@@ -83,6 +84,9 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 	})
 	return group.Run(ctx)
 }
+
+// heapReserve is an eighth of the memory that the ingress may take at full load.
+const heapReserve = 16 << 20
 
 // startWithin is how long the first requests may wait for the definitions.
 const startWithin = 3 * time.Second
