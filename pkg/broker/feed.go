@@ -124,19 +124,17 @@ func (f *Feed) session(ctx context.Context) error {
 		return err
 	}
 	name := f.partition.Name()
-	reset, err := patiently(ctx, func(ctx context.Context) (*jetstream.ConsumerResetResponse, error) {
-		return f.conn.js.ResetConsumer(ctx, deliveriesStream, name)
-	})
-	if err != nil {
-		return fmt.Errorf("reset the consumer %s: %w", name, err)
-	}
 	consumer, err := patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 		return f.conn.js.Consumer(ctx, deliveriesStream, name)
 	})
 	if err != nil {
 		return fmt.Errorf("open the consumer %s: %w", name, err)
 	}
-	f.begin(reset.AckFloor.Stream, consumer.CachedInfo().NumPending)
+	reset, err := f.reset(ctx, consumer.CachedInfo())
+	if err != nil {
+		return fmt.Errorf("reset the consumer %s: %w", name, err)
+	}
+	f.begin(reset.ResetSeq-1, reset.NumPending)
 	defer f.end()
 
 	reading, stop := context.WithCancelCause(ctx)
@@ -163,6 +161,20 @@ func (f *Feed) session(ctx context.Context) error {
 		<-consuming.Closed()
 	}()
 	return f.watch(reading, consumer)
+}
+
+// reset has the broker begin again behind the ack floor.
+func (f *Feed) reset(ctx context.Context, was *jetstream.ConsumerInfo) (*jetstream.ConsumerResetResponse, error) {
+	sequence := uint64(0) // behind the floor
+	if was.AckFloor.Stream+1 < was.Config.OptStartSeq {
+		sequence = was.Config.OptStartSeq // in a cluster the floor is 0 before the first ack
+	}
+	return patiently(ctx, func(ctx context.Context) (*jetstream.ConsumerResetResponse, error) {
+		if sequence > 0 {
+			return f.conn.js.ResetConsumerToSequence(ctx, deliveriesStream, was.Name, sequence)
+		}
+		return f.conn.js.ResetConsumer(ctx, deliveriesStream, was.Name)
+	})
 }
 
 // watch compares the feed with the broker's consumer until reading ends.
