@@ -173,3 +173,12 @@ func fitPartition(cfg *jetstream.ConsumerConfig) {
 	// dead.
 	cfg.MaxDeliver, cfg.MaxAckPending = -1, -1
 }
+
+// Partitions returns the partitions that have a consumer, the oldest generation first.
+func (c *Conn) Partitions(ctx context.Context) ([]PartitionState, error) {
+	s, err := c.OpenStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.partitions(ctx)
+}
