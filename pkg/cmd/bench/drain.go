@@ -17,8 +17,9 @@ func (b *bench) drain(ctx context.Context) (section, error) {
 			fmt.Sprintf("bare: one connection, one transaction for %d deliveries, parameters made before. Locks, outcomes, logs, balances, COMMIT.", bareBatch),
 			fmt.Sprintf("drain: from the first batch's finished_at to the last's. The messages are those of %d senders.", drainSenders),
 			"CPU: microseconds a delivery, from the applier's start until everything had its effect.",
+			"Bytes a delivery: WAL of PostgreSQL, with full pages after a checkpoint; its history's tables with their indexes; the stream.",
 		},
-		header: []string{"users", "drain", "bare", "ratio", "applier CPU", "postgres CPU"},
+		header: []string{"users", "drain", "bare", "ratio", "applier CPU", "postgres CPU", "WAL bytes", "table bytes", "stream bytes"},
 	}
 	w, err := b.newWorld(ctx, "bench", 1, usualBody)
 	if err != nil {
@@ -49,23 +50,39 @@ func (b *bench) drain(ctx context.Context) (section, error) {
 		}); err != nil {
 			return s, err
 		}
-		rate := figures(drains, rateOf)
-		applier, postgres := figures(drains, applierCPUOf).median(), figures(drains, postgresCPUOf).median()
-		s.figure("drain_"+variant.name+"_applier", rate.median(), perSecond)
-		s.figure("drain_"+variant.name+"_bare", bares.median(), perSecond)
-		s.figure("drain_"+variant.name+"_to_bare", rate.to(bares), ratio)
-		s.figure("drain_"+variant.name+"_cpu_applier", applier, microseconds)
-		s.figure("drain_"+variant.name+"_cpu_postgres", postgres, microseconds)
-		s.rows = append(s.rows, []string{
-			variant.name, whole(rate.median()), whole(bares.median()), times(rate.to(bares)), ms(applier), ms(postgres),
-		})
+		s.addDrain(variant.name, drains, bares)
 	}
 	return s, nil
 }
 
-// drained is what one drain gave: deliveries a second, and microseconds of CPU a
-// delivery.
-type drained struct{ rate, applier, postgres float64 }
+func (s *section) addDrain(users string, drains []drained, bares series) {
+	rate := figures(drains, rateOf)
+	name := "drain_" + users + "_"
+	s.figure(name+"applier", rate.median(), perSecond)
+	s.figure(name+"bare", bares.median(), perSecond)
+	s.figure(name+"to_bare", rate.to(bares), ratio)
+	row := []string{users, whole(rate.median()), whole(bares.median()), times(rate.to(bares))}
+	for _, f := range []struct {
+		name, unit string
+		pick       func(drained) float64
+		text       func(float64) string
+	}{
+		{"cpu_applier", microseconds, applierCPUOf, ms},
+		{"cpu_postgres", microseconds, postgresCPUOf, ms},
+		{"wal", "bytes", func(d drained) float64 { return d.wal }, whole},
+		{"tables", "bytes", func(d drained) float64 { return d.tables }, whole},
+		{"stream", "bytes", func(d drained) float64 { return d.stream }, whole},
+	} {
+		of := figures(drains, f.pick).median()
+		s.figure(name+f.name, of, f.unit)
+		row = append(row, f.text(of))
+	}
+	s.rows = append(s.rows, row)
+}
+
+// drained is what one drain gave: deliveries a second, and a delivery's CPU time in
+// microseconds and bytes on disk.
+type drained struct{ rate, applier, postgres, wal, tables, stream float64 }
 
 func rateOf(d drained) float64        { return d.rate }
 func applierCPUOf(d drained) float64  { return d.applier }
@@ -86,11 +103,19 @@ func (b *bench) drainOnce(ctx context.Context, s *side, l load, start func(conte
 	if err := s.empty(ctx); err != nil {
 		return d, err
 	}
+	published, err := b.published(ctx)
+	if err != nil {
+		return d, err
+	}
 	sent, err := s.flow(ctx, l)
 	if err != nil {
 		return d, err
 	}
-	before, err := cpuOf(s.servers["postgres"])
+	before, err := b.written(ctx)
+	if err != nil {
+		return d, err
+	}
+	cpuBefore, err := cpuOf(s.servers["postgres"])
 	if err != nil {
 		return d, err
 	}
@@ -106,13 +131,35 @@ func (b *bench) drainOnce(ctx context.Context, s *side, l load, start func(conte
 	if err != nil {
 		return d, err
 	}
-	each := func(cpu time.Duration) float64 { return float64(cpu.Microseconds()) / float64(len(effects)) }
-	d.postgres = each(used["postgres"] - before)
+	n := float64(len(effects))
+	d.postgres = float64((used["postgres"] - cpuBefore).Microseconds()) / n
 	for _, name := range b.appliers { // they have just started
-		d.applier += each(used[name])
+		d.applier += float64(used[name].Microseconds()) / n
 	}
+	after, err := b.written(ctx)
+	if err != nil {
+		return d, err
+	}
+	stored, err := b.published(ctx)
+	if err != nil {
+		return d, err
+	}
+	d.wal, d.tables, d.stream = (after.wal-before.wal)/n, after.tables/n, (stored.bytes-published.bytes)/n
 	d.rate = countFrom(effects, from)
 	return d, s.check(ctx)
+}
+
+// written is what PostgreSQL has written: bytes of WAL, and of the history's tables
+// with their indexes.
+type written struct{ wal, tables float64 }
+
+func (b *bench) written(ctx context.Context) (w written, err error) {
+	const query = `SELECT (pg_current_wal_insert_lsn() - '0/0')::float8,
+    (pg_total_relation_size('outcomes') + pg_total_relation_size('gamification_logs'))::float8`
+	if err := b.db.QueryRowContext(ctx, query).Scan(&w.wal, &w.tables); err != nil {
+		return w, fmt.Errorf("ask PostgreSQL what it has written: %w", err)
+	}
+	return w, nil
 }
 
 // countFrom counts what came after the first effect since then, until the last.
