@@ -97,6 +97,8 @@ var parts = []part{
 	{"quota", false, 4, one((*bench).quota)},
 	{"partitions", false, 2, one((*bench).partitions)},
 	{"failover", false, 2, one((*bench).failover)},
+	{"parked", false, 2, one((*bench).parked)},
+	{"idle", true, 1, one((*bench).idle)},
 	{"growth", false, 1, one((*bench).growth)},
 	{"neighbours", false, 2, one((*bench).neighbours)},
 }
@@ -204,9 +206,11 @@ type size struct {
 	// noise is how many dead letters a neighbour replays, and a 15th of the values
 	// of the field that it deletes.
 	noise int
+	// parked is how many deliveries of a paused webhook wait.
+	parked int
 }
 
 var (
-	full  = size{rounds: 5, measure: 4 * time.Second, drained: 250_000, grown: 20_000_000, noise: 100_000}
-	smoke = size{rounds: 1, measure: time.Second, drained: 10_000, grown: 40_000, noise: 2_000}
+	full  = size{rounds: 5, measure: 4 * time.Second, drained: 250_000, grown: 20_000_000, noise: 100_000, parked: 1_000_000}
+	smoke = size{rounds: 1, measure: time.Second, drained: 10_000, grown: 40_000, noise: 2_000, parked: 10_000}
 )
