@@ -242,6 +242,7 @@ func (w *world) addUsers(t *testing.T, community string, n int) (emails []string
 // settled is how many deliveries have an outcome, failed how many of them failed, and
 // parked how many have a row of their own.
 func (w *world) settled(t *testing.T) int { return w.number(t, `SELECT count(*) FROM outcomes`) }
+
 func (w *world) failed(t *testing.T) int {
 	return w.number(t, `SELECT count(*) FROM outcomes WHERE status = 'failed'`)
 }
