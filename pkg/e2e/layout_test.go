@@ -163,7 +163,7 @@ func TestEachThirdPartyHasOneImporter(t *testing.T) {
 	}{
 		{"github.com/nats-io/nats.go", []string{"pkg/broker", "pkg/broker/brokertest", bench, peer, faults}, []string{"pkg/broker", "pkg/devstack", "pkg/e2e", peer}},
 		{"github.com/nats-io/nats-server", []string{"pkg/broker/brokertest", "pkg/devstack/natsserver"}, []string{"pkg/broker", "pkg/devstack"}},
-		{"github.com/labstack/echo", []string{"ingress/server", "applier/console", "pkg/proxies"}, []string{"ingress/server", "applier/console"}},
+		{"github.com/labstack/echo", []string{"ingress/server", "applier/console", "pkg/proxies", peer}, []string{"ingress/server", "applier/console"}},
 		{"github.com/jmoiron/sqlx", []string{"applier/postgres"}, []string{"applier/postgres"}},
 		{
 			"github.com/lib/pq",

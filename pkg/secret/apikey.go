@@ -27,8 +27,15 @@ func NewAPIKey(now time.Time) (text string, key APIKey) {
 	var b [32]byte
 	rand.Read(b[:]) //nolint:errcheck // documented never to fail
 	text = apiKeyPrefix + base64.RawURLEncoding.EncodeToString(b[:])
+	key = KeyOf(text)
+	key.CreatedAt = now
+	return text, key
+}
+
+// KeyOf is what is kept of a text.
+func KeyOf(text string) APIKey {
 	sum := sha256.Sum256([]byte(text))
-	return text, APIKey{SHA256: hex.EncodeToString(sum[:]), CreatedAt: now}
+	return APIKey{SHA256: hex.EncodeToString(sum[:])}
 }
 
 // Valid reports whether the key is accepted at that time.

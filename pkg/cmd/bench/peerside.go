@@ -39,19 +39,19 @@ func (b *bench) peerSide(ctx context.Context, w *world, bodyBytes int) (*side, e
 		world: &world{communities: w.communities[:1], webhooks: []webhook{{ID: c.WebhookID, APIKey: key}}},
 	}
 	s.resize(bodyBytes)
-	pids, err := b.startPeer(ctx, c)
+	pids, err := b.startPeer(ctx, c, peer.Server, peer.Consumer)
 	s.own = func() map[string]int { return pids }
 	return s, err
 }
 
-// startPeer starts the peer's processes: this program, which turns into them.
-func (b *bench) startPeer(ctx context.Context, c peer.Config) (map[string]int, error) {
+// startPeer starts processes of the peer: this program, which turns into them.
+func (b *bench) startPeer(ctx context.Context, c peer.Config, names ...string) (map[string]int, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
 	pids := map[string]int{}
-	for _, name := range []string{peer.Server, peer.Consumer} {
+	for _, name := range names {
 		p, err := process.Start(process.Spec{
 			Name: name, Path: self, Args: []string{name}, Env: append(os.Environ(), c.Env()...),
 			LogFile: filepath.Join(b.stack.Dir(), "logs", name+".log"),

@@ -81,6 +81,8 @@ func Main(ctx context.Context, subcommand string) (found bool, err error) {
 		return true, Serve(ctx, fromEnv())
 	case Consumer:
 		return true, Consume(ctx, fromEnv())
+	case Echo:
+		return true, ServeEcho(ctx, fromEnv())
 	}
 	return false, nil
 }
