@@ -33,3 +33,12 @@ func (s *Stream) Partitions(ctx context.Context) ([]PartitionState, error) { ret
 
 // PartitionConfig is the consumer of a partition.
 var PartitionConfig = partitionConfig
+
+// PartitionSteps are the changes that a setup of the partitions would make, one by one.
+func (c *Conn) PartitionSteps(ctx context.Context, t Topology) ([]func(context.Context) error, error) {
+	x, err := c.lookPartitions(ctx, t.Table)
+	if err != nil {
+		return nil, err
+	}
+	return x.plan(t.Partitions).steps(c, t), nil
+}

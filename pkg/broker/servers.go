@@ -12,10 +12,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// replicasNeed is the oldest nats-server for streams with copies.
+// The oldest nats-server that Coinhook works with. It resets consumers for new owners of
+// partitions, and makes copies cheaper.
 const (
-	replicasNeedMajor = 2
-	replicasNeedMinor = 15
+	needMajor = 2
+	needMinor = 15
 )
 
 // askServerWithin bounds how long one server gets to say its version.
@@ -24,13 +25,10 @@ const askServerWithin = 2 * time.Second
 // ErrUnfit says that the servers cannot hold what is wanted.
 var ErrUnfit = errors.New("NATS is not fit for it")
 
-// CheckServers returns why the servers cannot hold so many copies of a stream, or
-// nil. A server that does not answer now is not counted against them.
+// CheckServers returns why the servers cannot hold so many copies of a stream, or hold
+// none at all, or nil. A server that does not answer now is not counted against them.
 func (c *Conn) CheckServers(ctx context.Context, replicas int) error {
-	if replicas <= 1 {
-		return nil
-	}
-	if c.nc.ConnectedClusterName() == "" {
+	if replicas > 1 && c.nc.ConnectedClusterName() == "" {
 		return fmt.Errorf("%w: %d replicas need a cluster of at least %d NATS servers, and %s is a server of its own",
 			ErrUnfit, replicas, replicas, c.nc.ConnectedUrlRedacted())
 	}
@@ -39,21 +37,21 @@ func (c *Conn) CheckServers(ctx context.Context, replicas int) error {
 		if err != nil {
 			continue
 		}
-		if !replicates(version) {
-			return fmt.Errorf("%w: %d replicas need nats-server %d.%d or newer, and %s at %s has %s: update it first",
-				ErrUnfit, replicas, replicasNeedMajor, replicasNeedMinor, name, address, version)
+		if !isNewEnough(version) {
+			return fmt.Errorf("%w: Coinhook needs nats-server %d.%d or newer, and %s at %s has %s: update it first",
+				ErrUnfit, needMajor, needMinor, name, address, version)
 		}
 	}
 	return nil
 }
 
-// replicates reports whether a server of that version is fit for copies.
-func replicates(version string) bool {
+// isNewEnough reports whether Coinhook works with a server of that version.
+func isNewEnough(version string) bool {
 	var major, minor int
 	if n, _ := fmt.Sscanf(version, "%d.%d", &major, &minor); n < 2 {
 		return true // of another make, which has numbers of its own
 	}
-	return slices.Compare([]int{major, minor}, []int{replicasNeedMajor, replicasNeedMinor}) >= 0
+	return slices.Compare([]int{major, minor}, []int{needMajor, needMinor}) >= 0
 }
 
 // askServer connects to one server, as this connection did, and returns its name

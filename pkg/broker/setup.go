@@ -24,9 +24,15 @@ type Topology struct {
 	// SamplesMaxAge is how long samples stay, 7 days by default. Deliveries have no
 	// age: a message leaves once its deliveries are settled and audited.
 	SamplesMaxAge time.Duration
+	// Partitions is how many partitions the deliveries are settled in, 1 to
+	// MaxPartitions.
+	Partitions int
+	// Table has the generations of partitions. nil is none: then only consumers are set
+	// up, and no applier takes their partitions.
+	Table PartitionTable
 	// Audited returns the message of that incarnation of the stream up to which all
-	// deliveries were found settled, 0 for none. It is asked when the appliers'
-	// consumer is missing: a new one begins after that message. nil is the first.
+	// deliveries were found settled, 0 for none. It is asked when a consumer of the
+	// appliers is missing: a new one begins after that message. nil is the first.
 	Audited func(ctx context.Context, incarnation string, s *Stream) (sequence uint64, err error)
 }
 
@@ -87,11 +93,15 @@ func (c *Conn) PlanSetup(ctx context.Context, t Topology) (*Plan, error) {
 		}
 		p.correct(c, spec, *info, t.Replicas)
 	}
-	if err := c.planConsumer(ctx, p, t); err != nil {
+	partitioned, err := c.planPartitions(ctx, p, t)
+	if err == nil && !partitioned {
+		err = c.planConsumer(ctx, p, t)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := c.CheckServers(ctx, replicas); err != nil {
-		if t.Replicas > 0 {
+		if t.Replicas > 0 || partitioned {
 			return nil, err
 		}
 		p.Differences = append(p.Differences, Difference{Where: "servers", What: "version", Is: err.Error(), Should: "updated"})
@@ -214,8 +224,12 @@ func (c *Conn) planConsumer(ctx context.Context, p *Plan, t Topology) error {
 	p.steps = append(p.steps, func(ctx context.Context) error {
 		fitConsumer(&cfg)
 		if missing {
-			if err := c.beginAfterAudited(ctx, &cfg, t); err != nil {
+			sequence, err := c.auditedUpTo(ctx, t)
+			if err != nil {
 				return err
+			}
+			if sequence > 0 {
+				cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, sequence+1
 			}
 		}
 		if _, err := c.js.CreateOrUpdateConsumer(ctx, deliveriesStream, cfg); err != nil {
@@ -226,27 +240,22 @@ func (c *Conn) planConsumer(ctx context.Context, p *Plan, t Topology) error {
 	return nil
 }
 
-// beginAfterAudited has a consumer that was lost begin where it makes a
-// difference: the audit has seen that all before has its outcome. Nothing would
-// take effect twice, but a long stream would be read from its first message.
-func (c *Conn) beginAfterAudited(ctx context.Context, cfg *jetstream.ConsumerConfig, t Topology) error {
+// auditedUpTo is where a consumer that was lost begins to make a difference: the audit
+// has seen that all before has its outcome. Nothing would take effect twice, but a long
+// stream would be read from its first message.
+func (c *Conn) auditedUpTo(ctx context.Context, t Topology) (sequence uint64, err error) {
 	if t.Audited == nil {
-		return nil
+		return 0, nil
 	}
 	stream, err := c.OpenStream(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	incarnation, err := c.Incarnation(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	sequence, err := t.Audited(ctx, incarnation, stream)
-	if err != nil || sequence == 0 {
-		return err
-	}
-	cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, sequence+1
-	return nil
+	return t.Audited(ctx, incarnation, stream)
 }
 
 func compareConsumers(title string, have, want jetstream.ConsumerConfig) (all []Difference) {

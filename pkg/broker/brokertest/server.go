@@ -4,6 +4,7 @@ package brokertest
 import (
 	"context"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -121,6 +122,46 @@ func (s *Server) Rejoin() { s.reached.set(true) }
 // DeleteConsumer deletes a consumer, as an admin may by mistake.
 func (s *Server) DeleteConsumer(stream, consumer string) {
 	s.tb.Helper()
+	s.withJetStream(func(ctx context.Context, js jetstream.JetStream) error {
+		return js.DeleteConsumer(ctx, stream, consumer)
+	})
+}
+
+// Consumers returns the names of the consumers of a stream, sorted.
+func (s *Server) Consumers(stream string) (names []string) {
+	s.tb.Helper()
+	s.withJetStream(func(ctx context.Context, js jetstream.JetStream) error {
+		opened, err := js.Stream(ctx, stream)
+		if err != nil {
+			return err
+		}
+		lister := opened.ConsumerNames(ctx)
+		for name := range lister.Name() {
+			names = append(names, name)
+		}
+		return lister.Err()
+	})
+	slices.Sort(names)
+	return names
+}
+
+// BeforePartitions gives the stream of deliveries the one consumer that it had in the
+// version before partitions, instead of those that it has.
+func (s *Server) BeforePartitions() {
+	s.tb.Helper()
+	for _, name := range s.Consumers("DELIVERIES") {
+		s.DeleteConsumer("DELIVERIES", name)
+	}
+	s.withJetStream(func(ctx context.Context, js jetstream.JetStream) error {
+		_, err := js.CreateConsumer(ctx, "DELIVERIES", jetstream.ConsumerConfig{
+			Durable: "applier", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 10 * time.Second, MaxDeliver: -1, MaxAckPending: 100_000,
+		})
+		return err
+	})
+}
+
+func (s *Server) withJetStream(f func(ctx context.Context, js jetstream.JetStream) error) {
+	s.tb.Helper()
 	nc, err := nats.Connect(s.URL())
 	if err != nil {
 		s.tb.Fatal(err)
@@ -128,7 +169,7 @@ func (s *Server) DeleteConsumer(stream, consumer string) {
 	defer nc.Close()
 	js, err := jetstream.New(nc)
 	if err == nil {
-		err = js.DeleteConsumer(s.tb.Context(), stream, consumer)
+		err = f(s.tb.Context(), js)
 	}
 	if err != nil {
 		s.tb.Fatal(err)

@@ -1,0 +1,25 @@
+package delivery
+
+// Generation is one numbering of the partitions. A change of their number makes a new
+// one: the owners settle the old one up to its end, and only then the new one.
+type Generation struct {
+	Number int
+	// Count is how many partitions it has.
+	Count int
+	// BeginsAfter is the message of the stream behind which it begins.
+	BeginsAfter uint64
+	// EndsAt is its last message, where Ends. The newest generation has no end.
+	Ends   bool
+	EndsAt uint64
+	// Incarnation is the stream's.
+	Incarnation string
+	// Finished says that all deliveries up to its end have rows.
+	Finished bool
+	// Rows is how many of its partitions PostgreSQL has.
+	Rows int
+}
+
+// Partition returns one of its partitions.
+func (g Generation) Partition(index int) Partition {
+	return Partition{Generation: g.Number, Index: index, Count: g.Count}
+}
