@@ -27,6 +27,7 @@ const (
 	AuditStream Job = 0x6175646974696e67 // "auditing"
 	AuditLedger Job = 0x6c65646765727321 // "ledgers!"
 	Retention   Job = 0x726574656e74696f // "retentio"
+	SettingUp   Job = 0x73657474696e6775 // "settingu"
 )
 
 // leadSilence is how long a leader may say nothing before the database ends its
