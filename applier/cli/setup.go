@@ -13,11 +13,12 @@ import (
 )
 
 type setupCmd struct {
-	Replicas *int          `placeholder:"N" help:"Copies of each stream in a NATS cluster: 1, 3 or 5. Without it those that are there stay; a first setup makes 1."`
-	MaxBytes *int64        `name:"max-bytes" placeholder:"B" help:"Size of the stream of deliveries; 0 is no bound. A full one refuses (503) and drops nothing. Without it the bound stays."`
-	MaxAge   *age          `name:"max-age" placeholder:"D" help:"How long the samples of drafts stay, such as 7d. Deliveries have no age: they leave by STREAM_RETENTION. Without it the age stays."`
-	Check    bool          `help:"Change nothing, print what a setup with these flags would change, and exit 1 if that is something."`
-	Wait     time.Duration `default:"30s" help:"How long to wait for NATS and PostgreSQL to answer."`
+	Replicas   *int          `placeholder:"N" help:"Copies of each stream in a NATS cluster: 1, 3 or 5. Without it those that are there stay; a first setup makes 1."`
+	Partitions *int          `placeholder:"N" help:"Partitions in which the deliveries are settled, 1 to 64: so many appliers can work at a time. Without it the number stays."`
+	MaxBytes   *int64        `name:"max-bytes" placeholder:"B" help:"Size of the stream of deliveries; 0 is no bound. A full one refuses (503) and drops nothing. Without it the bound stays."`
+	MaxAge     *age          `name:"max-age" placeholder:"D" help:"How long the samples of drafts stay, such as 7d. Deliveries have no age: they leave by STREAM_RETENTION. Without it the age stays."`
+	Check      bool          `help:"Change nothing, print what a setup with these flags would change, and exit 1 if that is something."`
+	Wait       time.Duration `default:"30s" help:"How long to wait for NATS and PostgreSQL to answer."`
 }
 
 // errDiffers ends the command with 1: what differs was printed.
@@ -35,6 +36,7 @@ func (c *setupCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	topology.Table = store
 	topology.Audited = func(ctx context.Context, incarnation string, s *broker.Stream) (uint64, error) {
 		return audited(ctx, store, incarnation, s)
 	}
@@ -70,7 +72,7 @@ func (c *setupCmd) Run(a *app) error {
 	// The question and the migrations may have taken longer than --wait.
 	ctx, cancel = context.WithTimeout(a.ctx, c.Wait)
 	defer cancel()
-	if err := retry(ctx, func() error { return conn.Setup(ctx, topology) }); err != nil {
+	if err := c.apply(ctx, store, conn, topology); err != nil {
 		return err
 	}
 	if a.json() {
@@ -78,6 +80,21 @@ func (c *setupCmd) Run(a *app) error {
 	}
 	fmt.Fprintf(a.Stdout, "Streams, buckets and tables are ready (%d migrations applied).\n", migrations)
 	return nil
+}
+
+// apply sets up the broker, one command at a time: two would make different partitions.
+func (c *setupCmd) apply(ctx context.Context, store *postgres.Store, conn *broker.Conn, t broker.Topology) error {
+	return retry(ctx, func() error {
+		lead, err := store.Lead(ctx, postgres.SettingUp)
+		if err != nil {
+			return err
+		}
+		if lead == nil {
+			return errors.New("another `coinhook setup` is running")
+		}
+		defer lead.Close()
+		return conn.Setup(ctx, t)
+	})
 }
 
 // age is a duration that may have days.
@@ -98,6 +115,11 @@ func (c *setupCmd) topology() (t broker.Topology, err error) {
 		case 1, 3, 5:
 		default:
 			return t, usagef("--replicas is 1, 3 or 5, not %d", t.Replicas)
+		}
+	}
+	if c.Partitions != nil {
+		if t.Partitions = *c.Partitions; t.Partitions < 1 || t.Partitions > broker.MaxPartitions {
+			return t, usagef("--partitions is 1 to %d, not %d", broker.MaxPartitions, t.Partitions)
 		}
 	}
 	if c.MaxBytes != nil {
