@@ -18,7 +18,7 @@ SELECT generation, max(partitions), min(begins_after), bool_and(ends_at IS NOT N
 FROM partitions GROUP BY generation ORDER BY generation`
 
 	// Rounds of leasing wait for the end of the transaction.
-	lockPartitionsQuery = `LOCK TABLE partitions IN SHARE ROW EXCLUSIVE MODE`
+	lockTableQuery = `LOCK TABLE partitions IN SHARE ROW EXCLUSIVE MODE`
 
 	// Nobody settles what is finished: transactions that do now are waited for, and later
 	// ones meet another token.
@@ -67,7 +67,7 @@ func (s *Store) Generations(ctx context.Context) (all []delivery.Generation, err
 // that it finishes.
 func (s *Store) SaveGenerations(ctx context.Context, all []delivery.Generation) error {
 	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, lockPartitionsQuery); err != nil {
+		if _, err := tx.ExecContext(ctx, lockTableQuery); err != nil {
 			return err
 		}
 		for _, g := range all {
