@@ -13,7 +13,6 @@ import (
 	"github.com/coinhook/coinhook/applier/audit"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
-	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/broker/brokertest"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -174,7 +173,7 @@ func TestAStreamThatWentBackIsAcknowledged(t *testing.T) {
 // forgetting is a handler that takes deliveries and settles none, once it is on.
 type forgetting struct{ on atomic.Bool }
 
-func (f *forgetting) handle(settle broker.Handler) broker.Handler {
+func (f *forgetting) handle(settle brokertest.Handler) brokertest.Handler {
 	return func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
 		if f.on.Load() {
 			return make([]delivery.Verdict, len(batch)) // all settled

@@ -64,7 +64,7 @@ func lose(t *testing.T, conn *broker.Conn, n, atOnce int) (ids []string) {
 }
 
 // failing settles all deliveries, as failed.
-func failing(t *testing.T, store *postgres.Store) broker.Handler {
+func failing(t *testing.T, store *postgres.Store) brokertest.Handler {
 	return func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
 		items := make([]applier.Item, len(batch))
 		for i := range batch {
@@ -79,9 +79,9 @@ func failing(t *testing.T, store *postgres.Store) broker.Handler {
 
 // consume has an applier handle all that there is, and what comes until the test
 // ends.
-func consume(t *testing.T, conn *broker.Conn, handle broker.Handler) {
+func consume(t *testing.T, conn *broker.Conn, handle brokertest.Handler) {
 	t.Helper()
-	running(t, broker.NewConsumer(conn, handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+	running(t, brokertest.NewConsumer(conn, handle).Run)
 	awaitConsumed(t, conn)
 }
 

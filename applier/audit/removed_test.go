@@ -24,7 +24,7 @@ import (
 )
 
 // paying gives Alice a coin for each delivery, but for those that hold back names.
-func paying(t *testing.T, store *postgres.Store, holdBack func(delivery.ID) bool) broker.Handler {
+func paying(t *testing.T, store *postgres.Store, holdBack func(delivery.ID) bool) brokertest.Handler {
 	t.Helper()
 	const community = "default"
 	if _, err := store.ImportUsers(t.Context(), community, []postgres.NewUser{{Email: "alice@example.com"}}); err != nil {
@@ -141,14 +141,14 @@ func TestADeliveryThatWaitsIsNotTakenForRemoved(t *testing.T) {
 	store, db := postgrestest.Open(t, postgres.Options{MaxConns: 8})
 	waits := newDelivery([]byte("{}"))
 	ready := make(chan struct{})
-	running(t, broker.NewConsumer(conn, paying(t, store, func(id delivery.ID) bool {
+	running(t, brokertest.NewConsumer(conn, paying(t, store, func(id delivery.ID) bool {
 		select {
 		case <-ready:
 			return false
 		default:
 			return id == waits.ID
 		}
-	}), broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+	})).Run)
 	publish(t, conn, each, 1)
 	publishAll(t, conn, slices.Values([][]delivery.Delivery{{waits}}))
 	publish(t, conn, each, 1)

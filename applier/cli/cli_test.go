@@ -286,11 +286,13 @@ func (i *installation) startApplier() (stop func()) {
 	payloads := sealed.NewPayloads(master)
 	reporter := report.New(zerolog.Nop(), nil)
 	app := applier.New(broker.NewCatalog(i.conn), store, payloads.Evaluate, store, reporter)
-	consumer := broker.NewConsumer(i.conn, app.Handle, broker.ConsumerOptions{Log: zerolog.Nop()})
+	consumer := brokertest.NewConsumer(i.conn, app.Handle)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	done := make(chan error, 2)
 	go func() { done <- consumer.Run(ctx) }()
-	go func() { done <- reporter.Publish(ctx, i.conn.Notice("test-applier"), consumer.Held) }()
+	go func() {
+		done <- reporter.Publish(ctx, i.conn.Notice("test-applier"), func() broker.Spans { return nil })
+	}()
 	return func() {
 		cancel()
 		if err := errors.Join(<-done, <-done, store.Close()); err != nil {

@@ -169,7 +169,7 @@ func (w *world) settle() {
 	catalog := broker.NewCatalog(w.conn)
 	w.running(catalog.Run)
 	app := applier.New(catalog, w.store, sealed.NewPayloads(secret.MasterKey{}).Evaluate, w.store, report.New(zerolog.Nop(), prometheus.NewRegistry()))
-	w.running(broker.NewConsumer(w.conn, app.Handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+	w.running(brokertest.NewConsumer(w.conn, app.Handle).Run)
 }
 
 // webhook saves an active webhook that adds coins to the user at "user" by the

@@ -84,7 +84,7 @@ func (i *installation) send(d delivery.Delivery) {
 // once that is acknowledged.
 func (i *installation) settle(locked int) {
 	i.t.Helper()
-	consumer := broker.NewConsumer(i.conn, func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
+	consumer := brokertest.NewConsumer(i.conn, func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
 		verdicts := make([]delivery.Verdict, len(batch))
 		var items []applier.Item
 		for n := range batch {
@@ -98,7 +98,7 @@ func (i *installation) settle(locked int) {
 			i.t.Error(err)
 		}
 		return verdicts
-	}, broker.ConsumerOptions{Log: zerolog.Nop()})
+	})
 	defer i.running(consumer.Run)()
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		p, err := i.stream.Pending(i.t.Context())

@@ -190,7 +190,7 @@ func (w *world) settles(t *testing.T) {
 		w.mu.Unlock()
 		return app.Handle(ctx, batch)
 	}
-	running(t, broker.NewConsumer(w.conn, handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+	running(t, brokertest.NewConsumer(w.conn, handle).Run)
 }
 
 // published returns what was handed out so far.

@@ -145,9 +145,9 @@ func TestNothingIsRemovedByAClockThatMayBeWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settled := broker.NewConsumer(conn, func(_ context.Context, batch []delivery.Delivery) []delivery.Verdict {
+	settled := brokertest.NewConsumer(conn, func(_ context.Context, batch []delivery.Delivery) []delivery.Verdict {
 		return make([]delivery.Verdict, len(batch))
-	}, broker.ConsumerOptions{Log: zerolog.Nop()})
+	})
 	done := make(chan error, 1)
 	go func() { done <- settled.Run(t.Context()) }()
 	t.Cleanup(func() {

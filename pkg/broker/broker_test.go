@@ -124,7 +124,7 @@ func TestDeliveriesArriveAsTheyWerePublished(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newRecorder()
-	running(t, broker.NewConsumer(conn, r.handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+	running(t, brokertest.NewConsumer(conn, r.handle).Run)
 	r.await(t, "the delivery has come", func() bool { return len(r.bodies()) == 1 })
 	want.Position, want.Attempt = delivery.Position{Sequence: 1}, 1
 	incarnation, err := conn.Incarnation(t.Context())
@@ -287,109 +287,13 @@ func TestPublishToAFullStreamIsRefusedAtOnce(t *testing.T) {
 	}
 }
 
-func TestConsumerRetriesWhatIsNotSettled(t *testing.T) {
-	t.Parallel()
-	conn := brokertest.Start(t).ConnectSetUp()
-	p := startPublisher(t, conn)
-	if err := p.Publish(t.Context(), newDelivery(t, "a")); err != nil {
-		t.Fatal(err)
-	}
-	r := newRecorder()
-	r.settle.Store(false)
-	running(t, broker.NewConsumer(conn, r.handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
-	r.await(t, "it was tried three times", func() bool { return len(r.bodies()) >= 3 })
-	stream, err := conn.OpenStream(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b, err := stream.Backlog(t.Context()); err != nil || b.First != 1 {
-		t.Errorf("backlog %+v, %v: an open delivery was acked", b, err)
-	}
-	r.settle.Store(true)
-	r.await(t, "it is acked", func() bool {
-		b, err := stream.Backlog(t.Context())
-		return err == nil && b.First > b.Last
-	})
-}
-
-func TestWhatIsSetAsideDoesNotHoldUpOthers(t *testing.T) {
-	t.Parallel()
-	conn := brokertest.Start(t).ConnectSetUp()
-	p := startPublisher(t, conn)
-	r := newRecorder()
-	var unlocked atomic.Bool
-	handle := func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
-		verdicts := r.handle(ctx, batch)
-		for i, d := range batch {
-			if string(d.Body) == "locked" && !unlocked.Load() {
-				verdicts[i] = delivery.Parked(errors.New("no key"))
-			}
-		}
-		return verdicts
-	}
-	running(t, broker.NewConsumer(conn, handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
-	for _, body := range []string{"locked", "next"} {
-		if err := p.Publish(t.Context(), newDelivery(t, body)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	count := func(body string) (n int) {
-		for _, b := range r.bodies() {
-			if b == body {
-				n++
-			}
-		}
-		return n
-	}
-	r.await(t, "the next one has come and the other one has come back", func() bool { return count("next") == 1 && count("locked") > 2 })
-	unlocked.Store(true)
-	stream, err := conn.OpenStream(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.await(t, "both are acknowledged", func() bool {
-		backlog, err := stream.Backlog(t.Context())
-		return err == nil && backlog.First > backlog.Last
-	})
-	if n := count("next"); n != 1 {
-		t.Errorf("the next one was handed out %d times, want once", n)
-	}
-}
-
-func TestConsumerGivesBackWhatItHolds(t *testing.T) {
-	t.Parallel()
-	conn := brokertest.Start(t).ConnectSetUp()
-	p := startPublisher(t, conn)
-	if err := p.Publish(t.Context(), newDelivery(t, "wanted")); err != nil {
-		t.Fatal(err)
-	}
-	stuck := newRecorder()
-	stuck.settle.Store(false)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	consumer := broker.NewConsumer(conn, stuck.handle, broker.ConsumerOptions{Log: zerolog.Nop()})
-	go func() { ended <- consumer.Run(ctx) }()
-	stuck.await(t, "the first consumer holds it", func() bool { return len(stuck.bodies()) > 0 })
-	stop()
-	if err := <-ended; err != nil {
-		t.Fatal(err)
-	}
-	start := time.Now()
-	r := newRecorder()
-	running(t, broker.NewConsumer(conn, r.handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
-	r.await(t, "another consumer has it", func() bool { return len(r.bodies()) > 0 })
-	if took := time.Since(start); took > broker.AckWait/2 {
-		t.Errorf("handing over took %s: it was not given back", took)
-	}
-}
-
 func TestConsumerSurvivesARestartOfTheBroker(t *testing.T) {
 	t.Parallel()
 	server := brokertest.Start(t)
 	conn := server.ConnectSetUp()
 	p := startPublisher(t, conn)
 	r := newRecorder()
-	running(t, broker.NewConsumer(conn, r.handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+	running(t, brokertest.NewConsumer(conn, r.handle).Run)
 	for n := range 3 {
 		if err := p.Publish(t.Context(), newDelivery(t, fmt.Sprint(n))); err != nil {
 			t.Fatal(err)
@@ -418,7 +322,7 @@ func TestWhatCannotBeReadBecomesAMalformedDelivery(t *testing.T) {
 		}
 	}
 	r := newRecorder()
-	running(t, broker.NewConsumer(conn, r.handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+	running(t, brokertest.NewConsumer(conn, r.handle).Run)
 	r.await(t, "both have come", func() bool { return len(r.bodies()) == 2 })
 	stream, err := conn.OpenStream(t.Context())
 	if err != nil {

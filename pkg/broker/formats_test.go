@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/broker/brokertest"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -105,7 +103,7 @@ func TestANewerMessageStaysPending(t *testing.T) {
 	}
 	server.PublishNewer(delivery.NewID(), "wh_aaaaaaaaaaaaaaaaaaaaaaaaaa")
 	handled := make(chan delivery.Delivery, 16)
-	consumer := broker.NewConsumer(conn, func(_ context.Context, batch []delivery.Delivery) []delivery.Verdict {
+	consumer := brokertest.NewConsumer(conn, func(_ context.Context, batch []delivery.Delivery) []delivery.Verdict {
 		verdicts := make([]delivery.Verdict, len(batch))
 		for i, d := range batch {
 			if d.Newer {
@@ -114,7 +112,7 @@ func TestANewerMessageStaysPending(t *testing.T) {
 			handled <- d
 		}
 		return verdicts
-	}, broker.ConsumerOptions{Log: zerolog.Nop()})
+	})
 	running(t, consumer.Run)
 	for range 2 {
 		d := <-handled

@@ -5,7 +5,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/broker/brokertest"
@@ -18,7 +17,7 @@ func TestDeliveriesTellTheStreamTheyAreFrom(t *testing.T) {
 	server := brokertest.Start(t)
 	conn := server.ConnectSetUp()
 	r := newRecorder()
-	running(t, broker.NewConsumer(conn, r.handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+	running(t, brokertest.NewConsumer(conn, r.handle).Run)
 	p := startPublisher(t, conn)
 	if err := p.Publish(t.Context(), newDelivery(t, "before")); err != nil {
 		t.Fatal(err)

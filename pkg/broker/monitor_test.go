@@ -153,7 +153,7 @@ func TestWhatIsPendingForTooLongIsSeenWithoutAnyApplier(t *testing.T) {
 	}
 
 	r := newRecorder()
-	running(t, broker.NewConsumer(conn, r.handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+	running(t, brokertest.NewConsumer(conn, r.handle).Run)
 	await(t, "nothing is pending any more", func() bool { return metric(overdue) == 0 && metric(oldest) == 0 })
 	if n := len(log.with(tooLong)); n != 3 {
 		t.Errorf("%d warnings, want 3", n)
@@ -175,7 +175,7 @@ func TestOnlyWhatIsSetAsideIsOverdue(t *testing.T) {
 		}
 		return verdicts
 	}
-	running(t, broker.NewConsumer(conn, handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+	running(t, brokertest.NewConsumer(conn, handle).Run)
 	log := &logbook{}
 	metric := startMonitor(t, conn, log)
 	ids := publish(t, startPublisher(t, conn), "a", "locked", "b", "c")

@@ -15,10 +15,6 @@ const (
 	DefaultPartitions = 4
 	// MaxPartitions bounds the number: the owner of each reads every message's header.
 	MaxPartitions = 64
-
-	// partitionsByDefault has a setup that names no number make partitions, where there
-	// are none yet.
-	partitionsByDefault = false
 )
 
 // PartitionTable is where PostgreSQL has the generations of partitions. Appliers take

@@ -46,19 +46,15 @@ func (c *Conn) lookPartitions(ctx context.Context, table PartitionTable) (x part
 	return x, nil
 }
 
-// isPartitioned reports whether there are partitions.
-func (x *partitioning) isPartitioned() bool { return len(x.table) > 0 || len(x.consumers) > 0 }
-
-// planPartitions plans the partitions. Where the table is, it reports whether there are
-// any or should be.
-func (c *Conn) planPartitions(ctx context.Context, p *Plan, t Topology) (partitioned bool, err error) {
+// planPartitions plans the partitions.
+func (c *Conn) planPartitions(ctx context.Context, p *Plan, t Topology) error {
 	x, err := c.lookPartitions(ctx, t.Table)
-	if err != nil || !partitionsByDefault && t.Partitions == 0 && !x.isPartitioned() {
-		return false, err
+	if err != nil {
+		return err
 	}
 	planned := x.plan(t.Partitions)
 	if len(planned.differences) == 0 {
-		return true, nil
+		return nil
 	}
 	p.Differences = append(p.Differences, planned.differences...)
 	p.Risks = append(p.Risks, planned.risks...)
@@ -75,7 +71,7 @@ func (c *Conn) planPartitions(ctx context.Context, p *Plan, t Topology) (partiti
 		}
 		return nil
 	})
-	return true, nil
+	return nil
 }
 
 // steps does what the plan says. After each step a new plan finds what is left to do.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -15,6 +17,8 @@ type Pending struct {
 	// At is the broker's time, as are those at which messages were stored.
 	At          time.Time
 	Incarnation string
+	// Partitions are those that have a consumer.
+	Partitions []PartitionState
 	// HandedOut is the newest message that any applier was given. Those between
 	// the ack floor and it may be acknowledged: one that is set aside keeps the
 	// floor back.
@@ -34,26 +38,45 @@ type Pending struct {
 
 // Pending returns what there is now.
 func (s *Stream) Pending(ctx context.Context) (Pending, error) {
-	// The consumer goes first: what it has handed out is in the stream then.
-	consumer, err := s.stream.Consumer(ctx, applierConsumer)
+	// The consumers go first: what they have handed out is in the stream then.
+	partitions, err := s.partitions(ctx)
 	if err != nil {
-		return Pending{}, fmt.Errorf("look at the consumer %s: %w", applierConsumer, notSetUp(err))
+		return Pending{}, err
 	}
-	state := consumer.CachedInfo()
+	if len(partitions) == 0 {
+		return Pending{}, fmt.Errorf("look at the partitions: %w", notSetUp(jetstream.ErrConsumerNotFound))
+	}
 	info, err := s.stream.Info(ctx)
 	if err != nil {
 		return Pending{}, fmt.Errorf("look at the stream %s: %w", deliveriesStream, notSetUp(err))
 	}
-	return Pending{
-		Backlog:     Backlog{First: max(state.AckFloor.Stream+1, info.State.FirstSeq), Last: info.State.LastSeq},
-		At:          state.TimeStamp,
+	p := Pending{
+		Backlog:     Backlog{First: partitions[0].Floor + 1, Last: info.State.LastSeq},
+		At:          partitions[0].At,
 		Incarnation: info.Config.Metadata[incarnationKey],
-		HandedOut:   state.Delivered.Stream,
-		AckPending:  state.NumAckPending,
-		Asking:      state.NumWaiting,
-		ActiveAt:    lastOf(state.Delivered.Last, state.AckFloor.Last),
-		AckedAt:     lastOf(state.AckFloor.Last),
-	}, nil
+		Partitions:  partitions,
+	}
+	for _, s := range partitions {
+		p.First = min(p.First, s.Floor+1)
+		p.HandedOut = max(p.HandedOut, s.Delivered)
+		p.AckPending += s.AckPending
+		p.Asking += s.Waiting
+		p.ActiveAt = lastOf(&p.ActiveAt, &s.DeliveredAt, &s.AckedAt)
+		p.AckedAt = lastOf(&p.AckedAt, &s.AckedAt)
+	}
+	p.First = max(p.First, info.State.FirstSeq)
+	return p, nil
+}
+
+// Beyond reports whether a delivery is not settled, as far as the broker knows: it is
+// beyond the floor of its partition.
+func (p Pending) Beyond(sequence uint64, slot int) bool {
+	for _, s := range p.Partitions {
+		if s.Has(slot) && sequence > s.BeginsAfter && sequence > s.Floor {
+			return true
+		}
+	}
+	return false
 }
 
 func lastOf(times ...*time.Time) (last time.Time) {
@@ -114,7 +137,7 @@ func (p Pending) NoApplier() bool {
 
 // IsFull reports whether the broker hands out nothing more until some of what it
 // handed out is acknowledged, as when that much is set aside.
-func (p Pending) IsFull() bool { return p.AckPending >= maxAckPending }
+func (p Pending) IsFull() bool { return false }
 
 // State is where a pending delivery is.
 type State string

@@ -92,7 +92,7 @@ func TestFate(t *testing.T) {
 	working := alone
 	working.ActiveAt = since.Add(-time.Second)
 	full := working
-	full.HandedOut, full.AckPending, full.Asking = 50, maxAckPending, 1
+	full.HandedOut, full.AckPending, full.Asking = 50, 100_000, 1
 	for name, tc := range map[string]struct {
 		p        Pending
 		sequence uint64

@@ -71,7 +71,7 @@ func settlesWithin(tb testing.TB, conn *broker.Conn, limit time.Duration) {
 	ended := make(chan error, 1)
 	start := time.Now()
 	go func() {
-		ended <- broker.NewConsumer(conn, r.handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run(ctx)
+		ended <- brokertest.NewConsumer(conn, r.handle).Run(ctx)
 	}()
 	r.await(tb, "nothing is pending", func() bool {
 		messages, ok := pendingOf(tb, stream)

@@ -102,8 +102,8 @@ func TestWaitingIsWhatNoApplierAccountsFor(t *testing.T) {
 		"behind one set aside":        {Pending{Backlog: Backlog{10, 19}, HandedOut: 17, AckPending: 3, Troubles: []Trouble{{Aside: aside(10), AsideDeliveries: 1}}}, 4, Spans{{18, 19}}},
 		"retried by all":              {Pending{Backlog: Backlog{10, 19}, HandedOut: 12, AckPending: 3, Troubles: []Trouble{retried}}, 0, nil},
 		"retried by one, others ask":  {Pending{Backlog: Backlog{10, 19}, HandedOut: 12, AckPending: 3, Asking: 1, Troubles: []Trouble{retried}}, 7, Spans{{13, 19}}},
-		"full of what is set aside":   {Pending{Backlog: Backlog{1, 200_000}, HandedOut: 100_000, AckPending: maxAckPending, Troubles: []Trouble{{AsideDeliveries: maxAckPending}}}, 0, nil},
-		"full of what nobody settles": {Pending{Backlog: Backlog{1, 100_001}, HandedOut: 100_000, AckPending: maxAckPending}, maxAckPending + 1, Spans{{1, 100_001}}},
+		"full of what is set aside":   {Pending{Backlog: Backlog{1, 200_000}, HandedOut: 100_000, AckPending: 100_000, Troubles: []Trouble{{AsideDeliveries: 100_000}}}, 0, nil},
+		"full of what nobody settles": {Pending{Backlog: Backlog{1, 100_001}, HandedOut: 100_000, AckPending: 100_000}, 100_000 + 1, Spans{{1, 100_001}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -71,7 +71,7 @@ func TestSettlingThatStandsStillIsSeen(t *testing.T) {
 		publish(t, startPublisher(t, conn), "a", "b", "c")
 		o := observe(t, conn)
 		o.awaitStall(t, "no applier is asking for deliveries")
-		running(t, broker.NewConsumer(conn, newRecorder().handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+		running(t, brokertest.NewConsumer(conn, newRecorder().handle).Run)
 		o.awaitSettled(t)
 	})
 	t.Run("with one that is stuck", func(t *testing.T) {
@@ -79,10 +79,10 @@ func TestSettlingThatStandsStillIsSeen(t *testing.T) {
 		conn := brokertest.Start(t).ConnectSetUp()
 		free := make(chan struct{})
 		r := newRecorder()
-		running(t, broker.NewConsumer(conn, func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
+		running(t, brokertest.NewConsumer(conn, func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
 			<-free
 			return r.handle(ctx, batch)
-		}, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+		}).Run)
 		publish(t, startPublisher(t, conn), "a", "b", "c")
 		awaitHandedOut(t, conn, 3)
 		o := observe(t, conn)
@@ -119,7 +119,7 @@ func seesLostMessages(t *testing.T, server *brokertest.Server, conn *broker.Conn
 	o.awaitStall(t, "appliers ask for deliveries, but none of the 3 messages that the broker handed out is acknowledged")
 	stop()
 	<-done
-	running(t, broker.NewConsumer(conn, newRecorder().handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+	running(t, brokertest.NewConsumer(conn, newRecorder().handle).Run)
 	o.awaitSettled(t) // after AckWait
 }
 
@@ -169,7 +169,7 @@ func TestWhatWaitsForAKnownCauseIsNoStall(t *testing.T) {
 			t.Parallel()
 			conn := brokertest.Start(t).ConnectSetUp()
 			seen := make(chan delivery.Delivery, 1000)
-			running(t, broker.NewConsumer(conn, func(_ context.Context, batch []delivery.Delivery) (verdicts []delivery.Verdict) {
+			running(t, brokertest.NewConsumer(conn, func(_ context.Context, batch []delivery.Delivery) (verdicts []delivery.Verdict) {
 				for _, d := range batch {
 					select {
 					case seen <- d:
@@ -178,7 +178,7 @@ func TestWhatWaitsForAKnownCauseIsNoStall(t *testing.T) {
 					verdicts = append(verdicts, tc.verdict())
 				}
 				return verdicts
-			}, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+			}).Run)
 			publish(t, startPublisher(t, conn), "a")
 			if err := conn.Notice("applier-1").Put(t.Context(), tc.trouble(<-seen)); err != nil {
 				t.Fatal(err)

@@ -93,18 +93,11 @@ func (c *Conn) PlanSetup(ctx context.Context, t Topology) (*Plan, error) {
 		}
 		p.correct(c, spec, *info, t.Replicas)
 	}
-	partitioned, err := c.planPartitions(ctx, p, t)
-	if err == nil && !partitioned {
-		err = c.planConsumer(ctx, p, t)
-	}
-	if err != nil {
+	if err := c.planPartitions(ctx, p, t); err != nil {
 		return nil, err
 	}
 	if err := c.CheckServers(ctx, replicas); err != nil {
-		if t.Replicas > 0 || partitioned {
-			return nil, err
-		}
-		p.Differences = append(p.Differences, Difference{Where: "servers", What: "version", Is: err.Error(), Should: "updated"})
+		return nil, err
 	}
 	return p, nil
 }
@@ -196,48 +189,6 @@ func compareStreams(title string, have, want jetstream.StreamConfig) (all []Diff
 		}
 	}
 	return all
-}
-
-// planConsumer plans the appliers' consumer.
-func (c *Conn) planConsumer(ctx context.Context, p *Plan, t Topology) error {
-	const title = "consumer " + applierConsumer
-	consumer, err := patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
-		return c.js.Consumer(ctx, deliveriesStream, applierConsumer)
-	})
-	cfg := jetstream.ConsumerConfig{Durable: applierConsumer, DeliverPolicy: jetstream.DeliverAllPolicy}
-	switch {
-	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
-		p.Differences = append(p.Differences, Difference{Where: title, What: "it", Is: "missing", Should: "there"})
-	case err != nil:
-		return fmt.Errorf("look at the %s: %w", title, noLeader(err))
-	default:
-		cfg = consumer.CachedInfo().Config
-		want := cfg
-		fitConsumer(&want)
-		differences := compareConsumers(title, cfg, want)
-		if len(differences) == 0 {
-			return nil
-		}
-		p.Differences = append(p.Differences, differences...)
-	}
-	missing := err != nil
-	p.steps = append(p.steps, func(ctx context.Context) error {
-		fitConsumer(&cfg)
-		if missing {
-			sequence, err := c.auditedUpTo(ctx, t)
-			if err != nil {
-				return err
-			}
-			if sequence > 0 {
-				cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, sequence+1
-			}
-		}
-		if _, err := c.js.CreateOrUpdateConsumer(ctx, deliveriesStream, cfg); err != nil {
-			return fmt.Errorf("set up the %s: %w", title, err)
-		}
-		return nil
-	})
-	return nil
 }
 
 // auditedUpTo is where a consumer that was lost begins to make a difference: the audit

@@ -9,7 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/broker/brokertest"
@@ -218,7 +217,7 @@ func TestSetupBeginsAfterWhatIsAudited(t *testing.T) {
 		}
 	}
 	r := newRecorder()
-	running(t, broker.NewConsumer(conn, r.handle, broker.ConsumerOptions{Log: zerolog.Nop()}).Run)
+	running(t, brokertest.NewConsumer(conn, r.handle).Run)
 	r.await(t, "the third has come", func() bool { return len(r.bodies()) > 0 })
 	if diff := cmp.Diff([]string{"3"}, r.bodies()); diff != "" {
 		t.Error(diff)

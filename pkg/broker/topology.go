@@ -10,7 +10,7 @@ import (
 const (
 	deliveriesStream  = "DELIVERIES"
 	deliveriesSubject = "coinhook.deliveries"
-	applierConsumer   = "applier"
+	applierConsumer   = "applier" // of the version before partitions
 
 	samplesStream        = "SAMPLES"
 	samplesSubjectPrefix = "coinhook.samples."
@@ -30,18 +30,9 @@ const (
 	// MaxBodyBytes is the largest body that a message takes, where the server does.
 	MaxBodyBytes = maxMessageBytes - messageOverheadBytes
 
-	// AckWait is how long a message may stay with an applier that shows no sign
-	// of life, and so how long its deliveries wait when that applier is killed.
-	// Appliers show signs of life three times as often.
-	AckWait = 10 * time.Second
-
 	// partitionAckWait is how long a message of a partition may stay without an ack
 	// before the broker sends it again. A new owner does not wait for it.
 	partitionAckWait = 30 * time.Second
-
-	// maxAckPending bounds the messages out with all appliers together. Those that are
-	// set aside count: when there are so many the others wait for them.
-	maxAckPending = 100_000
 
 	samplesPerWebhook = 10
 	samplesMaxAge     = 7 * 24 * time.Hour
@@ -127,12 +118,3 @@ func bucketSpec(name, description string, history uint8) streamSpec {
 
 // bucketStreamPrefix is how JetStream names the stream of a bucket.
 const bucketStreamPrefix = "KV_"
-
-// fitConsumer corrects what Coinhook relies on.
-func fitConsumer(cfg *jetstream.ConsumerConfig) {
-	cfg.Description = "Coinhook: what the appliers have settled."
-	cfg.AckPolicy, cfg.AckWait = jetstream.AckExplicitPolicy, AckWait
-	// Past a limit JetStream skips a message for good. The applier decides what is
-	// dead.
-	cfg.MaxDeliver, cfg.MaxAckPending = -1, maxAckPending
-}

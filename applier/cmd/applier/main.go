@@ -9,12 +9,15 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/audit"
 	"github.com/coinhook/coinhook/applier/cleaner"
 	"github.com/coinhook/coinhook/applier/clocks"
+	"github.com/coinhook/coinhook/applier/engine"
 	"github.com/coinhook/coinhook/applier/lateusers"
+	"github.com/coinhook/coinhook/applier/owner"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/report"
 	"github.com/coinhook/coinhook/applier/retention"
@@ -33,8 +36,10 @@ type settings struct {
 	// StreamRetention and HistoryRetention bound what is kept of old deliveries.
 	StreamRetention  time.Duration `env:"STREAM_RETENTION" envDefault:"0s" min:"0s" help:"how long settled deliveries stay in the stream, for the audit, repair and backtests; 0s is for good"`
 	HistoryRetention time.Duration `env:"HISTORY_RETENTION" envDefault:"0s" min:"0s" help:"how long histories and gamification logs are kept, longer than STREAM_RETENTION; 0s is for good"`
-	AuditInterval    time.Duration `env:"AUDIT_INTERVAL" envDefault:"10m" min:"1s" help:"the pause between two checks of the whole ledger, which one applier makes bit by bit"`
-	PendingLimit     time.Duration `env:"PENDING_LIMIT" envDefault:"1h" min:"1s" help:"how long a delivery may be pending before it is counted as overdue and warned of"`
+	// Lanes is how many transactions settle at a time.
+	Lanes         int           `env:"SETTLING_LANES" envDefault:"2" min:"1" help:"how many transactions settle at a time, each on its own connection to PostgreSQL"`
+	AuditInterval time.Duration `env:"AUDIT_INTERVAL" envDefault:"10m" min:"1s" help:"the pause between two checks of the whole ledger, which one applier makes bit by bit"`
+	PendingLimit  time.Duration `env:"PENDING_LIMIT" envDefault:"1h" min:"1s" help:"how long a delivery may be pending before it is counted as overdue and warned of"`
 }
 
 func main() {
@@ -46,7 +51,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 		return err
 	}
 	metrics := service.NewRegistry()
-	store, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier", Settling: true})
+	store, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier", Settling: true, MaxConns: s.Lanes + 4})
 	if err != nil {
 		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
 	}
@@ -72,7 +77,10 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	catalog := broker.NewCatalog(conn)
 	reporter := report.New(log, metrics)
 	app := applier.New(catalog, store, sealed.NewPayloads(s.MasterKey).Evaluate, store, reporter)
-	consumer := broker.NewConsumer(conn, app.Handle, broker.ConsumerOptions{Log: log, Metrics: metrics})
+	settling := engine.New(engine.Options{
+		Conn: conn, Applier: app, Definitions: catalog, Store: store, Report: reporter, Lanes: s.Lanes, Log: log, Metrics: metrics,
+	})
+	owning := owner.New(owner.Options{Store: jobs, Engine: settling, Broker: conn, Name: instance(), Log: log, Metrics: metrics})
 	monitor := broker.NewMonitor(conn, broker.MonitorOptions{Limit: s.PendingLimit, Log: log, Metrics: metrics})
 	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: log, Metrics: metrics})
 	late := lateusers.New(lateusers.Options{
@@ -103,21 +111,37 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	group.Add("definitions", time.Second, catalog.Run)
 	group.Add("pending", 2*time.Second, monitor.Run)
 	group.Add("troubles", 2*time.Second, func(ctx context.Context) error {
-		return reporter.Publish(ctx, conn.Notice(instance()), consumer.Held)
+		return reporter.Publish(ctx, conn.Notice(instance()), func() broker.Spans { return nil })
 	})
 	group.Add("cleaner", 2*time.Second, cleaner.New(store, allClocks, s.KeyRetention, log).Run)
 	group.Add("publisher", 6*time.Second, publisher.Run)
 	group.Add("late users", 2*time.Second, late.Run)
 	group.Add("audit", 2*time.Second, watch.Run)
 	group.Add("retention", 2*time.Second, remover.Run)
-	group.Add("consumer", 8*time.Second, func(ctx context.Context) error {
+	group.Add("settling", 8*time.Second, func(ctx context.Context) error {
 		context.AfterFunc(ctx, ops.Drain)
 		awaitSchema(ctx, store, log)
-		return consumer.Run(ctx)
+		return settle(ctx, settling, owning)
 	})
 	log.Info().Str("ops_addr", ops.Addr()).Msg("applier started")
 	defer log.Info().Msg("applier stopped")
 	return group.Run(ctx)
+}
+
+// settle owns partitions and settles them until ctx is done. The engine runs until all
+// are handed over.
+func settle(ctx context.Context, settling *engine.Engine, owning *owner.Owner) error {
+	g, running := errgroup.WithContext(context.WithoutCancel(ctx))
+	settlingCtx, stop := context.WithCancel(running)
+	g.Go(func() error { return settling.Run(settlingCtx) })
+	g.Go(func() error {
+		defer stop()
+		owned, end := context.WithCancel(running)
+		defer end()
+		defer context.AfterFunc(ctx, end)()
+		return owning.Run(owned)
+	})
+	return g.Wait()
 }
 
 // check refuses retentions under which nothing would ever be removed.
