@@ -18,7 +18,7 @@ SELECT generation, max(partitions), min(begins_after), bool_and(ends_at IS NOT N
 FROM partitions GROUP BY generation ORDER BY generation`
 
 	// Rounds of leasing wait for the end of the transaction.
-	lockTableQuery = `LOCK TABLE partitions IN SHARE ROW EXCLUSIVE MODE`
+	lockTableQuery = `LOCK TABLE partitions IN EXCLUSIVE MODE`
 
 	// Nobody settles what is finished: transactions that do now are waited for, and later
 	// ones meet another token.
