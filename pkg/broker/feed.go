@@ -376,7 +376,9 @@ func (f *Feed) EndAt(sequence uint64) {
 	f.ends = sequence
 }
 
-// IsFinished reports whether all up to the end of the generation has rows.
+// IsFinished reports whether all up to the end of the generation has rows. The feed has
+// to see that message, or one behind it. That none was behind the newest it has read
+// does not count: more may have come since.
 func (f *Feed) IsFinished() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -393,7 +395,7 @@ func (f *Feed) IsFinished() bool {
 			return false
 		}
 	}
-	return f.seen >= f.ends || f.behind == 0
+	return f.seen >= f.ends
 }
 
 // Flush returns once the broker has counted the acks, so that the next owner begins

@@ -238,6 +238,26 @@ func TestAFeedEndsWithItsGeneration(t *testing.T) {
 	}
 }
 
+// The end may be known before the messages up to it are read.
+func TestAFeedIsNotFinishedBeforeItHasReadAll(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Start(t)
+	conn, js := server.ConnectSetUp(), openJetStream(t, server.URL())
+	partition := addPartitions(t, js, 1, 1)[0]
+	p := startPublisher(t, conn)
+	publishIn(t, p, 1, "1")
+	owner := own(t, conn, partition, true)
+	owner.await(t, "1")
+	eventually(t, "it is acked", func() bool { return ackFloor(t, js, partition) == 1 })
+	owner.EndAt(2)
+	if owner.IsFinished() {
+		t.Error("it is finished while a message is to come")
+	}
+	publishIn(t, p, 1, "2")
+	owner.await(t, "1", "2")
+	eventually(t, "it is finished", owner.IsFinished)
+}
+
 // On three servers, whichever is killed, the order holds and all is acked.
 func TestAFeedOnThreeServers(t *testing.T) {
 	t.Parallel()
