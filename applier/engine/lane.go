@@ -70,9 +70,13 @@ func (l *lane) forget(p *partition) {
 // take returns the work of the next transaction, nil when there is none. Partitions
 // that have work share it evenly, and one that has little leaves its rest to the
 // others. So a long queue of one community delays nobody else by more than a batch.
+//
+// Nothing of a partition that was dropped is taken: its feeder may put in more behind
+// what was forgotten, and a transaction may have given up what was before.
 func (l *lane) take() (batch []work) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.queues = slices.DeleteFunc(l.queues, func(q *queue) bool { return q.partition.ctx.Err() != nil })
 	bytes, room := 0, batchDeliveries
 	for room > 0 && len(l.queues) > 0 && bytes < batchBytes {
 		share := max(room/len(l.queues), 1)
