@@ -16,6 +16,8 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/cli"
+	"github.com/coinhook/coinhook/applier/engine"
+	"github.com/coinhook/coinhook/applier/owner"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/applier/report"
@@ -41,13 +43,22 @@ type installation struct {
 func newInstallation(t testing.TB) *installation {
 	t.Helper()
 	server := brokertest.Start(t)
-	return &installation{
-		t: t, dir: t.TempDir(), server: server, conn: server.ConnectSetUp(),
+	i := &installation{
+		t: t, dir: t.TempDir(), server: server, conn: server.Connect(),
 		env: map[string]string{
 			"NATS_URL": server.URL(), "DATABASE_URL": postgrestest.URL(t), "INGRESS_URL": "http://ingress.example/",
 			"COINHOOK_MASTER_KEY": masterKey,
 		},
 	}
+	table, err := postgres.Open(i.env["DATABASE_URL"], postgres.Options{Name: "setup"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close() //nolint:errcheck // nothing is in flight
+	if err := i.conn.Setup(t.Context(), broker.Topology{Table: table}); err != nil {
+		t.Fatal(err)
+	}
+	return i
 }
 
 // masterKey is 32 bytes of 'm'.
@@ -285,17 +296,27 @@ func (i *installation) startApplier() (stop func()) {
 	}
 	payloads := sealed.NewPayloads(master)
 	reporter := report.New(zerolog.Nop(), nil)
-	app := applier.New(broker.NewCatalog(i.conn), store, payloads.Evaluate, store, reporter)
-	consumer := brokertest.NewConsumer(i.conn, app.Handle)
+	catalog := broker.NewCatalog(i.conn)
+	settling := engine.New(engine.Options{
+		Conn: i.conn, Applier: applier.New(catalog, store, payloads.Evaluate, store, reporter), Definitions: catalog, Store: store,
+		Report: reporter, Log: zerolog.Nop(),
+	})
+	owning := owner.New(owner.Options{Store: store, Engine: settling, Broker: i.conn, Name: "test-applier", Log: zerolog.Nop()})
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	done := make(chan error, 2)
-	go func() { done <- consumer.Run(ctx) }()
+	owned, end := context.WithCancel(ctx)
+	done := make(chan error, 4)
+	go func() { done <- catalog.Run(ctx) }()
+	go func() { done <- settling.Run(ctx) }()
 	go func() {
 		done <- reporter.Publish(ctx, i.conn.Notice("test-applier"), func() broker.Spans { return nil })
 	}()
+	left := make(chan error, 1)
+	go func() { left <- owning.Run(owned) }()
 	return func() {
+		end()
+		err := <-left
 		cancel()
-		if err := errors.Join(<-done, <-done, store.Close()); err != nil {
+		if err := errors.Join(err, <-done, <-done, <-done, store.Close()); err != nil {
 			i.t.Error(err)
 		}
 	}

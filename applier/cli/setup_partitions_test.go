@@ -59,6 +59,7 @@ func TestSetupPartitions(t *testing.T) {
 		}
 	}
 	i.server.BeforePartitions()
+	i.execute("DELETE FROM partitions")
 	if r := run(2, "--partitions", "1"); !strings.Contains(r.stderr, "appliers of the version before settle nothing") || !strings.Contains(r.stderr, "--yes") {
 		t.Errorf("an upgrade says %q", r.stderr)
 	}
@@ -84,6 +85,7 @@ func TestSetupsAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)
 	i.server.BeforePartitions()
+	i.execute("DELETE FROM partitions")
 	var setups sync.WaitGroup
 	for n := 2; n <= 5; n++ {
 		setups.Go(func() {

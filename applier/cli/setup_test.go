@@ -13,6 +13,7 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/broker/brokertest"
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 type setupCheckJSON struct {
@@ -35,7 +36,7 @@ func TestSetupCheck(t *testing.T) {
 		return r
 	}
 	missing := run(1, "setup", "--check")
-	for _, want := range []string{"stream DELIVERIES", "bucket webhooks", "consumer applier", "tables"} {
+	for _, want := range []string{"stream DELIVERIES", "bucket webhooks", "consumer partition-1-0", "tables"} {
 		if !strings.Contains(missing.stdout, want) {
 			t.Errorf("of nothing at all setup --check says %q, want %q", missing.stdout, want)
 		}
@@ -134,7 +135,9 @@ func TestSetupBeginsWhereTheAuditIs(t *testing.T) {
 			if test.acked != "" {
 				i.exec(findingsOf("audit_acks", "acked_by, note", "'ada', ''", test.acked))
 			}
-			i.server.DeleteConsumer("DELIVERIES", "applier")
+			for n := range broker.DefaultPartitions {
+				i.server.DeleteConsumer("DELIVERIES", delivery.Partition{Generation: 1, Index: n}.Name())
+			}
 			if r := i.run("setup"); r.code != 0 {
 				t.Fatalf("setup: %+v", r)
 			}

@@ -41,7 +41,15 @@ type world struct {
 func newWorld(t *testing.T, partitions int) *world {
 	t.Helper()
 	server := brokertest.Start(t)
-	w := &world{url: postgrestest.URL(t), conn: server.ConnectSetUp()}
+	w := &world{url: postgrestest.URL(t), conn: server.Connect()}
+	table, err := postgres.Open(w.url, postgres.Options{Name: "setup"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close() //nolint:errcheck // nothing is in flight
+	if err := w.conn.Setup(t.Context(), broker.Topology{Partitions: partitions, Table: table}); err != nil {
+		t.Fatal(err)
+	}
 	db, err := sql.Open("postgres", w.url)
 	if err != nil {
 		t.Fatal(err)
@@ -53,10 +61,7 @@ func newWorld(t *testing.T, partitions int) *world {
 	w.publisher = broker.NewPublisher(w.conn, broker.PublisherOptions{Log: zerolog.Nop()})
 	running(t, w.publisher.Run)
 	for i := range partitions {
-		p := delivery.Partition{Generation: 1, Index: i, Count: partitions}
-		server.AddPartition(p)
-		w.exec(t, `INSERT INTO partitions (generation, partition, partitions) VALUES ($1, $2, $3)`, p.Generation, p.Index, p.Count)
-		w.partitions = append(w.partitions, p)
+		w.partitions = append(w.partitions, delivery.Partition{Generation: 1, Index: i, Count: partitions})
 	}
 	return w
 }

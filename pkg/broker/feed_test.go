@@ -117,7 +117,7 @@ func TestAFeedHasItsPartitionInOrder(t *testing.T) {
 	t.Parallel()
 	server := brokertest.Start(t)
 	conn, js := server.ConnectSetUp(), openJetStream(t, server.URL())
-	partitions := addPartitions(t, js, 1, 2)
+	partitions := addPartitions(t, js, 7, 2)
 	p := startPublisher(t, conn)
 	publishIn(t, p, 1, "a1", "a2")
 	publishIn(t, p, 2, "b1")
@@ -138,7 +138,7 @@ func TestANewOwnerBeginsAtTheAckFloor(t *testing.T) {
 	t.Parallel()
 	server := brokertest.Start(t)
 	conn, js := server.ConnectSetUp(), openJetStream(t, server.URL())
-	partition := addPartitions(t, js, 1, 1)[0]
+	partition := addPartitions(t, js, 7, 1)[0]
 	p := startPublisher(t, conn)
 	publishIn(t, p, 1, "1", "2", "3", "4")
 	before := own(t, conn, partition, false)
@@ -161,7 +161,7 @@ func TestMessagesOfAFrozenOwnerAreReadAgain(t *testing.T) {
 	t.Parallel()
 	server := brokertest.Start(t)
 	conn, js := server.ConnectSetUp(), openJetStream(t, server.URL())
-	partition := addPartitions(t, js, 1, 1)[0]
+	partition := addPartitions(t, js, 7, 1)[0]
 	consumer, err := js.Consumer(t.Context(), "DELIVERIES", partition.Name())
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +191,7 @@ func TestAFeedGoesOnAfterALostConnection(t *testing.T) {
 	t.Parallel()
 	server := brokertest.Start(t)
 	conn := server.ConnectSetUp()
-	partition := addPartitions(t, openJetStream(t, server.URL()), 1, 1)[0]
+	partition := addPartitions(t, openJetStream(t, server.URL()), 7, 1)[0]
 	p := startPublisher(t, conn)
 	publishIn(t, p, 1, "1", "2")
 	owner := own(t, conn, partition, false)
@@ -217,7 +217,7 @@ func TestAFeedEndsWithItsGeneration(t *testing.T) {
 	t.Parallel()
 	server := brokertest.Start(t)
 	conn, js := server.ConnectSetUp(), openJetStream(t, server.URL())
-	partition := addPartitions(t, js, 1, 1)[0]
+	partition := addPartitions(t, js, 7, 1)[0]
 	p := startPublisher(t, conn)
 	publishIn(t, p, 1, "1", "2")
 	owner := own(t, conn, partition, false)
@@ -263,7 +263,7 @@ func TestAFeedOnThreeServers(t *testing.T) {
 	t.Parallel()
 	cluster := brokertest.StartCluster(t, 3)
 	conn := cluster.ConnectSetUp()
-	partition := addPartitions(t, openJetStream(t, cluster.URL()), 1, 1)[0]
+	partition := addPartitions(t, openJetStream(t, cluster.URL()), 7, 1)[0]
 	p := startPublisher(t, conn)
 	var want []string
 	more := func(n int) {

@@ -2,10 +2,8 @@ package brokertest
 
 import (
 	"context"
-	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
 
@@ -67,18 +65,5 @@ func (c *Consumer) settleAll(ctx context.Context, feed *broker.Feed, r broker.Re
 			}
 		}
 		rest = open
-	}
-}
-
-// AddPartition makes the consumer of a partition, as a setup does.
-func (s *Server) AddPartition(p delivery.Partition) {
-	s.tb.Helper()
-	js, done := s.client()
-	defer done()
-	if _, err := js.CreateConsumer(s.tb.Context(), "DELIVERIES", jetstream.ConsumerConfig{
-		Durable: p.Name(), AckPolicy: jetstream.AckAllPolicy, AckWait: 30 * time.Second, MaxDeliver: -1, MaxAckPending: -1,
-		Metadata: map[string]string{"coinhook_generation": fmt.Sprint(p.Generation), "coinhook_partition": fmt.Sprint(p.Index), "coinhook_partitions": fmt.Sprint(p.Count)},
-	}); err != nil {
-		s.tb.Fatal(err)
 	}
 }
