@@ -111,9 +111,8 @@ func TestListeningEndsWithTheConsole(t *testing.T) {
 	if !await(t, lines, ": listening") {
 		t.Fatal("it has ended")
 	}
-	began := time.Now()
-	w.stop()
-	if await(t, lines, "anything more") || time.Since(began) > 4*time.Second {
-		t.Errorf("it took %s", time.Since(began))
+	w.stop() // which fails if something has to be cut off
+	if await(t, lines, "anything more") {
+		t.Error("it goes on")
 	}
 }
