@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/catch"
@@ -67,23 +68,25 @@ func TestCatch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in := &stream{tc.stream}
-			c := catch.New(&samples{tc.samples}, in, plain)
-			saved := broker.Saved{Record: webhook.Record{Definition: webhook.Definition{State: tc.state}}}
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-			defer cancel()
-			for want, f := range map[*string]func(context.Context, broker.Saved) (catch.Caught, error){&tc.now: c.Newest, &tc.later: c.Wait} {
-				got, err := f(ctx, saved)
-				switch {
-				case *want == "" && !errors.Is(err, catch.ErrNothing):
-					t.Errorf("got %s %q, %v; want nothing", got.Source, got.Payload, err)
-				case *want != "" && (err != nil || string(got.Source)+" "+string(got.Payload) != *want):
-					t.Errorf("got %s %q, %v; want %s", got.Source, got.Payload, err, *want)
+			synctest.Test(t, func(t *testing.T) {
+				in := &stream{tc.stream}
+				c := catch.New(&samples{tc.samples}, in, plain)
+				saved := broker.Saved{Record: webhook.Record{Definition: webhook.Definition{State: tc.state}}}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				for want, f := range map[*string]func(context.Context, broker.Saved) (catch.Caught, error){&tc.now: c.Newest, &tc.later: c.Wait} {
+					got, err := f(ctx, saved)
+					switch {
+					case *want == "" && !errors.Is(err, catch.ErrNothing):
+						t.Errorf("got %s %q, %v; want nothing", got.Source, got.Payload, err)
+					case *want != "" && (err != nil || string(got.Source)+" "+string(got.Payload) != *want):
+						t.Errorf("got %s %q, %v; want %s", got.Source, got.Payload, err, *want)
+					}
 				}
-			}
-			if in.after != 0 && in.after != 7 {
-				t.Errorf("waited from %d, not from where the look back began", in.after)
-			}
+				if in.after != 0 && in.after != 7 {
+					t.Errorf("waited from %d, not from where the look back began", in.after)
+				}
+			})
 		})
 	}
 }
