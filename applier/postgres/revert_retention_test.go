@@ -34,7 +34,7 @@ func holding(tb testing.TB, db *sql.DB, statement string) (letGo func()) {
 // without.
 func awaitWaiting(tb testing.TB, db *sql.DB, n int, done <-chan struct{}) {
 	tb.Helper()
-	deadline := time.Now().Add(4 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for count(tb, db, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") < n {
 		select {
 		case <-done:
