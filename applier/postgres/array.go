@@ -63,7 +63,14 @@ func (a *array) int(n int64) {
 	a.b.WriteString(strconv.FormatInt(n, 10))
 }
 
+// time writes a time of the years 1 to 9999: a message may say any other.
 func (a *array) time(t time.Time) {
+	if t.Before(earliest) {
+		t = earliest
+	}
+	if t.After(latest) {
+		t = latest
+	}
 	a.next()
 	a.b.WriteByte('"')
 	a.b.WriteString(t.UTC().Format("2006-01-02T15:04:05.999999Z"))
@@ -81,6 +88,11 @@ func (a *array) bytes(p []byte) {
 	}
 	a.b.WriteByte('"')
 }
+
+var (
+	earliest = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
+	latest   = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+)
 
 // bytesOrNull writes NULL for nil. Bytes that are there may be none.
 func (a *array) bytesOrNull(p []byte) {
@@ -110,6 +122,17 @@ func (a *array) timeOrNull(t time.Time) {
 func cleanText(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
+
+// nameText is clean text for a column with an index, which holds only so much. The
+// names that Coinhook gives are shorter.
+func nameText(s string) string {
+	if s = cleanText(s); len(s) <= maxName {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxName], "")
+}
+
+const maxName = 255 // bytes
 
 // text writes a string, cleaned.
 func (a *array) text(s string) {

@@ -86,7 +86,7 @@ func (e *epochs) learn(ctx context.Context, incarnation string, read func(contex
 	if _, ok := e.number[incarnation]; ok {
 		return nil
 	}
-	n, err := read(ctx, incarnation)
+	n, err := read(ctx, cleanText(incarnation))
 	if err != nil {
 		return fmt.Errorf("number the stream's incarnation: %w", err)
 	}

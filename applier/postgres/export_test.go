@@ -92,6 +92,9 @@ func (s *Store) Exec(ctx context.Context, statement string) error {
 // SetLeadSilence is for leads that are taken from now on.
 func (s *Store) SetLeadSilence(d time.Duration) { s.leadSilence = d }
 
+// SetPatience is for batches that are settled from now on.
+func (s *Store) SetPatience(d time.Duration) { s.settling.patience.lasts = d }
+
 // PartitionClass and PartitionKey are the advisory lock of a partition.
 const PartitionClass = partitionClass
 

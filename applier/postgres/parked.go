@@ -66,8 +66,8 @@ func (r *parkedRows) add(p applier.Parking, user delivery.ID, w *work) {
 	c[0].id(key.id)
 	c[1].id(key.replay)
 	c[2].int(int64(d.InSlot()))
-	c[3].text(d.WebhookID)
-	c[4].text(community)
+	c[3].text(nameText(d.WebhookID))
+	c[4].text(nameText(community))
 	c[5].text(string(p.Reason))
 	c[6].text(p.Detail)
 	c[7].idOrNull(user)
@@ -95,8 +95,9 @@ func (r *parkedRows) addFirst(first *delivery.Place) {
 		return
 	}
 	c[0].text(first.Incarnation)
-	c[1].int(int64(first.Sequence)) //nolint:gosec // sequences fit
-	c[2].int(int64(first.Index))
+	at := storable(first.Position)
+	c[1].int(int64(at.Sequence)) //nolint:gosec // it fits
+	c[2].int(int64(at.Index))
 	c[3].timeOrNull(first.StoredAt)
 }
 

@@ -123,7 +123,7 @@ func (s *Store) ParkedOf(ctx context.Context, p delivery.Partition, webhookID st
 	if after != nil {
 		at = *after
 	}
-	rows, err := s.db.QueryContext(ctx, parkedOfQuery, slotsOf(p), webhookID, after != nil, at.Incarnation,
+	rows, err := s.db.QueryContext(ctx, parkedOfQuery, slotsOf(p), nameText(webhookID), after != nil, at.Incarnation,
 		int64(at.Sequence), at.Index, limit) //nolint:gosec // sequences fit
 	if err != nil {
 		return nil, fmt.Errorf("read parked deliveries of a webhook: %w", err)

@@ -74,7 +74,7 @@ func Open(url string, opts Options) (*Store, error) {
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	db.SetConnMaxLifetime(connLifetime)
 	s := &Store{db: db, leadSilence: leadSilence}
-	s.settling = &settleStatements{db: db, writes: map[tables]*sqlx.Stmt{}}
+	s.settling = &settleStatements{db: db, writes: map[tables]*sqlx.Stmt{}, patience: patience{lasts: waitForLocks}}
 	return s, nil
 }
 

@@ -275,5 +275,5 @@ func keyOf(item applier.Item) (senderKey, bool) {
 	if item.Plan.Key == nil {
 		return senderKey{}, false
 	}
-	return senderKey{webhook: cleanText(item.Delivery.WebhookID), hash: item.Plan.Key.Hash}, true
+	return senderKey{webhook: nameText(item.Delivery.WebhookID), hash: item.Plan.Key.Hash}, true
 }

@@ -28,7 +28,8 @@ func BenchmarkSettle(b *testing.B) {
 		}},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
-			s, _ := postgrestest.Open(b, postgres.Options{})
+			s, db := postgrestest.Open(b, postgres.Options{Settling: true})
+			owned := lease(b, db, 0, 1)
 			emails := make([]string, users)
 			for i := range emails {
 				emails[i] = fmt.Sprintf("user%d@example.com", i)
@@ -41,6 +42,7 @@ func BenchmarkSettle(b *testing.B) {
 				items := make([]applier.Item, batch)
 				for i := range items {
 					items[i] = plan(b, emails[(n*7)%users], change(webhook.Add, "coins", 5), change(webhook.Add, "xp", 1))
+					items[i].Lease = owned
 					bc.with(n, &items[i])
 					n++
 				}

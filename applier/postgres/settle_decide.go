@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
@@ -145,10 +146,16 @@ func (w *work) placeOf(d *delivery.Delivery) place {
 func (w *work) firstOf(d *delivery.Delivery) place {
 	if d.First != nil {
 		if epoch, ok := w.epochs[d.First.Incarnation]; ok {
-			return place{epoch: epoch, Position: d.First.Position, storedAt: d.First.StoredAt}
+			return place{epoch: epoch, Position: storable(d.First.Position), storedAt: d.First.StoredAt}
 		}
 	}
 	return w.placeOf(d)
+}
+
+// storable is a position that the tables can hold. A message may say any other of where
+// its delivery was first.
+func storable(p delivery.Position) delivery.Position {
+	return delivery.Position{Sequence: min(p.Sequence, math.MaxInt64), Index: min(p.Index, math.MaxInt32)}
 }
 
 // repeated settles a delivery whose idempotency key was taken before. What a

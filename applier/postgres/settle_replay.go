@@ -178,7 +178,7 @@ func (r *replayRows) add(item applier.Item, d decision, known bool) {
 	c := &r.columns
 	c[0].id(item.Delivery.ID)
 	c[1].id(replay.ID)
-	c[2].text(string(replay.Cause))
+	c[2].text(string(knownCause(replay.Cause)))
 	c[3].text(replay.RequestedBy)
 	c[4].time(replay.RequestedAt)
 	c[5].textOrNull(replay.Note)
@@ -219,8 +219,17 @@ func (r *replayRows) add(item applier.Item, d decision, known bool) {
 	if replay.Edited {
 		c[25].null()
 	} else {
-		c[25].text(item.Delivery.WebhookID)
+		c[25].text(nameText(item.Delivery.WebhookID))
 	}
+}
+
+// knownCause is one that executions can have. A message may say any other.
+func knownCause(c delivery.Cause) delivery.Cause {
+	switch c {
+	case delivery.Bulk, delivery.UserFound:
+		return c
+	}
+	return delivery.Manual
 }
 
 // All parts see the tables as they were before the statement: so the first

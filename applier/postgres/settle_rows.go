@@ -108,7 +108,7 @@ func (r *rows) addEffect(item applier.Item, d decision) {
 		if r.keys == nil {
 			r.keys = map[senderKey]taken{}
 		}
-		r.keys[senderKey{cleanText(item.Delivery.WebhookID), d.key.Hash}] = taken{by: item.Delivery.ID, body: d.key.Body, original: d.original}
+		r.keys[senderKey{nameText(item.Delivery.WebhookID), d.key.Hash}] = taken{by: item.Delivery.ID, body: d.key.Body, original: d.original}
 	}
 }
 
@@ -159,8 +159,8 @@ func (r *rows) addOutcome(item applier.Item, s decision) {
 	sum := sha256.Sum256(d.Body)
 	c := r.next(outcomesTable)
 	c[0].id(d.ID)
-	c[1].text(community)
-	c[2].text(d.WebhookID)
+	c[1].text(nameText(community))
+	c[2].text(nameText(d.WebhookID))
 	c[3].text(name)
 	c[4].int(int64(version))
 	c[5].text(string(s.Status))
@@ -193,7 +193,7 @@ func (r *rows) addLog(item applier.Item, ordinal int, e ledger.Entry) {
 	c[5].text(string(e.Operator))
 	c[6].int(e.Amount)
 	c[7].int(e.Balance)
-	c[8].text(item.Delivery.WebhookID)
+	c[8].text(nameText(item.Delivery.WebhookID))
 	c[9].text(item.Webhook.Name)
 }
 
@@ -208,7 +208,7 @@ func (r *rows) addField(item applier.Item, ordinal int, user delivery.ID, f appl
 	c[5].int(at.epoch)
 	c[6].int(int64(at.Sequence))
 	c[7].int(int64(at.Index))
-	c[8].text(d.WebhookID)
+	c[8].text(nameText(d.WebhookID))
 	c[9].text(item.Webhook.Name)
 	if r.values == nil {
 		r.values = map[userField]fieldValue{}
@@ -236,7 +236,7 @@ func (r *rows) addDeadLetter(item applier.Item, s decision) {
 	by, key := missingUser(item, s.Failure)
 	c[3].textOrNull(by)
 	c[4].textOrNull(key)
-	c[8].text(d.WebhookID)
+	c[8].text(nameText(d.WebhookID))
 	if key := item.Plan.Key; key != nil {
 		c[9].bytes(key.Hash[:])
 		c[10].bytes(key.Body[:])

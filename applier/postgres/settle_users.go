@@ -45,6 +45,8 @@ CROSS JOIN LATERAL (SELECT * FROM users WHERE id = f.id `
 // park costs more than that, and has the user's next deliveries parked, too. After it
 // waited in vain, the store parks at once for a while.
 type patience struct {
+	lasts time.Duration
+
 	mu        sync.Mutex
 	exhausted time.Time
 }
@@ -54,16 +56,15 @@ const (
 	waitAgain    = 2 * time.Second
 )
 
-func (p *patience) has() bool {
+// lost reports whether a batch that began to wait at a time waits no longer.
+func (p *patience) lost(begun time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return time.Since(p.exhausted) >= waitAgain
-}
-
-func (p *patience) exhaust() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.exhausted = time.Now()
+	now := time.Now()
+	if now.Sub(begun) >= p.lasts {
+		p.exhausted = now
+	}
+	return now.Sub(p.exhausted) < waitAgain
 }
 
 // lockUsers locks the partitions, the users, and the communities that the batch names.
@@ -95,13 +96,7 @@ func (w *work) lockUsers(ctx context.Context, tx *sqlx.Tx, stmts *settleStatemen
 		if err := w.readUsers(ctx, lock, refused, int64(configurationClass), "{}", int64(partitionClass)); err != nil {
 			return err
 		}
-		switch {
-		case len(w.keysOf(w.refuses)) == 0:
-			return nil
-		case !stmts.patience.has():
-			return nil
-		case time.Since(begun) >= waitForLocks:
-			stmts.patience.exhaust()
+		if len(w.keysOf(w.refuses)) == 0 || stmts.patience.lost(begun) {
 			return nil
 		}
 		select {
