@@ -95,8 +95,9 @@ func failed(f *delivery.Failure) applier.Settlement {
 // duplicate, whatever became of the mapping or the user since.
 func (w *work) decideOne(item applier.Item) (decision, error) {
 	d := decision{place: w.placeOf(item.Delivery), first: w.firstOf(item.Delivery)}
-	if key, ok := userOf(item); ok {
-		d.user = w.users[key]
+	user, ok := userOf(item)
+	if ok {
+		d.user = w.users[user]
 	}
 	if s, ok := w.repeated(item); ok {
 		d.Settlement = s
@@ -114,7 +115,7 @@ func (w *work) decideOne(item applier.Item) (decision, error) {
 		d.Settlement = failed(applier.UserNotFound(item.Webhook))
 		return d, nil
 	}
-	if d.why = w.waits(item); d.why != "" {
+	if d.why = w.waits(item, user); d.why != "" {
 		d.Settlement = applier.Settlement{Parked: true}
 		return d, nil
 	}

@@ -34,24 +34,9 @@ const (
 	waitsForEarlier   = "An earlier delivery of the user is parked."
 )
 
-// parkingUsers are those whose deliveries of this batch may have to be parked.
-func (w *work) parkingUsers() map[delivery.ID]bool {
-	users := map[delivery.ID]bool{}
-	if w.locked == nil {
-		return users
-	}
-	for _, id := range w.users {
-		if id != (delivery.ID{}) {
-			users[id] = true
-		}
-	}
-	return users
-}
-
 // waits says for what a delivery has to wait that would change its user. It is empty
 // if the delivery can be decided.
-func (w *work) waits(item applier.Item) string {
-	user, _ := userOf(item)
+func (w *work) waits(item applier.Item, user userKey) string {
 	switch {
 	case w.refuses(user) && w.busy[user.community]:
 		return waitsForCommunity
@@ -67,6 +52,9 @@ func (w *work) waits(item applier.Item) string {
 // parked. What is parked comes before all that is not. Rows that this transaction has
 // decided do not count.
 func (w *work) hasEarlier(item applier.Item, user delivery.ID) bool {
+	if len(w.parked[user]) == 0 {
+		return false
+	}
 	key, at := parkedKeyOf(item.Delivery), w.placeOf(item.Delivery)
 	for _, row := range w.parked[user] {
 		switch {
@@ -91,21 +79,23 @@ func (w *work) userOrOwn(item applier.Item) delivery.ID {
 // isGone reports whether a delivery that comes from its row has none any more:
 // another transaction has decided it.
 func (w *work) isGone(item applier.Item) bool {
+	if !item.WasParked {
+		return false
+	}
 	_, ok := w.own[parkedKeyOf(item.Delivery)]
-	return item.WasParked && !ok
+	return !ok
 }
 
 // settled notes what became of an item: what was parked and is decided now, or what
 // has to be parked.
 func (w *work) settled(item applier.Item, s applier.Settlement) {
-	key := parkedKeyOf(item.Delivery)
 	if s.Parked || !item.WasParked || w.isGone(item) {
 		return
 	}
 	if w.unparked == nil {
 		w.unparked = map[parkedKey]bool{}
 	}
-	w.unparked[key] = true
+	w.unparked[parkedKeyOf(item.Delivery)] = true
 }
 
 // park has an item wait for a user. It stays as it is if it does so already: it is

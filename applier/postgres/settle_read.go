@@ -97,7 +97,7 @@ func (w *work) knownArgs() []any {
 		generations.int(int64(p.generation))
 		partitions.int(int64(p.index))
 	}
-	for id := range w.parkingUsers() {
+	for id := range w.locked { // the deliveries of others are parked anyway
 		users.id(id)
 	}
 	return []any{
