@@ -10,8 +10,9 @@ import (
 // lock exclusively; who stores them has it shared. So a check that nothing is stored
 // holds until the change is made, and the other communities go on.
 //
-// The locks have an order: the old lock, the communities' by their hash, users,
-// outcomes. Only a change takes the old lock, and only one community's.
+// The locks that are waited for have an order: the old lock, the communities' by their
+// hash, users, outcomes. Only a change takes the old lock, and only one community's.
+// Settle waits for none of them.
 const (
 	configurationClass = 0x636f696e // "coin"; the second key is the community's hash
 
