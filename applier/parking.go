@@ -67,8 +67,9 @@ type ParkingStore interface {
 	// with the same incarnation, one restored from a backup, two deliveries can have one
 	// place. Where nothing is behind the place, ask once more from the first on.
 	ParkedOf(ctx context.Context, p delivery.Partition, webhookID string, after *delivery.Place, limit int) ([]delivery.Delivery, error)
-	// ParkedOfUsers returns deliveries that wait for users whom nobody has locked at
-	// this moment. The users with the oldest deliveries come first, each with the first
-	// of its deliveries in the order of the stream.
+	// ParkedOfUsers returns deliveries that wait for users, of those whom nobody has
+	// locked at this moment. The users with the oldest deliveries come first, each with
+	// the first of its deliveries in the order of the stream. Where all users are locked,
+	// it is one delivery of each: none is returned only where none waits.
 	ParkedOfUsers(ctx context.Context, p delivery.Partition, limit int) ([]delivery.Delivery, error)
 }

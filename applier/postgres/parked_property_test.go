@@ -48,7 +48,7 @@ func TestParkingKeepsEachUsersOrder(t *testing.T) {
 		run++
 		execute(t, db, "DELETE FROM parked") // of a run that failed
 		w := &parkingWorld{
-			T: rt, tb: t, s: s, db: db, lease: lease(t, db, 0, int64(run)), byID: map[delivery.ID]applier.Item{},
+			T: rt, tb: t, s: s, db: db, lease: leased(t, db, 0, int64(run)), byID: map[delivery.ID]applier.Item{},
 			locks: map[string]func(){}, paused: map[string]bool{}, waiting: map[string]bool{},
 		}
 		for n := range 3 {

@@ -77,8 +77,10 @@ LEFT JOIN stream_epochs e ON e.epoch = p.stream_epoch
 ORDER BY p.stream_epoch, p.stream_sequence, p.stream_index
 LIMIT $7`
 
-	// Each user is asked for its first row, its lock and its community's lock. Users
-	// without a row of their own are those of replays whose outcome was locked.
+	// Each user is asked for its first row, its lock and its community's lock. Those
+	// that are free come. Where none is, the first row of each does: it says that there
+	// are rows. Users without a row of their own are those of replays whose outcome was
+	// locked.
 	parkedOfUsersQuery = `
 WITH RECURSIVE w AS (
     (SELECT user_id FROM parked WHERE user_id IS NOT NULL ORDER BY user_id LIMIT 1)
@@ -93,21 +95,25 @@ first AS MATERIALIZED (
         WHERE p.user_id = w.user_id AND p.slot = ANY ($1::smallint[])
         ORDER BY p.stream_epoch, p.stream_sequence, p.stream_index LIMIT 1
     ) AS f
-    WHERE pg_try_advisory_xact_lock_shared($3, hashtext(f.community))
 ),
-ready AS MATERIALIZED (
-    SELECT f.* FROM first f
+asked AS MATERIALIZED (
+    SELECT f.*, pg_try_advisory_xact_lock_shared($3, hashtext(f.community))
+        AND (locked.n > 0 OR NOT EXISTS (SELECT FROM users u WHERE u.id = f.user_id)) AS is_free
+    FROM first f
     CROSS JOIN LATERAL (
         SELECT count(*) AS n FROM (SELECT 1 FROM users WHERE id = f.user_id FOR NO KEY UPDATE SKIP LOCKED) AS l
     ) AS locked
-    WHERE locked.n > 0 OR NOT EXISTS (SELECT FROM users u WHERE u.id = f.user_id)
-)
+),
+free AS MATERIALIZED (SELECT count(*) FILTER (WHERE is_free) AS n FROM asked)
 SELECT ` + parkedRead + `
-FROM (SELECT * FROM ready ORDER BY stream_epoch, stream_sequence, stream_index LIMIT $2) AS r
+FROM (
+    SELECT a.*, free.n FROM asked a CROSS JOIN free WHERE a.is_free OR free.n = 0
+    ORDER BY stream_epoch, stream_sequence, stream_index LIMIT $2
+) AS r
 CROSS JOIN LATERAL (
     SELECT * FROM parked t WHERE t.user_id = r.user_id AND t.slot = ANY ($1::smallint[])
     ORDER BY t.stream_epoch, t.stream_sequence, t.stream_index
-    LIMIT greatest(1, $2 / (SELECT count(*) FROM ready))
+    LIMIT CASE r.n WHEN 0 THEN 1 ELSE greatest(1, $2 / r.n) END
 ) AS p
 LEFT JOIN stream_epochs e ON e.epoch = p.stream_epoch
 ORDER BY r.stream_epoch, r.stream_sequence, r.stream_index, r.user_id, p.stream_epoch, p.stream_sequence, p.stream_index
@@ -135,7 +141,8 @@ func (s *Store) ParkedOf(ctx context.Context, p delivery.Partition, webhookID st
 	return all, nil
 }
 
-// ParkedOfUsers returns deliveries that wait for users whom nobody has locked now.
+// ParkedOfUsers returns deliveries that wait for users, of those whom nobody has locked
+// now.
 func (s *Store) ParkedOfUsers(ctx context.Context, p delivery.Partition, limit int) (all []delivery.Delivery, err error) {
 	err = s.inTx(ctx, func(tx *sqlx.Tx) error { // it locks users, for a moment
 		rows, err := tx.QueryContext(ctx, parkedOfUsersQuery, slotsOf(p), limit, int64(configurationClass))

@@ -94,7 +94,7 @@ func TestAParkedDeliveryComesBackAsItWas(t *testing.T) {
 		addUsers(t, s, "alice@example.com")
 		letGo := holding(t, db, "SELECT FROM users FOR UPDATE")
 		settle(t, s, items...)
-		wantParkedOfUsers(t, s)
+		wantParkedOfUsers(t, s, want[0])
 		letGo()
 		wantParkedOfUsers(t, s, want...)
 		wantParkedOf(t, s)

@@ -30,8 +30,8 @@ func TestEachPartitionHasItsOwnLock(t *testing.T) {
 	}
 }
 
-// lease is one of the partition with that index, which has the token in the table.
-func lease(tb testing.TB, db *sql.DB, index int, token int64) *applier.Lease {
+// leased is one of the partition with that index, which has the token in the table.
+func leased(tb testing.TB, db *sql.DB, index int, token int64) *applier.Lease {
 	tb.Helper()
 	execute(tb, db, `INSERT INTO partitions (generation, partition, partitions, token) VALUES (3, $1, 4, $2)
 		ON CONFLICT (generation, partition) DO UPDATE SET token = excluded.token`, index, token)
@@ -61,8 +61,8 @@ func TestALostLeaseCommitsNothing(t *testing.T) {
 	t.Parallel()
 	s, db := postgrestest.Open(t, postgres.Options{Settling: true})
 	addUsers(t, s, "alice@example.com")
-	ours, lost := lease(t, db, 0, 7), lease(t, db, 1, 4)
-	lease(t, db, 1, 5)
+	ours, lost := leased(t, db, 0, 7), leased(t, db, 1, 4)
+	leased(t, db, 1, 5)
 	gone := &applier.Lease{Partition: delivery.Partition{Generation: 2, Index: 1, Count: 2}, Token: 1}
 	failure := applier.Item{Delivery: newDelivery(t), Webhook: shop, Failure: &delivery.Failure{Reason: delivery.MissingField}}
 	mine := under(ours, coins(t, "alice@example.com", 1, 1))
@@ -119,7 +119,7 @@ func TestANewOwnerFencesTheOldOne(t *testing.T) {
 	s, db := postgrestest.Open(t, postgres.Options{Settling: true, MaxConns: 8})
 	addUsers(t, s, "alice@example.com", "bob@example.com")
 	for token := int64(1); token < 20 && !t.Failed(); token++ {
-		l := lease(t, db, 2, token)
+		l := leased(t, db, 2, token)
 		begun, since := make(chan struct{}, 4), time.Now()
 		old := func(email string) chan struct{} {
 			return started(func() {

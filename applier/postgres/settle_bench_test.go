@@ -29,7 +29,7 @@ func BenchmarkSettle(b *testing.B) {
 	} {
 		b.Run(bc.name, func(b *testing.B) {
 			s, db := postgrestest.Open(b, postgres.Options{Settling: true})
-			owned := lease(b, db, 0, 1)
+			owned := leased(b, db, 0, 1)
 			emails := make([]string, users)
 			for i := range emails {
 				emails[i] = fmt.Sprintf("user%d@example.com", i)
