@@ -88,7 +88,7 @@ type part struct {
 }
 
 var parts = []part{
-	{"ingress", true, 2, one((*bench).ingress)},
+	{"ingress", false, 2, one((*bench).ingress)},
 	{"echo", true, 1, one((*bench).echo)},
 	{"drain", true, 1, one((*bench).drain)},
 	{"sustained", true, 2, (*bench).sustained},
