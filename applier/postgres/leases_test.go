@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"database/sql"
+	"sync"
 	"testing"
 	"time"
 
@@ -312,4 +313,45 @@ func TestLeasesPassAFrozenRound(t *testing.T) {
 	if diff := cmp.Diff([]string{"a", "", "a"}, owners(view)); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// A setup saves between rounds, which lock rows first and the table later.
+func TestSavingAndLeasingAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	s, _ := leasingStore(t)
+	old := delivery.Generation{Number: 1, Count: 8, Ends: true, EndsAt: 3, Incarnation: "one"}
+	newest := delivery.Generation{Number: 2, Count: 1, BeginsAfter: 3, Incarnation: "one"}
+	saveGenerations(t, s, old, newest)
+	var leasing sync.WaitGroup
+	done := make(chan struct{})
+	for _, name := range []string{"a", "b"} {
+		leasing.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				view, err := s.Leases(t.Context(), postgres.LeaseRound{Applier: name, For: time.Minute, Choose: allFree})
+				if err == nil {
+					var took []applier.Lease
+					for _, p := range view.Partitions {
+						if p.Taken {
+							took = append(took, p.Lease)
+						}
+					}
+					_, err = s.Leases(t.Context(), postgres.LeaseRound{Applier: name, For: time.Minute, Hold: took, Release: took})
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 100 {
+		saveGenerations(t, s, old, newest)
+	}
+	close(done)
+	leasing.Wait()
 }
