@@ -17,9 +17,10 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// addPartitions makes the consumers of a generation.
+// addPartitions makes the consumers of a generation, instead of those that there are.
 func addPartitions(tb testing.TB, js jetstream.JetStream, generation, count int) (all []delivery.Partition) {
 	tb.Helper()
+	withoutPartitions(tb, js)
 	for i := range count {
 		p := delivery.Partition{Generation: generation, Index: i, Count: count}
 		if _, err := js.CreateConsumer(tb.Context(), "DELIVERIES", jetstream.ConsumerConfig{

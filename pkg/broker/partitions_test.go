@@ -24,6 +24,24 @@ func addConsumer(tb testing.TB, js jetstream.JetStream, p delivery.Partition, be
 	return consumer
 }
 
+// withoutPartitions deletes the consumers of all partitions.
+func withoutPartitions(tb testing.TB, js jetstream.JetStream) {
+	tb.Helper()
+	stream, err := js.Stream(tb.Context(), "DELIVERIES")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	names := stream.ConsumerNames(tb.Context())
+	for name := range names.Name() {
+		if err := js.DeleteConsumer(tb.Context(), "DELIVERIES", name); err != nil {
+			tb.Error(err)
+		}
+	}
+	if err := names.Err(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
 func publishBodies(tb testing.TB, conn *broker.Conn, bodies ...string) {
 	tb.Helper()
 	p := startPublisher(tb, conn)
@@ -63,6 +81,7 @@ func TestPartitionsAreWhatTheirConsumersSay(t *testing.T) {
 			t.Parallel()
 			conn, url := connect(t)
 			js := openJetStream(t, url)
+			withoutPartitions(t, js)
 			if got := partitionStates(t, conn); len(got) != 0 {
 				t.Errorf("partitions %+v before there are any", got)
 			}
@@ -122,7 +141,9 @@ func TestAPartitionWithoutAServerIsNotMissing(t *testing.T) {
 			conn = s.Connect()
 		}
 	}
-	addConsumer(t, openJetStream(t, cluster.URL()), delivery.Partition{Generation: 1, Count: 1}, 0, 0)
+	js := openJetStream(t, cluster.URL())
+	withoutPartitions(t, js)
+	addConsumer(t, js, delivery.Partition{Generation: 1, Count: 1}, 0, 0)
 	stream, err := conn.OpenStream(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -93,7 +93,7 @@ func TestSetupCorrectsWhatCoinhookReliesOn(t *testing.T) {
 	t.Parallel()
 	server := brokertest.Start(t)
 	conn, js := server.Connect(), openJetStream(t, server.URL())
-	if got := differences(t, conn, broker.Topology{}); len(got) != len(allStreams)+1 {
+	if got := differences(t, conn, broker.Topology{}); len(got) != len(allStreams)+broker.DefaultPartitions {
 		t.Errorf("of an empty broker differ %q", got)
 	}
 	if err := conn.Setup(t.Context(), broker.Topology{}); err != nil {
@@ -104,7 +104,7 @@ func TestSetupCorrectsWhatCoinhookReliesOn(t *testing.T) {
 	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	consumer, err := js.Consumer(t.Context(), "DELIVERIES", "applier")
+	consumer, err := js.Consumer(t.Context(), "DELIVERIES", "partition-1-0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestSetupCorrectsWhatCoinhookReliesOn(t *testing.T) {
 	want := []string{
 		"stream DELIVERIES: max_age is 1h0m0s, should be 0s",
 		"stream DELIVERIES: discard is DiscardOld, should be DiscardNew",
-		"consumer applier: max_deliver is 3, should be -1",
+		"consumer partition-1-0: max_deliver is 3, should be -1",
 	}
 	if diff := cmp.Diff(want, differences(t, conn, broker.Topology{})); diff != "" {
 		t.Error(diff)
@@ -165,7 +165,7 @@ func TestSetupRefusesCopiesOnOneServer(t *testing.T) {
 	if err := conn.Setup(t.Context(), broker.Topology{Replicas: 3}); !errors.Is(err, broker.ErrUnfit) || !contains(err, "cluster of at least 3") {
 		t.Errorf("error %v", err)
 	}
-	if got := differences(t, conn, broker.Topology{}); len(got) != len(allStreams)+1 {
+	if got := differences(t, conn, broker.Topology{}); len(got) != len(allStreams)+broker.DefaultPartitions {
 		t.Errorf("a refused setup has made something: %q", got)
 	}
 	if err := brokertest.StartCluster(t, 3).Connect().Setup(t.Context(), broker.Topology{Replicas: 5}); err == nil || !contains(err, "5 NATS servers") {
@@ -204,9 +204,7 @@ func TestSetupBeginsAfterWhatIsAudited(t *testing.T) {
 			t.Fatalf("the backlog of the first consumer is %+v, %v", b, err)
 		}
 	}
-	if err := js.DeleteConsumer(t.Context(), "DELIVERIES", "applier"); err != nil {
-		t.Fatal(err)
-	}
+	withoutPartitions(t, js)
 	for range 2 {
 		if err := conn.Setup(t.Context(), audited); err != nil {
 			t.Fatal(err)
