@@ -23,6 +23,7 @@ import (
 	"github.com/coinhook/coinhook/applier/retention"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/service"
 )
@@ -62,6 +63,12 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
 	}
 	defer jobs.Close() //nolint:errcheck // nothing is under way
+	// Leases are renewed in time, whatever the others do.
+	leases, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-leases", MaxConns: 3, StatementTimeout: 2 * time.Second})
+	if err != nil {
+		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
+	}
+	defer leases.Close() //nolint:errcheck // nothing is in flight
 	// What looks at many rows at once takes its time while the database is busy.
 	audits, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-audit", StatementTimeout: 5 * time.Minute})
 	if err != nil {
@@ -80,7 +87,10 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	settling := engine.New(engine.Options{
 		Conn: conn, Applier: app, Definitions: catalog, Store: store, Report: reporter, Lanes: s.Lanes, Log: log, Metrics: metrics,
 	})
-	owning := owner.New(owner.Options{Store: jobs, Engine: settling, Broker: conn, Name: instance(), Log: log, Metrics: metrics})
+	owning := owner.New(owner.Options{
+		// Two containers may have the same host name and process id.
+		Store: leases, Engine: settling, Broker: conn, Name: instance() + "-" + delivery.NewID().String()[28:], Log: log, Metrics: metrics,
+	})
 	monitor := broker.NewMonitor(conn, broker.MonitorOptions{Limit: s.PendingLimit, Log: log, Metrics: metrics})
 	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: log, Metrics: metrics})
 	late := lateusers.New(lateusers.Options{
