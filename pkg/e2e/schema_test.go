@@ -64,7 +64,7 @@ func (w *world) deliverUntilHeld(t *testing.T, h *hook) (ids []string) {
 	t.Helper()
 	retried := func(ctx context.Context) (sum float64, err error) {
 		for _, name := range w.appliers() {
-			n, err := w.metric(ctx, name, "coinhook_consume_retried_batches_total")
+			n, err := w.metric(ctx, name, "coinhook_settle_retried_batches_total")
 			if err != nil {
 				return 0, err
 			}

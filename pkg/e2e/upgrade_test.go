@@ -159,26 +159,35 @@ func (u *update) replaceIngress(t *testing.T) {
 	u.awaitMore(t, 300)
 }
 
-// replaceAppliers has both versions settle, then the new one alone.
+// replaceAppliers has both versions own partitions, then the new one alone, which
+// settles.
 func (u *update) replaceAppliers(t *testing.T) {
 	t.Helper()
 	for i, name := range u.load.appliers() {
 		u.appliers[i].startReady(t)
-		u.awaitSettles(t, u.appliers[i])
+		u.awaitMetric(t, "coinhook_partitions_owned", 1, u.appliers[i])
 		u.stopParts(t, name)
 		u.awaitMore(t, 300)
 	}
+	u.awaitMetric(t, "coinhook_applier_settled_deliveries_total", 100, u.appliers...)
 }
 
-// awaitSettles waits until an applier has settled something.
-func (u *update) awaitSettles(t *testing.T, applier *program) {
+// awaitMetric waits until a metric of appliers adds up to that much.
+func (u *update) awaitMetric(t *testing.T, metric string, want float64, appliers ...*program) {
 	t.Helper()
 	eventually(t, func(ctx context.Context) error {
-		n, err := metricAt(ctx, "http://"+applier.ops, "coinhook_applier_settled_deliveries_total")
-		if err == nil && n < 100 {
-			err = fmt.Errorf("%s has settled %v deliveries", applier.spec.Name, n)
+		sum := 0.0
+		for _, applier := range appliers {
+			n, err := metricAt(ctx, "http://"+applier.ops, metric)
+			if err != nil {
+				return err
+			}
+			sum += n
 		}
-		return err
+		if sum < want {
+			return fmt.Errorf("%s is %v, want %v", metric, sum, want)
+		}
+		return nil
 	})
 }
 
