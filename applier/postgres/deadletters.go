@@ -28,6 +28,8 @@ type DeadLetter struct {
 	Edited                bool
 	EditedBytes           int
 	ReceivedAt, FailedAt  time.Time
+	// Waiting is the first of its replays that are parked, nil for none.
+	Waiting *ParkedReplay
 }
 
 // DeadLetterFilter narrows a list; zero values do not.
@@ -148,7 +150,15 @@ func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter) ([]Dead
 	if err != nil {
 		return nil, fmt.Errorf("list dead letters: %w", err)
 	}
-	return all, nil
+	ids := make([]delivery.ID, len(all))
+	for i, d := range all {
+		ids[i] = d.ID
+	}
+	waiting, err := s.FirstParkedReplays(ctx, ids)
+	for i, d := range all {
+		all[i].Waiting = waiting[d.ID]
+	}
+	return all, err
 }
 
 func listDeadLetters(ctx context.Context, db sqlx.QueryerContext, f DeadLetterFilter) ([]DeadLetter, error) {

@@ -1,0 +1,251 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// ParkedDelivery is a delivery that waits in a row of its own. It is no replay: the
+// delivery of a parked replay has an outcome.
+type ParkedDelivery struct {
+	ID         delivery.ID
+	WebhookID  string
+	Community  string
+	User       *User // whom it waits for, nil for none; without balances
+	Reason     applier.ParkReason
+	Detail     string
+	ReceivedAt time.Time
+	StoredAt   time.Time // by the broker's clock, else that of receiving
+	ParkedAt   time.Time
+}
+
+// ParkedBody is what the sender sent. A delivery that is Newer has its payload in the
+// stream, for a newer program.
+type ParkedBody struct {
+	Headers []delivery.Header
+	Payload []byte
+	Newer   bool
+}
+
+// noReplay is the replay_id of what is no replay.
+const noReplay = "00000000-0000-0000-0000-000000000000"
+
+const selectParked = `
+SELECT p.delivery_id, p.webhook_id, p.community, p.user_id, coalesce(u.email, ''), coalesce(u.username, ''),
+    p.reason, p.detail, p.received_at, coalesce(p.stored_at, p.received_at), p.parked_at
+FROM parked p LEFT JOIN users u ON u.id = p.user_id`
+
+// ListParked returns parked deliveries, newest first, except for After. Those that
+// wait for a user are the only ones with a known user.
+func (s *Store) ListParked(ctx context.Context, f OutcomeFilter) ([]ParkedDelivery, error) {
+	var w where
+	order := "p.delivery_id DESC"
+	w.add("p.replay_id = ?", noReplay)
+	if f.Community != "" {
+		w.add("p.community = ?", f.Community)
+	}
+	if f.WebhookID != "" {
+		// As with outcomes, so that the webhook's own index serves.
+		w.add("p.webhook_id >= ? AND p.webhook_id <= ?", f.WebhookID, f.WebhookID)
+		order = "p.webhook_id DESC, p.delivery_id DESC"
+	}
+	if f.UserID != (delivery.ID{}) {
+		w.add("p.user_id = ?", f.UserID.String())
+	}
+	if !f.Since.IsZero() {
+		w.add("p.delivery_id >= ?", firstIDAt(f.Since).String())
+		w.add("p.received_at >= ?", f.Since)
+	}
+	if !f.Until.IsZero() {
+		w.add("p.delivery_id < ?", firstIDAt(f.Until.Add(time.Millisecond)).String())
+		w.add("p.received_at < ?", f.Until)
+	}
+	if f.Before != (delivery.ID{}) {
+		w.add("p.delivery_id < ?", f.Before.String())
+	}
+	if f.After != (delivery.ID{}) {
+		w.add("p.delivery_id > ?", f.After.String())
+		order = oldestFirst.Replace(order)
+	}
+	w.args = append(w.args, f.Limit)
+	all, err := s.queryParked(ctx, selectParked+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.args)), w.args...)
+	if err != nil {
+		return nil, fmt.Errorf("list parked deliveries: %w", err)
+	}
+	return all, nil
+}
+
+func (s *Store) queryParked(ctx context.Context, query string, args ...any) (all []ParkedDelivery, err error) {
+	err = each(ctx, s.db, query, func(scan scanner) error {
+		var p ParkedDelivery
+		var id, user idScanner
+		var email, username string
+		if err := scan(&id, &p.WebhookID, &p.Community, &user, &email, &username, &p.Reason, &p.Detail, &p.ReceivedAt, &p.StoredAt, &p.ParkedAt); err != nil {
+			return err
+		}
+		p.ID = delivery.ID(id)
+		if user != (idScanner{}) {
+			p.User = &User{ID: delivery.ID(user), Community: p.Community, Email: email, Username: username}
+		}
+		all = append(all, p)
+		return nil
+	}, args...)
+	return all, err
+}
+
+// FindParked returns a parked delivery with what the sender sent; ok is false if it is
+// not parked.
+func (s *Store) FindParked(ctx context.Context, id delivery.ID) (p ParkedDelivery, body ParkedBody, ok bool, err error) {
+	all, err := s.queryParked(ctx, selectParked+` WHERE p.delivery_id = $1 AND p.replay_id = $2`, id.String(), noReplay)
+	if err != nil || len(all) == 0 {
+		return p, body, false, wrapParked(err)
+	}
+	err = each(ctx, s.db, `SELECT headers, payload, newer FROM parked WHERE delivery_id = $1 AND replay_id = $2`, func(scan scanner) error {
+		var headers []byte
+		if err := scan(&headers, &body.Payload, &body.Newer); err != nil {
+			return err
+		}
+		ok = true
+		return json.Unmarshal(headers, &body.Headers)
+	}, id.String(), noReplay)
+	return all[0], body, ok, wrapParked(err)
+}
+
+func wrapParked(err error) error {
+	if err != nil {
+		return fmt.Errorf("look for a parked delivery: %w", err)
+	}
+	return nil
+}
+
+const haveRowsQuery = `
+SELECT delivery_id FROM outcomes WHERE delivery_id = ANY ($1::uuid[])
+UNION ALL
+SELECT delivery_id FROM parked WHERE delivery_id = ANY ($1::uuid[]) AND replay_id = $2`
+
+// HaveRows returns those of the ids that have an outcome or are parked.
+func (s *Store) HaveRows(ctx context.Context, ids []delivery.ID) (map[delivery.ID]bool, error) {
+	have, err := queryIDs(ctx, s.db, haveRowsQuery, idArray(ids), noReplay)
+	if err != nil {
+		return nil, fmt.Errorf("look up outcomes and parked deliveries: %w", err)
+	}
+	rows := make(map[delivery.ID]bool, len(have))
+	for _, id := range have {
+		rows[id] = true
+	}
+	return rows, nil
+}
+
+// ParkedReplay is a replay that waits.
+type ParkedReplay struct {
+	DeliveryID delivery.ID
+	ID         delivery.ID
+	Reason     applier.ParkReason
+	Detail     string
+	ParkedAt   time.Time
+}
+
+const parkedReplaysQuery = `
+SELECT delivery_id, replay_id, reason, detail, parked_at
+FROM parked WHERE delivery_id = ANY ($1::uuid[]) AND replay_id <> $2
+ORDER BY delivery_id, parked_at, replay_id`
+
+// ParkedReplays returns the replays of these deliveries that wait, those of each in the
+// order in which they were parked.
+func (s *Store) ParkedReplays(ctx context.Context, ids []delivery.ID) (all []ParkedReplay, err error) {
+	err = each(ctx, s.db, parkedReplaysQuery, func(scan scanner) error {
+		var r ParkedReplay
+		var id, replay idScanner
+		err := scan(&id, &replay, &r.Reason, &r.Detail, &r.ParkedAt)
+		r.DeliveryID, r.ID = delivery.ID(id), delivery.ID(replay)
+		all = append(all, r)
+		return err
+	}, idArray(ids), noReplay)
+	if err != nil {
+		return nil, fmt.Errorf("look for replays that wait: %w", err)
+	}
+	return all, nil
+}
+
+// FirstParkedReplays returns of each delivery the first of its replays that wait.
+func (s *Store) FirstParkedReplays(ctx context.Context, ids []delivery.ID) (map[delivery.ID]*ParkedReplay, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	all, err := s.ParkedReplays(ctx, ids)
+	first := make(map[delivery.ID]*ParkedReplay, len(all))
+	for i, r := range all {
+		if first[r.DeliveryID] == nil {
+			first[r.DeliveryID] = &all[i]
+		}
+	}
+	return first, err
+}
+
+// ParkedGroup is how many deliveries and replays of a webhook wait for a reason.
+type ParkedGroup struct {
+	WebhookID, Community string
+	Reason               applier.ParkReason
+	Detail               string // of one of them
+	// Count is how many deliveries wait, Replays how many replays of dead letters.
+	Count, Replays int
+	// AtLeast is set where not all were counted.
+	AtLeast bool
+	// Oldest is when the first delivery was received, or the first replay parked.
+	Oldest time.Time
+}
+
+const (
+	// parkedWebhooksShown and parkedCounted bound what a summary reads.
+	parkedWebhooksShown = 100
+	parkedCounted       = 10_000
+)
+
+// One step through the index for each webhook finds those that have parked rows,
+// however many rows these are. Of each webhook the oldest rows are counted.
+const parkedGroupsQuery = `
+WITH RECURSIVE webhooks AS (
+    (SELECT webhook_id FROM parked WHERE webhook_id >= '' ORDER BY webhook_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT p.webhook_id FROM parked p WHERE p.webhook_id > w.webhook_id ORDER BY p.webhook_id LIMIT 1)
+    FROM webhooks w WHERE w.webhook_id IS NOT NULL
+),
+few AS (SELECT webhook_id FROM webhooks WHERE webhook_id IS NOT NULL LIMIT $1)
+SELECT w.webhook_id, max(r.community), r.reason, max(r.detail), count(*) FILTER (WHERE NOT r.is_replay), count(*) FILTER (WHERE r.is_replay),
+    min(r.since), sum(count(*)) OVER (PARTITION BY w.webhook_id) > $2
+FROM few w CROSS JOIN LATERAL (
+    SELECT community, reason, detail, replay_id <> $3 AS is_replay, CASE WHEN replay_id = $3 THEN received_at ELSE parked_at END AS since
+    FROM parked p
+    WHERE p.webhook_id >= w.webhook_id AND p.webhook_id <= w.webhook_id
+    ORDER BY p.webhook_id, p.delivery_id LIMIT $2 + 1
+) r
+GROUP BY w.webhook_id, r.reason
+ORDER BY min(r.since), w.webhook_id, r.reason`
+
+// ParkedGroups says what waits in rows of its own, and why. The group that waits
+// longest comes first.
+func (s *Store) ParkedGroups(ctx context.Context) (all []ParkedGroup, err error) {
+	err = each(ctx, s.db, parkedGroupsQuery, func(scan scanner) error {
+		var g ParkedGroup
+		err := scan(&g.WebhookID, &g.Community, &g.Reason, &g.Detail, &g.Count, &g.Replays, &g.Oldest, &g.AtLeast)
+		all = append(all, g)
+		return err
+	}, parkedWebhooksShown, parkedCounted, noReplay)
+	if err != nil {
+		return nil, fmt.Errorf("count parked deliveries: %w", err)
+	}
+	return all, nil
+}
+
+const parkedMarkQuery = `SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint FROM pg_stat_user_tables WHERE relid = 'parked'::regclass`
+
+// ParkedMark changes whenever parked rows come or go, within a second or so.
+func (s *Store) ParkedMark(ctx context.Context) (mark int64, err error) {
+	err = s.db.QueryRowContext(ctx, parkedMarkQuery).Scan(&mark)
+	return mark, wrapParked(err)
+}
