@@ -20,6 +20,7 @@ type listFlags struct {
 	Webhook string `placeholder:"W" help:"Only of this webhook, by name or id."`
 	User    string `placeholder:"U" help:"Only of this user, by id, email or username."`
 	Since   *ago   `placeholder:"D" help:"Only since then: 90m, 24h, 7d or a date."`
+	Until   *ago   `placeholder:"T" help:"Only until then, as --since."`
 	Limit   int    `placeholder:"N" default:"50" help:"How many at most."`
 }
 
@@ -27,9 +28,12 @@ type resolved struct {
 	webhookID string
 	userID    delivery.ID
 	since     time.Time
+	until     time.Time // before it
 }
 
-func (f listFlags) isNarrow() bool { return f.Webhook != "" || f.User != "" || f.Since != nil }
+func (f listFlags) isNarrow() bool {
+	return f.Webhook != "" || f.User != "" || f.Since != nil || f.Until != nil
+}
 
 // resolve turns names into ids.
 func (f listFlags) resolve(a *app) (r resolved, err error) {
@@ -57,6 +61,9 @@ func (f listFlags) resolve(a *app) (r resolved, err error) {
 	if f.Since != nil {
 		r.since = f.Since.Time
 	}
+	if f.Until != nil {
+		r.until = f.Until.Time
+	}
 	return r, nil
 }
 
@@ -79,7 +86,7 @@ func (c *deliveriesListCmd) Run(a *app) error {
 		return err
 	}
 	list, err := h.List(a.ctx, history.Filter{
-		Community: a.flags.Community, WebhookID: r.webhookID, UserID: r.userID, Since: r.since,
+		Community: a.flags.Community, WebhookID: r.webhookID, UserID: r.userID, Since: r.since, Until: r.until,
 		Status: delivery.Status(c.Status), Reason: delivery.Reason(c.Reason), Limit: c.Limit,
 	})
 	if err != nil {
@@ -100,6 +107,11 @@ func (c *deliveriesListCmd) Run(a *app) error {
 		return err
 	}
 	a.printHead(head, a.flags.Community != "" || c.Status != "" || c.Reason != "" || c.isNarrow())
+	if list.Unchecked == nil {
+		if err := a.printParked(h, r.webhookID); err != nil {
+			return err
+		}
+	}
 	rows := make([][]string, len(list.Deliveries))
 	for i, d := range list.Deliveries {
 		rows[i] = []string{localTime(d.ReceivedAt), statusMark(d.Status), d.Webhook, d.User.Name(), d.Result(), d.ID.String()}

@@ -52,7 +52,9 @@ func showDelivery(a *app, text string, redacting bool) error {
 	if a.json() {
 		return a.printJSON(full.Document(decrypted, redacted))
 	}
-	printDelivery(a, full)
+	if err := printDelivery(a, h, full); err != nil {
+		return err
+	}
 	if decrypted != nil {
 		fmt.Fprintf(a.Stdout, "\ndecrypted payload\n%s\n", printableText(*decrypted))
 	}
@@ -65,8 +67,15 @@ func showDelivery(a *app, text string, redacting bool) error {
 	return nil
 }
 
-func printDelivery(a *app, full history.Full) {
+func printDelivery(a *app, h *history.History, full history.Full) error {
 	a.printPairs(deliveryPairs(full))
+	if full.IsLocked() {
+		holders, err := h.LockHolders(a.ctx, full.User.ID)
+		if err != nil {
+			return err
+		}
+		a.printHolders(holders)
+	}
 	printExecutions(a, full.Executions)
 	printDiscards(a, full.Discards)
 	for i, h := range full.Headers {
@@ -76,11 +85,15 @@ func printDelivery(a *app, full history.Full) {
 		fmt.Fprintf(a.Stdout, "  %s: %s\n", printable(h.Name), printable(h.Value))
 	}
 	fmt.Fprintln(a.Stdout, "\npayload")
-	if full.Payload == nil {
+	switch {
+	case full.Payload != nil:
+		fmt.Fprintln(a.Stdout, printableText(string(full.Payload)))
+	case full.Pending != nil:
+		fmt.Fprintln(a.Stdout, "  written by a newer version of Coinhook: update this program")
+	default:
 		fmt.Fprintln(a.Stdout, "  no longer in the stream")
-		return
 	}
-	fmt.Fprintln(a.Stdout, printableText(string(full.Payload)))
+	return nil
 }
 
 func deliveryPairs(full history.Full) [][2]string {
@@ -94,6 +107,9 @@ func deliveryPairs(full history.Full) [][2]string {
 	}
 	if d.Pending != nil {
 		pairs = append(pairs, [2]string{"pending", d.Pending.Text()})
+	}
+	if d.WaitingReplay != nil {
+		pairs = append(pairs, [2]string{"replay", d.WaitingReplay.Text()})
 	}
 	if d.Outcome != nil {
 		pairs = append(pairs, [2]string{"outcome", string(*d.Outcome)})

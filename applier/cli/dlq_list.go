@@ -72,8 +72,12 @@ func (l *deadLetterList) add(d postgres.DeadLetter) error {
 	if l.json != nil {
 		return l.json.add(deadletter.NewLetter(d))
 	}
+	reason := string(d.Reason)
+	if d.Waiting != nil {
+		reason += fmt.Sprintf(", a replay waits: %s", d.Waiting.Reason)
+	}
 	l.rows = append(l.rows, []string{
-		localTime(d.ReceivedAt), webhookName(d), string(d.Reason), d.Path, deadLetterUser(d), strconv.Itoa(d.Replays), d.ID.String(),
+		localTime(d.ReceivedAt), webhookName(d), reason, d.Path, deadLetterUser(d), strconv.Itoa(d.Replays), d.ID.String(),
 	})
 	return nil
 }

@@ -21,7 +21,7 @@ func (c *logsListCmd) Run(a *app) error {
 		return err
 	}
 	list, err := history.NewLogs(store).List(a.ctx, history.LogFilter{
-		Community: a.flags.Community, UserID: r.userID, Currency: c.Currency, WebhookID: r.webhookID, Since: r.since, Limit: c.Limit,
+		Community: a.flags.Community, UserID: r.userID, Currency: c.Currency, WebhookID: r.webhookID, Since: r.since, Until: r.until, Limit: c.Limit,
 	})
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,7 @@ func (a *app) pendingLimit() (time.Duration, error) {
 // sayUnchecked says that what is shown as pending comes from the stream alone.
 func (a *app) sayUnchecked(err error) {
 	if err != nil {
-		a.say("PostgreSQL does not answer, so that some of what is pending here may be settled already: %s", printable(err.Error()))
+		a.say("PostgreSQL does not answer, so that some of what is pending here may be settled already, and parked deliveries are missing: %s", printable(err.Error()))
 	}
 }
 
@@ -38,6 +39,45 @@ func withoutDatabase(err error) error {
 		return fmt.Errorf("%w (what is pending can be listed without: --status pending)", err)
 	}
 	return err
+}
+
+// printParked says above a list what is parked, and what to do.
+func (a *app) printParked(h *history.History, webhookID string) error {
+	groups, err := h.ParkedGroups(a.ctx)
+	if err != nil {
+		return err
+	}
+	groups = slices.DeleteFunc(groups, func(g history.ParkedGroup) bool {
+		return webhookID != "" && g.WebhookID != webhookID || a.flags.Community != "" && g.Community != a.flags.Community
+	})
+	for i, g := range groups {
+		if i == parkedShown {
+			fmt.Fprintf(a.Stdout, "… and %d more webhooks and reasons: `coinhook deliveries list --status pending` lists them.\n", len(groups)-i)
+			break
+		}
+		fmt.Fprintf(a.Stdout, "Parked: %s. %s\n", printable(g.Text()), g.Advice())
+		if g.IsLocked() {
+			holders, err := h.LockHoldersOf(a.ctx, g.WebhookID)
+			if err != nil {
+				return err
+			}
+			a.printHolders(holders)
+		}
+	}
+	if len(groups) > 0 {
+		fmt.Fprintln(a.Stdout)
+	}
+	return nil
+}
+
+// parkedShown is how many groups of parked deliveries a list is headed by.
+const parkedShown = 10
+
+// printHolders names the sessions that hold users.
+func (a *app) printHolders(holders []history.LockHolder) {
+	for _, h := range holders {
+		fmt.Fprintf(a.Stdout, "  Held by %s.\n", printable(history.HolderText(h)))
+	}
 }
 
 // printHead says above a list how long the oldest pending delivery waits and,

@@ -3,7 +3,6 @@ package history
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -24,10 +23,10 @@ type backlog struct {
 	openInGap int // messages that were handed out and found open
 	fruitless int // messages that were read since the last delivery that was wanted
 	cutShort  bool
-	webhooks  map[string]broker.Saved
+	names     *names
 }
 
-// waiting is a delivery without an outcome.
+// waiting is a delivery that has neither an outcome nor a parked row.
 type waiting struct {
 	delivery.Delivery
 	storedAt time.Time
@@ -38,7 +37,7 @@ func (h *History) backlog(ctx context.Context) (*backlog, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &backlog{History: h, Pending: p, cutoff: p.At.Add(-h.limit), webhooks: map[string]broker.Saved{}}, nil
+	return &backlog{History: h, Pending: p, cutoff: p.At.Add(-h.limit), names: h.names()}, nil
 }
 
 func (b *backlog) isOverdue(storedAt time.Time) bool { return !storedAt.After(b.cutoff) }
@@ -53,7 +52,7 @@ const (
 // usually the first ones do.
 const firstPage = 64
 
-// walk calls f with what has no outcome, from a sequence on, as long as messages
+// walk calls f with what waits in the stream, from a sequence on, as long as messages
 // belong and f wants more. It gives up after many messages without a delivery that
 // is wanted: cutShort is set then.
 func (b *backlog) walk(ctx context.Context, from uint64, direction int, belongs func(broker.Message) bool, f func(waiting) (more bool, err error)) error {
@@ -97,7 +96,7 @@ func (b *backlog) isAcknowledged(sequence uint64) bool {
 	return sequence <= b.HandedOut && b.openInGap >= b.AckPending && b.unchecked == nil
 }
 
-// eachOpen calls f with those of a page that have no outcome.
+// eachOpen calls f with those of a page that have no row yet.
 func (b *backlog) eachOpen(ctx context.Context, page []broker.Message, direction int, f func(waiting) (more bool, err error)) (more bool, err error) {
 	settled, err := b.settled(ctx, page)
 	if err != nil {
@@ -121,8 +120,8 @@ func (b *backlog) eachOpen(ctx context.Context, page []broker.Message, direction
 	return true, nil
 }
 
-// settled returns which deliveries of a page have an outcome. While the database
-// is away none is known to.
+// settled returns which deliveries of a page have an outcome or are parked. While the
+// database is away none is known to.
 func (b *backlog) settled(ctx context.Context, page []broker.Message) (map[delivery.ID]bool, error) {
 	var ids []delivery.ID
 	for _, m := range page {
@@ -133,7 +132,7 @@ func (b *backlog) settled(ctx context.Context, page []broker.Message) (map[deliv
 	if b.unchecked != nil || len(ids) == 0 {
 		return nil, nil
 	}
-	settled, err := b.store.HaveOutcomes(ctx, ids)
+	settled, err := b.store.HaveRows(ctx, ids)
 	if err != nil && ctx.Err() == nil {
 		b.unchecked = err
 		return nil, nil
@@ -200,16 +199,11 @@ func (b *backlog) find(ctx context.Context, id delivery.ID) (w *waiting, notRead
 	return nil, older + newer - before - after, nil
 }
 
-// line makes a line of the history. It reads each webhook once.
+// line makes a line of the history.
 func (b *backlog) line(ctx context.Context, w waiting) (Delivery, error) {
-	saved, ok := b.webhooks[w.WebhookID]
-	if !ok {
-		var err error
-		saved, err = b.definitions.Get(ctx, w.WebhookID)
-		if err != nil && !errors.Is(err, broker.ErrWebhookNotFound) {
-			return Delivery{}, fmt.Errorf("name the webhook of a pending delivery: %w", err)
-		}
-		b.webhooks[w.WebhookID] = saved
+	saved, err := b.names.of(ctx, w.WebhookID)
+	if err != nil {
+		return Delivery{}, err
 	}
 	return Delivery{
 		ID: w.ID, WebhookID: w.WebhookID, Webhook: saved.Name, Community: saved.Community,

@@ -43,8 +43,10 @@ type Delivery struct {
 	Replays     int               `json:"replays"`
 	DuplicateOf *delivery.ID      `json:"duplicate_of"`
 	// Pending is nil for a delivery that has its outcome.
-	Pending  *Pending `json:"pending"`
-	Reverted *Revert  `json:"reverted"`
+	Pending *Pending `json:"pending"`
+	// WaitingReplay is the first replay of a dead letter that is parked, nil for none.
+	WaitingReplay *WaitingReplay `json:"waiting_replay"`
+	Reverted      *Revert        `json:"reverted"`
 }
 
 // Revert says by whom and when the delivery's effect was taken back.
@@ -115,6 +117,12 @@ func New(store *postgres.Store, stream *broker.Stream, definitions Definitions, 
 	return &History{store: store, stream: stream, definitions: definitions, limit: limit, search: searchAtMost}
 }
 
+// SearchAtMost has lists and searches read so many messages of the stream at most.
+func (h *History) SearchAtMost(messages int) *History {
+	h.search = messages
+	return h
+}
+
 // Filter narrows a list; zero values do not.
 type Filter struct {
 	Community string
@@ -140,15 +148,16 @@ type Listing struct {
 	Unchecked error
 }
 
-// List returns deliveries: first those that have been pending for too long, the
-// oldest first, then all others, newest first. It has no limit but the filter's
-// own. What is pending alone can be listed without the database.
+// List returns deliveries: first those in the stream that have been pending for too
+// long, the oldest first, then all others, newest first. It has no limit but the
+// filter's own. What is in the stream alone can be listed without the database.
 func (h *History) List(ctx context.Context, f Filter) (Listing, error) {
 	var list Listing
 	var overdue, rest []Delivery
-	// The stream is read first: what gets its outcome meanwhile is then found in
-	// the database, not nowhere.
-	if h.mayBePending(f) {
+	// A delivery goes from the stream to a parked row to its outcome, or leaves that row
+	// out. It is looked for in this order: so a delivery that goes on meanwhile is found
+	// later, not nowhere.
+	if mayBeQueued(f) {
 		b, err := h.backlog(ctx)
 		if err != nil {
 			return Listing{}, err
@@ -158,18 +167,23 @@ func (h *History) List(ctx context.Context, f Filter) (Listing, error) {
 		}
 		list.Unchecked, list.CutShort = b.unchecked, b.cutShort
 	}
+	later := func(found []Delivery) {
+		overdue, rest = without(overdue, found), append(without(rest, found), found...)
+	}
+	if mayBeParked(f) && list.Unchecked == nil {
+		parked, err := h.parked(ctx, f, Place{})
+		if err != nil && ctx.Err() != nil {
+			return Listing{}, err
+		}
+		list.Unchecked = err
+		later(parked)
+	}
 	if f.Status != delivery.Pending {
 		outcomes, err := h.outcomes(ctx, f)
 		if err != nil {
 			return Listing{}, fmt.Errorf("%w: %w", ErrDatabase, err)
 		}
-		settled := make(map[delivery.ID]bool, len(outcomes))
-		for _, o := range outcomes {
-			settled[o.ID] = true
-		}
-		isSettled := func(d Delivery) bool { return settled[d.ID] }
-		overdue = slices.DeleteFunc(overdue, isSettled)
-		rest = append(slices.DeleteFunc(rest, isSettled), outcomes...)
+		later(outcomes)
 	}
 	slices.SortFunc(rest, func(a, b Delivery) int { return cmp.Compare(string(b.ID[:]), string(a.ID[:])) })
 	all := append(overdue, rest...)
@@ -177,10 +191,17 @@ func (h *History) List(ctx context.Context, f Filter) (Listing, error) {
 	return list, nil
 }
 
-// mayBePending: of a pending delivery neither user nor reason is known.
-func (h *History) mayBePending(f Filter) bool {
-	return (f.Status == "" || f.Status == delivery.Pending) && f.Reason == "" && f.UserID == (delivery.ID{})
+// without returns the deliveries that were not found later once more.
+func without(all, later []Delivery) []Delivery {
+	found := make(map[delivery.ID]bool, len(later))
+	for _, d := range later {
+		found[d.ID] = true
+	}
+	return slices.DeleteFunc(all, func(d Delivery) bool { return found[d.ID] })
 }
+
+// mayBeQueued: of a delivery in the stream neither user nor reason is known.
+func mayBeQueued(f Filter) bool { return mayBeParked(f) && f.UserID == (delivery.ID{}) }
 
 func (h *History) outcomes(ctx context.Context, f Filter) ([]Delivery, error) {
 	var all []Delivery
@@ -199,7 +220,7 @@ func (h *History) outcomes(ctx context.Context, f Filter) ([]Delivery, error) {
 		}
 		query.Before = page[len(page)-1].ID
 	}
-	return all, nil
+	return all, h.addWaitingReplays(ctx, all)
 }
 
 func (f Filter) query() postgres.OutcomeFilter {

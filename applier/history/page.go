@@ -32,8 +32,8 @@ type Page struct {
 func (h *History) Page(ctx context.Context, f Filter, at Place) (Page, error) {
 	var page Page
 	var all []Delivery
-	f.Limit++              // to see whether there are more
-	if h.mayBePending(f) { // the stream goes first, as in List
+	f.Limit++           // to see whether there are more
+	if mayBeQueued(f) { // the stream goes first, as in List
 		b, err := h.backlog(ctx)
 		if err != nil {
 			return Page{}, err
@@ -43,19 +43,20 @@ func (h *History) Page(ctx context.Context, f Filter, at Place) (Page, error) {
 		}
 		page.Unchecked, page.CutShort = b.unchecked, b.cutShort
 	}
+	if mayBeParked(f) && page.Unchecked == nil {
+		parked, err := h.parked(ctx, f, at)
+		if err != nil && ctx.Err() != nil {
+			return Page{}, err
+		}
+		page.Unchecked = err
+		all = append(without(all, parked), parked...)
+	}
 	if f.Status != delivery.Pending {
-		query := f.query()
-		query.Before, query.After = at.Before, at.After
-		outcomes, err := h.store.ListOutcomes(ctx, query)
+		outcomes, err := h.outcomePage(ctx, f, at)
 		if err != nil {
 			return Page{}, fmt.Errorf("%w: %w", ErrDatabase, err)
 		}
-		for _, o := range outcomes {
-			all = slices.DeleteFunc(all, func(d Delivery) bool { return d.ID == o.ID })
-		}
-		for _, o := range outcomes {
-			all = append(all, fromOutcome(o))
-		}
+		all = append(without(all, outcomes), outcomes...)
 	}
 	isAfter := at.After != delivery.ID{}
 	slices.SortFunc(all, func(a, b Delivery) int { return at.compare(a.ID, b.ID) })
@@ -67,6 +68,21 @@ func (h *History) Page(ctx context.Context, f Filter, at Place) (Page, error) {
 	}
 	page.Deliveries = all
 	return page, nil
+}
+
+// outcomePage returns the outcomes of a page.
+func (h *History) outcomePage(ctx context.Context, f Filter, at Place) ([]Delivery, error) {
+	query := f.query()
+	query.Before, query.After = at.Before, at.After
+	outcomes, err := h.store.ListOutcomes(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Delivery, len(outcomes))
+	for i, o := range outcomes {
+		all[i] = fromOutcome(o)
+	}
+	return all, h.addWaitingReplays(ctx, all)
 }
 
 // compare orders ids as they come from the place.
@@ -129,10 +145,10 @@ func (b *backlog) page(ctx context.Context, f Filter, at Place) ([]Delivery, err
 	return found[:min(len(found), f.Limit)], err
 }
 
-// Overdue returns what has been pending for too long, the oldest first, at most as
+// Overdue returns what lies in the stream for too long, the oldest first, at most as
 // many as the filter's limit says.
 func (h *History) Overdue(ctx context.Context, f Filter) ([]Delivery, error) {
-	if !h.mayBePending(f) {
+	if !mayBeQueued(f) {
 		return nil, nil
 	}
 	b, err := h.backlog(ctx)
@@ -149,12 +165,16 @@ func (h *History) Overdue(ctx context.Context, f Filter) ([]Delivery, error) {
 	return overdue, err
 }
 
-// Mark is a word that changes whenever a delivery is accepted or settled. It asks
-// the broker alone.
+// Mark is a word that changes whenever a delivery is accepted, parked or settled.
+// While the database is away it goes by the broker alone.
 func (h *History) Mark(ctx context.Context) (string, error) {
 	p, err := h.stream.Pending(ctx)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d-%d-%d-%d", p.First, p.Last, p.HandedOut, p.AckPending), nil
+	parked, err := h.store.ParkedMark(ctx)
+	if err != nil && ctx.Err() != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d-%d-%d-%d-%d", p.First, p.Last, p.HandedOut, p.AckPending, parked), nil
 }

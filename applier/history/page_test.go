@@ -26,7 +26,7 @@ func TestPagesMeetEachDeliveryOnce(t *testing.T) {
 		}
 	}
 	send([]int{3, 0, 9, 1, 2, 11, 8, 4, 5, 7, 10, 6, 19, 12, 18, 13, 17, 14, 16, 15})
-	i.settle(0)
+	i.settle()
 	send([]int{39, 20, 38, 21, 37, 22, 36, 23, 35, 24, 34, 25, 33, 26, 32, 27, 31, 28, 30, 29})
 	want := slices.Clone(ids)
 	slices.Reverse(want)
@@ -76,7 +76,7 @@ func TestAMarkChanges(t *testing.T) {
 	mark()
 	i.publish("a")
 	mark()
-	i.settle(0)
+	i.settle()
 	mark()
 	if m, err := h.Mark(t.Context()); err != nil || !marks[m] {
 		t.Errorf("nothing happened, and the mark is %q, %v", m, err)

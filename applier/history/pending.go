@@ -16,6 +16,8 @@ type Pending struct {
 	Since    *time.Time   `json:"since"`
 	Attempts *int         `json:"attempts"`
 	Why      *string      `json:"why"`
+	// Detail is a sentence on a parked delivery: what is in its way.
+	Detail *string `json:"detail"`
 }
 
 func newPending(overdue bool, f broker.Fate) *Pending {

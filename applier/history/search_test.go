@@ -19,7 +19,7 @@ import (
 func TestTheSearchOfALongBacklogIsBounded(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)
-	h := i.with(nothingIsOverdue).Searching(30)
+	h := i.with(nothingIsOverdue).SearchAtMost(30)
 	var ids []delivery.ID
 	for range 30 {
 		// An id tells its time to the millisecond: no more than one message shares it.
@@ -62,7 +62,7 @@ func TestAListOfALongBacklogIsCutShort(t *testing.T) {
 		"what is too far":    {history.Filter{WebhookID: "wh_rare"}, rare[1:], true},
 		"nothing at all":     {history.Filter{WebhookID: "wh_none"}, nil, true},
 	} {
-		h := i.with(nothingIsOverdue).Searching(7)
+		h := i.with(nothingIsOverdue).SearchAtMost(7)
 		if tc.filter.Limit == 0 {
 			tc.filter.Limit = 100
 		}

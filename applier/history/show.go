@@ -39,6 +39,9 @@ func (h *History) Show(ctx context.Context, id delivery.ID) (Full, error) {
 	if err == nil {
 		return h.showOutcome(ctx, outcome)
 	}
+	if parked, err := h.showParked(ctx, id); err == nil && parked != nil {
+		return *parked, nil
+	}
 	// As in List: first the stream, then the database.
 	b, err := h.backlog(ctx)
 	if err != nil {
@@ -47,6 +50,10 @@ func (h *History) Show(ctx context.Context, id delivery.ID) (Full, error) {
 	w, notRead, err := b.find(ctx, id)
 	if err != nil {
 		return Full{}, err
+	}
+	parked, err := h.showParked(ctx, id)
+	if err == nil && parked != nil {
+		return *parked, nil
 	}
 	outcome, err = h.store.FindOutcome(ctx, id)
 	notFound := errors.Is(err, postgres.ErrOutcomeNotFound)
@@ -70,7 +77,11 @@ func (h *History) Show(ctx context.Context, id delivery.ID) (Full, error) {
 }
 
 func (h *History) showOutcome(ctx context.Context, o postgres.Outcome) (Full, error) {
-	full := Full{Delivery: fromOutcome(o), Path: orNil(o.Path), Version: o.Version, Discards: []Discard{}}
+	one := []Delivery{fromOutcome(o)}
+	if err := h.addWaitingReplays(ctx, one); err != nil {
+		return Full{}, err
+	}
+	full := Full{Delivery: one[0], Path: orNil(o.Path), Version: o.Version, Discards: []Discard{}}
 	bodies, err := h.store.DeadLetterBodies(ctx, []delivery.ID{o.ID})
 	if err != nil {
 		return Full{}, err

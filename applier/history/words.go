@@ -7,12 +7,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/pkg/broker"
 )
 
 // Result says in a word what a delivery did, or why it did not.
 func (d Delivery) Result() string {
 	switch {
+	case d.WaitingReplay != nil:
+		return fmt.Sprintf("%s, a replay waits: %s", *d.Reason, d.WaitingReplay.Why)
 	case d.Reason != nil:
 		return string(*d.Reason)
 	case len(d.Changes)+len(d.Fields) > 0:
@@ -141,6 +144,7 @@ func (p Pending) Text() string {
 		broker.HandedOut: "with an applier",
 		broker.Retried:   "tried again",
 		broker.SetAside:  "set aside",
+		Parked:           "parked",
 	}[p.State]
 	if p.Since != nil {
 		text += " since " + localTime(*p.Since)
@@ -151,8 +155,20 @@ func (p Pending) Text() string {
 	if p.Why != nil {
 		text += ": " + *p.Why
 	}
+	if p.Detail != nil {
+		text += ", " + *p.Detail
+	}
 	if p.Overdue {
 		return "overdue, " + text
+	}
+	return text
+}
+
+// Text says in a line why the replay waits.
+func (r WaitingReplay) Text() string {
+	text := fmt.Sprintf("waits since %s: %s", localTime(r.Since), r.Why)
+	if r.Detail != nil {
+		text += ", " + *r.Detail
 	}
 	return text
 }
@@ -184,6 +200,66 @@ func localTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:0
 func shortened(text string, runes int) string {
 	if r := []rune(text); len(r) > runes {
 		return string(r[:runes-1]) + "…"
+	}
+	return text
+}
+
+// Text says in a sentence what of a webhook is parked.
+func (g ParkedGroup) Text() string {
+	return fmt.Sprintf("%s of %q, for %s: %s", g.Waits(), cmp.Or(g.Webhook, g.WebhookID), AgeText(max(time.Since(g.Oldest), 0)), g.Reason)
+}
+
+// Waits says how many are parked.
+func (g ParkedGroup) Waits() string {
+	var parts []string
+	if g.Count > 0 {
+		parts = append(parts, counted(g.Count, "delivery", "deliveries"))
+	}
+	if g.Replays > 0 {
+		parts = append(parts, counted(g.Replays, "replay", "replays"))
+	}
+	text := strings.Join(parts, " and ")
+	if g.AtLeast {
+		text = "at least " + text
+	}
+	return text
+}
+
+// IsLocked reports whether they wait for users that are locked.
+func (g ParkedGroup) IsLocked() bool { return g.Reason == applier.UserLocked }
+
+// Advice says what an admin can do.
+func (g ParkedGroup) Advice() string {
+	switch g.Reason {
+	case applier.Paused:
+		return fmt.Sprintf("`coinhook webhooks resume %s` has them executed, in order.", g.WebhookID)
+	case applier.KeyUnavailable:
+		return "They go on by themselves once all appliers have the COINHOOK_MASTER_KEY that sealed the webhook's keys."
+	case applier.UserLocked:
+		return "They go on by themselves once the session that holds the row of the user ends its transaction."
+	case applier.NewerFormat:
+		return "They go on by themselves once all appliers are of the version that wrote them."
+	}
+	return ""
+}
+
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// HolderText names a session that holds a user's row.
+func HolderText(h LockHolder) string {
+	text := fmt.Sprintf("process %d of PostgreSQL", h.PID)
+	for _, part := range []string{h.Application, h.Role, h.Client, h.State} {
+		if part != "" {
+			text += ", " + part
+		}
+	}
+	if !h.Since.IsZero() {
+		text += ", since " + localTime(h.Since)
 	}
 	return text
 }
