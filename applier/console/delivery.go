@@ -33,8 +33,18 @@ type deliveryData struct {
 	Payloads []payloadView
 	// Redacted says that secrets are left out, Revealed that they are not.
 	Redacted, Revealed bool
+	// Holders are the sessions that hold its user, where it waits for that.
+	Holders []string
 	// Locked is why an encrypted payload cannot be shown.
 	Locked string
+}
+
+// NoPayload says why there is no payload to show.
+func (d deliveryData) NoPayload() string {
+	if d.Pending != nil {
+		return "A newer version of Coinhook wrote this delivery: its payload is shown once this console is updated."
+	}
+	return "The payload is no longer in the stream: of a success only its checksum is kept."
 }
 
 // payloadView is one payload, shown twice.
@@ -93,7 +103,7 @@ func (s *Console) payloadFile(c *request) error {
 		return err
 	}
 	if full.Payload == nil {
-		return failf(http.StatusNotFound, "The stream has let go of this payload: a success keeps its checksum alone.")
+		return failf(http.StatusNotFound, "%s", deliveryData{Full: full}.NoPayload())
 	}
 	payloads, _, _, err := s.payloadsOf(c, full, false)
 	if err != nil {
@@ -123,6 +133,9 @@ func (s *Console) deliveryData(c *request, full history.Full, name string, revea
 	}
 	if full.Reason != nil {
 		data.Advice = advice[*full.Reason]
+	}
+	if full.IsLocked() {
+		data.Holders = s.holders(s.History.LockHolders(c.ctx(), full.User.ID))
 	}
 	if name != tabPayload {
 		return data, nil

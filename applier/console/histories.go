@@ -37,6 +37,7 @@ type historiesData struct {
 	Deliveries   []history.Delivery
 	Overdue      []history.Delivery
 	Head         headData
+	Parked       []parkedRow
 	Older, Newer string // addresses
 	Here         string // this page's own
 	Unchecked    bool
@@ -99,6 +100,9 @@ func (s *Console) addDeliveries(c *request, filter history.Filter, data *histori
 	}
 	if at != (history.Place{}) {
 		return nil
+	}
+	if !data.Unchecked {
+		data.Parked = s.parked(c, filter.WebhookID, filter.Community)
 	}
 	filter.Limit = overdueShown
 	if data.Overdue, err = s.History.Overdue(c.ctx(), filter); err != nil || len(data.Overdue) == 0 {

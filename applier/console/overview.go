@@ -10,6 +10,7 @@ import (
 type overviewData struct {
 	overview.Hour
 	Head     headData
+	Parked   []parkedRow
 	Waiting  string // how many are pending
 	Findings []overview.Finding
 	More     int // findings that are not shown
@@ -42,6 +43,10 @@ func (s *Console) overview(c *request) error {
 	waiting, atLeast, err := s.History.Waiting(c.ctx())
 	if err != nil {
 		return err
+	}
+	data.Parked = s.parked(c, "", "")
+	for _, p := range data.Parked {
+		waiting, atLeast = waiting+p.Count, atLeast || p.AtLeast
 	}
 	data.Waiting = strconv.Itoa(waiting)
 	if atLeast {

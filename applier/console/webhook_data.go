@@ -27,6 +27,7 @@ type webhookData struct {
 	Revision  string // that the form was read at
 	Unsaved   bool   // the form has what is not saved
 	Message   string
+	Parked    []parkedRow
 	Focus     string // what the browser goes to
 	Conflict  *conflictView
 	Review    string // what saving would change, to be looked at first
@@ -56,6 +57,9 @@ func (s *Console) webhookData(c *request, w webhooks.Stored, form webhookForm) (
 		community = &applier.Community{Name: w.Community}
 	}
 	d.Targets = targets(community, form)
+	if !d.IsDraft() {
+		d.Parked = s.parked(c, w.ID, "")
+	}
 	d.Sample = sampleView{Webhook: w, MayChange: c.session.MayChange(), Looking: true}
 	if w.State == webhook.Draft {
 		d.Sample = s.sampleOf(c, w)

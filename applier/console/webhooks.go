@@ -19,6 +19,7 @@ type webhookRow struct {
 	URL string
 	// Activity is nil for one that was sent nothing yet, as far as is known.
 	Activity *history.Activity
+	Parked   []parkedRow
 }
 
 type webhooksData struct {
@@ -56,8 +57,14 @@ func (s *Console) webhookList(c *request) error {
 		}
 		data.Deleted = deleted[:min(len(deleted), deletedShown)]
 	}
+	parked := map[string][]parkedRow{}
+	if !data.Unknown {
+		for _, p := range s.parked(c, "", "") {
+			parked[p.WebhookID] = append(parked[p.WebhookID], p)
+		}
+	}
 	for _, w := range all {
-		row := webhookRow{Stored: w, URL: s.HookURL(w.ID)}
+		row := webhookRow{Stored: w, URL: s.HookURL(w.ID), Parked: parked[w.ID]}
 		if a, ok := activities[w.ID]; ok {
 			row.Activity = &a
 		}

@@ -10,7 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/console/api"
+	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/applier/tokens"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -256,6 +258,73 @@ func TestDeliveries(t *testing.T) {
 	for _, id := range []delivery.ID{w.pending(theirs), w.settled(theirs, "bob@example.com", time.Time{})} {
 		if got := w.get("/apis/v1/deliveries/" + id.String()); got.status != http.StatusNotFound || got.Code != "delivery_not_found" {
 			t.Errorf("another community's answers %d %s", got.status, got.body)
+		}
+	}
+}
+
+// TestParkedDeliveriesAreTold, with why they wait. So is a replay that waits.
+func TestParkedDeliveriesAreTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dead := w.settled(mine, "nobody@example.com", time.Time{}, change(webhook.Add, "coins", 5))
+	parked, foreign := delivery.NewID(), delivery.NewID()
+	postgrestest.Park(t, w.db,
+		postgrestest.Parked{ID: parked, Webhook: w.shops[mine].ID, Community: mine, Reason: applier.Paused, Body: `{"password":"hunter2"}`},
+		postgrestest.Parked{ID: foreign, Webhook: w.shops[theirs].ID, Community: theirs, Reason: applier.Paused},
+		postgrestest.Parked{ID: dead, Replay: delivery.NewID(), Webhook: w.shops[mine].ID, Community: mine, Reason: applier.KeyUnavailable},
+	)
+	type parkedJSON struct {
+		deliveryJSON
+		Pending       *struct{ State, Why, Detail string }
+		WaitingReplay *struct{ Why string } `json:"waiting_replay"`
+	}
+	for query, want := range map[string][]string{
+		"": {parked.String(), dead.String()}, "status=pending": {parked.String()}, "status=failed": {dead.String()},
+		"webhook=Shop": {parked.String(), dead.String()}, "user=alice": nil,
+	} {
+		for _, limit := range []int{1, 2} {
+			all := pages[parkedJSON](w, fmt.Sprintf("/apis/v1/deliveries?limit=%d&%s", limit, query))
+			var got []string
+			for _, d := range all {
+				got = append(got, d.ID)
+				if d.ID == parked.String() && (d.Pending == nil || d.Pending.State != "parked" || d.Pending.Why != "paused" || d.Pending.Detail != "because") {
+					t.Errorf("%q has it as %+v", query, d.Pending)
+				}
+				if d.ID == dead.String() && (d.Pending != nil || d.WaitingReplay == nil || d.WaitingReplay.Why != "key_unavailable") {
+					t.Errorf("%q has the dead letter as %+v", query, d)
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%q by %d: %s", query, limit, diff)
+			}
+		}
+	}
+	var shown parkedJSON
+	w.get("/apis/v1/deliveries/"+parked.String()).into(t, &shown)
+	if shown.Pending == nil || shown.Pending.State != "parked" || shown.Payload == nil || strings.Contains(*shown.Payload, "hunter2") || !shown.Redacted {
+		t.Errorf("shown as %+v", shown)
+	}
+	if got := w.get("/apis/v1/deliveries/" + foreign.String()); got.status != http.StatusNotFound {
+		t.Errorf("another community's answers %d %s", got.status, got.body)
+	}
+}
+
+// TestAListThatStoppedSearchingSaysSo: it may lack pending deliveries.
+func TestAListThatStoppedSearchingSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for range 10 {
+		w.pending(theirs)
+	}
+	w.history.SearchAtMost(5)
+	for community, incomplete := range map[string]bool{mine: true, theirs: false} {
+		r := w.request(http.MethodGet, "/apis/v1/deliveries?limit=10", "")
+		r.Header.Set("Authorization", "Bearer "+w.bearer[community])
+		got := w.send(r)
+		var list struct{ Incomplete bool }
+		got.into(t, &list)
+		if list.Incomplete != incomplete || strings.Contains(got.Message, "not all of it was read") != incomplete {
+			t.Errorf("%s: %s", community, got.body)
 		}
 	}
 }

@@ -21,6 +21,12 @@ func reasonNames() []string {
 	return names
 }
 
+// deliveryPage says, too, when the queue was too long to be read to its end.
+type deliveryPage struct {
+	page
+	Incomplete bool `json:"incomplete"`
+}
+
 func (s *server) listDeliveries(ctx context.Context, community string, r *http.Request) (answer, error) {
 	p := newParameters(r, "status", "webhook", "user", "reason", "since", "until", "limit", "cursor")
 	f := history.Filter{
@@ -46,13 +52,17 @@ func (s *server) listDeliveries(ctx context.Context, community string, r *http.R
 	if err != nil {
 		return answer{}, err
 	}
-	list := page{Results: found.Deliveries}
+	list := deliveryPage{page: page{Results: found.Deliveries}, Incomplete: found.CutShort}
 	if found.Deliveries == nil {
 		list.Results = []history.Delivery{}
 	} else if found.Older {
 		list.Next = new(found.Deliveries[len(found.Deliveries)-1].ID.String())
 	}
-	return answer{"Deliveries, newest first.", list}, nil
+	message := "Deliveries, newest first."
+	if found.CutShort {
+		message = "Deliveries, newest first. So much waits in the queue that not all of it was read: there may be more pending ones."
+	}
+	return answer{message, list}, nil
 }
 
 // showDelivery tells all of a delivery but its secrets: they are taken out of

@@ -38,6 +38,7 @@ type world struct {
 	t         *testing.T
 	store     *postgres.Store
 	db        *sql.DB
+	history   *history.History
 	tokens    *tokens.Service
 	publisher *broker.Publisher
 	handler   http.Handler
@@ -63,8 +64,9 @@ func newWorld(t *testing.T) *world {
 	w.tokens = tokens.New(w.store, w.now)
 	definitions := broker.NewDefinitions(conn)
 	service := webhooks.New(definitions, w.store.Reread, w.now, secret.MasterKey{})
+	w.history = history.New(w.store, stream, definitions, time.Hour)
 	w.handler = api.New(api.Options{
-		Tokens: w.tokens, Deliveries: history.New(w.store, stream, definitions, time.Hour), Logs: history.NewLogs(w.store),
+		Tokens: w.tokens, Deliveries: w.history, Logs: history.NewLogs(w.store),
 		Users: users.New(w.store), Webhooks: service, Now: w.now, Log: zerolog.Nop(), PerSecond: 10_000, Burst: 10_000,
 	})
 	for _, community := range []string{mine, theirs} {

@@ -1,0 +1,96 @@
+package console_test
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// ages say how long something waits: that is another time each time.
+var ages = regexp.MustCompile(`, for [^:]+: `)
+
+// TestWhatIsParkedIsSeenOnEachPage, with what to do.
+func TestWhatIsParkedIsSeenOnEachPage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop, other := w.webhook("Shop"), w.webhook("Other")
+	w.user("ann@example.com")
+	ann, err := w.store.FindUser(t.Context(), "default", "ann@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paused, locked, newer := delivery.NewID(), delivery.NewID(), delivery.NewID()
+	postgrestest.Park(t, w.db,
+		postgrestest.Parked{ID: paused, Webhook: shop.ID, Community: "default", Reason: applier.Paused, Body: `{"coins":5,"password":"hunter2"}`},
+		postgrestest.Parked{ID: locked, Webhook: other.ID, Community: "default", Reason: applier.UserLocked, User: ann.ID},
+		postgrestest.Parked{ID: newer, Webhook: other.ID, Community: "default", Reason: applier.NewerFormat},
+	)
+	if _, err := w.db.ExecContext(t.Context(), "UPDATE parked SET newer = true WHERE delivery_id = $1", newer.String()); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := w.db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback() //nolint:errcheck // it only held the lock
+	if _, err := tx.ExecContext(t.Context(), "SELECT FROM users FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	const ofShop, ofOther = `1 delivery of "Shop", for …: paused. Resume the webhook`, `1 delivery of "Other", for …: user_locked. They go on by themselves`
+	for path, want := range map[string][]string{
+		"/":                                               {ofShop, ofOther, "Held by process ", "○ pending 3 parked"},
+		"/deliveries":                                     {ofShop, ofOther},
+		"/deliveries?webhook=" + shop.ID:                  {ofShop},
+		"/deliveries?user=ann@example.com":                {"user_locked, because"},
+		"/deliveries?status=pending":                      {"paused, because", "user_locked, because", "newer_format, because"},
+		"/webhooks":                                       {"1 delivery (paused)", "1 delivery (user_locked)"},
+		"/webhooks/" + shop.ID:                            {ofShop},
+		"/webhooks/" + other.ID:                           {ofOther, "newer_format. They go on by themselves once all appliers"},
+		"/deliveries/" + paused.String():                  {"parked since", "paused, because"},
+		"/deliveries/" + locked.String():                  {"user_locked, because", "ann@example.com", "Held by process "},
+		"/deliveries/" + newer.String() + "?tab=payload":  {"A newer version of Coinhook wrote this delivery"},
+		"/deliveries/" + paused.String() + "?tab=payload": {"coins", "Secrets are left out"},
+	} {
+		p := w.admin.get(path)
+		if p.status != http.StatusOK {
+			t.Errorf("%s answers %d", path, p.status)
+		}
+		text := ages.ReplaceAllString(p.text("main"), ", for …: ")
+		for _, part := range want {
+			if !strings.Contains(text, part) {
+				t.Errorf("%s lacks %q: %s", path, part, text)
+			}
+		}
+		if strings.Contains(text, "hunter2") || path == "/deliveries?webhook="+shop.ID && strings.Contains(text, `of "Other"`) {
+			t.Errorf("%s has too much: %s", path, text)
+		}
+	}
+	if p := w.admin.get("/deliveries/" + newer.String() + "/payload"); p.status != http.StatusNotFound {
+		t.Errorf("the payload that cannot be read answers %d", p.status)
+	}
+}
+
+// TestADeadLetterSaysThatItsReplayWaits.
+func TestADeadLetterSaysThatItsReplayWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop := w.webhook("Shop")
+	w.settle()
+	dead := w.settled(shop, `{"user":"nobody@example.com","coins":50}`)
+	postgrestest.Park(t, w.db, postgrestest.Parked{ID: dead, Replay: delivery.NewID(), Webhook: shop.ID, Community: "default", Reason: applier.Paused})
+	for path, want := range map[string]string{
+		"/":                            `1 replay of "Shop"`,
+		"/deliveries":                  "user_not_found, a replay waits: paused",
+		"/deliveries/" + dead.String(): "paused, because",
+		"/dead-letters/list":           "A replay waits: paused.",
+	} {
+		if text := w.admin.get(path).text("main"); !strings.Contains(text, want) {
+			t.Errorf("%s lacks %q: %s", path, want, text)
+		}
+	}
+}
