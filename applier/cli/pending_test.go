@@ -17,6 +17,7 @@ type pendingJSON struct {
 	Since    *time.Time
 	Attempts *int
 	Why      *string
+	Detail   *string
 }
 
 type lineJSON struct {
@@ -176,8 +177,11 @@ func TestADeliveryWhoseKeyCannotBeOpenedIsParked(t *testing.T) {
 		}
 	}
 	p := shown.Pending
-	if p.Why == nil || *p.Why != "key_unavailable" {
+	if p.Since == nil || p.Why == nil || *p.Why != "key_unavailable" || p.Detail == nil || !strings.Contains(*p.Detail, "COINHOOK_MASTER_KEY is not set") {
 		t.Errorf("it is shown as %+v, want it with the missing key", p)
+	}
+	if r := i.run("deliveries", "list"); !strings.Contains(withoutAges(r.stdout), `of "Shop", for …: key_unavailable. They go on by themselves once all appliers have the COINHOOK_MASTER_KEY`) {
+		t.Errorf("the list is\n%s", r.stdout)
 	}
 }
 
