@@ -25,6 +25,12 @@ func printPlan(a *app, p *replay.Plan, mapping string, all bool) {
 		fmt.Fprintf(a.Stdout, "%d more are left out: the definition that decided them is not kept any more. Without --mapping original the current one decides.\n",
 			p.VersionsGone)
 	}
+	if p.Paused > 0 {
+		fmt.Fprintf(a.Stdout, "%d are of paused webhooks: their replays are accepted, and wait until the webhooks are resumed. The plan says what they would do now.\n", p.Paused)
+	}
+	if p.ReplayWaits > 0 {
+		fmt.Fprintf(a.Stdout, "%d have an earlier replay that waits: one of the two takes effect at most.\n", p.ReplayWaits)
+	}
 	for _, n := range p.NotDead {
 		fmt.Fprintf(a.Stdout, "%s is no dead letter: %s.\n", n.ID, n.State)
 	}
@@ -108,7 +114,7 @@ func countOrNone(n int) string {
 const barWidth = 24
 
 func progressText(p replay.Progress) string {
-	executed := p.Result.Applied + p.Result.Duplicates + p.Result.Skipped + p.Result.Failed + p.Result.NoOps
+	executed := p.Result.Applied + p.Result.Duplicates + p.Result.Skipped + p.Result.Failed + p.Result.NoOps + p.Result.Parked
 	total := max(p.Total, 1)
 	full := min(executed*barWidth/total, barWidth)
 	return fmt.Sprintf("[%s%s] %3d %%  %d of %d published; %s", strings.Repeat("█", full), strings.Repeat("░", barWidth-full),

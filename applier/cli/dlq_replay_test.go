@@ -27,6 +27,8 @@ const (
 type planJSON struct {
 	Selected     int
 	LeftOut      int `json:"left_out"`
+	Paused       int `json:"of_paused_webhooks"`
+	ReplayWaits  int `json:"replay_waits"`
 	Applied      int `json:"would_be_applied"`
 	Reasons      []struct{ Reason, Count any }
 	StillFailing []struct {
@@ -45,8 +47,8 @@ type replayJSON struct {
 	Plan   planJSON
 	DryRun bool `json:"dry_run"`
 	Result *struct {
-		Published, Applied, Duplicates, Skipped, Failed, Pending int
-		NoOps                                                    int `json:"no_ops"`
+		Published, Applied, Duplicates, Skipped, Failed, Pending, Parked int
+		NoOps                                                            int `json:"no_ops"`
 	}
 }
 

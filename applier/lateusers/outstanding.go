@@ -14,6 +14,8 @@ const (
 	// maxOutstanding bounds what is published and has not run yet: senders'
 	// deliveries come behind it.
 	maxOutstanding = 256
+	// maxParked bounds those that are remembered while they are parked.
+	maxParked = 10_000
 	// patience is how long a replay may take to run. After that it is published
 	// again, for the stream may have been lost: first soon, then ever more rarely,
 	// for it may as well wait there for something that is missing.
@@ -32,6 +34,8 @@ type outstanding struct {
 type sent struct {
 	replay delivery.ID
 	user   postgres.LateUser
+	// parked is set once it waits in a row of its own, where it is in nobody's way.
+	parked bool
 	// wait is how long it is left alone, and due when that ends.
 	wait time.Duration
 	due  time.Time
@@ -72,10 +76,28 @@ func (o *outstanding) addTo(runs map[postgres.LateUser]int) {
 	}
 }
 
-func (o *outstanding) count() int {
+// count is how many are under way. Parked ones are not, up to a bound on memory.
+func (o *outstanding) count() (n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.sent)
+	for _, s := range o.sent {
+		if !s.parked {
+			n++
+		}
+	}
+	return n + max(len(o.sent)-n-maxParked, 0)
+}
+
+// park notes which of them are parked now.
+func (o *outstanding) park(parked []postgres.ParkedReplay) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, r := range parked {
+		if s, ok := o.sent[r.DeliveryID]; ok && s.replay == r.ID {
+			s.parked = true
+			o.sent[r.DeliveryID] = s
+		}
+	}
 }
 
 // dropLost forgets those that were due and were not published again by a whole
@@ -118,7 +140,9 @@ func (j *Job) look(ctx context.Context) error {
 		return err
 	}
 	j.out.drop(ran)
-	return nil
+	parked, err := j.Store.ParkedReplays(ctx, deliveries)
+	j.out.park(parked)
+	return err
 }
 
 // awaitRoom waits until so many more may be published.

@@ -24,8 +24,13 @@ type Plan struct {
 	LeftOut  int `json:"left_out"`
 	// VersionsGone are left out, too: the version that decided them first, and is
 	// asked for, is not kept any more. They stay as they are.
-	VersionsGone int           `json:"version_not_kept"`
-	Reasons      []ReasonCount `json:"reasons"`
+	VersionsGone int `json:"version_not_kept"`
+	// Paused are those of paused webhooks. Their replays wait until the webhooks are
+	// resumed; the rest of the plan is about what they would do now.
+	Paused int `json:"of_paused_webhooks"`
+	// ReplayWaits are those of which an earlier replay is parked.
+	ReplayWaits int           `json:"replay_waits"`
+	Reasons     []ReasonCount `json:"reasons"`
 
 	Applied   int `json:"would_be_applied"`
 	Duplicate int `json:"would_be_duplicates"`
@@ -117,6 +122,12 @@ func (d *definitions) At(ctx context.Context, id string, _ uint64) (*webhook.Web
 	return w, err
 }
 
+// isPaused reports whether a webhook executes nothing until it is resumed.
+func (d *definitions) isPaused(ctx context.Context, id string) (bool, error) {
+	w, err := d.At(ctx, id, 0)
+	return w != nil && w.DeletedAt == nil && w.State == webhook.Paused, err
+}
+
 // revision is that of the newest definition, 0 where there is none.
 func (d *definitions) revision(ctx context.Context, id string) (uint64, error) {
 	w, err := d.At(ctx, id, 0)
@@ -188,8 +199,9 @@ func (p *planner) rehearse(ctx context.Context, page []letter) error {
 		if err != nil {
 			return err
 		}
-		p.plan.Selected++
-		p.reasons[l.Reason]++
+		if err := p.count(ctx, l); err != nil {
+			return err
+		}
 		batch = append(batch, p.request.replayOf(l.ID, l.DeadLetter, l.body, revision, p.plan.run.PlannedAt))
 		letters = append(letters, l)
 	}
@@ -207,6 +219,20 @@ func (p *planner) rehearse(ctx context.Context, page []letter) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// count adds a dead letter that would run.
+func (p *planner) count(ctx context.Context, l letter) error {
+	p.plan.Selected++
+	p.reasons[l.Reason]++
+	if l.Waiting != nil {
+		p.plan.ReplayWaits++
+	}
+	paused, err := p.definitions.isPaused(ctx, l.WebhookID)
+	if paused {
+		p.plan.Paused++
+	}
+	return err
 }
 
 // note adds one decision to the plan.

@@ -103,6 +103,11 @@ func (p *planner) explainMissing(ctx context.Context) error {
 			continue
 		case !known:
 			state = "unknown or pending"
+			if parked, _, ok, err := p.store.FindParked(ctx, id); err != nil {
+				return err
+			} else if ok {
+				state = "pending: parked, " + string(parked.Reason)
+			}
 		case fate.Status == delivery.Success:
 			state = string(fate.Outcome)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,8 @@ const (
 	publishWithin = 10 * time.Second
 	// pollEvery is how often it is looked what has become of those under way.
 	pollEvery = 50 * time.Millisecond
+	// parkedEvery is how often it is looked which of them are parked.
+	parkedEvery = 250 * time.Millisecond
 )
 
 // Options tune a run.
@@ -53,8 +56,10 @@ type Result struct {
 	Failed     int `json:"failed"`
 	// NoOps were no dead letters any more.
 	NoOps int `json:"no_ops"`
-	// Pending are published, and not executed yet.
+	// Pending are published, and not executed yet. Those of them that are Parked wait
+	// for their webhooks or users while others go on.
 	Pending int `json:"pending"`
+	Parked  int `json:"parked"`
 }
 
 // Text says it in words.
@@ -69,7 +74,8 @@ func (r Result) Text() string {
 		{r.Skipped, "skipped"},
 		{r.Failed, "failed again"},
 		{r.NoOps, "were no dead letters any more"},
-		{r.Pending, "pending"},
+		{r.Pending - r.Parked, "pending"},
+		{r.Parked, "parked: `coinhook deliveries show` says for what they wait"},
 	} {
 		if c.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.word))
@@ -84,7 +90,7 @@ func (r Result) Text() string {
 // ErrInterrupted: the run ended early, between two chunks.
 var ErrInterrupted = errors.New("interrupted")
 
-// Run replays what was planned and waits until it is executed. When ctx is done
+// Run replays what was planned and waits until it is executed or parked. When ctx is done
 // before, it ends in good order; then, or after a crash, the same request goes on
 // where it was.
 func (r *Replayer) Run(ctx context.Context, request *Request, plan *Plan, opts Options) (Result, error) {
@@ -103,7 +109,11 @@ func (r *Replayer) Run(ctx context.Context, request *Request, plan *Plan, opts O
 	if err == nil {
 		err = e.await(ctx, 0)
 	}
-	e.result.Pending = len(e.underWay)
+	if err == nil {
+		err = e.lookAtParked(ctx)
+	}
+	e.result.Parked = len(e.parked)
+	e.result.Pending = len(e.underWay) + len(e.parked)
 	if err == nil {
 		// What was a dead letter when the plan was made, and is none any more.
 		e.result.NoOps += max(plan.Selected-e.result.Published, 0)
@@ -123,8 +133,11 @@ type execution struct {
 	chunk       int
 	progress    func(Progress)
 
-	underWay map[delivery.ID]delivery.ID // replays, and the deliveries they are of
-	result   Result
+	// underWay are replays, and the deliveries they are of; parked are those that were
+	// found parked, and count no longer as under way.
+	underWay, parked map[delivery.ID]delivery.ID
+	askedAt          time.Time // for parked ones
+	result           Result
 }
 
 func (r *Replayer) newExecution(request *Request, plan *Plan, opts Options) *execution {
@@ -132,7 +145,7 @@ func (r *Replayer) newExecution(request *Request, plan *Plan, opts Options) *exe
 		Replayer: r, request: request, plan: plan,
 		definitions: newDefinitions(r.definitions),
 		limiter:     rate.NewLimiter(rate.Inf, chunkLetters), chunk: chunkLetters,
-		progress: opts.Progress, underWay: map[delivery.ID]delivery.ID{},
+		progress: opts.Progress, underWay: map[delivery.ID]delivery.ID{}, parked: map[delivery.ID]delivery.ID{},
 	}
 	if opts.PerSecond > 0 {
 		e.chunk = min(max(opts.PerSecond/chunksPerSecond, 1), chunkLetters)
@@ -220,22 +233,57 @@ func (e *execution) await(ctx context.Context, atMost int) error {
 	return nil
 }
 
-// poll counts those that have been executed.
+// poll counts those that have been executed, and finds those that are parked.
 func (e *execution) poll(ctx context.Context) error {
-	deliveries, replays := make([]delivery.ID, 0, len(e.underWay)), make([]delivery.ID, 0, len(e.underWay))
-	for replay, d := range e.underWay {
-		deliveries, replays = append(deliveries, d), append(replays, replay)
+	if err := e.countDone(ctx, slices.Collect(maps.Keys(e.underWay)), e.underWay); err != nil {
+		return err
+	}
+	if len(e.underWay) == 0 || time.Since(e.askedAt) < parkedEvery {
+		return nil
+	}
+	e.askedAt = time.Now()
+	parked, err := e.store.ParkedReplays(ctx, slices.Collect(maps.Values(e.underWay)))
+	if err != nil {
+		return err
+	}
+	for _, r := range parked {
+		if _, ok := e.underWay[r.ID]; ok {
+			delete(e.underWay, r.ID)
+			e.parked[r.ID] = r.DeliveryID
+		}
+	}
+	if len(parked) > 0 {
+		e.tell()
+	}
+	return nil
+}
+
+// countDone counts those of some replays that have been executed, and takes them out.
+func (e *execution) countDone(ctx context.Context, replays []delivery.ID, from map[delivery.ID]delivery.ID) error {
+	deliveries := make([]delivery.ID, len(replays))
+	for i, replay := range replays {
+		deliveries[i] = from[replay]
 	}
 	done, err := e.store.Replayed(ctx, deliveries, replays)
 	if err != nil {
 		return err
 	}
 	for _, x := range done {
-		delete(e.underWay, x.ID)
+		delete(from, x.ID)
 		e.result.count(x)
 	}
 	if len(done) > 0 {
 		e.tell()
+	}
+	return nil
+}
+
+// lookAtParked counts those that were parked and have been executed since.
+func (e *execution) lookAtParked(ctx context.Context) error {
+	for some := range slices.Chunk(slices.Collect(maps.Keys(e.parked)), window) {
+		if err := e.countDone(ctx, some, e.parked); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -257,6 +305,7 @@ func (r *Result) count(x postgres.Execution) {
 
 func (e *execution) tell() {
 	if e.progress != nil {
+		e.result.Parked = len(e.parked)
 		e.progress(Progress{Total: e.plan.Selected, Published: e.result.Published, Result: e.result})
 	}
 }
