@@ -39,6 +39,8 @@ type (
 		PayloadB64  []byte       `json:"payload_base64"`
 		Decrypted   *string      `json:"decrypted_payload"`
 		Pending     *pendingJSON `json:"pending"`
+
+		WaitingReplay *struct{ Why string } `json:"waiting_replay"`
 	}
 	pendingJSON struct {
 		Overdue  bool       `json:"overdue"`
@@ -46,6 +48,7 @@ type (
 		Since    *time.Time `json:"since"`
 		Attempts *int       `json:"attempts"`
 		Why      *string    `json:"why"`
+		Detail   *string    `json:"detail"`
 	}
 	headerJSON struct {
 		Name  string `json:"name"`

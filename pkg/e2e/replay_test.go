@@ -18,6 +18,7 @@ import (
 type replayPlanJSON struct {
 	Selected int `json:"selected"`
 	Applied  int `json:"would_be_applied"`
+	Paused   int `json:"of_paused_webhooks"`
 	Failing  []struct {
 		Reason, Path string
 		Count        int
@@ -33,8 +34,8 @@ type replayPlanJSON struct {
 type replayJSON struct {
 	Plan   replayPlanJSON
 	Result *struct {
-		Published, Applied, Failed, Pending int
-		NoOps                               int `json:"no_ops"`
+		Published, Applied, Failed, Pending, Parked int
+		NoOps                                       int `json:"no_ops"`
 	}
 }
 
