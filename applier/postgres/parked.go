@@ -132,6 +132,7 @@ func (s *Store) Park(ctx context.Context, batch []applier.Parking) error {
 	items := make([]applier.Item, len(batch))
 	for i, p := range batch {
 		items[i] = p.Item
+		items[i].Plan = applier.Plan{Skip: true} // no user is looked up: the webhook may not be known
 	}
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
