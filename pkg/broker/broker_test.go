@@ -102,6 +102,23 @@ func (r *recorder) bodies() (bodies []string) {
 	return bodies
 }
 
+// handedOut counts what came, and what of it did not come for the first time.
+func (r *recorder) handedOut() (all, again int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	came := map[delivery.ID]bool{}
+	for _, batch := range r.batches {
+		for _, d := range batch {
+			all++
+			if d.Attempt > 1 || came[d.ID] {
+				again++
+			}
+			came[d.ID] = true
+		}
+	}
+	return all, again
+}
+
 // await waits until the condition holds, looking again at each batch.
 func (r *recorder) await(tb testing.TB, what string, holds func() bool) {
 	tb.Helper()
