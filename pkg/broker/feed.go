@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sort"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,42 +20,52 @@ const (
 	feedMessages = 256
 	feedBytes    = 2 << 20
 
-	// feedExpires bounds how long the broker hands messages to an owner that is frozen.
 	feedExpires   = 5 * time.Second
-	feedHeartbeat = time.Second
+	feedHeartbeat = 500 * time.Millisecond
 
-	// feedCheckEvery is how often a feed compares its state with the broker's.
-	feedCheckEvery = 5 * time.Second
+	// floorEvery is how often a floor that moves is written. Each write takes two fsyncs
+	// at the broker, next to those of the stream.
+	floorEvery = 250 * time.Millisecond
+	// compareEvery is how often it is read.
+	compareEvery = 5 * time.Second
 
-	// ackSkippedEvery is how many messages of other partitions share an ack.
-	ackSkippedEvery = 64
+	// feedReaderIdle is when the broker forgets the reader of an owner that was killed.
+	feedReaderIdle = 10 * time.Second
 )
 
-// Feed hands the deliveries of one partition to its owner, in the order of the
-// stream. It acks a message once the owner has settled all of them, so that
-// everything up to the consumer's ack floor has a row.
+// Feed hands the deliveries of one partition to its owner, in the order of the stream.
 //
-// Each session with the broker begins by a reset of the consumer to its ack floor.
-// So the order holds whatever the owner before had read: nothing comes back later,
-// behind newer messages.
+// It reads through a consumer of its own, in memory and without acks, which costs the
+// broker little. The partition's durable consumer only keeps the floor: the feed moves
+// it to the message up to which each delivery of the partition has a row. Acks would
+// have the broker write the consumer's state, with two fsyncs, ten times a second and
+// partition.
+//
+// An owner begins at the floor. So the order holds whatever the owner before had read:
+// nothing comes back later, behind newer messages.
 type Feed struct {
 	conn      *Conn
 	partition delivery.Partition
 	log       zerolog.Logger
 	out       chan Received
 
+	// writing is held while the floor is written, so that writes stay in order.
+	writing sync.Mutex
+	written uint64
+
 	mu   sync.Mutex
 	ends uint64 // the last sequence of the partition's generation, 0 for none
-	// open are the messages of this session that are read and not acked, in order.
+	// open are the messages of this session that are read, from the first that is not
+	// settled on.
 	open []*Receipt
-	// before are those of the session before, by sequence, until they are redelivered.
-	before  map[uint64]*Receipt
-	acked   uint64 // the ack floor, as far as this feed knows
-	ackedBy jetstream.Msg
-	seen    uint64 // the newest message that was read
-	behind  uint64 // messages in the stream after it
-	sending bool   // a message waits for the owner
-	active  bool   // a session is open
+	// settled are those before open, from the written floor on: a session that follows
+	// reads them again.
+	settled []*Receipt
+	// before are those of the session before, by sequence, until they are read again.
+	before map[uint64]*Receipt
+	floor  uint64 // all up to it is settled
+	seen   uint64 // the newest message that was read
+	active bool   // a session is open
 }
 
 // Received is one message with its deliveries of the partition.
@@ -68,13 +78,11 @@ type Received struct {
 type Receipt struct {
 	sequence uint64
 	storedAt time.Time
-	left     int  // deliveries that are not settled
-	isOthers bool // it has none of the partition
-	msg      jetstream.Msg
+	left     int // deliveries that are not settled
 }
 
 // NewFeed returns the feed of a partition. Run has to be running. Only the owner of
-// the partition may have one: two would reset each other.
+// the partition may have one.
 func (c *Conn) NewFeed(p delivery.Partition, log zerolog.Logger) *Feed {
 	return &Feed{
 		conn: c, partition: p, out: make(chan Received, 8),
@@ -123,24 +131,22 @@ func (f *Feed) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	name := f.partition.Name()
-	consumer, err := patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
-		return f.conn.js.Consumer(ctx, deliveriesStream, name)
-	})
+	floor, err := f.readFloor(ctx)
 	if err != nil {
-		return fmt.Errorf("open the consumer %s: %w", name, err)
+		return err
 	}
-	reset, err := f.reset(ctx, consumer.CachedInfo())
+	reader, err := f.openReader(ctx, floor)
 	if err != nil {
-		return fmt.Errorf("reset the consumer %s: %w", name, err)
+		return err
 	}
-	f.begin(reset.ResetSeq-1, reset.NumPending)
+	defer f.forgetReader(ctx, reader.CachedInfo().Name)
+	f.begin(floor)
 	defer f.end()
 
 	reading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	next := uint64(1) // a reset makes the consumer count from 1
-	consuming, err := consumer.Consume(func(msg jetstream.Msg) {
+	next := uint64(1)
+	consuming, err := reader.Consume(func(msg jetstream.Msg) {
 		if reading.Err() != nil {
 			return
 		}
@@ -148,84 +154,95 @@ func (f *Feed) session(ctx context.Context) error {
 			stop(err)
 		}
 	},
-		// Do not limit a Fetch by bytes: with a replicated consumer the status that ends it
-		// overtakes its messages. Consume goes on after such a status.
 		jetstream.PullMaxMessagesWithBytesLimit(feedMessages, feedBytes),
 		jetstream.PullExpiry(feedExpires), jetstream.PullHeartbeat(feedHeartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { stop(err) }))
 	if err != nil {
-		return fmt.Errorf("read the consumer %s: %w", name, err)
+		return fmt.Errorf("read the partition %s: %w", f.partition, err)
 	}
 	defer func() {
 		consuming.Stop()
 		<-consuming.Closed()
 	}()
-	return f.watch(reading, consumer)
+	return f.keepFloor(reading)
 }
 
-// reset has the broker begin again behind the ack floor.
-func (f *Feed) reset(ctx context.Context, was *jetstream.ConsumerInfo) (*jetstream.ConsumerResetResponse, error) {
-	sequence := uint64(0) // behind the floor
-	if was.AckFloor.Stream+1 < was.Config.OptStartSeq {
-		sequence = was.Config.OptStartSeq // in a cluster the floor is 0 before the first ack
-	}
-	return patiently(ctx, func(ctx context.Context) (*jetstream.ConsumerResetResponse, error) {
-		if sequence > 0 {
-			return f.conn.js.ResetConsumerToSequence(ctx, deliveriesStream, was.Name, sequence)
-		}
-		return f.conn.js.ResetConsumer(ctx, deliveriesStream, was.Name)
+// readFloor returns the message behind which the partition goes on.
+func (f *Feed) readFloor(ctx context.Context) (uint64, error) {
+	durable, err := patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		return f.conn.js.Consumer(ctx, deliveriesStream, f.partition.Name())
 	})
+	if err != nil {
+		return 0, fmt.Errorf("open the consumer %s: %w", f.partition.Name(), err)
+	}
+	return partitionState(durable.CachedInfo()).Floor, nil
 }
 
-// watch compares the feed with the broker's consumer until reading ends.
-func (f *Feed) watch(reading context.Context, consumer jetstream.Consumer) error {
-	tick := time.NewTicker(feedCheckEvery)
-	defer tick.Stop()
-	var before suspicion
+// openReader makes the consumer of this session.
+func (f *Feed) openReader(ctx context.Context, floor uint64) (jetstream.Consumer, error) {
+	id := delivery.NewID()
+	cfg := jetstream.ConsumerConfig{
+		Name:        fmt.Sprintf("%s%s-%x", readerPrefix, f.partition.Name(), id[8:]),
+		Description: "Coinhook: an applier reads a partition.",
+		AckPolicy:   jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: feedReaderIdle,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: floor + 1,
+	}
+	reader, err := patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		return f.conn.js.CreateConsumer(ctx, deliveriesStream, cfg)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make a reader of the partition %s: %w", f.partition, err)
+	}
+	return reader, nil
+}
+
+// forgetReader deletes a reader. Without an answer the broker does it in a while.
+func (f *Feed) forgetReader(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerSoon)
+	defer cancel()
+	f.conn.js.DeleteConsumer(ctx, deliveriesStream, name) //nolint:errcheck // see above
+}
+
+// keepFloor writes the floor when it has moved, until reading ends. It also reads it now
+// and again: an owner before, which was frozen, may have moved it back.
+func (f *Feed) keepFloor(reading context.Context) error {
+	write, compare := time.NewTicker(floorEvery), time.NewTicker(compareEvery)
+	defer write.Stop()
+	defer compare.Stop()
 	for {
+		var err error
 		select {
 		case <-reading.Done():
 			return context.Cause(reading)
-		case <-tick.C:
+		case <-write.C:
+			err = f.Flush(reading)
+		case <-compare.C:
+			var floor uint64
+			if floor, err = f.readFloor(reading); err == nil {
+				f.writing.Lock()
+				f.written = floor
+				f.writing.Unlock()
+			}
 		}
-		info, err := consumer.Info(reading)
-		if err != nil {
-			continue // the broker's absence is seen by others
+		if err != nil && f.conn.Connected() {
+			f.log.Debug().Err(err).Msg("cannot keep the floor, trying again")
 		}
-		now := f.suspect(info)
-		if now != (suspicion{}) && now == before {
-			return fmt.Errorf("the broker's consumer has read up to message %d and acked up to %d, this applier %d and %d",
-				info.Delivered.Stream, info.AckFloor.Stream, now.seen, now.acked)
-		}
-		before = now
 	}
 }
 
-// suspicion is a state that should pass at once: messages went to somebody else, as
-// to an owner before that was frozen, or acks were not counted.
-type suspicion struct{ seen, acked uint64 }
-
-func (f *Feed) suspect(info *jetstream.ConsumerInfo) suspicion {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	lostMessages := info.Delivered.Stream > f.seen && !f.sending
-	lostAcks := info.AckFloor.Stream < f.acked
-	if lostMessages || lostAcks {
-		return suspicion{f.seen, f.acked}
-	}
-	return suspicion{}
-}
-
-// begin starts a session at an ack floor.
-func (f *Feed) begin(floor, behind uint64) {
+// begin starts a session behind a floor.
+func (f *Feed) begin(floor uint64) {
+	f.writing.Lock()
+	f.written = floor
+	f.writing.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.before = map[uint64]*Receipt{}
-	for _, r := range f.open {
+	for _, r := range slices.Concat(f.settled, f.open) {
 		f.before[r.sequence] = r
 	}
-	f.open, f.ackedBy = nil, nil
-	f.acked, f.seen, f.behind, f.active = floor, floor, behind, true
+	f.open, f.settled = nil, nil
+	f.floor, f.seen, f.active = floor, floor, true
 }
 
 // IsReading reports whether a session with the broker is open.
@@ -254,18 +271,16 @@ func (f *Feed) receive(ctx context.Context, msg jetstream.Msg, incarnation strin
 	}
 	*next++
 	deliveries := f.decode(msg, meta, incarnation)
-	r := f.track(msg, meta, len(deliveries))
+	r := f.track(meta, len(deliveries))
 	if r == nil || len(deliveries) == 0 {
 		return nil
 	}
 	select {
 	case f.out <- Received{r, deliveries}:
-		f.sent(nil)
-		return nil
 	case <-ctx.Done():
-		f.sent(r)
-		return nil
+		f.untrack(r) // the next session reads it again
 	}
+	return nil
 }
 
 // decode returns the deliveries of a message that are in the partition. Most messages
@@ -287,50 +302,34 @@ func (f *Feed) decode(msg jetstream.Msg, meta *jetstream.MsgMetadata, incarnatio
 
 // track notes a message and returns its receipt. It returns nil where the owner has
 // the message already, and behind the end of the generation.
-func (f *Feed) track(msg jetstream.Msg, meta *jetstream.MsgMetadata, deliveries int) *Receipt {
+func (f *Feed) track(meta *jetstream.MsgMetadata, deliveries int) *Receipt {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	sequence := meta.Sequence.Stream
-	f.seen, f.behind = max(f.seen, sequence), meta.NumPending
+	f.seen = max(f.seen, sequence)
 	if f.ends > 0 && sequence > f.ends {
-		return nil
-	}
-	if known := f.find(sequence); known != nil {
-		known.msg = msg // redelivered: only the newest delivery can be acked
 		return nil
 	}
 	old := f.before[sequence]
 	delete(f.before, sequence)
 	if old != nil && old.storedAt.Equal(meta.Timestamp) {
-		old.msg = msg
 		f.open = append(f.open, old)
 		f.advance()
 		return nil
 	}
-	r := &Receipt{sequence: sequence, storedAt: meta.Timestamp, left: deliveries, isOthers: deliveries == 0, msg: msg}
+	r := &Receipt{sequence: sequence, storedAt: meta.Timestamp, left: deliveries}
 	f.open = append(f.open, r)
 	if deliveries == 0 {
 		f.advance()
 	}
-	f.sending = deliveries > 0
 	return r
 }
 
-// find returns the open message with that sequence, or nil.
-func (f *Feed) find(sequence uint64) *Receipt {
-	i := sort.Search(len(f.open), func(i int) bool { return f.open[i].sequence >= sequence })
-	if i < len(f.open) && f.open[i].sequence == sequence {
-		return f.open[i]
-	}
-	return nil
-}
-
-// sent is told that the owner has taken a message, or that it has not taken lost.
-func (f *Feed) sent(lost *Receipt) {
+// untrack is told the newest message, which the owner has not taken.
+func (f *Feed) untrack(r *Receipt) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.sending = false
-	if n := len(f.open); lost != nil && n > 0 && f.open[n-1] == lost {
+	if n := len(f.open); n > 0 && f.open[n-1] == r {
 		f.open = f.open[:n-1]
 	}
 }
@@ -345,28 +344,16 @@ func (f *Feed) Settled(r *Receipt, deliveries int) {
 	}
 }
 
-// advance acks all messages up to the first that is not settled. Messages of other
-// partitions share acks while more messages follow.
+// advance moves the floor up to the first message that is not settled.
 func (f *Feed) advance() {
-	if !f.active {
-		return // the next session redelivers what the broker does not know of
-	}
-	n, own := 0, false
+	n := 0
 	for n < len(f.open) && f.open[n].left <= 0 {
-		own = own || !f.open[n].isOthers
+		f.floor = f.open[n].sequence
 		n++
 	}
-	if n == 0 || !own && f.behind > 0 && n < ackSkippedEvery {
-		return
-	}
-	last := f.open[n-1]
+	f.settled = append(f.settled, f.open[:n]...)
 	clear(f.open[:n])
 	f.open = f.open[n:]
-	f.acked, f.ackedBy = last.sequence, last.msg
-	if err := last.msg.Ack(); err != nil {
-		// The broker redelivers it, and its rows are known.
-		f.log.Debug().Err(err).Uint64("stream_sequence", last.sequence).Msg("ack was not sent")
-	}
 }
 
 // EndAt has the feed stop behind a message: the partition's generation ends there.
@@ -398,17 +385,24 @@ func (f *Feed) IsFinished() bool {
 	return f.seen >= f.ends
 }
 
-// Flush returns once the broker has counted the acks, so that the next owner begins
-// behind them.
+// Flush writes the floor if it has moved, so that the next owner begins behind it.
 func (f *Feed) Flush(ctx context.Context) error {
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	f.mu.Lock()
-	msg := f.ackedBy
+	floor := f.floor
 	f.mu.Unlock()
-	if msg == nil {
+	if floor == f.written {
 		return nil
 	}
-	if _, err := f.conn.nc.RequestWithContext(ctx, msg.Reply(), []byte("+ACK")); err != nil {
-		return fmt.Errorf("confirm the acks of partition %s: %w", f.partition, err)
+	ctx, cancel := context.WithTimeout(ctx, answerSoon)
+	defer cancel()
+	if _, err := f.conn.js.ResetConsumerToSequence(ctx, deliveriesStream, f.partition.Name(), floor+1); err != nil {
+		return fmt.Errorf("write the floor of partition %s: %w", f.partition, err)
 	}
+	f.written = floor
+	f.mu.Lock()
+	f.settled = slices.DeleteFunc(f.settled, func(r *Receipt) bool { return r.sequence <= floor })
+	f.mu.Unlock()
 	return nil
 }

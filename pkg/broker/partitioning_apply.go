@@ -30,7 +30,7 @@ func (c *Conn) lookPartitions(ctx context.Context, table PartitionTable) (x part
 	if err != nil {
 		return x, err
 	}
-	if x.consumers, err = stream.partitionConsumers(ctx); err != nil {
+	if x.consumers, _, err = stream.partitionConsumers(ctx); err != nil {
 		return x, err
 	}
 	if !x.hasTable {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -14,6 +15,9 @@ import (
 
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
+
+// readerPrefix begins the names of the consumers through which owners read partitions.
+const readerPrefix = "reading-"
 
 // The metadata of a partition's consumer.
 const (
@@ -48,35 +52,49 @@ type PartitionState struct {
 
 // partitions returns the partitions that have a consumer, the oldest generation first.
 func (s *Stream) partitions(ctx context.Context) ([]PartitionState, error) {
-	infos, err := s.partitionConsumers(ctx)
+	durables, readers, err := s.partitionConsumers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	states := make([]PartitionState, len(infos))
-	for i, info := range infos {
+	states := make([]PartitionState, len(durables))
+	for i, info := range durables {
 		states[i] = partitionState(info)
+		for _, reader := range readers {
+			if strings.HasPrefix(reader.Name, readerPrefix+info.Name+"-") {
+				states[i].add(reader)
+			}
+		}
 	}
 	return states, nil
+}
+
+// add takes over what a reader of the partition tells.
+func (s *PartitionState) add(reader *jetstream.ConsumerInfo) {
+	s.Delivered = max(s.Delivered, reader.Delivered.Stream)
+	s.AckPending = int(s.Delivered - s.Floor) //nolint:gosec // Delivered is not lower
+	s.Waiting += reader.NumWaiting
+	s.DeliveredAt = lastOf(&s.DeliveredAt, reader.Delivered.Last)
 }
 
 // askAtOnce is how many consumers are asked for at the same time.
 const askAtOnce = 8
 
-// partitionConsumers returns the consumers of partitions, the oldest generation first.
+// partitionConsumers returns the durable consumers of partitions, the oldest generation
+// first, and the consumers through which owners read them.
 //
 // Do not use ListConsumers: the server leaves out a consumer that has no leader, and
 // nats.go asks for the rest of the list until its context ends. The names are
 // complete, and a consumer without a leader is an error.
-func (s *Stream) partitionConsumers(ctx context.Context) ([]*jetstream.ConsumerInfo, error) {
+func (s *Stream) partitionConsumers(ctx context.Context) (durables, readers []*jetstream.ConsumerInfo, err error) {
 	lister := s.stream.ConsumerNames(ctx)
 	var names []string
 	for name := range lister.Name() {
-		if isPartitionName(name) {
+		if isPartitionName(name) || strings.HasPrefix(name, readerPrefix) {
 			names = append(names, name)
 		}
 	}
 	if err := lister.Err(); err != nil {
-		return nil, fmt.Errorf("list the consumers of the stream %s: %w", deliveriesStream, notSetUp(err))
+		return nil, nil, fmt.Errorf("list the consumers of the stream %s: %w", deliveriesStream, notSetUp(err))
 	}
 	infos := make([]*jetstream.ConsumerInfo, len(names))
 	asking, ctx := errgroup.WithContext(ctx)
@@ -84,8 +102,8 @@ func (s *Stream) partitionConsumers(ctx context.Context) ([]*jetstream.ConsumerI
 	for i, name := range names {
 		asking.Go(func() error {
 			consumer, err := s.stream.Consumer(ctx, name)
-			if errors.Is(err, jetstream.ErrConsumerNotFound) {
-				return nil // deleted since
+			if errors.Is(err, jetstream.ErrConsumerNotFound) || err != nil && strings.HasPrefix(name, readerPrefix) {
+				return nil // deleted since, or with a server that has ended
 			}
 			if err != nil {
 				return fmt.Errorf("look at the consumer %s: %w", name, notSetUp(err))
@@ -95,21 +113,24 @@ func (s *Stream) partitionConsumers(ctx context.Context) ([]*jetstream.ConsumerI
 		})
 	}
 	if err := asking.Wait(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	infos = slices.DeleteFunc(infos, func(info *jetstream.ConsumerInfo) bool {
+	for _, info := range infos {
 		if info == nil {
-			return true
+			continue
 		}
-		_, ok := partitionOf(info)
-		return !ok
-	})
-	slices.SortFunc(infos, func(a, b *jetstream.ConsumerInfo) int {
+		if strings.HasPrefix(info.Name, readerPrefix) {
+			readers = append(readers, info)
+		} else if _, ok := partitionOf(info); ok {
+			durables = append(durables, info)
+		}
+	}
+	slices.SortFunc(durables, func(a, b *jetstream.ConsumerInfo) int {
 		p, _ := partitionOf(a)
 		q, _ := partitionOf(b)
 		return cmp.Or(cmp.Compare(p.Generation, q.Generation), cmp.Compare(p.Index, q.Index))
 	})
-	return infos, nil
+	return durables, readers, nil
 }
 
 func isPartitionName(name string) bool {
@@ -142,9 +163,7 @@ func partitionState(info *jetstream.ConsumerInfo) PartitionState {
 	}
 	return PartitionState{
 		Partition: p, BeginsAfter: begins, Floor: floor,
-		Delivered: info.Delivered.Stream, AckPending: info.NumAckPending, Waiting: info.NumWaiting,
-		DeliveredAt: lastOf(info.Delivered.Last), AckedAt: lastOf(info.AckFloor.Last),
-		At: info.TimeStamp,
+		Delivered: floor, At: info.TimeStamp,
 	}
 }
 

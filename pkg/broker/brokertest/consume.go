@@ -60,7 +60,7 @@ func (c *Consumer) settleAll(ctx context.Context, feed *broker.Feed, r broker.Re
 			}
 			open = append(open, rest[i])
 			select {
-			case <-time.After(v.RetryAfter):
+			case <-time.After(max(v.RetryAfter, 50*time.Millisecond)):
 			case <-ctx.Done():
 			}
 		}
