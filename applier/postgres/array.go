@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -120,6 +121,13 @@ func (a *array) timeOrNull(t time.Time) {
 // cleanText replaces what PostgreSQL's text cannot hold, NUL and invalid UTF-8.
 // What comes back from the database is compared with clean text.
 func cleanText(s string) string {
+	isPlain := true
+	for i := 0; i < len(s) && isPlain; i++ {
+		isPlain = s[i] != 0 && s[i] < utf8.RuneSelf
+	}
+	if isPlain {
+		return s
+	}
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 

@@ -56,7 +56,7 @@ func Password(url string) (string, error) {
 func KeptPlans() map[string]string {
 	all := map[string]string{
 		"lock users": lockUsersQuery, "find users": findUsersQuery, "known": knownQuery, "state": stateQuery,
-		"park": parkQuery, "unpark": unparkQuery,
+		"park": parkQuery, "unpark": unparkQuery, "parked first": parkedFirstQuery,
 	}
 	for _, used := range writeSets {
 		all[fmt.Sprintf("write %b", used)] = writeQuery(used)

@@ -21,10 +21,11 @@ var lookups = map[string]map[string]int{
 	"lock users": {"users_email": 2, "users_username": 2, "users_pkey": 1},
 	"find users": {"users_email": 2, "users_username": 2, "users_pkey": 1},
 	"known": {
-		"outcomes_pkey": 1, "idempotency_keys_pkey": 2, "stream_epochs_incarnation_key": 1, "partitions_pkey": 2, "parked_pkey": 2, "parked_user": 1,
+		"outcomes_pkey": 1, "idempotency_keys_pkey": 2, "stream_epochs_incarnation_key": 1, "partitions_pkey": 2, "parked_pkey": 2,
 	},
-	"state":  {"balances_pkey": 1, "currencies_pkey": 2, "fields_pkey": 2},
-	"unpark": {"parked_pkey": 2},
+	"state":        {"balances_pkey": 1, "currencies_pkey": 2, "fields_pkey": 2},
+	"unpark":       {"parked_pkey": 2},
+	"parked first": {"parked_user": 1},
 }
 
 // A plan that is kept may be made while the tables are empty, where all indexes

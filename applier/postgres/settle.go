@@ -138,6 +138,9 @@ func (w *work) run(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) er
 	if err := w.checkEpochs(); err != nil {
 		return err
 	}
+	if err := w.readParked(ctx, tx, stmts); err != nil {
+		return fmt.Errorf("read parked deliveries: %w", err)
+	}
 	if err := w.readState(ctx, tx.StmtxContext(ctx, stmts.state).QueryContext); err != nil {
 		return fmt.Errorf("read balances: %w", err)
 	}
@@ -200,6 +203,8 @@ type work struct {
 	locked         map[delivery.ID]bool        // users; nil where nothing is locked
 	busy           map[string]bool             // communities that could not be locked
 	own            map[parkedKey]delivery.ID   // the rows that the batch comes from, and the users that they wait for
+	someRefused    bool                        // users or communities could not be locked
+	usersWait      bool                        // any row waits for a user
 	parked         map[delivery.ID][]parkedRow // of users, in the order of the stream
 	unparked       map[parkedKey]bool          // the rows that are decided
 	known          map[delivery.ID]applier.Settlement

@@ -27,6 +27,41 @@ type parkedRow struct {
 	place place
 }
 
+// Of a user's rows the first are enough: one more than the batch may decide.
+const parkedFirstQuery = `
+SELECT p.user_id, p.delivery_id, p.replay_id, p.stream_epoch, p.stream_sequence, p.stream_index
+FROM unnest($1::uuid[]) AS r (user_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM parked t WHERE t.user_id = r.user_id ORDER BY t.stream_epoch, t.stream_sequence, t.stream_index LIMIT $2::int
+) AS p`
+
+// readParked reads the first rows of the users that are locked. The deliveries of
+// others are parked anyway.
+func (w *work) readParked(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) error {
+	if !w.usersWait || len(w.locked) == 0 {
+		return nil
+	}
+	var users array
+	for id := range w.locked {
+		users.id(id)
+	}
+	rows, err := tx.StmtxContext(ctx, stmts.parkedFirst).QueryContext(ctx, users.String(), len(w.own)+1)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var user, id, replay idScanner
+		var row parkedRow
+		if err := rows.Scan(&user, &id, &replay, &row.place.epoch, &row.place.Sequence, &row.place.Index); err != nil {
+			return err
+		}
+		row.parkedKey = parkedKey{delivery.ID(id), delivery.ID(replay)}
+		w.parked[delivery.ID(user)] = append(w.parked[delivery.ID(user)], row)
+	}
+	return rows.Err()
+}
+
 const (
 	waitsForUser      = "The user's row is locked: by an admin's command or a session of PostgreSQL that is open."
 	waitsForCommunity = "An admin changes a currency or custom field of the community."
@@ -38,6 +73,7 @@ const (
 // if the delivery can be decided.
 func (w *work) waits(item applier.Item, user userKey) string {
 	switch {
+	case w.locked == nil, !w.someRefused && len(w.parked) == 0: // as a rule
 	case w.refuses(user) && w.busy[user.community]:
 		return waitsForCommunity
 	case w.refuses(user):

@@ -14,11 +14,10 @@ import (
 // it grows. LATERAL with OFFSET 0 or a lock makes the plan look rows up one by one.
 
 // One statement reads the outcomes of deliveries, who has taken which key, what was
-// removed, the numbers of the streams, the tokens of leases, and what is parked. An
-// outcome that is removed meanwhile is seen, or its removal is. A parked row that is
-// decided meanwhile is seen, or its outcome is.
-//
-// Of a user's parked rows the first are enough: one more than the batch may decide.
+// removed, the numbers of the streams, the tokens of leases, and the rows that the
+// batch comes from. An outcome that is removed meanwhile is seen, or its removal is. A
+// parked row that is decided meanwhile is seen, or its outcome is. Whether any row waits
+// for a user is one lookup, and as a rule there is none.
 const knownQuery = `
 SELECT 'outcome', delivery_id, status, coalesce(outcome, ''), coalesce(reason, ''), coalesce(detail, ''), coalesce(path, ''), duplicate_of,
     '', NULL::bytea, NULL::bytea, NULL::bytea, 0, 0::bigint, 0, NULL::timestamptz
@@ -47,12 +46,7 @@ CROSS JOIN LATERAL (
     SELECT * FROM parked t WHERE t.delivery_id = r.delivery_id AND t.replay_id = r.replay_id OFFSET 0
 ) AS p
 UNION ALL
-SELECT 'parked', p.delivery_id, '', '', '', '', '', p.user_id, '', uuid_send(p.replay_id), NULL, NULL,
-    p.stream_epoch, p.stream_sequence, p.stream_index, NULL
-FROM unnest($9::uuid[]) AS r (user_id)
-CROSS JOIN LATERAL (
-    SELECT * FROM parked t WHERE t.user_id = r.user_id ORDER BY t.stream_epoch, t.stream_sequence, t.stream_index LIMIT $10::int
-) AS p
+SELECT 'waiting', NULL, '', '', '', '', '', NULL, '', NULL, NULL, NULL, 0, 0, 0, NULL
 WHERE EXISTS (SELECT FROM parked t WHERE t.user_id IS NOT NULL)`
 
 func (w *work) readKnown(ctx context.Context, run query) error {
@@ -73,8 +67,7 @@ func (w *work) readKnown(ctx context.Context, run query) error {
 }
 
 func (w *work) knownArgs() []any {
-	var ids, webhooks, keys, streams, generations, partitions, own, ownReplays, users array
-	wasParked := 0
+	var ids, webhooks, keys, streams, generations, partitions, own, ownReplays array
 	for _, item := range w.batch {
 		if item.Delivery.Replay == nil {
 			ids.id(item.Delivery.ID)
@@ -83,7 +76,6 @@ func (w *work) knownArgs() []any {
 			key := parkedKeyOf(item.Delivery)
 			own.id(key.id)
 			ownReplays.id(key.replay)
-			wasParked++
 		}
 	}
 	for key := range w.keys {
@@ -97,12 +89,9 @@ func (w *work) knownArgs() []any {
 		generations.int(int64(p.generation))
 		partitions.int(int64(p.index))
 	}
-	for id := range w.locked { // the deliveries of others are parked anyway
-		users.id(id)
-	}
 	return []any{
 		ids.String(), webhooks.String(), keys.String(), streams.String(), generations.String(), partitions.String(),
-		own.String(), ownReplays.String(), users.String(), int64(wasParked + 1),
+		own.String(), ownReplays.String(),
 	}
 }
 
@@ -142,12 +131,8 @@ func (w *work) learn(r *knownRow) {
 		w.tokens[partition{int(r.epoch), r.index}] = r.sequence
 	case "own":
 		w.own[r.parkedKey()] = delivery.ID(r.other)
-	case "parked":
-		user := delivery.ID(r.other)
-		w.parked[user] = append(w.parked[user], parkedRow{
-			parkedKey: r.parkedKey(),
-			place:     place{epoch: r.epoch, Position: delivery.Position{Sequence: uint64(r.sequence), Index: r.index}}, //nolint:gosec // sequences are not negative
-		})
+	case "waiting":
+		w.usersWait = true
 	}
 }
 

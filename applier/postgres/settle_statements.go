@@ -19,6 +19,7 @@ type settleStatements struct {
 	lockPartitions       *sqlx.Stmt
 	known, state         *sqlx.Stmt
 	park, unpark         *sqlx.Stmt
+	parkedFirst          *sqlx.Stmt
 	writes               map[tables]*sqlx.Stmt
 	patience             patience
 }
@@ -40,6 +41,7 @@ func (p *settleStatements) get(ctx context.Context) (*settleStatements, error) {
 		{&p.state, stateQuery},
 		{&p.park, parkQuery},
 		{&p.unpark, unparkQuery},
+		{&p.parkedFirst, parkedFirstQuery},
 	} {
 		if *s.stmt != nil {
 			continue

@@ -96,7 +96,8 @@ func (w *work) lockUsers(ctx context.Context, tx *sqlx.Tx, stmts *settleStatemen
 		if err := w.readUsers(ctx, lock, refused, int64(configurationClass), "{}", int64(partitionClass)); err != nil {
 			return err
 		}
-		if len(w.keysOf(w.refuses)) == 0 || stmts.patience.lost(begun) {
+		w.someRefused = len(w.keysOf(w.refuses)) > 0
+		if !w.someRefused || stmts.patience.lost(begun) {
 			return nil
 		}
 		select {
