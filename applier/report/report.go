@@ -3,6 +3,7 @@ package report
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,7 +13,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -29,6 +29,7 @@ type Reporter struct {
 	replays   *prometheus.CounterVec
 	forgotten prometheus.Counter
 	postponed prometheus.Counter
+	parked    *prometheus.CounterVec
 	bugs      prometheus.Counter
 	stopped   prometheus.Gauge
 	lag       prometheus.Histogram
@@ -36,6 +37,7 @@ type Reporter struct {
 	troubles *troubles
 
 	postponedLog, forgottenLog limiter
+	parkedLog                  parkedLimiter
 	isStopped                  atomic.Bool
 }
 
@@ -53,6 +55,48 @@ func (l *limiter) due(now time.Time) bool {
 	}
 	l.last = now
 	return true
+}
+
+// parkedEvery is how often a webhook with parked deliveries is logged.
+const parkedEvery = time.Minute
+
+// parkedLimiter lets through one line of a webhook and reason in parkedEvery.
+type parkedLimiter struct {
+	mu   sync.Mutex
+	last map[parkedKey]*parkedCount
+}
+
+type parkedKey struct {
+	webhookID string
+	reason    applier.ParkReason
+}
+
+type parkedCount struct {
+	at         time.Time
+	deliveries int // since then
+}
+
+// due returns how many deliveries the line is about, and 0 while none is due.
+func (l *parkedLimiter) due(webhookID string, reason applier.ParkReason, now time.Time) (deliveries int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := parkedKey{webhookID, reason}
+	c := l.last[key]
+	if c == nil {
+		if l.last == nil {
+			l.last = map[parkedKey]*parkedCount{}
+		}
+		maps.DeleteFunc(l.last, func(_ parkedKey, c *parkedCount) bool { return now.Sub(c.at) >= 2*parkedEvery })
+		c = &parkedCount{}
+		l.last[key] = c
+	}
+	c.deliveries++
+	if now.Sub(c.at) < parkedEvery {
+		return 0
+	}
+	deliveries = c.deliveries
+	c.at, c.deliveries = now, 0
+	return deliveries
 }
 
 var _ applier.Reporter = (*Reporter)(nil)
@@ -82,6 +126,10 @@ func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
 			Name: "coinhook_applier_postponed_deliveries_total",
 			Help: "Deliveries that could not be settled and are tried again.",
 		}),
+		parked: m.NewCounterVec(prometheus.CounterOpts{
+			Name: "coinhook_applier_parked_deliveries_total",
+			Help: "Deliveries that were parked: they wait in rows of their own until their webhook or user is ready, by reason.",
+		}, []string{"reason"}),
 		replays: m.NewCounterVec(prometheus.CounterOpts{
 			Name: "coinhook_applier_replays_total",
 			Help: "Dead letters that were run again, by cause and effect: applied, duplicate, skipped, failed or no_op.",
@@ -154,29 +202,30 @@ func (r *Reporter) replayed(item applier.Item, s applier.Settlement) {
 		Stringer("replay_id", replay.ID).Str("cause", string(replay.Cause)).Str("effect", effect).Msg("dead letter replayed")
 }
 
-// Postponed logs an outage when it begins, and then now and again.
+// Postponed logs an outage when it begins, and then now and again. No deliveries: the
+// error concerns none in particular.
 func (r *Reporter) Postponed(deliveries []*delivery.Delivery, err error) {
 	r.troubles.postponed(deliveries, err)
-	r.stayPending(len(deliveries), err)
-}
-
-// Parked logs as Postponed does.
-func (r *Reporter) Parked(d *delivery.Delivery, _ applier.ParkReason, err error) {
-	r.troubles.setAside(d, err)
-	r.stayPending(1, err)
-}
-
-func (r *Reporter) stayPending(deliveries int, err error) {
-	r.postponed.Add(float64(deliveries))
+	r.postponed.Add(float64(len(deliveries)))
 	if r.postponedLog.due(r.now()) {
-		r.log.Warn().Err(err).Int("deliveries", deliveries).Msg("deliveries stay pending and are tried again")
+		r.log.Warn().Err(err).Int("deliveries", len(deliveries)).Msg("deliveries stay pending and are tried again")
 	}
 }
 
-// Publish keeps a notice of what is postponed and set aside, until ctx is done.
-// held returns the messages in the applier's memory.
-func (r *Reporter) Publish(ctx context.Context, notice Notice, held func() broker.Spans) error {
-	p := publisher{troubles: r.troubles, notice: notice, held: held, log: r.log}
+// Parked counts a delivery that waits in a row of its own. A webhook that is paused may
+// have millions: one line in a while speaks for all of a webhook and reason.
+func (r *Reporter) Parked(d *delivery.Delivery, reason applier.ParkReason, err error) {
+	r.troubles.settled(d.ID)
+	r.parked.WithLabelValues(string(reason)).Inc()
+	if n := r.parkedLog.due(d.WebhookID, reason, r.now()); n > 0 {
+		r.log.Info().Err(err).Str("webhook_id", d.WebhookID).Str("reason", string(reason)).Int("deliveries", n).
+			Stringer("delivery_id", d.ID).Msg("deliveries of a webhook are parked")
+	}
+}
+
+// Publish keeps a notice of what is postponed, until ctx is done.
+func (r *Reporter) Publish(ctx context.Context, notice Notice) error {
+	p := publisher{troubles: r.troubles, notice: notice, log: r.log}
 	return p.run(ctx)
 }
 

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"reflect"
@@ -19,11 +18,12 @@ const (
 	// publishEvery is the least time from one publication to the next. What is over
 	// sooner is not worth one.
 	publishEvery = 2 * time.Second
-	// asideTold is how many of the deliveries that are set aside are named.
-	asideTold = 100
-	// asideForgotten is when one counts as settled by another applier: each that
-	// is still set aside is looked at every few seconds.
-	asideForgotten = 30 * time.Second
+	// forgottenAfter is when what is not tried any more is not said any more: another
+	// applier has the partition. An attempt takes up to 30 s.
+	forgottenAfter = time.Minute
+	// generalFor is how long an error that concerns no particular delivery lasts at
+	// least: what fails is tried again sooner.
+	generalFor = 5 * time.Second
 )
 
 // Notice is where an applier says what troubles it.
@@ -35,19 +35,19 @@ type Notice interface {
 }
 
 // troubles remembers what cannot be settled now. Telling it takes no more than a
-// lock that is held for moments; publishing is done beside it.
+// lock that is held for moments; publishing is done next to it.
 type troubles struct {
 	now func() time.Time
 
 	mu      sync.Mutex
 	retried map[delivery.ID]*open
-	aside   map[delivery.ID]*open
+	general *open // what concerns no particular delivery, nil for nothing
 }
 
-// open is a delivery without an outcome.
+// open is what is tried again.
 type open struct {
-	id       delivery.ID
-	position delivery.Position
+	sequence uint64
+	slot     int
 	since    time.Time
 	lastSeen time.Time
 	attempts int
@@ -55,82 +55,57 @@ type open struct {
 }
 
 func newTroubles(now func() time.Time) *troubles {
-	return &troubles{now: now, retried: map[delivery.ID]*open{}, aside: map[delivery.ID]*open{}}
+	return &troubles{now: now, retried: map[delivery.ID]*open{}}
 }
 
 func (t *troubles) postponed(deliveries []*delivery.Delivery, err error) {
 	why := reason(err)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if len(deliveries) == 0 {
+		t.general = t.again(t.general, why, 0)
+	}
 	for _, d := range deliveries {
-		delete(t.aside, d.ID)
-		t.note(t.retried, d, why)
+		o := t.again(t.retried[d.ID], why, d.Attempt) // the broker counts those of other appliers
+		o.sequence, o.slot = d.Position.Sequence, d.InSlot()
+		t.retried[d.ID] = o
 	}
 }
 
-func (t *troubles) setAside(d *delivery.Delivery, err error) {
-	why := reason(err)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.retried, d.ID)
-	t.note(t.aside, d, why)
-}
-
-func (t *troubles) note(in map[delivery.ID]*open, d *delivery.Delivery, why string) {
-	o := in[d.ID]
+func (t *troubles) again(o *open, why string, attempt int) *open {
 	if o == nil {
-		o = &open{id: d.ID, since: t.now().UTC()}
-		in[d.ID] = o
+		o = &open{since: t.now().UTC()}
 	}
-	o.attempts = max(o.attempts+1, d.Attempt) // the broker counts those of other appliers
-	o.position, o.why, o.lastSeen = d.Position, why, t.now()
+	o.attempts, o.why, o.lastSeen = max(o.attempts+1, attempt), why, t.now()
+	return o
 }
 
+// settled is told that a delivery has a row.
 func (t *troubles) settled(id delivery.ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.retried, id)
-	delete(t.aside, id)
+	if t.general != nil && t.now().Sub(t.general.lastSeen) > generalFor {
+		t.general = nil
+	}
 }
 
 // snapshot returns what there is to say now; ok is false when there is nothing.
-func (t *troubles) snapshot(held func() broker.Spans) (now broker.Trouble, ok bool) {
+func (t *troubles) snapshot() (now broker.Trouble, ok bool) {
 	t.mu.Lock()
-	maps.DeleteFunc(t.aside, func(_ delivery.ID, o *open) bool { return t.now().Sub(o.lastSeen) > asideForgotten })
-	retried, aside := listed(t.retried), listed(t.aside)
-	t.mu.Unlock() // the rest takes its time
-	if len(retried) > 0 {
-		now.Retried, now.Held = retriedOf(retried), held()
+	defer t.mu.Unlock()
+	isOver := func(o *open) bool { return t.now().Sub(o.lastSeen) > forgottenAfter }
+	maps.DeleteFunc(t.retried, func(_ delivery.ID, o *open) bool { return isOver(o) })
+	if t.general != nil && isOver(t.general) {
+		t.general = nil
 	}
-	now.AsideDeliveries = len(aside)
-	slices.SortFunc(aside, open.compare)
-	for _, o := range aside[:min(len(aside), asideTold)] {
-		now.Aside = append(now.Aside, broker.TroubleAside{
-			ID: o.id, Sequence: o.position.Sequence, Since: o.since, Attempts: o.attempts, Why: o.why,
-		})
+	if len(t.retried) == 0 && t.general == nil {
+		return now, false
 	}
-	return now, len(retried)+len(aside) > 0
-}
-
-func listed(deliveries map[delivery.ID]*open) []open {
-	all := make([]open, 0, len(deliveries))
-	for _, o := range deliveries {
-		all = append(all, *o)
-	}
-	return all
-}
-
-func (o open) compare(other open) int {
-	return cmp.Or(o.position.Compare(other.position), slices.Compare(o.id[:], other.id[:]))
-}
-
-func retriedOf(batch []open) *broker.TroubleRetried {
-	slices.SortFunc(batch, open.compare)
-	r := &broker.TroubleRetried{Deliveries: len(batch)}
-	sequences := make([]uint64, len(batch))
+	r := &broker.TroubleRetried{Deliveries: len(t.retried)}
 	var newest time.Time
-	for i, o := range batch {
-		sequences[i] = o.position.Sequence
+	slots := map[int]bool{}
+	note := func(o *open) {
 		r.Attempts = max(r.Attempts, o.attempts)
 		if r.Since.IsZero() || o.since.Before(r.Since) {
 			r.Since = o.since
@@ -139,15 +114,26 @@ func retriedOf(batch []open) *broker.TroubleRetried {
 			newest, r.Why = o.lastSeen, o.why
 		}
 	}
-	r.Messages = broker.NewSpans(sequences...)
-	return r
+	for _, o := range t.retried {
+		note(o)
+		slots[o.slot] = true
+		if r.First == 0 || o.sequence < r.First {
+			r.First = o.sequence
+		}
+		r.Last = max(r.Last, o.sequence)
+	}
+	if t.general != nil {
+		note(t.general)
+		clear(slots) // the whole applier waits
+	}
+	r.Slots = slices.Sorted(maps.Keys(slots))
+	return broker.Trouble{Retried: r}, true
 }
 
 // publisher keeps a notice true.
 type publisher struct {
 	troubles *troubles
 	notice   Notice
-	held     func() broker.Spans
 	log      zerolog.Logger
 
 	published *broker.Trouble // nil: the notice says nothing
@@ -176,7 +162,7 @@ func (p *publisher) run(ctx context.Context) error {
 
 // publish says what has begun, changed or ended, and now and again what lasts.
 func (p *publisher) publish(ctx context.Context) error {
-	now, ok := p.troubles.snapshot(p.held)
+	now, ok := p.troubles.snapshot()
 	if !ok {
 		if p.published == nil {
 			return nil
@@ -218,10 +204,6 @@ func uncounted(t broker.Trouble) broker.Trouble {
 		r := *t.Retried
 		r.Attempts = 0
 		t.Retried = &r
-	}
-	t.Aside = slices.Clone(t.Aside)
-	for i := range t.Aside {
-		t.Aside[i].Attempts = 0
 	}
 	return t
 }

@@ -32,7 +32,7 @@ type Backlog struct {
 	First, Last uint64
 }
 
-// Backlog returns what lies beyond the appliers' ack floor.
+// Backlog returns what lies beyond the lowest floor of a partition.
 func (s *Stream) Backlog(ctx context.Context) (Backlog, error) {
 	p, err := s.Pending(ctx)
 	return p.Backlog, err

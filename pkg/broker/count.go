@@ -60,14 +60,26 @@ func countOf(h nats.Header) (c Count, ok bool) {
 	return c, true
 }
 
-func countDeliveries(batch []delivery.Delivery) (c Count) {
-	for _, d := range batch {
+// countDeliveries counts those that are to be counted.
+func countDeliveries(all []delivery.Delivery, isCounted func(*delivery.Delivery) bool) (c Count) {
+	for i := range all {
+		if !isCounted(&all[i]) {
+			continue
+		}
 		c.Deliveries++
-		if d.Replay != nil {
+		if all[i].Replay != nil {
 			c.Replays++
 		}
 	}
 	return c
+}
+
+// header is what a message says that it carries.
+type header struct {
+	sequence uint64
+	storedAt time.Time
+	Count
+	slots slotCounts
 }
 
 const (
@@ -77,11 +89,11 @@ const (
 	readerIdle = 30 * time.Second
 )
 
-// headersFrom calls f with the messages from a sequence on to another, in their
-// order, until f returns false. Bodies are not sent.
-func (s *Stream) headersFrom(ctx context.Context, from, to uint64, f func(sequence uint64, storedAt time.Time, c Count) bool) error {
+// headers returns what the first messages say from a sequence on to another, as many as
+// one request brings. Bodies are not sent.
+func (s *Stream) headers(ctx context.Context, from, to uint64) ([]header, error) {
 	// A consumer of this call alone: nothing is taken from the appliers. It has one
-	// copy, so that no status overtakes its messages, see Consumer.receive.
+	// copy, so that no status overtakes its messages.
 	consumer, err := patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) { // as watch
 		return s.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 			AckPolicy:         jetstream.AckNonePolicy,
@@ -94,20 +106,17 @@ func (s *Stream) headersFrom(ctx context.Context, from, to uint64, f func(sequen
 		})
 	})
 	if err != nil {
-		return fmt.Errorf("read the headers of the stream: %w", err)
+		return nil, fmt.Errorf("read the headers of the stream: %w", err)
 	}
 	defer s.forget(ctx, consumer)
-	r := headerReader{stream: s, consumer: consumer, next: from, to: to}
-	for more := true; more && r.next <= to && err == nil; {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		more, err = r.read(ctx, f)
+	all, err := s.fetchHeaders(ctx, consumer, int(min(headersAtOnce, to-from+1)))
+	if err == nil && len(all) == 0 {
+		err = fmt.Errorf("none came of the messages %d to %d", from, to)
 	}
 	if err != nil {
-		return fmt.Errorf("read the headers of the stream: %w", err)
+		return nil, fmt.Errorf("read the headers of the stream: %w", err)
 	}
-	return nil
+	return all, nil
 }
 
 // forget deletes a reader. Without an answer the broker does it in a while.
@@ -117,65 +126,39 @@ func (s *Stream) forget(ctx context.Context, consumer jetstream.Consumer) {
 	s.stream.DeleteConsumer(ctx, consumer.CachedInfo().Name) //nolint:errcheck // see above
 }
 
-type headerReader struct {
-	stream   *Stream
-	consumer jetstream.Consumer
-	next, to uint64
-	received uint64 // messages, by the consumer's own count
-}
-
-// read makes one request. more is false when there is nothing more to come, or
-// f has enough.
-func (r *headerReader) read(ctx context.Context, f func(uint64, time.Time, Count) bool) (more bool, err error) {
-	batch, err := r.consumer.FetchNoWait(int(min(headersAtOnce, r.to-r.next+1)))
+func (s *Stream) fetchHeaders(ctx context.Context, consumer jetstream.Consumer, n int) (all []header, err error) {
+	batch, err := consumer.FetchNoWait(n)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	for msg := range batch.Messages() {
 		meta, err := msg.Metadata()
 		if err != nil {
-			return false, err
+			return nil, err
 		}
-		if r.received++; meta.Sequence.Consumer != r.received {
-			return false, fmt.Errorf("messages before %d were lost on their way", meta.Sequence.Stream)
+		if meta.Sequence.Consumer != uint64(len(all))+1 {
+			return nil, fmt.Errorf("messages before %d were lost on their way", meta.Sequence.Stream)
 		}
-		if meta.Sequence.Stream > r.to {
-			return false, nil
+		h, err := s.header(ctx, msg, meta)
+		if err != nil {
+			return nil, err
 		}
-		c, err := r.count(ctx, msg, meta.Sequence.Stream)
-		if err != nil || !f(meta.Sequence.Stream, meta.Timestamp, c) {
-			return false, err
-		}
-		r.next, more = meta.Sequence.Stream+1, true
+		all = append(all, h)
 	}
-	return more, batch.Error()
+	return all, batch.Error()
 }
 
-func (r *headerReader) count(ctx context.Context, msg jetstream.Msg, sequence uint64) (Count, error) {
-	if c, ok := countOf(msg.Headers()); ok {
-		return c, nil
+// header reads the headers of a message. It reads the message where they do not say
+// what it carries.
+func (s *Stream) header(ctx context.Context, msg jetstream.Msg, meta *jetstream.MsgMetadata) (header, error) {
+	h := header{sequence: meta.Sequence.Stream, storedAt: meta.Timestamp}
+	if slots, ok := slotsOf(msg.Headers()); ok {
+		h.slots = slots
+		h.Count, _ = countOf(msg.Headers())
+		return h, nil
 	}
-	m, _, err := r.stream.Message(ctx, sequence)
-	return countDeliveries(m.Deliveries), err
-}
-
-// CountUntil counts what messages carry from a sequence on that were stored
-// before a time, over so many messages at most. more is set if there may be
-// others.
-func (s *Stream) CountUntil(ctx context.Context, from, to uint64, before time.Time, messages int) (c Count, more bool, err error) {
-	if from > to {
-		return Count{}, false, nil
-	}
-	err = s.headersFrom(ctx, from, to, func(_ uint64, storedAt time.Time, n Count) bool {
-		if !storedAt.Before(before) {
-			return false
-		}
-		if messages--; messages < 0 {
-			more = true
-			return false
-		}
-		c = c.plus(n)
-		return true
-	})
-	return c, more, err
+	m, _, err := s.Message(ctx, h.sequence)
+	h.Count = countDeliveries(m.Deliveries, func(*delivery.Delivery) bool { return true })
+	h.slots = slotsOfDeliveries(m.Deliveries)
+	return h, err
 }

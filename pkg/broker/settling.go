@@ -3,148 +3,143 @@ package broker
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// stillAfter is how long nothing may be settled while something waits before
-// settling stands still. It is longer than an applier needs to say why it retries a
-// batch: its connection to PostgreSQL may be silent for 30 s. PENDING_LIMIT may be
-// shorter: then it counts.
+// stillAfter is how long the floor of a partition may stay where it is while its
+// deliveries wait, before settling stands still. It is longer than an applier needs to
+// say why it retries: its connection to PostgreSQL may be silent for 30 s. PENDING_LIMIT
+// may be shorter: then it counts.
 const stillAfter = 45 * time.Second
 
-// Stall is settling that stands still: something waits that no applier accounts
-// for, and nothing is settled.
+// Stall is settling that stands still: deliveries of a partition wait, no applier says
+// why, and its floor does not move.
 type Stall struct {
+	Partition delivery.Partition
 	// For is how long. It is 0 where the broker does not remember the last ack: it
 	// forgets when the consumer's leader changes or restarts.
 	For time.Duration
 	Why string
 }
 
-// queued are the messages that were never handed out.
-func (p Pending) queued() Spans { return Spans{}.add(Span{max(p.First, p.HandedOut+1), p.Last}) }
-
-// asides are the messages that appliers say they have set aside; more is how many
-// other deliveries they have set aside without naming them.
-func (p Pending) asides() (named Spans, more int) {
-	for _, t := range p.Troubles {
-		for _, a := range t.Aside {
-			named = named.or(NewSpans(a.Sequence))
+// isAwaited reports whether deliveries of a partition wait and no applier accounts for
+// it. A partition also waits for the generations before its own.
+func (q *Queue) isAwaited(i int, p Pending) bool {
+	if q.waits[i] == 0 || p.retried(i) != nil {
+		return false
+	}
+	for older, s := range p.Partitions {
+		if s.Generation < p.Partitions[i].Generation && q.waits[older] > 0 {
+			return false
 		}
-		more += t.AsideDeliveries - len(t.Aside)
 	}
-	return named, more
+	return true
 }
 
-// isRetried reports whether an applier retries a batch: it says why, and nothing that
-// it holds is settled meanwhile.
-func (p Pending) isRetried() bool {
-	return slices.ContainsFunc(p.Troubles, func(t Trouble) bool { return t.Retried != nil })
-}
-
-// waiting is how many messages are not acked and wait for no known cause.
-func (p Pending) waiting() int {
-	queued := int(p.queued().len())
-	if p.isRetried() {
-		// The messages that were handed out may be all theirs. Without a pull the
-		// queue waits behind them.
-		if p.Asking == 0 {
-			return 0
-		}
-		return queued
-	}
-	named, more := p.asides()
-	open := max(p.AckPending-int(named.and(p.gap()).len())-more, 0)
-	if open == 0 && p.IsFull() {
-		return 0
-	}
-	return open + queued
-}
-
-// waitingSpans are those of them that are known.
-func (p Pending) waitingSpans() Spans {
-	switch {
-	case p.waiting() == 0:
-		return nil
-	case p.isRetried():
-		return p.queued()
-	}
-	named, _ := p.asides()
-	return p.unacked().without(named)
-}
-
-// whyStill says what is seen while nothing is settled.
-func (p Pending) whyStill() string {
+// whyStill says what is seen while a partition stands still.
+func (p Pending) whyStill(i int) string {
+	s := p.Partitions[i]
 	switch {
 	case p.NoApplier():
 		return noApplier
-	case p.Asking > 0 && p.AckPending > 0:
-		return fmt.Sprintf("appliers ask for deliveries, but none of the %d messages that the broker handed out is acknowledged", p.AckPending)
-	case p.Asking > 0:
-		return "appliers ask for deliveries, but the broker hands out nothing"
+	case !p.hasOwner(i):
+		return fmt.Sprintf("no applier is asking for deliveries of partition %s", s.Partition)
+	case s.AckPending > 0:
+		return fmt.Sprintf("an applier has %d messages of partition %s and acks none", s.AckPending, s.Partition)
 	}
-	return fmt.Sprintf("the appliers hold %d messages and acknowledge none", p.AckPending)
+	return fmt.Sprintf("an applier asks for messages of partition %s, but the broker hands out nothing", s.Partition)
 }
 
-// stall says whether settling stands still, by the broker's own times.
-func (s *Stream) stall(ctx context.Context, p Pending) (*Stall, error) {
-	waiting := p.waitingSpans()
-	if len(waiting) == 0 {
-		return nil, nil
+// stall returns the partition that stands still for the longest, by the broker's own
+// times. It reads nothing while each partition that is behind acks now and then.
+func (s *Stream) stall(ctx context.Context, p Pending) (longest *Stall, err error) {
+	var q *Queue
+	for i, partition := range p.Partitions {
+		if !p.isBehind(i) || p.At.Sub(partition.AckedAt) < stillAfter || p.retried(i) != nil {
+			continue
+		}
+		if q == nil {
+			all, err := s.Queue(ctx, p, stillAfter)
+			if err != nil {
+				return nil, err
+			}
+			q = &all
+		}
+		if !q.isAwaited(i, p) {
+			continue
+		}
+		storedAt := q.oldestOf[i]
+		if storedAt.IsZero() { // it is not among those counted
+			m, _, err := s.Message(ctx, p.extentOf(i).First)
+			if err != nil {
+				return nil, err
+			}
+			storedAt = m.StoredAt
+		}
+		if stall := p.stallSince(i, storedAt); stall != nil && (longest == nil || stall.For > longest.For) {
+			longest = stall
+		}
 	}
-	first, ok, err := s.Message(ctx, waiting[0].From)
-	if err != nil || !ok {
-		return nil, err
-	}
-	return p.stallSince(first.StoredAt), nil
+	return longest, nil
 }
 
 // stallSince is nil unless nothing was acked for long, and what waits has waited for
 // as long.
-func (p Pending) stallSince(storedAt time.Time) *Stall {
-	still := p.At.Sub(lastOf(&storedAt, &p.AckedAt))
-	switch {
-	case still < stillAfter:
+func (p Pending) stallSince(i int, storedAt time.Time) *Stall {
+	s := p.Partitions[i]
+	still := p.At.Sub(lastOf(&storedAt, &s.AckedAt))
+	if still < stillAfter {
 		return nil
-	case p.AckedAt.IsZero():
-		return &Stall{Why: p.whyStill()}
 	}
-	return &Stall{For: still, Why: p.whyStill()}
+	if s.AckedAt.IsZero() {
+		still = 0
+	}
+	return &Stall{Partition: s.Partition, For: still, Why: p.whyStill(i)}
 }
 
-// settling remembers from look to look whether anything is settled. Unlike the
-// broker's times that holds over a change of the consumer's leader.
+// settling remembers from look to look whether the floors move. Unlike the broker's
+// times that holds over a change of a consumer's leader.
 type settling struct {
 	mu          sync.Mutex
 	incarnation string
-	handedOut   uint64
-	acked       uint64    // messages handed out and not open any more
-	since       time.Time // something was acked, or nothing waited
-	looked      time.Time // the look before
-	stall       *Stall    // by the last look
-	pending     int       // deliveries
+	floors      map[string]floor // by partition
+	looked      time.Time        // the look before
+	stall       *Stall           // by the last look
+	pending     int              // deliveries
+}
+
+// floor is where a partition is, and since when it stands there with deliveries waiting.
+type floor struct {
+	sequence uint64
+	since    time.Time
 }
 
 // look compares with the look before. It returns how long settling had been standing
 // still then, and now; nil where it does not.
-func (s *settling) look(p Pending, pending int, after time.Duration, now time.Time) (before, stall *Stall) {
+func (s *settling) look(p Pending, q Queue, after time.Duration, now time.Time) (before, stall *Stall) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	acked := p.HandedOut - uint64(min(max(p.AckPending, 0), int(p.HandedOut)))
 	// Between looks that are far apart the broker was away: appliers could not ack.
-	isNew := s.since.IsZero() || p.Incarnation != s.incarnation || p.HandedOut < s.handedOut || now.Sub(s.looked) > after
-	s.looked = now
-	if isNew || acked > s.acked || p.waiting() == 0 {
-		s.incarnation, s.acked, s.since = p.Incarnation, acked, now
+	if p.Incarnation != s.incarnation || now.Sub(s.looked) > after {
+		s.floors = nil
 	}
-	s.handedOut, s.pending = p.HandedOut, pending
-	before, s.stall = s.stall, nil
-	if still := now.Sub(s.since); still >= after {
-		s.stall = &Stall{For: still, Why: p.whyStill()}
+	floors := make(map[string]floor, len(p.Partitions))
+	for i, partition := range p.Partitions {
+		is, was := floor{partition.Floor, now}, s.floors[partition.Name()]
+		if was.sequence == is.sequence && !was.since.IsZero() && q.isAwaited(i, p) {
+			is.since = was.since
+		}
+		floors[partition.Name()] = is
+		if still := now.Sub(is.since); still >= after && (stall == nil || still > stall.For) {
+			stall = &Stall{Partition: partition.Partition, For: still, Why: p.whyStill(i)}
+		}
 	}
-	return before, s.stall
+	before, s.stall = s.stall, stall
+	s.incarnation, s.floors, s.looked, s.pending = p.Incarnation, floors, now, q.All.Pending()
+	return before, stall
 }
 
 // stalled is how long settling has been standing still, 0 if it does not.
@@ -154,14 +149,14 @@ func (s *settling) stalled() (still time.Duration, pending int, why string) {
 	if s.stall == nil {
 		return 0, s.pending, ""
 	}
-	return time.Since(s.since), s.pending, s.stall.Why
+	return s.stall.For + time.Since(s.looked), s.pending, s.stall.Why
 }
 
 // watchSettling warns once when settling stands still, and says when it goes on.
-func (m *Monitor) watchSettling(p *Pending, pending int) {
+func (m *Monitor) watchSettling(p *Pending, q Queue) {
 	var before *Stall
-	before, p.Stall = m.settling.look(*p, pending, min(stillAfter, m.limit), time.Now())
-	switch {
+	before, p.Stall = m.settling.look(*p, q, min(stillAfter, m.limit), time.Now())
+	switch pending := q.All.Pending(); {
 	case before == nil && p.Stall != nil:
 		m.log.Warn().Int64("still_seconds", int64(p.Stall.For.Seconds())).Int("pending_deliveries", pending).Str("why", p.Stall.Why).
 			Msg("settling stands still: deliveries wait and none is settled")

@@ -59,12 +59,27 @@ func (counts slotCounts) String() string {
 // countSlots counts what a message is going to carry, as its readers will.
 func countSlots(batch []*entry) slotCounts {
 	var bySlot [delivery.Slots + 1]int
-	slots := 0
 	for _, e := range batch {
-		if bySlot[e.slot] == 0 {
+		bySlot[e.slot]++
+	}
+	return newSlotCounts(&bySlot)
+}
+
+// slotsOfDeliveries counts what a message carries.
+func slotsOfDeliveries(all []delivery.Delivery) slotCounts {
+	var bySlot [delivery.Slots + 1]int
+	for i := range all {
+		bySlot[all[i].InSlot()]++
+	}
+	return newSlotCounts(&bySlot)
+}
+
+func newSlotCounts(bySlot *[delivery.Slots + 1]int) slotCounts {
+	slots := 0
+	for _, n := range bySlot {
+		if n > 0 {
 			slots++
 		}
-		bySlot[e.slot]++
 	}
 	counts := make(slotCounts, 0, slots)
 	for slot, n := range bySlot {

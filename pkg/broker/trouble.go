@@ -11,41 +11,37 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // Trouble is what one applier says of deliveries that it cannot settle now.
 type Trouble struct {
 	Applier string `json:"applier"`
-	// Retried is nil unless it tries a batch again and again. It pulls nothing
-	// meanwhile.
+	// Retried is nil unless it tries deliveries again and again.
 	Retried *TroubleRetried `json:"retried,omitempty"`
-	// Held are the messages in its memory while it does: those tried, and those
-	// behind them.
-	Held Spans `json:"held,omitempty"`
-	// Aside are the first of those it has set aside, in the order of the stream;
-	// AsideDeliveries is how many there are.
-	Aside           []TroubleAside `json:"set_aside,omitempty"`
-	AsideDeliveries int            `json:"set_aside_deliveries,omitempty"`
 }
 
-// TroubleRetried is a batch that cannot be settled.
+// TroubleRetried are deliveries that cannot be settled now, though their webhooks and
+// users are not the cause.
 type TroubleRetried struct {
 	Since      time.Time `json:"since"`
 	Attempts   int       `json:"attempts"`
 	Why        string    `json:"why"`
 	Deliveries int       `json:"deliveries"`
-	Messages   Spans     `json:"messages"`
+	// They are in the messages First to Last and have these slots. No slots: what fails
+	// concerns no particular deliveries, such as the look for what is parked.
+	First uint64 `json:"first,omitempty"`
+	Last  uint64 `json:"last,omitempty"`
+	Slots []int  `json:"slots,omitempty"`
 }
 
-// TroubleAside is one delivery that was set aside.
-type TroubleAside struct {
-	ID       delivery.ID `json:"id"`
-	Sequence uint64      `json:"sequence"`
-	Since    time.Time   `json:"since"`
-	Attempts int         `json:"attempts"`
-	Why      string      `json:"why"`
+// has reports whether a delivery is among them.
+func (r *TroubleRetried) has(sequence uint64, slot int) bool {
+	return r.First <= sequence && sequence <= r.Last && slices.Contains(r.Slots, slot)
+}
+
+// concerns reports whether a partition waits for them.
+func (r *TroubleRetried) concerns(s PartitionState) bool {
+	return len(r.Slots) == 0 || r.Last > s.Floor && slices.ContainsFunc(r.Slots, s.Has)
 }
 
 const (

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
@@ -18,39 +19,18 @@ const (
 	warningsAtOnce = 1000
 
 	warnedKey = "warned"
-	// skippedKept bounds the record; what is beyond is not warned of any more.
-	skippedKept = 1000
 )
 
-// warned says how far warnings were given. Messages become overdue in the order
-// of the stream, so that one sequence says it, but for those that were skipped:
-// in the gap above the ack floor it may be unknown who is still pending.
+// warned says how far warnings were given. Messages become overdue in the order of the
+// stream, so that one sequence says it.
 type warned struct {
 	Incarnation string `json:"incarnation"`
 	Sequence    uint64 `json:"sequence"`
-	Skipped     Spans  `json:"skipped,omitempty"`
 }
 
-// advance returns the messages to warn of next, of those up to the last one that
-// is overdue, and the record after that.
-func (w warned) advance(p Pending, last uint64) (of Spans, after warned) {
-	if w.Incarnation != p.Incarnation {
-		w = warned{Incarnation: p.Incarnation}
-	}
-	w.Sequence = min(w.Sequence, p.Last) // sequences are used again after a restore
-	todo := w.Skipped.or(Spans{}.add(Span{w.Sequence + 1, last})).and(Spans{}.add(Span{p.First, last}))
-	of = todo.and(p.unacked())
-	skipped := todo.without(of)
-	return of, warned{
-		Incarnation: p.Incarnation,
-		Sequence:    max(w.Sequence, last),
-		Skipped:     skipped[:min(len(skipped), skippedKept)],
-	}
-}
-
-// warn logs what has become overdue. Of all monitors the one does it that moves
-// the record on.
-func (m *Monitor) warn(ctx context.Context, p Pending) error {
+// warn logs what has become overdue. Of all monitors the one does it that moves the
+// record on.
+func (m *Monitor) warn(ctx context.Context, p Pending, q Queue) error {
 	if m.state == nil {
 		bucket, err := m.conn.stateBucket(ctx)
 		if err != nil {
@@ -62,13 +42,17 @@ func (m *Monitor) warn(ctx context.Context, p Pending) error {
 	if err != nil {
 		return err
 	}
-	of, after := was.advance(p, m.overdueSpan(p)[0].To)
-	value, err := json.Marshal(after)
+	if was.Incarnation != p.Incarnation {
+		was.Sequence = 0
+	}
+	was.Sequence = min(was.Sequence, p.Last) // sequences are used again after a restore
+	first, last := max(was.Sequence+1, p.First), q.overdueTo
+	if first > last {
+		return nil
+	}
+	value, err := json.Marshal(warned{p.Incarnation, last})
 	if err != nil {
 		return fmt.Errorf("encode how far was warned: %w", err)
-	}
-	if before, err := json.Marshal(was); err == nil && string(before) == string(value) {
-		return nil
 	}
 	if revision == 0 {
 		_, err = m.state.Create(ctx, warnedKey, value)
@@ -81,7 +65,7 @@ func (m *Monitor) warn(ctx context.Context, p Pending) error {
 	if err != nil {
 		return fmt.Errorf("write how far was warned: %w", err)
 	}
-	m.logOverdue(ctx, p, of)
+	m.logOverdue(ctx, p, q, first, last)
 	return nil
 }
 
@@ -94,38 +78,40 @@ func (m *Monitor) readWarned(ctx context.Context) (w warned, revision uint64, er
 		return warned{}, 0, fmt.Errorf("read how far was warned: %w", err)
 	}
 	if json.Unmarshal(entry.Value(), &w) != nil {
-		w = warned{} // of another version: begin anew
+		w = warned{} // of another version
 	}
 	return w, entry.Revision(), nil
 }
 
-// logOverdue warns of messages, delivery by delivery.
-func (m *Monitor) logOverdue(ctx context.Context, p Pending, of Spans) {
-	if m.tally.sum(of).Deliveries > warningsAtOnce {
-		m.logMany(ctx, p, of)
+// logOverdue warns of the messages from one to another, delivery by delivery.
+func (m *Monitor) logOverdue(ctx context.Context, p Pending, q Queue, first, last uint64) {
+	if q.between(first, last).Deliveries > warningsAtOnce {
+		m.logMany(ctx, p, q, first, last)
 		return
 	}
-	for i, x := range of {
-		for sequence := x.From; sequence <= x.To; sequence++ {
-			message, _, err := m.stream.Message(ctx, sequence)
-			if err != nil {
-				m.log.Error().Err(err).Msg("cannot read what is pending for too long")
-				m.logMany(ctx, p, Spans{{sequence, x.To}}.or(of[i+1:]))
-				return
-			}
-			settled := p.asideIn(NewSpans(sequence)).deliveries > 0
-			for _, d := range message.Deliveries {
-				fate := p.Fate(sequence, d.ID)
-				if settled && fate.State != SetAside {
-					continue // what keeps the message open is set aside
-				}
-				m.logOne(p, message, d, fate)
+	for sequence := first; sequence <= min(last, q.counted); sequence++ {
+		if q.between(sequence, sequence).Deliveries == 0 {
+			continue
+		}
+		message, _, err := m.stream.Message(ctx, sequence)
+		if err != nil {
+			m.log.Error().Err(err).Msg("cannot read what is pending for too long")
+			m.logMany(ctx, p, q, sequence, last)
+			return
+		}
+		for _, d := range message.Deliveries {
+			if p.Beyond(sequence, d.InSlot()) {
+				m.logOne(p, message, d)
 			}
 		}
 	}
+	if first = max(first, q.counted+1); first <= last && q.between(first, last).Deliveries > 0 {
+		m.logMany(ctx, p, q, first, last)
+	}
 }
 
-func (m *Monitor) logOne(p Pending, message Message, d delivery.Delivery, fate Fate) {
+func (m *Monitor) logOne(p Pending, message Message, d delivery.Delivery) {
+	fate := p.Fate(message.Sequence, d.InSlot())
 	line := m.log.Warn().Stringer("delivery_id", d.ID).Str("webhook_id", d.WebhookID).
 		Uint64("stream_sequence", message.Sequence).Time("received_at", d.ReceivedAt).
 		Int64("pending_seconds", int64(p.At.Sub(message.StoredAt).Seconds())).Str("state", string(fate.State))
@@ -143,12 +129,11 @@ func (m *Monitor) logOne(p Pending, message Message, d delivery.Delivery, fate F
 }
 
 // logMany warns of messages in one line.
-func (m *Monitor) logMany(ctx context.Context, p Pending, of Spans) {
-	first, last := of[0].From, of[len(of)-1].To
-	line := m.log.Warn().Int("deliveries", m.tally.sum(of).Deliveries).
+func (m *Monitor) logMany(ctx context.Context, p Pending, q Queue, first, last uint64) {
+	line := m.log.Warn().Int("deliveries", q.between(first, last).Deliveries).Bool("estimated", last > q.counted).
 		Uint64("first_stream_sequence", first).Uint64("last_stream_sequence", last)
-	m.nameEnd(ctx, line, "first", first, func(ds []delivery.Delivery) delivery.Delivery { return ds[0] })
-	m.nameEnd(ctx, line, "last", last, func(ds []delivery.Delivery) delivery.Delivery { return ds[len(ds)-1] })
+	m.nameEnd(ctx, line, "first", p, first, func(ds []delivery.Delivery) delivery.Delivery { return ds[0] })
+	m.nameEnd(ctx, line, "last", p, last, func(ds []delivery.Delivery) delivery.Delivery { return ds[len(ds)-1] })
 	if why := p.InTheWay(); why != "" {
 		line.Str("why", why)
 	}
@@ -156,8 +141,10 @@ func (m *Monitor) logMany(ctx context.Context, p Pending, of Spans) {
 }
 
 // nameEnd adds the id at one end of a stretch, if it can be read.
-func (m *Monitor) nameEnd(ctx context.Context, line *zerolog.Event, which string, sequence uint64, pick func([]delivery.Delivery) delivery.Delivery) {
-	if message, ok, err := m.stream.Message(ctx, sequence); err == nil && ok {
-		line.Stringer(which+"_delivery_id", pick(message.Deliveries).ID)
+func (m *Monitor) nameEnd(ctx context.Context, line *zerolog.Event, which string, p Pending, sequence uint64, pick func([]delivery.Delivery) delivery.Delivery) {
+	message, _, err := m.stream.Message(ctx, sequence)
+	open := slices.DeleteFunc(message.Deliveries, func(d delivery.Delivery) bool { return !p.Beyond(sequence, d.InSlot()) })
+	if err == nil && len(open) > 0 {
+		line.Stringer(which+"_delivery_id", pick(open).ID)
 	}
 }

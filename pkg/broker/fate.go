@@ -1,0 +1,112 @@
+package broker
+
+import (
+	"fmt"
+	"time"
+)
+
+// silentAfter is how long an applier that lives may neither ask for messages nor ack
+// any: a transaction that waits for locks or for PostgreSQL takes that long at most
+// before its applier says what is wrong.
+const silentAfter = 90 * time.Second
+
+// hasOwner reports whether an applier shows a sign of life in a partition.
+func (p Pending) hasOwner(i int) bool {
+	s := p.Partitions[i]
+	return s.Waiting > 0 || s.AckPending > 0 && p.At.Sub(lastOf(&s.DeliveredAt, &s.AckedAt)) <= silentAfter
+}
+
+// NoApplier reports whether no applier shows a sign of life, in any partition that has
+// messages to settle.
+func (p Pending) NoApplier() bool {
+	behind := false
+	for i := range p.Partitions {
+		if p.isBehind(i) && p.hasOwner(i) {
+			return false
+		}
+		behind = behind || p.isBehind(i)
+	}
+	return behind && len(p.Troubles) == 0
+}
+
+// State is where a pending delivery is.
+type State string
+
+const (
+	Queued    State = "queued"     // never handed out to an applier
+	HandedOut State = "handed_out" // an applier has it, or had it when it ended
+	Retried   State = "retried"    // an applier tries again to settle it
+)
+
+// Fate is what is known of one pending delivery.
+type Fate struct {
+	State State
+	// Since and Attempts are about retried deliveries; zero for others.
+	Since    time.Time
+	Attempts int
+	// Why says what is in the way. It is empty when nothing is known to be.
+	Why string
+}
+
+// Fate says what is known of a delivery of a slot in a message.
+func (p Pending) Fate(sequence uint64, slot int) Fate {
+	for _, t := range p.Troubles {
+		if r := t.Retried; r != nil && r.has(sequence, slot) {
+			return Fate{State: Retried, Since: r.Since, Attempts: r.Attempts, Why: r.Why}
+		}
+	}
+	i := p.partitionOf(sequence, slot)
+	if i < 0 || sequence > p.Partitions[i].Delivered {
+		return Fate{State: Queued, Why: p.inTheWayOf(i)}
+	}
+	return Fate{State: HandedOut, Why: p.inTheWayOf(i)}
+}
+
+const noApplier = "no applier is asking for deliveries"
+
+func waitsBehind(r *TroubleRetried) string {
+	return "waits behind deliveries that are tried again: " + r.Why
+}
+
+// InTheWay says what keeps deliveries from being settled, if anything is known to.
+func (p Pending) InTheWay() string {
+	for i := range p.Partitions {
+		if why := p.inTheWayOf(i); p.isBehind(i) && why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// inTheWayOf says it of one partition, or of all where that is not known.
+func (p Pending) inTheWayOf(i int) string {
+	if p.NoApplier() {
+		return noApplier
+	}
+	if i < 0 {
+		return ""
+	}
+	s := p.Partitions[i]
+	if r := p.retried(i); r != nil {
+		return waitsBehind(r)
+	}
+	if p.Stall != nil && p.Stall.Partition == s.Partition {
+		return p.Stall.Why
+	}
+	for older := range p.Partitions {
+		if p.Partitions[older].Generation < s.Generation && p.isBehind(older) {
+			return fmt.Sprintf("waits until generation %d of the partitions is settled", p.Partitions[older].Generation)
+		}
+	}
+	return ""
+}
+
+// retried returns what an applier tries again of a partition, or nil.
+func (p Pending) retried(i int) *TroubleRetried {
+	for _, t := range p.Troubles {
+		if t.Retried != nil && t.Retried.concerns(p.Partitions[i]) {
+			return t.Retried
+		}
+	}
+	return nil
+}
