@@ -307,9 +307,7 @@ func (i *installation) startApplier() (stop func()) {
 	done := make(chan error, 4)
 	go func() { done <- catalog.Run(ctx) }()
 	go func() { done <- settling.Run(ctx) }()
-	go func() {
-		done <- reporter.Publish(ctx, i.conn.Notice("test-applier"), func() broker.Spans { return nil })
-	}()
+	go func() { done <- reporter.Publish(ctx, i.conn.Notice("test-applier")) }()
 	left := make(chan error, 1)
 	go func() { left <- owning.Run(owned) }()
 	return func() {

@@ -123,19 +123,16 @@ func TestWhatAppliersSayOfPendingDeliveriesIsShown(t *testing.T) {
 	i := newInstallation(t)
 	var shop webhookJSON
 	i.json(&shop, "webhooks", "apply", "-f", i.write("shop.yaml", shopYAML))
-	retried, aside := i.publish(shop.ID, 0, "{}"), i.publish(shop.ID, 0, "{}")
+	retried, behind := i.publish(shop.ID, 0, "{}"), i.publish(shop.ID, 0, "{}")
 	since := time.Now().UTC().Truncate(time.Second)
-	notice := i.conn.Notice("host-1")
-	if err := notice.Put(t.Context(), broker.Trouble{
-		Retried:         &broker.TroubleRetried{Since: since, Attempts: 7, Why: "PostgreSQL: settle: away", Deliveries: 1, Messages: broker.NewSpans(1)},
-		Aside:           []broker.TroubleAside{{ID: aside, Sequence: 2, Since: since, Attempts: 3, Why: "no key"}},
-		AsideDeliveries: 1,
-	}); err != nil {
+	if err := i.conn.Notice("host-1").Put(t.Context(), broker.Trouble{Retried: &broker.TroubleRetried{
+		Since: since, Attempts: 7, Why: "PostgreSQL: settle: away", Deliveries: 1, First: 1, Last: 1, Slots: []int{delivery.SlotOf(shop.ID)},
+	}}); err != nil {
 		t.Fatal(err)
 	}
 	for id, want := range map[delivery.ID]pendingJSON{
 		retried: {State: "retried", Since: &since, Attempts: new(7), Why: new("PostgreSQL: settle: away")},
-		aside:   {State: "set_aside", Since: &since, Attempts: new(3), Why: new("no key")},
+		behind:  {State: "queued", Why: new("waits behind deliveries that are tried again: PostgreSQL: settle: away")},
 	} {
 		var shown lineJSON
 		i.json(&shown, "deliveries", "show", id.String())
@@ -143,14 +140,14 @@ func TestWhatAppliersSayOfPendingDeliveriesIsShown(t *testing.T) {
 			t.Error(diff)
 		}
 	}
-	r := i.run("deliveries", "show", aside.String())
-	if !strings.Contains(r.stdout, "set aside since "+since.Local().Format("2006-01-02 15:04:05")+", 3 attempts: no key") {
+	r := i.run("deliveries", "show", retried.String())
+	if !strings.Contains(r.stdout, "tried again since "+since.Local().Format("2006-01-02 15:04:05")+", 7 attempts: PostgreSQL: settle: away") {
 		t.Errorf("shown as\n%s", r.stdout)
 	}
 	i.env["PENDING_LIMIT"] = "1s"
 	i.awaitOverdue(2)
 	r = i.run("deliveries", "list")
-	for _, want := range []string{"2 are older than 1s: tried again since ", ": PostgreSQL: settle: away; set aside: 1, no key.", "once that is mended"} {
+	for _, want := range []string{"2 are older than 1s: tried again since ", ": PostgreSQL: settle: away.", "once that is mended"} {
 		if !strings.Contains(r.stdout, want) {
 			t.Errorf("the list lacks %q:\n%s", want, r.stdout)
 		}

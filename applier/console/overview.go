@@ -40,17 +40,17 @@ func (s *Console) overview(c *request) error {
 	if data.Head.Oldest != nil {
 		data.Head.Causes, data.Head.Advice = data.Head.InTheWay()
 	}
-	waiting, atLeast, err := s.History.Waiting(c.ctx())
+	waiting, estimated, err := s.History.Waiting(c.ctx())
 	if err != nil {
 		return err
 	}
 	data.Parked = s.parked(c, "", "")
 	for _, p := range data.Parked {
-		waiting, atLeast = waiting+p.Count, atLeast || p.AtLeast
+		waiting, estimated = waiting+p.Count, estimated || p.AtLeast
 	}
 	data.Waiting = strconv.Itoa(waiting)
-	if atLeast {
-		data.Waiting += "+"
+	if estimated {
+		data.Waiting = "about " + data.Waiting
 	}
 	if data.Findings, err = s.Overview.Findings(c.ctx()); err != nil {
 		return err

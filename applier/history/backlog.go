@@ -10,7 +10,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// backlog is the stream beyond the appliers' ack floor as one question sees it.
+// backlog is the stream beyond the lowest floor of a partition as one question sees it.
 type backlog struct {
 	*History
 	broker.Pending
@@ -20,7 +20,6 @@ type backlog struct {
 	// unchecked is why the database could not say which of them are settled.
 	unchecked error
 
-	openInGap int // messages that were handed out and found open
 	fruitless int // messages that were read since the last delivery that was wanted
 	cutShort  bool
 	names     *names
@@ -60,9 +59,6 @@ func (b *backlog) walk(ctx context.Context, from uint64, direction int, belongs 
 	deliveries, full := 0, firstPage
 	b.fruitless = 0
 	for seq := from; seq >= max(b.First, 1) && seq <= b.Last; seq += uint64(direction) { // down wraps around
-		if b.isAcknowledged(seq) {
-			continue
-		}
 		m, ok, err := b.stream.Message(ctx, seq)
 		if err != nil {
 			return err
@@ -90,12 +86,6 @@ func (b *backlog) walk(ctx context.Context, from uint64, direction int, belongs 
 	return err
 }
 
-// isAcknowledged reports whether a message is known to be: once as many of those
-// handed out were found open as the broker says there are, no other is.
-func (b *backlog) isAcknowledged(sequence uint64) bool {
-	return sequence <= b.HandedOut && b.openInGap >= b.AckPending && b.unchecked == nil
-}
-
 // eachOpen calls f with those of a page that have no row yet.
 func (b *backlog) eachOpen(ctx context.Context, page []broker.Message, direction int, f func(waiting) (more bool, err error)) (more bool, err error) {
 	settled, err := b.settled(ctx, page)
@@ -104,10 +94,9 @@ func (b *backlog) eachOpen(ctx context.Context, page []broker.Message, direction
 	}
 	for _, m := range page {
 		// A replay of a dead letter has an outcome, the one that it replaces.
-		open := slices.DeleteFunc(slices.Clone(m.Deliveries), func(d delivery.Delivery) bool { return settled[d.ID] || d.Replay != nil })
-		if len(open) > 0 && m.Sequence <= b.HandedOut {
-			b.openInGap++
-		}
+		open := slices.DeleteFunc(slices.Clone(m.Deliveries), func(d delivery.Delivery) bool {
+			return settled[d.ID] || d.Replay != nil || !b.Beyond(m.Sequence, d.InSlot())
+		})
 		if direction == down {
 			slices.Reverse(open)
 		}
@@ -182,7 +171,7 @@ func (b *backlog) find(ctx context.Context, id delivery.ID) (w *waiting, notRead
 	for _, part := range []broker.Extent{{First: at, Last: at + after - 1}, {First: at - before, Last: at - 1}} {
 		err := b.stream.Each(ctx, part, func(m broker.Message) error {
 			for _, d := range m.Deliveries {
-				if d.ID == id && d.Replay == nil {
+				if d.ID == id && d.Replay == nil && b.Beyond(m.Sequence, d.InSlot()) {
 					w = &waiting{d, m.StoredAt}
 					return errFound
 				}
@@ -208,6 +197,6 @@ func (b *backlog) line(ctx context.Context, w waiting) (Delivery, error) {
 	return Delivery{
 		ID: w.ID, WebhookID: w.WebhookID, Webhook: saved.Name, Community: saved.Community,
 		Status: delivery.Pending, Changes: []Change{}, Fields: []Field{}, ReceivedAt: w.ReceivedAt.UTC(),
-		Pending: newPending(b.isOverdue(w.storedAt), b.Fate(w.Position.Sequence, w.ID)),
+		Pending: newPending(b.isOverdue(w.storedAt), b.Fate(w.Position.Sequence, w.InSlot())),
 	}, nil
 }

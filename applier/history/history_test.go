@@ -178,7 +178,7 @@ func TestPendingAmongTheSettled(t *testing.T) {
 	}
 	for limit, overdue := range map[time.Duration]int{everythingIsOverdue: len(queued), nothingIsOverdue: 0} {
 		head, err := i.with(limit).Head(t.Context())
-		if err != nil || head.Oldest == nil || *head.Oldest != queued[0] || head.Overdue != overdue || head.Unchecked != nil {
+		if err != nil || head.Oldest == nil || *head.Oldest != queued[0] || head.Overdue != overdue || head.Estimated || head.Unchecked != nil {
 			t.Errorf("the head is %+v, %v; want %s as the oldest and %d overdue", head, err, queued[0], overdue)
 		}
 	}

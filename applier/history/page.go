@@ -176,5 +176,9 @@ func (h *History) Mark(ctx context.Context) (string, error) {
 	if err != nil && ctx.Err() != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d-%d-%d-%d-%d", p.First, p.Last, p.HandedOut, p.AckPending, parked), nil
+	mark := fmt.Sprintf("%d-%d", p.Last, parked)
+	for _, s := range p.Partitions {
+		mark += fmt.Sprintf("-%d", s.Floor)
+	}
+	return mark, nil
 }

@@ -77,21 +77,14 @@ type Head struct {
 	// Oldest has been pending for Age. It is nil when nothing is pending.
 	Oldest *delivery.ID
 	Age    time.Duration
-	// Overdue is how many have been pending for longer than Limit; AtLeast is set
+	// Overdue is how many have been pending for longer than Limit; Estimated is set
 	// when not all were counted.
-	Overdue int
-	AtLeast bool
-	Limit   time.Duration
+	Overdue   int
+	Estimated bool
+	Limit     time.Duration
 	// Unchecked is why the database could not say which of them are settled.
 	Unchecked error
 }
-
-const (
-	// Of what was handed out each delivery is looked up, of the rest headers are
-	// read: so many messages take some seconds.
-	lookedUpAtMost = 10_000
-	countedAtMost  = 100_000
-)
 
 // Head looks at the whole backlog.
 func (h *History) Head(ctx context.Context) (Head, error) {
@@ -106,45 +99,21 @@ func (h *History) Head(ctx context.Context) (Head, error) {
 		return false, nil
 	})
 	if err == nil && overdue {
-		head.Overdue, head.AtLeast, err = h.countOverdue(ctx, b.Pending)
+		var q broker.Queue
+		q, err = h.stream.Queue(ctx, b.Pending, h.limit)
+		head.Overdue, head.Estimated = q.Overdue.Pending(), q.Estimated
 	}
 	head.Unchecked = b.unchecked
 	return head, err
 }
 
-func (h *History) countOverdue(ctx context.Context, p broker.Pending) (n int, more bool, err error) {
-	return h.count(ctx, p, p.At.Add(-h.limit), lookedUpAtMost, countedAtMost)
-}
-
-// waitingAtMost bounds what Waiting looks at, for pages that are to be there soon.
-const waitingAtMost = 1000 // messages
-
-// Waiting counts all that is pending now; atLeast is set when there may be more.
-func (h *History) Waiting(ctx context.Context) (n int, atLeast bool, err error) {
+// Waiting counts all that is pending in the stream now; estimated is set when not all
+// was counted.
+func (h *History) Waiting(ctx context.Context) (n int, estimated bool, err error) {
 	p, err := h.stream.Pending(ctx)
 	if err != nil {
 		return 0, false, err
 	}
-	return h.count(ctx, p, p.At.Add(time.Minute), waitingAtMost, waitingAtMost)
-}
-
-// count counts what was stored before the cutoff. By the database what was handed
-// out: some of it may be settled. The rest is not.
-func (h *History) count(ctx context.Context, p broker.Pending, cutoff time.Time, lookedUp, counted int) (n int, more bool, err error) {
-	b := &backlog{History: h, Pending: p, cutoff: cutoff}
-	messages := 0
-	handedOut := func(m broker.Message) bool {
-		messages++
-		more = messages > lookedUp
-		return b.isOverdue(m.StoredAt) && m.Sequence <= b.HandedOut && !more
-	}
-	err = b.walk(ctx, b.First, up, handedOut, func(waiting) (bool, error) {
-		n++
-		return true, nil
-	})
-	if err != nil || more {
-		return n, more, err
-	}
-	queued, more, err := h.stream.CountUntil(ctx, max(b.First, b.HandedOut+1), b.Last, cutoff, counted)
-	return n + queued.Pending(), more, err
+	q, err := h.stream.Queue(ctx, p, h.limit)
+	return q.All.Pending(), q.Estimated, err
 }

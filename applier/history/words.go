@@ -72,8 +72,8 @@ func FieldsText(fields []Field) string {
 // Count says how many are overdue, to be followed by "older than".
 func (h Head) Count() string {
 	switch {
-	case h.AtLeast:
-		return fmt.Sprintf("At least %d are", h.Overdue)
+	case h.Estimated:
+		return fmt.Sprintf("About %d are", h.Overdue)
 	case h.Overdue == 1:
 		return "1 is"
 	}
@@ -93,15 +93,9 @@ func (h Head) InTheWay() (causes []string, advice string) {
 	if r := firstRetried(p.Troubles); r != nil {
 		causes = append(causes, fmt.Sprintf("tried again since %s: %s", localTime(r.Since), r.Why))
 	}
-	if n, why := setAside(p.Troubles); n > 0 {
-		causes = append(causes, fmt.Sprintf("set aside: %d, %s", n, why))
-	}
-	if p.IsFull() {
-		causes = append(causes, "the broker hands out no more until some of these are settled")
-	}
 	if causes == nil && p.Stall != nil {
 		return []string{stallText(*p.Stall)},
-			"The appliers' logs and `nats consumer info DELIVERIES applier` say more. Restarting the appliers loses nothing; nor does another leader: `nats consumer cluster step-down DELIVERIES applier`."
+			fmt.Sprintf("The appliers' logs and `nats consumer info DELIVERIES %[1]s` say more. Restarting the appliers loses nothing; nor does another leader: `nats consumer cluster step-down DELIVERIES %[1]s`.", p.Stall.Partition.Name())
 	}
 	if causes == nil {
 		return []string{"they wait behind others, the appliers are at work"},
@@ -127,23 +121,12 @@ func firstRetried(troubles []broker.Trouble) (first *broker.TroubleRetried) {
 	return first
 }
 
-func setAside(troubles []broker.Trouble) (n int, why string) {
-	for _, t := range troubles {
-		n += t.AsideDeliveries
-		if len(t.Aside) > 0 && why == "" {
-			why = t.Aside[0].Why
-		}
-	}
-	return n, why
-}
-
 // Text says in a line what is known of a pending delivery.
 func (p Pending) Text() string {
 	text := map[broker.State]string{
 		broker.Queued:    "not handed out yet",
 		broker.HandedOut: "with an applier",
 		broker.Retried:   "tried again",
-		broker.SetAside:  "set aside",
 		Parked:           "parked",
 	}[p.State]
 	if p.Since != nil {

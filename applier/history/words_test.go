@@ -7,22 +7,32 @@ import (
 
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 func TestWhatIsInTheWayIsTheTrueCause(t *testing.T) {
 	t.Parallel()
 	const lost = "appliers ask for deliveries, but none is acknowledged"
-	stall := func(d time.Duration) *broker.Stall { return &broker.Stall{For: d, Why: lost} }
-	retried := []broker.Trouble{{Retried: &broker.TroubleRetried{Why: "PostgreSQL: away"}}}
+	// A partition that has messages to settle, with an applier and without one.
+	pending := func(waiting int, stall *broker.Stall, troubles ...broker.Trouble) broker.Pending {
+		return broker.Pending{
+			Backlog: broker.Backlog{First: 1, Last: 9}, Stall: stall, Troubles: troubles,
+			Partitions: []broker.PartitionState{{Partition: delivery.Partition{Generation: 1, Count: 1}, Waiting: waiting}},
+		}
+	}
+	stall := func(d time.Duration) *broker.Stall {
+		return &broker.Stall{Partition: delivery.Partition{Generation: 1, Count: 1}, For: d, Why: lost}
+	}
+	retried := broker.Trouble{Retried: &broker.TroubleRetried{Why: "PostgreSQL: away"}}
 	for name, tc := range map[string]struct {
 		p            broker.Pending
 		want, advice string
 	}{
-		"they are at work":      {broker.Pending{Asking: 1}, "they wait behind others, the appliers are at work", "add appliers"},
-		"settling stands still": {broker.Pending{Asking: 1, Stall: stall(20 * time.Minute)}, "nothing has been settled for 20m: " + lost, "Restarting the appliers loses nothing"},
-		"since nobody knows":    {broker.Pending{Asking: 1, Stall: stall(0)}, "nothing has been settled since NATS started or chose another leader: " + lost, "nats consumer info"},
-		"a cause that is known": {broker.Pending{Asking: 1, Stall: stall(time.Minute), Troubles: retried}, "PostgreSQL: away", "by themselves"},
-		"no applier is asking":  {broker.Pending{Stall: stall(time.Minute)}, "no applier is asking for deliveries", "Start an applier"},
+		"they are at work":      {pending(1, nil), "they wait behind others, the appliers are at work", "add appliers"},
+		"settling stands still": {pending(1, stall(20*time.Minute)), "nothing has been settled for 20m: " + lost, "Restarting the appliers loses nothing"},
+		"since nobody knows":    {pending(1, stall(0)), "nothing has been settled since NATS started or chose another leader: " + lost, "nats consumer info DELIVERIES partition-1-0"},
+		"a cause that is known": {pending(1, stall(time.Minute), retried), "PostgreSQL: away", "by themselves"},
+		"no applier is asking":  {pending(0, stall(time.Minute)), "no applier is asking for deliveries", "Start an applier"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

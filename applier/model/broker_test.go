@@ -80,7 +80,7 @@ func (s *stream) floor() (sequence uint64) {
 func (s *stream) Pending(context.Context) (broker.Pending, error) {
 	return broker.Pending{
 		Backlog: broker.Backlog{First: s.floor() + 1, Last: s.last()}, At: time.Now(), Incarnation: s.incarnation,
-		HandedOut: s.handedOut, AckPending: len(s.unacked()),
+		Partitions: []broker.PartitionState{{Partition: delivery.Partition{Generation: 1, Count: 1}, Floor: s.floor(), Delivered: s.handedOut}},
 	}, nil
 }
 

@@ -24,17 +24,13 @@ import (
 type board struct {
 	mu    sync.Mutex
 	start time.Time
-	said  []string // "4s put 2 retried, 1 aside"
+	said  []string // "4s put 2"
 	last  broker.Trouble
 	err   error
 }
 
 func (b *board) Put(_ context.Context, t broker.Trouble) error {
-	retried := 0
-	if t.Retried != nil {
-		retried = t.Retried.Deliveries
-	}
-	return b.say(t, fmt.Sprintf("put %d retried, %d aside", retried, t.AsideDeliveries))
+	return b.say(t, fmt.Sprintf("put %d", t.Retried.Deliveries))
 }
 
 func (b *board) Clear(ctx context.Context) error {
@@ -73,7 +69,7 @@ func settle(r *report.Reporter, d *delivery.Delivery) {
 	r.Settled(applier.Item{Delivery: d}, applier.Settlement{Status: delivery.Success, Outcome: delivery.Applied})
 }
 
-// publishing runs f beside Publish, in virtual time, and returns the board.
+// publishing runs f next to Publish, in virtual time, and returns the board.
 func publishing(t *testing.T, f func(r *report.Reporter, b *board)) (b *board) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -81,7 +77,7 @@ func publishing(t *testing.T, f func(r *report.Reporter, b *board)) (b *board) {
 		r := report.New(zerolog.Nop(), nil)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- r.Publish(ctx, b, func() broker.Spans { return broker.NewSpans(1, 2, 3) }) }()
+		go func() { done <- r.Publish(ctx, b) }()
 		f(r, b)
 		stop()
 		if err := <-done; err != nil {
@@ -121,7 +117,7 @@ func TestTroublesAreSaidWhenTheyBeginChangeAndEnd(t *testing.T) {
 			settle(r, ds[0])
 			settle(r, ds[1])
 			after(10 * time.Second)
-		}, []string{"2s put 2 retried, 0 aside", "12s put 2 retried, 0 aside", "22s put 2 retried, 0 aside", "26s clear"}},
+		}, []string{"2s put 2", "12s put 2", "22s put 2", "26s clear"}},
 		"another cause, and fewer": {func(r *report.Reporter, _ *board) {
 			r.Postponed(ds[:2], away)
 			after(5 * time.Second)
@@ -129,26 +125,38 @@ func TestTroublesAreSaidWhenTheyBeginChangeAndEnd(t *testing.T) {
 			after(2 * time.Second)
 			settle(r, ds[0])
 			after(2 * time.Second)
-		}, []string{"2s put 2 retried, 0 aside", "6s put 2 retried, 0 aside", "8s put 1 retried, 0 aside", "9s clear"}},
-		"what is set aside comes back again and again": {func(r *report.Reporter, _ *board) {
+		}, []string{"2s put 2", "6s put 2", "8s put 1", "9s clear"}},
+		"a partition that another applier has now": {func(r *report.Reporter, _ *board) {
+			r.Postponed(ds[:1], away)
+			after(2 * time.Minute)
+		}, []string{"2s put 1", "12s put 1", "22s put 1", "32s put 1", "42s put 1", "52s put 1", "1m2s clear"}},
+		"what concerns no delivery lasts until one is settled": {func(r *report.Reporter, _ *board) {
 			for range 3 {
-				r.Parked(ds[0], applier.KeyUnavailable, away)
-				after(5 * time.Second)
+				r.Postponed(nil, away)
+				after(3 * time.Second)
+				settle(r, ds[0]) // of another partition
 			}
+			after(4 * time.Second)
 			settle(r, ds[0])
+			after(2 * time.Second)
+		}, []string{"2s put 0", "12s put 0", "14s clear"}},
+		"or for a minute": {func(r *report.Reporter, _ *board) {
+			r.Postponed(nil, away)
+			after(2 * time.Minute)
+		}, []string{"2s put 0", "12s put 0", "22s put 0", "32s put 0", "42s put 0", "52s put 0", "1m2s clear"}},
+		"what is parked is settled for the applier": {func(r *report.Reporter, _ *board) {
+			r.Postponed(ds[:1], away)
 			after(3 * time.Second)
-		}, []string{"2s put 0 retried, 1 aside", "12s put 0 retried, 1 aside", "16s clear"}},
-		"or is settled by another applier": {func(r *report.Reporter, _ *board) {
-			r.Parked(ds[0], applier.KeyUnavailable, away)
-			after(time.Minute)
-		}, []string{"2s put 0 retried, 1 aside", "12s put 0 retried, 1 aside", "22s put 0 retried, 1 aside", "32s clear"}},
+			r.Parked(ds[0], applier.UserLocked, away)
+			after(2 * time.Second)
+		}, []string{"2s put 1", "4s clear"}},
 		"a broker that is away": {func(r *report.Reporter, b *board) {
 			b.fail(away)
 			r.Postponed(ds[:1], away)
 			after(5 * time.Second)
 			b.fail(nil)
 			after(2 * time.Second)
-		}, []string{"6s put 1 retried, 0 aside", "7s clear"}},
+		}, []string{"6s put 1", "7s clear"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -162,38 +170,45 @@ func TestTroublesAreSaidWhenTheyBeginChangeAndEnd(t *testing.T) {
 
 func TestTroublesSayWhatIsKnown(t *testing.T) {
 	t.Parallel()
-	ds := deliveries(150)
-	var since, now time.Time
-	var said broker.Trouble
-	publishing(t, func(r *report.Reporter, b *board) {
-		since = time.Now().UTC()
-		for range 3 {
-			r.Postponed(ds[:2], errors.New("away"))
-			for _, d := range ds[2:] {
-				r.Parked(d, applier.KeyUnavailable, errors.New("no key"))
+	ds := deliveries(9)
+	for i, slot := range []int{7, 200, 7} {
+		ds[i+3].Slot = slot
+	}
+	for name, tc := range map[string]struct {
+		do   func(r *report.Reporter)
+		want broker.TroubleRetried
+	}{
+		"of deliveries": {func(r *report.Reporter) {
+			for range 3 {
+				r.Postponed(ds[3:6], errors.New("away"))
 			}
-		}
-		after(time.Second)
-		now = time.Now().UTC()
-		r.Postponed([]*delivery.Delivery{ds[2]}, errors.New("away again")) // was set aside before
-		after(1500 * time.Millisecond)
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		said = b.last
-	})
-	wantRetried := &broker.TroubleRetried{Since: since, Attempts: 3, Why: "away again", Deliveries: 3, Messages: broker.NewSpans(1, 2, 3)}
-	if diff := cmp.Diff(wantRetried, said.Retried); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff(broker.NewSpans(1, 2, 3), said.Held); diff != "" {
-		t.Error(diff)
-	}
-	if len(said.Aside) != 100 || said.AsideDeliveries != 147 || !now.After(since) {
-		t.Fatalf("%d of %d that are set aside are named, want 100 of 147", len(said.Aside), said.AsideDeliveries)
-	}
-	want := broker.TroubleAside{ID: ds[3].ID, Sequence: 4, Since: since, Attempts: 3, Why: "no key"}
-	if diff := cmp.Diff(want, said.Aside[0]); diff != "" {
-		t.Error(diff)
+			after(time.Second)
+			r.Postponed(ds[4:5], errors.New("away again"))
+		}, broker.TroubleRetried{Attempts: 4, Why: "away again", Deliveries: 3, First: 4, Last: 6, Slots: []int{7, 200}}},
+		"of deliveries that another applier had": {func(r *report.Reporter) {
+			d := *ds[3]
+			d.Attempt = 17
+			r.Postponed([]*delivery.Delivery{&d}, errors.New("away"))
+		}, broker.TroubleRetried{Attempts: 17, Why: "away", Deliveries: 1, First: 4, Last: 4, Slots: []int{7}}},
+		"of the whole applier, too": {func(r *report.Reporter) {
+			r.Postponed(ds[3:6], errors.New("away"))
+			after(time.Second)
+			r.Postponed(nil, errors.New("away for all"))
+		}, broker.TroubleRetried{Attempts: 1, Why: "away for all", Deliveries: 3, First: 4, Last: 6}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			publishing(t, func(r *report.Reporter, b *board) {
+				tc.want.Since = time.Now().UTC()
+				tc.do(r)
+				after(3 * time.Second)
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				if diff := cmp.Diff(&tc.want, b.last.Retried); diff != "" {
+					t.Error(diff)
+				}
+			})
+		})
 	}
 }
 
@@ -220,11 +235,11 @@ func TestTroublesHoldNoSecret(t *testing.T) {
 func published(t *testing.T, err error) (why string) {
 	t.Helper()
 	b := publishing(t, func(r *report.Reporter, b *board) {
-		r.Parked(deliveries(1)[0], applier.KeyUnavailable, err)
+		r.Postponed(deliveries(1), err)
 		after(3 * time.Second)
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		why = b.last.Aside[0].Why
+		why = b.last.Retried.Why
 	})
 	if len(b.said) == 0 {
 		t.Fatal("nothing was published")
@@ -242,9 +257,7 @@ func TestTroublesReachTheBrokerAndAreWithdrawn(t *testing.T) {
 	r := report.New(zerolog.Nop(), nil)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() {
-		done <- r.Publish(ctx, conn.Notice("here-1"), func() broker.Spans { return broker.NewSpans(1) })
-	}()
+	go func() { done <- r.Publish(ctx, conn.Notice("here-1")) }()
 	r.Postponed(deliveries(1), errors.New("away"))
 	await := func(what string, holds func([]broker.Trouble) bool) {
 		t.Helper()

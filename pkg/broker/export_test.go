@@ -7,12 +7,6 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// LookOnce is one look of a monitor that counts so many messages at most.
-func (m *Monitor) LookOnce(ctx context.Context, messages uint64) error {
-	m.atOnce = messages
-	return m.look(ctx)
-}
-
 // WatchAnEmptyServer is what a watch brings that is served by a server without its
 // disk. It reports whether the catalog takes that for all that there is.
 func (c *Catalog) WatchAnEmptyServer(ctx context.Context) (taken bool, err error) {

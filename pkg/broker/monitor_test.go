@@ -160,35 +160,53 @@ func TestWhatIsPendingForTooLongIsSeenWithoutAnyApplier(t *testing.T) {
 	}
 }
 
-// What is set aside keeps the ack floor back, and those behind it are settled.
-func TestOnlyWhatIsSetAsideIsOverdue(t *testing.T) {
+// A partition that stands still holds the lowest floor back, and others go on.
+func TestOnlyThePartitionThatStandsStillIsOverdue(t *testing.T) {
 	t.Parallel()
-	conn := brokertest.Start(t).ConnectSetUp()
+	conn := setUpPartitions(t, brokertest.Start(t), 2)
 	var unlocked atomic.Bool
 	r := newRecorder()
-	handle := func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
+	running(t, brokertest.NewConsumer(conn, func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
 		verdicts := r.handle(ctx, batch)
 		for i, d := range batch {
-			if string(d.Body) == "locked" && !unlocked.Load() {
-				verdicts[i] = delivery.Parked(errors.New("no key"))
+			if string(d.Body) == "stuck" && !unlocked.Load() {
+				verdicts[i] = delivery.Retry(time.Millisecond, errors.New("away"))
 			}
 		}
 		return verdicts
-	}
-	running(t, brokertest.NewConsumer(conn, handle).Run)
+	}).Run)
 	log := &logbook{}
 	metric := startMonitor(t, conn, log)
-	ids := publish(t, startPublisher(t, conn), "a", "locked", "b", "c")
-	await(t, "one is overdue", func() bool { return metric(overdue) == 1 && len(log.with(tooLong)) > 0 })
-	await(t, "all others would be, too", func() bool { return metric(oldest) > 3*pendingLimit.Seconds() })
-	if n := metric(overdue); n != 1 {
-		t.Errorf("%v deliveries are overdue, want the one that is set aside", n)
+	p := startPublisher(t, conn)
+	var all []delivery.Delivery
+	for i, body := range []string{"a", "stuck", "b", "c", "d"} {
+		d := newDelivery(t, body)
+		d.Slot = i%2 + 1
+		all = append(all, d)
 	}
-	if diff := cmp.Diff(onceEach(ids[1]), log.warnings()); diff != "" {
+	if err := p.PublishAll(t.Context(), all); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "two are overdue", func() bool { return metric(overdue) == 2 && len(log.with(tooLong)) > 1 })
+	await(t, "all others would be, too", func() bool { return metric(oldest) > 3*pendingLimit.Seconds() })
+	if n := metric(overdue); n != 2 {
+		t.Errorf("%v deliveries are overdue, want those of one partition", n)
+	}
+	if diff := cmp.Diff(onceEach(all[1].ID.String(), all[3].ID.String()), log.warnings()); diff != "" {
 		t.Error(diff)
 	}
 	unlocked.Store(true)
 	await(t, "it is settled", func() bool { return metric(overdue) == 0 && metric(oldest) == 0 })
+}
+
+// setUpPartitions sets a server up with so many partitions.
+func setUpPartitions(tb testing.TB, server interface{ Connect() *broker.Conn }, n int) *broker.Conn {
+	tb.Helper()
+	conn := server.Connect()
+	if err := conn.Setup(tb.Context(), broker.Topology{Partitions: n}); err != nil {
+		tb.Fatal(err)
+	}
+	return conn
 }
 
 func TestMonitorsWarnOnceTogether(t *testing.T) {
@@ -219,7 +237,7 @@ func TestMonitorsWarnOnceTogether(t *testing.T) {
 	}
 }
 
-func TestWarningsBeginAnewWithTheStream(t *testing.T) {
+func TestWarningsBeginAgainWithTheStream(t *testing.T) {
 	t.Parallel()
 	server := brokertest.Start(t)
 	conn := server.ConnectSetUp()
@@ -305,25 +323,6 @@ func TestALargeOutageIsOneLine(t *testing.T) {
 	}
 }
 
-func TestALookCountsOnlySoManyMessages(t *testing.T) {
-	t.Parallel()
-	conn := brokertest.Start(t).ConnectSetUp()
-	ids := publish(t, startPublisher(t, conn), "a", "b", "c", "d", "e", "f", "g")
-	log, registry := &logbook{}, prometheus.NewRegistry()
-	m := broker.NewMonitor(conn, broker.MonitorOptions{Limit: time.Nanosecond, Log: zerolog.New(log), Metrics: registry})
-	for n, want := range []int{3, 6, 7, 7} {
-		if err := m.LookOnce(t.Context(), 3); err != nil {
-			t.Fatal(err)
-		}
-		if got := value(t, registry, overdue); got != float64(want) {
-			t.Errorf("after look %d %v are overdue, want %d", n+1, got, want)
-		}
-		if diff := cmp.Diff(onceEach(ids[:want]...), log.warnings()); diff != "" {
-			t.Errorf("after look %d: %s", n+1, diff)
-		}
-	}
-}
-
 // A replay waits, and is said to, but the delivery has an outcome.
 func TestAReplayIsNotPending(t *testing.T) {
 	t.Parallel()
@@ -346,34 +345,6 @@ func TestAReplayIsNotPending(t *testing.T) {
 	}
 }
 
-// Those of older versions and of others do not say what they carry.
-func TestMessagesWithoutACountAreCounted(t *testing.T) {
-	t.Parallel()
-	server := brokertest.Start(t)
-	conn := server.ConnectSetUp()
-	publish(t, startPublisher(t, conn), "a")
-	for _, garbage := range []*nats.Msg{
-		{Subject: "coinhook.deliveries", Data: []byte("\xff no protobuf")},
-		{Subject: "coinhook.deliveries", Header: nats.Header{"Coinhook-Deliveries": {"many"}}},
-		{Subject: "coinhook.deliveries", Header: nats.Header{"Coinhook-Deliveries": {"1"}, "Coinhook-Replays": {"2"}}},
-	} {
-		if _, err := js(t, server).PublishMsg(t.Context(), garbage); err != nil {
-			t.Fatal(err)
-		}
-	}
-	stream, err := conn.OpenStream(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	soon := time.Now().Add(time.Minute)
-	for messages, want := range map[int]int{100: 4, 4: 4, 2: 2} {
-		got, more, err := stream.CountUntil(t.Context(), 1, 4, soon, messages)
-		if err != nil || got != (broker.Count{Deliveries: want}) || more != (messages < 4) {
-			t.Errorf("of %d messages %+v are counted, more: %v, %v; want %d", messages, got, more, err, want)
-		}
-	}
-}
-
 func TestAnAppliersTroublesAreRead(t *testing.T) {
 	t.Parallel()
 	conn := brokertest.Start(t).ConnectSetUp()
@@ -391,9 +362,7 @@ func TestAnAppliersTroublesAreRead(t *testing.T) {
 	}
 	since := time.Now().UTC().Truncate(time.Second)
 	want := broker.Trouble{
-		Retried: &broker.TroubleRetried{Since: since, Attempts: 3, Why: "PostgreSQL is away", Deliveries: 5, Messages: broker.NewSpans(3, 4, 9)},
-		Held:    broker.NewSpans(3, 4, 9, 10),
-		Aside:   []broker.TroubleAside{{ID: delivery.NewID(), Sequence: 2, Since: since, Attempts: 1, Why: "no key"}}, AsideDeliveries: 1,
+		Retried: &broker.TroubleRetried{Since: since, Attempts: 3, Why: "PostgreSQL is away", Deliveries: 5, First: 3, Last: 9, Slots: []int{1, 250}},
 	}
 	notice, other := conn.Notice("host.example-17"), conn.Notice("another")
 	for _, n := range []*broker.Notice{notice, other} {

@@ -5,204 +5,152 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-func TestUnackedIsWhatIsCertain(t *testing.T) {
-	t.Parallel()
-	const first, last = 10, 30
-	troubles := []Trouble{
-		{Aside: []TroubleAside{{Sequence: 12}, {Sequence: 40}, {Sequence: 3}}},
-		{Retried: &TroubleRetried{}, Held: Spans{{14, 15}, {19, 25}}},
-	}
-	for name, tc := range map[string]struct {
-		handedOut  uint64
-		ackPending int
-		troubles   []Trouble
-		want       Spans
-	}{
-		"nothing was handed out":                      {handedOut: 9, want: Spans{{10, 30}}},
-		"all that was handed out is open":             {handedOut: 20, ackPending: 11, want: Spans{{10, 30}}},
-		"some of it is acknowledged":                  {handedOut: 20, ackPending: 10, want: Spans{{10, 10}, {21, 30}}},
-		"appliers say what they have":                 {handedOut: 20, ackPending: 5, troubles: troubles, want: Spans{{10, 10}, {12, 12}, {14, 15}, {19, 30}}},
-		"everything was handed out":                   {handedOut: 30, ackPending: 1, want: Spans{{10, 10}}},
-		"the consumer is ahead of a stream that lost": {handedOut: 35, ackPending: 30, want: Spans{{10, 30}}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := Pending{Backlog: Backlog{first, last}, HandedOut: tc.handedOut, AckPending: tc.ackPending, Troubles: tc.troubles}
-			if diff := cmp.Diff(tc.want, p.unacked()); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
-	if got := (Pending{Backlog: Backlog{5, 4}, HandedOut: 4}).unacked(); got.len() != 0 {
-		t.Errorf("%v of an empty backlog", got)
+// part is a partition of a generation that begins behind a message.
+func part(generation, index, count int, beginsAfter, floor uint64) PartitionState {
+	return PartitionState{
+		Partition:   delivery.Partition{Generation: generation, Index: index, Count: count},
+		BeginsAfter: beginsAfter, Floor: floor,
 	}
 }
 
-func TestOverdueCountsWhatIsCertain(t *testing.T) {
+func TestADeliveryIsPendingBeyondTheFloorOfItsOwnPartition(t *testing.T) {
 	t.Parallel()
-	// Messages 10 to 19 are overdue and carry 3 deliveries each, of which one is a
-	// replay in message 10.
-	m := Monitor{tally: tally{first: 10}}
-	m.tally.put(10, time.Time{}, Count{Deliveries: 3, Replays: 1})
-	for sequence := uint64(11); sequence < 20; sequence++ {
-		m.tally.put(sequence, time.Time{}, Count{Deliveries: 3})
+	two := []PartitionState{part(1, 0, 2, 0, 5), part(1, 1, 2, 0, 9)}
+	// A change of the number of partitions: 2 up to message 20, then 4.
+	changing := []PartitionState{
+		part(1, 0, 2, 0, 20), part(1, 1, 2, 0, 15),
+		part(2, 0, 4, 20, 20), part(2, 1, 4, 20, 20), part(2, 2, 4, 20, 20), part(2, 3, 4, 20, 20),
 	}
-	twoAside := []TroubleAside{{Sequence: 12, ID: delivery.ID{1}}, {Sequence: 12, ID: delivery.ID{2}}}
+	changed := []PartitionState{part(2, 0, 2, 20, 25), part(2, 1, 2, 20, 20)}
 	for name, tc := range map[string]struct {
-		p    Pending
-		want int
+		partitions []PartitionState
+		sequence   uint64
+		slot       int
+		want       bool
 	}{
-		"none of them was handed out":                {Pending{Backlog: Backlog{10, 30}, HandedOut: 9}, 29},
-		"all that was handed out is open":            {Pending{Backlog: Backlog{10, 30}, HandedOut: 24, AckPending: 15}, 29},
-		"one keeps the floor back":                   {Pending{Backlog: Backlog{10, 30}, HandedOut: 30, AckPending: 1}, 2},
-		"the rest of the gap cannot hold all others": {Pending{Backlog: Backlog{10, 30}, HandedOut: 24, AckPending: 9}, 2 + 3},
-		"of a message some are set aside":            {Pending{Backlog: Backlog{10, 30}, HandedOut: 30, AckPending: 2, Troubles: []Trouble{{Aside: twoAside}}}, 2 + 2},
-		"two appliers had the same one": {
-			Pending{Backlog: Backlog{10, 30}, HandedOut: 30, AckPending: 2, Troubles: []Trouble{{Aside: twoAside}, {Aside: twoAside[1:]}}}, 2 + 2,
-		},
+		"at the floor":                        {two, 5, 1, false},
+		"behind it":                           {two, 6, 1, true},
+		"before the floor of another":         {two, 6, 2, false},
+		"behind the highest floor":            {two, 10, 2, true},
+		"of the old generation, settled":      {changing, 20, 1, false},
+		"of the old generation":               {changing, 16, 2, true},
+		"of a generation that has not begun":  {changing, 21, 1, true},
+		"the older one is finished and gone":  {changed, 20, 2, false},
+		"the newer one is behind its own":     {changed, 26, 1, true},
+		"the newer one has settled it":        {changed, 25, 1, false},
+		"the partition's consumer is missing": {changed[:1], 21, 2, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := Monitor{tally: m.tally}
-			if got := m.countOverdue(tc.p); got != tc.want {
-				t.Errorf("%d deliveries are overdue, want %d", got, tc.want)
+			p := Pending{Backlog: Backlog{6, 30}, Partitions: tc.partitions}
+			if got := p.Beyond(tc.sequence, tc.slot); got != tc.want {
+				t.Errorf("message %d, slot %d: %v", tc.sequence, tc.slot, got)
 			}
 		})
+	}
+}
+
+func TestTheExtentOfAPartitionEndsWithItsGeneration(t *testing.T) {
+	t.Parallel()
+	p := Pending{Backlog: Backlog{Last: 30}, Partitions: []PartitionState{
+		part(1, 0, 2, 0, 20), part(1, 1, 2, 0, 15), part(2, 0, 1, 20, 20), part(3, 0, 1, 25, 28),
+	}}
+	want := []Extent{{21, 20}, {16, 20}, {21, 25}, {29, 30}}
+	for i := range want {
+		if got := p.extentOf(i); got != want[i] {
+			t.Errorf("of %s: %v, want %v", p.Partitions[i].Partition, got, want[i])
+		}
 	}
 }
 
 func TestFate(t *testing.T) {
 	t.Parallel()
-	since := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
-	aside := delivery.ID{7}
-	busy := Pending{
-		Backlog: Backlog{1, 100}, HandedOut: 50, AckPending: 20, At: since.Add(time.Hour),
-		Troubles: []Trouble{{
-			Retried: &TroubleRetried{Since: since, Attempts: 9, Why: "PostgreSQL is away", Messages: Spans{{10, 12}}},
-			Held:    Spans{{10, 20}},
-			Aside:   []TroubleAside{{ID: aside, Sequence: 11, Since: since, Attempts: 3, Why: "no key"}},
-		}},
+	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	// Two partitions of 100 messages: slot 1 is in the first, slot 2 in the second.
+	with := func(change func(p *Pending)) Pending {
+		p := Pending{Backlog: Backlog{11, 100}, At: at, Partitions: []PartitionState{part(1, 0, 2, 0, 10), part(1, 1, 2, 0, 20)}}
+		for i := range p.Partitions {
+			s := &p.Partitions[i]
+			s.Delivered, s.AckPending, s.Waiting, s.DeliveredAt = 50, 30, 1, at.Add(-time.Second)
+		}
+		change(&p)
+		return p
 	}
-	alone := Pending{Backlog: Backlog{1, 100}, HandedOut: 50, AckPending: 20, At: since, ActiveAt: since.Add(-silentAfter - 1)}
-	working := alone
-	working.ActiveAt = since.Add(-time.Second)
-	full := working
-	full.HandedOut, full.AckPending, full.Asking = 50, 100_000, 1
+	working := with(func(*Pending) {})
+	retrying := with(func(p *Pending) {
+		p.Troubles = []Trouble{{Retried: &TroubleRetried{Since: at, Attempts: 9, Why: "PostgreSQL is away", First: 11, Last: 15, Slots: []int{1, 3}}}}
+	})
+	general := with(func(p *Pending) {
+		p.Troubles = []Trouble{{Retried: &TroubleRetried{Since: at, Attempts: 9, Why: "PostgreSQL is away"}}}
+	})
+	nobody := with(func(p *Pending) {
+		for i := range p.Partitions {
+			p.Partitions[i].Waiting, p.Partitions[i].AckPending, p.Partitions[i].Delivered = 0, 0, p.Partitions[i].Floor
+		}
+	})
+	died := with(func(p *Pending) {
+		for i := range p.Partitions {
+			p.Partitions[i].Waiting, p.Partitions[i].DeliveredAt = 0, at.Add(-silentAfter-1)
+		}
+	})
+	busy := with(func(p *Pending) { p.Partitions[0].Waiting, p.Partitions[1].Waiting = 0, 0 })
+	stalled := with(func(p *Pending) { p.Stall = &Stall{Partition: p.Partitions[1].Partition, Why: "it acks none"} })
+	next := with(func(p *Pending) {
+		p.Partitions = append(p.Partitions, part(2, 0, 1, 60, 60))
+	})
+	const behind = "waits behind deliveries that are tried again: PostgreSQL is away"
 	for name, tc := range map[string]struct {
 		p        Pending
 		sequence uint64
-		id       delivery.ID
+		slot     int
 		want     Fate
 	}{
-		"set aside":                   {busy, 11, aside, Fate{SetAside, since, 3, "no key"}},
-		"beside one that is":          {busy, 11, delivery.ID{8}, Fate{Retried, since, 9, "PostgreSQL is away"}},
-		"a replay in another message": {busy, 60, aside, Fate{State: Queued, Why: "waits behind deliveries that are tried again: PostgreSQL is away"}},
-		"held behind a batch":         {busy, 15, delivery.ID{8}, Fate{State: HandedOut, Why: "waits behind deliveries that are tried again: PostgreSQL is away"}},
-		"with another applier":        {busy, 30, delivery.ID{8}, Fate{State: HandedOut}},
-		"left by one that died":       {alone, 30, delivery.ID{8}, Fate{State: HandedOut, Why: noApplier}},
-		"queued without an applier":   {alone, 60, delivery.ID{8}, Fate{State: Queued, Why: noApplier}},
-		"queued behind a full gap":    {full, 60, delivery.ID{8}, Fate{State: Queued, Why: "the broker hands out no more until some of what the appliers have is settled"}},
-		"queued while one works":      {working, 60, delivery.ID{8}, Fate{State: Queued}},
+		"with an applier":                 {working, 30, 1, Fate{State: HandedOut}},
+		"queued":                          {working, 60, 1, Fate{State: Queued}},
+		"tried again":                     {retrying, 12, 3, Fate{Retried, at, 9, "PostgreSQL is away"}},
+		"behind it":                       {retrying, 16, 1, Fate{State: HandedOut, Why: behind}},
+		"in the same message, of others":  {retrying, 12, 2, Fate{State: HandedOut}},
+		"queued behind it":                {retrying, 60, 1, Fate{State: Queued, Why: behind}},
+		"queued in another partition":     {retrying, 60, 2, Fate{State: Queued}},
+		"while no delivery in particular": {general, 30, 2, Fate{State: HandedOut, Why: behind}},
+		"queued without an applier":       {nobody, 60, 2, Fate{State: Queued, Why: noApplier}},
+		"left by one that died":           {died, 30, 2, Fate{State: HandedOut, Why: noApplier}},
+		"with one that is busy":           {busy, 30, 2, Fate{State: HandedOut}},
+		"with one that stands still":      {stalled, 30, 2, Fate{State: HandedOut, Why: "it acks none"}},
+		"another partition goes on":       {stalled, 30, 1, Fate{State: HandedOut}},
+		"of the next generation":          {next, 70, 2, Fate{State: Queued, Why: "waits until generation 1 of the partitions is settled"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(tc.want, tc.p.Fate(tc.sequence, tc.id)); diff != "" {
+			if diff := cmp.Diff(tc.want, tc.p.Fate(tc.sequence, tc.slot)); diff != "" {
 				t.Error(diff)
 			}
+			if got := tc.p.InTheWay(); tc.want.Why != "" && tc.want.State != Retried && got != tc.want.Why {
+				t.Errorf("in the way of all is %q, want %q", got, tc.want.Why)
+			}
 		})
 	}
 }
 
-func TestWarningsAdvance(t *testing.T) {
+func TestAnApplierAsksWhereSomethingWaits(t *testing.T) {
 	t.Parallel()
-	at := func(incarnation string, first, last, handedOut uint64, ackPending int) Pending {
-		return Pending{Incarnation: incarnation, Backlog: Backlog{first, last}, HandedOut: handedOut, AckPending: ackPending}
-	}
+	idle, asked, left := part(1, 0, 3, 0, 9), part(1, 1, 3, 0, 5), part(1, 2, 3, 0, 5)
+	idle.Waiting, asked.Waiting = 1, 1
 	for name, tc := range map[string]struct {
-		was   warned
-		p     Pending
-		last  uint64
-		of    Spans
-		after warned
+		p    Pending
+		want bool
 	}{
-		"the first time":                {warned{}, at("a", 5, 20, 4, 0), 9, Spans{{5, 9}}, warned{"a", 9, nil}},
-		"nothing new":                   {warned{"a", 9, nil}, at("a", 5, 20, 4, 0), 9, nil, warned{"a", 9, nil}},
-		"further":                       {warned{"a", 9, nil}, at("a", 5, 20, 4, 0), 12, Spans{{10, 12}}, warned{"a", 12, nil}},
-		"another monitor was further":   {warned{"a", 15, nil}, at("a", 5, 20, 4, 0), 12, nil, warned{"a", 15, nil}},
-		"a stream that was made again":  {warned{"a", 15, Spans{{3, 4}}}, at("b", 1, 20, 0, 0), 2, Spans{{1, 2}}, warned{"b", 2, nil}},
-		"a stream that was restored":    {warned{"a", 90, nil}, at("a", 5, 20, 4, 0), 20, nil, warned{"a", 20, nil}},
-		"what is unknown is skipped":    {warned{"a", 4, nil}, at("a", 5, 20, 15, 2), 17, Spans{{5, 5}, {16, 17}}, warned{"a", 17, Spans{{6, 15}}}},
-		"and warned of when it is sure": {warned{"a", 17, Spans{{6, 15}}}, at("a", 9, 20, 15, 2), 17, Spans{{9, 9}}, warned{"a", 17, Spans{{10, 15}}}},
-		"or forgotten when it is done":  {warned{"a", 17, Spans{{6, 15}}}, at("a", 16, 20, 15, 0), 17, nil, warned{"a", 17, nil}},
+		"nothing waits":                   {Pending{Backlog: Backlog{10, 9}, Partitions: []PartitionState{idle}}, false},
+		"where something waits one asks":  {Pending{Backlog: Backlog{6, 9}, Partitions: []PartitionState{asked, left}}, false},
+		"one asks where nothing does":     {Pending{Backlog: Backlog{6, 9}, Partitions: []PartitionState{idle, left}}, true},
+		"one says that it tries it again": {Pending{Backlog: Backlog{6, 9}, Partitions: []PartitionState{left}, Troubles: []Trouble{{}}}, false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			of, after := tc.was.advance(tc.p, tc.last)
-			if diff := cmp.Diff(tc.of, of); diff != "" {
-				t.Error("warned of:\n", diff)
-			}
-			if len(after.Skipped) == 0 {
-				after.Skipped = nil
-			}
-			if diff := cmp.Diff(tc.after, after); diff != "" {
-				t.Error("afterwards:\n", diff)
-			}
-		})
-	}
-}
-
-func TestTallyForgetsWhatIsDone(t *testing.T) {
-	t.Parallel()
-	var ta tally
-	ta.startAt(100)
-	for sequence := uint64(100); sequence < 110; sequence++ {
-		if sequence != 104 { // a message that is gone
-			ta.put(sequence, time.Time{}, Count{Deliveries: 2})
+		if got := tc.p.NoApplier(); got != tc.want {
+			t.Errorf("%s: there is no applier: %v", name, got)
 		}
-	}
-	all := Spans{{1, 1000}}
-	if got := ta.sum(all); got.Deliveries != 18 {
-		t.Errorf("%d deliveries, want 18", got.Deliveries)
-	}
-	ta.startAt(105)
-	if got := ta.sum(all); got.Deliveries != 10 || ta.next() != 110 {
-		t.Errorf("%d deliveries up to %d, want 10 up to 110", got.Deliveries, ta.next())
-	}
-	if got := ta.sum(Spans{{103, 106}, {109, 120}}); got.Deliveries != 6 {
-		t.Errorf("%d deliveries of a part, want 6", got.Deliveries)
-	}
-	for _, restart := range []uint64{7, 500} {
-		if ta.startAt(restart); ta.sum(all) != (Count{}) || ta.next() != restart {
-			t.Errorf("started again at %d it has %v up to %d", restart, ta.sum(all), ta.next())
-		}
-	}
-}
-
-// said is an entry of the bucket.
-type said struct {
-	jetstream.KeyValueEntry
-	at    time.Time
-	value string
-}
-
-func (s said) Created() time.Time { return s.at }
-func (s said) Value() []byte      { return []byte(s.value) }
-
-func TestTroublesAreBelievedForHalfAMinute(t *testing.T) {
-	t.Parallel()
-	now := time.Now()
-	got := believed([]jetstream.KeyValueEntry{
-		said{at: now.Add(-29 * time.Second), value: `{"applier":"b"}`},
-		said{at: now.Add(-31 * time.Second), value: `{"applier":"killed"}`},
-		said{at: now, value: `of another version`},
-		said{at: now.Add(time.Second), value: `{"applier":"a"}`},
-	}, now)
-	if diff := cmp.Diff([]Trouble{{Applier: "a"}, {Applier: "b"}}, got); diff != "" {
-		t.Error(diff)
 	}
 }

@@ -22,6 +22,8 @@ const (
 
 	standsStill = "settling stands still: deliveries wait and none is settled"
 	goesOn      = "settling goes on"
+
+	acksNone = "an applier has 3 messages of partition 0 of 1 (generation 1) and acks none"
 )
 
 // observed is a monitor and what it shows.
@@ -79,7 +81,7 @@ func TestSettlingThatStandsStillIsSeen(t *testing.T) {
 	})
 	t.Run("with one that is stuck", func(t *testing.T) {
 		t.Parallel()
-		conn := brokertest.Start(t).ConnectSetUp()
+		conn := setUpPartitions(t, brokertest.Start(t), 1)
 		free := make(chan struct{})
 		r := newRecorder()
 		running(t, brokertest.NewConsumer(conn, func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
@@ -90,26 +92,30 @@ func TestSettlingThatStandsStillIsSeen(t *testing.T) {
 		awaitHandedOut(t, conn, 3)
 		o := observe(t, conn)
 		// Its pulls go on while it has room.
-		o.awaitStall(t, "appliers ask for deliveries, but none of the 3 messages that the broker handed out is acknowledged")
+		o.awaitStall(t, acksNone)
 		close(free)
 		o.awaitSettled(t)
 	})
 	t.Run("while messages get lost on their way", func(t *testing.T) {
 		t.Parallel()
 		server := brokertest.Start(t)
-		seesLostMessages(t, server, server.ConnectSetUp())
+		seesLostMessages(t, server, setUpPartitions(t, server, 1))
 	})
 	t.Run("while replicated messages get lost", func(t *testing.T) {
 		t.Parallel()
 		cluster := brokertest.StartCluster(t, 3)
-		seesLostMessages(t, cluster.Server(0), cluster.ConnectSetUp())
+		conn := cluster.Connect()
+		if err := conn.Setup(t.Context(), broker.Topology{Replicas: 3, Partitions: 1}); err != nil {
+			t.Fatal(err)
+		}
+		seesLostMessages(t, cluster.Server(0), conn)
 	})
 }
 
 // seesLostMessages takes messages in the appliers' place, and acks none.
 func seesLostMessages(t *testing.T, server *brokertest.Server, conn *broker.Conn) {
 	t.Helper()
-	consumer, err := js(t, server).Consumer(t.Context(), "DELIVERIES", "applier")
+	consumer, err := js(t, server).Consumer(t.Context(), "DELIVERIES", "partition-1-0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,11 +125,11 @@ func seesLostMessages(t *testing.T, server *brokertest.Server, conn *broker.Conn
 	publish(t, startPublisher(t, conn), "a", "b", "c")
 	awaitHandedOut(t, conn, 3)
 	o := observe(t, conn)
-	o.awaitStall(t, "appliers ask for deliveries, but none of the 3 messages that the broker handed out is acknowledged")
+	o.awaitStall(t, acksNone)
 	stop()
 	<-done
 	running(t, brokertest.NewConsumer(conn, newRecorder().handle).Run)
-	o.awaitSettled(t) // after AckWait
+	o.awaitSettled(t)
 }
 
 // awaitHandedOut waits until so many messages are with somebody.
@@ -132,7 +138,7 @@ func awaitHandedOut(t *testing.T, conn *broker.Conn, messages int) {
 	stream := awaitLeaders(t, conn)
 	await(t, "all are handed out", func() bool {
 		p, err := stream.Pending(t.Context())
-		return err == nil && p.AckPending == messages
+		return err == nil && p.Partitions[0].AckPending == messages
 	})
 }
 
@@ -149,51 +155,33 @@ func takeAll(ctx context.Context, consumer jetstream.Consumer) {
 	}
 }
 
-func TestWhatWaitsForAKnownCauseIsNoStall(t *testing.T) {
+func TestDeliveriesThatWaitForAKnownCauseAreNoStall(t *testing.T) {
 	t.Parallel()
-	for name, tc := range map[string]struct {
-		verdict func() delivery.Verdict
-		trouble func(d delivery.Delivery) broker.Trouble
-	}{
-		"retried": {
-			func() delivery.Verdict { return delivery.Retry(time.Millisecond, errors.New("away")) },
-			func(d delivery.Delivery) broker.Trouble {
-				return broker.Trouble{Retried: &broker.TroubleRetried{Why: "PostgreSQL is away", Messages: broker.NewSpans(d.Position.Sequence)}}
-			},
-		},
-		"set aside": {
-			func() delivery.Verdict { return delivery.Parked(errors.New("no key")) },
-			func(d delivery.Delivery) broker.Trouble {
-				return broker.Trouble{Aside: []broker.TroubleAside{{ID: d.ID, Sequence: d.Position.Sequence, Why: "no key"}}, AsideDeliveries: 1}
-			},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			conn := brokertest.Start(t).ConnectSetUp()
-			seen := make(chan delivery.Delivery, 1000)
-			running(t, brokertest.NewConsumer(conn, func(_ context.Context, batch []delivery.Delivery) (verdicts []delivery.Verdict) {
-				for _, d := range batch {
-					select {
-					case seen <- d:
-					default:
-					}
-					verdicts = append(verdicts, tc.verdict())
-				}
-				return verdicts
-			}).Run)
-			publish(t, startPublisher(t, conn), "a")
-			if err := conn.Notice("applier-1").Put(t.Context(), tc.trouble(<-seen)); err != nil {
-				t.Fatal(err)
+	conn := brokertest.Start(t).ConnectSetUp()
+	seen := make(chan delivery.Delivery, 1000)
+	running(t, brokertest.NewConsumer(conn, func(_ context.Context, batch []delivery.Delivery) (verdicts []delivery.Verdict) {
+		for _, d := range batch {
+			select {
+			case seen <- d:
+			default:
 			}
-			o := observe(t, conn)
-			await(t, "it is overdue for long", func() bool { return o.metric(overdue) == 1 && o.metric(oldest) > 2*stallLimit.Seconds() })
-			if err := o.Settles(t.Context()); err != nil || o.metric(stalled) != 0 || len(o.log.with(standsStill)) != 0 {
-				t.Errorf("it waits for a known cause, and the check says %v", err)
-			}
-			if n := o.metric(pending); n != 1 {
-				t.Errorf("%v deliveries are pending, want 1", n)
-			}
-		})
+			verdicts = append(verdicts, delivery.Retry(time.Millisecond, errors.New("away")))
+		}
+		return verdicts
+	}).Run)
+	publish(t, startPublisher(t, conn), "a")
+	d := <-seen
+	if err := conn.Notice("applier-1").Put(t.Context(), broker.Trouble{Retried: &broker.TroubleRetried{
+		Why: "PostgreSQL is away", First: d.Position.Sequence, Last: d.Position.Sequence, Slots: []int{d.InSlot()},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	o := observe(t, conn)
+	await(t, "it is overdue for long", func() bool { return o.metric(overdue) == 1 && o.metric(oldest) > 2*stallLimit.Seconds() })
+	if err := o.Settles(t.Context()); err != nil || o.metric(stalled) != 0 || len(o.log.with(standsStill)) != 0 {
+		t.Errorf("it waits for a known cause, and the check says %v", err)
+	}
+	if n := o.metric(pending); n != 1 {
+		t.Errorf("%v deliveries are pending, want 1", n)
 	}
 }

@@ -121,7 +121,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	group.Add("definitions", time.Second, catalog.Run)
 	group.Add("pending", 2*time.Second, monitor.Run)
 	group.Add("troubles", 2*time.Second, func(ctx context.Context) error {
-		return reporter.Publish(ctx, conn.Notice(instance()), func() broker.Spans { return nil })
+		return reporter.Publish(ctx, conn.Notice(instance()))
 	})
 	group.Add("cleaner", 2*time.Second, cleaner.New(store, allClocks, s.KeyRetention, log).Run)
 	group.Add("publisher", 6*time.Second, publisher.Run)
