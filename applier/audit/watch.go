@@ -31,15 +31,18 @@ const (
 	turnWithin = time.Minute
 )
 
-// WatchOptions say what a Watch works with. All are needed.
+// WatchOptions say what a Watch works with. All but Behind are needed.
 type WatchOptions struct {
 	// Store is not the one that settles: its plans are made for other statements.
 	Store *postgres.Store
 	Conn  *broker.Conn
 	// LedgerEvery is the pause between two checks of all of the ledger.
 	LedgerEvery time.Duration
-	Log         zerolog.Logger
-	Metrics     prometheus.Registerer
+	// Behind reports whether settling is behind, so that the audit gives way. nil: it
+	// never does.
+	Behind  func(context.Context) bool
+	Log     zerolog.Logger
+	Metrics prometheus.Registerer
 }
 
 // Watch is the audit that always runs, bit by bit: each delivery's outcome soon

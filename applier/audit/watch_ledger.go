@@ -14,7 +14,7 @@ import (
 // nobody from comparing the stream.
 func (w *Watch) ledgerJob() leader.Job {
 	return leader.Job{
-		Store: w.Store, Lead: postgres.AuditLedger, Every: every, What: "audit the ledger", Log: w.Log,
+		Store: w.Store, Lead: postgres.AuditLedger, Every: every, What: "audit the ledger", Log: w.Log, Behind: w.Behind,
 		Turn: func(ctx context.Context) (time.Duration, error) {
 			start := time.Now()
 			err := w.watchLedger(ctx)

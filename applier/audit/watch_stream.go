@@ -15,7 +15,7 @@ import (
 
 func (w *Watch) streamJob() leader.Job {
 	return leader.Job{
-		Store: w.Store, Lead: postgres.AuditStream, Every: every, What: "audit the stream", Log: w.Log,
+		Store: w.Store, Lead: postgres.AuditStream, Every: every, What: "audit the stream", Log: w.Log, Behind: w.Behind,
 		Resigned: func() { // what there is, is counted where the lead is
 			w.findings.Reset()
 			w.acked.Set(0)

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/leader"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -38,7 +39,7 @@ type Publisher interface {
 	Publish(ctx context.Context, d delivery.Delivery) error
 }
 
-// Options say what a Job works with. All are needed.
+// Options say what a Job works with. All but Behind are needed.
 type Options struct {
 	// Store is not the one that settles: its plans are made for other statements.
 	Store       *postgres.Store
@@ -46,9 +47,12 @@ type Options struct {
 	Publisher   Publisher
 	// KeyRetention is how long idempotency keys are kept.
 	KeyRetention time.Duration
-	Now          func() time.Time
-	Log          zerolog.Logger
-	Metrics      prometheus.Registerer
+	// Behind reports whether settling is behind, so that sweeps give way. nil: they
+	// never do.
+	Behind  func(context.Context) bool
+	Now     func() time.Time
+	Log     zerolog.Logger
+	Metrics prometheus.Registerer
 }
 
 // Job sweeps over the dead letters that wait for a user. Every applier runs one,
@@ -103,6 +107,9 @@ func (j *Job) Run(ctx context.Context) error {
 		j.complained = err != nil
 		if !rest(ctx, max(every, pause)) {
 			return nil
+		}
+		if j.lead != nil {
+			leader.GiveWay(ctx, j.Behind, func(d time.Duration) { j.lead.Rest(ctx, d) })
 		}
 	}
 }

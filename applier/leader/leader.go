@@ -11,7 +11,7 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 
-// Job is what is done, by whoever has the lead. All but Resigned are needed.
+// Job is what is done, by whoever has the lead. All but Resigned and Behind are needed.
 type Job struct {
 	Store *postgres.Store
 	Lead  postgres.Job
@@ -22,6 +22,8 @@ type Job struct {
 	Every time.Duration
 	// Resigned is told when the lead is given up, and when there was none.
 	Resigned func()
+	// Behind reports whether settling is behind. Then the job gives way, see GiveWay.
+	Behind func(context.Context) bool
 	// What completes the sentence "cannot …, trying again".
 	What string
 	Log  zerolog.Logger
@@ -55,6 +57,28 @@ func (j Job) Run(ctx context.Context) error {
 		}
 		complained = err != nil
 		j.wait(ctx, lead, j.rest(pause, err))
+		if lead != nil {
+			GiveWay(ctx, j.Behind, func(d time.Duration) { lead.Rest(ctx, d) })
+		}
+	}
+}
+
+const (
+	// giveWayFor is the longest rest between two turns, so that no job starves under a
+	// load that lasts.
+	giveWayFor = time.Minute
+	// askAgain is how often it is asked whether settling has caught up.
+	askAgain = time.Second
+)
+
+// GiveWay rests while settling is behind, for a minute at most. Who does not ask never
+// gives way.
+func GiveWay(ctx context.Context, behind func(context.Context) bool, rest func(time.Duration)) {
+	if behind == nil {
+		return
+	}
+	for start := time.Now(); time.Since(start) < giveWayFor && ctx.Err() == nil && behind(ctx); {
+		rest(askAgain)
 	}
 }
 

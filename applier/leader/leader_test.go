@@ -1,8 +1,10 @@
 package leader
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -21,5 +23,42 @@ func TestAFailureIsRestedFrom(t *testing.T) {
 		if got := (Job{Every: 2 * time.Second}).rest(tc.pause, tc.err); got != tc.want {
 			t.Errorf("%s: rests %v, want %v", name, got, tc.want)
 		}
+	}
+}
+
+// Work that can wait goes on as soon as settling has caught up, and after a minute even
+// if it has not.
+func TestGiveWay(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ behind, want time.Duration }{
+		"settling keeps up":            {0, 0},
+		"settling catches up":          {4500 * time.Millisecond, 5 * time.Second},
+		"settling stays behind":        {time.Hour, time.Minute},
+		"nobody knows how settling is": {-1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				behind := func(context.Context) bool { return time.Since(start) < tc.behind }
+				if tc.behind < 0 {
+					behind = nil
+				}
+				GiveWay(t.Context(), behind, time.Sleep)
+				if got := time.Since(start); got != tc.want {
+					t.Errorf("it rested %v, want %v", got, tc.want)
+				}
+			})
+		})
+	}
+}
+
+func TestGivingWayEndsWithTheProgram(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	rests := 0
+	GiveWay(ctx, func(context.Context) bool { return true }, func(time.Duration) { rests++; cancel() })
+	if rests != 1 {
+		t.Errorf("it rested %d times, want once", rests)
 	}
 }

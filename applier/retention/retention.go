@@ -32,7 +32,7 @@ const (
 	messagesAtOnce = 10_000
 )
 
-// Options say what a Job works with. All are needed.
+// Options say what a Job works with. All but Behind are needed.
 type Options struct {
 	// Store is not the one that settles: its plans are made for other statements.
 	Store *postgres.Store
@@ -41,8 +41,11 @@ type Options struct {
 	// outcome stays after it was written. 0 is for good.
 	Stream, History time.Duration
 	Clocks          Clocks
-	Log             zerolog.Logger
-	Metrics         prometheus.Registerer
+	// Behind reports whether settling is behind, so that removing gives way. nil: it
+	// never does.
+	Behind  func(context.Context) bool
+	Log     zerolog.Logger
+	Metrics prometheus.Registerer
 }
 
 // Clocks tells whether the clocks that say how old something is can be right.
@@ -83,7 +86,7 @@ func (j *Job) Run(ctx context.Context) error {
 		return nil
 	}
 	return leader.Job{
-		Store: j.Store, Lead: postgres.Retention, Every: j.every(), What: "remove what is old", Log: j.Log,
+		Store: j.Store, Lead: postgres.Retention, Every: j.every(), What: "remove what is old", Log: j.Log, Behind: j.Behind,
 		Turn: func(ctx context.Context) (time.Duration, error) {
 			start := time.Now()
 			more, err := j.turn(ctx)

@@ -93,15 +93,16 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	})
 	monitor := broker.NewMonitor(conn, broker.MonitorOptions{Limit: s.PendingLimit, Log: log, Metrics: metrics})
 	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: log, Metrics: metrics})
+	load := broker.Load{Pending: pendingOf(conn)}
 	late := lateusers.New(lateusers.Options{
-		Store: jobs, Definitions: catalog, Publisher: publisher, KeyRetention: s.KeyRetention, Now: time.Now, Log: log, Metrics: metrics,
+		Store: jobs, Definitions: catalog, Publisher: publisher, KeyRetention: s.KeyRetention, Behind: load.Behind, Now: time.Now, Log: log, Metrics: metrics,
 	})
-	watch := audit.NewWatch(audit.WatchOptions{Store: audits, Conn: conn, LedgerEvery: s.AuditInterval, Log: log, Metrics: metrics})
+	watch := audit.NewWatch(audit.WatchOptions{Store: audits, Conn: conn, LedgerEvery: s.AuditInterval, Behind: load.Behind, Log: log, Metrics: metrics})
 	allClocks := clocks.New(map[string]clocks.Clock{
 		"postgresql": jobs.Now, "broker": brokerClock(conn), "applier": clocks.Own,
 	}, log, metrics)
 	remover := retention.New(retention.Options{
-		Store: jobs, Conn: conn, Stream: s.StreamRetention, History: s.HistoryRetention, Clocks: allClocks, Log: log, Metrics: metrics,
+		Store: jobs, Conn: conn, Stream: s.StreamRetention, History: s.HistoryRetention, Clocks: allClocks, Behind: load.Behind, Log: log, Metrics: metrics,
 	})
 	ops, err := service.ListenOps(service.OpsOptions{
 		Addr: s.OpsAddr, Gatherer: metrics, Log: log,
@@ -195,11 +196,19 @@ func instance() string {
 // brokerClock tells the broker's time.
 func brokerClock(conn *broker.Conn) clocks.Clock {
 	return func(ctx context.Context) (time.Time, error) {
+		pending, err := pendingOf(conn)(ctx)
+		return pending.At, err
+	}
+}
+
+// pendingOf says what is pending, by a stream that is opened each time: the broker may
+// be away when the program starts.
+func pendingOf(conn *broker.Conn) func(context.Context) (broker.Pending, error) {
+	return func(ctx context.Context) (broker.Pending, error) {
 		stream, err := conn.OpenStream(ctx)
 		if err != nil {
-			return time.Time{}, err
+			return broker.Pending{}, err
 		}
-		pending, err := stream.Pending(ctx)
-		return pending.At, err
+		return stream.Pending(ctx)
 	}
 }
