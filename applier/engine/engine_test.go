@@ -126,6 +126,26 @@ func TestAMissingKeyHoldsUpItsWebhookAlone(t *testing.T) {
 	w.wantInOrder(t, ids)
 }
 
+// A delivery that an older applier could not read goes on once a newer one owns its
+// partition: the stream has its payload.
+func TestADeliveryOfANewerFormatGoesOnAfterAnUpdate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	users := w.addUsers(t, "red", 1)
+	hook := w.hook(t, "red", "Shop", "add")
+	w.keyless.Store("Shop", true)
+	older := w.startOwner(t, 1)
+	ids := append(hook.send(t, 1, users[0]), hook.send(t, 2, users[0])...)
+	w.awaitParked(t, 2)
+	w.awaitAcked(t)
+	older.stop()
+	w.exec(t, `UPDATE parked SET newer = true, payload = '', headers = '[]', reason = 'newer_format'`)
+	w.keyless.Delete("Shop")
+	w.startOwner(t, 1)
+	w.awaitSettled(t, 2)
+	w.wantInOrder(t, ids)
+}
+
 // A user whose row is locked by others holds up nobody else.
 func TestALockedUserHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()

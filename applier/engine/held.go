@@ -133,6 +133,9 @@ func (h *heldWebhook) mayGoOn(w *webhook.Webhook, now time.Time) bool {
 // biteOf takes out deliveries of one webhook, in their order.
 func (p *partition) biteOf(id string, h *heldWebhook, now time.Time) {
 	all, err := p.engine.Store.ParkedOf(p.ctx, p.lease.Partition, id, h.after, batchDeliveries)
+	if err == nil {
+		err = p.readNewer(all)
+	}
 	if err != nil {
 		p.retryLater(err, h, now)
 		return
