@@ -51,7 +51,7 @@ func TestAcknowledgedFindings(t *testing.T) {
 	conn := brokertest.Start(t).ConnectSetUp()
 	store, db := postgrestest.Open(t, postgres.Options{MaxConns: 4})
 	var forget forgetting
-	consumed := paying(t, store, nil)
+	consumed := paying(t, store)
 	publish(t, conn, 3, 1)
 	consume(t, conn, forget.handle(consumed))
 	mustExecute(t, db, `UPDATE balances SET amount = amount + 7`)

@@ -1,7 +1,8 @@
 // Package audit proves that what was accepted is what was applied: the stream's
 // own messages against the outcomes, and the ledger against itself. It trusts no
-// consumer's state, which can be wrong after a power loss, but for the one thing
-// that it is to be caught at: having let go of a delivery without an outcome.
+// consumer's state, which can be wrong after a power loss, but for the one thing that
+// it is to be caught at: being past a delivery that has neither an outcome nor a
+// parked row.
 package audit
 
 import (
@@ -24,11 +25,13 @@ type Report struct {
 	Success  int `json:"success"`
 	Failed   int `json:"failed"`
 	Pending  int `json:"pending"`
+	// Parked are those of the pending that wait in rows of their own.
+	Parked int `json:"parked"`
 	// Removed were settled, and their outcomes removed for their age. The stream has
 	// them again because it came back from a backup. They are not executed again.
 	Removed int `json:"removed"`
-	// Unsettled were handed out, or skipped, and have no outcome: nobody will settle
-	// them unless they are published again.
+	// Unsettled were handed out, or skipped, and have neither an outcome nor a parked
+	// row: nobody will settle them unless they are published again.
 	Unsettled int `json:"unsettled"`
 	// Replays are those in the stream.
 	Replays    int         `json:"replays"`
@@ -94,7 +97,7 @@ type audit struct {
 	*Auditor
 	incarnation string
 	extent      broker.Extent
-	ackFloor    uint64
+	pending     broker.Pending
 	report      Report
 	// again is what is to be published again.
 	again []place
@@ -157,14 +160,12 @@ func (x *audit) foundIn(kind string, d *delivery.Delivery, format string, args .
 	x.found(Violation{Kind: kind, DeliveryID: &id, Sequence: d.Position.Sequence, Detail: fmt.Sprintf(format, args...)})
 }
 
-// auditStream reads the stream to the end that it has now. The ack floor is read
-// first: what lies below it had its outcome committed by then, or never will.
-func (x *audit) auditStream(ctx context.Context) error {
-	p, err := x.stream.Pending(ctx)
-	if err != nil {
+// auditStream reads the stream to the end that it has now. The floors are read first:
+// what a partition is past had its row committed by then, or never will.
+func (x *audit) auditStream(ctx context.Context) (err error) {
+	if x.pending, err = x.stream.Pending(ctx); err != nil {
 		return err
 	}
-	x.ackFloor = max(p.First, 1) - 1
 	if x.extent, err = x.stream.Extent(ctx); err != nil {
 		return err
 	}
@@ -217,7 +218,7 @@ func (x *audit) auditPage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	executed, err := x.executed(ctx)
+	accounted, err := x.accounted(ctx)
 	if err != nil {
 		return err
 	}
@@ -229,7 +230,7 @@ func (x *audit) auditPage(ctx context.Context) error {
 		d := &x.page[i]
 		switch {
 		case d.Replay != nil:
-			x.auditReplay(d, executed[d.Replay.ID] || forgotten[d.ID])
+			x.auditReplay(d, accounted[d.Replay.ID] || forgotten[d.ID])
 		case forgotten[d.ID]:
 			x.report.Accepted++
 			x.report.Removed++
@@ -254,7 +255,8 @@ func (x *audit) forgotten(ctx context.Context, settled map[delivery.ID]postgres.
 	return x.store.Forgotten(ctx, x.incarnation, unknown)
 }
 
-func (x *audit) executed(ctx context.Context) (map[delivery.ID]bool, error) {
+// accounted returns the replays of the page that were executed or are parked.
+func (x *audit) accounted(ctx context.Context) (map[delivery.ID]bool, error) {
 	var deliveries, replays []delivery.ID
 	for _, d := range x.page {
 		if d.Replay != nil {
@@ -264,25 +266,26 @@ func (x *audit) executed(ctx context.Context) (map[delivery.ID]bool, error) {
 	if len(replays) == 0 {
 		return nil, nil
 	}
-	list, err := x.store.Replayed(ctx, deliveries, replays)
-	if err != nil {
-		return nil, err
-	}
-	executed := make(map[delivery.ID]bool, len(list))
-	for _, e := range list {
-		executed[e.ID] = true
-	}
-	return executed, nil
+	return x.store.AccountedReplays(ctx, deliveries, replays)
+}
+
+// isPending reports whether an applier is still to give the delivery its row.
+func (x *audit) isPending(d *delivery.Delivery) bool {
+	return x.pending.Beyond(d.Position.Sequence, d.InSlot())
 }
 
 func (x *audit) auditDelivery(d *delivery.Delivery, settled map[delivery.ID]postgres.Settled) {
 	o, known := settled[d.ID]
 	if known && o.Here && o.Position != d.Position && o.Position.Sequence >= x.extent.First && o.Position.Sequence <= x.extent.Last {
-		return // published again by a repair: it counts where it was settled from
+		return // published again by a repair: it counts where it was settled or parked from
 	}
 	x.report.Accepted++
 	switch {
-	case !known && d.Position.Sequence > x.ackFloor:
+	case o.Parked:
+		x.report.Parked++
+		x.report.Pending++
+		return
+	case !known && x.isPending(d):
 		x.report.Pending++
 		return
 	case !known:
@@ -312,9 +315,9 @@ func (x *audit) auditDelivery(d *delivery.Delivery, settled map[delivery.ID]post
 	}
 }
 
-func (x *audit) auditReplay(d *delivery.Delivery, executed bool) {
+func (x *audit) auditReplay(d *delivery.Delivery, accounted bool) {
 	x.report.Replays++
-	if executed || d.Position.Sequence > x.ackFloor {
+	if accounted || x.isPending(d) {
 		return
 	}
 	if d.Newer {

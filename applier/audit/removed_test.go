@@ -20,34 +20,23 @@ import (
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/broker/brokertest"
 	"github.com/coinhook/coinhook/pkg/delivery"
-	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// paying gives Alice a coin for each delivery, but for those that hold back names.
-func paying(t *testing.T, store *postgres.Store, holdBack func(delivery.ID) bool) brokertest.Handler {
+// paying gives Alice a coin for each delivery.
+func paying(t *testing.T, store *postgres.Store) brokertest.Handler {
 	t.Helper()
-	const community = "default"
-	if _, err := store.ImportUsers(t.Context(), community, []postgres.NewUser{{Email: "alice@example.com"}}); err != nil {
+	if _, err := store.ImportUsers(t.Context(), "default", []postgres.NewUser{{Email: "alice@example.com"}}); err != nil {
 		t.Fatal(err)
 	}
-	w := &webhook.Webhook{Record: webhook.Record{ID: webhook.NewID(), Definition: webhook.Definition{Name: "Shop", Community: community}}}
 	return func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
-		verdicts := make([]delivery.Verdict, len(batch))
-		var items []applier.Item
+		items := make([]applier.Item, len(batch))
 		for i := range batch {
-			if holdBack != nil && holdBack(batch[i].ID) {
-				verdicts[i] = delivery.Parked(context.DeadlineExceeded)
-				continue
-			}
-			items = append(items, applier.Item{Delivery: &batch[i], Webhook: w, Plan: applier.Plan{
-				User:    applier.UserRef{By: webhook.ByEmail, Value: "alice@example.com"},
-				Changes: []applier.Change{{Currency: "coins", Operator: webhook.Add, Amount: 1}},
-			}})
+			items[i] = payAlice(&batch[i])
 		}
 		if _, err := store.Settle(ctx, items); err != nil && ctx.Err() == nil {
 			t.Error(err)
 		}
-		return verdicts
+		return make([]delivery.Verdict, len(batch))
 	}
 }
 
@@ -101,7 +90,7 @@ func TestAStreamFromBeforeTheRemovalIsNotPaidAgain(t *testing.T) {
 	conn := server.ConnectSetUp()
 	store, db := postgrestest.Open(t, postgres.Options{MaxConns: 8})
 	publish(t, conn, paid, 3)
-	consume(t, conn, paying(t, store, nil))
+	consume(t, conn, paying(t, store))
 	restore := server.Backup()
 	opened(t, conn)
 	removeOld(t, conn, store, db, 0)
@@ -118,7 +107,7 @@ func TestAStreamFromBeforeTheRemovalIsNotPaidAgain(t *testing.T) {
 		t.Errorf("repaired %d: %+v", repaired, report)
 	}
 
-	server.LoseConsumer() // setup makes it again, and it hands out everything
+	server.LosePartitions() // setup makes them again, and they hand out everything
 	if err := conn.Setup(t.Context(), broker.Topology{}); err != nil {
 		t.Fatal(err)
 	}
@@ -132,30 +121,30 @@ func TestAStreamFromBeforeTheRemovalIsNotPaidAgain(t *testing.T) {
 	}
 }
 
-// A delivery that waits while everything around it is settled and grows old is
-// executed all the same: what is not settled holds back the removal.
+// A delivery that is parked while everything around it is settled, grows old and is
+// removed is executed all the same, and the audit knows it meanwhile.
 func TestADeliveryThatWaitsIsNotTakenForRemoved(t *testing.T) {
 	t.Parallel()
 	const each = 5
-	conn := brokertest.Start(t).ConnectSetUp()
+	server := brokertest.Start(t)
+	conn := server.ConnectSetUp()
 	store, db := postgrestest.Open(t, postgres.Options{MaxConns: 8})
 	waits := newDelivery([]byte("{}"))
-	ready := make(chan struct{})
-	running(t, brokertest.NewConsumer(conn, paying(t, store, func(id delivery.ID) bool {
-		select {
-		case <-ready:
-			return false
-		default:
-			return id == waits.ID
-		}
-	})).Run)
+	var p parking
+	p.pause(waits.WebhookID)
 	publish(t, conn, each, 1)
 	publishAll(t, conn, slices.Values([][]delivery.Delivery{{waits}}))
 	publish(t, conn, each, 1)
-	eventually(t, "the others are paid", func() bool { return coins(t, store) == 2*each })
-	removeOld(t, conn, store, db, each) // those behind it are in the stream
-	close(ready)
-	awaitConsumed(t, conn)
+	consume(t, conn, p.handle(t, store, paying(t, store)))
+	restore := server.Backup()
+	opened(t, conn)
+	removeOld(t, conn, store, db, 0)
+	restore() // it has them all again
+	stream, incarnation := opened(t, conn)
+	if r := mustAudit(t, audit.New(store, stream), incarnation); r.Parked != 1 || r.Removed != 2*each || !r.OK() {
+		t.Errorf("%+v", r)
+	}
+	p.resume(t, store, waits.WebhookID, payAlice)
 	if got := coins(t, store); got != 2*each+1 {
 		t.Errorf("%d coins for %d deliveries", got, 2*each+1)
 	}

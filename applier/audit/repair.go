@@ -23,7 +23,7 @@ const (
 )
 
 // Repair audits, asks whether to go on with what it would publish again, does so,
-// and waits until it is settled. What it publishes is known by its id: a repair
+// and waits until it is settled or parked. What it publishes is known by its id: a repair
 // that is run twice, or while appliers catch up, settles nothing twice.
 func (a *Auditor) Repair(ctx context.Context, incarnation string, p Publisher, ask func(*Report, int) error) (r *Report, repaired int, err error) {
 	x, err := a.run(ctx, incarnation)
@@ -74,7 +74,7 @@ func (x *audit) copyOf(d delivery.Delivery) delivery.Delivery {
 	return d
 }
 
-// await waits until all have their outcome.
+// await waits until all have an outcome or a parked row.
 func (x *audit) await(ctx context.Context, batch []delivery.Delivery) error {
 	for {
 		open, err := x.open(ctx, batch)
@@ -89,7 +89,7 @@ func (x *audit) await(ctx context.Context, batch []delivery.Delivery) error {
 	}
 }
 
-// open counts those that are not settled.
+// open counts those that are neither settled nor parked.
 func (x *audit) open(ctx context.Context, batch []delivery.Delivery) (n int, err error) {
 	var ids []delivery.ID
 	for _, d := range batch {
@@ -97,17 +97,17 @@ func (x *audit) open(ctx context.Context, batch []delivery.Delivery) (n int, err
 			ids = append(ids, d.ID)
 		}
 	}
-	settled, err := x.store.HaveOutcomes(ctx, ids)
+	settled, err := x.store.SettledOf(ctx, x.incarnation, ids)
 	if err != nil {
 		return 0, err
 	}
 	x.page = batch
-	executed, err := x.executed(ctx)
+	accounted, err := x.accounted(ctx)
 	if err != nil {
 		return 0, err
 	}
 	for _, d := range batch {
-		if d.Replay == nil && !settled[d.ID] || d.Replay != nil && !executed[d.Replay.ID] {
+		if _, known := settled[d.ID]; d.Replay == nil && !known || d.Replay != nil && !accounted[d.Replay.ID] {
 			n++
 		}
 	}

@@ -78,7 +78,7 @@ func NewWatch(opts WatchOptions) *Watch {
 		}),
 		unchecked: metrics.NewGauge(prometheus.GaugeOpts{
 			Name: "coinhook_audit_unchecked_messages",
-			Help: "Messages that the appliers have let go of and that are not compared with their outcomes yet.",
+			Help: "Messages that an applier is past and that are not compared with their outcomes yet.",
 		}),
 		checked: metrics.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_audit_checked_deliveries_total",

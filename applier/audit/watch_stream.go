@@ -58,11 +58,11 @@ func (w *Watch) watchStream(ctx context.Context) (behind bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	x := &audit{Auditor: New(w.Store, w.stream), incarnation: pending.Incarnation, ackFloor: max(pending.First, 1) - 1}
+	x := &audit{Auditor: New(w.Store, w.stream), incarnation: pending.Incarnation, pending: pending}
 	if x.extent, err = w.stream.Extent(ctx); err != nil {
 		return false, err
 	}
-	x.ackFloor = min(x.ackFloor, x.extent.Last) // it may be ahead of a stream that came back
+	lowest, highest := x.floors()
 	later, err := w.Store.LaterIncarnation(ctx, x.incarnation)
 	if err != nil {
 		return false, err
@@ -90,14 +90,25 @@ func (w *Watch) watchStream(ctx context.Context) (behind bool, err error) {
 	if err := x.leaveOutAcknowledged(ctx); err != nil {
 		return false, err
 	}
-	if behind, err = x.auditNext(ctx, &p); err != nil {
+	if behind, err = x.auditNext(ctx, &p, lowest); err != nil {
 		return false, err
 	}
 	w.checked.Add(float64(x.report.Accepted + x.report.Replays))
-	w.unchecked.Set(float64(max(x.ackFloor, p.Sequence) - p.Sequence))
+	w.unchecked.Set(float64(max(highest, p.Sequence) - p.Sequence))
 	fresh, err := w.Store.RecordStream(ctx, p, x.findings())
 	w.warn(fresh)
 	return behind, err
+}
+
+// floors returns the lowest and the highest floor of the partitions, within the stream:
+// they may be ahead of one that came back.
+func (x *audit) floors() (lowest, highest uint64) {
+	lowest = min(max(x.pending.First, 1)-1, x.extent.Last)
+	highest = lowest
+	for _, s := range x.pending.Partitions {
+		highest = max(highest, min(s.Floor, x.extent.Last))
+	}
+	return lowest, highest
 }
 
 // beginAgain sees to it that what a stream has at places where it had something
@@ -123,10 +134,10 @@ var errTurnTooLong = fmt.Errorf("NATS or PostgreSQL does not answer within %v", 
 // errEnough ends the reading of the stream for a turn.
 var errEnough = errors.New("enough for a turn")
 
-// auditNext compares what comes next, up to the ack floor, until it is enough for
-// a turn. It returns whether there is more.
-func (x *audit) auditNext(ctx context.Context, p *postgres.StreamProgress) (behind bool, err error) {
-	next := broker.Extent{First: p.Sequence + 1, Last: x.ackFloor}
+// auditNext compares what comes next, up to the lowest floor, until it is enough for a
+// turn. It returns whether there is more.
+func (x *audit) auditNext(ctx context.Context, p *postgres.StreamProgress, lowest uint64) (behind bool, err error) {
+	next := broker.Extent{First: p.Sequence + 1, Last: lowest}
 	start, n := time.Now(), 0
 	err = x.auditMessages(ctx, next, func(last broker.Message, deliveries int) error {
 		// Acknowledged findings take no room, or enough of them would stop the audit here.

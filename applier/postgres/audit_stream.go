@@ -13,18 +13,28 @@ type Settled struct {
 	Status        delivery.Status // empty: there are log entries, and no outcome
 	WebhookID     string
 	PayloadSHA256 []byte
-	// Position is the place that it was settled from. Here says that this is in the
+	// Parked says that it has no outcome, and waits in its own row.
+	Parked bool
+	// Position is the place that it was settled or parked from. Here says that this is in the
 	// stream that was asked about.
 	Position delivery.Position
 	Here     bool
 }
 
+// One statement sees one moment: a delivery leaves its row together with its outcome.
 const settledQuery = `
-SELECT o.delivery_id, o.status, o.webhook_id, o.payload_sha256, o.stream_sequence, o.stream_index,
-    coalesce(o.stream_epoch = (SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $2), false)
+WITH here AS (SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $2)
+SELECT o.delivery_id, o.status, false, o.webhook_id, o.payload_sha256, o.stream_sequence, o.stream_index,
+    coalesce(o.stream_epoch = (SELECT epoch FROM here), false)
 FROM outcomes o WHERE o.delivery_id = ANY ($1::uuid[])
 UNION ALL
-SELECT DISTINCT l.delivery_id, '', l.webhook_id, NULL::bytea, 0, 0, false FROM gamification_logs l
+SELECT p.delivery_id, '', true, p.webhook_id, NULL, p.stream_sequence, p.stream_index,
+    coalesce(p.stream_epoch = (SELECT epoch FROM here), false)
+FROM parked p WHERE p.delivery_id = ANY ($1::uuid[]) AND p.replay_id = '00000000-0000-0000-0000-000000000000'
+    AND NOT EXISTS (SELECT FROM outcomes o WHERE o.delivery_id = p.delivery_id)
+    AND NOT EXISTS (SELECT FROM gamification_logs l WHERE l.delivery_id = p.delivery_id)
+UNION ALL
+SELECT DISTINCT l.delivery_id, '', false, l.webhook_id, NULL::bytea, 0, 0, false FROM gamification_logs l
 WHERE l.delivery_id = ANY ($1::uuid[]) AND NOT EXISTS (SELECT FROM outcomes o WHERE o.delivery_id = l.delivery_id)`
 
 // SettledOf returns what is known of deliveries in that incarnation of the stream.
@@ -42,13 +52,42 @@ func (s *Store) SettledOf(ctx context.Context, incarnation string, ids []deliver
 	for rows.Next() {
 		var id idScanner
 		var o Settled
-		if err := rows.Scan(&id, &o.Status, &o.WebhookID, &o.PayloadSHA256, &o.Position.Sequence, &o.Position.Index, &o.Here); err != nil {
+		if err := rows.Scan(&id, &o.Status, &o.Parked, &o.WebhookID, &o.PayloadSHA256, &o.Position.Sequence, &o.Position.Index, &o.Here); err != nil {
 			return nil, fmt.Errorf("look up outcomes: %w", err)
 		}
 		o.ID = delivery.ID(id)
 		settled[o.ID] = o
 	}
 	return settled, rows.Err()
+}
+
+const accountedReplaysQuery = `
+SELECT r.replay_id FROM unnest($1::uuid[], $2::uuid[]) AS r (delivery_id, replay_id)
+WHERE EXISTS (SELECT FROM executions x WHERE x.delivery_id = r.delivery_id AND x.execution_id = r.replay_id)
+    OR EXISTS (SELECT FROM parked p WHERE p.delivery_id = r.delivery_id AND p.replay_id = r.replay_id)`
+
+// AccountedReplays returns those of the replays that were executed or are parked. The
+// two lists go together.
+func (s *Store) AccountedReplays(ctx context.Context, deliveries, replays []delivery.ID) (map[delivery.ID]bool, error) {
+	var columns [2]array
+	for i := range deliveries {
+		columns[0].id(deliveries[i])
+		columns[1].id(replays[i])
+	}
+	rows, err := s.db.QueryContext(ctx, accountedReplaysQuery, columns[0].String(), columns[1].String())
+	if err != nil {
+		return nil, fmt.Errorf("look up replays: %w", err)
+	}
+	defer rows.Close()
+	accounted := make(map[delivery.ID]bool, len(replays))
+	for rows.Next() {
+		var id idScanner
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("look up replays: %w", err)
+		}
+		accounted[delivery.ID(id)] = true
+	}
+	return accounted, rows.Err()
 }
 
 // StreamKnowledge is what the database knows of a stream.

@@ -93,12 +93,26 @@ func (s *Server) MessageHeader(sequence uint64, name string) string {
 	return strings.Join(msg.Header.Values(name), ", ")
 }
 
-// LoseConsumer deletes the appliers' consumer, as a restore of the stream alone does.
-func (s *Server) LoseConsumer() {
+// LosePartitions deletes the consumers of the partitions, as a restore of the stream
+// alone does.
+func (s *Server) LosePartitions() {
 	s.tb.Helper()
 	js, done := s.client()
 	defer done()
-	if err := js.DeleteConsumer(s.tb.Context(), "DELIVERIES", "applier"); err != nil {
+	stream, err := js.Stream(s.tb.Context(), "DELIVERIES")
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	names := stream.ConsumerNames(s.tb.Context())
+	for name := range names.Name() {
+		if !strings.HasPrefix(name, "partition-") {
+			continue
+		}
+		if err := js.DeleteConsumer(s.tb.Context(), "DELIVERIES", name); err != nil {
+			s.tb.Fatal(err)
+		}
+	}
+	if err := names.Err(); err != nil {
 		s.tb.Fatal(err)
 	}
 }
