@@ -109,6 +109,9 @@ func (a *app) finishAudit(r *audit.Report, repaired *int) error {
 
 func printAudit(a *app, r *audit.Report) {
 	fmt.Fprintf(a.Stdout, "%d accepted = %d success + %d failed + %d pending", r.Accepted, r.Success, r.Failed, r.Pending)
+	if r.Parked > 0 {
+		fmt.Fprintf(a.Stdout, " (%d of them parked)", r.Parked)
+	}
 	if r.Removed > 0 {
 		fmt.Fprintf(a.Stdout, " + %d removed with their history", r.Removed)
 	}

@@ -11,20 +11,22 @@ import (
 // Rows that another applier deletes at this moment, or that a batch looks at,
 // are skipped: cleaning waits for nobody, and nobody waits for it. A key stays for
 // as long as there is a dead letter with it: a replay of that repeats the delivery
-// that took the key, and would be applied a second time.
+// that took the key, and would be applied a second time. What a webhook has parked may
+// repeat any of its deliveries: it keeps all of its keys.
 const deleteKeysQuery = `
 DELETE FROM idempotency_keys
 WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM idempotency_keys i
     WHERE created_at < now() - $1 * interval '1 microsecond'
         AND NOT EXISTS (SELECT FROM dead_letters d WHERE d.webhook_id = i.webhook_id AND d.key = i.key OFFSET 0)
+        AND NOT EXISTS (SELECT FROM parked p WHERE p.webhook_id = i.webhook_id OFFSET 0)
     ORDER BY created_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED
 ))`
 
-// DeleteKeys deletes idempotency keys that are older than that and of no dead
-// letter, some at once, and says how many.
+// DeleteKeys deletes idempotency keys that are older than that, of no dead letter
+// and of no webhook with parked deliveries, some at once, and says how many.
 func (s *Store) DeleteKeys(ctx context.Context, olderThan time.Duration, atMost int) (deleted int, err error) {
 	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
 		result, err := tx.ExecContext(ctx, deleteKeysQuery, olderThan.Microseconds(), atMost)

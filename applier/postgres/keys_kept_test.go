@@ -91,6 +91,28 @@ func TestAKeyOutlivesTheDeadLettersThatHaveIt(t *testing.T) {
 	}
 }
 
+// A delivery was applied, and the sender's retry of it is parked. It is a duplicate,
+// however long it waits.
+func TestAKeyOutlivesWhatItsWebhookHasParked(t *testing.T) {
+	t.Parallel()
+	const alice = "alice@example.com"
+	s, _ := postgrestest.Open(t, postgres.Options{Settling: true})
+	addUsers(t, s, alice)
+	first, retry := keyed(t, alice, "k", "b", change(webhook.Add, "coins", 5)), keyed(t, alice, "k", "b", change(webhook.Add, "coins", 5))
+	settle(t, s, first)
+	park(t, s, applier.Paused, retry)
+	if n := deleteKeys(t, s); n != 0 {
+		t.Errorf("%d keys were deleted while a delivery waits", n)
+	}
+	retry.WasParked = true
+	if got := settle(t, s, retry)[0]; kind(got) != "duplicate" || got.DuplicateOf != first.Delivery.ID {
+		t.Errorf("the retry is %+v", got)
+	}
+	if n := deleteKeys(t, s); n != 1 {
+		t.Errorf("%d keys were deleted once nothing waits", n)
+	}
+}
+
 // An admin mended a payload and replayed it. The sender, which knows nothing of
 // that, sends the delivery again, as it was or mended in the same way.
 func TestARetryOfWhatWasEditedIsADuplicate(t *testing.T) {

@@ -23,7 +23,8 @@ type Old struct {
 	StoredBefore time.Time
 }
 
-// goneCondition holds for outcomes "o" that nothing in the stream is about: $1 is
+// goneCondition holds for outcomes "o" that nothing in the stream, and no parked replay,
+// is about: $1 is
 // the moment, $2 the incarnation, $3 the stream's first message. OFFSET 0 has each
 // row looked up by itself, here and below: a page is little of the whole, and the
 // planner, which does not know that, would read the whole.
@@ -32,6 +33,7 @@ const goneCondition = `
     AND (o.status = 'success' OR EXISTS (SELECT FROM discards x WHERE x.delivery_id = o.delivery_id OFFSET 0))
     AND NOT EXISTS (SELECT FROM discards x WHERE x.delivery_id = o.delivery_id AND x.at >= $1 OFFSET 0)
     AND NOT EXISTS (SELECT FROM dead_letters x WHERE x.delivery_id = o.delivery_id OFFSET 0)
+    AND NOT EXISTS (SELECT FROM parked x WHERE x.delivery_id = o.delivery_id OFFSET 0)
     AND NOT (o.stream_epoch = coalesce((SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $2), CASE WHEN $2 = '' THEN 0 ELSE -2 END) AND o.stream_sequence >= $3)
     AND NOT EXISTS (
         SELECT FROM executions x WHERE x.delivery_id = o.delivery_id AND (x.at >= $1

@@ -206,6 +206,24 @@ func TestRemovalKeepsWhatAReplayInTheStreamIsAbout(t *testing.T) {
 	}
 }
 
+// A parked replay keeps its delivery's outcome.
+func TestRemovalKeepsWhatAParkedReplayIsAbout(t *testing.T) {
+	t.Parallel()
+	s, db := postgrestest.Open(t, postgres.Options{})
+	addUsers(t, s, "alice@example.com")
+	item := inStream(1, plan(t, "alice@example.com", change(webhook.Add, "coins", 5)))[0]
+	settle(t, s, item)
+	park(t, s, applier.Paused, rerun(item))
+	gone := postgres.Old{Before: tomorrow, Incarnation: "stream", First: 51}
+	if r := removeAll(t, s, gone, 10); r != (postgres.Removed{}) {
+		t.Errorf("removed %+v while a replay waits", r)
+	}
+	execute(t, db, "DELETE FROM parked")
+	if r := removeAll(t, s, gone, 10); r.Logs != 1 || r.Outcomes != 1 {
+		t.Errorf("removed %+v of a replay that is gone", r)
+	}
+}
+
 // A value stays for as long as one that came after it can be reverted.
 func TestTheHistoryKeepsWhatAFieldCanGoBackTo(t *testing.T) {
 	t.Parallel()

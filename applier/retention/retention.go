@@ -160,8 +160,8 @@ func (j *Job) warnHeld(held bool, found int) {
 	j.held = held
 }
 
-// removeMessages removes old messages, up to the one that is held back, whose
-// deliveries the audit has seen settled.
+// removeMessages removes old messages whose deliveries the audit has seen settled or
+// parked, up to the one that is held back or that has what no row has.
 func (j *Job) removeMessages(ctx context.Context, pending broker.Pending, audited postgres.StreamProgress, held uint64) (more bool, err error) {
 	if audited.Incarnation != pending.Incarnation {
 		return false, nil
@@ -173,6 +173,13 @@ func (j *Job) removeMessages(ctx context.Context, pending broker.Pending, audite
 	// Where other messages are at the places of those that it saw, it begins again.
 	if back, err := j.stream.WentBack(ctx, extent, audited.Sequence, audited.StoredAt); back || err != nil {
 		return false, err
+	}
+	newer, err := j.Store.FirstNewer(ctx, pending.Incarnation)
+	if err != nil {
+		return false, err
+	}
+	if newer > 0 {
+		held = min(held, newer)
 	}
 	first := max(extent.First, 1)
 	settled := broker.Extent{First: first, Last: min(audited.Sequence, pending.First-1, extent.Last, held-1)}

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -26,20 +27,24 @@ func TestOnlyWhatWasComparedIsRemoved(t *testing.T) {
 		sequence uint64
 		later    time.Duration // that the last one compared was stored later than the one there
 		held     uint64        // the first that a finding is about
+		newer    uint64        // the first that is parked with nothing but its place
 		first    uint64        // that is left
 	}{
-		"all was compared":                       {messages, 0, math.MaxUint64, messages + 1},
-		"some was":                               {messages - 2, 0, math.MaxUint64, messages - 1},
-		"one is held back":                       {messages, 0, 3, 3},
-		"the first is held back":                 {messages, 0, 1, 1},
-		"another message was":                    {messages, time.Millisecond, math.MaxUint64, 1},
-		"the stream ends before what was":        {messages + 2, 0, math.MaxUint64, 1},
-		"another message was, of the first ones": {1, -time.Millisecond, math.MaxUint64, 1},
+		"all was compared":                       {messages, 0, math.MaxUint64, 0, messages + 1},
+		"some was":                               {messages - 2, 0, math.MaxUint64, 0, messages - 1},
+		"one is held back":                       {messages, 0, 3, 0, 3},
+		"the first is held back":                 {messages, 0, 1, 0, 1},
+		"another message was":                    {messages, time.Millisecond, math.MaxUint64, 0, 1},
+		"the stream ends before what was":        {messages + 2, 0, math.MaxUint64, 0, 1},
+		"another message was, of the first ones": {1, -time.Millisecond, math.MaxUint64, 0, 1},
+		"one has what no row has":                {messages, 0, math.MaxUint64, 4, 4},
+		"one is held back behind that":           {messages, 0, 3, 2, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			conn := brokertest.Start(t).ConnectSetUp()
-			j := New(Options{Conn: conn, Stream: time.Nanosecond, Log: zerolog.Nop(), Metrics: prometheus.NewRegistry()})
+			store, _ := postgrestest.Open(t, postgres.Options{})
+			j := New(Options{Store: store, Conn: conn, Stream: time.Nanosecond, Log: zerolog.Nop(), Metrics: prometheus.NewRegistry()})
 			publish(t, conn, messages)
 			var err error
 			if j.stream, err = conn.OpenStream(t.Context()); err != nil {
@@ -58,6 +63,10 @@ func TestOnlyWhatWasComparedIsRemoved(t *testing.T) {
 				Incarnation: pending.Incarnation, Sequence: tc.sequence,
 				StoredAt: m.StoredAt.Add(tc.later).Truncate(time.Microsecond),
 			}
+			parkAt(t, store, pending.Incarnation, 1, false)
+			if tc.newer > 0 {
+				parkAt(t, store, pending.Incarnation, tc.newer, true)
+			}
 			if _, err := j.removeMessages(t.Context(), pending, audited, tc.held); err != nil {
 				t.Fatal(err)
 			}
@@ -66,6 +75,18 @@ func TestOnlyWhatWasComparedIsRemoved(t *testing.T) {
 				t.Errorf("message %d is the first that is left, want %d: %v", left.First, tc.first, err)
 			}
 		})
+	}
+}
+
+// parkAt parks a delivery of a message.
+func parkAt(t *testing.T, store *postgres.Store, incarnation string, sequence uint64, newer bool) {
+	t.Helper()
+	d := delivery.Delivery{
+		ID: delivery.NewID(), WebhookID: "wh_a", Slot: 1, ReceivedAt: time.Now(), Newer: newer,
+		Incarnation: incarnation, Position: delivery.Position{Sequence: sequence},
+	}
+	if err := store.Park(t.Context(), []applier.Parking{{Item: applier.Item{Delivery: &d}, Reason: applier.NewerFormat}}); err != nil {
+		t.Fatal(err)
 	}
 }
 

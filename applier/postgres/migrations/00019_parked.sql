@@ -42,6 +42,8 @@ CREATE TABLE parked (
 CREATE INDEX parked_waiting ON parked (slot, webhook_id, stream_epoch, stream_sequence, stream_index) WHERE user_id IS NULL;
 -- It takes up a user's rows, and asks for each user whether there are any.
 CREATE INDEX parked_user ON parked (user_id, stream_epoch, stream_sequence, stream_index) WHERE user_id IS NOT NULL;
+-- What only the stream has stays there.
+CREATE INDEX parked_newer ON parked (stream_epoch, stream_sequence) WHERE newer;
 -- Lists have the newest first, as they have outcomes.
 CREATE INDEX parked_community ON parked (community, delivery_id) WHERE community IS NOT NULL;
 CREATE INDEX parked_webhook ON parked (webhook_id, delivery_id) WHERE webhook_id IS NOT NULL;
