@@ -99,3 +99,6 @@ func (s *Store) SetPatience(d time.Duration) { s.settling.patience.lasts = d }
 const PartitionClass = partitionClass
 
 func PartitionKey(generation, partition int) int32 { return partitionKey(generation, partition) }
+
+// ParkedGroupsQuery counts the parked rows of a webhook.
+const ParkedGroupsQuery = parkedGroupsQuery

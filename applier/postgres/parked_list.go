@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
@@ -207,39 +209,69 @@ const (
 )
 
 // One step through the index for each webhook finds those that have parked rows,
-// however many rows these are. Of each webhook the oldest rows are counted.
-const parkedGroupsQuery = `
-WITH RECURSIVE webhooks AS (
+// however many rows these are.
+const webhooksWithParkedQuery = `
+WITH RECURSIVE w AS (
     (SELECT webhook_id FROM parked WHERE webhook_id >= '' ORDER BY webhook_id LIMIT 1)
     UNION ALL
-    SELECT (SELECT p.webhook_id FROM parked p WHERE p.webhook_id > w.webhook_id ORDER BY p.webhook_id LIMIT 1)
-    FROM webhooks w WHERE w.webhook_id IS NOT NULL
-),
-few AS (SELECT webhook_id FROM webhooks WHERE webhook_id IS NOT NULL LIMIT $1)
-SELECT w.webhook_id, max(r.community), r.reason, max(r.detail), count(*) FILTER (WHERE NOT r.is_replay), count(*) FILTER (WHERE r.is_replay),
-    min(r.since), sum(count(*)) OVER (PARTITION BY w.webhook_id) > $2
-FROM few w CROSS JOIN LATERAL (
-    SELECT community, reason, detail, replay_id <> $3 AS is_replay, CASE WHEN replay_id = $3 THEN received_at ELSE parked_at END AS since
-    FROM parked p
-    WHERE p.webhook_id >= w.webhook_id AND p.webhook_id <= w.webhook_id
-    ORDER BY p.webhook_id, p.delivery_id LIMIT $2 + 1
-) r
-GROUP BY w.webhook_id, r.reason
-ORDER BY min(r.since), w.webhook_id, r.reason`
+    SELECT n.webhook_id FROM w CROSS JOIN LATERAL (
+        SELECT p.webhook_id FROM parked p WHERE p.webhook_id > w.webhook_id ORDER BY p.webhook_id LIMIT 1
+    ) AS n
+)
+SELECT webhook_id FROM w LIMIT $1`
+
+// The oldest rows of a webhook are counted. The rows are bounded from one side only,
+// and those of the next webhook left out later: with both bounds the planner sorts all
+// rows of the webhook first.
+const parkedGroupsQuery = `
+SELECT max(r.community), r.reason, max(r.detail), count(*) FILTER (WHERE NOT r.is_replay), count(*) FILTER (WHERE r.is_replay), min(r.since)
+FROM (
+    SELECT webhook_id, community, reason, detail, replay_id <> $3 AS is_replay, CASE WHEN replay_id = $3 THEN received_at ELSE parked_at END AS since
+    FROM parked WHERE webhook_id >= $1
+    ORDER BY webhook_id, delivery_id LIMIT $2
+) AS r
+WHERE r.webhook_id = $1
+GROUP BY r.reason`
 
 // ParkedGroups says what waits in rows of its own, and why. The group that waits
 // longest comes first.
 func (s *Store) ParkedGroups(ctx context.Context) (all []ParkedGroup, err error) {
-	err = each(ctx, s.db, parkedGroupsQuery, func(scan scanner) error {
-		var g ParkedGroup
-		err := scan(&g.WebhookID, &g.Community, &g.Reason, &g.Detail, &g.Count, &g.Replays, &g.Oldest, &g.AtLeast)
-		all = append(all, g)
+	var webhooks []string
+	err = each(ctx, s.db, webhooksWithParkedQuery, func(scan scanner) error {
+		var id string
+		err := scan(&id)
+		webhooks = append(webhooks, id)
 		return err
-	}, parkedWebhooksShown, parkedCounted, noReplay)
+	}, parkedWebhooksShown)
+	for _, id := range webhooks {
+		if err != nil {
+			break
+		}
+		var of []ParkedGroup
+		of, err = s.parkedGroupsOf(ctx, id)
+		all = append(all, of...)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("count parked deliveries: %w", err)
 	}
+	slices.SortFunc(all, func(a, b ParkedGroup) int {
+		return cmp.Or(a.Oldest.Compare(b.Oldest), cmp.Compare(a.WebhookID, b.WebhookID), cmp.Compare(a.Reason, b.Reason))
+	})
 	return all, nil
+}
+
+func (s *Store) parkedGroupsOf(ctx context.Context, webhookID string) (of []ParkedGroup, err error) {
+	rows := 0
+	err = each(ctx, s.db, parkedGroupsQuery, func(scan scanner) error {
+		g := ParkedGroup{WebhookID: webhookID}
+		err := scan(&g.Community, &g.Reason, &g.Detail, &g.Count, &g.Replays, &g.Oldest)
+		of, rows = append(of, g), rows+g.Count+g.Replays
+		return err
+	}, webhookID, parkedCounted+1, noReplay)
+	for i := range of {
+		of[i].AtLeast = rows > parkedCounted
+	}
+	return of, err
 }
 
 const parkedMarkQuery = `SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint FROM pg_stat_user_tables WHERE relid = 'parked'::regclass`

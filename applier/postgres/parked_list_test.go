@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -149,6 +150,11 @@ func TestASummaryOfManyParkedDeliveriesIsBounded(t *testing.T) {
 		if many := g.WebhookID != "wh_0"; g.AtLeast != many || many && g.Count != 10_001 || !many && g.Count != 33 {
 			t.Errorf("%+v", g)
 		}
+	}
+	execute(t, db, "ANALYZE parked")
+	plan := explain(t, db, postgres.ParkedGroupsQuery, []any{"wh_1", 10_001, delivery.ID{}.String()})
+	if !strings.Contains(plan, "Index Scan using parked_webhook") || strings.Contains(plan, "Sort Key: parked") {
+		t.Errorf("all rows of the webhook are read:\n%s", plan)
 	}
 	before, err := s.ParkedMark(t.Context())
 	if err != nil {
