@@ -106,7 +106,7 @@ func (h Head) InTheWay() (causes []string, advice string) {
 
 func stallText(s broker.Stall) string {
 	if s.For == 0 {
-		return "nothing has been settled since NATS started or chose another leader: " + s.Why
+		return "nothing is being settled: " + s.Why
 	}
 	return fmt.Sprintf("nothing has been settled for %s: %s", AgeText(s.For), s.Why)
 }

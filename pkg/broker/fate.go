@@ -5,15 +5,11 @@ import (
 	"time"
 )
 
-// silentAfter is how long an applier that lives may neither ask for messages nor ack
-// any: a transaction that waits for locks or for PostgreSQL takes that long at most
-// before its applier says what is wrong.
-const silentAfter = 90 * time.Second
-
-// hasOwner reports whether an applier shows a sign of life in a partition.
+// hasOwner reports whether an applier shows a sign of life in a partition: it asks for
+// messages, or was given some. The broker forgets the reader of an applier that was
+// killed after seconds.
 func (p Pending) hasOwner(i int) bool {
-	s := p.Partitions[i]
-	return s.Waiting > 0 || s.AckPending > 0 && p.At.Sub(lastOf(&s.DeliveredAt, &s.AckedAt)) <= silentAfter
+	return p.Partitions[i].Waiting > 0 || p.Partitions[i].AckPending > 0
 }
 
 // NoApplier reports whether no applier shows a sign of life, in any partition that has

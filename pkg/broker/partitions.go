@@ -38,14 +38,14 @@ type PartitionState struct {
 	// message before its first.
 	Floor uint64
 	// Delivered is the newest message that its owner was given, and AckPending how many
-	// of those given are above the floor.
+	// messages there are from the floor to it.
 	Delivered  uint64
 	AckPending int
 	// Waiting is how many pulls wait for messages: none where nobody owns it.
 	Waiting int
-	// DeliveredAt and AckedAt are when its owner was last given a message, and last
-	// acked one. Zero: not since the consumer has its leader.
-	DeliveredAt, AckedAt time.Time
+	// DeliveredAt is when its owner was last given a message. Zero: not since it began
+	// to read.
+	DeliveredAt time.Time
 	// At is the broker's time.
 	At time.Time
 }

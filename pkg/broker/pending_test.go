@@ -94,7 +94,7 @@ func TestFate(t *testing.T) {
 	})
 	died := with(func(p *Pending) {
 		for i := range p.Partitions {
-			p.Partitions[i].Waiting, p.Partitions[i].DeliveredAt = 0, at.Add(-silentAfter-1)
+			p.Partitions[i].Waiting, p.Partitions[i].AckPending = 0, 0
 		}
 	})
 	busy := with(func(p *Pending) { p.Partitions[0].Waiting, p.Partitions[1].Waiting = 0, 0 })

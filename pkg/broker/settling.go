@@ -19,8 +19,7 @@ const stillAfter = 45 * time.Second
 // why, and its floor does not move.
 type Stall struct {
 	Partition delivery.Partition
-	// For is how long. It is 0 where the broker does not remember the last ack: it
-	// forgets when the consumer's leader changes or restarts.
+	// For is how long, 0 where the broker does not know: nobody reads the partition.
 	For time.Duration
 	Why string
 }
@@ -48,17 +47,18 @@ func (p Pending) whyStill(i int) string {
 	case !p.hasOwner(i):
 		return fmt.Sprintf("no applier is asking for deliveries of partition %s", s.Partition)
 	case s.AckPending > 0:
-		return fmt.Sprintf("an applier has %d messages of partition %s and acks none", s.AckPending, s.Partition)
+		return fmt.Sprintf("an applier has %d messages of partition %s and settles none", s.AckPending, s.Partition)
 	}
 	return fmt.Sprintf("an applier asks for messages of partition %s, but the broker hands out nothing", s.Partition)
 }
 
 // stall returns the partition that stands still for the longest, by the broker's own
-// times. It reads nothing while each partition that is behind acks now and then.
+// times. An owner that settles is given further messages: while each partition that is
+// behind is given some now and then, nothing is read.
 func (s *Stream) stall(ctx context.Context, p Pending) (longest *Stall, err error) {
 	var q *Queue
 	for i, partition := range p.Partitions {
-		if !p.isBehind(i) || p.At.Sub(partition.AckedAt) < stillAfter || p.retried(i) != nil {
+		if !p.isBehind(i) || p.At.Sub(partition.DeliveredAt) < stillAfter || p.retried(i) != nil {
 			continue
 		}
 		if q == nil {
@@ -86,22 +86,22 @@ func (s *Stream) stall(ctx context.Context, p Pending) (longest *Stall, err erro
 	return longest, nil
 }
 
-// stallSince is nil unless nothing was acked for long, and what waits has waited for
-// as long.
+// stallSince is nil unless nothing was handed out for long, and the oldest message has
+// waited for as long.
 func (p Pending) stallSince(i int, storedAt time.Time) *Stall {
 	s := p.Partitions[i]
-	still := p.At.Sub(lastOf(&storedAt, &s.AckedAt))
+	still := p.At.Sub(lastOf(&storedAt, &s.DeliveredAt))
 	if still < stillAfter {
 		return nil
 	}
-	if s.AckedAt.IsZero() {
+	if s.DeliveredAt.IsZero() {
 		still = 0
 	}
 	return &Stall{Partition: s.Partition, For: still, Why: p.whyStill(i)}
 }
 
 // settling remembers from look to look whether the floors move. Unlike the broker's
-// times that holds over a change of a consumer's leader.
+// times it sees a partition that is given messages and settles none.
 type settling struct {
 	mu          sync.Mutex
 	incarnation string

@@ -70,19 +70,19 @@ func TestAStallByTheBrokersTimes(t *testing.T) {
 	now := time.Now()
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
 	for name, tc := range map[string]struct {
-		stored, acked time.Time
+		stored, given time.Time
 		want          *Stall
 	}{
-		"acked just now":                      {ago(time.Hour), ago(time.Second), nil},
-		"idle for long, and a new one":        {ago(time.Second), ago(time.Hour), nil},
-		"nothing since":                       {ago(time.Hour), ago(time.Minute), &Stall{For: time.Minute, Why: noApplier}},
-		"since it came":                       {ago(time.Minute), ago(time.Hour), &Stall{For: time.Minute, Why: noApplier}},
-		"not since the consumer has a leader": {ago(time.Hour), time.Time{}, &Stall{Why: noApplier}},
+		"given some just now":          {ago(time.Hour), ago(time.Second), nil},
+		"idle for long, and a new one": {ago(time.Second), ago(time.Hour), nil},
+		"nothing since":                {ago(time.Hour), ago(time.Minute), &Stall{For: time.Minute, Why: noApplier}},
+		"since it came":                {ago(time.Minute), ago(time.Hour), &Stall{For: time.Minute, Why: noApplier}},
+		"nobody reads it":              {ago(time.Hour), time.Time{}, &Stall{Why: noApplier}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := Pending{Backlog: Backlog{1, 1}, At: now, Partitions: []PartitionState{part(1, 0, 1, 0, 0)}}
-			p.Partitions[0].AckedAt = tc.acked
+			p.Partitions[0].DeliveredAt = tc.given
 			if tc.want != nil {
 				tc.want.Partition = p.Partitions[0].Partition
 			}
@@ -98,7 +98,7 @@ func TestWhyAPartitionStandsStill(t *testing.T) {
 	now := time.Now()
 	for want, change := range map[string]func(s *PartitionState){
 		"no applier is asking for deliveries of partition 0 of 2 (generation 1)":                            func(*PartitionState) {},
-		"an applier has 7 messages of partition 0 of 2 (generation 1) and acks none":                        func(s *PartitionState) { s.AckPending, s.DeliveredAt = 7, now },
+		"an applier has 7 messages of partition 0 of 2 (generation 1) and settles none":                     func(s *PartitionState) { s.AckPending, s.DeliveredAt = 7, now },
 		"an applier asks for messages of partition 0 of 2 (generation 1), but the broker hands out nothing": func(s *PartitionState) { s.Waiting = 1 },
 	} {
 		p := Pending{Backlog: Backlog{1, 9}, At: now, Partitions: []PartitionState{part(1, 0, 2, 0, 0), part(1, 1, 2, 0, 0)}}

@@ -23,7 +23,7 @@ const (
 	standsStill = "settling stands still: deliveries wait and none is settled"
 	goesOn      = "settling goes on"
 
-	acksNone = "an applier has 3 messages of partition 0 of 1 (generation 1) and acks none"
+	acksNone = "an applier has 3 messages of partition 0 of 1 (generation 1) and settles none"
 )
 
 // observed is a monitor and what it shows.
@@ -115,7 +115,7 @@ func TestSettlingThatStandsStillIsSeen(t *testing.T) {
 // seesLostMessages takes messages in the appliers' place, and acks none.
 func seesLostMessages(t *testing.T, server *brokertest.Server, conn *broker.Conn) {
 	t.Helper()
-	consumer, err := js(t, server).Consumer(t.Context(), "DELIVERIES", "partition-1-0")
+	consumer, err := js(t, server).CreateConsumer(t.Context(), "DELIVERIES", readerOf("partition-1-0"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,6 +130,14 @@ func seesLostMessages(t *testing.T, server *brokertest.Server, conn *broker.Conn
 	<-done
 	running(t, brokertest.NewConsumer(conn, newRecorder().handle).Run)
 	o.awaitSettled(t)
+}
+
+// readerOf is a consumer through which an owner reads a partition.
+func readerOf(partition string) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Name: "reading-" + partition + "-test", AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1,
+		InactiveThreshold: time.Minute,
+	}
 }
 
 // awaitHandedOut waits until so many messages are with somebody.
