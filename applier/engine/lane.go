@@ -143,6 +143,9 @@ func (l *lane) settle(ctx context.Context, batch []work) {
 			return
 		}
 		l.engine.metrics.retried.Inc()
+		for _, w := range batch {
+			w.Delivery.Attempt++
+		}
 		if errors.Is(cause, applier.ErrChanged) {
 			l.replan(ctx, batch)
 			continue

@@ -163,8 +163,13 @@ func TestASynchronousStandbyTakesOver(t *testing.T) {
 	l := newLoad(t, s, setting(t, "COINHOOK_E2E_DELIVERIES", 3000), 50)
 	var known []string
 	l.run(t, 1, func(int) {
+		eventually(t, func(ctx context.Context) (err error) {
+			if known, err = l.finished(ctx); err == nil && len(known) == 0 {
+				err = errors.New("nothing is settled yet")
+			}
+			return err
+		})
 		var err error
-		known, err = l.finished(withDeadline(t))
 		if err := errors.Join(err, c.Promote(withDeadline(t))); err != nil {
 			t.Error(err)
 		}

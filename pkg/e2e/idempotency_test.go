@@ -39,7 +39,7 @@ func TestAThousandRetriesTakeEffectOnceWhateverIsKilled(t *testing.T) {
 	key := []string{"Idempotency-Key", "order-1"}
 
 	// The first that are to take effect die inside of their transactions.
-	unlock := w.lockUsers(t)
+	unlock := w.holdWrites(t)
 	h.postMany(t, 400, body, key...)
 	w.awaitBlocked(t)
 	w.kill(t, appliers[0])

@@ -184,7 +184,7 @@ func TestAnApplierThatSettlesNothingIsNotReady(t *testing.T) {
 	t.Parallel()
 	w, h := newPendingWorld(t)
 	w.awaitRows(t, h.deliver(t, coinsBody("ann", "1")))
-	unlock := w.lockUsers(t)
+	unlock := w.holdWrites(t)
 	var ids []string
 	for range 5 {
 		ids = append(ids, h.deliver(t, coinsBody("ann", "2")))

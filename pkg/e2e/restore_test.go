@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -142,7 +143,7 @@ func TestARepairedCustomFieldLosesAgainstALaterOne(t *testing.T) {
 	}
 	wantTeams("later", "lost")
 	join("ben", "later")
-	w.withAppliersStopped(t, func() { w.handOut(t, jetstream.DeliverAllPolicy) })
+	w.withAppliersStopped(t, func() { w.handOutAgain(t) })
 	w.wantNonePending(t)
 	wantTeams("later", "later")
 	values := map[string]bool{}
@@ -180,8 +181,8 @@ func (s *stack) audit(t *testing.T, code int, into *auditJSON, flags ...string) 
 	}
 }
 
-// The broker's consumer is made anew at the stream's end: what was not settled
-// would never be. The audit finds it, also right after it was sent.
+// The floors of the partitions are moved to the stream's end, so that appliers skip
+// deliveries. The audit finds them, also right after they were sent.
 func TestWhatAConsumerSkippedIsFoundAndRepaired(t *testing.T) {
 	t.Parallel()
 	const settled, skipped, users = 20, 500, 5
@@ -217,12 +218,17 @@ func TestWhatAConsumerSkippedIsFoundAndRepaired(t *testing.T) {
 // skipToTheEnd has the broker hand out what comes from now on, and nothing else.
 func (s *stack) skipToTheEnd(t *testing.T) {
 	t.Helper()
-	s.handOut(t, jetstream.DeliverNewPolicy)
+	s.moveFloors(t, func(last uint64) uint64 { return last })
 }
 
-// handOut has the broker hand out all there is once more, or only what comes from
-// now on.
-func (s *stack) handOut(t *testing.T, policy jetstream.DeliverPolicy) {
+// handOutAgain has the appliers read all there is once more.
+func (s *stack) handOutAgain(t *testing.T) {
+	t.Helper()
+	s.moveFloors(t, func(uint64) uint64 { return 0 })
+}
+
+// moveFloors moves the floors of all partitions. Their owners have to be stopped.
+func (s *stack) moveFloors(t *testing.T, to func(last uint64) uint64) {
 	t.Helper()
 	nc, err := nats.Connect(s.Env()["NATS_URL"])
 	if err != nil {
@@ -233,16 +239,17 @@ func (s *stack) handOut(t *testing.T, policy jetstream.DeliverPolicy) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	consumer, err := js.Consumer(withDeadline(t), "DELIVERIES", "applier")
+	stream, err := js.Stream(withDeadline(t), "DELIVERIES")
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := consumer.CachedInfo().Config
-	config.DeliverPolicy = policy
-	if err := js.DeleteConsumer(withDeadline(t), "DELIVERIES", "applier"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := js.CreateConsumer(withDeadline(t), "DELIVERIES", config); err != nil {
-		t.Fatal(err)
+	floor := to(stream.CachedInfo().State.LastSeq)
+	for name := range stream.ConsumerNames(withDeadline(t)).Name() {
+		if !strings.HasPrefix(name, "partition-") {
+			continue
+		}
+		if _, err := js.ResetConsumerToSequence(withDeadline(t), "DELIVERIES", name, floor+1); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
