@@ -10,26 +10,42 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// stream stands for the stream DELIVERIES and the appliers' consumer of it. The
+// partitions are those of the stream, each with a webhook of its own.
+const partitions = 2
+
+func partition(index int) delivery.Partition {
+	return delivery.Partition{Generation: 1, Index: index, Count: partitions}
+}
+
+// partitionOf is the one that a delivery belongs to.
+func partitionOf(d *delivery.Delivery) int {
+	for index := range partitions {
+		if partition(index).Has(d.InSlot()) {
+			return index
+		}
+	}
+	panic("all slots are in a partition")
+}
+
+// stream stands for the stream DELIVERIES and the partitions' consumers of it. The
 // audit reads it as it reads the broker's.
 type stream struct {
-	incarnation string
-	messages    []broker.Message // sequences from 1, without a gap
-	acked       map[uint64]bool
-	handedOut   uint64
-	attempts    map[uint64]int
-	clock       *time.Time // of the broker, also of one that came back from a backup
+	incarnation       string
+	messages          []broker.Message // sequences from 1, without a gap
+	floors, delivered [partitions]uint64
+	attempts          map[uint64]int
+	clock             *time.Time // of the broker, also of one that came back from a backup
 }
 
 func newStream(incarnation string) *stream {
 	clock := time.Now().Add(-time.Hour).UTC().Truncate(time.Microsecond)
-	return &stream{incarnation: incarnation, acked: map[uint64]bool{}, attempts: map[uint64]int{}, clock: &clock}
+	return &stream{incarnation: incarnation, attempts: map[uint64]int{}, clock: &clock}
 }
 
 // clone is a backup: messages are never changed.
 func (s *stream) clone() *stream {
 	c := *s
-	c.messages, c.acked, c.attempts = slices.Clone(s.messages), maps.Clone(s.acked), maps.Clone(s.attempts)
+	c.messages, c.attempts = slices.Clone(s.messages), maps.Clone(s.attempts)
 	return &c
 }
 
@@ -48,40 +64,37 @@ func (s *stream) last() uint64 { return uint64(len(s.messages)) }
 
 func (s *stream) at(sequence uint64) broker.Message { return s.messages[sequence-1] }
 
-// take is what an applier gets when it is given a message.
-func (s *stream) take(sequence uint64) []delivery.Delivery {
-	s.handedOut = max(s.handedOut, sequence)
+// take is what the owner of a partition gets when it is given a message.
+func (s *stream) take(index int, sequence uint64) (taken []delivery.Delivery) {
+	s.delivered[index] = max(s.delivered[index], sequence)
 	s.attempts[sequence]++
-	taken := slices.Clone(s.at(sequence).Deliveries)
-	for i := range taken {
-		taken[i].Incarnation, taken[i].Attempt = s.incarnation, s.attempts[sequence]
+	for _, d := range s.at(sequence).Deliveries {
+		if partitionOf(&d) == index {
+			d.Incarnation, d.Attempt = s.incarnation, s.attempts[sequence]
+			taken = append(taken, d)
+		}
 	}
 	return taken
 }
 
-// unacked are the messages that were handed out and not acknowledged.
-func (s *stream) unacked() (list []uint64) {
-	for sequence := uint64(1); sequence <= s.handedOut; sequence++ {
-		if !s.acked[sequence] {
-			list = append(list, sequence)
-		}
-	}
-	return list
+// isPassed reports whether the partition of a delivery is past its message.
+func (s *stream) isPassed(d *delivery.Delivery) bool {
+	return d.Position.Sequence <= s.floors[partitionOf(d)]
 }
 
-// floor is up to where all messages are acknowledged.
-func (s *stream) floor() (sequence uint64) {
-	for s.acked[sequence+1] {
-		sequence++
-	}
-	return sequence
-}
+// atEnd reports whether nothing waits in the stream.
+func (s *stream) atEnd() bool { return min(s.floors[0], s.floors[1]) == s.last() }
 
 func (s *stream) Pending(context.Context) (broker.Pending, error) {
-	return broker.Pending{
-		Backlog: broker.Backlog{First: s.floor() + 1, Last: s.last()}, At: time.Now(), Incarnation: s.incarnation,
-		Partitions: []broker.PartitionState{{Partition: delivery.Partition{Generation: 1, Count: 1}, Floor: s.floor(), Delivered: s.handedOut}},
-	}, nil
+	p := broker.Pending{
+		Backlog: broker.Backlog{First: min(s.floors[0], s.floors[1]) + 1, Last: s.last()}, At: time.Now(), Incarnation: s.incarnation,
+	}
+	for index := range partitions {
+		p.Partitions = append(p.Partitions, broker.PartitionState{
+			Partition: partition(index), Floor: s.floors[index], Delivered: s.delivered[index],
+		})
+	}
+	return p, nil
 }
 
 func (s *stream) Extent(context.Context) (broker.Extent, error) {

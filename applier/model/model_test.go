@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/applier/replay"
 	"github.com/coinhook/coinhook/applier/revert"
+	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -32,6 +34,8 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 //   - a settlement that ignores idempotency keys
 //   - a repair whose copies count where they are, not where the delivery was first
 //   - a replay that runs each time the broker hands it out
+//   - a parked row that stays when its delivery is settled
+//   - an audit that takes parked deliveries for lost ones
 //
 // More histories: go test ./applier/model -rapid.checks=2000 -rapid.steps=60
 func TestHistories(t *testing.T) {
@@ -48,13 +52,16 @@ func TestHistories(t *testing.T) {
 			"appear":             w.addUser,
 			"back up NATS":       w.backUpNATS,
 			"back up PostgreSQL": w.backUpPostgreSQL,
+			"bite":               w.biteSome,
 			"discard":            w.discard,
+			"pause":              w.pause,
 			"repair":             w.repair,
 			"replay":             w.replayByID,
 			"replay all":         w.replayAll,
 			"restart":            w.restart,
 			"restore NATS":       w.restoreNATS,
 			"restore PostgreSQL": w.restorePostgreSQL,
+			"resume":             w.resume,
 			"revert":             w.revert,
 		})
 		w.finish()
@@ -64,6 +71,10 @@ func TestHistories(t *testing.T) {
 // finish has the appliers settle all that there is, and repairs what is lost: then
 // each delivery in the stream has its outcome.
 func (w *world) finish() {
+	for h := range w.idOf {
+		w.setPaused(h, false)
+		w.bite(none, h, math.MaxInt32)
+	}
 	w.drain()
 	report := w.audit(false)
 	if !report.OK() {
@@ -85,7 +96,7 @@ func (w *world) finish() {
 // events are requests of a few users, some of which need no more than they have.
 var events = rapid.Custom(func(t *rapid.T) event {
 	e := event{
-		hook:  rapid.SampledFrom([]hook{shop, guild}).Draw(t, "webhook"),
+		hook:  hooks.Draw(t, "webhook"),
 		user:  rapid.SampledFrom([]string{"a@x", "b@x", "c@x"}).Draw(t, "user"),
 		coins: rapid.Int64Range(0, 9).Draw(t, "coins"),
 		spent: rapid.Int64Range(0, 6).Draw(t, "spent"),
@@ -117,33 +128,40 @@ func drawFault(t *rapid.T) fault {
 	return rapid.SampledFrom([]fault{none, none, none, beforeCommit, afterCommit, ackLost}).Draw(t, "fault")
 }
 
-// apply hands out the next messages, maybe with some that were handed out before.
+// apply hands an owner the next messages behind its floor.
 func (w *world) apply(t *rapid.T) {
-	var batch []uint64
-	if rapid.Bool().Draw(t, "with open ones") {
-		batch = w.stream.unacked()
-	}
-	next := w.stream.handedOut + 1
-	for range min(uint64(rapid.IntRange(1, 4).Draw(t, "messages")), w.stream.last()-w.stream.handedOut) {
-		batch = append(batch, next)
-		next++
-	}
-	if len(batch) == 0 {
+	index := rapid.IntRange(0, partitions-1).Draw(t, "partition")
+	if !w.next(drawFault(t), index, uint64(rapid.IntRange(1, 4).Draw(t, "messages"))) {
 		t.Skip("nothing is there")
 	}
-	w.handle(drawFault(t), batch...)
 }
 
 // applyAgain hands out any messages once more, in any order.
 func (w *world) applyAgain(t *rapid.T) {
-	if w.stream.handedOut == 0 {
+	index := rapid.IntRange(0, partitions-1).Draw(t, "partition")
+	if w.stream.delivered[index] == 0 {
 		t.Skip("nothing was handed out")
 	}
 	var batch []uint64
 	for range rapid.IntRange(1, 3).Draw(t, "messages") {
-		batch = append(batch, rapid.Uint64Range(1, w.stream.handedOut).Draw(t, "message"))
+		batch = append(batch, rapid.Uint64Range(1, w.stream.delivered[index]).Draw(t, "message"))
 	}
-	w.handle(drawFault(t), batch...)
+	w.handle(drawFault(t), index, batch...)
+}
+
+var hooks = rapid.SampledFrom([]hook{shop, guild})
+
+func (w *world) pause(t *rapid.T) { w.setPaused(hooks.Draw(t, "webhook"), true) }
+
+// resume leaves the parked deliveries to biteSome.
+func (w *world) resume(t *rapid.T) { w.setPaused(hooks.Draw(t, "webhook"), false) }
+
+func (w *world) biteSome(t *rapid.T) {
+	h := hooks.Draw(t, "webhook")
+	if w.paused[h] || w.want.countParked(h) == 0 {
+		t.Skip("nothing may go on")
+	}
+	w.bite(drawFault(t), h, rapid.IntRange(1, 3).Draw(t, "deliveries"))
 }
 
 func (w *world) addUser(t *rapid.T) {
@@ -187,7 +205,7 @@ func (w *world) replay(t *rapid.T, request *replay.Request, want int) {
 	request.Mapping, request.By = replay.Current, "ada"
 	leaves := rapid.Bool().Draw(t, "is interrupted")
 	replayer := w.replayer(leaves)
-	nothingElse := w.stream.floor() == w.stream.last()
+	nothingElse := w.stream.atEnd() && !w.want.waits(shop) && !w.want.waits(guild)
 	plan, err := replayer.Plan(context.Background(), request, false)
 	if err != nil {
 		t.Fatal(err)
@@ -284,14 +302,10 @@ func (w *world) restoreNATS(t *rapid.T) {
 	w.stream, w.wentBack = w.backup.clone(), true
 }
 
-// repair publishes again what the appliers are past and has no outcome.
+// repair publishes again what is acked and has no row.
 func (w *world) repair(t *rapid.T) {
 	lost := false
-	for _, m := range w.stream.messages[:w.stream.floor()] {
-		for _, d := range m.Deliveries {
-			lost = lost || w.want.isOpen(&d)
-		}
-	}
+	w.eachLost(func(broker.Message, delivery.Delivery) { lost = true })
 	if !lost {
 		t.Skip("nothing is lost")
 	}

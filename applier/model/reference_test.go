@@ -90,17 +90,31 @@ type reference struct {
 	facts    map[delivery.ID]*fact
 	replayed map[delivery.ID]bool // replays that ran, and whether they had an effect
 	logs     map[string][]string  // of an account, in their order
+	parked   map[parkedKey]hook
+}
+
+// parkedKey names a delivery that waits, or a replay of one.
+type parkedKey struct{ id, replay delivery.ID }
+
+func keyOf(d *delivery.Delivery) parkedKey {
+	if d.Replay != nil {
+		return parkedKey{d.ID, d.Replay.ID}
+	}
+	return parkedKey{id: d.ID}
 }
 
 func newReference() *reference {
 	return &reference{
 		users: map[string]bool{}, facts: map[delivery.ID]*fact{},
-		replayed: map[delivery.ID]bool{}, logs: map[string][]string{},
+		replayed: map[delivery.ID]bool{}, logs: map[string][]string{}, parked: map[parkedKey]hook{},
 	}
 }
 
 func (r *reference) clone() *reference {
-	c := &reference{users: maps.Clone(r.users), facts: map[delivery.ID]*fact{}, replayed: maps.Clone(r.replayed), logs: map[string][]string{}}
+	c := &reference{
+		users: maps.Clone(r.users), facts: map[delivery.ID]*fact{}, replayed: maps.Clone(r.replayed),
+		logs: map[string][]string{}, parked: maps.Clone(r.parked),
+	}
 	for id, f := range r.facts {
 		copied := *f
 		c.facts[id] = &copied
@@ -160,6 +174,29 @@ func (r *reference) settle(d *delivery.Delivery, e event, born int) {
 		r.decide(d.ID, f)
 	}
 }
+
+// park has a delivery wait for its webhook, if it is still to be settled.
+func (r *reference) park(d *delivery.Delivery, h hook) {
+	if r.isOpen(d) {
+		r.parked[keyOf(d)] = h
+	}
+}
+
+func (r *reference) unpark(d *delivery.Delivery) { delete(r.parked, keyOf(d)) }
+
+func (r *reference) isParked(d *delivery.Delivery) bool { return r.parked[keyOf(d)] != "" }
+
+func (r *reference) countParked(h hook) (n int) {
+	for _, of := range r.parked {
+		if of == h {
+			n++
+		}
+	}
+	return n
+}
+
+// waits reports whether later deliveries of a webhook have to be parked behind others.
+func (r *reference) waits(h hook) bool { return r.countParked(h) > 0 }
 
 // isOpen reports whether a delivery of a message is still to be settled.
 func (r *reference) isOpen(d *delivery.Delivery) bool {
@@ -271,6 +308,9 @@ func (r *reference) state() map[string]string {
 	}
 	for id, effect := range r.replayed {
 		s["replay "+id.String()] = fmt.Sprint(effect)
+	}
+	for key := range r.parked {
+		s[fmt.Sprint("parked ", key.id, " ", key.replay)] = "paused"
 	}
 	for account, lines := range r.logs {
 		user, currency, _ := strings.Cut(account, " ")

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,11 +17,15 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/replay"
 	"github.com/coinhook/coinhook/applier/revert"
+	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 const community = "default"
+
+// slotOf puts each webhook into a partition of its own.
+var slotOf = map[hook]int{shop: 1, guild: 2}
 
 var yamlOf = map[hook]string{
 	shop: `
@@ -80,6 +86,17 @@ type faulty struct {
 	fault fault
 }
 
+func (s *faulty) Park(ctx context.Context, batch []applier.Parking) error {
+	if s.fault == beforeCommit {
+		return errors.New("no connection")
+	}
+	err := s.Store.Park(ctx, batch)
+	if err == nil && s.fault == afterCommit {
+		return errors.New("the connection was lost")
+	}
+	return err
+}
+
 func (s *faulty) Settle(ctx context.Context, batch []applier.Item) ([]applier.Settlement, error) {
 	if s.fault == beforeCommit {
 		return nil, errors.New("no connection")
@@ -103,6 +120,8 @@ type world struct {
 	report   *silent
 	settling *faulty
 	applier  *applier.Applier
+	hooks    definitions   // as they are saved now
+	paused   map[hook]bool // kept by the broker
 
 	backups  map[string]*reference // of the database
 	backup   *stream               // of the stream
@@ -115,6 +134,7 @@ func (h *house) newWorld(t *rapid.T) *world {
 		house: h, t: t, stream: newStream(fmt.Sprint("stream ", h.count)), want: newReference(),
 		events: map[delivery.ID]event{}, born: map[delivery.ID]int{}, report: &silent{},
 		settling: &faulty{Store: h.store, fault: none}, backups: map[string]*reference{},
+		hooks: maps.Clone(h.hooks), paused: map[hook]bool{},
 	}
 	h.loadTables(t, "empty")
 	w.restart(t)
@@ -144,28 +164,56 @@ func (w *world) addUsers(emails ...string) {
 	}
 }
 
-// handle gives messages to an applier, in this order, as one batch.
-func (w *world) handle(f fault, sequences ...uint64) {
+// handle gives messages to the owner of a partition, in this order, as one batch. It
+// reports whether the owner acks them.
+func (w *world) handle(f fault, index int, sequences ...uint64) (acks bool) {
 	var batch []delivery.Delivery
 	for _, sequence := range sequences {
-		batch = append(batch, w.stream.take(sequence)...)
+		batch = append(batch, w.stream.take(index, sequence)...)
 	}
 	w.settling.fault = f
-	verdicts := w.applier.Handle(context.Background(), batch)
-	w.settling.fault = none
-	for i := range batch {
-		if f != beforeCommit {
-			w.want.settle(&batch[i], w.events[batch[i].ID], w.born[batch[i].ID])
+	defer func() { w.settling.fault = none }()
+	var parked []applier.Parking
+	var items []applier.Item
+	for _, plan := range w.applier.Plan(context.Background(), batch) {
+		d := plan.Item.Delivery
+		hook := w.events[d.ID].hook
+		if plan.Err != nil && plan.Park == "" {
+			w.fail("a delivery cannot be planned", d.ID, plan.Err)
 		}
-		if v := verdicts[i]; v.IsSettled() && w.want.isOpen(&batch[i]) {
-			w.fail("a delivery would be acknowledged and is not settled", batch[i].ID)
-		} else if !v.IsSettled() && (f == none || f == ackLost) {
-			w.fail("a delivery is not settled", batch[i].ID, v)
+		if plan.Park == applier.Paused != w.paused[hook] {
+			w.fail("a webhook is not paused as it should be", hook, plan.Park)
+		}
+		if plan.Park == "" && !w.want.waits(hook) {
+			items = append(items, plan.Item)
+			continue
+		}
+		parked = append(parked, applier.Parking{Item: plan.Item, Reason: applier.Paused})
+	}
+	if err := w.settling.Park(context.Background(), parked); err != nil && f != beforeCommit && f != afterCommit {
+		w.t.Fatal(err)
+	}
+	for i := range parked {
+		if d := parked[i].Delivery; f != beforeCommit {
+			w.want.park(d, w.events[d.ID].hook)
 		}
 	}
-	for _, sequence := range sequences {
-		if f == none {
-			w.stream.acked[sequence] = true
+	w.settle(f, items)
+	return f == none
+}
+
+// settle has the store settle what an owner has planned.
+func (w *world) settle(f fault, items []applier.Item) {
+	verdicts := w.applier.Settle(context.Background(), items)
+	for i, item := range items {
+		d, v := item.Delivery, verdicts[i]
+		if f != beforeCommit {
+			w.want.settle(d, w.events[d.ID], w.born[d.ID])
+		}
+		if v.IsSettled() && w.want.isOpen(d) {
+			w.fail("a delivery would be acknowledged and is not settled", d.ID)
+		} else if !v.IsSettled() && (f == none || f == ackLost) {
+			w.fail("a delivery is not settled", d.ID, v)
 		}
 	}
 	if len(w.report.bugs) > 0 {
@@ -173,14 +221,67 @@ func (w *world) handle(f fault, sequences ...uint64) {
 	}
 }
 
-// drain has appliers settle all that is not acknowledged.
+// next gives an owner up to so many messages behind its floor.
+func (w *world) next(f fault, index int, atMost uint64) (some bool) {
+	var batch []uint64
+	floor := w.stream.floors[index]
+	for sequence := floor + 1; sequence <= min(floor+atMost, w.stream.last()); sequence++ {
+		batch = append(batch, sequence)
+	}
+	if len(batch) > 0 && w.handle(f, index, batch...) {
+		w.stream.floors[index] += uint64(len(batch))
+	}
+	return len(batch) > 0
+}
+
+// drain has the owners take all that there is.
 func (w *world) drain() {
-	for sequence := uint64(1); sequence <= w.stream.last(); sequence++ {
-		if !w.stream.acked[sequence] {
-			w.handle(none, sequence)
+	for index := range partitions {
+		for w.next(none, index, 1) {
 		}
 	}
 }
+
+// bite takes parked deliveries of a webhook out, in their order.
+func (w *world) bite(f fault, h hook, atMost int) {
+	all, err := w.store.ParkedOf(context.Background(), partition(w.partitionOf(h)), w.idOf[h], nil, atMost)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if want := min(atMost, w.want.countParked(h)); len(all) != want {
+		w.fail("other deliveries are parked", len(all), want)
+	}
+	isBefore := func(a, b delivery.Delivery) int { return a.Position.Compare(b.Position) }
+	if !w.wentBack && !slices.IsSortedFunc(all, isBefore) {
+		w.fail("parked deliveries are not in their order", all)
+	}
+	var items []applier.Item
+	for _, plan := range w.applier.Plan(context.Background(), all) {
+		if plan.Err != nil {
+			w.fail("a parked delivery cannot be planned", plan.Item.Delivery.ID, plan.Err)
+		}
+		plan.Item.WasParked = true
+		items = append(items, plan.Item)
+		if f != beforeCommit {
+			w.want.unpark(plan.Item.Delivery)
+		}
+	}
+	w.settling.fault = f
+	w.settle(f, items)
+	w.settling.fault = none
+}
+
+// setPaused saves a webhook.
+func (w *world) setPaused(h hook, paused bool) {
+	saved := *w.house.hooks[w.idOf[h]]
+	if saved.State = webhook.Active; paused {
+		saved.State = webhook.Paused
+	}
+	w.hooks[saved.ID], w.paused[h] = &saved, paused
+}
+
+// partitionOf is the one of a webhook.
+func (w *world) partitionOf(h hook) int { return partitionOf(&delivery.Delivery{Slot: slotOf[h]}) }
 
 // publisher stores what admins' commands publish.
 type publisher struct {
@@ -192,6 +293,9 @@ type publisher struct {
 var errInterrupted = errors.New("interrupted")
 
 func (p publisher) PublishAll(_ context.Context, all []delivery.Delivery) error {
+	for i := range all { // replays have the slot of the community, which both webhooks share
+		all[i].Slot = slotOf[p.events[all[i].ID].hook]
+	}
 	p.stream.store(all)
 	if p.leaves {
 		return errInterrupted
@@ -216,6 +320,8 @@ SELECT 'outcome ' || o.delivery_id, coalesce(o.outcome, o.reason) || coalesce(' 
 FROM outcomes o LEFT JOIN dead_letters d USING (delivery_id) LEFT JOIN reverts r USING (delivery_id)
 UNION ALL
 SELECT 'replay ' || execution_id, effect::text FROM executions WHERE cause <> 'delivery'
+UNION ALL
+SELECT 'parked ' || delivery_id || ' ' || replay_id, reason FROM parked
 UNION ALL
 SELECT 'log ' || u.email || ' ' || l.currency, string_agg(l.delivery_id || ' ' ||
     CASE WHEN (l.operator = 'add') = (l.amount > 0) THEN '+' ELSE '-' END || abs(l.amount) || ' = ' || l.balance, ', ' ORDER BY l.number)
@@ -250,17 +356,21 @@ func (w *world) check(*rapid.T) {
 	}
 }
 
-// checkReport compares what an audit found with what is so: the deliveries and replays
-// that the appliers are past and did not settle.
-func (w *world) checkReport(report *audit.Report) {
-	var want, got []string
-	for _, m := range w.stream.messages[:w.stream.floor()] {
+// eachLost tells of each delivery and replay that is acked and has no row.
+func (w *world) eachLost(f func(m broker.Message, d delivery.Delivery)) {
+	for _, m := range w.stream.messages {
 		for _, d := range m.Deliveries {
-			if w.want.isOpen(&d) {
-				want = append(want, fmt.Sprint(m.Sequence, " ", d.ID))
+			if w.stream.isPassed(&d) && w.want.isOpen(&d) && !w.want.isParked(&d) {
+				f(m, d)
 			}
 		}
 	}
+}
+
+// checkReport compares what an audit found with what is so.
+func (w *world) checkReport(report *audit.Report) {
+	var want, got []string
+	w.eachLost(func(m broker.Message, d delivery.Delivery) { want = append(want, fmt.Sprint(m.Sequence, " ", d.ID)) })
 	for _, v := range report.Violations {
 		switch v.Kind {
 		case "unsettled", "replay_unexecuted":
@@ -281,7 +391,7 @@ func (w *world) checkReport(report *audit.Report) {
 
 // newDelivery is one that an ingress has accepted.
 func (w *world) newDelivery(e event) delivery.Delivery {
-	d := delivery.Delivery{ID: w.newID(), WebhookID: w.idOf[e.hook], ReceivedAt: time.Now().UTC(), Body: e.body()}
+	d := delivery.Delivery{ID: w.newID(), WebhookID: w.idOf[e.hook], Slot: slotOf[e.hook], ReceivedAt: time.Now().UTC(), Body: e.body()}
 	if e.hook == guild && e.key != "" {
 		d.Headers = []delivery.Header{{Name: "Idempotency-Key", Value: e.key}}
 	}
