@@ -43,16 +43,16 @@ func TestWhatIsParkedIsSeenOnEachPage(t *testing.T) {
 	}
 	const ofShop, ofOther = `1 delivery of "Shop", for …: paused. Resume the webhook`, `1 delivery of "Other", for …: user_locked. They go on by themselves`
 	for path, want := range map[string][]string{
-		"/":                                {ofShop, ofOther, "Held by process ", "○ pending 3 parked"},
-		"/deliveries":                      {ofShop, ofOther},
-		"/deliveries?webhook=" + shop.ID:   {ofShop},
-		"/deliveries?user=ann@example.com": {"user_locked, because"},
-		"/deliveries?status=pending":       {"paused, because", "user_locked, because", "newer_format, because"},
-		"/webhooks":                        {"1 delivery (paused)", "1 delivery (user_locked)"},
-		"/webhooks/" + shop.ID:             {ofShop},
-		"/webhooks/" + other.ID:            {ofOther, "newer_format. They go on by themselves once all appliers"},
-		"/deliveries/" + paused.String():   {"parked since", "paused, because"},
-		"/deliveries/" + locked.String():   {"user_locked, because", "ann@example.com", "Held by process "},
+		"/":                                               {ofShop, ofOther, "Held by process ", "○ pending 3 parked"},
+		"/deliveries":                                     {ofShop, ofOther},
+		"/deliveries?webhook=" + shop.ID:                  {ofShop},
+		"/deliveries?user=ann@example.com":                {"user_locked, because"},
+		"/deliveries?status=pending":                      {"paused, because", "user_locked, because", "newer_format, because"},
+		"/webhooks":                                       {"1 delivery (paused)", "1 delivery (user_locked)"},
+		"/webhooks/" + shop.ID:                            {ofShop},
+		"/webhooks/" + other.ID:                           {ofOther, "newer_format. They go on by themselves once all appliers"},
+		"/deliveries/" + paused.String():                  {"parked since", "paused, because"},
+		"/deliveries/" + locked.String():                  {"user_locked, because", "ann@example.com", "Held by process "},
 		"/deliveries/" + newer.String() + "?tab=payload":  {"A newer version of Coinhook wrote this delivery"},
 		"/deliveries/" + paused.String() + "?tab=payload": {"coins", "Secrets are left out"},
 	} {
