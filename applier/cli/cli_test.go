@@ -301,7 +301,7 @@ func (i *installation) startApplier() (stop func()) {
 		Conn: i.conn, Applier: applier.New(catalog, store, payloads.Evaluate, store, reporter), Definitions: catalog, Store: store,
 		Report: reporter, Log: zerolog.Nop(),
 	})
-	owning := owner.New(owner.Options{Store: store, Engine: settling, Broker: i.conn, Name: "test-applier", Log: zerolog.Nop()})
+	owning := owner.New(owner.Options{Store: store, Engine: settling, Broker: i.conn, Report: reporter, Name: "test-applier", Log: zerolog.Nop()})
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	owned, end := context.WithCancel(ctx)
 	done := make(chan error, 4)

@@ -63,11 +63,17 @@ const (
 	leaveWithin = 2 * time.Second
 )
 
+// Reporter is told why partitions cannot be owned now.
+type Reporter interface {
+	Postponed(deliveries []*delivery.Delivery, err error)
+}
+
 // Options say who owns, and what. All but Metrics are needed.
 type Options struct {
 	Store  Store
 	Engine Engine
 	Broker Broker
+	Report Reporter
 	// Name is this process's alone.
 	Name    string
 	Log     zerolog.Logger

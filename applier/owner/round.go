@@ -2,6 +2,7 @@ package owner
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -49,6 +50,8 @@ func (o *Owner) begin(ctx context.Context, now time.Time) {
 // finishRound does what a round has told.
 func (o *Owner) finishRound(ctx context.Context, r *round) {
 	if r.err != nil {
+		// An applier without leases retries no delivery: this is why nothing is settled.
+		o.Report.Postponed(nil, fmt.Errorf("PostgreSQL: %w", r.err))
 		if !o.complained {
 			o.Log.Warn().Err(r.err).Msg("cannot renew the leases of partitions, trying again")
 		}

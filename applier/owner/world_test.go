@@ -20,6 +20,7 @@ import (
 	"github.com/coinhook/coinhook/applier/owner"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
+	"github.com/coinhook/coinhook/applier/report"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/broker/brokertest"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -85,6 +86,7 @@ func (w *world) join(name string) *member {
 	log := zerolog.New(zerolog.NewTestWriter(w.t)).With().Str("applier", name).Logger()
 	o := owner.New(owner.Options{
 		Store: m.store, Engine: m.engine, Broker: &line{Conn: w.server.Connect(), away: &m.away}, Name: name, Log: log, Metrics: m.metrics,
+		Report: report.New(zerolog.Nop(), prometheus.NewRegistry()),
 	})
 	go func() {
 		defer close(m.stopped)

@@ -46,12 +46,13 @@ type Fate struct {
 
 // Fate says what is known of a delivery of a slot in a message.
 func (p Pending) Fate(sequence uint64, slot int) Fate {
+	i := p.partitionOf(sequence, slot)
 	for _, t := range p.Troubles {
-		if r := t.Retried; r != nil && r.has(sequence, slot) {
+		// An applier that cannot own partitions now concerns those that have no owner.
+		if r := t.Retried; r != nil && (r.has(sequence, slot) || r.isGeneral() && (i < 0 || !p.hasOwner(i))) {
 			return Fate{State: Retried, Since: r.Since, Attempts: r.Attempts, Why: r.Why}
 		}
 	}
-	i := p.partitionOf(sequence, slot)
 	if i < 0 || sequence > p.Partitions[i].Delivered {
 		return Fate{State: Queued, Why: p.inTheWayOf(i)}
 	}
@@ -61,6 +62,9 @@ func (p Pending) Fate(sequence uint64, slot int) Fate {
 const noApplier = "no applier is asking for deliveries"
 
 func waitsBehind(r *TroubleRetried) string {
+	if r.isGeneral() {
+		return r.Why
+	}
 	return "waits behind deliveries that are tried again: " + r.Why
 }
 

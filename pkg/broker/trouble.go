@@ -39,9 +39,13 @@ func (r *TroubleRetried) has(sequence uint64, slot int) bool {
 	return r.First <= sequence && sequence <= r.Last && slices.Contains(r.Slots, slot)
 }
 
+// isGeneral reports whether it concerns all that the applier does, as when it cannot
+// reach PostgreSQL.
+func (r *TroubleRetried) isGeneral() bool { return len(r.Slots) == 0 }
+
 // concerns reports whether a partition waits for them.
 func (r *TroubleRetried) concerns(s PartitionState) bool {
-	return len(r.Slots) == 0 || r.Last > s.Floor && slices.ContainsFunc(r.Slots, s.Has)
+	return r.isGeneral() || r.Last > s.Floor && slices.ContainsFunc(r.Slots, s.Has)
 }
 
 const (

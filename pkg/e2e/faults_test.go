@@ -131,7 +131,7 @@ func TestADeliveryWhoseFloorIsLostIsKnownByItsRow(t *testing.T) {
 	}
 	unlock()
 	w.awaitRows(t, id)
-	for _, name := range append(w.appliers(), devstack.NATS) {
+	for _, name := range append([]string{devstack.NATS}, w.appliers()...) {
 		w.kill(t, name)
 	}
 	if err := w.Ready(withDeadline(t)); err != nil {

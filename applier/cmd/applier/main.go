@@ -89,7 +89,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	})
 	owning := owner.New(owner.Options{
 		// Two containers may have the same host name and process id.
-		Store: leases, Engine: settling, Broker: conn, Name: instance() + "-" + delivery.NewID().String()[28:], Log: log, Metrics: metrics,
+		Store: leases, Engine: settling, Broker: conn, Report: reporter, Name: instance() + "-" + delivery.NewID().String()[28:], Log: log, Metrics: metrics,
 	})
 	monitor := broker.NewMonitor(conn, broker.MonitorOptions{Limit: s.PendingLimit, Log: log, Metrics: metrics})
 	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: log, Metrics: metrics})
