@@ -40,9 +40,12 @@ func (s *Console) overview(c *request) error {
 	if data.Head.Oldest != nil {
 		data.Head.Causes, data.Head.Advice = data.Head.InTheWay()
 	}
-	waiting, estimated, err := s.History.Waiting(c.ctx())
-	if err != nil {
-		return err
+	var waiting int
+	var estimated bool
+	if data.Head.Oldest != nil { // else the broker has not noted yet that all is settled
+		if waiting, estimated, err = s.History.Waiting(c.ctx()); err != nil {
+			return err
+		}
 	}
 	data.Parked = s.parked(c, "", "")
 	for _, p := range data.Parked {

@@ -22,6 +22,8 @@ type flow struct {
 	ofUsers    int // those of them that waited for their users
 	// newlyParked counts deliveries that a transaction has parked for their users.
 	newlyParked int
+	// freed counts deliveries that had waited for their users and are decided.
+	freed int
 }
 
 // count is told what is put into lanes.
@@ -67,8 +69,11 @@ func (p *partition) leave(w work, parked bool) {
 	f.mu.Lock()
 	f.add(w, -1)
 	f.inFlight--
-	if parked {
+	switch {
+	case parked:
 		f.newlyParked++
+	case w.ofUser:
+		f.freed++
 	}
 	f.mu.Unlock()
 	select {

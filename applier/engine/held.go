@@ -42,7 +42,9 @@ func (h *heldWebhook) parking(item applier.Item, receipt *broker.Receipt) parkin
 type heldUsers struct {
 	any  bool
 	seen int // of flow.newlyParked
-	next time.Time
+	// freed is flow.freed at the last bite.
+	freed int
+	next  time.Time
 }
 
 // hold has all later deliveries of a webhook parked behind this one.
@@ -91,7 +93,9 @@ func (p *partition) isDraining() bool {
 			return true
 		}
 	}
-	return false
+	p.flow.mu.Lock()
+	defer p.flow.mu.Unlock()
+	return p.users.any && p.flow.freed > p.users.freed
 }
 
 // bite takes the next parked deliveries out that may go on. It leaves the lanes room for
@@ -197,7 +201,7 @@ func (p *partition) retryLater(err error, h *heldWebhook, now time.Time) {
 // biteOfUsers takes out deliveries whose users were locked.
 func (p *partition) biteOfUsers(now time.Time) {
 	p.flow.mu.Lock()
-	newlyParked, busy := p.flow.newlyParked, p.flow.ofUsers > 0
+	newlyParked, busy, freed := p.flow.newlyParked, p.flow.ofUsers > 0, p.flow.freed
 	p.flow.mu.Unlock()
 	if newlyParked != p.users.seen {
 		p.users.any, p.users.seen = true, newlyParked
@@ -214,23 +218,24 @@ func (p *partition) biteOfUsers(now time.Time) {
 		p.users.any = false
 		return
 	}
+	p.users.freed = freed
 	var ready []work
 	for _, plan := range p.engine.Applier.Plan(p.ctx, all) {
-		plan.Item.Lease = &p.lease
+		plan.Item.Lease, plan.Item.WasParked = &p.lease, true
+		h := p.held[plan.Item.Delivery.WebhookID]
+		if h == nil && plan.Park != "" {
+			h = p.hold(plan)
+		}
 		switch {
-		case plan.Park != "":
-			// It waits for its webhook now, and no longer for its user.
-			h := p.held[plan.Item.Delivery.WebhookID]
-			if h == nil {
-				h = p.hold(plan)
-			}
-			if !p.park([]parking{h.parking(plan.Item, nil)}) {
+		case h != nil:
+			// It waits for its webhook now, and no longer for its user. It may be in front
+			// of those that were taken out.
+			if h.after = nil; !p.park([]parking{h.parking(plan.Item, nil)}) {
 				return
 			}
 		case plan.Err != nil:
 			p.users.next = now.Add(time.Second)
 		default:
-			plan.Item.WasParked = true
 			ready = append(ready, work{Item: plan.Item, partition: p, ofUser: true})
 		}
 	}
