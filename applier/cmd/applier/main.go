@@ -58,7 +58,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	}
 	defer store.Close() //nolint:errcheck // all transactions have ended
 	// Its statements are planned as they come, unlike those that settle.
-	jobs, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-jobs", MaxConns: 4})
+	jobs, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-jobs", MaxConns: 5})
 	if err != nil {
 		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
 	}
@@ -104,6 +104,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	remover := retention.New(retention.Options{
 		Store: jobs, Conn: conn, Stream: s.StreamRetention, History: s.HistoryRetention, Clocks: allClocks, Behind: load.Behind, Log: log, Metrics: metrics,
 	})
+	counter := report.NewParkedCounter(report.ParkedCounter{Store: jobs, Behind: load.Behind, Log: log}, metrics)
 	ops, err := service.ListenOps(service.OpsOptions{
 		Addr: s.OpsAddr, Gatherer: metrics, Log: log,
 		Checks: []service.Check{
@@ -128,6 +129,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	group.Add("publisher", 6*time.Second, publisher.Run)
 	group.Add("late users", 2*time.Second, late.Run)
 	group.Add("audit", 2*time.Second, watch.Run)
+	group.Add("parked", 2*time.Second, counter.Run)
 	group.Add("retention", 2*time.Second, remover.Run)
 	group.Add("settling", 8*time.Second, func(ctx context.Context) error {
 		context.AfterFunc(ctx, ops.Drain)

@@ -1,0 +1,64 @@
+package report
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/leader"
+	"github.com/coinhook/coinhook/applier/postgres"
+)
+
+const (
+	// countEvery is the least time from one count to the next, and countRest how many
+	// times as long as a count took nothing is done after it.
+	countEvery = 15 * time.Second
+	countRest  = 50
+)
+
+// ParkedCounter counts what is parked. Every applier runs one, and one at a time works.
+type ParkedCounter struct {
+	Store *postgres.Store
+	// Behind reports whether settling is behind, so that counting gives way. nil: it
+	// never does.
+	Behind func(context.Context) bool
+	Log    zerolog.Logger
+	parked *prometheus.GaugeVec
+}
+
+// NewParkedCounter returns a counter like c that has a gauge.
+func NewParkedCounter(c ParkedCounter, metrics prometheus.Registerer) *ParkedCounter {
+	c.parked = promauto.With(metrics).NewGaugeVec(prometheus.GaugeOpts{
+		Name: "coinhook_parked_deliveries",
+		Help: "Deliveries and replays that are parked now, by reason, as the applier that counts them knows it; 0 at the others. " +
+			"Of a webhook with more than 10000 the rest is estimated.",
+	}, []string{"reason"})
+	c.set(nil)
+	return &c
+}
+
+// Run counts until ctx is done.
+func (c *ParkedCounter) Run(ctx context.Context) error {
+	return leader.Job{
+		Store: c.Store, Lead: postgres.CountParked, Every: countEvery, What: "count parked deliveries", Log: c.Log, Behind: c.Behind,
+		Resigned: func() { c.set(nil) }, // they are counted where the lead is
+		Turn: func(ctx context.Context) (time.Duration, error) {
+			start := time.Now()
+			parked, err := c.Store.CountParked(ctx)
+			if err == nil {
+				c.set(parked)
+			}
+			return max(countEvery, countRest*time.Since(start)), err
+		},
+	}.Run(ctx)
+}
+
+func (c *ParkedCounter) set(parked map[applier.ParkReason]int) {
+	for _, reason := range []applier.ParkReason{applier.Paused, applier.KeyUnavailable, applier.UserLocked, applier.NewerFormat} {
+		c.parked.WithLabelValues(string(reason)).Set(float64(parked[reason]))
+	}
+}
