@@ -42,20 +42,24 @@ func TestWhatIsParkedIsSeenOnEachPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	const ofShop, ofOther = `1 delivery of "Shop", for …: paused. Resume the webhook`, `1 delivery of "Other", for …: user_locked. They go on by themselves`
-	for path, want := range map[string][]string{
-		"/":                                               {ofShop, ofOther, "Held by process ", "○ pending 3 parked"},
-		"/deliveries":                                     {ofShop, ofOther},
-		"/deliveries?webhook=" + shop.ID:                  {ofShop},
-		"/deliveries?user=ann@example.com":                {"user_locked, because"},
-		"/deliveries?status=pending":                      {"paused, because", "user_locked, because", "newer_format, because"},
-		"/webhooks":                                       {"1 delivery (paused)", "1 delivery (user_locked)"},
-		"/webhooks/" + shop.ID:                            {ofShop},
-		"/webhooks/" + other.ID:                           {ofOther, "newer_format. They go on by themselves once all appliers"},
-		"/deliveries/" + paused.String():                  {"parked since", "paused, because"},
-		"/deliveries/" + locked.String():                  {"user_locked, because", "ann@example.com", "Held by process "},
-		"/deliveries/" + newer.String() + "?tab=payload":  {"A newer version of Coinhook wrote this delivery"},
-		"/deliveries/" + paused.String() + "?tab=payload": {"coins", "Secrets are left out"},
+	for _, page := range []struct {
+		path string
+		want []string
+	}{
+		{"/", []string{ofShop, ofOther, "Held by process ", "○ pending 3 parked"}},
+		{"/deliveries", []string{ofShop, ofOther}},
+		{"/deliveries?webhook=" + shop.ID, []string{ofShop}},
+		{"/deliveries?user=ann@example.com", []string{"user_locked, because"}},
+		{"/deliveries?status=pending", []string{"paused, because", "user_locked, because", "newer_format, because"}},
+		{"/webhooks", []string{"1 delivery (paused)", "1 delivery (user_locked)"}},
+		{"/webhooks/" + shop.ID, []string{ofShop}},
+		{"/webhooks/" + other.ID, []string{ofOther, "newer_format. They go on by themselves once all appliers"}},
+		{"/deliveries/" + paused.String(), []string{"parked since", "paused, because"}},
+		{"/deliveries/" + locked.String(), []string{"user_locked, because", "ann@example.com", "Held by process "}},
+		{"/deliveries/" + newer.String() + "?tab=payload", []string{"A newer version of Coinhook wrote this delivery"}},
+		{"/deliveries/" + paused.String() + "?tab=payload", []string{"coins", "Secrets are left out"}},
 	} {
+		path, want := page.path, page.want
 		p := w.admin.get(path)
 		if p.status != http.StatusOK {
 			t.Errorf("%s answers %d", path, p.status)
