@@ -95,7 +95,7 @@ func (h Head) InTheWay() (causes []string, advice string) {
 	}
 	if causes == nil && p.Stall != nil {
 		return []string{stallText(*p.Stall)},
-			fmt.Sprintf("The appliers' logs and `nats consumer info DELIVERIES %[1]s` say more. Restarting the appliers loses nothing; nor does another leader: `nats consumer cluster step-down DELIVERIES %[1]s`.", p.Stall.Partition.Name())
+			"The appliers' logs and `nats consumer report DELIVERIES` say more. Restarting the appliers loses nothing."
 	}
 	if causes == nil {
 		return []string{"they wait behind others, the appliers are at work"},
