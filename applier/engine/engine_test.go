@@ -12,8 +12,8 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// What a user was given can be spent by the next request, whatever lanes and
-// partitions there are.
+// A user can spend in the next request what the one before gave, with any number of
+// lanes and partitions.
 func TestDeliveriesOfAUserAreDecidedInOrder(t *testing.T) {
 	t.Parallel()
 	for _, lanes := range []int{1, 4} {

@@ -154,7 +154,7 @@ func TestPendingAmongTheSettled(t *testing.T) {
 	replay := delivery.Delivery{ID: settled, WebhookID: "wh_d", Replay: &delivery.Replay{ID: delivery.NewID(), Cause: delivery.Manual}}
 	i.send(replay)
 
-	// What is parked has its place in the list, however long it waits.
+	// Parked deliveries keep their position in the list, however long they wait.
 	newestFirst := append(slices.Clone(locked), queued...)
 	slices.Reverse(newestFirst)
 	queuedFirst := append(slices.Clone(queued), newestFirst[3:]...)

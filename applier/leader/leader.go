@@ -11,7 +11,7 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 
-// Job is what is done, by whoever has the lead. All but Resigned and Behind are needed.
+// Job is done by the applier that has the lead. All but Resigned and Behind are needed.
 type Job struct {
 	Store *postgres.Store
 	Lead  postgres.Job

@@ -86,7 +86,7 @@ type Owner struct {
 	owned     prometheus.Gauge
 	takeovers prometheus.Counter
 
-	// What follows is used by the goroutine of Run alone.
+	// The fields below are used by the goroutine of Run only.
 	tenures map[delivery.Partition]*tenure
 	// until is when the leases run out by this process's clock, counted from before the
 	// last round that succeeded was sent.

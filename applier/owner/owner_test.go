@@ -158,7 +158,7 @@ func TestAFrozenApplierIsFenced(t *testing.T) {
 	}
 }
 
-// What is given back is finished first, and the lease is kept meanwhile.
+// A partition that is given back is finished first, and its lease is kept meanwhile.
 func TestGivingBackFinishesWhatIsInFlight(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)

@@ -52,7 +52,7 @@ func (o *Owner) drop(t *tenure, next state) {
 }
 
 // stopped is told that the engine has stopped a partition. Something may be in flight
-// all the same: whoever takes the partition waits for it, and the store refuses more.
+// all the same: the next owner waits for it, and the store refuses more.
 func (o *Owner) stopped(t *tenure) {
 	if t.next == lost {
 		delete(o.tenures, t.Partition)

@@ -119,7 +119,7 @@ func (a *array) timeOrNull(t time.Time) {
 }
 
 // cleanText replaces what PostgreSQL's text cannot hold, NUL and invalid UTF-8.
-// What comes back from the database is compared with clean text.
+// Rows of the database are compared with clean text.
 func cleanText(s string) string {
 	isPlain := true
 	for i := 0; i < len(s) && isPlain; i++ {

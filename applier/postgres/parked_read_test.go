@@ -163,7 +163,7 @@ func TestLocate(t *testing.T) {
 	}
 }
 
-// What a webhook has parked costs nobody anything: neither those who settle, nor those
+// Parked deliveries of a webhook cost nobody anything: neither those who settle, nor those
 // who look for what is parked.
 func TestManyParkedDeliveriesCostNothing(t *testing.T) {
 	t.Parallel()

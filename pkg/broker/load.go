@@ -41,7 +41,7 @@ func (l *Load) Behind(ctx context.Context) bool {
 	defer cancel()
 	p, err := l.Pending(ctx)
 	if err != nil {
-		l.behind = false // whoever asks meets the same error
+		l.behind = false // the caller meets the same error
 		return false
 	}
 	l.behind = l.isBehind(p)

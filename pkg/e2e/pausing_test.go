@@ -77,7 +77,7 @@ func (w *world) wantLogs(t *testing.T, webhook string, want []string) {
 	w.checkLogs(t)
 }
 
-// What a paused webhook accepts waits through restarts, and is executed in its order
+// Deliveries that a paused webhook accepts wait through restarts, and are executed in order
 // once the webhook is resumed. Others go on, of the same user, too.
 func TestAPausedWebhookAcceptsAndExecutesLater(t *testing.T) {
 	t.Parallel()

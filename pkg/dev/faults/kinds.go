@@ -94,7 +94,7 @@ func pauses() []kind {
 			return errors.Join(r.pause(followers...), r.hold(ctx, 1000*ms, 4500*ms))
 		}},
 		{name: "SIGSTOP an applier", inject: func(ctx context.Context, r *round) error {
-			// Longer than AckWait: others settle what it has when it wakes up.
+			// Longer than a lease: others settle its partitions when it wakes up.
 			return errors.Join(r.pause(r.pick(r.Appliers()[:r.scaled])), r.hold(ctx, 2000*ms, 13000*ms))
 		}},
 		{name: "SIGSTOP an ingress", inject: func(ctx context.Context, r *round) error {
