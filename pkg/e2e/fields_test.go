@@ -213,15 +213,6 @@ func TestTheLaterInTheStreamWinsThoughAnApplierDies(t *testing.T) {
 	}
 }
 
-func (w *world) hasOutcome(t *testing.T, id string) bool {
-	t.Helper()
-	var n int
-	if err := w.db.QueryRowContext(withDeadline(t), "SELECT count(*) FROM outcomes WHERE delivery_id = $1", id).Scan(&n); err != nil {
-		t.Fatal(err)
-	}
-	return n > 0
-}
-
 func TestFieldsTakeWhatTheirTypeSays(t *testing.T) {
 	t.Parallel()
 	w := sharedStack(t).newWorld(t, "ann")
