@@ -92,6 +92,10 @@ func TestFate(t *testing.T) {
 			p.Partitions[i].Waiting, p.Partitions[i].AckPending, p.Partitions[i].Delivered = 0, 0, p.Partitions[i].Floor
 		}
 	})
+	unowned := with(func(p *Pending) { // an applier without PostgreSQL owns nothing
+		*p = nobody
+		p.Troubles = general.Troubles
+	})
 	died := with(func(p *Pending) {
 		for i := range p.Partitions {
 			p.Partitions[i].Waiting, p.Partitions[i].AckPending = 0, 0
@@ -116,7 +120,8 @@ func TestFate(t *testing.T) {
 		"in the same message, of others":  {retrying, 12, 2, Fate{State: HandedOut}},
 		"queued behind it":                {retrying, 60, 1, Fate{State: Queued, Why: behind}},
 		"queued in another partition":     {retrying, 60, 2, Fate{State: Queued}},
-		"while no delivery in particular": {general, 30, 2, Fate{State: HandedOut, Why: behind}},
+		"while no delivery in particular": {general, 30, 2, Fate{State: HandedOut, Why: "PostgreSQL is away"}},
+		"that has no owner for that":      {unowned, 60, 2, Fate{Retried, at, 9, "PostgreSQL is away"}},
 		"queued without an applier":       {nobody, 60, 2, Fate{State: Queued, Why: noApplier}},
 		"left by one that died":           {died, 30, 2, Fate{State: HandedOut, Why: noApplier}},
 		"with one that is busy":           {busy, 30, 2, Fate{State: HandedOut}},

@@ -14,15 +14,16 @@ import (
 
 var repository = filepath.Join("..", "..", "..")
 
-// earlyAck acks a batch before it is settled.
+// earlyAck moves the floor of a partition before the deliveries are settled.
 var earlyAck = Patch{
-	File: "pkg/broker/consumer.go",
-	Old: `		verdicts := c.handle(context.WithoutCancel(ctx), deliveries)
+	File: "pkg/broker/feed.go",
+	Old: `left: deliveries}
+	f.open = append(f.open, r)
+	if deliveries == 0 {
 `,
-	New: `		for _, m := range batch {
-			m.msg.Ack()
-		}
-		verdicts := c.handle(context.WithoutCancel(ctx), deliveries)
+	New: `}
+	f.open = append(f.open, r)
+	if deliveries >= 0 {
 `,
 }
 
@@ -31,7 +32,7 @@ var earlyAck = Patch{
 // account, and a balance does not go back. So these go, too. The pause makes two
 // appliers meet within seconds.
 var noLock = []Patch{
-	{File: "applier/postgres/settle_read.go", Old: "usersByID + `FOR NO KEY UPDATE`", New: "usersByID + `OFFSET 0`"},
+	{File: "applier/postgres/settle_users.go", Old: "usersByID + `FOR NO KEY UPDATE SKIP LOCKED) AS u", New: "usersByID + `OFFSET 0) AS u"},
 	{
 		File: "applier/postgres/migrations/00008_growth.sql",
 		Old:  "CREATE UNIQUE INDEX gamification_logs_account ON", New: "CREATE INDEX gamification_logs_account ON",
@@ -157,7 +158,7 @@ func TestBuildWantsItsPatchesToFit(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := writeOverlay(t.Context(), repository, t.TempDir(), []Patch{{File: "pkg/broker/consumer.go", Old: "no such text"}}); err == nil {
+	if _, err := writeOverlay(t.Context(), repository, t.TempDir(), []Patch{{File: "pkg/broker/feed.go", Old: "no such text"}}); err == nil {
 		t.Error("a patch whose text is not there is taken")
 	}
 }
