@@ -237,6 +237,9 @@ func (p *partition) persist(do func(context.Context) error) bool {
 		if err == nil {
 			return true
 		}
+		if p.ctx.Err() != nil {
+			return false // it says nothing of PostgreSQL
+		}
 		var fenced *applier.FencedError
 		if errors.As(err, &fenced) {
 			p.engine.lose(p.lease)
