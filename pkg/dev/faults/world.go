@@ -21,8 +21,7 @@ import (
 )
 
 const (
-	stream   = "DELIVERIES"
-	consumer = "applier"
+	stream = "DELIVERIES"
 	// lookWithin bounds one look at the cluster.
 	lookWithin = 5 * time.Second
 )
@@ -186,16 +185,26 @@ type copiesError struct{ has, want int }
 
 func (e *copiesError) Error() string { return fmt.Sprintf("it has %d copies, want %d", e.has, e.want) }
 
-// idle reports whether the broker has nothing to hand out and nothing handed out.
+// idle reports whether the floors of all partitions are at the end of the stream.
 func (w *world) idle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	c, err := w.js.Consumer(ctx, stream, consumer)
+	deliveries, err := w.js.Stream(ctx, stream)
 	if err != nil {
-		return fmt.Errorf("the consumer: %w", err)
+		return fmt.Errorf("the stream: %w", err)
 	}
-	if info := c.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
-		return fmt.Errorf("%d messages wait and %d are handed out", info.NumPending, info.NumAckPending)
+	last := deliveries.CachedInfo().State.LastSeq
+	for name := range deliveries.ConsumerNames(ctx).Name() {
+		if !strings.HasPrefix(name, "partition-") {
+			continue
+		}
+		c, err := deliveries.Consumer(ctx, name)
+		if err != nil {
+			return fmt.Errorf("the consumer %s: %w", name, err)
+		}
+		if floor := c.CachedInfo().AckFloor.Stream; floor < last {
+			return fmt.Errorf("%s is settled up to message %d of %d", name, floor, last)
+		}
 	}
 	return nil
 }
