@@ -7,7 +7,9 @@ import (
 	"github.com/coinhook/coinhook/applier"
 )
 
-const liveParkedQuery = `SELECT coalesce(max(n_live_tup), 0) FROM pg_stat_user_tables WHERE relid = 'parked'::regclass`
+// The estimate is that of the last ANALYZE. The statistics of live rows count inserts
+// twice that a session reports after the ANALYZE that saw them.
+const liveParkedQuery = `SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'parked'::regclass`
 
 // CountParked returns how many deliveries and replays are parked, by reason. It reads as
 // much as ParkedGroups does. What that leaves out is estimated: PostgreSQL knows about
