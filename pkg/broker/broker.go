@@ -208,19 +208,26 @@ func (c *Conn) Close() {
 const (
 	askFor     = 5 * time.Second
 	answerSoon = 500 * time.Millisecond
+	// electionWithin is how long the servers of a consumer may take to notice that its
+	// leader has ended, and to elect another one. They wait for up to 9 seconds before
+	// they stand for election, and one that fails takes as long again.
+	electionWithin = 20 * time.Second
 )
 
 // patiently asks again when no answer comes: a broker that is just starting loses
 // requests, and to wait long for the answer would be waiting for nothing.
-func patiently[T any](ctx context.Context, ask func(context.Context) (T, error)) (T, error) {
+func patiently[T any](ctx context.Context, askFor time.Duration, ask func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
-	for wait := answerSoon; ; wait *= 2 {
+	for wait := answerSoon; ; wait = min(2*wait, maxWait) {
 		attempt, stop := context.WithTimeout(ctx, wait)
 		answer, err := ask(attempt)
 		stop()
 		silent := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
-		if !silent || ctx.Err() != nil {
+		if silent && ctx.Err() != nil {
+			return answer, fmt.Errorf("NATS does not answer, its servers may be electing a leader, try again: %w", err)
+		}
+		if !silent {
 			return answer, err
 		}
 	}
@@ -228,12 +235,12 @@ func patiently[T any](ctx context.Context, ask func(context.Context) (T, error))
 
 // deliveries opens the stream of deliveries.
 func (c *Conn) deliveries(ctx context.Context) (jetstream.Stream, error) {
-	return patiently(ctx, func(ctx context.Context) (jetstream.Stream, error) { return c.js.Stream(ctx, deliveriesStream) })
+	return patiently(ctx, askFor, func(ctx context.Context) (jetstream.Stream, error) { return c.js.Stream(ctx, deliveriesStream) })
 }
 
 // bucket opens the bucket of definitions.
 func (c *Conn) bucket(ctx context.Context) (jetstream.KeyValue, error) {
-	return patiently(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return c.js.KeyValue(ctx, webhooksBucket) })
+	return patiently(ctx, askFor, func(ctx context.Context) (jetstream.KeyValue, error) { return c.js.KeyValue(ctx, webhooksBucket) })
 }
 
 // ErrNoLeader is returned while the servers of a cluster elect who leads. It

@@ -94,7 +94,7 @@ const (
 func (s *Stream) headers(ctx context.Context, from, to uint64) ([]header, error) {
 	// A consumer of this call alone: nothing is taken from the appliers. It has one
 	// copy, so that no status overtakes its messages.
-	consumer, err := patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) { // as watch
+	consumer, err := patiently(ctx, askFor, func(ctx context.Context) (jetstream.Consumer, error) { // as watch
 		return s.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 			AckPolicy:         jetstream.AckNonePolicy,
 			DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,

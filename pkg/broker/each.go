@@ -64,7 +64,7 @@ func (s *Stream) Each(ctx context.Context, e Extent, f func(Message) error) erro
 // eachFrom hands out messages from the one wanted on, which moves with them. It
 // returns whether there are no more, or else that they have to be asked for anew.
 func (s *Stream) eachFrom(ctx context.Context, wanted *uint64, last uint64, f func(Message) error) (ends bool, err error) {
-	consumer, err := patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) { // as watch
+	consumer, err := patiently(ctx, askFor, func(ctx context.Context) (jetstream.Consumer, error) { // as watch
 		return s.js.OrderedConsumer(ctx, deliveriesStream, jetstream.OrderedConsumerConfig{
 			DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: *wanted, InactiveThreshold: consumerIdle,
 			MaxResetAttempts: eachTries,

@@ -169,7 +169,7 @@ func (f *Feed) session(ctx context.Context) error {
 
 // readFloor returns the message behind which the partition goes on.
 func (f *Feed) readFloor(ctx context.Context) (uint64, error) {
-	durable, err := patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+	durable, err := patiently(ctx, askFor, func(ctx context.Context) (jetstream.Consumer, error) {
 		return f.conn.js.Consumer(ctx, deliveriesStream, f.partition.Name())
 	})
 	if err != nil {
@@ -187,7 +187,7 @@ func (f *Feed) openReader(ctx context.Context, floor uint64) (jetstream.Consumer
 		AckPolicy:   jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: feedReaderIdle,
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: floor + 1,
 	}
-	reader, err := patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+	reader, err := patiently(ctx, askFor, func(ctx context.Context) (jetstream.Consumer, error) {
 		return f.conn.js.CreateConsumer(ctx, deliveriesStream, cfg)
 	})
 	if err != nil {

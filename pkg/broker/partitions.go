@@ -86,14 +86,8 @@ const askAtOnce = 8
 // nats.go asks for the rest of the list until its context ends. The names are
 // complete, and a consumer without a leader is an error.
 func (s *Stream) partitionConsumers(ctx context.Context) (durables, readers []*jetstream.ConsumerInfo, err error) {
-	lister := s.stream.ConsumerNames(ctx)
-	var names []string
-	for name := range lister.Name() {
-		if isPartitionName(name) || strings.HasPrefix(name, readerPrefix) {
-			names = append(names, name)
-		}
-	}
-	if err := lister.Err(); err != nil {
+	names, err := patiently(ctx, electionWithin, s.partitionNames)
+	if err != nil {
 		return nil, nil, fmt.Errorf("list the consumers of the stream %s: %w", deliveriesStream, notSetUp(err))
 	}
 	infos := make([]*jetstream.ConsumerInfo, len(names))
@@ -101,7 +95,13 @@ func (s *Stream) partitionConsumers(ctx context.Context) (durables, readers []*j
 	asking.SetLimit(askAtOnce)
 	for i, name := range names {
 		asking.Go(func() error {
-			consumer, err := s.stream.Consumer(ctx, name)
+			within := electionWithin
+			if strings.HasPrefix(name, readerPrefix) {
+				within = 2 * answerSoon // its only server may have ended
+			}
+			consumer, err := patiently(ctx, within, func(ctx context.Context) (jetstream.Consumer, error) {
+				return s.stream.Consumer(ctx, name)
+			})
 			if errors.Is(err, jetstream.ErrConsumerNotFound) || err != nil && strings.HasPrefix(name, readerPrefix) {
 				return nil // deleted since, or with a server that has ended
 			}
@@ -131,6 +131,17 @@ func (s *Stream) partitionConsumers(ctx context.Context) (durables, readers []*j
 		return cmp.Or(cmp.Compare(p.Generation, q.Generation), cmp.Compare(p.Index, q.Index))
 	})
 	return durables, readers, nil
+}
+
+// partitionNames are those of the consumers of partitions and of their readers.
+func (s *Stream) partitionNames(ctx context.Context) (names []string, err error) {
+	lister := s.stream.ConsumerNames(ctx)
+	for name := range lister.Name() {
+		if isPartitionName(name) || strings.HasPrefix(name, readerPrefix) {
+			names = append(names, name)
+		}
+	}
+	return names, lister.Err()
 }
 
 func isPartitionName(name string) bool {

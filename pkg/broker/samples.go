@@ -95,7 +95,7 @@ const consumerIdle = 30 * time.Second
 // nothing is taken from the appliers.
 func follow(ctx context.Context, js jetstream.JetStream, stream, webhookID string, cfg jetstream.OrderedConsumerConfig) (delivery.Delivery, error) {
 	cfg.InactiveThreshold = consumerIdle
-	consumer, err := patiently(ctx, func(ctx context.Context) (jetstream.Consumer, error) { // as watch
+	consumer, err := patiently(ctx, askFor, func(ctx context.Context) (jetstream.Consumer, error) { // as watch
 		return js.OrderedConsumer(ctx, stream, cfg)
 	})
 	if err != nil {

@@ -104,7 +104,7 @@ func (c *Conn) PlanSetup(ctx context.Context, t Topology) (*Plan, error) {
 
 // streamInfo returns nil where there is no such stream.
 func (c *Conn) streamInfo(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
-	s, err := patiently(ctx, func(ctx context.Context) (jetstream.Stream, error) { return c.js.Stream(ctx, name) })
+	s, err := patiently(ctx, askFor, func(ctx context.Context) (jetstream.Stream, error) { return c.js.Stream(ctx, name) })
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, nil
 	}

@@ -179,7 +179,7 @@ func latest(ctx context.Context, bucket jetstream.KeyValue, keys string) ([]jets
 
 // stateBucket opens the bucket of what services tell each other.
 func (c *Conn) stateBucket(ctx context.Context) (jetstream.KeyValue, error) {
-	bucket, err := patiently(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return c.js.KeyValue(ctx, stateBucket) })
+	bucket, err := patiently(ctx, askFor, func(ctx context.Context) (jetstream.KeyValue, error) { return c.js.KeyValue(ctx, stateBucket) })
 	if err != nil {
 		return nil, fmt.Errorf("open the bucket %s: %w", stateBucket, notSetUp(err))
 	}

@@ -2,6 +2,8 @@ package broker
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,7 +56,7 @@ func TestReadersAskAgainSoonAfterAnElection(t *testing.T) {
 			return err
 		}, func(silent time.Duration) time.Duration { return min(answerSoon+silent/2, maxWait) }},
 		"any other request": {func(ctx context.Context, e election) error {
-			_, err := patiently(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, e.ask(ctx) })
+			_, err := patiently(ctx, askFor, func(ctx context.Context) (struct{}, error) { return struct{}{}, e.ask(ctx) })
 			return err
 		}, func(silent time.Duration) time.Duration { return answerSoon + silent }},
 	} {
@@ -70,6 +72,21 @@ func TestReadersAskAgainSoonAfterAnElection(t *testing.T) {
 						t.Errorf("after an election of %s it was answered %s late, want %s at most", silent, late, soon)
 					}
 				})
+			}
+		})
+	}
+}
+
+// A consumer whose leader was killed answers once its servers have elected another one,
+// if need be at the second try. Whoever gives up says what it waited for.
+func TestALongElectionIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for lasts, waited := range map[time.Duration]bool{18 * time.Second: true, time.Minute: false} {
+		synctest.Test(t, func(t *testing.T) {
+			e := election{over: time.Now().Add(lasts)}
+			_, err := patiently(t.Context(), electionWithin, func(ctx context.Context) (struct{}, error) { return struct{}{}, e.ask(ctx) })
+			if waited && err != nil || !waited && (!errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "try again")) {
+				t.Errorf("an election of %s: %v", lasts, err)
 			}
 		})
 	}
