@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/coinhook/coinhook/pkg/service"
 )
 
 // Exit codes.
@@ -33,8 +36,8 @@ type Process struct {
 }
 
 type commands struct {
-	NATSURL     string `name:"nats-url" placeholder:"URL" help:"The broker (NATS_URL). Default: the running development stack's, else nats://127.0.0.1:4222."`
-	DatabaseURL string `name:"database-url" placeholder:"URL" help:"The PostgreSQL database (DATABASE_URL). Default: the running development stack's."`
+	NATSURL     string `name:"nats-url" placeholder:"URL" help:"The broker (NATS_URL, or in a file: NATS_URL_FILE). Default: the running development stack's, else nats://127.0.0.1:4222."`
+	DatabaseURL string `name:"database-url" placeholder:"URL" help:"The PostgreSQL database (DATABASE_URL, or in a file: DATABASE_URL_FILE). Default: the running development stack's."`
 	Community   string `placeholder:"C" help:"The community of webhooks and users given by name (default: default). Lists are narrowed to it when it is given."`
 	Output      string `short:"o" enum:"table,json" default:"table" help:"How results are written: ${enum}."`
 	Yes         bool   `help:"Do not ask before changing something."`
@@ -89,6 +92,11 @@ func Run(ctx context.Context, p Process) (code int) {
 	parsed, err := parser.Parse(p.Args)
 	if err != nil {
 		fmt.Fprintf(p.Stderr, "coinhook: %s. See coinhook --help.\n", err)
+		return exitUsage
+	}
+	p.Env = maps.Clone(p.Env)
+	if err := service.ReadSecretFiles(p.Env, service.Secrets...); err != nil {
+		fmt.Fprintln(p.Stderr, "coinhook:", err)
 		return exitUsage
 	}
 	a := newApp(ctx, p, &c)

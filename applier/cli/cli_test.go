@@ -529,6 +529,29 @@ func TestTheRunningStackIsFound(t *testing.T) {
 	}
 }
 
+func TestSecretsInFiles(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	plain := i.env
+	i.env = map[string]string{}
+	for _, name := range []string{"NATS_URL", "DATABASE_URL", "COINHOOK_MASTER_KEY"} {
+		path := filepath.Join(i.dir, name)
+		if err := os.WriteFile(path, []byte(plain[name]+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		i.env[name+"_FILE"] = path
+	}
+	for _, args := range [][]string{{"webhooks", "list"}, {"users", "list"}} {
+		if r := i.run(args...); r.code != 0 {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
+	i.env["DATABASE_URL"] = plain["DATABASE_URL"]
+	if r := i.run("users", "list"); r.code != 2 || !strings.Contains(r.stderr, "DATABASE_URL is set, too") {
+		t.Errorf("a secret that is given twice: %+v", r)
+	}
+}
+
 func TestSetup(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)

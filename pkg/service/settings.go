@@ -21,9 +21,10 @@ import (
 // A field names its variable in the tag `env` and its default in `envDefault`.
 // `help` is shown by --help; `shown` replaces the default there when it is not
 // a constant. `min` and `max` bound whole numbers and durations. A field with
-// `secret:"true"` never has its value printed.
+// `secret:"true"` never has its value printed, and one with `secret:"password"`
+// only without the password of its URL; both may be given as NAME_FILE.
 type Common struct {
-	NATSURL   NATSURL   `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" help:"the broker; servers of one cluster are separated by commas"`
+	NATSURL   NATSURL   `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" secret:"password" help:"the broker; servers of one cluster are separated by commas"`
 	OpsAddr   Addr      `env:"OPS_ADDR" envDefault:":9090" help:"where /healthz, /readyz and /metrics listen"`
 	LogLevel  LogLevel  `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 	LogFormat LogFormat `env:"LOG_FORMAT" shown:"json; console on a terminal" help:"json or console"`

@@ -205,6 +205,8 @@ WAIT        5s                           how long
 TOKEN       (none)                       a secret
 LIMIT       (none)                       a secret number
 FAST        (none)                       be fast
+
+Secrets can be in files. Set NAME_FILE to the path for any of: NATS_URL, TOKEN, LIMIT.
 `
 		if diff := cmp.Diff(want, stdout); diff != "" || code != 0 || stderr != "" {
 			t.Errorf("%s: exit %d, stderr %q, stdout (-want +got):\n%s", flag, code, stderr, diff)

@@ -15,8 +15,8 @@ import (
 )
 
 // Parse reads settings from an environment such as os.Environ returns. A
-// variable that is set to nothing counts as not set. The error is one line and
-// names everything that is wrong.
+// variable that is set to nothing counts as not set. A secret may be in a file
+// that NAME_FILE names. The error is one line and names everything that is wrong.
 func Parse[S any](environ []string) (S, error) {
 	var settings S
 	values := env.ToMap(environ)
@@ -25,6 +25,10 @@ func Parse[S any](environ []string) (S, error) {
 			delete(values, name)
 		}
 	}
+	known := variables(reflect.TypeFor[S]())
+	if err := ReadSecretFiles(values, secrets(known)...); err != nil {
+		return settings, err
+	}
 	var wrong settingErrors
 	if err := env.ParseWithOptions(&settings, env.Options{Environment: values}); err != nil {
 		var all env.AggregateError
@@ -32,13 +36,13 @@ func Parse[S any](environ []string) (S, error) {
 			return settings, err
 		}
 		for _, e := range all.Errors {
-			wrong = append(wrong, explain(e, variables(reflect.TypeFor[S]()), values))
+			wrong = append(wrong, explain(e, known, values))
 		}
 	}
 	if len(wrong) == 0 {
-		for _, v := range variables(reflect.TypeFor[S]()) {
+		for _, v := range known {
 			if field := reflect.ValueOf(&settings).Elem().FieldByIndex(v.field.Index); !v.inBounds(field) {
-				wrong = append(wrong, v.refuse(values[v.name], v.want()))
+				wrong = append(wrong, v.refuse(values, v.want()))
 			}
 		}
 	}
@@ -69,7 +73,21 @@ func variables(t reflect.Type) []variable {
 
 func (v variable) tag(key string) string { return v.field.Tag.Get(key) }
 
-func (v variable) refuse(value, want string) *SettingError {
+// secrets are the names of those that may be given as NAME_FILE.
+func secrets(known []variable) (names []string) {
+	for _, v := range known {
+		if v.tag("secret") != "" {
+			names = append(names, v.name)
+		}
+	}
+	return names
+}
+
+func (v variable) refuse(values map[string]string, want string) *SettingError {
+	if path := values[v.name+fileSuffix]; path != "" && v.tag("secret") != "" {
+		return &SettingError{Variable: v.name + fileSuffix, Value: path, Want: want}
+	}
+	value := values[v.name]
 	if v.tag("secret") == "true" {
 		value = ""
 	}
@@ -114,7 +132,7 @@ func explain(err error, known []variable, values map[string]string) error {
 	if errors.As(err, &unset) {
 		for _, v := range known {
 			if v.name == unset.Key {
-				return v.refuse("", "is not set; want "+v.tag("help"))
+				return v.refuse(nil, "is not set; want "+v.tag("help"))
 			}
 		}
 	}
@@ -130,7 +148,7 @@ func explain(err error, known []variable, values map[string]string) error {
 		if reflect.PointerTo(v.field.Type).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
 			want = bad.Err.Error()
 		}
-		return v.refuse(values[v.name], want)
+		return v.refuse(values, want)
 	}
 	return err
 }
@@ -166,4 +184,7 @@ func help(w io.Writer, name, synopsis string, settings reflect.Type) {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", v.name, fallback, v.tag("help"))
 	}
 	table.Flush() //nolint:errcheck // there is nobody to tell that the terminal is gone
+	if names := secrets(variables(settings)); len(names) > 0 {
+		fmt.Fprintf(w, "\nSecrets can be in files. Set NAME%s to the path for any of: %s.\n", fileSuffix, strings.Join(names, ", "))
+	}
 }

@@ -27,6 +27,10 @@ func run(args []string) int {
 	if len(args) > 0 && args[0] == natsserver.Subcommand {
 		return runBroker(args[1:])
 	}
+	if err := readSecretFiles(); err != nil {
+		fmt.Fprintf(os.Stderr, "devstack: %v\n", err)
+		return 2
+	}
 	if len(args) == 1 && args[0] == "ensure-postgres" {
 		return ensurePostgres()
 	}

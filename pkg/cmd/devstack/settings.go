@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/coinhook/coinhook/pkg/devstack"
+	"github.com/coinhook/coinhook/pkg/service"
 )
 
 const usage = `devstack runs the whole of Coinhook on this machine and keeps it running: what
@@ -26,6 +27,7 @@ const usageEnd = `
 Environment:
   NATS_URL, DATABASE_URL  servers to use instead of starting them
   COINHOOK_MASTER_KEY     instead of the one that is made for DIR
+  NAME_FILE               for each of these NAMEs: the path of a file with its value
   PG_BIN_DIR              the folder of initdb and postgres, 15 or newer
 
 DIR then holds dev.env (how to reach the stack; coinhook reads it), pids.json,
@@ -90,6 +92,24 @@ func (s *settings) leaveFree(flags *flag.FlagSet) {
 	if !given["console-addr"] {
 		s.consoleAddr = ""
 	}
+}
+
+// readSecretFiles puts secrets that are in files into the environment. The parts of the
+// stack get both from there, and would refuse a secret that is given twice.
+func readSecretFiles() error {
+	values := map[string]string{}
+	for _, name := range service.Secrets {
+		values[name], values[name+"_FILE"] = os.Getenv(name), os.Getenv(name+"_FILE")
+	}
+	if err := service.ReadSecretFiles(values, service.Secrets...); err != nil {
+		return err
+	}
+	for _, name := range service.Secrets {
+		if err := errors.Join(os.Unsetenv(name+"_FILE"), os.Setenv(name, values[name])); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s settings) options() devstack.Options {

@@ -4,8 +4,12 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/coinhook/coinhook/pkg/service"
 )
 
 func TestParse(t *testing.T) {
@@ -64,5 +68,33 @@ func TestHelpNamesEverySetting(t *testing.T) {
 		if !strings.Contains(help.String(), want) {
 			t.Errorf("--help does not name %s", want)
 		}
+	}
+}
+
+func TestSecretFilesGoIntoTheEnvironment(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "url")
+	if err := os.WriteFile(path, []byte("nats://u:p@h\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range service.Secrets {
+		t.Setenv(name, "")
+	}
+	t.Setenv("NATS_URL_FILE", path)
+	t.Setenv("COINHOOK_MASTER_KEY", "as it was")
+	if err := readSecretFiles(); err != nil {
+		t.Fatal(err)
+	}
+	if got := os.Getenv("NATS_URL"); got != "nats://u:p@h" {
+		t.Errorf("NATS_URL = %q", got)
+	}
+	if got := os.Getenv("COINHOOK_MASTER_KEY"); got != "as it was" {
+		t.Errorf("COINHOOK_MASTER_KEY = %q", got)
+	}
+	if got, set := os.LookupEnv("NATS_URL_FILE"); set {
+		t.Errorf("the parts would refuse NATS_URL_FILE = %q", got)
+	}
+	t.Setenv("NATS_URL_FILE", path)
+	if err := readSecretFiles(); err == nil {
+		t.Error("no error, although the URL is given twice")
 	}
 }
