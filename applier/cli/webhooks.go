@@ -137,6 +137,9 @@ func (c *webhooksShowCmd) Run(a *app) error {
 }
 
 func apiKeysText(s broker.Saved) string {
+	if s.IsKeyless() {
+		return "none: anybody who has the URL can send"
+	}
 	parts := make([]string, len(s.APIKeys))
 	for i, k := range s.APIKeys {
 		parts[i] = "one of " + localTime(k.CreatedAt)

@@ -72,8 +72,8 @@ func applyAll(a *app, service *webhooks.Service, plans []webhooks.Planned, singl
 			fmt.Fprintf(a.Stdout, "Webhook %q %s, version %d, %s.\n", printable(saved.Name), saved.Change, saved.Version, saved.State)
 			a.printSecretPairs(saved)
 		}
-		if saved.Change == webhooks.Created && !saved.Auth.APIKey && !saved.Encryption.IsOn() {
-			a.say("Whoever has the URL of %q can send: `auth: {api_key: true}` asks for a key.", printable(saved.Name))
+		if saved.IsKeyless() && saved.Change != webhooks.Unchanged {
+			a.say("The webhook %q has no authentication: anybody who has its URL can send. Write `auth: {api_key: true}` in its definition to ask for a key.", printable(saved.Name))
 		}
 	}
 	switch {

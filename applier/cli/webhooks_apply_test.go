@@ -16,8 +16,7 @@ import (
 const fullYAML = `name: "Full: 100% \"odd\""
 community: default
 state: active
-auth:
-  api_key: false
+auth: {}
 encryption: none
 user:
   by: username
@@ -237,5 +236,45 @@ func TestTheAdminWhoLookedLongerIsTold(t *testing.T) {
 	}
 	if export := i.run("webhooks", "export", "Shop"); !strings.Contains(export.stdout, "theirs") {
 		t.Errorf("what the other saved is lost: %s", export.stdout)
+	}
+}
+
+// A URL becomes the only credential in so many words only, and apply says so.
+func TestApplyAndAuth(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	const warning = "anybody who has its URL can send"
+	file := i.write("shop.yaml", strings.Replace(shopYAML, "auth: {api_key: true}\n", "", 1))
+	r := i.run("webhooks", "apply", "-f", file)
+	if r.code != 0 || !strings.Contains(r.stdout, "chk_") || !strings.Contains(r.stdout, "x-api-key") || strings.Contains(r.stderr, warning) {
+		t.Errorf("a new webhook without auth: %+v", r)
+	}
+	exported := i.run("webhooks", "export", "Shop")
+	if !strings.Contains(exported.stdout, "\nauth:\n  api_key: true\n") {
+		t.Errorf("exported as %s", exported.stdout)
+	}
+	i.write("shop.yaml", strings.Replace(shopYAML, "auth: {api_key: true}", "auth: {}", 1))
+	if r := i.run("webhooks", "apply", "-f", file, "--yes"); r.code != 0 || !strings.Contains(r.stderr, warning) || !strings.Contains(r.stderr, "\n+auth: {}\n") {
+		t.Errorf("auth: {}: %+v", r)
+	}
+	if show := i.run("webhooks", "show", "Shop"); !strings.Contains(show.stdout, "anybody who has the URL can send") {
+		t.Errorf("shown as %s", show.stdout)
+	}
+	exported = i.run("webhooks", "export", "Shop")
+	if !strings.Contains(exported.stdout, "\nauth: {}\n") {
+		t.Errorf("exported as %s", exported.stdout)
+	}
+	if r := i.run("webhooks", "delete", "Shop", "--yes"); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	i.write("shop.yaml", exported.stdout)
+	var again webhookJSON
+	i.json(&again, "webhooks", "apply", "-f", file)
+	if again.APIKey != "" || again.Auth["api_key"] != false {
+		t.Errorf("what was exported came back as %+v", again)
+	}
+	i.write("shop.json", `{"name": "As JSON", "auth": {"api_key": false}}`)
+	if r := i.run("webhooks", "apply", "-f", "shop.json"); r.code != 0 || strings.Contains(r.stdout, "chk_") || !strings.Contains(r.stderr, warning) {
+		t.Errorf("api_key: false: %+v", r)
 	}
 }

@@ -230,7 +230,8 @@ func TestSomebodySavedMeanwhile(t *testing.T) {
 func TestWhatIsDoneToAWebhook(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	hook := w.webhook("Shop")
+	hook := w.webhookOf(`{name: Shop, state: active, auth: {}, user: {by: email, path: user},
+mappings: [{currency: coins, operator: add, value: {path: coins}}]}`)
 	address := "/webhooks/" + hook.ID
 	act := func(path string, pairs ...string) *page {
 		t.Helper()

@@ -176,8 +176,14 @@ func (w *world) settle() {
 // amount at "coins".
 func (w *world) webhook(name string) broker.Saved {
 	w.t.Helper()
-	def, err := webhook.Parse(fmt.Appendf(nil, `{name: %q, state: active, user: {by: email, path: user},
+	return w.webhookOf(fmt.Sprintf(`{name: %q, state: active, user: {by: email, path: user},
 mappings: [{currency: coins, operator: add, value: {path: coins}}]}`, name))
+}
+
+// webhookOf saves a webhook from its definition.
+func (w *world) webhookOf(definition string) broker.Saved {
+	w.t.Helper()
+	def, err := webhook.Parse([]byte(definition))
 	if err != nil {
 		w.t.Fatal(err)
 	}

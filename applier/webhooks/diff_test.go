@@ -49,7 +49,7 @@ mappings:
 			"-state: draft",
 			"+state: disabled",
 			" auth:",
-			"   api_key: false",
+			"   api_key: true",
 			" encryption: none",
 			"@@",
 			`   - {path: b, equals: 1}`,
@@ -69,7 +69,7 @@ mappings:
 			"@@",
 		}},
 		"a new webhook": {nil, "name: Shop", []string{
-			"+name: Shop", "+community: default", "+state: draft", "+auth:", "+  api_key: false", "+encryption: none",
+			"+name: Shop", "+community: default", "+state: draft", "+auth:", "+  api_key: true", "+encryption: none",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -51,7 +51,7 @@ func (s *Service) PlanNext(w Stored, def webhook.Definition) (Planned, error) {
 	if w.Newer != nil {
 		return Planned{}, w.Newer
 	}
-	def.Name, def.Community = w.Name, w.Community
+	def.Name, def.Community, def.Auth = w.Name, w.Community, def.Auth.Over(w.Auth)
 	p := Planned{Definition: def, Change: Updated, current: &w}
 	if reflect.DeepEqual(w.Definition, def) && !lacksKey(w.Record) {
 		p.Change = Unchanged

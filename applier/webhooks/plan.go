@@ -23,8 +23,11 @@ type Planned struct {
 
 // Plan says what applying a definition would do. Nothing is changed.
 func (s *Service) Plan(ctx context.Context, def webhook.Definition) (Planned, error) {
-	p := Planned{Definition: def}
 	current, err := s.definitions.Find(ctx, def.Community, def.Name)
+	if err == nil {
+		def.Auth = def.Auth.Over(current.Auth)
+	}
+	p := Planned{Definition: def}
 	var before *webhook.Definition
 	switch {
 	case errors.Is(err, broker.ErrWebhookNotFound):

@@ -82,7 +82,8 @@ func (s *Service) Parse(ctx context.Context, src []byte) (webhook.Definition, er
 }
 
 // ParseFor is Parse for a definition that is to be a webhook's next version: it
-// gets the webhook's name and community, whatever the text says.
+// gets the webhook's name and community, whatever the text says, and its auth if the
+// text has none.
 func (s *Service) ParseFor(ctx context.Context, src []byte, w broker.Saved) (webhook.Definition, error) {
 	def, err := webhook.Parse(src)
 	if err != nil {
@@ -90,7 +91,7 @@ func (s *Service) ParseFor(ctx context.Context, src []byte, w broker.Saved) (web
 	}
 	def.Community = w.Community
 	def, err = s.check(ctx, src, def)
-	def.Name, def.Community = w.Name, w.Community
+	def.Name, def.Community, def.Auth = w.Name, w.Community, def.Auth.Over(w.Auth)
 	return def, err
 }
 
@@ -210,6 +211,7 @@ func (s *Service) Apply(ctx context.Context, def webhook.Definition) (Saved, err
 }
 
 func (s *Service) create(ctx context.Context, def webhook.Definition) (Saved, error) {
+	def.Auth.Implied = false
 	rec := webhook.Record{ID: webhook.NewID(), Definition: def}
 	key := s.withAPIKey(&rec)
 	aesKey, err := s.withAESKey(&rec)

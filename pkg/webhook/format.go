@@ -19,8 +19,11 @@ func Format(def Definition) ([]byte, error) {
 	pair("", "name", def.Name)
 	pair("", "community", def.Community)
 	pair("", "state", string(def.State))
-	b = append(b, "auth:\n  api_key: "...)
-	b = append(strconv.AppendBool(b, def.Auth.APIKey), '\n')
+	if def.Auth.APIKey {
+		b = append(b, "auth:\n  api_key: true\n"...)
+	} else {
+		b = append(b, "auth: {}\n"...) // never left out: Parse would imply a key
+	}
 	pair("", "encryption", string(def.Encryption))
 	if def.User != nil {
 		b = append(b, "user:\n"...)

@@ -53,12 +53,12 @@ func Parse(src []byte, opts ...Option) (Definition, error) {
 }
 
 func (d *decoder) definition(n *node) Definition {
-	def := Definition{Community: defaultCommunity, State: Draft, Encryption: NoEncryption}
+	def := Definition{Community: defaultCommunity, State: Draft, Auth: Auth{APIKey: true, Implied: true}, Encryption: NoEncryption}
 	d.object(n, "", keys{
 		"name":        text(d, &def.Name),
 		"community":   text(d, &def.Community),
 		"state":       text(d, &def.State),
-		"auth":        func(n *node, field string) { d.object(n, field, keys{"api_key": d.boolean(&def.Auth.APIKey)}) },
+		"auth":        func(n *node, field string) { def.Auth = d.auth(n, field) },
 		"encryption":  text(d, &def.Encryption),
 		"user":        func(n *node, field string) { def.User = d.user(n, field) },
 		"when":        list(d, &def.When, d.condition),
@@ -68,6 +68,11 @@ func (d *decoder) definition(n *node) Definition {
 	})
 	def.Name = strings.TrimSpace(def.Name)
 	return def
+}
+
+func (d *decoder) auth(n *node, field string) (auth Auth) {
+	d.object(n, field, keys{"api_key": d.boolean(&auth.APIKey)})
+	return auth
 }
 
 func (d *decoder) user(n *node, field string) *UserRef {

@@ -116,11 +116,35 @@ func TestParse(t *testing.T) {
 	t.Run("defaults", func(t *testing.T) {
 		t.Parallel()
 		got, err := webhook.Parse([]byte("name: Draft"))
-		want := webhook.Definition{Name: "Draft", Community: "default", State: webhook.Draft, Encryption: webhook.NoEncryption}
+		want := webhook.Definition{
+			Name: "Draft", Community: "default", State: webhook.Draft, Auth: webhook.Auth{APIKey: true, Implied: true}, Encryption: webhook.NoEncryption,
+		}
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("error %v, definition (-want +got):\n%s", err, diff)
 		}
 	})
+}
+
+func TestParseAuth(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string]webhook.Auth{
+		"name: A":                            {APIKey: true, Implied: true},
+		"name: A\nauth: {}":                  {},
+		"name: A\nauth: {api_key: false}":    {},
+		"name: A\nauth: {api_key: true}":     {APIKey: true},
+		`{"name": "A", "auth": {}}`:          {},
+		`{"name": "A", "state": "disabled"}`: {APIKey: true, Implied: true},
+	} {
+		got, err := webhook.Parse([]byte(src))
+		if err != nil || got.Auth != want {
+			t.Errorf("%q has auth %+v, %v, want %+v", src, got.Auth, err, want)
+		}
+	}
+	for _, src := range []string{"name: A\nauth:", "name: A\nauth: null", `{"name": "A", "auth": null}`, "name: A\nauth: none"} {
+		if def, err := webhook.Parse([]byte(src)); err == nil {
+			t.Errorf("%q was taken as %+v: no words, no keyless webhook", src, def.Auth)
+		}
+	}
 }
 
 func TestDefinitionAsJSON(t *testing.T) {
