@@ -93,5 +93,16 @@ func (k MasterKey) Unseal(webhookID string, sealed SealedKey) (AESKey, error) {
 	return ParseAESKey(string(plain))
 }
 
+// Reseal returns what is kept of a key, sealed under the present master key, and
+// reports whether another one had sealed it.
+func (k MasterKey) Reseal(webhookID string, sealed SealedKey) (SealedKey, bool, error) {
+	text, changed, err := k.reseal(aesKeyPurpose, webhookID, sealed.Sealed)
+	if err != nil {
+		return sealed, false, fmt.Errorf("the AES key of %s cannot be opened: %w", webhookID, err)
+	}
+	sealed.Sealed = text
+	return sealed, changed, nil
+}
+
 // Valid reports whether the key was accepted at that time.
 func (k SealedKey) Valid(at time.Time) bool { return k.ExpiresAt == nil || at.Before(*k.ExpiresAt) }
