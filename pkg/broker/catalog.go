@@ -124,14 +124,14 @@ func (c *Catalog) Version(ctx context.Context, id string, version int) (*webhook
 	if err != nil {
 		return nil, fmt.Errorf("read version %d of %s: %w", version, id, notSetUp(err))
 	}
-	entries, err := bucket.History(ctx, definitionKey(id))
-	if err != nil && !isNoKey(err) {
+	kept, err := readVersions(ctx, bucket, id)
+	if err != nil && !errors.Is(err, errUnreadable) {
 		return nil, fmt.Errorf("read version %d of %s: %w", version, id, err)
 	}
-	for _, entry := range entries {
-		// Without a usable mapping its deliveries fail as they did at the time.
-		if found, _ := decodeRecord(entry); found != nil && found.Version == version {
-			w = found
+	for _, v := range kept {
+		if v.Version == version {
+			// Without a usable mapping its deliveries fail as they did at the time.
+			w, _ = compileRecord(v.Record, v.Revision)
 		}
 	}
 	c.mu.Lock()
@@ -310,7 +310,7 @@ func (c *Catalog) take(ctx context.Context, s *snapshot) {
 func (c *Catalog) put(entry jetstream.KeyValueEntry) {
 	id, ok := strings.CutPrefix(entry.Key(), definitionPrefix)
 	if !ok || entry.Operation() != jetstream.KeyValuePut {
-		return // the claim of a name; records are marked as deleted, never removed
+		return // a claim on a name, or an older version; records are marked as deleted, never removed
 	}
 	w, err := decodeRecord(entry)
 	if err != nil {
@@ -332,21 +332,25 @@ func (c *Catalog) put(entry jetstream.KeyValueEntry) {
 	}
 }
 
-// decodeRecord returns the webhook with an error when its mapping cannot be
-// compiled: it still authenticates, and its deliveries fail as invalid_mapping.
-// A webhook in a newer format comes with an error, too: all that is known of it is
-// its envelope, and it takes the place of the older definition.
 func decodeRecord(entry jetstream.KeyValueEntry) (*webhook.Webhook, error) {
 	rec, err := webhook.ReadRecord(entry.Value())
 	if err != nil {
 		return nil, fmt.Errorf("read a record: %w", err)
 	}
+	return compileRecord(rec, entry.Revision())
+}
+
+// compileRecord returns the webhook with an error when its mapping cannot be
+// compiled: it still authenticates, and its deliveries fail as invalid_mapping.
+// A webhook in a newer format comes with an error, too: all that is known of it is
+// its envelope, and it takes the place of the older definition.
+func compileRecord(rec webhook.Record, revision uint64) (*webhook.Webhook, error) {
 	if rec.IsNewer() {
-		return &webhook.Webhook{Record: rec, Revision: entry.Revision()}, ErrNewer
+		return &webhook.Webhook{Record: rec, Revision: revision}, ErrNewer
 	}
-	w, err := webhook.Compile(rec, entry.Revision())
+	w, err := webhook.Compile(rec, revision)
 	if err != nil {
-		return &webhook.Webhook{Record: rec, Revision: entry.Revision()}, fmt.Errorf("compile a record: %w", err)
+		return &webhook.Webhook{Record: rec, Revision: revision}, fmt.Errorf("compile a record: %w", err)
 	}
 	return w, nil
 }

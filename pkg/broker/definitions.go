@@ -15,8 +15,8 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// The bucket has two kinds of keys: a webhook's record, and a claim on a name,
-// whose value is the id of the webhook that has it.
+// The bucket has three kinds of keys: a webhook's record, a claim on a name, whose
+// value is the id of the webhook that has it, and a version that was rewritten.
 const (
 	definitionPrefix = "webhook."
 	namePrefix       = "name."
@@ -31,6 +31,8 @@ var (
 	// not know. Saved by this one, it would lose that.
 	ErrNewer = errors.New("a newer version of Coinhook has saved this webhook: update this program")
 )
+
+var errUnreadable = errors.New("it is no record of a webhook")
 
 // Saved is a record and the revision it was saved as.
 type Saved struct {
@@ -78,7 +80,7 @@ func (d *Definitions) Get(ctx context.Context, id string) (Saved, error) {
 	if err != nil {
 		return Saved{}, fmt.Errorf("read the webhook %s: %w", id, err)
 	}
-	return decodeSaved(entry)
+	return decodeSaved(id, entry.Value(), entry.Revision())
 }
 
 // Find returns a webhook that is not deleted, by id, or by name within a
@@ -130,29 +132,18 @@ func (d *Definitions) list(ctx context.Context, wanted func(Saved) bool) ([]Save
 	if err != nil {
 		return nil, err
 	}
-	watch, stop, err := watch(ctx, bucket, definitionKey("*"), jetstream.IgnoreDeletes())
+	var all []Saved
+	err = eachEntry(ctx, bucket, definitionKey("*"), func(entry jetstream.KeyValueEntry) error {
+		saved, err := decodeSaved(strings.TrimPrefix(entry.Key(), definitionPrefix), entry.Value(), entry.Revision())
+		if err == nil && wanted(saved) {
+			all = append(all, saved)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list the webhooks: %w", err)
 	}
-	defer stop()
-	var all []Saved
-	for {
-		select {
-		case entry := <-watch.Updates():
-			if entry == nil {
-				return all, nil
-			}
-			saved, err := decodeSaved(entry)
-			if err != nil {
-				return nil, err
-			}
-			if wanted(saved) {
-				all = append(all, saved)
-			}
-		case <-ctx.Done():
-			return nil, fmt.Errorf("list the webhooks: %w", context.Cause(ctx))
-		}
-	}
+	return all, nil
 }
 
 // Create saves a new webhook as version 1. The name is claimed first, so that
@@ -259,13 +250,13 @@ func (d *Definitions) Update(ctx context.Context, s Saved, now time.Time) (Saved
 	return s, nil
 }
 
-func decodeSaved(entry jetstream.KeyValueEntry) (Saved, error) {
-	rec, err := webhook.ReadRecord(entry.Value())
+func decodeSaved(id string, value []byte, revision uint64) (Saved, error) {
+	rec, err := webhook.ReadRecord(value)
 	if err != nil {
-		return Saved{}, fmt.Errorf("read the webhook %s: %w", strings.TrimPrefix(entry.Key(), definitionPrefix), err)
+		return Saved{}, fmt.Errorf("read the webhook %s: %w: %w", id, errUnreadable, err)
 	}
-	saved := Saved{Record: rec, Revision: entry.Revision()}
-	if err := webhook.CheckWritable(entry.Value()); err != nil {
+	saved := Saved{Record: rec, Revision: revision}
+	if err := webhook.CheckWritable(value); err != nil {
 		saved.Newer = fmt.Errorf("%w (%q: %w)", ErrNewer, rec.Name, err)
 	}
 	return saved, nil

@@ -1,8 +1,12 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Versions returns the saves of a webhook that the bucket still has, newest
@@ -12,20 +16,80 @@ func (d *Definitions) Versions(ctx context.Context, id string) ([]Saved, error) 
 	if err != nil {
 		return nil, err
 	}
-	entries, err := bucket.History(ctx, definitionKey(id))
-	if isNoKey(err) {
-		return nil, ErrWebhookNotFound
-	}
+	kept, err := readVersions(ctx, bucket, id)
 	if err != nil {
 		return nil, fmt.Errorf("read the versions of %s: %w", id, err)
 	}
-	versions := make([]Saved, 0, len(entries))
-	for i := len(entries) - 1; i >= 0; i-- {
-		saved, err := decodeSaved(entries[i])
-		if err != nil {
-			return nil, err
+	if len(kept) == 0 {
+		return nil, ErrWebhookNotFound
+	}
+	versions := make([]Saved, 0, len(kept))
+	for _, v := range kept {
+		if kept[0].Version-v.Version < revisionsKept {
+			versions = append(versions, v.Saved)
 		}
-		versions = append(versions, saved)
 	}
 	return versions, nil
+}
+
+// keptVersion is a save that the bucket has.
+type keptVersion struct {
+	Saved
+	// rewritten is the revision of the version's own key, 0 while the webhook's key
+	// has the version.
+	rewritten uint64
+}
+
+// readVersions returns all that the bucket has of a webhook, newest first. It reads
+// those that were rewritten last: what is purged meanwhile is among them. With
+// errUnreadable come the others.
+func readVersions(ctx context.Context, bucket jetstream.KeyValue, id string) ([]keptVersion, error) {
+	entries, err := bucket.History(ctx, definitionKey(id))
+	if err != nil && !isNoKey(err) {
+		return nil, err
+	}
+	versions := make([]keptVersion, 0, len(entries))
+	known := map[int]bool{}
+	var unreadable error
+	for _, entry := range entries {
+		saved, err := decodeSaved(id, entry.Value(), entry.Revision())
+		if err != nil {
+			unreadable = err
+			continue
+		}
+		versions, known[saved.Version] = append(versions, keptVersion{Saved: saved}), true
+	}
+	err = eachEntry(ctx, bucket, versionPrefix+id+".*", func(entry jetstream.KeyValueEntry) error {
+		v, err := decodeRewritten(id, entry)
+		if err != nil {
+			unreadable = err
+		} else if !known[v.Version] {
+			versions = append(versions, v)
+		}
+		return nil
+	})
+	slices.SortFunc(versions, func(a, b keptVersion) int { return cmp.Compare(b.Revision, a.Revision) })
+	return versions, cmp.Or(err, unreadable)
+}
+
+// eachEntry calls f with what the keys have now.
+func eachEntry(ctx context.Context, bucket jetstream.KeyValue, keys string, f func(jetstream.KeyValueEntry) error) error {
+	watch, stop, err := watch(ctx, bucket, keys, jetstream.IgnoreDeletes())
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for {
+		select {
+		case entry := <-watch.Updates():
+			if entry == nil {
+				return nil
+			}
+			if err := f(entry); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }

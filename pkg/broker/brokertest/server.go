@@ -3,6 +3,7 @@ package brokertest
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"testing"
@@ -143,6 +144,32 @@ func (s *Server) Consumers(stream string) (names []string) {
 	})
 	slices.Sort(names)
 	return names
+}
+
+// BucketMessages returns all that the stream of the bucket of webhooks has, older
+// versions too, and its last sequence.
+func (s *Server) BucketMessages() (messages [][]byte, last uint64) {
+	s.tb.Helper()
+	s.withJetStream(func(ctx context.Context, js jetstream.JetStream) error {
+		stream, err := js.Stream(ctx, "KV_webhooks")
+		if err != nil {
+			return err
+		}
+		state := stream.CachedInfo().State
+		for seq := state.FirstSeq; seq <= state.LastSeq; seq++ {
+			msg, err := stream.GetMsg(ctx, seq)
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			messages = append(messages, msg.Data)
+		}
+		last = state.LastSeq
+		return nil
+	})
+	return messages, last
 }
 
 // BeforePartitions gives the stream of deliveries the one consumer that it had in the
