@@ -151,14 +151,21 @@ func badAccount(err error) error {
 func (f passwordFlag) newPassword(a *app) (password, made string, err error) {
 	switch {
 	case f.PasswordStdin:
-		text, err := interruptible(a.ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(a.Stdin, 1<<10)) })
-		return strings.TrimRight(string(text), "\r\n"), "", err
+		password, err = a.readSecret()
+		return password, "", err
 	case a.Interactive:
 		password, err = a.askPassword()
 		return password, "", err
 	}
 	made = accounts.GeneratePassword()
 	return made, made, nil
+}
+
+// readSecret reads a secret on the standard input, where neither the process list nor
+// the shell's history shows it.
+func (a *app) readSecret() (string, error) {
+	text, err := interruptible(a.ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(a.Stdin, 1<<10)) })
+	return strings.TrimRight(string(text), "\r\n"), err
 }
 
 func (a *app) askPassword() (string, error) {

@@ -19,6 +19,7 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/webhooks"
 	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/service"
 )
 
@@ -151,11 +152,15 @@ func (a *app) open(opts postgres.Options) (*postgres.Store, error) {
 }
 
 func (a *app) webhooks() (*webhooks.Service, error) {
-	conn, err := a.broker()
+	master, err := a.masterKey()
 	if err != nil {
 		return nil, err
 	}
-	master, err := a.masterKey()
+	return a.webhooksWith(master)
+}
+
+func (a *app) webhooksWith(master secret.MasterKey) (*webhooks.Service, error) {
+	conn, err := a.broker()
 	if err != nil {
 		return nil, err
 	}

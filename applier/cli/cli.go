@@ -54,6 +54,7 @@ type commands struct {
 	Audit      auditCmd      `cmd:"" help:"Does everything accepted add up? Exit 1 if not, with what does not."`
 	Admins     adminsCmd     `cmd:"" help:"Who may sign in to the console."`
 	Console    consoleCmd    `cmd:"" help:"Serve the admin console."`
+	Secrets    secretsCmd    `cmd:"" help:"What COINHOOK_MASTER_KEY seals."`
 	Encrypt    encryptCmd    `cmd:"" help:"Encrypt a body for a webhook, to test a sender."`
 }
 

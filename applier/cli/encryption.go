@@ -39,7 +39,8 @@ func needsMasterKey(err error) error {
 type webhooksEncryptionCmd struct {
 	webhookArg
 	Mode    string `arg:"" enum:"gcm,cbc,none" help:"AES-256 in this mode: gcm or cbc; none turns encryption off."`
-	AESKey  string `name:"aes-key" placeholder:"K" help:"The key, exactly 32 printable ASCII characters. Without it one is made."`
+	AESKey  string `name:"aes-key" xor:"key" placeholder:"K" help:"The key, exactly 32 printable ASCII characters. Without it one is made. Others on this machine can see it: prefer --aes-key-stdin."`
+	AESFrom bool   `name:"aes-key-stdin" xor:"key" help:"Read the key from the standard input."`
 	Overlap string `default:"24h" placeholder:"24h" help:"How long the old key still works, such as 24h or 7d; 0 ends it at once."`
 }
 
@@ -48,21 +49,15 @@ func (c *webhooksEncryptionCmd) Run(a *app) error {
 	if err != nil || overlap < 0 {
 		return usagef("--overlap is a duration such as 24h or 7d, or 0, not %q", c.Overlap)
 	}
-	mode := webhook.Encryption(c.Mode)
-	var key secret.AESKey
-	if c.AESKey != "" {
-		if key, err = secret.ParseAESKey(c.AESKey); err != nil {
-			return usagef("--aes-key: %w", err)
-		}
-		if !mode.IsOn() {
-			return usagef("--aes-key goes with gcm and cbc: none ends the keys")
-		}
+	key, err := c.givenKey(a)
+	if err != nil {
+		return err
 	}
 	service, saved, err := c.find(a)
 	if err != nil {
 		return err
 	}
-	result, err := service.SetEncryption(a.ctx, saved, mode, key, overlap)
+	result, err := service.SetEncryption(a.ctx, saved, webhook.Encryption(c.Mode), key, overlap)
 	if err != nil {
 		return needsMasterKey(err)
 	}
@@ -72,6 +67,26 @@ func (c *webhooksEncryptionCmd) Run(a *app) error {
 	fmt.Fprintf(a.Stdout, "Webhook %q %s, version %d: %s.\n", printable(result.Name), result.Change, result.Version, encryptionText(result.Record))
 	a.printSecretPairs(result)
 	return nil
+}
+
+// givenKey returns the key that the sender has already, or the zero key.
+func (c *webhooksEncryptionCmd) givenKey(a *app) (key secret.AESKey, err error) {
+	flag, text := "--aes-key", c.AESKey
+	if c.AESFrom {
+		flag = "--aes-key-stdin"
+		if text, err = a.readSecret(); err != nil {
+			return key, err
+		}
+	} else if text == "" {
+		return key, nil
+	}
+	if c.Mode == string(webhook.NoEncryption) {
+		return key, usagef("%s goes with gcm and cbc: none ends the keys", flag)
+	}
+	if key, err = secret.ParseAESKey(text); err != nil {
+		return key, usagef("%s: %w", flag, err)
+	}
+	return key, nil
 }
 
 func encryptionText(rec webhook.Record) string {

@@ -18,7 +18,7 @@ type webhooksCmd struct {
 	Show      webhooksShowCmd     `cmd:"" help:"Show a webhook's definition, id and URL."`
 	Export    webhooksExportCmd   `cmd:"" help:"Write a webhook's definition as YAML, as apply takes it."`
 	Delete    webhooksDeleteCmd   `cmd:"" help:"Delete a webhook. Its history stays, and undelete brings it back."`
-	Undelete  webhooksUndeleteCmd `cmd:"" help:"Bring a deleted webhook back, with its URL and its keys."`
+	Undelete  webhooksUndeleteCmd `cmd:"" help:"Bring a deleted webhook back, with its URL and its API keys."`
 	Enable    webhooksEnableCmd   `cmd:"" help:"Make a webhook active."`
 	Disable   webhooksDisableCmd  `cmd:"" help:"Refuse requests to a webhook, as if it did not exist."`
 	Pause     webhooksPauseCmd    `cmd:"" help:"Accept deliveries of an active webhook, and execute none until it is resumed."`
@@ -159,7 +159,7 @@ func (c *webhooksDeleteCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := a.confirm(fmt.Sprintf("Delete the webhook %q? Its URL stops working, and pending deliveries fail with webhook_deleted.", printable(saved.Name))); err != nil {
+	if err := a.confirm(fmt.Sprintf("Delete the webhook %q? Its URL stops working, pending deliveries fail with webhook_deleted%s.", printable(saved.Name), keysToGo(saved))); err != nil {
 		return err
 	}
 	if err := service.Delete(a.ctx, saved); err != nil {
@@ -168,8 +168,16 @@ func (c *webhooksDeleteCmd) Run(a *app) error {
 	if a.json() {
 		return a.printJSON(map[string]string{"id": saved.ID, "deleted": saved.Name})
 	}
-	fmt.Fprintf(a.Stdout, "Webhook %q deleted. `coinhook webhooks undelete %s` brings it back.\n", printable(saved.Name), saved.ID)
+	fmt.Fprintf(a.Stdout, "Webhook %q deleted%s. `coinhook webhooks undelete %s` brings it back.\n", printable(saved.Name), keysToGo(saved), saved.ID)
 	return nil
+}
+
+// keysToGo says what undelete cannot bring back.
+func keysToGo(s broker.Saved) string {
+	if len(s.AESKeys) == 0 {
+		return ""
+	}
+	return ", and its AES keys are gone for good"
 }
 
 type webhooksUndeleteCmd struct {
@@ -187,12 +195,16 @@ func (c *webhooksUndeleteCmd) Run(a *app) error {
 	}
 	saved, err := service.Undelete(a.ctx, deleted)
 	if err != nil {
-		return err
+		return needsMasterKey(err)
 	}
 	if a.json() {
-		return a.printJSON(a.webhookJSON(saved, ""))
+		return a.printJSON(a.savedJSON(saved))
 	}
-	fmt.Fprintf(a.Stdout, "Webhook %q is back, version %d, %s. Its URL and its keys work as before.\n", printable(saved.Name), saved.Version, saved.State)
+	fmt.Fprintf(a.Stdout, "Webhook %q is back, version %d, %s. Its URL and its API keys work as before.\n", printable(saved.Name), saved.Version, saved.State)
+	if !saved.AESKey.IsZero() {
+		a.printSecretPairs(saved)
+		fmt.Fprintf(a.Stdout, "It replaces the key of before. To take the sender's again: coinhook webhooks set-encryption %s %s --aes-key-stdin\n", saved.ID, saved.Encryption)
+	}
 	fmt.Fprintf(a.Stdout, "Deliveries that failed since: coinhook dlq replay --webhook %s --reason webhook_deleted\n", saved.ID)
 	return nil
 }

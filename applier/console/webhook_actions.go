@@ -106,10 +106,15 @@ func (s *Console) undeleteWebhook(c *request) error {
 	case err != nil:
 		return conflictFailure(err)
 	}
-	if err := c.recordWebhook("undelete webhook", saved); err != nil {
+	if err := c.recordWebhook("undelete webhook", saved.Saved); err != nil {
 		return err
 	}
-	return c.done("/webhooks/"+saved.ID, "The webhook is back: its URL and its keys work as before. Replay the deliveries that failed since.")
+	message := "The webhook is back: its URL and its API keys work as before. Replay the deliveries that failed since."
+	if !saved.AESKey.IsZero() {
+		message = "The webhook is back: its URL and its API keys work as before. Its AES keys went with it, and it has a new one: give it to the sender, or set the sender's own below. " +
+			"Then replay the deliveries that failed since."
+	}
+	return s.showSaved(c, saved, message)
 }
 
 // overlaps are how long an old key can go on working.

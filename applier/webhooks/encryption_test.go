@@ -41,6 +41,10 @@ func (k *kept) Versions(context.Context, string) ([]broker.Saved, error) {
 	return []broker.Saved{*k.saved}, nil
 }
 
+func (k *kept) RewriteVersions(context.Context, broker.Saved, broker.Rewriting) ([]int, error) {
+	return nil, nil
+}
+
 func (k *kept) List(context.Context) ([]broker.Saved, error) { return []broker.Saved{*k.saved}, nil }
 
 func (k *kept) Create(_ context.Context, rec webhook.Record, now time.Time) (broker.Saved, error) {

@@ -13,24 +13,31 @@ import (
 var ErrNotDeleted = errors.New("the webhook is not deleted")
 
 // Undelete brings a deleted webhook back, as it was before: its URL, its definition,
-// its state, and its keys as far as they have not ended since. Deliveries that failed
-// with webhook_deleted can be replayed then.
-func (s *Service) Undelete(ctx context.Context, deleted broker.Saved) (broker.Saved, error) {
+// its state, and its API keys as far as they have not ended since. Its AES keys were
+// removed with it; where its bodies are encrypted it gets a new one. Deliveries that
+// failed with webhook_deleted can be replayed then.
+func (s *Service) Undelete(ctx context.Context, deleted broker.Saved) (Saved, error) {
 	if deleted.DeletedAt == nil {
-		return broker.Saved{}, fmt.Errorf("%w: %q (%s)", ErrNotDeleted, deleted.Name, deleted.ID)
+		return Saved{}, fmt.Errorf("%w: %q (%s)", ErrNotDeleted, deleted.Name, deleted.ID)
 	}
 	versions, err := s.definitions.Versions(ctx, deleted.ID)
 	if err != nil {
-		return broker.Saved{}, err
+		return Saved{}, err
 	}
 	i := slices.IndexFunc(versions, func(v broker.Saved) bool { return v.DeletedAt == nil })
 	if i < 0 {
-		return broker.Saved{}, fmt.Errorf("the version of %q before its deletion is not kept any more: create a new webhook", deleted.Name)
+		return Saved{}, fmt.Errorf("the version of %q before its deletion is not kept any more: create a new webhook", deleted.Name)
 	}
-	if before := versions[i]; before.Newer != nil {
-		return broker.Saved{}, before.Newer
+	before := versions[i]
+	if before.Newer != nil {
+		return Saved{}, before.Newer
 	}
-	return s.definitions.Undelete(ctx, deleted, versions[i].Record, s.now())
+	made, err := s.withAESKey(&before.Record)
+	if err != nil {
+		return Saved{}, err
+	}
+	saved, err := s.definitions.Undelete(ctx, deleted, before.Record, s.now())
+	return Saved{Saved: saved, AESKey: made, Change: Updated}, err
 }
 
 // Deleted returns the deleted webhooks of a community, or all if it is empty, those

@@ -31,7 +31,7 @@ import (
 type settings struct {
 	service.Common
 	DatabaseURL string           `env:"DATABASE_URL,required" secret:"true" help:"the database, postgres://user:password@host:port/name; with standbys host1:port,host2:port"`
-	MasterKey   secret.MasterKey `env:"COINHOOK_MASTER_KEY" secret:"true" help:"32 bytes in base64 that seal the webhooks' AES keys; encrypted deliveries stay pending without it"`
+	MasterKey   secret.MasterKey `env:"COINHOOK_MASTER_KEY" secret:"true" help:"32 bytes in base64 that seal the webhooks' AES keys; several separated by commas: the first seals, all open. Encrypted deliveries stay pending without it"`
 	// KeyRetention bounds the idempotency keys.
 	KeyRetention time.Duration `env:"IDEMPOTENCY_RETENTION" envDefault:"720h" min:"1m" help:"how long a sender's idempotency keys are kept, those of dead letters as long as these"`
 	// StreamRetention and HistoryRetention bound what is kept of old deliveries.

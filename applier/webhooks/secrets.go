@@ -1,0 +1,168 @@
+package webhooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/secret"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// Rotation says what RotateSecrets has done.
+type Rotation struct {
+	// Webhooks were read, deleted ones among them.
+	Webhooks int `json:"webhooks"`
+	// Secrets were sealed under the present master key, in so many Versions.
+	Secrets  int `json:"secrets"`
+	Versions int `json:"versions"`
+	// Removed secrets were those of deleted webhooks.
+	Removed int `json:"removed"`
+	// Left could not be sealed again, and is as it was.
+	Left []Left `json:"left"`
+}
+
+// Left is what a rotation could not do in some versions of a webhook.
+type Left struct {
+	ID       string `json:"id"`
+	Webhook  string `json:"webhook"`
+	Versions []int  `json:"versions"`
+	Cause    string `json:"cause"`
+}
+
+const (
+	// rotationPasses bounds how often all webhooks are read: somebody may save meanwhile,
+	// and seal under the key of before.
+	rotationPasses = 5
+	// saveTries bounds how often a webhook is read again that somebody else saves.
+	saveTries = 100
+)
+
+// ErrStillSealing: there is always something new under another key.
+var ErrStillSealing = errors.New("somebody goes on sealing under another key: give every console and command the new " +
+	secret.MasterKeyVariable + " as the first one, and run this again")
+
+// RotateSecrets seals every secret under the first of the service's master keys, in all
+// versions that are kept, and removes the secrets of deleted webhooks. It ends when a
+// pass over all webhooks found nothing to do. What it has done stays done when it is
+// interrupted; run again, it goes on with the rest.
+func (s *Service) RotateSecrets(ctx context.Context) (Rotation, error) {
+	total := Rotation{Left: []Left{}}
+	if s.master.IsZero() {
+		return total, secret.ErrNoMasterKey
+	}
+	for range rotationPasses {
+		before := total.Versions
+		total.Webhooks, total.Left = 0, total.Left[:0]
+		if err := s.rotateAll(ctx, &total); err != nil || total.Versions == before {
+			return total, err
+		}
+	}
+	return total, ErrStillSealing
+}
+
+func (s *Service) rotateAll(ctx context.Context, total *Rotation) error {
+	there, err := s.definitions.List(ctx)
+	if err != nil {
+		return err
+	}
+	deleted, err := s.definitions.Deleted(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range append(there, deleted...) {
+		if err := s.rotate(ctx, w, total); err != nil {
+			return fmt.Errorf("the webhook %q (%s): %w", w.Name, w.ID, err)
+		}
+		total.Webhooks++
+	}
+	return nil
+}
+
+// rotate does it for one webhook, and adds to the account.
+func (s *Service) rotate(ctx context.Context, w broker.Saved, total *Rotation) error {
+	r := resealing{master: s.master, secrets: map[int]int{}, left: map[string][]int{}}
+	var written []int
+	saved, err := s.resealNewest(ctx, w, &r)
+	if err == nil {
+		written, err = s.definitions.RewriteVersions(ctx, saved, r.change)
+	}
+	for _, version := range written {
+		total.Versions++
+		if r.remove {
+			total.Removed += r.secrets[version]
+		} else {
+			total.Secrets += r.secrets[version]
+		}
+	}
+	if errors.Is(err, broker.ErrNewer) {
+		total.Left = append(total.Left, Left{w.ID, w.Name, []int{w.Version}, err.Error()})
+		return nil
+	}
+	for _, cause := range slices.Sorted(maps.Keys(r.left)) {
+		versions := slices.Sorted(slices.Values(r.left[cause]))
+		total.Left = append(total.Left, Left{w.ID, w.Name, slices.Compact(versions), cause})
+	}
+	return err
+}
+
+// resealNewest saves the newest version of a webhook again where it has to be. It
+// stays the same version, saved at the same time: what it says has not changed.
+func (s *Service) resealNewest(ctx context.Context, w broker.Saved, r *resealing) (broker.Saved, error) {
+	for try := 0; ; try++ {
+		r.remove = w.DeletedAt != nil
+		rec, changed := r.change(w.Record)
+		if !changed {
+			return w, nil
+		}
+		rec.Version-- // Update counts it up
+		saved, err := s.definitions.Update(ctx, broker.Saved{Record: rec, Revision: w.Revision, Newer: w.Newer}, w.UpdatedAt)
+		if err == nil || !errors.Is(err, broker.ErrConflict) || try == saveTries {
+			return saved, err
+		}
+		if w, err = s.definitions.Get(ctx, w.ID); err != nil {
+			return w, err
+		}
+	}
+}
+
+// resealing changes the secrets of the versions of one webhook.
+type resealing struct {
+	master secret.MasterKey
+	remove bool
+
+	secrets map[int]int      // how many change, by version
+	left    map[string][]int // versions that keep one as it is, by cause
+}
+
+// change is a broker.Rewriting.
+func (r *resealing) change(rec webhook.Record) (webhook.Record, bool) {
+	if r.remove {
+		return withoutSecrets(rec)
+	}
+	keys, changes := slices.Clone(rec.AESKeys), 0
+	for i, key := range keys {
+		again, changed, err := r.master.Reseal(rec.ID, key)
+		switch {
+		case err != nil:
+			r.left[err.Error()] = append(r.left[err.Error()], rec.Version)
+		case changed:
+			keys[i] = again
+			changes++
+		}
+	}
+	rec.AESKeys = keys
+	r.secrets[rec.Version] = changes
+	return rec, changes > 0
+}
+
+// withoutSecrets is a broker.Rewriting for a webhook that is deleted. The hashes of its
+// API keys stay: nobody can send with them, and undelete lets senders go on.
+func withoutSecrets(rec webhook.Record) (webhook.Record, bool) {
+	had := len(rec.AESKeys) > 0
+	rec.AESKeys = nil
+	return rec, had
+}
