@@ -43,10 +43,11 @@ type app struct {
 	store   *postgres.Store
 	answers *bufio.Reader  // of the person at the terminal
 	log     zerolog.Logger // of what serves; commands have none
+	role    broker.Role    // with the broker
 }
 
 func newApp(ctx context.Context, p Process, flags *commands) *app {
-	return &app{Process: p, ctx: ctx, flags: flags, stack: findStack(p.Dir), log: zerolog.Nop()}
+	return &app{Process: p, ctx: ctx, flags: flags, stack: findStack(p.Dir), log: zerolog.Nop(), role: broker.Admin}
 }
 
 func (a *app) close() {
@@ -97,21 +98,57 @@ func (a *app) broker() (*broker.Conn, error) {
 	if a.conn != nil {
 		return a.conn, nil
 	}
-	url := cmp.Or(a.setting(a.flags.NATSURL, "NATS_URL"), defaultNATSURL)
-	if err := new(service.NATSURL).UnmarshalText([]byte(url)); err != nil {
-		return nil, usagef("--nats-url: %w", err)
-	}
-	conn, err := broker.Connect(broker.Options{URL: url, Name: "coinhook", Log: a.log})
+	opts, err := a.brokerOptions()
 	if err != nil {
-		return nil, usagef("--nats-url: %w", err)
+		return nil, err
+	}
+	conn, err := broker.Connect(opts)
+	if err != nil {
+		return nil, usagef("the connection to NATS: %w", err)
 	}
 	a.conn = conn
 	ctx, cancel := context.WithTimeout(a.ctx, connectWithin)
 	defer cancel()
-	if err := conn.WaitConnected(ctx); err != nil {
+	if a.role == broker.Admin { // a command is not kept waiting for what will not change
+		go func() {
+			select {
+			case <-conn.Refused():
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	err = conn.WaitConnected(ctx)
+	if errors.Is(err, broker.ErrRefused) {
+		return nil, err
+	}
+	if err != nil {
 		return nil, errors.New("NATS does not answer: start the development stack with `make run`, or name the broker with --nats-url or NATS_URL")
 	}
 	return conn, nil
+}
+
+// brokerOptions say where the broker is. The files belong to the URL: those of the
+// development stack go with its own broker alone.
+func (a *app) brokerOptions() (broker.Options, error) {
+	opts := broker.Options{URL: cmp.Or(a.flags.NATSURL, a.Env["NATS_URL"]), Name: "coinhook", Role: a.role, Log: a.log}
+	env := a.Env
+	if opts.URL == "" && a.stack["NATS_URL"] != "" {
+		opts.URL, env = a.stack["NATS_URL"], a.stack
+	}
+	opts.URL = cmp.Or(opts.URL, defaultNATSURL)
+	if err := new(service.NATSURL).UnmarshalText([]byte(opts.URL)); err != nil {
+		return opts, usagef("--nats-url: %w", err)
+	}
+	for variable, path := range opts.Files.Settings() {
+		if *path = env[variable]; *path == "" {
+			continue
+		}
+		if err := service.CheckFile(*path); err != nil {
+			return opts, usagef("%s=%q: %w", variable, *path, err)
+		}
+	}
+	return opts, nil
 }
 
 func (a *app) database() (*postgres.Store, error) { return a.openDatabase(time.Minute) }

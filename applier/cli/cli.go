@@ -12,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/service"
 )
 
@@ -111,7 +112,7 @@ func Run(ctx context.Context, p Process) (code int) {
 		fmt.Fprintln(p.Stderr, "coinhook:", err)
 		return exitUsage
 	default:
-		fmt.Fprintln(p.Stderr, "coinhook:", whoIsAway(err))
+		fmt.Fprintln(p.Stderr, "coinhook:", a.withObjection(whoIsAway(err)))
 		return exitFailed
 	}
 }
@@ -120,6 +121,18 @@ func Run(ctx context.Context, p Process) (code int) {
 func whoIsAway(err error) error {
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
 		return fmt.Errorf("PostgreSQL does not answer: start the development stack with `make run`, or name the database with --database-url or DATABASE_URL: %w", err)
+	}
+	return err
+}
+
+// withObjection adds what the broker did not permit. It leaves such requests without
+// an answer, so that the error itself speaks of the time that has passed.
+func (a *app) withObjection(err error) error {
+	if a.conn == nil || errors.Is(err, broker.ErrRefused) {
+		return err
+	}
+	if objection := a.conn.Objection(); objection != nil {
+		return fmt.Errorf("%w: name a user with the permissions of an admin in NATS_URL, NATS_CREDS or NATS_NKEY (%w)", objection, err)
 	}
 	return err
 }

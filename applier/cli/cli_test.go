@@ -552,6 +552,32 @@ func TestSecretsInFiles(t *testing.T) {
 	}
 }
 
+func TestABrokerThatDoesNotPermitIt(t *testing.T) {
+	t.Parallel()
+	server := brokertest.StartConfigured(t, `authorization {users: [{user: u, password: hunter2, permissions: {publish: none, subscribe: "_INBOX.>"}}]}`)
+	url := func(password string) string { return strings.Replace(server.URL(), "://", "://u:"+password+"@", 1) }
+	i := &installation{t: t, dir: t.TempDir()}
+	for _, tt := range []struct {
+		env  map[string]string
+		code int
+		want string
+	}{
+		{map[string]string{"NATS_URL": url("wrong")}, 1, "NATS refuses the connection: nats: Authorization Violation: see the user and password in NATS_URL"},
+		{map[string]string{"NATS_URL": url("hunter2")}, 1, `lacks a permission: nats: permissions violation: Permissions Violation for Publish to "$JS.API.STREAM.INFO.KV_webhooks"`},
+		{map[string]string{"NATS_URL": url("hunter2"), "NATS_CA": i.dir}, 2, `NATS_CA="` + i.dir + `": the file cannot be read: is a directory`},
+		{map[string]string{"NATS_URL": url("hunter2"), "NATS_CERT": os.Args[0]}, 2, "NATS_CERT and NATS_KEY go together"},
+	} {
+		i.env = tt.env
+		r := i.run("webhooks", "list")
+		if r.code != tt.code || !strings.Contains(r.stderr, tt.want) {
+			t.Errorf("%+v, want exit %d and %s", r, tt.code, tt.want)
+		}
+		if strings.Contains(r.stderr, "hunter2") || strings.Contains(r.stderr, "wrong") {
+			t.Errorf("the password is shown: %s", r.stderr)
+		}
+	}
+}
+
 func TestSetup(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)

@@ -21,6 +21,7 @@ import (
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/applier/settings"
 	"github.com/coinhook/coinhook/applier/users"
+	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/proxies"
 	"github.com/coinhook/coinhook/pkg/service"
 )
@@ -142,7 +143,7 @@ func (a *app) consoleLog() (zerolog.Logger, error) {
 
 // consoleOptions puts the services together. stop ends what they publish with.
 func (a *app) consoleOptions(log zerolog.Logger) (opts console.Options, stop func(), err error) {
-	a.log = log
+	a.log, a.role = log, broker.Console
 	store, err := a.openFitting(postgres.Options{Name: "coinhook console", MaxConns: consoleConns})
 	if err != nil {
 		return opts, nil, err

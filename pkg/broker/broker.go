@@ -3,9 +3,11 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,11 +16,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/pkg/service"
 )
 
 // Options say which broker to use, and who asks.
 type Options struct {
-	URL string
+	URL   string
+	Files service.NATSFiles
+	Role  Role // Admin where it is empty
 	// Name is shown by the broker's own tools.
 	Name    string
 	Log     zerolog.Logger
@@ -28,9 +34,10 @@ type Options struct {
 // Conn is a connection that is never given up: while the broker is away it
 // goes on trying.
 type Conn struct {
-	nc  *nats.Conn
-	js  jetstream.JetStream
-	log zerolog.Logger
+	nc         *nats.Conn
+	js         jetstream.JetStream
+	log        zerolog.Logger
+	objections *objections
 
 	// lostAt is when the connection was lost, in Unix nanoseconds; 0 while
 	// connected.
@@ -44,36 +51,18 @@ type Conn struct {
 // ErrNotConnected is returned while the broker is away.
 var ErrNotConnected = errors.New("not connected to NATS")
 
-// Connect returns at once, also when the broker is away. An error means that
-// the options cannot work.
+// Connect returns at once, also when the broker is away or refuses. An error is a
+// *service.SettingError: the options cannot work.
 func Connect(opts Options) (*Conn, error) {
-	c := &Conn{log: opts.Log}
+	c := &Conn{log: opts.Log, objections: &objections{log: opts.Log, refused: make(chan struct{})}}
 	c.lostAt.Store(time.Now().UnixNano())
-	nc, err := nats.Connect(opts.URL,
-		nats.Name(opts.Name),
-		nats.RetryOnFailedConnect(true),
-		nats.MaxReconnects(-1),
-		nats.ReconnectWait(250*time.Millisecond),
-		nats.ReconnectJitter(100*time.Millisecond, 250*time.Millisecond),
-		// A publish that waits in a buffer lands after its sender was told 503.
-		nats.ReconnectBufSize(-1),
-		// The default would notice a half-open connection after four minutes.
-		nats.PingInterval(5*time.Second),
-		nats.MaxPingsOutstanding(2),
-		nats.ConnectHandler(func(*nats.Conn) { c.connected("connected to NATS") }),
-		nats.ReconnectHandler(func(*nats.Conn) { c.connected("connected to NATS again") }),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			c.lostAt.CompareAndSwap(0, time.Now().UnixNano())
-			if !c.closing.Load() {
-				c.log.Warn().Err(err).Msg("lost the connection to NATS, trying again")
-			}
-		}),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			c.log.Warn().Err(err).Msg("NATS reported an error")
-		}),
-	)
+	access, err := opts.access()
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS: %w", err)
+		return nil, err
+	}
+	nc, err := nats.Connect(opts.URL, append(access, c.behaviour(opts.Name)...)...)
+	if err != nil {
+		return nil, &service.SettingError{Variable: "NATS_URL", Want: err.Error()}
 	}
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -98,8 +87,61 @@ func Connect(opts Options) (*Conn, error) {
 	return c, nil
 }
 
+// behaviour returns the options of a client that never gives up.
+func (c *Conn) behaviour(name string) []nats.Option {
+	var client atomic.Pointer[nats.Conn]
+	return []nats.Option{
+		nats.Name(name),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		// Credentials that are refused may be known later: the client would give up.
+		nats.IgnoreAuthErrorAbort(),
+		nats.CustomReconnectDelay(func(int) time.Duration {
+			// No handler is told of a first connect that is refused.
+			if nc := client.Load(); nc != nil {
+				c.objections.noteRefusal(nc.LastError())
+			}
+			return reconnectWait + rand.N(reconnectJitter)
+		}),
+		// A publish that waits in a buffer lands after its sender was told 503.
+		nats.ReconnectBufSize(-1),
+		// The default would notice a half-open connection after four minutes.
+		nats.PingInterval(5 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.ConnectHandler(func(*nats.Conn) { c.connected("connected to NATS") }),
+		nats.ReconnectHandler(func(*nats.Conn) { c.connected("connected to NATS again") }),
+		nats.ReconnectErrHandler(func(nc *nats.Conn, err error) {
+			client.Store(nc)
+			c.objections.noteRefusal(err)
+		}),
+		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
+			client.Store(nc)
+			c.lostAt.CompareAndSwap(0, time.Now().UnixNano())
+			if !c.closing.Load() {
+				c.log.Warn().Err(err).Msg("lost the connection to NATS, trying again")
+			}
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			switch {
+			case errors.Is(err, nats.ErrPermissionViolation):
+				c.objections.noteViolation(err)
+			case refusalOf(err) != nil:
+				c.objections.noteRefusal(err)
+			default:
+				c.log.Warn().Err(err).Msg("NATS reported an error")
+			}
+		}),
+	}
+}
+
+const (
+	reconnectWait   = 250 * time.Millisecond
+	reconnectJitter = 250 * time.Millisecond
+)
+
 func (c *Conn) connected(msg string) {
 	c.lostAt.Store(0)
+	c.objections.clearRefusal()
 	c.log.Info().Msg(msg)
 	c.mu.Lock()
 	hooks := append([]func(){}, c.onConnect...)
@@ -143,7 +185,10 @@ func (c *Conn) WaitConnected(ctx context.Context) error {
 		select {
 		case <-here:
 		case <-ctx.Done():
-			return fmt.Errorf("%w at %s: %w", ErrNotConnected, c.nc.Opts.Url, context.Cause(ctx))
+			if refusal := c.Objection(); refusal != nil {
+				return refusal
+			}
+			return fmt.Errorf("%w: %w", ErrNotConnected, context.Cause(ctx))
 		}
 	}
 	return nil
@@ -168,10 +213,10 @@ func (c *Conn) whileConnected(ctx context.Context) (context.Context, context.Can
 // Ready reports whether the broker is there and set up.
 func (c *Conn) Ready(ctx context.Context) error {
 	if !c.Connected() {
-		return ErrNotConnected
+		return cmp.Or(c.Objection(), ErrNotConnected)
 	}
 	if _, err := c.js.StreamNameBySubject(ctx, deliveriesSubject); err != nil {
-		return notSetUp(err)
+		return errors.Join(notSetUp(err), c.Objection())
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-func contains(err error, text string) bool { return strings.Contains(err.Error(), text) }
+func contains(err error, text string) bool { return err != nil && strings.Contains(err.Error(), text) }
 
 func record(name string) webhook.Record {
 	return webhook.Record{

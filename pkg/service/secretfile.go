@@ -66,6 +66,22 @@ func readSecretFile(path string) (string, error) {
 	return secret, nil
 }
 
+// CheckFile returns why a file cannot be read, or nil.
+func CheckFile(path string) error {
+	file, err := os.Open(path)
+	if err == nil {
+		_, err = file.Read(make([]byte, 1))
+		file.Close() //nolint:errcheck // it was only read
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		return errors.New("the file is empty")
+	case err != nil:
+		return cannotRead(err)
+	}
+	return nil
+}
+
 // cannotRead leaves the path out: the setting's value names it.
 func cannotRead(err error) error {
 	if failed, ok := errors.AsType[*os.PathError](err); ok {

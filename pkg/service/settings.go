@@ -22,15 +22,32 @@ import (
 // `help` is shown by --help; `shown` replaces the default there when it is not
 // a constant. `min` and `max` bound whole numbers and durations. A field with
 // `secret:"true"` never has its value printed, and one with `secret:"password"`
-// only without the password of its URL; both may be given as NAME_FILE.
+// only without the password of its URL; both may be given as NAME_FILE. A field
+// with `file:"true"` is the path of a file that can be read.
 type Common struct {
-	NATSURL   NATSURL   `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" secret:"password" help:"the broker; servers of one cluster are separated by commas"`
+	NATSURL NATSURL `env:"NATS_URL" envDefault:"nats://127.0.0.1:4222" secret:"password" help:"the broker; servers of one cluster are separated by commas"`
+	NATSFiles
 	OpsAddr   Addr      `env:"OPS_ADDR" envDefault:":9090" help:"where /healthz, /readyz and /metrics listen"`
 	LogLevel  LogLevel  `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 	LogFormat LogFormat `env:"LOG_FORMAT" shown:"json; console on a terminal" help:"json or console"`
 }
 
 func (c Common) common() Common { return c }
+
+// NATSFiles say who connects to the broker, and which broker is the right one. They
+// have the names that the `nats` command gives them.
+type NATSFiles struct {
+	Creds string `env:"NATS_CREDS" file:"true" help:"a credentials file of a NATS user, with its JWT and seed"`
+	Nkey  string `env:"NATS_NKEY" file:"true" help:"a file with the nkey seed of a NATS user"`
+	CA    string `env:"NATS_CA" file:"true" help:"the certificates of the authorities that the broker's certificate is from"`
+	Cert  string `env:"NATS_CERT" file:"true" help:"the certificate that is shown to the broker; NATS_KEY is its key"`
+	Key   string `env:"NATS_KEY" file:"true" help:"the private key of NATS_CERT"`
+}
+
+// Settings returns the paths by the names of their variables.
+func (f *NATSFiles) Settings() map[string]*string {
+	return map[string]*string{"NATS_CREDS": &f.Creds, "NATS_NKEY": &f.Nkey, "NATS_CA": &f.CA, "NATS_CERT": &f.Cert, "NATS_KEY": &f.Key}
+}
 
 // Settings is implemented by embedding Common.
 type Settings interface{ common() Common }

@@ -57,6 +57,9 @@ func TestParseRefuses(t *testing.T) {
 		{"a port that is none", "NATS_URL=a:4222,b:42222222", `NATS_URL="a:4222,b:42222222": want nats://host:port, or several separated by commas, as in nats://a:4222,nats://b:4222; tls, ws and wss work, too`},
 		{"servers separated by spaces", "NATS_URL=nats://a:4222 nats://b:4222", `NATS_URL="nats://a:4222 nats://b:4222": want nats://host:port, or several separated by commas, as in nats://a:4222,nats://b:4222; tls, ws and wss work, too`},
 		{"a URL without its password", "NATS_URL=http://u:hunter2@h", `NATS_URL="http://…@h": want nats://host:port, or several separated by commas, as in nats://a:4222,nats://b:4222; tls, ws and wss work, too`},
+		{"a file that is not there", "NATS_CA=/nowhere/ca", `NATS_CA="/nowhere/ca": the file cannot be read: no such file or directory`},
+		{"a folder in the place of a file", "NATS_CREDS=/", `NATS_CREDS="/": the file cannot be read: is a directory`},
+		{"an empty file", "NATS_NKEY=/dev/null", `NATS_NKEY="/dev/null": the file is empty`},
 		{"a secret without its value", "LIMIT=hunter2", `LIMIT: want a whole number`},
 		{"a value with a line break", "LOG_LEVEL=a\nb", `LOG_LEVEL="a\nb": want debug, info, warn or error`},
 	} {
@@ -197,6 +200,11 @@ It takes no arguments. Settings come from the environment:
 
 VARIABLE    DEFAULT                      WHAT FOR
 NATS_URL    nats://127.0.0.1:4222        the broker; servers of one cluster are separated by commas
+NATS_CREDS  (none)                       a credentials file of a NATS user, with its JWT and seed
+NATS_NKEY   (none)                       a file with the nkey seed of a NATS user
+NATS_CA     (none)                       the certificates of the authorities that the broker's certificate is from
+NATS_CERT   (none)                       the certificate that is shown to the broker; NATS_KEY is its key
+NATS_KEY    (none)                       the private key of NATS_CERT
 OPS_ADDR    :9090                        where /healthz, /readyz and /metrics listen
 LOG_LEVEL   info                         debug, info, warn or error
 LOG_FORMAT  json; console on a terminal  json or console

@@ -41,8 +41,14 @@ func Parse[S any](environ []string) (S, error) {
 	}
 	if len(wrong) == 0 {
 		for _, v := range known {
-			if field := reflect.ValueOf(&settings).Elem().FieldByIndex(v.field.Index); !v.inBounds(field) {
+			field := reflect.ValueOf(&settings).Elem().FieldByIndex(v.field.Index)
+			if !v.inBounds(field) {
 				wrong = append(wrong, v.refuse(values, v.want()))
+			}
+			if path := values[v.name]; path != "" && v.tag("file") == "true" {
+				if err := CheckFile(path); err != nil {
+					wrong = append(wrong, v.refuse(values, err.Error()))
+				}
 			}
 		}
 	}

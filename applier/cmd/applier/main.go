@@ -75,9 +75,11 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
 	}
 	defer audits.Close() //nolint:errcheck // nothing is under way
-	conn, err := broker.Connect(broker.Options{URL: string(s.NATSURL), Name: "coinhook-applier", Log: log, Metrics: metrics})
+	conn, err := broker.Connect(broker.Options{
+		URL: string(s.NATSURL), Files: s.NATSFiles, Role: broker.Applier, Name: "coinhook-applier", Log: log, Metrics: metrics,
+	})
 	if err != nil {
-		return &service.SettingError{Variable: "NATS_URL", Want: err.Error()}
+		return err
 	}
 	defer conn.Close()
 

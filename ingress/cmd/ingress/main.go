@@ -38,9 +38,11 @@ func main() {
 func run(ctx context.Context, set settings, log zerolog.Logger) error {
 	service.ReserveHeap(heapReserve)
 	registry := service.NewRegistry()
-	conn, err := broker.Connect(broker.Options{URL: string(set.NATSURL), Name: "coinhook ingress", Log: log, Metrics: registry})
+	conn, err := broker.Connect(broker.Options{
+		URL: string(set.NATSURL), Files: set.NATSFiles, Role: broker.Ingress, Name: "coinhook ingress", Log: log, Metrics: registry,
+	})
 	if err != nil {
-		return &service.SettingError{Variable: "NATS_URL", Want: err.Error()}
+		return err
 	}
 	defer conn.Close()
 	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Deadline: set.PublishTimeout, Log: log, Metrics: registry})

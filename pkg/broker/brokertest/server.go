@@ -39,6 +39,33 @@ func Start(tb testing.TB) *Server {
 	return s
 }
 
+// StartConfigured starts a server with more settings, in the form of its configuration
+// file: users, TLS and the like. It returns without a connection to it.
+func StartConfigured(tb testing.TB, config string) *Server {
+	tb.Helper()
+	s := &Server{tb: tb, opts: serverOptions(tb)}
+	if err := s.opts.ProcessConfigString(config); err != nil {
+		tb.Fatal(err)
+	}
+	s.Start()
+	tb.Cleanup(s.Stop)
+	return s
+}
+
+// Reload gives a running server another configuration, as a signal does.
+func (s *Server) Reload(config string) {
+	s.tb.Helper()
+	opts := s.opts
+	opts.Users, opts.Nkeys, opts.Accounts, opts.Username, opts.Password = nil, nil, nil, "", ""
+	if err := opts.ProcessConfigString(config); err != nil {
+		s.tb.Fatal(err)
+	}
+	if err := s.srv.ReloadOptions(&opts); err != nil {
+		s.tb.Fatal(err)
+	}
+	s.opts = opts
+}
+
 func serverOptions(tb testing.TB) server.Options {
 	return server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT,
