@@ -82,6 +82,7 @@ type received struct {
 func (p *partition) gather(r broker.Received) (all []received) {
 	bytes := 0
 	for {
+		p.feed.Took(r)
 		for i := range r.Deliveries {
 			all = append(all, received{&r.Deliveries[i], r.Receipt})
 			bytes += len(r.Deliveries[i].Body)

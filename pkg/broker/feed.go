@@ -11,12 +11,15 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 const (
-	// A feed keeps at most so many messages and bytes of a partition on their way.
+	// A feed keeps at most so many messages and bytes of a partition on their way, and as
+	// many that have come. Fewer messages would make small batches where each message
+	// has few deliveries.
 	feedMessages = 256
 	feedBytes    = 2 << 20
 
@@ -48,6 +51,7 @@ type Feed struct {
 	partition delivery.Partition
 	log       zerolog.Logger
 	out       chan Received
+	room      *semaphore.Weighted // bytes of messages in out
 
 	// writing is held while the floor is written, so that writes stay in order.
 	writing sync.Mutex
@@ -72,6 +76,7 @@ type Feed struct {
 type Received struct {
 	Receipt    *Receipt
 	Deliveries []delivery.Delivery
+	bytes      int64
 }
 
 // Receipt stands for a message until all of its deliveries are settled.
@@ -85,13 +90,16 @@ type Receipt struct {
 // the partition may have one.
 func (c *Conn) NewFeed(p delivery.Partition, log zerolog.Logger) *Feed {
 	return &Feed{
-		conn: c, partition: p, out: make(chan Received, 8),
+		conn: c, partition: p, out: make(chan Received, feedMessages), room: semaphore.NewWeighted(feedBytes),
 		log: log.With().Int("generation", p.Generation).Int("partition", p.Index).Logger(),
 	}
 }
 
-// C is where messages come from. It is never closed.
+// C is where messages come from. It is never closed. Took has to be told each of them.
 func (f *Feed) C() <-chan Received { return f.out }
+
+// Took makes room for others.
+func (f *Feed) Took(r Received) { f.room.Release(r.bytes) }
 
 // Run reads until ctx is done.
 func (f *Feed) Run(ctx context.Context) error {
@@ -275,10 +283,16 @@ func (f *Feed) receive(ctx context.Context, msg jetstream.Msg, incarnation strin
 	if r == nil || len(deliveries) == 0 {
 		return nil
 	}
-	select {
-	case f.out <- Received{r, deliveries}:
-	case <-ctx.Done():
+	came := Received{r, deliveries, min(int64(len(msg.Data())), feedBytes)}
+	if f.room.Acquire(ctx, came.bytes) != nil {
 		f.untrack(r) // the next session reads it again
+		return nil
+	}
+	select {
+	case f.out <- came:
+	case <-ctx.Done():
+		f.Took(came)
+		f.untrack(r)
 	}
 	return nil
 }

@@ -64,6 +64,7 @@ func own(tb testing.TB, conn *broker.Conn, p delivery.Partition, settle bool) *o
 		for {
 			select {
 			case r := <-o.C():
+				o.Took(r)
 				o.take(r)
 			case <-ctx.Done():
 				return

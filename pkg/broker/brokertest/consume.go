@@ -43,6 +43,7 @@ func (c *Consumer) settle(ctx context.Context, feed *broker.Feed) error {
 	for {
 		select {
 		case r := <-feed.C():
+			feed.Took(r)
 			c.settleAll(ctx, feed, r)
 		case <-ctx.Done():
 			return nil
