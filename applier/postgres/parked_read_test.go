@@ -163,6 +163,39 @@ func TestLocate(t *testing.T) {
 	}
 }
 
+// Users are remembered. An identifier that moves is found where it was until a batch
+// with it is settled.
+func TestLocateRemembers(t *testing.T) {
+	t.Parallel()
+	s, db := postgrestest.Open(t, postgres.Options{Settling: true})
+	addUsers(t, s, "alice@example.com", "bob@example.com")
+	alice := coins(t, "alice@example.com", 1, 1)
+	find := func() delivery.ID {
+		t.Helper()
+		got, err := s.Locate(t.Context(), []applier.Item{alice})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got[0]
+	}
+	first := find()
+	execute(t, db, "UPDATE users SET email = 'old@example.com', email_key = 'old@example.com' WHERE email_key = 'alice@example.com'")
+	execute(t, db, "UPDATE users SET email = 'alice@example.com', email_key = 'alice@example.com' WHERE email_key = 'bob@example.com'")
+	if got := find(); got != first {
+		t.Errorf("it asked again: %s, want %s", got, first)
+	}
+	settle(t, s, alice)
+	second := find()
+	if second == first {
+		t.Error("a batch was settled and it remembers the user of before")
+	}
+	execute(t, db, "UPDATE users SET email = 'new@example.com', email_key = 'new@example.com' WHERE email_key = 'alice@example.com'")
+	settle(t, s, coins(t, "alice@example.com", 1, 2))
+	if got := find(); got != (delivery.ID{}) {
+		t.Errorf("nobody has it, and it remembers %s", got)
+	}
+}
+
 // Parked deliveries of a webhook cost nobody anything: neither those who settle, nor those
 // who look for what is parked.
 func TestManyParkedDeliveriesCostNothing(t *testing.T) {

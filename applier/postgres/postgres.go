@@ -46,6 +46,7 @@ type Store struct {
 	db          *sqlx.DB
 	settling    *settleStatements
 	communities communityCache
+	located     located
 	epochs      epochs
 	slices      auditSlices
 	schema      schemaGate

@@ -100,6 +100,7 @@ func (s *Store) settlePart(ctx context.Context, batch []applier.Item, epochs map
 		err := s.inTx(ctx, func(tx *sqlx.Tx) error { return work.run(ctx, tx, stmts) })
 		switch {
 		case err == nil:
+			s.located.learn(work.users)
 			return work.settlements, nil
 		case errors.Is(err, applier.ErrChanged):
 			s.communities.forget()

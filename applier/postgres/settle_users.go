@@ -2,13 +2,11 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
-	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -167,25 +165,4 @@ func (w *work) readUsers(ctx context.Context, run query, which []userKey, more .
 		}
 	}
 	return rows.Err()
-}
-
-// Locate finds the user of each item, zero where there is none. It locks nobody.
-func (s *Store) Locate(ctx context.Context, batch []applier.Item) ([]delivery.ID, error) {
-	stmts, err := s.settling.get(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("locate users: %w", err)
-	}
-	w := newWork(batch, nil)
-	if keys := w.keysOf(w.isMissing); len(keys) > 0 {
-		if err := w.readUsers(ctx, stmts.findUsers.QueryContext, keys); err != nil {
-			return nil, fmt.Errorf("locate users: %w", err)
-		}
-	}
-	ids := make([]delivery.ID, len(batch))
-	for i, item := range batch {
-		if key, ok := userOf(item); ok {
-			ids[i] = w.users[key]
-		}
-	}
-	return ids, nil
 }

@@ -1,0 +1,86 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Locate finds the user of each item, zero where there is none. It locks nobody. Users
+// that were seen lately are remembered: an identifier that has moved to another user
+// since is found wrong until a batch with it is settled.
+func (s *Store) Locate(ctx context.Context, batch []applier.Item) ([]delivery.ID, error) {
+	w := newWork(batch, nil)
+	s.located.fill(w.users)
+	if keys := w.keysOf(w.isMissing); len(keys) > 0 {
+		stmts, err := s.settling.get(ctx)
+		if err == nil {
+			err = w.readUsers(ctx, stmts.findUsers.QueryContext, keys)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("locate users: %w", err)
+		}
+		s.located.learn(w.users)
+	}
+	ids := make([]delivery.ID, len(batch))
+	for i, item := range batch {
+		if key, ok := userOf(item); ok {
+			ids[i] = w.users[key]
+		}
+	}
+	return ids, nil
+}
+
+// located remembers the users of identifiers. A round trip for each batch would cost
+// more than all else that is done to divide deliveries by users.
+type located struct {
+	mu sync.Mutex
+	// recent are those used lately. When it is full it takes the place of older, whose
+	// identifiers are forgotten unless they were used again.
+	recent, older map[userKey]delivery.ID
+}
+
+// maxLocated bounds recent and older, each about 4 MB then.
+const maxLocated = 20_000
+
+// fill looks identifiers up.
+func (l *located) fill(users map[userKey]delivery.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key := range users {
+		id, ok := l.recent[key]
+		if !ok {
+			if id, ok = l.older[key]; ok {
+				l.put(key, id)
+			}
+		}
+		users[key] = id
+	}
+}
+
+// learn takes over what PostgreSQL says.
+func (l *located) learn(users map[userKey]delivery.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, id := range users {
+		switch {
+		case id == delivery.ID{}:
+			delete(l.recent, key)
+			delete(l.older, key)
+		case l.recent[key] != id:
+			l.put(key, id)
+		}
+	}
+}
+
+func (l *located) put(key userKey, id delivery.ID) {
+	if l.recent == nil || len(l.recent) >= maxLocated {
+		l.recent, l.older = map[userKey]delivery.ID{}, l.recent
+	}
+	key.key = strings.Clone(key.key) // it may be a part of a payload
+	l.recent[key] = id
+}
