@@ -51,6 +51,8 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	if err := s.check(); err != nil {
 		return err
 	}
+	// Its heap is small, and would be collected many times a second.
+	service.ReserveHeap(heapReserve)
 	metrics := service.NewRegistry()
 	store, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier", Settling: true, MaxConns: s.Lanes + 4})
 	if err != nil {
@@ -216,3 +218,7 @@ func pendingOf(conn *broker.Conn) func(context.Context) (broker.Pending, error) 
 		return stream.Pending(ctx)
 	}
 }
+
+// heapReserve lets the heap grow to about twice as much, within the 60 MB that an
+// applier may take.
+const heapReserve = 8 << 20
