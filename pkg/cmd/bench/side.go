@@ -22,7 +22,10 @@ type side struct {
 	db *sql.DB
 	// own are its processes, which rest while another side has its turn. The
 	// servers work for both sides.
-	own     func() map[string]int
+	own func() map[string]int
+	// shared returns once they have shared what there is to do. Nil where they always
+	// have.
+	shared  func(context.Context) error
 	servers map[string]int
 	// sent is what the tables have to have.
 	sent *tally
@@ -42,8 +45,41 @@ func (b *bench) coinhookSide(w *world) (*side, error) {
 			}
 			return pids
 		},
+		shared:  b.awaitShares,
 		servers: b.servers(), sent: &tally{},
 	}, err
+}
+
+// awaitShares waits until the partitions are shared evenly among the appliers.
+func (b *bench) awaitShares(ctx context.Context) error {
+	for {
+		var all, owned, owners, most, least int
+		err := b.db.QueryRowContext(ctx, `
+			SELECT coalesce(sum(n), 0), coalesce(sum(n) FILTER (WHERE owner IS NOT NULL), 0), count(owner),
+				coalesce(max(n) FILTER (WHERE owner IS NOT NULL), 0), coalesce(min(n) FILTER (WHERE owner IS NOT NULL), 0)
+			FROM (
+				SELECT CASE WHEN expires_at > clock_timestamp() THEN owner END AS owner, count(*) AS n FROM partitions
+				WHERE finished_at IS NULL AND generation = (SELECT min(generation) FROM partitions WHERE finished_at IS NULL)
+				GROUP BY 1
+			) AS o`).Scan(&all, &owned, &owners, &most, &least)
+		if err != nil {
+			return fmt.Errorf("look at the partitions: %w", err)
+		}
+		running := 0
+		for _, name := range b.appliers {
+			if b.stack.PID(name) != 0 {
+				running++
+			}
+		}
+		if owned == all && owners == min(all, running) && most-least <= 1 {
+			return nil
+		}
+		select {
+		case <-time.After(pollEvery):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 func (b *bench) servers() map[string]int {
@@ -53,11 +89,17 @@ func (b *bench) servers() map[string]int {
 // rest stops the side's processes until resume.
 func (s *side) rest() error { return s.signal(syscall.SIGSTOP) }
 
-// resume returns once the side settles again: an applier that rested may have
-// lost what it owned.
+// resume returns once the side settles again: an applier that rested has lost what it
+// owned, and a partition that changes hands in the middle of a turn is not what the
+// turn measures.
 func (s *side) resume(ctx context.Context) error {
 	if err := s.signal(syscall.SIGCONT); err != nil {
 		return err
+	}
+	if s.shared != nil {
+		if err := s.shared(ctx); err != nil {
+			return err
+		}
 	}
 	_, err := s.send(ctx, load{connections: 8, total: 64})
 	return err
