@@ -125,6 +125,7 @@ func (c *webhooksShowCmd) Run(a *app) error {
 		{"id", saved.ID},
 		{"url", a.url(saved.ID)},
 		{"version", fmt.Sprintf("%d, saved %s", saved.Version, localTime(saved.UpdatedAt))},
+		{"in logs", webhook.Fingerprint(saved.ID)},
 		{"api keys", apiKeysText(saved)},
 		{"aes keys", aesKeysText(saved)},
 	})

@@ -105,6 +105,12 @@ func (s *Console) admit(next echo.HandlerFunc) echo.HandlerFunc {
 		if !session.MayChange() && (isForAdmins(path) || !reads && !isForViewers(path)) {
 			return failf(http.StatusForbidden, "Your account is a viewer's, and this is for admins. Ask one of them to do it, or to change your role.")
 		}
+		if err := s.resolveFingerprints(c); err != nil {
+			return err
+		}
+		if !session.MayChange() {
+			return s.hidingIDs(c, next)
+		}
 		return next(c)
 	}
 }

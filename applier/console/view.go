@@ -14,6 +14,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 //go:embed templates
@@ -139,15 +140,17 @@ var functions = template.FuncMap{
 	"statuses": func() []delivery.Status {
 		return []delivery.Status{delivery.Pending, delivery.Success, delivery.Failed}
 	},
-	"rfc3339":   func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-	"utc":       func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
-	"age":       history.AgeText,
-	"letters":   countedLetters,
-	"currency":  currencyName,
-	"query":     url.QueryEscape,
-	"join":      strings.Join,
-	"difflines": diffLines,
-	"inc":       func(i int) int { return i + 1 },
+	"rfc3339":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+	"utc":      func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
+	"age":      history.AgeText,
+	"letters":  countedLetters,
+	"currency": currencyName,
+	"query":    url.QueryEscape,
+
+	"fingerprint": webhook.Fingerprint,
+	"join":        strings.Join,
+	"difflines":   diffLines,
+	"inc":         func(i int) int { return i + 1 },
 	// dict makes an argument of several, for templates that take more than one.
 	"dict": func(pairs ...any) (map[string]any, error) {
 		if len(pairs)%2 != 0 {

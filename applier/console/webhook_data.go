@@ -16,7 +16,7 @@ import (
 type webhookData struct {
 	May       bool // change it
 	Webhook   webhooks.Stored
-	URL, Curl string
+	URL, Curl string // empty where they are for admins only
 	Form      webhookForm
 	Targets   []option
 	Errors    fieldErrors
@@ -49,7 +49,10 @@ func (d *webhookData) IsDraft() bool { return d.Webhook.State == webhook.Draft }
 func (s *Console) webhookData(c *request, w webhooks.Stored, form webhookForm) (*webhookData, error) {
 	d := &webhookData{
 		May:     c.session.MayChange(),
-		Webhook: w, URL: s.HookURL(w.ID), Curl: s.curl(w, ""), Form: form, Revision: strconv.FormatUint(w.Revision, 10),
+		Webhook: w, URL: s.urlFor(c, w), Form: form, Revision: strconv.FormatUint(w.Revision, 10),
+	}
+	if d.URL != "" {
+		d.Curl = s.curl(w, "")
 	}
 	community, err := s.Webhooks.CommunityOf(c.ctx(), w.Community)
 	if err != nil { // drafts are made while PostgreSQL is away, too

@@ -16,7 +16,7 @@ import (
 // webhookRow is a line of the list.
 type webhookRow struct {
 	webhooks.Stored
-	URL string
+	URL string // empty where it is for admins only
 	// Activity is nil for one that was sent nothing yet, as far as is known.
 	Activity *history.Activity
 	Parked   []parkedRow
@@ -64,7 +64,7 @@ func (s *Console) webhookList(c *request) error {
 		}
 	}
 	for _, w := range all {
-		row := webhookRow{Stored: w, URL: s.HookURL(w.ID), Parked: parked[w.ID]}
+		row := webhookRow{Stored: w, URL: s.urlFor(c, w), Parked: parked[w.ID]}
 		if a, ok := activities[w.ID]; ok {
 			row.Activity = &a
 		}

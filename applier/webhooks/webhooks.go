@@ -133,7 +133,7 @@ func knownField(c *applier.Community) webhook.KnownField {
 	}
 }
 
-// Find returns a webhook by id, or by name within a community. One in a newer format
+// Find returns a webhook by id or fingerprint, or by name within a community. One in a newer format
 // comes with ErrNewer, and with its envelope only.
 func (s *Service) Find(ctx context.Context, community, nameOrID string) (broker.Saved, error) {
 	saved, err := s.find(ctx, community, nameOrID)
@@ -144,6 +144,10 @@ func (s *Service) Find(ctx context.Context, community, nameOrID string) (broker.
 }
 
 func (s *Service) find(ctx context.Context, community, nameOrID string) (broker.Saved, error) {
+	nameOrID, err := s.idOf(ctx, nameOrID)
+	if err != nil {
+		return broker.Saved{}, err
+	}
 	saved, err := s.definitions.Find(ctx, community, nameOrID)
 	if errors.Is(err, broker.ErrWebhookNotFound) && !webhook.IsID(nameOrID) {
 		return broker.Saved{}, fmt.Errorf("%w: %q in the community %q", err, nameOrID, community)
@@ -157,6 +161,10 @@ func (s *Service) find(ctx context.Context, community, nameOrID string) (broker.
 // FindEver is Find for what is about the past: deleted webhooks count where no other
 // has the name now.
 func (s *Service) FindEver(ctx context.Context, community, nameOrID string) (broker.Saved, error) {
+	nameOrID, err := s.idOf(ctx, nameOrID)
+	if err != nil {
+		return broker.Saved{}, err
+	}
 	if webhook.IsID(nameOrID) {
 		saved, err := s.definitions.Get(ctx, nameOrID)
 		if errors.Is(err, broker.ErrWebhookNotFound) {

@@ -6,18 +6,34 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // timeFormat is RFC 3339 with milliseconds that are always there, so that
 // lines sort as text.
 const timeFormat = "2006-01-02T15:04:05.000Z07:00"
 
-// NewLogger returns the logger of a service. Its times are UTC.
+// NewLogger returns the logger of a service. Its times are UTC. A webhook's id is in
+// no line, whoever writes it: its fingerprint stands there.
 func NewLogger(w io.Writer, name string, level LogLevel, format LogFormat) zerolog.Logger {
+	w = hidingIDs{w}
 	if format == Console {
 		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly + ".000", TimeLocation: time.UTC}
 	}
 	return zerolog.New(w).Level(zerolog.Level(level)).With().Str("service", name).Logger().Hook(utcTime{})
+}
+
+// hidingIDs hides the ids of all webhooks: they are credentials of keyless ones, and
+// logs go to many places.
+type hidingIDs struct{ w io.Writer }
+
+// Write gets whole lines.
+func (h hidingIDs) Write(line []byte) (int, error) {
+	if _, err := h.w.Write(webhook.HideIDs(line, func(string) bool { return true })); err != nil {
+		return 0, err
+	}
+	return len(line), nil
 }
 
 // utcTime adds the time. zerolog's own timestamp is set up by package

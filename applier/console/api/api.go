@@ -117,7 +117,7 @@ func (s *server) authenticated(h handler) http.Handler {
 			s.writeError(w, r, token.Name, err)
 			return
 		}
-		writeJSON(w, http.StatusOK, envelope{Status: "success", Message: a.message, Data: a.data})
+		writeJSON(w, http.StatusOK, envelope{Status: "success", Message: a.message, Data: a.data}, s.Webhooks.Hidden(r.Context()))
 	})
 }
 

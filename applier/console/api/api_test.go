@@ -427,3 +427,49 @@ func TestUsers(t *testing.T) {
 		}
 	}
 }
+
+// A read token gets no keyless webhook's id, in no answer of any route. The
+// fingerprint stands there, and names the webhook in requests.
+func TestNoAnswerHasAKeylessID(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.shops[mine].ID // which is keyless
+	fingerprint := webhook.Fingerprint(id)
+	success := w.settled(mine, "bob@example.com", time.Now(), change(webhook.Add, "coins", 5))
+	failed := w.settled(mine, "nobody@example.com", time.Time{}, change(webhook.Add, "coins", 5))
+	d := w.delivery(mine)
+	d.Body = []byte(`{"callback":"https://hooks.example.com/hooks/` + id + `"}`)
+	if err := w.publisher.Publish(t.Context(), *d); err != nil {
+		t.Fatal(err)
+	}
+	parked := delivery.NewID()
+	postgrestest.Park(t, w.db, postgrestest.Parked{ID: parked, Webhook: id, Community: mine, Reason: applier.Paused})
+	wants := map[string]bool{ // whether there is something that a webhook has to be named in
+		"/apis/v1/deliveries": true, "/apis/v1/deliveries?webhook=" + id: true, "/apis/v1/deliveries?webhook=" + fingerprint: true,
+		"/apis/v1/deliveries/" + success.String(): true, "/apis/v1/deliveries/" + failed.String(): true,
+		"/apis/v1/deliveries/" + d.ID.String(): true, "/apis/v1/deliveries/" + parked.String(): true,
+		"/apis/v1/logs": false, "/apis/v1/logs?webhook=" + fingerprint: false, "/apis/v1/users": false, "/apis/v1/users/alice": false,
+		"/apis/v1/deliveries/" + id: false, "/apis/v1/users/" + id: false, "/nowhere/" + id: false, "/apis/v1/deliveries?reason=" + id: true, "/openapi.json": false,
+	}
+	for path, names := range wants {
+		got := w.get(path)
+		if strings.Contains(string(got.body), id) || strings.Contains(string(got.body), fingerprint) != names {
+			t.Errorf("%s answers %d %s", path, got.status, got.body)
+		}
+	}
+	if n := len(pages[deliveryJSON](w, "/apis/v1/deliveries?webhook="+fingerprint)); n != 4 {
+		t.Errorf("%d deliveries of %s, want 4", n, fingerprint)
+	}
+	if got := w.get("/apis/v1/deliveries?webhook=" + webhook.Fingerprint(w.shops[theirs].ID)); got.Code != "webhook_not_found" {
+		t.Errorf("another community's fingerprint: %d %s", got.status, got.body)
+	}
+	// With a key the id is no credential.
+	rec := w.shops[mine].Record
+	rec.Auth.APIKey = true
+	if _, err := w.webhooks.Apply(t.Context(), rec.Definition); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.get("/apis/v1/deliveries/" + success.String()); !strings.Contains(string(got.body), id) {
+		t.Errorf("a webhook with a key has no id: %s", got.body)
+	}
+}

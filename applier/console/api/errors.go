@@ -10,6 +10,7 @@ import (
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/users"
 	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // Codes of errors: programs switch on them.
@@ -119,10 +120,14 @@ func (s *server) writeError(w http.ResponseWriter, r *http.Request, token string
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "5")
 	}
-	writeJSON(w, status, envelope{Status: "error", Message: f.message, Code: f.code})
+	writeJSON(w, status, envelope{Status: "error", Message: f.message, Code: f.code}, everyID)
 }
 
-func writeJSON(w http.ResponseWriter, status int, v any) {
+func everyID(string) bool { return true }
+
+// writeJSON writes every answer. A token reads, and must not be able to send: the
+// fingerprint stands where a keyless webhook's id would, in whatever part of it.
+func writeJSON(w http.ResponseWriter, status int, v any, hide func(id string) bool) {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)
@@ -134,5 +139,5 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	w.Write(body.Bytes()) //nolint:errcheck // whoever asked is gone
+	w.Write(webhook.HideIDs(body.Bytes(), hide)) //nolint:errcheck // whoever asked is gone
 }

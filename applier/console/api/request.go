@@ -137,12 +137,19 @@ func (p *parameters) oneOf(name string, known []string) string {
 	return text
 }
 
-// webhook returns the id of the webhook that the parameter names. An id may be
-// that of a deleted one, whose history stays.
+// webhook returns the id of the webhook that the parameter names. An id or a
+// fingerprint may be that of a deleted one, whose history stays.
 func (s *server) webhook(ctx context.Context, community string, p *parameters) (id string, err error) {
 	ref := p.values.Get("webhook")
 	if ref == "" || webhook.IsID(ref) {
 		return ref, nil
+	}
+	if webhook.IsFingerprint(ref) {
+		saved, err := s.Webhooks.FindEver(ctx, community, ref)
+		if err == nil && saved.Community != community {
+			err = webhooks.ErrNotFound
+		}
+		return saved.ID, err
 	}
 	saved, err := s.Webhooks.Find(ctx, community, ref)
 	if errors.Is(err, webhooks.ErrNewer) {

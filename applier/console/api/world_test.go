@@ -40,6 +40,7 @@ type world struct {
 	db        *sql.DB
 	history   *history.History
 	tokens    *tokens.Service
+	webhooks  *webhooks.Service
 	publisher *broker.Publisher
 	handler   http.Handler
 	clock     *atomic.Int64 // nanoseconds
@@ -64,6 +65,7 @@ func newWorld(t *testing.T) *world {
 	w.tokens = tokens.New(w.store, w.now)
 	definitions := broker.NewDefinitions(conn)
 	service := webhooks.New(definitions, w.store.Reread, w.now, secret.MasterKey{})
+	w.webhooks = service
 	w.history = history.New(w.store, stream, definitions, time.Hour)
 	w.handler = api.New(api.Options{
 		Tokens: w.tokens, Deliveries: w.history, Logs: history.NewLogs(w.store),
