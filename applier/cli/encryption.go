@@ -61,6 +61,10 @@ func (c *webhooksEncryptionCmd) Run(a *app) error {
 	if err != nil {
 		return needsMasterKey(err)
 	}
+	a.warnOfCBC(result)
+	if key.IsWeak() {
+		a.say("The key has very few different characters: guessing it may be easy. Have one made, or ask the sender for a random one.")
+	}
 	if a.json() {
 		return a.printJSON(a.savedJSON(result))
 	}
@@ -87,6 +91,12 @@ func (c *webhooksEncryptionCmd) givenKey(a *app) (key secret.AESKey, err error) 
 		return key, usagef("%s: %w", flag, err)
 	}
 	return key, nil
+}
+
+func (a *app) warnOfCBC(s webhooks.Saved) {
+	if warning := webhooks.CBCWarning(s.Definition); warning != "" {
+		a.say("The webhook %q: %s", printable(s.Name), warning)
+	}
 }
 
 func encryptionText(rec webhook.Record) string {

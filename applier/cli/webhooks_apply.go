@@ -72,6 +72,9 @@ func applyAll(a *app, service *webhooks.Service, plans []webhooks.Planned, singl
 			fmt.Fprintf(a.Stdout, "Webhook %q %s, version %d, %s.\n", printable(saved.Name), saved.Change, saved.Version, saved.State)
 			a.printSecretPairs(saved)
 		}
+		if saved.Change != webhooks.Unchanged {
+			a.warnOfCBC(saved)
+		}
 		if saved.IsKeyless() && saved.Change != webhooks.Unchanged {
 			a.say("The webhook %q has no authentication: anybody who has its URL can send. Write `auth: {api_key: true}` in its definition to ask for a key.", printable(saved.Name))
 		}

@@ -79,6 +79,9 @@ func (s *Console) showWebhook(c *request, status int, d *webhookData) error {
 	return c.pageWith(status, "webhook", d.Webhook.Name, d)
 }
 
+// CBCWarning is about the definition that is saved.
+func (d *webhookData) CBCWarning() string { return webhooks.CBCWarning(d.Webhook.Definition) }
+
 // keepRevision leaves the form at the revision it was read at: else it would take
 // what somebody saved meanwhile for its own.
 func (d *webhookData) keepRevision(revision string) {

@@ -106,7 +106,10 @@ func newWorldWith(t *testing.T, limit time.Duration, options ...option) *world {
 		t.Fatal(err)
 	}
 	definitions := broker.NewDefinitions(w.conn)
-	master := secret.MasterKey{}
+	master, err := secret.ParseMasterKey(strings.Repeat("m", 42) + "A")
+	if err != nil {
+		t.Fatal(err)
+	}
 	w.accounts = accounts.New(w.store, w.clock.now)
 	w.webhooks = webhooks.New(definitions, w.store.Reread, func() time.Time { return time.Now().UTC() }, master)
 	w.publisher = broker.NewPublisher(w.conn, broker.PublisherOptions{Log: zerolog.Nop()})

@@ -85,6 +85,19 @@ func (s *Service) withAESKey(rec *webhook.Record) (made secret.AESKey, err error
 	return made, nil
 }
 
+// CBCWarning says what is weak about a webhook that takes bodies in CBC, and what to do.
+// It is empty for others.
+func CBCWarning(def webhook.Definition) string {
+	if def.Encryption != webhook.CBC {
+		return ""
+	}
+	text := "AES-256-CBC does not show whether a body was changed: somebody who has one body can change amounts in it without the key. "
+	if def.IsKeyless() {
+		return text + "Use gcm, or ask for an API key next to it with `auth: {api_key: true}`."
+	}
+	return text + "The API key keeps strangers out; use gcm where the sender can."
+}
+
 // hasKey reports whether there is a key that was not replaced. It stands first.
 func hasKey(rec webhook.Record) bool { return len(rec.AESKeys) > 0 && rec.AESKeys[0].ExpiresAt == nil }
 

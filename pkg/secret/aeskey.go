@@ -50,6 +50,20 @@ func ParseAESKey(text string) (AESKey, error) {
 	return AESKey{text}, nil
 }
 
+// weakAESKey is how many different characters a random key is sure to have, one of
+// hexadecimal digits, too.
+const weakAESKey = 8
+
+// IsWeak reports whether the key has so few different characters that somebody made
+// it up.
+func (k AESKey) IsWeak() bool {
+	different := map[byte]bool{}
+	for _, c := range []byte(k.text) {
+		different[c] = true
+	}
+	return !k.IsZero() && len(different) < weakAESKey
+}
+
 // Reveal returns the key, to be shown once or given to a cipher.
 func (k AESKey) Reveal() string { return k.text }
 
