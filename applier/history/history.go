@@ -108,6 +108,10 @@ type History struct {
 	search int
 }
 
+// IsAway reports whether an error says that the broker or the database does not answer
+// now.
+func IsAway(err error) bool { return errors.Is(err, ErrDatabase) || broker.IsAway(err) }
+
 // searchAtMost takes some seconds, and is done while somebody waits for the answer.
 const searchAtMost = 20_000
 

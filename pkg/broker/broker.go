@@ -292,6 +292,19 @@ func (c *Conn) bucket(ctx context.Context) (jetstream.KeyValue, error) {
 // passes.
 var ErrNoLeader = errors.New("NATS has no leader for the stream now")
 
+// IsAway reports whether an error says that NATS does not answer now. It passes.
+func IsAway(err error) bool {
+	for _, away := range []error{
+		ErrNotConnected, ErrNoLeader, context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrConnectionClosed,
+		nats.ErrDisconnected, nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, jetstream.ErrNoStreamResponse,
+	} {
+		if errors.Is(err, away) {
+			return true
+		}
+	}
+	return false
+}
+
 // notSetUp turns "no such stream" and its relatives into what to do about it.
 func notSetUp(err error) error {
 	for _, missing := range []error{jetstream.ErrStreamNotFound, jetstream.ErrConsumerNotFound, jetstream.ErrBucketNotFound} {

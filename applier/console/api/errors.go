@@ -88,8 +88,8 @@ func asFailure(err error) *failure {
 		return failf(webhookNotFound, "The token's community has no webhook with this name or id.")
 	case errors.Is(err, history.ErrNotFound):
 		return failf(deliveryNotFound, "The token's community has no delivery with this id.")
-	case errors.Is(err, history.ErrDatabase):
-		return &failure{code: unavailable, message: "Outcomes cannot be read now. Try again later.", err: err}
+	case history.IsAway(err):
+		return &failure{code: unavailable, message: "The history cannot be read now. Try again later.", err: err}
 	}
 	return &failure{code: internal, message: "Something went wrong here. Try again later.", err: err}
 }

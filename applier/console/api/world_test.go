@@ -36,6 +36,7 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 // that have a webhook, two users and a token each.
 type world struct {
 	t         *testing.T
+	server    *brokertest.Server
 	store     *postgres.Store
 	db        *sql.DB
 	history   *history.History
@@ -52,12 +53,13 @@ const mine, theirs = "default", "other"
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	conn := brokertest.Start(t).ConnectSetUp()
+	server := brokertest.Start(t)
+	conn := server.ConnectSetUp()
 	stream, err := conn.OpenStream(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, clock: &atomic.Int64{}, shops: map[string]*webhook.Webhook{}, bearer: map[string]string{}}
+	w := &world{t: t, server: server, clock: &atomic.Int64{}, shops: map[string]*webhook.Webhook{}, bearer: map[string]string{}}
 	w.clock.Store(time.Now().UnixNano())
 	w.store, w.db = postgrestest.Open(t, postgres.Options{})
 	w.publisher = broker.NewPublisher(conn, broker.PublisherOptions{Log: zerolog.Nop()})
