@@ -47,7 +47,9 @@ type app struct {
 }
 
 func newApp(ctx context.Context, p Process, flags *commands) *app {
-	return &app{Process: p, ctx: ctx, flags: flags, stack: findStack(p.Dir), log: zerolog.Nop(), role: broker.Admin}
+	a := &app{Process: p, ctx: ctx, flags: flags, log: zerolog.Nop(), role: broker.Admin}
+	a.stack = a.findStack()
+	return a
 }
 
 func (a *app) close() {
@@ -57,32 +59,6 @@ func (a *app) close() {
 	if a.store != nil {
 		a.store.Close() //nolint:errcheck // all was read and written
 	}
-}
-
-// findStack reads .coinhook/dev.env of this folder or the nearest one above. A
-// development stack writes it once it is ready, and removes it when it stops.
-func findStack(dir string) map[string]string {
-	for {
-		content, err := os.ReadFile(filepath.Join(dir, ".coinhook", "dev.env"))
-		if err == nil {
-			return parseEnv(content)
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return nil
-		}
-		dir = parent
-	}
-}
-
-func parseEnv(content []byte) map[string]string {
-	env := map[string]string{}
-	for line := range strings.Lines(string(content)) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
-			env[name] = value
-		}
-	}
-	return env
 }
 
 // setting returns the flag, else the environment's value, else that of the

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package cli
+
+import "io/fs"
+
+// isOwn: the development stack runs on Unix alone.
+func isOwn(fs.FileInfo) bool { return true }
