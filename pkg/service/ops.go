@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"regexp"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +45,9 @@ type Ops struct {
 	checks   []Check
 	log      zerolog.Logger
 	draining atomic.Bool
+
+	mu   sync.Mutex
+	said map[string]bool // checks whose failure is logged
 }
 
 // NewRegistry returns a registry with the metrics of the process.
@@ -59,7 +65,7 @@ func ListenOps(opts OpsOptions) (*Ops, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on OPS_ADDR: %w", err)
 	}
-	o := &Ops{listener: listener, checks: opts.Checks, log: opts.Log}
+	o := &Ops{listener: listener, checks: opts.Checks, log: opts.Log, said: map[string]bool{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, readiness{Status: "alive"})
@@ -122,9 +128,11 @@ func (o *Ops) ready(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	answer := readiness{Status: "ready"}
 	for _, check := range o.checks {
-		if err := check.Run(ctx); err != nil {
+		err := check.Run(ctx)
+		o.say(check.Name, err)
+		if err != nil {
 			answer.Status = "not ready"
-			answer.Failing = append(answer.Failing, failing{Check: check.Name, Error: err.Error()})
+			answer.Failing = append(answer.Failing, failing{Check: check.Name, Error: withoutAddresses(err.Error())})
 		}
 	}
 	if len(answer.Failing) > 0 {
@@ -132,6 +140,32 @@ func (o *Ops) ready(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, answer)
+}
+
+// say logs a check that begins to fail, with all of its error.
+func (o *Ops) say(check string, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err != nil && !o.said[check] {
+		o.log.Warn().Err(err).Str("check", check).Msg("the service is not ready")
+	}
+	o.said[check] = err != nil
+}
+
+// addresses are URLs, hosts with ports, and names that errors of the network and of
+// PostgreSQL quote.
+var addresses = regexp.MustCompile(`(?:[a-z]+://[^\s,]+,?)+[^\s,:]|(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?|\[[0-9A-Fa-f:.%]+\](?::\d+)?|` +
+	`\b[A-Za-z][A-Za-z0-9.-]*:\d{2,5}\b|lookup [^\s:]+|(?:user|role|database) "[^"]*"`)
+
+// withoutAddresses leaves out what a stranger could use: anybody who reaches the port
+// may ask.
+func withoutAddresses(text string) string {
+	return addresses.ReplaceAllStringFunc(text, func(found string) string {
+		if what, _, ok := strings.Cut(found, " "); ok {
+			return what + " […]"
+		}
+		return "[…]"
+	})
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -15,7 +16,12 @@ import (
 // startOps serves until the test ends.
 func startOps(t *testing.T, checks ...Check) *Ops {
 	t.Helper()
-	ops, err := ListenOps(OpsOptions{Addr: "127.0.0.1:0", Gatherer: NewRegistry(), Checks: checks, Log: zerolog.Nop()})
+	return startOpsLogging(t, zerolog.Nop(), checks...)
+}
+
+func startOpsLogging(t *testing.T, log zerolog.Logger, checks ...Check) *Ops {
+	t.Helper()
+	ops, err := ListenOps(OpsOptions{Addr: "127.0.0.1:0", Gatherer: NewRegistry(), Checks: checks, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +88,58 @@ func TestOps(t *testing.T) {
 	if status, body := ask(t, "GET", url+"/metrics"); status != 200 || !strings.Contains(body, "\ngo_goroutines ") || !strings.Contains(body, "\nprocess_open_fds ") {
 		t.Errorf("/metrics: %d without the metrics of the process", status)
 	}
+}
+
+// TestReadyzNamesNoAddress: anybody who reaches the port may ask, and addresses of the
+// inner network are not for them. The log has them.
+func TestReadyzNamesNoAddress(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"dial tcp 10.1.2.3:5432: connect: connection refused":                             "dial tcp […]: connect: connection refused",
+		"dial tcp [fd00::1:2]:5432: i/o timeout":                                          "dial tcp […]: i/o timeout",
+		"read tcp 127.0.0.1:1->127.0.0.1:5432: reset":                                     "read tcp […]->[…]: reset",
+		"dial tcp: lookup db.internal on 10.0.0.2:53: no such host":                       "dial tcp: lookup […] on […]: no such host",
+		"not connected to NATS at nats://ingress:pw@nats-1:4222,nats://nats-2:4222: away": "not connected to NATS at […]: away",
+		"nats.internal:4222 does not answer":                                              "[…] does not answer",
+		`pq: password authentication failed for user "coinhook"`:                          `pq: password authentication failed for user […]`,
+		`pq: database "coinhook" does not exist`:                                          `pq: database […] does not exist`,
+		"no leader for the stream now":                                                    "no leader for the stream now",
+		"nothing has been settled for 45s in 3 of 8 partitions: 12:30":                    "nothing has been settled for 45s in 3 of 8 partitions: 12:30",
+	} {
+		if got := withoutAddresses(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+	var lines syncBuffer
+	ops := startOpsLogging(t, zerolog.New(&lines), Check{Name: "postgres", Run: func(context.Context) error {
+		return errors.New("dial tcp 10.1.2.3:5432: connect: connection refused")
+	}})
+	for range 3 {
+		if status, body := ask(t, "GET", "http://"+ops.Addr()+"/readyz"); status != 503 || strings.Contains(body, "10.1") || !strings.Contains(body, "connection refused") {
+			t.Errorf("/readyz: %d %s", status, body)
+		}
+	}
+	if n := strings.Count(lines.String(), "10.1.2.3:5432"); n != 1 {
+		t.Errorf("the log says it %d times, want once:\n%s", n, lines.String())
+	}
+}
+
+// syncBuffer is a log that is read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
 
 func TestOpsRefusesAnAddressInUse(t *testing.T) {
