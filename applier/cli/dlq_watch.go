@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -44,9 +43,12 @@ func (c *dlqWatchCmd) Run(a *app) error {
 // printDeadLetter writes one line, for people or for programs.
 func (a *app) printDeadLetter(d postgres.DeadLetter) error {
 	if a.json() {
-		enc := json.NewEncoder(a.Stdout)
-		enc.SetEscapeHTML(false)
-		return enc.Encode(deadletter.NewLetter(d))
+		text, err := encodeJSON(deadletter.NewLetter(d), "", "")
+		if err != nil {
+			return err
+		}
+		_, err = a.Stdout.Write(text)
+		return err
 	}
 	what := string(d.Reason)
 	if d.Path != "" {

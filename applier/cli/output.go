@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -18,14 +19,32 @@ func (a *app) json() bool { return a.flags.Output == "json" }
 
 // printJSON writes one result for programs.
 func (a *app) printJSON(v any) error {
-	enc := json.NewEncoder(a.Stdout)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(v); err != nil {
-		return fmt.Errorf("write the result: %w", err)
+	text, err := encodeJSON(v, "", "  ")
+	if err != nil {
+		return err
 	}
-	return nil
+	_, err = a.Stdout.Write(text)
+	return err
 }
+
+// encodeJSON writes one result and a line break. Senders choose some of what is in it,
+// and DEL and the C1 control characters, which JSON takes as they are, would act on a
+// terminal: they are escaped.
+func encodeJSON(v any, prefix, indent string) ([]byte, error) {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent(prefix, indent)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("write the result: %w", err)
+	}
+	return controls.ReplaceAllFunc(text.Bytes(), func(found []byte) []byte {
+		return fmt.Appendf(nil, "\\u%04x", found[len(found)-1])
+	}), nil
+}
+
+// controls are DEL, and U+0080 to U+009F in UTF-8.
+var controls = regexp.MustCompile("[\x7f\u0080-\u009f]")
 
 // jsonArray writes a list for programs, an element at a time, as printJSON writes
 // it all at once.
@@ -44,15 +63,12 @@ func (j *jsonArray) add(element any) error {
 		before = "[\n  "
 	}
 	j.count++
-	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("  ", "  ")
-	if err := enc.Encode(element); err != nil {
-		return fmt.Errorf("write the result: %w", err)
+	text, err := encodeJSON(element, "  ", "  ")
+	if err != nil {
+		return err
 	}
 	j.out.WriteString(before) //nolint:errcheck // Flush returns it
-	_, err := j.out.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
+	_, err = j.out.Write(bytes.TrimSuffix(text, []byte("\n")))
 	return err
 }
 
