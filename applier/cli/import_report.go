@@ -41,7 +41,8 @@ func (a *app) newBadReport(source, name string) (*badReport, error) {
 	if name == "" {
 		return r, nil
 	}
-	file, err := os.Create(a.path(name))
+	// Lines of the file hold emails.
+	file, err := os.OpenFile(a.path(name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("--report: %w", err)
 	}

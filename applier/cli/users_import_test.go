@@ -70,6 +70,9 @@ func TestImportReportsBadLines(t *testing.T) {
 		!strings.Contains(r.stderr, "and 12 more bad lines") || strings.Count(r.stderr, "users.csv: line") != 20 {
 		t.Errorf("%+v", r)
 	}
+	if info, err := os.Stat(filepath.Join(i.dir, "bad.csv")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("others may read the report: %v, %v", info, err)
+	}
 	report, err := os.ReadFile(filepath.Join(i.dir, "bad.csv"))
 	lines := strings.Split(strings.TrimSpace(string(report)), "\n")
 	if err != nil || len(lines) != 33 || lines[0] != "line,problem" || lines[32] != "35,the email needs an @ with something on both sides" {

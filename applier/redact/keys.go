@@ -17,7 +17,8 @@ type shape struct {
 }
 
 var shapes = []shape{
-	{"chk_", regexp.MustCompile(`chk_[A-Za-z0-9_-]{43}`), nil}, // Coinhook's own
+	{"chk_", regexp.MustCompile(`chk_[A-Za-z0-9_-]{43}`), nil}, // Coinhook's own, of senders
+	{"cht_", regexp.MustCompile(`cht_[A-Za-z0-9_-]{43}`), nil}, // and of readers
 	{"bearer", regexp.MustCompile(`(?i)\bbearer\s+([a-z0-9._~+/=-]+)`), isBearer},
 	{"basic", regexp.MustCompile(`(?i)\bbasic\s+([a-z0-9+/_-]+=*)`), isBasic},
 	{"_live_", regexp.MustCompile(`\b[srp]k_live_[A-Za-z0-9]{8,}`), nil}, // Stripe

@@ -28,6 +28,7 @@ func TestPayloadsInJSON(t *testing.T) {
 		"twice the same name":             {`{"token":"a","token":"b"}`, `{"token":"[redacted]","token":"[redacted]"}`},
 		"numbers and spacing stay":        {"{ \"n\" : 1.50e+2 ,\n\t\"big\":123456789012345678901234567890,\"u\":\"\\u00e9\", \"secret\":\"s\" }", "{ \"n\" : 1.50e+2 ,\n\t\"big\":123456789012345678901234567890,\"u\":\"\\u00e9\", \"secret\":\"[redacted]\" }"},
 		"a key of ours anywhere":          {`{"note":"my key is ` + key + `!"}`, `{"note":"my key is [redacted]!"}`},
+		"a token of the read API":         {`["` + strings.Replace(key, "chk_", "cht_", 1) + `"]`, `["[redacted]"]`},
 		"a key as a name":                 {`{"` + key + `":1}`, `{"[redacted]":1}`},
 		"a bearer token":                  {`{"h":"Authorization: Bearer abc.def-123"}`, `{"h":"Authorization: Bearer [redacted]"}`},
 		"a bearer token alone":            {`{"h":"Bearer xyz"}`, `{"h":"Bearer [redacted]"}`},
