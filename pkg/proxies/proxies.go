@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -38,6 +39,11 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, err
 	}
 	return addr.Prefix(addr.BitLen())
+}
+
+// Contains reports whether an address is one of a trusted proxy.
+func (p Trusted) Contains(addr netip.Addr) bool {
+	return slices.ContainsFunc(p, func(network netip.Prefix) bool { return network.Contains(addr) })
 }
 
 // Extractor is to be set explicitly, always: echo's default believes any sender.
