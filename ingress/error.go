@@ -1,5 +1,7 @@
 package ingress
 
+import "time"
+
 // Code says why a request was not accepted. Senders switch on it.
 type Code string
 
@@ -13,11 +15,16 @@ const (
 	NotAccepted          Code = "not_accepted"
 )
 
+// IsAuthentication reports whether a request did not show who sends it.
+func (c Code) IsAuthentication() bool { return c == InvalidAPIKey }
+
 // Error is an answer other than 202.
 type Error struct {
 	Code Code
 	// Detail is a sentence for the sender: what to do, and nothing internal.
 	Detail string
+	// RetryAfter is how long to wait at least; 0 leaves it to the server.
+	RetryAfter time.Duration
 	// Err is the cause, where the fault is ours. It is logged, never answered.
 	Err error
 }
@@ -31,3 +38,13 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// NoWebhook answers for an id that is unknown, disabled, or no id at all.
+func NoWebhook() *Error {
+	return &Error{Code: WebhookNotFound, Detail: "There is no webhook at this URL, or it is disabled. Check the URL with whoever gave it to you."}
+}
+
+// NoBody answers a request that has no body.
+func NoBody() *Error {
+	return &Error{Code: EmptyBody, Detail: "The request has no body. Send the event as the body."}
+}

@@ -18,12 +18,11 @@ const (
 	encryptedHeader = "X-Encrypted"
 )
 
-// Request is one request whose method and size are known to be right.
+// Request is one request that Authenticate has let pass.
 type Request struct {
-	WebhookID string
-	Header    http.Header
-	// Webhook is what Authenticate returned. It is nil if that was not asked.
+	// Webhook is what Authenticate returned.
 	Webhook *webhook.Webhook
+	Header  http.Header
 	// Body belongs to the Receiver from then on.
 	Body []byte
 }
@@ -53,26 +52,19 @@ var (
 	errNewer         = errors.New("a newer version of Coinhook has saved this webhook: update this ingress")
 )
 
-// Receive authenticates a request and stores it. It returns once the broker
-// has confirmed, or an *Error. The body is not looked into.
+// Receive stores an authenticated request. It returns once the broker has
+// confirmed, or an *Error. The body is not looked into.
 func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
-	now := r.Now()
 	if len(req.Body) == 0 {
-		return Receipt{}, &Error{Code: EmptyBody, Detail: "The request has no body. Send the event as the body."}
+		return Receipt{}, NoBody()
 	}
 	w := req.Webhook
-	if w == nil {
-		var err error
-		if w, err = r.authenticate(req.WebhookID, req.Header, now); err != nil {
-			return Receipt{}, err
-		}
-	}
 	d := delivery.Delivery{
 		ID:         r.NewID(),
 		WebhookID:  w.ID,
 		Revision:   w.Revision,
 		Slot:       delivery.SlotOf(w.Community),
-		ReceivedAt: now,
+		ReceivedAt: r.Now(),
 		Headers:    keepHeaders(req.Header, w),
 		Body:       req.Body,
 	}
@@ -90,15 +82,10 @@ func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 	return Receipt{ID: d.ID, Status: status}, nil
 }
 
-// Authenticate makes the checks that need no body, so that strangers need not be
-// listened to for long.
+// Authenticate makes the checks that need no body, in the order of the contract.
+// Each answers before the next says anything: who has no key does not learn of
+// encryption. A body is read only after it.
 func (r *Receiver) Authenticate(webhookID string, header http.Header) (*webhook.Webhook, error) {
-	return r.authenticate(webhookID, header, r.Now())
-}
-
-// authenticate makes the checks in the order of the contract. Each answers
-// before the next says anything: who has no key does not learn of encryption.
-func (r *Receiver) authenticate(webhookID string, header http.Header, now time.Time) (*webhook.Webhook, error) {
 	w, known := r.Definitions.Lookup(webhookID)
 	switch {
 	case !known:
@@ -106,8 +93,8 @@ func (r *Receiver) authenticate(webhookID string, header http.Header, now time.T
 	case w != nil && w.DeletedAt == nil && w.IsNewer(): // nobody knows what it asks of a request
 		return nil, &Error{Code: NotAccepted, Detail: "This webhook cannot be served at the moment. Send the request again later.", Err: errNewer}
 	case w == nil, w.DeletedAt != nil, !w.State.Accepts() && w.State != webhook.Draft:
-		return nil, &Error{Code: WebhookNotFound, Detail: "There is no webhook at this URL, or it is disabled. Check the URL with whoever gave it to you."}
-	case w.Auth.APIKey && !secret.Matches(header.Get(apiKeyHeader), w.APIKeys, now):
+		return nil, NoWebhook()
+	case w.Auth.APIKey && !secret.Matches(header.Get(apiKeyHeader), w.APIKeys, r.Now()):
 		return nil, &Error{Code: InvalidAPIKey, Detail: "The header x-api-key is missing or wrong."}
 	}
 	expected := w.Encryption != webhook.NoEncryption && w.Encryption != ""

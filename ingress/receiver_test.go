@@ -130,8 +130,9 @@ func TestReceive(t *testing.T) {
 		{name: "the header without encryption", webhook: active(), header: header("x-encrypted", "true"), want: "encryption_not_enabled"},
 		{name: "a header that says no, without encryption", webhook: active(), header: header("x-encrypted", "false"), want: "pending"},
 
-		{name: "order: body before definitions", unknown: true, empty: true, want: "empty_body"},
-		{name: "order: body before webhook", empty: true, want: "empty_body"},
+		{name: "order: definitions before body", unknown: true, empty: true, want: "not_accepted"},
+		{name: "order: webhook before body", empty: true, want: "webhook_not_found"},
+		{name: "order: key before body", webhook: active(keyed(key)), empty: true, want: "invalid_api_key"},
 		{name: "order: webhook before key", webhook: active(disabled, keyed(key)), want: "webhook_not_found"},
 		{name: "order: key before encryption required", webhook: active(gcm, keyed(key)), want: "invalid_api_key"},
 		{name: "order: key before encryption not enabled", webhook: active(keyed(key)), header: header("x-encrypted", "true"), want: "invalid_api_key"},
@@ -150,7 +151,7 @@ func TestReceive(t *testing.T) {
 				body = []byte{}
 			}
 			var p publisher
-			receipt, err := receiver(known, &p).Receive(t.Context(), ingress.Request{WebhookID: id, Header: tt.header, Body: body})
+			receipt, err := receive(t, receiver(known, &p), tt.header, body)
 			got := receipt.Status
 			if err != nil {
 				got = codeOf(t, err)
@@ -168,6 +169,16 @@ func TestReceive(t *testing.T) {
 	}
 }
 
+// receive makes both steps.
+func receive(t *testing.T, r *ingress.Receiver, header http.Header, body []byte) (ingress.Receipt, error) {
+	t.Helper()
+	w, err := r.Authenticate(id, header)
+	if err != nil {
+		return ingress.Receipt{}, err
+	}
+	return r.Receive(t.Context(), ingress.Request{Webhook: w, Header: header, Body: body})
+}
+
 func codeOf(t *testing.T, err error) string {
 	t.Helper()
 	var e *ingress.Error
@@ -182,9 +193,7 @@ func TestReceiveHandsOverTheDelivery(t *testing.T) {
 	var p publisher
 	body := []byte("\x00\xff not JSON")
 	ofShop := func(w *webhook.Webhook) { w.Community = "shop" }
-	receipt, err := receiver(definitions{id: active(ofShop)}, &p).Receive(t.Context(), ingress.Request{
-		WebhookID: id, Header: header("X-Event", "paid", "X-Api-Key", "secret"), Body: body,
-	})
+	receipt, err := receive(t, receiver(definitions{id: active(ofShop)}, &p), header("X-Event", "paid", "X-Api-Key", "secret"), body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +213,7 @@ func TestReceiveHidesWhyTheBrokerDidNotStore(t *testing.T) {
 	t.Parallel()
 	away := errors.New("nats: no servers available at 10.1.2.3")
 	for _, w := range []*webhook.Webhook{active(), active(draft)} {
-		_, err := receiver(definitions{id: w}, &publisher{err: away}).Receive(t.Context(), ingress.Request{WebhookID: id, Body: []byte("x")})
+		_, err := receive(t, receiver(definitions{id: w}, &publisher{err: away}), nil, []byte("x"))
 		var e *ingress.Error
 		if !errors.As(err, &e) || e.Code != ingress.NotAccepted {
 			t.Fatalf("%s: error %v, want not_accepted", w.State, err)
@@ -228,7 +237,7 @@ func TestWhatIsAuthenticatedIsNotAskedAgain(t *testing.T) {
 		t.Fatalf("%v, %v", w, err)
 	}
 	known[id] = active(disabled)
-	if _, err := r.Receive(t.Context(), ingress.Request{WebhookID: id, Webhook: w, Body: []byte("x")}); err != nil || len(p.published) != 1 {
+	if _, err := r.Receive(t.Context(), ingress.Request{Webhook: w, Body: []byte("x")}); err != nil || len(p.published) != 1 {
 		t.Errorf("error %v, %d published", err, len(p.published))
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/ingress"
-	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 func TestAccepted(t *testing.T) {
@@ -48,8 +47,8 @@ func TestReceiverGetsTheRequestAsItIs(t *testing.T) {
 			if a := s.do("POST", "/hooks/"+hook, reader, "x-event", "1", "x-event", "2", "Content-Encoding", "Identity"); a.status != 202 {
 				t.Fatalf("status %d: %s", a.status, a.body)
 			}
-			if got.WebhookID != hook || string(got.Body) != body {
-				t.Errorf("webhook %q, %d bytes", got.WebhookID, len(got.Body))
+			if got.Webhook != anyWebhook || string(got.Body) != body {
+				t.Errorf("webhook %v, %d bytes", got.Webhook, len(got.Body))
 			}
 			if diff := cmp.Diff([]string{"1", "2"}, got.Header["X-Event"]); diff != "" {
 				t.Errorf("X-Event (-want +got):\n%s", diff)
@@ -148,42 +147,49 @@ func TestUnknownRoutes(t *testing.T) {
 	}
 }
 
-func TestOddIDsReachTheReceiver(t *testing.T) {
+func TestOddIDsAreNoWebhooks(t *testing.T) {
 	t.Parallel()
-	notFound := &ingress.Error{Code: ingress.WebhookNotFound, Detail: "None."}
-	s := start(t, Options{Receiver: refuse(notFound)})
-	for _, path := range []string{"/hooks/x", "/hooks/" + hook + "/", "/hooks/" + hook + "/more", "/hooks/%2e%2e", "/hooks/%00"} {
+	s := start(t, Options{Receiver: refuse(errors.New("unreached"))})
+	for _, path := range []string{"/hooks/x", "/hooks/" + hook + "/", "/hooks/" + hook + "/more", "/hooks/%2e%2e", "/hooks/%00", "/hooks/" + strings.ToUpper(hook)} {
 		wantProblem(t, s.do("POST", path, strings.NewReader("x")), 404, "webhook_not_found")
+		wantProblem(t, s.do("PUT", path, nil), 404, "webhook_not_found")
 	}
 }
 
 func TestOrderOfChecks(t *testing.T) {
 	t.Parallel()
-	// The receiver stands for the checks from the webhook on. A body that is
-	// empty is its first.
-	s := start(t, Options{MaxBodyBytes: 4, Receiver: receiverFunc(func(_ context.Context, r ingress.Request) (ingress.Receipt, error) {
-		if len(r.Body) == 0 {
-			return ingress.Receipt{}, &ingress.Error{Code: ingress.EmptyBody, Detail: "Empty."}
-		}
-		return ingress.Receipt{}, &ingress.Error{Code: ingress.WebhookNotFound, Detail: "None."}
-	})})
+	s, key := startReal(t, Options{MaxBodyBytes: 4})
 	for _, tt := range []struct {
-		name, method string
-		body         io.Reader
-		header       []string
-		status       int
-		code         string
+		name, method, id string
+		body             io.Reader
+		header           []string
+		status           int
+		code             string
 	}{
-		{"method before size", "PUT", strings.NewReader("12345"), nil, 405, "method_not_allowed"},
-		{"size before encoding", "POST", strings.NewReader("12345"), []string{"Content-Encoding", "gzip"}, 413, "payload_too_large"},
-		{"empty before encoding", "POST", http.NoBody, []string{"Content-Encoding", "gzip"}, 400, "empty_body"},
-		{"encoding before webhook", "POST", strings.NewReader("1234"), []string{"Content-Encoding", "gzip"}, 415, "unsupported_content_encoding"},
-		{"size before webhook", "POST", unsized("12345"), nil, 413, "payload_too_large"},
-		{"empty before webhook", "POST", unsized(""), nil, 400, "empty_body"},
-		{"then the webhook", "POST", strings.NewReader("1234"), nil, 404, "webhook_not_found"},
+		{"id before method", "PUT", "wh_x", strings.NewReader("12345"), nil, 404, "webhook_not_found"},
+		{"id before size", "POST", "wh_x", strings.NewReader("12345"), nil, 404, "webhook_not_found"},
+		{"method before size", "PUT", unknown, strings.NewReader("12345"), nil, 405, "method_not_allowed"},
+		{"declared size before encoding", "POST", unknown, strings.NewReader("12345"), []string{"Content-Encoding", "gzip"}, 413, "payload_too_large"},
+		{"declared as empty before encoding", "POST", unknown, http.NoBody, []string{"Content-Encoding", "gzip"}, 400, "empty_body"},
+		{"encoding before webhook", "POST", unknown, strings.NewReader("1234"), []string{"Content-Encoding", "gzip"}, 415, "unsupported_content_encoding"},
+		{"webhook before size in chunks", "POST", unknown, unsized("12345"), nil, 404, "webhook_not_found"},
+		{"key before size in chunks", "POST", hook, unsized("12345"), nil, 401, "invalid_api_key"},
+		{"key before nothing in chunks", "POST", hook, unsized(""), nil, 401, "invalid_api_key"},
+		{"key before encryption", "POST", hook, strings.NewReader("1234"), []string{"X-Encrypted", "true"}, 401, "invalid_api_key"},
+		{"encryption before size in chunks", "POST", hook, unsized("12345"), []string{"X-Encrypted", "true", "X-Api-Key", key}, 400, "encryption_not_enabled"},
+		{"size in chunks", "POST", hook, unsized("12345"), []string{"X-Api-Key", key}, 413, "payload_too_large"},
+		{"nothing in chunks", "POST", hook, unsized(""), []string{"X-Api-Key", key}, 400, "empty_body"},
+		{"all is well", "POST", hook, unsized("1234"), []string{"X-Api-Key", key}, 202, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			wantProblem(t, s.do(tt.method, "/hooks/"+hook, tt.body, tt.header...), tt.status, tt.code)
+			got := s.do(tt.method, "/hooks/"+tt.id, tt.body, tt.header...)
+			if tt.status == 202 {
+				if got.status != 202 {
+					t.Errorf("status %d", got.status)
+				}
+				return
+			}
+			wantProblem(t, got, tt.status, tt.code)
 		})
 	}
 }
@@ -203,38 +209,6 @@ func TestContentEncoding(t *testing.T) {
 			if accept := got.header.Get("Accept-Encoding"); accept != "identity" {
 				t.Errorf("Accept-Encoding %q, want identity", accept)
 			}
-		}
-	}
-}
-
-// knowing is a receiver that knows one webhook.
-type knowing struct {
-	receiverFunc
-	webhook *webhook.Webhook
-}
-
-func (k knowing) Authenticate(string, http.Header) (*webhook.Webhook, error) { return k.webhook, nil }
-
-// A body in chunks is counted before anything is said of the webhook: Receive has to
-// authenticate then.
-func TestARequestIsAuthenticatedOnce(t *testing.T) {
-	t.Parallel()
-	known := &webhook.Webhook{Revision: 7}
-	var got *webhook.Webhook
-	s := start(t, Options{Receiver: knowing{webhook: known, receiverFunc: func(ctx context.Context, r ingress.Request) (ingress.Receipt, error) {
-		got = r.Webhook
-		return accept(ctx, r)
-	}}})
-	for name, tt := range map[string]struct {
-		body io.Reader
-		want *webhook.Webhook
-	}{
-		"with a length": {strings.NewReader("x"), known},
-		"in chunks":     {unsized("x"), nil},
-		"without":       {http.NoBody, nil},
-	} {
-		if s.do("POST", "/hooks/"+hook, tt.body); got != tt.want {
-			t.Errorf("%s: the receiver got %v, want %v", name, got, tt.want)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -14,29 +15,75 @@ import (
 )
 
 // maxUploadBytes is how much of a body that is refused is read and thrown away.
-const maxUploadBytes = 8 << 20
+const maxUploadBytes = 4 << 20
 
-// readBody reads a body of at most limit bytes. A Content-Length has been
-// checked against limit before; a chunked body is counted here.
-func readBody(r *http.Request, limit int64) ([]byte, error) {
-	var body []byte
-	var err error
-	if r.ContentLength >= 0 {
-		body = make([]byte, r.ContentLength)
-		_, err = io.ReadFull(r.Body, body)
-	} else {
-		body, err = io.ReadAll(io.LimitReader(r.Body, limit+1))
+// minBodyRate is how many bytes a second a large body has to bring on average.
+const minBodyRate = 32 << 10
+
+// The room for the start of a body. More is taken as the body arrives: the room is
+// at most twice what the sender has sent, or this.
+const (
+	firstRoom        = 32 << 10
+	firstRoomUnsized = 4 << 10
+)
+
+// firstRoomFor is the room that a request takes with its place.
+func (s *Server) firstRoomFor(r *http.Request) int64 {
+	if r.ContentLength < 0 {
+		return min(firstRoomUnsized, s.opts.MaxBodyBytes+1)
 	}
-	switch {
-	case int64(len(body)) > limit:
-		return nil, tooLarge(limit)
-	case err == nil:
-		return body, nil
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &ingress.Error{Code: requestTimeout, Detail: "The body took too long to arrive. Send it again."}
-	default:
-		return nil, &ingress.Error{Code: incompleteBody, Detail: "The body ended early, or its chunks are malformed. Send it again."}
+	return min(firstRoom, r.ContentLength)
+}
+
+// readBody reads a body of at most the limit into the room that is held, and takes
+// more room as it needs it. A Content-Length has been checked against the limit
+// before; a chunked body is counted here.
+func (s *Server) readBody(c echo.Context, h *hold) ([]byte, error) {
+	r := c.Request()
+	largest := r.ContentLength
+	if largest < 0 {
+		largest = s.opts.MaxBodyBytes + 1 // one more tells what is too large
 	}
+	body := make([]byte, 0, s.firstRoomFor(r))
+	var began time.Time
+	for {
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		size := int64(len(body))
+		switch {
+		case size > s.opts.MaxBodyBytes:
+			return nil, tooLarge(s.opts.MaxBodyBytes)
+		case size == r.ContentLength, errors.Is(err, io.EOF) && r.ContentLength < 0:
+			return body, nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return nil, &ingress.Error{Code: requestTimeout, Detail: "The body took too long to arrive. Send it again."}
+		case err != nil:
+			return nil, &ingress.Error{Code: incompleteBody, Detail: "The body ended early, or its chunks are malformed. Send it again."}
+		case len(body) < cap(body):
+			continue
+		}
+		room := min(2*size, largest)
+		if err := h.take(0, room-size); err != nil {
+			return nil, noPlace(err)
+		}
+		body = append(make([]byte, 0, room), body...)
+		if began.IsZero() {
+			began = time.Now()
+		}
+		s.allowMore(c, began, size)
+	}
+}
+
+// allowMore moves the deadline of a body that arrives: by what has come at the
+// least rate, but not beyond the time for a whole request.
+func (s *Server) allowMore(c echo.Context, began time.Time, size int64) {
+	t := s.opts.Timeouts
+	allowed := min(t.Stall+time.Duration(size)*time.Second/minBodyRate, max(t.Stall, t.Read-t.Stall))
+	setReadDeadline(c, began.Add(allowed))
+}
+
+func setReadDeadline(c echo.Context, at time.Time) {
+	http.NewResponseController(c.Response()).SetReadDeadline(at) //nolint:errcheck // a test's connection may have none
 }
 
 func tooLarge(limit int64) error {
@@ -45,23 +92,29 @@ func tooLarge(limit int64) error {
 
 // finishUpload lets the sender of a refused request finish sending. Many read
 // the answer only then, and closing a connection with unread data resets it:
-// they would see a broken pipe and no answer. What is left open after
-// maxUploadBytes or the read timeout is closed.
-func finishUpload(c echo.Context) {
-	if _, err := io.CopyN(io.Discard, c.Request().Body, maxUploadBytes+1); !errors.Is(err, io.EOF) {
+// they would see a broken pipe and no answer. The bytes are thrown away and take no
+// place. A sender that is not done after maxUploadBytes or the linger time gets its
+// answer and loses the connection.
+func (s *Server) finishUpload(c echo.Context) {
+	r := c.Request()
+	if r.ContentLength == 0 {
+		return
+	}
+	setReadDeadline(c, time.Now().Add(s.opts.Timeouts.Linger))
+	if _, err := io.CopyN(io.Discard, r.Body, maxUploadBytes+1); !errors.Is(err, io.EOF) {
 		c.Response().Header().Set("Connection", "close")
 	}
 }
 
 // refuseUpload is finishUpload before the body was touched: a sender that waits
 // to be told to go on has sent nothing yet, and need not.
-func refuseUpload(c echo.Context) {
+func (s *Server) refuseUpload(c echo.Context) {
 	r := c.Request()
 	if r.ContentLength != 0 && waitsForContinue(r) {
 		c.Response().Header().Set("Connection", "close")
 		return
 	}
-	finishUpload(c)
+	s.finishUpload(c)
 }
 
 // waitsForContinue reports whether the sender asked to be told before it sends.

@@ -4,13 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/coinhook/coinhook/ingress"
-	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 func TestBodyLimit(t *testing.T) {
@@ -180,21 +176,5 @@ func TestHeadersAreLimited(t *testing.T) {
 	}
 	if got := s.post("x", "X-Long", strings.Repeat("v", 24<<10)); got.status != 431 {
 		t.Errorf("24 KiB: status %d, want 431", got.status)
-	}
-}
-
-// stranger is a receiver that knows nobody.
-type stranger struct{ receiverFunc }
-
-func (stranger) Authenticate(string, http.Header) (*webhook.Webhook, error) {
-	return nil, &ingress.Error{Code: ingress.WebhookNotFound, Detail: "No."}
-}
-
-func TestStrangersTakeNoPlace(t *testing.T) {
-	t.Parallel()
-	// With no place to be had, whoever needs one is answered 503.
-	s := start(t, Options{Receiver: stranger{}, MaxInFlightBytes: 1})
-	if got := s.post("more than one byte"); got.status != 404 {
-		t.Errorf("status %d, want 404", got.status)
 	}
 }

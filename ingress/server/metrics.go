@@ -12,20 +12,34 @@ type metrics struct {
 	requests  map[string]prometheus.Counter
 	duration  prometheus.Histogram
 	bodyBytes prometheus.Histogram
+	closed    map[string]prometheus.Counter
 }
 
-func newMetrics(r prometheus.Registerer, f *inFlight) *metrics {
+func newMetrics(r prometheus.Registerer, p *places, d *door) *metrics {
 	auto := promauto.With(r)
 	auto.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "coinhook_ingress_in_flight_requests",
 		Help: "Requests whose body is being read or that wait for the broker.",
-	}, func() float64 { return float64(f.requests.Load()) })
+	}, func() float64 { return float64(p.taken.requests()) })
+	auto.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "coinhook_ingress_in_flight_bytes",
+		Help: "Memory of the bodies of these requests. MAX_IN_FLIGHT_BYTES bounds it.",
+	}, func() float64 { return float64(p.taken.bytes()) })
+	auto.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "coinhook_ingress_connections",
+		Help: "Open connections. MAX_CONNECTIONS bounds them.",
+	}, func() float64 { return float64(d.count()) })
+	closed := auto.NewCounterVec(prometheus.CounterOpts{
+		Name: "coinhook_ingress_connections_closed_total",
+		Help: "Connections closed at once: their address had too many, a newer one displaced them, or all were taken.",
+	}, []string{"reason"})
 	requests := auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "coinhook_ingress_requests_total",
 		Help: "Requests answered, by the status of the receipt or the code of the problem.",
 	}, []string{"code"})
 	m := &metrics{
 		requests: map[string]prometheus.Counter{},
+		closed:   map[string]prometheus.Counter{},
 		duration: auto.NewHistogram(prometheus.HistogramOpts{
 			Name:    "coinhook_ingress_request_duration_seconds",
 			Help:    "Time from a request's headers to its answer, for requests to webhooks.",
@@ -43,6 +57,9 @@ func newMetrics(r prometheus.Registerer, f *inFlight) *metrics {
 	}
 	for code := range problems {
 		m.requests[string(code)] = requests.WithLabelValues(string(code))
+	}
+	for _, reason := range []string{addressFull, displaced, full} {
+		m.closed[reason] = closed.WithLabelValues(reason)
 	}
 	return m
 }

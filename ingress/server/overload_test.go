@@ -26,7 +26,7 @@ type gate struct {
 
 func newGate() *gate { return &gate{entered: make(chan struct{}, 100), open: make(chan struct{})} }
 
-func (g *gate) Authenticate(string, http.Header) (*webhook.Webhook, error) { return nil, nil }
+func (g *gate) Authenticate(string, http.Header) (*webhook.Webhook, error) { return anyWebhook, nil }
 
 func (g *gate) Receive(ctx context.Context, r ingress.Request) (ingress.Receipt, error) {
 	g.entered <- struct{}{}
@@ -57,8 +57,8 @@ func TestInFlightLimits(t *testing.T) {
 		body func() io.Reader
 	}{
 		{"requests", Options{MaxInFlight: 3}, 3, func() io.Reader { return strings.NewReader("x") }},
-		{"bytes", Options{MaxInFlightBytes: 2000, MaxBodyBytes: 1000}, 3, func() io.Reader { return strings.NewReader(strings.Repeat("x", size)) }},
-		{"bytes of unknown length", Options{MaxInFlightBytes: 2000, MaxBodyBytes: 1000}, 2, func() io.Reader { return unsized(strings.Repeat("x", size)) }},
+		{"bytes", Options{MaxInFlightBytes: 2000, MaxBodyBytes: 1000, SharePercent: 100}, 3, func() io.Reader { return strings.NewReader(strings.Repeat("x", size)) }},
+		{"bytes of unknown length", Options{MaxInFlightBytes: 2500, MaxBodyBytes: 1000, SharePercent: 100}, 2, func() io.Reader { return unsized(strings.Repeat("x", size)) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -115,7 +115,7 @@ func TestRoomIsGivenBackAfterEveryOutcome(t *testing.T) {
 			}
 			// The answer is written before the room is given back.
 			deadline := time.Now().Add(10 * time.Second)
-			for s.inFlight.requests.Load() != 0 || s.inFlight.bytes.Load() != 0 {
+			for s.places.taken.v.Load() != 0 {
 				if time.Now().After(deadline) {
 					t.Fatal("the room of an answered request is not given back")
 				}

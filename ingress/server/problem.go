@@ -6,10 +6,13 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/coinhook/coinhook/ingress"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // Codes of answers that are about HTTP itself. Those about webhooks are the
@@ -97,7 +100,7 @@ func writeProblem(c echo.Context, e *ingress.Error) {
 		h.Set("Accept-Encoding", "identity")
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		// Jitter keeps the senders of an outage from coming back together.
-		h.Set("Retry-After", strconv.Itoa(1+rand.IntN(5)))
+		h.Set("Retry-After", strconv.Itoa(int(e.RetryAfter/time.Second)+1+rand.IntN(5)))
 	}
 	h.Set("Content-Type", "application/problem+json")
 	w.WriteHeader(entry.status)
@@ -109,6 +112,8 @@ func writeProblem(c echo.Context, e *ingress.Error) {
 func (s *Server) noRoute(err error, c echo.Context) {
 	var answer *ingress.Error
 	switch {
+	case errors.Is(err, echo.ErrMethodNotAllowed) && !webhook.IsID(strings.TrimPrefix(c.Request().URL.Path, "/hooks/")):
+		answer = ingress.NoWebhook()
 	case errors.Is(err, echo.ErrMethodNotAllowed):
 		answer = &ingress.Error{Code: methodNotAllowed, Detail: "Send events with POST."}
 	case errors.Is(err, echo.ErrNotFound):
@@ -116,7 +121,7 @@ func (s *Server) noRoute(err error, c echo.Context) {
 	default:
 		answer = asError(err)
 	}
-	refuseUpload(c)
+	s.refuseUpload(c)
 	s.metrics.count(string(answer.Code))
 	writeProblem(c, answer)
 }

@@ -16,80 +16,112 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-var errOverloaded = errors.New("too many requests or bytes in flight")
-
 // exchange is what is known of a request once it is answered.
 type exchange struct {
 	receipt ingress.Receipt
 	bytes   int
 }
 
-// receive makes the checks that are about HTTP, in the order of the contract,
-// reads the body and hands it on.
+// receive makes the checks in the order of the contract. Until a request is
+// authenticated, no byte of its body is kept and it has no place.
 func (s *Server) receive(c echo.Context) (exchange, error) {
 	r := c.Request()
-	if err := s.checkHead(r); err != nil {
-		refuseUpload(c)
+	if err := s.checkHead(c); err != nil {
+		s.refuseUpload(c)
 		return exchange{}, err
 	}
-	// Where the size is known and right, strangers are turned away before their
-	// body takes memory and one of the places. A body in chunks has to be counted
-	// first: size goes before webhook and key.
-	req := ingress.Request{WebhookID: c.Param("webhook_id"), Header: r.Header}
-	if r.ContentLength > 0 {
-		var err error
-		if req.Webhook, err = s.opts.Receiver.Authenticate(req.WebhookID, r.Header); err != nil {
-			refuseUpload(c)
-			return exchange{}, err
-		}
+	who, leave := s.client(c)
+	if leave {
+		defer s.clients.leave(who)
 	}
-	bytes := r.ContentLength
-	if bytes < 0 {
-		bytes = s.opts.MaxBodyBytes
+	w, err := s.opts.Receiver.Authenticate(c.Param("webhook_id"), r.Header)
+	if err != nil {
+		err = s.slowDown(c, who, err)
+		s.refuseUpload(c)
+		return exchange{}, err
 	}
-	if !s.inFlight.acquire(bytes) {
-		refuseUpload(c)
-		return exchange{}, notAccepted("The service is overloaded. Send the request again later.", errOverloaded)
+	held := hold{places: s.places, webhook: s.places.webhook(w.ID), client: &who.usage, proven: w.Auth.APIKey}
+	if err := held.take(1, s.firstRoomFor(r)); err != nil {
+		s.refuseUpload(c)
+		return exchange{}, noPlace(err)
 	}
-	defer s.inFlight.release(bytes)
+	defer held.release()
+	if conn := connOf(r); conn != nil {
+		conn.welcomed()
+	}
+	return s.accept(c, w, &held)
+}
 
-	var err error
-	if req.Body, err = readBody(r, s.opts.MaxBodyBytes); err != nil {
-		finishUpload(c)
+// accept reads the body and hands the request on.
+func (s *Server) accept(c echo.Context, w *webhook.Webhook, held *hold) (exchange, error) {
+	body, err := s.readBody(c, held)
+	if err != nil {
+		held.release()
+		if code := asError(err).Code; code != requestTimeout && code != incompleteBody { // they have nothing to finish
+			s.finishUpload(c)
+		}
 		return exchange{}, err
 	}
-	s.metrics.bodyBytes.Observe(float64(len(req.Body)))
+	s.metrics.bodyBytes.Observe(float64(len(body)))
 	// A sender that has said all and closed its side is still to be answered; one
 	// that is gone does not know what became of its request either way. So the
 	// request's context, which ends then, is left out.
-	receipt, err := s.opts.Receiver.Receive(context.Background(), req)
+	receipt, err := s.opts.Receiver.Receive(context.Background(), ingress.Request{Webhook: w, Header: c.Request().Header, Body: body})
 	if err != nil {
-		return exchange{bytes: len(req.Body)}, err
+		return exchange{bytes: len(body)}, err
 	}
 	writeReceipt(c, receipt)
-	return exchange{receipt: receipt, bytes: len(req.Body)}, nil
+	return exchange{receipt: receipt, bytes: len(body)}, nil
 }
 
-// checkHead makes the checks that need no body. One of no bytes is left to the
-// Receiver.
-func (s *Server) checkHead(r *http.Request) error {
+// checkHead makes the checks that need neither the webhook nor the body.
+func (s *Server) checkHead(c echo.Context) error {
+	r := c.Request()
 	switch {
+	case !webhook.IsID(c.Param("webhook_id")):
+		return ingress.NoWebhook()
+	case r.ContentLength == 0:
+		return ingress.NoBody()
 	case r.ContentLength > s.opts.MaxBodyBytes:
 		return tooLarge(s.opts.MaxBodyBytes)
-	case r.ContentLength != 0 && encoded(r):
+	case encoded(r):
 		return &ingress.Error{Code: unsupportedContentEncoding, Detail: "Send the body as it is, without Content-Encoding."}
 	}
 	return nil
+}
+
+// slowDown counts failed authentications. An address that fails often is told to
+// wait, and one line in a while says so.
+func (s *Server) slowDown(c echo.Context, who *client, err error) error {
+	var failed *ingress.Error
+	if !errors.As(err, &failed) || !failed.Code.IsAuthentication() {
+		return err
+	}
+	now := time.Now()
+	if line := s.failedLog.log(&s.opts.Log, now); line != nil {
+		line.Str("code", string(failed.Code)).Str("webhook_id", webhookID(c)).Str("remote_ip", c.RealIP()).
+			Msg("requests failed authentication; this is the last of them")
+	}
+	wait := s.failures.note(who.network, c.Param("webhook_id"), now)
+	if wait == 0 {
+		return err
+	}
+	c.Response().Header().Set("Connection", "close")
+	return &ingress.Error{
+		Code: rateLimited, RetryAfter: wait,
+		Detail: "Too many requests from this address failed authentication. Check the key, and send the request again later.",
+	}
+}
+
+// noPlace answers a request that does not fit.
+func noPlace(cause error) error {
+	return &ingress.Error{Code: ingress.NotAccepted, Detail: "The service is overloaded. Send the request again later.", Err: cause}
 }
 
 func encoded(r *http.Request) bool {
 	return slices.ContainsFunc(r.Header["Content-Encoding"], func(coding string) bool {
 		return coding != "" && !strings.EqualFold(coding, "identity")
 	})
-}
-
-func notAccepted(detail string, cause error) error {
-	return &ingress.Error{Code: ingress.NotAccepted, Detail: detail, Err: cause}
 }
 
 var jsonContentType = []string{"application/json"}

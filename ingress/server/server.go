@@ -10,6 +10,7 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -22,13 +23,13 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// Receiver decides about a request whose method and size are right. Its error
-// is an *ingress.Error, or a bug. It bounds the time that it takes.
+// Receiver decides about requests. Its errors are *ingress.Error, or bugs. It bounds
+// the time that it takes.
 type Receiver interface {
-	Receive(ctx context.Context, req ingress.Request) (ingress.Receipt, error)
-	// Authenticate makes the checks that need no body. What it returns spares Receive
-	// the same checks.
+	// Authenticate makes the checks that need no body. Nothing of a body is kept
+	// before it has returned the webhook.
 	Authenticate(webhookID string, header http.Header) (*webhook.Webhook, error)
+	Receive(ctx context.Context, req ingress.Request) (ingress.Receipt, error)
 }
 
 // Options describe a Server. A limit or timeout that is 0 has its default.
@@ -40,17 +41,27 @@ type Options struct {
 	// MaxBodyBytes is the largest body that is taken.
 	MaxBodyBytes int64
 	// MaxInFlight and MaxInFlightBytes bound the requests being answered and
-	// their bodies. What is beyond is refused at once.
+	// their bodies. What is beyond is refused at once. SharePercent of both is what
+	// a webhook and an address may hold.
 	MaxInFlight      int64
 	MaxInFlightBytes int64
-	TrustedProxies   proxies.Trusted
-	Timeouts         Timeouts
+	SharePercent     int64
+	// MaxConnections bounds the connections, and MaxAddressConnections those of one
+	// address that is no trusted proxy's.
+	MaxConnections        int64
+	MaxAddressConnections int64
+	TrustedProxies        proxies.Trusted
+	Timeouts              Timeouts
 }
 
 // Timeouts of a connection. WriteTimeout counts from the request's headers: it
 // has to be longer than ReadTimeout and the Receiver's time together.
 type Timeouts struct {
 	ReadHeader, Read, Write, Idle time.Duration
+	// Stall is how long the start of a request may take, headers included; a body
+	// that goes on arriving has until Read. Linger is how long a sender that is
+	// refused may go on sending.
+	Stall, Linger time.Duration
 	// Delay is how long a server that is told to stop still takes requests. Drain is
 	// how long those in flight have after that.
 	Delay, Drain time.Duration
@@ -60,9 +71,14 @@ func (o Options) withDefaults() Options {
 	o.MaxBodyBytes = orDefault(o.MaxBodyBytes, 512<<10)
 	o.MaxInFlight = orDefault(o.MaxInFlight, 4096)
 	o.MaxInFlightBytes = max(orDefault(o.MaxInFlightBytes, 256<<20), o.MaxBodyBytes)
+	o.SharePercent = orDefault(o.SharePercent, 25)
+	o.MaxConnections = orDefault(o.MaxConnections, 8192)
+	o.MaxAddressConnections = orDefault(o.MaxAddressConnections, 2048)
 	t := &o.Timeouts
 	t.ReadHeader = orDefault(t.ReadHeader, 5*time.Second)
 	t.Read = orDefault(t.Read, 15*time.Second)
+	t.Stall = min(orDefault(t.Stall, 5*time.Second), t.Read)
+	t.Linger = min(orDefault(t.Linger, 2*time.Second), t.Read)
 	t.Write = orDefault(t.Write, 25*time.Second)
 	t.Idle = orDefault(t.Idle, 75*time.Second)
 	t.Drain = orDefault(t.Drain, 10*time.Second)
@@ -81,7 +97,12 @@ type Server struct {
 	opts     Options
 	http     *http.Server
 	metrics  *metrics
-	inFlight *inFlight
+	clients  *clients
+	places   *places
+	door     *door
+	failures *failures
+	// The lines of what strangers do often.
+	failedLog, closedLog tally
 	// troubleLog is for faults that come with every request while they last.
 	troubleLog zerolog.Logger
 }
@@ -91,10 +112,16 @@ func New(opts Options) *Server {
 	opts = opts.withDefaults()
 	s := &Server{
 		opts:       opts,
-		inFlight:   newInFlight(opts.MaxInFlight, opts.MaxInFlightBytes),
+		clients:    newClients(),
+		places:     newPlaces(opts),
+		failures:   newFailures(),
 		troubleLog: opts.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: 10 * time.Second}),
 	}
-	s.metrics = newMetrics(opts.Metrics, s.inFlight)
+	s.door = &door{
+		clients: s.clients, all: int(opts.MaxConnections), each: int(opts.MaxAddressConnections),
+		exempt: opts.TrustedProxies.Contains, refused: s.noteClosed,
+	}
+	s.metrics = newMetrics(opts.Metrics, s.places, s.door)
 
 	e := echo.New()
 	e.Logger.SetOutput(io.Discard) // all that matters is logged here
@@ -108,13 +135,22 @@ func New(opts Options) *Server {
 	s.http = &http.Server{
 		Handler:           e,
 		ReadHeaderTimeout: opts.Timeouts.ReadHeader,
-		ReadTimeout:       opts.Timeouts.Read,
+		ReadTimeout:       opts.Timeouts.Stall, // readBody moves it
 		WriteTimeout:      opts.Timeouts.Write,
 		IdleTimeout:       opts.Timeouts.Idle,
 		MaxHeaderBytes:    16 << 10,
+		ConnContext:       keepConn,
 		ErrorLog:          stdlog.New(s.troubleLog.With().Str("level", "warn").Logger(), "", 0),
 	}
 	return s
+}
+
+// noteClosed counts a connection that was closed at the door.
+func (s *Server) noteClosed(reason string, addr netip.Addr) {
+	s.metrics.closed[reason].Inc()
+	if line := s.closedLog.log(&s.opts.Log, time.Now()); line != nil {
+		line.Str("reason", reason).Str("remote_ip", addr.String()).Msg("connections were closed at once; this is the last of them")
+	}
 }
 
 // Serve answers requests until ctx is done, the delay has passed, and those then in
@@ -124,12 +160,13 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	defer context.AfterFunc(ctx, func() {
 		s.opts.Log.Info().Dur("delay", s.opts.Timeouts.Delay).Msg("draining")
 	})()
-	err := service.ServeHTTP(ctx, s.http, listener, service.Stop{
+	s.door.Listener = listener
+	err := service.ServeHTTP(ctx, s.http, s.door, service.Stop{
 		Delay: s.opts.Timeouts.Delay, Drain: s.opts.Timeouts.Drain,
-		Closing: func() { s.opts.Log.Info().Int64("in_flight", s.inFlight.requests.Load()).Msg("no longer listening") },
+		Closing: func() { s.opts.Log.Info().Int64("in_flight", s.places.taken.requests()).Msg("no longer listening") },
 	})
 	if errors.Is(err, service.ErrNotDrained) {
-		err = fmt.Errorf("%d requests are left: %w", s.inFlight.requests.Load(), err)
+		err = fmt.Errorf("%d requests are left: %w", s.places.taken.requests(), err)
 	}
 	return err
 }

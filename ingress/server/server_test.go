@@ -31,7 +31,16 @@ const (
 // receiverFunc is a Receiver.
 type receiverFunc func(context.Context, ingress.Request) (ingress.Receipt, error)
 
-func (f receiverFunc) Authenticate(string, http.Header) (*webhook.Webhook, error) { return nil, nil }
+// anyWebhook lets all pass.
+var anyWebhook = func() *webhook.Webhook {
+	w := &webhook.Webhook{Revision: 7}
+	w.ID, w.Auth.APIKey = hook, true
+	return w
+}()
+
+func (f receiverFunc) Authenticate(string, http.Header) (*webhook.Webhook, error) {
+	return anyWebhook, nil
+}
 
 func (f receiverFunc) Receive(ctx context.Context, r ingress.Request) (ingress.Receipt, error) {
 	return f(ctx, r)

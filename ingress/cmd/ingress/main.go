@@ -22,13 +22,17 @@ import (
 
 type settings struct {
 	service.Common
-	Addr           service.Addr    `env:"INGRESS_ADDR" envDefault:":8080" help:"where webhook requests are taken"`
-	MaxBodyBytes   int64           `env:"MAX_BODY_BYTES" envDefault:"524288" min:"1" max:"67108864" help:"the largest body; the broker's max_payload has to allow it"`
-	MaxInFlight    int64           `env:"MAX_IN_FLIGHT" envDefault:"4096" min:"1" max:"1000000" help:"requests answered at a time; more are refused with 503"`
-	PendingLimit   time.Duration   `env:"PENDING_LIMIT" envDefault:"1h" min:"1s" help:"how long a delivery may be pending before it is counted as overdue and warned of"`
-	PublishTimeout time.Duration   `env:"PUBLISH_TIMEOUT" envDefault:"5s" min:"100ms" max:"9s" help:"how long a sender waits for the broker"`
-	ShutdownDelay  time.Duration   `env:"SHUTDOWN_DELAY" envDefault:"0s" min:"0s" max:"10m" help:"how long it still takes requests after SIGTERM, while /readyz says draining: as long as a proxy needs to notice"`
-	TrustedProxies proxies.Trusted `env:"TRUSTED_PROXIES" help:"networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"`
+	Addr                  service.Addr    `env:"INGRESS_ADDR" envDefault:":8080" help:"where webhook requests are taken"`
+	MaxBodyBytes          int64           `env:"MAX_BODY_BYTES" envDefault:"524288" min:"1" max:"67108864" help:"the largest body; the broker's max_payload has to allow it"`
+	MaxInFlight           int64           `env:"MAX_IN_FLIGHT" envDefault:"4096" min:"1" max:"1000000" help:"requests answered at a time; more are refused with 503"`
+	MaxInFlightBytes      int64           `env:"MAX_IN_FLIGHT_BYTES" envDefault:"268435456" min:"1" max:"549755813888" help:"memory of the bodies of these requests; more are refused with 503"`
+	InFlightShare         int64           `env:"IN_FLIGHT_SHARE" envDefault:"25" min:"1" max:"100" help:"the percentage of both that one webhook, and one client address, may hold; senders with a key may hold more while half is free"`
+	MaxConnections        int64           `env:"MAX_CONNECTIONS" envDefault:"8192" min:"1" max:"1000000" help:"connections at a time; a new one then displaces the oldest that brought no accepted request"`
+	MaxAddressConnections int64           `env:"MAX_CONNECTIONS_PER_ADDRESS" envDefault:"2048" min:"1" max:"1000000" help:"connections of one address, or of one IPv6 /64, that is not in TRUSTED_PROXIES"`
+	PendingLimit          time.Duration   `env:"PENDING_LIMIT" envDefault:"1h" min:"1s" help:"how long a delivery may be pending before it is counted as overdue and warned of"`
+	PublishTimeout        time.Duration   `env:"PUBLISH_TIMEOUT" envDefault:"5s" min:"100ms" max:"9s" help:"how long a sender waits for the broker"`
+	ShutdownDelay         time.Duration   `env:"SHUTDOWN_DELAY" envDefault:"0s" min:"0s" max:"10m" help:"how long it still takes requests after SIGTERM, while /readyz says draining: as long as a proxy needs to notice"`
+	TrustedProxies        proxies.Trusted `env:"TRUSTED_PROXIES" help:"networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"`
 }
 
 func main() {
@@ -48,14 +52,19 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Deadline: set.PublishTimeout, Log: log, Metrics: registry})
 	catalog := broker.NewCatalog(conn)
 	monitor := broker.NewMonitor(conn, broker.MonitorOptions{Limit: set.PendingLimit, Log: log, Metrics: registry})
+	connections, addressConnections := connectionLimits(set, log)
 	httpServer := server.New(server.Options{
-		Receiver:       &ingress.Receiver{Definitions: catalog, Publisher: publisher, NewID: delivery.NewID, Now: now},
-		Log:            log,
-		Metrics:        registry,
-		MaxBodyBytes:   set.MaxBodyBytes,
-		MaxInFlight:    set.MaxInFlight,
-		TrustedProxies: set.TrustedProxies,
-		Timeouts:       server.Timeouts{Delay: set.ShutdownDelay},
+		Receiver:              &ingress.Receiver{Definitions: catalog, Publisher: publisher, NewID: delivery.NewID, Now: now},
+		Log:                   log,
+		Metrics:               registry,
+		MaxBodyBytes:          set.MaxBodyBytes,
+		MaxInFlight:           set.MaxInFlight,
+		MaxInFlightBytes:      set.MaxInFlightBytes,
+		SharePercent:          set.InFlightShare,
+		MaxConnections:        connections,
+		MaxAddressConnections: addressConnections,
+		TrustedProxies:        set.TrustedProxies,
+		Timeouts:              server.Timeouts{Delay: set.ShutdownDelay},
 	})
 	ops, err := service.ListenOps(service.OpsOptions{
 		Addr: set.OpsAddr, Gatherer: registry, Log: log,
@@ -94,6 +103,22 @@ const heapReserve = 16 << 20
 const startWithin = 3 * time.Second
 
 func now() time.Time { return time.Now().UTC() }
+
+// spareFiles are left for the broker's connection, the ops listener and the like.
+const spareFiles = 64
+
+// connectionLimits fits the limits to the files that the process may have open, so
+// that a flood meets our own limit first: at the system's, nobody gets in.
+func connectionLimits(set settings, log zerolog.Logger) (all, each int64) {
+	all, each = set.MaxConnections, set.MaxAddressConnections
+	if files, known := service.OpenFiles(); known && files < all+spareFiles {
+		all = max(1, files-spareFiles)
+		each = min(each, max(1, all/2))
+		log.Warn().Int64("open_files", files).Int64("connections", all).
+			Msg("the limit of open files is lower than MAX_CONNECTIONS needs: raise it (ulimit -n, LimitNOFILE, --ulimit nofile)")
+	}
+	return all, each
+}
 
 // checkPayload ends with an error once a broker turns up that would refuse the
 // largest body.

@@ -1,0 +1,174 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"sync/atomic"
+)
+
+// door bounds connections, all together and of one address. Once all are taken,
+// a new one displaces the oldest that never brought a request which got a place:
+// a sender with a key needs a moment to bring one, and keeps its connection then.
+type door struct {
+	net.Listener
+	clients *clients
+	// The bounds. exempt are addresses that many senders share.
+	all, each int
+	exempt    func(netip.Addr) bool
+	refused   func(reason string, addr netip.Addr)
+
+	// Under the lock of clients.
+	open           int
+	oldest, newest *conn // those that never got a place
+}
+
+// Why a connection is closed at the door. These are values of a metric's label.
+const (
+	addressFull = "address"   // its address has as many as it may
+	displaced   = "displaced" // a newer one has its place
+	full        = "full"      // all are taken by connections that got places
+)
+
+// conn is a connection that is counted.
+type conn struct {
+	net.Conn
+	door         *door
+	client       *client
+	older, newer *conn
+	welcome      atomic.Bool // it has brought a request that got a place
+	gone         bool        // under the lock of clients
+}
+
+type connKey struct{}
+
+// keepConn puts the connection where requests find it.
+func keepConn(ctx context.Context, c net.Conn) context.Context {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	if ours, ok := c.(*conn); ok {
+		return context.WithValue(ctx, connKey{}, ours)
+	}
+	return ctx
+}
+
+// Accept returns the next connection that may stay.
+func (d *door) Accept() (net.Conn, error) {
+	for {
+		raw, err := d.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if c := d.admit(raw); c != nil {
+			return c, nil
+		}
+		raw.Close() //nolint:errcheck // nothing was said on it
+	}
+}
+
+// admit returns nil for a connection that may not stay.
+func (d *door) admit(raw net.Conn) *conn {
+	var addr netip.Addr
+	if tcp, ok := raw.RemoteAddr().(*net.TCPAddr); ok {
+		addr = tcp.AddrPort().Addr().Unmap()
+	}
+	c, leaves, reason := d.enter(raw, addr)
+	if leaves != nil {
+		d.refused(displaced, leaves.client.network)
+		leaves.Close() //nolint:errcheck // it never brought a request that counts
+	}
+	if reason != "" {
+		d.refused(reason, addr)
+	}
+	return c
+}
+
+func (d *door) enter(raw net.Conn, addr netip.Addr) (entered, leaves *conn, reason string) {
+	d.clients.mu.Lock()
+	defer d.clients.mu.Unlock()
+	who := d.clients.joinLocked(network(addr))
+	switch {
+	case who.conns >= d.each && !d.exempt(addr):
+		reason = addressFull
+	case d.open >= d.all && d.oldest == nil:
+		reason = full
+	case d.open >= d.all:
+		leaves = d.oldest
+	}
+	if reason != "" {
+		d.clients.leaveLocked(who)
+		return nil, nil, reason
+	}
+	c := &conn{Conn: raw, door: d, client: who, older: d.newest}
+	if d.newest != nil {
+		d.newest.newer = c
+	} else {
+		d.oldest = c
+	}
+	d.newest = c
+	who.conns++
+	d.open++
+	return c, leaves, ""
+}
+
+// unlink takes a connection out of those that may be displaced. It does nothing to
+// one that is not among them.
+func (d *door) unlink(c *conn) {
+	if c.older == nil && d.oldest != c {
+		return
+	}
+	if c.older != nil {
+		c.older.newer = c.newer
+	} else {
+		d.oldest = c.newer
+	}
+	if c.newer != nil {
+		c.newer.older = c.older
+	} else {
+		d.newest = c.older
+	}
+	c.older, c.newer = nil, nil
+}
+
+// welcomed notes that a request of the connection got a place.
+func (c *conn) welcomed() {
+	if c.welcome.Load() {
+		return
+	}
+	c.door.clients.mu.Lock()
+	defer c.door.clients.mu.Unlock()
+	if !c.welcome.Swap(true) {
+		c.door.unlink(c)
+	}
+}
+
+// Close gives the connection's place to another. The server closes more than once.
+func (c *conn) Close() error {
+	c.door.clients.mu.Lock()
+	if !c.gone {
+		c.gone = true
+		c.door.unlink(c)
+		c.door.open--
+		c.client.conns--
+		c.door.clients.leaveLocked(c.client)
+	}
+	c.door.clients.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// CloseWrite is there because the server ends an answer with it: a sender that is
+// still sending could lose the answer otherwise.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+func (d *door) count() int {
+	d.clients.mu.Lock()
+	defer d.clients.mu.Unlock()
+	return d.open
+}
