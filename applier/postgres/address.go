@@ -34,6 +34,17 @@ func parseAddress(address string) (pq.Config, error) {
 	return cfg, nil
 }
 
+// SameDatabase reports whether two URLs name databases of one name. Their hosts may
+// differ, as where one goes through a pooler.
+func SameDatabase(a, b string) bool {
+	first, err := parseAddress(a)
+	if err != nil {
+		return false
+	}
+	second, err := parseAddress(b)
+	return err == nil && first.Database == second.Database
+}
+
 // isHost refuses what holds a port, which the driver would look up as a name.
 func isHost(host string) bool {
 	if !strings.Contains(host, ":") || filepath.IsAbs(host) || strings.HasPrefix(host, "@") {

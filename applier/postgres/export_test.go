@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -102,3 +103,8 @@ func PartitionKey(generation, partition int) int32 { return partitionKey(generat
 
 // ParkedGroupsQuery counts the parked rows of a webhook.
 const ParkedGroupsQuery = parkedGroupsQuery
+
+// HasGrants reports whether the roles' privileges on a table are decided.
+func HasGrants(table string) bool {
+	return slices.ContainsFunc(grants, func(g tableGrants) bool { return g.table == table })
+}

@@ -70,3 +70,15 @@ func folder(tb testing.TB) string {
 	})
 	return dir
 }
+
+// Own returns a server of the test's own, and the folder of its configuration.
+func Own(tb testing.TB) (server *devpostgres.Server, data string) {
+	tb.Helper()
+	opts := devpostgres.Options{Dir: folder(tb)}
+	server = startOwn(tb, opts)
+	cluster, err := devpostgres.Reserve(opts)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return server, cluster.Data()
+}

@@ -6,7 +6,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,7 +63,38 @@ func start() {
 		return
 	}
 	defer store.Close() //nolint:errcheck // nothing was left open
-	_, cluster.err = store.Migrate(ctx)
+	if _, cluster.err = store.Migrate(ctx); cluster.err == nil {
+		cluster.err = makeRoles(ctx, store)
+	}
+}
+
+// makeRoles makes the roles, and a login role for each.
+func makeRoles(ctx context.Context, store *postgres.Store) error {
+	if err := store.GrantRoles(ctx); err != nil {
+		return err
+	}
+	for _, role := range postgres.Roles {
+		if err := execute(ctx, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s' IN ROLE %s, pg_read_all_stats", loginOf(role), loginPassword, role)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const loginPassword = "login"
+
+// loginOf is the login role of a role of postgres.Roles.
+func loginOf(role string) string { return strings.TrimPrefix(role, "coinhook_") }
+
+// As returns the URL of a database for a member of one of postgres.Roles.
+func As(tb testing.TB, address, role string) string {
+	tb.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	u.User = url.UserPassword(loginOf(role), loginPassword)
+	return u.String()
 }
 
 func execute(ctx context.Context, statement string) error {
