@@ -152,7 +152,27 @@ func (a *app) openFitting(opts postgres.Options) (*postgres.Store, error) {
 }
 
 func (a *app) open(opts postgres.Options) (*postgres.Store, error) {
+	return a.openURL(a.setting(a.flags.DatabaseURL, "DATABASE_URL"), opts)
+}
+
+// openOwned opens the database as the owner of the tables, where one is named.
+func (a *app) openOwned(opts postgres.Options) (*postgres.Store, error) {
 	url := a.setting(a.flags.DatabaseURL, "DATABASE_URL")
+	owner := a.Env["DATABASE_OWNER_URL"]
+	if owner == "" && url == a.stack["DATABASE_URL"] { // else it is another database
+		owner = a.stack["DATABASE_OWNER_URL"]
+	}
+	switch {
+	case owner == "" || a.flags.DatabaseURL != "":
+		return a.openURL(url, opts)
+	case url != "" && !postgres.SameDatabase(url, owner):
+		a.say("DATABASE_OWNER_URL names another database than DATABASE_URL: this one is set up.")
+		return a.openURL(url, opts)
+	}
+	return a.openURL(owner, opts)
+}
+
+func (a *app) openURL(url string, opts postgres.Options) (*postgres.Store, error) {
 	if url == "" {
 		return nil, usagef("no database is named: start the development stack with `make run`, or name one with --database-url or DATABASE_URL")
 	}

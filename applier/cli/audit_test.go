@@ -11,7 +11,7 @@ import (
 func TestAuditAck(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)
-	db, err := sql.Open("postgres", i.env["DATABASE_URL"])
+	db, err := sql.Open("postgres", i.env["DATABASE_OWNER_URL"])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,14 +43,15 @@ type installation struct {
 func newInstallation(t testing.TB) *installation {
 	t.Helper()
 	server := brokertest.Start(t)
+	database := postgrestest.URL(t)
 	i := &installation{
 		t: t, dir: t.TempDir(), server: server, conn: server.Connect(),
 		env: map[string]string{
-			"NATS_URL": server.URL(), "DATABASE_URL": postgrestest.URL(t), "INGRESS_URL": "http://ingress.example/",
+			"NATS_URL": server.URL(), "DATABASE_URL": postgrestest.As(t, database, "coinhook_command"), "DATABASE_OWNER_URL": database, "INGRESS_URL": "http://ingress.example/",
 			"COINHOOK_MASTER_KEY": masterKey,
 		},
 	}
-	table, err := postgres.Open(i.env["DATABASE_URL"], postgres.Options{Name: "setup"})
+	table, err := postgres.Open(database, postgres.Options{Name: "setup"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +285,7 @@ func (i *installation) publish(webhookID string, revision uint64, body string) d
 // startApplier runs one with the installation's master key until stop is called.
 func (i *installation) startApplier() (stop func()) {
 	i.t.Helper()
-	store, err := postgres.Open(i.env["DATABASE_URL"], postgres.Options{})
+	store, err := postgres.Open(i.env["DATABASE_OWNER_URL"], postgres.Options{})
 	if err != nil {
 		i.t.Fatal(err)
 	}

@@ -258,7 +258,7 @@ func TestAnInterruptedReplayGoesOnWhereItWas(t *testing.T) {
 	i.failing(deliveries, users)
 	i.json(&map[string]any{}, "webhooks", "apply", "-f", i.write("right.yaml", rightYAML))
 	t.Cleanup(i.startApplier())
-	store, err := postgres.Open(i.env["DATABASE_URL"], postgres.Options{})
+	store, err := postgres.Open(i.env["DATABASE_OWNER_URL"], postgres.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ type executionJSON struct {
 
 func (i *installation) execute(statement string, args ...any) {
 	i.t.Helper()
-	db, err := sql.Open("postgres", i.env["DATABASE_URL"])
+	db, err := sql.Open("postgres", i.env["DATABASE_OWNER_URL"])
 	if err != nil {
 		i.t.Fatal(err)
 	}

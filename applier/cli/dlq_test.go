@@ -34,7 +34,7 @@ type letterJSON struct {
 // store opens the installation's database.
 func (i *installation) store() *postgres.Store {
 	i.t.Helper()
-	s, err := postgres.Open(i.env["DATABASE_URL"], postgres.Options{})
+	s, err := postgres.Open(i.env["DATABASE_OWNER_URL"], postgres.Options{})
 	if err != nil {
 		i.t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func manyLetters(n int, change ...func(*postgres.FullDeadLetter)) []postgres.Ful
 // withoutBroker takes the broker away from what is run.
 func (i *installation) withoutBroker() *installation {
 	other := *i
-	other.env = map[string]string{"DATABASE_URL": i.env["DATABASE_URL"], "NATS_URL": "nats://127.0.0.1:1"}
+	other.env = map[string]string{"DATABASE_URL": i.env["DATABASE_URL"], "DATABASE_OWNER_URL": i.env["DATABASE_OWNER_URL"], "NATS_URL": "nats://127.0.0.1:1"}
 	return &other
 }
 

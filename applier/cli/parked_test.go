@@ -17,7 +17,7 @@ import (
 // openDatabase returns a plain handle on the installation's database.
 func (i *installation) openDatabase() *sql.DB {
 	i.t.Helper()
-	db, err := sql.Open("postgres", i.env["DATABASE_URL"])
+	db, err := sql.Open("postgres", i.env["DATABASE_OWNER_URL"])
 	if err != nil {
 		i.t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ func (c *setupCmd) Run(a *app) error {
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, c.Wait)
 	defer cancel()
-	store, err := a.open(postgres.Options{Name: "coinhook", StatementTimeout: time.Hour}) // a migration of a large table takes its time
+	store, err := a.openOwned(postgres.Options{Name: "coinhook", StatementTimeout: time.Hour}) // a migration of a large table takes its time
 	if err != nil {
 		return err
 	}
@@ -69,6 +70,9 @@ func (c *setupCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if err := a.grantRoles(store); err != nil {
+		return err
+	}
 	// The question and the migrations may have taken longer than --wait.
 	ctx, cancel = context.WithTimeout(a.ctx, c.Wait)
 	defer cancel()
@@ -80,6 +84,17 @@ func (c *setupCmd) Run(a *app) error {
 	}
 	fmt.Fprintf(a.Stdout, "Streams, buckets and tables are ready (%d migrations applied).\n", migrations)
 	return nil
+}
+
+// grantRoles gives the services' database roles what they need. A database whose
+// roles others manage is set up all the same.
+func (a *app) grantRoles(store *postgres.Store) error {
+	err := store.GrantRoles(a.ctx)
+	if errors.Is(err, postgres.ErrNotOwner) {
+		a.say("The database roles were left as they are: %v. See docs/operate/database-roles.md.", err)
+		return nil
+	}
+	return err
 }
 
 // apply sets up the broker, one command at a time: two would make different partitions.
@@ -175,6 +190,17 @@ func (c *setupCmd) check(ctx context.Context, a *app, store *postgres.Store, pla
 		differences = append(differences, broker.Difference{
 			Where: "tables", What: "schema", Is: strconv.FormatInt(schema.Version, 10), Should: strconv.FormatInt(schema.Newest, 10),
 		})
+	}
+	roles, err := store.RoleDifferences(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range roles {
+		what := "role"
+		if r.Table != "" {
+			what = "grants on " + r.Table
+		}
+		differences = append(differences, broker.Difference{Where: r.Role, What: what, Is: cmp.Or(r.Is, "none"), Should: cmp.Or(r.Should, "none")})
 	}
 	switch {
 	case a.json():

@@ -158,7 +158,7 @@ SELECT f.kind, f.sequence, lpad(f.sequence::text, 32, '0')::uuid, lpad('', 32, '
 
 func (i *installation) exec(statement string) {
 	i.t.Helper()
-	db, err := sql.Open("postgres", i.env["DATABASE_URL"])
+	db, err := sql.Open("postgres", i.env["DATABASE_OWNER_URL"])
 	if err != nil {
 		i.t.Fatal(err)
 	}

@@ -100,7 +100,9 @@ func newWorld(t *testing.T, options ...option) *world {
 func newWorldWith(t *testing.T, limit time.Duration, options ...option) *world {
 	t.Helper()
 	w := &world{t: t, conn: brokertest.Start(t).ConnectSetUp(), clock: &clock{}}
-	w.store, w.db = postgrestest.Open(t, postgres.Options{MaxConns: 8})
+	database := postgrestest.URL(t)
+	w.store, w.db = postgrestest.OpenURL(t, database, postgres.Options{MaxConns: 8})
+	own, _ := postgrestest.OpenURL(t, postgrestest.As(t, database, "coinhook_console"), postgres.Options{MaxConns: 8})
 	stream, err := w.conn.OpenStream(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +113,7 @@ func newWorldWith(t *testing.T, limit time.Duration, options ...option) *world {
 		t.Fatal(err)
 	}
 	w.accounts = accounts.New(w.store, w.clock.now)
-	w.webhooks = webhooks.New(definitions, w.store.Reread, func() time.Time { return time.Now().UTC() }, master)
+	w.webhooks = webhooks.New(definitions, own.Reread, func() time.Time { return time.Now().UTC() }, master)
 	w.publisher = broker.NewPublisher(w.conn, broker.PublisherOptions{Log: zerolog.Nop()})
 	w.running(w.publisher.Run)
 
@@ -122,13 +124,13 @@ func newWorldWith(t *testing.T, limit time.Duration, options ...option) *world {
 	w.url = "http://" + listener.Addr().String()
 	opts := console.Options{
 		URL: &url.URL{Scheme: "http", Host: listener.Addr().String()}, Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel),
-		Accounts: w.accounts, Webhooks: w.webhooks, Users: users.New(w.store), Payloads: sealed.NewPayloads(master),
-		Logs: history.NewLogs(w.store), Settings: settings.New(w.store), Overview: overview.New(w.store, nil),
-		DeadLetters: deadletter.New(w.store), Reverter: revert.New(w.store),
-		Replayer: replay.New(w.store, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate, w.publisher),
-		History:  history.New(w.store, stream, definitions, limit),
-		Preview:  preview.New(w.store, w.store), HookURL: func(id string) string { return "https://hooks.example.com/hooks/" + id },
-		Backtest: backtest.New(w.store, stream, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate),
+		Accounts: accounts.New(own, w.clock.now), Webhooks: w.webhooks, Users: users.New(own), Payloads: sealed.NewPayloads(master),
+		Logs: history.NewLogs(own), Settings: settings.New(own), Overview: overview.New(own, nil),
+		DeadLetters: deadletter.New(own), Reverter: revert.New(own),
+		Replayer: replay.New(own, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate, w.publisher),
+		History:  history.New(own, stream, definitions, limit),
+		Preview:  preview.New(own, own), HookURL: func(id string) string { return "https://hooks.example.com/hooks/" + id },
+		Backtest: backtest.New(own, stream, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate),
 	}
 	opts.Catcher = w.catcher(stream)
 	for _, o := range options {

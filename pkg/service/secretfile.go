@@ -10,7 +10,7 @@ import (
 
 // Secrets are the variables that hold secrets in any program of Coinhook. A program
 // that reads its settings without Parse hands them to ReadSecretFiles.
-var Secrets = []string{"NATS_URL", "DATABASE_URL", "COINHOOK_MASTER_KEY", "DELIVERY_KEY"}
+var Secrets = []string{"NATS_URL", "DATABASE_URL", "DATABASE_OWNER_URL", "COINHOOK_MASTER_KEY", "DELIVERY_KEY"}
 
 // fileSuffix follows the name of a secret's variable: NAME_FILE is the path of a
 // file that holds the value of NAME.
