@@ -42,6 +42,11 @@ type Options struct {
 	// NATSURL and DatabaseURL are servers to use instead of starting one.
 	NATSURL     string
 	DatabaseURL string
+	// DatabaseOwnerURL is DatabaseURL as the owner of its tables, if that is another.
+	DatabaseOwnerURL string
+	// OneRole has all parts log in as the database's owner, as versions did whose
+	// setup grants nothing.
+	OneRole bool
 	// MasterKey is used instead of the one that is made for Dir.
 	MasterKey string
 
@@ -73,7 +78,7 @@ type Stack struct {
 	cluster    *postgres.Cluster
 
 	natsURL     string
-	databaseURL string
+	logins      map[string]postgres.Login
 	masterKey   string
 	password    string // of the console's account
 	ingressAddr string
@@ -187,7 +192,8 @@ func (s *Stack) IngressURL() string { return httpURL(s.ingressAddr) }
 func (s *Stack) Env() map[string]string {
 	env := map[string]string{
 		"NATS_URL":            s.natsURL,
-		"DATABASE_URL":        s.databaseURL,
+		"DATABASE_URL":        s.roleURL(commandRole),
+		"DATABASE_OWNER_URL":  s.ownerURL(),
 		"COINHOOK_MASTER_KEY": s.masterKey,
 		"INGRESS_URL":         s.IngressURL(),
 	}

@@ -97,7 +97,7 @@ func fakeCoinhook() error {
 	if _, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: "FAKE", Subjects: []string{"fake"}}); err != nil {
 		return err
 	}
-	db, err := sql.Open("postgres", os.Getenv("DATABASE_URL"))
+	db, err := sql.Open("postgres", os.Getenv("DATABASE_OWNER_URL"))
 	if err != nil {
 		return err
 	}

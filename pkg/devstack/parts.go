@@ -55,7 +55,6 @@ func (s *Stack) startNATS(ctx context.Context) error {
 
 func (s *Stack) startPostgres(ctx context.Context) error {
 	if s.opts.DatabaseURL != "" {
-		s.databaseURL = s.opts.DatabaseURL
 		return nil
 	}
 	bin, err := postgres.FindOrInstall(ctx, s.opts.Logf)
@@ -70,7 +69,6 @@ func (s *Stack) startPostgres(ctx context.Context) error {
 		return err
 	}
 	addr := s.state.Addrs[Postgres]
-	s.databaseURL = s.cluster.URL(addr, database)
 	spec, err := s.cluster.Command(addr)
 	if err != nil {
 		return err
@@ -79,7 +77,10 @@ func (s *Stack) startPostgres(ctx context.Context) error {
 	if err := s.start(ctx, spec, ping); err != nil {
 		return err
 	}
-	return s.cluster.EnsureDatabase(ctx, addr, database)
+	if err := s.cluster.EnsureDatabase(ctx, addr, database); err != nil {
+		return err
+	}
+	return s.ensureLogins(ctx, addr)
 }
 
 // setup creates or upgrades streams, buckets and tables, and the account that signs
@@ -97,7 +98,7 @@ func (s *Stack) coinhook(ctx context.Context, input string, args ...string) erro
 	logged := process.Size(log)
 	err := process.Run(ctx, process.Spec{
 		Name: "coinhook " + args[0], Path: s.program("coinhook"), Args: args, Input: input,
-		Env: s.serviceEnv(), LogFile: log,
+		Env: s.serviceEnv("DATABASE_OWNER_URL=" + s.ownerURL()), LogFile: log,
 	})
 	if err != nil {
 		return withLog(err, log, logged)
@@ -107,10 +108,14 @@ func (s *Stack) coinhook(ctx context.Context, input string, args ...string) erro
 
 func (s *Stack) startServices(ctx context.Context) error {
 	starts := []func() error{
-		func() error { return s.startService(ctx, Ingress, "ingress", "INGRESS_ADDR="+s.ingressAddr) },
+		func() error {
+			return s.startService(ctx, Ingress, "ingress", "INGRESS_ADDR="+s.ingressAddr, "DATABASE_URL=")
+		},
 	}
 	for i := range s.opts.Appliers {
-		starts = append(starts, func() error { return s.startService(ctx, applierName(i), "applier") })
+		starts = append(starts, func() error {
+			return s.startService(ctx, applierName(i), "applier", "DATABASE_URL="+s.roleURL(applierRole))
+		})
 	}
 	if s.opts.Console {
 		starts = append(starts, func() error { return s.startConsole(ctx) })
@@ -132,7 +137,7 @@ func (s *Stack) startService(ctx context.Context, name, program string, env ...s
 func (s *Stack) startConsole(ctx context.Context) error {
 	spec := process.Spec{
 		Name: Console, Path: s.program("coinhook"), Args: []string{"console"}, LogFile: s.logFile(Console),
-		Env: s.serviceEnv("CONSOLE_ADDR=" + s.consoleAddr),
+		Env: s.serviceEnv("CONSOLE_ADDR="+s.consoleAddr, "DATABASE_URL="+s.roleURL(Console)),
 	}
 	return s.start(ctx, spec, func(ctx context.Context) error {
 		return probeHTTP(ctx, httpURL(s.consoleAddr)+"/healthz", func(status int) bool { return status == http.StatusOK })
@@ -140,7 +145,8 @@ func (s *Stack) startConsole(ctx context.Context) error {
 }
 
 // serviceEnv is the caller's environment with the stack's settings. Variables
-// of libpq are left out: the driver would mix them into DATABASE_URL.
+// of libpq are left out: the driver would mix them into DATABASE_URL. No service gets
+// the owner of the database.
 func (s *Stack) serviceEnv(settings ...string) []string {
 	env := []string{}
 	for _, kv := range os.Environ() {
@@ -153,7 +159,7 @@ func (s *Stack) serviceEnv(settings ...string) []string {
 	for key, value := range s.Env() {
 		env = append(env, key+"="+value)
 	}
-	return append(env, settings...)
+	return append(append(env, "DATABASE_OWNER_URL="), settings...)
 }
 
 func (s *Stack) program(name string) string { return filepath.Join(s.opts.BinDir, name) }

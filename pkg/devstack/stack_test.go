@@ -62,7 +62,7 @@ func TestStackComesBackWithDataAndPorts(t *testing.T) {
 	stack := startStack(t, Options{Dir: dir})
 	before := stack.Env()
 	publish(t, before["NATS_URL"], "a delivery")
-	insert(t, before["DATABASE_URL"])
+	insert(t, before["DATABASE_OWNER_URL"])
 	pids := readPIDs(t, dir)
 	stopStack(t, stack)
 	for name, pid := range pids {
@@ -91,7 +91,7 @@ func TestStackComesBackWithDataAndPorts(t *testing.T) {
 	if got := lastMessage(t, before["NATS_URL"]); got != "a delivery" {
 		t.Errorf("message = %q", got)
 	}
-	if got := count(t, before["DATABASE_URL"]); got != 1 {
+	if got := count(t, before["DATABASE_OWNER_URL"]); got != 1 {
 		t.Errorf("rows = %d", got)
 	}
 }
@@ -101,7 +101,7 @@ func TestStackStartsAgainWhatDied(t *testing.T) {
 	stack := startStack(t, Options{Dir: folder(t)})
 	env := stack.Env()
 	publish(t, env["NATS_URL"], "before the crash")
-	insert(t, env["DATABASE_URL"])
+	insert(t, env["DATABASE_OWNER_URL"])
 
 	before := readPIDs(t, stack.Dir())
 	for _, pid := range before {
@@ -124,7 +124,7 @@ func TestStackStartsAgainWhatDied(t *testing.T) {
 	if got := lastMessage(t, env["NATS_URL"]); got != "before the crash" {
 		t.Errorf("message = %q", got)
 	}
-	if got := count(t, env["DATABASE_URL"]); got != 1 {
+	if got := count(t, env["DATABASE_OWNER_URL"]); got != 1 {
 		t.Errorf("rows = %d", got)
 	}
 }
@@ -263,15 +263,18 @@ func TestGivenServersAreUsed(t *testing.T) {
 	first := startStack(t, Options{Dir: folder(t), Appliers: 1})
 	env := first.Env()
 	second := startStack(t, Options{
-		Appliers: 1, NATSURL: env["NATS_URL"], DatabaseURL: env["DATABASE_URL"], MasterKey: env["COINHOOK_MASTER_KEY"],
+		Appliers: 1, NATSURL: env["NATS_URL"], DatabaseURL: env["DATABASE_OWNER_URL"], MasterKey: env["COINHOOK_MASTER_KEY"],
 	})
 	if got, want := sortedNames(readPIDs(t, second.Dir())), []string{"applier-1", "ingress"}; !slices.Equal(got, want) {
 		t.Errorf("the second stack runs %v, want %v", got, want)
 	}
-	for _, key := range []string{"NATS_URL", "DATABASE_URL", "COINHOOK_MASTER_KEY"} {
+	for _, key := range []string{"NATS_URL", "DATABASE_OWNER_URL", "COINHOOK_MASTER_KEY"} {
 		if got := second.Env()[key]; got != env[key] {
 			t.Errorf("%s = %q, want %q", key, got, env[key])
 		}
+	}
+	if got := second.Env()["DATABASE_URL"]; got != env["DATABASE_OWNER_URL"] {
+		t.Errorf("DATABASE_URL = %q, want the one that was given", got)
 	}
 	dir := second.Dir()
 	stopStack(t, second)

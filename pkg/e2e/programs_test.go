@@ -32,6 +32,11 @@ func (s *stack) service(t *testing.T, bin, kind, name string, settings ...string
 	for key, value := range s.Env() {
 		env = append(env, key+"="+value)
 	}
+	database := "DATABASE_URL=" // none, of an ingress
+	if kind == "applier" {
+		database += s.DatabaseURLOf(kind)
+	}
+	env = append(env, "DATABASE_OWNER_URL=", database)
 	// The log is among the stack's, which are searched for bugs and races.
 	p.spec = process.Spec{
 		Name: name, Path: filepath.Join(bin, kind), Env: append(env, settings...),

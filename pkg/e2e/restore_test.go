@@ -17,7 +17,7 @@ import (
 // exec runs a statement on another database of the stack's PostgreSQL.
 func (s *stack) exec(t *testing.T, statements ...string) {
 	t.Helper()
-	u, err := url.Parse(s.Env()["DATABASE_URL"])
+	u, err := url.Parse(s.Env()["DATABASE_OWNER_URL"])
 	if err != nil {
 		t.Fatal(err)
 	}

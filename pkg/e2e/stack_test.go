@@ -43,6 +43,7 @@ func takeSlot(t *testing.T) {
 type installation interface {
 	Dir() string
 	Env() map[string]string
+	DatabaseURLOf(role string) string
 	IngressURL() string
 	OpsURL(part string) string
 	Names() []string
@@ -148,7 +149,7 @@ func startStack(ctx context.Context, opts devstack.Options) (*stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("postgres", running.Env()["DATABASE_URL"])
+	db, err := sql.Open("postgres", running.Env()["DATABASE_OWNER_URL"])
 	if err != nil {
 		return nil, errors.Join(err, running.Stop(ctx))
 	}
@@ -165,7 +166,7 @@ func (s *stack) stop() error {
 	for _, path := range s.logFiles() {
 		content, readErr := os.ReadFile(path)
 		err = errors.Join(err, readErr)
-		for _, sign := range []string{"WARNING: DATA RACE", "panic:", "met an error in Coinhook", "met a bug"} {
+		for _, sign := range []string{"WARNING: DATA RACE", "panic:", "met an error in Coinhook", "met a bug", "permission denied for"} {
 			if at := bytes.Index(content, []byte(sign)); at >= 0 {
 				err = errors.Join(err, fmt.Errorf("%s has:\n%s", filepath.Base(path), content[at:min(len(content), at+4000)]))
 			}

@@ -76,7 +76,7 @@ func (b *bench) connect() (err error) {
 	if b.js, err = jetstream.New(b.nc); err != nil {
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
-	b.db, err = b.openDatabase(env["DATABASE_URL"])
+	b.db, err = b.openDatabase(env["DATABASE_OWNER_URL"])
 	return err
 }
 
@@ -95,9 +95,9 @@ func (b *bench) createDatabase(ctx context.Context, name string) (db *sql.DB, ra
 	if _, err := b.db.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
 		return nil, "", fmt.Errorf("create the database %s: %w", name, err)
 	}
-	u, err := url.Parse(b.stack.Env()["DATABASE_URL"])
+	u, err := url.Parse(b.stack.Env()["DATABASE_OWNER_URL"])
 	if err != nil {
-		return nil, "", fmt.Errorf("read DATABASE_URL: %w", err)
+		return nil, "", fmt.Errorf("read DATABASE_OWNER_URL: %w", err)
 	}
 	u.Path = "/" + name
 	db, err = b.openDatabase(u.String())

@@ -26,6 +26,7 @@ Flags:
 const usageEnd = `
 Environment:
   NATS_URL, DATABASE_URL  servers to use instead of starting them
+  DATABASE_OWNER_URL      DATABASE_URL as the owner of its tables, for setup
   COINHOOK_MASTER_KEY     instead of the one that is made for DIR
   NAME_FILE               for each of these NAMEs: the path of a file with its value
   PG_BIN_DIR              the folder of initdb and postgres, 15 or newer
@@ -122,8 +123,11 @@ func (s settings) options() devstack.Options {
 		NoAppliers:  s.appliers == 0,
 		NATSURL:     os.Getenv("NATS_URL"),
 		DatabaseURL: os.Getenv("DATABASE_URL"),
-		MasterKey:   os.Getenv("COINHOOK_MASTER_KEY"),
-		Logf:        say,
+
+		DatabaseOwnerURL: os.Getenv("DATABASE_OWNER_URL"),
+
+		MasterKey: os.Getenv("COINHOOK_MASTER_KEY"),
+		Logf:      say,
 	}
 	// The broker is this program, under whatever name it runs.
 	if self, err := os.Executable(); err == nil {

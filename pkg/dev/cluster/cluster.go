@@ -74,8 +74,10 @@ type Cluster struct {
 }
 
 const (
-	database   = "coinhook"
-	readyAfter = 60 * time.Second
+	database = "coinhook"
+	// The login roles of the appliers and of the command.
+	applierRole, commandRole = "applier", "command"
+	readyAfter               = 60 * time.Second
 )
 
 // Start brings all parts up and returns when they are ready. When that fails
@@ -168,26 +170,30 @@ func (c *Cluster) NATSURL() string {
 	return strings.Join(urls, ",")
 }
 
-// DatabaseURL names all PostgreSQL servers, of which the primary is used.
-func (c *Cluster) DatabaseURL() string {
+// DatabaseURL names all PostgreSQL servers, of which the primary is used. Its role
+// owns the tables.
+func (c *Cluster) DatabaseURL() string { return c.DatabaseURLOf(postgres.User) }
+
+// DatabaseURLOf is DatabaseURL for a login role, such as applier.
+func (c *Cluster) DatabaseURLOf(role string) string {
 	var hosts []string
 	for _, name := range c.named("pg-") {
 		hosts = append(hosts, c.net.ip(name))
 	}
 	return fmt.Sprintf("postgres://%s:%s@%s:%d/%s?sslmode=disable&connect_timeout=3&target_session_attrs=read-write",
-		postgres.User, c.password, strings.Join(hosts, ","), postgresPort, database)
+		role, c.password, strings.Join(hosts, ","), postgresPort, database)
 }
 
 // Env are the settings that reach the cluster.
 func (c *Cluster) Env() map[string]string {
 	return map[string]string{
-		"NATS_URL": c.NATSURL(), "DATABASE_URL": c.DatabaseURL(), "COINHOOK_MASTER_KEY": c.masterKey,
-		"INGRESS_URL": c.IngressURL("ingress-1"),
+		"NATS_URL": c.NATSURL(), "DATABASE_URL": c.DatabaseURLOf(commandRole), "COINHOOK_MASTER_KEY": c.masterKey,
+		"INGRESS_URL": c.IngressURL("ingress-1"), "DATABASE_OWNER_URL": c.DatabaseURL(),
 	}
 }
 
 // serviceEnv is the caller's environment with the cluster's settings, without
-// the variables of libpq.
+// the variables of libpq. No service gets the owner of the database.
 func (c *Cluster) serviceEnv(settings ...string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "PG") })
 	env = append(append(env, "LOG_FORMAT=json"), c.opts.Env...)
@@ -195,7 +201,7 @@ func (c *Cluster) serviceEnv(settings ...string) []string {
 	for _, key := range slices.Sorted(maps.Keys(own)) {
 		env = append(env, key+"="+own[key])
 	}
-	return append(env, settings...)
+	return append(append(env, "DATABASE_OWNER_URL="), settings...)
 }
 
 // IngressURL is where third parties send, OpsURL where a service shows its

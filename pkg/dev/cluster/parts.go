@@ -87,9 +87,9 @@ func (c *Cluster) defineService(name, program string) {
 	p := &Part{Name: name, spec: process.Spec{
 		Name: name, Path: filepath.Join(c.opts.BinDir, program), LogFile: c.LogFile(name), Network: c.net.path(name),
 	}}
-	settings := []string{"OPS_ADDR=" + ops}
+	settings := []string{"OPS_ADDR=" + ops, "DATABASE_URL=" + c.DatabaseURLOf(applierRole)}
 	if program == "ingress" {
-		settings = append(settings, fmt.Sprintf("INGRESS_ADDR=%s:%d", c.net.ip(name), ingressPort))
+		settings = append(settings, "DATABASE_URL=", fmt.Sprintf("INGRESS_ADDR=%s:%d", c.net.ip(name), ingressPort))
 	}
 	p.spec.Env = c.clock(name, c.serviceEnv(settings...))
 	p.ready = func(ctx context.Context) error { return probe(ctx, c.OpsURL(name)+"/readyz") }
@@ -278,7 +278,7 @@ func (c *Cluster) Ready(ctx context.Context, names ...string) error {
 // Coinhook runs the admin's command and returns what it printed.
 func (c *Cluster) Coinhook(ctx context.Context, input string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(c.opts.BinDir, "coinhook"), args...)
-	cmd.Env = c.serviceEnv()
+	cmd.Env = c.serviceEnv("DATABASE_OWNER_URL=" + c.DatabaseURL())
 	cmd.Stdin = strings.NewReader(input)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

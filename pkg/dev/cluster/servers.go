@@ -65,7 +65,14 @@ func (c *Cluster) startPostgres(ctx context.Context) error {
 	if err := c.StartPart(ctx, c.primary); err != nil {
 		return err
 	}
-	if err := c.postgres(c.primary).EnsureDatabase(ctx, c.Addr(c.primary), database); err != nil {
+	pg, addr := c.postgres(c.primary), c.Addr(c.primary)
+	if err := pg.EnsureDatabase(ctx, addr, database); err != nil {
+		return err
+	}
+	if err := pg.EnsureLogins(ctx, addr,
+		postgres.Login{Name: applierRole, Password: c.password, Group: "coinhook_applier"},
+		postgres.Login{Name: commandRole, Password: c.password, Group: "coinhook_command"},
+	); err != nil {
 		return err
 	}
 	if c.opts.Standby == None {

@@ -119,10 +119,15 @@ func (c *Cluster) LogFile() string {
 	return filepath.Join(c.dir, "postgres.log")
 }
 
-// URL returns the connection string of a database at addr.
+// URL returns the superuser's connection string of a database at addr.
 func (c *Cluster) URL(addr, database string) string {
+	return Login{Name: User, Password: c.password}.URL(addr, database)
+}
+
+// URL returns the connection string of a database at addr.
+func (l Login) URL(addr, database string) string {
 	u := url.URL{
-		Scheme: "postgres", User: url.UserPassword(User, c.password), Host: addr,
+		Scheme: "postgres", User: url.UserPassword(l.Name, l.Password), Host: addr,
 		Path: "/" + database, RawQuery: "sslmode=disable",
 	}
 	return u.String()
