@@ -54,6 +54,12 @@ func (c *Catalog) Lookup(id string) (w *webhook.Webhook, known bool) {
 	return c.byID[id], c.known
 }
 
+// IsKeyed reports whether a webhook is known, and its id alone lets nobody send.
+func (c *Catalog) IsKeyed(id string) bool {
+	w, _ := c.Lookup(id)
+	return w != nil && !w.IsKeyless()
+}
+
 // List returns the newest known definitions, in no order; those of deleted
 // webhooks too. There are none until the bucket was read for the first time.
 func (c *Catalog) List() []*webhook.Webhook {

@@ -3,6 +3,7 @@ package service
 import (
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -14,8 +15,16 @@ import (
 // lines sort as text.
 const timeFormat = "2006-01-02T15:04:05.000Z07:00"
 
-// NewLogger returns the logger of a service. Its times are UTC. A webhook's id is in
-// no line, whoever writes it: its fingerprint stands there.
+// shown tells the ids of webhooks that lines may have.
+var shown atomic.Pointer[func(id string) bool]
+
+// ShowWebhookIDs says which webhooks have their ids in log lines: those whose id alone
+// lets nobody send. Until it is called there are none.
+func ShowWebhookIDs(show func(id string) bool) { shown.Store(&show) }
+
+// NewLogger returns the logger of a service. Its times are UTC. In the place of a
+// webhook's id, wherever it comes from, stands its fingerprint, unless ShowWebhookIDs
+// says otherwise.
 func NewLogger(w io.Writer, name string, level LogLevel, format LogFormat) zerolog.Logger {
 	w = hidingIDs{w}
 	if format == Console {
@@ -24,13 +33,15 @@ func NewLogger(w io.Writer, name string, level LogLevel, format LogFormat) zerol
 	return zerolog.New(w).Level(zerolog.Level(level)).With().Str("service", name).Logger().Hook(utcTime{})
 }
 
-// hidingIDs hides the ids of all webhooks: they are credentials of keyless ones, and
-// logs go to many places.
+// hidingIDs hides the ids of webhooks: they are credentials of keyless ones, and logs go
+// to many places.
 type hidingIDs struct{ w io.Writer }
 
 // Write gets whole lines.
 func (h hidingIDs) Write(line []byte) (int, error) {
-	if _, err := h.w.Write(webhook.HideIDs(line, func(string) bool { return true })); err != nil {
+	show := shown.Load()
+	hide := func(id string) bool { return show == nil || !(*show)(id) }
+	if _, err := h.w.Write(webhook.HideIDs(line, hide)); err != nil {
 		return 0, err
 	}
 	return len(line), nil

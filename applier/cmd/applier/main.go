@@ -86,6 +86,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	defer conn.Close()
 
 	catalog := broker.NewCatalog(conn)
+	service.ShowWebhookIDs(catalog.IsKeyed)
 	reporter := report.New(log, metrics)
 	app := applier.New(catalog, store, sealed.NewPayloads(s.MasterKey).Evaluate, store, reporter)
 	settling := engine.New(engine.Options{

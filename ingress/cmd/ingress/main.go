@@ -51,6 +51,7 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 	defer conn.Close()
 	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Deadline: set.PublishTimeout, Log: log, Metrics: registry})
 	catalog := broker.NewCatalog(conn)
+	service.ShowWebhookIDs(catalog.IsKeyed)
 	monitor := broker.NewMonitor(conn, broker.MonitorOptions{Limit: set.PendingLimit, Log: log, Metrics: registry})
 	connections, addressConnections := connectionLimits(set, log)
 	httpServer := server.New(server.Options{
