@@ -91,7 +91,8 @@ func consume(ctx context.Context, c Config) error {
 
 // read hands on what the messages carry.
 func read(ctx context.Context, consumer jetstream.Consumer, bundles chan<- bundle) error {
-	messages, err := consumer.Messages()
+	// It misses heartbeats while it rests.
+	messages, err := consumer.Messages(jetstream.WithMessagesErrOnMissingHeartbeat(false))
 	if err != nil {
 		return fmt.Errorf("read the stream: %w", err)
 	}
