@@ -40,11 +40,13 @@ type Account struct {
 type Service struct {
 	store *postgres.Store
 	now   func() time.Time
+	// A flood of sign-ins from strange networks leaves a lane to those who are known.
+	strangers, trusted *gate
 }
 
 // New returns a service.
 func New(store *postgres.Store, now func() time.Time) *Service {
-	return &Service{store: store, now: now}
+	return &Service{store: store, now: now, strangers: newGate(), trusted: newGate()}
 }
 
 var nameForm = regexp.MustCompile(`^[\pL\pN._@-]{1,64}$`)
@@ -57,7 +59,7 @@ func (s *Service) Add(ctx context.Context, name string, role Role, password stri
 	if role != Viewer && role != Admin {
 		return Account{}, ErrRole
 	}
-	hash, err := hashPassword(password)
+	hash, err := s.newHash(ctx, name, password)
 	if err != nil {
 		return Account{}, err
 	}
@@ -106,7 +108,7 @@ func (s *Service) Set(ctx context.Context, name string, c Change) (Account, erro
 		change.Role = new(string(*c.Role))
 	}
 	if c.Password != nil {
-		hash, err := hashPassword(*c.Password)
+		hash, err := s.newHash(ctx, name, *c.Password)
 		if err != nil {
 			return Account{}, err
 		}
@@ -116,6 +118,18 @@ func (s *Service) Set(ctx context.Context, name string, c Change) (Account, erro
 		return Account{}, err
 	}
 	return s.Find(ctx, name)
+}
+
+// newHash checks a password that an account is to get.
+func (s *Service) newHash(ctx context.Context, account, password string) (string, error) {
+	words, err := s.words(ctx, account)
+	if err != nil {
+		return "", err
+	}
+	if err := checkPassword(password, words); err != nil {
+		return "", err
+	}
+	return s.hashPassword(ctx, password)
 }
 
 // LimitedError: too many sign-ins failed.

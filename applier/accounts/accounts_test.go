@@ -75,7 +75,7 @@ func TestTheLimitHoldsForAllConsolesTogether(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 24 {
 		wg.Go(func() {
-			_, err := consoles[i%2].SignIn(t.Context(), "nobody", "wrong", "192.0.2.1")
+			_, err := consoles[i%2].SignIn(t.Context(), "nobody", "wrong", "192.0.2.1", "")
 			var l *accounts.LimitedError
 			switch {
 			case errors.As(err, &l):
@@ -102,7 +102,7 @@ func TestAddressesOfANetworkCountTogether(t *testing.T) {
 	store, _ := postgrestest.Open(t, postgres.Options{})
 	s := accounts.New(store, time.Now)
 	try := func(i int, address string) error {
-		_, err := s.SignIn(t.Context(), fmt.Sprint("nobody", i), "wrong", address)
+		_, err := s.SignIn(t.Context(), fmt.Sprint("nobody", i), "wrong", address, "")
 		return err
 	}
 	for i := range 30 {
@@ -128,11 +128,11 @@ func TestASessionsToken(t *testing.T) {
 	if _, err := s.Add(t.Context(), "anna", accounts.Admin, password); err != nil {
 		t.Fatal(err)
 	}
-	first, err := s.SignIn(t.Context(), "anna", password, "::1")
+	first, err := s.SignIn(t.Context(), "anna", password, "::1", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := s.SignIn(t.Context(), "anna", password, "::1")
+	second, err := s.SignIn(t.Context(), "anna", password, "::1", "")
 	if err != nil || len(first) != 43 || first == second {
 		t.Fatalf("tokens %q, %q, %v", first, second, err)
 	}

@@ -1,13 +1,13 @@
 package accounts
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -22,21 +22,13 @@ const (
 	saltBytes     = 16
 )
 
-const (
-	minPassword = 12  // characters
-	maxPassword = 256 // bytes: a limit on the work that anybody can ask for
-)
-
-// ErrWeakPassword: it is too short, or too long.
-var ErrWeakPassword = errors.New("a password has 12 characters or more, and 256 bytes at most")
-
-// hashing bounds the memory that sign-ins take together.
-var hashing = make(chan struct{}, 2)
-
-func hashPassword(password string) (string, error) {
-	if utf8.RuneCountInString(password) < minPassword || len(password) > maxPassword {
-		return "", ErrWeakPassword
+// hashPassword returns what is kept of a password.
+func (s *Service) hashPassword(ctx context.Context, password string) (string, error) {
+	leave, err := s.trusted.enter(ctx)
+	if err != nil {
+		return "", err
 	}
+	defer leave()
 	salt := make([]byte, saltBytes)
 	rand.Read(salt) //nolint:errcheck // documented never to fail
 	return phc{time: hashTime, memory: hashMemoryKiB, threads: hashThreads, salt: salt}.of(password), nil
@@ -46,16 +38,16 @@ func hashPassword(password string) (string, error) {
 // takes as long.
 var unknownHash = phc{time: hashTime, memory: hashMemoryKiB, threads: hashThreads, salt: make([]byte, saltBytes), key: make([]byte, hashBytes)}.String()
 
-// isPassword reports whether a password has that hash.
+// isPassword reports whether a password has that hash. One that is too long is wrong,
+// whatever it begins with, at the usual cost.
 func isPassword(password, hash string) (bool, error) {
-	if len(password) > maxPassword {
-		password = password[:maxPassword] // no password is that long: it is wrong, at the usual cost
-	}
 	p, err := parsePHC(hash)
 	if err != nil {
 		return false, err
 	}
-	return subtle.ConstantTimeCompare(p.sum(password), p.key) == 1, nil
+	tried := password[:min(len(password), maxPassword)]
+	same := subtle.ConstantTimeCompare(p.sum(tried), p.key) == 1
+	return same && tried == password, nil
 }
 
 // phc is a hash with its parameters: $argon2id$v=19$m=…,t=…,p=…$salt$key.
@@ -66,8 +58,6 @@ type phc struct {
 }
 
 func (p phc) sum(password string) []byte {
-	hashing <- struct{}{}
-	defer func() { <-hashing }()
 	return argon2.IDKey([]byte(password), p.salt, p.time, p.memory, p.threads, hashBytes)
 }
 

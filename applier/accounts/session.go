@@ -18,12 +18,18 @@ const (
 	Longest = 7 * 24 * time.Hour // whatever happens
 )
 
-// So many sign-ins may fail within the window.
+// So many sign-ins may fail within the window. The last one is for all networks
+// together. It leaves out those from which the account signed in lately: strangers
+// cannot lock a known account out.
 const (
-	attemptWindow     = 15 * time.Minute
-	attemptsByName    = 10
-	attemptsByAddress = 30
+	attemptWindow            = 15 * time.Minute
+	attemptsByNameAndNetwork = 10
+	attemptsByNetwork        = 30
+	attemptsByName           = 50
 )
+
+// knownFor is how long a network is known after a sign-in from there.
+const knownFor = 90 * 24 * time.Hour
 
 // usedEvery is how often a session's use is written down.
 const usedEvery = time.Minute
@@ -45,42 +51,116 @@ type Session struct {
 // MayChange reports whether the session may do more than look.
 func (s Session) MayChange() bool { return s.Role == Admin }
 
-// SignIn returns the token of a new session. The error may be ErrWrong or a
-// *LimitedError.
-func (s *Service) SignIn(ctx context.Context, name, password, address string) (token string, err error) {
-	if !nameForm.MatchString(name) {
-		name = "" // no account has it, and whatever it is need not be kept
-	}
-	now := s.now()
-	limits := []postgres.AttemptLimit{{Key: "name " + name, Most: attemptsByName}, {Key: "address " + network(address), Most: attemptsByAddress}}
-	ok, first, err := s.store.TryAttempt(ctx, limits, now.Add(-attemptWindow), now)
+// SignIn returns the token of a new session, and ends the one that the browser had.
+// The error may be ErrWrong, ErrBusy or a *LimitedError.
+func (s *Service) SignIn(ctx context.Context, name, password, address, had string) (token string, err error) {
+	in, err := s.verify(ctx, name, password, address)
 	if err != nil {
 		return "", err
 	}
-	if !ok {
-		// The attempt may have begun before the first one that was counted.
-		return "", &LimitedError{RetryAfter: min(max(first.Add(attemptWindow).Sub(now), time.Second), attemptWindow)}
+	if had != "" {
+		in.Ends = hashToken(had)
+	}
+	token = newToken()
+	in.Token = hashToken(token)
+	return token, s.signedIn(s.store.AddSession(ctx, in))
+}
+
+// ChangePassword gives an account another password, with the one it has. All its
+// sessions end, and the token is of a new one. The error may be ErrWrong, ErrBusy,
+// ErrWeakPassword or a *LimitedError.
+func (s *Service) ChangePassword(ctx context.Context, account, old, password, address string) (token string, err error) {
+	words, err := s.words(ctx, account)
+	if err != nil {
+		return "", err
+	}
+	if err := checkPassword(password, words); err != nil {
+		return "", err
+	}
+	if old == password {
+		return "", weak("it is the one you have")
+	}
+	in, err := s.verify(ctx, account, old, address)
+	if err != nil {
+		return "", err
+	}
+	hash, err := s.hashPassword(ctx, password)
+	if err != nil {
+		return "", err
+	}
+	token = newToken()
+	in.Token = hashToken(token)
+	return token, s.signedIn(s.store.ChangePassword(ctx, in, hash))
+}
+
+// signedIn: the account may have changed after its password was found right.
+func (s *Service) signedIn(err error) error {
+	if errors.Is(err, postgres.ErrNoSession) {
+		return ErrWrong
+	}
+	return err
+}
+
+// verify finds an account by its name and password.
+func (s *Service) verify(ctx context.Context, name, password, address string) (in postgres.NewSession, err error) {
+	if !nameForm.MatchString(name) {
+		name = "" // no account has it, and whatever it is need not be kept
+	}
+	now, from := s.now(), network(address)
+	known, err := s.store.KnowsNetwork(ctx, name, from, now.Add(-knownFor))
+	if err != nil {
+		return in, err
+	}
+	door := s.strangers
+	limits := []postgres.AttemptLimit{
+		{Key: "name and network " + name + " " + from, Most: attemptsByNameAndNetwork},
+		{Key: "network " + from, Most: attemptsByNetwork},
+		{Key: "name " + name, Most: attemptsByName},
+	}
+	if known {
+		door, limits = s.trusted, limits[:2]
+	}
+	leave, err := door.queue()
+	if err != nil {
+		return in, err
+	}
+	defer leave()
+	if err := s.tryAttempt(ctx, limits, now); err != nil {
+		return in, err
 	}
 	admin, err := s.store.FindAdmin(ctx, name)
 	unknown := errors.Is(err, ErrNotFound)
 	if unknown {
 		admin.Password = unknownHash
 	} else if err != nil {
-		return "", err
+		return in, err
+	}
+	done, err := door.wait(ctx)
+	if err != nil {
+		return in, err
 	}
 	right, err := isPassword(password, admin.Password)
-	if err != nil {
-		return "", err
+	done()
+	switch {
+	case err != nil:
+		return in, err
+	case !right || unknown || admin.Disabled:
+		return in, ErrWrong
 	}
-	if !right || unknown || admin.Disabled {
-		return "", ErrWrong
+	in = postgres.NewSession{Admin: admin, Network: from, Forgiven: limits[0].Key, At: now, MadeAfter: now.Add(-Longest), UsedAfter: now.Add(-Idle), KnownAfter: now.Add(-knownFor)}
+	for _, l := range limits[1:] {
+		in.Counted = append(in.Counted, l.Key)
 	}
-	token = newToken()
-	err = s.store.AddSession(ctx, hashToken(token), admin, [2]string{limits[0].Key, limits[1].Key}, now, now.Add(-Longest), now.Add(-Idle))
-	if errors.Is(err, postgres.ErrNoSession) {
-		return "", ErrWrong
+	return in, nil
+}
+
+func (s *Service) tryAttempt(ctx context.Context, limits []postgres.AttemptLimit, now time.Time) error {
+	ok, first, err := s.store.TryAttempt(ctx, limits, now.Add(-attemptWindow), now)
+	if err == nil && !ok {
+		// The attempt may have begun before the first one that was counted.
+		err = &LimitedError{RetryAfter: min(max(first.Add(attemptWindow).Sub(now), time.Second), attemptWindow)}
 	}
-	return token, err
+	return err
 }
 
 // network is the address itself, or of IPv6 the network that one household has:

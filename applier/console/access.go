@@ -126,7 +126,7 @@ func isUnasked(r *http.Request) bool {
 func finish(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
-		if r.Method != http.MethodPost || c.Path() == previewPath || isAPI(c) {
+		if r.Method != http.MethodPost || c.Path() == previewPath || takesPassword(c.Path()) || isAPI(c) {
 			return next(c)
 		}
 		ctx := context.WithoutCancel(r.Context())

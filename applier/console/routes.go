@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -18,6 +19,8 @@ const (
 // previewPath is asked with every key that is pressed, and changes nothing.
 const previewPath = "/webhooks/:id/preview"
 
+const passwordPath = "/account/password"
+
 type route struct {
 	method, path string
 	handler      func(*request) error
@@ -32,6 +35,8 @@ func (s *Console) routes() []route {
 		{get, "/sign-in", s.signInPage},
 		{post, "/sign-in", s.signIn},
 		{post, "/sign-out", s.signOut},
+		{get, "/account", s.account},
+		{post, passwordPath, s.changePassword},
 
 		{get, "/", s.overview},
 		{get, "/live", s.live},
@@ -102,7 +107,10 @@ func isAPI(c echo.Context) bool {
 }
 
 // isForViewers: what is no GET and all the same not for admins alone.
-func isForViewers(path string) bool { return path == "/sign-out" }
+func isForViewers(path string) bool { return path == "/sign-out" || path == passwordPath }
+
+// takesPassword: these may wait for their turn, no longer than the browser does.
+func takesPassword(path string) bool { return path == "/sign-in" || path == passwordPath }
 
 // isForAdmins: what is a GET and not for viewers.
 func isForAdmins(path string) bool {
@@ -119,6 +127,26 @@ type request struct {
 	echo.Context
 	console *Console
 	session accounts.Session
+}
+
+// FormValue returns a field of the form that was sent: in a POST no parameter of the
+// address stands in for it.
+func (c *request) FormValue(name string) string {
+	if c.Request().Method != http.MethodPost {
+		return c.QueryParam(name)
+	}
+	return c.Request().PostFormValue(name)
+}
+
+// FormParams returns all fields of the form, as FormValue does.
+func (c *request) FormParams() (url.Values, error) {
+	if c.Request().Method != http.MethodPost {
+		return c.QueryParams(), nil
+	}
+	if _, err := c.Context.FormParams(); err != nil { // which reads it
+		return nil, err
+	}
+	return c.Request().PostForm, nil
 }
 
 const sessionKey = "session"

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -26,19 +27,15 @@ func (s *Console) signInPage(c *request) error {
 func (s *Console) signIn(c *request) error {
 	c.Request().Body = http.MaxBytesReader(c.Response(), c.Request().Body, 16<<10)
 	data := signInData{Name: c.FormValue("name"), Next: localPath(c.FormValue("next"))}
-	token, err := s.Accounts.SignIn(c.ctx(), data.Name, c.FormValue("password"), c.RealIP())
-	var limited *accounts.LimitedError
-	switch {
-	case errors.As(err, &limited):
-		c.Response().Header().Set("Retry-After", strconv.Itoa(int(limited.RetryAfter/time.Second)+1))
-		data.Error = fmt.Sprintf("Too many sign-ins failed. Try again in %d minutes.", int(limited.RetryAfter/time.Minute)+1)
-		return c.pageWith(http.StatusTooManyRequests, "sign-in", "Sign in", data)
-	case errors.Is(err, accounts.ErrWrong):
-		data.Error = "The name or the password is wrong."
-		return c.pageWith(http.StatusUnauthorized, "sign-in", "Sign in", data)
-	case err != nil:
+	token, err := s.Accounts.SignIn(c.ctx(), data.Name, c.FormValue("password"), c.RealIP(), s.token(c.Request()))
+	if status, problem := c.refusedPassword(err); status != 0 {
+		data.Error = problem
+		return c.pageWith(status, "sign-in", "Sign in", data)
+	}
+	if err != nil {
 		return err
 	}
+	c.keepGoing()
 	c.session.Account = data.Name
 	if err := c.record("sign in", "account", data.Name, nil); err != nil {
 		return err
@@ -46,6 +43,26 @@ func (s *Console) signIn(c *request) error {
 	s.setToken(c, token)
 	return c.Redirect(http.StatusSeeOther, data.Next)
 }
+
+// refusedPassword says what is wrong with a name and password; the status is 0 where
+// that is nothing, or none of the person's business.
+func (c *request) refusedPassword(err error) (status int, problem string) {
+	var limited *accounts.LimitedError
+	switch {
+	case errors.As(err, &limited):
+		c.Response().Header().Set("Retry-After", strconv.Itoa(int(limited.RetryAfter/time.Second)+1))
+		return http.StatusTooManyRequests, fmt.Sprintf("Too many sign-ins failed. Try again in %d minutes.", int(limited.RetryAfter/time.Minute)+1)
+	case errors.Is(err, accounts.ErrBusy):
+		c.Response().Header().Set("Retry-After", "2")
+		return http.StatusTooManyRequests, "Too many people sign in at this moment. Try again in a few seconds."
+	case errors.Is(err, accounts.ErrWrong):
+		return http.StatusUnauthorized, "The name or the password is wrong."
+	}
+	return 0, ""
+}
+
+// keepGoing has what was begun come to its end though the browser goes away.
+func (c *request) keepGoing() { c.SetRequest(c.Request().WithContext(context.WithoutCancel(c.ctx()))) }
 
 func (s *Console) signOut(c *request) error {
 	if err := s.Accounts.SignOut(c.ctx(), s.token(c.Request())); err != nil {
@@ -55,6 +72,8 @@ func (s *Console) signOut(c *request) error {
 		return err
 	}
 	s.setToken(c, "")
+	// Not "cookies": that would take those of other programs of the same domain, too.
+	c.Response().Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	return c.done("/sign-in", "You are signed out.")
 }
 

@@ -249,6 +249,15 @@ type browser struct {
 	client *http.Client
 }
 
+// address is the console's, as cookies have it.
+func (w *world) address() *url.URL {
+	u, err := url.Parse(w.url)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return u
+}
+
 func (w *world) browser() *browser {
 	jar, err := cookiejar.New(nil)
 	if err != nil {

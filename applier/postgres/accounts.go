@@ -95,7 +95,19 @@ const (
 	setAdminQuery = `
 UPDATE admins SET role = coalesce($2, role), password = coalesce($3, password), disabled = coalesce($4, disabled) WHERE name = $1`
 	endSessionsQuery = `DELETE FROM sessions WHERE admin = $1`
+	// Somebody else may have signed in, too.
+	unknowNetworksQuery = `DELETE FROM sign_in_networks WHERE admin = $1`
 )
+
+// endSessions signs an account out everywhere.
+func endSessions(ctx context.Context, tx *sqlx.Tx, admin string) error {
+	for _, query := range []string{endSessionsQuery, unknowNetworksQuery} {
+		if _, err := tx.ExecContext(ctx, query, admin); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // SetAdmin changes an account. With a new password, or disabled, it is signed out
 // everywhere.
@@ -108,8 +120,7 @@ func (s *Store) SetAdmin(ctx context.Context, name string, c AdminChange) error 
 		if c.Password == nil && (c.Disabled == nil || !*c.Disabled) {
 			return nil
 		}
-		_, err = tx.ExecContext(ctx, endSessionsQuery, name)
-		return err
+		return endSessions(ctx, tx, name)
 	})
 	if err != nil {
 		return fmt.Errorf("change an account: %w", err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 )
 
 // Session is somebody who is signed in.
@@ -27,28 +28,98 @@ INSERT INTO sessions (token, admin, created_at, used_at)
 SELECT $1, name, $4, $4 FROM admins WHERE name = $2 AND password = $3 AND NOT disabled FOR SHARE`
 	// Those that are over are of no use to anybody.
 	forgetSessionsQuery = `DELETE FROM sessions WHERE created_at < $1 OR used_at < $2`
-	// What succeeded does not count against the account, nor once against the address.
+	// What succeeded does not count: not at all against the name from this network, nor
+	// once against the others.
 	forgiveQuery = `
-DELETE FROM sign_in_attempts WHERE key = $1 OR id = (SELECT max(id) FROM sign_in_attempts WHERE key = $2)`
+DELETE FROM sign_in_attempts WHERE key = $1 OR id IN (SELECT max(id) FROM sign_in_attempts WHERE key = ANY ($2) GROUP BY key)`
+	knowNetworkQuery = `
+INSERT INTO sign_in_networks (admin, network, used_at) VALUES ($1, $2, $3)
+ON CONFLICT (admin, network) DO UPDATE SET used_at = greatest(sign_in_networks.used_at, excluded.used_at)`
+	// An account that travels has as many as this, its newest.
+	forgetNetworksQuery = `
+DELETE FROM sign_in_networks WHERE used_at < $2 OR admin = $1 AND network NOT IN
+    (SELECT network FROM sign_in_networks WHERE admin = $1 ORDER BY used_at DESC LIMIT 50)`
+	knowsNetworkQuery = `SELECT EXISTS (SELECT FROM sign_in_networks WHERE admin = $1 AND network = $2 AND used_at >= $3)`
 )
 
-// AddSession signs an account in whose password was found right: by the SHA-256 of
-// a token. It returns ErrNoSession if the account has changed since. Sessions that
-// were made or used before these times are over.
-func (s *Store) AddSession(ctx context.Context, token []byte, a Admin, keys [2]string, now, madeAfter, usedAfter time.Time) error {
+// NewSession is somebody whose password was found right.
+type NewSession struct {
+	Token []byte // SHA-256
+	// Ends is the token of a session that this one replaces, nil for none.
+	Ends []byte
+	// Admin has the password's hash with which it was found.
+	Admin   Admin
+	Network string
+	// Attempts with the key Forgiven are forgotten, and the last of each in Counted.
+	Forgiven string
+	Counted  []string
+
+	At time.Time
+	// Sessions that were made or used before these times are over, and networks are
+	// not known any more.
+	MadeAfter, UsedAfter, KnownAfter time.Time
+}
+
+// KnowsNetwork reports whether an account has signed in from a network since then.
+func (s *Store) KnowsNetwork(ctx context.Context, admin, network string, since time.Time) (known bool, err error) {
+	if err := s.db.QueryRowContext(ctx, knowsNetworkQuery, admin, network, since).Scan(&known); err != nil {
+		return false, fmt.Errorf("find a network: %w", err)
+	}
+	return known, nil
+}
+
+// AddSession signs an account in. It returns ErrNoSession if the account has changed
+// since its password was found right.
+func (s *Store) AddSession(ctx context.Context, in NewSession) error {
+	err := s.inTxAgain(ctx, func(tx *sqlx.Tx) error { return addSession(ctx, tx, in) })
+	if err != nil {
+		return fmt.Errorf("sign in: %w", err)
+	}
+	return nil
+}
+
+func addSession(ctx context.Context, tx *sqlx.Tx, in NewSession) error {
+	result, err := tx.ExecContext(ctx, addSessionQuery, in.Token, in.Admin.Name, in.Admin.Password, in.At)
+	if err := oneRow(result, err, ErrNoSession); err != nil {
+		return err
+	}
+	for _, statement := range []struct {
+		query string
+		args  []any
+	}{
+		{endSessionQuery, []any{in.Ends}},
+		{forgiveQuery, []any{in.Forgiven, pq.StringArray(in.Counted)}},
+		{forgetSessionsQuery, []any{in.MadeAfter, in.UsedAfter}},
+		{knowNetworkQuery, []any{in.Admin.Name, in.Network, in.At}},
+		{forgetNetworksQuery, []any{in.Admin.Name, in.KnownAfter}},
+	} {
+		if _, err := tx.ExecContext(ctx, statement.query, statement.args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const changePasswordQuery = `UPDATE admins SET password = $3 WHERE name = $1 AND password = $2 AND NOT disabled`
+
+// ChangePassword gives an account a new password's hash, ends its sessions and adds
+// one. It returns ErrNoSession if the account has changed since its old password was
+// found right.
+func (s *Store) ChangePassword(ctx context.Context, in NewSession, hash string) error {
 	err := s.inTxAgain(ctx, func(tx *sqlx.Tx) error {
-		result, err := tx.ExecContext(ctx, addSessionQuery, token, a.Name, a.Password, now)
+		result, err := tx.ExecContext(ctx, changePasswordQuery, in.Admin.Name, in.Admin.Password, hash)
 		if err := oneRow(result, err, ErrNoSession); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, forgiveQuery, keys[0], keys[1]); err != nil {
+		if err := endSessions(ctx, tx, in.Admin.Name); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, forgetSessionsQuery, madeAfter, usedAfter)
-		return err
+		again := in
+		again.Admin.Password = hash
+		return addSession(ctx, tx, again)
 	})
 	if err != nil {
-		return fmt.Errorf("sign in: %w", err)
+		return fmt.Errorf("change a password: %w", err)
 	}
 	return nil
 }

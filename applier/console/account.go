@@ -1,0 +1,53 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/coinhook/coinhook/applier/accounts"
+)
+
+type accountData struct {
+	Role accounts.Role
+	// Error is what is wrong, with the field that it is about.
+	Error, Field string
+}
+
+// account is the page of one's own account.
+func (s *Console) account(c *request) error {
+	return c.page("account", "Your account", accountData{Role: c.session.Role})
+}
+
+// changePassword takes the old password, too: a browser that was left alone must not
+// be enough.
+func (s *Console) changePassword(c *request) error {
+	c.Request().Body = http.MaxBytesReader(c.Response(), c.Request().Body, 16<<10)
+	data := accountData{Role: c.session.Role}
+	refuse := func(status int, field, problem string) error {
+		data.Error, data.Field = problem, field
+		return c.pageWith(status, "account", "Your account", data)
+	}
+	password := c.FormValue("new")
+	if password != c.FormValue("again") {
+		return refuse(http.StatusUnprocessableEntity, "again", "The two new passwords are not the same.")
+	}
+	token, err := s.Accounts.ChangePassword(c.ctx(), c.session.Account, c.FormValue("old"), password, c.RealIP())
+	switch status, problem := c.refusedPassword(err); {
+	case errors.Is(err, accounts.ErrWeakPassword):
+		text := err.Error()
+		return refuse(http.StatusUnprocessableEntity, "new", strings.ToUpper(text[:1])+text[1:]+".")
+	case errors.Is(err, accounts.ErrWrong):
+		return refuse(http.StatusUnprocessableEntity, "old", "This is not your password.")
+	case status != 0:
+		return refuse(status, "", problem)
+	case err != nil:
+		return err
+	}
+	c.keepGoing()
+	s.setToken(c, token) // the old session has ended
+	if err := c.record("change password", "account", c.session.Account, nil); err != nil {
+		return err
+	}
+	return c.done("/account", "Your password is changed. You are signed out everywhere else.")
+}
