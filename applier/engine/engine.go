@@ -163,7 +163,7 @@ func (e *Engine) Drop(ctx context.Context, name delivery.Partition) (idle bool) 
 	case <-ctx.Done():
 		return false
 	}
-	if !p.wait(ctx) {
+	if !p.awaitIdle(ctx) {
 		return false
 	}
 	if err := p.feed.Flush(ctx); err != nil {

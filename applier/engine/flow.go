@@ -85,29 +85,27 @@ func (p *partition) leave(w work, parked bool) {
 // awaitRoom returns once there is room for more, and false when the partition was
 // dropped.
 func (p *partition) awaitRoom() bool {
-	for p.ctx.Err() == nil {
-		p.flow.mu.Lock()
-		room := p.flow.deliveries < flowDeliveries && p.flow.bytes < flowBytes
-		p.flow.mu.Unlock()
-		if room {
-			return true
-		}
-		select {
-		case <-p.changed:
-		case <-p.ctx.Done():
-		}
-	}
-	return false
+	return p.await(p.ctx, func(f *flow) bool { return f.deliveries < flowDeliveries && f.bytes < flowBytes }) && p.ctx.Err() == nil
 }
 
-// wait returns once no transaction has deliveries of the partition, and false when ctx
-// is done before.
-func (p *partition) wait(ctx context.Context) bool {
+// awaitEmpty returns once nothing of the partition is in a lane, and false when the
+// partition was dropped.
+func (p *partition) awaitEmpty() bool {
+	return p.await(p.ctx, func(f *flow) bool { return f.deliveries == 0 }) && p.ctx.Err() == nil
+}
+
+// awaitIdle returns once no transaction has deliveries of the partition, and false when
+// ctx is done before.
+func (p *partition) awaitIdle(ctx context.Context) bool {
+	return p.await(ctx, func(f *flow) bool { return f.inFlight == 0 })
+}
+
+func (p *partition) await(ctx context.Context, holds func(*flow) bool) bool {
 	for {
 		p.flow.mu.Lock()
-		idle := p.flow.inFlight == 0
+		ok := holds(&p.flow)
 		p.flow.mu.Unlock()
-		if idle {
+		if ok {
 			return true
 		}
 		select {

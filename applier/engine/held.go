@@ -25,7 +25,10 @@ type heldWebhook struct {
 	reason  applier.ParkReason
 	detail  string
 
-	draining bool            // the reason is gone, as far as is known
+	draining bool // the reason is gone, as far as is known
+	// moved says that some of its deliveries may have waited for their users before. Later
+	// ones of these users may still do.
+	moved    bool
 	after    *delivery.Place // of the last that was taken out
 	next     time.Time       // of the next try
 	revision uint64          // of the definition that was tried last
@@ -74,7 +77,7 @@ func (p *partition) loadHeld() bool {
 			return err
 		}
 		for _, w := range parked {
-			p.held[w.ID] = &heldWebhook{webhook: p.definition(w.ID), reason: w.Reason, detail: w.Reason.Detail()}
+			p.held[w.ID] = &heldWebhook{webhook: p.definition(w.ID), reason: w.Reason, detail: w.Reason.Detail(), moved: true}
 		}
 		return nil
 	})
@@ -219,7 +222,15 @@ func (p *partition) biteOfUsers(now time.Time) {
 		return
 	}
 	p.users.freed = freed
-	var ready []work
+	p.enqueue(p.sortOfUsers(all, now))
+}
+
+// sortOfUsers returns the deliveries that may go on. It moves those whose webhook cannot
+// go on: they wait for that, and no longer for their users.
+//
+// Nothing of the partition may be in a lane then. Otherwise a later delivery of the user
+// could be decided before the one that its user does not wait for any more.
+func (p *partition) sortOfUsers(all []delivery.Delivery, now time.Time) (ready []work) {
 	for _, plan := range p.engine.Applier.Plan(p.ctx, all) {
 		plan.Item.Lease, plan.Item.WasParked = &p.lease, true
 		h := p.held[plan.Item.Delivery.WebhookID]
@@ -227,17 +238,19 @@ func (p *partition) biteOfUsers(now time.Time) {
 			h = p.hold(plan)
 		}
 		switch {
-		case h != nil:
-			// It waits for its webhook now, and no longer for its user. It may be in front
-			// of those that were taken out.
-			if h.after = nil; !p.park([]parking{h.parking(plan.Item, nil)}) {
-				return
-			}
-		case plan.Err != nil:
+		case plan.Err != nil && plan.Park == "":
 			p.users.next = now.Add(time.Second)
+		case plan.Err != nil || h != nil && !h.draining:
+			// It may be in front of those that were taken out.
+			h.after, h.moved = nil, true
+			if !p.awaitEmpty() || !p.park([]parking{h.parking(plan.Item, nil)}) {
+				return nil
+			}
+		case h != nil && h.moved:
+			p.users.next = now.Add(biteEvery) // those that were moved come first
 		default:
 			ready = append(ready, work{Item: plan.Item, partition: p, ofUser: true})
 		}
 	}
-	p.enqueue(ready)
+	return ready
 }

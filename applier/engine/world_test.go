@@ -36,6 +36,8 @@ type world struct {
 	partitions []delivery.Partition
 	// keyless are names of webhooks whose key cannot be opened.
 	keyless sync.Map
+	// wasParked has the deliveries that engines have parked.
+	wasParked sync.Map
 }
 
 func newWorld(t *testing.T, partitions int) *world {
@@ -106,17 +108,34 @@ type owner struct {
 // start runs an engine that owns nothing yet.
 func (w *world) start(t *testing.T, lanes int) owner {
 	t.Helper()
+	return w.startWith(t, lanes, func(store *postgres.Store) applier.ParkingStore { return store })
+}
+
+// startWith runs an engine with a store of its own.
+func (w *world) startWith(t *testing.T, lanes int, wrap func(*postgres.Store) applier.ParkingStore) owner {
+	t.Helper()
 	store, err := postgres.Open(w.url, postgres.Options{Name: "engine", Settling: true, MaxConns: lanes + 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() }) //nolint:errcheck // the database is dropped next
-	reporter := report.New(zerolog.Nop(), prometheus.NewRegistry())
+	settling, reporter := wrap(store), recorder{report.New(zerolog.Nop(), prometheus.NewRegistry()), w}
 	e := engine.New(engine.Options{
-		Conn: w.conn, Applier: applier.New(w.catalog, store, w.evaluate, store, reporter), Definitions: w.catalog, Store: store,
+		Conn: w.conn, Applier: applier.New(w.catalog, store, w.evaluate, settling, reporter), Definitions: w.catalog, Store: settling,
 		Report: reporter, Lanes: lanes, Log: zerolog.Nop(), Metrics: prometheus.NewRegistry(),
 	})
 	return owner{e, running(t, e.Run)}
+}
+
+// recorder remembers what is parked.
+type recorder struct {
+	applier.Reporter
+	world *world
+}
+
+func (r recorder) Parked(d *delivery.Delivery, reason applier.ParkReason, err error) {
+	r.world.wasParked.Store(d.ID, true)
+	r.Reporter.Parked(d, reason, err)
 }
 
 // startOwner runs an engine that owns all partitions.
