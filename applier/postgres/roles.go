@@ -60,6 +60,7 @@ var grants = []tableGrants{
 	{"admins", [...]string{"", "su", "siu"}},
 	{"sessions", [...]string{"", "siud", "sd"}},
 	{"sign_in_attempts", [...]string{"", "sid", "sid"}},
+	{"sign_in_networks", [...]string{"", "siud", "sd"}},
 	{"tokens", [...]string{"", "su", "siu"}},
 	{"audit_trail", [...]string{"", "si", "si"}},
 
