@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net"
 	"net/url"
@@ -82,7 +83,29 @@ func (c *consoleCmd) Run(a *app) error {
 		listener.Close() //nolint:errcheck // the first error tells more
 		return err
 	}
+	defer a.watchPending()()
 	return pages.Run(a.ctx, listener)
+}
+
+// watchPending warns of deliveries that are pending for too long, until stop is called.
+// While all appliers are stopped, only the console can name them: an ingress does not
+// read deliveries.
+func (a *app) watchPending() (stop func()) {
+	limit, err := a.pendingLimit()
+	if err != nil { // the lists would have refused it before
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(a.ctx)
+	ended := make(chan struct{})
+	monitor := broker.NewMonitor(a.conn, broker.MonitorOptions{Limit: limit, Log: a.log})
+	go func() {
+		defer close(ended)
+		monitor.Run(ctx) //nolint:errcheck // it returns none
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
 }
 
 // consoleAddresses are where to listen, and the public address, nil if it is the

@@ -28,7 +28,7 @@ func (i *installation) partitions() (rows, consumers []string) {
 			rows = append(rows, g.Partition(index).Name())
 		}
 	}
-	return rows, i.server.Consumers("DELIVERIES")
+	return rows, i.server.PartitionConsumers()
 }
 
 func TestSetupPartitions(t *testing.T) {

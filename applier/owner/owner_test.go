@@ -251,7 +251,7 @@ func TestAnotherNumberOfPartitions(t *testing.T) {
 	w.together(a, b)
 	want := []string{"partition-3-0", "partition-3-1", "partition-3-2"}
 	w.within(3*time.Second, "only its consumers are left", func() bool {
-		return slices.Equal(w.server.Consumers("DELIVERIES"), want)
+		return slices.Equal(w.server.PartitionConsumers(), want)
 	})
 }
 

@@ -26,6 +26,7 @@ import (
 
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/broker/brokertest"
+	"github.com/coinhook/coinhook/pkg/broker/permissions"
 	"github.com/coinhook/coinhook/pkg/service"
 )
 
@@ -364,5 +365,45 @@ func TestFilesThatCannotBeUsed(t *testing.T) {
 				t.Errorf("the error has the seed: %v", err)
 			}
 		})
+	}
+}
+
+// The way of docs/operate/nats.md.
+func TestAPasswordIsRotatedWithoutAFailedPublish(t *testing.T) {
+	t.Parallel()
+	users := func(ingresses ...string) string {
+		config := permissions.Config(func(string) string { return "pw" })
+		before, rest, _ := strings.Cut(config, "{user: ingress,")
+		_, after, _ := strings.Cut(rest, "\n")
+		for _, user := range ingresses {
+			before += fmt.Sprintf("{user: %s, password: $NATS_INGRESS_PASSWORD, permissions: $coinhook_ingress}\n", user)
+		}
+		return before + after
+	}
+	server := brokertest.StartConfigured(t, users("ingress"))
+	urlOf := func(user string) string { return strings.Replace(server.URL(), "://", "://"+user+":pw@", 1) }
+	admin, _ := dial(t, broker.Options{URL: urlOf("admin")})
+	if err := admin.Setup(t.Context(), broker.Topology{}); err != nil {
+		t.Fatal(err)
+	}
+	old, oldLog := dial(t, broker.Options{URL: urlOf("ingress"), Role: broker.Ingress})
+	oldPublisher := startPublisher(t, old)
+	publish(t, oldPublisher, "1")
+
+	server.Reload(users("ingress", "ingress-2"))
+	publish(t, oldPublisher, "2")
+	next, _ := dial(t, broker.Options{URL: urlOf("ingress-2"), Role: broker.Ingress})
+	wantConnected(t, next)
+	publisher := startPublisher(t, next)
+	publish(t, publisher, "3")
+	if strings.Contains(oldLog.String(), "lost the connection") {
+		t.Errorf("the old connection was cut:\n%s", oldLog)
+	}
+
+	server.Reload(users("ingress-2"))
+	publish(t, publisher, "4")
+	waitUntil(t, "the old user is refused", func() bool { return errors.Is(old.Objection(), broker.ErrRefused) })
+	if err := oldPublisher.Publish(t.Context(), newDelivery(t, "5")); err == nil {
+		t.Error("the old user still publishes")
 	}
 }

@@ -15,6 +15,8 @@ import (
 type Stream struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
+	// headersOnly says that the bodies of messages are not for this program.
+	headersOnly bool
 }
 
 // OpenStream opens the stream of deliveries for reading.
@@ -23,7 +25,7 @@ func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the stream %s: %w", deliveriesStream, notSetUp(err))
 	}
-	return &Stream{js: c.js, stream: s}, nil
+	return &Stream{js: c.js, stream: s, headersOnly: c.role == Ingress}, nil
 }
 
 // Backlog is the part of the stream that may hold deliveries without an

@@ -38,6 +38,7 @@ type Conn struct {
 	js         jetstream.JetStream
 	log        zerolog.Logger
 	objections *objections
+	role       Role
 
 	// lostAt is when the connection was lost, in Unix nanoseconds; 0 while
 	// connected.
@@ -54,7 +55,7 @@ var ErrNotConnected = errors.New("not connected to NATS")
 // Connect returns at once, also when the broker is away or refuses. An error is a
 // *service.SettingError: the options cannot work.
 func Connect(opts Options) (*Conn, error) {
-	c := &Conn{log: opts.Log, objections: &objections{log: opts.Log, refused: make(chan struct{})}}
+	c := &Conn{log: opts.Log, role: opts.Role, objections: &objections{log: opts.Log, refused: make(chan struct{})}}
 	c.lostAt.Store(time.Now().UnixNano())
 	access, err := opts.access()
 	if err != nil {

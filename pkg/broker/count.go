@@ -92,6 +92,10 @@ const (
 // headers returns what the first messages say from a sequence on to another, as many as
 // one request brings. Bodies are not sent.
 func (s *Stream) headers(ctx context.Context, from, to uint64) ([]header, error) {
+	if s.headersOnly {
+		all, err := s.sharedHeaders(ctx, from, int(min(headersAtOnce, to-from+1)))
+		return someHeaders(all, from, to, err)
+	}
 	// A consumer of this call alone: nothing is taken from the appliers. It has one
 	// copy, so that no status overtakes its messages.
 	consumer, err := patiently(ctx, askFor, func(ctx context.Context) (jetstream.Consumer, error) { // as watch
@@ -110,6 +114,10 @@ func (s *Stream) headers(ctx context.Context, from, to uint64) ([]header, error)
 	}
 	defer s.forget(ctx, consumer)
 	all, err := s.fetchHeaders(ctx, consumer, int(min(headersAtOnce, to-from+1)))
+	return someHeaders(all, from, to, err)
+}
+
+func someHeaders(all []header, from, to uint64, err error) ([]header, error) {
 	if err == nil && len(all) == 0 {
 		err = fmt.Errorf("none came of the messages %d to %d", from, to)
 	}
@@ -137,7 +145,7 @@ func (s *Stream) fetchHeaders(ctx context.Context, consumer jetstream.Consumer, 
 			return nil, err
 		}
 		if meta.Sequence.Consumer != uint64(len(all))+1 {
-			return nil, fmt.Errorf("messages before %d were lost on their way", meta.Sequence.Stream)
+			return nil, fmt.Errorf("messages before %d were lost on their way: %w", meta.Sequence.Stream, errShared)
 		}
 		h, err := s.header(ctx, msg, meta)
 		if err != nil {
@@ -155,6 +163,10 @@ func (s *Stream) header(ctx context.Context, msg jetstream.Msg, meta *jetstream.
 	if slots, ok := slotsOf(msg.Headers()); ok {
 		h.slots = slots
 		h.Count, _ = countOf(msg.Headers())
+		return h, nil
+	}
+	if s.headersOnly { // of a version that did not say it
+		h.Count, h.slots = Count{Deliveries: 1}, slotCounts{{slot: 1, deliveries: 1}}
 		return h, nil
 	}
 	m, _, err := s.Message(ctx, h.sequence)

@@ -108,6 +108,8 @@ func (s *Stream) countHead(ctx context.Context, q *Queue, h header) error {
 		c.Replays = h.Replays
 	case h.Replays == h.Deliveries:
 		c.Replays = c.Deliveries
+	case s.headersOnly:
+		c.Replays = c.Deliveries * h.Replays / h.Deliveries
 	default: // the header does not say in which slots the replays are
 		m, _, err := s.Message(ctx, h.sequence)
 		if err != nil {

@@ -15,8 +15,8 @@ import (
 // to be younger, so that a clock behind does not hide what is young before it.
 func (s *Stream) StoredBefore(ctx context.Context, e Extent, moment time.Time) (sequence uint64, err error) {
 	return lastBefore(max(e.First, 1), e.Last, func(sequence uint64) (bool, error) {
-		m, ok, err := s.Message(ctx, sequence)
-		return !ok || m.StoredAt.Before(moment), err
+		at, ok, err := s.storedAt(ctx, sequence)
+		return !ok || at.Before(moment), err
 	})
 }
 

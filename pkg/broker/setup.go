@@ -96,6 +96,9 @@ func (c *Conn) PlanSetup(ctx context.Context, t Topology) (*Plan, error) {
 	if err := c.planPartitions(ctx, p, t); err != nil {
 		return nil, err
 	}
+	if err := c.planHeaders(ctx, p); err != nil {
+		return nil, err
+	}
 	if err := c.CheckServers(ctx, replicas); err != nil {
 		return nil, err
 	}

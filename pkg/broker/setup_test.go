@@ -93,7 +93,7 @@ func TestSetupCorrectsWhatCoinhookReliesOn(t *testing.T) {
 	t.Parallel()
 	server := brokertest.Start(t)
 	conn, js := server.Connect(), openJetStream(t, server.URL())
-	if got := differences(t, conn, broker.Topology{}); len(got) != len(allStreams)+broker.DefaultPartitions {
+	if got := differences(t, conn, broker.Topology{}); len(got) != len(allStreams)+broker.DefaultPartitions+1 {
 		t.Errorf("of an empty broker differ %q", got)
 	}
 	if err := conn.Setup(t.Context(), broker.Topology{}); err != nil {
@@ -165,7 +165,7 @@ func TestSetupRefusesCopiesOnOneServer(t *testing.T) {
 	if err := conn.Setup(t.Context(), broker.Topology{Replicas: 3}); !errors.Is(err, broker.ErrUnfit) || !contains(err, "cluster of at least 3") {
 		t.Errorf("error %v", err)
 	}
-	if got := differences(t, conn, broker.Topology{}); len(got) != len(allStreams)+broker.DefaultPartitions {
+	if got := differences(t, conn, broker.Topology{}); len(got) != len(allStreams)+broker.DefaultPartitions+1 {
 		t.Errorf("a refused setup has made something: %q", got)
 	}
 	if err := brokertest.StartCluster(t, 3).Connect().Setup(t.Context(), broker.Topology{Replicas: 5}); err == nil || !contains(err, "5 NATS servers") {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -108,7 +109,7 @@ func (n *Notice) Tidy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	entries, err := latest(ctx, bucket, troublePrefix+"*")
+	entries, err := latest(ctx, n.conn.js, bucket, troublePrefix)
 	if err != nil {
 		return err
 	}
@@ -132,7 +133,7 @@ func (s *Stream) troubles(ctx context.Context, now time.Time) ([]Trouble, error)
 	if err != nil {
 		return nil, fmt.Errorf("open the bucket %s: %w", stateBucket, err)
 	}
-	entries, err := latest(ctx, bucket, troublePrefix+"*")
+	entries, err := latest(ctx, s.js, bucket, troublePrefix)
 	if err != nil {
 		return nil, err
 	}
@@ -153,28 +154,31 @@ func believed(entries []jetstream.KeyValueEntry, now time.Time) (all []Trouble) 
 	return all
 }
 
-// latest returns the values that keys of a pattern have.
-func latest(ctx context.Context, bucket jetstream.KeyValue, keys string) ([]jetstream.KeyValueEntry, error) {
-	watch, stop, err := watch(ctx, bucket, keys, jetstream.IgnoreDeletes())
+// latest returns the values that the keys have that begin so. It makes no consumer, as
+// a watch does: not every program may.
+func latest(ctx context.Context, js jetstream.JetStream, bucket jetstream.KeyValue, prefix string) ([]jetstream.KeyValueEntry, error) {
+	subjects := "$KV." + bucket.Bucket() + "."
+	stream, err := patiently(ctx, askFor, func(ctx context.Context) (jetstream.Stream, error) {
+		return js.Stream(ctx, bucketStreamPrefix+bucket.Bucket())
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read the bucket %s: %w", bucket.Bucket(), err)
 	}
-	defer stop()
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(subjects+prefix+"*"))
+	if err != nil {
+		return nil, fmt.Errorf("read the bucket %s: %w", bucket.Bucket(), err)
+	}
 	var all []jetstream.KeyValueEntry
-	for {
-		select {
-		case e, ok := <-watch.Updates():
-			if !ok {
-				return nil, fmt.Errorf("read the bucket %s: %w", bucket.Bucket(), ErrNotConnected)
-			}
-			if e == nil {
-				return all, nil
-			}
-			all = append(all, e)
-		case <-ctx.Done():
-			return nil, fmt.Errorf("read the bucket %s: %w", bucket.Bucket(), context.Cause(ctx))
+	for _, subject := range slices.Sorted(maps.Keys(info.State.Subjects)) {
+		entry, err := bucket.Get(ctx, strings.TrimPrefix(subject, subjects))
+		switch {
+		case err == nil:
+			all = append(all, entry)
+		case !isNoKey(err):
+			return nil, fmt.Errorf("read the bucket %s: %w", bucket.Bucket(), err)
 		}
 	}
+	return all, nil
 }
 
 // stateBucket opens the bucket of what services tell each other.

@@ -19,6 +19,8 @@ const (
 	warningsAtOnce = 1000
 
 	warnedKey = "warned"
+	// warnedByIngressKey is where ingresses say it, who may write below this prefix only.
+	warnedByIngressKey = "ingress.warned"
 )
 
 // warned says how far warnings were given. Messages become overdue in the order of the
@@ -30,7 +32,16 @@ type warned struct {
 
 // warn logs what has become overdue. Of all monitors the one does it that moves the
 // record on.
+//
+// An ingress cannot name deliveries, and warns of their number while no applier is there
+// to warn.
 func (m *Monitor) warn(ctx context.Context, p Pending, q Queue) error {
+	key := warnedKey
+	if m.stream.headersOnly {
+		if key = warnedByIngressKey; !p.NoApplier() {
+			return nil
+		}
+	}
 	if m.state == nil {
 		bucket, err := m.conn.stateBucket(ctx)
 		if err != nil {
@@ -38,7 +49,7 @@ func (m *Monitor) warn(ctx context.Context, p Pending, q Queue) error {
 		}
 		m.state = bucket
 	}
-	was, revision, err := m.readWarned(ctx)
+	was, revision, err := m.readWarned(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -55,9 +66,9 @@ func (m *Monitor) warn(ctx context.Context, p Pending, q Queue) error {
 		return fmt.Errorf("encode how far was warned: %w", err)
 	}
 	if revision == 0 {
-		_, err = m.state.Create(ctx, warnedKey, value)
+		_, err = m.state.Create(ctx, key, value)
 	} else {
-		_, err = m.state.Update(ctx, warnedKey, value, revision)
+		_, err = m.state.Update(ctx, key, value, revision)
 	}
 	if errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
 		return nil // another monitor was faster
@@ -69,8 +80,8 @@ func (m *Monitor) warn(ctx context.Context, p Pending, q Queue) error {
 	return nil
 }
 
-func (m *Monitor) readWarned(ctx context.Context) (w warned, revision uint64, err error) {
-	entry, err := m.state.Get(ctx, warnedKey)
+func (m *Monitor) readWarned(ctx context.Context, key string) (w warned, revision uint64, err error) {
+	entry, err := m.state.Get(ctx, key)
 	if isNoKey(err) {
 		return warned{}, 0, nil
 	}
@@ -85,7 +96,7 @@ func (m *Monitor) readWarned(ctx context.Context) (w warned, revision uint64, er
 
 // logOverdue warns of the messages from one to another, delivery by delivery.
 func (m *Monitor) logOverdue(ctx context.Context, p Pending, q Queue, first, last uint64) {
-	if q.between(first, last).Deliveries > warningsAtOnce {
+	if n := q.between(first, last).Deliveries; n > warningsAtOnce || n > 0 && m.stream.headersOnly {
 		m.logMany(ctx, p, q, first, last)
 		return
 	}
@@ -142,6 +153,9 @@ func (m *Monitor) logMany(ctx context.Context, p Pending, q Queue, first, last u
 
 // nameEnd adds the id at one end of a stretch, if it can be read.
 func (m *Monitor) nameEnd(ctx context.Context, line *zerolog.Event, which string, p Pending, sequence uint64, pick func([]delivery.Delivery) delivery.Delivery) {
+	if m.stream.headersOnly {
+		return
+	}
 	message, _, err := m.stream.Message(ctx, sequence)
 	open := slices.DeleteFunc(message.Deliveries, func(d delivery.Delivery) bool { return !p.Beyond(sequence, d.InSlot()) })
 	if err == nil && len(open) > 0 {

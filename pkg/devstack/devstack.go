@@ -77,12 +77,14 @@ type Stack struct {
 	supervisor *process.Supervisor
 	cluster    *postgres.Cluster
 
-	natsURL     string
+	natsURL     string // of the admin
 	logins      map[string]postgres.Login
 	masterKey   string
 	password    string // of the console's account
 	ingressAddr string
 	consoleAddr string
+	// natsPasswords are those of the broker's users.
+	natsPasswords map[string]string
 
 	mu    sync.Mutex
 	parts []*part
@@ -99,7 +101,7 @@ func Start(ctx context.Context, opts Options) (*Stack, error) {
 	if err := opts.complete(); err != nil {
 		return nil, err
 	}
-	s := &Stack{opts: opts}
+	s := &Stack{opts: opts, natsPasswords: map[string]string{}}
 	if err := s.openFolder(); err != nil {
 		return nil, err
 	}

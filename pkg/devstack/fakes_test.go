@@ -94,7 +94,7 @@ func fakeCoinhook() error {
 	if err != nil {
 		return err
 	}
-	if _, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: "FAKE", Subjects: []string{"fake"}}); err != nil {
+	if _, err := js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: "FAKE", Subjects: []string{"coinhook.fake"}}); err != nil {
 		return err
 	}
 	db, err := sql.Open("postgres", os.Getenv("DATABASE_OWNER_URL"))

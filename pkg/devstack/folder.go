@@ -158,6 +158,9 @@ func newPassword() string {
 	return base64.RawURLEncoding.EncodeToString(random[:])
 }
 
+// newNATSPassword needs no quotes, in a URL and in the server's configuration.
+func newNATSPassword() string { return rand.Text() }
+
 // writeDevEnv tells the coinhook command, and people, how to reach the stack.
 // It is there only while the stack is ready.
 func (s *Stack) writeDevEnv() error {

@@ -160,7 +160,7 @@ func get(t *testing.T, url string) string {
 func publish(t *testing.T, url, text string) {
 	t.Helper()
 	withJetStream(t, url, func(js jetstream.JetStream) error {
-		_, err := js.Publish(deadline(t), "fake", []byte(text))
+		_, err := js.Publish(deadline(t), "coinhook.fake", []byte(text))
 		return err
 	})
 }
@@ -172,7 +172,7 @@ func lastMessage(t *testing.T, url string) (text string) {
 		if err != nil {
 			return err
 		}
-		msg, err := stream.GetLastMsgForSubject(deadline(t), "fake")
+		msg, err := stream.GetLastMsgForSubject(deadline(t), "coinhook.fake")
 		if err == nil {
 			text = string(msg.Data)
 		}

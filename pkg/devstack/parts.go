@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/pkg/broker/permissions"
 	"github.com/coinhook/coinhook/pkg/devstack/natsserver"
 	"github.com/coinhook/coinhook/pkg/devstack/postgres"
 	"github.com/coinhook/coinhook/pkg/devstack/process"
@@ -45,12 +46,30 @@ func (s *Stack) startNATS(ctx context.Context) error {
 		return nil
 	}
 	addr := s.state.Addrs[NATS]
-	s.natsURL = "nats://" + addr
+	env := os.Environ()
+	for _, user := range permissions.Users {
+		password, err := keepSecret(s.path("nats-password-"+user), newNATSPassword)
+		if err != nil {
+			return err
+		}
+		s.natsPasswords[user] = password
+		env = append(env, permissions.Variable(user)+"="+password)
+	}
+	s.natsURL = s.natsURLOf("admin")
 	spec := process.Spec{
-		Name: NATS, Path: s.opts.Broker, Env: os.Environ(), LogFile: s.logFile(NATS),
-		Args: natsserver.Config{Addr: addr, StoreDir: s.path("nats")}.Args(),
+		Name: NATS, Path: s.opts.Broker, Env: env, LogFile: s.logFile(NATS),
+		Args: natsserver.Config{Addr: addr, StoreDir: s.path("nats"), Users: true}.Args(),
 	}
 	return s.start(ctx, spec, func(ctx context.Context) error { return natsserver.Probe(ctx, addr) })
+}
+
+// natsURLOf is the URL with the user of a program. A broker that is given from outside
+// has users of its own.
+func (s *Stack) natsURLOf(user string) string {
+	if s.opts.NATSURL != "" {
+		return s.natsURL
+	}
+	return fmt.Sprintf("nats://%s:%s@%s", user, s.natsPasswords[user], s.state.Addrs[NATS])
 }
 
 func (s *Stack) startPostgres(ctx context.Context) error {
@@ -127,7 +146,7 @@ func (s *Stack) startService(ctx context.Context, name, program string, env ...s
 	ops := s.state.Addrs[opsOf(name)]
 	spec := process.Spec{
 		Name: name, Path: s.program(program), LogFile: s.logFile(name),
-		Env: s.serviceEnv(append(env, "OPS_ADDR="+ops)...),
+		Env: s.serviceEnv(append(env, "OPS_ADDR="+ops, "NATS_URL="+s.natsURLOf(program))...),
 	}
 	return s.start(ctx, spec, func(ctx context.Context) error {
 		return probeHTTP(ctx, httpURL(ops)+"/readyz", func(status int) bool { return status == http.StatusOK })
@@ -137,7 +156,7 @@ func (s *Stack) startService(ctx context.Context, name, program string, env ...s
 func (s *Stack) startConsole(ctx context.Context) error {
 	spec := process.Spec{
 		Name: Console, Path: s.program("coinhook"), Args: []string{"console"}, LogFile: s.logFile(Console),
-		Env: s.serviceEnv("CONSOLE_ADDR="+s.consoleAddr, "DATABASE_URL="+s.roleURL(Console)),
+		Env: s.serviceEnv("CONSOLE_ADDR="+s.consoleAddr, "NATS_URL="+s.natsURLOf("console"), "DATABASE_URL="+s.roleURL(Console)),
 	}
 	return s.start(ctx, spec, func(ctx context.Context) error {
 		return probeHTTP(ctx, httpURL(s.consoleAddr)+"/healthz", func(status int) bool { return status == http.StatusOK })

@@ -16,6 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
+	"github.com/coinhook/coinhook/pkg/broker/permissions"
 	"github.com/coinhook/coinhook/pkg/devstack/process"
 )
 
@@ -49,11 +52,12 @@ func TestStackTellsHowToReachIt(t *testing.T) {
 			t.Errorf("PID(%s) = %d, the file says %d", name, stack.PID(name), pid)
 		}
 	}
-	for key, want := range map[string]string{"MAX_BODY_BYTES": "1000", "LOG_FORMAT": "json", "NATS_URL": told["NATS_URL"]} {
+	for key, want := range map[string]string{"MAX_BODY_BYTES": "1000", "LOG_FORMAT": "json"} {
 		if got := get(t, stack.IngressURL()+"/env/"+key); got != want {
 			t.Errorf("the ingress has %s=%q, want %q", key, got, want)
 		}
 	}
+	wantUsers(t, stack, told["NATS_URL"])
 }
 
 func TestStackComesBackWithDataAndPorts(t *testing.T) {
@@ -292,5 +296,44 @@ func TestHTTPURL(t *testing.T) {
 		if got := httpURL(addr); got != want {
 			t.Errorf("httpURL(%q) = %q, want %q", addr, got, want)
 		}
+	}
+}
+
+// wantUsers wants that the ingress and the admin have users of their own, whose passwords
+// nobody else can read.
+func wantUsers(t *testing.T, stack *Stack, admins string) {
+	t.Helper()
+	for _, user := range permissions.Users {
+		path := filepath.Join(stack.Dir(), "nats-password-"+user)
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has the mode %s", path, info.Mode())
+		}
+	}
+	ingress := get(t, stack.IngressURL()+"/env/NATS_URL")
+	for name, url := range map[string]string{"ingress": ingress, "admin": admins} {
+		if !strings.HasPrefix(url, "nats://"+name+":") {
+			t.Errorf("%s has NATS_URL=%s", name, url)
+		}
+	}
+	nc, err := nats.Connect(ingress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if err := nc.Publish("coinhook.fake", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.LastError(); !errors.Is(err, nats.ErrPermissionViolation) {
+		t.Errorf("the ingress may publish what it likes: %v", err)
+	}
+	if _, err := nats.Connect("nats://" + stack.state.Addrs[NATS]); !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("somebody without a password is let in: %v", err)
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -20,7 +22,7 @@ import (
 // newPendingWorld has appliers, and everything is overdue after two seconds.
 func newPendingWorld(t *testing.T) (*world, *hook) {
 	t.Helper()
-	w := newStack(t, "PENDING_LIMIT=2s").newWorld(t, "ann")
+	w := newConsoleStack(t, "PENDING_LIMIT=2s").newWorld(t, "ann")
 	return w, w.hook(t, "shop", "active", userLine+addCoins)
 }
 
@@ -66,6 +68,24 @@ func (w *world) warnings(t *testing.T) map[string]int {
 	return count
 }
 
+// ingressWarns reports an error until the ingress has warned of a number of deliveries.
+func (w *world) ingressWarns(why string) error {
+	content, err := os.ReadFile(filepath.Join(w.Dir(), "logs", "ingress.log"))
+	if err != nil {
+		return err
+	}
+	for line := range bytes.Lines(content) {
+		var fields struct {
+			Message, Why string
+			Deliveries   int
+		}
+		if json.Unmarshal(line, &fields) == nil && fields.Message == "deliveries are pending for too long" && fields.Why == why && fields.Deliveries > 0 {
+			return nil
+		}
+	}
+	return errors.New("the ingress has not warned")
+}
+
 // awaitWarnings waits until each was warned of, once.
 func (w *world) awaitWarnings(t *testing.T, ids []string) {
 	t.Helper()
@@ -93,7 +113,9 @@ func TestWhatIsPendingForTooLongIsSeenWhileAllAppliersAreStopped(t *testing.T) {
 			ids = append(ids, h.deliver(t, coinsBody("ann", "2")))
 		}
 		w.awaitPending(t, devstack.Ingress, sent, beyondTheLimit)
+		// The console names them, the ingress warns of their number.
 		w.awaitWarnings(t, ids)
+		eventually(t, func(context.Context) error { return w.ingressWarns("no applier is asking for deliveries") })
 
 		young := h.deliver(t, coinsBody("ann", "2"))
 		list := w.list(t)

@@ -155,7 +155,14 @@ func startStack(ctx context.Context, opts devstack.Options) (*stack, error) {
 	return &stack{installation: running, db: db, env: opts.Env, bin: opts.BinDir}, nil
 }
 
-// stop ends the stack. What its logs say of races and panics is an error.
+// signs of trouble in a log: races, panics, bugs, and permissions that are missing, in
+// the words of PostgreSQL, of a service, and of the NATS server.
+var signs = []string{
+	"WARNING: DATA RACE", "panic:", "met an error in Coinhook", "met a bug", "permission denied for",
+	"the NATS user lacks a permission", "Publish Violation", "Subscription Violation",
+}
+
+// stop ends the stack. A sign of trouble in its logs is an error.
 func (s *stack) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -163,7 +170,7 @@ func (s *stack) stop() error {
 	for _, path := range s.logFiles() {
 		content, readErr := os.ReadFile(path)
 		err = errors.Join(err, readErr)
-		for _, sign := range []string{"WARNING: DATA RACE", "panic:", "met an error in Coinhook", "met a bug", "permission denied for"} {
+		for _, sign := range signs {
 			if at := bytes.Index(content, []byte(sign)); at >= 0 {
 				err = errors.Join(err, fmt.Errorf("%s has:\n%s", filepath.Base(path), content[at:min(len(content), at+4000)]))
 			}

@@ -29,7 +29,8 @@ func StartCluster(tb testing.TB, n int) *Cluster {
 	tb.Helper()
 	c := &Cluster{tb: tb}
 	for i := range n {
-		opts := serverOptions(tb)
+		s := newServer(tb)
+		opts := &s.opts
 		opts.ServerName = fmt.Sprintf("n%d", i+1)
 		opts.Port = freePort(tb)
 		opts.Cluster = server.ClusterOpts{
@@ -38,7 +39,7 @@ func StartCluster(tb testing.TB, n int) *Cluster {
 			// other by their configured routes only, which can be shut.
 			Advertise: "127.0.0.1:1",
 		}
-		s := &Server{tb: tb, opts: opts, running: newGate(), reached: newGate()}
+		s.running, s.reached = newGate(), newGate()
 		s.clients = newLink(tb, fmt.Sprintf("127.0.0.1:%d", opts.Port), s.running)
 		s.opts.ClientAdvertise = s.clients.address()
 		c.servers = append(c.servers, s)
@@ -112,7 +113,7 @@ func (c *Cluster) URL() string {
 // the test.
 func (c *Cluster) Connect() *broker.Conn {
 	c.tb.Helper()
-	return connect(c.tb, c.URL())
+	return connect(c.tb, c.URL(), broker.Admin)
 }
 
 // ConnectSetUp is Connect to a cluster that holds a copy of each stream on each

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/broker/permissions"
 )
 
 // Server is a NATS server with JetStream on disk that can be stopped and
@@ -23,6 +25,9 @@ type Server struct {
 	tb   testing.TB
 	opts server.Options
 	srv  *server.Server
+	log  *violations
+	// password is of all users, empty where the server has others.
+	password string
 
 	// Of a server of a cluster: the ways to it, and to and from the other servers.
 	clients          *link
@@ -30,12 +35,25 @@ type Server struct {
 	running, reached *gate
 }
 
-// Start starts a server that is stopped with the test.
+// Start starts a server that is stopped with the test. It has the users and permissions
+// of an installation.
 func Start(tb testing.TB) *Server {
 	tb.Helper()
-	s := &Server{tb: tb, opts: serverOptions(tb)}
+	s := newServer(tb)
 	s.Start()
 	tb.Cleanup(s.Stop)
+	return s
+}
+
+// password is that of all users. Tests meet no others.
+const password = "p4ssword"
+
+func newServer(tb testing.TB) *Server {
+	tb.Helper()
+	s := &Server{tb: tb, opts: serverOptions(tb), log: newViolations(tb), password: password}
+	if err := s.opts.ProcessConfigString(permissions.Config(func(string) string { return password })); err != nil {
+		tb.Fatal(err)
+	}
 	return s
 }
 
@@ -43,7 +61,7 @@ func Start(tb testing.TB) *Server {
 // file: users, TLS and the like. It returns without a connection to it.
 func StartConfigured(tb testing.TB, config string) *Server {
 	tb.Helper()
-	s := &Server{tb: tb, opts: serverOptions(tb)}
+	s := &Server{tb: tb, opts: serverOptions(tb), log: &violations{}}
 	if err := s.opts.ProcessConfigString(config); err != nil {
 		tb.Fatal(err)
 	}
@@ -70,7 +88,7 @@ func serverOptions(tb testing.TB) server.Options {
 	return server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT,
 		JetStream: true, StoreDir: tb.TempDir(),
-		SyncAlways: true, NoSigs: true, NoLog: true,
+		SyncAlways: true, NoSigs: true,
 	}
 }
 
@@ -82,6 +100,7 @@ func (s *Server) Start() {
 	if err != nil {
 		s.tb.Fatalf("start a NATS server: %v", err)
 	}
+	srv.SetLogger(s.log, false, false)
 	srv.Start()
 	if !srv.ReadyForConnections(clusterWithin) {
 		s.tb.Fatal("the NATS server did not become ready")
@@ -199,6 +218,12 @@ func (s *Server) BucketMessages() (messages [][]byte, last uint64) {
 	return messages, last
 }
 
+// PartitionConsumers returns the names of the consumers of partitions, sorted.
+func (s *Server) PartitionConsumers() []string {
+	s.tb.Helper()
+	return slices.DeleteFunc(s.Consumers("DELIVERIES"), func(name string) bool { return !strings.HasPrefix(name, "partition-") })
+}
+
 // BeforePartitions gives the stream of deliveries the one consumer that it had in the
 // version before partitions, instead of those that it has.
 func (s *Server) BeforePartitions() {
@@ -230,18 +255,31 @@ func (s *Server) withJetStream(f func(ctx context.Context, js jetstream.JetStrea
 	}
 }
 
-// URL is the same after a restart.
-func (s *Server) URL() string {
+// URL is the same after a restart. Its user is the admin.
+func (s *Server) URL() string { return s.URLOf(broker.Admin) }
+
+// URLOf is the URL with the user of another program.
+func (s *Server) URLOf(role broker.Role) string {
+	url := s.srv.ClientURL()
 	if s.clients != nil {
-		return "nats://" + s.clients.address()
+		url = "nats://" + s.clients.address()
 	}
-	return s.srv.ClientURL()
+	if s.password == "" {
+		return url
+	}
+	return strings.Replace(url, "://", "://"+string(role)+":"+s.password+"@", 1)
 }
 
+// ExpectViolations has the test not fail for what the server did not permit.
+func (s *Server) ExpectViolations() { s.log.expect() }
+
 // Connect returns a connection that is closed with the test.
-func (s *Server) Connect() *broker.Conn {
+func (s *Server) Connect() *broker.Conn { return s.ConnectAs(broker.Admin) }
+
+// ConnectAs is Connect with the permissions of another program.
+func (s *Server) ConnectAs(role broker.Role) *broker.Conn {
 	s.tb.Helper()
-	return connect(s.tb, s.URL())
+	return connect(s.tb, s.URLOf(role), role)
 }
 
 // ConnectSetUp is Connect to a server that has been set up.
@@ -250,9 +288,9 @@ func (s *Server) ConnectSetUp() *broker.Conn {
 	return setUp(s.tb, s.Connect(), broker.Topology{})
 }
 
-func connect(tb testing.TB, url string) *broker.Conn {
+func connect(tb testing.TB, url string, role broker.Role) *broker.Conn {
 	tb.Helper()
-	conn, err := broker.Connect(broker.Options{URL: url, Name: tb.Name(), Log: zerolog.New(zerolog.NewTestWriter(tb)).Level(zerolog.ErrorLevel)})
+	conn, err := broker.Connect(broker.Options{URL: url, Role: role, Name: tb.Name(), Log: zerolog.New(zerolog.NewTestWriter(tb)).Level(zerolog.ErrorLevel)})
 	if err != nil {
 		tb.Fatal(err)
 	}

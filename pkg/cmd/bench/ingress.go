@@ -20,7 +20,7 @@ type ingressRound struct{ accepted, batch, single, batched float64 }
 // The bare publishers' stream has the settings of the stack's.
 const (
 	bareStream  = "BENCH"
-	bareSubject = "bench.deliveries"
+	bareSubject = "coinhook.bench.deliveries" // the admin of NATS may use it
 )
 
 // ingress compares what the ingress accepts with bare publishing. The appliers

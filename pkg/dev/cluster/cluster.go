@@ -66,7 +66,9 @@ type Cluster struct {
 	opts      Options
 	masterKey string
 	password  string
-	net       network
+	// natsPassword is that of all users of NATS.
+	natsPassword string
+	net          network
 
 	mu      sync.Mutex
 	parts   []*Part
@@ -95,7 +97,7 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	opts.Dir = dir
 	var key [32]byte
 	rand.Read(key[:]) //nolint:errcheck // documented never to fail
-	c := &Cluster{opts: opts, masterKey: base64.StdEncoding.EncodeToString(key[:]), password: rand.Text()}
+	c := &Cluster{opts: opts, masterKey: base64.StdEncoding.EncodeToString(key[:]), password: rand.Text(), natsPassword: rand.Text()}
 	if err := c.bringUp(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -161,11 +163,13 @@ func (c *Cluster) named(prefix string) []string {
 	return slices.DeleteFunc(c.Names(), func(name string) bool { return !strings.HasPrefix(name, prefix) })
 }
 
-// NATSURL names all servers.
-func (c *Cluster) NATSURL() string {
+// NATSURL names all servers, with the admin as the user.
+func (c *Cluster) NATSURL() string { return c.natsURLOf("admin") }
+
+func (c *Cluster) natsURLOf(user string) string {
 	var urls []string
 	for _, name := range c.Servers() {
-		urls = append(urls, "nats://"+c.Addr(name))
+		urls = append(urls, fmt.Sprintf("nats://%s:%s@%s", user, c.natsPassword, c.Addr(name)))
 	}
 	return strings.Join(urls, ",")
 }

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coinhook/coinhook/pkg/broker/permissions"
 	"github.com/coinhook/coinhook/pkg/devstack/natsserver"
 	"github.com/coinhook/coinhook/pkg/devstack/postgres"
 	"github.com/coinhook/coinhook/pkg/devstack/process"
@@ -64,7 +65,11 @@ func (c *Cluster) defineNATS(name string) error {
 	if err != nil {
 		return err
 	}
-	config := natsserver.Config{Addr: c.Addr(name), StoreDir: filepath.Join(store, "store"), Name: name}
+	config := natsserver.Config{Addr: c.Addr(name), StoreDir: filepath.Join(store, "store"), Name: name, Users: true}
+	env := os.Environ()
+	for _, user := range permissions.Users {
+		env = append(env, permissions.Variable(user)+"="+c.natsPassword)
+	}
 	if c.opts.Replicas > 1 {
 		config.ClusterAddr = fmt.Sprintf("%s:%d", c.net.ip(name), routesPort)
 		for i := range c.opts.Replicas {
@@ -74,7 +79,7 @@ func (c *Cluster) defineNATS(name string) error {
 	c.add(&Part{
 		Name: name, Store: store,
 		spec: process.Spec{
-			Name: name, Path: filepath.Join(c.opts.BinDir, "devstack"), Args: config.Args(), Env: c.clock(name, os.Environ()),
+			Name: name, Path: filepath.Join(c.opts.BinDir, "devstack"), Args: config.Args(), Env: c.clock(name, env),
 			LogFile: c.LogFile(name), Network: c.net.path(name),
 		},
 		ready: func(ctx context.Context) error { return natsserver.Probe(ctx, config.Addr) },
@@ -87,7 +92,7 @@ func (c *Cluster) defineService(name, program string) {
 	p := &Part{Name: name, spec: process.Spec{
 		Name: name, Path: filepath.Join(c.opts.BinDir, program), LogFile: c.LogFile(name), Network: c.net.path(name),
 	}}
-	settings := []string{"OPS_ADDR=" + ops, "DATABASE_URL=" + c.DatabaseURLOf(applierRole)}
+	settings := []string{"OPS_ADDR=" + ops, "NATS_URL=" + c.natsURLOf(program), "DATABASE_URL=" + c.DatabaseURLOf(applierRole)}
 	if program == "ingress" {
 		settings = append(settings, "DATABASE_URL=", fmt.Sprintf("INGRESS_ADDR=%s:%d", c.net.ip(name), ingressPort))
 	}

@@ -11,11 +11,14 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/coinhook/coinhook/pkg/broker/permissions"
 )
 
 // Subcommand is the first argument that turns a program into the broker. The
@@ -41,6 +44,9 @@ type Config struct {
 	ClusterAddr string
 	// Routes are the cluster addresses of all its servers.
 	Routes []string
+	// Users has the server know Coinhook's users alone, with what each may do. Their
+	// passwords are in the environment, see package permissions.
+	Users bool
 }
 
 // clusterName is the same for all servers of a cluster.
@@ -55,6 +61,7 @@ func Main(ctx context.Context, args []string, stderr io.Writer) error {
 	flags.StringVar(&c.StoreDir, "store-dir", "", "keep the streams in `DIR`")
 	flags.StringVar(&c.Name, "name", "coinhook-dev", "the server's `NAME`, which no other server of its cluster has")
 	flags.StringVar(&c.ClusterAddr, "cluster-addr", "", "be a member of a cluster: the others connect to `host:port`")
+	flags.BoolVar(&c.Users, "users", false, "know the users of Coinhook alone, with the passwords of the environment")
 	routes := flags.String("routes", "", "the cluster addresses of all servers of the cluster, as `host:port,...`")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -73,6 +80,9 @@ func (c Config) Args() []string {
 	args := []string{Subcommand, "--addr", c.Addr, "--store-dir", c.StoreDir}
 	if c.Name != "" {
 		args = append(args, "--name", c.Name)
+	}
+	if c.Users {
+		args = append(args, "--users")
 	}
 	if c.ClusterAddr != "" {
 		args = append(args, "--cluster-addr", c.ClusterAddr, "--routes", strings.Join(c.Routes, ","))
@@ -135,6 +145,11 @@ func (c Config) options() (*server.Options, error) {
 		NoSigs:  true,
 		Logtime: true,
 	}
+	if c.Users {
+		if err := addUsers(opts); err != nil {
+			return nil, err
+		}
+	}
 	if c.ClusterAddr == "" {
 		return opts, nil
 	}
@@ -149,6 +164,20 @@ func (c Config) options() (*server.Options, error) {
 		opts.Routes = append(opts.Routes, &url.URL{Scheme: "nats", Host: route})
 	}
 	return opts, nil
+}
+
+// addUsers reads the configuration that operators use.
+func addUsers(opts *server.Options) error {
+	for _, user := range permissions.Users {
+		if os.Getenv(permissions.Variable(user)) == "" {
+			return fmt.Errorf("--users: %s is not set", permissions.Variable(user))
+		}
+	}
+	config := permissions.Config(func(user string) string { return os.Getenv(permissions.Variable(user)) })
+	if err := opts.ProcessConfigString(config); err != nil {
+		return fmt.Errorf("the users of the NATS server: %w", err)
+	}
+	return nil
 }
 
 func splitAddr(flag, addr string) (host string, port int, err error) {

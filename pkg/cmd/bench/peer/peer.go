@@ -28,7 +28,7 @@ const (
 // compared with.
 const (
 	Stream  = "BENCH_PEER"
-	Subject = "bench.peer"
+	Subject = "coinhook.bench.peer"
 )
 
 // A bundle is published when it is full or its first request has waited so long. It
