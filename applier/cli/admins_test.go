@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/applier/cli"
+	"github.com/coinhook/coinhook/pkg/service/tlstest"
 )
 
 type accountJSON struct {
@@ -113,7 +115,7 @@ func TestConsole(t *testing.T) {
 	for name, setting := range map[string][2]string{
 		"no port": {"CONSOLE_ADDR", "127.0.0.1"}, "no scheme": {"CONSOLE_URL", "coinhook.example"}, "a path": {"CONSOLE_URL", "https://coinhook.example/x"},
 		"no level": {"LOG_LEVEL", "loud"}, "no format": {"LOG_FORMAT", "xml"}, "no limit": {"PENDING_LIMIT", "soon"}, "no network": {"TRUSTED_PROXIES", "proxy.example"},
-		"no delay": {"SHUTDOWN_DELAY", "-1s"},
+		"no delay": {"SHUTDOWN_DELAY", "-1s"}, "no certificate": {"TLS_CERT", "/none/tls.crt"}, "a key alone": {"TLS_KEY", "/none/tls.key"},
 	} {
 		j := *i
 		j.env = map[string]string{setting[0]: setting[1], "DATABASE_URL": i.env["DATABASE_URL"], "NATS_URL": i.env["NATS_URL"]}
@@ -158,6 +160,55 @@ func TestConsole(t *testing.T) {
 		t.Error("it does not end")
 	}
 }
+
+// TestTheConsoleWarnsOfClearPasswords: from other machines they have to come over TLS.
+func TestTheConsoleWarnsOfClearPasswords(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	pair := tlstest.New(t, t.TempDir(), 1)
+	certificate := map[string]string{"TLS_CERT": pair.CertFile, "TLS_KEY": pair.KeyFile}
+	for name, tt := range map[string]struct {
+		address string
+		env     map[string]string
+		warns   bool
+	}{
+		"this machine alone": {"127.0.0.1:0", nil, false},
+		"all machines":       {"0.0.0.0:0", nil, true},
+		"behind a proxy":     {"0.0.0.0:0", map[string]string{"CONSOLE_URL": "https://coinhook.example"}, false},
+		"with TLS":           {"0.0.0.0:0", certificate, false},
+	} {
+		env := maps.Clone(i.env)
+		maps.Copy(env, tt.env)
+		env["CONSOLE_ADDR"], env["LOG_FORMAT"] = tt.address, "json"
+		var log lockedBuffer
+		ctx, stop := context.WithCancel(t.Context())
+		stderr := writer(func(p []byte) (int, error) {
+			if bytes.Contains(p, []byte(`"listening"`)) {
+				stop()
+			}
+			return log.Write(p)
+		})
+		if code := cli.Run(ctx, cli.Process{Args: []string{"console"}, Env: env, Dir: i.dir, Stdin: strings.NewReader(""), Stdout: &bytes.Buffer{}, Stderr: stderr}); code != 0 {
+			t.Errorf("%s: exit %d", name, code)
+		}
+		stop()
+		if warned := strings.Contains(log.String(), "passwords and sessions come in clear"); warned != tt.warns {
+			t.Errorf("%s: warned %t, want %t: %s", name, warned, tt.warns, log.String())
+		}
+	}
+	env := maps.Clone(i.env)
+	maps.Copy(env, certificate)
+	env["CONSOLE_URL"] = "http://coinhook.example"
+	j := *i
+	j.env = env
+	if r := j.run("console"); r.code != 2 || !strings.Contains(r.stderr, "want https://") {
+		t.Errorf("a certificate with an address without: %+v", r)
+	}
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
 
 // lines are those of a log.
 type lines struct{ came chan string }

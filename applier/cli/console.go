@@ -39,7 +39,9 @@ func (consoleCmd) Help() string {
 	return `Settings, from the environment:
 
   CONSOLE_ADDR     where to listen, by default ` + defaultConsoleAddr + `
-  CONSOLE_URL      the address that browsers use, by default http:// and CONSOLE_ADDR; with https:// cookies are for https alone
+  CONSOLE_URL      the address that browsers use, by default http:// or https:// and CONSOLE_ADDR; with https:// cookies are for https alone
+  TLS_CERT         file of a certificate chain in PEM, read again when it changes; by default none, and plain HTTP
+  TLS_KEY          file of the private key of TLS_CERT
   TRUSTED_PROXIES  networks whose X-Forwarded-For is believed, such as 10.0.0.0/8; by default none
   INGRESS_URL      what the URLs of webhooks begin with
   SHUTDOWN_DELAY   how long it still takes requests after SIGTERM, while /readyz says draining, by default 0s
@@ -62,21 +64,26 @@ func (c *consoleCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	delay, err := a.shutdownDelay()
+	if err != nil {
+		return err
+	}
+	certificate, err := a.certificate(address, log)
+	if err != nil {
+		return err
+	}
 	opts, stop, err := a.consoleOptions(log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	opts.TrustedProxies = trusted
-	if opts.ShutdownDelay, err = a.shutdownDelay(); err != nil {
-		return err
-	}
+	opts.TrustedProxies, opts.ShutdownDelay, opts.Certificate = trusted, delay, certificate
 	listener, err := net.Listen("tcp", string(addr))
 	if err != nil {
 		return fmt.Errorf("CONSOLE_ADDR: %w", err)
 	}
 	if opts.URL = address; opts.URL == nil { // the port may have been picked just now
-		opts.URL = &url.URL{Scheme: "http", Host: listener.Addr().String()}
+		opts.URL = &url.URL{Scheme: opts.Certificate.Scheme(), Host: listener.Addr().String()}
 	}
 	pages, err := console.New(opts)
 	if err != nil {
@@ -124,6 +131,18 @@ func (a *app) consoleAddresses() (addr service.Addr, public *url.URL, err error)
 		return "", nil, usagef("CONSOLE_URL=%q: want the address that browsers use, such as https://coinhook.example.com, without a path", text)
 	}
 	return addr, public, nil
+}
+
+// certificate is nil without TLS_CERT and TLS_KEY.
+func (a *app) certificate(public *url.URL, log zerolog.Logger) (*service.Certificate, error) {
+	certificate, err := service.LoadCertificate(a.Env["TLS_CERT"], a.Env["TLS_KEY"], log)
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	if certificate != nil && public != nil && public.Scheme != "https" {
+		return nil, usagef("CONSOLE_URL=%q: want https://, because TLS_CERT is set", public)
+	}
+	return certificate, nil
 }
 
 // trustedProxies are none unless they are named.

@@ -89,6 +89,9 @@ type Options struct {
 	// HookURL is where senders POST to.
 	HookURL func(webhookID string) string
 
+	// Certificate makes it HTTPS. It may be nil.
+	Certificate *service.Certificate
+
 	// TrustedProxies are those whose X-Forwarded-For is believed.
 	TrustedProxies proxies.Trusted
 
@@ -168,6 +171,9 @@ func (s *Console) Run(ctx context.Context, listener net.Listener) error {
 	s.Log.Info().Str("addr", listener.Addr().String()).Str("url", s.URL.String()).Msg("listening")
 	defer s.runs.stop()
 	defer context.AfterFunc(ctx, func() { s.draining.Store(true) })()
+	if !s.isHTTPS() && !service.IsLoopback(listener) {
+		s.Log.Warn().Msg("passwords and sessions come in clear from other machines: set TLS_CERT and TLS_KEY, or CONSOLE_URL=https://… with a proxy that has TLS")
+	}
 	// Pages that listen would hold up the end.
-	return service.ServeHTTP(ctx, s.http, listener, service.Stop{Delay: s.ShutdownDelay, Drain: drain, Closing: s.hub.close})
+	return service.ServeHTTP(ctx, s.http, s.Certificate.Serve(s.http, listener), service.Stop{Delay: s.ShutdownDelay, Drain: drain, Closing: s.hub.close})
 }

@@ -51,7 +51,9 @@ type Options struct {
 	MaxConnections        int64
 	MaxAddressConnections int64
 	TrustedProxies        proxies.Trusted
-	Timeouts              Timeouts
+	// Certificate makes it HTTPS. It may be nil.
+	Certificate *service.Certificate
+	Timeouts    Timeouts
 }
 
 // Timeouts of a connection. WriteTimeout counts from the request's headers: it
@@ -161,7 +163,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		s.opts.Log.Info().Dur("delay", s.opts.Timeouts.Delay).Msg("draining")
 	})()
 	s.door.Listener = listener
-	err := service.ServeHTTP(ctx, s.http, s.door, service.Stop{
+	err := service.ServeHTTP(ctx, s.http, s.opts.Certificate.Serve(s.http, s.door), service.Stop{
 		Delay: s.opts.Timeouts.Delay, Drain: s.opts.Timeouts.Drain,
 		Closing: func() { s.opts.Log.Info().Int64("in_flight", s.places.taken.requests()).Msg("no longer listening") },
 	})

@@ -32,6 +32,8 @@ type settings struct {
 	PendingLimit          time.Duration   `env:"PENDING_LIMIT" envDefault:"1h" min:"1s" help:"how long a delivery may be pending before it is counted as overdue and warned of"`
 	PublishTimeout        time.Duration   `env:"PUBLISH_TIMEOUT" envDefault:"5s" min:"100ms" max:"9s" help:"how long a sender waits for the broker"`
 	ShutdownDelay         time.Duration   `env:"SHUTDOWN_DELAY" envDefault:"0s" min:"0s" max:"10m" help:"how long it still takes requests after SIGTERM, while /readyz says draining: as long as a proxy needs to notice"`
+	TLSCert               string          `env:"TLS_CERT" help:"file of the certificate chain in PEM, read again when it changes; without it, plain HTTP"`
+	TLSKey                string          `env:"TLS_KEY" help:"file of the private key of TLS_CERT"`
 	TrustedProxies        proxies.Trusted `env:"TRUSTED_PROXIES" help:"networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"`
 }
 
@@ -42,6 +44,10 @@ func main() {
 func run(ctx context.Context, set settings, log zerolog.Logger) error {
 	service.ReserveHeap(heapReserve)
 	registry := service.NewRegistry()
+	certificate, err := service.LoadCertificate(set.TLSCert, set.TLSKey, log)
+	if err != nil {
+		return err
+	}
 	conn, err := broker.Connect(broker.Options{
 		URL: string(set.NATSURL), Files: set.NATSFiles, Role: broker.Ingress, Name: "coinhook ingress", Log: log, Metrics: registry,
 	})
@@ -65,6 +71,7 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 		MaxConnections:        connections,
 		MaxAddressConnections: addressConnections,
 		TrustedProxies:        set.TrustedProxies,
+		Certificate:           certificate,
 		Timeouts:              server.Timeouts{Delay: set.ShutdownDelay},
 	})
 	ops, err := service.ListenOps(service.OpsOptions{
