@@ -8,6 +8,8 @@ BINARIES := ./ingress/cmd/ingress ./applier/cmd/applier ./applier/cmd/coinhook .
 GOFUMPT       := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BUF           := github.com/bufbuild/buf/cmd/buf@v1.75.0
+GOVULNCHECK   := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+CYCLONEDX     := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 PROTOC_GEN_GO := google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 
 .DEFAULT_GOAL := help
@@ -50,6 +52,18 @@ lint: ## check format, vet, staticcheck, and that each module builds alone
 		echo "$$m alone"; \
 		(cd $$m && GOWORK=off go build ./... && GOWORK=off go run $(STATICCHECK) ./...) || exit 1; \
 	done
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities; says so where the database cannot be reached
+	@GOVULNCHECK=$(GOVULNCHECK) .ci/vuln $(MODULES)
+
+.PHONY: notices
+notices: ## write THIRD_PARTY_NOTICES.txt, the licences of all that is shipped
+	go test -count=1 ./pkg/dev/shipping -write
+
+.PHONY: release
+release: ## make the archives of a release in dist, with checksums: VERSION=v1.2.3
+	@CYCLONEDX=$(CYCLONEDX) .ci/release "$$VERSION"
 
 .PHONY: fmt
 fmt: ## format the code
