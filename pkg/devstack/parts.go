@@ -128,7 +128,7 @@ func (s *Stack) coinhook(ctx context.Context, input string, args ...string) erro
 func (s *Stack) startServices(ctx context.Context) error {
 	starts := []func() error{
 		func() error {
-			return s.startService(ctx, Ingress, "ingress", "INGRESS_ADDR="+s.ingressAddr, "DATABASE_URL=")
+			return s.startService(ctx, Ingress, "ingress", "INGRESS_ADDR="+s.ingressAddr, "DATABASE_URL=", "COINHOOK_MASTER_KEY=")
 		},
 	}
 	for i := range s.opts.Appliers {
@@ -176,7 +176,9 @@ func (s *Stack) serviceEnv(settings ...string) []string {
 	env = append(env, "LOG_FORMAT=json")
 	env = append(env, s.opts.Env...)
 	for key, value := range s.Env() {
-		env = append(env, key+"="+value)
+		if key != "CONSOLE_PASSWORD" { // it is for who signs in
+			env = append(env, key+"="+value)
+		}
 	}
 	return append(append(env, "DATABASE_OWNER_URL="), settings...)
 }

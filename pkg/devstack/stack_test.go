@@ -60,6 +60,20 @@ func TestStackTellsHowToReachIt(t *testing.T) {
 	wantUsers(t, stack, told["NATS_URL"])
 }
 
+// TestTheIngressGetsNoSecretOfOthers: it faces everybody, and needs none of them.
+func TestTheIngressGetsNoSecretOfOthers(t *testing.T) {
+	t.Parallel()
+	stack := startStack(t, Options{Dir: folder(t), Console: false})
+	for _, key := range []string{"DATABASE_URL", "DATABASE_OWNER_URL", "COINHOOK_MASTER_KEY", "CONSOLE_PASSWORD"} {
+		if got := get(t, stack.IngressURL()+"/env/"+key); got != "" {
+			t.Errorf("the ingress has %s", key)
+		}
+	}
+	if stack.Env()["COINHOOK_MASTER_KEY"] == "" || get(t, stack.IngressURL()+"/env/NATS_URL") == "" {
+		t.Error("there is nothing to hide")
+	}
+}
+
 func TestStackComesBackWithDataAndPorts(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
