@@ -169,7 +169,7 @@ func (s *stack) stop() error {
 	err := errors.Join(s.db.Close(), s.Stop(ctx))
 	for _, path := range s.logFiles() {
 		content, readErr := os.ReadFile(path)
-		err = errors.Join(err, readErr)
+		err, content = errors.Join(err, readErr), withoutIntruder(content)
 		for _, sign := range signs {
 			if at := bytes.Index(content, []byte(sign)); at >= 0 {
 				err = errors.Join(err, fmt.Errorf("%s has:\n%s", filepath.Base(path), content[at:min(len(content), at+4000)]))
