@@ -1,6 +1,8 @@
 package console_test
 
 import (
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -21,5 +23,24 @@ func TestTheConsoleWarnsOfCBC(t *testing.T) {
 	}
 	if p := w.admin.get("/webhooks/new"); !strings.Contains(p.text("#encryption-help"), "Prefer GCM") {
 		t.Errorf("where encryption is chosen: %q", p.text("#encryption-help"))
+	}
+}
+
+// TestAWebhookComesBackWithANewAESKey: the one of before went with it.
+func TestAWebhookComesBackWithANewAESKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hook := w.webhookOf("{name: Shop, encryption: gcm}")
+	address := "/webhooks/" + hook.ID
+	revision := w.admin.get(address).Find("#editor [name=revision]").AttrOr("value", "")
+	if p := w.admin.post(address+"/delete", url.Values{"revision": {revision}, "sure": {"on"}}); p.status != http.StatusSeeOther {
+		t.Fatalf("delete: %d %s", p.status, p.text("main"))
+	}
+	p := w.admin.post(address+"/undelete", nil)
+	if key := p.text("#aes-key"); p.status != http.StatusOK || len(key) != 32 || !strings.Contains(p.text(".flash"), "Its AES keys went with it") {
+		t.Errorf("undelete: %d, %q, %s", p.status, key, p.text(".flash"))
+	}
+	if now := w.reread(hook.ID); len(now.AESKeys) != 1 || now.AESKeys[0].Sealed == hook.AESKeys[0].Sealed || len(now.APIKeys) != 1 {
+		t.Errorf("back with %d AES keys and %d API keys", len(now.AESKeys), len(now.APIKeys))
 	}
 }
