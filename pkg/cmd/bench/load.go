@@ -22,6 +22,8 @@ type load struct {
 	total int
 	// choose is uniform unless it is set.
 	choose func(seed uint64) chooser
+	// refused counts answers other than 202. Without it they are errors.
+	refused *atomic.Int64
 }
 
 // request is one that was answered with 202.
@@ -72,6 +74,10 @@ func (s *side) flow(ctx context.Context, l load) (sent sending, err error) {
 				event := choose(len(s.events))
 				id, err := sender.send(s.events[event].request)
 				if err != nil {
+					if no := (refusal{}); l.refused != nil && errors.As(err, &no) {
+						l.refused.Add(1)
+						continue
+					}
 					return err
 				}
 				answered[i] = append(answered[i], request{id, event, due, time.Now()})

@@ -102,6 +102,7 @@ var parts = []part{
 	{"idle", true, 1, one((*bench).idle)},
 	{"growth", false, 1, one((*bench).growth)},
 	{"neighbours", false, 2, one((*bench).neighbours)},
+	{"strangers", false, 2, one((*bench).strangers)},
 }
 
 // one is for parts of one table.

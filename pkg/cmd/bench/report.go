@@ -45,6 +45,7 @@ const (
 	perSecond    = "deliveries/s"
 	milliseconds = "ms"
 	deliveries   = "deliveries"
+	requests     = "requests"
 	microseconds = "us"
 	ratio        = "ratio"
 )

@@ -48,6 +48,13 @@ func hangUp(senders []*sender) error {
 	return errors.Join(errs...)
 }
 
+// refusal is an answer that is not 202.
+type refusal struct{ status, body string }
+
+func (r refusal) Error() string {
+	return fmt.Sprintf("the answer is %s and not 202: %s", r.status, r.body)
+}
+
 // send posts a request and returns the delivery's id. Any answer but 202 is an
 // error: whether such a delivery is stored is unknown, and no check would hold.
 func (s *sender) send(request []byte) (id string, err error) {
@@ -56,7 +63,7 @@ func (s *sender) send(request []byte) (id string, err error) {
 		return "", err
 	}
 	if status != "202" {
-		return "", fmt.Errorf("the answer is %s and not 202: %s", status, s.body)
+		return "", refusal{status, string(s.body)}
 	}
 	id, found := strings.CutPrefix(string(s.body), `{"id":"`)
 	id, _, ended := strings.Cut(id, `"`)

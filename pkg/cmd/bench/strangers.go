@@ -1,0 +1,224 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// strangers is how many connections send a byte a second of a body that never ends.
+	strangers = 600
+	// goodRate is that of the senders with a key next to them.
+	goodRate = 1000
+)
+
+// flood is one way of strangers to hold places.
+type flood struct {
+	name string
+	// many: each comes from an address of its own.
+	many bool
+	// head is the start of a request, with its first byte.
+	head func(good, keyless webhook) string
+	// piece is what comes each second, a chunk of one byte where it is empty.
+	piece string
+}
+
+const chunked = "Transfer-Encoding: chunked\r\n\r\n" + oneByte
+
+// oneByte is a chunk.
+const oneByte = "1\r\nx\r\n"
+
+var floods = []flood{
+	{name: "one address, no such webhook", head: func(webhook, webhook) string {
+		return "POST /hooks/wh_aaaaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\nHost: h\r\n" + chunked
+	}},
+	{name: "many, no such webhook", many: true, head: func(webhook, webhook) string {
+		return "POST /hooks/wh_aaaaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\nHost: h\r\n" + chunked
+	}},
+	{name: "one address, no key", head: func(good, _ webhook) string {
+		return "POST /hooks/" + good.ID + " HTTP/1.1\r\nHost: h\r\n" + chunked
+	}},
+	{name: "many, no key", many: true, head: func(good, _ webhook) string {
+		return "POST /hooks/" + good.ID + " HTTP/1.1\r\nHost: h\r\nContent-Length: 524288\r\n\r\nx"
+	}},
+	{name: "one address, keyless webhook", head: func(_, keyless webhook) string {
+		return "POST /hooks/" + keyless.ID + " HTTP/1.1\r\nHost: h\r\n" + chunked
+	}},
+	{name: "many, keyless webhook", many: true, head: func(_, keyless webhook) string {
+		return "POST /hooks/" + keyless.ID + " HTTP/1.1\r\nHost: h\r\n" + chunked
+	}},
+	{name: "many, the same webhook's key", many: true, head: func(good, _ webhook) string {
+		return "POST /hooks/" + good.ID + " HTTP/1.1\r\nHost: h\r\nX-Api-Key: " + good.APIKey + "\r\n" + chunked
+	}},
+	{name: "many, headers that do not end", many: true, head: func(good, _ webhook) string {
+		return "POST /hooks/" + good.ID + " HTTP/1.1\r\nHost: h\r\nX-Slow: "
+	}, piece: "x"},
+}
+
+// slug is the name in figures.
+func (f flood) slug() string {
+	return strings.NewReplacer(", ", "_", " ", "_", "'", "").Replace(f.name)
+}
+
+// strangers measures senders with a key alone and next to each flood.
+func (b *bench) strangers(ctx context.Context) (section, error) {
+	s := section{
+		Title: fmt.Sprintf("Strangers: senders with a key at %d/s, alone and next to %d connections that dribble, %s a turn", goodRate, strangers, b.size.measure),
+		Notes: []string{
+			"202 p99 in ms, of the senders with a key. refused: their requests that got another answer, of all in these turns.",
+			"knocks/s: connections that strangers opened. One that is closed comes again at once.",
+			"many: each stranger has an address of its own, 127.1.x.y. In every other round the strangers come first.",
+		},
+		header: []string{"strangers", "knocks/s", "alone p99", "next to them", "ratio", "refused", "of"},
+	}
+	w, err := b.newWorld(ctx, "good", 1, usualBody)
+	if err != nil {
+		return s, err
+	}
+	good, err := b.coinhookSide(w)
+	if err != nil {
+		return s, err
+	}
+	keyless, err := b.apply(ctx, nil, strings.NewReplacer("Bench", "Keyless", "\n  api_key: true", " {}").Replace(fmt.Sprintf(definition, w.communities[0])))
+	if err != nil {
+		return s, err
+	}
+	for _, f := range floods {
+		if err := b.nextToStrangers(ctx, &s, good, f, f.head(w.webhooks[0], keyless)); err != nil {
+			return s, fmt.Errorf("next to %s: %w", f.name, err)
+		}
+	}
+	return s, good.check(ctx)
+}
+
+// nextToStrangers adds the row of one flood.
+func (b *bench) nextToStrangers(ctx context.Context, s *section, good *side, f flood, head string) error {
+	var alone, next []turn
+	var knocks series
+	var refusedAlone, refused, of atomic.Int64
+	err := takeTurns(ctx, b.size.rounds, func(ctx context.Context, _ int) error {
+		t, _, err := b.goodTurn(ctx, good, &refusedAlone)
+		alone = append(alone, t)
+		return err
+	}, func(ctx context.Context, _ int) error {
+		stop, err := f.begin(ctx, good.host, head)
+		if err != nil {
+			return err
+		}
+		t, accepted, err := b.goodTurn(ctx, good, &refused)
+		next, knocks = append(next, t), append(knocks, stop())
+		of.Add(accepted)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if n := refusedAlone.Load(); n > 0 {
+		return fmt.Errorf("%d good requests were refused without strangers", n)
+	}
+	of.Add(refused.Load())
+	p99, p99Next := figures(alone, answeredP99), figures(next, answeredP99)
+	name := "strangers_" + f.slug() + "_"
+	s.figure(name+"p99_alone", p99.median(), milliseconds)
+	s.figure(name+"p99", p99Next.median(), milliseconds)
+	s.figure(name+"p99_to_alone", p99Next.to(p99), ratio)
+	s.figure(name+"refused", float64(refused.Load()), requests)
+	s.figure(name+"good", float64(of.Load()), requests)
+	s.rows = append(s.rows, []string{
+		f.name, whole(knocks.median()), ms(p99.median()), ms(p99Next.median()), times(p99Next.to(p99)), whole(float64(refused.Load())), whole(float64(of.Load())),
+	})
+	return nil
+}
+
+func (b *bench) goodTurn(ctx context.Context, good *side, refused *atomic.Int64) (t turn, accepted int64, err error) {
+	sent, err := good.flow(ctx, load{connections: 32, rate: goodRate, lasts: b.size.measure, refused: refused})
+	if err != nil || len(sent.requests) == 0 {
+		return t, 0, err
+	}
+	effects, err := good.settled(ctx, sent)
+	if err == nil {
+		t.add(sent, effects)
+	}
+	return t, int64(len(sent.requests)), err
+}
+
+// begin returns once all strangers are connected. stop ends them, and gives how many
+// connections they opened a second.
+func (f flood) begin(ctx context.Context, host, head string) (stop func() float64, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var all errgroup.Group
+	var opened atomic.Int64
+	start := time.Now()
+	connected := make(chan error, strangers)
+	for i := range strangers {
+		all.Go(func() error {
+			err := f.dribble(ctx, host, head, i, &opened)
+			connected <- err
+			for err == nil && ctx.Err() == nil {
+				err = f.dribble(ctx, host, head, i, &opened)
+			}
+			return nil
+		})
+	}
+	stop = func() float64 {
+		cancel()
+		all.Wait() //nolint:errcheck // none is returned
+		return float64(opened.Load()) / time.Since(start).Seconds()
+	}
+	for opened.Load() < strangers {
+		select {
+		case err := <-connected:
+			if err != nil {
+				stop()
+				return nil, err
+			}
+		case <-time.After(pollEvery):
+		case <-ctx.Done():
+			stop()
+			return nil, context.Cause(ctx)
+		}
+	}
+	return stop, nil
+}
+
+// dribble sends a byte a second on one connection, until it is closed. Only a
+// connection that cannot be made is an error.
+func (f flood) dribble(ctx context.Context, host, head string, i int, opened *atomic.Int64) error {
+	dialer := net.Dialer{Timeout: 10 * time.Second}
+	if f.many {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 1, byte(i/250), byte(1+i%250))}
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", host)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("connect as a stranger: %w", err)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	opened.Add(1)
+	answer := make([]byte, 1<<10)
+	for piece := head; ; piece = cmp.Or(f.piece, oneByte) {
+		if _, err := conn.Write([]byte(piece)); err != nil {
+			return nil
+		}
+		conn.SetReadDeadline(time.Now().Add(time.Second)) //nolint:errcheck // then it is closed
+		for {
+			if _, err := conn.Read(answer); errors.Is(err, os.ErrDeadlineExceeded) {
+				break
+			} else if err != nil {
+				return nil
+			}
+		}
+	}
+}
