@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -66,22 +65,14 @@ func queryAcks(ctx context.Context, db sqlx.QueryerContext) (all []Ack, err erro
 	return all, rows.Err()
 }
 
-// Acknowledge keeps that findings were acknowledged, by whom and why, and writes
-// it into the audit trail. which is what they were named by.
-func (s *Store) Acknowledge(ctx context.Context, which string, found []Finding, by, note string) error {
+// Acknowledge keeps that findings were acknowledged, by whom and why.
+func (s *Store) Acknowledge(ctx context.Context, found []Finding, by, note string) error {
 	kinds, columns := findingColumns(found)
-	detail, err := json.Marshal(map[string]any{"findings": len(found), "note": note})
-	if err != nil {
-		return fmt.Errorf("acknowledge findings: %w", err)
-	}
-	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
+	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, ackQuery, append([]any{by, note}, columns...)...); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, forgetWentBackQuery, kinds); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, addTrailQuery, by, "acknowledge findings", "audit", which, string(detail), time.Now())
+		_, err := tx.ExecContext(ctx, forgetWentBackQuery, kinds)
 		return err
 	})
 	if err != nil {

@@ -29,7 +29,7 @@ SELECT id, 'c' || n, 5, 0, now() FROM users, generate_series($1::int, $2::int) n
 		t.Fatalf("found %d, %v", len(all), err)
 	}
 	auditPasses(t, s)
-	if err := s.Acknowledge(t.Context(), "balance_changed", all, "ada", "corrected"); err != nil {
+	if err := s.Acknowledge(t.Context(), all, "ada", "corrected"); err != nil {
 		t.Fatal(err)
 	}
 	auditPasses(t, s)

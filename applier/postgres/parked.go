@@ -23,20 +23,16 @@ const (
 	parkedColumnCount = 24
 )
 
-// A row that is there stays. What it waits for is renewed, except that a message that was
-// redelivered does not take it from its user: later deliveries of the user may be in
-// flight. Only a delivery that comes from its row says $25.
+// A row that is there stays. What it waits for is renewed.
 var parkQuery = `
 INSERT INTO parked AS now (` + parkedColumns + `, parked_at)
 SELECT r.*, clock_timestamp() FROM unnest(` + strings.Join(parametersOf(parkedTypes, 0), ", ") + `) AS r
 ON CONFLICT (delivery_id, replay_id) DO UPDATE SET reason = excluded.reason, detail = excluded.detail, user_id = excluded.user_id
-WHERE (now.user_id IS NULL OR excluded.user_id IS NOT NULL OR $25)
-    AND ((now.reason, now.detail) <> (excluded.reason, excluded.detail) OR now.user_id IS DISTINCT FROM excluded.user_id)`
+WHERE (now.reason, now.detail) <> (excluded.reason, excluded.detail) OR now.user_id IS DISTINCT FROM excluded.user_id`
 
 // parkedRows are rows of parked, column by column.
 type parkedRows struct {
 	seen    map[parkedKey]bool
-	moves   bool // they come from their rows
 	columns [parkedColumnCount]array
 }
 
@@ -61,7 +57,7 @@ func (r *parkedRows) add(p applier.Parking, user delivery.ID, w *work) {
 	if r.seen == nil {
 		r.seen = map[parkedKey]bool{}
 	}
-	r.seen[key], r.moves = true, p.WasParked
+	r.seen[key] = true
 	community := ""
 	if p.Webhook != nil {
 		community = p.Webhook.Community
@@ -124,7 +120,7 @@ func (r *parkedRows) write(ctx context.Context, tx *sqlx.Tx, stmts *settleStatem
 	for i := range r.columns {
 		args[i] = r.columns[i].String()
 	}
-	_, err := tx.StmtxContext(ctx, stmts.park).ExecContext(ctx, append(args, r.moves)...)
+	_, err := tx.StmtxContext(ctx, stmts.park).ExecContext(ctx, args...)
 	return err
 }
 

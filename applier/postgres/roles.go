@@ -63,6 +63,7 @@ var grants = []tableGrants{
 	{"sign_in_networks", [...]string{"", "siud", "sd"}},
 	{"tokens", [...]string{"", "su", "siu"}},
 	{"audit_trail", [...]string{"", "si", "si"}},
+	{"audit_trail_head", [...]string{"", "s", "s"}},
 
 	{"schema_versions", [...]string{"s", "s", "s"}},
 	{"schema_compatibility", [...]string{"s", "s", "s"}},

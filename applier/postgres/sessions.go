@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -170,54 +169,4 @@ func (s *Store) EndSession(ctx context.Context, token []byte) error {
 		return fmt.Errorf("sign out: %w", err)
 	}
 	return nil
-}
-
-// TrailEntry is one line of the audit trail.
-type TrailEntry struct {
-	ID         int64
-	Who, What  string
-	TargetKind string
-	TargetID   string
-	Detail     json.RawMessage
-	At         time.Time
-}
-
-const (
-	addTrailQuery = `
-INSERT INTO audit_trail (who, what, target_kind, target_id, detail, at) VALUES ($1, $2, $3, $4, $5, $6)`
-	listTrailQuery = `
-SELECT id, who, what, target_kind, target_id, detail, at FROM audit_trail WHERE id < $1 ORDER BY id DESC LIMIT $2`
-)
-
-// AddTrail writes a line of the audit trail.
-func (s *Store) AddTrail(ctx context.Context, e TrailEntry) error {
-	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, addTrailQuery, e.Who, e.What, e.TargetKind, e.TargetID, string(e.Detail), e.At)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("write the audit trail: %w", err)
-	}
-	return nil
-}
-
-// ListTrail returns lines of the audit trail, newest first, those with smaller
-// ids than before.
-func (s *Store) ListTrail(ctx context.Context, before int64, limit int) ([]TrailEntry, error) {
-	rows, err := s.db.QueryContext(ctx, listTrailQuery, before, limit)
-	if err != nil {
-		return nil, fmt.Errorf("read the audit trail: %w", err)
-	}
-	defer rows.Close()
-	var all []TrailEntry
-	for rows.Next() {
-		var e TrailEntry
-		var detail []byte
-		if err := rows.Scan(&e.ID, &e.Who, &e.What, &e.TargetKind, &e.TargetID, &detail, &e.At); err != nil {
-			return nil, fmt.Errorf("read the audit trail: %w", err)
-		}
-		e.Detail = detail
-		all = append(all, e)
-	}
-	return all, rows.Err()
 }

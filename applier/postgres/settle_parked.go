@@ -162,12 +162,8 @@ func (w *work) writeParked(ctx context.Context, tx *sqlx.Tx, stmts *settleStatem
 		if err != nil {
 			return err
 		}
-		n, err := result.RowsAffected()
-		if err != nil {
-			return err
-		}
-		if int(n) != len(w.unparked) {
-			return fmt.Errorf("%w: %d of %d parked rows were there", errOvertaken, n, len(w.unparked))
+		if n, err := result.RowsAffected(); err != nil || int(n) != len(w.unparked) {
+			return fmt.Errorf("%w: %d of %d parked rows were there: %w", errOvertaken, n, len(w.unparked), err)
 		}
 	}
 	return w.rows.parked.write(ctx, tx, stmts)

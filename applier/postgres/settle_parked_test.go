@@ -104,21 +104,6 @@ func TestALockedUserStopsNobody(t *testing.T) {
 	checkLedger(t, db)
 }
 
-// A message that is redelivered does not take a parked delivery from its user. The engine
-// does, with the row, when nothing of the user is in flight.
-func TestARedeliveredMessageTakesNoRowFromItsUser(t *testing.T) {
-	t.Parallel()
-	s, db := postgrestest.Open(t, postgres.Options{Settling: true})
-	addUsers(t, s, "alice@example.com")
-	holding(t, db, lockAlice)
-	item := coins(t, "alice@example.com", 1, 1)
-	wantSettled(t, settle(t, s, item), parked)
-	park(t, s, applier.Paused, item)
-	wantRows(t, db, "user_locked 1 alice@example.com")
-	park(t, s, applier.Paused, fromItsRow(item))
-	wantRows(t, db, "paused 1")
-}
-
 func kindsOf(all []applier.Settlement) (kinds []string) {
 	for _, s := range all {
 		if s.Parked {

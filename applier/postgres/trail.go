@@ -1,0 +1,170 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// TrailEntry is one line of the audit trail.
+type TrailEntry struct {
+	ID  int64
+	At  time.Time
+	Via string // console, command or api
+	Who string
+	// OSUser is who called the command, for the operating system. Address is that of a
+	// browser or a program.
+	OSUser, Address string
+	What            string
+	TargetKind      string
+	TargetID        string
+	Detail          json.RawMessage
+	Hash            []byte // the database makes it, and ID
+}
+
+const (
+	addTrailQuery = `
+INSERT INTO audit_trail (via, who, os_user, address, what, target_kind, target_id, detail, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+	trailColumns   = `SELECT id, at, via, who, os_user, address, what, target_kind, target_id, detail, hash FROM audit_trail`
+	listTrailQuery = trailColumns + ` WHERE id < $1 ORDER BY id DESC LIMIT $2`
+	allTrailQuery  = trailColumns + ` ORDER BY id`
+	trailHeadQuery = `SELECT id, hash FROM audit_trail_head`
+)
+
+// AddTrail writes a line of the audit trail.
+func (s *Store) AddTrail(ctx context.Context, e TrailEntry) error {
+	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, addTrailQuery, cleanText(e.Via), cleanText(e.Who), cleanText(e.OSUser), cleanText(e.Address), cleanText(e.What),
+			cleanText(e.TargetKind), cleanText(e.TargetID), string(e.Detail), e.At)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("write the audit trail: %w", err)
+	}
+	return nil
+}
+
+// ListTrail returns lines of the audit trail, newest first, those with smaller
+// ids than before.
+func (s *Store) ListTrail(ctx context.Context, before int64, limit int) (all []TrailEntry, err error) {
+	err = each(ctx, s.db, listTrailQuery, func(scan scanner) error {
+		e, err := scanTrail(scan)
+		all = append(all, e)
+		return err
+	}, before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the audit trail: %w", err)
+	}
+	return all, nil
+}
+
+func scanTrail(scan scanner) (e TrailEntry, err error) {
+	var detail []byte
+	err = scan(&e.ID, &e.At, &e.Via, &e.Who, &e.OSUser, &e.Address, &e.What, &e.TargetKind, &e.TargetID, &detail, &e.Hash)
+	e.Detail = detail
+	return e, err
+}
+
+// TrailState is what a check of the chain found.
+type TrailState struct {
+	Entries int64
+	// Newest is the id of the newest entry, Head its hash in hexadecimal. A copy of it
+	// elsewhere shows whether all up to it is as it was.
+	Newest int64
+	Head   string
+	// Breaks are where an entry does not follow from the one before it, the first ten.
+	Breaks []TrailBreak
+}
+
+// TrailBreak is where the chain breaks.
+type TrailBreak struct {
+	After, At int64 // ids of entries; At is 0 at the end
+	Detail    string
+}
+
+const maxTrailBreaks = 10
+
+// CheckTrail computes the hash of each entry again.
+func (s *Store) CheckTrail(ctx context.Context) (TrailState, error) {
+	check := trailCheck{}
+	err := s.snapshot(ctx, func(tx *sqlx.Tx) error {
+		err := each(ctx, tx, allTrailQuery, func(scan scanner) error {
+			e, err := scanTrail(scan)
+			if err == nil {
+				check.next(e)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		var id int64
+		var hash []byte
+		if err := tx.QueryRowContext(ctx, trailHeadQuery).Scan(&id, &hash); err != nil {
+			return err
+		}
+		check.end(id, hash)
+		return nil
+	})
+	if err != nil {
+		return TrailState{}, fmt.Errorf("check the audit trail: %w", err)
+	}
+	return check.TrailState, nil
+}
+
+// trailCheck goes through the chain.
+type trailCheck struct {
+	TrailState
+	last []byte // the hash of the entry before
+}
+
+func (c *trailCheck) next(e TrailEntry) {
+	follows := bytes.Equal(e.chained(c.last), e.Hash)
+	switch {
+	case follows:
+	case e.ID != c.Newest+1:
+		c.breaks(e.ID, "Entries between %d and %d of the audit trail were deleted, or entry %d was changed.", c.Newest, e.ID, e.ID)
+	default:
+		c.breaks(e.ID, "Entry %d of the audit trail was changed, or the one before it was replaced.", e.ID)
+	}
+	c.Entries++
+	c.Newest, c.last, c.Head = e.ID, e.Hash, hex.EncodeToString(e.Hash)
+}
+
+// end compares the newest entry with the one that was written last.
+func (c *trailCheck) end(id int64, hash []byte) {
+	switch {
+	case id > c.Newest:
+		c.breaks(0, "The newest entries of the audit trail, from %d to %d, were deleted.", c.Newest+1, id)
+	case id != c.Newest || !bytes.Equal(hash, c.last):
+		c.breaks(0, "The newest entry of the audit trail, %d, is not the one that was written last, %d.", c.Newest, id)
+	}
+}
+
+func (c *trailCheck) breaks(at int64, format string, args ...any) {
+	if len(c.Breaks) < maxTrailBreaks {
+		c.Breaks = append(c.Breaks, TrailBreak{After: c.Newest, At: at, Detail: fmt.Sprintf(format, args...)})
+	}
+}
+
+// chained is the hash of the entry after one with that hash, as audit_trail_hash makes
+// it in the database.
+func (e TrailEntry) chained(previous []byte) []byte {
+	text := bytes.Clone(previous)
+	for _, field := range []string{
+		strconv.FormatInt(e.ID, 10), e.At.UTC().Format("2006-01-02T15:04:05.000000Z"),
+		e.Via, e.Who, e.OSUser, e.Address, e.What, e.TargetKind, e.TargetID, string(e.Detail),
+	} {
+		text = append(strconv.AppendInt(text, int64(len(field)), 10), ':')
+		text = append(text, field...)
+	}
+	sum := sha256.Sum256(text)
+	return sum[:]
+}

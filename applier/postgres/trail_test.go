@@ -1,0 +1,161 @@
+package postgres_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
+)
+
+func trailEntry(what string) postgres.TrailEntry {
+	return postgres.TrailEntry{
+		At: time.Date(2026, 11, 26, 12, 0, 0, 123456789, time.FixedZone("", 3600)), Via: "command", Who: "änna", OSUser: "root@host", Address: "::1",
+		What: what, TargetKind: "user", TargetID: "7:x", Detail: []byte(`{"note":  "3:ab\u0000 – ü"}`),
+	}
+}
+
+func addTrail(tb testing.TB, s *postgres.Store, n int) {
+	tb.Helper()
+	for i := range n {
+		if err := s.AddTrail(tb.Context(), trailEntry(fmt.Sprint("entry ", i+1))); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+func trailBreaks(tb testing.TB, s *postgres.Store) []string {
+	tb.Helper()
+	state, err := s.CheckTrail(tb.Context())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	details := []string{}
+	for _, b := range state.Breaks {
+		details = append(details, b.Detail)
+	}
+	return details
+}
+
+func TestTheTrailIsAppendOnly(t *testing.T) {
+	t.Parallel()
+	owner, s, db := granted(t)
+	addTrail(t, s, 1)
+	_, console := postgrestest.OpenURL(t, postgrestest.As(t, owner, "coinhook_console"), postgres.Options{})
+	_, applier := postgrestest.OpenURL(t, postgrestest.As(t, owner, "coinhook_applier"), postgres.Options{})
+	for _, tc := range []struct {
+		db              *sql.DB
+		statement, want string
+	}{
+		{db, "UPDATE audit_trail SET who = 'nobody'", "append-only"},
+		{db, "DELETE FROM audit_trail", "append-only"},
+		{db, "TRUNCATE audit_trail", "append-only"},
+		{console, "UPDATE audit_trail SET who = 'nobody'", "permission denied"},
+		{console, "DELETE FROM audit_trail", "permission denied"},
+		{console, "TRUNCATE audit_trail", "permission denied"},
+		{console, "UPDATE audit_trail_head SET id = 0", "permission denied"},
+		{console, "ALTER TABLE audit_trail DISABLE TRIGGER ALL", "must be owner"},
+		{console, "SET session_replication_role = replica", "permission denied"},
+		{applier, "SELECT * FROM audit_trail", "permission denied"},
+		{applier, "INSERT INTO audit_trail (who) VALUES ('nobody')", "permission denied"},
+	} {
+		if _, err := tc.db.Exec(tc.statement); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want %q", tc.statement, err, tc.want)
+		}
+	}
+	if got := trailBreaks(t, s); len(got) > 0 {
+		t.Errorf("the chain breaks: %q", got)
+	}
+}
+
+// The owner of the tables can do what others cannot, and the chain shows it.
+func TestTheChainShowsWhatTheOwnerDid(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		statement string
+		want      []string
+	}{
+		"nothing":             {"SELECT 1", []string{}},
+		"an edited detail":    {`UPDATE audit_trail SET detail = '{}' WHERE id = 2`, []string{"Entry 2 of the audit trail was changed, or the one before it was replaced."}},
+		"an edited address":   {`UPDATE audit_trail SET address = '::2' WHERE id = 1`, []string{"Entry 1 of the audit trail was changed, or the one before it was replaced."}},
+		"an edited time":      {`UPDATE audit_trail SET at = at + interval '1 microsecond' WHERE id = 3`, []string{"Entry 3 of the audit trail was changed, or the one before it was replaced."}},
+		"a deleted one":       {`DELETE FROM audit_trail WHERE id IN (2, 3)`, []string{"Entries between 1 and 4 of the audit trail were deleted, or entry 4 was changed."}},
+		"the first":           {`DELETE FROM audit_trail WHERE id = 1`, []string{"Entries between 0 and 2 of the audit trail were deleted, or entry 2 was changed."}},
+		"the last ones":       {`DELETE FROM audit_trail WHERE id > 3`, []string{"The newest entries of the audit trail, from 4 to 5, were deleted."}},
+		"all of them":         {`DELETE FROM audit_trail`, []string{"The newest entries of the audit trail, from 1 to 5, were deleted."}},
+		"a field's end moved": {`UPDATE audit_trail SET what = 'entry', target_kind = ' 3user' WHERE id = 3`, []string{"Entry 3 of the audit trail was changed, or the one before it was replaced."}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, db := postgrestest.Open(t, postgres.Options{})
+			addTrail(t, s, 5)
+			execute(t, db, "ALTER TABLE audit_trail DISABLE TRIGGER audit_trail_append_only")
+			execute(t, db, tc.statement)
+			if got := trailBreaks(t, s); !slices.Equal(got, tc.want) {
+				t.Errorf("the check says %q, want %q", got, tc.want)
+			}
+		})
+	}
+	t.Run("an entry with the hash that it should have", func(t *testing.T) {
+		t.Parallel()
+		s, db := postgrestest.Open(t, postgres.Options{})
+		addTrail(t, s, 3)
+		execute(t, db, "ALTER TABLE audit_trail DISABLE TRIGGER audit_trail_append_only")
+		execute(t, db, "UPDATE audit_trail SET who = 'x' WHERE id = 2")
+		execute(t, db, "UPDATE audit_trail t SET hash = audit_trail_hash((SELECT hash FROM audit_trail WHERE id = 1), t) WHERE id = 2")
+		want := []string{"Entry 3 of the audit trail was changed, or the one before it was replaced."}
+		if got := trailBreaks(t, s); !slices.Equal(got, want) {
+			t.Errorf("the check says %q, want %q", got, want)
+		}
+	})
+}
+
+func TestWritersOfTheTrailAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	s, _ := postgrestest.Open(t, postgres.Options{MaxConns: 8})
+	var writing sync.WaitGroup
+	for range 8 {
+		writing.Go(func() {
+			for range 10 {
+				if err := s.AddTrail(context.Background(), trailEntry("at the same time")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writing.Wait()
+	state, err := s.CheckTrail(t.Context())
+	if err != nil || state.Entries != 80 || state.Newest != 80 || len(state.Breaks) > 0 || len(state.Head) != 64 {
+		t.Errorf("%+v, %v", state, err)
+	}
+}
+
+// Rows that a version before this one wrote begin the chain, with the gaps that they
+// have. That version can go on writing.
+func TestOlderRowsBeginTheChain(t *testing.T) {
+	t.Parallel()
+	s, db := migrated(t, 19)
+	const old = `INSERT INTO audit_trail (who, what, target_kind, target_id, detail, at) VALUES ('anna', 'sign in', 'account', 'anna', '{"a": 1}', now())`
+	execute(t, db, old)
+	execute(t, db, old)
+	execute(t, db, "DELETE FROM audit_trail WHERE id = 1")
+	if _, err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, db, old)
+	addTrail(t, s, 1)
+	state, err := s.CheckTrail(t.Context())
+	if err != nil || state.Entries != 3 || state.Newest != 4 || len(state.Breaks) > 0 {
+		t.Errorf("%+v, %v", state, err)
+	}
+	entries, err := s.ListTrail(t.Context(), 10, 10)
+	if err != nil || len(entries) != 3 || entries[0].OSUser != "root@host" || entries[2].Via != "console" {
+		t.Errorf("%+v, %v", entries, err)
+	}
+}
