@@ -96,5 +96,5 @@ func (a *Auditor) Acknowledge(ctx context.Context, incarnation, which, by, note 
 	for i, v := range chosen {
 		found[i] = v.stored()
 	}
-	return a.store.Acknowledge(ctx, which, found, by, note)
+	return a.store.Acknowledge(ctx, found, by, note)
 }

@@ -38,6 +38,15 @@ type Report struct {
 	Violations []Violation `json:"violations"`
 	// Acknowledged are findings that an admin has acknowledged.
 	Acknowledged []Acknowledged `json:"acknowledged"`
+	Trail        Trail          `json:"trail"`
+}
+
+// Trail is the audit trail. A copy of Newest and Head elsewhere shows later whether all
+// entries up to then are as they were.
+type Trail struct {
+	Entries int64  `json:"entries"`
+	Newest  int64  `json:"newest"`
+	Head    string `json:"head"`
 }
 
 // OK reports whether all adds up.
@@ -64,6 +73,7 @@ const (
 	notInTheStream   = "not_in_stream"
 	streamWentBack   = "stream_went_back"
 	streamSuperseded = "stream_superseded"
+	trailBroken      = "trail_broken"
 )
 
 // Stream is the part of the broker's stream that an audit reads. A *broker.Stream
@@ -144,7 +154,24 @@ func (a *Auditor) run(ctx context.Context, incarnation string) (*audit, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := x.auditTrail(ctx); err != nil {
+		return nil, err
+	}
 	return x, x.leaveOutAcknowledged(ctx)
+}
+
+// auditTrail checks that nobody changed the audit trail.
+func (x *audit) auditTrail(ctx context.Context) error {
+	x.tell("the audit trail")
+	state, err := x.store.CheckTrail(ctx)
+	if err != nil {
+		return err
+	}
+	x.report.Trail = Trail{Entries: state.Entries, Newest: state.Newest, Head: state.Head}
+	for _, b := range state.Breaks {
+		x.found(Violation{Kind: trailBroken, Detail: b.Detail})
+	}
+	return nil
 }
 
 func (a *Auditor) tell(what string) {

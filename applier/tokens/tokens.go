@@ -117,7 +117,7 @@ func (s *Service) Revoke(ctx context.Context, community, name, by string) error 
 }
 
 // Authenticate returns the token whose text this is, if it works, and ErrInvalid
-// otherwise. It is looked up by its hash, so that the time this takes says
+// otherwise, with the token if it is one that works no more. It is looked up by its hash, so that the time this takes says
 // nothing about the texts of others.
 func (s *Service) Authenticate(ctx context.Context, text string) (Token, error) {
 	if len(text) != length || !strings.HasPrefix(text, prefix) {
@@ -132,7 +132,7 @@ func (s *Service) Authenticate(ctx context.Context, text string) (Token, error) 
 	}
 	t := s.token(row)
 	if t.State != Active {
-		return Token{}, ErrInvalid
+		return t, ErrInvalid
 	}
 	now := s.now()
 	if since := now.Add(-noteEvery); row.LastUsedAt == nil || row.LastUsedAt.Before(since) {

@@ -1,0 +1,87 @@
+package trail
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Strangers can have as much refused as they like, so only so many refusals of a
+// window are recorded. Beyond that every tenth, hundredth, thousandth is.
+const (
+	refusedWindow = 15 * time.Minute
+	refusedMost   = 100 // of all networks together
+	refusedOfOne  = 10  // of one network
+)
+
+// Refused is Record of something that was refused, such as a sign-in. It bounds what
+// strangers can have written.
+func (t *Trail) Refused(ctx context.Context, by Actor, what, targetKind, targetID string, detail map[string]any) error {
+	leftOut, record := t.bound.allow(network(by.Address), t.now())
+	if !record {
+		return nil
+	}
+	if leftOut > 0 {
+		detail = maps.Clone(detail)
+		if detail == nil {
+			detail = map[string]any{}
+		}
+		detail["not_recorded_since"] = leftOut
+	}
+	return t.Record(ctx, by, what, targetKind, targetID, detail)
+}
+
+// bound counts the refusals of a window.
+type bound struct {
+	mu       sync.Mutex
+	ends     time.Time
+	networks map[string]int // at most refusedMost: only those recorded are in it
+	recorded int
+	leftOut  int // since the last one that was recorded
+	total    int // left out in this window
+}
+
+// allow reports whether to record a refusal, and how many were not since the last one
+// that was.
+func (b *bound) allow(network string, now time.Time) (leftOut int, record bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !now.Before(b.ends) {
+		b.ends, b.networks, b.recorded, b.total = now.Add(refusedWindow), map[string]int{}, 0, 0
+	}
+	if b.recorded >= refusedMost || b.networks[network] >= refusedOfOne {
+		b.total++
+		b.leftOut++
+		if !isPowerOfTen(b.total) {
+			return 0, false
+		}
+		leftOut, b.leftOut = b.leftOut-1, 0
+		return leftOut, true
+	}
+	b.recorded++
+	b.networks[network]++
+	leftOut, b.leftOut = b.leftOut, 0
+	return leftOut, true
+}
+
+func isPowerOfTen(n int) bool {
+	for n > 10 && n%10 == 0 {
+		n /= 10
+	}
+	return n == 10
+}
+
+// network is the address, or of IPv6 the network that one household has.
+func network(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil || ip.Unmap().Is4() {
+		return address
+	}
+	prefix, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return address
+	}
+	return prefix.String()
+}
