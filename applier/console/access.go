@@ -103,6 +103,7 @@ func (s *Console) admit(next echo.HandlerFunc) echo.HandlerFunc {
 		c.Set(sessionKey, session)
 		reads := c.Request().Method == http.MethodGet || c.Request().Method == http.MethodHead
 		if !session.MayChange() && (isForAdmins(path) || !reads && !isForViewers(path)) {
+			s.request(c).recordRefused("refused to a viewer", "page", path, map[string]any{"method": c.Request().Method})
 			return failf(http.StatusForbidden, "Your account is a viewer's, and this is for admins. Ask one of them to do it, or to change your role.")
 		}
 		if err := s.resolveFingerprints(c); err != nil {

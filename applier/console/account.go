@@ -33,7 +33,11 @@ func (s *Console) changePassword(c *request) error {
 		return refuse(http.StatusUnprocessableEntity, "again", "The two new passwords are not the same.")
 	}
 	token, err := s.Accounts.ChangePassword(c.ctx(), c.session.Account, c.FormValue("old"), password, c.RealIP())
-	switch status, problem := c.refusedPassword(err); {
+	status, problem := c.refusedPassword(err)
+	if status != 0 {
+		c.recordRefused("password change refused", "account", c.session.Account, map[string]any{"why": err.Error()})
+	}
+	switch {
 	case errors.Is(err, accounts.ErrWeakPassword):
 		text := err.Error()
 		return refuse(http.StatusUnprocessableEntity, "new", strings.ToUpper(text[:1])+text[1:]+".")

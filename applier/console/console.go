@@ -57,6 +57,7 @@ import (
 	"github.com/coinhook/coinhook/applier/revert"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/applier/settings"
+	"github.com/coinhook/coinhook/applier/trail"
 	"github.com/coinhook/coinhook/applier/users"
 	"github.com/coinhook/coinhook/applier/webhooks"
 	"github.com/coinhook/coinhook/pkg/proxies"
@@ -70,6 +71,7 @@ type Options struct {
 	Log zerolog.Logger
 
 	Accounts *accounts.Service
+	Trail    *trail.Trail
 	History  *history.History
 	Webhooks *webhooks.Service
 	Users    *users.Service

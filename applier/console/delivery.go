@@ -3,6 +3,7 @@ package console
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/coinhook/coinhook/applier/history"
@@ -38,6 +39,14 @@ type deliveryData struct {
 	// Locked is why an encrypted payload cannot be shown.
 	Locked string
 }
+
+// isDecrypted reports whether it shows what came encrypted.
+func (d deliveryData) isDecrypted() bool {
+	return slices.ContainsFunc(d.Payloads, func(p payloadView) bool { return p.Title == decryptedTitle })
+}
+
+// decryptedTitle is that of a payload which came encrypted.
+const decryptedTitle = "Decrypted"
 
 // NoPayload says why there is no payload to show.
 func (d deliveryData) NoPayload() string {
@@ -76,6 +85,11 @@ func (s *Console) delivery(c *request) error {
 	data, err := s.deliveryData(c, full, name, false)
 	if err != nil {
 		return err
+	}
+	if data.isDecrypted() && !isUnasked(c.Request()) {
+		if err := c.record("show decrypted payload", "delivery", full.ID.String(), nil); err != nil {
+			return err
+		}
 	}
 	return c.page("delivery", "Delivery "+full.ID.String(), data)
 }
@@ -173,7 +187,7 @@ func (s *Console) payloadsOf(c *request, full history.Full, reveal bool) (all []
 	if err != nil {
 		return nil, false, nil, err
 	}
-	for _, p := range []titledPayload{{"As the sender sent it", full.Payload}, {"Decrypted", decrypted}, {"As an admin edited it, to run instead", full.Edited}} {
+	for _, p := range []titledPayload{{"As the sender sent it", full.Payload}, {decryptedTitle, decrypted}, {"As an admin edited it, to run instead", full.Edited}} {
 		if p.bytes == nil {
 			continue
 		}

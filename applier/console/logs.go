@@ -150,6 +150,9 @@ func (s *Console) logsFile(c *request) error {
 	if err != nil {
 		return err
 	}
+	if err := c.record("export gamification logs", "logs", c.QueryString(), nil); err != nil {
+		return err
+	}
 	h := c.Response().Header()
 	h.Set("Content-Type", "text/csv; charset=utf-8; header=present")
 	h.Set("Content-Disposition", `attachment; filename="gamification-logs.csv"`)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/trail"
 )
 
 type signInData struct {
@@ -29,6 +30,7 @@ func (s *Console) signIn(c *request) error {
 	data := signInData{Name: c.FormValue("name"), Next: localPath(c.FormValue("next"))}
 	token, err := s.Accounts.SignIn(c.ctx(), data.Name, c.FormValue("password"), c.RealIP(), s.token(c.Request()))
 	if status, problem := c.refusedPassword(err); status != 0 {
+		c.recordRefusedSignIn(data.Name, err)
 		data.Error = problem
 		return c.pageWith(status, "sign-in", "Sign in", data)
 	}
@@ -88,9 +90,32 @@ func localPath(text string) string {
 	return text
 }
 
-// record writes the audit trail: call it in each handler that changes something.
+// record writes the audit trail: call it in each handler that changes something, or
+// shows what others do not see.
 func (c *request) record(what, targetKind, targetID string, detail map[string]any) error {
-	return c.console.Accounts.Record(c.ctx(), c.session.Account, what, targetKind, targetID, detail)
+	return c.console.Trail.Record(c.ctx(), c.actor(), what, targetKind, targetID, detail)
+}
+
+// recordRefused records what somebody may not do, as far as strangers leave room. The
+// answer does not wait for a database that is away.
+func (c *request) recordRefused(what, targetKind, targetID string, detail map[string]any) {
+	if err := c.console.Trail.Refused(c.ctx(), c.actor(), what, targetKind, targetID, detail); err != nil {
+		c.console.Log.Error().Err(err).Str("address", c.RealIP()).Msg(what + ": the audit trail could not be written")
+	}
+}
+
+func (c *request) actor() trail.Actor {
+	return trail.Actor{Via: trail.Console, Who: c.session.Account, Address: c.RealIP()}
+}
+
+// recordRefusedSignIn records the name that was tried if an account has it. Other names may
+// be passwords.
+func (c *request) recordRefusedSignIn(name string, why error) {
+	known, err := c.console.Accounts.Find(c.ctx(), name)
+	if err != nil {
+		known.Name = ""
+	}
+	c.recordRefused("sign-in refused", "account", known.Name, map[string]any{"why": why.Error()})
 }
 
 // redirect sends the browser to another page, whoever asked.

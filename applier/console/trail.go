@@ -4,13 +4,13 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/trail"
 )
 
 const pageSize = 50
 
 type trailData struct {
-	Entries []accounts.Entry
+	Entries []trail.Entry
 	Older   string // the next page, empty if there is none
 	IsFirst bool
 }
@@ -24,7 +24,7 @@ func (s *Console) trail(c *request) error {
 			return failf(http.StatusBadRequest, "The page's address is not right. Begin again at the newest entries: /trail.")
 		}
 	}
-	entries, err := s.Accounts.Trail(c.ctx(), before, pageSize+1)
+	entries, err := s.Trail.List(c.ctx(), before, pageSize+1)
 	if err != nil {
 		return err
 	}

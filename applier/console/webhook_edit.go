@@ -173,15 +173,15 @@ func (s *Console) conflict(c *request, revision string, def webhook.Definition, 
 // lookBack is how much of the audit trail is read to find who saved a webhook.
 const lookBack = 300
 
-// whoSaved finds in the audit trail who saved a version; the command leaves none.
+// whoSaved finds in the audit trail who saved a version.
 func (s *Console) whoSaved(c *request, w webhooks.Stored) (string, error) {
-	entries, err := s.Accounts.Trail(c.ctx(), 0, lookBack)
+	entries, err := s.Trail.List(c.ctx(), 0, lookBack)
 	if err != nil {
 		return "", err
 	}
 	for _, e := range entries {
 		var detail struct{ Version int }
-		if e.TargetKind == "webhook" && e.TargetID == w.ID && json.Unmarshal([]byte(e.Detail), &detail) == nil && detail.Version == w.Version {
+		if e.TargetKind == "webhook" && e.TargetID == w.ID && json.Unmarshal(e.Detail, &detail) == nil && detail.Version == w.Version {
 			return e.Who, nil
 		}
 	}

@@ -35,6 +35,7 @@ import (
 	"github.com/coinhook/coinhook/applier/revert"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/applier/settings"
+	"github.com/coinhook/coinhook/applier/trail"
 	"github.com/coinhook/coinhook/applier/users"
 	"github.com/coinhook/coinhook/applier/webhooks"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -59,6 +60,7 @@ type world struct {
 	store     *postgres.Store
 	db        *sql.DB
 	accounts  *accounts.Service
+	trail     *trail.Trail
 	webhooks  *webhooks.Service
 	publisher *broker.Publisher
 	clock     *clock // what accounts and sessions go by
@@ -112,7 +114,7 @@ func newWorldWith(t *testing.T, limit time.Duration, options ...option) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.accounts = accounts.New(w.store, w.clock.now)
+	w.accounts, w.trail = accounts.New(w.store, w.clock.now), trail.New(own, w.clock.now)
 	w.webhooks = webhooks.New(definitions, own.Reread, func() time.Time { return time.Now().UTC() }, master)
 	w.publisher = broker.NewPublisher(w.conn, broker.PublisherOptions{Log: zerolog.Nop()})
 	w.running(w.publisher.Run)
@@ -124,7 +126,7 @@ func newWorldWith(t *testing.T, limit time.Duration, options ...option) *world {
 	w.url = "http://" + listener.Addr().String()
 	opts := console.Options{
 		URL: &url.URL{Scheme: "http", Host: listener.Addr().String()}, Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel),
-		Accounts: accounts.New(own, w.clock.now), Webhooks: w.webhooks, Users: users.New(own), Payloads: sealed.NewPayloads(master),
+		Accounts: accounts.New(own, w.clock.now), Trail: w.trail, Webhooks: w.webhooks, Users: users.New(own), Payloads: sealed.NewPayloads(master),
 		Logs: history.NewLogs(own), Settings: settings.New(own), Overview: overview.New(own, nil),
 		DeadLetters: deadletter.New(own), Reverter: revert.New(own),
 		Replayer: replay.New(own, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate, w.publisher),

@@ -12,6 +12,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier/history"
 	"github.com/coinhook/coinhook/applier/tokens"
+	"github.com/coinhook/coinhook/applier/trail"
 	"github.com/coinhook/coinhook/applier/users"
 	"github.com/coinhook/coinhook/applier/webhooks"
 )
@@ -28,6 +30,7 @@ import (
 // Options are the services that answer.
 type Options struct {
 	Tokens     *tokens.Service
+	Trail      *trail.Trail
 	Deliveries *history.History
 	Logs       *history.Logs
 	Users      *users.Service
@@ -36,6 +39,8 @@ type Options struct {
 	Log        zerolog.Logger
 	// PerSecond and Burst bound the requests of one token; 20 and 50 if zero.
 	PerSecond, Burst int
+	// Address is that of the client; the connection's if it is nil.
+	Address func(*http.Request) string
 }
 
 type server struct {
@@ -50,6 +55,9 @@ var description []byte
 // New returns the handler of /apis/ and /openapi.json. It authenticates by
 // itself: no session or form protection belongs before it.
 func New(opts Options) http.Handler {
+	if opts.Address == nil {
+		opts.Address = connected
+	}
 	if opts.PerSecond == 0 {
 		opts.PerSecond, opts.Burst = 20, 50
 	}
@@ -60,6 +68,15 @@ func New(opts Options) http.Handler {
 		s.mux.Handle(pattern, s.authenticated(h))
 	}
 	return s.recovering(s.mux)
+}
+
+// connected is the address of whoever is connected.
+func connected(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
 }
 
 // recovering turns a panic into an error that is logged.
@@ -128,12 +145,26 @@ func (s *server) authenticate(r *http.Request) (tokens.Token, error) {
 	}
 	token, err := s.Tokens.Authenticate(r.Context(), strings.TrimSpace(text))
 	if errors.Is(err, tokens.ErrInvalid) {
+		s.recordRefused(r, token)
 		return tokens.Token{}, errInvalidToken
 	}
 	if err != nil {
 		return tokens.Token{}, &failure{code: unavailable, message: "The token cannot be checked now. Try again later.", err: err}
 	}
 	return token, nil
+}
+
+// recordRefused records a token that is refused, with its name if it worked once.
+func (s *server) recordRefused(r *http.Request, token tokens.Token) {
+	address := s.Address(r)
+	why := map[string]any{"why": "unknown"}
+	if token.State != "" {
+		why = map[string]any{"why": token.State, "community": token.Community}
+	}
+	err := s.Trail.Refused(r.Context(), trail.Actor{Via: trail.API, Address: address}, "token refused", "token", token.Name, why)
+	if err != nil {
+		s.Log.Error().Err(err).Str("address", address).Msg("a token was refused: the audit trail could not be written")
+	}
 }
 
 // noRoute answers what no route takes.

@@ -21,6 +21,7 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/applier/tokens"
+	"github.com/coinhook/coinhook/applier/trail"
 	"github.com/coinhook/coinhook/applier/users"
 	"github.com/coinhook/coinhook/applier/webhooks"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -70,7 +71,7 @@ func newWorld(t *testing.T) *world {
 	w.webhooks = service
 	w.history = history.New(w.store, stream, definitions, time.Hour)
 	w.handler = api.New(api.Options{
-		Tokens: w.tokens, Deliveries: w.history, Logs: history.NewLogs(w.store),
+		Tokens: w.tokens, Trail: trail.New(w.store, w.now), Deliveries: w.history, Logs: history.NewLogs(w.store),
 		Users: users.New(w.store), Webhooks: service, Now: w.now, Log: zerolog.Nop(), PerSecond: 10_000, Burst: 10_000,
 	})
 	for _, community := range []string{mine, theirs} {
