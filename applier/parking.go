@@ -58,9 +58,7 @@ type ParkingStore interface {
 	Locate(ctx context.Context, batch []Item) ([]delivery.ID, error)
 	// Park has deliveries wait for their webhooks, in one transaction and under the
 	// items' leases. It is idempotent: of a delivery that is parked, only what it waits
-	// for changes. One that waits for its user goes on doing so, unless all of the batch
-	// come from their rows. It parks nothing that Settle would find to be known or
-	// forgotten.
+	// for changes. It parks nothing that Settle would find to be known or forgotten.
 	Park(ctx context.Context, batch []Parking) error
 	// ParkedWebhooks returns the webhooks with deliveries that wait for them.
 	ParkedWebhooks(ctx context.Context, p delivery.Partition) ([]ParkedWebhook, error)

@@ -56,6 +56,9 @@ func (c *adminsAddCmd) Run(a *app) error {
 	if err != nil {
 		return badAccount(err)
 	}
+	if err := a.record("add account", "account", account.Name, map[string]any{"role": account.Role}); err != nil {
+		return err
+	}
 	return a.printAccount(account, made, "added")
 }
 
@@ -124,6 +127,10 @@ func (c *adminsSetCmd) Run(a *app) error {
 	account, err := service.Set(a.ctx, c.Name, change)
 	if err != nil {
 		return badAccount(err)
+	}
+	detail := map[string]any{"role": account.Role, "disabled": account.Disabled, "new_password": reset}
+	if err := a.record("change account", "account", account.Name, detail); err != nil {
+		return err
 	}
 	return a.printAccount(account, made, "changed")
 }

@@ -41,9 +41,11 @@ type app struct {
 
 	conn    *broker.Conn
 	store   *postgres.Store
-	answers *bufio.Reader  // of the person at the terminal
-	log     zerolog.Logger // of what serves; commands have none
-	role    broker.Role    // with the broker
+	command string          // its words, such as webhooks apply
+	trails  *postgres.Store // of the audit trail
+	answers *bufio.Reader   // of the person at the terminal
+	log     zerolog.Logger  // of what serves; commands have none
+	role    broker.Role     // with the broker
 }
 
 func newApp(ctx context.Context, p Process, flags *commands) *app {
@@ -56,8 +58,10 @@ func (a *app) close() {
 	if a.conn != nil {
 		a.conn.Close()
 	}
-	if a.store != nil {
-		a.store.Close() //nolint:errcheck // all was read and written
+	for _, store := range []*postgres.Store{a.store, a.trails} {
+		if store != nil {
+			store.Close() //nolint:errcheck // all was read and written
+		}
 	}
 }
 
@@ -73,6 +77,9 @@ func (a *app) community() string { return cmp.Or(a.flags.Community, defaultCommu
 func (a *app) broker() (*broker.Conn, error) {
 	if a.conn != nil {
 		return a.conn, nil
+	}
+	if err := a.mayChange(); err != nil {
+		return nil, err
 	}
 	opts, err := a.brokerOptions()
 	if err != nil {
@@ -151,12 +158,18 @@ func (a *app) openFitting(opts postgres.Options) (*postgres.Store, error) {
 	return store, nil
 }
 
-func (a *app) open(opts postgres.Options) (*postgres.Store, error) {
-	return a.openURL(a.setting(a.flags.DatabaseURL, "DATABASE_URL"), opts)
+func (a *app) open(opts postgres.Options) (store *postgres.Store, err error) {
+	a.store, err = a.openURL(a.setting(a.flags.DatabaseURL, "DATABASE_URL"), opts)
+	return a.store, err
 }
 
 // openOwned opens the database as the owner of the tables, where one is named.
-func (a *app) openOwned(opts postgres.Options) (*postgres.Store, error) {
+func (a *app) openOwned(opts postgres.Options) (store *postgres.Store, err error) {
+	a.store, err = a.openURL(a.ownerURL(), opts)
+	return a.store, err
+}
+
+func (a *app) ownerURL() string {
 	url := a.setting(a.flags.DatabaseURL, "DATABASE_URL")
 	owner := a.Env["DATABASE_OWNER_URL"]
 	if owner == "" && url == a.stack["DATABASE_URL"] { // else it is another database
@@ -164,12 +177,12 @@ func (a *app) openOwned(opts postgres.Options) (*postgres.Store, error) {
 	}
 	switch {
 	case owner == "" || a.flags.DatabaseURL != "":
-		return a.openURL(url, opts)
+		return url
 	case url != "" && !postgres.SameDatabase(url, owner):
 		a.say("DATABASE_OWNER_URL names another database than DATABASE_URL: this one is set up.")
-		return a.openURL(url, opts)
+		return url
 	}
-	return a.openURL(owner, opts)
+	return owner
 }
 
 func (a *app) openURL(url string, opts postgres.Options) (*postgres.Store, error) {
@@ -180,7 +193,6 @@ func (a *app) openURL(url string, opts postgres.Options) (*postgres.Store, error
 	if err != nil {
 		return nil, usagef("--database-url: %w", err)
 	}
-	a.store = store
 	return store, nil
 }
 

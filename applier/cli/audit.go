@@ -61,6 +61,9 @@ func (c *auditLookCmd) Run(a *app) error {
 		return a.confirm(fmt.Sprintf("Publish %d again?", n))
 	})
 	bar.clear()
+	if repaired > 0 || err == nil {
+		err = errors.Join(err, a.record("repair", "installation", "", map[string]any{"published": repaired}))
+	}
 	if err != nil {
 		return err
 	}
@@ -119,6 +122,9 @@ func printAudit(a *app, r *audit.Report) {
 		fmt.Fprintf(a.Stdout, " + %d without an outcome", r.Unsettled)
 	}
 	fmt.Fprintf(a.Stdout, "; %d replays.\n", r.Replays)
+	if r.Trail.Entries > 0 {
+		fmt.Fprintf(a.Stdout, "%s in the audit trail, the newest is %d with the hash %s.\n", counted(int(r.Trail.Entries), "line"), r.Trail.Newest, r.Trail.Head)
+	}
 	known := ""
 	if n := len(r.Acknowledged); n > 0 {
 		known = fmt.Sprintf(", except for %s that are acknowledged (-o json names them)", counted(n, "finding"))

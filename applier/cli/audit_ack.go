@@ -40,6 +40,9 @@ func (c *auditAckCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if err := a.record("acknowledge findings", "findings", c.Which, map[string]any{"findings": len(chosen), "note": c.Note}); err != nil {
+		return err
+	}
 	if a.json() {
 		return a.printJSON(ackJSON{chosen})
 	}

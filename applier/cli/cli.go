@@ -53,6 +53,7 @@ type commands struct {
 	Logs       logsCmd       `cmd:"" help:"Gamification logs: every change of a balance."`
 	Tokens     tokensCmd     `cmd:"" help:"Bearer tokens of the read API."`
 	Audit      auditCmd      `cmd:"" help:"Does everything accepted add up? Exit 1 if not, with what does not."`
+	Trail      trailCmd      `cmd:"" help:"The audit trail: who changed or saw what."`
 	Admins     adminsCmd     `cmd:"" help:"Who may sign in to the console."`
 	Console    consoleCmd    `cmd:"" help:"Serve the admin console."`
 	Secrets    secretsCmd    `cmd:"" help:"What COINHOOK_MASTER_KEY seals."`
@@ -103,6 +104,7 @@ func Run(ctx context.Context, p Process) (code int) {
 	}
 	a := newApp(ctx, p, &c)
 	defer a.close()
+	a.command = pathOf(parsed.Selected())
 	err = parsed.Run(a)
 	var usage usageError
 	switch {

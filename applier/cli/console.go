@@ -72,12 +72,12 @@ func (c *consoleCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	opts, stop, err := a.consoleOptions(log)
+	opts, stop, err := a.consoleOptions(log, trusted)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	opts.TrustedProxies, opts.ShutdownDelay, opts.Certificate = trusted, delay, certificate
+	opts.ShutdownDelay, opts.Certificate = delay, certificate
 	listener, err := net.Listen("tcp", string(addr))
 	if err != nil {
 		return fmt.Errorf("CONSOLE_ADDR: %w", err)
@@ -184,7 +184,7 @@ func (a *app) consoleLog() (zerolog.Logger, error) {
 }
 
 // consoleOptions puts the services together. stop ends what they publish with.
-func (a *app) consoleOptions(log zerolog.Logger) (opts console.Options, stop func(), err error) {
+func (a *app) consoleOptions(log zerolog.Logger, trusted proxies.Trusted) (opts console.Options, stop func(), err error) {
 	a.log, a.role = log, broker.Console
 	store, err := a.openFitting(postgres.Options{Name: "coinhook console", MaxConns: consoleConns})
 	if err != nil {
@@ -197,6 +197,7 @@ func (a *app) consoleOptions(log zerolog.Logger) (opts console.Options, stop fun
 	opts = console.Options{
 		Log:      log,
 		Accounts: newAccounts(store),
+		Trail:    newTrail(store),
 		Users:    users.New(store),
 		Logs:     history.NewLogs(store),
 		Settings: settings.New(store),
@@ -205,6 +206,8 @@ func (a *app) consoleOptions(log zerolog.Logger) (opts console.Options, stop fun
 		DeadLetters: deadletter.New(store),
 		Reverter:    revert.New(store),
 		Payloads:    sealed.NewPayloads(master),
+
+		TrustedProxies: trusted,
 	}
 	if opts.Webhooks, err = a.webhooks(); err != nil {
 		return opts, nil, err
@@ -225,6 +228,8 @@ func (a *app) consoleOptions(log zerolog.Logger) (opts console.Options, stop fun
 	opts.API = api.New(api.Options{
 		Log:        log,
 		Tokens:     newTokens(store),
+		Trail:      opts.Trail,
+		Address:    trusted.Extractor(),
 		Deliveries: opts.History,
 		Logs:       opts.Logs,
 		Users:      opts.Users,

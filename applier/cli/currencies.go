@@ -87,6 +87,9 @@ func (c *currenciesSetCmd) Run(a *app) error {
 		return usageIfInvalid(err)
 	}
 	result := newCurrencyJSON(a.community(), set)
+	if err := a.record("set currency", "currency", c.Code, map[string]any{"community": a.community(), "currency": result}); err != nil {
+		return err
+	}
 	if a.json() {
 		return a.printJSON(result)
 	}

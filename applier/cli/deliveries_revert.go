@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -59,6 +60,9 @@ func (c *deliveriesRevertCmd) Run(a *app) error {
 	bar := progressLine{a: a}
 	result, err := reverter.Run(a.ctx, request, plan, func(p revert.Progress) { bar.show(0, "%s", revertProgressText(p)) })
 	bar.clear()
+	err = errors.Join(err, a.record("revert deliveries", "deliveries", a.words(), map[string]any{
+		"selected": plan.Selected, "reverted": result.Reverted, "allow_negative": c.AllowNegative, "note": c.Note,
+	}))
 	if err != nil {
 		return fmt.Errorf("stopped after %d of %d; the same command goes on from there: %w", result.Reverted, plan.Selected, err)
 	}

@@ -41,6 +41,9 @@ func showDelivery(a *app, text string, redacting bool) error {
 	if err != nil {
 		return err
 	}
+	if err := recordShown(a, full, decrypted, redacting); err != nil {
+		return err
+	}
 	redacted := false
 	if redacting {
 		full, redacted = full.Redacted()
@@ -65,6 +68,19 @@ func showDelivery(a *app, text string, redacting bool) error {
 		a.say("Secrets are left out, marked %s: --reveal shows them.", redact.Mark)
 	}
 	return nil
+}
+
+// recordShown records that somebody sees what came encrypted, or secrets of a payload.
+func recordShown(a *app, full history.Full, decrypted *string, redacting bool) error {
+	_, secrets := full.Redacted()
+	if decrypted != nil {
+		_, more := redact.Payload([]byte(*decrypted))
+		secrets = secrets || more
+	}
+	if decrypted == nil && (redacting || !secrets) {
+		return nil
+	}
+	return a.record(showsPayload, "delivery", full.ID.String(), map[string]any{"decrypted": decrypted != nil, "secrets": secrets && !redacting})
 }
 
 func printDelivery(a *app, h *history.History, full history.Full) error {

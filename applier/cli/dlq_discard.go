@@ -96,6 +96,7 @@ func (c *dlqDiscardCmd) discard(a *app, plan *deadletter.DiscardPlan, note strin
 		line.show(0, "%d of %d dead letters discarded", done, plan.Count())
 	})
 	line.clear()
+	err = errors.Join(err, a.record("discard dead letters", "dead letters", a.words(), map[string]any{"discarded": done, "note": note}))
 	if err != nil {
 		if a.ctx.Err() != nil {
 			err = context.Cause(a.ctx)

@@ -41,6 +41,9 @@ func (c *dlqReplayCmd) edit(a *app, request *replay.Request) error {
 			return err
 		}
 	}
+	if err := a.record(showsPayload, "delivery", id.String(), map[string]any{"to": "edit"}); err != nil {
+		return err
+	}
 	edited, err := a.editText(id.String()+".json", payload)
 	if err != nil {
 		return err

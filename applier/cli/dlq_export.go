@@ -25,6 +25,10 @@ func (c *dlqExportCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	// What was written before an error is seen, too.
+	if err := a.record("export dead letters", "dead letters", a.words(), nil); err != nil {
+		return err
+	}
 	line := progressLine{a: a}
 	exporter := deadletter.Exporter{Store: store, Progress: func(done int) {
 		line.show(0, "%s exported", counted(done, "dead letter"))

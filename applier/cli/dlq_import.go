@@ -44,7 +44,10 @@ func (c *dlqImportCmd) Run(a *app) error {
 	}}
 	done, err := importer.Run(a.ctx, reader)
 	bar.clear()
-	if err = errors.Join(err, report.close()); err != nil {
+	recorded := a.record("import dead letters", "dead letters", "", map[string]any{
+		"added": done.Added, "restored": done.Restored, "known": done.Known, "applied": done.Applied, "bad_lines": done.Bad,
+	})
+	if err = errors.Join(err, report.close(), recorded); err != nil {
 		if a.ctx.Err() != nil {
 			err = context.Cause(a.ctx)
 		}

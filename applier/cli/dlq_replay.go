@@ -75,6 +75,9 @@ func (c *dlqReplayCmd) Run(a *app) error {
 		bar.show(0, "%s", progressText(p))
 	}})
 	bar.clear()
+	err = errors.Join(err, a.record("replay dead letters", "dead letters", a.words(), map[string]any{
+		"selected": plan.Selected, "published": result.Published, "edited": request.Edited != nil, "mapping": c.Mapping, "note": c.Note,
+	}))
 	if err != nil {
 		return c.interrupted(request, result, err)
 	}

@@ -61,6 +61,9 @@ func (c *webhooksEncryptionCmd) Run(a *app) error {
 	if err != nil {
 		return needsMasterKey(err)
 	}
+	if err := a.recordWebhook("set encryption", result.Saved, map[string]any{"encryption": c.Mode, "overlap": overlap.String()}); err != nil {
+		return err
+	}
 	a.warnOfCBC(result)
 	if key.IsWeak() {
 		a.say("The key has very few different characters: guessing it may be easy. Have one made, or ask the sender for a random one.")

@@ -73,6 +73,9 @@ func (c *fieldsSetCmd) Run(a *app) error {
 	if err := settings.New(store).SetField(a.ctx, a.community(), f); err != nil {
 		return usageIfInvalid(err)
 	}
+	if err := a.record("set custom field", "field", f.Name, map[string]any{"community": a.community(), "type": f.Type, "options": f.Options}); err != nil {
+		return err
+	}
 	if a.json() {
 		return a.printJSON(newFieldJSON(a.community(), f))
 	}
@@ -103,6 +106,9 @@ func (c *fieldsDeleteCmd) Run(a *app) error {
 	}
 	values, err := service.DeleteField(a.ctx, a.community(), c.Name)
 	if err != nil {
+		return err
+	}
+	if err := a.record("delete custom field", "field", c.Name, map[string]any{"community": a.community(), "values": values}); err != nil {
 		return err
 	}
 	if a.json() {

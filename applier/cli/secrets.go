@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -36,6 +37,9 @@ func (c *secretsRotateCmd) Run(a *app) error {
 		return err
 	}
 	done, err := service.RotateSecrets(a.ctx)
+	err = errors.Join(err, a.record("rotate secrets", "installation", "", map[string]any{
+		"webhooks": done.Webhooks, "versions": done.Versions, "secrets": done.Secrets, "removed": done.Removed, "left": len(done.Left),
+	}))
 	if err != nil {
 		a.say("Stopped after %s in %s. Run the same command again: it goes on with the rest.",
 			count(done.Secrets+done.Removed, "secret"), count(done.Versions, "version"))

@@ -79,11 +79,23 @@ func (c *setupCmd) Run(a *app) error {
 	if err := c.apply(ctx, store, conn, topology); err != nil {
 		return err
 	}
+	if err := c.record(a, store, migrations); err != nil {
+		return err
+	}
 	if a.json() {
 		return a.printJSON(map[string]any{"streams": "ready", "tables": "ready", "migrations_applied": migrations})
 	}
 	fmt.Fprintf(a.Stdout, "Streams, buckets and tables are ready (%d migrations applied).\n", migrations)
 	return nil
+}
+
+// record has the connection of setup write the audit trail: DATABASE_URL may be of a
+// role that was granted nothing before.
+func (c *setupCmd) record(a *app, store *postgres.Store, migrations int) error {
+	a.trails = store
+	return a.record("set up", "installation", "", map[string]any{
+		"replicas": c.Replicas, "partitions": c.Partitions, "max_bytes": c.MaxBytes, "max_age": c.MaxAge, "migrations": migrations,
+	})
 }
 
 // grantRoles gives the services' database roles what they need. A database whose

@@ -61,6 +61,12 @@ func (c *tokensAddCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if err := a.record("add token", "token", t.Name, map[string]any{"community": t.Community, "expires_at": t.ExpiresAt}); err != nil {
+		return err
+	}
+	if t.ExpiresAt == nil {
+		a.say("The token never expires: it works until `coinhook tokens revoke`. --expires 90d bounds one.")
+	}
 	if a.json() {
 		return a.printJSON(newTokenJSON{t, text})
 	}
@@ -116,6 +122,9 @@ func (c *tokensRevokeCmd) Run(a *app) error {
 		return notFound
 	}
 	if err != nil {
+		return err
+	}
+	if err := a.record("revoke token", "token", c.Name, map[string]any{"community": a.community()}); err != nil {
 		return err
 	}
 	if a.json() {

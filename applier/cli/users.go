@@ -36,6 +36,9 @@ func (c *usersAddCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if err := a.record("add user", "user", id.String(), map[string]any{"community": a.community()}); err != nil {
+		return err
+	}
 	return showUser(a, id.String())
 }
 

@@ -47,7 +47,8 @@ func (c *usersImportCmd) Run(a *app) error {
 	}}
 	done, err := importer.Run(a.ctx, reader)
 	bar.clear()
-	if err = errors.Join(err, report.close()); err != nil {
+	recorded := a.record("import users", "community", a.community(), map[string]any{"added": done.Added, "updated": done.Updated, "known": done.Known, "bad_lines": done.Bad})
+	if err = errors.Join(err, report.close(), recorded); err != nil {
 		if a.ctx.Err() != nil {
 			err = context.Cause(a.ctx)
 		}

@@ -35,5 +35,8 @@ func (c *usersSetCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if err := a.record("change user", "user", u.ID.String(), nil); err != nil {
+		return err
+	}
 	return showUser(a, u.ID.String())
 }

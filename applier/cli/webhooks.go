@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -151,6 +152,13 @@ func apiKeysText(s broker.Saved) string {
 	return strings.Join(parts, "; ")
 }
 
+// recordWebhook writes the audit trail about a webhook.
+func (a *app) recordWebhook(what string, w broker.Saved, detail map[string]any) error {
+	all := map[string]any{"name": w.Name, "community": w.Community, "version": w.Version}
+	maps.Copy(all, detail)
+	return a.record(what, "webhook", w.ID, all)
+}
+
 type webhooksDeleteCmd struct {
 	webhookArg
 }
@@ -164,6 +172,9 @@ func (c *webhooksDeleteCmd) Run(a *app) error {
 		return err
 	}
 	if err := service.Delete(a.ctx, saved); err != nil {
+		return err
+	}
+	if err := a.recordWebhook("delete webhook", saved, nil); err != nil {
 		return err
 	}
 	if a.json() {
@@ -198,6 +209,9 @@ func (c *webhooksUndeleteCmd) Run(a *app) error {
 	if err != nil {
 		return needsMasterKey(err)
 	}
+	if err := a.recordWebhook("undelete webhook", saved.Saved, nil); err != nil {
+		return err
+	}
 	if a.json() {
 		return a.printJSON(a.savedJSON(saved))
 	}
@@ -226,6 +240,9 @@ func (c *webhooksRotateCmd) Run(a *app) error {
 	}
 	result, err := service.RotateKey(a.ctx, saved, overlap)
 	if err != nil {
+		return err
+	}
+	if err := a.recordWebhook("rotate API key", result.Saved, map[string]any{"overlap": overlap.String()}); err != nil {
 		return err
 	}
 	if a.json() {

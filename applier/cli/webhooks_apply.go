@@ -67,6 +67,11 @@ func applyAll(a *app, service *webhooks.Service, plans []webhooks.Planned, singl
 			}
 			break
 		}
+		if saved.Change != webhooks.Unchanged {
+			if failed = a.recordWebhook("apply webhook", saved.Saved, map[string]any{"change": saved.Change}); failed != nil {
+				break
+			}
+		}
 		results = append(results, a.savedJSON(saved))
 		if !a.json() {
 			fmt.Fprintf(a.Stdout, "Webhook %q %s, version %d, %s.\n", printable(saved.Name), saved.Change, saved.Version, saved.State)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier/catch"
 	"github.com/coinhook/coinhook/applier/mapping"
+	"github.com/coinhook/coinhook/applier/redact"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -47,6 +48,12 @@ func (c *webhooksCatchCmd) Run(a *app) error {
 	caught, err := a.catch(saved, c.Wait)
 	if err != nil {
 		return err
+	}
+	if _, secrets := redact.Payload(caught.Payload); secrets || saved.Encryption.IsOn() {
+		err := a.record(showsPayload, "delivery", caught.ID.String(), map[string]any{"decrypted": saved.Encryption.IsOn(), "secrets": secrets, "webhook": saved.ID})
+		if err != nil {
+			return err
+		}
 	}
 	if a.json() {
 		return a.printJSON(newCaughtJSON(caught))

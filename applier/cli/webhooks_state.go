@@ -51,6 +51,11 @@ func changeState(a *app, arg webhookArg, change func(*webhooks.Service, broker.S
 	if err != nil {
 		return needsMasterKey(err)
 	}
+	if result.Change != webhooks.Unchanged {
+		if err := a.recordWebhook("set state", result.Saved, map[string]any{"state": result.State, "was": before.State}); err != nil {
+			return err
+		}
+	}
 	name := printable(result.Name)
 	unchanged := fmt.Sprintf("Webhook %q is %s already, version %d: nothing was changed.", name, result.State, result.Version)
 	if a.json() {

@@ -94,13 +94,6 @@ func (p *partition) awaitEmpty() bool {
 	return p.await(p.ctx, func(f *flow) bool { return f.deliveries == 0 }) && p.ctx.Err() == nil
 }
 
-// isEmpty reports whether nothing of the partition is in a lane.
-func (p *partition) isEmpty() bool {
-	p.flow.mu.Lock()
-	defer p.flow.mu.Unlock()
-	return p.flow.deliveries == 0
-}
-
 // awaitIdle returns once no transaction has deliveries of the partition, and false when
 // ctx is done before.
 func (p *partition) awaitIdle(ctx context.Context) bool {

@@ -130,7 +130,7 @@ func (h *heldWebhook) mayGoOn(w *webhook.Webhook, now time.Time) bool {
 	switch {
 	case h.draining:
 	case w != nil && w.DeletedAt == nil && w.State == webhook.Paused:
-		h.reason, h.detail = applier.Paused, applier.Paused.Detail()
+		h.reason = applier.Paused
 	default:
 		h.draining = isNew || !now.Before(h.next)
 	}
@@ -176,7 +176,7 @@ func (p *partition) biteOf(id string, h *heldWebhook, now time.Time) {
 		changed := stopped.Park != h.reason
 		h.stop(*stopped, now)
 		if changed {
-			stopped.Item.Lease, stopped.Item.WasParked = &p.lease, true
+			stopped.Item.Lease = &p.lease
 			p.park([]parking{h.parking(stopped.Item, nil)})
 		}
 	}

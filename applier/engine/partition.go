@@ -16,13 +16,6 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-const (
-	// A partition uses all lanes once so many deliveries have come together, and one
-	// lane again when so few come to it while nothing is on its way.
-	spreadFrom = batchDeliveries / 2
-	gatherInto = batchDeliveries / 16
-)
-
 // partition is one that this applier owns, with the goroutine that feeds the lanes.
 type partition struct {
 	engine *Engine
@@ -33,8 +26,6 @@ type partition struct {
 	// held and users are used by the goroutine that feeds alone.
 	held  map[string]*heldWebhook
 	users heldUsers
-	// spread says that deliveries go into the lanes of their users.
-	spread bool
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -204,12 +195,9 @@ func (p *partition) enqueue(all []work) bool {
 		return true
 	}
 	lanes := p.engine.lanes
-	if !p.spreads(len(all)) {
-		return false
-	}
 	shares := make([][]work, len(lanes))
-	if !p.spread {
-		shares[p.lease.Index%len(lanes)] = all
+	if len(lanes) == 1 {
+		shares[0] = all
 	} else if !p.share(all, shares) {
 		return false
 	}
@@ -218,24 +206,6 @@ func (p *partition) enqueue(all []work) bool {
 		if len(share) > 0 {
 			lanes[i].put(p, share)
 		}
-	}
-	return true
-}
-
-// spreads decides whether the partition uses all lanes for so many deliveries. One lane
-// does with half of the transactions, and without a look for users: few deliveries
-// have their outcomes earlier that way. A user's deliveries may change the lane only
-// while none is on its way. It returns false when the partition was dropped.
-func (p *partition) spreads(n int) bool {
-	switch {
-	case len(p.engine.lanes) == 1:
-	case !p.spread && n >= spreadFrom:
-		if !p.awaitEmpty() {
-			return false
-		}
-		p.spread = true
-	case p.spread && n <= gatherInto && p.isEmpty():
-		p.spread = false
 	}
 	return true
 }

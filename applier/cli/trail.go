@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/user"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/trail"
+)
+
+// showsPayload is what commands record that may show a payload as it was sent.
+const showsPayload = "show payload"
+
+// records says what each command writes into the audit trail, "" for one that only
+// looks. A test compares it with the commands there are.
+var records = map[string]string{
+	"setup": "set up",
+
+	"webhooks apply": "apply webhook", "webhooks delete": "delete webhook", "webhooks undelete": "undelete webhook",
+	"webhooks rotate-key": "rotate API key", "webhooks set-encryption": "set encryption",
+	"webhooks enable": "set state", "webhooks disable": "set state", "webhooks pause": "set state", "webhooks resume": "set state",
+	"webhooks list": "", "webhooks show": "", "webhooks export": "", "webhooks try": "", "webhooks suggest": "", "webhooks backtest": "",
+	"webhooks versions": "", "encrypt": "",
+	"secrets rotate": "rotate secrets",
+
+	"users add": "add user", "users set": "change user", "users import": "import users", "users list": "", "users show": "",
+	"currencies set": "set currency", "currencies list": "",
+	"fields set": "set custom field", "fields delete": "delete custom field", "fields list": "", "fields history": "",
+
+	"deliveries revert": "revert deliveries", "deliveries list": "", "logs list": "",
+	"dlq replay": "replay dead letters", "dlq discard": "discard dead letters", "dlq import": "import dead letters",
+	"dlq list": "", "dlq groups": "", "dlq watch": "",
+
+	"tokens add": "add token", "tokens revoke": "revoke token", "tokens list": "",
+	"admins add": "add account", "admins set": "change account", "admins list": "",
+	"audit look": "repair", "audit ack": "acknowledge findings",
+	"trail list": "", "console": "", // the pages record what they do
+
+	// What shows payloads as they were sent.
+	"deliveries show": showsPayload, "dlq show": showsPayload, "webhooks catch": showsPayload, "dlq export": "export dead letters",
+}
+
+// mayChange refuses to change something through the broker while the audit trail
+// cannot be written. Changes in the database fail by themselves. Setup makes the table.
+func (a *app) mayChange() error {
+	if what := records[a.command]; what == "" || what == showsPayload || a.command == "setup" {
+		return nil
+	}
+	if _, err := a.trail(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, connectWithin)
+	defer cancel()
+	if err := a.trails.Ready(ctx); err != nil {
+		return fmt.Errorf("nothing was done, because the audit trail cannot be written: %w", err)
+	}
+	return nil
+}
+
+// pathOf is a command's words, such as webhooks apply.
+func pathOf(command *kong.Node) string {
+	if command == nil || command.Type != kong.CommandNode {
+		return ""
+	}
+	return strings.TrimSpace(pathOf(command.Parent) + " " + command.Name)
+}
+
+// record writes the audit trail. Call it in each command that changes something, after
+// the change, and before a command prints what others do not see.
+func (a *app) record(what, targetKind, targetID string, detail map[string]any) error {
+	t, err := a.trail()
+	if err != nil {
+		return err
+	}
+	if err := t.Record(a.ctx, a.actor(), what, targetKind, targetID, detail); err != nil {
+		return fmt.Errorf("it is not in the audit trail that %q was done: %w", what, err)
+	}
+	return nil
+}
+
+// words are the command line without the servers' addresses, which may hold passwords.
+func (a *app) words() string {
+	var kept []string
+	for i := 0; i < len(a.Args); i++ {
+		name, _, hasValue := strings.Cut(a.Args[i], "=")
+		if name == "--nats-url" || name == "--database-url" {
+			if !hasValue {
+				i++
+			}
+			continue
+		}
+		kept = append(kept, a.Args[i])
+	}
+	return strings.Join(kept, " ")
+}
+
+// trail has a connection of its own: the command's may be set up for long statements.
+func (a *app) trail() (*trail.Trail, error) {
+	if a.trails == nil {
+		store, err := a.openURL(a.setting(a.flags.DatabaseURL, "DATABASE_URL"), postgres.Options{Name: "coinhook trail", MaxConns: 1})
+		if err != nil {
+			return nil, err
+		}
+		a.trails = store
+	}
+	return newTrail(a.trails), nil
+}
+
+func newTrail(store *postgres.Store) *trail.Trail {
+	return trail.New(store, func() time.Time { return time.Now().UTC() })
+}
+
+// actor is the person at the terminal, as they call themselves, and as the operating
+// system knows them.
+func (a *app) actor() trail.Actor {
+	return trail.Actor{Via: trail.Command, Who: a.who(), OSUser: osUser()}
+}
+
+// osUser is by the user id of the process, which no variable changes.
+func osUser() string {
+	name := "uid " + strconv.Itoa(os.Getuid())
+	if u, err := user.LookupId(strconv.Itoa(os.Getuid())); err == nil {
+		name = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		name += "@" + host
+	}
+	return name
+}
+
+type trailCmd struct {
+	List trailListCmd `cmd:"" help:"List who changed or saw what, newest first."`
+}
+
+type trailListCmd struct {
+	Before int64 `placeholder:"ID" help:"Only entries before this one."`
+	Limit  int   `placeholder:"N" default:"50" help:"How many at most."`
+}
+
+func (c *trailListCmd) Run(a *app) error {
+	if c.Limit < 1 || c.Before < 0 {
+		return usagef("--limit is 1 or more, and --before the id of an entry")
+	}
+	store, err := a.database()
+	if err != nil {
+		return err
+	}
+	entries, err := newTrail(store).List(a.ctx, c.Before, c.Limit)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(slices.Concat([]trail.Entry{}, entries))
+	}
+	rows := make([][]string, len(entries))
+	for i, e := range entries {
+		detail := string(e.Detail)
+		if detail == "{}" {
+			detail = ""
+		}
+		from := e.Via
+		for _, more := range []string{e.OSUser, e.Address} {
+			if more != "" {
+				from += " " + more
+			}
+		}
+		rows[i] = []string{strconv.FormatInt(e.ID, 10), localTime(e.At), e.Who, from, e.What, e.TargetKind, e.TargetID, detail}
+	}
+	a.printTable([]string{"id", "at", "who", "from", "what", "to", "id", "detail"}, rows)
+	return nil
+}
