@@ -206,3 +206,18 @@ func TestWhatAnotherRewroteIsNotUndone(t *testing.T) {
 		t.Errorf("%d messages hold a text that was removed", holding(all, "new-")+holding(all, "old-")-1)
 	}
 }
+
+// TestTheConsoleMayRewriteVersions, with the permissions that it has: it deletes webhooks.
+func TestTheConsoleMayRewriteVersions(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Start(t)
+	server.ConnectSetUp()
+	defs := broker.NewDefinitions(server.ConnectAs(broker.Console))
+	shop := saveTimes(t, defs, 3)
+	if n, err := defs.RewriteVersions(t.Context(), shop, rename("old-", "new-")); err != nil || len(n) != 2 {
+		t.Fatalf("%v rewritten, %v", n, err)
+	}
+	if all, _ := server.BucketMessages(); holding(all, "old-") != 1 {
+		t.Errorf("%d messages hold an old text, want the newest", holding(all, "old-"))
+	}
+}
