@@ -67,6 +67,9 @@ func TestSecretsAreSealedUnderANewMasterKey(t *testing.T) {
 		t.Fatalf("sealed before: %v", i.masters())
 	}
 
+	var before, after []map[string]any
+	i.json(&before, "webhooks", "versions", "Shop")
+
 	i.env["COINHOOK_MASTER_KEY"] = newKey
 	if r := i.run("encrypt", "Shop", "-f", "payload.json"); r.code == 0 || !strings.Contains(r.stderr, "under another COINHOOK_MASTER_KEY") {
 		t.Errorf("without the old key: %+v", r)
@@ -88,9 +91,8 @@ func TestSecretsAreSealedUnderANewMasterKey(t *testing.T) {
 	if got := i.coins("a@example.com"); got != "40" {
 		t.Errorf("%s coins of the delivery that was pending, want 40", got)
 	}
-	var versions []map[string]any
-	if i.json(&versions, "webhooks", "versions", "Shop"); len(versions) != 4 {
-		t.Errorf("%d versions, want those of before: %v", len(versions), versions)
+	if i.json(&after, "webhooks", "versions", "Shop"); len(after) != 4 || !cmp.Equal(before, after) {
+		t.Errorf("the versions and what changed in them (-before +after):\n%s", cmp.Diff(before, after))
 	}
 	if r := i.answering(false, oldKey, "secrets", "rotate", "--old-key-stdin"); r.code != 0 ||
 		!strings.Contains(r.stdout, "0 secrets sealed under the new key") || !strings.Contains(r.stdout, "Nothing in the bucket needs another master key") {

@@ -84,7 +84,7 @@ func (s *Service) rotateAll(ctx context.Context, total *Rotation) error {
 
 // rotate does it for one webhook, and adds to the account.
 func (s *Service) rotate(ctx context.Context, w broker.Saved, total *Rotation) error {
-	r := resealing{master: s.master, secrets: map[int]int{}, left: map[string][]int{}}
+	r := resealing{master: s.master, texts: map[secret.AESKey]string{}, secrets: map[int]int{}, left: map[string][]int{}}
 	var written []int
 	saved, err := s.resealNewest(ctx, w, &r)
 	if err == nil {
@@ -134,6 +134,9 @@ type resealing struct {
 	master secret.MasterKey
 	remove bool
 
+	// texts are the sealed texts of keys. A key has one, whatever the version, so that
+	// versions differ by what was changed in them.
+	texts   map[secret.AESKey]string
 	secrets map[int]int      // how many change, by version
 	left    map[string][]int // versions that keep one as it is, by cause
 }
@@ -145,7 +148,7 @@ func (r *resealing) change(rec webhook.Record) (webhook.Record, bool) {
 	}
 	keys, changes := slices.Clone(rec.AESKeys), 0
 	for i, key := range keys {
-		again, changed, err := r.master.Reseal(rec.ID, key)
+		again, changed, err := r.reseal(rec.ID, key)
 		switch {
 		case err != nil:
 			r.left[err.Error()] = append(r.left[err.Error()], rec.Version)
@@ -157,6 +160,22 @@ func (r *resealing) change(rec webhook.Record) (webhook.Record, bool) {
 	rec.AESKeys = keys
 	r.secrets[rec.Version] = changes
 	return rec, changes > 0
+}
+
+func (r *resealing) reseal(id string, sealed secret.SealedKey) (secret.SealedKey, bool, error) {
+	key, err := r.master.Unseal(id, sealed)
+	if err != nil {
+		return sealed, false, err
+	}
+	again, changed, err := r.master.Reseal(id, sealed)
+	if err != nil {
+		return sealed, false, err
+	}
+	if text, known := r.texts[key]; known && changed {
+		again.Sealed = text
+	}
+	r.texts[key] = again.Sealed
+	return again, changed, nil
 }
 
 // withoutSecrets is a broker.Rewriting for a webhook that is deleted. The hashes of its
