@@ -10,8 +10,8 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// retryAfter is the least pause before a batch is tried again; whoever tries
-// again makes the pauses grow.
+// retryAfter is the least pause before a batch is tried again. The caller lets the
+// pauses grow.
 const retryAfter = 100 * time.Millisecond
 
 // Definitions finds what a webhook says, at a revision or later. It returns nil
@@ -211,9 +211,9 @@ func isBehind(w *webhook.Webhook, d *delivery.Delivery) bool {
 	return d.Revision > 0 && (w == nil || w.Revision < d.Revision) && time.Since(d.ReceivedAt) < catchUp
 }
 
-// planBy evaluates the item by its webhook. What no key of the webhook decrypts
-// is tried once more if the webhook has been saved since: a sender may use a new
-// key before the ingress and this applier have seen it.
+// planBy evaluates the item by its webhook. If no key of the webhook decrypts the body,
+// and the webhook has been saved since, it tries once more: a sender may use a new key
+// before the ingress and this applier have seen it.
 func (a *Applier) planBy(ctx context.Context, view *communityView, item Item) Planned {
 	community, err := view.of(ctx, item.Webhook)
 	if err != nil {

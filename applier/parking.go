@@ -63,13 +63,13 @@ type ParkingStore interface {
 	// ParkedWebhooks returns the webhooks with deliveries that wait for them.
 	ParkedWebhooks(ctx context.Context, p delivery.Partition) ([]ParkedWebhook, error)
 	// ParkedOf returns the deliveries that wait for a webhook, in the order of the
-	// stream, behind a place or, where that is nil, from the first on. Of two streams
-	// with the same incarnation, one restored from a backup, two deliveries can have one
-	// place. Where nothing is behind the place, ask once more from the first on.
+	// stream, behind a place or, where that is nil, from the first on. A stream that was
+	// restored from a backup uses places again, so two deliveries can have the same one.
+	// Where nothing is behind the place, ask once more from the first on.
 	ParkedOf(ctx context.Context, p delivery.Partition, webhookID string, after *delivery.Place, limit int) ([]delivery.Delivery, error)
-	// ParkedOfUsers returns deliveries that wait for users, of those whom nobody has
-	// locked at this moment. The users with the oldest deliveries come first, each with
-	// the first of its deliveries in the order of the stream. Where all users are locked,
-	// it is one delivery of each: none is returned only where none waits.
+	// ParkedOfUsers returns deliveries that wait for users who are not locked at this
+	// moment. The users with the oldest deliveries come first, each with the first of its
+	// deliveries in the order of the stream. If all users are locked, it returns one
+	// delivery of each: it returns none only if none waits.
 	ParkedOfUsers(ctx context.Context, p delivery.Partition, limit int) ([]delivery.Delivery, error)
 }

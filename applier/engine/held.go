@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// biteEvery is how often parked deliveries are looked through for some that can go
-	// on. It costs nothing while there are none.
+	// biteEvery is how often the feeder looks for parked deliveries that can go on. It
+	// costs nothing while none is parked.
 	biteEvery = 250 * time.Millisecond
-	// tryEvery is how often it is tried whether a key opens now.
+	// tryEvery is how often the feeder tries whether a key opens now.
 	tryEvery = 5 * time.Second
 )
 
@@ -25,7 +25,7 @@ type heldWebhook struct {
 	reason  applier.ParkReason
 	detail  string
 
-	draining bool // the reason is gone, as far as is known
+	draining bool // as far as the feeder knows, the reason is gone
 	// moved says that some of its deliveries may have waited for their users before. Later
 	// ones of these users may still do.
 	moved    bool
@@ -70,7 +70,7 @@ func (h *heldWebhook) stop(plan applier.Planned, now time.Time) {
 // loadHeld reads which webhooks have parked deliveries. It returns false when the
 // partition was dropped.
 func (p *partition) loadHeld() bool {
-	p.users.any = true // until the first look says otherwise
+	p.users.any = true // until the first query says otherwise
 	return p.persist(func(ctx context.Context) error {
 		parked, err := p.engine.Store.ParkedWebhooks(ctx, p.lease.Partition)
 		if err != nil {
@@ -186,9 +186,9 @@ func (p *partition) biteOf(id string, h *heldWebhook, now time.Time) {
 func (p *partition) isOut(id string, h *heldWebhook) {
 	switch {
 	case h.after == nil:
-		delete(p.held, id) // what comes now is behind them in the lanes
+		delete(p.held, id) // new deliveries get into the lanes behind them
 	case p.biting() == 0:
-		h.after = nil // in a stream that came back from a backup, positions come twice
+		h.after = nil // look once more: a restored stream uses positions again
 	}
 }
 

@@ -32,7 +32,7 @@ type lane struct {
 	engine *Engine
 
 	mu     sync.Mutex
-	queues []*queue // of the partitions that have work here, in turn
+	queues []*queue // one for each partition that has work here; the first is served first
 	came   chan struct{}
 }
 
@@ -115,8 +115,8 @@ func (l *lane) run(ctx context.Context) error {
 	}
 }
 
-// settle has a batch settled, however long that takes. What belongs to a partition
-// that was dropped is left to its next owner.
+// settle has a batch settled, however long that takes. Deliveries of a partition that
+// was dropped are left to its next owner.
 func (l *lane) settle(ctx context.Context, batch []work) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 2*time.Second

@@ -54,8 +54,8 @@ const (
 	finishedEvery = 100 * time.Millisecond
 	// retryTake is how soon a partition that could not be taken is tried again.
 	retryTake = 200 * time.Millisecond
-	// dropWithin bounds how long a partition that is given back finishes what is in
-	// flight. Whoever takes it waits for the rest.
+	// dropWithin bounds how long a partition that is given back finishes transactions in
+	// flight. The next owner waits for the rest.
 	dropWithin = 5 * time.Second
 	// awayFor is how long an applier without NATS keeps its partitions.
 	awayFor = 5 * time.Second
@@ -115,7 +115,7 @@ func New(opts Options) *Owner {
 	return &Owner{
 		Options: opts,
 		tenures: map[delivery.Partition]*tenure{},
-		// Nobody waits to be heard: what comes late is not read any more.
+		// Senders never block: Run may have ended, and reads no late results.
 		dropped: make(chan *tenure, 1000), rounds: make(chan *round, 1000),
 		owned: metrics.NewGauge(prometheus.GaugeOpts{
 			Name: "coinhook_partitions_owned",
@@ -173,7 +173,7 @@ func (o *Owner) act(ctx context.Context, now time.Time) {
 	o.watchBroker(now)
 	o.watchFinished()
 	if o.round != nil && now.Sub(o.round.sentAt) > roundWithin+retryTake {
-		o.round = nil // PostgreSQL does not even answer that it is asked no longer
+		o.round = nil // PostgreSQL has not even answered the cancellation
 	}
 	if o.round == nil && !now.Before(o.nextRound) {
 		o.begin(ctx, now)

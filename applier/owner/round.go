@@ -47,10 +47,10 @@ func (o *Owner) begin(ctx context.Context, now time.Time) {
 	}()
 }
 
-// finishRound does what a round has told.
+// finishRound acts on the result of a round.
 func (o *Owner) finishRound(ctx context.Context, r *round) {
 	if r.err != nil {
-		// An applier without leases retries no delivery: this is why nothing is settled.
+		// An applier without leases retries no delivery, so nothing else would report it.
 		o.Report.Postponed(nil, fmt.Errorf("PostgreSQL: %w", r.err))
 		if !o.complained {
 			o.Log.Warn().Err(r.err).Msg("cannot renew the leases of partitions, trying again")
@@ -110,7 +110,7 @@ func (o *Owner) ended(ctx context.Context, r *round, rows map[delivery.Partition
 	return changed
 }
 
-// renewed compares what was held with what is there.
+// renewed compares the leases that the round held with the rows.
 func (o *Owner) renewed(held []applier.Lease, rows map[delivery.Partition]postgres.LeasedPartition) {
 	for _, l := range held {
 		t := o.tenures[l.Partition]
@@ -165,8 +165,8 @@ func (o *Owner) giveBack(r *round) {
 	}
 }
 
-// remove deletes the consumers of a finished generation. Where this process ends before,
-// setup does.
+// remove deletes the consumers of a finished generation. If this process ends before,
+// the next setup deletes them.
 func (o *Owner) remove(ctx context.Context, generation, partitions int) {
 	for {
 		err := o.Broker.DeleteGeneration(ctx, generation, partitions)

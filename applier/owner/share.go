@@ -8,13 +8,14 @@ import (
 )
 
 // shares says how the partitions are shared. Each member gets as many as any other, or
-// one more where they do not divide. All members come to the same by what they see.
+// one more where they do not divide. All members compute the same from the same view.
 type shares struct {
 	me    string
 	has   int // what this applier has
 	least int // what each member gets at least
 	most  int
-	// free are the partitions that nobody has, or that this applier has without knowing.
+	// free are the partitions without an owner, and those that a round took for this
+	// applier without its knowing.
 	free []delivery.Partition
 	// lacking is how many partitions other members lack of the least, and surplus how
 	// many all have above the most.
@@ -37,7 +38,7 @@ func share(view postgres.LeaseView, me string, mine map[delivery.Partition]bool)
 			has[me]++
 		case p.Lives && p.Owner != me:
 			has[p.Owner]++
-		case !mine[p.Partition]: // what is being stopped comes later
+		case !mine[p.Partition]: // mine is being stopped, and free later
 			s.free = append(s.free, p.Partition)
 		}
 	}

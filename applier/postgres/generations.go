@@ -20,8 +20,8 @@ FROM partitions GROUP BY generation ORDER BY generation`
 	// Rounds of leasing wait for the end of the transaction.
 	lockTableQuery = `LOCK TABLE partitions IN EXCLUSIVE MODE`
 
-	// Nobody settles what is finished: transactions that do now are waited for, and later
-	// ones meet another token.
+	// Nobody may settle a finished generation. The lock waits for transactions in flight,
+	// and later ones meet another token.
 	lockGenerationQuery = `
 SELECT pg_advisory_xact_lock($1, $2::integer * $3::integer + partition) FROM partitions
 WHERE generation = $2 AND finished_at IS NULL ORDER BY partition`

@@ -57,7 +57,7 @@ type LeasedPartition struct {
 	From  string
 }
 
-// All rows that another transaction has locked are left for the next round: a process
+// A round leaves rows that another transaction has locked to the next round: a process
 // that is frozen in the middle of its round must not hold up the others.
 const (
 	joinQuery = `

@@ -77,10 +77,10 @@ LEFT JOIN stream_epochs e ON e.epoch = p.stream_epoch
 ORDER BY p.stream_epoch, p.stream_sequence, p.stream_index
 LIMIT $7`
 
-	// Each user is asked for its first row, its lock and its community's lock. Those
-	// that are free come. Where none is, the first row of each does: it says that there
-	// are rows. Users without a row of their own are those of replays whose outcome was
-	// locked.
+	// The query tries the lock of each user with rows, and that of its community. It
+	// returns rows of the users that it could lock. If it could lock none, it returns the
+	// first row of each: the caller learns that rows are left. A user_id that is no user is
+	// that of a replay whose outcome was locked.
 	parkedOfUsersQuery = `
 WITH RECURSIVE w AS (
     (SELECT user_id FROM parked WHERE user_id IS NOT NULL ORDER BY user_id LIMIT 1)

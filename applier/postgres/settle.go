@@ -29,12 +29,11 @@ const settleTimeout = 45 * time.Second
 //  3. decide in Go, in the order given;
 //  4. write all of it with one statement, and compare what it wrote.
 //
-// The lock on a user stands for all that is the user's. It is taken together
-// with the lookup, and it is there for a user without any balance yet. A delivery
-// whose user is somebody else's now is parked instead, and so are the user's later
-// deliveries: nobody waits for one user. An
-// idempotency key has no lock: of two appliers that write it the second waits
-// for the first, writes one row too few, and begins again.
+// The lock on a user protects all rows of the user. The lookup takes it, also for a user
+// without any balance yet. If another session has locked a user, Settle parks the
+// delivery and the user's later ones: nobody waits for one user. An idempotency key has
+// no lock: of two lanes that write it the second waits for the first, writes one row too
+// few, and begins again.
 func (s *Store) Settle(ctx context.Context, batch []applier.Item) ([]applier.Settlement, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
@@ -56,8 +55,8 @@ func (s *Store) Settle(ctx context.Context, batch []applier.Item) ([]applier.Set
 	return settlements, nil
 }
 
-// numbered runs f with the numbers of the streams that a batch names, and once more
-// where the database has others by now.
+// numbered runs f with the numbers of the streams that a batch names. It runs f again
+// while the database has others by now.
 func (s *Store) numbered(ctx context.Context, batch []applier.Item, f func(epochs map[string]int64, stmts *settleStatements) error) error {
 	if err := s.schema.open(ctx, s.CheckSchema); err != nil {
 		return err
@@ -108,8 +107,8 @@ func (s *Store) settlePart(ctx context.Context, batch []applier.Item, epochs map
 		case !errors.Is(err, errOvertaken):
 			return nil, err
 		case try == maxOvertaken:
-			// Whoever was faster has committed, for the insert waited for it: by now
-			// the rows would be known. They contradict each other.
+			// The insert waited until the faster one had committed, so this try would know
+			// its rows. They contradict each other.
 			return nil, &applier.DataError{Err: err, State: string(pqerror.UniqueViolation)}
 		}
 	}

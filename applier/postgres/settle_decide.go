@@ -159,9 +159,9 @@ func storable(p delivery.Position) delivery.Position {
 	return delivery.Position{Sequence: min(p.Sequence, math.MaxInt64), Index: min(p.Index, math.MaxInt32)}
 }
 
-// repeated settles a delivery whose idempotency key was taken before. What a
-// condition leaves out conflicts with nothing: of the events about one thing,
-// that have its id as their key, it may be the wrong one.
+// repeated settles a delivery whose idempotency key was taken before. A delivery that a
+// condition skips conflicts with nothing: several events about one thing may have its id
+// as their key.
 func (w *work) repeated(item applier.Item) (applier.Settlement, bool) {
 	key, ok := keyOf(item)
 	first := w.keys[key]

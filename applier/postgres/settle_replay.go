@@ -28,7 +28,7 @@ type replayed struct {
 }
 
 // The rows stay locked until the end, so that of replays of one delivery the
-// second sees what the first did. Whoever discards a dead letter locks the same.
+// second sees what the first did. Discarding a dead letter locks the same row.
 const lockReplayedQuery = `
 SELECT delivery_id FROM outcomes WHERE delivery_id = ANY ($1::uuid[]) FOR NO KEY UPDATE SKIP LOCKED`
 
@@ -98,9 +98,9 @@ func (w *work) readReplayed(ctx context.Context, tx *sqlx.Tx) error {
 	return rows.Err()
 }
 
-// decideReplay decides a dead letter anew, and leaves alone what is none any
-// more. A delivery whose outcome is not there, for the database is older than
-// the stream, is executed as if for the first time.
+// decideReplay decides a dead letter again. A delivery that is no dead letter any more
+// stays as it is. A delivery without an outcome, because the database is older than the
+// stream, is executed as if for the first time.
 func (w *work) decideReplay(item applier.Item) (applier.Settlement, error) {
 	r := w.replayed[item.Delivery.ID]
 	if r.executed {
@@ -132,8 +132,8 @@ func (w *work) decideReplay(item applier.Item) (applier.Settlement, error) {
 		w.rows.add(item, d)
 		return d.Settlement, nil
 	}
-	// What it sets counts as of when it was sent: a replay does not overwrite what
-	// a later delivery has set.
+	// Its fields count from when it was first sent: a replay does not overwrite a value
+	// that a later delivery has set.
 	d.first = r.first
 	if key, ok := keyOf(item); ok && d.key != nil && item.Delivery.Replay.Edited {
 		d.original = r.body

@@ -128,8 +128,8 @@ func (r *rows) finish(book ledger.Book) {
 		c[6].int(int64(v.at.Index))
 		c[7].timeOrNull(v.at.storedAt)
 	}
-	// Nobody has locked a key, so that appliers wait for each other's. In one
-	// order they never do in a circle.
+	// Nobody has locked a key, so transactions wait for each other's. With one order
+	// they never wait in a circle.
 	ordered := slices.SortedFunc(maps.Keys(r.keys), func(a, b senderKey) int {
 		return cmp.Or(strings.Compare(a.webhook, b.webhook), bytes.Compare(a.hash[:], b.hash[:]))
 	})
@@ -264,7 +264,7 @@ func headersJSON(all []delivery.Header) string {
 	return string(text)
 }
 
-// missingUser is what the user is looked up by whom a delivery waits for.
+// missingUser is the identifier of the user that a dead letter waits for.
 func missingUser(item applier.Item, failure *delivery.Failure) (by, key string) {
 	user, ok := userOf(item)
 	if !ok || failure.Reason != delivery.UserNotFound {

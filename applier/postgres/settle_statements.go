@@ -8,7 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// settleStatements are prepared once a connection, for planning the write takes
+// settleStatements are prepared once a connection, because planning the write takes
 // longer than running it for a small batch.
 type settleStatements struct {
 	db *sqlx.DB

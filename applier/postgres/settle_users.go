@@ -39,9 +39,9 @@ CROSS JOIN LATERAL (SELECT * FROM users WHERE id = f.id `
 )
 
 // patience bounds how long a batch waits for the users and communities that it could
-// not lock. Most locks are those of a transaction that ends in a few milliseconds. To
-// park costs more than that, and has the user's next deliveries parked, too. After it
-// waited in vain, the store parks at once for a while.
+// not lock. Most locks end with their transaction in a few milliseconds. Parking costs
+// more than that, and the user's next deliveries are parked, too. A batch that waited
+// and got no lock makes the store park at once for waitAgain.
 type patience struct {
 	lasts time.Duration
 
@@ -76,8 +76,8 @@ func (w *work) lockUsers(ctx context.Context, tx *sqlx.Tx, stmts *settleStatemen
 	if err := w.readUsers(ctx, lock, w.keysOf(w.isMissing), int64(configurationClass), w.partitionKeys(), int64(partitionClass)); err != nil {
 		return err
 	}
-	// Who is missing now does not exist, or could not be locked, or has an identifier
-	// that was another user's when the statement began.
+	// A user that is missing now does not exist, could not be locked, or has an
+	// identifier that was another user's when the statement began.
 	if missing := w.keysOf(w.isMissing); len(missing) > 0 {
 		find := tx.StmtxContext(ctx, stmts.findUsers).QueryContext
 		if err := w.readUsers(ctx, find, missing); err != nil {

@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// A feed keeps at most so many messages and bytes of a partition on their way, and as
-	// many that have come. Fewer messages would make small batches where each message
-	// has few deliveries.
+	// A feed asks for at most so many messages and bytes of a partition at a time, and
+	// keeps as many in C. Fewer messages would make small batches where each message has
+	// few deliveries.
 	feedMessages = 256
 	feedBytes    = 2 << 20
 
@@ -45,7 +45,7 @@ const (
 // partition.
 //
 // An owner begins at the floor. So the order holds whatever the owner before had read:
-// nothing comes back later, behind newer messages.
+// no message is redelivered behind newer ones.
 type Feed struct {
 	conn      *Conn
 	partition delivery.Partition
@@ -211,8 +211,8 @@ func (f *Feed) forgetReader(ctx context.Context, name string) {
 	f.conn.js.DeleteConsumer(ctx, deliveriesStream, name) //nolint:errcheck // see above
 }
 
-// keepFloor writes the floor when it has moved, until reading ends. It also reads it now
-// and again: an owner before, which was frozen, may have moved it back.
+// keepFloor writes the floor when it has moved, until reading ends. It also reads it
+// every few seconds: a former owner that was frozen may have moved it back.
 func (f *Feed) keepFloor(reading context.Context) error {
 	write, compare := time.NewTicker(floorEvery), time.NewTicker(compareEvery)
 	defer write.Stop()
@@ -377,9 +377,9 @@ func (f *Feed) EndAt(sequence uint64) {
 	f.ends = sequence
 }
 
-// IsFinished reports whether all up to the end of the generation has rows. The feed has
-// to see that message, or one behind it. That none was behind the newest it has read
-// does not count: more may have come since.
+// IsFinished reports whether all deliveries up to the end of the generation have rows.
+// The feed has to see the last message, or one behind it. To have read all that there was
+// is not enough: more may have come since.
 func (f *Feed) IsFinished() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

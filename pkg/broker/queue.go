@@ -35,7 +35,7 @@ type head struct {
 	Count    // those that wait
 }
 
-// Queue looks how much waits. It reads nothing where all partitions are at their ends.
+// Queue counts what waits. It reads nothing while all floors are at their ends.
 func (s *Stream) Queue(ctx context.Context, p Pending, limit time.Duration) (Queue, error) {
 	q := Queue{
 		pending: p, counted: p.Last, overdueTo: p.First - min(p.First, 1),

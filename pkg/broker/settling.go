@@ -53,8 +53,8 @@ func (p Pending) whyStill(i int) string {
 }
 
 // stall returns the partition that stands still for the longest, by the broker's own
-// times. An owner that settles is given further messages: while each partition that is
-// behind is given some now and then, nothing is read.
+// times. An owner that settles gets further messages. While each partition that is behind
+// got some lately, stall reads nothing from the stream.
 func (s *Stream) stall(ctx context.Context, p Pending) (longest *Stall, err error) {
 	var q *Queue
 	for i, partition := range p.Partitions {
@@ -100,7 +100,7 @@ func (p Pending) stallSince(i int, storedAt time.Time) *Stall {
 	return &Stall{Partition: s.Partition, For: still, Why: p.whyStill(i)}
 }
 
-// settling remembers from look to look whether the floors move. Unlike the broker's
+// settling remembers from one look to the next whether the floors move. Unlike the broker's
 // times it sees a partition that is given messages and settles none.
 type settling struct {
 	mu          sync.Mutex

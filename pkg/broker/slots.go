@@ -90,8 +90,8 @@ func newSlotCounts(bySlot *[delivery.Slots + 1]int) slotCounts {
 	return counts
 }
 
-// slotsOf reads what countHeaders wrote. ok is false where it did not, or where
-// the slots do not add up to the deliveries: then the message has to be decoded.
+// slotsOf reads what countHeaders wrote. ok is false where it did not, or where the sum
+// of the slots is not the number of deliveries: then the message has to be decoded.
 func slotsOf(h nats.Header) (counts slotCounts, ok bool) {
 	all, ok := countOf(h)
 	if !ok {
