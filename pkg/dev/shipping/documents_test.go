@@ -9,6 +9,28 @@ import (
 	"testing"
 )
 
+// TestLinksLeadSomewhere: of all documents, to files of the repository.
+func TestLinksLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	found := 0
+	for path, text := range files(t, ".md") {
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			target, _, _ := strings.Cut(m[1], "#")
+			if target == "" || strings.Contains(target, "://") || strings.Contains(target, "mailto:") {
+				continue
+			}
+			found++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), target)); err != nil {
+				t.Errorf("%s links to %s, which is not there", path, m[1])
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d links were found", found)
+	}
+}
+
 // TestTheEvidenceIsThere: the table of requirements names files and tests.
 func TestTheEvidenceIsThere(t *testing.T) {
 	t.Parallel()
