@@ -6,10 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"net/netip"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/proxies"
 )
 
 // How long a session lasts.
@@ -106,7 +106,7 @@ func (s *Service) verify(ctx context.Context, name, password, address string) (i
 	if !nameForm.MatchString(name) {
 		name = "" // no account has it, and whatever it is need not be kept
 	}
-	now, from := s.now(), network(address)
+	now, from := s.now(), proxies.Network(address)
 	known, err := s.store.KnowsNetwork(ctx, name, from, now.Add(-knownFor))
 	if err != nil {
 		return in, err
@@ -161,20 +161,6 @@ func (s *Service) tryAttempt(ctx context.Context, limits []postgres.AttemptLimit
 		err = &LimitedError{RetryAfter: min(max(first.Add(attemptWindow).Sub(now), time.Second), attemptWindow)}
 	}
 	return err
-}
-
-// network is the address itself, or of IPv6 the network that one household has:
-// whoever has one of its addresses has all of them.
-func network(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil || ip.Unmap().Is4() {
-		return address
-	}
-	prefix, err := ip.WithZone("").Prefix(64)
-	if err != nil {
-		return address
-	}
-	return prefix.String()
 }
 
 // Session returns whose session it is, or ErrSignedOut, and counts as use.

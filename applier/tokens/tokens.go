@@ -88,7 +88,7 @@ func (s *Service) Add(ctx context.Context, community, name string, lasts time.Du
 	var b [sha256.Size]byte
 	rand.Read(b[:]) //nolint:errcheck // documented never to fail
 	text = prefix + base64.RawURLEncoding.EncodeToString(b[:])
-	row := postgres.Token{SHA256: sha256.Sum256([]byte(text)), Community: community, Name: name, CreatedBy: by}
+	row := postgres.Token{SHA256: ID(text), Community: community, Name: name, CreatedBy: by}
 	if lasts > 0 {
 		row.ExpiresAt = new(s.now().Add(lasts).Truncate(time.Microsecond)) // as the database keeps it
 	}
@@ -116,6 +116,9 @@ func (s *Service) Revoke(ctx context.Context, community, name, by string) error 
 	return s.store.RevokeToken(ctx, community, name, by)
 }
 
+// ID returns the ID of the token that has this text.
+func ID(text string) [sha256.Size]byte { return sha256.Sum256([]byte(text)) }
+
 // Authenticate returns the token whose text this is, if it works, and ErrInvalid
 // otherwise, with the token if it is one that works no more. It is looked up by its hash, so that the time this takes says
 // nothing about the texts of others.
@@ -123,7 +126,7 @@ func (s *Service) Authenticate(ctx context.Context, text string) (Token, error) 
 	if len(text) != length || !strings.HasPrefix(text, prefix) {
 		return Token{}, ErrInvalid
 	}
-	row, err := s.store.FindToken(ctx, sha256.Sum256([]byte(text)))
+	row, err := s.store.FindToken(ctx, ID(text))
 	if errors.Is(err, postgres.ErrTokenNotFound) {
 		return Token{}, ErrInvalid
 	}

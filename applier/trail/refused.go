@@ -3,9 +3,10 @@ package trail
 import (
 	"context"
 	"maps"
-	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/coinhook/coinhook/pkg/proxies"
 )
 
 // Strangers can have as much refused as they like, so only so many refusals of a
@@ -19,7 +20,7 @@ const (
 // Refused is Record of something that was refused, such as a sign-in. It bounds what
 // strangers can have written.
 func (t *Trail) Refused(ctx context.Context, by Actor, what, targetKind, targetID string, detail map[string]any) error {
-	leftOut, record := t.bound.allow(network(by.Address), t.now())
+	leftOut, record := t.bound.allow(proxies.Network(by.Address), t.now())
 	if !record {
 		return nil
 	}
@@ -71,17 +72,4 @@ func isPowerOfTen(n int) bool {
 		n /= 10
 	}
 	return n == 10
-}
-
-// network is the address, or of IPv6 the network that one household has.
-func network(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil || ip.Unmap().Is4() {
-		return address
-	}
-	prefix, err := ip.WithZone("").Prefix(64)
-	if err != nil {
-		return address
-	}
-	return prefix.String()
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/coinhook/coinhook/applier/trail"
 	"github.com/coinhook/coinhook/applier/users"
 	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/pkg/proxies"
 )
 
 // Options are the services that answer.
@@ -45,8 +46,10 @@ type Options struct {
 
 type server struct {
 	Options
-	mux    *http.ServeMux
-	limits limits
+	mux       *http.ServeMux
+	limits    limits
+	strangers *strangers
+	searches  searches
 }
 
 //go:embed openapi.json
@@ -58,16 +61,19 @@ func New(opts Options) http.Handler {
 	if opts.Address == nil {
 		opts.Address = connected
 	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
 	if opts.PerSecond == 0 {
 		opts.PerSecond, opts.Burst = 20, 50
 	}
-	s := &server{Options: opts, mux: http.NewServeMux(), limits: newLimits(opts.PerSecond, opts.Burst)}
+	s := &server{Options: opts, mux: http.NewServeMux(), limits: newLimits(opts.PerSecond, opts.Burst), strangers: newStrangers(opts.Now), searches: make(searches, searchPlaces)}
 	s.mux.HandleFunc("/", s.noRoute)
 	s.mux.HandleFunc("GET /openapi.json", describe)
 	for pattern, h := range s.routes() {
 		s.mux.Handle(pattern, s.authenticated(h))
 	}
-	return s.recovering(s.mux)
+	return s
 }
 
 // connected is the address of whoever is connected.
@@ -79,20 +85,18 @@ func connected(r *http.Request) string {
 	return host
 }
 
-// recovering turns a panic into an error that is logged.
-func (s *server) recovering(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
-			switch v := recover(); v {
-			case nil:
-			case http.ErrAbortHandler:
-				panic(v)
-			default:
-				s.writeError(w, r, "", fmt.Errorf("a handler panicked, this is a bug: %v\n%s", v, debug.Stack()))
-			}
-		}()
-		next.ServeHTTP(w, r)
-	})
+// ServeHTTP answers a request, and turns a panic into an error that is logged.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		switch v := recover(); v {
+		case nil:
+		case http.ErrAbortHandler:
+			panic(v)
+		default:
+			s.writeError(w, r, "", fmt.Errorf("a handler panicked, this is a bug: %v\n%s", v, debug.Stack()))
+		}
+	}()
+	s.mux.ServeHTTP(w, r)
 }
 
 func (s *server) routes() map[string]handler {
@@ -143,8 +147,16 @@ func (s *server) authenticate(r *http.Request) (tokens.Token, error) {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return tokens.Token{}, errNoToken
 	}
-	token, err := s.Tokens.Authenticate(r.Context(), strings.TrimSpace(text))
+	text = strings.TrimSpace(text)
+	id, network := tokens.ID(text), proxies.Network(s.Address(r))
+	if !s.limits.knows(id) && !s.strangers.mayTry(network) {
+		s.recordRefused(r, tokens.Token{})
+		return tokens.Token{}, errStrangers
+	}
+	token, err := s.Tokens.Authenticate(r.Context(), text)
 	if errors.Is(err, tokens.ErrInvalid) {
+		s.limits.forget(id)
+		s.strangers.failed(network)
 		s.recordRefused(r, token)
 		return tokens.Token{}, errInvalidToken
 	}

@@ -34,16 +34,19 @@ func TestNobodyGetsInWithoutAToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := w.bearer[mine]
+	tries := 0
 	const missing, wrong = `Bearer realm="coinhook"`, `Bearer realm="coinhook", error="invalid_token"`
 	for header, challenge := range map[string]string{
 		"": missing, good: missing, "Basic " + good: missing,
 		"Bearer": wrong, "Bearer " + good[:46]: wrong, "Bearer " + good + "x": wrong, "Bearer cht_" + strings.Repeat("A", 43): wrong,
 		"Bearer " + strings.ToUpper(good): wrong, "Bearer " + expired: wrong, "Bearer " + revoked: wrong,
 	} {
-		for _, route := range api.Routes() {
+		tries++
+		for i, route := range api.Routes() {
 			method, path, _ := strings.Cut(route, " ")
 			r := w.request(method, strings.NewReplacer("{id}", delivery.NewID().String(), "{user}", "alice").Replace(path), "")
 			r.Header.Set("Authorization", header)
+			r.RemoteAddr = fmt.Sprintf("203.0.113.%d:%d", tries, i) // a network that did not try before
 			got := w.send(r)
 			if got.status != http.StatusUnauthorized || got.Code != "invalid_token" || got.header.Get("WWW-Authenticate") != challenge {
 				t.Errorf("%s with %q answers %d %s %v", route, header, got.status, got.body, got.header)

@@ -73,6 +73,8 @@ func failf(c code, format string, args ...any) *failure {
 var (
 	errNoToken      = failf(invalidToken, "Send a token in the header: Authorization: Bearer TOKEN. `coinhook tokens add NAME` makes one.")
 	errInvalidToken = failf(invalidToken, "The token is wrong, expired or revoked.")
+	errStrangers    = failf(rateLimited, "Too many wrong tokens came from this network. Wait as long as Retry-After says.")
+	errSearching    = failf(rateLimited, "Others are searching at this moment. Wait as long as Retry-After says.")
 	errRateLimited  = failf(rateLimited, "This token asks too often. Wait as long as Retry-After says.")
 )
 

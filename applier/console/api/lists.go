@@ -117,6 +117,13 @@ func (s *server) listUsers(ctx context.Context, community string, r *http.Reques
 	if p.err != nil {
 		return answer{}, p.err
 	}
+	if f.Search != "" {
+		leave, err := s.searches.take(ctx)
+		if err != nil {
+			return answer{}, err
+		}
+		defer leave()
+	}
 	list, err := s.Users.List(ctx, f)
 	if err != nil {
 		return answer{}, err

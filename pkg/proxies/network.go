@@ -1,0 +1,22 @@
+package proxies
+
+import "net/netip"
+
+// Network returns what counts as one client: an address of IPv4, or the /64 of an
+// address of IPv6, because whoever has one of its addresses has all of them. What is
+// no address stays as it is.
+func Network(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
+	}
+	ip = ip.Unmap().WithZone("")
+	if ip.Is4() {
+		return ip.String()
+	}
+	prefix, err := ip.Prefix(64)
+	if err != nil {
+		return address
+	}
+	return prefix.String()
+}
