@@ -85,7 +85,7 @@ func (w *world) join(name string) *member {
 	ctx, m.stop = context.WithCancel(context.Background())
 	log := zerolog.New(zerolog.NewTestWriter(w.t)).With().Str("applier", name).Logger()
 	o := owner.New(owner.Options{
-		Store: m.store, Engine: m.engine, Broker: &line{Conn: w.server.Connect(), away: &m.away}, Name: name, Log: log, Metrics: m.metrics,
+		Store: m.store, Engine: m.engine, Broker: &line{Conn: w.server.ConnectAs(broker.Applier), away: &m.away}, Name: name, Log: log, Metrics: m.metrics,
 		Report: report.New(zerolog.Nop(), prometheus.NewRegistry()),
 	})
 	go func() {

@@ -249,7 +249,7 @@ func published(t *testing.T, err error) (why string) {
 
 func TestTroublesReachTheBrokerAndAreWithdrawn(t *testing.T) {
 	t.Parallel()
-	conn := brokertest.Start(t).ConnectSetUp()
+	conn := brokertest.Start(t).SetUpAs(broker.Applier)
 	stream, err := conn.OpenStream(t.Context())
 	if err != nil {
 		t.Fatal(err)

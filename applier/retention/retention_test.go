@@ -42,7 +42,7 @@ func TestOnlyWhatWasComparedIsRemoved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn := brokertest.Start(t).ConnectSetUp()
+			conn := brokertest.Start(t).SetUpAs(broker.Applier)
 			store, _ := postgrestest.Open(t, postgres.Options{})
 			j := New(Options{Store: store, Conn: conn, Stream: time.Nanosecond, Log: zerolog.Nop(), Metrics: prometheus.NewRegistry()})
 			publish(t, conn, messages)
@@ -147,7 +147,7 @@ func (a agreeing) Agree(context.Context) (bool, error) { return bool(a), nil }
 func TestNothingIsRemovedByAClockThatMayBeWrong(t *testing.T) {
 	t.Parallel()
 	const messages = 3
-	conn := brokertest.Start(t).ConnectSetUp()
+	conn := brokertest.Start(t).SetUpAs(broker.Applier)
 	store, db := postgrestest.Open(t, postgres.Options{MaxConns: 2})
 	publish(t, conn, messages)
 	stream, err := conn.OpenStream(t.Context())

@@ -183,16 +183,27 @@ func (o *objections) clearRefusal() {
 // Objection returns why the broker does not let this program do its work: it refuses
 // the connection, or did not permit something. It is nil where it has not.
 func (c *Conn) Objection() error {
+	if refusal := c.refusal(); refusal != nil {
+		return refusal
+	}
 	o := c.objections
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch {
-	case o.refusal != nil:
-		return o.refusal
-	case o.violation != nil:
+	if o.violation != nil {
 		return fmt.Errorf("the NATS user lacks a permission: %w", o.violation)
 	}
 	return nil
+}
+
+// refusal returns why the broker refuses the connection, nil where it does not.
+func (c *Conn) refusal() error {
+	if c.Connected() { // the handler that forgets the refusal comes later
+		return nil
+	}
+	o := c.objections
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.refusal
 }
 
 // Refused is closed once the broker has refused a connection.

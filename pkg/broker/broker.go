@@ -186,7 +186,7 @@ func (c *Conn) WaitConnected(ctx context.Context) error {
 		select {
 		case <-here:
 		case <-ctx.Done():
-			if refusal := c.Objection(); refusal != nil {
+			if refusal := c.refusal(); refusal != nil {
 				return refusal
 			}
 			return fmt.Errorf("%w: %w", ErrNotConnected, context.Cause(ctx))
@@ -214,7 +214,7 @@ func (c *Conn) whileConnected(ctx context.Context) (context.Context, context.Can
 // Ready reports whether the broker is there and set up.
 func (c *Conn) Ready(ctx context.Context) error {
 	if !c.Connected() {
-		return cmp.Or(c.Objection(), ErrNotConnected)
+		return cmp.Or(c.refusal(), ErrNotConnected)
 	}
 	if _, err := c.js.StreamNameBySubject(ctx, deliveriesSubject); err != nil {
 		return errors.Join(notSetUp(err), c.Objection())

@@ -199,6 +199,11 @@ func (s *Stack) Env() map[string]string {
 		"COINHOOK_MASTER_KEY": s.masterKey,
 		"INGRESS_URL":         s.IngressURL(),
 	}
+	for variable, path := range s.natsFiles() {
+		if path != "" {
+			env[variable] = path
+		}
+	}
 	if s.opts.Console {
 		env["CONSOLE_URL"] = httpURL(s.consoleAddr)
 		env["CONSOLE_USER"], env["CONSOLE_PASSWORD"] = consoleUser, s.password

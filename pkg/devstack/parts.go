@@ -13,6 +13,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/devstack/natsserver"
 	"github.com/coinhook/coinhook/pkg/devstack/postgres"
 	"github.com/coinhook/coinhook/pkg/devstack/process"
+	"github.com/coinhook/coinhook/pkg/service"
 )
 
 // database is the name of Coinhook's database in the private PostgreSQL.
@@ -70,6 +71,22 @@ func (s *Stack) natsURLOf(user string) string {
 		return s.natsURL
 	}
 	return fmt.Sprintf("nats://%s:%s@%s", user, s.natsPasswords[user], s.state.Addrs[NATS])
+}
+
+// natsFiles are the caller's, by variable, and empty where the broker is the stack's own:
+// they are of another one.
+func (s *Stack) natsFiles() map[string]string {
+	files := map[string]string{}
+	for variable := range new(service.NATSFiles).Settings() {
+		files[variable] = ""
+		if path := os.Getenv(variable); path != "" && s.opts.NATSURL != "" {
+			files[variable] = path
+			if absolute, err := filepath.Abs(path); err == nil { // dev.env is read elsewhere
+				files[variable] = absolute
+			}
+		}
+	}
+	return files
 }
 
 func (s *Stack) startPostgres(ctx context.Context) error {
@@ -175,6 +192,9 @@ func (s *Stack) serviceEnv(settings ...string) []string {
 	}
 	env = append(env, "LOG_FORMAT=json")
 	env = append(env, s.opts.Env...)
+	for variable, path := range s.natsFiles() {
+		env = append(env, variable+"="+path)
+	}
 	for key, value := range s.Env() {
 		if key != "CONSOLE_PASSWORD" { // it is for who signs in
 			env = append(env, key+"="+value)

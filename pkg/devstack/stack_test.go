@@ -351,3 +351,14 @@ func wantUsers(t *testing.T, stack *Stack, admins string) {
 		t.Errorf("somebody without a password is let in: %v", err)
 	}
 }
+
+func TestFilesOfAnotherBrokerStayWithIt(t *testing.T) {
+	t.Setenv("NATS_CA", "ca.pem")
+	own, other := &Stack{}, &Stack{opts: Options{NATSURL: "nats://elsewhere"}}
+	if got := own.natsFiles()["NATS_CA"]; got != "" {
+		t.Errorf("the stack's own broker gets NATS_CA=%s", got)
+	}
+	if got := other.natsFiles()["NATS_CA"]; !filepath.IsAbs(got) || filepath.Base(got) != "ca.pem" {
+		t.Errorf("another broker gets NATS_CA=%s", got)
+	}
+}

@@ -55,7 +55,7 @@ const mine, theirs = "default", "other"
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	server := brokertest.Start(t)
-	conn := server.ConnectSetUp()
+	conn := server.SetUpAs(broker.Console)
 	stream, err := conn.OpenStream(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -288,6 +288,13 @@ func (s *Server) ConnectSetUp() *broker.Conn {
 	return setUp(s.tb, s.Connect(), broker.Topology{})
 }
 
+// SetUpAs returns the connection of a program to a server that has been set up.
+func (s *Server) SetUpAs(role broker.Role) *broker.Conn {
+	s.tb.Helper()
+	s.ConnectSetUp()
+	return s.ConnectAs(role)
+}
+
 func connect(tb testing.TB, url string, role broker.Role) *broker.Conn {
 	tb.Helper()
 	conn, err := broker.Connect(broker.Options{URL: url, Role: role, Name: tb.Name(), Log: zerolog.New(zerolog.NewTestWriter(tb)).Level(zerolog.ErrorLevel)})
