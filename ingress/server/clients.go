@@ -74,12 +74,9 @@ func (t *clients) leaveLocked(c *client) {
 
 // client finds who sent a request. leave tells whether the caller has to leave it:
 // a connection that is no proxy's has joined for all of its requests.
-func (s *Server) client(c echo.Context) (who *client, leave bool) {
-	r := c.Request()
-	if len(s.opts.TrustedProxies) == 0 {
-		if conn := connOf(r); conn != nil {
-			return conn.client, false
-		}
+func (s *Server) client(c echo.Context, conn *conn) (who *client, leave bool) {
+	if conn != nil && len(s.opts.TrustedProxies) == 0 {
+		return conn.client, false
 	}
 	addr, _ := netip.ParseAddr(c.RealIP()) // all that cannot be read are one
 	return s.clients.join(network(addr)), true

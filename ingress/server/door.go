@@ -9,8 +9,8 @@ import (
 )
 
 // door bounds connections, all together and of one address. Once all are taken,
-// a new one displaces the oldest that never brought a request which got a place:
-// a sender with a key needs a moment to bring one, and keeps its connection then.
+// a new one displaces the oldest that never brought a request with a key, or one
+// that was accepted: a sender needs a moment for it, and keeps its connection then.
 type door struct {
 	net.Listener
 	clients *clients
@@ -21,14 +21,14 @@ type door struct {
 
 	// Under the lock of clients.
 	open           int
-	oldest, newest *conn // those that never got a place
+	oldest, newest *conn // those that are not welcome yet
 }
 
 // Why a connection is closed at the door. These are values of a metric's label.
 const (
 	addressFull = "address"   // its address has as many as it may
 	displaced   = "displaced" // a newer one has its place
-	full        = "full"      // all are taken by connections that got places
+	full        = "full"      // all are taken by connections that are welcome
 )
 
 // conn is a connection that is counted.
@@ -37,8 +37,8 @@ type conn struct {
 	door         *door
 	client       *client
 	older, newer *conn
-	welcome      atomic.Bool // it has brought a request that got a place
-	gone         bool        // under the lock of clients
+	welcome      atomic.Bool
+	gone         bool // under the lock of clients
 }
 
 type connKey struct{}
@@ -132,9 +132,10 @@ func (d *door) unlink(c *conn) {
 	c.older, c.newer = nil, nil
 }
 
-// welcomed notes that a request of the connection got a place.
+// welcomed notes that the connection brought a request of a known sender, or one
+// that was accepted. There may be no connection, in tests.
 func (c *conn) welcomed() {
-	if c.welcome.Load() {
+	if c == nil || c.welcome.Load() {
 		return
 	}
 	c.door.clients.mu.Lock()

@@ -30,7 +30,8 @@ func (s *Server) receive(c echo.Context) (exchange, error) {
 		s.refuseUpload(c)
 		return exchange{}, err
 	}
-	who, leave := s.client(c)
+	conn := connOf(r)
+	who, leave := s.client(c, conn)
 	if leave {
 		defer s.clients.leave(who)
 	}
@@ -46,10 +47,15 @@ func (s *Server) receive(c echo.Context) (exchange, error) {
 		return exchange{}, noPlace(err)
 	}
 	defer held.release()
-	if conn := connOf(r); conn != nil {
+	if held.proven {
 		conn.welcomed()
 	}
-	return s.accept(c, w, &held)
+	done, err := s.accept(c, w, &held)
+	if err != nil {
+		return done, s.slowDown(c, who, err) // the body may be what does not authenticate
+	}
+	conn.welcomed()
+	return done, nil
 }
 
 // accept reads the body and hands the request on.

@@ -120,7 +120,11 @@ func TestStrangersAreAnsweredAndSentAway(t *testing.T) {
 	for name, tt := range strange {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, key := startReal(t, Options{Timeouts: Timeouts{ReadHeader: 50 * time.Millisecond, Stall: 50 * time.Millisecond, Linger: 50 * time.Millisecond}})
+			limits := Timeouts{ReadHeader: time.Minute, Stall: 50 * time.Millisecond, Linger: 50 * time.Millisecond}
+			if tt.status == 0 {
+				limits.ReadHeader = 50 * time.Millisecond
+			}
+			s, key := startReal(t, Options{Timeouts: limits})
 			conn := s.raw(tt.request(key))
 			if tt.status == 0 {
 				if text, err := io.ReadAll(conn); err != nil || len(text) > 0 {
@@ -195,4 +199,31 @@ func TestWrongKeysSlowDown(t *testing.T) {
 	if lines < 1 || lines > 5 || !strings.Contains(text, `"remote_ip":"203.0.113.7"`) || strings.Contains(text, "chk_") {
 		t.Errorf("%d lines about %d failures, want a few, with the address and without keys:\n%s", lines, many, text)
 	}
+}
+
+// TestABodyThatDoesNotAuthenticateSlowsDown: some checks need the body.
+func TestABodyThatDoesNotAuthenticateSlowsDown(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{Receiver: refuse(&ingress.Error{Code: ingress.InvalidAPIKey, Detail: "No."})})
+	counts := map[int]int{}
+	for range 3 * webhookPace.burst {
+		counts[s.post("x").status]++
+	}
+	if counts[401] < int(webhookPace.burst) || counts[429] == 0 {
+		t.Errorf("statuses %v, want 401 and then 429", counts)
+	}
+}
+
+// TestAKeylessWebhookMakesNoConnectionWelcome: only a request that is accepted does.
+func TestAKeylessWebhookMakesNoConnectionWelcome(t *testing.T) {
+	t.Parallel()
+	s, key := startReal(t, Options{MaxConnections: 3})
+	s.raw(head(keyless, "") + dribble)
+	s.raw(head(hook, key) + dribble)
+	s.eventually("the requests have no places", func() bool { return s.places.taken.requests() == 2 })
+	for range 5 {
+		s.raw("")
+	}
+	s.eventually("strangers are not displaced", func() bool { return testutil.ToFloat64(s.metrics.closed[displaced]) == 4 })
+	s.eventually("the request of the keyless webhook has its place", func() bool { return s.places.taken.requests() == 1 })
 }
