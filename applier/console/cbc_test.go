@@ -9,7 +9,7 @@ import (
 
 func TestTheConsoleWarnsOfCBC(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newSealingWorld(t)
 	for text, want := range map[string]string{
 		"{name: Keyless, auth: {}, encryption: cbc}": "ask for an API key next to it",
 		"{name: Keyed, encryption: cbc}":             "use gcm where the sender can",
@@ -29,7 +29,7 @@ func TestTheConsoleWarnsOfCBC(t *testing.T) {
 // TestAWebhookComesBackWithANewAESKey: the one of before went with it.
 func TestAWebhookComesBackWithANewAESKey(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newSealingWorld(t)
 	hook := w.webhookOf("{name: Shop, encryption: gcm}")
 	address := "/webhooks/" + hook.ID
 	revision := w.admin.get(address).Find("#editor [name=revision]").AttrOr("value", "")

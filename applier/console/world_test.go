@@ -101,6 +101,21 @@ func newWorld(t *testing.T, options ...option) *world {
 // newWorldWith makes a world whose deliveries are overdue after the limit.
 func newWorldWith(t *testing.T, limit time.Duration, options ...option) *world {
 	t.Helper()
+	return makeWorld(t, limit, secret.MasterKey{}, options...)
+}
+
+// newSealingWorld has a master key: webhooks can have AES keys.
+func newSealingWorld(t *testing.T) *world {
+	t.Helper()
+	master, err := secret.ParseMasterKey(strings.Repeat("m", 42) + "A")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return makeWorld(t, time.Hour, master)
+}
+
+func makeWorld(t *testing.T, limit time.Duration, master secret.MasterKey, options ...option) *world {
+	t.Helper()
 	w := &world{t: t, conn: brokertest.Start(t).ConnectSetUp(), clock: &clock{}}
 	database := postgrestest.URL(t)
 	w.store, w.db = postgrestest.OpenURL(t, database, postgres.Options{MaxConns: 8})
@@ -110,10 +125,6 @@ func newWorldWith(t *testing.T, limit time.Duration, options ...option) *world {
 		t.Fatal(err)
 	}
 	definitions := broker.NewDefinitions(w.conn)
-	master, err := secret.ParseMasterKey(strings.Repeat("m", 42) + "A")
-	if err != nil {
-		t.Fatal(err)
-	}
 	w.accounts, w.trail = accounts.New(w.store, w.clock.now), trail.New(own, w.clock.now)
 	w.webhooks = webhooks.New(definitions, own.Reread, func() time.Time { return time.Now().UTC() }, master)
 	w.publisher = broker.NewPublisher(w.conn, broker.PublisherOptions{Log: zerolog.Nop()})
