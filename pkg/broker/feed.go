@@ -70,6 +70,9 @@ type Feed struct {
 	floor  uint64 // all up to it is settled
 	seen   uint64 // the newest message that was read
 	active bool   // a session is open
+	// connection is the number of the connection that the session has, or had. Behind
+	// another one may be another stream: a broker that was restored from a backup.
+	connection uint64
 }
 
 // Received is one message with its deliveries of the partition.
@@ -133,6 +136,7 @@ func (f *Feed) session(ctx context.Context) error {
 	if err := f.conn.WaitConnected(ctx); err != nil {
 		return err
 	}
+	connection := f.conn.nc.Stats().Reconnects
 	ctx, done := f.conn.whileConnected(ctx)
 	defer done()
 	incarnation, err := f.conn.Incarnation(ctx)
@@ -148,7 +152,7 @@ func (f *Feed) session(ctx context.Context) error {
 		return err
 	}
 	defer f.forgetReader(ctx, reader.CachedInfo().Name)
-	f.begin(floor)
+	f.begin(floor, connection)
 	defer f.end()
 
 	reading, stop := context.WithCancelCause(ctx)
@@ -173,17 +177,6 @@ func (f *Feed) session(ctx context.Context) error {
 		<-consuming.Closed()
 	}()
 	return f.keepFloor(reading)
-}
-
-// readFloor returns the message behind which the partition goes on.
-func (f *Feed) readFloor(ctx context.Context) (uint64, error) {
-	durable, err := patiently(ctx, askFor, func(ctx context.Context) (jetstream.Consumer, error) {
-		return f.conn.js.Consumer(ctx, deliveriesStream, f.partition.Name())
-	})
-	if err != nil {
-		return 0, fmt.Errorf("open the consumer %s: %w", f.partition.Name(), err)
-	}
-	return partitionState(durable.CachedInfo()).Floor, nil
 }
 
 // openReader makes the consumer of this session.
@@ -211,35 +204,8 @@ func (f *Feed) forgetReader(ctx context.Context, name string) {
 	f.conn.js.DeleteConsumer(ctx, deliveriesStream, name) //nolint:errcheck // see above
 }
 
-// keepFloor writes the floor when it has moved, until reading ends. It also reads it
-// every few seconds: a former owner that was frozen may have moved it back.
-func (f *Feed) keepFloor(reading context.Context) error {
-	write, compare := time.NewTicker(floorEvery), time.NewTicker(compareEvery)
-	defer write.Stop()
-	defer compare.Stop()
-	for {
-		var err error
-		select {
-		case <-reading.Done():
-			return context.Cause(reading)
-		case <-write.C:
-			err = f.Flush(reading)
-		case <-compare.C:
-			var floor uint64
-			if floor, err = f.readFloor(reading); err == nil {
-				f.writing.Lock()
-				f.written = floor
-				f.writing.Unlock()
-			}
-		}
-		if err != nil && f.conn.Connected() {
-			f.log.Debug().Err(err).Msg("cannot keep the floor, trying again")
-		}
-	}
-}
-
 // begin starts a session behind a floor.
-func (f *Feed) begin(floor uint64) {
+func (f *Feed) begin(floor, connection uint64) {
 	f.writing.Lock()
 	f.written = floor
 	f.writing.Unlock()
@@ -250,7 +216,7 @@ func (f *Feed) begin(floor uint64) {
 		f.before[r.sequence] = r
 	}
 	f.open, f.settled = nil, nil
-	f.floor, f.seen, f.active = floor, floor, true
+	f.floor, f.seen, f.active, f.connection = floor, floor, true, connection
 }
 
 // IsReading reports whether a session with the broker is open.
@@ -358,18 +324,6 @@ func (f *Feed) Settled(r *Receipt, deliveries int) {
 	}
 }
 
-// advance moves the floor up to the first message that is not settled.
-func (f *Feed) advance() {
-	n := 0
-	for n < len(f.open) && f.open[n].left <= 0 {
-		f.floor = f.open[n].sequence
-		n++
-	}
-	f.settled = append(f.settled, f.open[:n]...)
-	clear(f.open[:n])
-	f.open = f.open[n:]
-}
-
 // EndAt has the feed stop behind a message: the partition's generation ends there.
 func (f *Feed) EndAt(sequence uint64) {
 	f.mu.Lock()
@@ -397,26 +351,4 @@ func (f *Feed) IsFinished() bool {
 		}
 	}
 	return f.seen >= f.ends
-}
-
-// Flush writes the floor if it has moved, so that the next owner begins behind it.
-func (f *Feed) Flush(ctx context.Context) error {
-	f.writing.Lock()
-	defer f.writing.Unlock()
-	f.mu.Lock()
-	floor := f.floor
-	f.mu.Unlock()
-	if floor == f.written {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, answerSoon)
-	defer cancel()
-	if _, err := f.conn.js.ResetConsumerToSequence(ctx, deliveriesStream, f.partition.Name(), floor+1); err != nil {
-		return fmt.Errorf("write the floor of partition %s: %w", f.partition, err)
-	}
-	f.written = floor
-	f.mu.Lock()
-	f.settled = slices.DeleteFunc(f.settled, func(r *Receipt) bool { return r.sequence <= floor })
-	f.mu.Unlock()
-	return nil
 }

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -279,4 +280,35 @@ func TestAFeedOnThreeServers(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// An owner that stops while the broker is restored from a backup writes no floor of the
+// time before.
+func TestAFloorOfTheTimeBeforeARestoreIsNotWritten(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Start(t)
+	conn := server.ConnectSetUp()
+	all, err := conn.Partitions(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	publisher := startPublisher(t, conn)
+	p := all[0].Partition
+	slot := p.Index + 1
+	restore := server.Backup()
+	o := own(t, conn, p, false)
+	publishIn(t, publisher, slot, "1", "2", "3")
+	o.await(t, "1", "2", "3")
+	o.stop()
+	restore()
+	for _, r := range o.open {
+		o.Settled(r.Receipt, 1)
+	}
+	eventually(t, "the broker is there again", conn.Connected)
+	if err := o.Flush(t.Context()); !errors.Is(err, broker.ErrNotConnected) {
+		t.Errorf("the floor is written: %v", err)
+	}
+	next := own(t, conn, p, true)
+	publishIn(t, publisher, slot, "4", "5")
+	next.await(t, "4", "5")
 }
