@@ -108,7 +108,7 @@ func (p *partition) live(all []received) {
 			return
 		}
 		all = all[len(ready)+len(parked):]
-		if failure != nil {
+		if failure != nil && p.ctx.Err() == nil {
 			p.postpone(all, failure)
 			p.pause(wait)
 		}
