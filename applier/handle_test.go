@@ -348,3 +348,18 @@ func TestCurrencyFormat(t *testing.T) {
 		}
 	}
 }
+
+// The next owner settles the deliveries: they are no trouble of this applier.
+func TestDeliveriesOfALostPartitionAreNoTrouble(t *testing.T) {
+	t.Parallel()
+	fenced := &applier.FencedError{Lost: []*applier.Lease{{Token: 1}}}
+	r := &reporter{}
+	a := applier.New(nil, nil, nil, &store{refuse: map[string]error{"a": fenced}}, r)
+	verdicts := a.Settle(t.Context(), []applier.Item{{Delivery: &delivery.Delivery{Body: []byte("a")}}})
+	if v := verdicts[0]; v.IsSettled() || !errors.Is(v.Err, fenced) {
+		t.Errorf("the verdict is %+v", v)
+	}
+	if len(r.postponed) > 0 {
+		t.Errorf("reported as trouble: %q", r.postponed)
+	}
+}

@@ -130,7 +130,10 @@ func (s *settling) postpone(which []int, err error) {
 	for i, n := range which {
 		deliveries[i], s.verdicts[n] = s.items[n].Delivery, delivery.Retry(retryAfter, err)
 	}
-	s.report.Postponed(deliveries, err)
+	var fenced *FencedError
+	if !errors.As(err, &fenced) { // else the next owner settles them
+		s.report.Postponed(deliveries, err)
+	}
 }
 
 // inPostgreSQL says whose error it is: those of a connection name an address.
