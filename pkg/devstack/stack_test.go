@@ -3,6 +3,7 @@ package devstack
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -71,6 +72,42 @@ func TestTheIngressGetsNoSecretOfOthers(t *testing.T) {
 	}
 	if stack.Env()["COINHOOK_MASTER_KEY"] == "" || get(t, stack.IngressURL()+"/env/NATS_URL") == "" {
 		t.Error("there is nothing to hide")
+	}
+}
+
+// Each part logs in to PostgreSQL as a role of its own, with a password that nobody else
+// can read. Only setup is the owner.
+func TestPartsHaveDatabaseRolesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	stack := startStack(t, Options{Dir: folder(t), Appliers: 1})
+	env := stack.Env()
+	parts := map[string]string{"applier": get(t, stack.OpsURL("applier-1")+"/env/DATABASE_URL"), "command": env["DATABASE_URL"], "coinhook": env["DATABASE_OWNER_URL"]}
+	for role, address := range parts {
+		if !strings.HasPrefix(address, "postgres://"+role+":") {
+			t.Errorf("%s has DATABASE_URL=%s", role, address)
+		}
+	}
+	if got := get(t, stack.OpsURL("applier-1")+"/env/DATABASE_OWNER_URL"); got != "" {
+		t.Error("an applier has the database's owner")
+	}
+	for _, role := range []string{"applier", "console", "command"} {
+		info, err := os.Stat(filepath.Join(stack.Dir(), "postgres-"+role+"-password"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("the password of %s has the mode %s", role, info.Mode())
+		}
+	}
+	db, err := sql.Open("postgres", env["DATABASE_URL"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var isSuper, inGroup bool
+	const query = `SELECT rolsuper OR rolcreaterole OR rolcreatedb, pg_has_role('coinhook_command', 'usage') FROM pg_roles WHERE rolname = current_user`
+	if err := db.QueryRowContext(deadline(t), query).Scan(&isSuper, &inGroup); err != nil || isSuper || !inGroup {
+		t.Errorf("the command's role: super %v, in its group %v, %v", isSuper, inGroup, err)
 	}
 }
 
