@@ -93,9 +93,7 @@ func (c *setupCmd) Run(a *app) error {
 // role that was granted nothing before.
 func (c *setupCmd) record(a *app, store *postgres.Store, migrations int) error {
 	a.trails = store
-	return a.record("set up", "installation", "", map[string]any{
-		"replicas": c.Replicas, "partitions": c.Partitions, "max_bytes": c.MaxBytes, "max_age": c.MaxAge, "migrations": migrations,
-	})
+	return a.record("set up", "installation", "", map[string]any{"words": a.words(), "migrations": migrations})
 }
 
 // grantRoles gives the services' database roles what they need. A database whose
