@@ -43,7 +43,7 @@ func TestIngressAndConsoleServeTLS(t *testing.T) {
 	send()
 
 	c := w.service(t, binDir, "coinhook", "console-tls", append(files, "CONSOLE_URL=")...)
-	c.spec.Args, c.spec.Env = []string{"console"}, append(c.spec.Env, "CONSOLE_ADDR="+c.addr)
+	c.spec.Args, c.spec.Env = []string{"console"}, append(c.spec.Env, "CONSOLE_ADDR="+c.addr, "DATABASE_URL="+w.DatabaseURLOf("console"))
 	c.start(t)
 	eventually(t, func(context.Context) error {
 		resp, err := pair.Client().Get("https://" + c.addr + "/readyz")
