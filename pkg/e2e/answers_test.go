@@ -144,7 +144,9 @@ func TestRefusalsAreProblemsAndStoreNothing(t *testing.T) {
 		{"delete", send("DELETE", path, header, nil), 405, "method_not_allowed"},
 		{"2_MiB", send("POST", path, header, strings.NewReader(big)), 413, "payload_too_large"},
 		{"2_MiB_in_chunks", send("POST", path, header, unsized{strings.NewReader(big)}), 413, "payload_too_large"},
-		{"2_MiB_for_an_unknown_webhook", send("POST", "/hooks/shop", header, strings.NewReader(big)), 413, "payload_too_large"},
+		{"2_MiB_for_an_unknown_webhook", send("POST", "/hooks/wh_"+strings.Repeat("a", 26), header, strings.NewReader(big)), 413, "payload_too_large"},
+		{"2_MiB_for_no_webhook_id_at_all", send("POST", "/hooks/shop", header, strings.NewReader(big)), 404, "webhook_not_found"},
+		{"2_MiB_in_chunks_for_an_unknown_webhook", send("POST", "/hooks/wh_"+strings.Repeat("a", 26), header, unsized{strings.NewReader(big)}), 404, "webhook_not_found"},
 		{"gzip", send("POST", path, with("Content-Encoding", "gzip"), strings.NewReader(good)), 415, "unsupported_content_encoding"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
