@@ -54,12 +54,7 @@ func ParseMasterKey(text string) (MasterKey, error) {
 }
 
 func parseSealer(text string) (sealer, error) {
-	text = strings.TrimRight(strings.TrimSpace(text), "=")
-	encoding := base64.RawStdEncoding
-	if strings.ContainsAny(text, "-_") {
-		encoding = base64.RawURLEncoding
-	}
-	key, err := encoding.Strict().DecodeString(text)
+	key, err := parseKey(text)
 	if err != nil || len(key) != 32 {
 		return sealer{}, ErrMasterKey
 	}
