@@ -15,6 +15,7 @@ import (
 type Stream struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
+	proof  proof
 	// headersOnly says that the bodies of messages are not for this program.
 	headersOnly bool
 }
@@ -25,7 +26,7 @@ func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the stream %s: %w", deliveriesStream, notSetUp(err))
 	}
-	return &Stream{js: c.js, stream: s, headersOnly: c.role == Ingress}, nil
+	return &Stream{js: c.js, stream: s, proof: c.proofOf(s), headersOnly: c.role == Ingress}, nil
 }
 
 // Backlog is the part of the stream that may hold deliveries without an
@@ -57,7 +58,10 @@ func (s *Stream) Message(ctx context.Context, sequence uint64) (m Message, ok bo
 	if err != nil {
 		return Message{}, false, fmt.Errorf("read message %d of the stream: %w", sequence, err)
 	}
-	return Message{Sequence: msg.Sequence, StoredAt: msg.Time, Deliveries: decodeMessage(msg.Header, msg.Data, msg.Sequence, msg.Time, 0)}, true, nil
+	return Message{
+		Sequence: msg.Sequence, StoredAt: msg.Time,
+		Deliveries: s.proof.decode(msg.Header, msg.Data, msg.Sequence, msg.Time, 0, nil),
+	}, true, nil
 }
 
 // Bounds returns the first and the last sequence of the stream. It is empty when

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/service"
 )
 
@@ -26,9 +27,12 @@ type Options struct {
 	Files service.NATSFiles
 	Role  Role // Admin where it is empty
 	// Name is shown by the broker's own tools.
-	Name    string
-	Log     zerolog.Logger
-	Metrics prometheus.Registerer // nil for none
+	Name string
+	// DeliveryKeys sign what is published, and what is read from the stream is checked
+	// with them. Without any, nothing is.
+	DeliveryKeys secret.DeliveryKeys
+	Log          zerolog.Logger
+	Metrics      prometheus.Registerer // nil for none
 }
 
 // Conn is a connection that is never given up: while the broker is away it
@@ -39,6 +43,8 @@ type Conn struct {
 	log        zerolog.Logger
 	objections *objections
 	role       Role
+
+	deliveryKeys secret.DeliveryKeys
 
 	// lostAt is when the connection was lost, in Unix nanoseconds; 0 while
 	// connected.
@@ -55,7 +61,7 @@ var ErrNotConnected = errors.New("not connected to NATS")
 // Connect returns at once, also when the broker is away or refuses. An error is a
 // *service.SettingError: the options cannot work.
 func Connect(opts Options) (*Conn, error) {
-	c := &Conn{log: opts.Log, role: opts.Role, objections: &objections{log: opts.Log, refused: make(chan struct{})}}
+	c := &Conn{log: opts.Log, role: opts.Role, deliveryKeys: opts.DeliveryKeys, objections: &objections{log: opts.Log, refused: make(chan struct{})}}
 	c.lostAt.Store(time.Now().UnixNano())
 	access, err := opts.access()
 	if err != nil {

@@ -50,18 +50,6 @@ func isNewer(h nats.Header) bool {
 	return text != "" && (err != nil || format > messageFormat)
 }
 
-// decodeMessage reads one message of the stream. What cannot be read becomes a
-// delivery too, one that says so: nothing that is in the stream may vanish.
-func decodeMessage(h nats.Header, data []byte, sequence uint64, stored time.Time, attempt int) []delivery.Delivery {
-	deliveries := decodeBatch(data, sequence, stored, attempt)
-	if isNewer(h) {
-		for i, d := range deliveries {
-			deliveries[i] = envelopeOf(d, stored)
-		}
-	}
-	return deliveries
-}
-
 // envelopeOf keeps what every format of a message has.
 func envelopeOf(d delivery.Delivery, stored time.Time) delivery.Delivery {
 	e := delivery.Delivery{
@@ -74,6 +62,8 @@ func envelopeOf(d delivery.Delivery, stored time.Time) delivery.Delivery {
 	return e
 }
 
+// decodeBatch reads one message of the stream. What cannot be read becomes a delivery
+// too, one that says so: nothing that is in the stream may vanish.
 func decodeBatch(data []byte, sequence uint64, stored time.Time, attempt int) []delivery.Delivery {
 	var batch deliverypb.DeliveryBatch
 	err := proto.Unmarshal(data, &batch)

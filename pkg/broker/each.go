@@ -83,7 +83,7 @@ func (s *Stream) eachFrom(ctx context.Context, wanted *uint64, last uint64, f fu
 	// What goes on after a lost connection knows nothing of ctx.
 	defer context.AfterFunc(ctx, messages.Stop)()
 	for silent := 0; silent < openAgain; {
-		m, ok, err := next(ctx, messages)
+		m, ok, err := s.next(ctx, messages)
 		if err != nil {
 			return false, err
 		}
@@ -108,7 +108,7 @@ func (s *Stream) eachFrom(ctx context.Context, wanted *uint64, last uint64, f fu
 }
 
 // next returns the next message; ok is false if none has come for a while.
-func next(ctx context.Context, messages jetstream.MessagesContext) (m Message, ok bool, err error) {
+func (s *Stream) next(ctx context.Context, messages jetstream.MessagesContext) (m Message, ok bool, err error) {
 	wait, cancel := context.WithTimeout(ctx, lookAgain)
 	defer cancel()
 	msg, err := messages.Next(jetstream.NextContext(wait))
@@ -127,7 +127,7 @@ func next(ctx context.Context, messages jetstream.MessagesContext) (m Message, o
 	}
 	return Message{
 		Sequence: meta.Sequence.Stream, StoredAt: meta.Timestamp,
-		Deliveries: decodeMessage(msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp, 0),
+		Deliveries: s.proof.decode(msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp, 0, nil),
 	}, true, nil
 }
 

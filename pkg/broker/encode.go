@@ -23,14 +23,15 @@ const (
 	deliveryReplay     protowire.Number = 7
 	deliveryFirst      protowire.Number = 8
 	deliverySlot       protowire.Number = 9
+	deliveryMAC        protowire.Number = 10
 
 	headerName  protowire.Number = 1
 	headerValue protowire.Number = 2
 )
 
-// maxFraming is the most that a delivery takes in a message apart from head and
-// body: two tags and two lengths.
-const maxFraming = 16
+// maxFraming is the most that a delivery takes in a message apart from head, body and
+// MAC: a tag and a length.
+const maxFraming = 8
 
 var errNotUTF8 = errors.New("the delivery holds text that is not UTF-8: no reader could decode its message")
 
@@ -41,8 +42,11 @@ type encoded struct {
 	id     delivery.ID
 	replay *delivery.Replay
 	slot   int
-	head   []byte // all fields but the body
+	head   []byte // all fields before the body, which is the last but the MAC
 	body   []byte
+	mac    []byte // the field with the MAC, empty without keys
+
+	macMemory [macFieldSize]byte
 }
 
 // encode uses the memory of the head that was there before.
@@ -71,27 +75,24 @@ func (e *encoded) encode(d *delivery.Delivery) error {
 	if d.First != nil && err == nil {
 		b, err = appendMessage(b, deliveryFirst, placeToProto(d.First))
 	}
+	if len(d.Body) > 0 {
+		b = protowire.AppendTag(b, deliveryBody, protowire.BytesType)
+		b = protowire.AppendVarint(b, uint64(len(d.Body)))
+	}
 	e.head = b
 	return err
 }
 
 // size is what the delivery adds to its message, at most.
-func (e *encoded) size() int { return len(e.head) + len(e.body) + maxFraming }
+func (e *encoded) size() int { return len(e.head) + len(e.body) + len(e.mac) + maxFraming }
 
 // appendTo writes the delivery behind those that the message holds already.
 func (e *encoded) appendTo(message []byte) []byte {
-	n := len(e.head)
-	if len(e.body) > 0 {
-		n += protowire.SizeTag(deliveryBody) + protowire.SizeBytes(len(e.body))
-	}
 	message = protowire.AppendTag(message, batchDeliveries, protowire.BytesType)
-	message = protowire.AppendVarint(message, uint64(n)) //nolint:gosec // a size
+	message = protowire.AppendVarint(message, uint64(len(e.head)+len(e.body)+len(e.mac)))
 	message = append(message, e.head...)
-	if len(e.body) > 0 {
-		message = protowire.AppendTag(message, deliveryBody, protowire.BytesType)
-		message = protowire.AppendBytes(message, e.body)
-	}
-	return message
+	message = append(message, e.body...)
+	return append(message, e.mac...)
 }
 
 // Empty fields are left out, as Protocol Buffers have it.

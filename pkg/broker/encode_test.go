@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
@@ -31,6 +32,11 @@ func encodeAll(tb testing.TB, all ...delivery.Delivery) (message []byte) {
 		message = e.appendTo(message)
 	}
 	return message
+}
+
+// decodeMessage reads a message without keys.
+func decodeMessage(h nats.Header, data []byte, sequence uint64, stored time.Time, attempt int) []delivery.Delivery {
+	return proof{}.decode(h, data, sequence, stored, attempt, nil)
 }
 
 func anyDelivery(t *rapid.T) delivery.Delivery {

@@ -139,10 +139,11 @@ func (f *Feed) session(ctx context.Context) error {
 	connection := f.conn.nc.Stats().Reconnects
 	ctx, done := f.conn.whileConnected(ctx)
 	defer done()
-	incarnation, err := f.conn.Incarnation(ctx)
+	stream, err := f.conn.deliveries(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("look at the stream %s: %w", deliveriesStream, notSetUp(err))
 	}
+	incarnation, proof := incarnationOf(stream), f.conn.proofOf(stream)
 	floor, err := f.readFloor(ctx)
 	if err != nil {
 		return err
@@ -162,7 +163,7 @@ func (f *Feed) session(ctx context.Context) error {
 		if reading.Err() != nil {
 			return
 		}
-		if err := f.receive(reading, msg, incarnation, &next); err != nil {
+		if err := f.receive(reading, msg, incarnation, proof, &next); err != nil {
 			stop(err)
 		}
 	},
@@ -235,7 +236,7 @@ func (f *Feed) end() {
 var errGap = errors.New("messages are missing between two that came")
 
 // receive takes one message. next is the consumer's own count of it.
-func (f *Feed) receive(ctx context.Context, msg jetstream.Msg, incarnation string, next *uint64) error {
+func (f *Feed) receive(ctx context.Context, msg jetstream.Msg, incarnation string, proof proof, next *uint64) error {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return fmt.Errorf("a message without its position in the stream: %w", err)
@@ -244,7 +245,7 @@ func (f *Feed) receive(ctx context.Context, msg jetstream.Msg, incarnation strin
 		return fmt.Errorf("%w: number %d of the consumer, want %d", errGap, meta.Sequence.Consumer, *next)
 	}
 	*next++
-	deliveries := f.decode(msg, meta, incarnation)
+	deliveries := f.decode(msg, meta, incarnation, proof)
 	r := f.track(meta, len(deliveries))
 	if r == nil || len(deliveries) == 0 {
 		return nil
@@ -264,21 +265,20 @@ func (f *Feed) receive(ctx context.Context, msg jetstream.Msg, incarnation strin
 }
 
 // decode returns the deliveries of a message that are in the partition. Most messages
-// say in a header that they have none.
-func (f *Feed) decode(msg jetstream.Msg, meta *jetstream.MsgMetadata, incarnation string) []delivery.Delivery {
+// say in a header that they have none. Each delivery is in one partition, and so is
+// checked once.
+func (f *Feed) decode(msg jetstream.Msg, meta *jetstream.MsgMetadata, incarnation string, proof proof) []delivery.Delivery {
 	if counts, ok := slotsOf(msg.Headers()); ok && counts.in(f.partition) == 0 {
 		return nil
 	}
-	all := decodeMessage(msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp, int(meta.NumDelivered))
-	mine := all[:0]
-	for i := range all {
-		if f.partition.Has(all[i].InSlot()) {
-			all[i].Incarnation = incarnation
-			mine = append(mine, all[i])
-		}
+	mine := proof.decode(msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp, int(meta.NumDelivered), f.isMine)
+	for i := range mine {
+		mine[i].Incarnation = incarnation
 	}
 	return mine
 }
+
+func (f *Feed) isMine(d *delivery.Delivery) bool { return f.partition.Has(d.InSlot()) }
 
 // track notes a message and returns its receipt. It returns nil where the owner has
 // the message already, and behind the end of the generation.

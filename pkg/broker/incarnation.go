@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Incarnation returns what tells the stream of deliveries from one of the same
@@ -13,5 +15,7 @@ func (c *Conn) Incarnation(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("look at the stream %s: %w", deliveriesStream, notSetUp(err))
 	}
-	return s.CachedInfo().Config.Metadata[incarnationKey], nil
+	return incarnationOf(s), nil
 }
+
+func incarnationOf(s jetstream.Stream) string { return s.CachedInfo().Config.Metadata[incarnationKey] }

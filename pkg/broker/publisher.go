@@ -29,7 +29,11 @@ const (
 	defaultDeadline       = 5 * time.Second
 )
 
-var errStopping = errors.New("the publisher is stopping")
+var (
+	errStopping = errors.New("the publisher is stopping")
+	// A malformed delivery that is published again would be read as a good one.
+	errMalformed = errors.New("it is malformed, and nothing would come of it")
+)
 
 // PublisherOptions tune a Publisher; the zero value is usable.
 type PublisherOptions struct {
@@ -185,8 +189,14 @@ func (p *Publisher) newEntry(ctx context.Context, now time.Time, d *delivery.Del
 	if !ok {
 		e = &entry{done: make(chan error, 1)}
 	}
+	if d.Malformed != "" {
+		return nil, fmt.Errorf("publish the delivery %s: %w", d.ID, errMalformed)
+	}
 	if err := e.encode(d); err != nil {
 		return nil, fmt.Errorf("encode the delivery %s: %w", d.ID, err)
+	}
+	if keys := p.conn.deliveryKeys; !keys.IsZero() {
+		e.sign(keys)
 	}
 	deadline, ok := ctx.Deadline()
 	if !ok {

@@ -35,14 +35,14 @@ func (s *Samples) Newest(ctx context.Context, webhookID string) (d delivery.Deli
 	if err != nil {
 		return delivery.Delivery{}, false, fmt.Errorf("read the newest sample: %w", err)
 	}
-	d, ok = newestOf(decodeMessage(msg.Header, msg.Data, msg.Sequence, msg.Time, 0), webhookID)
+	d, ok = newestOf(proof{}.decode(msg.Header, msg.Data, msg.Sequence, msg.Time, 0, nil), webhookID)
 	return d, ok, nil
 }
 
 // Wait returns the webhook's newest sample, and waits for the first one where
 // there is none.
 func (s *Samples) Wait(ctx context.Context, webhookID string) (delivery.Delivery, error) {
-	return follow(ctx, s.js, samplesStream, webhookID, jetstream.OrderedConsumerConfig{
+	return follow(ctx, s.js, proof{}, samplesStream, webhookID, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{samplesSubjectPrefix + webhookID},
 		DeliverPolicy:  jetstream.DeliverLastPerSubjectPolicy,
 	})
@@ -70,7 +70,7 @@ func (s *Stream) Newest(ctx context.Context, webhookID string, messages int) (d 
 
 // Wait returns the webhook's first delivery that is stored after the sequence.
 func (s *Stream) Wait(ctx context.Context, webhookID string, after uint64) (delivery.Delivery, error) {
-	return follow(ctx, s.js, deliveriesStream, webhookID, jetstream.OrderedConsumerConfig{
+	return follow(ctx, s.js, s.proof, deliveriesStream, webhookID, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:   after + 1,
 	})
@@ -93,7 +93,7 @@ const consumerIdle = 30 * time.Second
 // follow reads a stream, and waits for what is still to come, until it holds a
 // delivery of the webhook. The consumer is of this call alone and is not acked:
 // nothing is taken from the appliers.
-func follow(ctx context.Context, js jetstream.JetStream, stream, webhookID string, cfg jetstream.OrderedConsumerConfig) (delivery.Delivery, error) {
+func follow(ctx context.Context, js jetstream.JetStream, p proof, stream, webhookID string, cfg jetstream.OrderedConsumerConfig) (delivery.Delivery, error) {
 	cfg.InactiveThreshold = consumerIdle
 	consumer, err := patiently(ctx, askFor, func(ctx context.Context) (jetstream.Consumer, error) { // as watch
 		return js.OrderedConsumer(ctx, stream, cfg)
@@ -118,7 +118,7 @@ func follow(ctx context.Context, js jetstream.JetStream, stream, webhookID strin
 		if err != nil {
 			return delivery.Delivery{}, fmt.Errorf("follow the stream %s: %w", stream, err)
 		}
-		if d, ok := newestOf(decodeMessage(msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp, 0), webhookID); ok {
+		if d, ok := newestOf(p.decode(msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp, 0, nil), webhookID); ok {
 			return d, nil
 		}
 	}

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/secret"
 )
 
 // Topology says what an installation wants of its streams. What is zero stays as
@@ -117,8 +118,7 @@ func (c *Conn) streamInfo(ctx context.Context, name string) (*jetstream.StreamIn
 	return s.CachedInfo(), nil
 }
 
-// create plans a stream that is missing. It gets an incarnation of its own, by
-// which a stream that was deleted and made again is told from the one before.
+// create plans a stream that is missing.
 func (p *Plan) create(c *Conn, spec streamSpec, replicas int) {
 	p.Differences = append(p.Differences, Difference{Where: spec.title, What: "it", Is: "missing", Should: "there"})
 	p.steps = append(p.steps, func(ctx context.Context) error {
@@ -129,7 +129,7 @@ func (p *Plan) create(c *Conn, spec streamSpec, replicas int) {
 			_, err = c.js.CreateKeyValue(ctx, cfg)
 		} else {
 			cfg := spec.fresh
-			cfg.Replicas, cfg.Metadata = replicas, map[string]string{incarnationKey: delivery.NewID().String()}
+			cfg.Replicas, cfg.Metadata = replicas, c.freshMetadata(spec)
 			spec.fit(&cfg)
 			_, err = c.js.CreateStream(ctx, cfg)
 		}
@@ -148,6 +148,18 @@ func (p *Plan) correct(c *Conn, spec streamSpec, info jetstream.StreamInfo, repl
 		want.Replicas = replicas
 	}
 	differences := compareStreams(spec.title, info.Config, want)
+	moves := c.needsBoundary(spec, info)
+	if moves {
+		is := "none"
+		if info.Config.Metadata[boundaryKey] != "" {
+			is = "signed with a key that is not in the " + secret.DeliveryKeyVariable
+			p.Risks = append(p.Risks, "The key that signed the boundary of the deliveries is gone. The appliers check no delivery that is in the stream by now: "+
+				"what is pending is executed, whoever has put it there.")
+		}
+		differences = append(differences, Difference{
+			Where: spec.title, What: boundaryKey, Is: is, Should: strconv.FormatUint(info.State.LastSeq, 10),
+		})
+	}
 	if len(differences) == 0 {
 		return
 	}
@@ -161,6 +173,11 @@ func (p *Plan) correct(c *Conn, spec streamSpec, info jetstream.StreamInfo, repl
 			spec.title, info.State.Bytes, want.MaxBytes))
 	}
 	p.steps = append(p.steps, func(ctx context.Context) error {
+		if moves {
+			if err := c.moveBoundary(ctx, &want); err != nil {
+				return fmt.Errorf("set up the %s: %w", spec.title, err)
+			}
+		}
 		if _, err := c.js.UpdateStream(ctx, want); err != nil {
 			return fmt.Errorf("set up the %s: %w", spec.title, placed(err, want.Replicas))
 		}

@@ -35,6 +35,10 @@ type Delivery struct {
 	// Malformed says what is wrong with a delivery that cannot be read back from
 	// the stream. It is empty for all others.
 	Malformed string
+	// Unproven is set on a malformed delivery that nobody may have put into the stream:
+	// its MAC is missing or wrong. Known are only WebhookID, Slot, Headers and Body, as it
+	// gives them.
+	Unproven bool
 
 	// Newer is set on a delivery in a format that a newer version of Coinhook wrote
 	// and this one would misread. Known are ID, WebhookID, ReceivedAt, the ID of a

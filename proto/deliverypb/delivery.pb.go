@@ -94,7 +94,11 @@ type Delivery struct {
 	First *Place `protobuf:"bytes,8,opt,name=first,proto3" json:"first,omitempty"`
 	// The slot of the webhook's community, 1 to 256. 0: an ingress of an older
 	// version did not say it, and the slot is that of webhook_id.
-	Slot          uint32 `protobuf:"varint,9,opt,name=slot,proto3" json:"slot,omitempty"`
+	Slot uint32 `protobuf:"varint,9,opt,name=slot,proto3" json:"slot,omitempty"`
+	// Proves who put the delivery into the stream: HMAC-SHA256, 16 bytes of it, over
+	// the message's format and all bytes of the delivery before this field. It is the
+	// last field, also in formats that are newer.
+	Mac           []byte `protobuf:"bytes,10,opt,name=mac,proto3" json:"mac,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -190,6 +194,13 @@ func (x *Delivery) GetSlot() uint32 {
 		return x.Slot
 	}
 	return 0
+}
+
+func (x *Delivery) GetMac() []byte {
+	if x != nil {
+		return x.Mac
+	}
+	return nil
 }
 
 // A place in one of the streams that there were.
@@ -436,7 +447,7 @@ const file_deliverypb_delivery_proto_rawDesc = "" +
 	"\rDeliveryBatch\x125\n" +
 	"\n" +
 	"deliveries\x18\x01 \x03(\v2\x15.coinhook.v1.DeliveryR\n" +
-	"deliveries\"\xb8\x02\n" +
+	"deliveries\"\xca\x02\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1d\n" +
 	"\n" +
@@ -447,7 +458,9 @@ const file_deliverypb_delivery_proto_rawDesc = "" +
 	"\x04body\x18\x06 \x01(\fR\x04body\x12+\n" +
 	"\x06replay\x18\a \x01(\v2\x13.coinhook.v1.ReplayR\x06replay\x12(\n" +
 	"\x05first\x18\b \x01(\v2\x12.coinhook.v1.PlaceR\x05first\x12\x12\n" +
-	"\x04slot\x18\t \x01(\rR\x04slot\"}\n" +
+	"\x04slot\x18\t \x01(\rR\x04slot\x12\x10\n" +
+	"\x03mac\x18\n" +
+	" \x01(\fR\x03mac\"}\n" +
 	"\x05Place\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x14\n" +

@@ -17,6 +17,7 @@ import (
 
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/broker/permissions"
+	"github.com/coinhook/coinhook/pkg/secret"
 )
 
 // Server is a NATS server with JetStream on disk that can be stopped and
@@ -282,6 +283,12 @@ func (s *Server) ConnectAs(role broker.Role) *broker.Conn {
 	return connect(s.tb, s.URLOf(role), role)
 }
 
+// ConnectWith is Connect with keys of deliveries.
+func (s *Server) ConnectWith(keys secret.DeliveryKeys) *broker.Conn {
+	s.tb.Helper()
+	return connectWith(s.tb, s.URL(), broker.Admin, keys)
+}
+
 // ConnectSetUp is Connect to a server that has been set up.
 func (s *Server) ConnectSetUp() *broker.Conn {
 	s.tb.Helper()
@@ -297,7 +304,12 @@ func (s *Server) SetUpAs(role broker.Role) *broker.Conn {
 
 func connect(tb testing.TB, url string, role broker.Role) *broker.Conn {
 	tb.Helper()
-	conn, err := broker.Connect(broker.Options{URL: url, Role: role, Name: tb.Name(), Log: zerolog.New(zerolog.NewTestWriter(tb)).Level(zerolog.ErrorLevel)})
+	return connectWith(tb, url, role, secret.DeliveryKeys{})
+}
+
+func connectWith(tb testing.TB, url string, role broker.Role, keys secret.DeliveryKeys) *broker.Conn {
+	tb.Helper()
+	conn, err := broker.Connect(broker.Options{URL: url, Role: role, Name: tb.Name(), DeliveryKeys: keys, Log: zerolog.New(zerolog.NewTestWriter(tb)).Level(zerolog.ErrorLevel)})
 	if err != nil {
 		tb.Fatal(err)
 	}
