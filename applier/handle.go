@@ -20,6 +20,9 @@ type Definitions interface {
 	At(ctx context.Context, id string, revision uint64) (*webhook.Webhook, error)
 	// Version returns one version, or nil where it is not kept any more.
 	Version(ctx context.Context, id string, version int) (*webhook.Webhook, error)
+	// TookClear reports whether the webhook took bodies that are not encrypted: at a
+	// revision or, where that is 0, at a time. It is false where nobody knows any more.
+	TookClear(ctx context.Context, id string, revision uint64, at time.Time) (bool, error)
 }
 
 // Evaluate says what a delivery asks for, by the webhook's mapping and by what
@@ -177,7 +180,15 @@ func (a *Applier) definition(ctx context.Context, d *delivery.Delivery, live boo
 		return nil, nil, errNewer
 	case live && w.State == webhook.Paused:
 		return w, nil, errPaused
-	case version == 0 || version == w.Version:
+	}
+	refused, err := a.isUnencrypted(ctx, w, d)
+	if err != nil {
+		return nil, nil, err
+	}
+	if refused {
+		return w, NotDecrypted(), nil
+	}
+	if version == 0 || version == w.Version {
 		return w, nil, nil
 	}
 	original, err := a.definitions.Version(ctx, d.WebhookID, version)
@@ -191,6 +202,30 @@ func (a *Applier) definition(ctx context.Context, d *delivery.Delivery, live boo
 		}, nil
 	}
 	return original, nil, err
+}
+
+// isUnencrypted reports whether a delivery came in the clear that its webhook takes
+// encrypted alone. One that was accepted before encryption was turned on is executed: its
+// revision says so, which its ingress has signed. A dead letter has no revision; the time
+// says when it was received.
+func (a *Applier) isUnencrypted(ctx context.Context, w *webhook.Webhook, d *delivery.Delivery) (bool, error) {
+	switch {
+	case !w.Encryption.IsOn(), d.SaysEncrypted(), d.Replay != nil && d.Replay.Edited:
+		return false, nil
+	case d.Replay == nil && (d.Revision == 0 || d.Revision == w.Revision):
+		return true, nil
+	}
+	took, err := a.definitions.TookClear(ctx, d.WebhookID, d.Revision, d.ReceivedAt)
+	return !took, err
+}
+
+// NotDecrypted is the failure of a body that is not encrypted as it should be. Its detail
+// is the same whatever was wrong.
+func NotDecrypted() *delivery.Failure {
+	return &delivery.Failure{
+		Reason: delivery.DecryptionFailed,
+		Detail: "The body could not be decrypted: check the sender's key, mode and form of the body, and that it encrypts JSON.",
+	}
 }
 
 // catchUp is how long after a delivery was received what its ingress knew may be

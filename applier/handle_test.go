@@ -19,6 +19,8 @@ type definitions struct {
 	byID     map[string]*webhook.Webhook
 	versions map[int]*webhook.Webhook
 	err      error
+	// tookClear says that encryption was off before.
+	tookClear bool
 }
 
 func (d definitions) At(_ context.Context, id string, _ uint64) (*webhook.Webhook, error) {
@@ -30,6 +32,10 @@ func (d definitions) At(_ context.Context, id string, _ uint64) (*webhook.Webhoo
 
 func (d definitions) Version(_ context.Context, id string, version int) (*webhook.Webhook, error) {
 	return d.versions[version], d.err
+}
+
+func (d definitions) TookClear(context.Context, string, uint64, time.Time) (bool, error) {
+	return d.tookClear, d.err
 }
 
 // store records what it commits and refuses the bodies it is told to.
@@ -218,6 +224,8 @@ func (r rotated) At(_ context.Context, _ string, revision uint64) (*webhook.Webh
 }
 
 func (rotated) Version(context.Context, string, int) (*webhook.Webhook, error) { return nil, nil }
+
+func (rotated) TookClear(context.Context, string, uint64, time.Time) (bool, error) { return false, nil }
 
 func TestABodyUnderANewKeyIsTriedWithTheNewestDefinition(t *testing.T) {
 	t.Parallel()

@@ -27,6 +27,10 @@ func (c *counted) At(_ context.Context, _ string, revision uint64) (*webhook.Web
 
 func (*counted) Version(context.Context, string, int) (*webhook.Webhook, error) { return nil, nil }
 
+func (*counted) TookClear(context.Context, string, uint64, time.Time) (bool, error) {
+	return false, nil
+}
+
 // TestAWrongKeyAsksTheBrokerOnceASecond: one webhook whose sender has a wrong key
 // must not have the applier ask the broker for each of its deliveries.
 func TestAWrongKeyAsksTheBrokerOnceASecond(t *testing.T) {

@@ -6,6 +6,7 @@ package backtest
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -156,6 +157,11 @@ type definitions struct {
 
 func (d *definitions) At(context.Context, string, uint64) (*webhook.Webhook, error) {
 	return d.webhook, nil
+}
+
+// TookClear: a backtest asks about the mapping, and what was accepted was accepted.
+func (d *definitions) TookClear(context.Context, string, uint64, time.Time) (bool, error) {
+	return true, nil
 }
 
 // Version stands the webhook in for a version that is not kept any more.

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 
 	"github.com/coinhook/coinhook/applier/replay"
-	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -60,7 +59,7 @@ func (c *dlqReplayCmd) edit(a *app, request *replay.Request) error {
 
 // openPayload decrypts the body of a delivery where it is encrypted.
 func (a *app) openPayload(d delivery.Delivery) ([]byte, error) {
-	if !sealed.HasHeader(&d) {
+	if !d.SaysEncrypted() {
 		return d.Body, nil
 	}
 	open, err := a.openBody()

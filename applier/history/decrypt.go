@@ -15,7 +15,7 @@ import (
 // cannot be used.
 func (h *History) Decrypted(ctx context.Context, full Full, payloads *sealed.Payloads) (payload []byte, locked, err error) {
 	d := delivery.Delivery{ReceivedAt: full.ReceivedAt, Headers: full.Headers, Body: full.Payload}
-	if !sealed.HasHeader(&d) || full.Payload == nil {
+	if !d.SaysEncrypted() || full.Payload == nil {
 		return nil, nil, nil
 	}
 	saved, err := h.definitions.Get(ctx, full.WebhookID)

@@ -60,6 +60,10 @@ func (d definitions) Version(_ context.Context, id string, _ int) (*webhook.Webh
 	return d[id], nil
 }
 
+func (d definitions) TookClear(context.Context, string, uint64, time.Time) (bool, error) {
+	return false, nil
+}
+
 // silent is a reporter that keeps bugs only.
 type silent struct{ bugs []string }
 

@@ -28,6 +28,10 @@ func (w oneWebhook) Version(context.Context, string, int) (*webhook.Webhook, err
 	return w.Webhook, nil
 }
 
+func (w oneWebhook) TookClear(context.Context, string, uint64, time.Time) (bool, error) {
+	return false, nil
+}
+
 // newApplier adds one coin to alice for each delivery.
 func newApplier(s *postgres.Store) *applier.Applier {
 	evaluate := func(*webhook.Webhook, *delivery.Delivery, *applier.Community) (applier.Plan, *delivery.Failure, error) {

@@ -2,20 +2,14 @@ package sealed
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
-
-// detail is the same whatever was wrong.
-const detail = "The body could not be decrypted: check the sender's key, mode and form of the body, and that it encrypts JSON."
-
-// encryptedHeader says that a body is encrypted. Its name is canonical.
-const encryptedHeader = "X-Encrypted"
 
 // Payloads turns bodies into payloads. It is safe for concurrent use.
 type Payloads struct {
@@ -67,23 +61,18 @@ func (p *Payloads) Open(w *webhook.Webhook, d *delivery.Delivery) ([]byte, *deli
 	case locked != nil:
 		return nil, nil, locked
 	default:
-		return nil, &delivery.Failure{Reason: delivery.DecryptionFailed, Detail: detail}, nil
+		return nil, applier.NotDecrypted(), nil
 	}
 }
 
 // isEncrypted: the ingress accepts a body only if its header fits the definition
-// of that time. A definition that has changed since says nothing about it.
+// of that time. A definition that has changed since says nothing about it; the applier
+// looks whether a body in the clear was accepted then.
 func isEncrypted(w *webhook.Webhook, d *delivery.Delivery) bool {
 	if w.Encryption.IsOn() && w.Revision == d.Revision {
 		return true
 	}
-	return HasHeader(d)
-}
-
-// HasHeader reports whether the sender said that the body is encrypted.
-func HasHeader(d *delivery.Delivery) bool {
-	value, _ := d.Header(encryptedHeader)
-	return strings.EqualFold(value, "true")
+	return d.SaysEncrypted()
 }
 
 func (p *Payloads) ring(w *webhook.Webhook) []timedKey {

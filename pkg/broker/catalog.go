@@ -34,6 +34,8 @@ type Catalog struct {
 	loading map[string]*webhook.Webhook
 	// versions are those that were asked for; a version never changes.
 	versions map[versionKey]*webhook.Webhook
+	// encryptions are those of webhooks that were asked for, one entry a webhook.
+	encryptions map[string]encryptions
 }
 
 type versionKey struct {
@@ -43,7 +45,7 @@ type versionKey struct {
 
 // NewCatalog returns an empty catalog; Run fills it.
 func NewCatalog(c *Conn) *Catalog {
-	return &Catalog{conn: c, read: make(chan struct{}), byID: map[string]*webhook.Webhook{}, versions: map[versionKey]*webhook.Webhook{}}
+	return &Catalog{conn: c, read: make(chan struct{}), byID: map[string]*webhook.Webhook{}, versions: map[versionKey]*webhook.Webhook{}, encryptions: map[string]encryptions{}}
 }
 
 // Lookup returns the newest known definition, nil if there is none. known is
@@ -305,6 +307,7 @@ func (c *Catalog) take(ctx context.Context, s *snapshot) {
 		c.byID, c.known = c.loading, true
 		// After a restore a version may be another one than before.
 		c.versions = map[versionKey]*webhook.Webhook{}
+		c.encryptions = map[string]encryptions{}
 	}
 	c.loading = nil
 	c.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -71,6 +72,15 @@ func (d *Delivery) Header(name string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// encryptedHeader is how a sender says that a body is encrypted. Its name is canonical.
+const encryptedHeader = "X-Encrypted"
+
+// SaysEncrypted reports whether the sender said that the body is encrypted.
+func (d *Delivery) SaysEncrypted() bool {
+	value, _ := d.Header(encryptedHeader)
+	return strings.EqualFold(value, "true")
 }
 
 // Position is a delivery's place in the stream. It orders deliveries; it does
