@@ -111,8 +111,8 @@ func (a *app) broker() (*broker.Conn, error) {
 	return conn, nil
 }
 
-// brokerOptions say where the broker is. The files belong to the URL: those of the
-// development stack go with its own broker alone.
+// brokerOptions say where the broker is. The files and the delivery key belong to the
+// URL: those of the development stack go with its own broker alone.
 func (a *app) brokerOptions() (broker.Options, error) {
 	opts := broker.Options{URL: cmp.Or(a.flags.NATSURL, a.Env["NATS_URL"]), Name: "coinhook", Role: a.role, Log: a.log}
 	env := a.Env
@@ -130,6 +130,16 @@ func (a *app) brokerOptions() (broker.Options, error) {
 		if err := service.CheckFile(*path); err != nil {
 			return opts, usagef("%s=%q: %w", variable, *path, err)
 		}
+	}
+	text := a.Env[secret.DeliveryKeyVariable]
+	if text == "" && opts.URL == a.stack["NATS_URL"] {
+		text = a.stack[secret.DeliveryKeyVariable]
+	}
+	if text == "" {
+		return opts, nil
+	}
+	if err := opts.DeliveryKeys.UnmarshalText([]byte(text)); err != nil {
+		return opts, usagef("%s: %w", secret.DeliveryKeyVariable, err)
 	}
 	return opts, nil
 }

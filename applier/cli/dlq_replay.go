@@ -207,6 +207,9 @@ func (a *app) publisher(opts broker.PublisherOptions) (p *broker.Publisher, stop
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := conn.CheckDeliveryKey(a.ctx); err != nil {
+		return nil, nil, err
+	}
 	opts.Log = zerolog.Nop()
 	p = broker.NewPublisher(conn, opts)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(a.ctx))

@@ -30,8 +30,9 @@ import (
 
 type settings struct {
 	service.Common
-	DatabaseURL string           `env:"DATABASE_URL,required" secret:"true" help:"the database, postgres://user:password@host:port/name; with standbys host1:port,host2:port"`
-	MasterKey   secret.MasterKey `env:"COINHOOK_MASTER_KEY" secret:"true" help:"32 bytes in base64 that seal the webhooks' AES keys; several separated by commas: the first seals, all open. Encrypted deliveries stay pending without it"`
+	DatabaseURL  string              `env:"DATABASE_URL,required" secret:"true" help:"the database, postgres://user:password@host:port/name; with standbys host1:port,host2:port"`
+	MasterKey    secret.MasterKey    `env:"COINHOOK_MASTER_KEY" secret:"true" help:"32 bytes in base64 that seal the webhooks' AES keys; several separated by commas: the first seals, all open. Encrypted deliveries stay pending without it"`
+	DeliveryKeys secret.DeliveryKeys `env:"DELIVERY_KEY" secret:"true" help:"32 bytes in base64 that sign each delivery, the same in all programs; several separated by commas: the first signs. Without it nothing is checked"`
 	// KeyRetention bounds the idempotency keys.
 	KeyRetention time.Duration `env:"IDEMPOTENCY_RETENTION" envDefault:"720h" min:"1m" help:"how long a sender's idempotency keys are kept, those of dead letters as long as these"`
 	// StreamRetention and HistoryRetention bound what is kept of old deliveries.
@@ -78,12 +79,16 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	}
 	defer audits.Close() //nolint:errcheck // nothing is under way
 	conn, err := broker.Connect(broker.Options{
-		URL: string(s.NATSURL), Files: s.NATSFiles, Role: broker.Applier, Name: "coinhook-applier", Log: log, Metrics: metrics,
+		URL: string(s.NATSURL), Files: s.NATSFiles, Role: broker.Applier, Name: "coinhook-applier",
+		DeliveryKeys: s.DeliveryKeys, Log: log, Metrics: metrics,
 	})
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	if s.DeliveryKeys.IsZero() {
+		log.Warn().Msg("DELIVERY_KEY is not set: whoever can publish to NATS can change balances, see docs/operate/delivery-keys.md")
+	}
 
 	catalog := broker.NewCatalog(conn)
 	service.ShowWebhookIDs(catalog.IsKeyed)

@@ -17,11 +17,14 @@ import (
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/proxies"
+	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/service"
 )
 
 type settings struct {
 	service.Common
+	DeliveryKeys secret.DeliveryKeys `env:"DELIVERY_KEY" secret:"true" help:"32 bytes in base64 that sign each delivery, the same in all programs; several separated by commas: the first signs"`
+
 	Addr                  service.Addr    `env:"INGRESS_ADDR" envDefault:":8080" help:"where webhook requests are taken"`
 	MaxBodyBytes          int64           `env:"MAX_BODY_BYTES" envDefault:"524288" min:"1" max:"67108864" help:"the largest body; the broker's max_payload has to allow it"`
 	MaxInFlight           int64           `env:"MAX_IN_FLIGHT" envDefault:"4096" min:"1" max:"1000000" help:"requests answered at a time; more are refused with 503"`
@@ -49,7 +52,8 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 		return err
 	}
 	conn, err := broker.Connect(broker.Options{
-		URL: string(set.NATSURL), Files: set.NATSFiles, Role: broker.Ingress, Name: "coinhook ingress", Log: log, Metrics: registry,
+		URL: string(set.NATSURL), Files: set.NATSFiles, Role: broker.Ingress, Name: "coinhook ingress",
+		DeliveryKeys: set.DeliveryKeys, Log: log, Metrics: registry,
 	})
 	if err != nil {
 		return err
@@ -76,7 +80,7 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 	})
 	ops, err := service.ListenOps(service.OpsOptions{
 		Addr: set.OpsAddr, Gatherer: registry, Log: log,
-		Checks: []service.Check{{Name: "broker", Run: conn.Ready}, {Name: "definitions", Run: catalog.Ready}},
+		Checks: []service.Check{{Name: "broker", Run: conn.Ready}, {Name: "definitions", Run: catalog.Ready}, {Name: "delivery key", Run: conn.CheckDeliveryKey}},
 	})
 	if err != nil {
 		return err
