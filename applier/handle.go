@@ -21,7 +21,7 @@ type Definitions interface {
 	// Version returns one version, or nil where it is not kept any more.
 	Version(ctx context.Context, id string, version int) (*webhook.Webhook, error)
 	// TookClear reports whether the webhook took bodies that are not encrypted: at a
-	// revision or, where that is 0, at a time. It is false where nobody knows any more.
+	// revision or, where that is not kept any more, at a time.
 	TookClear(ctx context.Context, id string, revision uint64, at time.Time) (bool, error)
 }
 

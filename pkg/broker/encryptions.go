@@ -2,17 +2,18 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// encryptions say of each revision that the bucket keeps whether bodies had to be
+// encryptions say of each version that the bucket keeps whether bodies had to be
 // encrypted, as of the newest one.
 type encryptions struct {
 	newest uint64
-	all    []encryption // oldest first
+	all    []encryption // newest first
 }
 
 type encryption struct {
@@ -22,31 +23,29 @@ type encryption struct {
 	clear    bool // it took bodies in the clear
 }
 
-// TookClear reports whether the webhook took bodies that are not encrypted: at a revision
-// or, where that is 0, at a time. It is false where the bucket does not tell any more.
+// TookClear reports whether the webhook took bodies that are not encrypted: at a
+// revision or, where the bucket does not have that one, at a time. It is false where the
+// bucket does not tell any more.
 func (c *Catalog) TookClear(ctx context.Context, id string, revision uint64, at time.Time) (bool, error) {
 	e, err := c.encryptionsOf(ctx, id)
 	if err != nil {
 		return false, err
-	}
-	if revision == 0 {
-		return e.tookClearAt(at), nil
 	}
 	for _, x := range e.all {
 		if x.revision == revision {
 			return x.clear, nil
 		}
 	}
-	return false, nil
+	return e.tookClearAt(at), nil
 }
 
 // knownWithin is how long after a save an ingress may go by the definition before, plus
-// what its clock differs from the broker's.
+// what the clocks differ.
 const knownWithin = 30 * time.Second
 
 func (e encryptions) tookClearAt(at time.Time) bool {
 	for i, x := range e.all {
-		begins, ends := x.version <= 1 || !x.from.After(at), i+1 == len(e.all) || e.all[i+1].from.After(at.Add(-knownWithin))
+		begins, ends := x.version <= 1 || !x.from.After(at), i == 0 || e.all[i-1].from.After(at.Add(-knownWithin))
 		if begins && ends && x.clear {
 			return true
 		}
@@ -72,18 +71,14 @@ func (c *Catalog) encryptionsOf(ctx context.Context, id string) (encryptions, er
 	if err != nil {
 		return e, fmt.Errorf("read the versions of %s: %w", id, notSetUp(err))
 	}
-	entries, err := bucket.History(ctx, definitionKey(id))
-	if err != nil && !isNoKey(err) {
+	kept, err := readVersions(ctx, bucket, id)
+	if err != nil && !errors.Is(err, errUnreadable) {
 		return e, fmt.Errorf("read the versions of %s: %w", id, err)
 	}
 	e = encryptions{newest: newest}
-	for _, entry := range entries {
-		rec, err := webhook.ReadRecord(entry.Value())
-		if err != nil {
-			continue // of a key that was purged
-		}
+	for _, v := range kept {
 		e.all = append(e.all, encryption{
-			revision: entry.Revision(), version: rec.Version, from: entry.Created(), clear: !rec.IsNewer() && !rec.Encryption.IsOn(),
+			revision: v.Revision, version: v.Version, from: v.UpdatedAt, clear: !v.IsNewer() && !v.Encryption.IsOn(),
 		})
 	}
 	c.mu.Lock()

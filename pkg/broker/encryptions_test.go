@@ -48,9 +48,9 @@ func TestTheCatalogTellsWhatTookBodiesInTheClear(t *testing.T) {
 	}
 	want(saved.ID, clear, time.Time{}, true)
 	want(saved.ID, gcm, time.Time{}, false)
-	want(saved.ID, gcm+1, time.Time{}, false)
-	want(saved.ID, other.Revision, time.Time{}, false)
-	want(other.ID, clear, time.Time{}, false)
+	later := time.Now().Add(time.Minute)
+	want(saved.ID, gcm+1, later, false)
+	want(saved.ID, other.Revision, later, false)
 	want(other.ID, other.Revision, time.Time{}, true)
 	want("wh_unknown", clear, time.Time{}, false)
 	// Ingresses may have gone by the definition before for a moment.
