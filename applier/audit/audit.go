@@ -33,6 +33,9 @@ type Report struct {
 	// Unsettled were handed out, or skipped, and have neither an outcome nor a parked
 	// row: nobody will settle them unless they are published again.
 	Unsettled int `json:"unsettled"`
+	// Unproven are deliveries that have no MAC or a wrong one, and may not have them. They
+	// are among the failed.
+	Unproven int `json:"unproven"`
 	// Replays are those in the stream.
 	Replays    int         `json:"replays"`
 	Violations []Violation `json:"violations"`
@@ -68,6 +71,7 @@ type Violation struct {
 const (
 	unsettled        = "unsettled"
 	unexecuted       = "replay_unexecuted"
+	unproven         = "unproven"
 	outcomeMissing   = "outcome_missing"
 	outcomeChanged   = "outcome_changed"
 	notInTheStream   = "not_in_stream"
@@ -307,6 +311,10 @@ func (x *audit) auditDelivery(d *delivery.Delivery, settled map[delivery.ID]post
 		return // published again by a repair: it counts where it was settled or parked from
 	}
 	x.report.Accepted++
+	if d.Unproven {
+		x.report.Unproven++
+		x.foundIn(unproven, d, "%s It changes nothing. Find out who can publish to the stream, then acknowledge it.", d.Malformed)
+	}
 	switch {
 	case o.Parked:
 		x.report.Parked++
@@ -315,8 +323,15 @@ func (x *audit) auditDelivery(d *delivery.Delivery, settled map[delivery.ID]post
 	case !known && x.isPending(d):
 		x.report.Pending++
 		return
+	case !known && d.Unproven:
+		x.report.Failed++ // a database that came back from a backup has forgotten it
+		return
 	case !known:
 		x.report.Unsettled++
+		if d.Malformed != "" {
+			x.foundIn(unsettled, d, "It is malformed, and has no outcome, and the appliers are past it. Nothing would come of it: acknowledge it.")
+			return
+		}
 		if d.Newer {
 			x.foundIn(unsettled, d, "It was accepted, and has no outcome, and the appliers are past it. A newer version of Coinhook has written it: run the audit of that version.")
 			return

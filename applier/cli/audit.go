@@ -92,6 +92,9 @@ func (a *app) auditor() (*audit.Auditor, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
+	if err := conn.CheckDeliveryKey(a.ctx); errors.Is(err, broker.ErrNoDeliveryKey) {
+		a.say("This audit cannot tell forged deliveries from genuine ones: %s.", err)
+	}
 	incarnation, err := conn.Incarnation(a.ctx)
 	return audit.New(store, stream), incarnation, err
 }
@@ -122,6 +125,9 @@ func printAudit(a *app, r *audit.Report) {
 		fmt.Fprintf(a.Stdout, " + %d without an outcome", r.Unsettled)
 	}
 	fmt.Fprintf(a.Stdout, "; %d replays.\n", r.Replays)
+	if r.Unproven > 0 {
+		fmt.Fprintf(a.Stdout, "%d of them without a valid MAC: somebody who does not have the DELIVERY_KEY has put them into the stream.\n", r.Unproven)
+	}
 	if r.Trail.Entries > 0 {
 		fmt.Fprintf(a.Stdout, "%s in the audit trail, the newest is %d with the hash %s.\n", counted(int(r.Trail.Entries), "line"), r.Trail.Newest, r.Trail.Head)
 	}
