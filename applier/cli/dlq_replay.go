@@ -111,6 +111,9 @@ func nothingToReplay(plan *replay.Plan) error {
 	if plan.LeftOut > 0 {
 		return fmt.Errorf("nothing was replayed: %d were run again %d times already, --force runs them once more", plan.LeftOut, replay.MaxReplays)
 	}
+	if plan.Malformed > 0 {
+		return fmt.Errorf("nothing was replayed: %d are malformed, and may be of somebody who may not send: name them, or add --reason malformed_delivery", plan.Malformed)
+	}
 	if plan.VersionsGone > 0 {
 		return fmt.Errorf("nothing was replayed: the definition that decided %d of them is not kept any more, leave out --mapping original", plan.VersionsGone)
 	}

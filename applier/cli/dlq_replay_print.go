@@ -21,6 +21,9 @@ func printPlan(a *app, p *replay.Plan, mapping string, all bool) {
 	if p.LeftOut > 0 {
 		fmt.Fprintf(a.Stdout, "%d more are left out: they were run again %d times already (--force).\n", p.LeftOut, replay.MaxReplays)
 	}
+	if p.Malformed > 0 {
+		fmt.Fprintf(a.Stdout, "%d more are left out: they are malformed, and may be of somebody who may not send (--reason malformed_delivery).\n", p.Malformed)
+	}
 	if p.VersionsGone > 0 {
 		fmt.Fprintf(a.Stdout, "%d more are left out: the definition that decided them is not kept any more. Without --mapping original the current one decides.\n",
 			p.VersionsGone)

@@ -25,6 +25,8 @@ type Plan struct {
 	// VersionsGone are left out, too: the version that decided them first, and is
 	// asked for, is not kept any more. They stay as they are.
 	VersionsGone int `json:"version_not_kept"`
+	// Malformed are left out, too: the request neither names them nor their reason.
+	Malformed int `json:"malformed"`
 	// Paused are those of paused webhooks. Their replays wait until the webhooks are
 	// resumed; the rest of the plan is about what they would do now.
 	Paused int `json:"of_paused_webhooks"`
@@ -187,6 +189,10 @@ func (p *planner) rehearse(ctx context.Context, page []letter) error {
 	for _, l := range page {
 		if p.request.leavesOut(l.DeadLetter) {
 			p.plan.LeftOut++
+			continue
+		}
+		if p.request.isUnasked(l.DeadLetter) {
+			p.plan.Malformed++
 			continue
 		}
 		if gone, err := p.definitions.lacks(ctx, p.request, l.DeadLetter); err != nil {

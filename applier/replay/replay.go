@@ -68,6 +68,12 @@ func (r *Request) FilterOne() postgres.DeadLetterFilter {
 // leavesOut reports whether a dead letter was run again too often.
 func (r *Request) leavesOut(l postgres.DeadLetter) bool { return !r.Force && l.Replays >= MaxReplays }
 
+// isUnasked reports whether a dead letter may be of nobody who may send, and the request
+// does not say that it runs all the same. A replay would sign it.
+func (r *Request) isUnasked(l postgres.DeadLetter) bool {
+	return l.Reason == delivery.MalformedDelivery && r.Filter.Reason != delivery.MalformedDelivery && !r.isByID()
+}
+
 // replayOf makes a dead letter a delivery that runs again. revision is that of the
 // webhook's definition as it was looked at.
 func (r *Request) replayOf(id delivery.ID, l postgres.DeadLetter, body postgres.DeadLetterBody, revision uint64, at time.Time) delivery.Delivery {

@@ -181,7 +181,7 @@ func (e *execution) selected(ctx context.Context, page []letter) ([]letter, erro
 		if err != nil {
 			return nil, err
 		}
-		if !gone && !e.request.leavesOut(l.DeadLetter) {
+		if !gone && !e.request.leavesOut(l.DeadLetter) && !e.request.isUnasked(l.DeadLetter) {
 			selected = append(selected, l)
 		}
 	}
