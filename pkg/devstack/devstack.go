@@ -49,6 +49,10 @@ type Options struct {
 	OneRole bool
 	// MasterKey is used instead of the one that is made for Dir.
 	MasterKey string
+	// DeliveryKey is used instead of the one that is made for Dir. None is made with
+	// NoDeliveryKey, and for a broker that others use, too.
+	DeliveryKey   string
+	NoDeliveryKey bool
 
 	// Env is added to the services' environment, KEY=VALUE.
 	Env []string
@@ -80,6 +84,7 @@ type Stack struct {
 	natsURL     string // of the admin
 	logins      map[string]postgres.Login
 	masterKey   string
+	deliveryKey string
 	password    string // of the console's account
 	ingressAddr string
 	consoleAddr string
@@ -203,6 +208,9 @@ func (s *Stack) Env() map[string]string {
 		if path != "" {
 			env[variable] = path
 		}
+	}
+	if s.deliveryKey != "" {
+		env["DELIVERY_KEY"] = s.deliveryKey
 	}
 	if s.opts.Console {
 		env["CONSOLE_URL"] = httpURL(s.consoleAddr)

@@ -43,7 +43,13 @@ func (s *Stack) openFolder() (err error) {
 	}
 	s.masterKey = s.opts.MasterKey
 	if s.masterKey == "" {
-		if s.masterKey, err = keepSecret(s.path("master-key"), newMasterKey); err != nil {
+		if s.masterKey, err = keepSecret(s.path("master-key"), newKey); err != nil {
+			return err
+		}
+	}
+	s.deliveryKey = s.opts.DeliveryKey
+	if s.deliveryKey == "" && !s.opts.NoDeliveryKey && s.opts.NATSURL == "" {
+		if s.deliveryKey, err = keepSecret(s.path("delivery-key"), newKey); err != nil {
 			return err
 		}
 	}
@@ -146,7 +152,7 @@ func keepSecret(path string, generate func() string) (string, error) {
 	return secret, process.WriteFile(path, []byte(secret+"\n"), 0o600)
 }
 
-func newMasterKey() string {
+func newKey() string {
 	var key [32]byte
 	rand.Read(key[:]) //nolint:errcheck // documented never to fail
 	return base64.StdEncoding.EncodeToString(key[:])

@@ -319,11 +319,12 @@ func TestGivenServersAreUsed(t *testing.T) {
 	env := first.Env()
 	second := startStack(t, Options{
 		Appliers: 1, NATSURL: env["NATS_URL"], DatabaseURL: env["DATABASE_OWNER_URL"], MasterKey: env["COINHOOK_MASTER_KEY"],
+		DeliveryKey: env["DELIVERY_KEY"],
 	})
 	if got, want := sortedNames(readPIDs(t, second.Dir())), []string{"applier-1", "ingress"}; !slices.Equal(got, want) {
 		t.Errorf("the second stack runs %v, want %v", got, want)
 	}
-	for _, key := range []string{"NATS_URL", "DATABASE_OWNER_URL", "COINHOOK_MASTER_KEY"} {
+	for _, key := range []string{"NATS_URL", "DATABASE_OWNER_URL", "COINHOOK_MASTER_KEY", "DELIVERY_KEY"} {
 		if got := second.Env()[key]; got != env[key] {
 			t.Errorf("%s = %q, want %q", key, got, env[key])
 		}

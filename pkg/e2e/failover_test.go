@@ -19,6 +19,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/dev/cluster"
 	"github.com/coinhook/coinhook/pkg/devstack/process"
+	"github.com/coinhook/coinhook/pkg/secret"
 )
 
 // backlog stores so many messages of one delivery each, as many publishers do that
@@ -26,7 +27,11 @@ import (
 func (h *hook) backlog(t *testing.T, messages int) {
 	t.Helper()
 	const publishers = 32
-	conn, err := broker.Connect(broker.Options{URL: h.Env()["NATS_URL"], Name: t.Name(), Log: zerolog.Nop()})
+	keys, err := secret.ParseDeliveryKeys(h.Env()["DELIVERY_KEY"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := broker.Connect(broker.Options{URL: h.Env()["NATS_URL"], Name: t.Name(), DeliveryKeys: keys, Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}

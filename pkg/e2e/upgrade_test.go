@@ -108,7 +108,9 @@ type update struct {
 func newUpdate(t *testing.T) *update {
 	t.Helper()
 	old := previousPrograms(t)
-	s := newStackOf(t, devstack.Options{BinDir: old, Broker: filepath.Join(binDir, "devstack"), OneRole: true})
+	// The setup of the version before may not know of the key: then new appliers would
+	// refuse what its ingress has not signed.
+	s := newStackOf(t, devstack.Options{BinDir: old, Broker: filepath.Join(binDir, "devstack"), OneRole: true, NoDeliveryKey: true})
 	u := &update{load: newLoad(t, s, 0, 100), ingress: s.service(t, binDir, "ingress", "new-ingress")}
 	for _, name := range []string{"new-applier-1", "new-applier-2"} {
 		u.appliers = append(u.appliers, s.service(t, binDir, "applier", name))

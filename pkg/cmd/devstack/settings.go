@@ -27,7 +27,9 @@ const usageEnd = `
 Environment:
   NATS_URL, DATABASE_URL  servers to use instead of starting them
   DATABASE_OWNER_URL      DATABASE_URL as the owner of its tables, for setup
-  COINHOOK_MASTER_KEY     instead of the one that is made for DIR
+  COINHOOK_MASTER_KEY, DELIVERY_KEY
+                          instead of those that are made for DIR; with NATS_URL, no
+                          DELIVERY_KEY is made
   NAME_FILE               for each of these NAMEs: the path of a file with its value
   PG_BIN_DIR              the folder of initdb and postgres, 15 or newer
 
@@ -126,8 +128,9 @@ func (s settings) options() devstack.Options {
 
 		DatabaseOwnerURL: os.Getenv("DATABASE_OWNER_URL"),
 
-		MasterKey: os.Getenv("COINHOOK_MASTER_KEY"),
-		Logf:      say,
+		MasterKey:   os.Getenv("COINHOOK_MASTER_KEY"),
+		DeliveryKey: os.Getenv("DELIVERY_KEY"),
+		Logf:        say,
 	}
 	// The broker is this program, under whatever name it runs.
 	if self, err := os.Executable(); err == nil {

@@ -63,9 +63,10 @@ type Options struct {
 
 // Cluster is a running installation.
 type Cluster struct {
-	opts      Options
-	masterKey string
-	password  string
+	opts        Options
+	masterKey   string
+	deliveryKey string
+	password    string
 	// natsPassword is that of all users of NATS.
 	natsPassword string
 	net          network
@@ -95,13 +96,17 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 		return nil, err
 	}
 	opts.Dir = dir
-	var key [32]byte
-	rand.Read(key[:]) //nolint:errcheck // documented never to fail
-	c := &Cluster{opts: opts, masterKey: base64.StdEncoding.EncodeToString(key[:]), password: rand.Text(), natsPassword: rand.Text()}
+	c := &Cluster{opts: opts, masterKey: newKey(), deliveryKey: newKey(), password: rand.Text(), natsPassword: rand.Text()}
 	if err := c.bringUp(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
+}
+
+func newKey() string {
+	var key [32]byte
+	rand.Read(key[:]) //nolint:errcheck // documented never to fail
+	return base64.StdEncoding.EncodeToString(key[:])
 }
 
 func (c *Cluster) bringUp(ctx context.Context) error {
@@ -192,7 +197,7 @@ func (c *Cluster) DatabaseURLOf(role string) string {
 func (c *Cluster) Env() map[string]string {
 	return map[string]string{
 		"NATS_URL": c.NATSURL(), "DATABASE_URL": c.DatabaseURLOf(commandRole), "COINHOOK_MASTER_KEY": c.masterKey,
-		"INGRESS_URL": c.IngressURL("ingress-1"), "DATABASE_OWNER_URL": c.DatabaseURL(),
+		"INGRESS_URL": c.IngressURL("ingress-1"), "DATABASE_OWNER_URL": c.DatabaseURL(), "DELIVERY_KEY": c.deliveryKey,
 	}
 }
 
