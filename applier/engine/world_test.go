@@ -21,6 +21,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/broker/brokertest"
 	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -29,6 +30,7 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 // world is a broker and a database, whose partitions tests hand to engines.
 type world struct {
 	url        string
+	server     *brokertest.Server
 	conn       *broker.Conn
 	catalog    *broker.Catalog
 	db         *sql.DB
@@ -42,8 +44,14 @@ type world struct {
 
 func newWorld(t *testing.T, partitions int) *world {
 	t.Helper()
+	return newSignedWorld(t, partitions, secret.DeliveryKeys{})
+}
+
+// newSignedWorld is one whose deliveries are signed and checked.
+func newSignedWorld(t *testing.T, partitions int, keys secret.DeliveryKeys) *world {
+	t.Helper()
 	server := brokertest.Start(t)
-	w := &world{url: postgrestest.URL(t), conn: server.Connect()}
+	w := &world{url: postgrestest.URL(t), server: server, conn: server.ConnectWith(keys)}
 	table, err := postgres.Open(w.url, postgres.Options{Name: "setup"})
 	if err != nil {
 		t.Fatal(err)
@@ -60,12 +68,18 @@ func newWorld(t *testing.T, partitions int) *world {
 	w.db = db
 	w.catalog = broker.NewCatalog(w.conn)
 	running(t, w.catalog.Run)
-	w.publisher = broker.NewPublisher(w.conn, broker.PublisherOptions{Log: zerolog.Nop()})
-	running(t, w.publisher.Run)
+	w.publisher = publisherOf(t, w.conn)
 	for i := range partitions {
 		w.partitions = append(w.partitions, delivery.Partition{Generation: 1, Index: i, Count: partitions})
 	}
 	return w
+}
+
+func publisherOf(t *testing.T, conn *broker.Conn) *broker.Publisher {
+	t.Helper()
+	p := broker.NewPublisher(conn, broker.PublisherOptions{Log: zerolog.Nop()})
+	running(t, p.Run)
+	return p
 }
 
 func (w *world) exec(t *testing.T, query string, args ...any) {
@@ -261,6 +275,18 @@ func (w *world) addUsers(t *testing.T, community string, n int) (emails []string
 		t.Fatal(err)
 	}
 	return emails
+}
+
+func (w *world) addUser(t *testing.T, community, email string) {
+	t.Helper()
+	store, err := postgres.Open(w.url, postgres.Options{Name: "users"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close() //nolint:errcheck // nothing is in flight
+	if _, err := store.ImportUsers(t.Context(), community, []postgres.NewUser{{Email: email}}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // settled is how many deliveries have an outcome, failed how many of them failed, and
