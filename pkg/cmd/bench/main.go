@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/pkg/cmd/bench/peer"
+	"github.com/coinhook/coinhook/pkg/devstack"
 )
 
 // partsWithin bounds the whole run of one part, whatever hangs.
@@ -91,6 +92,7 @@ var parts = []part{
 	{"ingress", false, 2, one((*bench).ingress)},
 	{"echo", true, 1, one((*bench).echo)},
 	{"drain", true, 1, one((*bench).drain)},
+	{"mac", false, 1, one((*bench).mac)},
 	{"sustained", true, 2, (*bench).sustained},
 	{"open", true, 2, one((*bench).open)},
 	{"bodies", false, 2, (*bench).bodies},
@@ -173,7 +175,7 @@ func (r *runner) part(ctx context.Context, p part, first bool) (err error) {
 			err = errors.Join(context.Cause(ctx), err)
 		}
 	}()
-	b, err := open(ctx, r.bin, r.size, p.appliers)
+	b, err := open(ctx, r.bin, r.size, devstack.Options{Appliers: p.appliers})
 	if err != nil {
 		return err
 	}

@@ -113,4 +113,7 @@ func whole(v float64) string {
 
 func times(v float64) string { return fmt.Sprintf("%.2f", v) }
 
+// thousandths is for ratios that are near 1.
+func thousandths(v float64) string { return fmt.Sprintf("%.3f", v) }
+
 func ms(v float64) string { return fmt.Sprintf("%.1f", v) }

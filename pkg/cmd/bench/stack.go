@@ -41,13 +41,14 @@ type bench struct {
 }
 
 // open starts a stack in a throw-away folder.
-func open(ctx context.Context, bin string, size size, appliers int) (_ *bench, err error) {
-	stack, err := devstack.Start(ctx, devstack.Options{BinDir: bin, Appliers: appliers, Env: []string{"LOG_LEVEL=warn"}})
+func open(ctx context.Context, bin string, size size, opts devstack.Options) (_ *bench, err error) {
+	opts.BinDir, opts.Env = bin, []string{"LOG_LEVEL=warn"}
+	stack, err := devstack.Start(ctx, opts)
 	if err != nil {
 		return nil, fmt.Errorf("start the stack: %w", err)
 	}
 	b := &bench{size: size, bin: bin, stack: stack}
-	for i := range appliers {
+	for i := range opts.Appliers {
 		b.appliers = append(b.appliers, "applier-"+strconv.Itoa(i+1))
 	}
 	if err := b.connect(); err != nil {
