@@ -122,10 +122,11 @@ func TestForgedDeliveriesCreditNothing(t *testing.T) {
 	w.wantNamed(t, forged)
 }
 
-// stranger publishes without a key, also what is in the stream already.
+// stranger publishes with the NATS user of an ingress and without a key, also what is in
+// the stream already.
 func (w *world) stranger(t *testing.T) *broker.Publisher {
 	t.Helper()
-	p := broker.NewPublisher(w.server.Connect(), broker.PublisherOptions{Again: true, Log: zerolog.Nop()})
+	p := broker.NewPublisher(w.server.ConnectAs(broker.Ingress), broker.PublisherOptions{Again: true, Log: zerolog.Nop()})
 	running(t, p.Run)
 	return p
 }
