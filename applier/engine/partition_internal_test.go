@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -19,6 +20,10 @@ func (d dropping) At(ctx context.Context, _ string, _ uint64) (*webhook.Webhook,
 
 func (d dropping) Version(ctx context.Context, _ string, _ int) (*webhook.Webhook, error) {
 	return nil, ctx.Err()
+}
+
+func (d dropping) TookClear(ctx context.Context, _ string, _ uint64, _ time.Time) (bool, error) {
+	return false, ctx.Err()
 }
 
 type noTrouble struct {
