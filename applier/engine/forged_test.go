@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier/audit"
@@ -94,7 +93,7 @@ func TestForgedDeliveriesCreditNothing(t *testing.T) {
 		w.server.Forge(data, nil)
 		forged++
 	}
-	w.server.Forge(one, nats.Header{"Coinhook-Format": {"99"}})
+	w.server.Forge(one, map[string]string{"Coinhook-Format": "99"})
 	forged++
 	// Genuine messages again, also mixed, are known.
 	w.server.Forge(one, nil)

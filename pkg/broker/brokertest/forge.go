@@ -25,11 +25,16 @@ func DeliveryKeys(tb testing.TB, letters ...string) secret.DeliveryKeys {
 
 // Forge stores a message in the stream of deliveries, as anybody can who reaches the
 // broker.
-func (s *Server) Forge(data []byte, header nats.Header) {
+func (s *Server) Forge(data []byte, headers map[string]string) {
 	s.tb.Helper()
 	js, done := s.client()
 	defer done()
-	if _, err := js.PublishMsg(s.tb.Context(), &nats.Msg{Subject: "coinhook.deliveries", Data: data, Header: header}); err != nil {
+	msg := nats.NewMsg("coinhook.deliveries")
+	msg.Data = data
+	for name, value := range headers {
+		msg.Header.Set(name, value)
+	}
+	if _, err := js.PublishMsg(s.tb.Context(), msg); err != nil {
 		s.tb.Fatal(err)
 	}
 }
