@@ -34,7 +34,8 @@ $$;
 -- +goose StatementEnd
 
 -- It runs as the owner of the tables: the services cannot write the head. Ids have no
--- gaps, and the lock on the head puts all rows into one order.
+-- gaps, and the lock on the head puts all rows into one order. Nobody dates a row back,
+-- or gives it a time that cannot be read: 'infinity' would hide the whole trail.
 -- +goose StatementBegin
 CREATE FUNCTION audit_trail_chain() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -43,6 +44,7 @@ DECLARE
 BEGIN
     SELECT * INTO STRICT head FROM audit_trail_head FOR UPDATE;
     NEW.id := head.id + 1;
+    NEW.at := clock_timestamp();
     NEW.hash := audit_trail_hash(head.hash, NEW);
     UPDATE audit_trail_head SET id = NEW.id, hash = NEW.hash;
     RETURN NEW;
