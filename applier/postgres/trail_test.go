@@ -74,6 +74,27 @@ func TestTheTrailIsAppendOnly(t *testing.T) {
 	}
 }
 
+// A program's role cannot date a row: one of the year infinity would hide the trail.
+func TestTheTrailDatesItsRows(t *testing.T) {
+	t.Parallel()
+	owner, s, _ := granted(t)
+	_, console := postgrestest.OpenURL(t, postgrestest.As(t, owner, "coinhook_console"), postgres.Options{})
+	for _, at := range []string{"infinity", "0044-01-01 BC", "2001-01-01"} {
+		_, err := console.Exec("INSERT INTO audit_trail (at, who, what, target_kind, target_id, detail) VALUES ($1, 'eve', 'x', '', '', '{}')", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var wrong int
+	err := console.QueryRow("SELECT count(*) FROM audit_trail WHERE at NOT BETWEEN now() - interval '1 hour' AND now()").Scan(&wrong)
+	if err != nil || wrong > 0 {
+		t.Errorf("%d rows have another time than now, %v", wrong, err)
+	}
+	if got := trailBreaks(t, s); len(got) > 0 {
+		t.Errorf("the chain breaks: %q", got)
+	}
+}
+
 // The owner of the tables can do what others cannot, and the chain shows it.
 func TestTheChainShowsWhatTheOwnerDid(t *testing.T) {
 	t.Parallel()
