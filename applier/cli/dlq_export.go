@@ -25,7 +25,7 @@ func (c *dlqExportCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	// What was written before an error is seen, too.
+	// An error leaves visible all that was written before it.
 	if err := a.record("export dead letters", "dead letters", a.words(), nil); err != nil {
 		return err
 	}

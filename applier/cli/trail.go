@@ -44,7 +44,7 @@ var records = map[string]string{
 	"audit look": "repair", "audit ack": "acknowledge findings",
 	"trail list": "", "console": "", // the pages record what they do
 
-	// What shows payloads as they were sent.
+	// These show payloads as they were sent.
 	"deliveries show": showsPayload, "dlq show": showsPayload, "webhooks catch": showsPayload, "dlq export": "export dead letters",
 }
 

@@ -80,7 +80,7 @@ func TestSessionsDoNotPileUp(t *testing.T) {
 	}
 }
 
-// What is in an address is in logs and histories: no name and password is taken from
+// Logs and histories keep addresses: no name and no password is taken from
 // there, nor anything else that a form should have sent.
 func TestCredentialsInTheAddressAreNotTaken(t *testing.T) {
 	t.Parallel()

@@ -87,7 +87,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	}
 	defer conn.Close()
 	if s.DeliveryKeys.IsZero() {
-		log.Warn().Msg("DELIVERY_KEY is not set: whoever can publish to NATS can change balances, see docs/operate/delivery-keys.md")
+		log.Warn().Msg("DELIVERY_KEY is not set: everybody who can publish to NATS can change balances, see docs/operate/delivery-keys.md")
 	}
 
 	catalog := broker.NewCatalog(conn)

@@ -76,7 +76,7 @@ func New(opts Options) http.Handler {
 	return s
 }
 
-// connected is the address of whoever is connected.
+// connected is the address of the other end of the connection.
 func connected(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -200,5 +200,5 @@ func (s *server) noRoute(w http.ResponseWriter, r *http.Request) {
 func describe(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Write(description) //nolint:errcheck // whoever asked is gone
+	w.Write(description) //nolint:errcheck // the client is gone
 }
