@@ -2,7 +2,7 @@
 
 MODULES  := proto pkg ingress applier
 PACKAGES := $(addprefix ./,$(addsuffix /...,$(MODULES)))
-BINARIES := ./ingress/cmd/ingress ./applier/cmd/applier ./applier/cmd/coinhook ./pkg/cmd/devstack
+BINARIES := ./ingress/cmd/ingress ./applier/cmd/applier ./applier/cmd/coinhook ./pkg/dev/cmd/devstack
 
 # Tools are run at fixed versions and are in no module of the product.
 GOFUMPT       := mvdan.cc/gofumpt@v0.12.0
@@ -72,7 +72,7 @@ fmt: ## format the code
 .PHONY: bench
 bench: build ## measure Coinhook side by side with a peer and with bare servers: PART=sustained,open
 	@bin/devstack ensure-postgres
-	go run ./pkg/cmd/bench -part "$(PART)"
+	go run ./pkg/dev/bench -part "$(PART)"
 
 # SEED=7 ROUNDS=20 DURATION=10m FIRST=3 ONLY=partition choose the faults; see
 # docs/operate/faults.md.

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/admin/accounts"
 )
 
 type adminsCmd struct {

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/audit"
+	"github.com/coinhook/coinhook/applier/jobs/audit"
 	"github.com/coinhook/coinhook/pkg/broker"
 )
 

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/coinhook/coinhook/applier/audit"
+	"github.com/coinhook/coinhook/applier/jobs/audit"
 )
 
 type auditAckCmd struct {

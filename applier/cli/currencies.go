@@ -6,7 +6,7 @@ import (
 	"strconv"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/settings"
+	"github.com/coinhook/coinhook/applier/admin/communities"
 )
 
 type currenciesCmd struct {

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/coinhook/coinhook/applier/admin/revert"
 	"github.com/coinhook/coinhook/applier/postgres"
-	"github.com/coinhook/coinhook/applier/revert"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 

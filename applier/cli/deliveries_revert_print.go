@@ -5,8 +5,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/coinhook/coinhook/applier/history"
-	"github.com/coinhook/coinhook/applier/revert"
+	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin/revert"
 )
 
 func printRevertPlan(a *app, p *revert.Plan, all bool) {

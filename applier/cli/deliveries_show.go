@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/history"
-	"github.com/coinhook/coinhook/applier/redact"
+	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin/redact"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 

@@ -9,7 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"github.com/coinhook/coinhook/applier/replay"
+	"github.com/coinhook/coinhook/applier/admin/replay"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )

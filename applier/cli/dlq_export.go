@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/coinhook/coinhook/applier/deadletter"
+	"github.com/coinhook/coinhook/applier/admin/deadletter"
 )
 
 type dlqExportCmd struct {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/coinhook/coinhook/applier/deadletter"
+	"github.com/coinhook/coinhook/applier/admin/deadletter"
 )
 
 type dlqImportCmd struct {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/deadletter"
+	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )

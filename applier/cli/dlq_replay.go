@@ -10,8 +10,8 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/admin/replay"
 	"github.com/coinhook/coinhook/applier/postgres"
-	"github.com/coinhook/coinhook/applier/replay"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"

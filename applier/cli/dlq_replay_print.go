@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/coinhook/coinhook/applier/replay"
+	"github.com/coinhook/coinhook/applier/admin/replay"
 )
 
 // shownBalances is how many balances are shown before a question; --dry-run

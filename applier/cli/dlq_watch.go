@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/deadletter"
+	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/admin/communities"
+	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/postgres"
-	"github.com/coinhook/coinhook/applier/settings"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 

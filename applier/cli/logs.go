@@ -1,6 +1,6 @@
 package cli
 
-import "github.com/coinhook/coinhook/applier/history"
+import "github.com/coinhook/coinhook/applier/admin/history"
 
 type logsCmd struct {
 	List logsListCmd `cmd:"" help:"List gamification logs, newest first."`

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/admin/history"
 )
 
 const (

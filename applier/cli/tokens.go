@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin/tokens"
 	"github.com/coinhook/coinhook/applier/postgres"
-	"github.com/coinhook/coinhook/applier/tokens"
 )
 
 type tokensCmd struct {

@@ -12,8 +12,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/coinhook/coinhook/applier/admin/trail"
 	"github.com/coinhook/coinhook/applier/postgres"
-	"github.com/coinhook/coinhook/applier/trail"
 )
 
 // showsPayload is what commands record that may show a payload as it was sent.

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/applier/postgres"
-	"github.com/coinhook/coinhook/applier/users"
 )
 
 type usersCmd struct {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/coinhook/coinhook/applier/users"
+	"github.com/coinhook/coinhook/applier/admin/users"
 )
 
 type usersImportCmd struct {

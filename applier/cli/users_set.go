@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/coinhook/coinhook/applier/users"
+	"github.com/coinhook/coinhook/applier/admin/users"
 )
 
 type usersSetCmd struct {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )

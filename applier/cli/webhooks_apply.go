@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 

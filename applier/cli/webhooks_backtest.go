@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/coinhook/coinhook/applier/backtest"
+	"github.com/coinhook/coinhook/applier/admin/backtest"
+	"github.com/coinhook/coinhook/applier/admin/suggest"
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/sealed"
-	"github.com/coinhook/coinhook/applier/suggest"
-	"github.com/coinhook/coinhook/applier/webhooks"
 	"github.com/coinhook/coinhook/pkg/broker"
 )
 

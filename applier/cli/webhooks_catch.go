@@ -10,9 +10,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/coinhook/coinhook/applier/catch"
+	"github.com/coinhook/coinhook/applier/admin/catch"
+	"github.com/coinhook/coinhook/applier/admin/redact"
 	"github.com/coinhook/coinhook/applier/mapping"
-	"github.com/coinhook/coinhook/applier/redact"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"

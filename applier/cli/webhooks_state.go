@@ -3,7 +3,7 @@ package cli
 import (
 	"fmt"
 
-	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )

@@ -6,9 +6,9 @@ import (
 	"net/textproto"
 	"strings"
 
-	"github.com/coinhook/coinhook/applier/preview"
-	"github.com/coinhook/coinhook/applier/suggest"
-	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/applier/admin/preview"
+	"github.com/coinhook/coinhook/applier/admin/suggest"
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"

@@ -12,8 +12,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/coinhook/coinhook/applier/accounts"
-	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/history"
 )
 
 // recover turns a panic into an error that is logged.

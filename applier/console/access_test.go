@@ -14,7 +14,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/admin/accounts"
 	"github.com/coinhook/coinhook/applier/console"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/admin/accounts"
 )
 
 // Everybody changes their own password, with the one they have. Whoever else is

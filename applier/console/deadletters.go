@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/deadletter"
+	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 

@@ -8,7 +8,7 @@ import (
 
 	"github.com/PuerkitoBio/goquery"
 
-	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/admin/accounts"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 

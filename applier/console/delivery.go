@@ -6,8 +6,8 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"github.com/coinhook/coinhook/applier/history"
-	"github.com/coinhook/coinhook/applier/redact"
+	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin/redact"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 

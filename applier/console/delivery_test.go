@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coinhook/coinhook/applier/accounts"
-	"github.com/coinhook/coinhook/applier/trail"
+	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/trail"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 

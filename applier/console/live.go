@@ -12,7 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/admin/accounts"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/admin/accounts"
 	"github.com/coinhook/coinhook/applier/console"
 )
 

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/overview"
+	"github.com/coinhook/coinhook/applier/admin/overview"
 )
 
 type overviewData struct {

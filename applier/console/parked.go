@@ -1,6 +1,6 @@
 package console
 
-import "github.com/coinhook/coinhook/applier/history"
+import "github.com/coinhook/coinhook/applier/admin/history"
 
 // parkedRow is what of a webhook is parked for one reason.
 type parkedRow struct {

@@ -7,9 +7,9 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/coinhook/coinhook/applier/redact"
-	"github.com/coinhook/coinhook/applier/replay"
-	"github.com/coinhook/coinhook/applier/revert"
+	"github.com/coinhook/coinhook/applier/admin/redact"
+	"github.com/coinhook/coinhook/applier/admin/replay"
+	"github.com/coinhook/coinhook/applier/admin/revert"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 

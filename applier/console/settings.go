@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/settings"
+	"github.com/coinhook/coinhook/applier/admin/communities"
 )
 
 type settingsData struct {

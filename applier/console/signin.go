@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/accounts"
-	"github.com/coinhook/coinhook/applier/trail"
+	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/trail"
 )
 
 type signInData struct {

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/coinhook/coinhook/applier/trail"
+	"github.com/coinhook/coinhook/applier/admin/trail"
 )
 
 const pageSize = 50

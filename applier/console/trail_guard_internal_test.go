@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coinhook/coinhook/applier/trail/trailtest"
+	"github.com/coinhook/coinhook/applier/admin/trail/trailtest"
 )
 
 // showsSecrets are the routes that change nothing, and show what others do not see.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/coinhook/coinhook/applier/accounts"
-	"github.com/coinhook/coinhook/applier/trail"
+	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/trail"
 )
 
 func TestWhatIsRefusedIsInTheTrail(t *testing.T) {

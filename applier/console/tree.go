@@ -8,7 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/coinhook/coinhook/applier/suggest"
+	"github.com/coinhook/coinhook/applier/admin/suggest"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 

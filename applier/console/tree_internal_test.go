@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coinhook/coinhook/applier/catch"
+	"github.com/coinhook/coinhook/applier/admin/catch"
 )
 
 // What a page shows of a payload stays small, however long the names are that a

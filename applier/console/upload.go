@@ -10,7 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/coinhook/coinhook/applier/users"
+	"github.com/coinhook/coinhook/applier/admin/users"
 )
 
 // importPath takes files, which are read as they come and so may be large.

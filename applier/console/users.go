@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/history"
-	"github.com/coinhook/coinhook/applier/users"
+	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 

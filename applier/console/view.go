@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/history"
+	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )

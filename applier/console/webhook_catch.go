@@ -6,10 +6,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/catch"
-	"github.com/coinhook/coinhook/applier/redact"
-	"github.com/coinhook/coinhook/applier/suggest"
-	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/applier/admin/catch"
+	"github.com/coinhook/coinhook/applier/admin/redact"
+	"github.com/coinhook/coinhook/applier/admin/suggest"
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )

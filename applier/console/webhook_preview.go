@@ -5,9 +5,9 @@ import (
 	"errors"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/backtest"
-	"github.com/coinhook/coinhook/applier/preview"
-	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/applier/admin/backtest"
+	"github.com/coinhook/coinhook/applier/admin/preview"
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/coinhook/coinhook/applier/history"
-	"github.com/coinhook/coinhook/applier/webhooks"
+	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )

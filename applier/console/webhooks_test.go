@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coinhook/coinhook/applier/accounts"
+	"github.com/coinhook/coinhook/applier/admin/accounts"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"

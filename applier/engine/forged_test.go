@@ -8,7 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/coinhook/coinhook/applier/audit"
+	"github.com/coinhook/coinhook/applier/jobs/audit"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/broker/brokertest"

@@ -12,11 +12,11 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/coinhook/coinhook/applier/audit"
+	"github.com/coinhook/coinhook/applier/admin/replay"
+	"github.com/coinhook/coinhook/applier/admin/revert"
+	"github.com/coinhook/coinhook/applier/jobs/audit"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
-	"github.com/coinhook/coinhook/applier/replay"
-	"github.com/coinhook/coinhook/applier/revert"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )

@@ -16,7 +16,7 @@ import (
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
-	devpostgres "github.com/coinhook/coinhook/pkg/devstack/postgres"
+	devpostgres "github.com/coinhook/coinhook/pkg/dev/stack/postgres"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 

@@ -9,7 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/leader"
+	"github.com/coinhook/coinhook/applier/jobs/leader"
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/postgres"
-	devpostgres "github.com/coinhook/coinhook/pkg/devstack/postgres"
+	devpostgres "github.com/coinhook/coinhook/pkg/dev/stack/postgres"
 )
 
 // Database is the one with all tables that the servers of a Pair have.

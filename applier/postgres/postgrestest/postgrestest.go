@@ -17,7 +17,7 @@ import (
 	_ "github.com/lib/pq" // the driver of the databases made here
 
 	"github.com/coinhook/coinhook/applier/postgres"
-	devpostgres "github.com/coinhook/coinhook/pkg/devstack/postgres"
+	devpostgres "github.com/coinhook/coinhook/pkg/dev/stack/postgres"
 )
 
 const template = "coinhook_template"

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/coinhook/coinhook/pkg/broker"
-	"github.com/coinhook/coinhook/pkg/devstack/port"
+	"github.com/coinhook/coinhook/pkg/dev/stack/port"
 )
 
 // Cluster is several NATS servers that replicate their streams, as in

@@ -19,7 +19,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coinhook/coinhook/pkg/devstack/postgres"
+	"github.com/coinhook/coinhook/pkg/dev/stack/postgres"
 )
 
 // Standby says whether PostgreSQL has a standby and what a commit waits for.

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coinhook/coinhook/pkg/devstack/postgres"
-	"github.com/coinhook/coinhook/pkg/devstack/process"
+	"github.com/coinhook/coinhook/pkg/dev/stack/postgres"
+	"github.com/coinhook/coinhook/pkg/dev/stack/process"
 )
 
 // binDir has the programs, built once, or those of COINHOOK_BIN_DIR.
@@ -28,7 +28,7 @@ var binDir = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	out, err := exec.Command("go", "build", "-C", filepath.Join("..", "..", ".."), "-o", dir+"/",
-		"./ingress/cmd/ingress", "./applier/cmd/applier", "./applier/cmd/coinhook", "./pkg/cmd/devstack").CombinedOutput()
+		"./ingress/cmd/ingress", "./applier/cmd/applier", "./applier/cmd/coinhook", "./pkg/dev/cmd/devstack").CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("%w\n%s", err, out)
 	}

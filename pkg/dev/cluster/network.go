@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/coinhook/coinhook/pkg/devstack/port"
+	"github.com/coinhook/coinhook/pkg/dev/stack/port"
 )
 
 const (

@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/pkg/broker/permissions"
-	"github.com/coinhook/coinhook/pkg/devstack/natsserver"
-	"github.com/coinhook/coinhook/pkg/devstack/postgres"
-	"github.com/coinhook/coinhook/pkg/devstack/process"
+	"github.com/coinhook/coinhook/pkg/dev/stack/natsserver"
+	"github.com/coinhook/coinhook/pkg/dev/stack/postgres"
+	"github.com/coinhook/coinhook/pkg/dev/stack/process"
 )
 
 // Part is one process of the cluster.

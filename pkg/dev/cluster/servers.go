@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/coinhook/coinhook/pkg/devstack/postgres"
-	"github.com/coinhook/coinhook/pkg/devstack/process"
+	"github.com/coinhook/coinhook/pkg/dev/stack/postgres"
+	"github.com/coinhook/coinhook/pkg/dev/stack/process"
 )
 
 // definePostgres makes the first server's cluster of data; the standby's is a

@@ -21,7 +21,7 @@ type Patch struct {
 }
 
 // programs are what a cluster runs.
-var programs = []string{"./ingress/cmd/ingress", "./applier/cmd/applier", "./applier/cmd/coinhook", "./pkg/cmd/devstack"}
+var programs = []string{"./ingress/cmd/ingress", "./applier/cmd/applier", "./applier/cmd/coinhook", "./pkg/dev/cmd/devstack"}
 
 // Build builds the product's programs with patches into dir. The product has no
 // switches for faults: what tests need beyond it, they patch into a build.

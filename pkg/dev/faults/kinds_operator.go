@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/coinhook/coinhook/pkg/devstack/process"
+	"github.com/coinhook/coinhook/pkg/dev/stack/process"
 )
 
 // operations are what operators do while deliveries flow.

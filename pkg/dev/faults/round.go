@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coinhook/coinhook/pkg/devstack/process"
+	"github.com/coinhook/coinhook/pkg/dev/stack/process"
 )
 
 const (

@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/coinhook/coinhook/pkg/devstack/process"
+	"github.com/coinhook/coinhook/pkg/dev/stack/process"
 )
 
 // answer is what one attempt at a request got.

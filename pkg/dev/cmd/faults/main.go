@@ -16,7 +16,7 @@ import (
 
 	"github.com/coinhook/coinhook/pkg/dev/cluster"
 	"github.com/coinhook/coinhook/pkg/dev/faults"
-	"github.com/coinhook/coinhook/pkg/devstack/postgres"
+	"github.com/coinhook/coinhook/pkg/dev/stack/postgres"
 )
 
 func main() {

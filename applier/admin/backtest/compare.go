@@ -1,0 +1,183 @@
+package backtest
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// class is what a definition would change for a delivery.
+type class int
+
+const (
+	unchanged class = iota
+	different
+	newlyFailing
+	newlySucceeding
+	dependsOnBalance
+	stillFailing
+)
+
+// compare: a failure for a balance says something about a definition only where
+// both have it, for the balance is not the one of then.
+func compare(before, after *effect) class {
+	switch {
+	case before.failsAnyway() && after.failsAnyway():
+		return stillFailing
+	case after.failsAnyway():
+		return newlyFailing
+	case before.failsForBalance() != after.failsForBalance():
+		return dependsOnBalance
+	case before.failsAnyway():
+		return newlySucceeding
+	case !before.isAs(after):
+		return different
+	case after.failsForBalance():
+		return stillFailing
+	default:
+		return unchanged
+	}
+}
+
+// collector makes a result.
+type collector struct {
+	result    *Result
+	keep      int
+	failing   map[Failing]*Failing // by reason and path
+	still     map[Failing]*Failing
+	undecided map[string]*Undecided
+	users     map[delivery.ID]*history.User
+}
+
+func newCollector(r Request, f *found) *collector {
+	return &collector{
+		result: &Result{
+			WebhookID: r.Webhook.ID, Webhook: r.Webhook.Name, Version: r.Webhook.Version, Against: cmp.Or(r.Against, Current),
+			Asked: r.Last, FromDeadLetters: len(f.letters), Messages: f.messages, GaveUp: f.gaveUp,
+			Different: []Case{}, NewlyFailing: []Failing{}, NewlySucceeding: []Case{}, StillFailingBy: []Failing{}, Undecided: []Undecided{},
+		},
+		keep:    r.Keep,
+		failing: map[Failing]*Failing{}, still: map[Failing]*Failing{}, undecided: map[string]*Undecided{},
+		users: map[delivery.ID]*history.User{},
+	}
+}
+
+// add counts one delivery.
+func (c *collector) add(id delivery.ID, before, after answer) {
+	r := c.result
+	r.Deliveries++
+	if why := cmp.Or(before.waits, after.waits); why != nil {
+		c.wait(id, why)
+		return
+	}
+	switch compare(&before.effect, &after.effect) {
+	case unchanged:
+		r.Unchanged++
+	case different:
+		r.DifferentCount++
+		c.append(&r.Different, id, before, after)
+	case newlyFailing:
+		group(c.failing, id, after.failure)
+	case newlySucceeding:
+		r.NewlySucceedingCount++
+		c.append(&r.NewlySucceeding, id, before, after)
+	case dependsOnBalance:
+		if r.DependsOnBalance++; r.DependsOnBalanceExample == nil {
+			r.DependsOnBalanceExample = &Case{id, c.effect(before), c.effect(after)}
+		}
+	case stillFailing:
+		r.StillFailing++
+		group(c.still, id, after.failure)
+	}
+}
+
+func (c *collector) wait(id delivery.ID, why error) {
+	text := why.Error()
+	if c.undecided[text] == nil {
+		c.undecided[text] = &Undecided{Why: text, Example: id}
+	}
+	c.undecided[text].Count++
+}
+
+func group(groups map[Failing]*Failing, id delivery.ID, f *delivery.Failure) {
+	key := Failing{Reason: f.Reason, Path: f.Path}
+	if groups[key] == nil {
+		groups[key] = &Failing{Reason: f.Reason, Path: f.Path, Detail: f.Detail, Example: id}
+	}
+	groups[key].Count++
+}
+
+func (c *collector) append(list *[]Case, id delivery.ID, before, after answer) {
+	if c.keep == 0 || len(*list) < c.keep {
+		*list = append(*list, Case{id, c.effect(before), c.effect(after)})
+	}
+}
+
+// effect is an answer as programs read it; its user is named in the end.
+func (c *collector) effect(a answer) Effect {
+	e := Effect{Changes: a.changes, Fields: a.fields}
+	if e.Changes == nil {
+		e.Changes = []Change{}
+	}
+	if e.Fields == nil {
+		e.Fields = []history.Field{}
+	}
+	if a.user != (delivery.ID{}) {
+		if c.users[a.user] == nil {
+			c.users[a.user] = &history.User{ID: a.user}
+		}
+		e.User = c.users[a.user]
+	}
+	if a.failure != nil {
+		e.Reason, e.Detail = &a.failure.Reason, &a.failure.Detail
+	} else {
+		e.Outcome = &a.outcome
+	}
+	return e
+}
+
+// finish puts the result in order and names users.
+func (c *collector) finish(ctx context.Context, store *postgres.Store) (*Result, error) {
+	c.result.NewlyFailing = sorted(c.failing)
+	c.result.StillFailingBy = sorted(c.still)
+	for _, u := range c.undecided {
+		c.result.Undecided = append(c.result.Undecided, *u)
+	}
+	slices.SortFunc(c.result.Undecided, func(a, b Undecided) int { return cmp.Or(b.Count-a.Count, cmp.Compare(a.Why, b.Why)) })
+	return c.result, c.name(ctx, store)
+}
+
+// namesAtOnce is how many users one query names.
+const namesAtOnce = 1000
+
+func (c *collector) name(ctx context.Context, store *postgres.Store) error {
+	ids := make([]delivery.ID, 0, len(c.users))
+	for id := range c.users {
+		ids = append(ids, id)
+	}
+	for chunk := range slices.Chunk(ids, namesAtOnce) {
+		named, err := store.UserNames(ctx, chunk)
+		if err != nil {
+			return err
+		}
+		for id, u := range named {
+			c.users[id].Email, c.users[id].Username = u.Email, u.Username
+		}
+	}
+	return nil
+}
+
+func sorted(groups map[Failing]*Failing) []Failing {
+	all := make([]Failing, 0, len(groups))
+	for _, f := range groups {
+		all = append(all, *f)
+	}
+	slices.SortFunc(all, func(a, b Failing) int {
+		return cmp.Or(b.Count-a.Count, cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Path, b.Path))
+	})
+	return all
+}

@@ -1,0 +1,88 @@
+package backtest
+
+import (
+	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Result is what a definition would change, as programs read it. Each delivery
+// is counted once: Unchanged, Different, NewlyFailing, NewlySucceeding,
+// DependsOnBalance, StillFailing and Undecided add up to Deliveries.
+type Result struct {
+	WebhookID string  `json:"webhook_id"`
+	Webhook   string  `json:"webhook"`
+	Version   int     `json:"version"` // in force
+	Against   Against `json:"against"`
+
+	Deliveries int `json:"deliveries"`
+	Asked      int `json:"asked"`
+	// FromDeadLetters counts the deliveries that the stream has let go of.
+	FromDeadLetters int `json:"from_dead_letters"`
+	// Messages of the stream were looked at. GaveUp is set when that was not all,
+	// and fewer deliveries were found than asked for.
+	Messages int  `json:"messages"`
+	GaveUp   bool `json:"gave_up"`
+	// VersionsGone counts deliveries whose version is not kept any more; the one in
+	// force stands for it.
+	VersionsGone int `json:"versions_gone"`
+
+	Unchanged       int       `json:"unchanged"`
+	Different       []Case    `json:"different"`
+	NewlyFailing    []Failing `json:"newly_failing"`
+	NewlySucceeding []Case    `json:"newly_succeeding"`
+	// DependsOnBalance counts those that only one of the two fails for a balance:
+	// balances are those of today, less or more by what these deliveries change.
+	DependsOnBalance        int   `json:"depends_on_balance"`
+	DependsOnBalanceExample *Case `json:"depends_on_balance_example"`
+	// StillFailing fail by both, for the reasons that StillFailingBy has; these are
+	// those of the new definition.
+	StillFailing   int       `json:"still_failing"`
+	StillFailingBy []Failing `json:"still_failing_by"`
+	// Undecided cannot be decided now, and would be pending.
+	Undecided []Undecided `json:"undecided"`
+
+	// The lengths of Different and NewlySucceeding when the lists are not cut.
+	DifferentCount       int `json:"-"`
+	NewlySucceedingCount int `json:"-"`
+}
+
+// Case is one delivery with what becomes of it before and after.
+type Case struct {
+	ID     delivery.ID `json:"id"`
+	Before Effect      `json:"before"`
+	After  Effect      `json:"after"`
+}
+
+// Effect is what a definition makes of a delivery. With a reason there is no
+// outcome; one that fails for a balance has what was asked for.
+type Effect struct {
+	User    *history.User     `json:"user"`
+	Changes []Change          `json:"changes"`
+	Fields  []history.Field   `json:"fields"`
+	Outcome *delivery.Outcome `json:"outcome"`
+	Reason  *delivery.Reason  `json:"reason"`
+	Detail  *string           `json:"detail"`
+}
+
+// Change is one change of a balance. The amount is exact text.
+type Change struct {
+	Currency string `json:"currency"`
+	Operator string `json:"operator"`
+	Amount   string `json:"amount"`
+}
+
+// Failing are deliveries that fail for the same reason.
+type Failing struct {
+	Reason  delivery.Reason `json:"reason"`
+	Path    string          `json:"path"`
+	Count   int             `json:"count"`
+	Detail  string          `json:"detail"` // the example's
+	Example delivery.ID     `json:"example"`
+}
+
+// Undecided are deliveries that nothing can be said of now.
+type Undecided struct {
+	Why     string      `json:"why"`
+	Count   int         `json:"count"`
+	Example delivery.ID `json:"example"`
+}

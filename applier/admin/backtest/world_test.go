@@ -1,0 +1,228 @@
+package backtest_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin/backtest"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
+	"github.com/coinhook/coinhook/applier/report"
+	"github.com/coinhook/coinhook/applier/sealed"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/broker/brokertest"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/secret"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+func TestMain(m *testing.M) { postgrestest.Main(m) }
+
+// world is a webhook with what it was sent.
+type world struct {
+	t       *testing.T
+	conn    *broker.Conn
+	store   *postgres.Store
+	stream  *stream
+	catalog *broker.Catalog
+	saved   broker.Saved
+}
+
+// stream is a real one that may have let go of its beginning.
+type stream struct {
+	*broker.Stream
+	first uint64
+}
+
+func (s *stream) Bounds(ctx context.Context) (first, last uint64, err error) {
+	first, last, err = s.Stream.Bounds(ctx)
+	return max(first, s.first), last, err
+}
+
+// newWorld has two users with 10 coins each: ann and bob.
+func newWorld(t *testing.T, definition string) *world {
+	t.Helper()
+	w := &world{t: t, conn: brokertest.Start(t).ConnectSetUp()}
+	w.store, _ = postgrestest.Open(t, postgres.Options{Settling: true})
+	w.catalog = broker.NewCatalog(w.conn)
+	opened, err := w.conn.OpenStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.stream = &stream{Stream: opened}
+	users := []postgres.NewUser{{Email: "ann@example.com"}, {Email: "bob@example.com"}, {Username: "Codertocat"}}
+	if _, err := w.store.ImportUsers(t.Context(), "default", users); err != nil {
+		t.Fatal(err)
+	}
+	rec := webhook.Record{ID: webhook.NewID(), Definition: parse(t, definition)}
+	if w.saved, err = broker.NewDefinitions(w.conn).Create(t.Context(), rec, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func parse(t *testing.T, definition string) webhook.Definition {
+	t.Helper()
+	def, err := webhook.Parse([]byte(definition))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return def
+}
+
+// update saves the webhook's next version.
+func (w *world) update(definition string) {
+	w.t.Helper()
+	w.saved.Definition = parse(w.t, definition)
+	var err error
+	if w.saved, err = broker.NewDefinitions(w.conn).Update(w.t.Context(), w.saved, time.Now()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// delivery is one that the webhook is sent.
+func (w *world) delivery(body string) delivery.Delivery {
+	return delivery.Delivery{
+		ID: delivery.NewID(), WebhookID: w.saved.ID, Revision: w.saved.Revision, ReceivedAt: time.Now(), Body: []byte(body),
+	}
+}
+
+// send stores deliveries as the ingress does, each in a message of its own.
+func (w *world) send(all ...delivery.Delivery) {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(w.t.Context())
+	p := broker.NewPublisher(w.conn, broker.PublisherOptions{Log: zerolog.Nop()})
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	for _, d := range all {
+		if err := p.Publish(ctx, d); err != nil {
+			w.t.Error(err)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// sendBodies stores a delivery for each body.
+func (w *world) sendBodies(bodies ...string) (ids []delivery.ID) {
+	w.t.Helper()
+	var all []delivery.Delivery
+	for _, body := range bodies {
+		all = append(all, w.delivery(body))
+		ids = append(ids, all[len(all)-1].ID)
+	}
+	w.send(all...)
+	return ids
+}
+
+// settle executes all that the stream holds.
+func (w *world) settle() {
+	w.t.Helper()
+	app := applier.New(w.catalog, w.store, w.evaluate(), w.store, report.New(zerolog.Nop(), nil))
+	first, last, err := w.stream.Bounds(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for seq := max(first, 1); seq <= last; seq++ {
+		batch, err := w.stream.Deliveries(w.t.Context(), seq)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, v := range app.Handle(w.t.Context(), batch) {
+			if !v.IsSettled() {
+				w.t.Fatal(v.Err)
+			}
+		}
+	}
+}
+
+func (w *world) evaluate() applier.Evaluate { return sealed.NewPayloads(secret.MasterKey{}).Evaluate }
+
+// try runs a backtest and checks that it adds up.
+func (w *world) try(definition string, change ...func(*backtest.Request)) *backtest.Result {
+	w.t.Helper()
+	r := backtest.Request{Webhook: w.saved, Definition: parse(w.t, definition), Last: 1000}
+	for _, f := range change {
+		f(&r)
+	}
+	b := backtest.New(w.store, w.stream, w.catalog, w.evaluate())
+	got, err := b.Run(w.t.Context(), r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	sum := got.Unchanged + got.DifferentCount + got.NewlySucceedingCount + got.DependsOnBalance + got.StillFailing
+	for _, f := range got.NewlyFailing {
+		sum += f.Count
+	}
+	for _, u := range got.Undecided {
+		sum += u.Count
+	}
+	if sum != got.Deliveries {
+		w.t.Errorf("%d deliveries are counted as %d: %+v", got.Deliveries, sum, got)
+	}
+	return got
+}
+
+func last(n int) func(*backtest.Request) { return func(r *backtest.Request) { r.Last = n } }
+
+// summary is a result in a line for each thing it says.
+func summary(r *backtest.Result) []string {
+	lines := []string{fmt.Sprintf("%d unchanged, %d depend on the balance, %d still failing", r.Unchanged, r.DependsOnBalance, r.StillFailing)}
+	for _, c := range r.Different {
+		lines = append(lines, "different: "+text(c.Before)+" -> "+text(c.After))
+	}
+	for _, f := range r.NewlyFailing {
+		lines = append(lines, fmt.Sprintf("newly failing: %s at %s, %d", f.Reason, f.Path, f.Count))
+	}
+	for _, c := range r.NewlySucceeding {
+		lines = append(lines, "newly succeeding: "+text(c.Before)+" -> "+text(c.After))
+	}
+	for _, u := range r.Undecided {
+		lines = append(lines, fmt.Sprintf("undecided: %s, %d", u.Why, u.Count))
+	}
+	return lines
+}
+
+func text(e backtest.Effect) string {
+	var parts []string
+	if e.User != nil {
+		parts = append(parts, e.User.Email+e.User.Username)
+	}
+	for _, c := range e.Changes {
+		parts = append(parts, fmt.Sprintf("%s %s %s", c.Operator, c.Amount, c.Currency))
+	}
+	for _, f := range e.Fields {
+		parts = append(parts, f.Field+"="+f.Value)
+	}
+	switch {
+	case e.Reason != nil:
+		parts = append(parts, string(*e.Reason))
+	case e.Outcome != nil:
+		parts = append(parts, string(*e.Outcome))
+	}
+	return strings.Join(parts, " ")
+}
+
+func (w *world) check(got *backtest.Result, want ...string) {
+	w.t.Helper()
+	if diff := cmp.Diff(want, summary(got)); diff != "" {
+		w.t.Error(diff)
+	}
+}
+
+const shop = `
+name: Shop
+state: active
+user: {by: email, path: email}
+mappings:
+  - {currency: coins, operator: add, value: {path: coins}}
+`

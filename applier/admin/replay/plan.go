@@ -1,0 +1,335 @@
+package replay
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// Plan is what a replay would do, as programs read it.
+type Plan struct {
+	// Selected are the dead letters that run again, LeftOut those that were run
+	// again too often.
+	Selected int `json:"selected"`
+	LeftOut  int `json:"left_out"`
+	// VersionsGone are left out, too: the version that decided them first, and is
+	// asked for, is not kept any more. They stay as they are.
+	VersionsGone int `json:"version_not_kept"`
+	// Malformed are left out, too: the request neither names them nor their reason.
+	Malformed int `json:"malformed"`
+	// Paused are those of paused webhooks. Their replays wait until the webhooks are
+	// resumed; the rest of the plan is about what they would do now.
+	Paused int `json:"of_paused_webhooks"`
+	// ReplayWaits are those of which an earlier replay is parked.
+	ReplayWaits int           `json:"replay_waits"`
+	Reasons     []ReasonCount `json:"reasons"`
+
+	Applied   int `json:"would_be_applied"`
+	Duplicate int `json:"would_be_duplicates"`
+	Skipped   int `json:"would_be_skipped"`
+	Fields    int `json:"custom_fields_set"`
+
+	StillFailing []Failing `json:"would_still_fail"`
+	// Waiting cannot be decided now, and would be pending.
+	Waiting  []Waiting `json:"would_be_pending"`
+	Balances []Balance `json:"balances"`
+	// NotDead are those that were named and are no dead letters.
+	NotDead []NotDead `json:"no_dead_letters"`
+	// Resumes is the run that was interrupted and goes on; the rest of the plan is
+	// about what is left of it.
+	Resumes *Resumes `json:"resumes"`
+
+	run postgres.ReplayRun
+}
+
+// ReasonCount says how many failed for a reason.
+type ReasonCount struct {
+	Reason delivery.Reason `json:"reason"`
+	Count  int             `json:"count"`
+}
+
+// Failing are dead letters that would fail again.
+type Failing struct {
+	Reason  delivery.Reason `json:"reason"`
+	Path    string          `json:"path"`
+	Count   int             `json:"count"`
+	Detail  string          `json:"detail"` // the example's
+	Example delivery.ID     `json:"example"`
+}
+
+// Waiting are dead letters that nothing can be said of now.
+type Waiting struct {
+	Why     string      `json:"why"`
+	Count   int         `json:"count"`
+	Example delivery.ID `json:"example"`
+}
+
+// Balance is what a user would have of a currency.
+type Balance struct {
+	User     history.User `json:"user"`
+	Currency string       `json:"currency"`
+	Before   string       `json:"before"`
+	After    string       `json:"after"`
+}
+
+// NotDead is a delivery that cannot run again: it is applied already, discarded,
+// pending or unknown.
+type NotDead struct {
+	ID    delivery.ID `json:"id"`
+	State string      `json:"state"`
+}
+
+// Resumes is a run that an earlier command began.
+type Resumes struct {
+	RequestedBy string    `json:"requested_by"`
+	PlannedAt   time.Time `json:"planned_at"`
+	Published   int       `json:"published"`
+	Total       int       `json:"total"`
+}
+
+// definitions are those of the moment at which a plan is made: each is read once.
+type definitions struct {
+	applier.Definitions
+	newest map[string]*webhook.Webhook
+	gone   map[versionKey]bool
+}
+
+type versionKey struct {
+	webhook string
+	version int
+}
+
+func newDefinitions(d applier.Definitions) *definitions {
+	return &definitions{Definitions: d, newest: map[string]*webhook.Webhook{}, gone: map[versionKey]bool{}}
+}
+
+func (d *definitions) At(ctx context.Context, id string, _ uint64) (*webhook.Webhook, error) {
+	if w, ok := d.newest[id]; ok {
+		return w, nil
+	}
+	w, err := d.Definitions.At(ctx, id, 0)
+	if err == nil {
+		d.newest[id] = w
+	}
+	return w, err
+}
+
+// isPaused reports whether a webhook executes nothing until it is resumed.
+func (d *definitions) isPaused(ctx context.Context, id string) (bool, error) {
+	w, err := d.At(ctx, id, 0)
+	return w != nil && w.DeletedAt == nil && w.State == webhook.Paused, err
+}
+
+// revision is that of the newest definition, 0 where there is none.
+func (d *definitions) revision(ctx context.Context, id string) (uint64, error) {
+	w, err := d.At(ctx, id, 0)
+	if w == nil {
+		return 0, err
+	}
+	return w.Revision, err
+}
+
+// lacks reports whether the version that a request asks for is not kept any more.
+func (d *definitions) lacks(ctx context.Context, r *Request, l postgres.DeadLetter) (bool, error) {
+	if r.Mapping != Original || l.FirstVersion == 0 {
+		return false, nil
+	}
+	w, err := d.At(ctx, l.WebhookID, 0)
+	if err != nil || w == nil || w.DeletedAt != nil || w.Version == l.FirstVersion {
+		return false, err
+	}
+	key := versionKey{l.WebhookID, l.FirstVersion}
+	gone, ok := d.gone[key]
+	if !ok {
+		original, err := d.Version(ctx, l.WebhookID, l.FirstVersion)
+		if err != nil {
+			return false, err
+		}
+		gone = original == nil
+		d.gone[key] = gone
+	}
+	return gone, nil
+}
+
+// planner collects a plan.
+type planner struct {
+	*Replayer
+	request     *Request
+	definitions *definitions
+	rehearsal   *postgres.Rehearsal
+	app         *applier.Applier
+
+	plan     Plan
+	reasons  map[delivery.Reason]int
+	failing  map[Failing]*Failing // by reason and path
+	waiting  map[string]*Waiting
+	accounts map[ledger.Account]*account
+}
+
+// account is a balance that would change.
+type account struct {
+	community     string
+	before, after int64
+}
+
+// rehearse runs a page as an applier would.
+func (p *planner) rehearse(ctx context.Context, page []letter) error {
+	var batch []delivery.Delivery
+	var letters []letter
+	for _, l := range page {
+		if p.request.leavesOut(l.DeadLetter) {
+			p.plan.LeftOut++
+			continue
+		}
+		if p.request.isUnasked(l.DeadLetter) {
+			p.plan.Malformed++
+			continue
+		}
+		if gone, err := p.definitions.lacks(ctx, p.request, l.DeadLetter); err != nil {
+			return err
+		} else if gone {
+			p.plan.VersionsGone++
+			continue
+		}
+		revision, err := p.definitions.revision(ctx, l.WebhookID)
+		if err != nil {
+			return err
+		}
+		if err := p.count(ctx, l); err != nil {
+			return err
+		}
+		batch = append(batch, p.request.replayOf(l.ID, l.DeadLetter, l.body, revision, p.plan.run.PlannedAt))
+		letters = append(letters, l)
+	}
+	verdicts := p.app.Handle(ctx, batch)
+	decisions := p.rehearsal.Decisions()
+	for i, v := range verdicts {
+		switch {
+		case v.Parked:
+			p.wait(letters[i], v.Err)
+		case v.IsSettled():
+			p.note(letters[i], decisions[0])
+			decisions = decisions[1:]
+		default:
+			return fmt.Errorf("find out what %s would do: %w", letters[i].ID, v.Err)
+		}
+	}
+	return ctx.Err()
+}
+
+// count adds a dead letter that would run.
+func (p *planner) count(ctx context.Context, l letter) error {
+	p.plan.Selected++
+	p.reasons[l.Reason]++
+	if l.Waiting != nil {
+		p.plan.ReplayWaits++
+	}
+	paused, err := p.definitions.isPaused(ctx, l.WebhookID)
+	if paused {
+		p.plan.Paused++
+	}
+	return err
+}
+
+// note adds one decision to the plan.
+func (p *planner) note(l letter, d postgres.Decision) {
+	switch d.Outcome {
+	case delivery.Applied:
+		p.plan.Applied++
+	case delivery.Duplicate:
+		p.plan.Duplicate++
+	case delivery.Skipped:
+		p.plan.Skipped++
+	default:
+		key := Failing{Reason: d.Failure.Reason, Path: d.Failure.Path}
+		if p.failing[key] == nil {
+			p.failing[key] = &Failing{Reason: key.Reason, Path: key.Path, Detail: d.Failure.Detail, Example: l.ID}
+		}
+		p.failing[key].Count++
+	}
+	p.plan.Fields += len(d.Fields)
+	for _, e := range d.Entries {
+		a := p.accounts[e.Account]
+		if a == nil {
+			a = &account{community: l.Community, before: e.Before()}
+			p.accounts[e.Account] = a
+		}
+		a.after = e.Balance
+	}
+}
+
+func (p *planner) wait(l letter, why error) {
+	text := why.Error()
+	if p.waiting[text] == nil {
+		p.waiting[text] = &Waiting{Why: text, Example: l.ID}
+	}
+	p.waiting[text].Count++
+}
+
+// finish puts the plan in order.
+func (p *planner) finish(ctx context.Context) error {
+	for reason, n := range p.reasons {
+		p.plan.Reasons = append(p.plan.Reasons, ReasonCount{reason, n})
+	}
+	slices.SortFunc(p.plan.Reasons, func(a, b ReasonCount) int {
+		return cmp.Or(b.Count-a.Count, cmp.Compare(a.Reason, b.Reason))
+	})
+	for _, f := range p.failing {
+		p.plan.StillFailing = append(p.plan.StillFailing, *f)
+	}
+	slices.SortFunc(p.plan.StillFailing, func(a, b Failing) int {
+		return cmp.Or(b.Count-a.Count, cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Path, b.Path))
+	})
+	for _, w := range p.waiting {
+		p.plan.Waiting = append(p.plan.Waiting, *w)
+	}
+	slices.SortFunc(p.plan.Waiting, func(a, b Waiting) int { return cmp.Or(b.Count-a.Count, cmp.Compare(a.Why, b.Why)) })
+	return p.balances(ctx)
+}
+
+// namesAtOnce is how many users one query names.
+const namesAtOnce = 1000
+
+func (p *planner) balances(ctx context.Context) error {
+	ids := map[delivery.ID]bool{}
+	for a := range p.accounts {
+		ids[a.User] = true
+	}
+	users := map[delivery.ID]postgres.User{}
+	for chunk := range slices.Chunk(slices.Collect(maps.Keys(ids)), namesAtOnce) {
+		named, err := p.store.UserNames(ctx, chunk)
+		if err != nil {
+			return err
+		}
+		for id, u := range named {
+			users[id] = u
+		}
+	}
+	for key, a := range p.accounts {
+		community, err := p.store.Community(ctx, a.community)
+		if err != nil {
+			return err
+		}
+		c, _ := community.Currency(key.Currency)
+		u := users[key.User]
+		p.plan.Balances = append(p.plan.Balances, Balance{
+			User:     history.User{ID: key.User, Email: u.Email, Username: u.Username},
+			Currency: key.Currency, Before: c.Format(a.before), After: c.Format(a.after),
+		})
+	}
+	slices.SortFunc(p.plan.Balances, func(a, b Balance) int {
+		return cmp.Or(cmp.Compare(a.User.Email, b.User.Email), cmp.Compare(a.User.Username, b.User.Username),
+			cmp.Compare(string(a.User.ID[:]), string(b.User.ID[:])), cmp.Compare(a.Currency, b.Currency))
+	})
+	return nil
+}

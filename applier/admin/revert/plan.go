@@ -1,0 +1,212 @@
+package revert
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin/replay"
+	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Plan is what a revert would do, as programs read it.
+type Plan struct {
+	// Selected are the deliveries that would be reverted.
+	Selected        int `json:"selected"`
+	AlreadyReverted int `json:"already_reverted"`
+	// LeftOut are those that would leave a balance beyond a limit.
+	LeftOut  []LeftOut        `json:"left_out"`
+	Balances []replay.Balance `json:"balances"`
+	// Fields go back to an earlier value, or to none. FieldsStay were written by
+	// something later, and stay as they are.
+	Fields     []FieldBack `json:"fields"`
+	FieldsStay []FieldStay `json:"fields_stay"`
+	// NotApplied are those that were named and have no effect to take back.
+	NotApplied []NotApplied `json:"not_applied"`
+
+	ids []delivery.ID // that are selected, newest first
+}
+
+// LeftOut is a delivery that a limit stops.
+type LeftOut struct {
+	ID     delivery.ID     `json:"id"`
+	User   history.User    `json:"user"`
+	Reason delivery.Reason `json:"reason"`
+	Detail string          `json:"detail"`
+}
+
+// FieldBack is what a user would have in a custom field; null is no value.
+type FieldBack struct {
+	User   history.User `json:"user"`
+	Field  string       `json:"field"`
+	Before *string      `json:"before"`
+	After  *string      `json:"after"`
+}
+
+// FieldStay is a custom field that a delivery which is not reverted has written
+// since.
+type FieldStay struct {
+	User       history.User `json:"user"`
+	Field      string       `json:"field"`
+	Value      string       `json:"value"`
+	DeliveryID delivery.ID  `json:"delivery_id"`
+}
+
+// NotApplied is a delivery without an effect: it failed, changed nothing, is
+// pending or unknown.
+type NotApplied struct {
+	ID    delivery.ID `json:"id"`
+	State string      `json:"state"`
+}
+
+// planner collects a plan.
+type planner struct {
+	store     *postgres.Store
+	rehearsal *postgres.RevertRehearsal
+
+	plan     Plan
+	left     []postgres.Reversal
+	accounts map[ledger.Account]*account
+	fields   map[userField]*field
+}
+
+// account is a balance that would change.
+type account struct {
+	community     string
+	before, after int64
+}
+
+type userField struct {
+	user delivery.ID
+	name string
+}
+
+// field is a custom field that a selected delivery has set.
+type field struct{ before, after *postgres.HeldValue }
+
+func newPlanner(store *postgres.Store, request *Request) *planner {
+	return &planner{
+		store: store, rehearsal: store.RehearseRevert(request.options()),
+		plan: Plan{
+			LeftOut: []LeftOut{}, Balances: []replay.Balance{}, Fields: []FieldBack{}, FieldsStay: []FieldStay{}, NotApplied: []NotApplied{},
+		},
+		accounts: map[ledger.Account]*account{}, fields: map[userField]*field{},
+	}
+}
+
+// rehearse decides a batch as the run would.
+func (p *planner) rehearse(ctx context.Context, ids []delivery.ID) error {
+	reversals, err := p.rehearsal.Revert(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for _, r := range reversals {
+		switch r.State {
+		case postgres.Reverted:
+			p.note(r)
+		case postgres.AlreadyReverted:
+			p.plan.AlreadyReverted++
+		case postgres.LeftOut:
+			p.left = append(p.left, r)
+		default:
+			p.plan.NotApplied = append(p.plan.NotApplied, NotApplied{ID: r.ID, State: cmp.Or(r.Outcome, "unknown or pending")})
+		}
+	}
+	return ctx.Err()
+}
+
+// note adds one delivery to the plan.
+func (p *planner) note(r postgres.Reversal) {
+	p.plan.Selected++
+	p.plan.ids = append(p.plan.ids, r.ID)
+	for _, e := range r.Entries {
+		a := p.accounts[e.Account]
+		if a == nil {
+			a = &account{community: r.Community, before: e.Before()}
+			p.accounts[e.Account] = a
+		}
+		a.after = e.Balance
+	}
+	for _, f := range r.Fields {
+		key := userField{r.User, f.Field}
+		if p.fields[key] == nil {
+			p.fields[key] = &field{before: f.Before}
+		}
+		p.fields[key].after = f.Now
+	}
+}
+
+// finish names the users, and puts the plan in order.
+func (p *planner) finish(ctx context.Context) error {
+	ids := map[delivery.ID]bool{}
+	for a := range p.accounts {
+		ids[a.User] = true
+	}
+	for key := range p.fields {
+		ids[key.user] = true
+	}
+	for _, r := range p.left {
+		ids[r.User] = true
+	}
+	users, err := namesOf(ctx, p.store, ids)
+	if err != nil {
+		return err
+	}
+	for _, r := range p.left {
+		p.plan.LeftOut = append(p.plan.LeftOut, newLeftOut(r, users))
+	}
+	p.finishFields(users)
+	return p.finishBalances(ctx, users)
+}
+
+func (p *planner) finishFields(users map[delivery.ID]history.User) {
+	for key, f := range p.fields {
+		user := users[key.user]
+		switch {
+		case f.before == nil && f.after == nil: // an admin deleted it
+		case f.before != nil && f.after != nil && f.before.By == f.after.By:
+			p.plan.FieldsStay = append(p.plan.FieldsStay, FieldStay{User: user, Field: key.name, Value: f.after.Value, DeliveryID: f.after.By})
+		default:
+			p.plan.Fields = append(p.plan.Fields, FieldBack{User: user, Field: key.name, Before: text(f.before), After: text(f.after)})
+		}
+	}
+	slices.SortFunc(p.plan.Fields, func(a, b FieldBack) int {
+		return cmp.Or(compareUsers(a.User, b.User), strings.Compare(a.Field, b.Field))
+	})
+	slices.SortFunc(p.plan.FieldsStay, func(a, b FieldStay) int {
+		return cmp.Or(compareUsers(a.User, b.User), strings.Compare(a.Field, b.Field))
+	})
+}
+
+func text(v *postgres.HeldValue) *string {
+	if v == nil {
+		return nil
+	}
+	return &v.Value
+}
+
+func (p *planner) finishBalances(ctx context.Context, users map[delivery.ID]history.User) error {
+	for key, a := range p.accounts {
+		community, err := p.store.Community(ctx, a.community)
+		if err != nil {
+			return err
+		}
+		c, _ := community.Currency(key.Currency)
+		p.plan.Balances = append(p.plan.Balances, replay.Balance{
+			User: users[key.User], Currency: key.Currency, Before: c.Format(a.before), After: c.Format(a.after),
+		})
+	}
+	slices.SortFunc(p.plan.Balances, func(a, b replay.Balance) int {
+		return cmp.Or(compareUsers(a.User, b.User), strings.Compare(a.Currency, b.Currency))
+	})
+	return nil
+}
+
+func compareUsers(a, b history.User) int {
+	return cmp.Or(strings.Compare(a.Email, b.Email), strings.Compare(a.Username, b.Username), bytes.Compare(a.ID[:], b.ID[:]))
+}

@@ -1,0 +1,50 @@
+package trail_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/admin/trail"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
+)
+
+func TestMain(m *testing.M) { postgrestest.Main(m) }
+
+func TestRefusalsAreBounded(t *testing.T) {
+	t.Parallel()
+	store, db := postgrestest.Open(t, postgres.Options{})
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	tr := trail.New(store, func() time.Time { return now })
+	refuse := func(n int, address func(i int) string) {
+		t.Helper()
+		for i := range n {
+			if err := tr.Refused(t.Context(), trail.Actor{Via: trail.Console, Address: address(i)}, "sign-in refused", "account", "", nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	want := func(rows, counted int) {
+		t.Helper()
+		var got, left int
+		if err := db.QueryRow(`SELECT count(*), coalesce(sum((detail ->> 'not_recorded_since')::int), 0) FROM audit_trail`).Scan(&got, &left); err != nil {
+			t.Fatal(err)
+		}
+		if got != rows || got+left != counted {
+			t.Errorf("%d rows that count %d refusals, want %d and %d", got, got+left, rows, counted)
+		}
+	}
+	one := func(i int) string { return fmt.Sprintf("2001:db8::%x", i+1) } // one network
+	many := func(i int) string { return fmt.Sprintf("10.0.0.%d", i%200) } // many
+
+	refuse(1010, one)
+	want(10+3, 1010) // the 10th, 100th and 1000th that are left out
+	refuse(1, func(int) string { return "192.0.2.1" })
+	want(10+3+1, 1011) // a network of its own is recorded
+	refuse(200, many)
+	want(100+3, 1011+89) // the other 111 are counted by the next one
+	now = now.Add(15 * time.Minute)
+	refuse(1, one)
+	want(100+3+1, 1011+200+1)
+}

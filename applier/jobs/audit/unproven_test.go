@@ -1,0 +1,93 @@
+package audit_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier/jobs/audit"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/broker/brokertest"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// TestARepairSignsNothingThatIsForged: a database came back from a backup, and has
+// forgotten what was settled and what was refused. Genuine deliveries are published
+// again. A forged one would be genuine then.
+func TestARepairSignsNothingThatIsForged(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Start(t)
+	keys := brokertest.DeliveryKeys(t, "a")
+	conn, stranger := server.ConnectWith(keys), server.Connect()
+	if err := conn.Setup(t.Context(), broker.Topology{}); err != nil {
+		t.Fatal(err)
+	}
+	store, db := postgrestest.Open(t, postgres.Options{MaxConns: 4})
+	var forget forgetting
+	forget.on.Store(true)
+	lost := publish(t, conn, 3, 1)
+	forged := publish(t, stranger, 2, 1)
+	server.Forge([]byte("no message"), nil)
+	consume(t, conn, forget.handle(failing(t, store)))
+	stream, incarnation := opened(t, conn)
+	a := audit.New(store, stream)
+	want := map[string]int{"unsettled": 3, "unproven": 3}
+	if diff := cmp.Diff(want, kinds(mustAudit(t, a, incarnation).Violations)); diff != "" {
+		t.Fatal(diff)
+	}
+	forget.on.Store(false)
+	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Again: true, Log: zerolog.Nop()})
+	running(t, publisher.Run)
+	var published []string
+	told := toldPublisher{publisher, func(d delivery.Delivery) { published = append(published, d.ID.String()) }}
+	_, repaired, err := a.Repair(t.Context(), incarnation, told, func(*audit.Report, int) error { return nil })
+	if err != nil || repaired != 3 {
+		t.Errorf("repaired %d, %v", repaired, err)
+	}
+	if diff := cmp.Diff(lost, published); diff != "" {
+		t.Error(diff)
+	}
+	r := mustAudit(t, a, incarnation)
+	if diff := cmp.Diff(map[string]int{"unproven": 3}, kinds(r.Violations)); diff != "" || r.Unproven != 3 || r.Failed != 6 {
+		t.Errorf("after the repair %d failed, %d are without proof; %s", r.Failed, r.Unproven, diff)
+	}
+	for i, v := range r.Violations[:2] {
+		if !strings.Contains(v.Detail, "no MAC") || !strings.Contains(v.Detail, forged[i]) || v.DeliveryID.String() == forged[i] || v.Sequence != uint64(4+i) {
+			t.Errorf("found %+v", v)
+		}
+	}
+	// The audit that always runs warns of each.
+	found, log := watched(t, conn, store, db)
+	if len(found) != 3 || strings.Count(log, `"kind":"unproven"`) != 3 {
+		t.Errorf("found %+v, and said %s", found, log)
+	}
+	if err := a.Acknowledge(t.Context(), incarnation, "unproven", "ada", "a test", yes); err != nil {
+		t.Fatal(err)
+	}
+	if r := mustAudit(t, a, incarnation); !r.OK() {
+		t.Errorf("acknowledged, and found %+v", r.Violations)
+	}
+	// Without the key nobody can tell.
+	blind, incarnation := opened(t, stranger)
+	if r := mustAudit(t, audit.New(store, blind), incarnation); r.Unproven != 0 || r.OK() {
+		t.Errorf("without the key it finds %+v", r.Violations)
+	}
+}
+
+// toldPublisher tells what a repair publishes.
+type toldPublisher struct {
+	*broker.Publisher
+	tell func(delivery.Delivery)
+}
+
+func (p toldPublisher) PublishAll(ctx context.Context, all []delivery.Delivery) error {
+	for _, d := range all {
+		p.tell(d)
+	}
+	return p.Publisher.PublishAll(ctx, all)
+}

@@ -1,0 +1,59 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/jobs/leader"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// ledgerJob goes around the ledger, page by page. What keeps it from that keeps
+// nobody from comparing the stream.
+func (w *Watch) ledgerJob() leader.Job {
+	return leader.Job{
+		Store: w.Store, Lead: postgres.AuditLedger, Every: every, What: "audit the ledger", Log: w.Log, Behind: w.Behind,
+		Turn: func(ctx context.Context) (time.Duration, error) {
+			start := time.Now()
+			err := w.watchLedger(ctx)
+			return max(every, idle*time.Since(start)), err
+		},
+	}
+}
+
+// watchLedger checks the next page of the accounts and of the deliveries.
+func (w *Watch) watchLedger(ctx context.Context) error {
+	if time.Now().Before(w.ledgerBegins) {
+		return nil
+	}
+	p, err := w.Store.LedgerProgress(ctx)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(
+		w.watchPage(ctx, &p.Accounts, w.Store.AuditAccounts),
+		w.watchPage(ctx, &p.Deliveries, w.Store.AuditDeliveries),
+	)
+	if postgres.IsLastPage(p.Accounts) && postgres.IsLastPage(p.Deliveries) {
+		p = postgres.LedgerProgress{}
+		w.ledgerBegins = time.Now().Add(w.LedgerEvery)
+		w.passed.SetToCurrentTime()
+	}
+	return errors.Join(err, w.Store.SaveLedgerProgress(ctx, p))
+}
+
+// watchPage checks one page. A part that is through waits for the other one.
+func (w *Watch) watchPage(ctx context.Context, at *delivery.ID, check func(context.Context, delivery.ID) (delivery.ID, []postgres.Finding, error)) error {
+	if postgres.IsLastPage(*at) {
+		return nil
+	}
+	to, fresh, err := check(ctx, *at)
+	if err != nil {
+		return err
+	}
+	w.warn(fresh)
+	*at = to
+	return nil
+}

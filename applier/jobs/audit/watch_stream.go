@@ -1,0 +1,196 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/jobs/leader"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/broker"
+)
+
+func (w *Watch) streamJob() leader.Job {
+	return leader.Job{
+		Store: w.Store, Lead: postgres.AuditStream, Every: every, What: "audit the stream", Log: w.Log, Behind: w.Behind,
+		Resigned: func() { // what there is, is counted where the lead is
+			w.findings.Reset()
+			w.acked.Set(0)
+			w.unchecked.Set(0)
+		},
+		Turn: func(ctx context.Context) (time.Duration, error) {
+			if err := w.open(ctx); err != nil {
+				return 0, err
+			}
+			start := time.Now()
+			ctx, cancel := context.WithTimeoutCause(ctx, turnWithin, errTurnTooLong)
+			defer cancel()
+			behind, err := w.watchStream(ctx)
+			if err == nil {
+				err = w.count(ctx)
+			}
+			return rest(time.Since(start), behind || err != nil), err
+		},
+	}
+}
+
+// rest is how long nothing is done after a turn that took so long, if it is to be
+// gone on with, or not.
+func rest(took time.Duration, goOn bool) time.Duration {
+	if goOn {
+		return idleBehind * took
+	}
+	return max(every, idle*took)
+}
+
+// watchStream compares what the appliers have let go of since the last turn, as
+// much as is enough for one, and looks again at what it found before. It returns
+// whether there is more.
+func (w *Watch) watchStream(ctx context.Context) (behind bool, err error) {
+	p, open, err := w.Store.Audited(ctx)
+	if err != nil {
+		return false, err
+	}
+	pending, err := w.stream.Pending(ctx)
+	if err != nil {
+		return false, err
+	}
+	x := &audit{Auditor: New(w.Store, w.stream), incarnation: pending.Incarnation, pending: pending}
+	if x.extent, err = w.stream.Extent(ctx); err != nil {
+		return false, err
+	}
+	lowest, highest := x.floors()
+	later, err := w.Store.LaterIncarnation(ctx, x.incarnation)
+	if err != nil {
+		return false, err
+	}
+	latest, err := w.Store.LatestPlace(ctx, x.incarnation)
+	if err != nil {
+		return false, err
+	}
+	if err := x.compareEnds(ctx, later, latest); err != nil {
+		return false, err
+	}
+	if p.Incarnation != x.incarnation {
+		if p.Incarnation != "" {
+			w.Log.Warn().Str("before", p.Incarnation).Str("now", x.incarnation).
+				Msg("the stream is not the one from before: what was pending there and was not settled is lost with it")
+		}
+		p.Incarnation, p.Sequence, p.StoredAt, open = x.incarnation, 0, time.Time{}, nil
+	}
+	if err := x.beginAgain(ctx, &p); err != nil {
+		return false, err
+	}
+	if err := x.auditAgain(ctx, open); err != nil {
+		return false, err
+	}
+	if err := x.leaveOutAcknowledged(ctx); err != nil {
+		return false, err
+	}
+	if behind, err = x.auditNext(ctx, &p, lowest); err != nil {
+		return false, err
+	}
+	w.checked.Add(float64(x.report.Accepted + x.report.Replays))
+	w.unchecked.Set(float64(max(highest, p.Sequence) - p.Sequence))
+	fresh, err := w.Store.RecordStream(ctx, p, x.findings())
+	w.warn(fresh)
+	return behind, err
+}
+
+// floors returns the lowest and the highest floor of the partitions, within the stream:
+// they may be ahead of one that came back.
+func (x *audit) floors() (lowest, highest uint64) {
+	lowest = min(max(x.pending.First, 1)-1, x.extent.Last)
+	highest = lowest
+	for _, s := range x.pending.Partitions {
+		highest = max(highest, min(s.Floor, x.extent.Last))
+	}
+	return lowest, highest
+}
+
+// beginAgain sees to it that what a stream has at places where it had something
+// else before is compared, and what is gone is not.
+func (x *audit) beginAgain(ctx context.Context, p *postgres.StreamProgress) error {
+	back, err := x.stream.WentBack(ctx, x.extent, p.Sequence, p.StoredAt)
+	if err != nil {
+		return err
+	}
+	if back && !slices.ContainsFunc(x.report.Violations, func(v Violation) bool { return v.Kind == streamWentBack }) {
+		x.found(Violation{Kind: streamWentBack, Sequence: p.Sequence, Detail: fmt.Sprintf(
+			"Message %d had been compared, and the stream, which ends at %d, does not have it: it came back from a backup.", p.Sequence, x.extent.Last)})
+	}
+	if before := max(x.extent.First, 1) - 1; back || p.Sequence < before {
+		p.Sequence, p.StoredAt = before, time.Time{}
+	}
+	return nil
+}
+
+// errTurnTooLong says why a turn was given up.
+var errTurnTooLong = fmt.Errorf("NATS or PostgreSQL does not answer within %v", turnWithin)
+
+// errEnough ends the reading of the stream for a turn.
+var errEnough = errors.New("enough for a turn")
+
+// auditNext compares what comes next, up to the lowest floor, until it is enough for a
+// turn. It returns whether there is more.
+func (x *audit) auditNext(ctx context.Context, p *postgres.StreamProgress, lowest uint64) (behind bool, err error) {
+	next := broker.Extent{First: p.Sequence + 1, Last: lowest}
+	start, n := time.Now(), 0
+	err = x.auditMessages(ctx, next, func(last broker.Message, deliveries int) error {
+		// Acknowledged findings take no room, or enough of them would stop the audit here.
+		if err := x.leaveOutAcknowledged(ctx); err != nil {
+			return err
+		}
+		// The audit finds again what it cannot keep, as soon as there is room.
+		if len(x.report.Violations) > postgres.MaxFindings {
+			return errEnough
+		}
+		p.Sequence, p.StoredAt = last.Sequence, last.StoredAt.Truncate(time.Microsecond)
+		if n += deliveries; n >= deliveriesAtOnce || time.Since(start) >= timeAtOnce {
+			behind = last.Sequence < next.Last
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return behind, err
+}
+
+// auditAgain looks again at the messages that findings are about.
+func (x *audit) auditAgain(ctx context.Context, open []postgres.Finding) error {
+	sequences := map[uint64]struct{}{}
+	for _, f := range open {
+		if f.Part == postgres.StreamFindings && f.Sequence >= x.extent.First && f.Sequence <= x.extent.Last {
+			sequences[f.Sequence] = struct{}{}
+		}
+	}
+	for _, sequence := range slices.Sorted(maps.Keys(sequences)) {
+		message, err := x.stream.Deliveries(ctx, sequence)
+		if err != nil {
+			return err
+		}
+		if x.add(message) {
+			if err := x.auditPage(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return x.auditPage(ctx)
+}
+
+// findings returns the violations as the store keeps them, acknowledged ones last.
+func (x *audit) findings() []postgres.Finding {
+	all := make([]postgres.Finding, 0, len(x.report.Violations)+len(x.report.Acknowledged))
+	for _, v := range x.report.Violations {
+		all = append(all, v.stored())
+	}
+	for _, a := range x.report.Acknowledged {
+		all = append(all, a.stored())
+	}
+	return all
+}

@@ -1,0 +1,158 @@
+// Package lateusers runs deliveries again by itself that failed since their
+// user was not there, once the user is. Webhooks ask for it with late_users.
+package lateusers
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier/jobs/leader"
+	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+const (
+	// every is the least pause between two sweeps, and how often an applier without
+	// the lead asks for it.
+	every = 2 * time.Second
+	// idle is how many times as long as a page took nothing is done after it: the
+	// database spends a twentieth of a core at most, however many dead letters wait.
+	idle = 20
+	// longest bounds that pause: a page is also long when PostgreSQL stood still, and
+	// then it took no work at all.
+	longest = 30 * time.Second
+)
+
+// Definitions are those of the webhooks as they are now, from memory.
+type Definitions interface {
+	List() []*webhook.Webhook
+}
+
+// Publisher returns nil once the delivery is stored. After an error that is not
+// known.
+type Publisher interface {
+	Publish(ctx context.Context, d delivery.Delivery) error
+}
+
+// Options say what a Job works with. All but Behind are needed.
+type Options struct {
+	// Store is not the one that settles: its plans are made for other statements.
+	Store       *postgres.Store
+	Definitions Definitions
+	Publisher   Publisher
+	// KeyRetention is how long idempotency keys are kept.
+	KeyRetention time.Duration
+	// Behind reports whether settling is behind, so that sweeps give way. nil: they
+	// never do.
+	Behind  func(context.Context) bool
+	Now     func() time.Time
+	Log     zerolog.Logger
+	Metrics prometheus.Registerer
+}
+
+// Job sweeps over the dead letters that wait for a user. Every applier runs one,
+// and one at a time works. A sweep goes by nothing but what is stored: whatever
+// commits while it reads is seen by the next one, and so is what an applier that
+// died had found.
+type Job struct {
+	Options
+	lead  *postgres.Lead // nil while another applier has it
+	out   outstanding
+	spent spent
+	// complained is set from a first error until a sweep without any.
+	complained bool
+
+	replayed     prometheus.Counter
+	sweepSeconds prometheus.Histogram
+}
+
+// New returns a job.
+func New(opts Options) *Job {
+	metrics := promauto.With(opts.Metrics)
+	return &Job{
+		Options: opts,
+		out:     outstanding{sent: map[delivery.ID]sent{}},
+		spent:   spent{},
+		replayed: metrics.NewCounter(prometheus.CounterOpts{
+			Name: "coinhook_late_users_replayed_deliveries_total",
+			Help: "Deliveries that were run again since their user had appeared.",
+		}),
+		sweepSeconds: metrics.NewHistogram(prometheus.HistogramOpts{
+			Name:    "coinhook_late_users_sweep_seconds",
+			Help:    "Time that the database took to look through the dead letters that wait for a user.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 16),
+		}),
+	}
+}
+
+// Run sweeps until ctx is done.
+func (j *Job) Run(ctx context.Context) error {
+	defer j.resign()
+	for {
+		pause, err := j.turn(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			j.resign() // another applier may have what this one lacks
+			if !j.complained {
+				j.Log.Warn().Err(err).Msg("cannot run deliveries again whose users have appeared, trying again")
+			}
+		}
+		j.complained = err != nil
+		if !rest(ctx, max(every, pause)) {
+			return nil
+		}
+		if j.lead != nil {
+			leader.GiveWay(ctx, j.Behind, func(d time.Duration) { j.lead.Rest(ctx, d) })
+		}
+	}
+}
+
+// turn sweeps if a webhook asks for it and no other applier does.
+func (j *Job) turn(ctx context.Context) (pause time.Duration, err error) {
+	if len(j.asking()) == 0 {
+		j.resign()
+		return 0, nil
+	}
+	if j.lead == nil {
+		if j.lead, err = j.Store.Lead(ctx, postgres.LateUsers); j.lead == nil {
+			return 0, err
+		}
+		j.Log.Debug().Msg("this applier looks for users that have appeared")
+	}
+	return j.sweep(ctx)
+}
+
+// asking returns the webhooks whose deliveries run again by themselves.
+func (j *Job) asking() map[string]*webhook.Webhook {
+	asking := map[string]*webhook.Webhook{}
+	for _, w := range j.Definitions.List() {
+		if w.DeletedAt == nil && w.State == webhook.Active && w.Program != nil && w.Program.LateUsers != nil {
+			asking[w.ID] = w
+		}
+	}
+	return asking
+}
+
+func (j *Job) resign() {
+	if j.lead != nil {
+		j.lead.Close()
+		j.lead = nil
+	}
+}
+
+// rest waits, and returns false if ctx is done by then.
+func rest(ctx context.Context, pause time.Duration) bool {
+	select {
+	case <-time.After(pause):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/dev/stack"
+)
+
+// parked compares a healthy community's drain next to the deliveries of a paused
+// webhook with one without them, and then resumes the webhook.
+func (b *bench) parked(ctx context.Context) (section, error) {
+	s := section{
+		Title: fmt.Sprintf("Parked: %s deliveries of a paused webhook, %d appliers, drains of %s, in deliveries/s",
+			whole(float64(b.size.parked)), len(b.appliers), whole(float64(b.size.drained))),
+		Notes: []string{
+			"alone, next to them: drains of a healthy community. parking: rows a second, from the first request on.",
+			"resume: from the first effect of a parked delivery to the last.",
+		},
+		header: []string{"alone", "next to them", "ratio", "parking", "resume", "to alone"},
+	}
+	w, err := b.newWorld(ctx, "healthy", 1, usualBody)
+	if err != nil {
+		return s, err
+	}
+	healthy, err := b.coinhookSide(w)
+	if err != nil {
+		return s, err
+	}
+	if w, err = b.newWorld(ctx, "paused", 1, usualBody); err != nil {
+		return s, err
+	}
+	waiting, err := b.coinhookSide(w)
+	if err != nil {
+		return s, err
+	}
+	var alone, next, parking, resume series
+	for range b.size.rounds { // parking and resuming come in between, so there is one order only
+		d, err := b.drainOnce(ctx, healthy, load{connections: drainSenders, total: b.size.drained}, b.start())
+		if err != nil {
+			return s, err
+		}
+		alone = append(alone, d.rate)
+		sent, rate, err := b.park(ctx, waiting)
+		if err != nil {
+			return s, err
+		}
+		parking = append(parking, rate)
+		if d, err = b.drainOnce(ctx, healthy, load{connections: drainSenders, total: b.size.drained}, b.start()); err != nil {
+			return s, err
+		}
+		next = append(next, d.rate)
+		if rate, err = b.resumeParked(ctx, waiting, sent); err != nil {
+			return s, err
+		}
+		resume = append(resume, rate)
+	}
+	s.figure("parked_alone", alone.median(), perSecond)
+	s.figure("parked_next", next.median(), perSecond)
+	s.figure("parked_next_to_alone", next.to(alone), ratio)
+	s.figure("parked_parking", parking.median(), perSecond)
+	s.figure("parked_resume", resume.median(), perSecond)
+	s.figure("parked_resume_to_alone", resume.to(alone), ratio)
+	s.rows = append(s.rows, []string{
+		whole(alone.median()), whole(next.median()), times(next.to(alone)), whole(parking.median()), whole(resume.median()), times(resume.to(alone)),
+	})
+	return s, nil
+}
+
+// park pauses the webhook and returns once all that is sent then is parked.
+func (b *bench) park(ctx context.Context, s *side) (sent sending, rate float64, err error) {
+	if _, err := b.coinhook(ctx, nil, nil, "webhooks", "pause", s.webhooks[0].ID, "--yes"); err != nil {
+		return sent, 0, err
+	}
+	s.sent = &tally{}
+	if sent, err = s.flow(ctx, load{connections: drainSenders, total: b.size.parked}); err != nil {
+		return sent, 0, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, effectsWithin, fmt.Errorf("not everything was parked after %s", effectsWithin))
+	defer cancel()
+	for n := 0; n < len(sent.requests); {
+		began := time.Now()
+		const count = "SELECT count(*) FROM parked WHERE community = $1"
+		if err := b.db.QueryRowContext(ctx, count, s.communities[0]).Scan(&n); err != nil {
+			return sent, 0, fmt.Errorf("count what is parked: %w", err)
+		}
+		select {
+		case <-time.After(max(pollEvery, pollRests*time.Since(began))):
+		case <-ctx.Done():
+			return sent, 0, fmt.Errorf("%w: %d of %d", context.Cause(ctx), n, len(sent.requests))
+		}
+	}
+	return sent, float64(len(sent.requests)) / time.Since(sent.start).Seconds(), nil
+}
+
+// resumeParked returns how many parked deliveries a second had their effect.
+func (b *bench) resumeParked(ctx context.Context, s *side, sent sending) (float64, error) {
+	if _, err := b.coinhook(ctx, nil, nil, "webhooks", "resume", s.webhooks[0].ID, "--yes"); err != nil {
+		return 0, err
+	}
+	effects, err := s.settled(ctx, sent)
+	if err != nil {
+		return 0, err
+	}
+	return countFrom(effects, time.Time{}), s.check(ctx)
+}
+
+// idleConnections is how many senders keep a connection that they do not use.
+const idleConnections = 4096
+
+// idle measures what connections cost that do nothing.
+func (b *bench) idle(ctx context.Context) (section, error) {
+	s := section{
+		Title:  fmt.Sprintf("Idle connections: memory of the ingress with %s, in MB", whole(idleConnections)),
+		Notes:  []string{"Each had one request before. RSS, from /proc."},
+		header: []string{"before", "with them", "KB each"},
+	}
+	w, err := b.newWorld(ctx, "bench", 1, usualBody)
+	if err != nil {
+		return s, err
+	}
+	ours, err := b.coinhookSide(w)
+	if err != nil {
+		return s, err
+	}
+	pid := b.stack.PID(devstack.Ingress)
+	before, _, err := memoryOf(pid)
+	if err != nil {
+		return s, err
+	}
+	senders, err := dial(ctx, ours.host, idleConnections)
+	if err != nil {
+		return s, err
+	}
+	defer hangUp(senders) //nolint:errcheck // nothing is left to be sent
+	for i, sender := range senders {
+		e := ours.events[i%len(ours.events)]
+		if _, err := sender.send(e.request); err != nil {
+			return s, err
+		}
+		ours.sent.add(e.points)
+	}
+	with, _, err := memoryOf(pid)
+	if err != nil {
+		return s, err
+	}
+	each := float64(with-before) / 1e3 / idleConnections
+	s.figure("idle_before", megabytes(before), "MB")
+	s.figure("idle_with", megabytes(with), "MB")
+	s.rows = append(s.rows, []string{ms(megabytes(before)), ms(megabytes(with)), ms(each)})
+	// The check waits for what these sent.
+	if _, err := ours.send(ctx, load{connections: 1, total: 1}); err != nil {
+		return s, err
+	}
+	return s, ours.check(ctx)
+}

@@ -1,0 +1,207 @@
+// Package demo shows Coinhook at work, from the outside: it configures webhooks
+// with the coinhook command, sends real bodies over HTTP, and checks and prints
+// what became of them.
+package demo
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/dev/stack/process"
+)
+
+// community is the demo's own, apart from whatever else runs on the stack.
+const community = "demo"
+
+// settleWithin is how long a delivery may be pending before the demo gives up.
+const settleWithin = 30 * time.Second
+
+// Options say which stack the demo uses.
+type Options struct {
+	// Coinhook is the path of the coinhook command.
+	Coinhook string
+	// Env are the settings that reach the stack, as in dev.env.
+	Env map[string]string
+	// Dir keeps the demo's files and API keys from one run to the next.
+	Dir string
+	// ReadyAt is when the stack was ready.
+	ReadyAt time.Time
+	// Ends says that the stack does not outlive the demo.
+	Ends bool
+	// Out is for the person who watches.
+	Out io.Writer
+}
+
+// demo is one run.
+type demo struct {
+	cli
+	dir      string
+	ingress  string
+	readyAt  time.Time
+	webhooks map[string]webhook // by file name
+	before   map[string]balances
+	sent     []sent
+}
+
+// Run runs the demo and returns an error that says what was expected and what
+// came, if anything is not as it should be. It can run again on the same stack.
+func Run(ctx context.Context, opts Options) error {
+	d := &demo{
+		cli:      cli{path: opts.Coinhook, env: opts.Env, out: opts.Out},
+		dir:      opts.Dir,
+		ingress:  opts.Env["INGRESS_URL"],
+		readyAt:  opts.ReadyAt,
+		webhooks: map[string]webhook{},
+		before:   map[string]balances{},
+	}
+	for _, step := range []func(context.Context) error{
+		d.importUsers, d.applyWebhooks, d.sendAll, d.show, d.check,
+	} {
+		if err := step(ctx); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+	}
+	d.printNext(opts.Ends)
+	return nil
+}
+
+func (d *demo) importUsers(ctx context.Context) error {
+	d.title("A community with two users")
+	file, err := d.writeFile("users.csv")
+	if err != nil {
+		return err
+	}
+	// They are there when the demo ran before.
+	if !d.haveUsers(ctx) {
+		if err := d.run(ctx, "users", "import", file, "--community", community, "--yes"); err != nil {
+			return err
+		}
+	}
+	for _, name := range users {
+		if d.before[name], err = d.balances(ctx, name); err != nil {
+			return err
+		}
+	}
+	return d.run(ctx, "users", "list", "--community", community)
+}
+
+func (d *demo) haveUsers(ctx context.Context) bool {
+	for _, name := range users {
+		if _, err := d.balances(ctx, name); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *demo) applyWebhooks(ctx context.Context) error {
+	d.title("Three webhooks")
+	keys, err := readKeys(filepath.Join(d.dir, "demo-keys.json"))
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{pullRequests, purchases, refunds} {
+		file, err := d.writeFile(name)
+		if err != nil {
+			return err
+		}
+		w, err := d.apply(ctx, file, keys)
+		if err != nil {
+			return err
+		}
+		d.webhooks[name] = w
+		d.printf("%s: POST %s/hooks/%s\n\n", cmp.Or(w.Name, name), d.ingress, w.ID)
+	}
+	return nil
+}
+
+// sendAll sends the first delivery and waits for its outcome, to measure it,
+// then the others.
+func (d *demo) sendAll(ctx context.Context) error {
+	d.title("Deliveries, with real bodies of GitHub and Stripe")
+	deliveries, err := scenario(d.before)
+	if err != nil {
+		return err
+	}
+	for i, planned := range deliveries {
+		id, err := d.send(ctx, d.webhooks[planned.webhook], planned.body)
+		if err != nil {
+			return fmt.Errorf("%s: %w", planned.name, err)
+		}
+		d.printf("202 %s  %s\n", id, planned.name)
+		d.sent = append(d.sent, sent{planned: planned, id: id})
+		if i > 0 {
+			continue
+		}
+		if err := d.awaitOutcome(ctx, &d.sent[0]); err != nil {
+			return err
+		}
+		d.printf("    (its outcome was there %.1f s after the stack was ready)\n", time.Since(d.readyAt).Seconds())
+	}
+	for i := range d.sent {
+		if err := d.awaitOutcome(ctx, &d.sent[i]); err != nil {
+			return err
+		}
+	}
+	d.printf("\n")
+	return nil
+}
+
+func (d *demo) awaitOutcome(ctx context.Context, s *sent) error {
+	ctx, cancel := context.WithTimeout(ctx, settleWithin)
+	defer cancel()
+	err := process.Await(ctx, func(ctx context.Context) error {
+		s.got = result{}
+		if err := d.query(ctx, &s.got, "deliveries", "show", s.id, "--community", community); err != nil {
+			return err
+		}
+		if s.got.Status == "pending" {
+			return fmt.Errorf("it is still pending after %s", settleWithin)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s, delivery %s: %w", s.planned.name, s.id, err)
+	}
+	return nil
+}
+
+// show prints what an admin would look at.
+func (d *demo) show(ctx context.Context) error {
+	d.title("What became of them")
+	limit := fmt.Sprint(len(d.sent))
+	for _, args := range [][]string{
+		{"deliveries", "list", "--community", community, "--limit", limit},
+		{"logs", "list", "--community", community, "--limit", "10"},
+		{"users", "list", "--community", community},
+	} {
+		if err := d.run(ctx, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *demo) printNext(ends bool) {
+	w := d.webhooks[pullRequests]
+	d.title("Send the next one")
+	d.printf(`curl -i %s/hooks/%s \
+  -H 'x-api-key: %s' -H 'content-type: application/json' \
+  -d '{"action":"closed","pull_request":{"user":{"login":"Codertocat"}}}'
+
+%s deliveries list --community %s --limit 1
+
+`, d.ingress, w.ID, w.key, d.shown(), community)
+	if ends {
+		d.printf("This stack ends now: `make run` starts one that stays and prints the same for it.\n")
+		return
+	}
+	if address := d.env["CONSOLE_URL"]; address != "" {
+		d.printf("All of it in a browser: %s, as %s with the password %s\n", address, d.env["CONSOLE_USER"], d.env["CONSOLE_PASSWORD"])
+	}
+	d.printf("The webhooks' definitions are in %s: copy one, change it, and apply it.\n", filepath.Join(d.dir, "demo"))
+}
