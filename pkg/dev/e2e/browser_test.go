@@ -49,11 +49,17 @@ type browser struct {
 // newBrowser opens a tab on the stack's console.
 func (s *stack) newBrowser(t *testing.T) *browser {
 	t.Helper()
-	path := chromium(t)
-	b := &browser{t: t, base: s.Env()["CONSOLE_URL"], requests: map[network.RequestID]string{}}
-	if b.base == "" {
+	base := s.Env()["CONSOLE_URL"]
+	if base == "" {
 		t.Fatal("the stack has no console")
 	}
+	return newBrowser(t, base)
+}
+
+func newBrowser(t *testing.T, base string) *browser {
+	t.Helper()
+	path := chromium(t)
+	b := &browser{t: t, base: base, requests: map[network.RequestID]string{}}
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox,
@@ -159,7 +165,7 @@ func (b *browser) open(path string) {
 // visible, as a person would.
 func (b *browser) click(selector string) {
 	b.t.Helper()
-	b.do("click "+selector, chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+	b.clickAt(selector, chromedp.WaitVisible(chromedp.CSS(selector)), fmt.Sprintf(`document.querySelector(%q)`, selector))
 }
 
 func (b *browser) fill(selector, text string) {
@@ -188,11 +194,12 @@ func (b *browser) press(keys string) {
 	b.do("press "+keys, chromedp.KeyEvent(keys))
 }
 
-// clickText clicks the first visible link or button that says so.
+// clickText clicks the first link or button that says so, once it is visible.
 func (b *browser) clickText(text string) {
 	b.t.Helper()
-	b.do("click on "+text, chromedp.Click(fmt.Sprintf(
-		`//*[self::a or self::button or self::summary][contains(normalize-space(.), %q)]`, text), chromedp.NodeVisible))
+	path := fmt.Sprintf(`//*[self::a or self::button or self::summary][contains(normalize-space(.), %q)]`, text)
+	b.clickAt(text, chromedp.WaitVisible(path),
+		fmt.Sprintf(`document.evaluate(%q, document, null, XPathResult.FIRST_ORDERED_NODE_TYPE, null).singleNodeValue`, path))
 }
 
 // await waits until the page's main text has all of these.
