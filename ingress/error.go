@@ -11,18 +11,26 @@ const (
 	EncryptionRequired   Code = "encryption_required"
 	EncryptionNotEnabled Code = "encryption_not_enabled"
 	InvalidAPIKey        Code = "invalid_api_key"
+	InvalidSignature     Code = "invalid_signature"
+	InvalidCredentials   Code = "invalid_credentials"
+	AddressNotAllowed    Code = "address_not_allowed"
 	WebhookNotFound      Code = "webhook_not_found"
 	NotAccepted          Code = "not_accepted"
 )
 
 // IsAuthentication reports whether a request did not show who sends it.
-func (c Code) IsAuthentication() bool { return c == InvalidAPIKey }
+func (c Code) IsAuthentication() bool {
+	return c == InvalidAPIKey || c == InvalidSignature || c == InvalidCredentials
+}
 
 // Error is an answer other than 202.
 type Error struct {
 	Code Code
 	// Detail is a sentence for the sender: what to do, and nothing internal.
 	Detail string
+	// Cause says more in words for admins: the rejections' list shows it. It has no
+	// secret in it, and the sender never sees it.
+	Cause string
 	// RetryAfter is how long to wait at least; 0 leaves it to the server.
 	RetryAfter time.Duration
 	// Err is the cause, where the fault is ours. It is logged, never answered.

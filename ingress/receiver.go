@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -18,11 +19,26 @@ const (
 	encryptedHeader = "X-Encrypted"
 )
 
+// Head is what is known of a request before its body is read.
+type Head struct {
+	WebhookID string
+	Method    string
+	// Scheme, Host and URI are what the sender called, as far as trusted proxies tell.
+	// URI is the path and the query, as they were sent.
+	Scheme, Host, URI string
+	Header            http.Header
+	// Address is the client's, behind trusted proxies. The zero one is not known.
+	Address netip.Addr
+}
+
+// URL is the absolute one that the sender called.
+func (h Head) URL() string { return h.Scheme + "://" + h.Host + h.URI }
+
 // Request is one request that Authenticate has let pass.
 type Request struct {
+	Head
 	// Webhook is what Authenticate returned.
 	Webhook *webhook.Webhook
-	Header  http.Header
 	// Body belongs to the Receiver from then on.
 	Body []byte
 }
@@ -85,8 +101,8 @@ func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 // Authenticate makes the checks that need no body, in the order of the contract.
 // Each answers before the next says anything: who has no key does not learn of
 // encryption. A body is read only after it.
-func (r *Receiver) Authenticate(webhookID string, header http.Header) (*webhook.Webhook, error) {
-	w, known := r.Definitions.Lookup(webhookID)
+func (r *Receiver) Authenticate(head Head) (*webhook.Webhook, error) {
+	w, known := r.Definitions.Lookup(head.WebhookID)
 	switch {
 	case !known:
 		return nil, &Error{Code: NotAccepted, Detail: "The service is starting. Send the request again later.", Err: errNoDefinitions}
@@ -94,11 +110,11 @@ func (r *Receiver) Authenticate(webhookID string, header http.Header) (*webhook.
 		return nil, &Error{Code: NotAccepted, Detail: "This webhook cannot be served at the moment. Send the request again later.", Err: errNewer}
 	case w == nil, w.DeletedAt != nil, !w.State.Accepts() && w.State != webhook.Draft:
 		return nil, NoWebhook()
-	case w.Auth.APIKey && !secret.Matches(header.Get(apiKeyHeader), w.APIKeys, r.Now()):
+	case w.Auth.APIKey && !secret.Matches(head.Header.Get(apiKeyHeader), w.APIKeys, r.Now()):
 		return nil, &Error{Code: InvalidAPIKey, Detail: "The header x-api-key is missing or wrong."}
 	}
 	expected := w.Encryption != webhook.NoEncryption && w.Encryption != ""
-	encrypted := strings.EqualFold(header.Get(encryptedHeader), "true")
+	encrypted := strings.EqualFold(head.Header.Get(encryptedHeader), "true")
 	switch {
 	case expected && !encrypted:
 		return nil, &Error{Code: EncryptionRequired, Detail: "This webhook takes encrypted bodies only. Encrypt the body and send the header x-encrypted: true."}

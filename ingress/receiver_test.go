@@ -172,11 +172,11 @@ func TestReceive(t *testing.T) {
 // receive makes both steps.
 func receive(t *testing.T, r *ingress.Receiver, header http.Header, body []byte) (ingress.Receipt, error) {
 	t.Helper()
-	w, err := r.Authenticate(id, header)
+	w, err := r.Authenticate(ingress.Head{WebhookID: id, Header: header})
 	if err != nil {
 		return ingress.Receipt{}, err
 	}
-	return r.Receive(t.Context(), ingress.Request{Webhook: w, Header: header, Body: body})
+	return r.Receive(t.Context(), ingress.Request{Head: ingress.Head{Header: header}, Webhook: w, Body: body})
 }
 
 func codeOf(t *testing.T, err error) string {
@@ -232,7 +232,7 @@ func TestWhatIsAuthenticatedIsNotAskedAgain(t *testing.T) {
 	known := definitions{id: active(keyed(key))}
 	var p publisher
 	r := receiver(known, &p)
-	w, err := r.Authenticate(id, header("x-api-key", text))
+	w, err := r.Authenticate(ingress.Head{WebhookID: id, Header: header("x-api-key", text)})
 	if err != nil || w != known[id] {
 		t.Fatalf("%v, %v", w, err)
 	}

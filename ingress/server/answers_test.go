@@ -68,6 +68,9 @@ func TestProblems(t *testing.T) {
 		{ingress.EncryptionRequired, 400, nil},
 		{ingress.EncryptionNotEnabled, 400, nil},
 		{ingress.InvalidAPIKey, 401, map[string]string{"WWW-Authenticate": `ApiKey realm="coinhook"`}},
+		{ingress.InvalidSignature, 401, map[string]string{"WWW-Authenticate": `Signature realm="coinhook"`}},
+		{ingress.InvalidCredentials, 401, map[string]string{"WWW-Authenticate": `Basic realm="coinhook"`}},
+		{ingress.AddressNotAllowed, 403, nil},
 		{ingress.WebhookNotFound, 404, nil},
 		{rateLimited, 429, map[string]string{"Retry-After": "1 to 5"}},
 		{ingress.NotAccepted, 503, map[string]string{"Retry-After": "1 to 5"}},
@@ -75,10 +78,10 @@ func TestProblems(t *testing.T) {
 		t.Run(string(tt.code), func(t *testing.T) {
 			t.Parallel()
 			cause := errors.New("nats at 10.1.2.3 is away")
-			s := start(t, Options{Receiver: refuse(fmt.Errorf("wrapped: %w", &ingress.Error{Code: tt.code, Detail: "Do <this> & that.", Err: cause}))})
+			s := start(t, Options{Receiver: refuse(fmt.Errorf("wrapped: %w", &ingress.Error{Code: tt.code, Detail: "Do <this> & that.", Cause: "for admins", Err: cause}))})
 			got := s.post("x")
 			wantProblem(t, got, tt.status, string(tt.code))
-			if strings.Contains(got.body, "10.1.2.3") || strings.Contains(got.body, "wrapped") {
+			if strings.Contains(got.body, "10.1.2.3") || strings.Contains(got.body, "wrapped") || strings.Contains(got.body, "admins") {
 				t.Errorf("the body shows the cause: %s", got.body)
 			}
 			for _, name := range []string{"WWW-Authenticate", "Retry-After", "Allow"} {

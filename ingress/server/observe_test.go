@@ -37,6 +37,7 @@ func TestMetrics(t *testing.T) {
 	}
 	want := `# HELP coinhook_ingress_requests_total Requests answered, by the status of the receipt or the code of the problem.
 # TYPE coinhook_ingress_requests_total counter
+coinhook_ingress_requests_total{code="address_not_allowed"} 0
 coinhook_ingress_requests_total{code="captured"} 0
 coinhook_ingress_requests_total{code="empty_body"} 0
 coinhook_ingress_requests_total{code="encryption_not_enabled"} 0
@@ -44,6 +45,8 @@ coinhook_ingress_requests_total{code="encryption_required"} 0
 coinhook_ingress_requests_total{code="incomplete_body"} 0
 coinhook_ingress_requests_total{code="internal"} 0
 coinhook_ingress_requests_total{code="invalid_api_key"} 0
+coinhook_ingress_requests_total{code="invalid_credentials"} 0
+coinhook_ingress_requests_total{code="invalid_signature"} 0
 coinhook_ingress_requests_total{code="method_not_allowed"} 1
 coinhook_ingress_requests_total{code="not_accepted"} 0
 coinhook_ingress_requests_total{code="not_found"} 1

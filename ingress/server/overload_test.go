@@ -26,7 +26,7 @@ type gate struct {
 
 func newGate() *gate { return &gate{entered: make(chan struct{}, 100), open: make(chan struct{})} }
 
-func (g *gate) Authenticate(string, http.Header) (*webhook.Webhook, error) { return anyWebhook, nil }
+func (g *gate) Authenticate(ingress.Head) (*webhook.Webhook, error) { return anyWebhook, nil }
 
 func (g *gate) Receive(ctx context.Context, r ingress.Request) (ingress.Receipt, error) {
 	g.entered <- struct{}{}

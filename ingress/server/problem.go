@@ -39,6 +39,9 @@ var problems = map[ingress.Code]struct {
 	ingress.EncryptionNotEnabled: {http.StatusBadRequest, "Encryption not enabled"},
 	incompleteBody:               {http.StatusBadRequest, "Incomplete body"},
 	ingress.InvalidAPIKey:        {http.StatusUnauthorized, "Invalid API key"},
+	ingress.InvalidSignature:     {http.StatusUnauthorized, "Invalid signature"},
+	ingress.InvalidCredentials:   {http.StatusUnauthorized, "Invalid credentials"},
+	ingress.AddressNotAllowed:    {http.StatusForbidden, "Address not allowed"},
 	ingress.WebhookNotFound:      {http.StatusNotFound, "Webhook not found"},
 	notFound:                     {http.StatusNotFound, "Not found"},
 	methodNotAllowed:             {http.StatusMethodNotAllowed, "Method not allowed"},
@@ -48,6 +51,13 @@ var problems = map[ingress.Code]struct {
 	rateLimited:                  {http.StatusTooManyRequests, "Rate limited"},
 	internal:                     {http.StatusInternalServerError, "Internal error"},
 	ingress.NotAccepted:          {http.StatusServiceUnavailable, "Not accepted"},
+}
+
+// challenges name the way to authenticate that has failed.
+var challenges = map[ingress.Code]string{
+	ingress.InvalidAPIKey:      `ApiKey realm="coinhook"`,
+	ingress.InvalidSignature:   `Signature realm="coinhook"`,
+	ingress.InvalidCredentials: `Basic realm="coinhook"`,
 }
 
 // problem is the body of an error, as RFC 9457 has it.
@@ -92,7 +102,7 @@ func writeProblem(c echo.Context, e *ingress.Error) {
 	switch entry.status {
 	case http.StatusUnauthorized:
 		// RFC 9110, section 15.5.2, asks for a challenge.
-		h.Set("WWW-Authenticate", `ApiKey realm="coinhook"`)
+		h.Set("WWW-Authenticate", challenges[e.Code])
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", http.MethodPost)
 	case http.StatusUnsupportedMediaType:

@@ -35,7 +35,8 @@ func (s *Server) receive(c echo.Context) (exchange, error) {
 	if leave {
 		defer s.clients.leave(who)
 	}
-	w, err := s.opts.Receiver.Authenticate(c.Param("webhook_id"), r.Header)
+	head := s.head(c)
+	w, err := s.opts.Receiver.Authenticate(head)
 	if err != nil {
 		err = s.slowDown(c, who, err)
 		s.refuseUpload(c)
@@ -50,7 +51,7 @@ func (s *Server) receive(c echo.Context) (exchange, error) {
 	if held.proven {
 		conn.welcomed()
 	}
-	done, err := s.accept(c, w, &held)
+	done, err := s.accept(c, ingress.Request{Head: head, Webhook: w}, &held)
 	if err != nil {
 		return done, s.slowDown(c, who, err) // the body may be what does not authenticate
 	}
@@ -59,7 +60,7 @@ func (s *Server) receive(c echo.Context) (exchange, error) {
 }
 
 // accept reads the body and hands the request on.
-func (s *Server) accept(c echo.Context, w *webhook.Webhook, held *hold) (exchange, error) {
+func (s *Server) accept(c echo.Context, req ingress.Request, held *hold) (exchange, error) {
 	body, err := s.readBody(c, held)
 	if err != nil {
 		held.release()
@@ -72,7 +73,8 @@ func (s *Server) accept(c echo.Context, w *webhook.Webhook, held *hold) (exchang
 	// A sender that has said all and closed its side is still to be answered; one
 	// that is gone does not know what became of its request either way. So the
 	// request's context, which ends then, is left out.
-	receipt, err := s.opts.Receiver.Receive(context.Background(), ingress.Request{Webhook: w, Header: c.Request().Header, Body: body})
+	req.Body = body
+	receipt, err := s.opts.Receiver.Receive(context.Background(), req)
 	if err != nil {
 		return exchange{bytes: len(body)}, err
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -28,7 +29,7 @@ import (
 type Receiver interface {
 	// Authenticate makes the checks that need no body. Nothing of a body is kept
 	// before it has returned the webhook.
-	Authenticate(webhookID string, header http.Header) (*webhook.Webhook, error)
+	Authenticate(head ingress.Head) (*webhook.Webhook, error)
 	Receive(ctx context.Context, req ingress.Request) (ingress.Receipt, error)
 }
 
@@ -51,6 +52,9 @@ type Options struct {
 	MaxConnections        int64
 	MaxAddressConnections int64
 	TrustedProxies        proxies.Trusted
+	// URL is where senders reach the server, above /hooks/. nil leaves it to what the
+	// request and trusted proxies say.
+	URL *url.URL
 	// Certificate makes it HTTPS. It may be nil.
 	Certificate *service.Certificate
 	Timeouts    Timeouts

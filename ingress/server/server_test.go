@@ -38,7 +38,7 @@ var anyWebhook = func() *webhook.Webhook {
 	return w
 }()
 
-func (f receiverFunc) Authenticate(string, http.Header) (*webhook.Webhook, error) {
+func (f receiverFunc) Authenticate(ingress.Head) (*webhook.Webhook, error) {
 	return anyWebhook, nil
 }
 
