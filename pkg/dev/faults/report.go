@@ -87,7 +87,7 @@ func (r *Result) Table(out io.Writer) {
 		}
 	}
 	fmt.Fprintf(out, "\n%d faults of %d kinds in %d rounds, %s.\n\n", faults, len(kinds), len(r.Rounds), r.Took.Round(time.Second))
-	fmt.Fprintln(out, "| fault | rounds | accepted | 503 (stored) | unanswered (stored) | lost | twice | wrong | stuck | no 202 for | nothing settled for |")
+	fmt.Fprintln(out, "| fault | rounds | accepted | 503 | unanswered | lost | twice | wrong | stuck | no 202 for | nothing settled for |")
 	fmt.Fprintln(out, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
 	names := make([]*line, 0, len(lines))
 	for _, l := range lines {
