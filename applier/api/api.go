@@ -20,9 +20,8 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/history"
-	"github.com/coinhook/coinhook/applier/admin/tokens"
-	"github.com/coinhook/coinhook/applier/admin/trail"
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/proxies"
@@ -30,8 +29,8 @@ import (
 
 // Options are the services that answer.
 type Options struct {
-	Tokens     *tokens.Service
-	Trail      *trail.Trail
+	Tokens     *access.Tokens
+	Trail      *access.Trail
 	Deliveries *history.History
 	Logs       *history.Logs
 	Users      *users.Service
@@ -142,38 +141,38 @@ func (s *server) authenticated(h handler) http.Handler {
 	})
 }
 
-func (s *server) authenticate(r *http.Request) (tokens.Token, error) {
+func (s *server) authenticate(r *http.Request) (access.Token, error) {
 	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return tokens.Token{}, errNoToken
+		return access.Token{}, errNoToken
 	}
 	text = strings.TrimSpace(text)
-	id, network := tokens.ID(text), proxies.Network(s.Address(r))
+	id, network := access.TokenID(text), proxies.Network(s.Address(r))
 	if !s.limits.knows(id) && !s.strangers.mayTry(network) {
-		s.recordRefused(r, tokens.Token{})
-		return tokens.Token{}, errStrangers
+		s.recordRefused(r, access.Token{})
+		return access.Token{}, errStrangers
 	}
 	token, err := s.Tokens.Authenticate(r.Context(), text)
-	if errors.Is(err, tokens.ErrInvalid) {
+	if errors.Is(err, access.ErrTokenInvalid) {
 		s.limits.forget(id)
 		s.strangers.failed(network)
 		s.recordRefused(r, token)
-		return tokens.Token{}, errInvalidToken
+		return access.Token{}, errInvalidToken
 	}
 	if err != nil {
-		return tokens.Token{}, &failure{code: unavailable, message: "The token cannot be checked now. Try again later.", err: err}
+		return access.Token{}, &failure{code: unavailable, message: "The token cannot be checked now. Try again later.", err: err}
 	}
 	return token, nil
 }
 
 // recordRefused records a token that is refused, with its name if it worked once.
-func (s *server) recordRefused(r *http.Request, token tokens.Token) {
+func (s *server) recordRefused(r *http.Request, token access.Token) {
 	address := s.Address(r)
 	why := map[string]any{"why": "unknown"}
 	if token.State != "" {
 		why = map[string]any{"why": token.State, "community": token.Community}
 	}
-	err := s.Trail.Refused(r.Context(), trail.Actor{Via: trail.API, Address: address}, "token refused", "token", token.Name, why)
+	err := s.Trail.Refused(r.Context(), access.Actor{Via: access.ViaAPI, Address: address}, "token refused", "token", token.Name, why)
 	if err != nil {
 		s.Log.Error().Err(err).Str("address", address).Msg("a token was refused: the audit trail could not be written")
 	}

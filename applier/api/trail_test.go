@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/coinhook/coinhook/applier/admin/trail"
+	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
 func TestATokenThatIsRefusedIsInTheTrail(t *testing.T) {
@@ -27,7 +27,7 @@ func TestATokenThatIsRefusedIsInTheTrail(t *testing.T) {
 			t.Errorf("%d", got.status)
 		}
 	}
-	entries, err := trail.New(w.store, w.now).List(t.Context(), 0, 10)
+	entries, err := access.NewTrail(w.store, w.now).List(t.Context(), 0, 10)
 	if err != nil {
 		t.Fatal(err)
 	}

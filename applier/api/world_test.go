@@ -16,9 +16,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/history"
-	"github.com/coinhook/coinhook/applier/admin/tokens"
-	"github.com/coinhook/coinhook/applier/admin/trail"
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/api"
@@ -41,7 +40,7 @@ type world struct {
 	store     *postgres.Store
 	db        *sql.DB
 	history   *history.History
-	tokens    *tokens.Service
+	tokens    *access.Tokens
 	webhooks  *webhooks.Service
 	publisher *broker.Publisher
 	handler   http.Handler
@@ -65,13 +64,13 @@ func newWorld(t *testing.T) *world {
 	w.store, w.db = postgrestest.Open(t, postgres.Options{})
 	w.publisher = broker.NewPublisher(conn, broker.PublisherOptions{Log: zerolog.Nop()})
 	w.runPublisher()
-	w.tokens = tokens.New(w.store, w.now)
+	w.tokens = access.NewTokens(w.store, w.now)
 	definitions := broker.NewDefinitions(conn)
 	service := webhooks.New(definitions, w.store.Reread, w.now, secret.MasterKey{})
 	w.webhooks = service
 	w.history = history.New(w.store, stream, definitions, time.Hour)
 	w.handler = api.New(api.Options{
-		Tokens: w.tokens, Trail: trail.New(w.store, w.now), Deliveries: w.history, Logs: history.NewLogs(w.store),
+		Tokens: w.tokens, Trail: access.NewTrail(w.store, w.now), Deliveries: w.history, Logs: history.NewLogs(w.store),
 		Users: users.New(w.store), Webhooks: service, Now: w.now, Log: zerolog.Nop(), PerSecond: 10_000, Burst: 10_000,
 	})
 	for _, community := range []string{mine, theirs} {

@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
 type adminsCmd struct {
@@ -24,15 +24,15 @@ type passwordFlag struct {
 }
 
 type adminsAddCmd struct {
-	Name string        `arg:"" help:"The name to sign in with."`
-	Role accounts.Role `enum:"viewer,admin" default:"viewer" help:"viewer looks, admin changes: ${enum}."`
+	Name string      `arg:"" help:"The name to sign in with."`
+	Role access.Role `enum:"viewer,admin" default:"viewer" help:"viewer looks, admin changes: ${enum}."`
 	passwordFlag
 	IfMissing bool `name:"if-missing" help:"Leave an account that is there as it is."`
 }
 
 // accountJSON is an account as programs read it, with a password that was made.
 type accountJSON struct {
-	accounts.Account
+	access.Account
 	Password string `json:"password,omitempty"`
 }
 
@@ -44,7 +44,7 @@ func (c *adminsAddCmd) Run(a *app) error {
 	if c.IfMissing {
 		if known, err := service.Find(a.ctx, c.Name); err == nil {
 			return a.printAccount(known, "", "is there already")
-		} else if !errors.Is(err, accounts.ErrNotFound) {
+		} else if !errors.Is(err, access.ErrNoAccount) {
 			return err
 		}
 	}
@@ -89,16 +89,16 @@ func (c *adminsListCmd) Run(a *app) error {
 }
 
 type adminsSetCmd struct {
-	Name          string        `arg:"" help:"The account's name."`
-	Role          accounts.Role `enum:",viewer,admin" default:"" help:"What it may do from now on: viewer or admin."`
-	Disable       bool          `xor:"state" help:"It cannot sign in any more."`
-	Enable        bool          `xor:"state" help:"It can sign in again."`
-	ResetPassword bool          `name:"reset-password" help:"Give it a new password."`
+	Name          string      `arg:"" help:"The account's name."`
+	Role          access.Role `enum:",viewer,admin" default:"" help:"What it may do from now on: viewer or admin."`
+	Disable       bool        `xor:"state" help:"It cannot sign in any more."`
+	Enable        bool        `xor:"state" help:"It can sign in again."`
+	ResetPassword bool        `name:"reset-password" help:"Give it a new password."`
 	passwordFlag
 }
 
 func (c *adminsSetCmd) Run(a *app) error {
-	var change accounts.Change
+	var change access.AccountChange
 	if c.Role != "" {
 		change.Role = &c.Role
 	}
@@ -106,7 +106,7 @@ func (c *adminsSetCmd) Run(a *app) error {
 		change.Disabled = &c.Disable
 	}
 	reset := c.ResetPassword || c.PasswordStdin
-	if change == (accounts.Change{}) && !reset {
+	if change == (access.AccountChange{}) && !reset {
 		return usagef("say what to change: --role, --disable, --enable or --reset-password")
 	}
 	service, err := a.accounts()
@@ -135,7 +135,7 @@ func (c *adminsSetCmd) Run(a *app) error {
 	return a.printAccount(account, made, "changed")
 }
 
-func (a *app) accounts() (*accounts.Service, error) {
+func (a *app) accounts() (*access.Accounts, error) {
 	store, err := a.database()
 	if err != nil {
 		return nil, err
@@ -145,7 +145,7 @@ func (a *app) accounts() (*accounts.Service, error) {
 
 // badAccount tells words that are off from what failed.
 func badAccount(err error) error {
-	for _, bad := range []error{accounts.ErrName, accounts.ErrRole, accounts.ErrWeakPassword} {
+	for _, bad := range []error{access.ErrAccountName, access.ErrRole, access.ErrWeakPassword} {
 		if errors.Is(err, bad) {
 			return usageError{err}
 		}
@@ -164,7 +164,7 @@ func (f passwordFlag) newPassword(a *app) (password, made string, err error) {
 		password, err = a.askPassword()
 		return password, "", err
 	}
-	made = accounts.GeneratePassword()
+	made = access.GeneratePassword()
 	return made, made, nil
 }
 
@@ -210,7 +210,7 @@ func (a *app) askHidden(question string) (string, error) {
 	return string(answer), nil
 }
 
-func (a *app) printAccount(account accounts.Account, made, what string) error {
+func (a *app) printAccount(account access.Account, made, what string) error {
 	if a.json() {
 		return a.printJSON(accountJSON{account, made})
 	}

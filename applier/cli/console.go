@@ -10,7 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/communities"
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/applier/admin/history"
@@ -239,6 +239,6 @@ func (a *app) consoleOptions(log zerolog.Logger, trusted proxies.Trusted) (opts 
 	return opts, stop, nil
 }
 
-func newAccounts(store *postgres.Store) *accounts.Service {
-	return accounts.New(store, func() time.Time { return time.Now().UTC() })
+func newAccounts(store *postgres.Store) *access.Accounts {
+	return access.NewAccounts(store, func() time.Time { return time.Now().UTC() })
 }

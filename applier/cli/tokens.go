@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/admin/tokens"
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 
@@ -16,7 +16,7 @@ type tokensCmd struct {
 	Revoke tokensRevokeCmd `cmd:"" help:"End a token for good, at once."`
 }
 
-func (a *app) tokens() (*tokens.Service, error) {
+func (a *app) tokens() (*access.Tokens, error) {
 	store, err := a.database()
 	if err != nil {
 		return nil, err
@@ -24,8 +24,8 @@ func (a *app) tokens() (*tokens.Service, error) {
 	return newTokens(store), nil
 }
 
-func newTokens(store *postgres.Store) *tokens.Service {
-	return tokens.New(store, func() time.Time { return time.Now().UTC() })
+func newTokens(store *postgres.Store) *access.Tokens {
+	return access.NewTokens(store, func() time.Time { return time.Now().UTC() })
 }
 
 type tokensAddCmd struct {
@@ -35,12 +35,12 @@ type tokensAddCmd struct {
 
 // newTokenJSON is a token with its text.
 type newTokenJSON struct {
-	tokens.Token
+	access.Token
 	Text string `json:"token"`
 }
 
 func (c *tokensAddCmd) Run(a *app) error {
-	if err := tokens.CheckName(c.Name); err != nil {
+	if err := access.CheckTokenName(c.Name); err != nil {
 		return usageError{err}
 	}
 	var lasts time.Duration
@@ -55,7 +55,7 @@ func (c *tokensAddCmd) Run(a *app) error {
 		return err
 	}
 	text, t, err := service.Add(a.ctx, a.community(), c.Name, lasts, a.who())
-	if errors.Is(err, tokens.ErrExists) {
+	if errors.Is(err, access.ErrTokenExists) {
 		return fmt.Errorf("%w: %q in the community %q", err, c.Name, a.community())
 	}
 	if err != nil {
@@ -110,15 +110,15 @@ func (c *tokensRevokeCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	notFound := fmt.Errorf("%w: %q in the community %q", tokens.ErrNotFound, c.Name, a.community())
-	if !slices.ContainsFunc(list, func(t tokens.Token) bool { return t.Name == c.Name && t.State != tokens.Revoked }) {
+	notFound := fmt.Errorf("%w: %q in the community %q", access.ErrNoToken, c.Name, a.community())
+	if !slices.ContainsFunc(list, func(t access.Token) bool { return t.Name == c.Name && t.State != access.TokenRevoked }) {
 		return notFound // before anybody is asked
 	}
 	if err := a.confirm(fmt.Sprintf("Revoke the token %q of the community %q? What uses it is refused from then on.", printable(c.Name), printable(a.community()))); err != nil {
 		return err
 	}
 	err = service.Revoke(a.ctx, a.community(), c.Name, a.who())
-	if errors.Is(err, tokens.ErrNotFound) {
+	if errors.Is(err, access.ErrNoToken) {
 		return notFound
 	}
 	if err != nil {

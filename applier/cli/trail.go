@@ -12,7 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/coinhook/coinhook/applier/admin/trail"
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 
@@ -103,7 +103,7 @@ func (a *app) words() string {
 }
 
 // trail has a connection of its own: the command's may be set up for long statements.
-func (a *app) trail() (*trail.Trail, error) {
+func (a *app) trail() (*access.Trail, error) {
 	if a.trails == nil {
 		store, err := a.openURL(a.setting(a.flags.DatabaseURL, "DATABASE_URL"), postgres.Options{Name: "coinhook trail", MaxConns: 1})
 		if err != nil {
@@ -114,14 +114,14 @@ func (a *app) trail() (*trail.Trail, error) {
 	return newTrail(a.trails), nil
 }
 
-func newTrail(store *postgres.Store) *trail.Trail {
-	return trail.New(store, func() time.Time { return time.Now().UTC() })
+func newTrail(store *postgres.Store) *access.Trail {
+	return access.NewTrail(store, func() time.Time { return time.Now().UTC() })
 }
 
 // actor is the person at the terminal, as they call themselves, and as the operating
 // system knows them.
-func (a *app) actor() trail.Actor {
-	return trail.Actor{Via: trail.Command, Who: a.who(), OSUser: osUser()}
+func (a *app) actor() access.Actor {
+	return access.Actor{Via: access.ViaCommand, Who: a.who(), OSUser: osUser()}
 }
 
 // osUser is by the user id of the process, which no variable changes.
@@ -158,7 +158,7 @@ func (c *trailListCmd) Run(a *app) error {
 		return err
 	}
 	if a.json() {
-		return a.printJSON(slices.Concat([]trail.Entry{}, entries))
+		return a.printJSON(slices.Concat([]access.TrailEntry{}, entries))
 	}
 	rows := make([][]string, len(entries))
 	for i, e := range entries {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/coinhook/coinhook/applier/admin/trail/trailtest"
+	"github.com/coinhook/coinhook/applier/admin/access/trailtest"
 )
 
 // A command that changes something, or shows what others do not see, records it. A new

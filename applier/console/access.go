@@ -12,7 +12,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/history"
 )
 
@@ -44,7 +44,7 @@ func (s *Console) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if strings.HasPrefix(c.Path(), "/static/") || isProbe(c.Path()) {
 			return nil
 		}
-		session, _ := c.Get(sessionKey).(accounts.Session)
+		session, _ := c.Get(sessionKey).(access.Session)
 		s.Log.Info().Str("method", c.Request().Method).Str("route", c.Path()).Int("status", c.Response().Status).
 			Int64("ms", time.Since(start).Milliseconds()).Str("account", session.Account).Msg("request")
 		return nil
@@ -94,7 +94,7 @@ func (s *Console) admit(next echo.HandlerFunc) echo.HandlerFunc {
 			find = s.Accounts.Look
 		}
 		session, err := find(c.Request().Context(), s.token(c.Request()))
-		if errors.Is(err, accounts.ErrSignedOut) {
+		if errors.Is(err, access.ErrSignedOut) {
 			return s.askToSignIn(c)
 		}
 		if err != nil {
@@ -192,7 +192,7 @@ func (s *Console) token(r *http.Request) string {
 
 func (s *Console) setToken(c echo.Context, token string) {
 	cookie := &http.Cookie{
-		Name: s.cookieName(), Value: token, Path: "/", MaxAge: int(accounts.Longest / time.Second),
+		Name: s.cookieName(), Value: token, Path: "/", MaxAge: int(access.Longest / time.Second),
 		HttpOnly: true, Secure: s.isHTTPS(), SameSite: http.SameSiteLaxMode,
 	}
 	if token == "" {

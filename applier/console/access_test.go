@@ -14,7 +14,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/console"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -70,7 +70,7 @@ func TestWhoIsSignedOutSeesNothing(t *testing.T) {
 func TestViewersChangeNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	viewer := w.signedIn("victor", accounts.Viewer)
+	viewer := w.signedIn("victor", access.Viewer)
 	changes := 0
 	for _, r := range w.console.Routes() {
 		if slices.Contains(open, r.Path) || r.Path == "/sign-out" || r.Path == "/account/password" || reads(r) {
@@ -175,8 +175,8 @@ func TestTheAPIAnswersByItself(t *testing.T) {
 func TestARoleChangesAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	viewer := accounts.Viewer
-	if _, err := w.accounts.Set(t.Context(), "anna", accounts.Change{Role: &viewer}); err != nil {
+	viewer := access.Viewer
+	if _, err := w.accounts.Set(t.Context(), "anna", access.AccountChange{Role: &viewer}); err != nil {
 		t.Fatal(err)
 	}
 	if p := w.admin.get("/trail"); p.status != http.StatusForbidden {

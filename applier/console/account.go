@@ -5,11 +5,11 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
 type accountData struct {
-	Role accounts.Role
+	Role access.Role
 	// Error is what is wrong, with the field that it is about.
 	Error, Field string
 }
@@ -38,10 +38,10 @@ func (s *Console) changePassword(c *request) error {
 		c.recordRefused("password change refused", "account", c.session.Account, map[string]any{"why": err.Error()})
 	}
 	switch {
-	case errors.Is(err, accounts.ErrWeakPassword):
+	case errors.Is(err, access.ErrWeakPassword):
 		text := err.Error()
 		return refuse(http.StatusUnprocessableEntity, "new", strings.ToUpper(text[:1])+text[1:]+".")
-	case errors.Is(err, accounts.ErrWrong):
+	case errors.Is(err, access.ErrWrong):
 		return refuse(http.StatusUnprocessableEntity, "old", "This is not your password.")
 	case status != 0:
 		return refuse(status, "", problem)

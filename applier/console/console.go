@@ -46,7 +46,7 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 	"github.com/rs/zerolog"
 
-	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/backtest"
 	"github.com/coinhook/coinhook/applier/admin/catch"
 	"github.com/coinhook/coinhook/applier/admin/communities"
@@ -56,7 +56,6 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/preview"
 	"github.com/coinhook/coinhook/applier/admin/replay"
 	"github.com/coinhook/coinhook/applier/admin/revert"
-	"github.com/coinhook/coinhook/applier/admin/trail"
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/sealed"
@@ -70,8 +69,8 @@ type Options struct {
 	URL *url.URL
 	Log zerolog.Logger
 
-	Accounts *accounts.Service
-	Trail    *trail.Trail
+	Accounts *access.Accounts
+	Trail    *access.Trail
 	History  *history.History
 	Webhooks *webhooks.Service
 	Users    *users.Service

@@ -8,7 +8,7 @@ import (
 
 	"github.com/PuerkitoBio/goquery"
 
-	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -69,7 +69,7 @@ func TestDeadLettersAreReplayedAsPlanned(t *testing.T) {
 	if p := w.admin.post("/dead-letters/replay", stale); p.status != http.StatusConflict || !strings.Contains(p.text("[role=alert]"), "not the plan that you saw") {
 		t.Errorf("other choices than the plan's: status %d", p.status)
 	}
-	viewer := w.signedIn("val", accounts.Viewer)
+	viewer := w.signedIn("val", access.Viewer)
 	if p := viewer.post("/dead-letters/replay", form); p.status != http.StatusForbidden {
 		t.Errorf("a viewer's replay: status %d", p.status)
 	}

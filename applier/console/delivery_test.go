@@ -6,8 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coinhook/coinhook/applier/admin/accounts"
-	"github.com/coinhook/coinhook/applier/admin/trail"
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -77,7 +76,7 @@ func TestPayloadsAreText(t *testing.T) {
 func TestSecretsAreRevealedToAdminsAndWrittenDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	viewer := w.signedIn("victor", accounts.Viewer)
+	viewer := w.signedIn("victor", access.Viewer)
 	id := w.send(w.webhook("Shop"), `{"user":"alice","password":"hunter2hunter2"}`)
 	path := "/deliveries/" + id.String()
 	for name, b := range map[string]*browser{"admin": w.admin, "viewer": viewer} {
@@ -105,7 +104,7 @@ func TestTheTrailHasPages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for range 60 {
-		if err := w.trail.Record(t.Context(), trail.Actor{Via: trail.Console, Who: "anna"}, "test", "thing", "<b>", map[string]any{"a": 1}); err != nil {
+		if err := w.trail.Record(t.Context(), access.Actor{Via: access.ViaConsole, Who: "anna"}, "test", "thing", "<b>", map[string]any{"a": 1}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
 const (
@@ -181,7 +181,7 @@ func (s *Console) live(c *request) error {
 				err = c.send("event: %s\nid: %s\ndata: %s\n\n", name, mark, mark)
 			}
 		case <-beat.C:
-			if _, err := s.Accounts.Look(c.ctx(), s.token(c.Request())); errors.Is(err, accounts.ErrSignedOut) {
+			if _, err := s.Accounts.Look(c.ctx(), s.token(c.Request())); errors.Is(err, access.ErrSignedOut) {
 				c.send("event: signed-out\ndata: signed-out\n\n") //nolint:errcheck // it is the last one
 				return nil
 			}

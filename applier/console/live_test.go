@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/console"
 )
 
@@ -86,11 +86,11 @@ func TestADeliveryIsNews(t *testing.T) {
 func TestListeningEndsWithTheSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(o *console.Options) { o.Beat = 10 * time.Millisecond })
-	lines := w.signedIn("bob", accounts.Viewer).listen("/live?topic=deliveries")
+	lines := w.signedIn("bob", access.Viewer).listen("/live?topic=deliveries")
 	if !await(t, lines, ": still here") {
 		t.Fatal("there is no heartbeat")
 	}
-	if _, err := w.accounts.Set(t.Context(), "bob", accounts.Change{Disabled: new(true)}); err != nil {
+	if _, err := w.accounts.Set(t.Context(), "bob", access.AccountChange{Disabled: new(true)}); err != nil {
 		t.Fatal(err)
 	}
 	if !await(t, lines, "event: signed-out") {

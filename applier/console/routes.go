@@ -8,7 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
 const (
@@ -126,7 +126,7 @@ func isForAdmins(path string) bool {
 type request struct {
 	echo.Context
 	console *Console
-	session accounts.Session
+	session access.Session
 }
 
 // FormValue returns a field of the form that was sent: in a POST no parameter of the
@@ -153,7 +153,7 @@ const sessionKey = "session"
 
 func (s *Console) request(c echo.Context) *request {
 	r := &request{Context: c, console: s}
-	r.session, _ = c.Get(sessionKey).(accounts.Session)
+	r.session, _ = c.Get(sessionKey).(access.Session)
 	return r
 }
 

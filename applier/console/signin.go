@@ -10,8 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/admin/accounts"
-	"github.com/coinhook/coinhook/applier/admin/trail"
+	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
 type signInData struct {
@@ -49,15 +48,15 @@ func (s *Console) signIn(c *request) error {
 // refusedPassword says what is wrong with a name and password; the status is 0 where
 // that is nothing, or none of the person's business.
 func (c *request) refusedPassword(err error) (status int, problem string) {
-	var limited *accounts.LimitedError
+	var limited *access.LimitedError
 	switch {
 	case errors.As(err, &limited):
 		c.Response().Header().Set("Retry-After", strconv.Itoa(int(limited.RetryAfter/time.Second)+1))
 		return http.StatusTooManyRequests, fmt.Sprintf("Too many sign-ins failed. Try again in %d minutes.", int(limited.RetryAfter/time.Minute)+1)
-	case errors.Is(err, accounts.ErrBusy):
+	case errors.Is(err, access.ErrBusy):
 		c.Response().Header().Set("Retry-After", "2")
 		return http.StatusTooManyRequests, "Too many people sign in at this moment. Try again in a few seconds."
-	case errors.Is(err, accounts.ErrWrong):
+	case errors.Is(err, access.ErrWrong):
 		return http.StatusUnauthorized, "The name or the password is wrong."
 	}
 	return 0, ""
@@ -104,8 +103,8 @@ func (c *request) recordRefused(what, targetKind, targetID string, detail map[st
 	}
 }
 
-func (c *request) actor() trail.Actor {
-	return trail.Actor{Via: trail.Console, Who: c.session.Account, Address: c.RealIP()}
+func (c *request) actor() access.Actor {
+	return access.Actor{Via: access.ViaConsole, Who: c.session.Account, Address: c.RealIP()}
 }
 
 // recordRefusedSignIn records the name that was tried if an account has it. Other names may

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/console"
 )
 
@@ -19,8 +19,8 @@ func credentials(name, password string) url.Values {
 func TestSignInIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.signedIn("dora", accounts.Viewer)
-	if _, err := w.accounts.Set(t.Context(), "dora", accounts.Change{Disabled: new(true)}); err != nil {
+	w.signedIn("dora", access.Viewer)
+	if _, err := w.accounts.Set(t.Context(), "dora", access.AccountChange{Disabled: new(true)}); err != nil {
 		t.Fatal(err)
 	}
 	for name, form := range map[string]url.Values{
@@ -105,7 +105,7 @@ func TestSessionsEnd(t *testing.T) {
 		}
 	}
 	// What a page asks by itself is no use.
-	idle := w.signedIn("ida", accounts.Viewer)
+	idle := w.signedIn("ida", access.Viewer)
 	for range 2 {
 		w.clock.forward(7 * time.Hour)
 		idle.get("/deliveries", "Coinhook-Unasked", "true")
@@ -113,7 +113,7 @@ func TestSessionsEnd(t *testing.T) {
 	if signedIn(idle) {
 		t.Error("a page that looks for news keeps the session")
 	}
-	again := w.signedIn("bob", accounts.Viewer)
+	again := w.signedIn("bob", access.Viewer)
 	for range 3 { // more than 7 days by then
 		w.clock.forward(11 * time.Hour)
 		signedIn(again)
@@ -128,8 +128,8 @@ func TestSessionsEnd(t *testing.T) {
 	if signedIn(again) {
 		t.Error("a session lasts for 12 h without use")
 	}
-	for name, change := range map[string]accounts.Change{"carl": {Disabled: new(true)}, "cora": {Password: new("another password")}} {
-		b := w.signedIn(name, accounts.Viewer)
+	for name, change := range map[string]access.AccountChange{"carl": {Disabled: new(true)}, "cora": {Password: new("another password")}} {
+		b := w.signedIn(name, access.Viewer)
 		if _, err := w.accounts.Set(t.Context(), name, change); err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +137,7 @@ func TestSessionsEnd(t *testing.T) {
 			t.Errorf("the session of %s has not ended with %+v", name, change)
 		}
 	}
-	b := w.signedIn("dora", accounts.Viewer)
+	b := w.signedIn("dora", access.Viewer)
 	stolen := w.browser()
 	stolen.client.Jar = b.client.Jar
 	if p := b.post("/sign-out", url.Values{}); p.header.Get("Location") != "/sign-in" {

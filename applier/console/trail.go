@@ -4,13 +4,13 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/coinhook/coinhook/applier/admin/trail"
+	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
 const pageSize = 50
 
 type trailData struct {
-	Entries []trail.Entry
+	Entries []access.TrailEntry
 	Older   string // the next page, empty if there is none
 	IsFirst bool
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coinhook/coinhook/applier/admin/trail/trailtest"
+	"github.com/coinhook/coinhook/applier/admin/access/trailtest"
 )
 
 // showsSecrets are the routes that change nothing, and show what others do not see.

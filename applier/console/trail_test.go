@@ -7,14 +7,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/coinhook/coinhook/applier/admin/accounts"
-	"github.com/coinhook/coinhook/applier/admin/trail"
+	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
 func TestWhatIsRefusedIsInTheTrail(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	viewer := w.signedIn("vera", accounts.Viewer)
+	viewer := w.signedIn("vera", access.Viewer)
 	before, err := w.trail.List(t.Context(), 0, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +34,7 @@ func TestWhatIsRefusedIsInTheTrail(t *testing.T) {
 			break
 		}
 		got = append(got, line{e.Who, e.What, e.TargetKind, e.TargetID, string(e.Detail)})
-		if e.Via != trail.Console || e.Address != "127.0.0.1" {
+		if e.Via != access.ViaConsole || e.Address != "127.0.0.1" {
 			t.Errorf("%+v", e)
 		}
 	}

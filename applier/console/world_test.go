@@ -20,7 +20,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/backtest"
 	"github.com/coinhook/coinhook/applier/admin/catch"
 	"github.com/coinhook/coinhook/applier/admin/communities"
@@ -30,7 +30,6 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/preview"
 	"github.com/coinhook/coinhook/applier/admin/replay"
 	"github.com/coinhook/coinhook/applier/admin/revert"
-	"github.com/coinhook/coinhook/applier/admin/trail"
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/console"
@@ -59,8 +58,8 @@ type world struct {
 	conn      *broker.Conn
 	store     *postgres.Store
 	db        *sql.DB
-	accounts  *accounts.Service
-	trail     *trail.Trail
+	accounts  *access.Accounts
+	trail     *access.Trail
 	webhooks  *webhooks.Service
 	publisher *broker.Publisher
 	clock     *clock // what accounts and sessions go by
@@ -125,7 +124,7 @@ func makeWorld(t *testing.T, limit time.Duration, master secret.MasterKey, optio
 		t.Fatal(err)
 	}
 	definitions := broker.NewDefinitions(w.conn)
-	w.accounts, w.trail = accounts.New(w.store, w.clock.now), trail.New(own, w.clock.now)
+	w.accounts, w.trail = access.NewAccounts(w.store, w.clock.now), access.NewTrail(own, w.clock.now)
 	w.webhooks = webhooks.New(definitions, own.Reread, func() time.Time { return time.Now().UTC() }, master)
 	w.publisher = broker.NewPublisher(w.conn, broker.PublisherOptions{Log: zerolog.Nop()})
 	w.running(w.publisher.Run)
@@ -137,7 +136,7 @@ func makeWorld(t *testing.T, limit time.Duration, master secret.MasterKey, optio
 	w.url = "http://" + listener.Addr().String()
 	opts := console.Options{
 		URL: &url.URL{Scheme: "http", Host: listener.Addr().String()}, Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel),
-		Accounts: accounts.New(own, w.clock.now), Trail: w.trail, Webhooks: w.webhooks, Users: users.New(own), Payloads: sealed.NewPayloads(master),
+		Accounts: access.NewAccounts(own, w.clock.now), Trail: w.trail, Webhooks: w.webhooks, Users: users.New(own), Payloads: sealed.NewPayloads(master),
 		Logs: history.NewLogs(own), Settings: settings.New(own), Overview: overview.New(own, nil),
 		DeadLetters: deadletter.New(own), Reverter: revert.New(own),
 		Replayer: replay.New(own, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate, w.publisher),
@@ -153,7 +152,7 @@ func makeWorld(t *testing.T, limit time.Duration, master secret.MasterKey, optio
 		t.Fatal(err)
 	}
 	w.stop = w.running(func(ctx context.Context) error { return w.console.Run(ctx, listener) })
-	w.admin = w.signedIn("anna", accounts.Admin)
+	w.admin = w.signedIn("anna", access.Admin)
 	return w
 }
 
@@ -283,7 +282,7 @@ func (w *world) browser() *browser {
 }
 
 // signedIn makes an account and signs it in.
-func (w *world) signedIn(name string, role accounts.Role) *browser {
+func (w *world) signedIn(name string, role access.Role) *browser {
 	w.t.Helper()
 	if _, err := w.accounts.Add(w.t.Context(), name, role, password); err != nil {
 		w.t.Fatal(err)

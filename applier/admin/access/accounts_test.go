@@ -1,4 +1,4 @@
-package accounts_test
+package access_test
 
 import (
 	"errors"
@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 )
@@ -21,24 +21,24 @@ const password = "correct horse battery"
 func TestAdd(t *testing.T) {
 	t.Parallel()
 	store, db := postgrestest.Open(t, postgres.Options{})
-	s := accounts.New(store, time.Now)
+	s := access.NewAccounts(store, time.Now)
 	for name, tc := range map[string]struct {
 		account  string
-		role     accounts.Role
+		role     access.Role
 		password string
 		want     error
 	}{
-		"short":       {"anna", accounts.Admin, "elevenchars", accounts.ErrWeakPassword},
-		"long":        {"anna", accounts.Admin, strings.Repeat("x", 257), accounts.ErrWeakPassword},
-		"no role":     {"anna", "root", password, accounts.ErrRole},
-		"no name":     {"", accounts.Admin, password, accounts.ErrName},
-		"with spaces": {"an na", accounts.Admin, password, accounts.ErrName},
-		"with markup": {"<b>", accounts.Admin, password, accounts.ErrName},
-		"good":        {"anna", accounts.Admin, "zwölf Zeiche", nil}, // 12 characters
-		"twice":       {"there", accounts.Admin, password, accounts.ErrExists},
+		"short":       {"anna", access.Admin, "elevenchars", access.ErrWeakPassword},
+		"long":        {"anna", access.Admin, strings.Repeat("x", 257), access.ErrWeakPassword},
+		"no role":     {"anna", "root", password, access.ErrRole},
+		"no name":     {"", access.Admin, password, access.ErrAccountName},
+		"with spaces": {"an na", access.Admin, password, access.ErrAccountName},
+		"with markup": {"<b>", access.Admin, password, access.ErrAccountName},
+		"good":        {"anna", access.Admin, "zwölf Zeiche", nil}, // 12 characters
+		"twice":       {"there", access.Admin, password, access.ErrAccountExists},
 	} {
 		if name == "twice" {
-			if _, err := s.Add(t.Context(), tc.account, accounts.Viewer, password); err != nil {
+			if _, err := s.Add(t.Context(), tc.account, access.Viewer, password); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -46,14 +46,14 @@ func TestAdd(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, tc.want)
 		}
 	}
-	if there, err := s.Find(t.Context(), "there"); err != nil || there.Role != accounts.Viewer {
+	if there, err := s.Find(t.Context(), "there"); err != nil || there.Role != access.Viewer {
 		t.Errorf("who was there is %+v, %v", there, err)
 	}
 	var hash string
 	if err := db.QueryRow(`SELECT password FROM admins WHERE name = 'anna'`).Scan(&hash); err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=32768,t=2,p=1$") {
 		t.Errorf("the hash is %q, %v", hash, err)
 	}
-	if _, err := s.Set(t.Context(), "nobody", accounts.Change{Disabled: new(true)}); !errors.Is(err, accounts.ErrNotFound) {
+	if _, err := s.Set(t.Context(), "nobody", access.AccountChange{Disabled: new(true)}); !errors.Is(err, access.ErrNoAccount) {
 		t.Errorf("of nobody: %v", err)
 	}
 }
@@ -62,28 +62,28 @@ func TestAdd(t *testing.T) {
 func TestTheLimitHoldsForAllConsolesTogether(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.URL(t)
-	var consoles []*accounts.Service
+	var consoles []*access.Accounts
 	for range 2 {
 		store, err := postgres.Open(url, postgres.Options{MaxConns: 8})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { store.Close() }) //nolint:errcheck // the database goes with the test
-		consoles = append(consoles, accounts.New(store, time.Now))
+		consoles = append(consoles, access.NewAccounts(store, time.Now))
 	}
 	var tried, limited atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 24 {
 		wg.Go(func() {
 			_, err := consoles[i%2].SignIn(t.Context(), "nobody", "wrong", "192.0.2.1", "")
-			var l *accounts.LimitedError
+			var l *access.LimitedError
 			switch {
 			case errors.As(err, &l):
 				limited.Add(1)
 				if l.RetryAfter < 14*time.Minute || l.RetryAfter > 15*time.Minute {
 					t.Errorf("again after %s", l.RetryAfter)
 				}
-			case errors.Is(err, accounts.ErrWrong):
+			case errors.Is(err, access.ErrWrong):
 				tried.Add(1)
 			default:
 				t.Error(err)
@@ -100,22 +100,22 @@ func TestTheLimitHoldsForAllConsolesTogether(t *testing.T) {
 func TestAddressesOfANetworkCountTogether(t *testing.T) {
 	t.Parallel()
 	store, _ := postgrestest.Open(t, postgres.Options{})
-	s := accounts.New(store, time.Now)
+	s := access.NewAccounts(store, time.Now)
 	try := func(i int, address string) error {
 		_, err := s.SignIn(t.Context(), fmt.Sprint("nobody", i), "wrong", address, "")
 		return err
 	}
 	for i := range 30 {
-		if err := try(i, fmt.Sprintf("2001:db8:0:1::%x", i)); !errors.Is(err, accounts.ErrWrong) {
+		if err := try(i, fmt.Sprintf("2001:db8:0:1::%x", i)); !errors.Is(err, access.ErrWrong) {
 			t.Fatalf("attempt %d: %v", i, err)
 		}
 	}
-	var limited *accounts.LimitedError
+	var limited *access.LimitedError
 	if err := try(30, "2001:db8:0:1:ffff::1"); !errors.As(err, &limited) {
 		t.Errorf("the same network: %v", err)
 	}
 	for i, other := range []string{"2001:db8:0:2::1", "::ffff:203.0.113.7", "::ffff:203.0.113.8", "fe80::1%eth0"} {
-		if err := try(31+i, other); !errors.Is(err, accounts.ErrWrong) {
+		if err := try(31+i, other); !errors.Is(err, access.ErrWrong) {
 			t.Errorf("%s: %v", other, err)
 		}
 	}
@@ -124,8 +124,8 @@ func TestAddressesOfANetworkCountTogether(t *testing.T) {
 func TestASessionsToken(t *testing.T) {
 	t.Parallel()
 	store, _ := postgrestest.Open(t, postgres.Options{})
-	s := accounts.New(store, time.Now)
-	if _, err := s.Add(t.Context(), "anna", accounts.Admin, password); err != nil {
+	s := access.NewAccounts(store, time.Now)
+	if _, err := s.Add(t.Context(), "anna", access.Admin, password); err != nil {
 		t.Fatal(err)
 	}
 	first, err := s.SignIn(t.Context(), "anna", password, "::1", "")
@@ -136,14 +136,14 @@ func TestASessionsToken(t *testing.T) {
 	if err != nil || len(first) != 43 || first == second {
 		t.Fatalf("tokens %q, %q, %v", first, second, err)
 	}
-	if who, err := s.Session(t.Context(), first); err != nil || who != (accounts.Session{Account: "anna", Role: accounts.Admin}) {
+	if who, err := s.Session(t.Context(), first); err != nil || who != (access.Session{Account: "anna", Role: access.Admin}) {
 		t.Errorf("the session is %+v, %v", who, err)
 	}
 	if err := s.SignOut(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
 	for _, token := range []string{first, "", second + "x", "\x00"} {
-		if _, err := s.Session(t.Context(), token); !errors.Is(err, accounts.ErrSignedOut) {
+		if _, err := s.Session(t.Context(), token); !errors.Is(err, access.ErrSignedOut) {
 			t.Errorf("%q: %v", token, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package accounts
+package access
 
 import (
 	"context"
@@ -63,7 +63,7 @@ func checkPassword(password string, words []string) error {
 }
 
 // words are those that an attacker of an account would put into a password.
-func (s *Service) words(ctx context.Context, account string) ([]string, error) {
+func (s *Accounts) words(ctx context.Context, account string) ([]string, error) {
 	communities, err := s.store.Communities(ctx)
 	if err != nil {
 		return nil, err

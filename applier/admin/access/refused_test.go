@@ -1,26 +1,24 @@
-package trail_test
+package access_test
 
 import (
 	"fmt"
 	"testing"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/admin/trail"
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 )
-
-func TestMain(m *testing.M) { postgrestest.Main(m) }
 
 func TestRefusalsAreBounded(t *testing.T) {
 	t.Parallel()
 	store, db := postgrestest.Open(t, postgres.Options{})
 	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
-	tr := trail.New(store, func() time.Time { return now })
+	tr := access.NewTrail(store, func() time.Time { return now })
 	refuse := func(n int, address func(i int) string) {
 		t.Helper()
 		for i := range n {
-			if err := tr.Refused(t.Context(), trail.Actor{Via: trail.Console, Address: address(i)}, "sign-in refused", "account", "", nil); err != nil {
+			if err := tr.Refused(t.Context(), access.Actor{Via: access.ViaConsole, Address: address(i)}, "sign-in refused", "account", "", nil); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -1,4 +1,4 @@
-package trail
+package access
 
 import (
 	"context"
@@ -34,8 +34,8 @@ func (t *Trail) Refused(ctx context.Context, by Actor, what, targetKind, targetI
 	return t.Record(ctx, by, what, targetKind, targetID, detail)
 }
 
-// bound counts the refusals of a window.
-type bound struct {
+// refusals counts the refusals of a window.
+type refusals struct {
 	mu       sync.Mutex
 	ends     time.Time
 	networks map[string]int // at most refusedMost: only those recorded are in it
@@ -46,7 +46,7 @@ type bound struct {
 
 // allow reports whether to record a refusal, and how many were not since the last one
 // that was.
-func (b *bound) allow(network string, now time.Time) (leftOut int, record bool) {
+func (b *refusals) allow(network string, now time.Time) (leftOut int, record bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !now.Before(b.ends) {

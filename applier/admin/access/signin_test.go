@@ -1,4 +1,4 @@
-package accounts_test
+package access_test
 
 import (
 	"context"
@@ -9,19 +9,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/admin/accounts"
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 )
 
 // newAnna returns a service with the account anna, which has signed in from home.
 // attack has so many wrong passwords come for her, each from another network.
-func newAnna(t *testing.T) (s *accounts.Service, forward func(time.Duration), attack func(n int)) {
+func newAnna(t *testing.T) (s *access.Accounts, forward func(time.Duration), attack func(n int)) {
 	t.Helper()
 	store, db := postgrestest.Open(t, postgres.Options{})
 	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
-	s = accounts.New(store, func() time.Time { return now })
-	if _, err := s.Add(t.Context(), "anna", accounts.Admin, password); err != nil {
+	s = access.NewAccounts(store, func() time.Time { return now })
+	if _, err := s.Add(t.Context(), "anna", access.Admin, password); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.SignIn(t.Context(), "anna", password, home, ""); err != nil {
@@ -40,7 +40,7 @@ const home, elsewhere = "192.0.2.1", "198.51.100.1"
 
 // limited tells a refusal for too many attempts.
 func limited(err error) bool {
-	_, ok := errors.AsType[*accounts.LimitedError](err)
+	_, ok := errors.AsType[*access.LimitedError](err)
 	return ok
 }
 
@@ -54,7 +54,7 @@ func TestStrangersLockNobodyOut(t *testing.T) {
 	for i := range 8 {
 		_, err := s.SignIn(t.Context(), "anna", "a wrong password", fmt.Sprintf("203.0.113.%d", i), "")
 		switch {
-		case errors.Is(err, accounts.ErrWrong):
+		case errors.Is(err, access.ErrWrong):
 			tried++
 		case !limited(err):
 			t.Fatal(err)
@@ -73,14 +73,14 @@ func TestStrangersLockNobodyOut(t *testing.T) {
 	}
 	// One network is limited alone, for one name.
 	for i := range 10 {
-		if _, err := s.SignIn(t.Context(), "anna", "a wrong password", home, ""); !errors.Is(err, accounts.ErrWrong) {
+		if _, err := s.SignIn(t.Context(), "anna", "a wrong password", home, ""); !errors.Is(err, access.ErrWrong) {
 			t.Fatalf("attempt %d from home: %v", i, err)
 		}
 	}
 	if _, err := s.SignIn(t.Context(), "anna", password, home, ""); !limited(err) {
 		t.Errorf("after 10 wrong passwords from home: %v", err)
 	}
-	if _, err := s.SignIn(t.Context(), "bert", password, home, ""); !errors.Is(err, accounts.ErrWrong) {
+	if _, err := s.SignIn(t.Context(), "bert", password, home, ""); !errors.Is(err, access.ErrWrong) {
 		t.Errorf("another name from home: %v", err)
 	}
 	forward(15*time.Minute + time.Second)
@@ -92,10 +92,10 @@ func TestStrangersLockNobodyOut(t *testing.T) {
 // A network is known for 90 days, and no longer than the password.
 func TestKnownNetworksAreForgotten(t *testing.T) {
 	t.Parallel()
-	for name, forget := range map[string]func(*accounts.Service, func(time.Duration)) error{
-		"after 90 days": func(_ *accounts.Service, forward func(time.Duration)) error { forward(91 * 24 * time.Hour); return nil },
-		"with a new password": func(s *accounts.Service, _ func(time.Duration)) error {
-			_, err := s.Set(t.Context(), "anna", accounts.Change{Password: new(password + "!")})
+	for name, forget := range map[string]func(*access.Accounts, func(time.Duration)) error{
+		"after 90 days": func(_ *access.Accounts, forward func(time.Duration)) error { forward(91 * 24 * time.Hour); return nil },
+		"with a new password": func(s *access.Accounts, _ func(time.Duration)) error {
+			_, err := s.Set(t.Context(), "anna", access.AccountChange{Password: new(password + "!")})
 			return err
 		},
 	} {
@@ -120,7 +120,7 @@ func TestSignInsWaitInABoundedQueue(t *testing.T) {
 	s, _, _ := newAnna(t)
 	release := s.FillQueue(t)
 	for i := range 20 {
-		if _, err := s.SignIn(t.Context(), "anna", "wrong", elsewhere, ""); !errors.Is(err, accounts.ErrBusy) {
+		if _, err := s.SignIn(t.Context(), "anna", "wrong", elsewhere, ""); !errors.Is(err, access.ErrBusy) {
 			t.Fatalf("attempt %d beyond the queue: %v", i, err)
 		}
 	}
@@ -162,10 +162,10 @@ func TestALongPasswordIsNotCut(t *testing.T) {
 	t.Parallel()
 	s, _, _ := newAnna(t)
 	longest := strings.Repeat("0123456789abcdef", 16)
-	if _, err := s.Add(t.Context(), "bert", accounts.Viewer, longest); err != nil {
+	if _, err := s.Add(t.Context(), "bert", access.Viewer, longest); err != nil {
 		t.Fatal(err)
 	}
-	for password, want := range map[string]error{longest: nil, longest + "XYZ": accounts.ErrWrong, longest[:255]: accounts.ErrWrong, " " + longest: accounts.ErrWrong} {
+	for password, want := range map[string]error{longest: nil, longest + "XYZ": access.ErrWrong, longest[:255]: access.ErrWrong, " " + longest: access.ErrWrong} {
 		if _, err := s.SignIn(t.Context(), "bert", password, home, ""); !errors.Is(err, want) {
 			t.Errorf("%d bytes: %v, want %v", len(password), err, want)
 		}
@@ -178,7 +178,7 @@ func TestPasswordsThatAreEasyToGuess(t *testing.T) {
 	if _, err := store.AddUser(t.Context(), "guild-of-crows", postgres.NewUser{Email: "ann@example.com"}); err != nil {
 		t.Fatal(err)
 	}
-	s := accounts.New(store, time.Now)
+	s := access.NewAccounts(store, time.Now)
 	for password, good := range map[string]bool{
 		"password1234":                   false,
 		"PassWord1234":                   false,
@@ -195,15 +195,15 @@ func TestPasswordsThatAreEasyToGuess(t *testing.T) {
 		"correct horse battery":          true,
 		"пароль подлиннее":               true,
 	} {
-		_, err := s.Add(t.Context(), "margarete", accounts.Viewer, password)
-		if errors.Is(err, accounts.ErrExists) {
+		_, err := s.Add(t.Context(), "margarete", access.Viewer, password)
+		if errors.Is(err, access.ErrAccountExists) {
 			err = nil // it was good enough
 		}
-		if good != (err == nil) || !good && !errors.Is(err, accounts.ErrWeakPassword) {
+		if good != (err == nil) || !good && !errors.Is(err, access.ErrWeakPassword) {
 			t.Errorf("%q: %v", password, err)
 		}
 	}
-	all := accounts.CommonPasswords()
+	all := access.CommonPasswords()
 	if len(all) != 5000 || !slices.IsSorted(all) || slices.ContainsFunc(all, func(p string) bool { return len(p) < 12 || p != strings.ToLower(p) }) {
 		t.Errorf("%d common passwords: they have 12 characters or more, in lower case, sorted", len(all))
 	}
@@ -221,9 +221,9 @@ func TestChangePassword(t *testing.T) {
 		old, next string
 		want      error
 	}{
-		"wrong":    {password + "x", next, accounts.ErrWrong},
-		"weak":     {password, "password1234", accounts.ErrWeakPassword},
-		"the same": {password, password, accounts.ErrWeakPassword},
+		"wrong":    {password + "x", next, access.ErrWrong},
+		"weak":     {password, "password1234", access.ErrWeakPassword},
+		"the same": {password, password, access.ErrWeakPassword},
 	} {
 		if _, err := s.ChangePassword(t.Context(), "anna", tc.old, tc.next, home); !errors.Is(err, tc.want) {
 			t.Errorf("%s: %v", name, err)
@@ -239,10 +239,10 @@ func TestChangePassword(t *testing.T) {
 	if who, err := s.Session(t.Context(), token); err != nil || who.Account != "anna" {
 		t.Errorf("the new session is %+v, %v", who, err)
 	}
-	if _, err := s.Session(t.Context(), other); !errors.Is(err, accounts.ErrSignedOut) {
+	if _, err := s.Session(t.Context(), other); !errors.Is(err, access.ErrSignedOut) {
 		t.Errorf("a session from before: %v", err)
 	}
-	for password, want := range map[string]error{password: accounts.ErrWrong, next: nil} {
+	for password, want := range map[string]error{password: access.ErrWrong, next: nil} {
 		if _, err := s.SignIn(t.Context(), "anna", password, home, ""); !errors.Is(err, want) {
 			t.Errorf("%q signs in: %v", password, err)
 		}
@@ -264,7 +264,7 @@ func TestSigningInAgainEndsTheSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.SignIn(t.Context(), "anna", "wrong", home, first); !errors.Is(err, accounts.ErrWrong) {
+	if _, err := s.SignIn(t.Context(), "anna", "wrong", home, first); !errors.Is(err, access.ErrWrong) {
 		t.Fatal(err)
 	}
 	if _, err := s.Session(t.Context(), first); err != nil {
@@ -274,7 +274,7 @@ func TestSigningInAgainEndsTheSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Session(t.Context(), first); !errors.Is(err, accounts.ErrSignedOut) {
+	if _, err := s.Session(t.Context(), first); !errors.Is(err, access.ErrSignedOut) {
 		t.Errorf("the old session: %v", err)
 	}
 	if _, err := s.Session(t.Context(), second); err != nil {

@@ -1,6 +1,4 @@
-// Package trail is the one writer of the audit trail: who changed or saw what, by
-// the command, the console and the read API.
-package trail
+package access
 
 import (
 	"context"
@@ -14,9 +12,9 @@ import (
 
 // The faces through which something is done.
 const (
-	Command = "command"
-	Console = "console"
-	API     = "api"
+	ViaCommand = "command"
+	ViaConsole = "console"
+	ViaAPI     = "api"
 )
 
 // Actor is who does it, and from where.
@@ -30,8 +28,8 @@ type Actor struct {
 	Address string `json:"address"`
 }
 
-// Entry is one line of the audit trail: who did what to what.
-type Entry struct {
+// TrailEntry is one line of the audit trail: who did what to what.
+type TrailEntry struct {
 	ID int64     `json:"id"`
 	At time.Time `json:"at"`
 	Actor
@@ -43,20 +41,21 @@ type Entry struct {
 	Hash       string          `json:"hash"`
 }
 
-// Trail is the audit trail.
+// Trail is the audit trail, and the only writer of it: who changed or saw what,
+// by the command, the console and the read API.
 type Trail struct {
 	store *postgres.Store
 	now   func() time.Time
-	bound bound
+	bound refusals
 }
 
-// New returns the trail in a database.
-func New(store *postgres.Store, now func() time.Time) *Trail {
+// NewTrail returns the trail in a database.
+func NewTrail(store *postgres.Store, now func() time.Time) *Trail {
 	return &Trail{store: store, now: now}
 }
 
-// writeWithin bounds the write: a command that was interrupted still writes it.
-const writeWithin = 10 * time.Second
+// recordWithin bounds the write: a command that was interrupted still writes it.
+const recordWithin = 10 * time.Second
 
 // Record writes a line of the audit trail, even when ctx is done: a change that was
 // made is recorded. The detail must not hold a secret or a payload.
@@ -68,7 +67,7 @@ func (t *Trail) Record(ctx context.Context, by Actor, what, targetKind, targetID
 	if err != nil {
 		return fmt.Errorf("write the audit trail: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
 	return t.store.AddTrail(ctx, postgres.TrailEntry{
 		At: t.now(), Via: by.Via, Who: by.Who, OSUser: by.OSUser, Address: by.Address,
@@ -78,14 +77,14 @@ func (t *Trail) Record(ctx context.Context, by Actor, what, targetKind, targetID
 
 // List returns lines of the audit trail, newest first: those before a line, all if
 // it is 0.
-func (t *Trail) List(ctx context.Context, before int64, limit int) ([]Entry, error) {
+func (t *Trail) List(ctx context.Context, before int64, limit int) ([]TrailEntry, error) {
 	if before == 0 {
 		before = math.MaxInt64
 	}
 	lines, err := t.store.ListTrail(ctx, before, limit)
-	all := make([]Entry, len(lines))
+	all := make([]TrailEntry, len(lines))
 	for i, e := range lines {
-		all[i] = Entry{
+		all[i] = TrailEntry{
 			ID: e.ID, At: e.At.UTC(), Actor: Actor{Via: e.Via, Who: e.Who, OSUser: e.OSUser, Address: e.Address},
 			What: e.What, TargetKind: e.TargetKind, TargetID: e.TargetID, Detail: e.Detail, Hash: fmt.Sprintf("%x", e.Hash),
 		}

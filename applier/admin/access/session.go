@@ -1,4 +1,4 @@
-package accounts
+package access
 
 import (
 	"context"
@@ -53,7 +53,7 @@ func (s Session) MayChange() bool { return s.Role == Admin }
 
 // SignIn returns the token of a new session, and ends the one that the browser had.
 // The error may be ErrWrong, ErrBusy or a *LimitedError.
-func (s *Service) SignIn(ctx context.Context, name, password, address, had string) (token string, err error) {
+func (s *Accounts) SignIn(ctx context.Context, name, password, address, had string) (token string, err error) {
 	in, err := s.verify(ctx, name, password, address)
 	if err != nil {
 		return "", err
@@ -69,7 +69,7 @@ func (s *Service) SignIn(ctx context.Context, name, password, address, had strin
 // ChangePassword gives an account another password, with the one it has. All its
 // sessions end, and the token is of a new one. The error may be ErrWrong, ErrBusy,
 // ErrWeakPassword or a *LimitedError.
-func (s *Service) ChangePassword(ctx context.Context, account, old, password, address string) (token string, err error) {
+func (s *Accounts) ChangePassword(ctx context.Context, account, old, password, address string) (token string, err error) {
 	words, err := s.words(ctx, account)
 	if err != nil {
 		return "", err
@@ -94,7 +94,7 @@ func (s *Service) ChangePassword(ctx context.Context, account, old, password, ad
 }
 
 // signedIn: the account may have changed after its password was found right.
-func (s *Service) signedIn(err error) error {
+func (s *Accounts) signedIn(err error) error {
 	if errors.Is(err, postgres.ErrNoSession) {
 		return ErrWrong
 	}
@@ -102,8 +102,8 @@ func (s *Service) signedIn(err error) error {
 }
 
 // verify finds an account by its name and password.
-func (s *Service) verify(ctx context.Context, name, password, address string) (in postgres.NewSession, err error) {
-	if !nameForm.MatchString(name) {
+func (s *Accounts) verify(ctx context.Context, name, password, address string) (in postgres.NewSession, err error) {
+	if !accountName.MatchString(name) {
 		name = "" // no account has it, and whatever it is need not be kept
 	}
 	now, from := s.now(), proxies.Network(address)
@@ -129,7 +129,7 @@ func (s *Service) verify(ctx context.Context, name, password, address string) (i
 		return in, err
 	}
 	admin, err := s.store.FindAdmin(ctx, name)
-	unknown := errors.Is(err, ErrNotFound)
+	unknown := errors.Is(err, ErrNoAccount)
 	if unknown {
 		admin.Password = unknownHash
 	} else if err != nil {
@@ -154,7 +154,7 @@ func (s *Service) verify(ctx context.Context, name, password, address string) (i
 	return in, nil
 }
 
-func (s *Service) tryAttempt(ctx context.Context, limits []postgres.AttemptLimit, now time.Time) error {
+func (s *Accounts) tryAttempt(ctx context.Context, limits []postgres.AttemptLimit, now time.Time) error {
 	ok, first, err := s.store.TryAttempt(ctx, limits, now.Add(-attemptWindow), now)
 	if err == nil && !ok {
 		// The attempt may have begun before the first one that was counted.
@@ -164,7 +164,7 @@ func (s *Service) tryAttempt(ctx context.Context, limits []postgres.AttemptLimit
 }
 
 // Session returns whose session it is, or ErrSignedOut, and counts as use.
-func (s *Service) Session(ctx context.Context, token string) (Session, error) {
+func (s *Accounts) Session(ctx context.Context, token string) (Session, error) {
 	found, err := s.find(ctx, token)
 	if err != nil {
 		return Session{}, err
@@ -179,12 +179,12 @@ func (s *Service) Session(ctx context.Context, token string) (Session, error) {
 
 // Look is Session, and does not count as use: what pages ask by themselves must not
 // keep a session that nobody uses.
-func (s *Service) Look(ctx context.Context, token string) (Session, error) {
+func (s *Accounts) Look(ctx context.Context, token string) (Session, error) {
 	found, err := s.find(ctx, token)
 	return Session{Account: found.Admin, Role: Role(found.Role)}, err
 }
 
-func (s *Service) find(ctx context.Context, token string) (postgres.Session, error) {
+func (s *Accounts) find(ctx context.Context, token string) (postgres.Session, error) {
 	if token == "" {
 		return postgres.Session{}, ErrSignedOut
 	}
@@ -193,7 +193,7 @@ func (s *Service) find(ctx context.Context, token string) (postgres.Session, err
 }
 
 // SignOut ends a session.
-func (s *Service) SignOut(ctx context.Context, token string) error {
+func (s *Accounts) SignOut(ctx context.Context, token string) error {
 	return s.store.EndSession(ctx, hashToken(token))
 }
 

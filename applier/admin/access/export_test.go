@@ -1,4 +1,4 @@
-package accounts
+package access
 
 import "testing"
 
@@ -6,7 +6,7 @@ import "testing"
 func CommonPasswords() []string { return common() }
 
 // FillQueue takes all places of those from strange networks, until release.
-func (s *Service) FillQueue(tb testing.TB) (release func()) {
+func (s *Accounts) FillQueue(tb testing.TB) (release func()) {
 	tb.Helper()
 	var leave []func()
 	for range gateQueue {
@@ -24,7 +24,7 @@ func (s *Service) FillQueue(tb testing.TB) (release func()) {
 }
 
 // TakeLane has sign-ins from strange networks wait, until release.
-func (s *Service) TakeLane(tb testing.TB) (release func()) {
+func (s *Accounts) TakeLane(tb testing.TB) (release func()) {
 	tb.Helper()
 	leave, err := s.strangers.wait(tb.Context())
 	if err != nil {
@@ -34,4 +34,4 @@ func (s *Service) TakeLane(tb testing.TB) (release func()) {
 }
 
 // Waiting is how many have a place.
-func (s *Service) Waiting() int { return len(s.strangers.places) }
+func (s *Accounts) Waiting() int { return len(s.strangers.places) }

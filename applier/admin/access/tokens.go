@@ -1,6 +1,4 @@
-// Package tokens makes, lists and revokes the bearer tokens of the read API, and
-// knows them again.
-package tokens
+package access
 
 import (
 	"context"
@@ -17,27 +15,27 @@ import (
 )
 
 const (
-	prefix = "cht_"
-	length = len(prefix) + 43 // of 256 bits in base64url
+	tokenPrefix = "cht_"
+	tokenLength = len(tokenPrefix) + 43 // of 256 bits in base64url
 
-	// noteEvery is how often the use of a token is written down at most.
-	noteEvery = time.Minute
+	// noteUseEvery is how often the use of a token is written down at most.
+	noteUseEvery = time.Minute
 )
 
 var (
-	// ErrNotFound: there is no such token, or it is revoked.
-	ErrNotFound = postgres.ErrTokenNotFound
-	// ErrExists: another token of the community has the name.
-	ErrExists = postgres.ErrTokenExists
-	// ErrInvalid: whoever shows this text is let in nowhere. Why is not for them.
-	ErrInvalid = errors.New("the token is not valid")
+	// ErrNoToken: there is no such token, or it is revoked.
+	ErrNoToken = postgres.ErrTokenNotFound
+	// ErrTokenExists: another token of the community has the name.
+	ErrTokenExists = postgres.ErrTokenExists
+	// ErrTokenInvalid: whoever shows this text is let in nowhere. Why is not for them.
+	ErrTokenInvalid = errors.New("the token is not valid")
 )
 
 // Token is a token in the form that programs read. Its text is in none.
 type Token struct {
 	Name       string     `json:"name"`
 	Community  string     `json:"community"`
-	State      State      `json:"state"`
+	State      TokenState `json:"state"`
 	CreatedBy  string     `json:"created_by"`
 	CreatedAt  time.Time  `json:"created_at"`
 	ExpiresAt  *time.Time `json:"expires_at"`
@@ -49,31 +47,31 @@ type Token struct {
 	ID [sha256.Size]byte `json:"-"`
 }
 
-// State says whether a token works.
-type State string
+// TokenState says whether a token works.
+type TokenState string
 
 const (
-	Active  State = "active"
-	Expired State = "expired"
-	Revoked State = "revoked"
+	TokenActive  TokenState = "active"
+	TokenExpired TokenState = "expired"
+	TokenRevoked TokenState = "revoked"
 )
 
-// Service does it.
-type Service struct {
+// Tokens makes, lists, revokes and checks the bearer tokens of the read API.
+type Tokens struct {
 	store *postgres.Store
 	now   func() time.Time
 }
 
-// New returns the tokens in a database.
-func New(store *postgres.Store, now func() time.Time) *Service {
-	return &Service{store: store, now: now}
+// NewTokens returns the tokens in a database.
+func NewTokens(store *postgres.Store, now func() time.Time) *Tokens {
+	return &Tokens{store: store, now: now}
 }
 
-var namePattern = regexp.MustCompile(`^[\pL\pN][\pL\pN ._@:-]{0,63}$`)
+var tokenName = regexp.MustCompile(`^[\pL\pN][\pL\pN ._@:-]{0,63}$`)
 
-// CheckName says what is wrong with a name.
-func CheckName(name string) error {
-	if !namePattern.MatchString(name) || strings.TrimSpace(name) != name {
+// CheckTokenName says what is wrong with a name.
+func CheckTokenName(name string) error {
+	if !tokenName.MatchString(name) || strings.TrimSpace(name) != name {
 		return fmt.Errorf("a token's name is 1 to 64 letters, digits, spaces and . _ @ : -, starting with a letter or digit, not %q", name)
 	}
 	return nil
@@ -81,14 +79,14 @@ func CheckName(name string) error {
 
 // Add makes a token of a community, which never expires if it is to last for 0.
 // The text is to be shown once: only its hash is kept.
-func (s *Service) Add(ctx context.Context, community, name string, lasts time.Duration, by string) (text string, t Token, err error) {
-	if err := CheckName(name); err != nil {
+func (s *Tokens) Add(ctx context.Context, community, name string, lasts time.Duration, by string) (text string, t Token, err error) {
+	if err := CheckTokenName(name); err != nil {
 		return "", Token{}, err
 	}
 	var b [sha256.Size]byte
 	rand.Read(b[:]) //nolint:errcheck // documented never to fail
-	text = prefix + base64.RawURLEncoding.EncodeToString(b[:])
-	row := postgres.Token{SHA256: ID(text), Community: community, Name: name, CreatedBy: by}
+	text = tokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])
+	row := postgres.Token{SHA256: TokenID(text), Community: community, Name: name, CreatedBy: by}
 	if lasts > 0 {
 		row.ExpiresAt = new(s.now().Add(lasts).Truncate(time.Microsecond)) // as the database keeps it
 	}
@@ -99,7 +97,7 @@ func (s *Service) Add(ctx context.Context, community, name string, lasts time.Du
 }
 
 // List returns the tokens of a community, or all if it is empty, newest first.
-func (s *Service) List(ctx context.Context, community string) ([]Token, error) {
+func (s *Tokens) List(ctx context.Context, community string) ([]Token, error) {
 	rows, err := s.store.ListTokens(ctx, community)
 	if err != nil {
 		return nil, err
@@ -112,33 +110,33 @@ func (s *Service) List(ctx context.Context, community string) ([]Token, error) {
 }
 
 // Revoke ends a token for good. Its name is free again.
-func (s *Service) Revoke(ctx context.Context, community, name, by string) error {
+func (s *Tokens) Revoke(ctx context.Context, community, name, by string) error {
 	return s.store.RevokeToken(ctx, community, name, by)
 }
 
-// ID returns the ID of the token that has this text.
-func ID(text string) [sha256.Size]byte { return sha256.Sum256([]byte(text)) }
+// TokenID returns the ID of the token that has this text.
+func TokenID(text string) [sha256.Size]byte { return sha256.Sum256([]byte(text)) }
 
 // Authenticate returns the token whose text this is, if it works, and ErrInvalid
 // otherwise, with the token if it is one that works no more. It is looked up by its hash, so that the time this takes says
 // nothing about the texts of others.
-func (s *Service) Authenticate(ctx context.Context, text string) (Token, error) {
-	if len(text) != length || !strings.HasPrefix(text, prefix) {
-		return Token{}, ErrInvalid
+func (s *Tokens) Authenticate(ctx context.Context, text string) (Token, error) {
+	if len(text) != tokenLength || !strings.HasPrefix(text, tokenPrefix) {
+		return Token{}, ErrTokenInvalid
 	}
-	row, err := s.store.FindToken(ctx, ID(text))
+	row, err := s.store.FindToken(ctx, TokenID(text))
 	if errors.Is(err, postgres.ErrTokenNotFound) {
-		return Token{}, ErrInvalid
+		return Token{}, ErrTokenInvalid
 	}
 	if err != nil {
 		return Token{}, err
 	}
 	t := s.token(row)
-	if t.State != Active {
-		return t, ErrInvalid
+	if t.State != TokenActive {
+		return t, ErrTokenInvalid
 	}
 	now := s.now()
-	if since := now.Add(-noteEvery); row.LastUsedAt == nil || row.LastUsedAt.Before(since) {
+	if since := now.Add(-noteUseEvery); row.LastUsedAt == nil || row.LastUsedAt.Before(since) {
 		if err := s.store.UseToken(ctx, row.SHA256, now, since); err != nil {
 			return Token{}, err
 		}
@@ -146,16 +144,16 @@ func (s *Service) Authenticate(ctx context.Context, text string) (Token, error) 
 	return t, nil
 }
 
-func (s *Service) token(row postgres.Token) Token {
+func (s *Tokens) token(row postgres.Token) Token {
 	t := Token{
-		Name: row.Name, Community: row.Community, State: Active, CreatedBy: row.CreatedBy, CreatedAt: row.CreatedAt.UTC(),
+		Name: row.Name, Community: row.Community, State: TokenActive, CreatedBy: row.CreatedBy, CreatedAt: row.CreatedAt.UTC(),
 		ExpiresAt: utc(row.ExpiresAt), LastUsedAt: utc(row.LastUsedAt), RevokedAt: utc(row.RevokedAt), ID: row.SHA256,
 	}
 	switch {
 	case row.RevokedAt != nil:
-		t.State, t.RevokedBy = Revoked, &row.RevokedBy
+		t.State, t.RevokedBy = TokenRevoked, &row.RevokedBy
 	case row.ExpiresAt != nil && !s.now().Before(*row.ExpiresAt):
-		t.State = Expired
+		t.State = TokenExpired
 	}
 	return t
 }

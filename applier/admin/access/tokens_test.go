@@ -1,10 +1,10 @@
-package tokens_test
+package access_test
 
 import (
 	"strings"
 	"testing"
 
-	"github.com/coinhook/coinhook/applier/admin/tokens"
+	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
 func TestCheckName(t *testing.T) {
@@ -13,7 +13,7 @@ func TestCheckName(t *testing.T) {
 		"reports": true, "Zoë's": false, "Zoë 2": true, "anna@office": true, "a.b_c:d-e": true, strings.Repeat("a", 64): true,
 		"": false, " a": false, "a ": false, "-a": false, "a\nb": false, "a/b": false, strings.Repeat("a", 65): false, "a\xff": false,
 	} {
-		if err := tokens.CheckName(name); (err == nil) != want {
+		if err := access.CheckTokenName(name); (err == nil) != want {
 			t.Errorf("%q: %v", name, err)
 		}
 	}

@@ -1,6 +1,7 @@
-// Package accounts is who may use the console: accounts with roles, sign-in,
-// sessions, and the trail of what was done.
-package accounts
+// Package access decides who may do what: accounts with roles, sign-in and
+// sessions of the console, bearer tokens of the read API, and the audit trail
+// of what they did.
+package access
 
 import (
 	"context"
@@ -22,10 +23,10 @@ const (
 
 // What can be wrong with a call.
 var (
-	ErrNotFound = postgres.ErrAdminNotFound
-	ErrExists   = postgres.ErrAdminExists
-	ErrName     = errors.New("a name has 1 to 64 letters, digits, dots, dashes, underscores or @")
-	ErrRole     = errors.New("a role is viewer or admin")
+	ErrNoAccount     = postgres.ErrAdminNotFound
+	ErrAccountExists = postgres.ErrAdminExists
+	ErrAccountName   = errors.New("a name has 1 to 64 letters, digits, dots, dashes, underscores or @")
+	ErrRole          = errors.New("a role is viewer or admin")
 )
 
 // Account is one who may sign in.
@@ -36,25 +37,25 @@ type Account struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-// Service keeps accounts.
-type Service struct {
+// Accounts adds, changes and signs in accounts.
+type Accounts struct {
 	store *postgres.Store
 	now   func() time.Time
 	// A flood of sign-ins from strange networks leaves a lane to those who are known.
 	strangers, trusted *gate
 }
 
-// New returns a service.
-func New(store *postgres.Store, now func() time.Time) *Service {
-	return &Service{store: store, now: now, strangers: newGate(), trusted: newGate()}
+// NewAccounts returns the accounts in a database.
+func NewAccounts(store *postgres.Store, now func() time.Time) *Accounts {
+	return &Accounts{store: store, now: now, strangers: newGate(), trusted: newGate()}
 }
 
-var nameForm = regexp.MustCompile(`^[\pL\pN._@-]{1,64}$`)
+var accountName = regexp.MustCompile(`^[\pL\pN._@-]{1,64}$`)
 
 // Add adds an account.
-func (s *Service) Add(ctx context.Context, name string, role Role, password string) (Account, error) {
-	if !nameForm.MatchString(name) {
-		return Account{}, ErrName
+func (s *Accounts) Add(ctx context.Context, name string, role Role, password string) (Account, error) {
+	if !accountName.MatchString(name) {
+		return Account{}, ErrAccountName
 	}
 	if role != Viewer && role != Admin {
 		return Account{}, ErrRole
@@ -71,7 +72,7 @@ func (s *Service) Add(ctx context.Context, name string, role Role, password stri
 }
 
 // List returns all accounts by name.
-func (s *Service) List(ctx context.Context) ([]Account, error) {
+func (s *Accounts) List(ctx context.Context) ([]Account, error) {
 	admins, err := s.store.ListAdmins(ctx)
 	all := make([]Account, len(admins))
 	for i, a := range admins {
@@ -81,7 +82,7 @@ func (s *Service) List(ctx context.Context) ([]Account, error) {
 }
 
 // Find returns an account.
-func (s *Service) Find(ctx context.Context, name string) (Account, error) {
+func (s *Accounts) Find(ctx context.Context, name string) (Account, error) {
 	a, err := s.store.FindAdmin(ctx, name)
 	return fromAdmin(a), err
 }
@@ -90,8 +91,8 @@ func fromAdmin(a postgres.Admin) Account {
 	return Account{Name: a.Name, Role: Role(a.Role), Disabled: a.Disabled, CreatedAt: a.At.UTC()}
 }
 
-// Change is what is to change of an account; nil leaves it as it is.
-type Change struct {
+// AccountChange is what is to change of an account; nil leaves it as it is.
+type AccountChange struct {
 	Role     *Role
 	Disabled *bool
 	Password *string
@@ -99,7 +100,7 @@ type Change struct {
 
 // Set changes an account. With a new password, or disabled, it is signed out
 // everywhere.
-func (s *Service) Set(ctx context.Context, name string, c Change) (Account, error) {
+func (s *Accounts) Set(ctx context.Context, name string, c AccountChange) (Account, error) {
 	change := postgres.AdminChange{Disabled: c.Disabled}
 	if c.Role != nil {
 		if *c.Role != Viewer && *c.Role != Admin {
@@ -121,7 +122,7 @@ func (s *Service) Set(ctx context.Context, name string, c Change) (Account, erro
 }
 
 // newHash checks a password that an account is to get.
-func (s *Service) newHash(ctx context.Context, account, password string) (string, error) {
+func (s *Accounts) newHash(ctx context.Context, account, password string) (string, error) {
 	words, err := s.words(ctx, account)
 	if err != nil {
 		return "", err

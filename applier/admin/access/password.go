@@ -1,4 +1,4 @@
-package accounts
+package access
 
 import (
 	"context"
@@ -23,7 +23,7 @@ const (
 )
 
 // hashPassword returns what is kept of a password.
-func (s *Service) hashPassword(ctx context.Context, password string) (string, error) {
+func (s *Accounts) hashPassword(ctx context.Context, password string) (string, error) {
 	leave, err := s.trusted.enter(ctx)
 	if err != nil {
 		return "", err
