@@ -94,6 +94,9 @@ func (c *webhooksListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if _, err := a.sayUnreadable(service); err != nil {
+		return err
+	}
 	if a.json() {
 		list := make([]webhookJSON, len(all))
 		for i, s := range all {
@@ -157,39 +160,6 @@ func (a *app) recordWebhook(what string, w broker.Saved, detail map[string]any) 
 	all := map[string]any{"name": w.Name, "community": w.Community, "version": w.Version}
 	maps.Copy(all, detail)
 	return a.record(what, "webhook", w.ID, all)
-}
-
-type webhooksDeleteCmd struct {
-	webhookArg
-}
-
-func (c *webhooksDeleteCmd) Run(a *app) error {
-	service, saved, err := c.find(a)
-	if err != nil {
-		return err
-	}
-	if err := a.confirm(fmt.Sprintf("Delete the webhook %q? Its URL stops working, pending deliveries fail with webhook_deleted%s.", printable(saved.Name), keysToGo(saved))); err != nil {
-		return err
-	}
-	if err := service.Delete(a.ctx, saved); err != nil {
-		return err
-	}
-	if err := a.recordWebhook("delete webhook", saved, nil); err != nil {
-		return err
-	}
-	if a.json() {
-		return a.printJSON(map[string]string{"id": saved.ID, "deleted": saved.Name})
-	}
-	fmt.Fprintf(a.Stdout, "Webhook %q deleted%s. `coinhook webhooks undelete %s` brings it back.\n", printable(saved.Name), keysToGo(saved), saved.ID)
-	return nil
-}
-
-// keysToGo says what undelete cannot bring back.
-func keysToGo(s broker.Saved) string {
-	if len(s.AESKeys) == 0 {
-		return ""
-	}
-	return ", and its AES keys are gone for good"
 }
 
 type webhooksUndeleteCmd struct {

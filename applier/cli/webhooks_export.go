@@ -80,10 +80,18 @@ func exportAll(a *app, dir string) error {
 		}
 	}
 	if a.json() {
-		return a.printJSON(results)
+		err = a.printJSON(results)
+	} else {
+		a.say("%s written.", count(len(all), "definition"))
 	}
-	a.say("%s written.", count(len(all), "definition"))
-	return nil
+	if err != nil {
+		return err
+	}
+	left, err := a.sayUnreadable(service)
+	if err == nil && left > 0 { // a backup that lacks something must not look whole
+		err = fmt.Errorf("%s could not be written", count(left, "definition"))
+	}
+	return err
 }
 
 // exportName is a webhook's name as every file system takes it, after that of a

@@ -113,7 +113,7 @@ func (c *Catalog) At(ctx context.Context, id string, revision uint64) (*webhook.
 	if err != nil {
 		return nil, fmt.Errorf("read the definition of %s: %w", id, err)
 	}
-	c.put(entry)
+	c.put(ctx, bucket, entry)
 	w, _ := c.Lookup(id)
 	return w, nil
 }
@@ -132,8 +132,8 @@ func (c *Catalog) Version(ctx context.Context, id string, version int) (*webhook
 	if err != nil {
 		return nil, fmt.Errorf("read version %d of %s: %w", version, id, notSetUp(err))
 	}
-	kept, err := readVersions(ctx, bucket, id)
-	if err != nil && !errors.Is(err, errUnreadable) {
+	kept, _, err := readVersions(ctx, bucket, id)
+	if err != nil {
 		return nil, fmt.Errorf("read version %d of %s: %w", version, id, err)
 	}
 	for _, v := range kept {
@@ -209,7 +209,7 @@ func (c *Catalog) follow(ctx context.Context) error {
 				// Also of what was saved just before the connection was lost, else a
 				// bucket that comes back without it looks like the same one.
 				c.seen.last = max(c.seen.last, entry.Revision())
-				c.put(entry)
+				c.put(ctx, bucket, entry)
 			}
 		case <-tick.C:
 			if !snapshot.taken {
@@ -314,9 +314,9 @@ func (c *Catalog) take(ctx context.Context, s *snapshot) {
 	c.readOnce.Do(func() { close(c.read) })
 }
 
-// put takes a definition over if it is newer than the known one. A record that
-// this version cannot read stays out, the older one stays in force.
-func (c *Catalog) put(entry jetstream.KeyValueEntry) {
+// put takes a definition over if it is newer than the known one. A record that this
+// version cannot read stays out, the older one stays in force.
+func (c *Catalog) put(ctx context.Context, bucket jetstream.KeyValue, entry jetstream.KeyValueEntry) {
 	id, ok := strings.CutPrefix(entry.Key(), definitionPrefix)
 	if !ok || entry.Operation() != jetstream.KeyValuePut {
 		return // a claim on a name, or an older version; records are marked as deleted, never removed
@@ -326,14 +326,20 @@ func (c *Catalog) put(entry jetstream.KeyValueEntry) {
 		c.conn.log.Error().Err(err).Str("webhook_id", id).Uint64("revision", entry.Revision()).
 			Msg("cannot use a definition")
 	}
+	if w == nil {
+		w, _ = c.Lookup(id)
+	}
+	if w == nil {
+		w = c.before(ctx, bucket, id)
+	}
+	if w != nil {
+		c.add(id, w)
+	}
+}
+
+func (c *Catalog) add(id string, w *webhook.Webhook) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if w == nil {
-		w = c.byID[id]
-	}
-	if w == nil {
-		return
-	}
 	for _, known := range []map[string]*webhook.Webhook{c.byID, c.loading} {
 		if old := known[id]; known != nil && (old == nil || old.Revision < w.Revision) {
 			known[id] = w
@@ -341,10 +347,27 @@ func (c *Catalog) put(entry jetstream.KeyValueEntry) {
 	}
 }
 
+// before returns the last version that can be read of a webhook whose newest record
+// cannot be, nil if there is none: a program that starts then knows what others still
+// know, so that they agree.
+func (c *Catalog) before(ctx context.Context, bucket jetstream.KeyValue, id string) *webhook.Webhook {
+	if !webhook.IsID(id) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerSoon)
+	defer cancel()
+	kept, _, err := readVersions(ctx, bucket, id)
+	if err != nil || len(kept) == 0 {
+		return nil
+	}
+	w, _ := compileRecord(kept[0].Record, kept[0].Revision)
+	return w
+}
+
 func decodeRecord(entry jetstream.KeyValueEntry) (*webhook.Webhook, error) {
-	rec, err := webhook.ReadRecord(entry.Value())
+	rec, err := readRecord(strings.TrimPrefix(entry.Key(), definitionPrefix), entry.Value())
 	if err != nil {
-		return nil, fmt.Errorf("read a record: %w", err)
+		return nil, err
 	}
 	return compileRecord(rec, entry.Revision())
 }

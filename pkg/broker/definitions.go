@@ -32,7 +32,9 @@ var (
 	ErrNewer = errors.New("a newer version of Coinhook has saved this webhook: update this program")
 )
 
-var errUnreadable = errors.New("it is no record of a webhook")
+// ErrUnreadable: the bucket has something under a webhook's key that is no record of
+// that webhook. Nobody saved it with Coinhook.
+var ErrUnreadable = errors.New("it is no record of this webhook: remove it with `coinhook webhooks delete ID`")
 
 // Saved is a record and the revision it was saved as.
 type Saved struct {
@@ -133,12 +135,16 @@ func (d *Definitions) list(ctx context.Context, wanted func(Saved) bool) ([]Save
 		return nil, err
 	}
 	var all []Saved
-	err = eachEntry(ctx, bucket, definitionKey("*"), func(entry jetstream.KeyValueEntry) error {
-		saved, err := decodeSaved(strings.TrimPrefix(entry.Key(), definitionPrefix), entry.Value(), entry.Revision())
-		if err == nil && wanted(saved) {
+	err = eachEntry(ctx, bucket, definitionKey(">"), func(entry jetstream.KeyValueEntry) error {
+		id := strings.TrimPrefix(entry.Key(), definitionPrefix)
+		saved, err := decodeSaved(id, entry.Value(), entry.Revision())
+		switch {
+		case err != nil: // one record must not take all others away
+			d.conn.log.Warn().Err(err).Str("webhook_id", id).Uint64("revision", entry.Revision()).Msg("left a webhook out of a list")
+		case wanted(saved):
 			all = append(all, saved)
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list the webhooks: %w", err)
@@ -251,9 +257,9 @@ func (d *Definitions) Update(ctx context.Context, s Saved, now time.Time) (Saved
 }
 
 func decodeSaved(id string, value []byte, revision uint64) (Saved, error) {
-	rec, err := webhook.ReadRecord(value)
+	rec, err := readRecord(id, value)
 	if err != nil {
-		return Saved{}, fmt.Errorf("read the webhook %s: %w: %w", id, errUnreadable, err)
+		return Saved{}, err
 	}
 	saved := Saved{Record: rec, Revision: revision}
 	if err := webhook.CheckWritable(value); err != nil {

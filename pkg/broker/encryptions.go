@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -71,8 +70,8 @@ func (c *Catalog) encryptionsOf(ctx context.Context, id string) (encryptions, er
 	if err != nil {
 		return e, fmt.Errorf("read the versions of %s: %w", id, notSetUp(err))
 	}
-	kept, err := readVersions(ctx, bucket, id)
-	if err != nil && !errors.Is(err, errUnreadable) {
+	kept, _, err := readVersions(ctx, bucket, id)
+	if err != nil {
 		return e, fmt.Errorf("read the versions of %s: %w", id, err)
 	}
 	e = encryptions{newest: newest}

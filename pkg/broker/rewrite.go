@@ -40,17 +40,17 @@ type Rewriting func(webhook.Record) (webhook.Record, bool)
 //
 // It may be interrupted, and run again or twice at once: a version that somebody has
 // rewritten is changed from there, and what is there is purged only once all of it is
-// rewritten.
+// rewritten. A version that cannot be read may hold a secret, too, and is removed.
 func (d *Definitions) RewriteVersions(ctx context.Context, newest Saved, change Rewriting) (written []int, _ error) {
 	bucket, err := d.bucket(ctx)
 	if err != nil {
 		return nil, err
 	}
-	versions, err := d.before(ctx, bucket, newest)
+	versions, unreadable, err := d.before(ctx, bucket, newest)
 	if err != nil {
 		return nil, err
 	}
-	purge := false
+	purge := slices.Contains(unreadable, definitionKey(newest.ID))
 	for _, v := range versions {
 		_, changes := change(v.Record)
 		if changes && v.Newer != nil {
@@ -74,6 +74,14 @@ func (d *Definitions) RewriteVersions(ctx context.Context, newest Saved, change 
 			written = append(written, v.Version)
 		}
 	}
+	for _, key := range unreadable {
+		if key == definitionKey(newest.ID) {
+			continue
+		}
+		if err := d.purge(ctx, key, 0); err != nil {
+			return written, fmt.Errorf("remove a version of %q that cannot be read: %w", newest.Name, err)
+		}
+	}
 	if !purge {
 		return written, nil
 	}
@@ -83,29 +91,30 @@ func (d *Definitions) RewriteVersions(ctx context.Context, newest Saved, change 
 	return written, nil
 }
 
-// before returns the versions before the newest, newest first. It waits for a server
+// before returns the versions before the newest, newest first, and the keys of what
+// cannot be read. It waits for a server
 // that does not show the newest yet: that one may lack others, too, which would be
 // purged unread.
-func (d *Definitions) before(ctx context.Context, bucket jetstream.KeyValue, newest Saved) ([]keptVersion, error) {
+func (d *Definitions) before(ctx context.Context, bucket jetstream.KeyValue, newest Saved) (versions []keptVersion, unreadable []string, err error) {
 	giveUp := time.Now().Add(askFor)
 	for {
-		versions, err := readVersions(ctx, bucket, newest.ID)
+		versions, unreadable, err = readVersions(ctx, bucket, newest.ID)
 		if err != nil {
-			return nil, fmt.Errorf("read the versions of %q: %w", newest.Name, err)
+			return nil, nil, fmt.Errorf("read the versions of %q: %w", newest.Name, err)
 		}
 		if len(versions) > 0 && versions[0].Revision >= newest.Revision {
 			for len(versions) > 0 && versions[0].Revision >= newest.Revision {
 				versions = versions[1:]
 			}
-			return versions, nil
+			return versions, unreadable, nil
 		}
 		if time.Now().After(giveUp) {
-			return nil, fmt.Errorf("NATS does not show the newest version of %q yet, try again", newest.Name)
+			return nil, nil, fmt.Errorf("NATS does not show the newest version of %q yet, try again", newest.Name)
 		}
 		select {
 		case <-time.After(watchRetry):
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, nil, context.Cause(ctx)
 		}
 	}
 }
@@ -177,7 +186,7 @@ func encodeRewritten(rec webhook.Record, revision uint64) ([]byte, error) {
 func decodeRewritten(id string, entry jetstream.KeyValueEntry) (keptVersion, error) {
 	var value rewritten
 	if err := json.Unmarshal(entry.Value(), &value); err != nil {
-		return keptVersion{}, fmt.Errorf("read a version of %s: %w: %w", id, errUnreadable, err)
+		return keptVersion{}, fmt.Errorf("read a version of %s: %w: %w", id, ErrUnreadable, err)
 	}
 	saved, err := decodeSaved(id, value.Record, value.Revision)
 	return keptVersion{Saved: saved, rewritten: entry.Revision()}, err

@@ -16,9 +16,12 @@ func (d *Definitions) Versions(ctx context.Context, id string) ([]Saved, error) 
 	if err != nil {
 		return nil, err
 	}
-	kept, err := readVersions(ctx, bucket, id)
+	kept, unreadable, err := readVersions(ctx, bucket, id)
 	if err != nil {
 		return nil, fmt.Errorf("read the versions of %s: %w", id, err)
+	}
+	if len(unreadable) > 0 {
+		d.conn.log.Warn().Str("webhook_id", id).Int("versions", len(unreadable)).Msg("left out versions of a webhook that cannot be read")
 	}
 	if len(kept) == 0 {
 		return nil, ErrWebhookNotFound
@@ -40,21 +43,20 @@ type keptVersion struct {
 	rewritten uint64
 }
 
-// readVersions returns all that the bucket has of a webhook, newest first. It reads
-// those that were rewritten last: what is purged meanwhile is among them. With
-// errUnreadable come the others.
-func readVersions(ctx context.Context, bucket jetstream.KeyValue, id string) ([]keptVersion, error) {
+// readVersions returns all that the bucket has of a webhook, newest first, and the keys
+// of what cannot be read. It reads those that were rewritten last: what is purged
+// meanwhile is among them.
+func readVersions(ctx context.Context, bucket jetstream.KeyValue, id string) (versions []keptVersion, unreadable []string, _ error) {
 	entries, err := bucket.History(ctx, definitionKey(id))
 	if err != nil && !isNoKey(err) {
-		return nil, err
+		return nil, nil, err
 	}
-	versions := make([]keptVersion, 0, len(entries))
+	versions = make([]keptVersion, 0, len(entries))
 	known := map[int]bool{}
-	var unreadable error
 	for _, entry := range entries {
 		saved, err := decodeSaved(id, entry.Value(), entry.Revision())
 		if err != nil {
-			unreadable = err
+			unreadable = append(unreadable, entry.Key())
 			continue
 		}
 		versions, known[saved.Version] = append(versions, keptVersion{Saved: saved}), true
@@ -62,14 +64,14 @@ func readVersions(ctx context.Context, bucket jetstream.KeyValue, id string) ([]
 	err = eachEntry(ctx, bucket, versionPrefix+id+".*", func(entry jetstream.KeyValueEntry) error {
 		v, err := decodeRewritten(id, entry)
 		if err != nil {
-			unreadable = err
+			unreadable = append(unreadable, entry.Key())
 		} else if !known[v.Version] {
 			versions = append(versions, v)
 		}
 		return nil
 	})
 	slices.SortFunc(versions, func(a, b keptVersion) int { return cmp.Compare(b.Revision, a.Revision) })
-	return versions, cmp.Or(err, unreadable)
+	return versions, unreadable, err
 }
 
 // eachEntry calls f with what the keys have now.

@@ -45,6 +45,12 @@ func (k *kept) RewriteVersions(context.Context, broker.Saved, broker.Rewriting) 
 	return nil, nil
 }
 
+func (k *kept) Unreadable(context.Context) ([]broker.Unreadable, error) { return nil, nil }
+
+func (k *kept) DeleteUnreadable(context.Context, string, time.Time) (broker.Saved, error) {
+	return broker.Saved{}, broker.ErrWebhookNotFound
+}
+
 func (k *kept) List(context.Context) ([]broker.Saved, error) { return []broker.Saved{*k.saved}, nil }
 
 func (k *kept) Create(_ context.Context, rec webhook.Record, now time.Time) (broker.Saved, error) {

@@ -79,7 +79,11 @@ func (s *Service) rotateAll(ctx context.Context, total *Rotation) error {
 		}
 		total.Webhooks++
 	}
-	return nil
+	unreadable, err := s.definitions.Unreadable(ctx)
+	for _, u := range unreadable { // it may hold a secret
+		total.Left = append(total.Left, Left{ID: u.ID, Versions: []int{}, Cause: u.Err.Error()})
+	}
+	return err
 }
 
 // rotate does it for one webhook, and adds to the account.

@@ -33,6 +33,9 @@ type Definitions interface {
 	Update(ctx context.Context, s broker.Saved, now time.Time) (broker.Saved, error)
 	Undelete(ctx context.Context, deleted broker.Saved, before webhook.Record, now time.Time) (broker.Saved, error)
 	Versions(ctx context.Context, id string) ([]broker.Saved, error)
+	// Unreadable returns what List and Deleted leave out.
+	Unreadable(ctx context.Context) ([]broker.Unreadable, error)
+	DeleteUnreadable(ctx context.Context, id string, now time.Time) (broker.Saved, error)
 	RewriteVersions(ctx context.Context, newest broker.Saved, change broker.Rewriting) ([]int, error)
 }
 
@@ -256,24 +259,6 @@ func (s *Service) withAPIKey(rec *webhook.Record) (text string) {
 	text, key := secret.NewAPIKey(s.now())
 	rec.APIKeys = []secret.APIKey{key}
 	return text
-}
-
-// Delete takes a webhook from senders and admins, and frees its name. Its record stays
-// for the history of its deliveries, and Undelete brings it back. Its sealed secrets
-// are gone for good, from its older versions, too.
-func (s *Service) Delete(ctx context.Context, w broker.Saved) error {
-	now := s.now()
-	w.DeletedAt = &now
-	w.APIKeys, w.AESKeys = nil, nil
-	deleted, err := s.definitions.Update(ctx, w, now)
-	if err != nil {
-		return err
-	}
-	if _, err := s.definitions.RewriteVersions(ctx, deleted, withoutSecrets); err != nil {
-		return fmt.Errorf("the webhook is deleted, but older versions of it still have its secrets: "+
-			"remove them with `coinhook secrets rotate`: %w", err)
-	}
-	return nil
 }
 
 // RotateKey gives the webhook a new API key. Those it had work for the overlap,

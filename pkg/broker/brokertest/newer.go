@@ -116,3 +116,17 @@ func (s *Server) LosePartitions() {
 		s.tb.Fatal(err)
 	}
 }
+
+// SaveWebhook saves any value under a webhook's key, as who may write to the bucket can.
+func (s *Server) SaveWebhook(id string, value []byte) {
+	s.tb.Helper()
+	js, done := s.client()
+	defer done()
+	bucket, err := js.KeyValue(s.tb.Context(), "webhooks")
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	if _, err := bucket.Put(s.tb.Context(), "webhook."+id, value); err != nil {
+		s.tb.Fatal(err)
+	}
+}
