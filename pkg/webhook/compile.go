@@ -3,6 +3,8 @@ package webhook
 import (
 	"fmt"
 	"net/textproto"
+
+	"github.com/coinhook/coinhook/pkg/signature"
 )
 
 // Program is a definition's mapping with its paths and numbers parsed.
@@ -67,6 +69,10 @@ type CompiledMapping struct {
 // the definition has no user or no mappings, as a draft may.
 func Compile(rec Record, revision uint64) (*Webhook, error) {
 	w := &Webhook{Record: rec, Revision: revision}
+	var err error
+	if w.Intake, err = compileIntake(rec.Definition, signature.Receive{}); err != nil {
+		return nil, fmt.Errorf("compile webhook %s: %w", rec.ID, err)
+	}
 	if rec.User == nil || len(rec.Mappings) == 0 {
 		return w, nil
 	}

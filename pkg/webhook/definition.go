@@ -33,6 +33,7 @@ type Definition struct {
 	Name        string       `json:"name"`
 	Community   string       `json:"community"`
 	State       State        `json:"state"`
+	Receive     *Receive     `json:"receive,omitempty"`
 	Auth        Auth         `json:"auth"`
 	Encryption  Encryption   `json:"encryption"`
 	User        *UserRef     `json:"user,omitempty"`

@@ -19,6 +19,9 @@ func Format(def Definition) ([]byte, error) {
 	pair("", "name", def.Name)
 	pair("", "community", def.Community)
 	pair("", "state", string(def.State))
+	if def.Receive != nil && !def.Receive.isEmpty() {
+		b = appendReceive(append(b, "receive:\n"...), *def.Receive)
+	}
 	if def.Auth.APIKey {
 		b = append(b, "auth:\n  api_key: true\n"...)
 	} else {

@@ -161,6 +161,7 @@ func TestParseReadsWhatFormatWrites(t *testing.T) {
 
 			Idempotency: drawIdempotency(t),
 			LateUsers:   drawLateUsers(t),
+			Receive:     drawReceive(t),
 		}
 		if rapid.Bool().Draw(t, "has a user") {
 			def.User = &webhook.UserRef{By: webhook.ByUsername, Path: drawPathText(t)}
@@ -176,6 +177,9 @@ func TestParseReadsWhatFormatWrites(t *testing.T) {
 		}
 		if def.Validate(nil) != nil {
 			def.Name, def.State, def.LateUsers = "Name", webhook.Draft, nil
+			if def.Validate(nil) != nil { // a body may hold what looks like a placeholder
+				def.Receive = nil
+			}
 		}
 		src, err := webhook.Format(def)
 		if err != nil {

@@ -58,6 +58,7 @@ func (d *decoder) definition(n *node) Definition {
 		"name":        text(d, &def.Name),
 		"community":   text(d, &def.Community),
 		"state":       text(d, &def.State),
+		"receive":     func(n *node, field string) { def.Receive = d.receive(n, field) },
 		"auth":        func(n *node, field string) { def.Auth = d.auth(n, field) },
 		"encryption":  text(d, &def.Encryption),
 		"user":        func(n *node, field string) { def.User = d.user(n, field) },

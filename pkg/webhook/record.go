@@ -14,11 +14,18 @@ import (
 
 // RecordFormat is the newest format of a record that this version of Coinhook
 // reads. docs/design/decisions/formats.md says when it rises.
-const RecordFormat = 2
+const RecordFormat = 3
 
 // formatPaused is the format of a webhook that is paused: before it, appliers execute
 // deliveries in whatever state their webhook is.
 const formatPaused = 2
+
+// formatOpen is the format of a webhook that takes other requests than JSON by POST, or
+// proves their sender in another way than by an API key.
+const formatOpen = 3
+
+// usesOpen reports whether a definition has a part of formatOpen.
+func usesOpen(def Definition) bool { return def.Receive != nil }
 
 // Record is one saved version of a webhook, as the bucket keeps it.
 type Record struct {
@@ -80,6 +87,8 @@ func (r Record) LeastFormat() int {
 	switch {
 	case r.IsNewer():
 		return r.Format
+	case usesOpen(r.Definition):
+		return formatOpen
 	case r.State == Paused:
 		return formatPaused
 	}
@@ -106,6 +115,8 @@ type Webhook struct {
 	Record
 	// Revision orders the saves of all webhooks; the bucket gives it.
 	Revision uint64
+	// Intake is how its requests look.
+	Intake Intake
 	// Program is what the definition says to do with a payload. It is nil while
 	// the definition has no mappings, as a draft may.
 	Program *Program

@@ -64,7 +64,7 @@ func TestARecordIsReadAndWritable(t *testing.T) {
 func TestOfANewerFormatTheEnvelopeIsRead(t *testing.T) {
 	t.Parallel()
 	got, err := webhook.ReadRecord([]byte(`{
-		"id": "wh_a", "format": 3, "version": 5, "name": "Shop", "community": "demo", "state": "resting",
+		"id": "wh_a", "format": 99, "version": 5, "name": "Shop", "community": "demo", "state": "resting",
 		"auth": "none", "mappings": {"all": true}, "api_keys": 7,
 		"created_at": "2026-11-26T12:00:00Z", "updated_at": "2026-11-26T13:00:00Z", "deleted_at": "2026-11-26T14:00:00Z"
 	}`))
@@ -73,7 +73,7 @@ func TestOfANewerFormatTheEnvelopeIsRead(t *testing.T) {
 	}
 	at := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	want := webhook.Record{
-		ID: "wh_a", Format: 3, Version: 5, CreatedAt: at, UpdatedAt: at.Add(time.Hour), DeletedAt: new(at.Add(2 * time.Hour)),
+		ID: "wh_a", Format: 99, Version: 5, CreatedAt: at, UpdatedAt: at.Add(time.Hour), DeletedAt: new(at.Add(2 * time.Hour)),
 		Definition: webhook.Definition{Name: "Shop", Community: "demo", State: "resting"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -103,8 +103,8 @@ func TestARecordWithMoreThanThisVersionKnowsIsNotWritable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, replace := range map[string][2]string{
-		"a newer format":   {`"version":3`, `"version":3,"format":3`},
-		"at the top":       {`"version":3`, `"version":3,"receive":{"methods":["GET"]}`},
+		"a newer format":   {`"version":3`, `"version":3,"format":99`},
+		"at the top":       {`"version":3`, `"version":3,"colour":"red"`},
 		"in auth":          {`"api_key":true`, `"api_key":true,"signature":"stripe"`},
 		"in the user":      {`"by":"email"`, `"by":"email","kind":"steam"`},
 		"in a condition":   {`"path":"type"`, `"path":"type","at_least":"5"`},

@@ -66,6 +66,9 @@ func check(r *report, def Definition, currencies func(code string) bool, fields 
 	if def.State.Accepts() && len(def.Mappings) == 0 {
 		r.add("mappings", "%s webhook needs at least one mapping; add one, or make the state draft", withArticle(def.State))
 	}
+	if def.Receive != nil {
+		checkReceive(r, "receive", def)
+	}
 	if def.User != nil {
 		oneOf(r, "user.by", def.User.By, ByEmail, ByUsername)
 		checkPath(r, "user.path", def.User.Path)
