@@ -133,7 +133,7 @@ func (p *Publisher) Capture(ctx context.Context, d delivery.Delivery) error {
 		ctx, cancel = context.WithTimeout(ctx, p.deadline)
 		defer cancel()
 	}
-	msg := &nats.Msg{Subject: samplesSubjectPrefix + d.WebhookID, Data: e.appendTo(nil)}
+	msg := &nats.Msg{Subject: samplesSubjectPrefix + d.WebhookID, Data: e.appendTo(nil), Header: withFormat(nil, e.format)}
 	wait := newAttemptBackOff()
 	for {
 		switch r, err := p.attempt(ctx, samplesStream, msg, d.ID.String()); r {

@@ -40,8 +40,20 @@ func replayToProto(r *delivery.Replay) *deliverypb.Replay {
 // the header it is format 1. docs/design/decisions/formats.md says when it rises.
 const (
 	formatHeader  = "Coinhook-Format"
-	messageFormat = 1 // the newest that this version reads
+	messageFormat = 2 // the newest that this version reads
+
+	// formatRequest is the format of a request that has a query, or another method than
+	// POST. An older applier would read its body alone.
+	formatRequest = 2
 )
+
+// leastFormat is the format of a message with this delivery.
+func leastFormat(d *delivery.Delivery) int {
+	if d.Method != "" || d.Query != "" {
+		return formatRequest
+	}
+	return 1
+}
 
 // isNewer reports whether this version would misread a message.
 func isNewer(h nats.Header) bool {
@@ -108,6 +120,8 @@ func fromProto(pb *deliverypb.Delivery, at delivery.Position, stored time.Time) 
 		Revision:   pb.GetWebhookRevision(),
 		ReceivedAt: time.UnixMicro(pb.GetReceivedAtUs()).UTC(),
 		Headers:    headers,
+		Method:     pb.GetMethod(),
+		Query:      string(pb.GetQuery()),
 		Body:       pb.GetBody(),
 		Replay:     replayFromProto(pb.GetReplay()),
 		First:      placeFromProto(pb.GetFirst()),

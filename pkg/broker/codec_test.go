@@ -103,7 +103,7 @@ func TestOfANewerMessageTheEnvelopeIsRead(t *testing.T) {
 	replay.ID = delivery.NewID()
 	replay.Replay = &delivery.Replay{ID: delivery.NewID(), Cause: delivery.Bulk, Version: 2}
 	data := encodeAll(t, sent, replay)
-	for format, newer := range map[string]bool{"": false, "1": false, "2": true, "10": true, "later": true} {
+	for format, newer := range map[string]bool{"": false, "1": false, "2": false, "3": true, "10": true, "later": true} {
 		header := nats.Header{}
 		if format != "" {
 			header.Set("Coinhook-Format", format)
@@ -127,7 +127,7 @@ func TestOfANewerMessageTheEnvelopeIsRead(t *testing.T) {
 		}
 	}
 	// A message that cannot be read at all is a delivery that waits, too.
-	got := decodeMessage(nats.Header{"Coinhook-Format": {"2"}}, []byte("\xff\xffcompressed"), 7, stored, 1)
+	got := decodeMessage(nats.Header{"Coinhook-Format": {"99"}}, []byte("\xff\xffcompressed"), 7, stored, 1)
 	if len(got) != 1 || !got[0].Newer || got[0].Malformed != "" || got[0].ID == (delivery.ID{}) {
 		t.Errorf("unreadable: %+v", got)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -160,8 +161,14 @@ func lastDeadline(batch []*entry) time.Time {
 // message puts a batch together, and gives it an id. It uses the memory of the one
 // before, which the client has copied.
 func (p *Publisher) message(batch []*entry) (msg *nats.Msg, id string) {
-	data := p.commit.data[:0]
+	data, format := p.commit.data[:0], 1
 	for _, e := range batch {
+		format = max(format, e.format)
+	}
+	for _, e := range batch {
+		if len(e.mac) > 0 && e.signed != format {
+			e.signFor(p.conn.deliveryKeys, format)
+		}
 		data = e.appendTo(data)
 	}
 	if p.commit.data = data; cap(data) > 4*maxBatchBytes { // a large body
@@ -171,7 +178,18 @@ func (p *Publisher) message(batch []*entry) (msg *nats.Msg, id string) {
 	if p.again {
 		id = delivery.NewID().String()
 	}
-	return &nats.Msg{Subject: deliveriesSubject, Data: data, Header: countHeaders(batch)}, id
+	return &nats.Msg{Subject: deliveriesSubject, Data: data, Header: withFormat(countHeaders(batch), format)}, id
+}
+
+// withFormat says the format of a message, unless it is the first.
+func withFormat(h nats.Header, format int) nats.Header {
+	if format > 1 {
+		if h == nil {
+			h = nats.Header{}
+		}
+		h.Set(formatHeader, strconv.Itoa(format))
+	}
+	return h
 }
 
 // messageID is by what JetStream tells that it has a message already. It stands

@@ -24,6 +24,8 @@ const (
 	deliveryFirst      protowire.Number = 8
 	deliverySlot       protowire.Number = 9
 	deliveryMAC        protowire.Number = 10
+	deliveryMethod     protowire.Number = 11
+	deliveryQuery      protowire.Number = 12
 
 	headerName  protowire.Number = 1
 	headerValue protowire.Number = 2
@@ -42,6 +44,8 @@ type encoded struct {
 	id     delivery.ID
 	replay *delivery.Replay
 	slot   int
+	format int    // the least that its message must have
+	signed int    // the format that mac is for
 	head   []byte // all fields before the body, which is the last but the MAC
 	body   []byte
 	mac    []byte // the field with the MAC, empty without keys
@@ -51,12 +55,14 @@ type encoded struct {
 
 // encode uses the memory of the head that was there before.
 func (e *encoded) encode(d *delivery.Delivery) error {
-	*e = encoded{id: d.ID, replay: d.Replay, slot: d.InSlot(), head: e.head[:0], body: d.Body}
+	*e = encoded{id: d.ID, replay: d.Replay, slot: d.InSlot(), format: leastFormat(d), head: e.head[:0], body: d.Body}
 	b := appendText(e.head, deliveryID, string(d.ID[:]))
 	b = appendText(b, deliveryWebhookID, d.WebhookID)
 	b = appendNumber(b, deliveryRevision, d.Revision)
 	b = appendNumber(b, deliveryReceivedAt, uint64(d.ReceivedAt.UnixMicro())) //nolint:gosec // as int64 is encoded
-	valid := utf8.ValidString(d.WebhookID)
+	b = appendText(b, deliveryMethod, d.Method)
+	b = appendText(b, deliveryQuery, d.Query)
+	valid := utf8.ValidString(d.WebhookID) && utf8.ValidString(d.Method)
 	for _, h := range d.Headers {
 		b = protowire.AppendTag(b, deliveryHeaders, protowire.BytesType)
 		b = protowire.AppendVarint(b, uint64(sizeOfText(headerName, h.Name)+sizeOfText(headerValue, h.Value))) //nolint:gosec // a size

@@ -52,7 +52,9 @@ func anyDelivery(t *rapid.T) delivery.Delivery {
 		Headers: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) delivery.Header {
 			return delivery.Header{Name: rapid.String().Draw(t, "name"), Value: rapid.String().Draw(t, "value")}
 		}), 0, 5).Draw(t, "headers"),
-		Body: rapid.SliceOf(rapid.Byte()).Draw(t, "body"),
+		Method: rapid.SampledFrom([]string{"", "GET", "PUT"}).Draw(t, "method"),
+		Query:  string(rapid.SliceOf(rapid.Byte()).Draw(t, "query")),
+		Body:   rapid.SliceOf(rapid.Byte()).Draw(t, "body"),
 	}
 	if rapid.Bool().Draw(t, "is a replay") {
 		d.Replay = &delivery.Replay{
@@ -110,6 +112,7 @@ func TestTextThatIsNotUTF8IsRefused(t *testing.T) {
 	t.Parallel()
 	for name, d := range map[string]delivery.Delivery{
 		"webhook":      {WebhookID: "\xff"},
+		"method":       {Method: "\xff"},
 		"header name":  {Headers: []delivery.Header{{Name: "\xff"}}},
 		"header value": {Headers: []delivery.Header{{Name: "A", Value: "\xff"}, {Name: "B"}}},
 		"note":         {Replay: &delivery.Replay{Note: "\xff"}},
@@ -131,6 +134,7 @@ func TestEncodingAllocatesNothing(t *testing.T) {
 	d := delivery.Delivery{
 		ID: delivery.NewID(), WebhookID: "wh_a", ReceivedAt: time.Now(), Slot: 3,
 		Headers: []delivery.Header{{Name: "Content-Type", Value: "application/json"}, {Name: "X-Event", Value: "paid"}}, Body: []byte("{}"),
+		Method: "PUT", Query: "a=1",
 	}
 	var e encoded
 	message := make([]byte, 0, 1<<10)

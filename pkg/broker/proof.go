@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -36,9 +37,17 @@ const macFieldSize = 2 + secret.MACSize
 // macField begins the field.
 var macField = protowire.AppendVarint(protowire.AppendTag(nil, deliveryMAC, protowire.BytesType), secret.MACSize)
 
-// sign adds the MAC of an encoded delivery.
-func (e *encoded) sign(keys secret.DeliveryKeys) {
-	e.mac = keys.Sign(append(e.macMemory[:0], macField...), deliveryDomain, formatOne, e.head, e.body)
+// sign adds the MAC of an encoded delivery, for a message of its own format.
+func (e *encoded) sign(keys secret.DeliveryKeys) { e.signFor(keys, e.format) }
+
+// signFor adds the MAC for a message that may be of a higher format than the delivery
+// needs, because others in it need that.
+func (e *encoded) signFor(keys secret.DeliveryKeys, format int) {
+	text := formatOne
+	if format > 1 {
+		text = append(strconv.AppendInt(nil, int64(format), 10), 0)
+	}
+	e.mac, e.signed = keys.Sign(append(e.macMemory[:0], macField...), deliveryDomain, text, e.head, e.body), format
 }
 
 // proof is what a reader of the stream demands of each delivery. The zero value demands
@@ -145,7 +154,7 @@ func unproven(d *delivery.Delivery, why string) delivery.Delivery {
 		return u
 	}
 	u := malformed(d.Body, d.Position, d.StoredAt)
-	u.WebhookID, u.Slot, u.Headers = d.WebhookID, d.Slot, d.Headers
+	u.WebhookID, u.Slot, u.Headers, u.Method, u.Query = d.WebhookID, d.Slot, d.Headers, d.Method, d.Query
 	u.Malformed, u.Unproven = fmt.Sprintf("%s It gives the id %s.", why, d.ID), true
 	u.StoredAt, u.Attempt = d.StoredAt, d.Attempt
 	return u

@@ -69,7 +69,7 @@ func TestSignedDeliveriesAreReadAsTheyWere(t *testing.T) {
 			if err := e.encode(&want[i]); err != nil {
 				t.Fatal(err)
 			}
-			e.sign(rapid.SampledFrom([]secret.DeliveryKeys{old, both}).Draw(t, "key"))
+			e.signFor(rapid.SampledFrom([]secret.DeliveryKeys{old, both}).Draw(t, "key"), 1)
 			before := len(message)
 			if message = e.appendTo(message); len(message)-before > e.size() {
 				t.Errorf("%d bytes, and said to be %d at most", len(message)-before, e.size())
@@ -107,6 +107,8 @@ func TestADeliveryThatIsNotAsItWasSignedIsRefused(t *testing.T) {
 	for name, change := range map[string]func(*delivery.Delivery){
 		"another id":       func(d *delivery.Delivery) { d.ID[15]++ },
 		"another webhook":  func(d *delivery.Delivery) { d.WebhookID = "wh_b" },
+		"another method":   func(d *delivery.Delivery) { d.Method = "GET" },
+		"another query":    func(d *delivery.Delivery) { d.Query = "coins=1000" },
 		"another revision": func(d *delivery.Delivery) { d.Revision = 2 },
 		"no revision":      func(d *delivery.Delivery) { d.Revision = 0 },
 		"another time":     func(d *delivery.Delivery) { d.ReceivedAt = d.ReceivedAt.Add(time.Microsecond) },
@@ -268,7 +270,7 @@ func TestAnOldMessageThatIsStoredAgainIsRefused(t *testing.T) {
 func TestANewerFormatIsSignedToo(t *testing.T) {
 	t.Parallel()
 	keys, d := deliveryKeys(t, "a"), genuine("{}")
-	newer := nats.Header{formatHeader: {"2"}}
+	newer := nats.Header{formatHeader: {"99"}}
 	var e encoded
 	if err := e.encode(&d); err != nil {
 		t.Fatal(err)
@@ -279,7 +281,7 @@ func TestANewerFormatIsSignedToo(t *testing.T) {
 	}
 	// A newer version has a field that this one does not know.
 	e.head = append(protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 1), e.head...)
-	e.mac = keys.Sign(append([]byte{}, macField...), deliveryDomain, []byte("2\x00"), e.head, e.body)
+	e.mac = keys.Sign(append([]byte{}, macField...), deliveryDomain, []byte("99\x00"), e.head, e.body)
 	if got := (proof{keys: keys}).decode(newer, e.appendTo(nil), 7, time.Now(), 1, nil)[0]; !got.Newer || got.Unproven || got.ID != d.ID {
 		t.Errorf("a newer one: %+v", got)
 	}
@@ -368,5 +370,48 @@ func BenchmarkProof(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestAMessageHasTheFormatThatOneOfItsDeliveriesNeeds: a request by GET would be read
+// without its query by an older version. The deliveries that travel with it are signed
+// for that format, and for their own once they travel without it.
+func TestAMessageHasTheFormatThatOneOfItsDeliveriesNeeds(t *testing.T) {
+	t.Parallel()
+	keys, now := deliveryKeys(t, "a"), time.Now()
+	p := &Publisher{conn: &Conn{deliveryKeys: keys}}
+	post, get, put := genuine("{}"), genuine(""), genuine("{}")
+	get.Method, get.Query, put.Method = "GET", "user=ann&coins=5", "PUT"
+	entries := entriesOf(t, post, get, put)
+	for _, e := range entries {
+		e.sign(keys)
+	}
+	for _, c := range []struct {
+		batch  []*entry
+		format string
+		want   []delivery.Delivery
+	}{
+		{entries, "2", []delivery.Delivery{post, get, put}},
+		{entries[:1], "", []delivery.Delivery{post}},
+		{entries[1:2], "2", []delivery.Delivery{get}},
+		{entries[2:], "2", []delivery.Delivery{put}},
+	} {
+		msg, _ := p.message(c.batch)
+		if got := msg.Header.Get(formatHeader); got != c.format {
+			t.Errorf("format %q, want %q", got, c.format)
+		}
+		got := proof{keys: keys}.decode(msg.Header, msg.Data, 7, now, 1, nil)
+		if len(got) != len(c.want) {
+			t.Fatalf("read as %+v", got)
+		}
+		for i, want := range c.want {
+			if g := got[i]; g.Newer || g.Malformed != "" || g.ID != want.ID || g.Method != want.Method || g.Query != want.Query {
+				t.Errorf("format %q: read as %+v, want %+v", c.format, g, want)
+			}
+		}
+		msg.Header.Del(formatHeader)
+		if got := (proof{keys: keys}).decode(msg.Header, msg.Data, 7, now, 1, nil); c.format != "" && !got[0].Unproven {
+			t.Errorf("said to be of an older format: %+v", got[0])
+		}
 	}
 }

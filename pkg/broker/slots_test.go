@@ -18,7 +18,7 @@ func TestSlotsSurviveTheBroker(t *testing.T) {
 	stored := time.UnixMicro(1767225660000001).UTC()
 	for slot, want := range map[int]int{0: 0, 1: 1, delivery.Slots: delivery.Slots, -1: 0, delivery.Slots + 1: 0} {
 		sent := delivery.Delivery{ID: delivery.NewID(), WebhookID: "wh_a", ReceivedAt: stored, Slot: slot}
-		for format, header := range map[string]nats.Header{"known": nil, "newer": {formatHeader: {"2"}}} {
+		for format, header := range map[string]nats.Header{"known": nil, "newer": {formatHeader: {"99"}}} {
 			if got := decodeMessage(header, encodeAll(t, sent), 7, stored, 1)[0].Slot; got != want {
 				t.Errorf("slot %d, %s format: read as %d, want %d", slot, format, got, want)
 			}

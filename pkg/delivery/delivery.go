@@ -23,6 +23,10 @@ type Delivery struct {
 	// Slot is that of the webhook's community, 0 where it is not said; see InSlot.
 	Slot    int
 	Headers []Header
+	// Method is the request's, empty for POST.
+	Method string
+	// Query is that of the URL, as it was sent. It may be no UTF-8, and hold secrets.
+	Query string
 	// Body is what the sender sent, byte for byte.
 	Body []byte
 
@@ -37,8 +41,8 @@ type Delivery struct {
 	// the stream. It is empty for all others.
 	Malformed string
 	// Unproven is set on a malformed delivery that nobody may have put into the stream:
-	// its MAC is missing or wrong. Known are only WebhookID, Slot, Headers and Body, as it
-	// gives them.
+	// its MAC is missing or wrong. Known are only WebhookID, Slot, Headers, Method, Query and
+	// Body, as it gives them.
 	Unproven bool
 
 	// Newer is set on a delivery in a format that a newer version of Coinhook wrote

@@ -97,8 +97,14 @@ type Delivery struct {
 	Slot uint32 `protobuf:"varint,9,opt,name=slot,proto3" json:"slot,omitempty"`
 	// Proves who put the delivery into the stream: HMAC-SHA256, 16 bytes of it, over
 	// the message's format and all bytes of the delivery before this field. It is the
-	// last field, also in formats that are newer.
-	Mac           []byte `protobuf:"bytes,10,opt,name=mac,proto3" json:"mac,omitempty"`
+	// last field of the delivery's bytes, also in formats that are newer: fields with
+	// higher numbers stand before it.
+	Mac []byte `protobuf:"bytes,10,opt,name=mac,proto3" json:"mac,omitempty"`
+	// The request's method. Empty stands for POST.
+	Method string `protobuf:"bytes,11,opt,name=method,proto3" json:"method,omitempty"`
+	// The query of the URL as it was sent: what follows the question mark. It may be no
+	// UTF-8.
+	Query         []byte `protobuf:"bytes,12,opt,name=query,proto3" json:"query,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -199,6 +205,20 @@ func (x *Delivery) GetSlot() uint32 {
 func (x *Delivery) GetMac() []byte {
 	if x != nil {
 		return x.Mac
+	}
+	return nil
+}
+
+func (x *Delivery) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Delivery) GetQuery() []byte {
+	if x != nil {
+		return x.Query
 	}
 	return nil
 }
@@ -447,7 +467,7 @@ const file_deliverypb_delivery_proto_rawDesc = "" +
 	"\rDeliveryBatch\x125\n" +
 	"\n" +
 	"deliveries\x18\x01 \x03(\v2\x15.coinhook.v1.DeliveryR\n" +
-	"deliveries\"\xca\x02\n" +
+	"deliveries\"\xf8\x02\n" +
 	"\bDelivery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1d\n" +
 	"\n" +
@@ -460,7 +480,9 @@ const file_deliverypb_delivery_proto_rawDesc = "" +
 	"\x05first\x18\b \x01(\v2\x12.coinhook.v1.PlaceR\x05first\x12\x12\n" +
 	"\x04slot\x18\t \x01(\rR\x04slot\x12\x10\n" +
 	"\x03mac\x18\n" +
-	" \x01(\fR\x03mac\"}\n" +
+	" \x01(\fR\x03mac\x12\x16\n" +
+	"\x06method\x18\v \x01(\tR\x06method\x12\x14\n" +
+	"\x05query\x18\f \x01(\fR\x05query\"}\n" +
 	"\x05Place\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12\x14\n" +

@@ -14,7 +14,8 @@ import (
 )
 
 // golden is what testdata/batch.hex holds, goldenReplay what replay.hex holds,
-// goldenCopy what copy.hex holds, goldenSlot what slot.hex holds.
+// goldenCopy what copy.hex holds, goldenSlot what slot.hex holds, goldenRequest what
+// request.hex holds.
 // Messages of these forms lie in streams: if the test fails, old messages cannot
 // be read any more.
 var golden = &deliverypb.DeliveryBatch{Deliveries: []*deliverypb.Delivery{
@@ -69,6 +70,15 @@ var goldenSlot = &deliverypb.DeliveryBatch{Deliveries: []*deliverypb.Delivery{{
 	Slot:         246,
 }}}
 
+var goldenRequest = &deliverypb.DeliveryBatch{Deliveries: []*deliverypb.Delivery{{
+	Id:           []byte("\x01\x92\x0f\x4e\x7f\x00\x70\x00\x80\x00\x00\x00\x00\x00\x00\x07"),
+	WebhookId:    "wh_abcdefghijklmnopqrstuvwxyz",
+	ReceivedAtUs: 1767225660000001,
+	Slot:         246,
+	Method:       "GET",
+	Query:        []byte("appUserId=ann&rewards=5&odd=\xff"),
+}}}
+
 func TestGoldenBytes(t *testing.T) {
 	t.Parallel()
 	t.Run("batch", func(t *testing.T) {
@@ -86,6 +96,10 @@ func TestGoldenBytes(t *testing.T) {
 	t.Run("slot", func(t *testing.T) {
 		t.Parallel()
 		testGolden(t, goldenSlot, "testdata/slot.hex")
+	})
+	t.Run("request", func(t *testing.T) {
+		t.Parallel()
+		testGolden(t, goldenRequest, "testdata/request.hex")
 	})
 }
 

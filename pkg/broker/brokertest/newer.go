@@ -47,7 +47,7 @@ func (s *Server) Record(webhookID string) string {
 }
 
 // SaveAsNewer saves a webhook's record once more as a newer version of Coinhook
-// might: with keys that this one does not know, such as `"format":3`.
+// might: with keys that this one does not know, such as `"format":99`.
 func (s *Server) SaveAsNewer(webhookID, keys string) {
 	s.tb.Helper()
 	js, done := s.client()
@@ -69,7 +69,7 @@ func (s *Server) PublishNewer(id delivery.ID, webhookID string) {
 	d := append([]byte{0x0a, byte(len(id))}, id[:]...)
 	d = append(append(d, 0x12, byte(len(webhookID))), webhookID...)
 	msg := &nats.Msg{
-		Subject: "coinhook.deliveries", Header: nats.Header{"Coinhook-Format": {"2"}},
+		Subject: "coinhook.deliveries", Header: nats.Header{"Coinhook-Format": {"99"}},
 		Data: append([]byte{0x0a, byte(len(d))}, d...),
 	}
 	if _, err := js.PublishMsg(s.tb.Context(), msg); err != nil {
