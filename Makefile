@@ -91,6 +91,10 @@ faults-short: build bin/faults ## run the most telling faults, 3 minutes at most
 	@if why=$$($(FAULTS) -can); then exec $(FAULTS) -short -bin bin -seed $(or $(SEED),1) -duration 100s; \
 		else echo "NOT TESTED with faults: $$why" >&2; fi
 
+.PHONY: screenshots
+screenshots: ## make the pictures of the documents again (needs Chromium)
+	go test -count=1 -run '^TestScreenshots$$' ./pkg/dev/e2e -screenshots $(CURDIR)/docs/images
+
 .PHONY: faults-check
 faults-check: ## see that the campaign's checks catch faults planted in the product
 	COINHOOK_FAULTS_CHECK=1 go test -count=1 -timeout 20m -run TestAPlantedFault ./pkg/dev/faults
