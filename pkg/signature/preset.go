@@ -1,7 +1,5 @@
 package signature
 
-import "slices"
-
 // Preset is a sender that we know: how it signs, and everything else that its
 // requests need. A definition that names it has all of this; what the definition
 // says itself wins.
@@ -67,22 +65,4 @@ type Sample struct {
 	ContentType string
 	Header      map[string]string // those that mappings, conditions or keys use
 	Body        string
-}
-
-// Find returns the preset of that name.
-func Find(name string) (Preset, bool) {
-	i := slices.IndexFunc(presets, func(p Preset) bool { return p.Name == name })
-	if i < 0 {
-		return Preset{}, false
-	}
-	return presets[i], true
-}
-
-// Names returns the presets' names, sorted.
-func Names() []string {
-	names := make([]string, 0, len(presets))
-	for _, p := range presets {
-		names = append(names, p.Name)
-	}
-	return names
 }

@@ -6,7 +6,6 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Scheme is a Spec compiled for use, without secrets.
@@ -46,6 +45,9 @@ func compile(spec Spec) (*way, error) {
 	template, err := ParseTemplate(spec.Signed)
 	if err != nil {
 		return nil, fmt.Errorf("signed: %w", err)
+	}
+	if strings.ContainsRune(spec.Prefix, ' ') && strings.ContainsRune(spec.Prefix, ',') && strings.ContainsRune(spec.Prefix, ';') {
+		return nil, errors.New("prefix: it has every separator, so several signatures could not be told apart")
 	}
 	w := &way{Spec: spec, template: template}
 	for _, c := range " ,;" {
@@ -141,14 +143,6 @@ func (s *Scheme) SecretHeaders() []string {
 		}
 	}
 	return names
-}
-
-// Secret is one that a webhook has, in the form in which the sender shows it.
-type Secret struct {
-	Text string
-	// Ends is when it is not valid any more; zero: not known. Ended ones never
-	// verify: they only explain why a request does not.
-	Ends time.Time
 }
 
 func join[T ~string](list []T) string {

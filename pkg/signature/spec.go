@@ -44,6 +44,15 @@ const (
 	RFC3339          Clock = "rfc3339"
 )
 
+// Port is what a sender's own view of a URL has of its port.
+type Port string
+
+const (
+	PortAsCalled Port = ""
+	PortNever    Port = "never"
+	PortAlways   Port = "always" // the scheme's own, where none was called
+)
+
 // Place is where a request holds a text. Exactly one part is set.
 type Place struct {
 	Header string `json:"header,omitempty"`
@@ -76,6 +85,11 @@ type Spec struct {
 
 	// Clock is how the sender writes Timestamp.
 	Clock Clock
+	// Separator stands between the signature and the fields of its list; "": a comma.
+	// Verify takes all of them; only Sign needs it.
+	Separator string
+	// Port says what {url} has of a port, whichever way it was called.
+	Port Port
 	// SecretPrefix stands before the secret as the sender shows it. A secret without
 	// it is taken as well, except where a variant knows the secret by its prefix.
 	SecretPrefix string
