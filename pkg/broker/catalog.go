@@ -382,7 +382,7 @@ func compileRecord(rec webhook.Record, revision uint64) (*webhook.Webhook, error
 	}
 	w, err := webhook.Compile(rec, revision)
 	if err != nil {
-		return &webhook.Webhook{Record: rec, Revision: revision}, fmt.Errorf("compile a record: %w", err)
+		return w, fmt.Errorf("compile a record: %w", err)
 	}
 	return w, nil
 }

@@ -21,7 +21,7 @@ func TestARecordOfANewerVersionIsNotSaved(t *testing.T) {
 	}{
 		"in a newer format":         {`"format":99`, true},
 		"with a key, same format":   {`"colour":"red"`, false},
-		"with a key inside another": {`"encryption":"none","auth":{"api_key":false,"signature":"stripe"}`, false},
+		"with a key inside another": {`"encryption":"none","auth":{"api_key":false,"oauth":"stripe"}`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

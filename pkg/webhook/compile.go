@@ -3,8 +3,6 @@ package webhook
 import (
 	"fmt"
 	"net/textproto"
-
-	"github.com/coinhook/coinhook/pkg/signature"
 )
 
 // Program is a definition's mapping with its paths and numbers parsed.
@@ -66,12 +64,16 @@ type CompiledMapping struct {
 }
 
 // Compile prepares a record for use. The Program is nil, without an error, while
-// the definition has no user or no mappings, as a draft may.
+// the definition has no user or no mappings, as a draft may. With an error the webhook
+// has the parts that could be prepared: the others let nothing pass.
 func Compile(rec Record, revision uint64) (*Webhook, error) {
 	w := &Webhook{Record: rec, Revision: revision}
+	if err := w.compileAuth(); err != nil {
+		return w, fmt.Errorf("compile webhook %s: %w", rec.ID, err)
+	}
 	var err error
-	if w.Intake, err = compileIntake(rec.Definition, signature.Receive{}); err != nil {
-		return nil, fmt.Errorf("compile webhook %s: %w", rec.ID, err)
+	if w.Intake, err = compileIntake(rec.Definition, rec.Auth.Preset().Receive); err != nil {
+		return w, fmt.Errorf("compile webhook %s: %w", rec.ID, err)
 	}
 	if rec.User == nil || len(rec.Mappings) == 0 {
 		return w, nil
@@ -79,7 +81,7 @@ func Compile(rec Record, revision uint64) (*Webhook, error) {
 	c := compiler{root: newPathNode()}
 	program, err := c.program(rec.Definition)
 	if err != nil {
-		return nil, fmt.Errorf("compile webhook %s: %w", rec.ID, err)
+		return w, fmt.Errorf("compile webhook %s: %w", rec.ID, err)
 	}
 	w.Program = program
 	return w, nil

@@ -43,27 +43,6 @@ type Definition struct {
 	Mappings    []Mapping    `json:"mappings,omitempty"`
 }
 
-// Auth says how a sender proves itself. Its zero value is a definition's
-// `auth: {}`: anybody who has the URL may send.
-type Auth struct {
-	APIKey bool `json:"api_key"`
-	// Implied: the text had no `auth`. A new webhook gets what is here, and one that
-	// exists keeps what it has. It is never saved.
-	Implied bool `json:"-"`
-}
-
-// Over returns what a webhook has after a text with this auth is applied to it.
-func (a Auth) Over(current Auth) Auth {
-	if a.Implied {
-		return current
-	}
-	return a
-}
-
-// IsKeyless reports whether the webhook's URL is all that a sender needs: its id is
-// a secret then.
-func (d Definition) IsKeyless() bool { return !d.Auth.APIKey }
-
 // UserKey is what a user is found by.
 type UserKey string
 

@@ -58,6 +58,8 @@ type position struct{ line, column int }
 type report struct {
 	errors Errors
 	places map[string]position
+	// unkept are headers that no delivery has: they carry the signature.
+	unkept []string
 }
 
 // add reports a field. A field that is not in the text, since it is missing, is

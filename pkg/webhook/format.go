@@ -22,11 +22,7 @@ func Format(def Definition) ([]byte, error) {
 	if def.Receive != nil && !def.Receive.isEmpty() {
 		b = appendReceive(append(b, "receive:\n"...), *def.Receive)
 	}
-	if def.Auth.APIKey {
-		b = append(b, "auth:\n  api_key: true\n"...)
-	} else {
-		b = append(b, "auth: {}\n"...) // never left out: Parse would imply a key
-	}
+	b = appendAuth(b, def.Auth)
 	pair("", "encryption", string(def.Encryption))
 	if def.User != nil {
 		b = append(b, "user:\n"...)

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coinhook/coinhook/pkg/signature"
 	"github.com/coinhook/coinhook/pkg/webhook"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -139,6 +140,34 @@ func drawIdempotency(t *rapid.T) *webhook.Idempotency {
 	}
 }
 
+func drawAuth(t *rapid.T) webhook.Auth {
+	auth := webhook.Auth{APIKey: rapid.Bool().Draw(t, "api key")}
+	if rapid.Bool().Draw(t, "basic") {
+		auth.Basic = &webhook.Basic{Username: rapid.SampledFrom([]string{"shop", "null", "1e5", `a "b'`, "é ", "#"}).Draw(t, "username")}
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "networks") {
+		auth.Allow = append(auth.Allow, rapid.SampledFrom([]string{"1.2.3.4", "10.0.0.0/8", "::1", "2001:db8::/32", "0.0.0.0/0"}).Draw(t, "network"))
+	}
+	if !rapid.Bool().Draw(t, "signature") {
+		return auth
+	}
+	form := webhook.SignatureForm{
+		Algorithm: rapid.SampledFrom(signature.Algorithms()[:5]).Draw(t, "algorithm"),
+		Encoding:  rapid.SampledFrom([]signature.Encoding{signature.Hex, signature.Base64}).Draw(t, "encoding"),
+		Prefix:    rapid.SampledFrom([]string{"", "sha256=", "v0=", "no", `"'`, " #"}).Draw(t, "prefix"),
+		From:      rapid.SampledFrom([]signature.Place{{Header: "X-Signature"}, {Query: "1e5"}, {Query: "a b"}}).Draw(t, "from"),
+		ID:        rapid.SampledFrom([]signature.Place{{}, {Header: "Etag"}, {Query: "null"}, {Field: "id"}}).Draw(t, "id"),
+		Signed:    rapid.SampledFrom([]string{"{body}", ": {body}", "{method} # {header.A}\n{body}", "{{{body}}}"}).Draw(t, "signed"),
+	}
+	if rapid.Bool().Draw(t, "timestamp") {
+		form.Signed = "{timestamp}." + form.Signed
+		form.Timestamp = rapid.SampledFrom([]signature.Place{{Header: "X-At"}, {Query: "yes"}, {Field: "t"}}).Draw(t, "timestamp")
+		form.Tolerance = rapid.SampledFrom([]string{"5m", "030s", "1h0m", "300s"}).Draw(t, "tolerance")
+	}
+	auth.Signature = &webhook.Signature{SignatureForm: form}
+	return auth
+}
+
 func drawLateUsers(t *rapid.T) *webhook.LateUsers {
 	if !rapid.Bool().Draw(t, "waits for late users") {
 		return nil
@@ -156,7 +185,7 @@ func TestParseReadsWhatFormatWrites(t *testing.T) {
 			Name:       tricky.Draw(t, "name"),
 			Community:  rapid.SampledFrom([]string{"default", "0", "true", "1e5", "guild_7-b", "null"}).Draw(t, "community"),
 			State:      rapid.SampledFrom([]webhook.State{webhook.Draft, webhook.Active, webhook.Paused, webhook.Disabled}).Draw(t, "state"),
-			Auth:       webhook.Auth{APIKey: rapid.Bool().Draw(t, "api key")},
+			Auth:       drawAuth(t),
 			Encryption: rapid.SampledFrom([]webhook.Encryption{webhook.NoEncryption, webhook.CBC, webhook.GCM}).Draw(t, "encryption"),
 
 			Idempotency: drawIdempotency(t),

@@ -71,11 +71,6 @@ func (d *decoder) definition(n *node) Definition {
 	return def
 }
 
-func (d *decoder) auth(n *node, field string) (auth Auth) {
-	d.object(n, field, keys{"api_key": d.boolean(&auth.APIKey)})
-	return auth
-}
-
 func (d *decoder) user(n *node, field string) *UserRef {
 	var user UserRef
 	d.object(n, field, keys{"by": text(d, &user.By), "path": text(d, &user.Path)})

@@ -128,16 +128,19 @@ func TestParse(t *testing.T) {
 func TestParseAuth(t *testing.T) {
 	t.Parallel()
 	for src, want := range map[string]webhook.Auth{
-		"name: A":                            {APIKey: true, Implied: true},
-		"name: A\nauth: {}":                  {},
-		"name: A\nauth: {api_key: false}":    {},
-		"name: A\nauth: {api_key: true}":     {APIKey: true},
+		"name: A":                         {APIKey: true, Implied: true},
+		"name: A\nauth: {}":               {},
+		"name: A\nauth: {api_key: false}": {},
+		"name: A\nauth: {api_key: true}":  {APIKey: true},
+		"name: A\nauth: {basic: {username: shop}, allow: [203.0.113.7, '2001:db8::/32']}": {
+			Basic: &webhook.Basic{Username: "shop"}, Allow: []string{"203.0.113.7", "2001:db8::/32"},
+		},
 		`{"name": "A", "auth": {}}`:          {},
 		`{"name": "A", "state": "disabled"}`: {APIKey: true, Implied: true},
 	} {
 		got, err := webhook.Parse([]byte(src))
-		if err != nil || got.Auth != want {
-			t.Errorf("%q has auth %+v, %v, want %+v", src, got.Auth, err, want)
+		if diff := cmp.Diff(want, got.Auth); err != nil || diff != "" {
+			t.Errorf("%q: %v, auth (-want +got):\n%s", src, err, diff)
 		}
 	}
 	for _, src := range []string{"name: A\nauth:", "name: A\nauth: null", `{"name": "A", "auth": null}`, "name: A\nauth: none"} {

@@ -6,10 +6,12 @@ import (
 	"encoding/base32"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/coinhook/coinhook/pkg/secret"
+	"github.com/coinhook/coinhook/pkg/signature"
 )
 
 // RecordFormat is the newest format of a record that this version of Coinhook
@@ -25,7 +27,7 @@ const formatPaused = 2
 const formatOpen = 3
 
 // usesOpen reports whether a definition has a part of formatOpen.
-func usesOpen(def Definition) bool { return def.Receive != nil }
+func usesOpen(def Definition) bool { return def.Receive != nil || def.Auth.isOpen() }
 
 // Record is one saved version of a webhook, as the bucket keeps it.
 type Record struct {
@@ -40,9 +42,13 @@ type Record struct {
 	APIKeys []secret.APIKey `json:"api_keys,omitempty"`
 	// AESKeys open the bodies, each those that were received before it ended. Ended
 	// ones stay for what was accepted in their time and is not executed yet.
-	AESKeys   []secret.SealedKey `json:"aes_keys,omitempty"`
-	CreatedAt time.Time          `json:"created_at"`
-	UpdatedAt time.Time          `json:"updated_at"`
+	AESKeys []secret.SealedKey `json:"aes_keys,omitempty"`
+	// SigningSecrets verify signatures, and BasicPasswords are those of auth.basic. The
+	// newest stands first. Ended ones stay for a while: they say why a request is refused.
+	SigningSecrets []secret.SealedText `json:"signing_secrets,omitempty"`
+	BasicPasswords []secret.SealedText `json:"basic_passwords,omitempty"`
+	CreatedAt      time.Time           `json:"created_at"`
+	UpdatedAt      time.Time           `json:"updated_at"`
 	// DeletedAt marks a webhook that is gone for senders and admins. The record
 	// stays, so that the history of its deliveries keeps its name.
 	DeletedAt *time.Time `json:"deleted_at,omitempty"`
@@ -105,9 +111,16 @@ func CheckWritable(text []byte) error {
 	if rec.IsNewer() {
 		return fmt.Errorf("its format is %d, and the newest that this version knows is %d", rec.Format, RecordFormat)
 	}
+	if err := decodeStrictly(text, &rec); err != nil {
+		return err
+	}
+	return checkSignatureKeys(text)
+}
+
+func decodeStrictly(text []byte, into any) error {
 	strict := json.NewDecoder(bytes.NewReader(text))
 	strict.DisallowUnknownFields()
-	return strict.Decode(&rec)
+	return strict.Decode(into)
 }
 
 // Webhook is a Record compiled for use. It is immutable.
@@ -115,6 +128,10 @@ type Webhook struct {
 	Record
 	// Revision orders the saves of all webhooks; the bucket gives it.
 	Revision uint64
+	// Scheme is how its signatures are made, nil where the definition has none.
+	Scheme *signature.Scheme
+	// Allowed are the networks of Auth.Allow.
+	Allowed []netip.Prefix
 	// Intake is how its requests look.
 	Intake Intake
 	// Program is what the definition says to do with a payload. It is nil while

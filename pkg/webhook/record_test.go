@@ -41,15 +41,32 @@ mappings:
 	}
 }
 
+// openRecord is one with every part that a reader of API keys alone would misread.
+func openRecord(t *testing.T) webhook.Record {
+	t.Helper()
+	rec, at := fullRecord(t), time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	rec.Auth = longForm()
+	rec.SigningSecrets = []secret.SealedText{{CreatedAt: at, ExpiresAt: &at}}
+	rec.BasicPasswords = []secret.SealedText{{CreatedAt: at, ExpiresAt: &at}}
+	rec.Format = rec.LeastFormat()
+	return rec
+}
+
 func TestARecordIsReadAndWritable(t *testing.T) {
 	t.Parallel()
-	want := fullRecord(t)
+	for _, want := range []webhook.Record{fullRecord(t), openRecord(t)} {
+		testReadAndWritable(t, want)
+	}
+}
+
+func testReadAndWritable(t *testing.T, want webhook.Record) {
+	t.Helper()
 	text, err := json.Marshal(want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(string(text), `"format"`) {
-		t.Errorf("versions that know of no format are told one: %s", text)
+	if old := want.Format == 0; strings.Contains(string(text), `"format"`) == old {
+		t.Errorf("versions that know of no format are told one, or those of before this one are not: %s", text)
 	}
 	got, err := webhook.ReadRecord(text)
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
@@ -98,14 +115,19 @@ func TestOnlyAPausedWebhookIsOfANewerFormat(t *testing.T) {
 // would be lost, wherever it stands.
 func TestARecordWithMoreThanThisVersionKnowsIsNotWritable(t *testing.T) {
 	t.Parallel()
-	text, err := json.Marshal(fullRecord(t))
+	text, err := json.Marshal(openRecord(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, replace := range map[string][2]string{
-		"a newer format":   {`"version":3`, `"version":3,"format":99`},
+		"a newer format":   {`"format":3`, `"format":99`},
 		"at the top":       {`"version":3`, `"version":3,"colour":"red"`},
-		"in auth":          {`"api_key":true`, `"api_key":true,"signature":"stripe"`},
+		"in auth":          {`"api_key":true`, `"api_key":true,"oauth":"stripe"`},
+		"in basic":         {`"username":"shop"`, `"username":"shop","realm":"x"`},
+		"in a signature":   {`"algorithm":"hmac-sha256"`, `"algorithm":"hmac-sha256","twice":true`},
+		"in its place":     {`{"header":"X-Signature"`, `{"cookie":"a","header":"X-Signature"`},
+		"in a secret":      {`"signing_secrets":[{`, `"signing_secrets":[{"label":"shop",`},
+		"in a password":    {`"basic_passwords":[{`, `"basic_passwords":[{"label":"shop",`},
 		"in the user":      {`"by":"email"`, `"by":"email","kind":"steam"`},
 		"in a condition":   {`"path":"type"`, `"path":"type","at_least":"5"`},
 		"in a mapping":     {`"currency":"coins"`, `"currency":"coins","each":"items"`},

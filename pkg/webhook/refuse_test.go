@@ -31,7 +31,8 @@ func TestParseRefuses(t *testing.T) {
 		{"text", "N", "line 1: want an object, not text"},
 		{"no name", "community: c", "line 1: name: a webhook needs a name"},
 		{"an unknown key", "name: N\nowner: me", `line 2: the key "owner" is not known; the keys here are auth, community, `},
-		{"an unknown key inside", "name: N\nauth:\n  api_key: true\n  basic: x", `line 4: auth: the key "basic" is not known; the keys here are api_key`},
+		{"an unknown key inside", "name: N\nauth:\n  api_key: true\n  oauth: x", `line 4: auth: the key "oauth" is not known; the keys here are allow, api_key, basic, signature`},
+
 		{"a key in capitals", "Name: N", `line 1: the key "Name" is not known`},
 		{"a secret", "name: N\napi_key: chk_x", `line 2: the key "api_key" is not known`},
 		{"a key twice in YAML", "name: N\nstate: draft\nname: M", `line 3: not valid YAML: mapping key "name" already defined`},

@@ -59,6 +59,8 @@ func check(r *report, def Definition, currencies func(code string) bool, fields 
 		r.add("community", "want 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit, not %q", clip(def.Community))
 	}
 	oneOf(r, "state", def.State, Draft, Active, Paused, Disabled)
+	checkAuth(r, "auth", def.Auth)
+	r.unkept = def.Auth.secretHeaders()
 	oneOf(r, "encryption", def.Encryption, NoEncryption, CBC, GCM)
 	if def.State.Accepts() && def.User == nil {
 		r.add("user", "%s webhook needs a user; add one, or make the state draft", withArticle(def.State))
@@ -177,6 +179,8 @@ func checkHeader(r *report, field, name string) {
 	switch {
 	case !headerPattern.MatchString(name):
 		r.add(field, "%q is not the name of a header", clip(name))
+	case slices.Contains(r.unkept, textproto.CanonicalMIMEHeaderKey(name)):
+		r.add(field, "%s carries the signature and is not kept, so that no condition can test it", name)
 	case slices.Contains(unkeptHeaders, textproto.CanonicalMIMEHeaderKey(name)):
 		r.add(field, "%s carries a secret and is not kept, so that no condition can test it", name)
 	}

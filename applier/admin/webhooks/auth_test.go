@@ -3,6 +3,8 @@ package webhooks_test
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 )
 
@@ -50,7 +52,7 @@ func TestApplyWithoutAuth(t *testing.T) {
 				t.Errorf("%s with auth %+v and %d keys, want %s, a key: %t", then.Change, then.Auth, len(then.APIKeys), tc.change, tc.thenKeyed)
 			}
 			last := apply(changed)
-			if last.Auth != then.Auth || len(last.APIKeys) != len(then.APIKeys) || last.APIKey != "" || last.Change != webhooks.Updated {
+			if !cmp.Equal(last.Auth, then.Auth) || len(last.APIKeys) != len(then.APIKeys) || last.APIKey != "" || last.Change != webhooks.Updated {
 				t.Errorf("another change without auth: %s, %+v, want the auth %+v kept", last.Change, last.Auth, then.Auth)
 			}
 		})

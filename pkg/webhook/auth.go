@@ -1,0 +1,237 @@
+package webhook
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/signature"
+)
+
+// Auth says how a sender proves itself: all that it names must pass. Its zero value
+// is a definition's `auth: {}`: anybody who has the URL may send.
+type Auth struct {
+	APIKey    bool       `json:"api_key"`
+	Signature *Signature `json:"signature,omitempty"`
+	Basic     *Basic     `json:"basic,omitempty"`
+	// Allow has the networks and addresses that may send, as the admin wrote them.
+	Allow []string `json:"allow,omitempty"`
+	// Implied: the text had no `auth`. A new webhook gets what is here, and one that
+	// exists keeps what it has. It is never saved.
+	Implied bool `json:"-"`
+}
+
+// Basic is HTTP basic authentication. Its password is a secret of the record.
+type Basic struct {
+	Username string `json:"username"`
+}
+
+// Signature says how a sender signs: by the name of a preset, or in the long form.
+// In JSON and YAML the name stands alone.
+type Signature struct {
+	Preset string
+	SignatureForm
+}
+
+// SignatureForm is the long form of a Signature.
+type SignatureForm struct {
+	Algorithm signature.Algorithm `json:"algorithm"`
+	From      signature.Place     `json:"from"`
+	Encoding  signature.Encoding  `json:"encoding"`
+	Prefix    string              `json:"prefix,omitempty"`
+	Signed    string              `json:"signed"`
+	Timestamp signature.Place     `json:"timestamp,omitzero"`
+	ID        signature.Place     `json:"id,omitzero"`
+	// Tolerance is a duration as the admin wrote it: 30s, 5m, 1h.
+	Tolerance string `json:"tolerance,omitempty"`
+}
+
+// Over returns what a webhook has after a text with this auth is applied to it.
+func (a Auth) Over(current Auth) Auth {
+	if a.Implied {
+		return current
+	}
+	return a
+}
+
+// IsKeyless reports whether the webhook's URL is all that a sender needs: its id is
+// a secret then. An address that may send is no secret.
+func (d Definition) IsKeyless() bool {
+	return !d.Auth.APIKey && d.Auth.Signature == nil && d.Auth.Basic == nil
+}
+
+// isOpen reports whether a version that knows API keys alone would let too much pass.
+func (a Auth) isOpen() bool { return a.Signature != nil || a.Basic != nil || len(a.Allow) > 0 }
+
+// Spec is how the sender signs, with what its preset says.
+func (s Signature) Spec() (signature.Spec, error) {
+	if s.Preset != "" {
+		preset, ok := signature.Find(s.Preset)
+		if !ok {
+			return signature.Spec{}, fmt.Errorf("the preset %q is not known", clip(s.Preset))
+		}
+		return preset.Spec, nil
+	}
+	spec := signature.Spec{
+		Algorithm: s.Algorithm, From: s.From, Encoding: s.Encoding, Prefix: s.Prefix,
+		Signed: s.Signed, Timestamp: s.Timestamp, ID: s.ID,
+	}
+	var err error
+	if s.Tolerance != "" {
+		spec.Tolerance, err = parseTolerance(s.Tolerance)
+	}
+	return spec, err
+}
+
+// SameSecrets reports whether the secrets of one signature work for another: the
+// sender shows them in the same form.
+func (s *Signature) SameSecrets(other *Signature) bool {
+	return s != nil && other != nil && s.Preset == other.Preset && s.Algorithm == other.Algorithm
+}
+
+// Preset returns what is known of the sender; the zero one where the definition names
+// none.
+func (a Auth) Preset() signature.Preset {
+	if a.Signature == nil {
+		return signature.Preset{}
+	}
+	preset, _ := signature.Find(a.Signature.Preset)
+	return preset
+}
+
+// MarshalJSON writes the name of a preset alone.
+func (s Signature) MarshalJSON() ([]byte, error) {
+	if s.Preset != "" {
+		return json.Marshal(s.Preset)
+	}
+	return json.Marshal(s.SignatureForm)
+}
+
+// UnmarshalJSON reads both forms.
+func (s *Signature) UnmarshalJSON(text []byte) error {
+	*s = Signature{}
+	if strings.HasPrefix(string(text), `"`) {
+		return json.Unmarshal(text, &s.Preset)
+	}
+	return json.Unmarshal(text, &s.SignatureForm)
+}
+
+// checkSignatureKeys is for CheckWritable: UnmarshalJSON does not know how strict it
+// is to be.
+func checkSignatureKeys(record []byte) error {
+	var rec struct {
+		Auth struct {
+			Signature json.RawMessage `json:"signature"`
+		} `json:"auth"`
+	}
+	if err := json.Unmarshal(record, &rec); err != nil || !strings.HasPrefix(string(rec.Auth.Signature), "{") {
+		return err
+	}
+	return decodeStrictly(rec.Auth.Signature, new(SignatureForm))
+}
+
+// compileAuth prepares what the door needs.
+func (w *Webhook) compileAuth() error {
+	var r report
+	checkAuth(&r, "auth", w.Auth)
+	if err := r.err(); err != nil {
+		return err
+	}
+	for _, text := range w.Auth.Allow {
+		network, err := parseNetwork(text)
+		if err != nil {
+			return err
+		}
+		w.Allowed = append(w.Allowed, network)
+	}
+	if w.Auth.Signature == nil {
+		return nil
+	}
+	spec, err := w.Auth.Signature.Spec()
+	if err != nil {
+		return err
+	}
+	w.Scheme, err = signature.Compile(spec)
+	return err
+}
+
+// Allows reports whether an address may send. Without `allow` every one may.
+func (w *Webhook) Allows(address netip.Addr) bool {
+	if len(w.Auth.Allow) == 0 {
+		return true
+	}
+	address = address.Unmap().WithZone("")
+	return slices.ContainsFunc(w.Allowed, func(network netip.Prefix) bool { return network.Contains(address) })
+}
+
+// secretHeaders are those that carry the signature.
+func (a Auth) secretHeaders() []string {
+	if a.Signature == nil {
+		return nil
+	}
+	spec, err := a.Signature.Spec()
+	if err != nil {
+		return nil
+	}
+	scheme, err := signature.Compile(spec)
+	if err != nil {
+		return nil // checkAuth says why
+	}
+	return scheme.SecretHeaders()
+}
+
+// SignatureIDHeader holds, in a stored delivery, the sender's id of the event where the
+// signature has it elsewhere than in a header.
+const SignatureIDHeader = "Coinhook-Signature-Id"
+
+// KeyHeaders returns the headers that may hold the idempotency key, the first that a
+// request has counts: the one that the definition names, else those of the signature's
+// id, and then the usual ones.
+func (w *Webhook) KeyHeaders() []string {
+	if key := w.Idempotency; key != nil {
+		if key.Header == "" {
+			return nil
+		}
+		return []string{key.Header}
+	}
+	return append(w.signedIDHeaders(), DefaultKeyHeaders()...)
+}
+
+func (w *Webhook) signedIDHeaders() []string {
+	if w.Scheme == nil {
+		return nil
+	}
+	return append(w.Scheme.IDHeaders(), SignatureIDHeader)
+}
+
+func parseNetwork(text string) (netip.Prefix, error) {
+	if strings.Contains(text, "/") {
+		network, err := netip.ParsePrefix(text)
+		if err != nil || network.Addr().Is4In6() {
+			return netip.Prefix{}, fmt.Errorf("%q is no network", clip(text))
+		}
+		return network, nil
+	}
+	address, err := netip.ParseAddr(text)
+	if err != nil || address.Zone() != "" {
+		return netip.Prefix{}, fmt.Errorf("%q is no address", clip(text))
+	}
+	address = address.Unmap()
+	return netip.PrefixFrom(address, address.BitLen()), nil
+}
+
+const maxTolerance = 24 * time.Hour
+
+// parseTolerance reads a whole number of seconds, minutes or hours.
+func parseTolerance(text string) (time.Duration, error) {
+	tolerance, err := time.ParseDuration(text)
+	if err != nil || tolerance < time.Second || tolerance > maxTolerance || tolerance%time.Second != 0 {
+		return 0, fmt.Errorf(notTolerance, clip(text))
+	}
+	return tolerance, nil
+}
+
+const notTolerance = "want a duration from 1s to 24h, such as 30s, 5m or 1h, not %q"
