@@ -80,10 +80,14 @@ func Run(ctx context.Context, p Process) (code int) {
 			code = int(wish)
 		}
 	}()
+	if len(p.Args) == 1 && p.Args[0] == "--version" { // commands have a flag of that name, about webhooks
+		fmt.Fprintln(p.Stdout, "coinhook", service.ReadBuild())
+		return exitDone
+	}
 	var c commands
 	parser, err := kong.New(&c,
 		kong.Name("coinhook"),
-		kong.Description("The admin's command of Coinhook: webhooks that add and subtract in-game currency, exactly once."),
+		kong.Description("The admin's command of Coinhook: webhooks that add and subtract in-game currency, exactly once.\n\ncoinhook --version prints the version, the commit and the version of Go."),
 		kong.Writers(p.Stdout, p.Stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),

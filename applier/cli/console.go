@@ -180,7 +180,7 @@ func (a *app) consoleLog() (zerolog.Logger, error) {
 			return zerolog.Nop(), usagef("LOG_FORMAT=%q: %w", text, err)
 		}
 	}
-	return service.NewLogger(a.Stderr, "console", level, format), nil
+	return service.NewLogger(a.Stderr, "console", level, format).Hook(service.ReadBuild().FirstLine()), nil
 }
 
 // consoleOptions puts the services together. stop ends what they publish with.

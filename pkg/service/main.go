@@ -56,6 +56,10 @@ func execute[S Settings](ctx context.Context, p process, name, synopsis string, 
 		help(p.stdout, name, synopsis, reflect.TypeFor[S]())
 		return exitDone
 	}
+	if len(p.args) == 1 && p.args[0] == "--version" {
+		fmt.Fprintln(p.stdout, name, ReadBuild())
+		return exitDone
+	}
 	if len(p.args) > 0 {
 		fmt.Fprintf(p.stderr, "%s: unknown argument %q: settings come from the environment, see %s --help\n", name, p.args[0], name)
 		return exitUsage
@@ -73,7 +77,7 @@ func execute[S Settings](ctx context.Context, p process, name, synopsis string, 
 		}
 	}
 	log := NewLogger(p.stderr, name, common.LogLevel, common.LogFormat)
-	err = run(ctx, settings, log)
+	err = run(ctx, settings, log.Hook(ReadBuild().FirstLine()))
 	var setting *SettingError
 	switch {
 	case err == nil:

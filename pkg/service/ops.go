@@ -50,11 +50,12 @@ type Ops struct {
 	said map[string]bool // checks whose failure is logged
 }
 
-// NewRegistry returns a registry with the metrics of the process.
+// NewRegistry returns a registry with the metrics of the process and its build.
 func NewRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	//lint:ignore SA1019 the package collectors brings database/sql along, and the ingress is to have no SQL
 	r.MustRegister(prometheus.NewGoCollector(), prometheus.NewProcessCollector(prometheus.ProcessCollectorOpts{}))
+	ReadBuild().register(r)
 	return r
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/dev/stack/demo"
 	"github.com/coinhook/coinhook/pkg/dev/stack/natsserver"
 	"github.com/coinhook/coinhook/pkg/dev/stack/postgres"
+	"github.com/coinhook/coinhook/pkg/service"
 )
 
 func main() {
@@ -26,6 +27,10 @@ func main() {
 func run(args []string) int {
 	if len(args) > 0 && args[0] == natsserver.Subcommand {
 		return runBroker(args[1:])
+	}
+	if len(args) == 1 && args[0] == "--version" {
+		fmt.Println("devstack", service.ReadBuild())
+		return 0
 	}
 	if err := readSecretFiles(); err != nil {
 		fmt.Fprintf(os.Stderr, "devstack: %v\n", err)

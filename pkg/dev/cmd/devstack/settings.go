@@ -18,6 +18,7 @@ until Ctrl-C.
 
   devstack [--data DIR] [--ingress-addr A] [--console-addr B] [--appliers N]
   devstack --demo
+  devstack --version
   devstack ensure-postgres    install PostgreSQL if there is none and it can
 
 Flags:
