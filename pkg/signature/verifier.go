@@ -56,7 +56,7 @@ func (s *Scheme) Open(secrets []Secret) (*Verifier, error) {
 // signatures at most while they rotate a secret.
 const (
 	maxList       = 4 << 10 // bytes of the signatures' header
-	maxSignatures = 16
+	maxSignatures = 8
 )
 
 // Verify returns the sender's id of the event, if it has one, and why the request
