@@ -91,6 +91,10 @@ faults-short: build bin/faults ## run the most telling faults, 3 minutes at most
 	@if why=$$($(FAULTS) -can); then exec $(FAULTS) -short -bin bin -seed $(or $(SEED),1) -duration 100s; \
 		else echo "NOT TESTED with faults: $$why" >&2; fi
 
+.PHONY: docs
+docs: ## write the generated pages of docs/reference: settings, commands, metrics
+	go test -count=1 ./pkg/dev/reference -write
+
 .PHONY: screenshots
 screenshots: ## make the pictures of the documents again (needs Chromium)
 	go test -count=1 -run '^TestScreenshots$$' ./pkg/dev/e2e -screenshots $(CURDIR)/docs/images
