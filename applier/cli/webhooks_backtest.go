@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"github.com/coinhook/coinhook/applier/admin/backtest"
-	"github.com/coinhook/coinhook/applier/admin/suggest"
+	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -154,7 +154,7 @@ func (a *app) printCases(title string, cases []backtest.Case, count int) {
 	fmt.Fprintln(a.Stdout)
 	rows := make([][]string, len(cases))
 	for i, c := range cases {
-		rows[i] = []string{c.ID.String(), suggest.Shorten(c.Before.Text(), maxEffect), suggest.Shorten(c.After.Text(), maxEffect)}
+		rows[i] = []string{c.ID.String(), sample.Shorten(c.Before.Text(), maxEffect), sample.Shorten(c.After.Text(), maxEffect)}
 	}
 	a.printTable([]string{title, "before", "after"}, rows)
 	a.printMore(count - len(cases))

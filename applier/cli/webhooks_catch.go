@@ -10,8 +10,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/coinhook/coinhook/applier/admin/catch"
 	"github.com/coinhook/coinhook/applier/admin/redact"
+	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -29,7 +29,7 @@ type webhooksCatchCmd struct {
 type caughtJSON struct {
 	ID            delivery.ID       `json:"id"`
 	WebhookID     string            `json:"webhook_id"`
-	Source        catch.Source      `json:"source"`
+	Source        sample.Source     `json:"source"`
 	ReceivedAt    time.Time         `json:"received_at"`
 	Headers       []delivery.Header `json:"headers"`
 	Payload       json.RawMessage   `json:"payload"`
@@ -68,7 +68,7 @@ func (c *webhooksCatchCmd) Run(a *app) error {
 }
 
 // openBody is how the commands that look at bodies get at their payloads.
-func (a *app) openBody() (catch.Open, error) {
+func (a *app) openBody() (sample.Open, error) {
 	master, err := a.masterKey()
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (a *app) openBody() (catch.Open, error) {
 	}, nil
 }
 
-func (a *app) catcher() (*catch.Catcher, error) {
+func (a *app) catcher() (*sample.Catcher, error) {
 	conn, err := a.broker()
 	if err != nil {
 		return nil, err
@@ -103,17 +103,17 @@ func (a *app) catcher() (*catch.Catcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return catch.New(samples, stream, open), nil
+	return sample.NewCatcher(samples, stream, open), nil
 }
 
 // catch returns the newest thing that was sent to a webhook. With a time to wait
 // it waits for the first one.
-func (a *app) catch(saved broker.Saved, wait time.Duration) (catch.Caught, error) {
+func (a *app) catch(saved broker.Saved, wait time.Duration) (sample.Caught, error) {
 	catcher, err := a.catcher()
 	if err != nil {
-		return catch.Caught{}, err
+		return sample.Caught{}, err
 	}
-	var caught catch.Caught
+	var caught sample.Caught
 	if wait > 0 {
 		ctx, cancel := context.WithTimeout(a.ctx, wait)
 		defer cancel()
@@ -121,8 +121,8 @@ func (a *app) catch(saved broker.Saved, wait time.Duration) (catch.Caught, error
 	} else {
 		caught, err = catcher.Newest(a.ctx, saved)
 	}
-	if errors.Is(err, catch.ErrNothing) {
-		return catch.Caught{}, fmt.Errorf("%w: send something, and run this again\n\n  %s", err, a.curl(saved))
+	if errors.Is(err, sample.ErrNothing) {
+		return sample.Caught{}, fmt.Errorf("%w: send something, and run this again\n\n  %s", err, a.curl(saved))
 	}
 	return caught, err
 }
@@ -141,7 +141,7 @@ func (a *app) curl(saved broker.Saved) string {
 	return strings.Join(parts, " ")
 }
 
-func newCaughtJSON(c catch.Caught) caughtJSON {
+func newCaughtJSON(c sample.Caught) caughtJSON {
 	out := caughtJSON{
 		ID: c.ID, WebhookID: c.WebhookID, Source: c.Source, ReceivedAt: c.ReceivedAt.UTC(), Headers: c.Headers,
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/coinhook/coinhook/applier/admin/preview"
-	"github.com/coinhook/coinhook/applier/admin/suggest"
+	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -153,7 +153,7 @@ func (c *webhooksSuggestCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	all, failure := suggest.For(payload)
+	all, failure := sample.Suggest(payload)
 	if failure != nil {
 		return failure
 	}
@@ -166,7 +166,7 @@ func (c *webhooksSuggestCmd) Run(a *app) error {
 		if s.Use != nil {
 			use = string(*s.Use) + ": " + s.Why
 		}
-		rows[i] = []string{s.Path, s.Kind, suggest.Shorten(s.Value, maxCell), use}
+		rows[i] = []string{s.Path, s.Kind, sample.Shorten(s.Value, maxCell), use}
 	}
 	a.printTable([]string{"path", "kind", "value", "likely"}, rows)
 	return nil

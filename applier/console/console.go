@@ -48,7 +48,6 @@ import (
 
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/backtest"
-	"github.com/coinhook/coinhook/applier/admin/catch"
 	"github.com/coinhook/coinhook/applier/admin/communities"
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/applier/admin/history"
@@ -56,6 +55,7 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/preview"
 	"github.com/coinhook/coinhook/applier/admin/replay"
 	"github.com/coinhook/coinhook/applier/admin/revert"
+	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/sealed"
@@ -84,7 +84,7 @@ type Options struct {
 	// Payloads opens what came encrypted, as far as there is a key.
 	Payloads *sealed.Payloads
 
-	Catcher  *catch.Catcher
+	Catcher  *sample.Catcher
 	Preview  *preview.Preview
 	Backtest *backtest.Backtest
 	// HookURL is where senders POST to.

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coinhook/coinhook/applier/admin/catch"
+	"github.com/coinhook/coinhook/applier/admin/sample"
 )
 
 // What a page shows of a payload stays small, however long the names are that a
@@ -14,7 +14,7 @@ func TestNamesThatASenderMakesUpStaySmall(t *testing.T) {
 	long := strings.Repeat("n", 200<<10)
 	payload := `{"` + long + `":[` + strings.Repeat("1,", 100<<10) + `1],"amount":5}`
 	var v sampleView
-	v.show(catch.Caught{Payload: []byte(payload)})
+	v.show(sample.Caught{Payload: []byte(payload)})
 	if len(v.Paths) != 1 || v.Paths[0].Path != "amount" {
 		t.Errorf("the paths are %.200v", v.Paths)
 	}

@@ -6,9 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/admin/catch"
 	"github.com/coinhook/coinhook/applier/admin/redact"
-	"github.com/coinhook/coinhook/applier/admin/suggest"
+	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -36,12 +35,12 @@ type sampleView struct {
 	// Looking: it is fetched once the page is there.
 	Looking bool
 
-	Caught   *catch.Caught
+	Caught   *sample.Caught
 	Problem  string
 	Tree     *node
 	Redacted bool
 	// Likely are fit for a user or an amount, Paths are all there are.
-	Likely, Paths []suggest.Suggestion
+	Likely, Paths []sample.Suggestion
 }
 
 // sample answers with what was caught, as a part of the webhook's page. With "after"
@@ -70,7 +69,7 @@ func (s *Console) sampleOf(c *request, w webhooks.Stored) sampleView {
 	caught, err := s.Catcher.Newest(ctx, w)
 	var failure *delivery.Failure
 	switch {
-	case errors.Is(err, catch.ErrNothing):
+	case errors.Is(err, sample.ErrNothing):
 		return view
 	case errors.As(err, &failure):
 		view.Problem = failure.Detail
@@ -86,11 +85,11 @@ func (s *Console) sampleOf(c *request, w webhooks.Stored) sampleView {
 }
 
 // show shows a payload as a tree, without secrets.
-func (v *sampleView) show(caught catch.Caught) {
+func (v *sampleView) show(caught sample.Caught) {
 	v.Caught = &caught
 	payload, redacted := redact.Payload(caught.Payload)
 	v.Redacted = redacted
-	all, failure := suggest.For(payload)
+	all, failure := sample.Suggest(payload)
 	if failure != nil {
 		v.Problem = "No mapping can read it: " + failure.Detail
 	}
@@ -113,11 +112,11 @@ type caughtCache struct {
 }
 
 type cachedCatch struct {
-	catch.Caught
+	sample.Caught
 	at time.Time
 }
 
-func (cc *caughtCache) put(id string, caught catch.Caught) {
+func (cc *caughtCache) put(id string, caught sample.Caught) {
 	cc.mu.Lock()
 	defer cc.mu.Unlock()
 	if cc.all == nil || len(cc.all) >= caughtMost {
@@ -126,7 +125,7 @@ func (cc *caughtCache) put(id string, caught catch.Caught) {
 	cc.all[id] = cachedCatch{caught, time.Now()}
 }
 
-func (cc *caughtCache) get(id string) (catch.Caught, bool) {
+func (cc *caughtCache) get(id string) (sample.Caught, bool) {
 	cc.mu.Lock()
 	defer cc.mu.Unlock()
 	one, ok := cc.all[id]

@@ -22,7 +22,6 @@ import (
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/backtest"
-	"github.com/coinhook/coinhook/applier/admin/catch"
 	"github.com/coinhook/coinhook/applier/admin/communities"
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/applier/admin/history"
@@ -30,6 +29,7 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/preview"
 	"github.com/coinhook/coinhook/applier/admin/replay"
 	"github.com/coinhook/coinhook/applier/admin/revert"
+	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/console"
@@ -156,13 +156,13 @@ func makeWorld(t *testing.T, limit time.Duration, master secret.MasterKey, optio
 	return w
 }
 
-func (w *world) catcher(stream *broker.Stream) *catch.Catcher {
+func (w *world) catcher(stream *broker.Stream) *sample.Catcher {
 	w.t.Helper()
 	samples, err := w.conn.OpenSamples(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return catch.New(samples, stream, func(_ context.Context, _ broker.Saved, d delivery.Delivery) ([]byte, error) { return d.Body, nil })
+	return sample.NewCatcher(samples, stream, func(_ context.Context, _ broker.Saved, d delivery.Delivery) ([]byte, error) { return d.Body, nil })
 }
 
 // running runs f until the test ends, or stop is called.

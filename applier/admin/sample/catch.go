@@ -1,6 +1,6 @@
-// Package catch finds the newest thing that a sender sent to a webhook, to draw
-// its mapping from: one implementation for every way of asking.
-package catch
+// Package sample has what a mapping is drawn from: the newest payload that a
+// sender sent to a webhook, and the paths in it that look useful.
+package sample
 
 import (
 	"context"
@@ -55,8 +55,8 @@ type Catcher struct {
 	open    Open
 }
 
-// New returns a catcher.
-func New(samples Samples, stream Stream, open Open) *Catcher {
+// NewCatcher returns a catcher.
+func NewCatcher(samples Samples, stream Stream, open Open) *Catcher {
 	return &Catcher{samples: samples, stream: stream, open: open}
 }
 

@@ -1,4 +1,4 @@
-package catch_test
+package sample_test
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/admin/catch"
+	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -70,14 +70,14 @@ func TestCatch(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				in := &stream{tc.stream}
-				c := catch.New(&samples{tc.samples}, in, plain)
+				c := sample.NewCatcher(&samples{tc.samples}, in, plain)
 				saved := broker.Saved{Record: webhook.Record{Definition: webhook.Definition{State: tc.state}}}
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				for want, f := range map[*string]func(context.Context, broker.Saved) (catch.Caught, error){&tc.now: c.Newest, &tc.later: c.Wait} {
+				for want, f := range map[*string]func(context.Context, broker.Saved) (sample.Caught, error){&tc.now: c.Newest, &tc.later: c.Wait} {
 					got, err := f(ctx, saved)
 					switch {
-					case *want == "" && !errors.Is(err, catch.ErrNothing):
+					case *want == "" && !errors.Is(err, sample.ErrNothing):
 						t.Errorf("got %s %q, %v; want nothing", got.Source, got.Payload, err)
 					case *want != "" && (err != nil || string(got.Source)+" "+string(got.Payload) != *want):
 						t.Errorf("got %s %q, %v; want %s", got.Source, got.Payload, err, *want)
@@ -94,7 +94,7 @@ func TestCatch(t *testing.T) {
 func TestCatchSaysWhyABodyCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	failure := &delivery.Failure{Reason: delivery.DecryptionFailed, Detail: "No."}
-	c := catch.New(&samples{shelf{there: "s"}}, &stream{}, func(context.Context, broker.Saved, delivery.Delivery) ([]byte, error) {
+	c := sample.NewCatcher(&samples{shelf{there: "s"}}, &stream{}, func(context.Context, broker.Saved, delivery.Delivery) ([]byte, error) {
 		return nil, failure
 	})
 	_, err := c.Newest(t.Context(), broker.Saved{Record: webhook.Record{Definition: webhook.Definition{State: webhook.Draft}}})

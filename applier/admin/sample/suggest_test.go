@@ -1,4 +1,4 @@
-package suggest_test
+package sample_test
 
 import (
 	"os"
@@ -12,14 +12,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/admin/suggest"
+	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-func list(t testing.TB, payload string) []suggest.Suggestion {
+func list(t testing.TB, payload string) []sample.Suggestion {
 	t.Helper()
-	all, failure := suggest.For([]byte(payload))
+	all, failure := sample.Suggest([]byte(payload))
 	if failure != nil {
 		t.Fatalf("%s: %s", payload, failure.Detail)
 	}
@@ -27,7 +27,7 @@ func list(t testing.TB, payload string) []suggest.Suggestion {
 }
 
 // line writes a suggestion as path, use and value.
-func line(s suggest.Suggestion) string {
+func line(s sample.Suggestion) string {
 	use := "-"
 	if s.Use != nil {
 		use = string(*s.Use)
@@ -78,7 +78,7 @@ func TestNumbersAreExactAndStringsShort(t *testing.T) {
 	if s := all[1].Value; utf8.RuneCountInString(s) != 200 || !strings.HasSuffix(s, "é…") {
 		t.Errorf("the string is %q", s)
 	}
-	if got := suggest.Shorten("abc", 3); got != "abc" {
+	if got := sample.Shorten("abc", 3); got != "abc" {
 		t.Errorf("what fits is cut to %q", got)
 	}
 }
@@ -93,7 +93,7 @@ func TestScalarAlone(t *testing.T) {
 func TestWhatIsNoPayloadIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, payload := range []string{"", "{", `{"a":1,"a":2}`, "{} {}", "\xff", strings.Repeat("[", 65) + strings.Repeat("]", 65)} {
-		if _, failure := suggest.For([]byte(payload)); failure == nil || failure.Reason != "invalid_json" {
+		if _, failure := sample.Suggest([]byte(payload)); failure == nil || failure.Reason != "invalid_json" {
 			t.Errorf("%q: %+v", payload, failure)
 		}
 	}
@@ -107,7 +107,7 @@ func checkPaths(t testing.TB, payload []byte) {
 	if failure != nil {
 		return
 	}
-	all, failure := suggest.For(payload)
+	all, failure := sample.Suggest(payload)
 	if failure != nil || len(all) != len(scalars) {
 		t.Fatalf("%d suggestions of %d scalars, %v", len(all), len(scalars), failure)
 	}
@@ -117,7 +117,7 @@ func checkPaths(t testing.TB, payload []byte) {
 		Mappings: []webhook.Mapping{{Currency: "xp", Operator: webhook.Add, Value: webhook.Value{Constant: &one}}},
 	}
 	for _, s := range scalars {
-		i := slices.IndexFunc(all, func(a suggest.Suggestion) bool { return a.Path == s.Path.Text() })
+		i := slices.IndexFunc(all, func(a sample.Suggestion) bool { return a.Path == s.Path.Text() })
 		if i < 0 {
 			t.Fatalf("%s is not suggested", s.Path.Text())
 		}
@@ -192,7 +192,7 @@ func TestRealBodies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.ContainsFunc(list(t, string(payload)), func(s suggest.Suggestion) bool { return strings.Contains(line(s), want) }) {
+		if !slices.ContainsFunc(list(t, string(payload)), func(s sample.Suggestion) bool { return strings.Contains(line(s), want) }) {
 			t.Errorf("%s: nothing like %q", file, want)
 		}
 	}

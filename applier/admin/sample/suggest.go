@@ -1,7 +1,4 @@
-// Package suggest lists what a mapping can be drawn from: every scalar of a
-// payload with its path, those first that look like a user or an amount. It is
-// pure.
-package suggest
+package sample
 
 import (
 	"cmp"
@@ -37,10 +34,10 @@ type Suggestion struct {
 	depth int
 }
 
-// For returns the scalars of a payload, as mapping.Scalars has them: likely identifiers, likely amounts, the
+// Suggest returns the scalars of a payload, as mapping.Scalars has them: likely identifiers, likely amounts, the
 // rest; among likely ones the better and then the outer first, else in the order
 // of the payload.
-func For(payload []byte) ([]Suggestion, *delivery.Failure) {
+func Suggest(payload []byte) ([]Suggestion, *delivery.Failure) {
 	scalars, failure := mapping.Scalars(payload)
 	if failure != nil {
 		return nil, failure
