@@ -15,8 +15,8 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/overview"
-	"github.com/coinhook/coinhook/applier/admin/preview"
 	"github.com/coinhook/coinhook/applier/admin/revert"
+	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/applier/api"
 	"github.com/coinhook/coinhook/applier/console"
@@ -224,7 +224,7 @@ func (a *app) consoleOptions(log zerolog.Logger, trusted proxies.Trusted) (opts 
 	if opts.Replayer, stop, err = a.replayer(); err != nil {
 		return opts, nil, err
 	}
-	opts.Preview, opts.HookURL = preview.New(store, store), a.url
+	opts.Preview, opts.HookURL = trial.NewPreview(store, store), a.url
 	opts.API = api.New(api.Options{
 		Log:        log,
 		Tokens:     newTokens(store),

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/coinhook/coinhook/applier/admin/backtest"
 	"github.com/coinhook/coinhook/applier/admin/sample"
+	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -26,8 +26,8 @@ const (
 )
 
 func (c *webhooksBacktestCmd) Run(a *app) error {
-	if c.Last < 1 || c.Last > backtest.MaxLast {
-		return usagef("--last is a number from 1 to %d, not %d", backtest.MaxLast, c.Last)
+	if c.Last < 1 || c.Last > trial.MaxLast {
+		return usagef("--last is a number from 1 to %d, not %d", trial.MaxLast, c.Last)
 	}
 	service, saved, err := c.find(a)
 	if err != nil {
@@ -42,7 +42,7 @@ func (c *webhooksBacktestCmd) Run(a *app) error {
 		return err
 	}
 	bar := progressLine{a: a}
-	request.Progress = func(p backtest.Progress) {
+	request.Progress = func(p trial.Progress) {
 		bar.show(0, "%d messages looked at, %d deliveries found, %d tried", p.Messages, p.Found, p.Tried)
 	}
 	result, err := tester.Run(a.ctx, request)
@@ -58,16 +58,16 @@ func (c *webhooksBacktestCmd) Run(a *app) error {
 	return nil
 }
 
-func (c *webhooksBacktestCmd) request(a *app, service *webhooks.Service, saved broker.Saved) (backtest.Request, error) {
+func (c *webhooksBacktestCmd) request(a *app, service *webhooks.Service, saved broker.Saved) (trial.Request, error) {
 	src, err := a.readFile(c.File)
 	if err != nil {
-		return backtest.Request{}, err
+		return trial.Request{}, err
 	}
 	def, err := service.ParseFor(a.ctx, src, saved)
 	if err != nil {
-		return backtest.Request{}, fmt.Errorf("%s: %w", c.File, err)
+		return trial.Request{}, fmt.Errorf("%s: %w", c.File, err)
 	}
-	r := backtest.Request{Webhook: saved, Definition: def, Against: backtest.Against(c.Against), Last: c.Last}
+	r := trial.Request{Webhook: saved, Definition: def, Against: trial.Against(c.Against), Last: c.Last}
 	if !a.json() {
 		r.Keep = shownCases
 	}
@@ -75,7 +75,7 @@ func (c *webhooksBacktestCmd) request(a *app, service *webhooks.Service, saved b
 }
 
 // backtest is one that decides as the appliers do.
-func (a *app) backtest() (*backtest.Backtest, error) {
+func (a *app) backtest() (*trial.Backtest, error) {
 	store, err := a.database()
 	if err != nil {
 		return nil, err
@@ -92,11 +92,11 @@ func (a *app) backtest() (*backtest.Backtest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return backtest.New(store, stream, broker.NewCatalog(conn), sealed.NewPayloads(master).Evaluate), nil
+	return trial.NewBacktest(store, stream, broker.NewCatalog(conn), sealed.NewPayloads(master).Evaluate), nil
 }
 
 // sayLookedAt says why there are fewer deliveries than were asked for.
-func (a *app) sayLookedAt(r *backtest.Result) {
+func (a *app) sayLookedAt(r *trial.Comparison) {
 	switch {
 	case r.GaveUp:
 		a.say("Gave up after %d messages of the stream: they hold %s of the webhook. A larger --last looks at more.", r.Messages, countOf(r.Deliveries))
@@ -120,9 +120,9 @@ func countOf(deliveries int) string {
 	return fmt.Sprintf("%d deliveries", deliveries)
 }
 
-func printBacktest(a *app, r *backtest.Result) {
+func printBacktest(a *app, r *trial.Comparison) {
 	with := fmt.Sprintf("version %d, the current one", r.Version)
-	if r.Against == backtest.Original {
+	if r.Against == trial.Original {
 		with = "the versions that decided them"
 	}
 	fmt.Fprintf(a.Stdout, "The last %s of %q by the new definition, compared with %s.\n\n", countOf(r.Deliveries), printable(r.Webhook), with)
@@ -138,7 +138,7 @@ func printBacktest(a *app, r *backtest.Result) {
 	a.printFailing("newly failing", r.NewlyFailing)
 	a.printCases("newly succeeding", r.NewlySucceeding, r.NewlySucceedingCount)
 	if example := r.DependsOnBalanceExample; example != nil {
-		a.printCases("depend on the balance", []backtest.Case{*example}, r.DependsOnBalance)
+		a.printCases("depend on the balance", []trial.Case{*example}, r.DependsOnBalance)
 	}
 	a.printFailing("still failing", r.StillFailingBy)
 	for _, u := range r.Undecided {
@@ -147,7 +147,7 @@ func printBacktest(a *app, r *backtest.Result) {
 	fmt.Fprintln(a.Stdout, "\nNothing was changed.")
 }
 
-func (a *app) printCases(title string, cases []backtest.Case, count int) {
+func (a *app) printCases(title string, cases []trial.Case, count int) {
 	if len(cases) == 0 {
 		return
 	}
@@ -160,7 +160,7 @@ func (a *app) printCases(title string, cases []backtest.Case, count int) {
 	a.printMore(count - len(cases))
 }
 
-func (a *app) printFailing(title string, failing []backtest.Failing) {
+func (a *app) printFailing(title string, failing []trial.Failing) {
 	if len(failing) == 0 {
 		return
 	}
@@ -180,7 +180,7 @@ func (a *app) printMore(n int) {
 	}
 }
 
-func sum(failing []backtest.Failing) int {
+func sum(failing []trial.Failing) int {
 	n := 0
 	for _, f := range failing {
 		n += f.Count

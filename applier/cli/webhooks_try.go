@@ -6,8 +6,8 @@ import (
 	"net/textproto"
 	"strings"
 
-	"github.com/coinhook/coinhook/applier/admin/preview"
 	"github.com/coinhook/coinhook/applier/admin/sample"
+	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -56,7 +56,7 @@ func (c *webhooksTryCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	result, err := c.try(a, preview.New(store, store), saved, w, headers)
+	result, err := c.try(a, trial.NewPreview(store, store), saved, w, headers)
 	if err != nil {
 		return err
 	}
@@ -67,13 +67,13 @@ func (c *webhooksTryCmd) Run(a *app) error {
 	return nil
 }
 
-func (c *webhooksTryCmd) try(a *app, p *preview.Preview, saved broker.Saved, w *webhook.Webhook, headers []delivery.Header) (preview.Result, error) {
+func (c *webhooksTryCmd) try(a *app, p *trial.Preview, saved broker.Saved, w *webhook.Webhook, headers []delivery.Header) (trial.PreviewResult, error) {
 	payload, sent, err := c.read(a, saved)
 	if failure, ok := errors.AsType[*delivery.Failure](err); ok {
-		return preview.Refused(w, failure), nil
+		return trial.Refused(w, failure), nil
 	}
 	if err != nil {
-		return preview.Result{}, err
+		return trial.PreviewResult{}, err
 	}
 	d := delivery.Delivery{Headers: append(headers, sent...)}
 	return p.Try(a.ctx, w, payload, d.Header)
@@ -108,7 +108,7 @@ func parseHeaders(lines []string) ([]delivery.Header, error) {
 	return headers, nil
 }
 
-func printPreview(a *app, r preview.Result) {
+func printPreview(a *app, r trial.PreviewResult) {
 	pairs := [][2]string{{"status", statusMark(r.Status)}}
 	if r.Outcome != nil {
 		pairs = append(pairs, [2]string{"outcome", string(*r.Outcome)})

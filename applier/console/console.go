@@ -47,15 +47,14 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier/admin/access"
-	"github.com/coinhook/coinhook/applier/admin/backtest"
 	"github.com/coinhook/coinhook/applier/admin/communities"
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/overview"
-	"github.com/coinhook/coinhook/applier/admin/preview"
 	"github.com/coinhook/coinhook/applier/admin/replay"
 	"github.com/coinhook/coinhook/applier/admin/revert"
 	"github.com/coinhook/coinhook/applier/admin/sample"
+	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/sealed"
@@ -85,8 +84,8 @@ type Options struct {
 	Payloads *sealed.Payloads
 
 	Catcher  *sample.Catcher
-	Preview  *preview.Preview
-	Backtest *backtest.Backtest
+	Preview  *trial.Preview
+	Backtest *trial.Backtest
 	// HookURL is where senders POST to.
 	HookURL func(webhookID string) string
 

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/admin/backtest"
-	"github.com/coinhook/coinhook/applier/admin/preview"
+	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -17,7 +16,7 @@ type previewView struct {
 	// Waiting is what is to be done before anything can be said.
 	Waiting  string
 	Problems []problemLine
-	Result   *preview.Result
+	Result   *trial.PreviewResult
 	Advice   string
 }
 
@@ -70,7 +69,7 @@ func (s *Console) noPreview(w webhooks.Stored, err error) previewView {
 
 // backtestView is what the form would have made of what was sent lately.
 type backtestView struct {
-	*backtest.Result
+	*trial.Comparison
 	Problem string
 	Failing int
 }
@@ -85,7 +84,7 @@ const (
 func (s *Console) tryBacktest(c *request, w webhooks.Stored, def webhook.Definition) *backtestView {
 	ctx, cancel := context.WithTimeout(c.ctx(), backtestWithin)
 	defer cancel()
-	result, err := s.Backtest.Run(ctx, backtest.Request{Webhook: w, Definition: def, Against: backtest.Current, Last: backtestLast, Keep: backtestKeep})
+	result, err := s.Backtest.Run(ctx, trial.Request{Webhook: w, Definition: def, Against: trial.Current, Last: backtestLast, Keep: backtestKeep})
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return &backtestView{Problem: "It took more than 10 s, since this webhook is sent little and the stream is long. Export the definition and run `coinhook webhooks backtest`, which takes its time."}
@@ -93,7 +92,7 @@ func (s *Console) tryBacktest(c *request, w webhooks.Stored, def webhook.Definit
 		s.Log.Warn().Err(err).Str("webhook_id", w.ID).Msg("cannot backtest")
 		return &backtestView{Problem: "It cannot be found out now. Try again in a moment; `coinhook webhooks backtest` says more."}
 	}
-	view := &backtestView{Result: result}
+	view := &backtestView{Comparison: result}
 	for _, f := range result.NewlyFailing {
 		view.Failing += f.Count
 	}

@@ -21,15 +21,14 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin/access"
-	"github.com/coinhook/coinhook/applier/admin/backtest"
 	"github.com/coinhook/coinhook/applier/admin/communities"
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/overview"
-	"github.com/coinhook/coinhook/applier/admin/preview"
 	"github.com/coinhook/coinhook/applier/admin/replay"
 	"github.com/coinhook/coinhook/applier/admin/revert"
 	"github.com/coinhook/coinhook/applier/admin/sample"
+	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/console"
@@ -141,8 +140,8 @@ func makeWorld(t *testing.T, limit time.Duration, master secret.MasterKey, optio
 		DeadLetters: deadletter.New(own), Reverter: revert.New(own),
 		Replayer: replay.New(own, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate, w.publisher),
 		History:  history.New(own, stream, definitions, limit),
-		Preview:  preview.New(own, own), HookURL: func(id string) string { return "https://hooks.example.com/hooks/" + id },
-		Backtest: backtest.New(own, stream, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate),
+		Preview:  trial.NewPreview(own, own), HookURL: func(id string) string { return "https://hooks.example.com/hooks/" + id },
+		Backtest: trial.NewBacktest(own, stream, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate),
 	}
 	opts.Catcher = w.catcher(stream)
 	for _, o := range options {

@@ -106,7 +106,7 @@ func TestProgramsNeedNothingThatIsNotTheirs(t *testing.T) {
 		t.Run(program, func(t *testing.T) {
 			for _, dep := range mustHave(t, program).Deps {
 				name := dep[strings.LastIndexByte(dep, '/')+1:]
-				isTestHelper := strings.HasPrefix(dep, prefix) && strings.HasSuffix(name, "test") && name != "backtest" // which is a command's
+				isTestHelper := strings.HasPrefix(dep, prefix) && strings.HasSuffix(name, "test")
 				if isBelowAny(dep, banned...) || isTestHelper {
 					t.Errorf("%s needs %s", program, dep)
 				}

@@ -1,4 +1,4 @@
-package backtest_test
+package trial_test
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/admin/backtest"
+	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -174,7 +174,7 @@ func TestTheVersionsThatDecidedMayBeComparedWith(t *testing.T) {
 	w.sendBodies(`{"email":"ann@example.com","coins":3,"points":4}`)
 	w.settle()
 	w.sendBodies(`{"email":"ann@example.com","coins":5,"points":6}`) // pending: the current one will decide
-	original := func(r *backtest.Request) { r.Against = backtest.Original }
+	original := func(r *trial.Request) { r.Against = trial.Original }
 	w.check(w.try(points), "3 unchanged, 0 depend on the balance, 0 still failing")
 	w.check(w.try(points, original), "2 unchanged, 0 depend on the balance, 0 still failing",
 		"different: ann@example.com add 1 coins applied -> ann@example.com add 2 coins applied")
@@ -195,7 +195,7 @@ func TestListsAreKeptAsLongAsAskedFor(t *testing.T) {
 	for range 3 {
 		w.sendBodies(`{"email":"ann@example.com","coins":1,"points":2}`, `{"email":"ann@example.com","points":2}`)
 	}
-	got := w.try(strings.Replace(shop, "path: coins", "path: points", 1), func(r *backtest.Request) { r.Keep = 2 })
+	got := w.try(strings.Replace(shop, "path: coins", "path: points", 1), func(r *trial.Request) { r.Keep = 2 })
 	if len(got.Different) != 2 || got.DifferentCount != 3 || len(got.NewlySucceeding) != 2 || got.NewlySucceedingCount != 3 {
 		t.Errorf("%+v", got)
 	}
@@ -226,8 +226,8 @@ func TestItGivesUpWhereDeliveriesAreRare(t *testing.T) {
 		{1100, 11_000, true},
 		{2000, 11_996, false}, // looked at all there is
 	} {
-		b := backtest.New(w.store, busy{w.delivery(`{}`)}, w.catalog, w.evaluate())
-		got, err := b.Run(t.Context(), backtest.Request{Webhook: w.saved, Definition: w.saved.Definition, Last: tc.last})
+		b := trial.NewBacktest(w.store, busy{w.delivery(`{}`)}, w.catalog, w.evaluate())
+		got, err := b.Run(t.Context(), trial.Request{Webhook: w.saved, Definition: w.saved.Definition, Last: tc.last})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -243,8 +243,8 @@ func TestAnInterruptedBacktestEnds(t *testing.T) {
 	w.sendBodies(`{"email":"ann@example.com","coins":1}`)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	b := backtest.New(w.store, busy{w.delivery(`{}`)}, w.catalog, w.evaluate())
-	if _, err := b.Run(ctx, backtest.Request{Webhook: w.saved, Definition: w.saved.Definition, Last: 1}); !errors.Is(err, context.Canceled) {
+	b := trial.NewBacktest(w.store, busy{w.delivery(`{}`)}, w.catalog, w.evaluate())
+	if _, err := b.Run(ctx, trial.Request{Webhook: w.saved, Definition: w.saved.Definition, Last: 1}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package backtest
+package trial
 
 import (
 	"cmp"
@@ -69,7 +69,7 @@ func (s *side) run(ctx context.Context, page []delivery.Delivery) ([]answer, err
 // effect is what a definition makes of a delivery.
 type effect struct {
 	user    delivery.ID // zero where there is none
-	changes []Change
+	changes []ChangeAsked
 	fields  []history.Field // by name: their order changes nothing
 	outcome delivery.Outcome
 	failure *delivery.Failure
@@ -85,7 +85,7 @@ func effectOf(item applier.Item, d postgres.Decision) effect {
 	e.user = d.User
 	for _, c := range item.Plan.Changes {
 		currency := applier.Currency{Code: c.Currency, Scale: c.Scale}
-		e.changes = append(e.changes, Change{Currency: c.Currency, Operator: string(c.Operator), Amount: currency.Format(c.Amount)})
+		e.changes = append(e.changes, ChangeAsked{Currency: c.Currency, Operator: string(c.Operator), Amount: currency.Format(c.Amount)})
 	}
 	for _, f := range item.Plan.Fields {
 		e.fields = append(e.fields, history.Field{Field: f.Field, Value: f.Value})

@@ -1,7 +1,4 @@
-// Package backtest says what a new definition would make of what was sent to a
-// webhook lately, beside what the definition in force makes of it: by the rules
-// and the code that the applier settles by. It changes nothing.
-package backtest
+package trial
 
 import (
 	"context"
@@ -32,8 +29,8 @@ type Backtest struct {
 	evaluate    applier.Evaluate
 }
 
-// New returns a backtest that decides as an applier with these parts does.
-func New(store *postgres.Store, stream Stream, definitions applier.Definitions, evaluate applier.Evaluate) *Backtest {
+// NewBacktest returns a backtest that decides as an applier with these parts does.
+func NewBacktest(store *postgres.Store, stream Stream, definitions applier.Definitions, evaluate applier.Evaluate) *Backtest {
 	return &Backtest{store: store, stream: stream, definitions: definitions, evaluate: evaluate}
 }
 
@@ -66,7 +63,7 @@ type Progress struct {
 }
 
 // Run tries the definition.
-func (b *Backtest) Run(ctx context.Context, r Request) (*Result, error) {
+func (b *Backtest) Run(ctx context.Context, r Request) (*Comparison, error) {
 	after, err := webhook.Compile(next(r.Webhook.Record, r.Definition), r.Webhook.Revision+1)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package backtest
+package trial
 
 import (
 	"cmp"
@@ -45,7 +45,7 @@ func compare(before, after *effect) class {
 
 // collector makes a result.
 type collector struct {
-	result    *Result
+	result    *Comparison
 	keep      int
 	failing   map[Failing]*Failing // by reason and path
 	still     map[Failing]*Failing
@@ -55,7 +55,7 @@ type collector struct {
 
 func newCollector(r Request, f *found) *collector {
 	return &collector{
-		result: &Result{
+		result: &Comparison{
 			WebhookID: r.Webhook.ID, Webhook: r.Webhook.Name, Version: r.Webhook.Version, Against: cmp.Or(r.Against, Current),
 			Asked: r.Last, FromDeadLetters: len(f.letters), Messages: f.messages, GaveUp: f.gaveUp,
 			Different: []Case{}, NewlyFailing: []Failing{}, NewlySucceeding: []Case{}, StillFailingBy: []Failing{}, Undecided: []Undecided{},
@@ -121,7 +121,7 @@ func (c *collector) append(list *[]Case, id delivery.ID, before, after answer) {
 func (c *collector) effect(a answer) Effect {
 	e := Effect{Changes: a.changes, Fields: a.fields}
 	if e.Changes == nil {
-		e.Changes = []Change{}
+		e.Changes = []ChangeAsked{}
 	}
 	if e.Fields == nil {
 		e.Fields = []history.Field{}
@@ -141,7 +141,7 @@ func (c *collector) effect(a answer) Effect {
 }
 
 // finish puts the result in order and names users.
-func (c *collector) finish(ctx context.Context, store *postgres.Store) (*Result, error) {
+func (c *collector) finish(ctx context.Context, store *postgres.Store) (*Comparison, error) {
 	c.result.NewlyFailing = sorted(c.failing)
 	c.result.StillFailingBy = sorted(c.still)
 	for _, u := range c.undecided {

@@ -1,6 +1,7 @@
-// Package preview says what a webhook's mapping would do with a payload, by the
-// rules and the code that the applier settles by. It changes nothing.
-package preview
+// Package trial says what a definition would do, by the rules and the code that
+// the applier settles by: with one payload (Preview), or with the last deliveries
+// of its webhook (Backtest). It changes nothing.
+package trial
 
 import (
 	"context"
@@ -15,9 +16,9 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// Result is a delivery's as programs read it, without an id and times: there is
+// PreviewResult is a delivery's as programs read it, without an id and times: there is
 // no delivery.
-type Result struct {
+type PreviewResult struct {
 	WebhookID   string            `json:"webhook_id"`
 	Webhook     string            `json:"webhook"`
 	Community   string            `json:"community"`
@@ -26,42 +27,42 @@ type Result struct {
 	Reason      *delivery.Reason  `json:"reason"`
 	Detail      *string           `json:"detail"`
 	User        *history.User     `json:"user"`
-	Changes     []Change          `json:"changes"`
+	Changes     []PreviewChange   `json:"changes"`
 	Fields      []history.Field   `json:"fields"`
 	Attempts    int               `json:"attempts"`
 	Replays     int               `json:"replays"`
 	DuplicateOf *delivery.ID      `json:"duplicate_of"`
 }
 
-// Change is one change of a balance, with the balance before it too.
-type Change struct {
+// PreviewChange is one change of a balance, with the balance before it too.
+type PreviewChange struct {
 	history.Change
 	BalanceBefore string `json:"balance_before"`
 }
 
-// Users finds users with their balances, without locking them.
-type Users interface {
+// PreviewUsers finds users with their balances, without locking them.
+type PreviewUsers interface {
 	LookUp(ctx context.Context, community string, ref applier.UserRef) (postgres.User, error)
 }
 
 // Preview tries mappings.
 type Preview struct {
-	users       Users
+	users       PreviewUsers
 	communities applier.Communities
 }
 
-// New returns a preview.
-func New(users Users, communities applier.Communities) *Preview {
+// NewPreview returns a preview.
+func NewPreview(users PreviewUsers, communities applier.Communities) *Preview {
 	return &Preview{users: users, communities: communities}
 }
 
 // Try evaluates the webhook's mapping. An error says that it could not be found
 // out; what is wrong with the payload is in the result.
-func (p *Preview) Try(ctx context.Context, w *webhook.Webhook, payload []byte, headers func(name string) (string, bool)) (Result, error) {
+func (p *Preview) Try(ctx context.Context, w *webhook.Webhook, payload []byte, headers func(name string) (string, bool)) (PreviewResult, error) {
 	r := Refused(w, nil)
 	community, err := p.communities.Reread(ctx, w.Community)
 	if err != nil {
-		return Result{}, err
+		return PreviewResult{}, err
 	}
 	plan, failure := mapping.Evaluate(w, payload, headers, community)
 	switch {
@@ -75,7 +76,7 @@ func (p *Preview) Try(ctx context.Context, w *webhook.Webhook, payload []byte, h
 		return Refused(w, applier.UserNotFound(w)), nil
 	}
 	if err != nil {
-		return Result{}, err
+		return PreviewResult{}, err
 	}
 	named := &history.User{ID: user.ID, Email: user.Email, Username: user.Username}
 	before := map[string]int64{}
@@ -93,7 +94,7 @@ func (p *Preview) Try(ctx context.Context, w *webhook.Webhook, payload []byte, h
 	r.User = named
 	for _, e := range entries {
 		c, _ := community.Currency(e.Currency)
-		r.Changes = append(r.Changes, Change{
+		r.Changes = append(r.Changes, PreviewChange{
 			Change: history.Change{
 				Currency: e.Currency, Operator: string(e.Operator), Amount: c.Format(e.Amount), Balance: c.Format(e.Balance),
 			},
@@ -108,10 +109,10 @@ func (p *Preview) Try(ctx context.Context, w *webhook.Webhook, payload []byte, h
 }
 
 // Refused is the result of a payload that fails.
-func Refused(w *webhook.Webhook, failure *delivery.Failure) Result {
-	r := Result{
+func Refused(w *webhook.Webhook, failure *delivery.Failure) PreviewResult {
+	r := PreviewResult{
 		WebhookID: w.ID, Webhook: w.Name, Community: w.Community,
-		Status: delivery.Failed, Changes: []Change{}, Fields: []history.Field{},
+		Status: delivery.Failed, Changes: []PreviewChange{}, Fields: []history.Field{},
 	}
 	if failure != nil {
 		r.Reason, r.Detail = &failure.Reason, &failure.Detail
@@ -119,7 +120,7 @@ func Refused(w *webhook.Webhook, failure *delivery.Failure) Result {
 	return r
 }
 
-func (r Result) success(outcome delivery.Outcome) Result {
+func (r PreviewResult) success(outcome delivery.Outcome) PreviewResult {
 	r.Status, r.Outcome = delivery.Success, &outcome
 	return r
 }

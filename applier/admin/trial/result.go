@@ -1,14 +1,14 @@
-package backtest
+package trial
 
 import (
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// Result is what a definition would change, as programs read it. Each delivery
+// Comparison is what a definition would change, as programs read it. Each delivery
 // is counted once: Unchanged, Different, NewlyFailing, NewlySucceeding,
 // DependsOnBalance, StillFailing and Undecided add up to Deliveries.
-type Result struct {
+type Comparison struct {
 	WebhookID string  `json:"webhook_id"`
 	Webhook   string  `json:"webhook"`
 	Version   int     `json:"version"` // in force
@@ -57,15 +57,15 @@ type Case struct {
 // outcome; one that fails for a balance has what was asked for.
 type Effect struct {
 	User    *history.User     `json:"user"`
-	Changes []Change          `json:"changes"`
+	Changes []ChangeAsked     `json:"changes"`
 	Fields  []history.Field   `json:"fields"`
 	Outcome *delivery.Outcome `json:"outcome"`
 	Reason  *delivery.Reason  `json:"reason"`
 	Detail  *string           `json:"detail"`
 }
 
-// Change is one change of a balance. The amount is exact text.
-type Change struct {
+// ChangeAsked is one change of a balance. The amount is exact text.
+type ChangeAsked struct {
 	Currency string `json:"currency"`
 	Operator string `json:"operator"`
 	Amount   string `json:"amount"`

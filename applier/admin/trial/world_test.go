@@ -1,4 +1,4 @@
-package backtest_test
+package trial_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/admin/backtest"
+	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/applier/report"
@@ -148,13 +148,13 @@ func (w *world) settle() {
 func (w *world) evaluate() applier.Evaluate { return sealed.NewPayloads(secret.MasterKey{}).Evaluate }
 
 // try runs a backtest and checks that it adds up.
-func (w *world) try(definition string, change ...func(*backtest.Request)) *backtest.Result {
+func (w *world) try(definition string, change ...func(*trial.Request)) *trial.Comparison {
 	w.t.Helper()
-	r := backtest.Request{Webhook: w.saved, Definition: parse(w.t, definition), Last: 1000}
+	r := trial.Request{Webhook: w.saved, Definition: parse(w.t, definition), Last: 1000}
 	for _, f := range change {
 		f(&r)
 	}
-	b := backtest.New(w.store, w.stream, w.catalog, w.evaluate())
+	b := trial.NewBacktest(w.store, w.stream, w.catalog, w.evaluate())
 	got, err := b.Run(w.t.Context(), r)
 	if err != nil {
 		w.t.Fatal(err)
@@ -172,10 +172,10 @@ func (w *world) try(definition string, change ...func(*backtest.Request)) *backt
 	return got
 }
 
-func last(n int) func(*backtest.Request) { return func(r *backtest.Request) { r.Last = n } }
+func last(n int) func(*trial.Request) { return func(r *trial.Request) { r.Last = n } }
 
 // summary is a result in a line for each thing it says.
-func summary(r *backtest.Result) []string {
+func summary(r *trial.Comparison) []string {
 	lines := []string{fmt.Sprintf("%d unchanged, %d depend on the balance, %d still failing", r.Unchanged, r.DependsOnBalance, r.StillFailing)}
 	for _, c := range r.Different {
 		lines = append(lines, "different: "+text(c.Before)+" -> "+text(c.After))
@@ -192,7 +192,7 @@ func summary(r *backtest.Result) []string {
 	return lines
 }
 
-func text(e backtest.Effect) string {
+func text(e trial.Effect) string {
 	var parts []string
 	if e.User != nil {
 		parts = append(parts, e.User.Email+e.User.Username)
@@ -212,7 +212,7 @@ func text(e backtest.Effect) string {
 	return strings.Join(parts, " ")
 }
 
-func (w *world) check(got *backtest.Result, want ...string) {
+func (w *world) check(got *trial.Comparison, want ...string) {
 	w.t.Helper()
 	if diff := cmp.Diff(want, summary(got)); diff != "" {
 		w.t.Error(diff)

@@ -1,4 +1,4 @@
-package preview_test
+package trial_test
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin/history"
-	"github.com/coinhook/coinhook/applier/admin/preview"
+	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -53,7 +53,7 @@ mappings:
   - {field: team, value: {constant: red}}
 `
 
-func try(t *testing.T, event, payload string) (preview.Result, error) {
+func try(t *testing.T, event, payload string) (trial.PreviewResult, error) {
 	t.Helper()
 	def, err := webhook.Parse([]byte(definition))
 	if err != nil {
@@ -64,7 +64,7 @@ func try(t *testing.T, event, payload string) (preview.Result, error) {
 		t.Fatal(err)
 	}
 	header := func(name string) (string, bool) { return event, name == "X-Event" }
-	return preview.New(users{}, communities{}).Try(t.Context(), w, []byte(payload), header)
+	return trial.NewPreview(users{}, communities{}).Try(t.Context(), w, []byte(payload), header)
 }
 
 func TestTryShowsEachChange(t *testing.T) {
@@ -73,17 +73,17 @@ func TestTryShowsEachChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	change := func(currency, operator, amount, before, after string) preview.Change {
-		return preview.Change{
+	change := func(currency, operator, amount, before, after string) trial.PreviewChange {
+		return trial.PreviewChange{
 			Change:        history.Change{Currency: currency, Operator: operator, Amount: amount, Balance: after},
 			BalanceBefore: before,
 		}
 	}
-	want := preview.Result{
+	want := trial.PreviewResult{
 		WebhookID: "wh_1", Webhook: "Shop", Community: "default",
 		Status: delivery.Success, Outcome: new(delivery.Applied),
 		User: &history.User{ID: delivery.ID{1}, Email: "ada@example.com"},
-		Changes: []preview.Change{
+		Changes: []trial.PreviewChange{
 			change("coins", "subtract", "4", "10", "6"),
 			change("coins", "add", "20", "6", "26"),
 			change("xp", "add", "3", "0", "3"),
