@@ -14,7 +14,6 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/communities"
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/applier/admin/history"
-	"github.com/coinhook/coinhook/applier/admin/overview"
 	"github.com/coinhook/coinhook/applier/admin/revert"
 	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/admin/users"
@@ -201,7 +200,7 @@ func (a *app) consoleOptions(log zerolog.Logger, trusted proxies.Trusted) (opts 
 		Users:    users.New(store),
 		Logs:     history.NewLogs(store),
 		Settings: settings.New(store),
-		Overview: overview.New(store, nil),
+		Overview: history.NewOverview(store, nil),
 
 		DeadLetters: deadletter.New(store),
 		Reverter:    revert.New(store),

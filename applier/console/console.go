@@ -50,7 +50,6 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/communities"
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/applier/admin/history"
-	"github.com/coinhook/coinhook/applier/admin/overview"
 	"github.com/coinhook/coinhook/applier/admin/replay"
 	"github.com/coinhook/coinhook/applier/admin/revert"
 	"github.com/coinhook/coinhook/applier/admin/sample"
@@ -75,7 +74,7 @@ type Options struct {
 	Users    *users.Service
 	Logs     *history.Logs
 	Settings *settings.Service
-	Overview *overview.Service
+	Overview *history.Overview
 	// DeadLetters, Replayer and Reverter change what became of deliveries.
 	DeadLetters *deadletter.Service
 	Replayer    *replay.Replayer

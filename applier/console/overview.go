@@ -4,15 +4,15 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/admin/overview"
+	"github.com/coinhook/coinhook/applier/admin/history"
 )
 
 type overviewData struct {
-	overview.Hour
+	history.Hour
 	Head     headData
 	Parked   []parkedRow
 	Waiting  string // how many are pending
-	Findings []overview.Finding
+	Findings []history.Finding
 	More     int // findings that are not shown
 	Minutes  []minuteRow
 }

@@ -1,4 +1,4 @@
-package overview_test
+package history_test
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/admin/overview"
+	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 
@@ -29,14 +29,14 @@ func (s *store) Minute(_ context.Context, at time.Time) (postgres.Minute, error)
 func (s *store) Findings(context.Context) ([]postgres.Finding, error) { return nil, nil }
 
 // complete waits until all of the hour is known.
-func complete(t *testing.T, s *overview.Service) overview.Hour {
+func complete(t *testing.T, s *history.Overview) history.Hour {
 	t.Helper()
 	for {
 		hour, err := s.Hour(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !slices.ContainsFunc(hour.Minutes, func(m overview.Minute) bool { return !m.Known }) {
+		if !slices.ContainsFunc(hour.Minutes, func(m history.Minute) bool { return !m.Known }) {
 			return hour
 		}
 	}
@@ -46,12 +46,12 @@ func TestMinutesThatAreOverAreKept(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 4, 5, 6, 30, 0, time.UTC)
 	asked := &store{asked: map[time.Time]int{}}
-	s := overview.New(asked, func() time.Time { return now })
+	s := history.NewOverview(asked, func() time.Time { return now })
 	hour := complete(t, s)
 	if len(hour.Minutes) != 60 || !hour.Minutes[59].At.Equal(now.Truncate(time.Minute)) || hour.Success != 180 || hour.Failed != 60 {
 		t.Errorf("%d minutes, %d success, %d failed", len(hour.Minutes), hour.Success, hour.Failed)
 	}
-	if len(hour.Failing) != 1 || hour.Failing[0] != (overview.Failing{WebhookID: "a", Webhook: "A", Failed: 60, All: 180}) {
+	if len(hour.Failing) != 1 || hour.Failing[0] != (history.FailingWebhook{WebhookID: "a", Webhook: "A", Failed: 60, All: 180}) {
 		t.Errorf("failing are %+v", hour.Failing)
 	}
 	now = now.Add(time.Minute)

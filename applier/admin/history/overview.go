@@ -1,6 +1,4 @@
-// Package overview is what an admin looks at first: how deliveries went in the
-// last hour, minute by minute, what fails, and what does not add up.
-package overview
+package history
 
 import (
 	"cmp"
@@ -13,15 +11,15 @@ import (
 )
 
 const (
-	// Span is how far back it looks.
-	Span = time.Hour
+	// OverviewSpan is how far back it looks.
+	OverviewSpan = time.Hour
 	// A minute that is over changes little: by replays, and by what was pending
 	// long. It is looked at again while it is young, and then after a while.
-	young  = 3 * time.Minute
-	settle = 10 * time.Minute
+	youngMinute    = 3 * time.Minute
+	oldMinuteAgain = 10 * time.Minute
 	// Who asks waits that long for a look, which goes on without them: what is
 	// missing comes with the next question, the newest minutes first.
-	patience = 25 * time.Millisecond
+	overviewPatience = 25 * time.Millisecond
 	// lookWithin bounds a look.
 	lookWithin = time.Minute
 )
@@ -34,8 +32,8 @@ type Minute struct {
 	P50, P99        time.Duration
 }
 
-// Failing is a webhook of which deliveries failed within the hour.
-type Failing struct {
+// FailingWebhook is a webhook of which deliveries failed within the hour.
+type FailingWebhook struct {
 	WebhookID, Webhook, Community string
 	Failed, All                   int
 }
@@ -44,7 +42,7 @@ type Failing struct {
 type Hour struct {
 	Minutes         []Minute // the oldest first, the last one going on
 	Success, Failed int
-	Failing         []Failing // most failures first
+	Failing         []FailingWebhook // most failures first
 	// Stale is why some of it is not of now: the last look failed.
 	Stale error
 }
@@ -52,44 +50,45 @@ type Hour struct {
 // Finding is something that does not add up.
 type Finding = postgres.Finding
 
-// Store has what was received when.
-type Store interface {
+// OverviewStore has what was received when.
+type OverviewStore interface {
 	Minute(ctx context.Context, minute time.Time) (postgres.Minute, error)
 	Findings(ctx context.Context) ([]postgres.Finding, error)
 }
 
-// Service keeps what it has seen, for all who look.
-type Service struct {
-	store Store
+// Overview has how deliveries went in the last hour, minute by minute, what
+// fails, and what the audit found. It keeps what it has read, for all who ask.
+type Overview struct {
+	store OverviewStore
 	now   func() time.Time
 
 	mu      sync.Mutex
-	minutes map[time.Time]seen
+	minutes map[time.Time]seenMinute
 	looking chan struct{} // closed when the look that goes on has ended; nil if none does
 	failed  error         // of the last look
 }
 
-type seen struct {
+type seenMinute struct {
 	postgres.Minute
 	at time.Time // when it was looked at
 }
 
-// New returns a service. now may be nil.
-func New(store Store, now func() time.Time) *Service {
+// NewOverview returns a service. now may be nil.
+func NewOverview(store OverviewStore, now func() time.Time) *Overview {
 	if now == nil {
 		now = time.Now
 	}
-	return &Service{store: store, now: now, minutes: map[time.Time]seen{}}
+	return &Overview{store: store, now: now, minutes: map[time.Time]seenMinute{}}
 }
 
 // Findings are what the audit that always runs finds.
-func (s *Service) Findings(ctx context.Context) ([]Finding, error) { return s.store.Findings(ctx) }
+func (s *Overview) Findings(ctx context.Context) ([]Finding, error) { return s.store.Findings(ctx) }
 
 // Hour returns the last hour, as far as it is known by now.
-func (s *Service) Hour(ctx context.Context) (Hour, error) {
+func (s *Overview) Hour(ctx context.Context) (Hour, error) {
 	select {
 	case <-s.look(ctx):
-	case <-time.After(patience):
+	case <-time.After(overviewPatience):
 	case <-ctx.Done():
 		return Hour{}, ctx.Err()
 	}
@@ -99,15 +98,15 @@ func (s *Service) Hour(ctx context.Context) (Hour, error) {
 		return Hour{}, s.failed
 	}
 	hour := Hour{Stale: s.failed}
-	failing := map[string]*Failing{}
+	failing := map[string]*FailingWebhook{}
 	last := s.now().UTC().Truncate(time.Minute)
-	for at := last.Add(-Span + time.Minute); !at.After(last); at = at.Add(time.Minute) {
+	for at := last.Add(-OverviewSpan + time.Minute); !at.After(last); at = at.Add(time.Minute) {
 		known, ok := s.minutes[at]
 		m := Minute{At: at, Known: ok, P50: known.P50, P99: known.P99}
 		for _, w := range known.Webhooks {
 			m.Success, m.Failed = m.Success+w.Success, m.Failed+w.Failed
 			if failing[w.WebhookID] == nil {
-				failing[w.WebhookID] = &Failing{WebhookID: w.WebhookID}
+				failing[w.WebhookID] = &FailingWebhook{WebhookID: w.WebhookID}
 			}
 			f := failing[w.WebhookID]
 			f.Webhook, f.Community = w.Webhook, w.Community
@@ -121,14 +120,14 @@ func (s *Service) Hour(ctx context.Context) (Hour, error) {
 			hour.Failing = append(hour.Failing, *f)
 		}
 	}
-	slices.SortFunc(hour.Failing, func(a, b Failing) int {
+	slices.SortFunc(hour.Failing, func(a, b FailingWebhook) int {
 		return cmp.Or(b.Failed-a.Failed, cmp.Compare(a.WebhookID, b.WebhookID))
 	})
 	return hour, nil
 }
 
 // look fills in what is missing or old, unless that goes on already.
-func (s *Service) look(ctx context.Context) (done <-chan struct{}) {
+func (s *Overview) look(ctx context.Context) (done <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.looking == nil {
@@ -147,7 +146,7 @@ func (s *Service) look(ctx context.Context) (done <-chan struct{}) {
 	return s.looking
 }
 
-func (s *Service) fill(ctx context.Context) error {
+func (s *Overview) fill(ctx context.Context) error {
 	now := s.now().UTC()
 	for _, at := range s.due(now) {
 		m, err := s.store.Minute(ctx, at)
@@ -155,26 +154,26 @@ func (s *Service) fill(ctx context.Context) error {
 			return err
 		}
 		s.mu.Lock()
-		s.minutes[at] = seen{m, now}
+		s.minutes[at] = seenMinute{m, now}
 		s.mu.Unlock()
 	}
 	return nil
 }
 
 // due are the minutes to look at, the newest first.
-func (s *Service) due(now time.Time) (due []time.Time) {
+func (s *Overview) due(now time.Time) (due []time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := now.Truncate(time.Minute)
 	for at := range s.minutes {
-		if at.Before(last.Add(-Span)) {
+		if at.Before(last.Add(-OverviewSpan)) {
 			delete(s.minutes, at)
 		}
 	}
-	for back := time.Duration(0); back < Span; back += time.Minute {
+	for back := time.Duration(0); back < OverviewSpan; back += time.Minute {
 		at := last.Add(-back)
 		known, ok := s.minutes[at]
-		if !ok || known.at.Sub(at) <= young || now.Sub(known.at) >= settle {
+		if !ok || known.at.Sub(at) <= youngMinute || now.Sub(known.at) >= oldMinuteAgain {
 			due = append(due, at)
 		}
 	}
