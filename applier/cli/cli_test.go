@@ -18,7 +18,7 @@ import (
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/cli"
 	"github.com/coinhook/coinhook/applier/engine"
-	"github.com/coinhook/coinhook/applier/owner"
+	"github.com/coinhook/coinhook/applier/engine/owner"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/applier/report"

@@ -10,7 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier/engine"
-	ownerpkg "github.com/coinhook/coinhook/applier/owner"
+	ownerpkg "github.com/coinhook/coinhook/applier/engine/owner"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
 )

@@ -8,7 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/coinhook/coinhook/applier/jobs/leader"
+	"github.com/coinhook/coinhook/applier/jobs"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 )
@@ -56,7 +56,7 @@ func TestALeaderKeepsTheLeadDuringATurn(t *testing.T) {
 	one.SetLeadSilence(silence)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	err := leader.Job{
+	err := jobs.Job{
 		Store: one, Lead: postgres.AuditLedger, Every: time.Millisecond, What: "test", Log: zerolog.Nop(),
 		Turn: func(turn context.Context) (time.Duration, error) {
 			defer cancel()

@@ -9,7 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/jobs/leader"
+	"github.com/coinhook/coinhook/applier/jobs"
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 
@@ -43,7 +43,7 @@ func NewParkedCounter(c ParkedCounter, metrics prometheus.Registerer) *ParkedCou
 
 // Run counts until ctx is done.
 func (c *ParkedCounter) Run(ctx context.Context) error {
-	return leader.Job{
+	return jobs.Job{
 		Store: c.Store, Lead: postgres.CountParked, Every: countEvery, What: "count parked deliveries", Log: c.Log, Behind: c.Behind,
 		Resigned: func() { c.set(nil) }, // they are counted where the lead is
 		Turn: func(ctx context.Context) (time.Duration, error) {

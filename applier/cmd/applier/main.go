@@ -12,13 +12,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/clocks"
 	"github.com/coinhook/coinhook/applier/engine"
+	"github.com/coinhook/coinhook/applier/engine/owner"
+	"github.com/coinhook/coinhook/applier/jobs"
 	"github.com/coinhook/coinhook/applier/jobs/audit"
-	"github.com/coinhook/coinhook/applier/jobs/cleaner"
+	"github.com/coinhook/coinhook/applier/jobs/clocks"
 	"github.com/coinhook/coinhook/applier/jobs/lateusers"
 	"github.com/coinhook/coinhook/applier/jobs/retention"
-	"github.com/coinhook/coinhook/applier/owner"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/report"
 	"github.com/coinhook/coinhook/applier/sealed"
@@ -61,11 +61,11 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	}
 	defer store.Close() //nolint:errcheck // all transactions have ended
 	// Its statements are planned as they come, unlike those that settle.
-	jobs, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-jobs", MaxConns: 5})
+	jobStore, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-jobs", MaxConns: 5})
 	if err != nil {
 		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
 	}
-	defer jobs.Close() //nolint:errcheck // nothing is under way
+	defer jobStore.Close() //nolint:errcheck // nothing is under way
 	// Leases are renewed in time, whatever the others do.
 	leases, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-leases", MaxConns: 3, StatementTimeout: 2 * time.Second})
 	if err != nil {
@@ -105,16 +105,16 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: log, Metrics: metrics})
 	load := broker.Load{Pending: pendingOf(conn)}
 	late := lateusers.New(lateusers.Options{
-		Store: jobs, Definitions: catalog, Publisher: publisher, KeyRetention: s.KeyRetention, Behind: load.Behind, Now: time.Now, Log: log, Metrics: metrics,
+		Store: jobStore, Definitions: catalog, Publisher: publisher, KeyRetention: s.KeyRetention, Behind: load.Behind, Now: time.Now, Log: log, Metrics: metrics,
 	})
 	watch := audit.NewWatch(audit.WatchOptions{Store: audits, Conn: conn, LedgerEvery: s.AuditInterval, Behind: load.Behind, Log: log, Metrics: metrics})
 	allClocks := clocks.New(map[string]clocks.Clock{
-		"postgresql": jobs.Now, "broker": brokerClock(conn), "applier": clocks.Own,
+		"postgresql": jobStore.Now, "broker": brokerClock(conn), "applier": clocks.Own,
 	}, log, metrics)
 	remover := retention.New(retention.Options{
-		Store: jobs, Conn: conn, Stream: s.StreamRetention, History: s.HistoryRetention, Clocks: allClocks, Behind: load.Behind, Log: log, Metrics: metrics,
+		Store: jobStore, Conn: conn, Stream: s.StreamRetention, History: s.HistoryRetention, Clocks: allClocks, Behind: load.Behind, Log: log, Metrics: metrics,
 	})
-	counter := report.NewParkedCounter(report.ParkedCounter{Store: jobs, Behind: load.Behind, Log: log}, metrics)
+	counter := report.NewParkedCounter(report.ParkedCounter{Store: jobStore, Behind: load.Behind, Log: log}, metrics)
 	ops, err := service.ListenOps(service.OpsOptions{
 		Addr: s.OpsAddr, Gatherer: metrics, Log: log,
 		Checks: []service.Check{
@@ -135,7 +135,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	group.Add("troubles", 2*time.Second, func(ctx context.Context) error {
 		return reporter.Publish(ctx, conn.Notice(instance()))
 	})
-	group.Add("cleaner", 2*time.Second, cleaner.New(store, allClocks, s.KeyRetention, log).Run)
+	group.Add("cleaner", 2*time.Second, jobs.NewKeyCleaner(store, allClocks, s.KeyRetention, log).Run)
 	group.Add("publisher", 6*time.Second, publisher.Run)
 	group.Add("late users", 2*time.Second, late.Run)
 	group.Add("audit", 2*time.Second, watch.Run)

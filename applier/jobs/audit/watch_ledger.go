@@ -5,15 +5,15 @@ import (
 	"errors"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/jobs/leader"
+	"github.com/coinhook/coinhook/applier/jobs"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // ledgerJob goes around the ledger, page by page. What keeps it from that keeps
 // nobody from comparing the stream.
-func (w *Watch) ledgerJob() leader.Job {
-	return leader.Job{
+func (w *Watch) ledgerJob() jobs.Job {
+	return jobs.Job{
 		Store: w.Store, Lead: postgres.AuditLedger, Every: every, What: "audit the ledger", Log: w.Log, Behind: w.Behind,
 		Turn: func(ctx context.Context) (time.Duration, error) {
 			start := time.Now()

@@ -8,13 +8,13 @@ import (
 	"slices"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/jobs/leader"
+	"github.com/coinhook/coinhook/applier/jobs"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
 )
 
-func (w *Watch) streamJob() leader.Job {
-	return leader.Job{
+func (w *Watch) streamJob() jobs.Job {
+	return jobs.Job{
 		Store: w.Store, Lead: postgres.AuditStream, Every: every, What: "audit the stream", Log: w.Log, Behind: w.Behind,
 		Resigned: func() { // what there is, is counted where the lead is
 			w.findings.Reset()

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/rs/zerolog"
 
-	"github.com/coinhook/coinhook/applier/jobs/leader"
+	"github.com/coinhook/coinhook/applier/jobs"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -109,7 +109,7 @@ func (j *Job) Run(ctx context.Context) error {
 			return nil
 		}
 		if j.lead != nil {
-			leader.GiveWay(ctx, j.Behind, func(d time.Duration) { j.lead.Rest(ctx, d) })
+			jobs.GiveWay(ctx, j.Behind, func(d time.Duration) { j.lead.Rest(ctx, d) })
 		}
 	}
 }

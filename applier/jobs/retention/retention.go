@@ -12,8 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/rs/zerolog"
 
-	"github.com/coinhook/coinhook/applier/clocks"
-	"github.com/coinhook/coinhook/applier/jobs/leader"
+	"github.com/coinhook/coinhook/applier/jobs"
+	"github.com/coinhook/coinhook/applier/jobs/clocks"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -85,7 +85,7 @@ func (j *Job) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	return leader.Job{
+	return jobs.Job{
 		Store: j.Store, Lead: postgres.Retention, Every: j.every(), What: "remove what is old", Log: j.Log, Behind: j.Behind,
 		Turn: func(ctx context.Context) (time.Duration, error) {
 			start := time.Now()

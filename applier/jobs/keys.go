@@ -1,5 +1,4 @@
-// Package cleaner deletes what is kept for a time only.
-package cleaner
+package jobs
 
 import (
 	"context"
@@ -9,16 +8,16 @@ import (
 )
 
 const (
-	// every is how often it looks; each applier does.
-	every = time.Minute
-	// chunk is how many rows one transaction deletes, and pause what lies between
+	// cleanEvery is how often it looks; each applier does.
+	cleanEvery = time.Minute
+	// cleanChunk is how many rows one transaction deletes, and pause what lies between
 	// two: deleting makes way for settling.
-	chunk = 500
-	pause = 100 * time.Millisecond
+	cleanChunk = 500
+	cleanPause = 100 * time.Millisecond
 )
 
-// Store deletes idempotency keys.
-type Store interface {
+// KeyStore deletes idempotency keys.
+type KeyStore interface {
 	DeleteKeys(ctx context.Context, olderThan time.Duration, atMost int) (deleted int, err error)
 }
 
@@ -27,34 +26,34 @@ type Clocks interface {
 	Agree(ctx context.Context) (bool, error)
 }
 
-// Cleaner does it again and again.
-type Cleaner struct {
-	store     Store
+// KeyCleaner deletes old idempotency keys.
+type KeyCleaner struct {
+	store     KeyStore
 	clocks    Clocks
 	retention time.Duration
 	log       zerolog.Logger
 }
 
-// New returns a cleaner of idempotency keys older than the retention.
-func New(store Store, clocks Clocks, retention time.Duration, log zerolog.Logger) *Cleaner {
-	return &Cleaner{store: store, clocks: clocks, retention: retention, log: log}
+// NewKeyCleaner returns a cleaner of idempotency keys older than the retention.
+func NewKeyCleaner(store KeyStore, clocks Clocks, retention time.Duration, log zerolog.Logger) *KeyCleaner {
+	return &KeyCleaner{store: store, clocks: clocks, retention: retention, log: log}
 }
 
 // Run cleans until ctx is done. A database that is away is asked again the next
 // time.
-func (c *Cleaner) Run(ctx context.Context) error {
+func (c *KeyCleaner) Run(ctx context.Context) error {
 	complained := false
 	for {
 		n, err := c.clean(ctx)
-		wait := every
+		wait := cleanEvery
 		switch {
 		case err != nil && ctx.Err() == nil:
 			if !complained {
 				c.log.Warn().Err(err).Msg("cannot delete old idempotency keys, trying again")
 			}
 			complained = true
-		case n == chunk:
-			wait = pause
+		case n == cleanChunk:
+			wait = cleanPause
 			fallthrough
 		default:
 			complained = false
@@ -68,9 +67,9 @@ func (c *Cleaner) Run(ctx context.Context) error {
 }
 
 // clean deletes a chunk. A clock that jumped ahead would have all keys deleted.
-func (c *Cleaner) clean(ctx context.Context) (deleted int, err error) {
+func (c *KeyCleaner) clean(ctx context.Context) (deleted int, err error) {
 	if agree, err := c.clocks.Agree(ctx); err != nil || !agree {
 		return 0, err
 	}
-	return c.store.DeleteKeys(ctx, c.retention, chunk)
+	return c.store.DeleteKeys(ctx, c.retention, cleanChunk)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/rs/zerolog"
 
-	"github.com/coinhook/coinhook/applier/clocks"
+	"github.com/coinhook/coinhook/applier/jobs/clocks"
 )
 
 func TestClocks(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/owner"
+	"github.com/coinhook/coinhook/applier/engine/owner"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/applier/report"

@@ -1,5 +1,6 @@
-// Package leader runs a job that one applier at a time does, again and again.
-package leader
+// Package jobs has what appliers do next to settling: the loop that runs a job
+// again and again, and below it the jobs.
+package jobs
 
 import (
 	"context"

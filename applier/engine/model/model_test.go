@@ -37,7 +37,7 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 //   - a parked row that stays when its delivery is settled
 //   - an audit that takes parked deliveries for lost ones
 //
-// More histories: go test ./applier/model -rapid.checks=2000 -rapid.steps=60
+// More histories: go test ./applier/engine/model -rapid.checks=2000 -rapid.steps=60
 func TestHistories(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
