@@ -30,6 +30,7 @@ type webhooksCmd struct {
 	Backtest  webhooksBacktestCmd `cmd:"" help:"Say what a new definition would change for the last deliveries. Changes nothing."`
 	Suggest   webhooksSuggestCmd  `cmd:"" help:"List what a payload holds, with paths for a mapping."`
 	Versions  webhooksVersionsCmd `cmd:"" help:"List a webhook's versions, newest first."`
+	Presets   webhooksPresetsCmd  `cmd:"" help:"List the senders that are known; with a name, how to set one up."`
 
 	SetEncryption webhooksEncryptionCmd `cmd:"" name:"set-encryption" help:"Turn encryption of bodies on, with a key that is made or given, or off."`
 }
