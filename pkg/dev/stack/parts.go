@@ -145,7 +145,7 @@ func (s *Stack) coinhook(ctx context.Context, input string, args ...string) erro
 func (s *Stack) startServices(ctx context.Context) error {
 	starts := []func() error{
 		func() error {
-			return s.startService(ctx, Ingress, "ingress", "INGRESS_ADDR="+s.ingressAddr, "DATABASE_URL=", "COINHOOK_MASTER_KEY=")
+			return s.startService(ctx, Ingress, "ingress", "INGRESS_ADDR="+s.ingressAddr, "DATABASE_URL=")
 		},
 	}
 	for i := range s.opts.Appliers {
