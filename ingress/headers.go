@@ -24,6 +24,8 @@ var unkept = map[string]bool{
 	"Proxy-Authorization": true,
 	"Set-Cookie":          true,
 
+	webhook.SignatureIDHeader: true, // nobody but the ingress says it
+
 	"Accept-Encoding":   true,
 	"Connection":        true,
 	"Content-Length":    true,
@@ -37,13 +39,9 @@ var unkept = map[string]bool{
 }
 
 // keyHeaders returns those that may hold an idempotency key, first the one that
-// the definition names.
+// the definition or the signature names.
 func keyHeaders(w *webhook.Webhook) []string {
-	names := webhook.DefaultKeyHeaders()
-	if key := w.Idempotency; key != nil && key.Header != "" {
-		names = append([]string{http.CanonicalHeaderKey(key.Header)}, names...)
-	}
-	return names
+	return append(w.KeyHeaders(), webhook.DefaultKeyHeaders()...)
 }
 
 // decisive returns the headers that the applier decides by, the most important
@@ -92,12 +90,16 @@ func sortedKeys(h http.Header, keys []string) []string {
 }
 
 // keepHeaders returns what is kept of a request's headers, sorted by name. What
-// is beyond maxHeaderBytes is dropped from the end, but for the decisive ones.
-func keepHeaders(h http.Header, w *webhook.Webhook) []delivery.Header {
-	all := make([]delivery.Header, 0, len(h))
+// is beyond maxHeaderBytes is dropped from the end, but for the decisive ones. The id
+// that the signature carries becomes a header where it is in none.
+func keepHeaders(h http.Header, w *webhook.Webhook, signedID string) []delivery.Header {
+	all := make([]delivery.Header, 0, len(h)+1)
+	if signedID != "" && w.Scheme != nil && len(w.Scheme.IDHeaders()) == 0 {
+		all = append(all, delivery.Header{Name: webhook.SignatureIDHeader, Value: keptValue(webhook.SignatureIDHeader, signedID, w)})
+	}
 	for _, key := range sortedKeys(h, make([]string, 0, usualHeaders)) {
 		name := strings.ToValidUTF8(http.CanonicalHeaderKey(key), "\uFFFD")
-		if unkept[name] {
+		if unkept[name] || slices.Contains(w.SecretHeaders, name) {
 			continue
 		}
 		for _, value := range h[key] {

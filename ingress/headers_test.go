@@ -34,7 +34,7 @@ func TestKeepHeaders(t *testing.T) {
 		"TE":                  {"trailers"},
 		"Transfer-Encoding":   {"chunked"},
 		"Expect":              {"100-continue"},
-	}, &webhook.Webhook{})
+	}, &webhook.Webhook{}, "")
 	want := []delivery.Header{
 		{Name: "Content-Type", Value: "application/json"},
 		{Name: "X-Empty", Value: ""},
@@ -54,12 +54,12 @@ func TestKeepHeadersDropsFromTheEnd(t *testing.T) {
 	for i := range 100 {
 		h.Set(fmt.Sprintf("X-%02d", i), strings.Repeat("v", 124)) // 128 bytes each
 	}
-	got := keepHeaders(h, &webhook.Webhook{})
+	got := keepHeaders(h, &webhook.Webhook{}, "")
 	if len(got) != 64 || got[0].Name != "X-00" || got[63].Name != "X-63" {
 		t.Errorf("kept %d headers, want X-00 to X-63", len(got))
 	}
 	h.Set("X-00", strings.Repeat("v", 125))
-	if got := keepHeaders(h, &webhook.Webhook{}); len(got) != 63 {
+	if got := keepHeaders(h, &webhook.Webhook{}, ""); len(got) != 63 {
 		t.Errorf("one byte more: kept %d headers, want 63", len(got))
 	}
 }
@@ -68,7 +68,7 @@ func TestKeepHeadersDropsWhatFollowsOneTooLarge(t *testing.T) {
 	t.Parallel()
 	got := keepHeaders(http.Header{
 		"A-Small": {"1"}, "B-Huge": {strings.Repeat("v", maxHeaderBytes)}, "C-Small": {"2"},
-	}, &webhook.Webhook{})
+	}, &webhook.Webhook{}, "")
 	if diff := cmp.Diff([]delivery.Header{{Name: "A-Small", Value: "1"}}, got); diff != "" {
 		t.Errorf("headers (-want +got):\n%s", diff)
 	}
@@ -87,7 +87,7 @@ func TestKeepHeadersDropsDecisiveOnesLast(t *testing.T) {
 		"X-Encrypted":     {"true"},
 		"X-Event-Id":      {"e"},
 		"X-Github-Event":  {"push"},
-	}, w)
+	}, w, "")
 	want := []delivery.Header{
 		{Name: "Idempotency-Key", Value: "k"},
 		{Name: "Webhook-Id", Value: "m"},
@@ -113,7 +113,7 @@ func TestKeepHeadersDropsAKeyLastOfAll(t *testing.T) {
 		"Idempotency-Key": {strings.Repeat("k", maxKeyBytes), strings.Repeat("l", maxHeaderBytes-maxKeyBytes)},
 		"X-Encrypted":     {"true"},
 		"X-Event-Id":      {"e"},
-	}, w)
+	}, w, "")
 	var names []string
 	for _, h := range got {
 		names = append(names, h.Name)
@@ -133,7 +133,7 @@ func FuzzKeepHeaders(f *testing.F) {
 		for range min(max(repeat, 0), 10_000) {
 			h[name2] = append(h[name2], value2)
 		}
-		got := keepHeaders(h, &webhook.Webhook{})
+		got := keepHeaders(h, &webhook.Webhook{}, "")
 		if n := size(got); n > maxHeaderBytes {
 			t.Errorf("kept %d bytes", n)
 		}
@@ -149,7 +149,7 @@ func FuzzKeepHeaders(f *testing.F) {
 				t.Errorf("kept invalid UTF-8 in %q: %q", header.Name, header.Value)
 			}
 		}
-		if diff := cmp.Diff(got, keepHeaders(h, &webhook.Webhook{})); diff != "" {
+		if diff := cmp.Diff(got, keepHeaders(h, &webhook.Webhook{}, "")); diff != "" {
 			t.Errorf("not the same twice:\n%s", diff)
 		}
 	})
@@ -160,7 +160,7 @@ func TestDifferentKeysStayDifferent(t *testing.T) {
 	long := strings.Repeat("k", 20_000)
 	kept := map[string]string{}
 	for _, key := range []string{"caf\xe9", "caf\xe8", "caf\uFFFD", long, long + "x", "sha256", ""} {
-		got := keepHeaders(http.Header{"Idempotency-Key": {key}}, &webhook.Webhook{})
+		got := keepHeaders(http.Header{"Idempotency-Key": {key}}, &webhook.Webhook{}, "")
 		if len(got) != 1 || !utf8.ValidString(got[0].Value) {
 			t.Fatalf("%.20q is kept as %+v", key, got)
 		}

@@ -9,15 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/ingress/verify"
 	"github.com/coinhook/coinhook/pkg/delivery"
-	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-const (
-	apiKeyHeader    = "X-Api-Key"
-	encryptedHeader = "X-Encrypted"
-)
+const encryptedHeader = "X-Encrypted"
 
 // Head is what is known of a request before its body is read.
 type Head struct {
@@ -41,6 +38,9 @@ type Request struct {
 	Webhook *webhook.Webhook
 	// Body belongs to the Receiver from then on.
 	Body []byte
+	// Proven is called once the request has shown who sends it, before it is stored. It
+	// may be nil.
+	Proven func()
 }
 
 // Receipt is what a sender gets for a request that is stored.
@@ -59,8 +59,10 @@ const (
 type Receiver struct {
 	Definitions Definitions
 	Publisher   Publisher
-	NewID       func() delivery.ID
-	Now         func() time.Time
+	// Secrets has those that are sealed. Without it webhooks that need one answer 503.
+	Secrets *verify.Vault
+	NewID   func() delivery.ID
+	Now     func() time.Time
 }
 
 var (
@@ -71,17 +73,24 @@ var (
 // Receive stores an authenticated request. It returns once the broker has
 // confirmed, or an *Error. The body is not looked into.
 func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
+	w := req.Webhook
+	signedID, err := r.checkSignature(req)
+	if err != nil {
+		return Receipt{}, err
+	}
+	if req.Proven != nil && !w.IsKeyless() {
+		req.Proven()
+	}
 	if len(req.Body) == 0 {
 		return Receipt{}, NoBody()
 	}
-	w := req.Webhook
 	d := delivery.Delivery{
 		ID:         r.NewID(),
 		WebhookID:  w.ID,
 		Revision:   w.Revision,
 		Slot:       delivery.SlotOf(w.Community),
 		ReceivedAt: r.Now(),
-		Headers:    keepHeaders(req.Header, w),
+		Headers:    keepHeaders(req.Header, w, signedID),
 		Body:       req.Body,
 	}
 	store, status := r.Publisher.Publish, Pending
@@ -110,8 +119,11 @@ func (r *Receiver) Authenticate(head Head) (*webhook.Webhook, error) {
 		return nil, &Error{Code: NotAccepted, Detail: "This webhook cannot be served at the moment. Send the request again later.", Err: errNewer}
 	case w == nil, w.DeletedAt != nil, !w.State.Accepts() && w.State != webhook.Draft:
 		return nil, NoWebhook()
-	case w.Auth.APIKey && !secret.Matches(head.Header.Get(apiKeyHeader), w.APIKeys, r.Now()):
-		return nil, &Error{Code: InvalidAPIKey, Detail: "The header x-api-key is missing or wrong."}
+	case !w.Allows(head.Address):
+		return nil, notAllowed(head.Address)
+	}
+	if err := r.checkCredentials(w, head.Header); err != nil {
+		return nil, err
 	}
 	expected := w.Encryption != webhook.NoEncryption && w.Encryption != ""
 	encrypted := strings.EqualFold(head.Header.Get(encryptedHeader), "true")

@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
-
-	"github.com/labstack/echo/v4"
 )
 
 // client is an address that sends, and what it has of the places.
@@ -74,12 +72,12 @@ func (t *clients) leaveLocked(c *client) {
 
 // client finds who sent a request. leave tells whether the caller has to leave it:
 // a connection that is no proxy's has joined for all of its requests.
-func (s *Server) client(c echo.Context, conn *conn) (who *client, leave bool) {
+// All whose address cannot be read are one.
+func (s *Server) client(address netip.Addr, conn *conn) (who *client, leave bool) {
 	if conn != nil && len(s.opts.TrustedProxies) == 0 {
 		return conn.client, false
 	}
-	addr, _ := netip.ParseAddr(c.RealIP()) // all that cannot be read are one
-	return s.clients.join(network(addr)), true
+	return s.clients.join(network(address)), true
 }
 
 // connOf returns the connection of a request that came through the door, or nil.

@@ -70,7 +70,7 @@ func TestThePaceOfBodies(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				known, key := twoWebhooks()
+				known, key := allWebhooks(t)
 				s := New(Options{Receiver: &ingress.Receiver{Definitions: known, Publisher: nowhere{}, NewID: delivery.NewID, Now: time.Now}})
 				ctx, stop := context.WithCancel(t.Context())
 				listener := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}

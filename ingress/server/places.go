@@ -74,7 +74,8 @@ func (p *places) webhook(id string) *usage {
 type hold struct {
 	places          *places
 	webhook, client *usage
-	// proven: a key has shown who sends this.
+	// proven: a key or a password has shown who sends this. A signature shows it only
+	// when the body is there, and all room for it is taken.
 	proven bool
 	amount int64
 }

@@ -31,18 +31,18 @@ func (s *Server) receive(c echo.Context) (exchange, error) {
 		return exchange{}, err
 	}
 	conn := connOf(r)
-	who, leave := s.client(c, conn)
+	head := s.head(c)
+	who, leave := s.client(head.Address, conn)
 	if leave {
 		defer s.clients.leave(who)
 	}
-	head := s.head(c)
 	w, err := s.opts.Receiver.Authenticate(head)
 	if err != nil {
 		err = s.slowDown(c, who, err)
 		s.refuseUpload(c)
 		return exchange{}, err
 	}
-	held := hold{places: s.places, webhook: s.places.webhook(w.ID), client: &who.usage, proven: w.Auth.APIKey}
+	held := hold{places: s.places, webhook: s.places.webhook(w.ID), client: &who.usage, proven: w.Auth.APIKey || w.Auth.Basic != nil}
 	if err := held.take(1, s.firstRoomFor(r)); err != nil {
 		s.refuseUpload(c)
 		return exchange{}, noPlace(err)
@@ -51,7 +51,11 @@ func (s *Server) receive(c echo.Context) (exchange, error) {
 	if held.proven {
 		conn.welcomed()
 	}
-	done, err := s.accept(c, ingress.Request{Head: head, Webhook: w}, &held)
+	req := ingress.Request{Head: head, Webhook: w}
+	if w.Auth.Signature != nil {
+		req.Proven = conn.welcomed // all room is taken by then, so it changes nothing for held
+	}
+	done, err := s.accept(c, req, &held)
 	if err != nil {
 		return done, s.slowDown(c, who, err) // the body may be what does not authenticate
 	}
@@ -117,7 +121,7 @@ func (s *Server) slowDown(c echo.Context, who *client, err error) error {
 	c.Response().Header().Set("Connection", "close")
 	return &ingress.Error{
 		Code: rateLimited, RetryAfter: wait,
-		Detail: "Too many requests from this address failed authentication. Check the key, and send the request again later.",
+		Detail: "Too many requests from this address failed authentication. Check the key, password or signature, and send the request again later.",
 	}
 }
 

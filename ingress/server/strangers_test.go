@@ -1,6 +1,10 @@
 package server
 
 import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"net/http"
 	"strconv"
@@ -13,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/ingress"
+	"github.com/coinhook/coinhook/ingress/verify"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/proxies"
 	"github.com/coinhook/coinhook/pkg/secret"
@@ -22,6 +27,7 @@ import (
 const (
 	keyless = "wh_bbbbbbbbbbbbbbbbbbbbbbbbbb"
 	unknown = "wh_cccccccccccccccccccccccccc"
+	signed  = "wh_dddddddddddddddddddddddddd"
 )
 
 // catalog is what this ingress knows of webhooks.
@@ -29,10 +35,46 @@ type catalog map[string]*webhook.Webhook
 
 func (c catalog) Lookup(id string) (*webhook.Webhook, bool) { return c[id], true }
 
-// twoWebhooks are one with the key that is returned, and one without.
-func twoWebhooks() (catalog, string) {
+// signingSecret is that of the webhook with a signature.
+const signingSecret = "It's a Secret to Everybody"
+
+var master = func() secret.MasterKey {
+	key, err := secret.ParseMasterKey("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+	if err != nil {
+		panic(err)
+	}
+	return key
+}()
+
+// signedWebhook takes what GitHub signs.
+func signedWebhook(tb testing.TB) *webhook.Webhook {
+	tb.Helper()
+	kept, err := master.SealText(secret.SigningSecret, signed, signingSecret, time.Now())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	rec := webhook.Record{ID: signed, SigningSecrets: []secret.SealedText{kept}}
+	rec.Auth.Signature = &webhook.Signature{Preset: "github"}
+	w, err := webhook.Compile(rec, 1)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return w
+}
+
+// signatureOf is that of a body.
+func signatureOf(body, secret string) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(body))
+	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
+}
+
+// allWebhooks are one with the key that is returned, one without, and one with a
+// signature.
+func allWebhooks(tb testing.TB) (catalog, string) {
+	tb.Helper()
 	text, key := secret.NewAPIKey(time.Now())
-	known := catalog{hook: {Revision: 1}, keyless: {Revision: 1}}
+	known := catalog{hook: {Revision: 1}, keyless: {Revision: 1}, signed: signedWebhook(tb)}
 	for id, w := range known {
 		w.ID, w.State, w.Community = id, webhook.Active, "default"
 	}
@@ -43,8 +85,10 @@ func twoWebhooks() (catalog, string) {
 // startReal is a server with the Receiver of the service, whose broker stores all.
 func startReal(t *testing.T, opts Options) (s *running, key string) {
 	t.Helper()
-	known, key := twoWebhooks()
-	opts.Receiver = &ingress.Receiver{Definitions: known, Publisher: nowhere{}, NewID: delivery.NewID, Now: time.Now}
+	known, key := allWebhooks(t)
+	opts.Receiver = &ingress.Receiver{
+		Definitions: known, Publisher: nowhere{}, Secrets: verify.NewVault(master, nil), NewID: delivery.NewID, Now: time.Now,
+	}
 	return start(t, opts), key
 }
 
@@ -71,6 +115,8 @@ var strange = map[string]struct {
 	"a key, in chunks":                  {func(key string) string { return head(hook, key) + dribble }, true, 408},
 	"a key, with a length":              {func(key string) string { return head(hook, key) + "Content-Length: 524288\r\n\r\nx" }, true, 408},
 	"a webhook without key, in chunks":  {func(string) string { return head(keyless, "") + dribble }, true, 408},
+	"a signature, in chunks":            {func(string) string { return head(signed, "") + dribble }, true, 408},
+	"a signature, with a length":        {func(string) string { return head(signed, "") + "Content-Length: 524288\r\n\r\nx" }, true, 408},
 	"headers that do not end":           {func(string) string { return head(hook, "") + "X-Slow: " }, false, 0},
 	"a body that is declared too large": {func(string) string { return head(hook, "") + "Content-Length: 99999999\r\n\r\nx" }, false, 413},
 }
@@ -200,6 +246,71 @@ func TestWrongKeysSlowDown(t *testing.T) {
 		t.Errorf("%d lines about %d failures, want a few, with the address and without keys:\n%s", lines, many, text)
 	}
 }
+
+// TestWrongSignaturesSlowDown: a flood of them takes its address aside, and keeps no
+// right one out, at the same webhook neither.
+func TestWrongSignaturesSlowDown(t *testing.T) {
+	t.Parallel()
+	s, key := startReal(t, Options{})
+	const many, body = 200, `{"coins":5}`
+	send := func(id, signature, key string) answer {
+		t.Helper()
+		return s.do("POST", "/hooks/"+id, strings.NewReader(body), "X-Hub-Signature-256", signature, "X-Api-Key", key)
+	}
+	counts := map[int]int{}
+	for i := range many {
+		got := send(signed, signatureOf(body, "guess "+strconv.Itoa(i)), "")
+		counts[got.status]++
+		if got.status == 401 {
+			wantProblem(t, got, 401, "invalid_signature")
+		}
+		if i%10 > 0 {
+			continue
+		}
+		if got := send(signed, signatureOf(body, signingSecret), ""); got.status != 202 {
+			t.Fatalf("a right signature from the same address: status %d", got.status)
+		}
+		if got := send(hook, "", key); got.status != 202 {
+			t.Fatalf("a right key from the same address: status %d", got.status)
+		}
+	}
+	if counts[401] < int(webhookPace.burst) || counts[429] < many/2 || counts[401]+counts[429] != many {
+		t.Errorf("statuses %v, want %d times 401 and then 429", counts, webhookPace.burst)
+	}
+	if n := s.places.taken.v.Load(); n != 0 {
+		t.Errorf("%d is kept for them", n)
+	}
+}
+
+// TestASignatureMakesAConnectionWelcome: its sender has shown who it is, also while the
+// broker takes its time.
+func TestASignatureMakesAConnectionWelcome(t *testing.T) {
+	t.Parallel()
+	known, _ := allWebhooks(t)
+	slow := make(chan struct{})
+	s := start(t, Options{MaxConnections: 3, Receiver: &ingress.Receiver{
+		Definitions: known, Publisher: waiting{slow}, Secrets: verify.NewVault(master, nil), NewID: delivery.NewID, Now: time.Now,
+	}})
+	request := func(signature string) string {
+		return head(signed, "") + "X-Hub-Signature-256: " + signature + "\r\nContent-Length: 1\r\n\r\nx"
+	}
+	right := s.raw(request(signatureOf("x", signingSecret)))
+	s.eventually("the request waits for the broker", func() bool { return s.places.taken.requests() == 1 })
+	for range 5 {
+		s.answerOn(s.raw(request(signatureOf("x", "guess"))))
+		s.raw("")
+	}
+	close(slow)
+	if got := s.answerOn(right); got.status != 202 {
+		t.Errorf("status %d", got.status)
+	}
+}
+
+// waiting is a broker that stores nothing before the channel is closed.
+type waiting struct{ until chan struct{} }
+
+func (w waiting) Publish(context.Context, delivery.Delivery) error { <-w.until; return nil }
+func (w waiting) Capture(context.Context, delivery.Delivery) error { <-w.until; return nil }
 
 // TestABodyThatDoesNotAuthenticateSlowsDown: some checks need the body.
 func TestABodyThatDoesNotAuthenticateSlowsDown(t *testing.T) {

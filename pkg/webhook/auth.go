@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"net/textproto"
 	"slices"
 	"strings"
 	"time"
@@ -154,7 +155,9 @@ func (w *Webhook) compileAuth() error {
 	if err != nil {
 		return err
 	}
-	w.Scheme, err = signature.Compile(spec)
+	if w.Scheme, err = signature.Compile(spec); err == nil {
+		w.SecretHeaders = w.Scheme.SecretHeaders()
+	}
 	return err
 }
 
@@ -195,7 +198,7 @@ func (w *Webhook) KeyHeaders() []string {
 		if key.Header == "" {
 			return nil
 		}
-		return []string{key.Header}
+		return []string{textproto.CanonicalMIMEHeaderKey(key.Header)}
 	}
 	return append(w.signedIDHeaders(), DefaultKeyHeaders()...)
 }

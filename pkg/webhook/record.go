@@ -130,6 +130,8 @@ type Webhook struct {
 	Revision uint64
 	// Scheme is how its signatures are made, nil where the definition has none.
 	Scheme *signature.Scheme
+	// SecretHeaders carry its signature: no delivery has them.
+	SecretHeaders []string
 	// Allowed are the networks of Auth.Allow.
 	Allowed []netip.Prefix
 	// Intake is how its requests look.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/coinhook/coinhook/ingress"
 	"github.com/coinhook/coinhook/ingress/server"
+	"github.com/coinhook/coinhook/ingress/verify"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/proxies"
@@ -24,6 +26,7 @@ import (
 type settings struct {
 	service.Common
 	DeliveryKeys secret.DeliveryKeys `env:"DELIVERY_KEY" secret:"true" help:"32 bytes in base64 that sign each delivery, the same in all programs; several separated by commas: the first signs"`
+	MasterKey    secret.MasterKey    `env:"COINHOOK_MASTER_KEY" secret:"true" help:"32 bytes in base64 that open the webhooks' signing secrets and passwords; several separated by commas. Webhooks that need one are answered 503 without it"`
 
 	Addr                  service.Addr    `env:"INGRESS_ADDR" envDefault:":8080" help:"where webhook requests are taken"`
 	MaxBodyBytes          int64           `env:"MAX_BODY_BYTES" envDefault:"524288" min:"1" max:"67108864" help:"the largest body; the broker's max_payload has to allow it"`
@@ -37,7 +40,8 @@ type settings struct {
 	ShutdownDelay         time.Duration   `env:"SHUTDOWN_DELAY" envDefault:"0s" min:"0s" max:"10m" help:"how long it still takes requests after SIGTERM, while /readyz says draining: as long as a proxy needs to notice"`
 	TLSCert               string          `env:"TLS_CERT" help:"file of the certificate chain in PEM, read again when it changes; without it, plain HTTP"`
 	TLSKey                string          `env:"TLS_KEY" help:"file of the private key of TLS_CERT"`
-	TrustedProxies        proxies.Trusted `env:"TRUSTED_PROXIES" help:"networks whose X-Forwarded-For is believed, such as 10.0.0.0/8"`
+	TrustedProxies        proxies.Trusted `env:"TRUSTED_PROXIES" help:"networks whose X-Forwarded-For, -Proto and -Host are believed, such as 10.0.0.0/8"`
+	URL                   publicURL       `env:"INGRESS_URL" shown:"what the request and trusted proxies say" help:"where senders reach the ingress, such as https://hooks.example.com: some sign the URL that they call"`
 }
 
 func main() {
@@ -65,7 +69,7 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 	monitor := broker.NewMonitor(conn, broker.MonitorOptions{Limit: set.PendingLimit, Log: log, Metrics: registry})
 	connections, addressConnections := connectionLimits(set, log)
 	httpServer := server.New(server.Options{
-		Receiver:              &ingress.Receiver{Definitions: catalog, Publisher: publisher, NewID: delivery.NewID, Now: now},
+		Receiver:              &ingress.Receiver{Definitions: catalog, Publisher: publisher, Secrets: verify.NewVault(set.MasterKey, sayUnopened(log)), NewID: delivery.NewID, Now: now},
 		Log:                   log,
 		Metrics:               registry,
 		MaxBodyBytes:          set.MaxBodyBytes,
@@ -75,6 +79,7 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 		MaxConnections:        connections,
 		MaxAddressConnections: addressConnections,
 		TrustedProxies:        set.TrustedProxies,
+		URL:                   set.URL.URL,
 		Certificate:           certificate,
 		Timeouts:              server.Timeouts{Delay: set.ShutdownDelay},
 	})
@@ -113,6 +118,26 @@ const heapReserve = 16 << 20
 
 // startWithin is how long the first requests may wait for the definitions.
 const startWithin = 3 * time.Second
+
+// sayUnopened logs which webhook answers 503 because of its secrets.
+func sayUnopened(log zerolog.Logger) func(webhookID string, err error) {
+	return func(webhookID string, err error) {
+		log.Error().Err(err).Str("webhook_id", webhookID).Msg("the secrets of a webhook cannot be used: its requests are answered 503")
+	}
+}
+
+// publicURL is where senders reach the ingress.
+type publicURL struct{ *url.URL }
+
+// UnmarshalText reads a URL above /hooks/.
+func (u *publicURL) UnmarshalText(text []byte) error {
+	parsed, err := url.Parse(string(text))
+	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Hostname() == "" || parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" {
+		return errors.New("want a URL such as https://hooks.example.com, without /hooks/ and what follows")
+	}
+	u.URL = parsed
+	return nil
+}
 
 func now() time.Time { return time.Now().UTC() }
 
