@@ -120,7 +120,7 @@ func dial(t *testing.T, opts broker.Options) (*broker.Conn, *syncBuffer) {
 	return conn, log
 }
 
-func wantConnected(t *testing.T, conn *broker.Conn) {
+func wantConnected(t testing.TB, conn *broker.Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

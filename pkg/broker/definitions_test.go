@@ -310,8 +310,7 @@ func TestCatalogKeepsAuthenticatingWhatItCannotCompile(t *testing.T) {
 	}
 }
 
-// The watch of an ingress may be served by a server that has lost its disk and has
-// copied nothing yet. No webhook may be taken for unknown then.
+// A server may answer that has lost its disk and has copied nothing yet. No webhook may be taken for unknown then.
 func TestCatalogDoesNotBelieveAServerThatLags(t *testing.T) {
 	t.Parallel()
 	conn := brokertest.Start(t).ConnectSetUp()
@@ -320,7 +319,7 @@ func TestCatalogDoesNotBelieveAServerThatLags(t *testing.T) {
 		t.Fatal(err)
 	}
 	fresh := broker.NewCatalog(conn)
-	if taken, err := fresh.WatchAnEmptyServer(t.Context()); taken || err != nil {
+	if taken, err := fresh.ReadAnEmptyServer(t.Context(), false); taken || err != nil {
 		t.Errorf("a new catalog takes an empty server for all there is: %t, %v", taken, err)
 	}
 	if _, known := fresh.Lookup(saved.ID); known {
@@ -335,10 +334,12 @@ func TestCatalogDoesNotBelieveAServerThatLags(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	if _, err := cat.WatchAnEmptyServer(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if w, known := cat.Lookup(saved.ID); w == nil || !known {
-		t.Error("the webhook is forgotten")
+	for _, waited := range []bool{false, true} {
+		if taken, err := cat.ReadAnEmptyServer(t.Context(), waited); taken != waited || err != nil {
+			t.Errorf("an empty server counts: %t, %v; waited: %t", taken, err, waited)
+		}
+		if w, known := cat.Lookup(saved.ID); w == nil || !known {
+			t.Error("the webhook is forgotten")
+		}
 	}
 }

@@ -66,11 +66,7 @@ func (c *Catalog) encryptionsOf(ctx context.Context, id string) (encryptions, er
 	if known && e.newest == newest {
 		return e, nil
 	}
-	bucket, err := c.conn.bucket(ctx)
-	if err != nil {
-		return e, fmt.Errorf("read the versions of %s: %w", id, notSetUp(err))
-	}
-	kept, _, err := readVersions(ctx, bucket, id)
+	kept, _, err := readVersions(ctx, c.conn, id)
 	if err != nil {
 		return e, fmt.Errorf("read the versions of %s: %w", id, err)
 	}

@@ -2,24 +2,19 @@ package broker
 
 import (
 	"context"
-	"time"
 
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// WatchAnEmptyServer is what a watch brings that is served by a server without its
-// disk. It reports whether the catalog takes that for all that there is.
-func (c *Catalog) WatchAnEmptyServer(ctx context.Context) (taken bool, err error) {
-	bucket, err := c.conn.bucket(ctx)
+// ReadAnEmptyServer is a reading from a server without its disk. It reports whether the
+// catalog takes that for all that there is.
+func (c *Catalog) ReadAnEmptyServer(ctx context.Context, waited bool) (taken bool, err error) {
+	bucket, err := c.conn.js.Stream(ctx, bucketStreamPrefix+webhooksBucket)
 	if err != nil {
 		return false, err
 	}
-	c.mu.Lock()
-	c.loading = map[string]*webhook.Webhook{}
-	c.mu.Unlock()
-	s := snapshot{bucket: bucket, sentAt: time.Now()}
-	c.take(ctx, &s)
-	return s.taken, nil
+	now, err := identify(ctx, bucket)
+	return c.take(reading{all: map[string]*webhook.Webhook{}, bucket: now}, waited), err
 }
 
 // Partitions are the partitions that have a consumer.

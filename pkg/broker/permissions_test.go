@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/broker/brokertest"
@@ -246,7 +245,7 @@ func TestTheIngressMayDoNothingElse(t *testing.T) {
 		"$JS.API.DIRECT.GET.DELIVERIES", "$JS.API.DIRECT.GET.DELIVERIES.coinhook.deliveries", "$JS.API.DIRECT.GET.SAMPLES",
 		"$JS.API.CONSUMER.CREATE.DELIVERIES", "$JS.API.CONSUMER.CREATE.DELIVERIES.mine", "$JS.API.CONSUMER.CREATE.DELIVERIES.mine.coinhook.deliveries",
 		"$JS.API.CONSUMER.CREATE.DELIVERIES.headers", "$JS.API.CONSUMER.DURABLE.CREATE.DELIVERIES.mine",
-		"$JS.API.CONSUMER.CREATE.SAMPLES.mine", "$JS.API.CONSUMER.CREATE.KV_state.mine",
+		"$JS.API.CONSUMER.CREATE.SAMPLES.mine", "$JS.API.CONSUMER.CREATE.KV_state.mine", "$JS.API.CONSUMER.CREATE.KV_webhooks.mine",
 		"$JS.API.CONSUMER.MSG.NEXT.DELIVERIES.partition-1-0", "$JS.API.CONSUMER.RESET.DELIVERIES.partition-1-0",
 		"$JS.API.CONSUMER.DELETE.DELIVERIES.partition-1-0", "$JS.API.CONSUMER.PAUSE.DELIVERIES.partition-1-0",
 		"$JS.ACK.DELIVERIES.partition-1-0.1.1.1.1.1",
@@ -260,56 +259,6 @@ func TestTheIngressMayDoNothingElse(t *testing.T) {
 	} {
 		r.wantNoSubscription(subject)
 	}
-}
-
-// The broker sends the messages of a consumer wherever its maker has said, whatever that
-// one may publish itself. The ingress may make consumers of the definitions, whose
-// contents it does not choose, and can store deliveries anyway.
-func TestAConsumerOfTheIngressAdministratesNothing(t *testing.T) {
-	t.Parallel()
-	server, as := installation(t, 1)
-	consoleWorks(t, as(broker.Console))
-	js := openJetStream(t, server.URL())
-	before := states(t, js)
-	r := rawAs(t, server, broker.Ingress)
-	cycle, err := r.nc.Request("$JS.API.CONSUMER.CREATE.KV_webhooks.cycle",
-		[]byte(`{"stream_name":"KV_webhooks","config":{"name":"cycle","deliver_subject":"$KV.webhooks.webhook.x","ack_policy":"none"}}`), 10*time.Second)
-	if err != nil || !strings.Contains(string(cycle.Data), "cycle") {
-		t.Errorf("a consumer may write definitions: %v, %s", err, cycle.Data)
-	}
-	for i, to := range []string{
-		"$JS.API.STREAM.DELETE.DELIVERIES", "$JS.API.STREAM.PURGE.DELIVERIES", "$JS.API.STREAM.DELETE.SAMPLES", "$KV.state.applier.x",
-	} {
-		name := fmt.Sprintf("c%d", i)
-		answer, err := r.nc.Request("$JS.API.CONSUMER.CREATE.KV_webhooks."+name,
-			fmt.Appendf(nil, `{"stream_name":"KV_webhooks","config":{"name":%q,"deliver_subject":%q,"ack_policy":"none","inactive_threshold":60000000000}}`, name, to),
-			10*time.Second)
-		if err != nil || !strings.Contains(string(answer.Data), "consumer_create_response") {
-			t.Fatalf("a consumer: %v, %s", err, answer.Data)
-		}
-	}
-	// What is wrong comes before a delivery that is stored now.
-	publish(t, startPublisher(t, as(broker.Ingress)), "later")
-	before["DELIVERIES"]++
-	after := states(t, js)
-	for name, n := range before {
-		if after[name] != n {
-			t.Errorf("the stream %s has %d messages, and had %d", name, after[name], n)
-		}
-	}
-}
-
-func states(t *testing.T, js jetstream.JetStream) map[string]uint64 {
-	t.Helper()
-	all := map[string]uint64{}
-	for _, name := range []string{"DELIVERIES", "SAMPLES", "KV_webhooks", "KV_state"} {
-		s, err := js.Stream(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all[name] = s.CachedInfo().State.Msgs
-	}
-	return all
 }
 
 func TestOthersMayNotAdministrate(t *testing.T) {

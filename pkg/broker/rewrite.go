@@ -98,7 +98,7 @@ func (d *Definitions) RewriteVersions(ctx context.Context, newest Saved, change 
 func (d *Definitions) before(ctx context.Context, bucket jetstream.KeyValue, newest Saved) (versions []keptVersion, unreadable []string, err error) {
 	giveUp := time.Now().Add(askFor)
 	for {
-		versions, unreadable, err = readVersions(ctx, bucket, newest.ID)
+		versions, unreadable, err = readVersions(ctx, d.conn, newest.ID)
 		if err != nil {
 			return nil, nil, fmt.Errorf("read the versions of %q: %w", newest.Name, err)
 		}
@@ -112,7 +112,7 @@ func (d *Definitions) before(ctx context.Context, bucket jetstream.KeyValue, new
 			return nil, nil, fmt.Errorf("NATS does not show the newest version of %q yet, try again", newest.Name)
 		}
 		select {
-		case <-time.After(watchRetry):
+		case <-time.After(followRetry):
 		case <-ctx.Done():
 			return nil, nil, context.Cause(ctx)
 		}
@@ -150,7 +150,7 @@ func (d *Definitions) rewrite(ctx context.Context, bucket jetstream.KeyValue, v 
 		if err != nil {
 			return err
 		}
-		if v, err = decodeRewritten(v.ID, entry); err != nil {
+		if v, err = decodeRewritten(v.ID, entry.Value(), entry.Revision()); err != nil {
 			return err
 		}
 		again, changes := change(v.Record)
@@ -183,11 +183,11 @@ func encodeRewritten(rec webhook.Record, revision uint64) ([]byte, error) {
 	return json.Marshal(rewritten{Revision: revision, Record: text})
 }
 
-func decodeRewritten(id string, entry jetstream.KeyValueEntry) (keptVersion, error) {
+func decodeRewritten(id string, entry []byte, revision uint64) (keptVersion, error) {
 	var value rewritten
-	if err := json.Unmarshal(entry.Value(), &value); err != nil {
+	if err := json.Unmarshal(entry, &value); err != nil {
 		return keptVersion{}, fmt.Errorf("read a version of %s: %w: %w", id, ErrUnreadable, err)
 	}
 	saved, err := decodeSaved(id, value.Record, value.Revision)
-	return keptVersion{Saved: saved, rewritten: entry.Revision()}, err
+	return keptVersion{Saved: saved, rewritten: revision}, err
 }

@@ -110,7 +110,8 @@ func bucketSpec(name, description string, history uint8) streamSpec {
 		name: bucketStreamPrefix + name, title: "bucket " + name,
 		bucket: &jetstream.KeyValueConfig{Bucket: name, Description: description, History: history, Storage: jetstream.FileStorage},
 		fit: func(cfg *jetstream.StreamConfig) {
-			// The current value of a key stays for good.
+			// Programs read it without consumers. The current value of a key stays for good.
+			cfg.AllowDirect = true
 			cfg.MaxAge, cfg.MaxMsgs, cfg.MaxMsgsPerSubject = 0, NoLimit, int64(history)
 		},
 	}

@@ -75,7 +75,7 @@ func (d *Definitions) DeleteUnreadable(ctx context.Context, id string, now time.
 	if !webhook.IsID(id) {
 		return gone, d.purge(ctx, definitionKey(id), 0)
 	}
-	if gone.Record, err = lastReadable(ctx, bucket, id); err != nil {
+	if gone.Record, err = lastReadable(ctx, d.conn, id); err != nil {
 		return Saved{}, err
 	}
 	gone.Version++
@@ -97,8 +97,8 @@ func (d *Definitions) DeleteUnreadable(ctx context.Context, id string, now time.
 
 // lastReadable returns the newest version that can be read and saved again. Where
 // none is left it makes one up.
-func lastReadable(ctx context.Context, bucket jetstream.KeyValue, id string) (webhook.Record, error) {
-	kept, _, err := readVersions(ctx, bucket, id)
+func lastReadable(ctx context.Context, c *Conn, id string) (webhook.Record, error) {
+	kept, _, err := readVersions(ctx, c, id)
 	if err != nil {
 		return webhook.Record{}, fmt.Errorf("read the versions of %s: %w", id, err)
 	}

@@ -12,11 +12,7 @@ import (
 // Versions returns the saves of a webhook that the bucket still has, newest
 // first; it keeps 64. Those of a deleted webhook are among them.
 func (d *Definitions) Versions(ctx context.Context, id string) ([]Saved, error) {
-	bucket, err := d.bucket(ctx)
-	if err != nil {
-		return nil, err
-	}
-	kept, unreadable, err := readVersions(ctx, bucket, id)
+	kept, unreadable, err := readVersions(ctx, d.conn, id)
 	if err != nil {
 		return nil, fmt.Errorf("read the versions of %s: %w", id, err)
 	}
@@ -46,32 +42,52 @@ type keptVersion struct {
 // readVersions returns all that the bucket has of a webhook, newest first, and the keys
 // of what cannot be read. It reads those that were rewritten last: what is purged
 // meanwhile is among them.
-func readVersions(ctx context.Context, bucket jetstream.KeyValue, id string) (versions []keptVersion, unreadable []string, _ error) {
-	entries, err := bucket.History(ctx, definitionKey(id))
-	if err != nil && !isNoKey(err) {
+func readVersions(ctx context.Context, c *Conn, id string) (versions []keptVersion, unreadable []string, _ error) {
+	entries, err := c.history(ctx, definitionKey(id))
+	if err != nil {
 		return nil, nil, err
 	}
 	versions = make([]keptVersion, 0, len(entries))
 	known := map[int]bool{}
-	for _, entry := range entries {
-		saved, err := decodeSaved(id, entry.Value(), entry.Revision())
+	for _, s := range entries {
+		if s.removed {
+			continue
+		}
+		saved, err := decodeSaved(id, s.value, s.revision)
 		if err != nil {
-			unreadable = append(unreadable, entry.Key())
+			unreadable = append(unreadable, s.key)
 			continue
 		}
 		versions, known[saved.Version] = append(versions, keptVersion{Saved: saved}), true
 	}
-	err = eachEntry(ctx, bucket, versionPrefix+id+".*", func(entry jetstream.KeyValueEntry) error {
-		v, err := decodeRewritten(id, entry)
+	rewritten, err := c.history(ctx, versionPrefix+id+".*")
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, s := range newestOfEach(rewritten) {
+		v, err := decodeRewritten(id, s.value, s.revision)
 		if err != nil {
-			unreadable = append(unreadable, entry.Key())
+			unreadable = append(unreadable, s.key)
 		} else if !known[v.Version] {
 			versions = append(versions, v)
 		}
-		return nil
-	})
+	}
 	slices.SortFunc(versions, func(a, b keptVersion) int { return cmp.Compare(b.Revision, a.Revision) })
-	return versions, unreadable, err
+	return versions, unreadable, nil
+}
+
+// newestOfEach returns what the keys have now.
+func newestOfEach(entries []stored) (newest []stored) {
+	at := map[string]int{}
+	for _, s := range entries {
+		i, again := at[s.key]
+		if !again {
+			i = len(newest)
+			at[s.key], newest = i, append(newest, s)
+		}
+		newest[i] = s
+	}
+	return slices.DeleteFunc(newest, func(s stored) bool { return s.removed })
 }
 
 // eachEntry calls f with what the keys have now.

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/broker/permissions"
 	"github.com/coinhook/coinhook/pkg/dev/stack/port"
 )
 
@@ -91,7 +92,7 @@ func (c *Cluster) Leader(stream string) *Server {
 	c.tb.Helper()
 	for deadline := time.Now().Add(clusterWithin); time.Now().Before(deadline); time.Sleep(pollEvery) {
 		for _, s := range c.servers {
-			if s.Running() && s.srv.JetStreamIsStreamLeader(server.DEFAULT_GLOBAL_ACCOUNT, stream) {
+			if s.Running() && s.srv.JetStreamIsStreamLeader(permissions.Account, stream) {
 				return s
 			}
 		}

@@ -15,6 +15,9 @@ var permissions string
 //go:embed users.conf
 var users string
 
+// Account is the account of users.conf that holds the streams.
+const Account = "COINHOOK"
+
 // Users are those of users.conf.
 var Users = []string{"ingress", "applier", "console", "admin"}
 

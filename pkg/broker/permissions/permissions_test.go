@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/coinhook/coinhook/pkg/broker/permissions"
@@ -17,9 +19,47 @@ import (
 func shape(opts *server.Options) map[string]server.Permissions {
 	users := map[string]server.Permissions{}
 	for _, u := range opts.Users {
-		users[u.Username+" with "+u.Password] = *u.Permissions
+		users[u.Username+" with "+u.Password+" in "+u.Account.Name] = *u.Permissions
 	}
 	return users
+}
+
+// The account of the ingresses imports what they may use. One subject more keeps the
+// server from answering in the place of the other account.
+func TestTheIngressImportsWhatItMayUse(t *testing.T) {
+	t.Parallel()
+	var opts server.Options
+	if err := opts.ProcessConfigString(permissions.Config(func(string) string { return "pw" })); err != nil {
+		t.Fatal(err)
+	}
+	srv, err := server.NewServer(&opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Shutdown()
+	seen, err := srv.Accountz(&server.AccountzOptions{Account: "COINHOOK_INGRESS"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	imported := map[jwt.ExportType][]string{}
+	for _, i := range seen.Account.Imports {
+		if i.Account != permissions.Account || i.Invalid {
+			t.Errorf("%s is imported from %s, invalid: %t", i.Subject, i.Account, i.Invalid)
+		}
+		imported[i.Type] = append(imported[i.Type], string(i.Subject))
+	}
+	for _, u := range opts.Users {
+		if u.Username != "ingress" {
+			continue
+		}
+		sorted := cmpopts.SortSlices(strings.Compare)
+		if diff := cmp.Diff(append(u.Permissions.Publish.Allow, "$JS.API.INFO"), imported[jwt.Service], sorted); diff != "" {
+			t.Errorf("may be published (-), goes to the other account (+):\n%s", diff)
+		}
+		if diff := cmp.Diff(u.Permissions.Subscribe.Allow, append(imported[jwt.Stream], "_INBOX.ingress.>"), sorted); diff != "" {
+			t.Errorf("may be subscribed to (-), comes from the other account (+):\n%s", diff)
+		}
+	}
 }
 
 // Operators include the files; tests and the development stack use them as one.

@@ -109,8 +109,9 @@ func newUpdate(t *testing.T) *update {
 	t.Helper()
 	old := previousPrograms(t)
 	// The setup of the version before may not know of the key: then new appliers would
-	// refuse what its ingress has not signed.
-	s := newStackOf(t, devstack.Options{BinDir: old, Broker: filepath.Join(binDir, "devstack"), OneRole: true, NoDeliveryKey: true})
+	// refuse what its ingress has not signed. The permissions are those that this version
+	// needs: operators exchange the programs first.
+	s := newStackOf(t, devstack.Options{BinDir: old, Broker: filepath.Join(binDir, "devstack"), OneRole: true, OpenBroker: true, NoDeliveryKey: true})
 	u := &update{load: newLoad(t, s, 0, 100), ingress: s.service(t, binDir, "ingress", "new-ingress")}
 	for _, name := range []string{"new-applier-1", "new-applier-2"} {
 		u.appliers = append(u.appliers, s.service(t, binDir, "applier", name))

@@ -47,6 +47,9 @@ type Options struct {
 	// OneRole has all parts log in as the database's owner, as versions did whose
 	// setup grants nothing.
 	OneRole bool
+	// OpenBroker has the broker know no users and no accounts, as it does until an update
+	// of all programs is done.
+	OpenBroker bool
 	// MasterKey is used instead of the one that is made for Dir.
 	MasterKey string
 	// DeliveryKey is used instead of the one that is made for Dir. None is made with

@@ -59,7 +59,7 @@ func (s *Stack) startNATS(ctx context.Context) error {
 	s.natsURL = s.natsURLOf("admin")
 	spec := process.Spec{
 		Name: NATS, Path: s.opts.Broker, Env: env, LogFile: s.logFile(NATS),
-		Args: natsserver.Config{Addr: addr, StoreDir: s.path("nats"), Users: true}.Args(),
+		Args: natsserver.Config{Addr: addr, StoreDir: s.path("nats"), Users: !s.opts.OpenBroker}.Args(),
 	}
 	return s.start(ctx, spec, func(ctx context.Context) error { return natsserver.Probe(ctx, addr) })
 }

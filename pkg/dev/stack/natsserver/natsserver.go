@@ -107,6 +107,11 @@ func start(c Config) (*server.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Users && c.ClusterAddr == "" {
+		if err := adoptStreams(c.StoreDir); err != nil {
+			return nil, err
+		}
+	}
 	s, err := server.NewServer(opts)
 	if err != nil {
 		return nil, fmt.Errorf("nats-server: %w", err)

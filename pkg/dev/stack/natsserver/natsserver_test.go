@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
+	"github.com/coinhook/coinhook/pkg/broker/permissions"
 	"github.com/coinhook/coinhook/pkg/dev/stack/port"
 )
 
@@ -51,6 +52,56 @@ func TestServerKeepsMessagesOverRestart(t *testing.T) {
 	}
 	if got := string(msg.Data); got != "a delivery" {
 		t.Errorf("message after the restart = %q", got)
+	}
+}
+
+// A folder of a version without accounts goes on with its streams and their consumers.
+func TestStreamsFromBeforeThereWereAccounts(t *testing.T) {
+	for _, user := range permissions.Users {
+		t.Setenv(permissions.Variable(user), "secret")
+	}
+	dir := t.TempDir()
+	before, js := startTest(t, dir)
+	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "DELIVERIES", Subjects: []string{"coinhook.deliveries"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "headers"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := js.Publish(t.Context(), "coinhook.deliveries", []byte("a delivery")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before.Shutdown()
+	before.WaitForShutdown()
+
+	for range 2 { // the second start finds them in their place
+		addr := freeAddr(t)
+		s, err := start(Config{Addr: addr, StoreDir: dir, Users: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := func() { s.Shutdown(); s.WaitForShutdown() }
+		t.Cleanup(stop)
+		nc, err := nats.Connect("nats://admin:secret@" + addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		js, err := jetstream.New(nc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream, err := js.Stream(t.Context(), "DELIVERIES")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state := stream.CachedInfo().State; state.Msgs != 3 || state.LastSeq != 3 || state.Consumers != 1 {
+			t.Errorf("the stream has %+v", state)
+		}
+		stop()
 	}
 }
 
