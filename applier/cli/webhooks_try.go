@@ -9,6 +9,7 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
+	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -19,14 +20,15 @@ type payloadFlags struct {
 	File string `short:"f" placeholder:"PAYLOAD" help:"A file with the payload, not encrypted; - is the standard input. Default: the newest sample or delivery."`
 }
 
-// read returns the payload and the headers that came with it.
-func (f payloadFlags) read(a *app, saved broker.Saved) ([]byte, []delivery.Header, error) {
+// read returns what a mapping reads: headers come before those that were captured.
+func (f payloadFlags) read(a *app, saved broker.Saved, headers ...delivery.Header) (mapping.Input, error) {
 	if f.File != "" {
 		payload, err := a.readFile(f.File)
-		return payload, nil, err
+		return mapping.Pasted(payload, headers...), err
 	}
 	caught, err := a.catch(saved, 0)
-	return caught.Payload, caught.Headers, err
+	caught.Headers = append(headers, caught.Headers...)
+	return caught.Input(), err
 }
 
 type webhooksTryCmd struct {
@@ -68,15 +70,14 @@ func (c *webhooksTryCmd) Run(a *app) error {
 }
 
 func (c *webhooksTryCmd) try(a *app, p *trial.Preview, saved broker.Saved, w *webhook.Webhook, headers []delivery.Header) (trial.PreviewResult, error) {
-	payload, sent, err := c.read(a, saved)
+	in, err := c.read(a, saved, headers...)
 	if failure, ok := errors.AsType[*delivery.Failure](err); ok {
 		return trial.Refused(w, failure), nil
 	}
 	if err != nil {
 		return trial.PreviewResult{}, err
 	}
-	d := delivery.Delivery{Headers: append(headers, sent...)}
-	return p.Try(a.ctx, w, payload, d.Header)
+	return p.Try(a.ctx, w, in)
 }
 
 // webhook is the saved one, or what it would be with another definition.
@@ -149,9 +150,13 @@ func (c *webhooksSuggestCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	payload, _, err := c.read(a, saved)
+	in, err := c.read(a, saved)
 	if err != nil {
 		return err
+	}
+	payload, failure := sample.Mapped(saved.Definition, in)
+	if failure != nil {
+		return failure
 	}
 	all, failure := sample.Suggest(payload)
 	if failure != nil {

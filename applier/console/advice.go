@@ -4,7 +4,8 @@ import "github.com/coinhook/coinhook/pkg/delivery"
 
 // advice says what to do about a failed delivery, in one sentence a reason.
 var advice = map[delivery.Reason]string{
-	delivery.InvalidJSON:           "Ask the sender for strict JSON in UTF-8, or edit the payload and replay it.",
+	delivery.InvalidJSON:           "Ask the sender for strict JSON in UTF-8, or edit the payload and replay it; for a form or a query set receive.payload in the webhook's definition.",
+	delivery.InvalidPayload:        "Compare what was sent with receive in the webhook's definition, mend one of them, and replay it.",
 	delivery.DecryptionFailed:      "Compare key, mode and form of the body with the sender's, set the right key, and replay it.",
 	delivery.MissingUserIdentifier: "See in the payload where the user is named, mend the webhook's user path, and replay it.",
 	delivery.InvalidUserIdentifier: "See what the payload has at the user path: it must be a text of at most 320 characters; mend the path, and replay it.",
@@ -25,7 +26,8 @@ var advice = map[delivery.Reason]string{
 
 // draftAdvice is for a webhook that is being made: nothing is to be replayed yet.
 var draftAdvice = map[delivery.Reason]string{
-	delivery.InvalidJSON:           "Send strict JSON in UTF-8, and catch it again.",
+	delivery.InvalidJSON:           "Send strict JSON in UTF-8, and catch it again; for a form or a query set receive.payload in the webhook's definition.",
+	delivery.InvalidPayload:        "Compare what was sent with receive in the webhook's definition, mend one of them, and catch it again.",
 	delivery.MissingUserIdentifier: "Pick the value that names the user in the sample (step 5).",
 	delivery.InvalidUserIdentifier: "Pick a value that is a text, such as an email, for the user (step 5).",
 	delivery.UserNotFound:          "No user has this email or username yet: add the user, or pick another value (step 5). A sample that was made up may name nobody.",

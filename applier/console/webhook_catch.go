@@ -9,6 +9,7 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/redact"
 	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
+	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -87,9 +88,12 @@ func (s *Console) sampleOf(c *request, w webhooks.Stored) sampleView {
 // show shows a payload as a tree, without secrets.
 func (v *sampleView) show(caught sample.Caught) {
 	v.Caught = &caught
-	payload, redacted := redact.Payload(caught.Payload)
-	v.Redacted = redacted
-	all, failure := sample.Suggest(payload)
+	payload, failure := caught.Mapped(v.Webhook.Definition)
+	payload, v.Redacted = redact.Payload(payload)
+	var all []sample.Suggestion
+	if failure == nil {
+		all, failure = sample.Suggest(payload)
+	}
 	if failure != nil {
 		v.Problem = "No mapping can read it: " + failure.Detail
 	}
@@ -132,22 +136,22 @@ func (cc *caughtCache) get(id string) (sample.Caught, bool) {
 	return one.Caught, ok && time.Since(one.at) < caughtFor
 }
 
-// payloadFor is what a preview goes by: what was pasted, else what was caught.
-func (s *Console) payloadFor(c *request, w webhooks.Stored) (payload []byte, headers func(string) (string, bool), problem string) {
+// inputFor is what a preview goes by: what was pasted, else what was caught.
+func (s *Console) inputFor(c *request, w webhooks.Stored) (in mapping.Input, problem string) {
 	if text := c.FormValue("payload"); text != "" {
-		return []byte(text), new(delivery.Delivery).Header, ""
+		return mapping.Pasted([]byte(text)), ""
 	}
 	if caught, ok := s.caught.get(w.ID); ok {
-		return caught.Payload, caught.Header, ""
+		return caught.Input(), ""
 	}
 	view := s.sampleOf(c, w)
 	switch {
 	case view.Problem != "" && view.Caught == nil:
-		return nil, nil, view.Problem
+		return in, view.Problem
 	case view.Caught == nil:
-		return nil, nil, "Catch a sample in step 4, or paste a payload there, to see what the mapping makes of it."
+		return in, "Catch a sample in step 4, or paste a payload there, to see what the mapping makes of it."
 	}
-	return view.Caught.Payload, view.Caught.Header, ""
+	return view.Caught.Input(), ""
 }
 
 // isDraft reports whether what is sent is a sample.

@@ -12,7 +12,7 @@ import (
 )
 
 // webhookForm is a definition as the page's fields have it, all of them text as it
-// was typed. Name, community and state are not for the form to change.
+// was typed. Name, community, state and receive are not for the form to change.
 type webhookForm struct {
 	APIKey     bool
 	Encryption string
@@ -141,7 +141,7 @@ func conditionFormOf(c webhook.Condition) conditionForm {
 // for the package to say, but for what no definition can hold.
 func (f webhookForm) definition(of webhook.Definition) (webhook.Definition, webhook.Errors) {
 	var problems webhook.Errors
-	def := webhook.Definition{Name: of.Name, Community: of.Community, State: of.State, Encryption: webhook.Encryption(f.Encryption)}
+	def := webhook.Definition{Name: of.Name, Community: of.Community, State: of.State, Receive: of.Receive, Encryption: webhook.Encryption(f.Encryption)}
 	def.Auth.APIKey = f.APIKey
 	if f.UserPath != "" {
 		def.User = &webhook.UserRef{By: webhook.UserKey(f.UserBy), Path: f.UserPath}

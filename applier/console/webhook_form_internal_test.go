@@ -24,7 +24,7 @@ func TestAFormKeepsADefinition(t *testing.T) {
 			continue
 		}
 		valid++
-		got, problems := readWebhookForm(formOf(def).values()).definition(webhook.Definition{Name: def.Name, Community: def.Community, State: def.State})
+		got, problems := readWebhookForm(formOf(def).values()).definition(webhook.Definition{Name: def.Name, Community: def.Community, State: def.State, Receive: def.Receive})
 		if problems != nil || !reflect.DeepEqual(got, def) {
 			t.Fatalf("seed %d: %v\n%s", seed, problems, cmp.Diff(def, got, cmp.AllowUnexported(webhook.Scalar{})))
 		}
@@ -79,6 +79,9 @@ func textArea(text string) string { return strings.ReplaceAll(asBrowsersHave(tex
 func anyDefinition(r *rand.Rand) webhook.Definition {
 	def := webhook.Definition{Name: "Shop", Community: "default", State: webhook.Draft, Encryption: pick(r, webhook.NoEncryption, webhook.CBC, webhook.GCM)}
 	def.Auth.APIKey = r.IntN(2) == 0
+	if r.IntN(4) == 0 {
+		def.Receive = &webhook.Receive{Payload: webhook.PayloadForm, Rate: "50/s"}
+	}
 	path := func() string {
 		return pick(r, "$", "a.b[0]", "$['odd key']", "items[-1].x", "user", "coins\u00a0", "$['\\u0000']", "\u3000.x")
 	}

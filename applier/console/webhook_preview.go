@@ -42,7 +42,7 @@ func (s *Console) preview(c *request, w webhooks.Stored, form webhookForm) (view
 	if len(view.Problems) > 0 {
 		return view
 	}
-	payload, headers, waiting := s.payloadFor(c, w)
+	in, waiting := s.inputFor(c, w)
 	if view.Waiting = waiting; waiting != "" {
 		return view
 	}
@@ -51,7 +51,7 @@ func (s *Console) preview(c *request, w webhooks.Stored, form webhookForm) (view
 	if err != nil {
 		return s.noPreview(w, err)
 	}
-	result, err := s.Preview.Try(c.ctx(), compiled, payload, headers)
+	result, err := s.Preview.Try(c.ctx(), compiled, in)
 	if err != nil {
 		return s.noPreview(w, err)
 	}

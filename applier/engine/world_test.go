@@ -109,7 +109,7 @@ func (w *world) evaluate(hook *webhook.Webhook, d *delivery.Delivery, c *applier
 	if _, keyless := w.keyless.Load(hook.Name); keyless {
 		return applier.Plan{}, nil, errors.New("the key cannot be opened")
 	}
-	plan, failure := mapping.Evaluate(hook, d.Body, d.Header, c)
+	plan, failure := mapping.Evaluate(hook, mapping.InputOf(d, d.Body), c)
 	return plan, failure, nil
 }
 

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-
-	"github.com/coinhook/coinhook/applier/mapping"
 )
 
 const (
@@ -19,7 +17,7 @@ const (
 func checkAmount(t *testing.T, members, v string, amount int64, reason string) {
 	t.Helper()
 	w := compile(t, oneMapping(members))
-	plan, failure := mapping.Evaluate(w, fmt.Appendf(nil, `{"user":"ada","v":%s}`, v), headers(), guild)
+	plan, failure := evaluate(w, fmt.Appendf(nil, `{"user":"ada","v":%s}`, v), headers())
 	if failure != nil {
 		checkDetail(t, failure.Detail)
 		if string(failure.Reason) != reason {

@@ -4,8 +4,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-
-	"github.com/coinhook/coinhook/applier/mapping"
 )
 
 const shopPayload = `{"id":"evt_01J9ZK3","type":"order.paid","created":1732370000,"livemode":true,
@@ -53,7 +51,7 @@ func BenchmarkEvaluate(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			for b.Loop() {
-				mapping.Evaluate(w, body, headers("X-Github-Event", "pull_request"), guild)
+				evaluate(w, body, headers("X-Github-Event", "pull_request"))
 			}
 		})
 	}

@@ -2,8 +2,6 @@ package mapping_test
 
 import (
 	"testing"
-
-	"github.com/coinhook/coinhook/applier/mapping"
 )
 
 func TestCondition(t *testing.T) {
@@ -56,7 +54,7 @@ func TestCondition(t *testing.T) {
 			w := compile(t, oneMapping("currency: coins, operator: add, value: {constant: 1}")+
 				"\nwhen: [{"+c.condition+"}]")
 			kept := headers("X-Github-Event", "push", "X-Attempt", "5", "X-Live", "true", "X-Empty", "")
-			plan, failure := mapping.Evaluate(w, []byte(c.body), kept, guild)
+			plan, failure := evaluate(w, []byte(c.body), kept)
 			if held := failure != nil; held != c.holds || plan.Skip == c.holds {
 				t.Errorf("holds = %v (skip %v, %v), want %v", held, plan.Skip, failure, c.holds)
 			}

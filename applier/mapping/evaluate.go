@@ -9,32 +9,28 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// Evaluate applies a webhook's mapping to a payload. headers gives the value of a
-// header by its canonical name; community has the currencies and custom fields.
+// Evaluate applies a webhook's mapping to a request. community has the currencies and
+// custom fields.
 //
-// The payload must be strict JSON; then come the conditions, the idempotency key,
+// The payload must be as the definition's receive says; then come the conditions, the idempotency key,
 // the user, and the mappings in their order. The first failure is the answer. The
 // Plan of a failure has the key, where it is known: a retry of what was applied
 // is a duplicate, whatever became of the mapping since.
-func Evaluate(
-	w *webhook.Webhook,
-	body []byte,
-	headers func(name string) (string, bool),
-	community *applier.Community,
-) (applier.Plan, *delivery.Failure) {
+func Evaluate(w *webhook.Webhook, in Input, community *applier.Community) (applier.Plan, *delivery.Failure) {
 	program := w.Program
-	key := earlyKey(w, body, headers)
+	raw := in.payload(&w.Intake)
+	key := earlyKey(w, raw, in.Header)
 	if program == nil {
 		return applier.Plan{Key: key}, fail(delivery.InvalidMapping, "", "The webhook has no user or no mappings yet.")
 	}
-	values, failure := extract(program, body)
+	values, failure := values(w, in)
 	if failure != nil {
 		return applier.Plan{Key: key}, failure
 	}
 	missingKey := (*delivery.Failure)(nil)
-	key, missingKey = keyOf(w, key, body, values)
+	key, missingKey = keyOf(w, key, raw, values)
 	for i := range program.When {
-		if !holds(&program.When[i], values, headers) {
+		if !holds(&program.When[i], values, in.Header) {
 			return applier.Plan{Skip: true, Key: key}, nil
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 	"github.com/google/go-cmp/cmp"
@@ -17,7 +16,7 @@ func TestEvaluate(t *testing.T) {
 	ada := applier.UserRef{By: webhook.ByEmail, Value: "ada@example.com"}
 	t.Run("a payload becomes a plan in the order of the mappings", func(t *testing.T) {
 		t.Parallel()
-		plan, failure := mapping.Evaluate(compile(t, shopWebhook), []byte(shopPayload), headers(), guild)
+		plan, failure := evaluate(compile(t, shopWebhook), []byte(shopPayload), headers())
 		want := applier.Plan{User: ada, Changes: []applier.Change{
 			{Currency: "coins", Operator: webhook.Add, Amount: 150},
 			{Currency: "xp", Operator: webhook.Add, Amount: 125},
@@ -29,7 +28,7 @@ func TestEvaluate(t *testing.T) {
 	t.Run("a zero amount is left out", func(t *testing.T) {
 		t.Parallel()
 		body := strings.Replace(shopPayload, `"coins":150`, `"coins":-0.0e5`, 1)
-		plan, failure := mapping.Evaluate(compile(t, shopWebhook), []byte(body), headers(), guild)
+		plan, failure := evaluate(compile(t, shopWebhook), []byte(body), headers())
 		want := applier.Plan{User: ada, Changes: []applier.Change{{Currency: "xp", Operator: webhook.Add, Amount: 125}}}
 		if diff := cmp.Diff(want, plan); diff != "" || failure != nil {
 			t.Errorf("failure %v, plan (-want +got):\n%s", failure, diff)
@@ -38,7 +37,7 @@ func TestEvaluate(t *testing.T) {
 	t.Run("a signed subtract of a negative value keeps both", func(t *testing.T) {
 		t.Parallel()
 		w := compile(t, oneMapping("currency: coins, operator: subtract, value: {path: v, signed: true}"))
-		plan, failure := mapping.Evaluate(w, []byte(`{"user":"ada","v":-5}`), headers(), guild)
+		plan, failure := evaluate(w, []byte(`{"user":"ada","v":-5}`), headers())
 		want := []applier.Change{{Currency: "coins", Operator: webhook.Subtract, Amount: -5}}
 		if diff := cmp.Diff(want, plan.Changes); diff != "" || failure != nil {
 			t.Errorf("failure %v, changes (-want +got):\n%s", failure, diff)
@@ -79,7 +78,7 @@ mappings:
 // checkAnswer evaluates and wants a reason with its path, "skip" or "".
 func checkAnswer(t *testing.T, definition, body, reason, path string) *delivery.Failure {
 	t.Helper()
-	plan, failure := mapping.Evaluate(compile(t, definition), []byte(body), headers(), guild)
+	plan, failure := evaluate(compile(t, definition), []byte(body), headers())
 	got, gotPath := "", ""
 	if failure != nil {
 		got, gotPath = string(failure.Reason), failure.Path
@@ -142,7 +141,7 @@ func TestUser(t *testing.T) {
 	t.Run("escapes are read and nothing else is changed", func(t *testing.T) {
 		t.Parallel()
 		w := compile(t, oneMapping("currency: coins, operator: add, value: {constant: 1}"))
-		plan, _ := mapping.Evaluate(w, []byte(`{"user":" \u0041d\ud83d\ude00\/ "}`), headers(), guild)
+		plan, _ := evaluate(w, []byte(`{"user":" \u0041d\ud83d\ude00\/ "}`), headers())
 		if want := " Ad😀/ "; plan.User.Value != want {
 			t.Errorf("got %q, want %q", plan.User.Value, want)
 		}

@@ -9,7 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -67,7 +66,7 @@ func TestFieldValues(t *testing.T) {
 		t.Run(c.field+" of "+c.json[:min(len(c.json), 40)], func(t *testing.T) {
 			t.Parallel()
 			w := compile(t, oneMapping("field: "+c.field+", value: {path: v}"))
-			plan, failure := mapping.Evaluate(w, fmt.Appendf(nil, `{"user":"ada","v":%s}`, c.json), headers(), guild)
+			plan, failure := evaluate(w, fmt.Appendf(nil, `{"user":"ada","v":%s}`, c.json), headers())
 			if c.want == refused {
 				if failure == nil || failure.Reason != "invalid_field_value" || failure.Path != "v" {
 					t.Fatalf("got %+v, %v", plan, failure)
@@ -114,7 +113,7 @@ mappings:
   - {field: note, value: {path: note}}
   - {currency: euro, operator: add, value: {path: total}}`
 	w := compile(t, definition)
-	plan, failure := mapping.Evaluate(w, []byte(`{"user":"ada","team":"red","coins":5,"note":7,"total":"12.50"}`), headers(), guild)
+	plan, failure := evaluate(w, []byte(`{"user":"ada","team":"red","coins":5,"note":7,"total":"12.50"}`), headers())
 	want := applier.Plan{
 		User: applier.UserRef{By: webhook.ByUsername, Value: "ada"},
 		Changes: []applier.Change{

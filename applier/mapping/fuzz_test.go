@@ -7,7 +7,6 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -28,7 +27,7 @@ func FuzzEvaluate(f *testing.F) {
 	w := compile(f, shopWebhook+"  - {currency: xp, operator: add, value: {path: 'order.items[-1].quantity'}}\n")
 	f.Fuzz(func(t *testing.T, body []byte) {
 		before := string(body)
-		plan, failure := mapping.Evaluate(w, body, headers(), guild)
+		plan, failure := evaluate(w, body, headers())
 		if string(body) != before {
 			t.Fatal("the body was changed")
 		}

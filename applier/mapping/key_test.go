@@ -7,7 +7,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/mapping"
 )
 
 const keyWebhook = `
@@ -57,7 +56,7 @@ func TestKey(t *testing.T) {
 			if c.idempotency != "" {
 				definition += "idempotency: " + c.idempotency
 			}
-			plan, failure := mapping.Evaluate(compile(t, definition), []byte(c.body), c.headers, guild)
+			plan, failure := evaluate(compile(t, definition), []byte(c.body), c.headers)
 			reason, path := "", ""
 			if failure != nil {
 				reason, path = string(failure.Reason), failure.Path
@@ -82,7 +81,7 @@ func TestKey(t *testing.T) {
 	}
 	t.Run("a draft without mappings", func(t *testing.T) {
 		t.Parallel()
-		plan, failure := mapping.Evaluate(compile(t, "name: Draft"), []byte(`{}`), both, guild)
+		plan, failure := evaluate(compile(t, "name: Draft"), []byte(`{}`), both)
 		if failure == nil || plan.Key == nil || plan.Key.Hash != *hash("i") {
 			t.Errorf("%+v %v", plan, failure)
 		}
@@ -96,12 +95,12 @@ func FuzzKey(f *testing.F) {
 	plain := compile(f, keyWebhook)
 	f.Fuzz(func(t *testing.T, first, second string, body []byte) {
 		given := headers("Idempotency-Key", first, "Webhook-Id", second)
-		plan, failure := mapping.Evaluate(plain, body, given, guild)
+		plan, failure := evaluate(plain, body, given)
 		if wanted := first != "" || second != ""; wanted != (plan.Key != nil) {
 			t.Fatalf("key %v of %q and %q, failure %v", plan.Key, first, second, failure)
 		}
-		one, _ := mapping.Evaluate(def, body, given, guild)
-		two, _ := mapping.Evaluate(def, body, headers(), guild)
+		one, _ := evaluate(def, body, given)
+		two, _ := evaluate(def, body, headers())
 		if diff := cmp.Diff(one.Key, two.Key); diff != "" {
 			t.Fatalf("the path's key depends on the headers:\n%s", diff)
 		}

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/mapping"
+	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -19,6 +21,11 @@ func compile(t testing.TB, definition string) *webhook.Webhook {
 		t.Fatalf("compile the definition: %v", err)
 	}
 	return w
+}
+
+// evaluate maps a request whose payload is its body.
+func evaluate(w *webhook.Webhook, body []byte, headers func(string) (string, bool)) (applier.Plan, *delivery.Failure) {
+	return mapping.Evaluate(w, mapping.Input{Body: body, Header: headers}, guild)
 }
 
 // headers gives those of the pairs of name and value.

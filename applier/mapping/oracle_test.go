@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/webhook"
 	"pgregory.net/rapid"
 )
@@ -91,7 +90,7 @@ func evaluateOne(t interface{ Fatalf(string, ...any) }, m webhook.Mapping, value
 	if err != nil {
 		t.Fatalf("compile: %v", err)
 	}
-	plan, failure := mapping.Evaluate(w, []byte(`{"v":`+value+`,"user":"ada"}`), headers(), guild)
+	plan, failure := evaluate(w, []byte(`{"v":`+value+`,"user":"ada"}`), headers())
 	switch {
 	case failure != nil:
 		return 0, string(failure.Reason)
@@ -179,7 +178,7 @@ func TestPathsFindWhatATreeHolds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		plan, failure := mapping.Evaluate(w, body, headers(), guild)
+		plan, failure := evaluate(w, body, headers())
 		if plan.Skip || failure == nil || failure.Reason != "missing_user_identifier" {
 			t.Fatalf("a path does not find what the tree holds: %+v %v\n%s", plan, failure, body)
 		}

@@ -14,6 +14,6 @@ func (p *Payloads) Evaluate(w *webhook.Webhook, d *delivery.Delivery, c *applier
 	if failure != nil || err != nil {
 		return applier.Plan{}, failure, err
 	}
-	plan, failure := mapping.Evaluate(w, payload, d.Header, c)
+	plan, failure := mapping.Evaluate(w, mapping.InputOf(d, payload), c)
 	return plan, failure, nil
 }

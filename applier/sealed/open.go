@@ -2,12 +2,14 @@
 package sealed
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/coinhook/coinhook/pkg/secret"
@@ -54,7 +56,10 @@ func NewKey(mode webhook.Encryption, key secret.AESKey) (Key, error) {
 // all wrong keys one in 256 gives a padding that looks right, and so does a bit
 // that was changed before the last two blocks. What comes out must therefore be
 // JSON, too; with CBC, a payload that is no JSON counts as not decrypted.
-func Open(body []byte, keys ...Key) ([]byte, error) {
+func Open(body []byte, keys ...Key) ([]byte, error) { return openAs(json.Valid, body, keys) }
+
+// openAs is Open for payloads that are recognized by something else than JSON.
+func openAs(isPayload func([]byte) bool, body []byte, keys []Key) ([]byte, error) {
 	var readings [2][]box
 	for _, k := range keys {
 		mode := 0
@@ -65,7 +70,7 @@ func Open(body []byte, keys ...Key) ([]byte, error) {
 			readings[mode] = read(body, k.mode)
 		}
 		for _, b := range readings[mode] {
-			if payload, ok := k.open(b); ok {
+			if payload, ok := k.open(b, isPayload); ok {
 				return payload, nil
 			}
 		}
@@ -73,7 +78,7 @@ func Open(body []byte, keys ...Key) ([]byte, error) {
 	return nil, ErrDecrypt
 }
 
-func (k Key) open(b box) ([]byte, bool) {
+func (k Key) open(b box, isPayload func([]byte) bool) ([]byte, bool) {
 	if k.mode == webhook.GCM {
 		payload, err := k.aead.Open(nil, b.iv, b.data, nil)
 		return payload, err == nil
@@ -81,7 +86,13 @@ func (k Key) open(b box) ([]byte, bool) {
 	plain := make([]byte, len(b.data))
 	cipher.NewCBCDecrypter(k.block, b.iv).CryptBlocks(plain, b.data)
 	payload, ok := unpad(plain)
-	return payload, ok && utf8.Valid(payload) && json.Valid(payload)
+	return payload, ok && utf8.Valid(payload) && isPayload(payload)
+}
+
+// isForm reports whether text may be a form: those have no control characters, of which
+// nearly all texts have some that a wrong key gives.
+func isForm(payload []byte) bool {
+	return !bytes.ContainsFunc(payload, unicode.IsControl)
 }
 
 // unpad takes the PKCS#7 padding off: n bytes of value n, from 1 to a block.

@@ -1,6 +1,7 @@
 package sealed
 
 import (
+	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -21,8 +22,9 @@ type Payloads struct {
 
 // ring is what one revision of a webhook says of its keys.
 type ring struct {
-	revision uint64
-	keys     []timedKey
+	revision  uint64
+	isPayload func([]byte) bool
+	keys      []timedKey
 }
 
 type timedKey struct {
@@ -45,7 +47,8 @@ func (p *Payloads) Open(w *webhook.Webhook, d *delivery.Delivery) ([]byte, *deli
 	}
 	var keys []Key
 	var locked error
-	for _, k := range p.ring(w) {
+	ring := p.ring(w)
+	for _, k := range ring.keys {
 		switch {
 		case !k.sealed.Valid(d.ReceivedAt):
 		case k.err != nil:
@@ -54,7 +57,7 @@ func (p *Payloads) Open(w *webhook.Webhook, d *delivery.Delivery) ([]byte, *deli
 			keys = append(keys, k.key)
 		}
 	}
-	payload, err := Open(d.Body, keys...)
+	payload, err := openAs(ring.isPayload, d.Body, keys)
 	switch {
 	case err == nil:
 		return payload, nil, nil
@@ -75,18 +78,22 @@ func isEncrypted(w *webhook.Webhook, d *delivery.Delivery) bool {
 	return d.SaysEncrypted()
 }
 
-func (p *Payloads) ring(w *webhook.Webhook) []timedKey {
+func (p *Payloads) ring(w *webhook.Webhook) ring {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if known, ok := p.rings[w.ID]; ok && known.revision == w.Revision {
-		return known.keys
+		return known
 	}
-	r := ring{revision: w.Revision, keys: make([]timedKey, len(w.AESKeys))}
+	r := ring{revision: w.Revision, isPayload: json.Valid, keys: make([]timedKey, len(w.AESKeys))}
+	// The webhook may not be compiled here.
+	if intake, err := webhook.IntakeOf(w.Definition); err == nil && intake.Payload == webhook.PayloadForm {
+		r.isPayload = isForm
+	}
 	for i, sealed := range w.AESKeys {
 		r.keys[i] = p.unseal(w, sealed)
 	}
 	p.rings[w.ID] = r
-	return r.keys
+	return r
 }
 
 func (p *Payloads) unseal(w *webhook.Webhook, sealed secret.SealedKey) timedKey {

@@ -1,6 +1,7 @@
 package sealed_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -181,5 +182,44 @@ func TestNewest(t *testing.T) {
 	rec.AESKeys = rec.AESKeys[1:]
 	if _, _, err := sealed.Newest(master, rec, noon); err == nil || !strings.Contains(err.Error(), "set-encryption") {
 		t.Errorf("a key that has ended: %v", err)
+	}
+}
+
+// TestAnEncryptedFormIsOpened: with CBC the payload has to show that the key was right,
+// and a form is no JSON.
+func TestAnEncryptedFormIsOpened(t *testing.T) {
+	t.Parallel()
+	master := masterKey(t, "m")
+	const form = "user=ada&coins=5&note=caf%C3%A9"
+	for _, mode := range []webhook.Encryption{webhook.CBC, webhook.GCM} {
+		b, err := sealed.Seal(newKey(t, mode, aesKey), sealed.Text, sealed.Base64, []byte(form))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &delivery.Delivery{ReceivedAt: noon, Headers: []delivery.Header{{Name: "X-Encrypted", Value: "true"}}, Body: []byte(b.Text)}
+		rec := webhook.Record{ID: webhookID, Definition: webhook.Definition{Encryption: mode, Receive: &webhook.Receive{Payload: webhook.PayloadForm}}}
+		rec.AESKeys = []secret.SealedKey{sealedKey(t, master, aesKey, mode, nil)}
+		got, failure, err := sealed.NewPayloads(master).Open(&webhook.Webhook{Record: rec}, d)
+		if string(got) != form || failure != nil || err != nil {
+			t.Errorf("%s: %q, %v, %v", mode, got, failure, err)
+		}
+		rec.AESKeys = []secret.SealedKey{sealedKey(t, master, newAESKey, mode, nil)}
+		if got, failure, err := sealed.NewPayloads(master).Open(&webhook.Webhook{Record: rec}, d); failure == nil || err != nil {
+			t.Errorf("%s with another key: %q, %v, %v", mode, got, failure, err)
+		}
+	}
+	// Of many wrong keys some give a padding that looks right, and none a form.
+	b, err := sealed.Seal(newKey(t, webhook.CBC, aesKey), sealed.Text, sealed.Base64, []byte("user=ada&coins=5"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &delivery.Delivery{ReceivedAt: noon, Headers: []delivery.Header{{Name: "X-Encrypted", Value: "true"}}, Body: []byte(b.Text)}
+	for i := range 3000 {
+		wrong := fmt.Sprintf("%032d", i)
+		rec := webhook.Record{ID: webhookID, Definition: webhook.Definition{Encryption: webhook.CBC, Receive: &webhook.Receive{Payload: webhook.PayloadForm}}}
+		rec.AESKeys = []secret.SealedKey{sealedKey(t, master, wrong, webhook.CBC, nil)}
+		if got, failure, err := sealed.NewPayloads(master).Open(&webhook.Webhook{Record: rec}, d); failure == nil || err != nil {
+			t.Fatalf("the key %s gives %q, %v", wrong, got, err)
+		}
 	}
 }

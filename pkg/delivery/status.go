@@ -28,6 +28,7 @@ type Reason string
 
 const (
 	InvalidJSON           Reason = "invalid_json"
+	InvalidPayload        Reason = "invalid_payload"
 	DecryptionFailed      Reason = "decryption_failed"
 	MissingUserIdentifier Reason = "missing_user_identifier"
 	InvalidUserIdentifier Reason = "invalid_user_identifier"
@@ -47,7 +48,7 @@ const (
 )
 
 var reasons = []Reason{
-	InvalidJSON, DecryptionFailed, MissingUserIdentifier, InvalidUserIdentifier,
+	InvalidJSON, InvalidPayload, DecryptionFailed, MissingUserIdentifier, InvalidUserIdentifier,
 	UserNotFound, MissingField, InvalidAmount, NegativeAmount, AmountOutOfRange,
 	InsufficientBalance, BalanceLimitExceeded, InvalidFieldValue,
 	IdempotencyConflict, WebhookDeleted, InvalidMapping, MalformedDelivery, Internal,

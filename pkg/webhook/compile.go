@@ -72,7 +72,7 @@ func Compile(rec Record, revision uint64) (*Webhook, error) {
 		return w, fmt.Errorf("compile webhook %s: %w", rec.ID, err)
 	}
 	var err error
-	if w.Intake, err = compileIntake(rec.Definition, rec.Auth.Preset().Receive); err != nil {
+	if w.Intake, err = IntakeOf(rec.Definition); err != nil {
 		return w, fmt.Errorf("compile webhook %s: %w", rec.ID, err)
 	}
 	if rec.User == nil || len(rec.Mappings) == 0 {

@@ -84,6 +84,9 @@ func (r *Receive) over(preset signature.Receive) Receive {
 	return all
 }
 
+// IntakeOf is how requests of a definition look.
+func IntakeOf(def Definition) (Intake, error) { return compileIntake(def, def.Auth.Preset().Receive) }
+
 // compileIntake makes def.Receive ready.
 func compileIntake(def Definition, preset signature.Receive) (Intake, error) {
 	receive := def.Receive.over(preset)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -27,9 +28,30 @@ const (
 type Caught struct {
 	delivery.Delivery
 	Source Source
-	// Payload is the body as the mapping sees it: decrypted where it was
-	// encrypted.
+	// Payload is the body, decrypted where it was encrypted.
 	Payload []byte
+}
+
+// Input is what a mapping reads.
+func (c Caught) Input() mapping.Input { return mapping.InputOf(&c.Delivery, c.Payload) }
+
+// Mapped is the payload as the paths of a definition see it: JSON, also where the sender
+// sent a form or a query. Where it cannot be read so, it is what the sender sent.
+func (c Caught) Mapped(def webhook.Definition) ([]byte, *delivery.Failure) {
+	return Mapped(def, c.Input())
+}
+
+// Mapped is the payload of a request as the paths of a definition see it.
+func Mapped(def webhook.Definition, in mapping.Input) ([]byte, *delivery.Failure) {
+	intake, err := webhook.IntakeOf(def)
+	if err != nil {
+		return in.Body, &delivery.Failure{Reason: delivery.InvalidMapping, Detail: err.Error() + "."}
+	}
+	payload, failure := mapping.Payload(&intake, in)
+	if failure != nil {
+		return in.Body, failure
+	}
+	return payload, nil
 }
 
 // Open gives the payload of a delivery. Its error is a *delivery.Failure when

@@ -127,7 +127,7 @@ func checkPaths(t testing.TB, payload []byte) {
 	if err != nil {
 		t.Fatalf("a suggested path cannot be used: %v", err)
 	}
-	plan, _ := mapping.Evaluate(w, payload, func(string) (string, bool) { return "", false }, &applier.Community{})
+	plan, _ := mapping.Evaluate(w, mapping.Input{Body: payload, Header: func(string) (string, bool) { return "", false }}, &applier.Community{})
 	if plan.Skip {
 		t.Errorf("some path of %s has another value", payload)
 	}

@@ -56,15 +56,15 @@ func NewPreview(users PreviewUsers, communities applier.Communities) *Preview {
 	return &Preview{users: users, communities: communities}
 }
 
-// Try evaluates the webhook's mapping. An error says that it could not be found
+// Try evaluates the webhook's mapping on a request. An error says that it could not be found
 // out; what is wrong with the payload is in the result.
-func (p *Preview) Try(ctx context.Context, w *webhook.Webhook, payload []byte, headers func(name string) (string, bool)) (PreviewResult, error) {
+func (p *Preview) Try(ctx context.Context, w *webhook.Webhook, in mapping.Input) (PreviewResult, error) {
 	r := Refused(w, nil)
 	community, err := p.communities.Reread(ctx, w.Community)
 	if err != nil {
 		return PreviewResult{}, err
 	}
-	plan, failure := mapping.Evaluate(w, payload, headers, community)
+	plan, failure := mapping.Evaluate(w, in, community)
 	switch {
 	case failure != nil:
 		return Refused(w, failure), nil

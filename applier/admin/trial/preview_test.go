@@ -10,6 +10,7 @@ import (
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/trial"
+	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -64,7 +65,7 @@ func try(t *testing.T, event, payload string) (trial.PreviewResult, error) {
 		t.Fatal(err)
 	}
 	header := func(name string) (string, bool) { return event, name == "X-Event" }
-	return trial.NewPreview(users{}, communities{}).Try(t.Context(), w, []byte(payload), header)
+	return trial.NewPreview(users{}, communities{}).Try(t.Context(), w, mapping.Input{Body: []byte(payload), Header: header})
 }
 
 func TestTryShowsEachChange(t *testing.T) {

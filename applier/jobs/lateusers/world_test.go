@@ -181,7 +181,7 @@ func (w *world) addUsers(t *testing.T, emails ...string) {
 func (w *world) settles(t *testing.T) {
 	t.Helper()
 	app := applier.New(w.catalog, w.store, func(hook *webhook.Webhook, d *delivery.Delivery, c *applier.Community) (applier.Plan, *delivery.Failure, error) {
-		plan, failure := mapping.Evaluate(hook, d.Body, d.Header, c)
+		plan, failure := mapping.Evaluate(hook, mapping.InputOf(d, d.Body), c)
 		return plan, failure, nil
 	}, w.store, report.New(zerolog.Nop(), prometheus.NewRegistry()))
 	handle := func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
