@@ -155,59 +155,73 @@ func TestWhatCannotBeReadIsExplained(t *testing.T) {
 		want    string
 	}{
 		"a form for JSON": {
-			"{}", mapping.Input{Body: []byte("user=ada"), Header: of("application/x-www-form-urlencoded; charset=utf-8")},
+			"{}",
+			mapping.Input{Body: []byte("user=ada"), Header: of("application/x-www-form-urlencoded; charset=utf-8")},
 			delivery.InvalidJSON, "is application/x-www-form-urlencoded, which is a form: set receive.payload to form.",
 		},
 		"XML for JSON": {
-			"{}", mapping.Input{Body: []byte("<user/>"), Header: of("text/xml")},
+			"{}",
+			mapping.Input{Body: []byte("<user/>"), Header: of("text/xml")},
 			delivery.InvalidJSON, "The request's content type is text/xml. The webhook reads JSON; receive.payload ",
 		},
 		"multipart for JSON": {
-			"{}", mapping.Input{Body: []byte("--x\r\n"), Header: of("multipart/form-data; boundary=x")},
+			"{}",
+			mapping.Input{Body: []byte("--x\r\n"), Header: of("multipart/form-data; boundary=x")},
 			delivery.InvalidJSON, "The request's content type is multipart/form-data.",
 		},
 		"text for JSON": {
-			"{}", mapping.Input{Body: []byte("hello"), Header: of("text/plain")},
+			"{}",
+			mapping.Input{Body: []byte("hello"), Header: of("text/plain")},
 			delivery.InvalidJSON, "is text/plain, and receive.payload is json.",
 		},
 		"a query for JSON": {
-			"{methods: [GET]}", mapping.Input{Query: "user=ada&coins=5", Header: headers()},
+			"{methods: [GET]}",
+			mapping.Input{Query: "user=ada&coins=5", Header: headers()},
 			delivery.InvalidJSON, "The request has a query and no body: set receive.payload to query.",
 		},
 		"JSON for a form": {
-			"{payload: form}", mapping.Input{Body: []byte(`{"user":"ada"}`), Header: of("application/json")},
+			"{payload: form}",
+			mapping.Input{Body: []byte(`{"user":"ada"}`), Header: of("application/json")},
 			delivery.InvalidPayload, "is application/json, and the webhook reads forms: set receive.payload to json.",
 		},
 		"multipart for a form": {
-			"{payload: form}", mapping.Input{Body: []byte("--x\r\n"), Header: of("multipart/form-data; boundary=x")},
+			"{payload: form}",
+			mapping.Input{Body: []byte("--x\r\n"), Header: of("multipart/form-data; boundary=x")},
 			delivery.InvalidPayload, "is multipart/form-data, and the webhook reads forms of the type application/x-www-form-urlencoded.",
 		},
 		"nothing to unwrap": {
-			"{unwrap: {path: a.b, as: json}}", mapping.Input{Body: []byte(`{"a":{}}`), Header: headers()},
+			"{unwrap: {path: a.b, as: json}}",
+			mapping.Input{Body: []byte(`{"a":{}}`), Header: headers()},
 			delivery.MissingField, "The payload should be in a text at a.b, by receive.unwrap, and there is nothing.",
 		},
 		"null to unwrap": {
-			"{unwrap: {path: a, as: json}}", mapping.Input{Body: []byte(`{"a":null}`), Header: headers()},
+			"{unwrap: {path: a, as: json}}",
+			mapping.Input{Body: []byte(`{"a":null}`), Header: headers()},
 			delivery.MissingField, "and there is null.",
 		},
 		"an object to unwrap": {
-			"{unwrap: {path: a, as: json}}", mapping.Input{Body: []byte(`{"a":{}}`), Header: headers()},
+			"{unwrap: {path: a, as: json}}",
+			mapping.Input{Body: []byte(`{"a":{}}`), Header: headers()},
 			delivery.InvalidPayload, "The payload should be in a text at a, by receive.unwrap, and there is an object.",
 		},
 		"no base64": {
-			"{unwrap: {path: a, as: base64_json}}", mapping.Input{Body: []byte(`{"a":"{}"}`), Header: headers()},
+			"{unwrap: {path: a, as: base64_json}}",
+			mapping.Input{Body: []byte(`{"a":"{}"}`), Header: headers()},
 			delivery.InvalidPayload, "The text at a is not base64",
 		},
 		"no JSON inside": {
-			"{unwrap: {path: a, as: json}}", mapping.Input{Body: []byte(`{"a":"{]"}`), Header: headers()},
+			"{unwrap: {path: a, as: json}}",
+			mapping.Input{Body: []byte(`{"a":"{]"}`), Header: headers()},
 			delivery.InvalidJSON, "The payload in the text at a is not valid JSON at byte 1: ",
 		},
 		"no JSON outside": {
-			"{unwrap: {path: a, as: json}}", mapping.Input{Body: []byte(`a=1`), Header: of("application/x-www-form-urlencoded")},
+			"{unwrap: {path: a, as: json}}",
+			mapping.Input{Body: []byte(`a=1`), Header: of("application/x-www-form-urlencoded")},
 			delivery.InvalidJSON, "set receive.payload to form.",
 		},
 		"no UTF-8 inside": {
-			"{unwrap: {path: a, as: base64_json}}", mapping.Input{Body: []byte(`{"a":"Iv8i"}`), Header: headers()},
+			"{unwrap: {path: a, as: base64_json}}",
+			mapping.Input{Body: []byte(`{"a":"Iv8i"}`), Header: headers()},
 			delivery.InvalidJSON, "The payload in the text at a is not valid JSON",
 		},
 	} {
