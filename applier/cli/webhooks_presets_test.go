@@ -40,9 +40,9 @@ standard-webhooks  Standard Webhooks and Svix     hmac-sha256        signing sec
 stripe             Stripe                         hmac-sha256        signing secret
 tebex              Tebex                          hmac-sha256        webhook secret key                             tebex
 twilio             Twilio                         hmac-sha1          auth token
-twitch             Twitch EventSub                hmac-sha256        the transport's secret                         twitch
+twitch             Twitch EventSub                hmac-sha256        transport secret                               twitch
 woocommerce        WooCommerce                    hmac-sha256        secret
-xsolla             Xsolla                         sha1               project's secret key for webhooks
+xsolla             Xsolla                         sha1               project secret key
 `
 	r := presets(t)
 	if diff := cmp.Diff(want, r.stdout); r.code != 0 || diff != "" {

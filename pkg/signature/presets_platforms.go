@@ -78,7 +78,7 @@ func twitch() Preset {
 		Name: "twitch", Title: "Twitch EventSub",
 		Spec:    spec,
 		Receive: Receive{Challenge: "twitch"},
-		Secret:  SecretHint{Name: "the transport's secret", Example: "10 to 100 ASCII characters that you choose"},
+		Secret:  SecretHint{Name: "transport secret", Example: "10 to 100 ASCII characters that you choose"},
 		Setup: []string{
 			"Set a secret of 10 to 100 ASCII characters here first: Twitch signs its challenge, too.",
 			"Create the subscription with Twitch's API (POST /helix/eventsub/subscriptions): transport.method webhook, transport.callback this webhook's URL (https on port 443), transport.secret the same secret.",

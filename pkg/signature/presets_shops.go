@@ -102,7 +102,7 @@ func xsolla() Preset {
 		},
 		Receive: Receive{Answer: &Answer{Status: 204}},
 		Key:     Key{Paths: []string{"notification_type", "transaction.id"}},
-		Secret:  SecretHint{Name: "project's secret key for webhooks", Example: "a text of letters and digits"},
+		Secret:  SecretHint{Name: "project secret key", Example: "a text of letters and digits"},
 		Setup: []string{
 			"In the Publisher Account open your project, Project settings, Webhooks.",
 			"Paste this webhook's URL as the webhook server, copy the secret key, and set it here.",

@@ -84,13 +84,16 @@ func run(t *testing.T, name string, args ...string) string {
 const width = 80
 
 // item returns an item of a list, wrapped.
-func item(text string) string {
+func item(text string) string { return wrapped("-", text) }
+
+// wrapped returns an item of a list behind its mark.
+func wrapped(mark, text string) string {
 	var b strings.Builder
-	line := "-"
+	line := mark
 	for word := range strings.FieldsSeq(text) {
 		if len(line)+1+len(word) > width {
 			b.WriteString(line + "\n")
-			line = " "
+			line = strings.Repeat(" ", len(mark))
 		}
 		line += " " + word
 	}
