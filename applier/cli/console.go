@@ -38,7 +38,7 @@ func (consoleCmd) Help() string {
 	return `Settings, from the environment:
 
   CONSOLE_ADDR     where to listen, by default ` + defaultConsoleAddr + `
-  CONSOLE_URL      the address that browsers use, by default http:// or https:// and CONSOLE_ADDR; with https:// cookies are for https alone
+  CONSOLE_URL      the address that browsers use, by default CONSOLE_ADDR; with https:// cookies are for https only
   TLS_CERT         file of a certificate chain in PEM, read again when it changes; by default none, and plain HTTP
   TLS_KEY          file of the private key of TLS_CERT
   TRUSTED_PROXIES  networks whose X-Forwarded-For is believed, such as 10.0.0.0/8; by default none
