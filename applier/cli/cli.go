@@ -57,6 +57,7 @@ type commands struct {
 	Admins     adminsCmd     `cmd:"" help:"Who may sign in to the console."`
 	Console    consoleCmd    `cmd:"" help:"Serve the admin console."`
 	Secrets    secretsCmd    `cmd:"" help:"What COINHOOK_MASTER_KEY seals."`
+	Sign       signCmd       `cmd:"" help:"Sign a body as a webhook's sender would, to test it."`
 	Encrypt    encryptCmd    `cmd:"" help:"Encrypt a body for a webhook, to test a sender."`
 }
 

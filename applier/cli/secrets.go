@@ -51,8 +51,8 @@ func (c *secretsRotateCmd) Run(a *app) error {
 		a.printRotation(done)
 	}
 	if err == nil && len(done.Left) > 0 {
-		return fmt.Errorf("not every secret is sealed under the new key: give each webhook that is named a new AES key with "+
-			"`coinhook webhooks set-encryption`, or run this again with the key that sealed it (%s)", count(len(done.Left), "case"))
+		return fmt.Errorf("not every secret is sealed under the new key: give each webhook that is named a new secret with "+
+			"`coinhook webhooks set-secret` or `set-encryption`, or run this again with the key that sealed it (%s)", count(len(done.Left), "case"))
 	}
 	return err
 }

@@ -32,6 +32,7 @@ type webhooksCmd struct {
 	Versions  webhooksVersionsCmd `cmd:"" help:"List a webhook's versions, newest first."`
 	Presets   webhooksPresetsCmd  `cmd:"" help:"List the senders that are known; with a name, how to set one up."`
 
+	SetSecret     webhooksSecretCmd     `cmd:"" name:"set-secret" help:"Set the secret that the sender signs with, or the password of basic authentication."`
 	SetEncryption webhooksEncryptionCmd `cmd:"" name:"set-encryption" help:"Turn encryption of bodies on, with a key that is made or given, or off."`
 }
 
@@ -59,6 +60,7 @@ type webhookJSON struct {
 	UpdatedAt time.Time `json:"updated_at"`
 	APIKey    string    `json:"api_key,omitempty"`
 	AESKey    string    `json:"aes_key,omitempty"`
+	Secret    string    `json:"secret,omitempty"`
 }
 
 func (a *app) webhookJSON(s broker.Saved, apiKey string) webhookJSON {
@@ -133,6 +135,8 @@ func (c *webhooksShowCmd) Run(a *app) error {
 		{"in logs", webhook.Fingerprint(saved.ID)},
 		{"api keys", apiKeysText(saved)},
 		{"aes keys", aesKeysText(saved)},
+		{"secrets", signingSecretsText(saved.Record)},
+		{"passwords", passwordsText(saved.Record)},
 	})
 	text, err := webhook.Format(saved.Definition)
 	if err != nil {
@@ -190,6 +194,9 @@ func (c *webhooksUndeleteCmd) Run(a *app) error {
 	if !saved.AESKey.IsZero() {
 		a.printSecretPairs(saved)
 		fmt.Fprintf(a.Stdout, "It replaces the key of before. To take the sender's again: coinhook webhooks set-encryption %s %s --aes-key-stdin\n", saved.ID, saved.Encryption)
+	}
+	for _, sentence := range webhooks.Missing(saved.Record) {
+		a.say("%s", sentence)
 	}
 	fmt.Fprintf(a.Stdout, "Deliveries that failed since: coinhook dlq replay --webhook %s --reason webhook_deleted\n", saved.ID)
 	return nil

@@ -80,8 +80,11 @@ func applyAll(a *app, service *webhooks.Service, plans []webhooks.Planned, singl
 		if saved.Change != webhooks.Unchanged {
 			a.warnOfCBC(saved)
 		}
+		for _, sentence := range webhooks.Missing(saved.Record) {
+			a.say("The webhook %q: %s", printable(saved.Name), sentence)
+		}
 		if saved.IsKeyless() && saved.Change != webhooks.Unchanged {
-			a.say("The webhook %q has no authentication: anybody who has its URL can send. Write `auth: {api_key: true}` in its definition to ask for a key.", printable(saved.Name))
+			a.say("The webhook %q has no authentication: anybody who has its URL can send. Write `auth: {api_key: true}` in its definition to ask for a key, or name how the sender signs.", printable(saved.Name))
 		}
 	}
 	switch {

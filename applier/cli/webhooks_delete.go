@@ -39,10 +39,10 @@ func (c *webhooksDeleteCmd) Run(a *app) error {
 
 // keysToGo says what undelete cannot bring back.
 func keysToGo(s broker.Saved) string {
-	if len(s.AESKeys) == 0 {
+	if len(s.AESKeys)+len(s.SigningSecrets)+len(s.BasicPasswords) == 0 {
 		return ""
 	}
-	return ", and its AES keys are gone for good"
+	return ", and its secrets and AES keys are gone for good"
 }
 
 // sayUnreadable names the webhooks that lists leave out, and returns how many they are.

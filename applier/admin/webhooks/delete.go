@@ -15,7 +15,8 @@ import (
 func (s *Service) Delete(ctx context.Context, w broker.Saved) error {
 	now := s.now()
 	w.DeletedAt = &now
-	w.APIKeys, w.AESKeys = nil, nil
+	w.Record, _ = withoutSecrets(w.Record)
+	w.APIKeys = nil
 	deleted, err := s.definitions.Update(ctx, w, now)
 	if err != nil {
 		return err

@@ -58,6 +58,7 @@ func (s *Service) ApplyPlanned(ctx context.Context, p Planned) (Saved, error) {
 	default:
 		next := *p.current
 		next.Definition = p.Definition
+		next.Record = withoutOthers(next.Record, p.current.Auth)
 		return s.save(ctx, next)
 	}
 }

@@ -88,7 +88,7 @@ func (s *Service) rotateAll(ctx context.Context, total *Rotation) error {
 
 // rotate does it for one webhook, and adds to the account.
 func (s *Service) rotate(ctx context.Context, w broker.Saved, total *Rotation) error {
-	r := resealing{master: s.master, texts: map[secret.AESKey]string{}, secrets: map[int]int{}, left: map[string][]int{}}
+	r := resealing{master: s.master, texts: map[string]string{}, secrets: map[int]int{}, left: map[string][]int{}}
 	var written []int
 	saved, err := s.resealNewest(ctx, w, &r)
 	if err == nil {
@@ -138,9 +138,10 @@ type resealing struct {
 	master secret.MasterKey
 	remove bool
 
-	// texts are the sealed texts of keys. A key has one, whatever the version, so that
-	// versions differ by what was changed in them.
-	texts   map[secret.AESKey]string
+	// texts are the sealed texts of secrets, by what they are for and what they say. A
+	// secret has one, whatever the version, so that versions differ by what was changed
+	// in them.
+	texts   map[string]string
 	secrets map[int]int      // how many change, by version
 	left    map[string][]int // versions that keep one as it is, by cause
 }
@@ -148,44 +149,60 @@ type resealing struct {
 // change is a broker.Rewriting.
 func (r *resealing) change(rec webhook.Record) (webhook.Record, bool) {
 	if r.remove {
+		r.secrets[rec.Version] = len(rec.AESKeys) + len(rec.SigningSecrets) + len(rec.BasicPasswords)
 		return withoutSecrets(rec)
 	}
-	keys, changes := slices.Clone(rec.AESKeys), 0
-	for i, key := range keys {
-		again, changed, err := r.reseal(rec.ID, key)
-		switch {
-		case err != nil:
-			r.left[err.Error()] = append(r.left[err.Error()], rec.Version)
-		case changed:
-			keys[i] = again
-			changes++
+	r.secrets[rec.Version] = 0
+	rec.AESKeys = slices.Clone(rec.AESKeys)
+	for i, key := range rec.AESKeys {
+		again, changed, err := r.master.Reseal(rec.ID, key)
+		r.count(rec.Version, changed, err)
+		if err == nil {
+			plain, _ := r.master.Unseal(rec.ID, again)
+			rec.AESKeys[i].Sealed = r.same("aes key", plain.Reveal(), again.Sealed, changed)
 		}
 	}
-	rec.AESKeys = keys
-	r.secrets[rec.Version] = changes
-	return rec, changes > 0
+	rec.SigningSecrets = r.reseal(rec, secret.SigningSecret, rec.SigningSecrets)
+	rec.BasicPasswords = r.reseal(rec, secret.BasicPassword, rec.BasicPasswords)
+	return rec, r.secrets[rec.Version] > 0
 }
 
-func (r *resealing) reseal(id string, sealed secret.SealedKey) (secret.SealedKey, bool, error) {
-	key, err := r.master.Unseal(id, sealed)
-	if err != nil {
-		return sealed, false, err
+func (r *resealing) reseal(rec webhook.Record, purpose secret.Purpose, kept []secret.SealedText) []secret.SealedText {
+	kept = slices.Clone(kept)
+	for i, sealed := range kept {
+		again, changed, err := r.master.ResealText(purpose, rec.ID, sealed)
+		r.count(rec.Version, changed, err)
+		if err == nil {
+			plain, _ := r.master.OpenText(purpose, rec.ID, again)
+			kept[i].Sealed = r.same(string(purpose), plain, again.Sealed, changed)
+		}
 	}
-	again, changed, err := r.master.Reseal(id, sealed)
-	if err != nil {
-		return sealed, false, err
+	return kept
+}
+
+func (r *resealing) count(version int, changed bool, err error) {
+	switch {
+	case err != nil:
+		r.left[err.Error()] = append(r.left[err.Error()], version)
+	case changed:
+		r.secrets[version]++
 	}
+}
+
+// same returns the one sealed text of a secret.
+func (r *resealing) same(purpose, plain, sealed string, changed bool) string {
+	key := purpose + "\x00" + plain
 	if text, known := r.texts[key]; known && changed {
-		again.Sealed = text
+		return text
 	}
-	r.texts[key] = again.Sealed
-	return again, changed, nil
+	r.texts[key] = sealed
+	return sealed
 }
 
 // withoutSecrets is a broker.Rewriting for a webhook that is deleted. The hashes of its
 // API keys stay: nobody can send with them, and undelete lets senders go on.
 func withoutSecrets(rec webhook.Record) (webhook.Record, bool) {
-	had := len(rec.AESKeys) > 0
-	rec.AESKeys = nil
+	had := len(rec.AESKeys)+len(rec.SigningSecrets)+len(rec.BasicPasswords) > 0
+	rec.AESKeys, rec.SigningSecrets, rec.BasicPasswords = nil, nil, nil
 	return rec, had
 }

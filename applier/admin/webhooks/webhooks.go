@@ -61,6 +61,8 @@ type Saved struct {
 	broker.Saved
 	APIKey string
 	AESKey secret.AESKey
+	// Secret is a signing secret or a password that was made, to be shown once.
+	Secret string
 	// Change says what saving it did.
 	Change Change
 }
