@@ -146,7 +146,14 @@ func printAudit(a *app, r *audit.Report) {
 	a.printViolations(r.Violations)
 }
 
+// violationsPrinted bounds a table. JSON has all of them.
+const violationsPrinted = 1000
+
 func (a *app) printViolations(violations []audit.Violation) {
+	if more := len(violations) - violationsPrinted; more > 0 {
+		defer fmt.Fprintf(a.Stdout, "\n%d more violations are not shown; -o json names them.\n", more)
+		violations = violations[:violationsPrinted]
+	}
 	rows := make([][]string, len(violations))
 	for i, v := range violations {
 		id, user, currency, sequence := "", "", "", ""

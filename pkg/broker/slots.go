@@ -42,6 +42,11 @@ func (counts slotCounts) in(p delivery.Partition) (n int) {
 	return n
 }
 
+// hides reports whether the owner of a slot's partition would skip the message.
+func (counts slotCounts) hides(slot, partitions int) bool {
+	return counts.in(delivery.Partition{Index: (slot - 1) % partitions, Count: partitions}) == 0
+}
+
 // String is the form of the header.
 func (counts slotCounts) String() string {
 	text := make([]byte, 0, 8*len(counts))

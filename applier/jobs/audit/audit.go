@@ -119,7 +119,9 @@ type audit struct {
 
 	page      []delivery.Delivery
 	pageBytes int // of their bodies
-	matched   int // outcomes that are of deliveries in the stream, where they are
+	// forged counts the deliveries without proof on the page, by message.
+	forged  map[uint64]int
+	matched int // outcomes that are of deliveries in the stream, where they are
 }
 
 // place is where a finding's delivery is.
@@ -257,6 +259,7 @@ func (x *audit) auditPage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	x.forged = map[uint64]int{}
 	for i := range x.page {
 		d := &x.page[i]
 		switch {
@@ -269,6 +272,7 @@ func (x *audit) auditPage(ctx context.Context) error {
 			x.auditDelivery(d, settled)
 		}
 	}
+	x.foundMoreUnproven()
 	clear(x.page) // of their bodies
 	x.page, x.pageBytes = x.page[:0], 0
 	return nil
@@ -313,7 +317,7 @@ func (x *audit) auditDelivery(d *delivery.Delivery, settled map[delivery.ID]post
 	x.report.Accepted++
 	if d.Unproven {
 		x.report.Unproven++
-		x.foundIn(unproven, d, "%s It changes nothing. Find out who can publish to the stream, then acknowledge it.", d.Malformed)
+		x.foundUnproven(d)
 	}
 	switch {
 	case o.Parked:

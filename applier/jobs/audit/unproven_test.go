@@ -1,7 +1,10 @@
 package audit_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,4 +93,46 @@ func (p toldPublisher) PublishAll(ctx context.Context, all []delivery.Delivery) 
 		p.tell(d)
 	}
 	return p.Publisher.PublishAll(ctx, all)
+}
+
+// TestOneMessageDoesNotDrownTheAudit: it says how many forged deliveries there are, and
+// names the first. The audit that always runs gets past them.
+func TestOneMessageDoesNotDrownTheAudit(t *testing.T) {
+	t.Parallel()
+	const forged = 30_000
+	server := brokertest.Start(t)
+	conn, stranger := server.ConnectWith(brokertest.DeliveryKeys(t, "a")), server.Connect()
+	if err := conn.Setup(t.Context(), broker.Topology{}); err != nil {
+		t.Fatal(err)
+	}
+	store, db := postgrestest.Open(t, postgres.Options{MaxConns: 4})
+	publish(t, stranger, 1, 1)
+	server.Forge(bytes.Repeat(server.Data(1)[:20], forged), nil) // no delivery can be read
+	batch := bytes.Repeat([]byte{0x0a, 0x02, 0x12, 0x00}, forged)
+	server.Forge(batch, nil)
+	lost := publish(t, conn, 1, 1)
+	consume(t, conn, func(_ context.Context, batch []delivery.Delivery) []delivery.Verdict {
+		return slices.Repeat([]delivery.Verdict{delivery.Settled}, len(batch))
+	})
+	stream, incarnation := opened(t, conn)
+	a := audit.New(store, stream)
+	r := mustAudit(t, a, incarnation)
+	if r.OK() || r.Unproven != forged+2 || len(r.Violations) > 20 {
+		t.Errorf("%d are without proof, and %d violations are named", r.Unproven, len(r.Violations))
+	}
+	if !slices.ContainsFunc(r.Violations, func(v audit.Violation) bool {
+		return v.Sequence == 3 && strings.Contains(v.Detail, fmt.Sprint(forged-10, " more"))
+	}) {
+		t.Errorf("it does not say how many more there are: %+v", r.Violations)
+	}
+	found, _ := watched(t, conn, store, db)
+	if !slices.ContainsFunc(found, func(f postgres.Finding) bool { return f.DeliveryID.String() == lost[0] }) {
+		t.Errorf("the audit that always runs does not get past the message: %+v", found)
+	}
+	if err := a.Acknowledge(t.Context(), incarnation, "unproven", "ada", "a test", yes); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]int{"unsettled": 1}, kinds(mustAudit(t, a, incarnation).Violations)); diff != "" {
+		t.Error(diff)
+	}
 }
