@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/history"
 )
 
@@ -52,6 +53,10 @@ func (s *Console) answerError(err error, c echo.Context) {
 		data.Status, data.Text = routing.Code, "The console cannot do this: "+http.StatusText(routing.Code)+"."
 	case c.Request().Context().Err() != nil:
 		return // nobody waits for it
+	case errors.Is(err, access.ErrTrailHeld):
+		s.Log.Error().Err(err).Str("route", c.Path()).Msg("a request failed")
+		c.Response().Header().Set("Retry-After", "5")
+		data.Status, data.Text = http.StatusServiceUnavailable, "The audit trail cannot be written at this moment, because somebody keeps a transaction of PostgreSQL open. "+whatNow(c)
 	case errors.Is(err, history.ErrDatabase), errors.Is(err, context.DeadlineExceeded):
 		s.Log.Error().Err(err).Str("route", c.Path()).Msg("a request failed")
 		data.Status, data.Text = http.StatusServiceUnavailable, "PostgreSQL or NATS does not answer; deliveries are accepted all the same. "+whatNow(c)

@@ -39,6 +39,7 @@ func (s *Console) signIn(c *request) error {
 	c.keepGoing()
 	c.session.Account = data.Name
 	if err := c.record("sign in", "account", data.Name, nil); err != nil {
+		c.session.Account = "" // nobody is signed in without a line of the trail
 		return err
 	}
 	s.setToken(c, token)

@@ -209,3 +209,37 @@ func TestCookiesOfHTTPS(t *testing.T) {
 		t.Errorf("from the public address: %d", p.status)
 	}
 }
+
+// Somebody keeps a transaction open that has written to the audit trail: a sign-in says
+// so soon, pages go on, and afterwards all is as before.
+func TestSignInSaysThatTheTrailIsHeld(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tx, err := w.db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback() //nolint:errcheck // it is done by then
+	if _, err := tx.Exec(`INSERT INTO audit_trail (who, what, target_kind, target_id, detail) VALUES ('x', 'x', '', '', '{}')`); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		b := w.browser()
+		p := b.post("/sign-in", credentials("anna", password))
+		if p.status != http.StatusServiceUnavailable || p.header.Get("Retry-After") == "" || len(p.header.Values("Set-Cookie")) > 0 || !strings.Contains(p.body, "The audit trail cannot be written") {
+			t.Errorf("held: %d %v", p.status, p.header)
+		}
+		if p := b.get("/deliveries"); p.status == http.StatusOK {
+			t.Error("somebody is signed in without a line of the trail")
+		}
+	}
+	if p := w.admin.get("/deliveries"); p.status != http.StatusOK {
+		t.Errorf("who is signed in already: %d", p.status)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if p := w.browser().post("/sign-in", credentials("anna", password)); p.status != http.StatusSeeOther {
+		t.Errorf("later: %d", p.status)
+	}
+}

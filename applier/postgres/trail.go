@@ -6,14 +6,17 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 )
 
-// TrailEntry is one line of the audit trail.
+// TrailEntry is one line of the audit trail. The database gives ID, At and Hash.
 type TrailEntry struct {
 	ID  int64
 	At  time.Time
@@ -26,25 +29,37 @@ type TrailEntry struct {
 	TargetKind      string
 	TargetID        string
 	Detail          json.RawMessage
-	Hash            []byte // the database makes it, and ID
+	Hash            []byte
 }
 
 const (
 	addTrailQuery = `
-INSERT INTO audit_trail (via, who, os_user, address, what, target_kind, target_id, detail, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+INSERT INTO audit_trail (via, who, os_user, address, what, target_kind, target_id, detail) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
+	// All rows are written one after the other. Somebody who keeps a transaction open
+	// keeps all others waiting.
+	trailPatienceQuery = `SET LOCAL lock_timeout = '2s'`
 	trailColumns   = `SELECT id, at, via, who, os_user, address, what, target_kind, target_id, detail, hash FROM audit_trail`
 	listTrailQuery = trailColumns + ` WHERE id < $1 ORDER BY id DESC LIMIT $2`
 	allTrailQuery  = trailColumns + ` ORDER BY id`
 	trailHeadQuery = `SELECT id, hash FROM audit_trail_head`
 )
 
+// ErrTrailHeld: somebody keeps others from writing the audit trail.
+var ErrTrailHeld = errors.New("the audit trail cannot be written, because a transaction that has written to it is still open")
+
 // AddTrail writes a line of the audit trail.
 func (s *Store) AddTrail(ctx context.Context, e TrailEntry) error {
 	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, trailPatienceQuery); err != nil {
+			return err
+		}
 		_, err := tx.ExecContext(ctx, addTrailQuery, cleanText(e.Via), cleanText(e.Who), cleanText(e.OSUser), cleanText(e.Address), cleanText(e.What),
-			cleanText(e.TargetKind), cleanText(e.TargetID), string(e.Detail), e.At)
+			cleanText(e.TargetKind), cleanText(e.TargetID), string(e.Detail))
 		return err
 	})
+	if pq.As(err, pqerror.LockNotAvailable) != nil {
+		return fmt.Errorf("%w: %w", ErrTrailHeld, err)
+	}
 	if err != nil {
 		return fmt.Errorf("write the audit trail: %w", err)
 	}

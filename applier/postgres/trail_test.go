@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,7 +17,7 @@ import (
 
 func trailEntry(what string) postgres.TrailEntry {
 	return postgres.TrailEntry{
-		At: time.Date(2026, 11, 26, 12, 0, 0, 123456789, time.FixedZone("", 3600)), Via: "command", Who: "änna", OSUser: "root@host", Address: "::1",
+		Via: "command", Who: "änna", OSUser: "root@host", Address: "::1",
 		What: what, TargetKind: "user", TargetID: "7:x", Detail: []byte(`{"note":  "3:ab\u0000 – ü"}`),
 	}
 }
@@ -27,6 +28,35 @@ func addTrail(tb testing.TB, s *postgres.Store, n int) {
 		if err := s.AddTrail(tb.Context(), trailEntry(fmt.Sprint("entry ", i+1))); err != nil {
 			tb.Fatal(err)
 		}
+	}
+}
+
+// Somebody who writes to the trail and does not commit keeps others waiting for a while
+// only, and they are told why.
+func TestATrailThatIsHeldIsNotWaitedForLong(t *testing.T) {
+	t.Parallel()
+	_, s, db := granted(t)
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback() //nolint:errcheck // it is done by then
+	if _, err := tx.Exec(`INSERT INTO audit_trail (who, what, target_kind, target_id, detail) VALUES ('x', 'x', '', '', '{}')`); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	if err := s.AddTrail(t.Context(), trailEntry("waits")); !errors.Is(err, postgres.ErrTrailHeld) {
+		t.Errorf("held: %v", err)
+	}
+	if waited := time.Since(start); waited > 4*time.Second {
+		t.Errorf("it waited %v", waited)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	addTrail(t, s, 1)
+	if breaks := trailBreaks(t, s); len(breaks) > 0 {
+		t.Errorf("breaks %q", breaks)
 	}
 }
 

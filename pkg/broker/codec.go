@@ -118,12 +118,12 @@ func fromProto(pb *deliverypb.Delivery, at delivery.Position, stored time.Time) 
 		ID:         delivery.ID(pb.GetId()),
 		WebhookID:  pb.GetWebhookId(),
 		Revision:   pb.GetWebhookRevision(),
-		ReceivedAt: time.UnixMicro(pb.GetReceivedAtUs()).UTC(),
+		ReceivedAt: timeOf(pb.GetReceivedAtUs(), stored),
 		Headers:    headers,
 		Method:     pb.GetMethod(),
 		Query:      string(pb.GetQuery()),
 		Body:       pb.GetBody(),
-		Replay:     replayFromProto(pb.GetReplay()),
+		Replay:     replayFromProto(pb.GetReplay(), stored),
 		First:      placeFromProto(pb.GetFirst()),
 		Slot:       slotFromProto(pb.GetSlot()),
 		Position:   at,
@@ -146,7 +146,20 @@ func microTime(us int64) time.Time {
 	if us == 0 {
 		return time.Time{}
 	}
-	return time.UnixMicro(us).UTC()
+	return readable(time.UnixMicro(us).UTC(), time.Time{})
+}
+
+// timeOf is the time of a message, or when it was stored where no program writes such
+// a one: neither the tables nor JSON take it.
+func timeOf(us int64, stored time.Time) time.Time {
+	return readable(time.UnixMicro(us).UTC(), stored.UTC())
+}
+
+func readable(t, otherwise time.Time) time.Time {
+	if t.Year() < 1 || t.Year() > 9999 {
+		return otherwise
+	}
+	return t
 }
 
 // microseconds is 0 for a time that is not known.
@@ -157,7 +170,7 @@ func microseconds(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
-func replayFromProto(pb *deliverypb.Replay) *delivery.Replay {
+func replayFromProto(pb *deliverypb.Replay, stored time.Time) *delivery.Replay {
 	if pb == nil {
 		return nil
 	}
@@ -165,7 +178,7 @@ func replayFromProto(pb *deliverypb.Replay) *delivery.Replay {
 		ID:          delivery.ID(pb.GetId()),
 		Cause:       delivery.Cause(pb.GetCause()),
 		RequestedBy: pb.GetRequestedBy(),
-		RequestedAt: time.UnixMicro(pb.GetRequestedAtUs()).UTC(),
+		RequestedAt: timeOf(pb.GetRequestedAtUs(), stored),
 		Note:        pb.GetNote(),
 		Revision:    pb.GetWebhookRevision(),
 		Version:     int(pb.GetWebhookVersion()),

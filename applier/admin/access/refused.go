@@ -10,17 +10,22 @@ import (
 )
 
 // Strangers can have as much refused as they like, so only so many refusals of a
-// window are recorded. Beyond that every tenth, hundredth, thousandth is.
+// window are recorded. Beyond that every tenth, hundredth, thousandth is. Accounts and
+// tokens have a share of their own.
 const (
 	refusedWindow = 15 * time.Minute
-	refusedMost   = 100 // of all networks together
-	refusedOfOne  = 10  // of one network
+	refusedMost   = 100 // of all networks together, and of all accounts
+	refusedOfOne  = 10  // of one network, or account
 )
 
 // Refused is Record of something that was refused, such as a sign-in. It bounds what
 // strangers can have written.
 func (t *Trail) Refused(ctx context.Context, by Actor, what, targetKind, targetID string, detail map[string]any) error {
-	leftOut, record := t.bound.allow(proxies.Network(by.Address), t.now())
+	bound, of := &t.strangers, proxies.Network(by.Address)
+	if by.Who != "" {
+		bound, of = &t.accounts, by.Who
+	}
+	leftOut, record := bound.allow(of, t.now())
 	if !record {
 		return nil
 	}
@@ -38,7 +43,7 @@ func (t *Trail) Refused(ctx context.Context, by Actor, what, targetKind, targetI
 type refusals struct {
 	mu       sync.Mutex
 	ends     time.Time
-	networks map[string]int // at most refusedMost: only those recorded are in it
+	of       map[string]int // at most refusedMost: only those recorded are in it
 	recorded int
 	leftOut  int // since the last one that was recorded
 	total    int // left out in this window
@@ -46,13 +51,13 @@ type refusals struct {
 
 // allow reports whether to record a refusal, and how many were not since the last one
 // that was.
-func (b *refusals) allow(network string, now time.Time) (leftOut int, record bool) {
+func (b *refusals) allow(of string, now time.Time) (leftOut int, record bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !now.Before(b.ends) {
-		b.ends, b.networks, b.recorded, b.total = now.Add(refusedWindow), map[string]int{}, 0, 0
+		b.ends, b.of, b.recorded, b.total = now.Add(refusedWindow), map[string]int{}, 0, 0
 	}
-	if b.recorded >= refusedMost || b.networks[network] >= refusedOfOne {
+	if b.recorded >= refusedMost || b.of[of] >= refusedOfOne {
 		b.total++
 		b.leftOut++
 		if !isPowerOfTen(b.total) {
@@ -62,7 +67,7 @@ func (b *refusals) allow(network string, now time.Time) (leftOut int, record boo
 		return leftOut, true
 	}
 	b.recorded++
-	b.networks[network]++
+	b.of[of]++
 	leftOut, b.leftOut = b.leftOut, 0
 	return leftOut, true
 }

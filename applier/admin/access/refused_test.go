@@ -46,3 +46,42 @@ func TestRefusalsAreBounded(t *testing.T) {
 	refuse(1, one)
 	want(100+3+1, 1011+200+1)
 }
+
+// What a signed-in account has refused is recorded though strangers have used up their
+// share, and the other way round.
+func TestStrangersLeaveRoomForAccounts(t *testing.T) {
+	t.Parallel()
+	store, db := postgrestest.Open(t, postgres.Options{})
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	tr := access.NewTrail(store, func() time.Time { return now })
+	refuse := func(who, address string) {
+		t.Helper()
+		if err := tr.Refused(t.Context(), access.Actor{Via: access.ViaConsole, Who: who, Address: address}, "refused", "page", "", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	recorded := func(who string) (n int) {
+		t.Helper()
+		if err := db.QueryRow(`SELECT count(*) FROM audit_trail WHERE who = $1`, who).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for i := range 150 {
+		refuse("", fmt.Sprintf("10.0.%d.1", i))
+	}
+	refuse("anna", "10.0.0.1")
+	if n := recorded("anna"); n != 1 {
+		t.Errorf("%d refusals of an account are recorded behind those of strangers, want 1", n)
+	}
+	for range 15 {
+		refuse("bert", "192.0.2.1")
+	}
+	refuse("anna", "192.0.2.1")
+	if n := recorded("anna"); n != 2 {
+		t.Errorf("%d refusals of an account are recorded behind those of another, want 2", n)
+	}
+	if n := recorded("bert"); n != 10 {
+		t.Errorf("%d refusals of one account are recorded, want 10", n)
+	}
+}

@@ -46,8 +46,13 @@ type TrailEntry struct {
 type Trail struct {
 	store *postgres.Store
 	now   func() time.Time
-	bound refusals
+	// Strangers cannot use up what is recorded of accounts.
+	strangers, accounts refusals
 }
+
+// ErrTrailHeld: nothing can be recorded at the moment, because somebody keeps a
+// transaction open that has written to the trail.
+var ErrTrailHeld = postgres.ErrTrailHeld
 
 // NewTrail returns the trail in a database.
 func NewTrail(store *postgres.Store, now func() time.Time) *Trail {
@@ -70,7 +75,7 @@ func (t *Trail) Record(ctx context.Context, by Actor, what, targetKind, targetID
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
 	return t.store.AddTrail(ctx, postgres.TrailEntry{
-		At: t.now(), Via: by.Via, Who: by.Who, OSUser: by.OSUser, Address: by.Address,
+		Via: by.Via, Who: by.Who, OSUser: by.OSUser, Address: by.Address,
 		What: what, TargetKind: targetKind, TargetID: targetID, Detail: text,
 	})
 }
