@@ -38,10 +38,10 @@ INSERT INTO audit_trail (via, who, os_user, address, what, target_kind, target_i
 	// All rows are written one after the other. Somebody who keeps a transaction open
 	// keeps all others waiting.
 	trailPatienceQuery = `SET LOCAL lock_timeout = '2s'`
-	trailColumns   = `SELECT id, at, via, who, os_user, address, what, target_kind, target_id, detail, hash FROM audit_trail`
-	listTrailQuery = trailColumns + ` WHERE id < $1 ORDER BY id DESC LIMIT $2`
-	allTrailQuery  = trailColumns + ` ORDER BY id`
-	trailHeadQuery = `SELECT id, hash FROM audit_trail_head`
+	trailColumns       = `SELECT id, at, via, who, os_user, address, what, target_kind, target_id, detail, hash FROM audit_trail`
+	listTrailQuery     = trailColumns + ` WHERE id < $1 ORDER BY id DESC LIMIT $2`
+	allTrailQuery      = trailColumns + ` ORDER BY id`
+	trailHeadQuery     = `SELECT id, hash FROM audit_trail_head`
 )
 
 // ErrTrailHeld: somebody keeps others from writing the audit trail.
