@@ -128,6 +128,9 @@ func printAudit(a *app, r *audit.Report) {
 	if r.Unproven > 0 {
 		fmt.Fprintf(a.Stdout, "%d of them without a valid MAC: somebody who does not have the DELIVERY_KEY has put them into the stream.\n", r.Unproven)
 	}
+	if r.Beyond > 0 {
+		fmt.Fprintf(a.Stdout, "%s applied from messages that the stream does not have any more: only the ledger speaks for them.\n", countOf(r.Beyond))
+	}
 	if r.Trail.Entries > 0 {
 		fmt.Fprintf(a.Stdout, "%s in the audit trail, the newest is %d with the hash %s.\n", counted(int(r.Trail.Entries), "line"), r.Trail.Newest, r.Trail.Head)
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -63,6 +64,38 @@ func queryAcks(ctx context.Context, db sqlx.QueryerContext) (all []Ack, err erro
 		all = append(all, a)
 	}
 	return all, rows.Err()
+}
+
+// AckTrail is what the audit trail says of findings that were acknowledged.
+type AckTrail struct {
+	At    time.Time `json:"-"`
+	Who   string    `json:"-"`
+	Which string    `json:"-"` // a kind, or the id of a delivery or user
+
+	Note     string `json:"note"`
+	Findings int    `json:"findings"`
+}
+
+// AckAction is how the trail names it.
+const AckAction = "acknowledge findings"
+
+const ackTrailQuery = `SELECT at, who, target_id, detail FROM audit_trail WHERE what = '` + AckAction + `' ORDER BY id`
+
+// AckTrail returns what the audit trail says of acknowledgements.
+func (s *Store) AckTrail(ctx context.Context) (all []AckTrail, err error) {
+	err = each(ctx, s.db, ackTrailQuery, func(scan scanner) error {
+		var a AckTrail
+		var detail []byte
+		err := scan(&a.At, &a.Who, &a.Which, &detail)
+		if err == nil && json.Unmarshal(detail, &a) == nil { // else it speaks for nothing
+			all = append(all, a)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the audit trail: %w", err)
+	}
+	return all, nil
 }
 
 // Acknowledge keeps that findings were acknowledged, by whom and why.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/lib/pq"
+
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -159,4 +161,46 @@ func (s *Store) OutcomesInStream(ctx context.Context, incarnation string, first,
 		page = append(page, o)
 	}
 	return page, rows.Err()
+}
+
+// Beyond says which outcomes that were applied no message of the stream can show.
+type Beyond struct {
+	// Earlier were settled from messages that were removed for their age, or from
+	// streams that are gone.
+	Earlier int
+	// Nowhere name no stream that there ever was, and no replay that came from one.
+	// Examples are the first of them.
+	Nowhere  int
+	Examples []delivery.ID
+}
+
+const beyondQuery = `
+WITH beyond AS (
+    SELECT o.delivery_id,
+        NOT EXISTS (SELECT FROM stream_epochs e WHERE e.epoch = o.stream_epoch AND e.epoch > 0)
+            AND NOT EXISTS (SELECT FROM executions x JOIN stream_epochs e ON e.epoch = x.stream_epoch
+                WHERE x.delivery_id = o.delivery_id AND x.effect AND x.status = 'success' AND e.epoch > 0) AS nowhere
+    FROM outcomes o
+    WHERE o.outcome = 'applied' AND (o.stream_epoch IS DISTINCT FROM (SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $1) OR o.stream_sequence < $2)
+)
+SELECT count(*) FILTER (WHERE NOT nowhere), count(*) FILTER (WHERE nowhere),
+    coalesce((SELECT array_agg(delivery_id::text) FROM (SELECT delivery_id FROM beyond WHERE nowhere ORDER BY delivery_id LIMIT $3) f), '{}')
+FROM beyond`
+
+// BeyondStream returns what an incarnation of the stream cannot show, of which first is
+// the first message.
+func (s *Store) BeyondStream(ctx context.Context, incarnation string, first uint64, examples int) (b Beyond, err error) {
+	var ids []string
+	row := s.db.QueryRowContext(ctx, beyondQuery, incarnation, int64(first), examples) //nolint:gosec // sequences fit
+	if err := row.Scan(&b.Earlier, &b.Nowhere, pq.Array(&ids)); err != nil {
+		return b, fmt.Errorf("look up outcomes: %w", err)
+	}
+	for _, text := range ids {
+		id, err := delivery.ParseID(text)
+		if err != nil {
+			return b, fmt.Errorf("look up outcomes: %w", err)
+		}
+		b.Examples = append(b.Examples, id)
+	}
+	return b, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,6 +19,23 @@ import (
 )
 
 func yes([]audit.Violation) error { return nil }
+
+// acknowledge does what the command does: it writes the audit trail, too.
+func acknowledge(t *testing.T, a *audit.Auditor, store *postgres.Store, incarnation, which, note string) {
+	t.Helper()
+	n := 0
+	count := func(found []audit.Violation) error { n = len(found); return nil }
+	if err := a.Acknowledge(t.Context(), incarnation, which, "ada", note, count); err != nil {
+		t.Fatal(err)
+	}
+	err := store.AddTrail(t.Context(), postgres.TrailEntry{
+		Via: "command", Who: "ada", What: postgres.AckAction, TargetKind: "findings", TargetID: which,
+		Detail: fmt.Appendf(nil, `{"findings":%d,"note":%q}`, n, note),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 // kinds counts violations by their kinds.
 func kinds(violations []audit.Violation) map[string]int {
@@ -69,9 +87,7 @@ func TestAcknowledgedFindings(t *testing.T) {
 		t.Errorf("refused: %v", err)
 	}
 	for _, which := range []string{"balance_changed", lost[0]} {
-		if err := a.Acknowledge(t.Context(), incarnation, which, "ada", "corrected by hand", yes); err != nil {
-			t.Fatal(err)
-		}
+		acknowledge(t, a, store, incarnation, which, "corrected by hand")
 	}
 	if err := a.Acknowledge(t.Context(), incarnation, "balance_changed", "ada", "again", yes); !errors.Is(err, audit.ErrNothingFound) {
 		t.Errorf("acknowledged once more: %v", err)
@@ -114,9 +130,7 @@ func TestTheContinuousAuditPassesAcknowledgedFindings(t *testing.T) {
 	store, db := postgrestest.Open(t, postgres.Options{MaxConns: 4})
 	lose(t, conn, 5*postgres.MaxFindings/2, 100)
 	stream, incarnation := opened(t, conn)
-	if err := audit.New(store, stream).Acknowledge(t.Context(), incarnation, "unsettled", "ada", "not owed", yes); err != nil {
-		t.Fatal(err)
-	}
+	acknowledge(t, audit.New(store, stream), store, incarnation, "unsettled", "not owed")
 	lost := publish(t, conn, 1, 1)
 	awaitConsumed(t, conn)
 	found, log := watched(t, conn, store, db)
@@ -157,9 +171,7 @@ func TestAStreamThatWentBackIsAcknowledged(t *testing.T) {
 		}
 		stream, incarnation := opened(t, conn)
 		a := audit.New(store, stream)
-		if err := a.Acknowledge(t.Context(), incarnation, "stream_went_back", "ada", "restored", yes); err != nil {
-			t.Fatal(err)
-		}
+		acknowledge(t, a, store, incarnation, "stream_went_back", "restored")
 		if r := mustAudit(t, a, incarnation); !r.OK() {
 			t.Errorf("found %+v", r.Violations)
 		}
@@ -175,5 +187,98 @@ func (f *forgetting) handle(settle brokertest.Handler) brokertest.Handler {
 			return make([]delivery.Verdict, len(batch)) // all settled
 		}
 		return settle(ctx, batch)
+	}
+}
+
+// Somebody with the password of a role makes up a balance, and a row that acknowledges
+// what the audit says of it. Such a row hides nothing, and is named.
+func TestAnAcknowledgementNeedsALineOfTheTrail(t *testing.T) {
+	t.Parallel()
+	conn := brokertest.Start(t).ConnectSetUp()
+	store, db := postgrestest.Open(t, postgres.Options{MaxConns: 4})
+	publish(t, conn, 2, 1)
+	consume(t, conn, paying(t, store))
+	stream, incarnation := opened(t, conn)
+	a := audit.New(store, stream)
+	if r := mustAudit(t, a, incarnation); !r.OK() {
+		t.Fatalf("found %+v", r.Violations)
+	}
+	mustExecute(t, db, `UPDATE balances SET amount = amount + 7`)
+	if err := a.Acknowledge(t.Context(), incarnation, "balance_changed", "ada", "mine", yes); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int{"balance_changed": 1, "ack_without_trail": 1}
+	wantFound := func(what string) {
+		t.Helper()
+		if diff := cmp.Diff(want, kinds(mustAudit(t, a, incarnation).Violations)); diff != "" {
+			t.Errorf("%s: %s", what, diff)
+		}
+	}
+	wantFound("no line at all")
+	add := func(who, which, detail string) {
+		t.Helper()
+		err := store.AddTrail(t.Context(), postgres.TrailEntry{Via: "command", Who: who, What: postgres.AckAction, TargetKind: "findings", TargetID: which, Detail: []byte(detail)})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("bert", "balance_changed", `{"findings":1,"note":"mine"}`)
+	add("ada", "log_missing", `{"findings":1,"note":"mine"}`)
+	add("ada", "balance_changed", `{"findings":1,"note":"another"}`)
+	add("ada", "balance_changed", `{"findings":0,"note":"mine"}`)
+	add("ada", "balance_changed", `{"note":"\u0000"}`)
+	add("ada", "balance_changed", `[]`)
+	wantFound("lines of others")
+	mustExecute(t, db, `UPDATE audit_acks SET at = at - interval '1 hour'`)
+	add("ada", "balance_changed", `{"findings":1,"note":"mine"}`)
+	wantFound("a line of another time")
+	mustExecute(t, db, `UPDATE audit_acks SET at = clock_timestamp()`)
+	if r := mustAudit(t, a, incarnation); !r.OK() || len(r.Acknowledged) != 1 {
+		t.Errorf("with its line: found %+v", r.Violations)
+	}
+	// One line speaks for as many as it says.
+	mustExecute(t, db, `INSERT INTO audit_acks SELECT kind, delivery_id, user_id, currency, stream_sequence, detail || '!', acked_by, note, at FROM audit_acks`)
+	if n := kinds(mustAudit(t, a, incarnation).Violations)["ack_without_trail"]; n != 1 {
+		t.Errorf("%d acknowledgements are without a line, want 1", n)
+	}
+}
+
+// A role writes records that agree with each other: user, balance, logs and outcome. The
+// stream has no such delivery.
+func TestMadeUpRecordsAreFound(t *testing.T) {
+	t.Parallel()
+	const copied = `
+WITH o AS (SELECT * FROM outcomes LIMIT 1), made AS (
+    INSERT INTO outcomes SELECT (o2).* FROM (SELECT jsonb_populate_record(NULL::outcomes, to_jsonb(o) || jsonb_build_object('delivery_id', '%s') || '%s'::jsonb) AS o2 FROM o) x
+    RETURNING delivery_id
+), l AS (SELECT * FROM gamification_logs ORDER BY number DESC LIMIT 1), log AS (
+    INSERT INTO gamification_logs (delivery_id, ordinal, user_id, currency, number, operator, amount, balance, action, webhook_id, at)
+    SELECT made.delivery_id, l.ordinal, l.user_id, l.currency, l.number + 1, l.operator, l.amount, l.balance + l.amount, l.action, l.webhook_id, l.at FROM l, made
+)
+UPDATE balances b SET amount = b.amount + l.amount, entries = b.entries + 1 FROM l WHERE b.user_id = l.user_id AND b.currency = l.currency`
+	for name, tc := range map[string]struct{ changes, want string }{
+		"of no stream":               {`{"stream_epoch": 0}`, "outcome_without_stream"},
+		"of an import":               {`{"stream_epoch": -1}`, "outcome_without_stream"},
+		"of a stream that is none":   {`{"stream_epoch": 77}`, "outcome_without_stream"},
+		"of a message in the stream": {`{}`, "not_in_stream"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := brokertest.Start(t).ConnectSetUp()
+			store, db := postgrestest.Open(t, postgres.Options{MaxConns: 4})
+			publish(t, conn, 1, 1)
+			consume(t, conn, paying(t, store))
+			stream, incarnation := opened(t, conn)
+			a := audit.New(store, stream)
+			if r := mustAudit(t, a, incarnation); !r.OK() {
+				t.Fatalf("found %+v", r.Violations)
+			}
+			made := delivery.NewID()
+			mustExecute(t, db, fmt.Sprintf(copied, made, tc.changes))
+			r := mustAudit(t, a, incarnation)
+			if len(r.Violations) != 1 || r.Violations[0].Kind != tc.want || *r.Violations[0].DeliveryID != made {
+				t.Errorf("found %+v, want %s of %s alone: the rows agree", r.Violations, tc.want, made)
+			}
+		})
 	}
 }

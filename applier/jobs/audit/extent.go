@@ -94,3 +94,26 @@ func (x *audit) isStray(ctx context.Context, o postgres.PlacedOutcome) (bool, er
 	}
 	return !slices.ContainsFunc(message.Deliveries, func(d delivery.Delivery) bool { return d.ID == o.ID }), nil
 }
+
+// nowhereNamed is how many outcomes of no stream are named.
+const nowhereNamed = 10
+
+// findNowhere looks for outcomes that no message can ever have shown. Each delivery is
+// settled from a stream that has a number, and an imported dead letter by its replay.
+func (x *audit) findNowhere(ctx context.Context) error {
+	beyond, err := x.store.BeyondStream(ctx, x.incarnation, x.extent.First, nowhereNamed)
+	if err != nil {
+		return err
+	}
+	x.report.Beyond = beyond.Earlier
+	for _, id := range beyond.Examples {
+		x.found(Violation{
+			Kind: nowhere, DeliveryID: idOrNil(id),
+			Detail: "The outcome was applied, and names no stream that its delivery came from: somebody has written it.",
+		})
+	}
+	if more := beyond.Nowhere - len(beyond.Examples); more > 0 {
+		x.found(Violation{Kind: nowhere, Detail: fmt.Sprintf("There are %d more outcomes that name no stream.", more)})
+	}
+	return nil
+}

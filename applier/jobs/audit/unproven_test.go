@@ -69,9 +69,7 @@ func TestARepairSignsNothingThatIsForged(t *testing.T) {
 	if len(found) != 3 || strings.Count(log, `"kind":"unproven"`) != 3 {
 		t.Errorf("found %+v, and said %s", found, log)
 	}
-	if err := a.Acknowledge(t.Context(), incarnation, "unproven", "ada", "a test", yes); err != nil {
-		t.Fatal(err)
-	}
+	acknowledge(t, a, store, incarnation, "unproven", "a test")
 	if r := mustAudit(t, a, incarnation); !r.OK() {
 		t.Errorf("acknowledged, and found %+v", r.Violations)
 	}
@@ -129,9 +127,7 @@ func TestOneMessageDoesNotDrownTheAudit(t *testing.T) {
 	if !slices.ContainsFunc(found, func(f postgres.Finding) bool { return f.DeliveryID.String() == lost[0] }) {
 		t.Errorf("the audit that always runs does not get past the message: %+v", found)
 	}
-	if err := a.Acknowledge(t.Context(), incarnation, "unproven", "ada", "a test", yes); err != nil {
-		t.Fatal(err)
-	}
+	acknowledge(t, a, store, incarnation, "unproven", "a test")
 	if diff := cmp.Diff(map[string]int{"unsettled": 1}, kinds(mustAudit(t, a, incarnation).Violations)); diff != "" {
 		t.Error(diff)
 	}
