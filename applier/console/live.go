@@ -39,6 +39,37 @@ type hub struct {
 	ctx    context.Context // ends with the hub
 	close  context.CancelFunc
 	topics map[string]*topic
+
+	mu   sync.Mutex
+	open map[string]int // pages that listen, by account and by session
+}
+
+// Each page that listens keeps a connection. Somebody who opens more has them answered
+// 429, and sees news when the page is loaded again.
+const (
+	listenersOfSession = 16
+	listenersOfAccount = 64
+)
+
+// admit counts a page that listens, unless there are too many.
+func (h *hub) admit(account, session string) (leave func(), ok bool) {
+	account, session = "account "+account, "session "+session
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.open[account] >= listenersOfAccount || h.open[session] >= listenersOfSession {
+		return nil, false
+	}
+	h.open[account]++
+	h.open[session]++
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, who := range []string{account, session} {
+			if h.open[who]--; h.open[who] == 0 {
+				delete(h.open, who)
+			}
+		}
+	}, true
 }
 
 // topic is looked at while it has listeners.
@@ -58,7 +89,7 @@ type listener struct {
 }
 
 func newHub(looks map[string]look, log zerolog.Logger) *hub {
-	h := &hub{log: log, topics: map[string]*topic{}}
+	h := &hub{log: log, topics: map[string]*topic{}, open: map[string]int{}}
 	h.ctx, h.close = context.WithCancel(context.Background())
 	for name, l := range looks {
 		h.topics[name] = &topic{look: l, listeners: map[*listener]bool{}}
@@ -159,6 +190,12 @@ func (c *request) seen(name string) seen {
 
 // live sends an event of the topic's name whenever there is news.
 func (s *Console) live(c *request) error {
+	leave, ok := s.hub.admit(c.session.Account, s.token(c.Request()))
+	if !ok {
+		c.Response().Header().Set("Retry-After", "60")
+		return failf(http.StatusTooManyRequests, "You have too many pages open that show news. Close some of them.")
+	}
+	defer leave()
 	name := c.QueryParam("topic")
 	l := s.hub.listen(name)
 	if l == nil {

@@ -116,3 +116,43 @@ func TestListeningEndsWithTheConsole(t *testing.T) {
 		t.Error("it goes on")
 	}
 }
+
+// A viewer cannot take all connections of the console, and makes room when a page is
+// closed.
+func TestAViewerListensOnAFewPages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	viewer := w.signedIn("vera", access.Viewer)
+	for range 15 {
+		viewer.listen("/live?topic=deliveries")
+	}
+	ctx, closePage := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url+"/live?topic=deliveries", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := viewer.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if p := viewer.get("/live?topic=deliveries"); p.status != http.StatusTooManyRequests || p.header.Get("Retry-After") == "" {
+		t.Errorf("the 17th page: %d", p.status)
+	}
+	w.admin.listen("/live?topic=deliveries") // others go on
+	closePage()
+	w.eventually("there is room", func() bool {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url+"/live?topic=deliveries", nil)
+		if err != nil {
+			return false
+		}
+		resp, err := viewer.client.Do(req)
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+}

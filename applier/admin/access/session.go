@@ -19,8 +19,8 @@ const (
 )
 
 // So many sign-ins may fail within the window. The last one is for all networks
-// together. It leaves out those from which the account signed in lately: strangers
-// cannot lock a known account out.
+// together. It leaves out those from which the account signed in lately, and these count
+// apart: strangers cannot lock a known account out, also from its own network.
 const (
 	attemptWindow            = 15 * time.Minute
 	attemptsByNameAndNetwork = 10
@@ -117,8 +117,9 @@ func (s *Accounts) verify(ctx context.Context, name, password, address string) (
 		{Key: "network " + from, Most: attemptsByNetwork},
 		{Key: "name " + name, Most: attemptsByName},
 	}
-	if known {
+	if known { // the network's strangers do not use up what its known accounts have
 		door, limits = s.trusted, limits[:2]
+		limits[1].Key = "known from " + from
 	}
 	leave, err := door.queue()
 	if err != nil {

@@ -281,3 +281,29 @@ func TestSigningInAgainEndsTheSession(t *testing.T) {
 		t.Errorf("the new session: %v", err)
 	}
 }
+
+// Somebody in the network of known accounts tries names that there are not. That keeps
+// nobody of them out, and stays bounded.
+func TestUnknownNamesLockNoNetwork(t *testing.T) {
+	t.Parallel()
+	s, _, _ := newAnna(t)
+	for i := range 30 {
+		if _, err := s.SignIn(t.Context(), fmt.Sprint("nobody", i), "a wrong password", home, ""); !errors.Is(err, access.ErrWrong) {
+			t.Fatalf("attempt %d: %v", i, err)
+		}
+	}
+	if _, err := s.SignIn(t.Context(), "nobody", "a wrong password", home, ""); !limited(err) {
+		t.Errorf("one more unknown name: %v", err)
+	}
+	if _, err := s.SignIn(t.Context(), "anna", password, home, ""); err != nil {
+		t.Errorf("a known account: %v", err)
+	}
+	for i := range 10 {
+		if _, err := s.SignIn(t.Context(), "anna", "a wrong password", home, ""); !errors.Is(err, access.ErrWrong) {
+			t.Fatalf("attempt %d: %v", i, err)
+		}
+	}
+	if _, err := s.SignIn(t.Context(), "anna", password, home, ""); !limited(err) {
+		t.Errorf("a known account beyond its limit: %v", err)
+	}
+}

@@ -12,7 +12,7 @@ func jsonSpans(src []byte) (spans []span, rest int) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(src), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	for {
 		before := int(d.InputOffset())
-		s, isName, secret, err := nextSpans(d)
+		s, name, isName, err := nextSpans(d)
 		if err != nil {
 			return spans, before
 		}
@@ -22,7 +22,7 @@ func jsonSpans(src []byte) (spans []span, rest int) {
 		}
 		// A name and its value are one step: of a member that is broken the name
 		// is needed to judge what follows it.
-		s, err = memberSpans(d, secret)
+		s, err = memberSpans(d, name)
 		if err != nil {
 			return spans, before
 		}
@@ -32,26 +32,29 @@ func jsonSpans(src []byte) (spans []span, rest int) {
 
 // nextSpans reads a name, or a value that is not a member's, or one end of an
 // object or array.
-func nextSpans(d *jsontext.Decoder) (spans []span, isName, secret bool, err error) {
+func nextSpans(d *jsontext.Decoder) (spans []span, name string, isName bool, err error) {
 	kind, length := d.StackIndex(d.StackDepth())
 	isName = kind == '{' && length%2 == 0
 	switch d.PeekKind() {
 	case '{', '[', '}', ']':
 		_, err = d.ReadToken()
-		return nil, false, false, err
+		return nil, "", false, err
 	}
 	v, err := d.ReadValue()
 	if err != nil || v.Kind() != '"' {
-		return nil, false, false, err
+		return nil, "", false, err
 	}
 	text, _ := jsontext.AppendUnquote(nil, v) //nolint:errcheck // bad UTF-8 becomes U+FFFD
-	return stringSpans(v, text, int(d.InputOffset())), isName, isName && saysSecret(string(text)), nil
+	return stringSpans(v, text, int(d.InputOffset())), string(text), isName, nil
 }
 
 // memberSpans reads the value of a member, or the beginning of an object or
 // array that is none to hide.
-func memberSpans(d *jsontext.Decoder, secret bool) ([]span, error) {
-	if kind := d.PeekKind(); !secret && (kind == '{' || kind == '[') {
+func memberSpans(d *jsontext.Decoder, name string) ([]span, error) {
+	kind := d.PeekKind()
+	isContainer := kind == '{' || kind == '['
+	secret := saysSecret(name) || !isContainer && saysSecretScalar(name)
+	if !secret && isContainer {
 		_, err := d.ReadToken()
 		return nil, err
 	}

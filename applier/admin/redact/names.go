@@ -17,13 +17,33 @@ var (
 	// endings: what comes after may be about the secret, as in "token_type".
 	endings = []string{
 		"secret", "secrets", "token", "passcode", "pwd", "apikey", "apikeys", "credential", "credentials", "cookie", "cookies",
-		"privatekey", "accesskey", "secretkey", "signingkey", "encryptionkey", "masterkey", "aeskey", "cardnumber", "ccnumber",
+		"privatekey", "accesskey", "secretkey", "signingkey", "encryptionkey", "masterkey", "aeskey", "hmackey", "sharedkey",
+		"cardnumber", "ccnumber", "cardnum", "ccnum", "cardno", "accountnumber", "securitycode", "sessionid", "sessionkey", "sessid",
 	}
 	// whole: "incremental_authorization" is something else.
-	whole = []string{"authorization", "proxyauthorization", "xauthorization", "httpauthorization"}
+	whole = []string{
+		"authorization", "proxyauthorization", "xauthorization", "httpauthorization",
+		"pass", "userpass", "dbpass", "adminpass", "smtppass", "loginpass", "pan", // a game has a "battle_pass"
+	}
 	// last words: short enough to end other words, as "pin" does "spin".
-	lastWords = []string{"pin", "cvc", "cvv", "cvv2", "cvn", "otp", "jwt", "bearer"}
+	lastWords = []string{"pin", "cvc", "cvv", "cvv2", "cvn", "csc", "otp", "totp", "jwt", "bearer", "iban", "ssn", "sig"}
+	// scalars say secret of a text or number. An object of such a name has members whose
+	// names tell, as those of "card": {"brand": "visa", "number": "4…"}.
+	scalars = []string{"auth", "session", "signature", "hmac", "card", "creditcard", "debitcard"}
 )
+
+// saysSecretScalar is saysSecret, and of a value that is no object and no array also for
+// names that say it of nothing else.
+func saysSecretScalar(name string) bool {
+	if saysSecret(name) {
+		return true
+	}
+	if len(name) > maxName {
+		return false
+	}
+	words := words(name)
+	return len(words) > 0 && (slices.Contains(scalars, words[len(words)-1]) || slices.Contains(scalars, strings.Join(words, "")))
+}
 
 // saysSecret reports whether the name of a member or header says that its value
 // is secret.

@@ -35,7 +35,7 @@ func Text(text string) (string, bool) {
 // Header returns the value of an HTTP header without its secrets, and whether it
 // had any.
 func Header(name, value string) (string, bool) {
-	if saysSecret(name) {
+	if saysSecretScalar(name) {
 		return Mark, value != Mark
 	}
 	return Text(value)

@@ -19,7 +19,7 @@ func textSpans(text []byte) []span {
 			return spans
 		}
 		end := at + m[1]
-		if !saysSecret(string(name(text[at:], m))) {
+		if !saysSecretScalar(string(name(text[at:], m))) {
 			at = end
 			continue
 		}
