@@ -111,7 +111,7 @@ func TestRealPayloadsStayAsTheyAre(t *testing.T) {
             "used": false
           }`, `"network_token": "[redacted]"`)
 	files, changed := 0, 0
-	for _, folder := range []string{"../../mapping/testdata", "../suggest/testdata", "../../../pkg/dev/stack/demo/data"} {
+	for _, folder := range []string{"../../mapping/testdata", "../sample/testdata", "../../../pkg/dev/stack/demo/data"} {
 		found, err := filepath.Glob(filepath.Join(folder, "*.json"))
 		if err != nil {
 			t.Fatal(err)
