@@ -12,18 +12,23 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 
-// Job is done by the applier that has the lead. All but Resigned and Behind are needed.
+// Job is done by the applier that has the lead, or by each applier if it has no Lead.
 type Job struct {
+	// Store and Lead say which applier does the job; both are left out if each does.
 	Store *postgres.Store
 	Lead  postgres.Job
-	// Turn does a little of it, and says how long to rest then, also when it failed.
-	Turn func(ctx context.Context) (pause time.Duration, err error)
+	// Turn does a little of the job, and says how long to rest then, also when it failed.
+	// lead is nil if the job has none.
+	Turn func(ctx context.Context, lead *postgres.Lead) (pause time.Duration, err error)
 	// Every is how often an applier without the lead asks for it, and the least that
 	// one rests that failed.
 	Every time.Duration
+	// Wanted reports whether there is something to do. While there is not, the lead is
+	// given up. nil: there always is.
+	Wanted func() bool
 	// Resigned is told when the lead is given up, and when there was none.
 	Resigned func()
-	// Behind reports whether settling is behind. Then the job gives way, see GiveWay.
+	// Behind reports whether settling is behind. Then the job gives way, see giveWay.
 	Behind func(context.Context) bool
 	// What completes the sentence "cannot …, trying again".
 	What string
@@ -45,23 +50,28 @@ func (j Job) Run(ctx context.Context) error {
 	}
 	defer resign()
 	complained := false
-	for {
-		pause, err := j.turn(ctx, &lead)
+	for ctx.Err() == nil {
+		pause, err := j.Every, error(nil)
+		isWanted := j.Wanted == nil || j.Wanted()
+		if isWanted {
+			pause, err = j.turn(ctx, &lead)
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err != nil {
+		if err != nil || !isWanted {
 			resign()
-			if !complained {
+			if err != nil && !complained {
 				j.Log.Warn().Err(err).Msg("cannot " + j.What + ", trying again")
 			}
 		}
 		complained = err != nil
 		j.wait(ctx, lead, j.rest(pause, err))
 		if lead != nil {
-			GiveWay(ctx, j.Behind, func(d time.Duration) { lead.Rest(ctx, d) })
+			giveWay(ctx, j.Behind, func(d time.Duration) { lead.Rest(ctx, d) })
 		}
 	}
+	return nil
 }
 
 const (
@@ -72,9 +82,9 @@ const (
 	askAgain = time.Second
 )
 
-// GiveWay rests while settling is behind, for a minute at most. Who does not ask never
-// gives way.
-func GiveWay(ctx context.Context, behind func(context.Context) bool, rest func(time.Duration)) {
+// giveWay rests while settling is behind, for a minute at most. A job that does not
+// ask never gives way.
+func giveWay(ctx context.Context, behind func(context.Context) bool, rest func(time.Duration)) {
 	if behind == nil {
 		return
 	}
@@ -105,6 +115,9 @@ func (j Job) rest(pause time.Duration, err error) time.Duration {
 }
 
 func (j Job) turn(ctx context.Context, lead **postgres.Lead) (pause time.Duration, err error) {
+	if j.Lead == 0 {
+		return j.Turn(ctx, nil)
+	}
 	if *lead == nil {
 		if *lead, err = j.Store.Lead(ctx, j.Lead); *lead == nil {
 			return j.Every, err
@@ -130,7 +143,7 @@ func (j Job) keeping(ctx context.Context, lead *postgres.Lead) (pause time.Durat
 			cancel(err)
 		}
 	})
-	pause, err = j.Turn(turn)
+	pause, err = j.Turn(turn, lead)
 	close(done)
 	keeper.Wait()
 	if lost := context.Cause(turn); lost != nil {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/coinhook/coinhook/applier/postgres"
 )
 
 func TestAFailureIsRestedFrom(t *testing.T) {
@@ -44,7 +46,7 @@ func TestGiveWay(t *testing.T) {
 				if tc.behind < 0 {
 					behind = nil
 				}
-				GiveWay(t.Context(), behind, time.Sleep)
+				giveWay(t.Context(), behind, time.Sleep)
 				if got := time.Since(start); got != tc.want {
 					t.Errorf("it rested %v, want %v", got, tc.want)
 				}
@@ -57,8 +59,32 @@ func TestGivingWayEndsWithTheProgram(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	rests := 0
-	GiveWay(ctx, func(context.Context) bool { return true }, func(time.Duration) { rests++; cancel() })
+	giveWay(ctx, func(context.Context) bool { return true }, func(time.Duration) { rests++; cancel() })
 	if rests != 1 {
 		t.Errorf("it rested %d times, want once", rests)
 	}
+}
+
+// A job that nothing is asked of does no turn and keeps no lead; one without a lead
+// is done by each applier.
+func TestAJobIsDoneWhileItIsWanted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 9500*time.Millisecond)
+		defer cancel()
+		start, asked, turns, resigned := time.Now(), 0, 0, 0
+		err := Job{
+			Every: 2 * time.Second, Resigned: func() { resigned++ },
+			Wanted: func() bool { asked++; return time.Since(start) >= 5*time.Second },
+			Turn: func(_ context.Context, lead *postgres.Lead) (time.Duration, error) {
+				if turns++; lead != nil || time.Since(start) < 5*time.Second {
+					t.Errorf("a turn after %s, with the lead %v", time.Since(start), lead)
+				}
+				return time.Second, nil
+			},
+		}.Run(ctx)
+		if err != nil || asked != 7 || turns != 4 || resigned != 4 {
+			t.Errorf("asked %d times, %d turns, resigned %d times, %v; want 7, 4 and 4", asked, turns, resigned, err)
+		}
+	})
 }

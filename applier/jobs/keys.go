@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier/postgres"
 )
 
 const (
@@ -26,50 +28,21 @@ type Clocks interface {
 	Agree(ctx context.Context) (bool, error)
 }
 
-// KeyCleaner deletes old idempotency keys.
-type KeyCleaner struct {
-	store     KeyStore
-	clocks    Clocks
-	retention time.Duration
-	log       zerolog.Logger
-}
-
-// NewKeyCleaner returns a cleaner of idempotency keys older than the retention.
-func NewKeyCleaner(store KeyStore, clocks Clocks, retention time.Duration, log zerolog.Logger) *KeyCleaner {
-	return &KeyCleaner{store: store, clocks: clocks, retention: retention, log: log}
-}
-
-// Run cleans until ctx is done. A database that is away is asked again the next
-// time.
-func (c *KeyCleaner) Run(ctx context.Context) error {
-	complained := false
-	for {
-		n, err := c.clean(ctx)
-		wait := cleanEvery
-		switch {
-		case err != nil && ctx.Err() == nil:
-			if !complained {
-				c.log.Warn().Err(err).Msg("cannot delete old idempotency keys, trying again")
+// CleanKeys returns the job that deletes idempotency keys older than the retention.
+// Each applier does it.
+func CleanKeys(store KeyStore, clocks Clocks, retention time.Duration, log zerolog.Logger) Job {
+	return Job{
+		Every: cleanEvery, What: "delete old idempotency keys", Log: log,
+		Turn: func(ctx context.Context, _ *postgres.Lead) (time.Duration, error) {
+			// A clock that jumped ahead would have all keys deleted.
+			if agree, err := clocks.Agree(ctx); err != nil || !agree {
+				return cleanEvery, err
 			}
-			complained = true
-		case n == cleanChunk:
-			wait = cleanPause
-			fallthrough
-		default:
-			complained = false
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil
-		}
+			deleted, err := store.DeleteKeys(ctx, retention, cleanChunk)
+			if deleted == cleanChunk {
+				return cleanPause, err
+			}
+			return cleanEvery, err
+		},
 	}
-}
-
-// clean deletes a chunk. A clock that jumped ahead would have all keys deleted.
-func (c *KeyCleaner) clean(ctx context.Context) (deleted int, err error) {
-	if agree, err := c.clocks.Agree(ctx); err != nil || !agree {
-		return 0, err
-	}
-	return c.store.DeleteKeys(ctx, c.retention, cleanChunk)
 }

@@ -35,7 +35,7 @@ func TestCleaner(t *testing.T) {
 		k := &keys{left: 1300, failures: 1}
 		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 		defer cancel()
-		if err := jobs.NewKeyCleaner(k, agreeing(true), time.Hour, zerolog.Nop()).Run(ctx); err != nil {
+		if err := jobs.CleanKeys(k, agreeing(true), time.Hour, zerolog.Nop()).Run(ctx); err != nil {
 			t.Error(err)
 		}
 		// One call fails; a minute later three delete all, in small transactions.
@@ -56,7 +56,7 @@ func TestNoKeyIsDeletedByAClockThatMayBeWrong(t *testing.T) {
 		k := &keys{left: 10}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		if err := jobs.NewKeyCleaner(k, agreeing(false), time.Hour, zerolog.Nop()).Run(ctx); err != nil {
+		if err := jobs.CleanKeys(k, agreeing(false), time.Hour, zerolog.Nop()).Run(ctx); err != nil {
 			t.Error(err)
 		}
 		if k.calls != 0 {

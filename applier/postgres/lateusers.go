@@ -110,6 +110,8 @@ func (l *Lead) LatePage(ctx context.Context, webhooks []LateWebhook, after deliv
 	if first := firstIDAt(oldest); string(first[:]) > string(after[:]) { // by index, to the millisecond
 		after = first
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	rows, err := l.conn.QueryContext(ctx, latePageQuery, after.String(), latePage,
 		columns[0].String(), columns[1].String(), columns[2].String(), columns[3].String(), maxLateRuns, columns[4].String())
 	if err != nil {
@@ -168,6 +170,8 @@ func (l *Lead) LateRuns(ctx context.Context, users []LateUser) (map[LateUser]int
 		columns[0].id(u.ID)
 		columns[1].text(u.WebhookID)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	rows, err := l.conn.QueryContext(ctx, lateRunsQuery, columns[0].String(), columns[1].String())
 	if err != nil {
 		return nil, fmt.Errorf("count what ran for users that have appeared: %w", err)

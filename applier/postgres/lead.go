@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -13,6 +14,8 @@ import (
 // Lead is the right to do one of the jobs that one applier at a time does. It has
 // it for as long as its connection lasts.
 type Lead struct {
+	// mu lets one statement at a time use conn: Keep asks while a turn goes on.
+	mu      sync.Mutex
 	conn    *sqlx.Conn
 	silence time.Duration
 }
@@ -69,6 +72,8 @@ func (s *Store) Lead(ctx context.Context, job Job) (*Lead, error) {
 
 // Check returns an error once the connection is gone, and with it the lead.
 func (l *Lead) Check(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if _, err := l.conn.ExecContext(ctx, "SELECT 1"); err != nil {
 		return fmt.Errorf("keep the lead: %w", err)
 	}

@@ -58,7 +58,7 @@ func TestALeaderKeepsTheLeadDuringATurn(t *testing.T) {
 	defer cancel()
 	err := jobs.Job{
 		Store: one, Lead: postgres.AuditLedger, Every: time.Millisecond, What: "test", Log: zerolog.Nop(),
-		Turn: func(turn context.Context) (time.Duration, error) {
+		Turn: func(turn context.Context, _ *postgres.Lead) (time.Duration, error) {
 			defer cancel()
 			for end := time.Now().Add(3 * silence); time.Now().Before(end); {
 				if lead, err := two.Lead(turn, postgres.AuditLedger); err != nil || lead != nil {

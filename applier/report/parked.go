@@ -46,7 +46,7 @@ func (c *ParkedCounter) Run(ctx context.Context) error {
 	return jobs.Job{
 		Store: c.Store, Lead: postgres.CountParked, Every: countEvery, What: "count parked deliveries", Log: c.Log, Behind: c.Behind,
 		Resigned: func() { c.set(nil) }, // they are counted where the lead is
-		Turn: func(ctx context.Context) (time.Duration, error) {
+		Turn: func(ctx context.Context, _ *postgres.Lead) (time.Duration, error) {
 			start := time.Now()
 			parked, err := c.Store.CountParked(ctx)
 			if err == nil {

@@ -135,7 +135,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	group.Add("troubles", 2*time.Second, func(ctx context.Context) error {
 		return reporter.Publish(ctx, conn.Notice(instance()))
 	})
-	group.Add("cleaner", 2*time.Second, jobs.NewKeyCleaner(store, allClocks, s.KeyRetention, log).Run)
+	group.Add("cleaner", 2*time.Second, jobs.CleanKeys(store, allClocks, s.KeyRetention, log).Run)
 	group.Add("publisher", 6*time.Second, publisher.Run)
 	group.Add("late users", 2*time.Second, late.Run)
 	group.Add("audit", 2*time.Second, watch.Run)

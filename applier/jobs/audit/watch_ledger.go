@@ -15,7 +15,7 @@ import (
 func (w *Watch) ledgerJob() jobs.Job {
 	return jobs.Job{
 		Store: w.Store, Lead: postgres.AuditLedger, Every: every, What: "audit the ledger", Log: w.Log, Behind: w.Behind,
-		Turn: func(ctx context.Context) (time.Duration, error) {
+		Turn: func(ctx context.Context, _ *postgres.Lead) (time.Duration, error) {
 			start := time.Now()
 			err := w.watchLedger(ctx)
 			return max(every, idle*time.Since(start)), err

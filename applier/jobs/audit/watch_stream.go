@@ -21,7 +21,7 @@ func (w *Watch) streamJob() jobs.Job {
 			w.acked.Set(0)
 			w.unchecked.Set(0)
 		},
-		Turn: func(ctx context.Context) (time.Duration, error) {
+		Turn: func(ctx context.Context, _ *postgres.Lead) (time.Duration, error) {
 			if err := w.open(ctx); err != nil {
 				return 0, err
 			}

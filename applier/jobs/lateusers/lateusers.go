@@ -61,11 +61,8 @@ type Options struct {
 // died had found.
 type Job struct {
 	Options
-	lead  *postgres.Lead // nil while another applier has it
 	out   outstanding
 	spent spent
-	// complained is set from a first error until a sweep without any.
-	complained bool
 
 	replayed     prometheus.Counter
 	sweepSeconds prometheus.Histogram
@@ -90,43 +87,16 @@ func New(opts Options) *Job {
 	}
 }
 
-// Run sweeps until ctx is done.
+// Run sweeps until ctx is done, while a webhook asks for it and no other applier does.
 func (j *Job) Run(ctx context.Context) error {
-	defer j.resign()
-	for {
-		pause, err := j.turn(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			j.resign() // another applier may have what this one lacks
-			if !j.complained {
-				j.Log.Warn().Err(err).Msg("cannot run deliveries again whose users have appeared, trying again")
-			}
-		}
-		j.complained = err != nil
-		if !rest(ctx, max(every, pause)) {
-			return nil
-		}
-		if j.lead != nil {
-			jobs.GiveWay(ctx, j.Behind, func(d time.Duration) { j.lead.Rest(ctx, d) })
-		}
-	}
-}
-
-// turn sweeps if a webhook asks for it and no other applier does.
-func (j *Job) turn(ctx context.Context) (pause time.Duration, err error) {
-	if len(j.asking()) == 0 {
-		j.resign()
-		return 0, nil
-	}
-	if j.lead == nil {
-		if j.lead, err = j.Store.Lead(ctx, postgres.LateUsers); j.lead == nil {
-			return 0, err
-		}
-		j.Log.Debug().Msg("this applier looks for users that have appeared")
-	}
-	return j.sweep(ctx)
+	return jobs.Job{
+		Store: j.Store, Lead: postgres.LateUsers, Every: every, What: "run deliveries again whose users have appeared", Log: j.Log, Behind: j.Behind,
+		Wanted: func() bool { return len(j.asking()) > 0 },
+		Turn: func(ctx context.Context, lead *postgres.Lead) (time.Duration, error) {
+			pause, err := j.sweep(ctx, lead)
+			return max(every, pause), err
+		},
+	}.Run(ctx)
 }
 
 // asking returns the webhooks whose deliveries run again by themselves.
@@ -138,13 +108,6 @@ func (j *Job) asking() map[string]*webhook.Webhook {
 		}
 	}
 	return asking
-}
-
-func (j *Job) resign() {
-	if j.lead != nil {
-		j.lead.Close()
-		j.lead = nil
-	}
 }
 
 // rest waits, and returns false if ctx is done by then.

@@ -13,6 +13,7 @@ import (
 // sweep looks once at all dead letters that wait for a user, page by page.
 type sweep struct {
 	*Job
+	lead *postgres.Lead
 	took time.Duration // by the database
 	// left counts the deliveries that are beyond the bound of their webhook.
 	left int
@@ -26,12 +27,12 @@ type sweep struct {
 	failed error // the first
 }
 
-func (j *Job) sweep(ctx context.Context) (pause time.Duration, err error) {
+func (j *Job) sweep(ctx context.Context, lead *postgres.Lead) (pause time.Duration, err error) {
 	if err := j.look(ctx); err != nil {
 		return 0, err
 	}
 	began := j.Now()
-	s := sweep{Job: j, users: map[delivery.ID]struct{}{}, held: map[delivery.ID]struct{}{}}
+	s := sweep{Job: j, lead: lead, users: map[delivery.ID]struct{}{}, held: map[delivery.ID]struct{}{}}
 	defer s.report()
 	for page := (postgres.LatePage{More: true}); page.More; {
 		if !rest(ctx, pause) {
@@ -42,7 +43,7 @@ func (j *Job) sweep(ctx context.Context) (pause time.Duration, err error) {
 			return 0, s.failed
 		}
 		start := time.Now()
-		if page, err = j.lead.LatePage(ctx, j.webhooks(asking), page.Last); err != nil {
+		if page, err = lead.LatePage(ctx, j.webhooks(asking), page.Last); err != nil {
 			return 0, err
 		}
 		chosen, err := s.choose(ctx, page.Found, asking)

@@ -87,7 +87,7 @@ func (j *Job) Run(ctx context.Context) error {
 	}
 	return jobs.Job{
 		Store: j.Store, Lead: postgres.Retention, Every: j.every(), What: "remove what is old", Log: j.Log, Behind: j.Behind,
-		Turn: func(ctx context.Context) (time.Duration, error) {
+		Turn: func(ctx context.Context, _ *postgres.Lead) (time.Duration, error) {
 			start := time.Now()
 			more, err := j.turn(ctx)
 			if more {
