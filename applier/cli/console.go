@@ -199,7 +199,7 @@ func (a *app) consoleOptions(log zerolog.Logger, trusted proxies.Trusted) (opts 
 		Trail:    newTrail(store),
 		Users:    users.New(store),
 		Logs:     history.NewLogs(store),
-		Settings: settings.New(store),
+		Settings: communities.New(store),
 		Overview: history.NewOverview(store, nil),
 
 		DeadLetters: deadletter.New(store),

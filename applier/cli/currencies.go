@@ -74,15 +74,15 @@ type currenciesSetCmd struct {
 }
 
 func (c *currenciesSetCmd) Run(a *app) error {
-	change := settings.CurrencyChange{Scale: c.Scale, Min: c.Min, Max: c.Max}
-	if err := settings.CheckCurrency(c.Code, change); err != nil {
+	change := communities.CurrencyChange{Scale: c.Scale, Min: c.Min, Max: c.Max}
+	if err := communities.CheckCurrency(c.Code, change); err != nil {
 		return usageIfInvalid(err)
 	}
 	store, err := a.database()
 	if err != nil {
 		return err
 	}
-	set, err := settings.New(store).SetCurrency(a.ctx, a.community(), c.Code, change)
+	set, err := communities.New(store).SetCurrency(a.ctx, a.community(), c.Code, change)
 	if err != nil {
 		return usageIfInvalid(err)
 	}
@@ -100,7 +100,7 @@ func (c *currenciesSetCmd) Run(a *app) error {
 
 // usageIfInvalid says which flag a setting that is refused came from.
 func usageIfInvalid(err error) error {
-	invalid, ok := errors.AsType[*settings.Invalid](err)
+	invalid, ok := errors.AsType[*communities.Invalid](err)
 	switch {
 	case !ok:
 		return err

@@ -63,14 +63,14 @@ type fieldsSetCmd struct {
 
 func (c *fieldsSetCmd) Run(a *app) error {
 	f := applier.Field{Name: c.Name, Type: applier.FieldType(c.Type), Options: c.Option}
-	if err := settings.CheckField(f); err != nil {
+	if err := communities.CheckField(f); err != nil {
 		return usageIfInvalid(err)
 	}
 	store, err := a.database()
 	if err != nil {
 		return err
 	}
-	if err := settings.New(store).SetField(a.ctx, a.community(), f); err != nil {
+	if err := communities.New(store).SetField(a.ctx, a.community(), f); err != nil {
 		return usageIfInvalid(err)
 	}
 	if err := a.record("set custom field", "field", f.Name, map[string]any{"community": a.community(), "type": f.Type, "options": f.Options}); err != nil {
@@ -92,13 +92,13 @@ func (c *fieldsDeleteCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	service := settings.New(store)
+	service := communities.New(store)
 	known, err := service.Fields(a.ctx, a.community())
 	if err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(known, func(f applier.Field) bool { return f.Name == c.Name }) { // before anybody is asked
-		return fmt.Errorf("%w: %q in the community %q", settings.ErrFieldNotFound, c.Name, a.community())
+		return fmt.Errorf("%w: %q in the community %q", communities.ErrFieldNotFound, c.Name, a.community())
 	}
 	question := fmt.Sprintf("Delete the custom field %q and all users' values of it? Webhooks that set it fail from then on.", printable(c.Name))
 	if err := a.confirm(question); err != nil {

@@ -73,7 +73,7 @@ type Options struct {
 	Webhooks *webhooks.Service
 	Users    *users.Service
 	Logs     *history.Logs
-	Settings *settings.Service
+	Settings *communities.Service
 	Overview *history.Overview
 	// DeadLetters, Replayer and Reverter change what became of deliveries.
 	DeadLetters *deadletter.Service

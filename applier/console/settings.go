@@ -111,12 +111,12 @@ func newCurrencyForm(known applier.Currency) currencyForm {
 func (f currencyForm) parts() string { return f.Scale + " " + f.Min + " " + f.Max }
 
 // change is what somebody changed of the form.
-func (f currencyForm) change() (change settings.CurrencyChange, err error) {
+func (f currencyForm) change() (change communities.CurrencyChange, err error) {
 	was := append(strings.Split(f.Was, " "), "", "", "") // a new one has no parts
 	if f.Scale != was[0] {
 		scale, err := strconv.Atoi(f.Scale)
 		if err != nil {
-			return change, &settings.Invalid{Part: "scale", Err: errors.New("the decimals are a number from 0 to 6")}
+			return change, &communities.Invalid{Part: "scale", Err: errors.New("the decimals are a number from 0 to 6")}
 		}
 		change.Scale = &scale
 	}
@@ -162,7 +162,7 @@ func (s *Console) setCurrency(c *request) error {
 func (s *Console) isNewCurrency(c *request, code string) error {
 	known, err := s.Settings.Currencies(c.ctx(), communityIn(c))
 	if err == nil && slices.ContainsFunc(known, func(k applier.Currency) bool { return k.Code == code }) {
-		err = &settings.Invalid{Part: "code", Err: fmt.Errorf("there is a currency %s already: change it in the list", code)}
+		err = &communities.Invalid{Part: "code", Err: fmt.Errorf("there is a currency %s already: change it in the list", code)}
 	}
 	return err
 }
@@ -173,13 +173,13 @@ func noneIfEmpty(limit string) string { return cmp.Or(limit, "none") }
 // settingProblem is what a form says of an error that the person can mend, and
 // which field it is about.
 func settingProblem(err error) (text, part string) {
-	if invalid, ok := errors.AsType[*settings.Invalid](err); ok {
+	if invalid, ok := errors.AsType[*communities.Invalid](err); ok {
 		return sentence(invalid.Error()), invalid.Part
 	}
 	switch {
-	case errors.Is(err, settings.ErrScaleInUse):
+	case errors.Is(err, communities.ErrScaleInUse):
 		return "The decimals cannot change any more: users have amounts of it.", "scale"
-	case errors.Is(err, settings.ErrTypeInUse):
+	case errors.Is(err, communities.ErrTypeInUse):
 		return "The type cannot change any more: users have values of it. Delete the field to begin anew.", "type"
 	}
 	return "", ""
@@ -216,14 +216,14 @@ func (s *Console) fieldNow(c *request, form *fieldForm) (now applier.Field, err 
 		return now, nil
 	case i < 0:
 		form.Was = ""
-		return now, &settings.Invalid{Part: "name", Err: errors.New("somebody has deleted this custom field meanwhile: save again to add it anew")}
+		return now, &communities.Invalid{Part: "name", Err: errors.New("somebody has deleted this custom field meanwhile: save again to add it anew")}
 	case form.Was == "":
-		return now, &settings.Invalid{Part: "name", Err: fmt.Errorf("there is a custom field %s already: change it in the list", form.Name)}
+		return now, &communities.Invalid{Part: "name", Err: fmt.Errorf("there is a custom field %s already: change it in the list", form.Name)}
 	}
 	now = known[i]
 	if mark := markOf(now); form.Was != mark {
 		form.Was = mark // saving again means it
-		return now, &settings.Invalid{Part: "options", Err: fmt.Errorf(
+		return now, &communities.Invalid{Part: "options", Err: fmt.Errorf(
 			"somebody has changed this custom field meanwhile; it is a %s now, with the options %q: save again to replace that", now.Type, now.Options)}
 	}
 	return now, nil
@@ -261,7 +261,7 @@ func (s *Console) askDeleteField(c *request) error {
 func (s *Console) deleteField(c *request) error {
 	name := c.Param("name")
 	values, err := s.Settings.DeleteField(c.ctx(), communityIn(c), name)
-	if errors.Is(err, settings.ErrFieldNotFound) {
+	if errors.Is(err, communities.ErrFieldNotFound) {
 		return failf(http.StatusNotFound, "The community has no such custom field, or no longer.")
 	}
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package settings is what a community has: its currencies and custom fields. It
-// is one implementation for the command and the console.
-package settings
+// Package communities lists and changes what a community has: its currencies and
+// custom fields.
+package communities
 
 import (
 	"context"
