@@ -136,11 +136,11 @@ func (c *adminsSetCmd) Run(a *app) error {
 }
 
 func (a *app) accounts() (*access.Accounts, error) {
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return nil, err
 	}
-	return newAccounts(store), nil
+	return db.Accounts(), nil
 }
 
 // badAccount tells words that are off from what failed.

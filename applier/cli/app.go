@@ -17,7 +17,7 @@ import (
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
-	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/admin/wiring"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/service"
@@ -40,12 +40,12 @@ type app struct {
 	stack map[string]string // settings of the running development stack
 
 	conn    *broker.Conn
-	store   *postgres.Store
-	command string          // its words, such as webhooks apply
-	trails  *postgres.Store // of the audit trail
-	answers *bufio.Reader   // of the person at the terminal
-	log     zerolog.Logger  // of what serves; commands have none
-	role    broker.Role     // with the broker
+	db      *wiring.Database
+	command string           // its words, such as webhooks apply
+	trails  *wiring.Database // of the audit trail
+	answers *bufio.Reader    // of the person at the terminal
+	log     zerolog.Logger   // of what serves; commands have none
+	role    broker.Role      // with the broker
 }
 
 func newApp(ctx context.Context, p Process, flags *commands) *app {
@@ -58,9 +58,9 @@ func (a *app) close() {
 	if a.conn != nil {
 		a.conn.Close()
 	}
-	for _, store := range []*postgres.Store{a.store, a.trails} {
-		if store != nil {
-			store.Close() //nolint:errcheck // all was read and written
+	for _, db := range []*wiring.Database{a.db, a.trails} {
+		if db != nil {
+			db.Close()
 		}
 	}
 }
@@ -144,39 +144,33 @@ func (a *app) brokerOptions() (broker.Options, error) {
 	return opts, nil
 }
 
-func (a *app) database() (*postgres.Store, error) { return a.openDatabase(time.Minute) }
+func (a *app) database() (*wiring.Database, error) { return a.openDatabase(time.Minute) }
 
-func (a *app) openDatabase(statementTimeout time.Duration) (*postgres.Store, error) {
-	return a.openFitting(postgres.Options{Name: "coinhook", StatementTimeout: statementTimeout})
+func (a *app) openDatabase(statementTimeout time.Duration) (*wiring.Database, error) {
+	return a.openFitting(wiring.Options{Name: "coinhook", StatementTimeout: statementTimeout})
 }
 
-// openFitting refuses a database whose tables this program cannot work with. One
-// that does not answer is left to the statements, which say so.
-func (a *app) openFitting(opts postgres.Options) (*postgres.Store, error) {
-	if a.store != nil {
-		return a.store, nil
+// openFitting refuses a database whose tables this program cannot work with.
+func (a *app) openFitting(opts wiring.Options) (*wiring.Database, error) {
+	if a.db != nil {
+		return a.db, nil
 	}
-	store, err := a.open(opts)
-	if err != nil {
+	var err error
+	if a.db, err = a.openURL(a.setting(a.flags.DatabaseURL, "DATABASE_URL"), opts); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, connectWithin)
 	defer cancel()
-	if state, err := store.SchemaState(ctx); err == nil && state.Err() != nil {
-		return nil, state.Err()
+	if err := a.db.Fits(ctx); err != nil {
+		return nil, err
 	}
-	return store, nil
-}
-
-func (a *app) open(opts postgres.Options) (store *postgres.Store, err error) {
-	a.store, err = a.openURL(a.setting(a.flags.DatabaseURL, "DATABASE_URL"), opts)
-	return a.store, err
+	return a.db, nil
 }
 
 // openOwned opens the database as the owner of the tables, where one is named.
-func (a *app) openOwned(opts postgres.Options) (store *postgres.Store, err error) {
-	a.store, err = a.openURL(a.ownerURL(), opts)
-	return a.store, err
+func (a *app) openOwned(opts wiring.Options) (db *wiring.Database, err error) {
+	a.db, err = a.openURL(a.ownerURL(), opts)
+	return a.db, err
 }
 
 func (a *app) ownerURL() string {
@@ -188,22 +182,22 @@ func (a *app) ownerURL() string {
 	switch {
 	case owner == "" || a.flags.DatabaseURL != "":
 		return url
-	case url != "" && !postgres.SameDatabase(url, owner):
+	case url != "" && !wiring.SameDatabase(url, owner):
 		a.say("DATABASE_OWNER_URL names another database than DATABASE_URL: this one is set up.")
 		return url
 	}
 	return owner
 }
 
-func (a *app) openURL(url string, opts postgres.Options) (*postgres.Store, error) {
+func (a *app) openURL(url string, opts wiring.Options) (*wiring.Database, error) {
 	if url == "" {
 		return nil, usagef("no database is named: start the development stack with `make run`, or name one with --database-url or DATABASE_URL")
 	}
-	store, err := postgres.Open(url, opts)
+	db, err := wiring.Open(url, opts)
 	if err != nil {
 		return nil, usagef("--database-url: %w", err)
 	}
-	return store, nil
+	return db, nil
 }
 
 func (a *app) webhooks() (*webhooks.Service, error) {
@@ -224,15 +218,15 @@ func (a *app) webhooksWith(master secret.MasterKey) (*webhooks.Service, error) {
 
 // readCommunity returns the currencies and custom fields there are.
 func (a *app) readCommunity(ctx context.Context, name string) (*applier.Community, error) {
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return nil, err
 	}
-	return store.Reread(ctx, name)
+	return db.Community(ctx, name)
 }
 
 func (a *app) history() (*history.History, error) {
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return nil, err
 	}
@@ -248,7 +242,7 @@ func (a *app) history() (*history.History, error) {
 	if err != nil {
 		return nil, err
 	}
-	return history.New(store, stream, broker.NewDefinitions(conn), limit), nil
+	return db.History(stream, broker.NewDefinitions(conn), limit), nil
 }
 
 // say tells the person at the terminal something that is no result.

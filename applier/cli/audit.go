@@ -80,7 +80,7 @@ func (c *auditLookCmd) Run(a *app) error {
 }
 
 func (a *app) auditor() (*audit.Auditor, string, error) {
-	store, err := a.openDatabase(auditStatementTimeout)
+	db, err := a.openDatabase(auditStatementTimeout)
 	if err != nil {
 		return nil, "", err
 	}
@@ -96,7 +96,7 @@ func (a *app) auditor() (*audit.Auditor, string, error) {
 		a.say("This audit cannot tell forged deliveries from genuine ones: %s.", err)
 	}
 	incarnation, err := conn.Incarnation(a.ctx)
-	return audit.New(store, stream), incarnation, err
+	return db.Auditor(stream), incarnation, err
 }
 
 func (a *app) finishAudit(r *audit.Report, repaired *int) error {

@@ -10,16 +10,9 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/coinhook/coinhook/applier/admin/access"
-	"github.com/coinhook/coinhook/applier/admin/communities"
-	"github.com/coinhook/coinhook/applier/admin/deadletter"
-	"github.com/coinhook/coinhook/applier/admin/history"
-	"github.com/coinhook/coinhook/applier/admin/revert"
-	"github.com/coinhook/coinhook/applier/admin/trial"
-	"github.com/coinhook/coinhook/applier/admin/users"
+	"github.com/coinhook/coinhook/applier/admin/wiring"
 	"github.com/coinhook/coinhook/applier/api"
 	"github.com/coinhook/coinhook/applier/console"
-	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/proxies"
@@ -185,7 +178,7 @@ func (a *app) consoleLog() (zerolog.Logger, error) {
 // consoleOptions puts the services together. stop ends what they publish with.
 func (a *app) consoleOptions(log zerolog.Logger, trusted proxies.Trusted) (opts console.Options, stop func(), err error) {
 	a.log, a.role = log, broker.Console
-	store, err := a.openFitting(postgres.Options{Name: "coinhook console", MaxConns: consoleConns})
+	db, err := a.openFitting(wiring.Options{Name: "coinhook console", MaxConns: consoleConns})
 	if err != nil {
 		return opts, nil, err
 	}
@@ -195,15 +188,15 @@ func (a *app) consoleOptions(log zerolog.Logger, trusted proxies.Trusted) (opts 
 	}
 	opts = console.Options{
 		Log:      log,
-		Accounts: newAccounts(store),
-		Trail:    newTrail(store),
-		Users:    users.New(store),
-		Logs:     history.NewLogs(store),
-		Settings: communities.New(store),
-		Overview: history.NewOverview(store, nil),
+		Accounts: db.Accounts(),
+		Trail:    db.Trail(),
+		Users:    db.Users(),
+		Logs:     db.Logs(),
+		Settings: db.Communities(),
+		Overview: db.Overview(),
 
-		DeadLetters: deadletter.New(store),
-		Reverter:    revert.New(store),
+		DeadLetters: db.DeadLetters(),
+		Reverter:    db.Reverter(),
 		Payloads:    sealed.NewPayloads(master),
 
 		TrustedProxies: trusted,
@@ -223,10 +216,10 @@ func (a *app) consoleOptions(log zerolog.Logger, trusted proxies.Trusted) (opts 
 	if opts.Replayer, stop, err = a.replayer(); err != nil {
 		return opts, nil, err
 	}
-	opts.Preview, opts.HookURL = trial.NewPreview(store, store), a.url
+	opts.Preview, opts.HookURL = db.Preview(), a.url
 	opts.API = api.New(api.Options{
 		Log:        log,
-		Tokens:     newTokens(store),
+		Tokens:     db.Tokens(),
 		Trail:      opts.Trail,
 		Address:    trusted.Extractor(),
 		Deliveries: opts.History,
@@ -236,8 +229,4 @@ func (a *app) consoleOptions(log zerolog.Logger, trusted proxies.Trusted) (opts 
 		Now:        time.Now,
 	})
 	return opts, stop, nil
-}
-
-func newAccounts(store *postgres.Store) *access.Accounts {
-	return access.NewAccounts(store, func() time.Time { return time.Now().UTC() })
 }

@@ -46,11 +46,11 @@ func (c currencyJSON) cells() []string {
 type currenciesListCmd struct{}
 
 func (c *currenciesListCmd) Run(a *app) error {
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
-	all, err := store.ListCurrencies(a.ctx, a.community())
+	all, err := db.Communities().Currencies(a.ctx, a.community())
 	if err != nil {
 		return err
 	}
@@ -78,11 +78,11 @@ func (c *currenciesSetCmd) Run(a *app) error {
 	if err := communities.CheckCurrency(c.Code, change); err != nil {
 		return usageIfInvalid(err)
 	}
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
-	set, err := communities.New(store).SetCurrency(a.ctx, a.community(), c.Code, change)
+	set, err := db.Communities().SetCurrency(a.ctx, a.community(), c.Code, change)
 	if err != nil {
 		return usageIfInvalid(err)
 	}

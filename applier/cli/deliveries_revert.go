@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/coinhook/coinhook/applier/admin/revert"
-	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -39,11 +38,11 @@ func (c *deliveriesRevertCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
-	reverter := revert.New(store)
+	reverter := db.Reverter()
 	plan, err := reverter.Plan(a.ctx, request)
 	if err != nil {
 		return err
@@ -127,12 +126,12 @@ func (c *deliveriesRevertCmd) request(a *app) (*revert.Request, error) {
 	return r, nil
 }
 
-func (f revertFilterFlags) filter(a *app) (postgres.AppliedFilter, error) {
+func (f revertFilterFlags) filter(a *app) (revert.Filter, error) {
 	r, err := listFlags{Webhook: f.Webhook, User: f.User, Since: f.Since, Limit: 1}.resolve(a)
 	if err != nil {
-		return postgres.AppliedFilter{}, err
+		return revert.Filter{}, err
 	}
-	filter := postgres.AppliedFilter{
+	filter := revert.Filter{
 		Community: a.flags.Community, WebhookID: r.webhookID, Version: f.Version, UserID: r.userID, Since: r.since,
 	}
 	if f.Until != nil {

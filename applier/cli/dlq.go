@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -39,8 +38,8 @@ type dlqFilterFlags struct {
 func (f dlqFilterFlags) isEmpty() bool { return f == dlqFilterFlags{} }
 
 // filter turns names into ids. Only a webhook's name takes the broker.
-func (f dlqFilterFlags) filter(a *app) (postgres.DeadLetterFilter, error) {
-	filter := postgres.DeadLetterFilter{Community: a.flags.Community, Path: f.Path}
+func (f dlqFilterFlags) filter(a *app) (deadletter.Filter, error) {
+	filter := deadletter.Filter{Community: a.flags.Community, Path: f.Path}
 	for flag, text := range map[string]*string{"--webhook": f.Webhook, "--reason": f.Reason, "--user": f.User, "--text": f.Text} {
 		if text != nil && strings.TrimSpace(*text) == "" {
 			return filter, usagef("%s is empty: give it a value, or leave it out", flag)
@@ -65,7 +64,11 @@ func (f dlqFilterFlags) filter(a *app) (postgres.DeadLetterFilter, error) {
 		filter.Reason = delivery.Reason(*f.Reason)
 	}
 	if f.User != nil {
-		if err := narrowToUser(a, &filter, *f.User); err != nil {
+		db, err := a.database()
+		if err != nil {
+			return filter, err
+		}
+		if err := db.DeadLetters().NarrowToUser(a.ctx, &filter, a.community(), *f.User); err != nil {
 			return filter, err
 		}
 	}
@@ -93,11 +96,11 @@ func deadLetterWebhook(a *app, nameOrID string) (string, error) {
 	if !errors.Is(err, broker.ErrWebhookNotFound) {
 		return saved.ID, err
 	}
-	store, openErr := a.database()
+	db, openErr := a.database()
 	if openErr != nil {
 		return "", openErr
 	}
-	ids, findErr := store.DeadLetterWebhooks(a.ctx, a.community(), nameOrID)
+	ids, findErr := db.DeadLetters().WebhooksNamed(a.ctx, a.community(), nameOrID)
 	switch {
 	case findErr != nil:
 		return "", findErr
@@ -107,36 +110,4 @@ func deadLetterWebhook(a *app, nameOrID string) (string, error) {
 		return "", usagef("--webhook: %d deleted webhooks had the name %q, take one by its id: %s", len(ids), nameOrID, strings.Join(ids, ", "))
 	}
 	return ids[0], nil
-}
-
-// narrowToUser takes the dead letters of a user, and those that wait for somebody
-// of this name.
-func narrowToUser(a *app, filter *postgres.DeadLetterFilter, ref string) error {
-	user, err := findUser(a, ref)
-	if err == nil {
-		filter.UserID = user.ID
-		filter.WaitingFor = &postgres.UserKeys{Community: user.Community}
-		for _, name := range []string{user.Email, user.Username} {
-			if name != "" {
-				filter.WaitingFor.Keys = append(filter.WaitingFor.Keys, applier.FoldKey(name))
-			}
-		}
-		return nil
-	}
-	if !errors.Is(err, postgres.ErrUserNotFound) {
-		return err
-	}
-	filter.WaitingFor = &postgres.UserKeys{Community: a.community(), Keys: []string{applier.FoldKey(ref)}}
-	store, openErr := a.database()
-	if openErr != nil {
-		return openErr
-	}
-	waiting, listErr := store.ListDeadLetters(a.ctx, postgres.DeadLetterFilter{WaitingFor: filter.WaitingFor, Limit: 1})
-	if listErr != nil {
-		return listErr
-	}
-	if len(waiting) == 0 {
-		return fmt.Errorf("%w, and no dead letter waits for one", err)
-	}
-	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
-	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -29,11 +28,11 @@ func (c *dlqDiscardCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
-	plan, err := deadletter.PlanDiscard(a.ctx, store, f)
+	plan, err := db.DeadLetters().PlanDiscard(a.ctx, f)
 	if err != nil {
 		return err
 	}
@@ -55,7 +54,7 @@ func (c *dlqDiscardCmd) Run(a *app) error {
 }
 
 // selection refuses to mean all dead letters by saying nothing.
-func (c *dlqDiscardCmd) selection(a *app) (postgres.DeadLetterFilter, error) {
+func (c *dlqDiscardCmd) selection(a *app) (deadletter.Filter, error) {
 	given := 0
 	for _, is := range []bool{len(c.IDs) > 0, !c.isEmpty(), c.All} {
 		if is {
@@ -64,9 +63,9 @@ func (c *dlqDiscardCmd) selection(a *app) (postgres.DeadLetterFilter, error) {
 	}
 	switch {
 	case given == 0:
-		return postgres.DeadLetterFilter{}, usagef("say which dead letters: by their ids, with flags such as --reason, or --all")
+		return deadletter.Filter{}, usagef("say which dead letters: by their ids, with flags such as --reason, or --all")
 	case given > 1:
-		return postgres.DeadLetterFilter{}, usagef("ids, flags such as --reason, and --all do not go together")
+		return deadletter.Filter{}, usagef("ids, flags such as --reason, and --all do not go together")
 	}
 	f, err := c.filter(a)
 	for _, text := range c.IDs {

@@ -16,27 +16,20 @@ import (
 
 // edit has a person change what the one dead letter runs with.
 func (c *dlqReplayCmd) edit(a *app, request *replay.Request) error {
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
 	id := request.Filter.IDs[0]
-	list, err := store.ListDeadLetters(a.ctx, request.FilterOne())
+	d, payload, err := db.DeadLetters().Body(a.ctx, id)
 	if err != nil {
 		return err
 	}
-	bodies, err := store.DeadLetterBodies(a.ctx, request.Filter.IDs)
-	if err != nil {
-		return err
-	}
-	body, ok := bodies[id]
-	if !ok || len(list) == 0 {
+	if d == nil {
 		return fmt.Errorf("%s is no dead letter", id)
 	}
-	payload := body.Edited
 	if payload == nil {
-		d := delivery.Delivery{ID: id, WebhookID: list[0].WebhookID, ReceivedAt: list[0].ReceivedAt, Headers: body.Headers, Body: body.Payload}
-		if payload, err = a.openPayload(d); err != nil {
+		if payload, err = a.openPayload(*d); err != nil {
 			return err
 		}
 	}

@@ -7,8 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-
-	"github.com/coinhook/coinhook/applier/admin/deadletter"
 )
 
 type dlqExportCmd struct {
@@ -21,7 +19,7 @@ func (c *dlqExportCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
@@ -30,12 +28,11 @@ func (c *dlqExportCmd) Run(a *app) error {
 		return err
 	}
 	line := progressLine{a: a}
-	exporter := deadletter.Exporter{Store: store, Progress: func(done int) {
-		line.show(0, "%s exported", counted(done, "dead letter"))
-	}}
 	done := 0
 	err = a.writeFile(c.File, func(w io.Writer) (err error) {
-		done, err = exporter.Run(a.ctx, w, f)
+		done, err = db.DeadLetters().Export(a.ctx, w, f, func(done int) {
+			line.show(0, "%s exported", counted(done, "dead letter"))
+		})
 		return err
 	})
 	line.clear()

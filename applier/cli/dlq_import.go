@@ -30,7 +30,7 @@ func (c *dlqImportCmd) Run(a *app) error {
 		return err
 	}
 	defer src.Close() //nolint:errcheck // it was only read
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
@@ -39,10 +39,10 @@ func (c *dlqImportCmd) Run(a *app) error {
 		return err
 	}
 	reader, bar := deadletter.NewReader(src), progressLine{a: a, size: size}
-	importer := deadletter.Importer{Store: store, Bad: func(b deadletter.BadLine) error { return report.add(badLine(b)) }, Progress: func(p deadletter.Imported) {
+	bad := func(b deadletter.BadLine) error { return report.add(badLine(b)) }
+	done, err := db.DeadLetters().Import(a.ctx, reader, bad, func(p deadletter.Imported) {
 		bar.show(reader.Offset(), "line %d: %s", p.Line, lettersText(p))
-	}}
-	done, err := importer.Run(a.ctx, reader)
+	})
 	bar.clear()
 	recorded := a.record("import dead letters", "dead letters", "", map[string]any{
 		"added": done.Added, "restored": done.Restored, "known": done.Known, "applied": done.Applied, "bad_lines": done.Bad,

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
-	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -24,14 +23,14 @@ func (c *dlqListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
 	f.Limit = c.Limit + 1 // one more, to know whether that is all
 	list := newDeadLetterList(a)
 	shown, more := 0, false
-	for d, err := range deadletter.All(a.ctx, store, f) {
+	for d, err := range db.DeadLetters().All(a.ctx, f) {
 		if err != nil {
 			return err
 		}
@@ -68,16 +67,16 @@ func newDeadLetterList(a *app) *deadLetterList {
 	return l
 }
 
-func (l *deadLetterList) add(d postgres.DeadLetter) error {
+func (l *deadLetterList) add(d deadletter.Letter) error {
 	if l.json != nil {
-		return l.json.add(deadletter.NewLetter(d))
+		return l.json.add(d)
 	}
-	reason := string(d.Reason)
-	if d.Waiting != nil {
-		reason += fmt.Sprintf(", a replay waits: %s", d.Waiting.Reason)
+	reason := string(*d.Reason)
+	if d.WaitingReplay != nil {
+		reason += fmt.Sprintf(", a replay waits: %s", d.WaitingReplay.Why)
 	}
 	l.rows = append(l.rows, []string{
-		localTime(d.ReceivedAt), webhookName(d), reason, d.Path, deadLetterUser(d), strconv.Itoa(d.Replays), d.ID.String(),
+		localTime(d.ReceivedAt), webhookName(d), reason, textOrNone(d.Path), deadLetterUser(d), strconv.Itoa(d.Replays), d.ID.String(),
 	})
 	return nil
 }
@@ -91,7 +90,7 @@ func (l *deadLetterList) close() error {
 }
 
 // webhookName is the webhook's id where it never had a name.
-func webhookName(d postgres.DeadLetter) string {
+func webhookName(d deadletter.Letter) string {
 	if d.Webhook == "" {
 		return d.WebhookID
 	}
@@ -99,12 +98,12 @@ func webhookName(d postgres.DeadLetter) string {
 }
 
 // deadLetterUser names the user, or the one that was not found.
-func deadLetterUser(d postgres.DeadLetter) string {
+func deadLetterUser(d deadletter.Letter) string {
 	switch {
 	case d.UserKey != "":
 		return d.UserKey + " (missing)"
 	case d.User != nil:
-		return deadletter.NewLetter(d).User.Name()
+		return d.User.Name()
 	}
 	return ""
 }
@@ -118,11 +117,11 @@ func (c *dlqGroupsCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
-	groups, err := deadletter.Groups(a.ctx, store, f)
+	groups, err := db.DeadLetters().Groups(a.ctx, f)
 	if err != nil {
 		return err
 	}
@@ -157,7 +156,7 @@ func (a *app) printGroups(groups []deadletter.Group) {
 
 // groupArgs are the flags that narrow to a group, within what was narrowed
 // already. The webhook is named by its id: it may be deleted, or renamed.
-func groupArgs(g deadletter.Group, f postgres.DeadLetterFilter) string {
+func groupArgs(g deadletter.Group, f deadletter.Filter) string {
 	var args []string
 	add := func(flag, value string) { args = append(args, flag, quoteArg(value)) }
 	if webhook.IsID(g.WebhookID) {

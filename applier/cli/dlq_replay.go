@@ -11,7 +11,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier/admin/replay"
-	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -126,7 +125,7 @@ func (c *dlqReplayCmd) interrupted(r *replay.Request, result replay.Result, err 
 	if result.Pending > 0 {
 		text += fmt.Sprintf("; the %d pending ones are published and will be executed", result.Pending)
 	}
-	if r.Filter.IDs == nil && !errors.Is(err, postgres.ErrRunBusy) && !errors.Is(err, replay.ErrOvertaken) {
+	if r.Filter.IDs == nil && !errors.Is(err, replay.ErrBusy) && !errors.Is(err, replay.ErrOvertaken) {
 		text += "; the same command goes on from there"
 	}
 	return fmt.Errorf("%s: %w", text, err)
@@ -185,7 +184,7 @@ func parseRate(text string) (perSecond int, err error) {
 
 // replayer is one that decides as the appliers do. stop ends its publishing.
 func (a *app) replayer() (r *replay.Replayer, stop func(), err error) {
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -201,7 +200,7 @@ func (a *app) replayer() (r *replay.Replayer, stop func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return replay.New(store, broker.NewCatalog(conn), sealed.NewPayloads(master).Evaluate, publisher), stop, nil
+	return db.Replayer(broker.NewCatalog(conn), sealed.NewPayloads(master).Evaluate, publisher), stop, nil
 }
 
 // publisher is one that runs until stop.

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
-	"github.com/coinhook/coinhook/applier/postgres"
 )
 
 type dlqWatchCmd struct {
@@ -27,32 +26,32 @@ func (c *dlqWatchCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
 	watcher := deadletter.Watcher{
-		Store: store, Filter: f, Since: f.Since, Every: watchEvery, Overlap: watchOverlap, Print: a.printDeadLetter,
+		Filter: f, Since: f.Since, Every: watchEvery, Overlap: watchOverlap, Print: a.printDeadLetter,
 		Away: func(err error) { a.say("Waiting for the database: %s.", err) },
 		Back: func() { a.say("The database answers again.") },
 	}
 	watcher.Filter.Since = time.Time{} // what counts here is when they failed
-	return watcher.Run(a.ctx)
+	return db.DeadLetters().Watch(a.ctx, watcher)
 }
 
 // printDeadLetter writes one line, for people or for programs.
-func (a *app) printDeadLetter(d postgres.DeadLetter) error {
+func (a *app) printDeadLetter(d deadletter.Letter) error {
 	if a.json() {
-		text, err := encodeJSON(deadletter.NewLetter(d), "", "")
+		text, err := encodeJSON(d, "", "")
 		if err != nil {
 			return err
 		}
 		_, err = a.Stdout.Write(text)
 		return err
 	}
-	what := string(d.Reason)
-	if d.Path != "" {
-		what += " at " + d.Path
+	what := string(*d.Reason)
+	if d.Path != nil {
+		what += " at " + *d.Path
 	}
 	if user := deadLetterUser(d); user != "" {
 		what += ", " + user

@@ -9,7 +9,7 @@ import (
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin/communities"
 	"github.com/coinhook/coinhook/applier/admin/history"
-	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -35,11 +35,11 @@ func newFieldJSON(community string, f applier.Field) fieldJSON {
 type fieldsListCmd struct{}
 
 func (c *fieldsListCmd) Run(a *app) error {
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
-	all, err := store.ListFields(a.ctx, a.community())
+	all, err := db.Communities().Fields(a.ctx, a.community())
 	if err != nil {
 		return err
 	}
@@ -66,11 +66,11 @@ func (c *fieldsSetCmd) Run(a *app) error {
 	if err := communities.CheckField(f); err != nil {
 		return usageIfInvalid(err)
 	}
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
-	if err := communities.New(store).SetField(a.ctx, a.community(), f); err != nil {
+	if err := db.Communities().SetField(a.ctx, a.community(), f); err != nil {
 		return usageIfInvalid(err)
 	}
 	if err := a.record("set custom field", "field", f.Name, map[string]any{"community": a.community(), "type": f.Type, "options": f.Options}); err != nil {
@@ -88,11 +88,11 @@ type fieldsDeleteCmd struct {
 }
 
 func (c *fieldsDeleteCmd) Run(a *app) error {
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
-	service := communities.New(store)
+	service := db.Communities()
 	known, err := service.Fields(a.ctx, a.community())
 	if err != nil {
 		return err
@@ -140,11 +140,11 @@ func (c *fieldsHistoryCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
-	entries, err := store.ListFieldHistory(a.ctx, postgres.FieldFilter{
+	entries, err := db.Users().FieldHistory(a.ctx, users.FieldFilter{
 		Community: a.flags.Community, UserID: r.userID, Field: c.Field, Limit: c.Limit,
 	})
 	if err != nil {

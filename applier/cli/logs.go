@@ -16,11 +16,11 @@ func (c *logsListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
-	list, err := history.NewLogs(store).List(a.ctx, history.LogFilter{
+	list, err := db.Logs().List(a.ctx, history.LogFilter{
 		Community: a.flags.Community, UserID: r.userID, Currency: c.Currency, WebhookID: r.webhookID, Since: r.since, Until: r.until, Limit: c.Limit,
 	})
 	if err != nil {

@@ -1,15 +1,14 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/jobs/audit"
-	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/admin/setup"
+	"github.com/coinhook/coinhook/applier/admin/wiring"
 	"github.com/coinhook/coinhook/pkg/broker"
 )
 
@@ -33,14 +32,12 @@ func (c *setupCmd) Run(a *app) error {
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, c.Wait)
 	defer cancel()
-	store, err := a.openOwned(postgres.Options{Name: "coinhook", StatementTimeout: time.Hour}) // a migration of a large table takes its time
+	db, err := a.openOwned(wiring.Options{Name: "coinhook", StatementTimeout: time.Hour}) // a migration of a large table takes its time
 	if err != nil {
 		return err
 	}
-	topology.Table = store
-	topology.Audited = func(ctx context.Context, incarnation string, s *broker.Stream) (uint64, error) {
-		return audited(ctx, store, incarnation, s)
-	}
+	tables := db.Setup()
+	topology = tables.Topology(topology)
 	var conn *broker.Conn
 	for conn == nil {
 		if conn, err = a.broker(); err != nil && ctx.Err() != nil {
@@ -51,11 +48,11 @@ func (c *setupCmd) Run(a *app) error {
 	if err := retry(ctx, func() error { plan, err = conn.PlanSetup(ctx, topology); return err }); err != nil {
 		return err
 	}
-	if err := retry(ctx, func() error { return store.Ping(ctx) }); err != nil {
+	if err := retry(ctx, func() error { return tables.Ping(ctx) }); err != nil {
 		return err
 	}
 	if c.Check {
-		return c.check(ctx, a, store, plan)
+		return c.check(ctx, a, tables, plan)
 	}
 	for _, risk := range plan.Risks {
 		a.say("%s", risk)
@@ -66,20 +63,20 @@ func (c *setupCmd) Run(a *app) error {
 		}
 	}
 	// The tables go first: where a consumer begins is in them.
-	migrations, err := store.Migrate(a.ctx)
+	migrations, err := tables.Migrate(a.ctx)
 	if err != nil {
 		return err
 	}
-	if err := a.grantRoles(store); err != nil {
+	if err := a.grantRoles(tables); err != nil {
 		return err
 	}
 	// The question and the migrations may have taken longer than --wait.
 	ctx, cancel = context.WithTimeout(a.ctx, c.Wait)
 	defer cancel()
-	if err := c.apply(ctx, store, conn, topology); err != nil {
+	if err := retry(ctx, func() error { return tables.Apply(ctx, conn, topology) }); err != nil {
 		return err
 	}
-	if err := c.record(a, store, migrations); err != nil {
+	if err := c.record(a, db, migrations); err != nil {
 		return err
 	}
 	if a.json() {
@@ -91,35 +88,20 @@ func (c *setupCmd) Run(a *app) error {
 
 // record has the connection of setup write the audit trail: DATABASE_URL may be of a
 // role that was granted nothing before.
-func (c *setupCmd) record(a *app, store *postgres.Store, migrations int) error {
-	a.trails = store
+func (c *setupCmd) record(a *app, db *wiring.Database, migrations int) error {
+	a.trails = db
 	return a.record("set up", "installation", "", map[string]any{"words": a.words(), "migrations": migrations})
 }
 
 // grantRoles gives the services' database roles what they need. A database whose
 // roles others manage is set up all the same.
-func (a *app) grantRoles(store *postgres.Store) error {
-	err := store.GrantRoles(a.ctx)
-	if errors.Is(err, postgres.ErrNotOwner) {
+func (a *app) grantRoles(tables *setup.Setup) error {
+	err := tables.GrantRoles(a.ctx)
+	if errors.Is(err, setup.ErrNotOwner) {
 		a.say("The database roles were left as they are: %v. See docs/operate/database-roles.md.", err)
 		return nil
 	}
 	return err
-}
-
-// apply sets up the broker, one command at a time: two would make different partitions.
-func (c *setupCmd) apply(ctx context.Context, store *postgres.Store, conn *broker.Conn, t broker.Topology) error {
-	return retry(ctx, func() error {
-		lead, err := store.Lead(ctx, postgres.SettingUp)
-		if err != nil {
-			return err
-		}
-		if lead == nil {
-			return errors.New("another `coinhook setup` is running")
-		}
-		defer lead.Close()
-		return conn.Setup(ctx, t)
-	})
 }
 
 // age is a duration that may have days.
@@ -163,55 +145,13 @@ func (c *setupCmd) topology() (t broker.Topology, err error) {
 // minSamplesAge leaves time to draw a mapping from a sample.
 const minSamplesAge = time.Minute
 
-// audited returns the message up to which the audit that always runs has found
-// all deliveries of this stream settled, 0 if it cannot be told. A stream that
-// came back from a backup has other messages there. The audit goes on past
-// deliveries without outcome: the first of them has to be redelivered.
-func audited(ctx context.Context, store *postgres.Store, incarnation string, s *broker.Stream) (uint64, error) {
-	p, found, err := store.Audited(ctx)
-	if err != nil || p.Sequence == 0 || p.Incarnation != incarnation {
-		return 0, err
-	}
-	extent, err := s.Extent(ctx)
-	if err != nil {
-		return 0, err
-	}
-	back, err := s.WentBack(ctx, extent, p.Sequence, p.StoredAt)
-	if err != nil || back {
-		return 0, err
-	}
-	settled := p.Sequence
-	for _, f := range found {
-		if audit.IsUnsettled(f) && !f.Acked && f.Sequence > 0 {
-			settled = min(settled, f.Sequence-1)
-		}
-	}
-	return settled, nil
-}
-
 // check prints what differs.
-func (c *setupCmd) check(ctx context.Context, a *app, store *postgres.Store, plan *broker.Plan) error {
-	schema, err := store.SchemaState(ctx)
+func (c *setupCmd) check(ctx context.Context, a *app, tables *setup.Setup, plan *broker.Plan) error {
+	more, err := tables.Differences(ctx)
 	if err != nil {
 		return err
 	}
-	differences := append([]broker.Difference{}, plan.Differences...)
-	if !schema.Current() {
-		differences = append(differences, broker.Difference{
-			Where: "tables", What: "schema", Is: strconv.FormatInt(schema.Version, 10), Should: strconv.FormatInt(schema.Newest, 10),
-		})
-	}
-	roles, err := store.RoleDifferences(ctx)
-	if err != nil {
-		return err
-	}
-	for _, r := range roles {
-		what := "role"
-		if r.Table != "" {
-			what = "grants on " + r.Table
-		}
-		differences = append(differences, broker.Difference{Where: r.Role, What: what, Is: cmp.Or(r.Is, "none"), Should: cmp.Or(r.Should, "none")})
-	}
+	differences := slices.Concat([]broker.Difference{}, plan.Differences, more)
 	switch {
 	case a.json():
 		if err := a.printJSON(map[string]any{"ok": len(differences) == 0, "differences": differences}); err != nil {

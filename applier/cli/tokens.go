@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin/access"
-	"github.com/coinhook/coinhook/applier/postgres"
 )
 
 type tokensCmd struct {
@@ -17,15 +16,11 @@ type tokensCmd struct {
 }
 
 func (a *app) tokens() (*access.Tokens, error) {
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return nil, err
 	}
-	return newTokens(store), nil
-}
-
-func newTokens(store *postgres.Store) *access.Tokens {
-	return access.NewTokens(store, func() time.Time { return time.Now().UTC() })
+	return db.Tokens(), nil
 }
 
 type tokensAddCmd struct {

@@ -8,12 +8,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/coinhook/coinhook/applier/admin/access"
-	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/admin/wiring"
 )
 
 // showsPayload is what commands record that may show a payload as it was sent.
@@ -105,17 +104,13 @@ func (a *app) words() string {
 // trail has a connection of its own: the command's may be set up for long statements.
 func (a *app) trail() (*access.Trail, error) {
 	if a.trails == nil {
-		store, err := a.openURL(a.setting(a.flags.DatabaseURL, "DATABASE_URL"), postgres.Options{Name: "coinhook trail", MaxConns: 1})
+		db, err := a.openURL(a.setting(a.flags.DatabaseURL, "DATABASE_URL"), wiring.Options{Name: "coinhook trail", MaxConns: 1})
 		if err != nil {
 			return nil, err
 		}
-		a.trails = store
+		a.trails = db
 	}
-	return newTrail(a.trails), nil
-}
-
-func newTrail(store *postgres.Store) *access.Trail {
-	return access.NewTrail(store, func() time.Time { return time.Now().UTC() })
+	return a.trails.Trail(), nil
 }
 
 // actor is the person at the terminal, as they call themselves, and as the operating
@@ -149,11 +144,11 @@ func (c *trailListCmd) Run(a *app) error {
 	if c.Limit < 1 || c.Before < 0 {
 		return usagef("--limit is 1 or more, and --before the id of an entry")
 	}
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
-	entries, err := newTrail(store).List(a.ctx, c.Before, c.Limit)
+	entries, err := db.Trail().List(a.ctx, c.Before, c.Limit)
 	if err != nil {
 		return err
 	}

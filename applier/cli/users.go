@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/coinhook/coinhook/applier/admin/users"
-	"github.com/coinhook/coinhook/applier/postgres"
 )
 
 type usersCmd struct {
@@ -24,15 +23,15 @@ type usersAddCmd struct {
 }
 
 func (c *usersAddCmd) Run(a *app) error {
-	user := postgres.NewUser{Email: strings.TrimSpace(c.Email), Username: strings.TrimSpace(c.Username)}
+	user := users.NewUser{Email: strings.TrimSpace(c.Email), Username: strings.TrimSpace(c.Username)}
 	if err := users.Check(user); err != nil {
 		return usageError{err}
 	}
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
-	id, err := store.AddUser(a.ctx, a.community(), user)
+	id, err := db.Users().Add(a.ctx, a.community(), user.Email, user.Username)
 	if err != nil {
 		return err
 	}
@@ -50,11 +49,11 @@ func (c *usersListCmd) Run(a *app) error {
 	if c.Limit < 1 {
 		return usagef("--limit is 1 or more, not %d", c.Limit)
 	}
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
-	list, err := users.New(store).List(a.ctx, users.Filter{Community: a.flags.Community, Limit: c.Limit})
+	list, err := db.Users().List(a.ctx, users.Filter{Community: a.flags.Community, Limit: c.Limit})
 	if err != nil {
 		return err
 	}
@@ -76,11 +75,11 @@ type usersShowCmd struct {
 func (c *usersShowCmd) Run(a *app) error { return showUser(a, c.User) }
 
 func showUser(a *app, ref string) error {
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
-	u, err := users.New(store).Profile(a.ctx, a.community(), ref)
+	u, err := db.Users().Profile(a.ctx, a.community(), ref)
 	if err != nil {
 		return a.noSuchUser(err, ref)
 	}
@@ -98,12 +97,12 @@ func showUser(a *app, ref string) error {
 	return nil
 }
 
-func findUser(a *app, ref string) (postgres.User, error) {
-	store, err := a.database()
+func findUser(a *app, ref string) (users.User, error) {
+	db, err := a.database()
 	if err != nil {
-		return postgres.User{}, err
+		return users.User{}, err
 	}
-	u, err := store.FindUser(a.ctx, a.community(), ref)
+	u, err := db.Users().Find(a.ctx, a.community(), ref)
 	return u, a.noSuchUser(err, ref)
 }
 

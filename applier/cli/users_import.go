@@ -33,7 +33,7 @@ func (c *usersImportCmd) Run(a *app) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.File, err)
 	}
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
@@ -42,10 +42,10 @@ func (c *usersImportCmd) Run(a *app) error {
 		return err
 	}
 	bar := progressLine{a: a, size: size}
-	importer := users.Importer{Store: store, Community: a.community(), Bad: func(b users.BadLine) error { return report.add(badLine(b)) }, Progress: func(p users.Progress) {
+	bad := func(b users.BadLine) error { return report.add(badLine(b)) }
+	done, err := db.Users().Importer(a.community(), bad, func(p users.Progress) {
 		bar.show(reader.Offset(), "line %d: %s", p.Line, importText(p))
-	}}
-	done, err := importer.Run(a.ctx, reader)
+	}).Run(a.ctx, reader)
 	bar.clear()
 	recorded := a.record("import users", "community", a.community(), map[string]any{"added": done.Added, "updated": done.Updated, "known": done.Known, "bad_lines": done.Bad})
 	if err = errors.Join(err, report.close(), recorded); err != nil {

@@ -21,11 +21,11 @@ func (c *usersSetCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
-	err = users.New(store).Rename(a.ctx, u.ID, c.Email, c.Username)
+	err = db.Users().Rename(a.ctx, u.ID, c.Email, c.Username)
 	if invalid, ok := errors.AsType[*users.Invalid](err); ok {
 		return usageError{invalid}
 	}

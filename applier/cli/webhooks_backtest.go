@@ -76,7 +76,7 @@ func (c *webhooksBacktestCmd) request(a *app, service *webhooks.Service, saved b
 
 // backtest is one that decides as the appliers do.
 func (a *app) backtest() (*trial.Backtest, error) {
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (a *app) backtest() (*trial.Backtest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return trial.NewBacktest(store, stream, broker.NewCatalog(conn), sealed.NewPayloads(master).Evaluate), nil
+	return db.Backtest(stream, broker.NewCatalog(conn), sealed.NewPayloads(master).Evaluate), nil
 }
 
 // sayLookedAt says why there are fewer deliveries than were asked for.

@@ -54,11 +54,11 @@ func (c *webhooksTryCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	store, err := a.database()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
-	result, err := c.try(a, trial.NewPreview(store, store), saved, w, headers)
+	result, err := c.try(a, db.Preview(), saved, w, headers)
 	if err != nil {
 		return err
 	}

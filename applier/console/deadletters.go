@@ -173,7 +173,7 @@ func (s *Console) exportLetters(c *request) error {
 	h.Set("Content-Type", "application/x-ndjson")
 	h.Set("Content-Disposition", `attachment; filename="dead-letters.jsonl"`)
 	out := &patient{ResponseWriter: c.Response(), control: http.NewResponseController(c.Response())}
-	if _, err := s.DeadLetters.Export(c.ctx(), out, filter); err != nil && c.ctx().Err() == nil {
+	if _, err := s.DeadLetters.Export(c.ctx(), out, filter, func(int) {}); err != nil && c.ctx().Err() == nil {
 		s.Log.Error().Err(err).Msg("a download of dead letters broke off")
 		panic(http.ErrAbortHandler) // cut off, it is not taken for all there is
 	}

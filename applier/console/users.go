@@ -212,7 +212,7 @@ func (s *Console) userPage(c *request, status int, u users.Profile, form userFor
 	for _, name := range slices.Sorted(maps.Keys(u.Fields)) {
 		data.Fields = append(data.Fields, amountOf{name, u.Fields[name]})
 	}
-	if data.History, err = s.Users.FieldHistory(c.ctx(), u.ID, fieldsShown); err != nil {
+	if data.History, err = s.Users.FieldHistory(c.ctx(), users.FieldFilter{UserID: u.ID, Limit: fieldsShown}); err != nil {
 		return err
 	}
 	if err := s.addDays(c, &data); err != nil {

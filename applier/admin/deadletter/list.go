@@ -54,6 +54,8 @@ type Letter struct {
 	FailedAt     time.Time `json:"failed_at"`
 	PayloadBytes int       `json:"payload_bytes"`
 	Edited       bool      `json:"edited"`
+	// UserKey names the user that was not found.
+	UserKey string `json:"-"`
 }
 
 // NewLetter makes a line of a dead letter.
@@ -65,7 +67,7 @@ func NewLetter(d postgres.DeadLetter) Letter {
 			ReceivedAt: d.ReceivedAt.UTC(), FinishedAt: new(d.FailedAt.UTC()), Attempts: d.Attempts, Replays: d.Replays,
 			WaitingReplay: history.NewWaitingReplay(d.Waiting),
 		},
-		Path: orNil(d.Path), Version: d.Version, FailedAt: d.FailedAt.UTC(), PayloadBytes: d.PayloadBytes, Edited: d.Edited,
+		Path: orNil(d.Path), Version: d.Version, FailedAt: d.FailedAt.UTC(), PayloadBytes: d.PayloadBytes, Edited: d.Edited, UserKey: d.UserKey,
 	}
 	if d.User != nil {
 		l.User = &history.User{ID: d.User.ID, Email: d.User.Email, Username: d.User.Username}

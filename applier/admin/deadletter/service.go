@@ -2,9 +2,14 @@ package deadletter
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"iter"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // Filter narrows dead letters; zero values do not.
@@ -16,9 +21,21 @@ type Service struct{ store *postgres.Store }
 // New returns a service.
 func New(store *postgres.Store) *Service { return &Service{store: store} }
 
-// Groups is Groups.
+// Groups counts what the filter lets through by webhook, reason and path, most first.
 func (s *Service) Groups(ctx context.Context, f Filter) ([]Group, error) {
 	return Groups(ctx, s.store, f)
+}
+
+// All hands out dead letters in the filter's order, as many as its limit says; 0 is all
+// of them.
+func (s *Service) All(ctx context.Context, f Filter) iter.Seq2[Letter, error] {
+	return func(yield func(Letter, error) bool) {
+		for d, err := range All(ctx, s.store, f) {
+			if !yield(NewLetter(d), err) {
+				return
+			}
+		}
+	}
 }
 
 // List returns a page of dead letters in the filter's order.
@@ -34,13 +51,78 @@ func (s *Service) List(ctx context.Context, f Filter) ([]Letter, error) {
 	return list, nil
 }
 
-// PlanDiscard is PlanDiscard.
+// PlanDiscard says what a discard would do, and changes nothing.
 func (s *Service) PlanDiscard(ctx context.Context, f Filter) (*DiscardPlan, error) {
 	return PlanDiscard(ctx, s.store, f)
 }
 
-// Export writes them as `dlq export` does.
-func (s *Service) Export(ctx context.Context, w io.Writer, f Filter) (done int, err error) {
-	e := Exporter{Store: s.store, Progress: func(int) {}}
+// Export writes them, a line of JSON each, oldest first.
+func (s *Service) Export(ctx context.Context, w io.Writer, f Filter, progress func(done int)) (done int, err error) {
+	e := Exporter{Store: s.store, Progress: progress}
 	return e.Run(ctx, w, f)
+}
+
+// Import brings exported ones back.
+func (s *Service) Import(ctx context.Context, r *Reader, bad func(BadLine) error, progress func(Imported)) (Imported, error) {
+	im := Importer{Store: s.store, Bad: bad, Progress: progress}
+	return im.Run(ctx, r)
+}
+
+// Watch is Run of the watcher on these dead letters.
+func (s *Service) Watch(ctx context.Context, w Watcher) error {
+	w.Store = s.store
+	return w.Run(ctx)
+}
+
+// WebhooksNamed returns the ids of the webhooks whose dead letters have that name of
+// theirs, deleted ones among them.
+func (s *Service) WebhooksNamed(ctx context.Context, community, name string) ([]string, error) {
+	return s.store.DeadLetterWebhooks(ctx, community, name)
+}
+
+// NarrowToUser has the filter let through the dead letters of a user, and those that
+// wait for somebody of that name. Its error is about the user if no dead letter waits.
+func (s *Service) NarrowToUser(ctx context.Context, f *Filter, community, ref string) error {
+	user, err := s.store.FindUser(ctx, community, ref)
+	if err == nil {
+		f.UserID = user.ID
+		f.WaitingFor = &postgres.UserKeys{Community: user.Community}
+		for _, name := range []string{user.Email, user.Username} {
+			if name != "" {
+				f.WaitingFor.Keys = append(f.WaitingFor.Keys, applier.FoldKey(name))
+			}
+		}
+		return nil
+	}
+	if !errors.Is(err, postgres.ErrUserNotFound) {
+		return err
+	}
+	f.WaitingFor = &postgres.UserKeys{Community: community, Keys: []string{applier.FoldKey(ref)}}
+	waiting, listErr := s.store.ListDeadLetters(ctx, Filter{WaitingFor: f.WaitingFor, Limit: 1})
+	if listErr != nil {
+		return listErr
+	}
+	if len(waiting) == 0 {
+		return fmt.Errorf("%w: %q in the community %q, and no dead letter waits for one", err, ref, community)
+	}
+	return nil
+}
+
+// Body returns what a sender sent, and what an admin made of it to run instead; nil
+// if it is no dead letter.
+func (s *Service) Body(ctx context.Context, id delivery.ID) (d *delivery.Delivery, edited []byte, err error) {
+	letters, err := s.store.ListDeadLetters(ctx, Filter{IDs: []delivery.ID{id}, Limit: 1})
+	if err != nil {
+		return nil, nil, err
+	}
+	bodies, err := s.store.DeadLetterBodies(ctx, []delivery.ID{id})
+	if err != nil {
+		return nil, nil, err
+	}
+	body, ok := bodies[id]
+	if !ok || len(letters) == 0 {
+		return nil, nil, nil
+	}
+	l := letters[0]
+	return &delivery.Delivery{ID: id, WebhookID: l.WebhookID, ReceivedAt: l.ReceivedAt, Headers: body.Headers, Body: body.Payload}, body.Edited, nil
 }

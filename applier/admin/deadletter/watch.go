@@ -21,7 +21,7 @@ type Watcher struct {
 	// failure becomes visible when its transaction ends, after its time was taken.
 	Every, Overlap time.Duration
 	// Print is told new dead letters, in the order in which they failed.
-	Print func(postgres.DeadLetter) error
+	Print func(Letter) error
 	// Away is told why the database does not answer, once; Back that it does.
 	Away func(error)
 	Back func()
@@ -149,7 +149,7 @@ func (w *Watcher) print(ctx context.Context, fresh []postgres.Failure) error {
 		// It may have failed once more since.
 		if key := failureOf(d.ID, d.FailedAt); !w.seen[key] {
 			w.seen[key] = true
-			if err := w.Print(d); err != nil {
+			if err := w.Print(NewLetter(d)); err != nil {
 				return printError{err}
 			}
 		}

@@ -20,7 +20,7 @@ import (
 // watch is a watcher at work. What it prints comes out of printed.
 type watch struct {
 	t       *testing.T
-	printed chan postgres.DeadLetter
+	printed chan deadletter.Letter
 	away    chan error
 	back    chan struct{}
 	stop    func() error
@@ -28,10 +28,10 @@ type watch struct {
 
 func startWatch(t *testing.T, s *postgres.Store, change ...func(*deadletter.Watcher)) *watch {
 	t.Helper()
-	w := &watch{t: t, printed: make(chan postgres.DeadLetter, 100), away: make(chan error, 100), back: make(chan struct{}, 100)}
+	w := &watch{t: t, printed: make(chan deadletter.Letter, 100), away: make(chan error, 100), back: make(chan struct{}, 100)}
 	watcher := deadletter.Watcher{
 		Store: s, Every: 5 * time.Millisecond, Overlap: time.Minute,
-		Print: func(d postgres.DeadLetter) error {
+		Print: func(d deadletter.Letter) error {
 			w.printed <- d
 			return nil
 		},
@@ -53,7 +53,7 @@ func startWatch(t *testing.T, s *postgres.Store, change ...func(*deadletter.Watc
 }
 
 // next waits for the next dead letter that is printed.
-func (w *watch) next() postgres.DeadLetter {
+func (w *watch) next() deadletter.Letter {
 	w.t.Helper()
 	return receive(w.t, w.printed)
 }
@@ -98,7 +98,7 @@ func TestAWatchPrintsWhatComesOnce(t *testing.T) {
 	other, second := letterNow(t, s), letterNow(t, s, isWatched)
 	bring(t, s, other, second)
 	for d := w.next(); d.ID != second.ID; d = w.next() {
-		if d.Detail != "This one is watched." {
+		if *d.Detail != "This one is watched." {
 			t.Errorf("printed %+v", d)
 		}
 	}
@@ -237,7 +237,7 @@ func TestAWatchEndsWhenNobodyReads(t *testing.T) {
 	broken := errors.New("broken pipe")
 	watcher := deadletter.Watcher{
 		Store: s, Since: letter.FailedAt, Every: time.Hour, Overlap: time.Minute,
-		Print: func(postgres.DeadLetter) error { return broken },
+		Print: func(deadletter.Letter) error { return broken },
 	}
 	if err := watcher.Run(t.Context()); !errors.Is(err, broken) {
 		t.Errorf("ended with %v", err)

@@ -20,6 +20,9 @@ const (
 	Original Mapping = "original" // the version that decided first
 )
 
+// ErrBusy: somebody else runs the same replay at this moment.
+var ErrBusy = postgres.ErrRunBusy
+
 // MaxReplays is how often a dead letter is run again before it is left out: it
 // would go round in circles.
 const MaxReplays = 5
@@ -56,13 +59,6 @@ func (r *Request) cause() delivery.Cause {
 // selection is what the same request is found again by.
 func (r *Request) selection() string {
 	return fmt.Sprintf("%s by the %s definition, force: %t", r.Asked, r.Mapping, r.Force)
-}
-
-// FilterOne is the filter for a request that names one dead letter.
-func (r *Request) FilterOne() postgres.DeadLetterFilter {
-	f := r.Filter
-	f.Limit = 1
-	return f
 }
 
 // leavesOut reports whether a dead letter was run again too often.

@@ -18,11 +18,14 @@ import (
 // long as it takes.
 const batch = 500
 
+// Filter narrows applied deliveries; zero values do not.
+type Filter = postgres.AppliedFilter
+
 // Request says which deliveries are reverted, and how.
 type Request struct {
 	// IDs names them; where it is nil, Filter selects them.
 	IDs    []delivery.ID
-	Filter postgres.AppliedFilter
+	Filter Filter
 	// AllowNegative takes back also what leaves a balance below its minimum.
 	AllowNegative bool
 	// By and Note say who asks, and why.

@@ -67,15 +67,12 @@ func (s *Service) Import(ctx context.Context, community string, file io.Reader, 
 	if err != nil {
 		return done, nil, &Invalid{"file", err}
 	}
-	importer := Importer{
-		Store: s.store, Community: community, Progress: func(Progress) {},
-		Bad: func(b BadLine) error {
-			if len(bad) < keep {
-				bad = append(bad, b)
-			}
-			return nil
-		},
-	}
+	importer := s.Importer(community, func(b BadLine) error {
+		if len(bad) < keep {
+			bad = append(bad, b)
+		}
+		return nil
+	}, func(Progress) {})
 	done, err = importer.Run(ctx, reader)
 	if errors.Is(err, ErrRecord) {
 		err = &Invalid{"file", err}
@@ -112,7 +109,15 @@ func (s *Service) Days(ctx context.Context, id delivery.ID, now time.Time, days 
 // FieldEntry is one value that a user's custom field had.
 type FieldEntry = postgres.FieldEntry
 
-// FieldHistory returns the newest values of a user's custom fields.
-func (s *Service) FieldHistory(ctx context.Context, id delivery.ID, limit int) ([]FieldEntry, error) {
-	return s.store.ListFieldHistory(ctx, postgres.FieldFilter{UserID: id, Limit: limit})
+// FieldFilter narrows the history of custom fields; zero values do not.
+type FieldFilter = postgres.FieldFilter
+
+// FieldHistory returns the newest values of custom fields.
+func (s *Service) FieldHistory(ctx context.Context, f FieldFilter) ([]FieldEntry, error) {
+	return s.store.ListFieldHistory(ctx, f)
+}
+
+// Importer takes users over into a community.
+func (s *Service) Importer(community string, bad func(BadLine) error, progress func(Progress)) *Importer {
+	return &Importer{Store: s.store, Community: community, Bad: bad, Progress: progress}
 }

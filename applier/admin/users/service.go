@@ -6,8 +6,11 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 
-// User is somebody whose balances change.
-type User = postgres.User
+// User is somebody whose balances change, and NewUser one that is to be added.
+type (
+	User    = postgres.User
+	NewUser = postgres.NewUser
+)
 
 // ErrNotFound: no user has this id, email or username.
 var ErrNotFound = postgres.ErrUserNotFound

@@ -235,6 +235,45 @@ func TestAdaptersDoNotKnowEachOther(t *testing.T) {
 	}
 }
 
+// The command, the pages and the read API are faces of the same services.
+func TestAdaptersDoNotReachPostgreSQLPastAdmin(t *testing.T) {
+	t.Parallel()
+	for _, face := range []string{"applier/cli", "applier/console", "applier/api"} {
+		for _, imported := range mustHave(t, face).Imports {
+			if isBelow(imported, prefix+"applier/postgres") || imported == "database/sql" {
+				t.Errorf("%s imports %s: put it into a service below applier/admin", face, imported)
+			}
+		}
+	}
+}
+
+// A decision that needs a database is not a decision of the ledger.
+func TestTheVocabularyAndTheLedgerNeedNoDatabase(t *testing.T) {
+	t.Parallel()
+	for _, dep := range mustHave(t, "applier/ledger").Deps {
+		if isBelowAny(dep, prefix+"applier/postgres", "database/sql") {
+			t.Errorf("the ledger needs %s", dep)
+		}
+	}
+}
+
+// Jobs run in an applier, admin services in the admin's programs. Only the audit is both:
+// an admin asks for it, and appliers run it all the time.
+func TestModulesImportNoOtherWing(t *testing.T) {
+	t.Parallel()
+	const audit = "applier/jobs/audit"
+	for path, p := range ours(t) {
+		for _, imported := range p.Imports {
+			other := strings.TrimPrefix(imported, prefix)
+			isAdminToJobs := isBelow(path, "applier/admin") && isBelow(other, "applier/jobs") && other != audit
+			isJobsToAdmin := isBelow(path, "applier/jobs") && isBelow(other, "applier/admin")
+			if isAdminToJobs || isJobsToAdmin {
+				t.Errorf("%s imports %s", path, other)
+			}
+		}
+	}
+}
+
 // The workspace hides what a module's go.mod does not require.
 func TestEachModuleBuildsOnItsOwn(t *testing.T) {
 	t.Parallel()
