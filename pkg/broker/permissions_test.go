@@ -279,6 +279,18 @@ func TestOthersMayNotAdministrate(t *testing.T) {
 	}
 }
 
+// `nats account backup` and `nats account restore` send parts of streams to these subjects.
+func TestTheAdminMayBackUpAndRestore(t *testing.T) {
+	t.Parallel()
+	server, _ := installation(t, 1)
+	r := rawAs(t, server, broker.Admin)
+	for _, subject := range []string{"$JS.SNAPSHOT.ACK.DELIVERIES.x", "$JS.SNAPSHOT.RESTORE.DELIVERIES.x"} {
+		if err := errors.Join(r.nc.Publish(subject, nil), r.nc.Flush(), r.nc.LastError()); err != nil {
+			t.Errorf("%s: %v", subject, err)
+		}
+	}
+}
+
 func TestWithoutAPasswordNothingIsPermitted(t *testing.T) {
 	t.Parallel()
 	server, _ := installation(t, 1)
