@@ -87,6 +87,7 @@ func (s *Console) routes() []route {
 		{post, "/webhooks/:id/undelete", s.undeleteWebhook},
 		{post, "/webhooks/:id/rotate-key", s.rotateKey},
 		{post, "/webhooks/:id/encryption", s.setEncryption},
+		{post, "/webhooks/:id/secret", s.setSecret},
 
 		{get, "/trail", s.trail},
 	}

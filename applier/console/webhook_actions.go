@@ -176,6 +176,38 @@ func (s *Console) setEncryption(c *request) error {
 	return s.showSaved(c, saved, "Encryption of bodies is set to "+string(mode)+".")
 }
 
+// setSecret sets what the sender signs with, or the password of basic authentication.
+func (s *Console) setSecret(c *request) error {
+	overlap, err := overlapOf(c)
+	if err != nil {
+		return err
+	}
+	w, err := s.asRead(c)
+	if err != nil {
+		return err
+	}
+	of := webhooks.SecretOf(c.FormValue("for"))
+	saved, err := s.Webhooks.SetSecret(c.ctx(), w, of, c.FormValue("secret"), overlap)
+	var form *webhooks.SecretFormError
+	switch {
+	case errors.As(err, &form):
+		return failf(http.StatusUnprocessableEntity, "This is not right: %v. Nothing was changed.", form)
+	case errors.Is(err, webhooks.ErrGiveSecret):
+		return failf(http.StatusUnprocessableEntity, "Only the sender can make its key: paste the public key that it shows. Nothing was changed.")
+	case errors.Is(err, webhooks.ErrNoSecretWanted):
+		return failf(http.StatusUnprocessableEntity, "The webhook asks for no such secret. Nothing was changed.")
+	case err != nil:
+		return conflictFailure(err)
+	}
+	if err := c.recordWebhook("set secret", saved.Saved); err != nil {
+		return err
+	}
+	if of == webhooks.OfBasic {
+		return s.showSaved(c, saved, "The password is set.")
+	}
+	return s.showSaved(c, saved, "The signing secret is set.")
+}
+
 type versionsData struct {
 	Webhook  webhooks.Stored
 	Versions []webhooks.Version

@@ -35,6 +35,7 @@ type webhookData struct {
 	Backtest  *backtestView
 	APIKey    string // new ones, shown this once
 	AESKey    string
+	Secret    string // a signing secret or a password
 }
 
 // problemLine is one thing that is wrong, with the field to go to.
@@ -209,12 +210,18 @@ const sampleBody = `{"customer":{"email":"alice@example.com"},"order":{"coins":5
 // curl is a command that sends something to the webhook. The key is a placeholder
 // but where the key is shown anyway.
 func (s *Console) curl(w webhooks.Stored, key string) string {
+	if w.Auth.Signature != nil {
+		return "echo '" + sampleBody + "' | coinhook sign " + w.ID + "   # prints the curl line"
+	}
 	parts := []string{"curl -i -X POST " + s.HookURL(w.ID), "-H 'content-type: application/json'"}
 	if w.Auth.APIKey {
 		if key == "" {
 			key = "YOUR-API-KEY"
 		}
 		parts = append(parts, "-H 'x-api-key: "+key+"'")
+	}
+	if w.Auth.Basic != nil {
+		parts = append(parts, "-u '"+w.Auth.Basic.Username+":YOUR-PASSWORD'")
 	}
 	if !w.Encryption.IsOn() {
 		return strings.Join(append(parts, "-d '"+sampleBody+"'"), " \\\n  ")

@@ -116,14 +116,14 @@ func (s *Console) savePlanned(c *request, reviewed, revision string, def webhook
 // showSaved sends the browser to the webhook's page; where there are new keys it
 // answers with the page itself, which alone shows them.
 func (s *Console) showSaved(c *request, saved webhooks.Saved, message string) error {
-	if saved.APIKey == "" && saved.AESKey.IsZero() {
+	if saved.APIKey == "" && saved.AESKey.IsZero() && saved.Secret == "" {
 		return c.done("/webhooks/"+saved.ID, message)
 	}
 	data, err := s.webhookData(c, saved.Saved, formOf(saved.Definition))
 	if err != nil {
 		return err
 	}
-	data.APIKey, data.AESKey, data.Message = saved.APIKey, saved.AESKey.Reveal(), message
+	data.APIKey, data.AESKey, data.Secret, data.Message = saved.APIKey, saved.AESKey.Reveal(), saved.Secret, message
 	data.Curl = s.curl(saved.Saved, saved.APIKey)
 	data.Focus = "keys"
 	c.Response().Header().Set("HX-Retarget", "#webhook") // the form alone would leave them out

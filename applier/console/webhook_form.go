@@ -141,7 +141,10 @@ func conditionFormOf(c webhook.Condition) conditionForm {
 // for the package to say, but for what no definition can hold.
 func (f webhookForm) definition(of webhook.Definition) (webhook.Definition, webhook.Errors) {
 	var problems webhook.Errors
-	def := webhook.Definition{Name: of.Name, Community: of.Community, State: of.State, Receive: of.Receive, Encryption: webhook.Encryption(f.Encryption)}
+	def := webhook.Definition{
+		Name: of.Name, Community: of.Community, State: of.State, Encryption: webhook.Encryption(f.Encryption),
+		Receive: of.Receive, Auth: of.Auth, // the form shows a part of them
+	}
 	def.Auth.APIKey = f.APIKey
 	if f.UserPath != "" {
 		def.User = &webhook.UserRef{By: webhook.UserKey(f.UserBy), Path: f.UserPath}

@@ -24,7 +24,10 @@ func TestAFormKeepsADefinition(t *testing.T) {
 			continue
 		}
 		valid++
-		got, problems := readWebhookForm(formOf(def).values()).definition(webhook.Definition{Name: def.Name, Community: def.Community, State: def.State, Receive: def.Receive})
+		got, problems := readWebhookForm(formOf(def).values()).definition(webhook.Definition{
+			Name: def.Name, Community: def.Community, State: def.State, Receive: def.Receive,
+			Auth: webhook.Auth{APIKey: !def.Auth.APIKey, Signature: def.Auth.Signature, Basic: def.Auth.Basic, Allow: def.Auth.Allow},
+		})
 		if problems != nil || !reflect.DeepEqual(got, def) {
 			t.Fatalf("seed %d: %v\n%s", seed, problems, cmp.Diff(def, got, cmp.AllowUnexported(webhook.Scalar{})))
 		}
@@ -78,6 +81,9 @@ func textArea(text string) string { return strings.ReplaceAll(asBrowsersHave(tex
 
 func anyDefinition(r *rand.Rand) webhook.Definition {
 	def := webhook.Definition{Name: "Shop", Community: "default", State: webhook.Draft, Encryption: pick(r, webhook.NoEncryption, webhook.CBC, webhook.GCM)}
+	def.Auth = pick(r, webhook.Auth{}, webhook.Auth{
+		Signature: &webhook.Signature{Preset: "github"}, Basic: &webhook.Basic{Username: "shop"}, Allow: []string{"203.0.113.0/24"},
+	})
 	def.Auth.APIKey = r.IntN(2) == 0
 	if r.IntN(4) == 0 {
 		def.Receive = &webhook.Receive{Payload: webhook.PayloadForm, Rate: "50/s"}

@@ -30,8 +30,7 @@ const maxSecrets = 5
 
 var (
 	// ErrNoSecretWanted: the webhook's definition asks for no such secret.
-	ErrNoSecretWanted = errors.New("the webhook's definition has neither a signature nor basic authentication: " +
-		"write `auth: {signature: stripe}` or `auth: {basic: {username: shop}}` and apply it")
+	ErrNoSecretWanted = errors.New("the webhook's definition asks for no such secret")
 	// ErrGiveSecret: only the sender can make the secret.
 	ErrGiveSecret = errors.New("the sender signs with a private key that only it has: give its public key, as it shows it, with --secret or --secret-stdin")
 )
@@ -78,11 +77,12 @@ func (s *Service) SetSecret(ctx context.Context, w broker.Saved, of SecretOf, te
 	case of == OfBasic && w.Auth.Basic != nil:
 		kept, purpose, check, create = &w.BasicPasswords, secret.BasicPassword, checkPassword, makePassword
 	case of == OfSignature && w.Auth.Basic != nil:
-		return Saved{}, errors.New("the webhook's definition has basic authentication and no signature")
+		return Saved{}, fmt.Errorf("%w: it has basic authentication and no signature", ErrNoSecretWanted)
 	case of == OfBasic && w.Auth.Signature != nil:
-		return Saved{}, errors.New("the webhook's definition has a signature and no basic authentication")
+		return Saved{}, fmt.Errorf("%w: it has a signature and no basic authentication", ErrNoSecretWanted)
 	default:
-		return Saved{}, ErrNoSecretWanted
+		return Saved{}, fmt.Errorf("%w: it has neither a signature nor basic authentication; "+
+			"write `auth: {signature: stripe}` or `auth: {basic: {username: shop}}` and apply it", ErrNoSecretWanted)
 	}
 	made := ""
 	if text == "" {
