@@ -41,7 +41,7 @@ func Needs(w *webhook.Webhook) bool { return w.Auth.Signature != nil || w.Auth.B
 // may pass then.
 func (v *Vault) Of(w *webhook.Webhook) (*Checks, error) {
 	if known, ok := v.byID.Load(w.ID); ok {
-		if c := known.(*Checks); c.of == w {
+		if c := known.(*Checks); c.of == w && !c.isOld(time.Now()) {
 			return c, c.err
 		}
 	}
@@ -71,19 +71,16 @@ func (v *Vault) openSignature(c *Checks) error {
 		return ErrNoSecret
 	}
 	var secrets []signature.Secret
-	for _, sealed := range w.SigningSecrets {
-		text, err := v.master.OpenText(secret.SigningSecret, w.ID, sealed)
-		if err != nil {
-			return err
-		}
+	err := v.each(c, secret.SigningSecret, w.SigningSecrets, func(text string, kept secret.SealedText) {
 		opened := signature.Secret{Text: text}
-		if sealed.ExpiresAt != nil {
-			opened.Ends = *sealed.ExpiresAt
+		if kept.ExpiresAt != nil {
+			opened.Ends = *kept.ExpiresAt
 		}
 		secrets = append(secrets, opened)
+	})
+	if err == nil {
+		c.verifier, err = w.Scheme.Open(secrets)
 	}
-	var err error
-	c.verifier, err = w.Scheme.Open(secrets)
 	return err
 }
 
@@ -95,12 +92,25 @@ func (v *Vault) openBasic(c *Checks) error {
 	case len(w.BasicPasswords) == 0:
 		return ErrNoSecret
 	}
-	for _, sealed := range w.BasicPasswords {
-		text, err := v.master.OpenText(secret.BasicPassword, w.ID, sealed)
-		if err != nil {
+	return v.each(c, secret.BasicPassword, w.BasicPasswords, func(text string, kept secret.SealedText) {
+		c.passwords = append(c.passwords, password{sha256.Sum256([]byte(w.Auth.Basic.Username + ":" + text)), kept})
+	})
+}
+
+// each opens the secrets of a kind. One that has ended would only explain refusals, so
+// that it may stay closed.
+func (v *Vault) each(c *Checks, purpose secret.Purpose, all []secret.SealedText, take func(text string, kept secret.SealedText)) error {
+	for _, kept := range all {
+		text, err := v.master.OpenText(purpose, c.of.ID, kept)
+		switch {
+		case err == nil:
+			take(text, kept)
+		case kept.Valid(time.Now()):
+			if kept.ExpiresAt != nil {
+				c.until = *kept.ExpiresAt
+			}
 			return err
 		}
-		c.passwords = append(c.passwords, password{sha256.Sum256([]byte(w.Auth.Basic.Username + ":" + text)), sealed})
 	}
 	return nil
 }
@@ -109,8 +119,13 @@ func (v *Vault) openBasic(c *Checks) error {
 type Checks struct {
 	of        *webhook.Webhook
 	err       error
+	until     time.Time // the error may be over then; zero: it stays
 	verifier  *signature.Verifier
 	passwords []password
+}
+
+func (c *Checks) isOld(now time.Time) bool {
+	return c.err != nil && !c.until.IsZero() && !now.Before(c.until)
 }
 
 // password is a digest of the username and a password, so that the time of comparing

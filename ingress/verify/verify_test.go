@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coinhook/coinhook/ingress/verify"
@@ -53,6 +54,8 @@ func TestTheVaultOpensOnceAChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ended := others
+	ended.ExpiresAt = new(time.Now())
 	for i, step := range []struct {
 		w     *webhook.Webhook
 		heard int
@@ -62,6 +65,7 @@ func TestTheVaultOpensOnceAChange(t *testing.T) {
 		{github(t, 2, others), 2, false},
 		{github(t, 3, ours), 2, true},
 		{github(t, 4, ours, others), 3, false},
+		{github(t, 5, ours, ended), 3, true},
 	} {
 		var all sync.WaitGroup
 		for range 50 {
@@ -80,9 +84,35 @@ func TestTheVaultOpensOnceAChange(t *testing.T) {
 			t.Errorf("step %d: %q", i, heard)
 		}
 	}
-	if _, err := vault.Of(github(t, 5)); !errors.Is(err, verify.ErrNoSecret) || !strings.Contains(err.Error(), "set-secret") {
+	if _, err := vault.Of(github(t, 6)); !errors.Is(err, verify.ErrNoSecret) || !strings.Contains(err.Error(), "set-secret") {
 		t.Errorf("no secret: %v", err)
 	}
+}
+
+// TestAnErrorEndsWithItsSecret: one that cannot be opened stops its webhook until its
+// overlap is over, and no longer.
+func TestAnErrorEndsWithItsSecret(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		vault := verify.NewVault(master(t, 1), nil)
+		old, err := master(t, 2).SealText(secret.SigningSecret, "wh_aaaaaaaaaaaaaaaaaaaaaaaaaa", "old", time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		old.ExpiresAt = new(time.Now().Add(time.Hour))
+		newest, err := master(t, 1).SealText(secret.SigningSecret, "wh_aaaaaaaaaaaaaaaaaaaaaaaaaa", "new", time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := github(t, 1, newest, old)
+		if _, err := vault.Of(w); err == nil {
+			t.Error("the old secret counts, and cannot be opened")
+		}
+		time.Sleep(time.Hour)
+		if _, err := vault.Of(w); err != nil {
+			t.Errorf("the old secret counts no more: %v", err)
+		}
+	})
 }
 
 // TestADefinitionThatCannotBeCompiledLetsNothingPass: it may be of another version.
