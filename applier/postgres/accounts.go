@@ -10,34 +10,27 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/coinhook/coinhook/applier/admin"
 )
 
 var (
-	// ErrAdminNotFound: no account of the console has this name.
-	ErrAdminNotFound = errors.New("no such account")
-	// ErrAdminExists: the name belongs to an account already.
-	ErrAdminExists = errors.New("there is an account with this name already")
+	// ErrAccountNotFound: no account of the console has this name.
+	ErrAccountNotFound = errors.New("no such account")
+	// ErrAccountExists: the name belongs to an account already.
+	ErrAccountExists = errors.New("there is an account with this name already")
 	// ErrNoSession: the session is unknown, has ended or expired.
 	ErrNoSession = errors.New("no such session")
 )
 
-// Admin is an account of the console.
-type Admin struct {
-	Name     string
-	Password string // its hash
-	Role     string
-	Disabled bool
-	At       time.Time // it was made
-}
-
 const addAdminQuery = `
 INSERT INTO admins (name, password, role, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`
 
-// AddAdmin adds an account, or returns ErrAdminExists.
-func (s *Store) AddAdmin(ctx context.Context, a Admin) error {
+// AddAccount adds an account, or returns ErrAccountExists.
+func (s *Store) AddAccount(ctx context.Context, a admin.Account) error {
 	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		result, err := tx.ExecContext(ctx, addAdminQuery, a.Name, a.Password, a.Role, a.At)
-		return oneRow(result, err, ErrAdminExists)
+		result, err := tx.ExecContext(ctx, addAdminQuery, a.Name, a.PasswordHash, string(a.Role), a.CreatedAt)
+		return oneRow(result, err, ErrAccountExists)
 	})
 	if err != nil {
 		return fmt.Errorf("add an account: %w", err)
@@ -47,48 +40,43 @@ func (s *Store) AddAdmin(ctx context.Context, a Admin) error {
 
 const selectAdmins = `SELECT name, password, role, disabled, created_at FROM admins`
 
-// FindAdmin returns an account, or ErrAdminNotFound.
-func (s *Store) FindAdmin(ctx context.Context, name string) (Admin, error) {
-	all, err := s.queryAdmins(ctx, selectAdmins+` WHERE name = $1`, name)
+// FindAccount returns an account, or ErrAccountNotFound.
+func (s *Store) FindAccount(ctx context.Context, name string) (admin.Account, error) {
+	all, err := s.queryAccounts(ctx, selectAdmins+` WHERE name = $1`, name)
 	if err == nil && len(all) == 0 {
-		err = ErrAdminNotFound
+		err = ErrAccountNotFound
 	}
 	if err != nil {
-		return Admin{}, fmt.Errorf("find an account: %w", err)
+		return admin.Account{}, fmt.Errorf("find an account: %w", err)
 	}
 	return all[0], nil
 }
 
-// ListAdmins returns all accounts by name.
-func (s *Store) ListAdmins(ctx context.Context) ([]Admin, error) {
-	all, err := s.queryAdmins(ctx, selectAdmins+` ORDER BY name`)
+// ListAccounts returns all accounts by name.
+func (s *Store) ListAccounts(ctx context.Context) ([]admin.Account, error) {
+	all, err := s.queryAccounts(ctx, selectAdmins+` ORDER BY name`)
 	if err != nil {
 		return nil, fmt.Errorf("list accounts: %w", err)
 	}
 	return all, nil
 }
 
-func (s *Store) queryAdmins(ctx context.Context, query string, args ...any) ([]Admin, error) {
-	rows, err := s.db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var all []Admin
-	for rows.Next() {
-		var a Admin
-		if err := rows.Scan(&a.Name, &a.Password, &a.Role, &a.Disabled, &a.At); err != nil {
-			return nil, err
-		}
+func (s *Store) queryAccounts(ctx context.Context, query string, args ...any) (all []admin.Account, err error) {
+	err = each(ctx, s.db, query, func(scan scanner) error {
+		var a admin.Account
+		err := scan(&a.Name, &a.PasswordHash, &a.Role, &a.Disabled, &a.CreatedAt)
+		a.CreatedAt = a.CreatedAt.UTC()
 		all = append(all, a)
-	}
-	return all, rows.Err()
+		return err
+	}, args...)
+	return all, err
 }
 
-// AdminChange is what is to change of an account; nil leaves it as it is.
-type AdminChange struct {
-	Role, Password *string
-	Disabled       *bool
+// AccountChange is what is to change of an account; nil leaves it as it is.
+type AccountChange struct {
+	Role         *admin.Role
+	PasswordHash *string
+	Disabled     *bool
 }
 
 const (
@@ -100,24 +88,24 @@ UPDATE admins SET role = coalesce($2, role), password = coalesce($3, password), 
 )
 
 // endSessions signs an account out everywhere.
-func endSessions(ctx context.Context, tx *sqlx.Tx, admin string) error {
+func endSessions(ctx context.Context, tx *sqlx.Tx, name string) error {
 	for _, query := range []string{endSessionsQuery, unknowNetworksQuery} {
-		if _, err := tx.ExecContext(ctx, query, admin); err != nil {
+		if _, err := tx.ExecContext(ctx, query, name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// SetAdmin changes an account. With a new password, or disabled, it is signed out
+// SetAccount changes an account. With a new password, or disabled, it is signed out
 // everywhere.
-func (s *Store) SetAdmin(ctx context.Context, name string, c AdminChange) error {
+func (s *Store) SetAccount(ctx context.Context, name string, c AccountChange) error {
 	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		result, err := tx.ExecContext(ctx, setAdminQuery, name, c.Role, c.Password, c.Disabled)
-		if err := oneRow(result, err, ErrAdminNotFound); err != nil {
+		result, err := tx.ExecContext(ctx, setAdminQuery, name, c.Role, c.PasswordHash, c.Disabled)
+		if err := oneRow(result, err, ErrAccountNotFound); err != nil {
 			return err
 		}
-		if c.Password == nil && (c.Disabled == nil || !*c.Disabled) {
+		if c.PasswordHash == nil && (c.Disabled == nil || !*c.Disabled) {
 			return nil
 		}
 		return endSessions(ctx, tx, name)

@@ -3,23 +3,9 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"time"
 
-	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/applier/admin"
 )
-
-// DeadLetterGroup is what dead letters have in common that fail for one cause.
-type DeadLetterGroup struct {
-	WebhookID string
-	Reason    delivery.Reason
-	Path      string
-	Count     int
-	// FirstAt and LastAt are when deliveries of the group were received.
-	FirstAt, LastAt time.Time
-	// Example is the newest of them; Webhook and Community are as it has them.
-	Example            delivery.ID
-	Webhook, Community string
-}
 
 // The database has no maximum of ids. Their text, of one length and in lower case,
 // has the same order.
@@ -40,24 +26,18 @@ ORDER BY g.count DESC, g.example DESC`, w.args
 }
 
 // GroupDeadLetters counts dead letters by webhook, reason and path, most first.
-func (s *Store) GroupDeadLetters(ctx context.Context, f DeadLetterFilter) ([]DeadLetterGroup, error) {
+func (s *Store) GroupDeadLetters(ctx context.Context, f DeadLetterFilter) ([]admin.Group, error) {
 	query, args := f.groups()
-	rows, err := s.db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, fmt.Errorf("group dead letters: %w", err)
-	}
-	defer rows.Close()
-	var all []DeadLetterGroup
-	for rows.Next() {
-		var g DeadLetterGroup
-		var example idScanner
-		if err := rows.Scan(&g.WebhookID, &g.Reason, &g.Path, &g.Count, &g.FirstAt, &g.LastAt, &example, &g.Webhook, &g.Community); err != nil {
-			return nil, fmt.Errorf("group dead letters: %w", err)
-		}
-		g.Example = delivery.ID(example)
+	all := []admin.Group{}
+	err := each(ctx, s.db, query, func(scan scanner) error {
+		var g admin.Group
+		var path string
+		err := scan(&g.WebhookID, &g.Reason, &path, &g.Count, &g.FirstAt, &g.LastAt, (*idScanner)(&g.Example), &g.Webhook, &g.Community)
+		g.Path, g.FirstAt, g.LastAt = admin.OrNil(path), g.FirstAt.UTC(), g.LastAt.UTC()
 		all = append(all, g)
-	}
-	if err := rows.Err(); err != nil {
+		return err
+	}, args...)
+	if err != nil {
 		return nil, fmt.Errorf("group dead letters: %w", err)
 	}
 	return all, nil

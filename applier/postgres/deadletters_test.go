@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -167,15 +168,14 @@ func TestDeadLettersAreGrouped(t *testing.T) {
 		t.Fatalf("%+v, %v", groups, err)
 	}
 	g := groups[0]
-	want := postgres.DeadLetterGroup{
-		WebhookID: shop.ID, Reason: delivery.MissingField, Path: "order.coins", Count: 3, FirstAt: first.ReceivedAt, LastAt: renamed.ReceivedAt,
+	want := admin.Group{
+		WebhookID: shop.ID, Reason: delivery.MissingField, Path: new("order.coins"), Count: 3, FirstAt: first.ReceivedAt, LastAt: renamed.ReceivedAt,
 		Example: renamed.ID, Webhook: "Store", Community: community,
 	}
-	g.FirstAt, g.LastAt = g.FirstAt.UTC(), g.LastAt.UTC()
 	if diff := cmp.Diff(want, g); diff != "" {
 		t.Error(diff)
 	}
-	if groups[1].Example != other.ID || groups[2].Example != noPath.ID || groups[2].Path != "" {
+	if groups[1].Example != other.ID || groups[2].Example != noPath.ID || groups[2].Path != nil {
 		t.Errorf("of groups with one letter each the newest comes first: %+v", groups[1:])
 	}
 	groups, err = s.GroupDeadLetters(t.Context(), postgres.DeadLetterFilter{Path: new("")})

@@ -87,7 +87,7 @@ func TestGrantRoles(t *testing.T) {
 		if got := balances(t, s, "alice@example.com")["coins"]; got != 3 {
 			t.Errorf("%d coins", got)
 		}
-		if _, err := as.ListAdmins(t.Context()); err == nil || !strings.Contains(err.Error(), "permission denied for table admins") {
+		if _, err := as.ListAccounts(t.Context()); err == nil || !strings.Contains(err.Error(), "permission denied for table admins") {
 			t.Errorf("an applier reads the accounts: %v", err)
 		}
 		_, err := as.SetCurrency(t.Context(), "default", "coins", func(applier.Currency, bool) (applier.Currency, error) {

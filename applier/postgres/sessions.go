@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/lib/pq"
 )
 
@@ -46,8 +48,8 @@ type NewSession struct {
 	Token []byte // SHA-256
 	// Ends is the token of a session that this one replaces, nil for none.
 	Ends []byte
-	// Admin has the password's hash with which it was found.
-	Admin   Admin
+	// Account has the password's hash with which it was found.
+	Account admin.Account
 	Network string
 	// Attempts with the key Forgiven are forgotten, and the last of each in Counted.
 	Forgiven string
@@ -60,8 +62,8 @@ type NewSession struct {
 }
 
 // KnowsNetwork reports whether an account has signed in from a network since then.
-func (s *Store) KnowsNetwork(ctx context.Context, admin, network string, since time.Time) (known bool, err error) {
-	if err := s.db.QueryRowContext(ctx, knowsNetworkQuery, admin, network, since).Scan(&known); err != nil {
+func (s *Store) KnowsNetwork(ctx context.Context, account, network string, since time.Time) (known bool, err error) {
+	if err := s.db.QueryRowContext(ctx, knowsNetworkQuery, account, network, since).Scan(&known); err != nil {
 		return false, fmt.Errorf("find a network: %w", err)
 	}
 	return known, nil
@@ -78,7 +80,7 @@ func (s *Store) AddSession(ctx context.Context, in NewSession) error {
 }
 
 func addSession(ctx context.Context, tx *sqlx.Tx, in NewSession) error {
-	result, err := tx.ExecContext(ctx, addSessionQuery, in.Token, in.Admin.Name, in.Admin.Password, in.At)
+	result, err := tx.ExecContext(ctx, addSessionQuery, in.Token, in.Account.Name, in.Account.PasswordHash, in.At)
 	if err := oneRow(result, err, ErrNoSession); err != nil {
 		return err
 	}
@@ -89,8 +91,8 @@ func addSession(ctx context.Context, tx *sqlx.Tx, in NewSession) error {
 		{endSessionQuery, []any{in.Ends}},
 		{forgiveQuery, []any{in.Forgiven, pq.StringArray(in.Counted)}},
 		{forgetSessionsQuery, []any{in.MadeAfter, in.UsedAfter}},
-		{knowNetworkQuery, []any{in.Admin.Name, in.Network, in.At}},
-		{forgetNetworksQuery, []any{in.Admin.Name, in.KnownAfter}},
+		{knowNetworkQuery, []any{in.Account.Name, in.Network, in.At}},
+		{forgetNetworksQuery, []any{in.Account.Name, in.KnownAfter}},
 	} {
 		if _, err := tx.ExecContext(ctx, statement.query, statement.args...); err != nil {
 			return err
@@ -106,15 +108,15 @@ const changePasswordQuery = `UPDATE admins SET password = $3 WHERE name = $1 AND
 // found right.
 func (s *Store) ChangePassword(ctx context.Context, in NewSession, hash string) error {
 	err := s.inTxAgain(ctx, func(tx *sqlx.Tx) error {
-		result, err := tx.ExecContext(ctx, changePasswordQuery, in.Admin.Name, in.Admin.Password, hash)
+		result, err := tx.ExecContext(ctx, changePasswordQuery, in.Account.Name, in.Account.PasswordHash, hash)
 		if err := oneRow(result, err, ErrNoSession); err != nil {
 			return err
 		}
-		if err := endSessions(ctx, tx, in.Admin.Name); err != nil {
+		if err := endSessions(ctx, tx, in.Account.Name); err != nil {
 			return err
 		}
 		again := in
-		again.Admin.Password = hash
+		again.Account.PasswordHash = hash
 		return addSession(ctx, tx, again)
 	})
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
+
+	"github.com/coinhook/coinhook/applier/admin"
 )
 
 var (
@@ -19,22 +21,8 @@ var (
 	ErrTokenExists = errors.New("a token with this name exists already")
 )
 
-// Token is what is kept of a bearer token.
-type Token struct {
-	SHA256    [32]byte
-	Community string
-	Name      string
-	CreatedBy string
-	CreatedAt time.Time
-	// ExpiresAt, LastUsedAt and RevokedAt are nil where they are not.
-	ExpiresAt  *time.Time
-	LastUsedAt *time.Time
-	RevokedBy  string
-	RevokedAt  *time.Time
-}
-
 const selectTokens = `
-SELECT sha256, community, name, created_by, created_at, expires_at, last_used_at, coalesce(revoked_by, ''), revoked_at
+SELECT sha256, community, name, created_by, created_at, expires_at, last_used_at, revoked_by, revoked_at
 FROM tokens`
 
 const addTokenQuery = `
@@ -42,9 +30,9 @@ INSERT INTO tokens (sha256, community, name, created_by, expires_at) VALUES ($1,
 RETURNING created_at`
 
 // AddToken keeps a new token and returns when it was made.
-func (s *Store) AddToken(ctx context.Context, t Token) (createdAt time.Time, err error) {
+func (s *Store) AddToken(ctx context.Context, t admin.Token) (createdAt time.Time, err error) {
 	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
-		return tx.QueryRowContext(ctx, addTokenQuery, t.SHA256[:], t.Community, t.Name, t.CreatedBy, t.ExpiresAt).Scan(&createdAt)
+		return tx.QueryRowContext(ctx, addTokenQuery, t.ID[:], t.Community, t.Name, t.CreatedBy, t.ExpiresAt).Scan(&createdAt)
 	})
 	if pq.As(err, pqerror.UniqueViolation) != nil {
 		return time.Time{}, ErrTokenExists
@@ -57,8 +45,8 @@ func (s *Store) AddToken(ctx context.Context, t Token) (createdAt time.Time, err
 
 // ListTokens returns tokens, newest first, those too that work no more. An empty
 // community is all of them.
-func (s *Store) ListTokens(ctx context.Context, community string) ([]Token, error) {
-	var tokens []Token
+func (s *Store) ListTokens(ctx context.Context, community string) ([]admin.Token, error) {
+	var tokens []admin.Token
 	err := each(ctx, s.db, selectTokens+` WHERE $1 = '' OR community = $1 ORDER BY created_at DESC, sha256`, func(scan scanner) error {
 		t, err := scanToken(scan)
 		tokens = append(tokens, t)
@@ -71,25 +59,25 @@ func (s *Store) ListTokens(ctx context.Context, community string) ([]Token, erro
 }
 
 // FindToken returns a token by its hash, one too that works no more.
-func (s *Store) FindToken(ctx context.Context, hash [32]byte) (Token, error) {
+func (s *Store) FindToken(ctx context.Context, hash [32]byte) (admin.Token, error) {
 	t, err := scanToken(s.db.QueryRowContext(ctx, selectTokens+` WHERE sha256 = $1`, hash[:]).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Token{}, ErrTokenNotFound
+		return admin.Token{}, ErrTokenNotFound
 	}
 	if err != nil {
-		return Token{}, fmt.Errorf("find a token: %w", err)
+		return admin.Token{}, fmt.Errorf("find a token: %w", err)
 	}
 	return t, nil
 }
 
-func scanToken(scan scanner) (Token, error) {
-	var t Token
+func scanToken(scan scanner) (admin.Token, error) {
+	var t admin.Token
 	var hash []byte
 	var expires, used, revoked sql.Null[time.Time]
 	if err := scan(&hash, &t.Community, &t.Name, &t.CreatedBy, &t.CreatedAt, &expires, &used, &t.RevokedBy, &revoked); err != nil {
-		return Token{}, err
+		return admin.Token{}, err
 	}
-	copy(t.SHA256[:], hash)
+	copy(t.ID[:], hash)
 	t.ExpiresAt, t.LastUsedAt, t.RevokedAt = timeOrNil(expires), timeOrNil(used), timeOrNil(revoked)
 	return t, nil
 }
@@ -98,7 +86,7 @@ func timeOrNil(t sql.Null[time.Time]) *time.Time {
 	if !t.Valid {
 		return nil
 	}
-	return &t.V
+	return new(t.V.UTC())
 }
 
 const useTokenQuery = `

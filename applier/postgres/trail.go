@@ -1,36 +1,19 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
-)
 
-// TrailEntry is one line of the audit trail. The database gives ID, At and Hash.
-type TrailEntry struct {
-	ID  int64
-	At  time.Time
-	Via string // console, command or api
-	Who string
-	// OSUser is who called the command, for the operating system. Address is that of a
-	// browser or a program.
-	OSUser, Address string
-	What            string
-	TargetKind      string
-	TargetID        string
-	Detail          json.RawMessage
-	Hash            []byte
-}
+	"github.com/coinhook/coinhook/applier/admin"
+)
 
 const (
 	addTrailQuery = `
@@ -48,7 +31,7 @@ INSERT INTO audit_trail (via, who, os_user, address, what, target_kind, target_i
 var ErrTrailHeld = errors.New("the audit trail cannot be written, because a transaction that has written to it is still open")
 
 // AddTrail writes a line of the audit trail.
-func (s *Store) AddTrail(ctx context.Context, e TrailEntry) error {
+func (s *Store) AddTrail(ctx context.Context, e admin.TrailEntry) error {
 	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, trailPatienceQuery); err != nil {
 			return err
@@ -68,7 +51,7 @@ func (s *Store) AddTrail(ctx context.Context, e TrailEntry) error {
 
 // ListTrail returns lines of the audit trail, newest first, those with smaller
 // ids than before.
-func (s *Store) ListTrail(ctx context.Context, before int64, limit int) (all []TrailEntry, err error) {
+func (s *Store) ListTrail(ctx context.Context, before int64, limit int) (all []admin.TrailEntry, err error) {
 	err = each(ctx, s.db, listTrailQuery, func(scan scanner) error {
 		e, err := scanTrail(scan)
 		all = append(all, e)
@@ -80,10 +63,10 @@ func (s *Store) ListTrail(ctx context.Context, before int64, limit int) (all []T
 	return all, nil
 }
 
-func scanTrail(scan scanner) (e TrailEntry, err error) {
-	var detail []byte
-	err = scan(&e.ID, &e.At, &e.Via, &e.Who, &e.OSUser, &e.Address, &e.What, &e.TargetKind, &e.TargetID, &detail, &e.Hash)
-	e.Detail = detail
+func scanTrail(scan scanner) (e admin.TrailEntry, err error) {
+	var detail, hash []byte
+	err = scan(&e.ID, &e.At, &e.Via, &e.Who, &e.OSUser, &e.Address, &e.What, &e.TargetKind, &e.TargetID, &detail, &hash)
+	e.At, e.Detail, e.Hash = e.At.UTC(), detail, hex.EncodeToString(hash)
 	return e, err
 }
 
@@ -137,11 +120,11 @@ func (s *Store) CheckTrail(ctx context.Context) (TrailState, error) {
 // trailCheck goes through the chain.
 type trailCheck struct {
 	TrailState
-	last []byte // the hash of the entry before
+	last string // the hash of the entry before
 }
 
-func (c *trailCheck) next(e TrailEntry) {
-	follows := bytes.Equal(e.chained(c.last), e.Hash)
+func (c *trailCheck) next(e admin.TrailEntry) {
+	follows := chained(e, c.last) == e.Hash
 	switch {
 	case follows:
 	case e.ID != c.Newest+1:
@@ -150,7 +133,7 @@ func (c *trailCheck) next(e TrailEntry) {
 		c.breaks(e.ID, "Entry %d of the audit trail was changed, or the one before it was replaced.", e.ID)
 	}
 	c.Entries++
-	c.Newest, c.last, c.Head = e.ID, e.Hash, hex.EncodeToString(e.Hash)
+	c.Newest, c.last, c.Head = e.ID, e.Hash, e.Hash
 }
 
 // end compares the newest entry with the one that was written last.
@@ -158,7 +141,7 @@ func (c *trailCheck) end(id int64, hash []byte) {
 	switch {
 	case id > c.Newest:
 		c.breaks(0, "The newest entries of the audit trail, from %d to %d, were deleted.", c.Newest+1, id)
-	case id != c.Newest || !bytes.Equal(hash, c.last):
+	case id != c.Newest || hex.EncodeToString(hash) != c.last:
 		c.breaks(0, "The newest entry of the audit trail, %d, is not the one that was written last, %d.", c.Newest, id)
 	}
 }
@@ -171,8 +154,8 @@ func (c *trailCheck) breaks(at int64, format string, args ...any) {
 
 // chained is the hash of the entry after one with that hash, as audit_trail_hash makes
 // it in the database.
-func (e TrailEntry) chained(previous []byte) []byte {
-	text := bytes.Clone(previous)
+func chained(e admin.TrailEntry, previous string) string {
+	text, _ := hex.DecodeString(previous) // it was encoded here
 	for _, field := range []string{
 		strconv.FormatInt(e.ID, 10), e.At.UTC().Format("2006-01-02T15:04:05.000000Z"),
 		e.Via, e.Who, e.OSUser, e.Address, e.What, e.TargetKind, e.TargetID, string(e.Detail),
@@ -181,5 +164,5 @@ func (e TrailEntry) chained(previous []byte) []byte {
 		text = append(text, field...)
 	}
 	sum := sha256.Sum256(text)
-	return sum[:]
+	return hex.EncodeToString(sum[:])
 }

@@ -11,14 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 )
 
-func trailEntry(what string) postgres.TrailEntry {
-	return postgres.TrailEntry{
-		Via: "command", Who: "änna", OSUser: "root@host", Address: "::1",
-		What: what, TargetKind: "user", TargetID: "7:x", Detail: []byte(`{"note":  "3:ab\u0000 – ü"}`),
+func trailEntry(what string) admin.TrailEntry {
+	return admin.TrailEntry{
+		Actor: admin.Actor{Via: "command", Who: "änna", OSUser: "root@host", Address: "::1"},
+		What:  what, TargetKind: "user", TargetID: "7:x", Detail: []byte(`{"note":  "3:ab\u0000 – ü"}`),
 	}
 }
 

@@ -10,32 +10,28 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 
-// Role is what an account may do.
-type Role string
+// The vocabulary of accounts.
+type (
+	Role    = admin.Role
+	Account = admin.Account
+)
 
 const (
-	Viewer Role = "viewer" // looks
-	Admin  Role = "admin"  // changes, too
+	Viewer = admin.Viewer
+	Admin  = admin.Admin
 )
 
 // What can be wrong with a call.
 var (
-	ErrNoAccount     = postgres.ErrAdminNotFound
-	ErrAccountExists = postgres.ErrAdminExists
+	ErrNoAccount     = postgres.ErrAccountNotFound
+	ErrAccountExists = postgres.ErrAccountExists
 	ErrAccountName   = errors.New("a name has 1 to 64 letters, digits, dots, dashes, underscores or @")
 	ErrRole          = errors.New("a role is viewer or admin")
 )
-
-// Account is one who may sign in.
-type Account struct {
-	Name      string    `json:"name"`
-	Role      Role      `json:"role"`
-	Disabled  bool      `json:"disabled"`
-	CreatedAt time.Time `json:"created_at"`
-}
 
 // Accounts adds, changes and signs in accounts.
 type Accounts struct {
@@ -64,31 +60,22 @@ func (s *Accounts) Add(ctx context.Context, name string, role Role, password str
 	if err != nil {
 		return Account{}, err
 	}
-	a := postgres.Admin{Name: name, Password: hash, Role: string(role), At: s.now()}
-	if err := s.store.AddAdmin(ctx, a); err != nil {
+	a := Account{Name: name, PasswordHash: hash, Role: role, CreatedAt: s.now().UTC()}
+	if err := s.store.AddAccount(ctx, a); err != nil {
 		return Account{}, err
 	}
-	return fromAdmin(a), nil
+	return a, nil
 }
 
 // List returns all accounts by name.
 func (s *Accounts) List(ctx context.Context) ([]Account, error) {
-	admins, err := s.store.ListAdmins(ctx)
-	all := make([]Account, len(admins))
-	for i, a := range admins {
-		all[i] = fromAdmin(a)
-	}
-	return all, err
+	all, err := s.store.ListAccounts(ctx)
+	return append([]Account{}, all...), err
 }
 
 // Find returns an account.
 func (s *Accounts) Find(ctx context.Context, name string) (Account, error) {
-	a, err := s.store.FindAdmin(ctx, name)
-	return fromAdmin(a), err
-}
-
-func fromAdmin(a postgres.Admin) Account {
-	return Account{Name: a.Name, Role: Role(a.Role), Disabled: a.Disabled, CreatedAt: a.At.UTC()}
+	return s.store.FindAccount(ctx, name)
 }
 
 // AccountChange is what is to change of an account; nil leaves it as it is.
@@ -101,21 +88,18 @@ type AccountChange struct {
 // Set changes an account. With a new password, or disabled, it is signed out
 // everywhere.
 func (s *Accounts) Set(ctx context.Context, name string, c AccountChange) (Account, error) {
-	change := postgres.AdminChange{Disabled: c.Disabled}
-	if c.Role != nil {
-		if *c.Role != Viewer && *c.Role != Admin {
-			return Account{}, ErrRole
-		}
-		change.Role = new(string(*c.Role))
+	change := postgres.AccountChange{Disabled: c.Disabled, Role: c.Role}
+	if c.Role != nil && *c.Role != Viewer && *c.Role != Admin {
+		return Account{}, ErrRole
 	}
 	if c.Password != nil {
 		hash, err := s.newHash(ctx, name, *c.Password)
 		if err != nil {
 			return Account{}, err
 		}
-		change.Password = &hash
+		change.PasswordHash = &hash
 	}
-	if err := s.store.SetAdmin(ctx, name, change); err != nil {
+	if err := s.store.SetAccount(ctx, name, change); err != nil {
 		return Account{}, err
 	}
 	return s.Find(ctx, name)

@@ -129,10 +129,10 @@ func (s *Accounts) verify(ctx context.Context, name, password, address string) (
 	if err := s.tryAttempt(ctx, limits, now); err != nil {
 		return in, err
 	}
-	admin, err := s.store.FindAdmin(ctx, name)
+	account, err := s.store.FindAccount(ctx, name)
 	unknown := errors.Is(err, ErrNoAccount)
 	if unknown {
-		admin.Password = unknownHash
+		account.PasswordHash = unknownHash
 	} else if err != nil {
 		return in, err
 	}
@@ -140,15 +140,15 @@ func (s *Accounts) verify(ctx context.Context, name, password, address string) (
 	if err != nil {
 		return in, err
 	}
-	right, err := isPassword(password, admin.Password)
+	right, err := isPassword(password, account.PasswordHash)
 	done()
 	switch {
 	case err != nil:
 		return in, err
-	case !right || unknown || admin.Disabled:
+	case !right || unknown || account.Disabled:
 		return in, ErrWrong
 	}
-	in = postgres.NewSession{Admin: admin, Network: from, Forgiven: limits[0].Key, At: now, MadeAfter: now.Add(-Longest), UsedAfter: now.Add(-Idle), KnownAfter: now.Add(-knownFor)}
+	in = postgres.NewSession{Account: account, Network: from, Forgiven: limits[0].Key, At: now, MadeAfter: now.Add(-Longest), UsedAfter: now.Add(-Idle), KnownAfter: now.Add(-knownFor)}
 	for _, l := range limits[1:] {
 		in.Counted = append(in.Counted, l.Key)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 
@@ -31,29 +32,16 @@ var (
 	ErrTokenInvalid = errors.New("the token is not valid")
 )
 
-// Token is a token in the form that programs read. Its text is in none.
-type Token struct {
-	Name       string     `json:"name"`
-	Community  string     `json:"community"`
-	State      TokenState `json:"state"`
-	CreatedBy  string     `json:"created_by"`
-	CreatedAt  time.Time  `json:"created_at"`
-	ExpiresAt  *time.Time `json:"expires_at"`
-	LastUsedAt *time.Time `json:"last_used_at"`
-	RevokedBy  *string    `json:"revoked_by"`
-	RevokedAt  *time.Time `json:"revoked_at"`
-
-	// ID tells tokens apart. It is of no use to get in.
-	ID [sha256.Size]byte `json:"-"`
-}
-
-// TokenState says whether a token works.
-type TokenState string
+// The vocabulary of tokens.
+type (
+	Token      = admin.Token
+	TokenState = admin.TokenState
+)
 
 const (
-	TokenActive  TokenState = "active"
-	TokenExpired TokenState = "expired"
-	TokenRevoked TokenState = "revoked"
+	TokenActive  = admin.TokenActive
+	TokenExpired = admin.TokenExpired
+	TokenRevoked = admin.TokenRevoked
 )
 
 // Tokens makes, lists, revokes and checks the bearer tokens of the read API.
@@ -86,27 +74,24 @@ func (s *Tokens) Add(ctx context.Context, community, name string, lasts time.Dur
 	var b [sha256.Size]byte
 	rand.Read(b[:]) //nolint:errcheck // documented never to fail
 	text = tokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])
-	row := postgres.Token{SHA256: TokenID(text), Community: community, Name: name, CreatedBy: by}
+	t = Token{ID: TokenID(text), Community: community, Name: name, CreatedBy: by}
 	if lasts > 0 {
-		row.ExpiresAt = new(s.now().Add(lasts).Truncate(time.Microsecond)) // as the database keeps it
+		t.ExpiresAt = new(s.now().Add(lasts).Truncate(time.Microsecond).UTC()) // as the database keeps it
 	}
-	if row.CreatedAt, err = s.store.AddToken(ctx, row); err != nil {
+	if t.CreatedAt, err = s.store.AddToken(ctx, t); err != nil {
 		return "", Token{}, err
 	}
-	return text, s.token(row), nil
+	t.State = s.state(t)
+	return text, t, nil
 }
 
 // List returns the tokens of a community, or all if it is empty, newest first.
 func (s *Tokens) List(ctx context.Context, community string) ([]Token, error) {
-	rows, err := s.store.ListTokens(ctx, community)
-	if err != nil {
-		return nil, err
+	list, err := s.store.ListTokens(ctx, community)
+	for i := range list {
+		list[i].State = s.state(list[i])
 	}
-	list := make([]Token, len(rows))
-	for i, row := range rows {
-		list[i] = s.token(row)
-	}
-	return list, nil
+	return list, err
 }
 
 // Revoke ends a token for good. Its name is free again.
@@ -124,43 +109,31 @@ func (s *Tokens) Authenticate(ctx context.Context, text string) (Token, error) {
 	if len(text) != tokenLength || !strings.HasPrefix(text, tokenPrefix) {
 		return Token{}, ErrTokenInvalid
 	}
-	row, err := s.store.FindToken(ctx, TokenID(text))
+	t, err := s.store.FindToken(ctx, TokenID(text))
 	if errors.Is(err, postgres.ErrTokenNotFound) {
 		return Token{}, ErrTokenInvalid
 	}
 	if err != nil {
 		return Token{}, err
 	}
-	t := s.token(row)
-	if t.State != TokenActive {
+	if t.State = s.state(t); t.State != TokenActive {
 		return t, ErrTokenInvalid
 	}
 	now := s.now()
-	if since := now.Add(-noteUseEvery); row.LastUsedAt == nil || row.LastUsedAt.Before(since) {
-		if err := s.store.UseToken(ctx, row.SHA256, now, since); err != nil {
+	if since := now.Add(-noteUseEvery); t.LastUsedAt == nil || t.LastUsedAt.Before(since) {
+		if err := s.store.UseToken(ctx, t.ID, now, since); err != nil {
 			return Token{}, err
 		}
 	}
 	return t, nil
 }
 
-func (s *Tokens) token(row postgres.Token) Token {
-	t := Token{
-		Name: row.Name, Community: row.Community, State: TokenActive, CreatedBy: row.CreatedBy, CreatedAt: row.CreatedAt.UTC(),
-		ExpiresAt: utc(row.ExpiresAt), LastUsedAt: utc(row.LastUsedAt), RevokedAt: utc(row.RevokedAt), ID: row.SHA256,
-	}
+func (s *Tokens) state(t Token) TokenState {
 	switch {
-	case row.RevokedAt != nil:
-		t.State, t.RevokedBy = TokenRevoked, &row.RevokedBy
-	case row.ExpiresAt != nil && !s.now().Before(*row.ExpiresAt):
-		t.State = TokenExpired
+	case t.RevokedAt != nil:
+		return TokenRevoked
+	case t.ExpiresAt != nil && !s.now().Before(*t.ExpiresAt):
+		return TokenExpired
 	}
-	return t
-}
-
-func utc(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	return new(t.UTC())
+	return TokenActive
 }

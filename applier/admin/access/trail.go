@@ -7,39 +7,21 @@ import (
 	"math"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 
-// The faces through which something is done.
-const (
-	ViaCommand = "command"
-	ViaConsole = "console"
-	ViaAPI     = "api"
+// The vocabulary of the audit trail.
+type (
+	Actor      = admin.Actor
+	TrailEntry = admin.TrailEntry
 )
 
-// Actor is who does it, and from where.
-type Actor struct {
-	Via string `json:"via"`
-	// Who is an account, what COINHOOK_USER says, or a token's name.
-	Who string `json:"who"`
-	// OSUser is who called the command, for the operating system.
-	OSUser string `json:"os_user"`
-	// Address is that of a browser or a program.
-	Address string `json:"address"`
-}
-
-// TrailEntry is one line of the audit trail: who did what to what.
-type TrailEntry struct {
-	ID int64     `json:"id"`
-	At time.Time `json:"at"`
-	Actor
-	What string `json:"what"` // such as "replay dead letters" or "sign in"
-	// TargetKind and TargetID name what it was done to, such as delivery and its id.
-	TargetKind string          `json:"target_kind"`
-	TargetID   string          `json:"target_id"`
-	Detail     json.RawMessage `json:"detail"`
-	Hash       string          `json:"hash"`
-}
+const (
+	ViaCommand = admin.ViaCommand
+	ViaConsole = admin.ViaConsole
+	ViaAPI     = admin.ViaAPI
+)
 
 // Trail is the audit trail, and the only writer of it: who changed or saw what,
 // by the command, the console and the read API.
@@ -74,9 +56,8 @@ func (t *Trail) Record(ctx context.Context, by Actor, what, targetKind, targetID
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
-	return t.store.AddTrail(ctx, postgres.TrailEntry{
-		Via: by.Via, Who: by.Who, OSUser: by.OSUser, Address: by.Address,
-		What: what, TargetKind: targetKind, TargetID: targetID, Detail: text,
+	return t.store.AddTrail(ctx, TrailEntry{
+		Actor: by, What: what, TargetKind: targetKind, TargetID: targetID, Detail: text,
 	})
 }
 
@@ -86,13 +67,6 @@ func (t *Trail) List(ctx context.Context, before int64, limit int) ([]TrailEntry
 	if before == 0 {
 		before = math.MaxInt64
 	}
-	lines, err := t.store.ListTrail(ctx, before, limit)
-	all := make([]TrailEntry, len(lines))
-	for i, e := range lines {
-		all[i] = TrailEntry{
-			ID: e.ID, At: e.At.UTC(), Actor: Actor{Via: e.Via, Who: e.Who, OSUser: e.OSUser, Address: e.Address},
-			What: e.What, TargetKind: e.TargetKind, TargetID: e.TargetID, Detail: e.Detail, Hash: fmt.Sprintf("%x", e.Hash),
-		}
-	}
-	return all, err
+	all, err := t.store.ListTrail(ctx, before, limit)
+	return append([]TrailEntry{}, all...), err
 }

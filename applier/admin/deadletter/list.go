@@ -8,6 +8,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -67,17 +68,10 @@ func NewLetter(d postgres.DeadLetter) Letter {
 			ReceivedAt: d.ReceivedAt.UTC(), FinishedAt: new(d.FailedAt.UTC()), Attempts: d.Attempts, Replays: d.Replays,
 			WaitingReplay: history.NewWaitingReplay(d.Waiting),
 		},
-		Path: orNil(d.Path), Version: d.Version, FailedAt: d.FailedAt.UTC(), PayloadBytes: d.PayloadBytes, Edited: d.Edited, UserKey: d.UserKey,
+		Path: admin.OrNil(d.Path), Version: d.Version, FailedAt: d.FailedAt.UTC(), PayloadBytes: d.PayloadBytes, Edited: d.Edited, UserKey: d.UserKey,
 	}
 	if d.User != nil {
 		l.User = &history.User{ID: d.User.ID, Email: d.User.Email, Username: d.User.Username}
 	}
 	return l
-}
-
-func orNil(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }

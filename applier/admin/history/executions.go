@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -53,8 +54,8 @@ func (f *Full) addExecutions(o postgres.Outcome, all []postgres.Execution) {
 
 func fromExecution(e postgres.Execution) Execution {
 	x := Execution{
-		ID: e.ID, Cause: cmp.Or(e.Cause, FirstDelivery), RequestedBy: orNil(e.RequestedBy), Note: orNil(e.Note),
-		Version: e.Version, Effect: e.Effect, Status: e.Status, Detail: orNil(e.Detail), Path: orNil(e.Path),
+		ID: e.ID, Cause: cmp.Or(e.Cause, FirstDelivery), RequestedBy: admin.OrNil(e.RequestedBy), Note: admin.OrNil(e.Note),
+		Version: e.Version, Effect: e.Effect, Status: e.Status, Detail: admin.OrNil(e.Detail), Path: admin.OrNil(e.Path),
 		Edited: e.Edited != nil, Attempts: e.Attempts, At: e.At.UTC(),
 	}
 	if !e.RequestedAt.IsZero() {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -69,14 +70,7 @@ func (u User) MarshalJSON() ([]byte, error) {
 		ID       delivery.ID `json:"id"`
 		Email    *string     `json:"email"`
 		Username *string     `json:"username"`
-	}{u.ID, orNil(u.Email), orNil(u.Username)})
-}
-
-func orNil(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
+	}{u.ID, admin.OrNil(u.Email), admin.OrNil(u.Username)})
 }
 
 // Change is one change of a balance. Amounts are exact text.
@@ -252,7 +246,7 @@ func fromOutcome(o postgres.Outcome) Delivery {
 		d.DuplicateOf = &o.DuplicateOf
 	}
 	if r := o.Reverted; r != nil {
-		d.Reverted = &Revert{By: r.By, Note: orNil(r.Note), At: r.At.UTC()}
+		d.Reverted = &Revert{By: r.By, Note: admin.OrNil(r.Note), At: r.At.UTC()}
 	}
 	for _, l := range o.Changes {
 		c := applier.Currency{Code: l.Currency, Scale: l.Scale}

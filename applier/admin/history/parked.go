@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -65,7 +66,7 @@ func (h *History) fromParked(ctx context.Context, n *names, p postgres.ParkedDel
 		Pending: &Pending{
 			// An admin wants a paused webhook's deliveries to wait.
 			Overdue: p.Reason != applier.Paused && time.Since(p.StoredAt) >= h.limit,
-			State:   Parked, Since: new(p.ParkedAt.UTC()), Why: new(string(p.Reason)), Detail: orNil(p.Detail),
+			State:   Parked, Since: new(p.ParkedAt.UTC()), Why: new(string(p.Reason)), Detail: admin.OrNil(p.Detail),
 		},
 	}
 	if p.User != nil {
@@ -143,7 +144,7 @@ func NewWaitingReplay(r *postgres.ParkedReplay) *WaitingReplay {
 	if r == nil {
 		return nil
 	}
-	return &WaitingReplay{ID: r.ID, Why: r.Reason, Detail: orNil(r.Detail), Since: r.ParkedAt.UTC()}
+	return &WaitingReplay{ID: r.ID, Why: r.Reason, Detail: admin.OrNil(r.Detail), Since: r.ParkedAt.UTC()}
 }
 
 // ParkedGroup is how many deliveries of a webhook wait in rows of their own, and why.

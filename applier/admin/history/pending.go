@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -21,7 +22,7 @@ type Pending struct {
 }
 
 func newPending(overdue bool, f broker.Fate) *Pending {
-	p := &Pending{Overdue: overdue, State: f.State, Why: orNil(f.Why)}
+	p := &Pending{Overdue: overdue, State: f.State, Why: admin.OrNil(f.Why)}
 	if !f.Since.IsZero() {
 		p.Since, p.Attempts = new(f.Since.UTC()), &f.Attempts
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -81,7 +82,7 @@ func (h *History) showOutcome(ctx context.Context, o postgres.Outcome) (Full, er
 	if err := h.addWaitingReplays(ctx, one); err != nil {
 		return Full{}, err
 	}
-	full := Full{Delivery: one[0], Path: orNil(o.Path), Version: o.Version, Discards: []Discard{}}
+	full := Full{Delivery: one[0], Path: admin.OrNil(o.Path), Version: o.Version, Discards: []Discard{}}
 	bodies, err := h.store.DeadLetterBodies(ctx, []delivery.ID{o.ID})
 	if err != nil {
 		return Full{}, err
@@ -101,7 +102,7 @@ func (h *History) showOutcome(ctx context.Context, o postgres.Outcome) (Full, er
 		return Full{}, err
 	}
 	for _, d := range discards {
-		full.Discards = append(full.Discards, Discard{By: d.By, Note: orNil(d.Note), At: d.At.UTC()})
+		full.Discards = append(full.Discards, Discard{By: d.By, Note: admin.OrNil(d.Note), At: d.At.UTC()})
 	}
 	return full, nil
 }

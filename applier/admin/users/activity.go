@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -91,7 +92,7 @@ func (s *Service) Info(ctx context.Context, community, ref string, now time.Time
 	}
 	xp, coins := activities[u.ID]["xp"], activities[u.ID]["coins"]
 	return Info{
-		UserID: u.ID, Username: orNil(u.Username),
+		UserID: u.ID, Username: admin.OrNil(u.Username),
 		XP: whole(xp.Balance), Coins: whole(coins.Balance),
 		XPEarnedToday: json.Number(xp.Net), CoinsEarnedToday: json.Number(coins.Net),
 		CustomFields: u.Fields,

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -71,7 +72,7 @@ func (s *Service) profiles(ctx context.Context, found []User) ([]Profile, error)
 			return nil, err
 		}
 		list[i] = Profile{
-			ID: u.ID, Community: u.Community, Email: orNil(u.Email), Username: orNil(u.Username),
+			ID: u.ID, Community: u.Community, Email: admin.OrNil(u.Email), Username: admin.OrNil(u.Username),
 			Balances: balances(u, community), Fields: u.Fields, CreatedAt: u.CreatedAt.UTC(),
 		}
 	}
@@ -93,11 +94,4 @@ func balances(u User, community *applier.Community) map[string]string {
 		all[code] = c.Format(amount)
 	}
 	return all
-}
-
-func orNil(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }

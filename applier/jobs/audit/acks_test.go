@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/jobs/audit"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
@@ -28,8 +29,8 @@ func acknowledge(t *testing.T, a *audit.Auditor, store *postgres.Store, incarnat
 	if err := a.Acknowledge(t.Context(), incarnation, which, "ada", note, count); err != nil {
 		t.Fatal(err)
 	}
-	err := store.AddTrail(t.Context(), postgres.TrailEntry{
-		Via: "command", Who: "ada", What: postgres.AckAction, TargetKind: "findings", TargetID: which,
+	err := store.AddTrail(t.Context(), admin.TrailEntry{
+		Actor: admin.Actor{Via: "command", Who: "ada"}, What: postgres.AckAction, TargetKind: "findings", TargetID: which,
 		Detail: fmt.Appendf(nil, `{"findings":%d,"note":%q}`, n, note),
 	})
 	if err != nil {
@@ -217,7 +218,7 @@ func TestAnAcknowledgementNeedsALineOfTheTrail(t *testing.T) {
 	wantFound("no line at all")
 	add := func(who, which, detail string) {
 		t.Helper()
-		err := store.AddTrail(t.Context(), postgres.TrailEntry{Via: "command", Who: who, What: postgres.AckAction, TargetKind: "findings", TargetID: which, Detail: []byte(detail)})
+		err := store.AddTrail(t.Context(), admin.TrailEntry{Actor: admin.Actor{Via: "command", Who: who}, What: postgres.AckAction, TargetKind: "findings", TargetID: which, Detail: []byte(detail)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,112 @@
+// Package admin is the vocabulary of what an admin sees and does: the store fills
+// it, the services below this folder pass it on, and the command, the pages and the
+// read API print it. It is pure.
+package admin
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Role is what an account may do.
+type Role string
+
+const (
+	Viewer Role = "viewer" // looks
+	Admin  Role = "admin"  // changes, too
+)
+
+// Account may sign in to the console.
+type Account struct {
+	Name      string    `json:"name"`
+	Role      Role      `json:"role"`
+	Disabled  bool      `json:"disabled"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// PasswordHash is in PHC form.
+	PasswordHash string `json:"-"`
+}
+
+// TokenState says whether a token works.
+type TokenState string
+
+const (
+	TokenActive  TokenState = "active"
+	TokenExpired TokenState = "expired"
+	TokenRevoked TokenState = "revoked"
+)
+
+// Token is a bearer token of the read API. Its text is kept nowhere.
+type Token struct {
+	Name       string     `json:"name"`
+	Community  string     `json:"community"`
+	State      TokenState `json:"state"`
+	CreatedBy  string     `json:"created_by"`
+	CreatedAt  time.Time  `json:"created_at"`
+	ExpiresAt  *time.Time `json:"expires_at"`
+	LastUsedAt *time.Time `json:"last_used_at"`
+	RevokedBy  *string    `json:"revoked_by"`
+	RevokedAt  *time.Time `json:"revoked_at"`
+
+	// ID tells tokens apart: the hash of the text. It is of no use to get in.
+	ID [sha256.Size]byte `json:"-"`
+}
+
+// The faces through which something is done.
+const (
+	ViaCommand = "command"
+	ViaConsole = "console"
+	ViaAPI     = "api"
+)
+
+// Actor is who does it, and from where.
+type Actor struct {
+	Via string `json:"via"`
+	// Who is an account, what COINHOOK_USER says, or a token's name.
+	Who string `json:"who"`
+	// OSUser is who called the command, for the operating system.
+	OSUser string `json:"os_user"`
+	// Address is that of a browser or a program.
+	Address string `json:"address"`
+}
+
+// TrailEntry is one line of the audit trail: who did what to what.
+type TrailEntry struct {
+	ID int64     `json:"id"`
+	At time.Time `json:"at"`
+	Actor
+	What string `json:"what"` // such as "replay dead letters" or "sign in"
+	// TargetKind and TargetID name what it was done to, such as delivery and its id.
+	TargetKind string          `json:"target_kind"`
+	TargetID   string          `json:"target_id"`
+	Detail     json.RawMessage `json:"detail"`
+	// Hash is in hexadecimal. The database gives it, ID and At.
+	Hash string `json:"hash"`
+}
+
+// Group is what dead letters have in common that fail for one cause.
+type Group struct {
+	// Webhook and Community are as the example has them.
+	Webhook   string          `json:"webhook"`
+	WebhookID string          `json:"webhook_id"`
+	Community string          `json:"community"`
+	Reason    delivery.Reason `json:"reason"`
+	Path      *string         `json:"path"`
+	Count     int             `json:"count"`
+	// FirstAt and LastAt are when deliveries of the group were received.
+	FirstAt time.Time `json:"first_at"`
+	LastAt  time.Time `json:"last_at"`
+	// Example is the newest of the group.
+	Example delivery.ID `json:"example"`
+}
+
+// OrNil is nil for an empty text: programs read null where there is none.
+func OrNil(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
