@@ -71,7 +71,7 @@ func (r *parkedRows) add(p applier.Parking, user delivery.ID, w *work) {
 	c[5].text(string(p.Reason))
 	c[6].text(p.Detail)
 	c[7].idOrNull(user)
-	c[8].int(w.placeOf(d).epoch)
+	c[8].int(w.placeOf(d).Epoch)
 	c[9].int(int64(d.Position.Sequence)) //nolint:gosec // sequences fit
 	c[10].int(int64(d.Position.Index))
 	c[11].timeOrNull(d.StoredAt)
@@ -177,7 +177,7 @@ func (w *work) hasOutcome(item applier.Item) bool {
 	if _, known := w.known[d.ID]; known && d.Replay == nil {
 		return true
 	}
-	if d.Replay != nil && w.replayed[d.ID].executed {
+	if d.Replay != nil && w.replayed[d.ID].Executed {
 		return true
 	}
 	return w.isForgotten(item)

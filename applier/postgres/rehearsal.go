@@ -57,7 +57,7 @@ func (r *Rehearsal) Settle(ctx context.Context, batch []applier.Item) ([]applier
 			return nil, fmt.Errorf("rehearse: %w", err)
 		}
 		settlements[i] = d.Settlement
-		r.last = append(r.last, Decision{Settlement: d.Settlement, User: d.user, Entries: d.entries, Fields: d.fields})
+		r.last = append(r.last, Decision{Settlement: d.Settlement, User: d.User, Entries: d.Entries, Fields: d.Fields})
 	}
 	return settlements, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/ledger"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -25,9 +26,9 @@ type removal struct {
 type removals []removal
 
 // have reports whether a delivery that has no outcome had one.
-func (all removals) have(at place, storedAt time.Time) bool {
+func (all removals) have(at ledger.Place, storedAt time.Time) bool {
 	for _, r := range all {
-		up := r.epoch > at.epoch || r.epoch == at.epoch && uint64(r.sequence) >= at.Sequence //nolint:gosec // sequences are not negative
+		up := r.epoch > at.Epoch || r.epoch == at.Epoch && uint64(r.sequence) >= at.Sequence //nolint:gosec // sequences are not negative
 		if up && storedAt.Before(r.storedBefore) {
 			return true
 		}
@@ -55,7 +56,7 @@ func (w *work) hadOutcome(d *delivery.Delivery) bool {
 	if first.IsZero() {
 		first = d.ReceivedAt
 	}
-	return ok && w.removals.have(place{epoch: epoch, Position: d.First.Position}, first)
+	return ok && w.removals.have(ledger.Place{Epoch: epoch, Position: d.First.Position}, first)
 }
 
 // storedAt falls back on the time of the request, which is a little earlier.

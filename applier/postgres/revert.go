@@ -128,14 +128,14 @@ type undoing struct {
 	known  map[delivery.ID]bool // users whose balances are in the book
 	book   ledger.Book
 	// holders are the values that users have; an empty one is none.
-	holders map[userField]fieldValue
+	holders map[userField]ledger.FieldValue
 	// gone are the deliveries that are reverted here.
 	gone       map[delivery.ID]bool
 	currencies map[inCommunity]applier.Currency
 
 	// What follows is of one batch.
 	targets    map[delivery.ID]*target
-	candidates map[userField][]fieldValue // what may hold next
+	candidates map[userField][]ledger.FieldValue // what may hold next
 	reversals  []Reversal
 	rows       undoRows
 }
@@ -157,7 +157,7 @@ type target struct {
 type fieldSet struct {
 	ordinal int64
 	userField
-	fieldValue
+	ledger.FieldValue
 }
 
 func newUndoing(allowNegative bool) *undoing {
@@ -165,7 +165,7 @@ func newUndoing(allowNegative bool) *undoing {
 		allowNegative: allowNegative,
 		known:         map[delivery.ID]bool{},
 		book:          ledger.Book{},
-		holders:       map[userField]fieldValue{},
+		holders:       map[userField]ledger.FieldValue{},
 		gone:          map[delivery.ID]bool{},
 		currencies:    map[inCommunity]applier.Currency{},
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/ledger"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -75,24 +76,19 @@ func (u *undoing) currency(community, code string) applier.Currency {
 func (u *undoing) undoField(t *target, f fieldSet) FieldReversal {
 	now := u.holders[f.userField]
 	r := FieldReversal{Field: f.field, Before: held(now), Now: held(now)}
-	if now.by != t.id {
+	if now.By != t.id {
 		return r
 	}
-	var next fieldValue
-	for _, v := range u.candidates[f.userField] {
-		if !u.gone[v.by] && (next.by == (delivery.ID{}) || next.at.before(v.at)) {
-			next = v
-		}
-	}
+	next := ledger.Latest(u.candidates[f.userField], func(by delivery.ID) bool { return u.gone[by] })
 	u.holders[f.userField] = next
 	r.Now = held(next)
 	u.rows.addField(t, f, next)
 	return r
 }
 
-func held(v fieldValue) *HeldValue {
-	if v.by == (delivery.ID{}) {
+func held(v ledger.FieldValue) *HeldValue {
+	if v.By == (delivery.ID{}) {
 		return nil
 	}
-	return &HeldValue{Value: v.text, By: v.by}
+	return &HeldValue{Value: v.Text, By: v.By}
 }

@@ -47,7 +47,7 @@ func (u *undoing) lockTargets(ctx context.Context, tx *sqlx.Tx, ids []delivery.I
 
 // read learns all that the batch is decided by.
 func (u *undoing) read(ctx context.Context, db sqlx.QueryerContext, ids []delivery.ID) error {
-	u.targets, u.candidates, u.rows = map[delivery.ID]*target{}, map[userField][]fieldValue{}, undoRows{}
+	u.targets, u.candidates, u.rows = map[delivery.ID]*target{}, map[userField][]ledger.FieldValue{}, undoRows{}
 	for _, step := range []struct {
 		what string
 		read func(context.Context, sqlx.QueryerContext, string) error
@@ -168,22 +168,22 @@ func (u *undoing) readFields(ctx context.Context, db sqlx.QueryerContext, ids st
 	return each(ctx, db, revertFieldsQuery, func(scan scanner) error {
 		var id, user, holder idScanner
 		var f fieldSet
-		var now fieldValue
-		if err := scan(&id, &f.ordinal, &user, &f.field, &f.text, &f.at.epoch, &f.at.Sequence, &f.at.Index,
-			&holder, &now.text, &now.at.epoch, &now.at.Sequence, &now.at.Index); err != nil {
+		var now ledger.FieldValue
+		if err := scan(&id, &f.ordinal, &user, &f.field, &f.Text, &f.At.Epoch, &f.At.Sequence, &f.At.Index,
+			&holder, &now.Text, &now.At.Epoch, &now.At.Sequence, &now.At.Index); err != nil {
 			return err
 		}
-		f.user, f.by, now.by = delivery.ID(user), delivery.ID(id), delivery.ID(holder)
+		f.user, f.By, now.By = delivery.ID(user), delivery.ID(id), delivery.ID(holder)
 		if _, ok := u.holders[f.userField]; !ok {
 			u.holders[f.userField] = now
 		}
-		t := u.targets[f.by]
+		t := u.targets[f.By]
 		if t == nil {
-			return fmt.Errorf("the delivery %s has set a custom field and has no outcome", f.by)
+			return fmt.Errorf("the delivery %s has set a custom field and has no outcome", f.By)
 		}
 		t.fields = append(t.fields, f)
 		if t.applied() {
-			u.candidates[f.userField] = append(u.candidates[f.userField], f.fieldValue)
+			u.candidates[f.userField] = append(u.candidates[f.userField], f.FieldValue)
 		}
 		return nil
 	}, ids)
@@ -210,10 +210,10 @@ CROSS JOIN LATERAL (
 // batch is reverted. In a rehearsal it may be one that is reverted already, and
 // then it is looked for below that.
 func (u *undoing) readCandidates(ctx context.Context, db sqlx.QueryerContext, ids string) error {
-	below := map[userField]place{}
+	below := map[userField]ledger.Place{}
 	for key := range u.candidates {
-		if holder := u.holders[key]; u.targets[holder.by] != nil {
-			below[key] = holder.at
+		if holder := u.holders[key]; u.targets[holder.By] != nil {
+			below[key] = holder.At
 		}
 	}
 	for len(below) > 0 {
@@ -221,7 +221,7 @@ func (u *undoing) readCandidates(ctx context.Context, db sqlx.QueryerContext, id
 		for key, at := range below {
 			columns[0].id(key.user)
 			columns[1].text(key.field)
-			columns[2].int(at.epoch)
+			columns[2].int(at.Epoch)
 			columns[3].int(int64(at.Sequence))
 			columns[4].int(int64(at.Index))
 		}
@@ -229,13 +229,13 @@ func (u *undoing) readCandidates(ctx context.Context, db sqlx.QueryerContext, id
 		err := each(ctx, db, revertCandidatesQuery, func(scan scanner) error {
 			var user, by idScanner
 			var key userField
-			var v fieldValue
-			if err := scan(&user, &key.field, &v.text, &by, &v.at.epoch, &v.at.Sequence, &v.at.Index); err != nil {
+			var v ledger.FieldValue
+			if err := scan(&user, &key.field, &v.Text, &by, &v.At.Epoch, &v.At.Sequence, &v.At.Index); err != nil {
 				return err
 			}
-			key.user, v.by = delivery.ID(user), delivery.ID(by)
-			if u.gone[v.by] {
-				below[key] = v.at
+			key.user, v.By = delivery.ID(user), delivery.ID(by)
+			if u.gone[v.By] {
+				below[key] = v.At
 				return nil
 			}
 			u.candidates[key] = append(u.candidates[key], v)

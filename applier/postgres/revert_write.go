@@ -53,7 +53,7 @@ func (r *undoRows) addLog(t *target, ordinal int64, e ledger.Entry) {
 func revertAction(t *target) string { return "Revert: " + t.action }
 
 // addField records that a custom field goes back to a value, or to none.
-func (r *undoRows) addField(t *target, f fieldSet, next fieldValue) {
+func (r *undoRows) addField(t *target, f fieldSet, next ledger.FieldValue) {
 	if r.fields == nil {
 		r.fields = map[userField]struct{}{}
 	}
@@ -63,14 +63,14 @@ func (r *undoRows) addField(t *target, f fieldSet, next fieldValue) {
 	c[1].int(-f.ordinal)
 	c[2].id(f.user)
 	c[3].text(f.field)
-	if next.by == (delivery.ID{}) {
+	if next.By == (delivery.ID{}) {
 		c[4].null()
 	} else {
-		c[4].text(next.text)
+		c[4].text(next.Text)
 	}
-	c[5].int(f.at.epoch)
-	c[6].int(int64(f.at.Sequence))
-	c[7].int(int64(f.at.Index))
+	c[5].int(f.At.Epoch)
+	c[6].int(int64(f.At.Sequence))
+	c[7].int(int64(f.At.Index))
 	c[8].text(t.webhookID)
 	c[9].text(revertAction(t))
 }
@@ -86,20 +86,20 @@ func (r *undoRows) finish(u *undoing) {
 	}
 	for key := range r.fields {
 		v, table := u.holders[key], &r.values
-		if v.by == (delivery.ID{}) {
+		if v.By == (delivery.ID{}) {
 			table = &r.removed
 		}
 		c := table.next()
 		c[0].id(key.user)
 		c[1].text(key.field)
-		if v.by == (delivery.ID{}) {
+		if v.By == (delivery.ID{}) {
 			continue
 		}
-		c[2].text(v.text)
-		c[3].id(v.by)
-		c[4].int(v.at.epoch)
-		c[5].int(int64(v.at.Sequence))
-		c[6].int(int64(v.at.Index))
+		c[2].text(v.Text)
+		c[3].id(v.By)
+		c[4].int(v.At.Epoch)
+		c[5].int(int64(v.At.Sequence))
+		c[6].int(int64(v.At.Index))
 	}
 }
 

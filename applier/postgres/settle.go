@@ -177,20 +177,6 @@ type senderKey struct {
 	hash    [32]byte
 }
 
-// taken is who took effect with an idempotency key.
-type taken struct {
-	by   delivery.ID
-	body [32]byte
-	// original is the body that the sender sent, where an admin edited it before it
-	// took effect. A retry has that one.
-	original [32]byte
-}
-
-// is reports whether a delivery with that body repeats what took effect.
-func (t taken) is(body [32]byte) bool {
-	return t.body == body || t.original != [32]byte{} && t.original == body
-}
-
 // work is one batch on its way through Settle.
 type work struct {
 	batch  []applier.Item
@@ -209,7 +195,7 @@ type work struct {
 	unparked       map[parkedKey]bool          // the rows that are decided
 	known          map[delivery.ID]applier.Settlement
 	replayed       map[delivery.ID]*replayed
-	keys           map[senderKey]taken // zero for those that are free
+	keys           map[senderKey]ledger.Taken // zero for those that are free
 	removals       removals
 	currencies     map[inCommunity]*applier.Currency
 	fields         map[inCommunity]int64 // the revision; 0 for those that do not exist
@@ -231,7 +217,7 @@ func newWork(batch []applier.Item, epochs map[string]int64) *work {
 		parked:      map[delivery.ID][]parkedRow{},
 		known:       map[delivery.ID]applier.Settlement{},
 		replayed:    map[delivery.ID]*replayed{},
-		keys:        map[senderKey]taken{},
+		keys:        map[senderKey]ledger.Taken{},
 		currencies:  map[inCommunity]*applier.Currency{},
 		fields:      map[inCommunity]int64{},
 		book:        ledger.Book{},
@@ -246,7 +232,7 @@ func newWork(batch []applier.Item, epochs map[string]int64) *work {
 			w.replayed[item.Delivery.ID] = &replayed{}
 		}
 		if key, ok := keyOf(item); ok {
-			w.keys[key] = taken{}
+			w.keys[key] = ledger.Taken{}
 		}
 		key, ok := userOf(item)
 		if !ok {

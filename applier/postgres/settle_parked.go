@@ -7,6 +7,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/ledger"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -24,7 +25,7 @@ func parkedKeyOf(d *delivery.Delivery) parkedKey {
 // parkedRow is one that waits for a user.
 type parkedRow struct {
 	parkedKey
-	place place
+	place ledger.Place
 }
 
 // Of a user's rows the first are enough: one more than the batch may decide.
@@ -53,7 +54,7 @@ func (w *work) readParked(ctx context.Context, tx *sqlx.Tx, stmts *settleStateme
 	for rows.Next() {
 		var user, id, replay idScanner
 		var row parkedRow
-		if err := rows.Scan(&user, &id, &replay, &row.place.epoch, &row.place.Sequence, &row.place.Index); err != nil {
+		if err := rows.Scan(&user, &id, &replay, &row.place.Epoch, &row.place.Sequence, &row.place.Index); err != nil {
 			return err
 		}
 		row.parkedKey = parkedKey{delivery.ID(id), delivery.ID(replay)}
@@ -97,7 +98,7 @@ func (w *work) hasEarlier(item applier.Item, user delivery.ID) bool {
 		case row.parkedKey == key:
 			return !item.WasParked // of a message that was redelivered
 		case w.unparked[row.parkedKey]:
-		case !item.WasParked || row.place.before(at):
+		case !item.WasParked || row.place.Before(at):
 			return true
 		}
 	}

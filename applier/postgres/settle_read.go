@@ -118,10 +118,10 @@ func (w *work) learn(r *knownRow) {
 		}
 		w.known[delivery.ID(r.id)] = s
 	case "key":
-		key, holder := senderKey{webhook: r.text}, taken{by: delivery.ID(r.id)}
+		key, holder := senderKey{webhook: r.text}, ledger.Taken{By: delivery.ID(r.id)}
 		copy(key.hash[:], r.hash)
-		copy(holder.body[:], r.body)
-		copy(holder.original[:], r.original)
+		copy(holder.Body[:], r.body)
+		copy(holder.Original[:], r.original)
 		w.keys[key] = holder
 	case "removal":
 		w.removals = append(w.removals, removal{epoch: r.epoch, sequence: r.sequence, storedBefore: r.storedBefore.Time})

@@ -9,22 +9,16 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/ledger"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // replayed is what a delivery that is replayed is like, under its lock.
 type replayed struct {
-	outcome applier.Settlement
-	known   bool // it has an outcome
-	first   place
-	// isDead says that it is a dead letter, and so may run.
-	isDead bool
+	ledger.Replay
+	first ledger.Place
 	// body is the hash of the payload that the sender sent, decrypted.
 	body [32]byte
-	// executed says that this very replay has run already.
-	executed bool
-	// refused says that somebody else has locked the outcome.
-	refused bool
 }
 
 // The rows stay locked until the end, so that of replays of one delivery the
@@ -77,47 +71,40 @@ func (w *work) readReplayed(ctx context.Context, tx *sqlx.Tx) error {
 	}
 	defer rows.Close()
 	for rows.Next() {
-		r := replayed{known: true}
+		r := replayed{Replay: ledger.Replay{IsKnown: true}}
 		var id, duplicateOf idScanner
 		var f delivery.Failure
 		var body []byte
 		var storedAt sql.NullTime
-		if err := rows.Scan(&id, &r.outcome.Status, &r.outcome.Outcome, &f.Reason, &f.Detail, &f.Path, &duplicateOf,
-			&r.first.epoch, &r.first.Sequence, &r.first.Index, &storedAt, &r.isDead, &body, &r.executed); err != nil {
+		if err := rows.Scan(&id, &r.Outcome.Status, &r.Outcome.Outcome, &f.Reason, &f.Detail, &f.Path, &duplicateOf,
+			&r.first.Epoch, &r.first.Sequence, &r.first.Index, &storedAt, &r.IsDead, &body, &r.Executed); err != nil {
 			return err
 		}
-		if r.outcome.Status == delivery.Failed {
-			r.outcome.Failure = &f
+		if r.Outcome.Status == delivery.Failed {
+			r.Outcome.Failure = &f
 		}
-		r.outcome.DuplicateOf = delivery.ID(duplicateOf)
+		r.Outcome.DuplicateOf = delivery.ID(duplicateOf)
 		copy(r.body[:], body)
-		r.first.storedAt = storedAt.Time
-		r.refused = w.lockedOutcomes != nil && !w.lockedOutcomes[delivery.ID(id)]
+		r.first.StoredAt = storedAt.Time
+		r.IsLocked = w.lockedOutcomes != nil && !w.lockedOutcomes[delivery.ID(id)]
 		w.replayed[delivery.ID(id)] = &r
 	}
 	return rows.Err()
 }
 
-// decideReplay decides a dead letter again. A delivery that is no dead letter any more
-// stays as it is. A delivery without an outcome, because the database is older than the
-// stream, is executed as if for the first time.
+// decideReplay decides a dead letter again.
 func (w *work) decideReplay(item applier.Item) (applier.Settlement, error) {
 	r := w.replayed[item.Delivery.ID]
-	if r.executed {
-		s := r.outcome
-		s.Known = true
+	r.Forgotten = w.isGone(item) || !r.IsKnown && w.isForgotten(item)
+	step, s := r.Decide(item.NoOp)
+	switch step {
+	case ledger.Stop:
 		return s, nil
-	}
-	if w.isGone(item) || !r.known && w.isForgotten(item) {
-		return applier.Settlement{Forgotten: true}, nil
-	}
-	if r.refused {
+	case ledger.Wait:
 		return w.park(item, w.userOrOwn(item), waitsForOutcome), nil
-	}
-	if r.known && (!r.isDead || item.NoOp) {
-		s := r.outcome
-		s.NoOp = true
-		w.rows.replays.add(item, decision{Settlement: s, place: w.placeOf(item.Delivery)}, r.known)
+	case ledger.Note:
+		noted := decision{Decision: ledger.Decision{Settlement: s}, place: w.placeOf(item.Delivery)}
+		w.rows.replays.add(item, noted, r.IsKnown)
 		return s, nil
 	}
 	d, err := w.decideOne(item)
@@ -125,19 +112,19 @@ func (w *work) decideReplay(item applier.Item) (applier.Settlement, error) {
 		return applier.Settlement{}, err
 	}
 	if d.Parked {
-		return w.park(item, d.user, d.why), nil
+		return w.park(item, d.User, d.Why), nil
 	}
-	w.rows.replays.add(item, d, r.known)
-	if !r.known {
+	w.rows.replays.add(item, d, r.IsKnown)
+	if !r.IsKnown {
 		w.rows.add(item, d)
 		return d.Settlement, nil
 	}
 	// Its fields count from when it was first sent: a replay does not overwrite a value
 	// that a later delivery has set.
 	d.first = r.first
-	if key, ok := keyOf(item); ok && d.key != nil && item.Delivery.Replay.Edited {
+	if key, ok := keyOf(item); ok && d.Key != nil && item.Delivery.Replay.Edited {
 		d.original = r.body
-		w.keys[key] = taken{by: item.Delivery.ID, body: d.key.Body, original: r.body}
+		w.keys[key] = ledger.Taken{By: item.Delivery.ID, Body: d.Key.Body, Original: r.body}
 	}
 	w.rows.addEffect(item, d)
 	return d.Settlement, nil
@@ -196,17 +183,17 @@ func (r *replayRows) add(item applier.Item, d decision, known bool) {
 		c[14].null()
 	}
 	at := item.Delivery.Position
-	c[15].int(d.place.epoch)
+	c[15].int(d.place.Epoch)
 	c[16].int(int64(at.Sequence))
 	c[17].int(int64(at.Index))
 	c[18].int(int64(item.Delivery.Attempt))
 	c[19].text(name)
-	c[20].idOrNull(d.user)
+	c[20].idOrNull(d.User)
 	c[21].idOrNull(d.DuplicateOf)
 	by, key := missingUser(item, f)
 	c[22].textOrNull(by)
 	c[23].textOrNull(key)
-	c[24].int(int64(len(d.entries)))
+	c[24].int(int64(len(d.Entries)))
 	// The key of what the sender sent is looked up by its retries. That of an edited
 	// payload may be another one.
 	if key := item.Plan.Key; key != nil && !replay.Edited {

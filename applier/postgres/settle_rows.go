@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
@@ -20,8 +19,8 @@ type rows struct {
 	tables  [tableCount]table
 	touched map[ledger.Account]struct{}
 	// keys and values are held back until they can be put in order.
-	keys   map[senderKey]taken
-	values map[userField]fieldValue
+	keys   map[senderKey]ledger.Taken
+	values map[userField]ledger.FieldValue
 	// replays have their own statement: few batches have any.
 	replays replayRows
 	// parked have theirs, too.
@@ -37,32 +36,6 @@ type table struct {
 type userField struct {
 	user  delivery.ID
 	field string
-}
-
-// fieldValue is a custom field's value with the place of who set it.
-type fieldValue struct {
-	text string
-	by   delivery.ID
-	at   place
-}
-
-// clockStep is how far apart two messages have to be stored for their times to count.
-// Brokers' clocks differ by less, and no stream is restored as fast.
-const clockStep = time.Second
-
-// before reports whether w takes the place of v: two of the place, the time in the
-// broker and the id say that it is later. A stream that came back from a backup uses
-// places again, and a clock may go back. The SQL of user_fields says the same.
-func (v fieldValue) before(w fieldValue) bool {
-	later := v.at.before(w.at)
-	if v.at.storedAt.IsZero() || w.at.storedAt.IsZero() {
-		return later
-	}
-	apart := w.at.storedAt.Sub(v.at.storedAt)
-	if apart.Abs() > clockStep && apart > 0 != later {
-		return bytes.Compare(v.by[:], w.by[:]) < 0
-	}
-	return later
 }
 
 // used are the tables that the statement writes to.
@@ -98,17 +71,17 @@ func (r *rows) add(item applier.Item, d decision) {
 
 // addEffect has the rows of what a delivery changes.
 func (r *rows) addEffect(item applier.Item, d decision) {
-	for i, e := range d.entries {
+	for i, e := range d.Entries {
 		r.addLog(item, i+1, e)
 	}
-	for i, f := range d.fields {
-		r.addField(item, i+1, d.user, f, d.first)
+	for i, f := range d.Fields {
+		r.addField(item, i+1, d.User, f, d.first)
 	}
-	if d.key != nil {
+	if d.Key != nil {
 		if r.keys == nil {
-			r.keys = map[senderKey]taken{}
+			r.keys = map[senderKey]ledger.Taken{}
 		}
-		r.keys[senderKey{nameText(item.Delivery.WebhookID), d.key.Hash}] = taken{by: item.Delivery.ID, body: d.key.Body, original: d.original}
+		r.keys[senderKey{nameText(item.Delivery.WebhookID), d.Key.Hash}] = ledger.Taken{By: item.Delivery.ID, Body: d.Key.Body, Original: d.original}
 	}
 }
 
@@ -121,12 +94,12 @@ func (r *rows) finish(book ledger.Book) {
 		c := r.next(userFieldsTable)
 		c[0].id(key.user)
 		c[1].text(key.field)
-		c[2].text(v.text)
-		c[3].id(v.by)
-		c[4].int(v.at.epoch)
-		c[5].int(int64(v.at.Sequence))
-		c[6].int(int64(v.at.Index))
-		c[7].timeOrNull(v.at.storedAt)
+		c[2].text(v.Text)
+		c[3].id(v.By)
+		c[4].int(v.At.Epoch)
+		c[5].int(int64(v.At.Sequence))
+		c[6].int(int64(v.At.Index))
+		c[7].timeOrNull(v.At.StoredAt)
 	}
 	// Nobody has locked a key, so transactions wait for each other's. With one order
 	// they never wait in a circle.
@@ -137,12 +110,12 @@ func (r *rows) finish(book ledger.Book) {
 		c, holder := r.next(keysTable), r.keys[key]
 		c[0].text(key.webhook)
 		c[1].bytes(key.hash[:])
-		c[2].bytes(holder.body[:])
-		c[3].id(holder.by)
-		if holder.original == ([32]byte{}) {
+		c[2].bytes(holder.Body[:])
+		c[3].id(holder.By)
+		if holder.Original == ([32]byte{}) {
 			c[4].null()
 		} else {
-			c[4].bytes(holder.original[:])
+			c[4].bytes(holder.Original[:])
 		}
 	}
 }
@@ -168,15 +141,15 @@ func (r *rows) addOutcome(item applier.Item, s decision) {
 	c[7].textOrNull(string(f.Reason))
 	c[8].textOrNull(f.Detail)
 	c[9].textOrNull(f.Path)
-	c[10].idOrNull(s.user)
+	c[10].idOrNull(s.User)
 	c[11].bytes(sum[:])
 	c[12].int(int64(s.place.Sequence))
 	c[13].int(int64(s.place.Index))
 	c[14].int(int64(d.Attempt))
 	c[15].time(d.ReceivedAt)
 	c[16].idOrNull(s.DuplicateOf)
-	c[17].int(s.place.epoch)
-	c[18].int(int64(len(s.entries)))
+	c[17].int(s.place.Epoch)
+	c[18].int(int64(len(s.Entries)))
 }
 
 func (r *rows) addLog(item applier.Item, ordinal int, e ledger.Entry) {
@@ -197,7 +170,7 @@ func (r *rows) addLog(item applier.Item, ordinal int, e ledger.Entry) {
 	c[9].text(item.Webhook.Name)
 }
 
-func (r *rows) addField(item applier.Item, ordinal int, user delivery.ID, f applier.FieldChange, at place) {
+func (r *rows) addField(item applier.Item, ordinal int, user delivery.ID, f applier.FieldChange, at ledger.Place) {
 	d := item.Delivery
 	c := r.next(fieldHistoryTable)
 	c[0].id(d.ID)
@@ -205,16 +178,16 @@ func (r *rows) addField(item applier.Item, ordinal int, user delivery.ID, f appl
 	c[2].id(user)
 	c[3].text(f.Field)
 	c[4].text(f.Value)
-	c[5].int(at.epoch)
+	c[5].int(at.Epoch)
 	c[6].int(int64(at.Sequence))
 	c[7].int(int64(at.Index))
 	c[8].text(nameText(d.WebhookID))
 	c[9].text(item.Webhook.Name)
 	if r.values == nil {
-		r.values = map[userField]fieldValue{}
+		r.values = map[userField]ledger.FieldValue{}
 	}
-	key, v := userField{user, f.Field}, fieldValue{f.Value, d.ID, at}
-	if old, ok := r.values[key]; !ok || old.before(v) {
+	key, v := userField{user, f.Field}, ledger.FieldValue{Text: f.Value, By: d.ID, At: at}
+	if old, ok := r.values[key]; !ok || old.Before(v) {
 		r.values[key] = v
 	}
 }
@@ -244,14 +217,14 @@ func (r *rows) addDeadLetter(item applier.Item, s decision) {
 		c[9].null()
 		c[10].null()
 	}
-	c[11].timeOrNull(s.first.storedAt)
+	c[11].timeOrNull(s.first.StoredAt)
 	if s.first == s.place {
 		c[5].null()
 		c[6].null()
 		c[7].null()
 		return
 	}
-	c[5].int(s.first.epoch)
+	c[5].int(s.first.Epoch)
 	c[6].int(int64(s.first.Sequence))
 	c[7].int(int64(s.first.Index))
 }

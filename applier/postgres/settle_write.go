@@ -26,7 +26,7 @@ type insert struct {
 	conflict string
 }
 
-// takesThePlace is fieldValue.before. A time that is not known decides nothing.
+// takesThePlace is ledger.FieldValue.Before. A time that is not known decides nothing.
 var takesThePlace = func() string {
 	const later = `(now.stream_epoch, now.stream_sequence, now.stream_index) < (excluded.stream_epoch, excluded.stream_sequence, excluded.stream_index)`
 	stored := "greatest(now.stored_at, " + idTime("now.delivery_id") + ")"
