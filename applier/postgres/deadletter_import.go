@@ -152,7 +152,7 @@ func writeLetters(ctx context.Context, tx *sqlx.Tx, added, kept []*FullDeadLette
 		slices.SortFunc(letters, func(a, b *FullDeadLetter) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	}
 	if len(added) > 0 {
-		if err := execAll(ctx, tx, len(added), insertOutcomesQuery, outcomeColumns(added)...); err != nil {
+		if err := execAll(ctx, tx, len(added), insertOutcomesQuery, importedOutcomes(added)...); err != nil {
 			return err
 		}
 	}

@@ -21,7 +21,7 @@ FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[
     AS r (id, community, webhook_id, webhook, version, reason, detail, path, user_id, payload_sha256, attempts, replays, received_at, finished_at)
 ON CONFLICT DO NOTHING`
 
-func outcomeColumns(letters []*FullDeadLetter) []any {
+func importedOutcomes(letters []*FullDeadLetter) []any {
 	var c [14]array
 	for _, d := range letters {
 		sum := sha256.Sum256(d.Body.Payload)

@@ -13,40 +13,61 @@ import (
 
 // undoRows are what a batch of reverts writes, column by column.
 type undoRows struct {
-	reverts, logs, balances, history, values, removed undoTable
+	reverts  revertColumns
+	logs     logColumns
+	balances balanceColumns
+	history  fieldHistoryColumns
+	values   restoredColumns
+	removed  removedColumns
+	counts   [undoCount]int
 
 	accounts map[ledger.Account]struct{}
 	fields   map[userField]struct{}
 }
 
-type undoTable struct {
-	count   int
-	columns [maxColumns]array
+type revertColumns struct {
+	ID array `column:"delivery_id uuid"`
 }
 
-func (t *undoTable) next() *[maxColumns]array {
-	t.count++
-	return &t.columns
+// restoredColumns are custom fields that go back to a value.
+type restoredColumns struct {
+	User     array `column:"user_id uuid"`
+	Field    array `column:"field text"`
+	Value    array `column:"value text"`
+	ID       array `column:"delivery_id uuid"`
+	Epoch    array `column:"stream_epoch int"`
+	Sequence array `column:"stream_sequence bigint"`
+	Index    array `column:"stream_index int"`
 }
 
-func (r *undoRows) addRevert(id delivery.ID) { r.reverts.next()[0].id(id) }
+// removedColumns are custom fields that go back to none.
+type removedColumns struct {
+	User  array `column:"user_id uuid"`
+	Field array `column:"field text"`
+}
+
+func (r *undoRows) addRevert(id delivery.ID) {
+	r.counts[undoReverts]++
+	r.reverts.ID.id(id)
+}
 
 func (r *undoRows) addLog(t *target, ordinal int64, e ledger.Entry) {
 	if r.accounts == nil {
 		r.accounts = map[ledger.Account]struct{}{}
 	}
 	r.accounts[e.Account] = struct{}{}
-	c := r.logs.next()
-	c[0].id(t.id)
-	c[1].int(ordinal)
-	c[2].id(e.User)
-	c[3].text(e.Currency)
-	c[4].int(e.Number)
-	c[5].text(string(e.Operator))
-	c[6].int(e.Amount)
-	c[7].int(e.Balance)
-	c[8].text(t.webhookID)
-	c[9].text(revertAction(t))
+	c := &r.logs
+	r.counts[undoLogs]++
+	c.ID.id(t.id)
+	c.Ordinal.int(ordinal)
+	c.User.id(e.User)
+	c.Currency.text(e.Currency)
+	c.Number.int(e.Number)
+	c.Operator.text(string(e.Operator))
+	c.Amount.int(e.Amount)
+	c.Balance.int(e.Balance)
+	c.WebhookID.text(t.webhookID)
+	c.Action.text(revertAction(t))
 }
 
 // revertAction is what a log calls the taking back of a webhook's effect.
@@ -58,75 +79,99 @@ func (r *undoRows) addField(t *target, f fieldSet, next ledger.FieldValue) {
 		r.fields = map[userField]struct{}{}
 	}
 	r.fields[f.userField] = struct{}{}
-	c := r.history.next()
-	c[0].id(t.id)
-	c[1].int(-f.ordinal)
-	c[2].id(f.user)
-	c[3].text(f.field)
+	c := &r.history
+	r.counts[undoHistory]++
+	c.ID.id(t.id)
+	c.Ordinal.int(-f.ordinal)
+	c.User.id(f.user)
+	c.Field.text(f.field)
 	if next.By == (delivery.ID{}) {
-		c[4].null()
+		c.Value.null()
 	} else {
-		c[4].text(next.Text)
+		c.Value.text(next.Text)
 	}
-	c[5].int(f.At.Epoch)
-	c[6].int(int64(f.At.Sequence))
-	c[7].int(int64(f.At.Index))
-	c[8].text(t.webhookID)
-	c[9].text(revertAction(t))
+	c.Epoch.int(f.At.Epoch)
+	c.Sequence.int(int64(f.At.Sequence))
+	c.Index.int(int64(f.At.Index))
+	c.WebhookID.text(t.webhookID)
+	c.Action.text(revertAction(t))
 }
 
 // finish adds what is one row however many deliveries of the batch change it.
 func (r *undoRows) finish(u *undoing) {
 	for account := range r.accounts {
-		b, c := u.book[account], r.balances.next()
-		c[0].id(account.User)
-		c[1].text(account.Currency)
-		c[2].int(b.Amount)
-		c[3].int(b.Entries)
+		b, c := u.book[account], &r.balances
+		r.counts[undoBalances]++
+		c.User.id(account.User)
+		c.Currency.text(account.Currency)
+		c.Amount.int(b.Amount)
+		c.Entries.int(b.Entries)
 	}
 	for key := range r.fields {
-		v, table := u.holders[key], &r.values
+		v := u.holders[key]
 		if v.By == (delivery.ID{}) {
-			table = &r.removed
-		}
-		c := table.next()
-		c[0].id(key.user)
-		c[1].text(key.field)
-		if v.By == (delivery.ID{}) {
+			r.counts[undoRemoved]++
+			r.removed.User.id(key.user)
+			r.removed.Field.text(key.field)
 			continue
 		}
-		c[2].text(v.Text)
-		c[3].id(v.By)
-		c[4].int(v.At.Epoch)
-		c[5].int(int64(v.At.Sequence))
-		c[6].int(int64(v.At.Index))
+		c := &r.values
+		r.counts[undoValues]++
+		c.User.id(key.user)
+		c.Field.text(key.field)
+		c.Value.text(v.Text)
+		c.ID.id(v.By)
+		c.Epoch.int(v.At.Epoch)
+		c.Sequence.int(int64(v.At.Sequence))
+		c.Index.int(int64(v.At.Index))
 	}
 }
 
-// undoParts are the tables that a revert writes to. "rows" stands for the arrays
-// of the batch, one a column.
-var undoParts = [...]struct{ types, query string }{
-	{"uuid", `
+const (
+	undoReverts = iota
+	undoLogs
+	undoBalances
+	undoHistory
+	undoValues
+	undoRemoved
+	undoCount
+)
+
+// undoPart is what a revert does with one table. "rows AS r" stands for the arrays of
+// the batch, one a column.
+type undoPart struct {
+	columns    string
+	parameters func(after int) string
+	count      int // of the columns
+	query      string
+}
+
+func undo[T any](query string) undoPart {
+	return undoPart{columns: columnNames[T](), parameters: columnParameters[T], count: columnCount[T](), query: query}
+}
+
+var undoParts = [...]undoPart{
+	undoReverts: undo[revertColumns](`
 INSERT INTO reverts (delivery_id, reverted_by, note, at)
-SELECT r.*, $1::text, $2::text, clock.now FROM clock, rows AS r`},
-	{"uuid smallint uuid text bigint text bigint bigint text text", `
-INSERT INTO gamification_logs (delivery_id, ordinal, user_id, currency, number, operator, amount, balance, webhook_id, action, at)
-SELECT r.*, clock.now FROM clock, rows AS r`},
-	{"uuid text bigint bigint", `
+SELECT r.*, $1::text, $2::text, clock.now FROM clock, rows AS r`),
+	undoLogs: undo[logColumns](`
+INSERT INTO gamification_logs (` + columnNames[logColumns]() + `, at)
+SELECT r.*, clock.now FROM clock, rows AS r`),
+	undoBalances: undo[balanceColumns](`
 UPDATE balances b SET amount = r.amount, entries = r.entries, updated_at = clock.now
-FROM clock, rows AS r (user_id, currency, amount, entries)
-WHERE b.user_id = r.user_id AND b.currency = r.currency AND b.entries < r.entries`},
-	{"uuid smallint uuid text text int bigint int text text", `
-INSERT INTO field_history (delivery_id, ordinal, user_id, field, value, stream_epoch, stream_sequence, stream_index, webhook_id, action, at)
-SELECT r.*, clock.now FROM clock, rows AS r`},
-	{"uuid text text uuid int bigint int", `
+FROM clock, rows AS r
+WHERE b.user_id = r.user_id AND b.currency = r.currency AND b.entries < r.entries`),
+	undoHistory: undo[fieldHistoryColumns](`
+INSERT INTO field_history (` + columnNames[fieldHistoryColumns]() + `, at)
+SELECT r.*, clock.now FROM clock, rows AS r`),
+	undoValues: undo[restoredColumns](`
 UPDATE user_fields f SET value = r.value, delivery_id = r.delivery_id,
     stream_epoch = r.stream_epoch, stream_sequence = r.stream_sequence, stream_index = r.stream_index,
     stored_at = NULL
-FROM rows AS r (user_id, field, value, delivery_id, stream_epoch, stream_sequence, stream_index)
-WHERE f.user_id = r.user_id AND f.field = r.field`},
-	{"uuid text", `
-DELETE FROM user_fields f USING rows AS r (user_id, field) WHERE f.user_id = r.user_id AND f.field = r.field`},
+FROM rows AS r
+WHERE f.user_id = r.user_id AND f.field = r.field`),
+	undoRemoved: undo[removedColumns](`
+DELETE FROM user_fields f USING rows AS r WHERE f.user_id = r.user_id AND f.field = r.field`),
 }
 
 var undoQuery = func() string {
@@ -135,10 +180,9 @@ var undoQuery = func() string {
 	counts := make([]string, len(undoParts))
 	parameter := 2
 	for i, part := range undoParts {
-		columns := parametersOf(part.types, parameter)
-		parameter += len(columns)
-		query := strings.Replace(part.query, "rows AS r", "unnest("+strings.Join(columns, ", ")+") AS r", 1)
-		fmt.Fprintf(&b, ", t%d AS (%s\nRETURNING 1\n)", i, query)
+		rows := "unnest(" + part.parameters(parameter) + ") AS r (" + part.columns + ")"
+		parameter += part.count
+		fmt.Fprintf(&b, ", t%d AS (%s\nRETURNING 1\n)", i, strings.Replace(part.query, "rows AS r", rows, 1))
 		counts[i] = fmt.Sprintf("(SELECT count(*) FROM t%d)", i)
 	}
 	return b.String() + "\nSELECT " + strings.Join(counts, ", ")
@@ -148,24 +192,21 @@ var undoQuery = func() string {
 // that other counts than the expected ones are an error of ours.
 func (u *undoing) write(ctx context.Context, tx *sqlx.Tx, opts RevertOptions) error {
 	r := &u.rows
-	if r.reverts.count == 0 {
+	if r.counts[undoReverts] == 0 {
 		return nil
 	}
 	args, into := []any{opts.By, opts.Note}, []any{}
-	written := [...]*undoTable{&r.reverts, &r.logs, &r.balances, &r.history, &r.values, &r.removed}
-	var got [len(written)]int
+	written := [...]any{&r.reverts, &r.logs, &r.balances, &r.history, &r.values, &r.removed}
+	var got [undoCount]int
 	for i, table := range written {
-		for c := range strings.Fields(undoParts[i].types) {
-			args = append(args, table.columns[c].String())
-		}
-		into = append(into, &got[i])
+		args, into = appendColumns(args, table), append(into, &got[i])
 	}
 	if err := tx.QueryRowContext(ctx, undoQuery, args...).Scan(into...); err != nil {
 		return err
 	}
-	for i, table := range written {
-		if got[i] != table.count {
-			return fmt.Errorf("wrote %d rows instead of %d to the table %d of a revert; nothing was changed", got[i], table.count, i+1)
+	for i, want := range r.counts {
+		if got[i] != want {
+			return fmt.Errorf("wrote %d rows instead of %d to the table %d of a revert; nothing was changed", got[i], want, i+1)
 		}
 	}
 	return nil

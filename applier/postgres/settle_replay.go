@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strings"
 
 	"github.com/jmoiron/sqlx"
 
@@ -133,13 +132,8 @@ func (w *work) decideReplay(item applier.Item) (applier.Settlement, error) {
 // replayRows are what the replays of a batch write, column by column.
 type replayRows struct {
 	count, ran, done, failed int
-	columns                  [replayColumns]array
+	columns                  replayColumns
 }
-
-const (
-	replayTypes   = "uuid uuid text text timestamptz text bool bool int text text text text text bytea int bigint int int text uuid uuid text text smallint text bytea bytea"
-	replayColumns = 28
-)
 
 // add has the row of a replay. known says that the delivery has an outcome, which
 // is then changed unless the replay is a no-op.
@@ -163,50 +157,50 @@ func (r *replayRows) add(item applier.Item, d decision, known bool) {
 		}
 	}
 	c := &r.columns
-	c[0].id(item.Delivery.ID)
-	c[1].id(replay.ID)
-	c[2].text(string(knownCause(replay.Cause)))
-	c[3].text(replay.RequestedBy)
-	c[4].time(replay.RequestedAt)
-	c[5].textOrNull(replay.Note)
-	c[6].bool(!d.NoOp)
-	c[7].bool(runs)
-	c[8].int(int64(version))
-	c[9].text(string(d.Status))
-	c[10].textOrNull(string(d.Outcome))
-	c[11].textOrNull(string(f.Reason))
-	c[12].textOrNull(f.Detail)
-	c[13].textOrNull(f.Path)
+	c.ID.id(item.Delivery.ID)
+	c.Execution.id(replay.ID)
+	c.Cause.text(string(knownCause(replay.Cause)))
+	c.RequestedBy.text(replay.RequestedBy)
+	c.RequestedAt.time(replay.RequestedAt)
+	c.Note.textOrNull(replay.Note)
+	c.Effect.bool(!d.NoOp)
+	c.Runs.bool(runs)
+	c.Version.int(int64(version))
+	c.Status.text(string(d.Status))
+	c.Outcome.textOrNull(string(d.Outcome))
+	c.Reason.textOrNull(string(f.Reason))
+	c.Detail.textOrNull(f.Detail)
+	c.Path.textOrNull(f.Path)
 	if replay.Edited {
-		c[14].bytes(item.Delivery.Body)
+		c.Edited.bytes(item.Delivery.Body)
 	} else {
-		c[14].null()
+		c.Edited.null()
 	}
 	at := item.Delivery.Position
-	c[15].int(d.place.Epoch)
-	c[16].int(int64(at.Sequence))
-	c[17].int(int64(at.Index))
-	c[18].int(int64(item.Delivery.Attempt))
-	c[19].text(name)
-	c[20].idOrNull(d.User)
-	c[21].idOrNull(d.DuplicateOf)
+	c.Epoch.int(d.place.Epoch)
+	c.Sequence.int(int64(at.Sequence))
+	c.Index.int(int64(at.Index))
+	c.Attempts.int(int64(item.Delivery.Attempt))
+	c.Webhook.text(name)
+	c.User.idOrNull(d.User)
+	c.DuplicateOf.idOrNull(d.DuplicateOf)
 	by, key := missingUser(item, f)
-	c[22].textOrNull(by)
-	c[23].textOrNull(key)
-	c[24].int(int64(len(d.Entries)))
+	c.UserBy.textOrNull(by)
+	c.UserKey.textOrNull(key)
+	c.Changes.int(int64(len(d.Entries)))
 	// The key of what the sender sent is looked up by its retries. That of an edited
 	// payload may be another one.
 	if key := item.Plan.Key; key != nil && !replay.Edited {
-		c[26].bytes(key.Hash[:])
-		c[27].bytes(key.Body[:])
+		c.Key.bytes(key.Hash[:])
+		c.Body.bytes(key.Body[:])
 	} else {
-		c[26].null()
-		c[27].null()
+		c.Key.null()
+		c.Body.null()
 	}
 	if replay.Edited {
-		c[25].null()
+		c.WebhookID.null()
 	} else {
-		c[25].text(nameText(item.Delivery.WebhookID))
+		c.WebhookID.text(nameText(item.Delivery.WebhookID))
 	}
 }
 
@@ -224,9 +218,7 @@ func knownCause(c delivery.Cause) delivery.Cause {
 const writeReplaysQuery = `
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 r AS MATERIALIZED (
-    SELECT * FROM unnest(%s) AS r (delivery_id, execution_id, cause, requested_by, requested_at, note, effect, runs, version,
-        status, outcome, reason, detail, path, edited, stream_epoch, stream_sequence, stream_index, attempts, webhook, user_id, duplicate_of,
-        user_by, user_key, changes, webhook_id, key, body_sha256)
+    SELECT * FROM unnest(%s) AS r (%s)
 ),
 first AS (
     INSERT INTO executions (delivery_id, execution_id, cause, effect, version, status, outcome, reason, detail, path,
@@ -270,7 +262,7 @@ done AS (
 )
 SELECT (SELECT count(*) FROM done), (SELECT count(*) FROM again), (SELECT count(*) FROM gone), (SELECT count(*) FROM kept)`
 
-var writeReplays = fmt.Sprintf(writeReplaysQuery, strings.Join(parametersOf(replayTypes, 0), ", "))
+var writeReplays = fmt.Sprintf(writeReplaysQuery, columnParameters[replayColumns](0), columnNames[replayColumns]())
 
 // writeReplays records the replays and moves their outcomes on.
 func (w *work) writeReplays(ctx context.Context, tx *sqlx.Tx) error {
@@ -278,12 +270,8 @@ func (w *work) writeReplays(ctx context.Context, tx *sqlx.Tx) error {
 	if r.count == 0 {
 		return nil
 	}
-	args := make([]any, len(r.columns))
-	for i := range r.columns {
-		args[i] = r.columns[i].String()
-	}
 	var done, again, gone, kept int
-	if err := tx.QueryRowContext(ctx, writeReplays, args...).Scan(&done, &again, &gone, &kept); err != nil {
+	if err := tx.QueryRowContext(ctx, writeReplays, appendColumns(nil, &r.columns)...).Scan(&done, &again, &gone, &kept); err != nil {
 		return err
 	}
 	if done != r.count || again != r.ran || gone != r.done || kept != r.failed {

@@ -16,7 +16,15 @@ import (
 
 // rows are what a batch writes.
 type rows struct {
-	tables  [tableCount]table
+	outcomes     outcomeColumns
+	logs         logColumns
+	balances     balanceColumns
+	deadLetters  deadLetterColumns
+	keyRows      keyColumns
+	fieldHistory fieldHistoryColumns
+	userFields   userFieldColumns
+	counts       [tableCount]int
+
 	touched map[ledger.Account]struct{}
 	// keys and values are held back until they can be put in order.
 	keys   map[senderKey]ledger.Taken
@@ -27,10 +35,12 @@ type rows struct {
 	parked parkedRows
 }
 
-// table has the rows for one table, column by column.
-type table struct {
-	count   int
-	columns [maxColumns]array
+// table returns the columns of a table.
+func (r *rows) table(t int) any {
+	return [...]any{
+		outcomesTable: &r.outcomes, logsTable: &r.logs, balancesTable: &r.balances, deadLettersTable: &r.deadLetters,
+		keysTable: &r.keyRows, fieldHistoryTable: &r.fieldHistory, userFieldsTable: &r.userFields,
+	}[t]
 }
 
 type userField struct {
@@ -41,8 +51,8 @@ type userField struct {
 // used are the tables that the statement writes to.
 func (r *rows) used() tables {
 	used := alwaysWritten
-	for t := range r.tables {
-		if r.tables[t].count == 0 {
+	for t, count := range r.counts {
+		if count == 0 {
 			continue
 		}
 		for _, set := range []tables{keyTables, fieldTables} {
@@ -52,12 +62,6 @@ func (r *rows) used() tables {
 		}
 	}
 	return used
-}
-
-// next begins a row of a table.
-func (r *rows) next(t int) *[maxColumns]array {
-	r.tables[t].count++
-	return &r.tables[t].columns
 }
 
 // add has the rows of a delivery that is executed for the first time.
@@ -91,15 +95,16 @@ func (r *rows) finish(book ledger.Book) {
 		r.addBalance(account, book[account])
 	}
 	for key, v := range r.values {
-		c := r.next(userFieldsTable)
-		c[0].id(key.user)
-		c[1].text(key.field)
-		c[2].text(v.Text)
-		c[3].id(v.By)
-		c[4].int(v.At.Epoch)
-		c[5].int(int64(v.At.Sequence))
-		c[6].int(int64(v.At.Index))
-		c[7].timeOrNull(v.At.StoredAt)
+		c := &r.userFields
+		r.counts[userFieldsTable]++
+		c.User.id(key.user)
+		c.Field.text(key.field)
+		c.Value.text(v.Text)
+		c.ID.id(v.By)
+		c.Epoch.int(v.At.Epoch)
+		c.Sequence.int(int64(v.At.Sequence))
+		c.Index.int(int64(v.At.Index))
+		c.StoredAt.timeOrNull(v.At.StoredAt)
 	}
 	// Nobody has locked a key, so transactions wait for each other's. With one order
 	// they never wait in a circle.
@@ -107,15 +112,16 @@ func (r *rows) finish(book ledger.Book) {
 		return cmp.Or(strings.Compare(a.webhook, b.webhook), bytes.Compare(a.hash[:], b.hash[:]))
 	})
 	for _, key := range ordered {
-		c, holder := r.next(keysTable), r.keys[key]
-		c[0].text(key.webhook)
-		c[1].bytes(key.hash[:])
-		c[2].bytes(holder.Body[:])
-		c[3].id(holder.By)
+		c, holder := &r.keyRows, r.keys[key]
+		r.counts[keysTable]++
+		c.WebhookID.text(key.webhook)
+		c.Key.bytes(key.hash[:])
+		c.Body.bytes(holder.Body[:])
+		c.ID.id(holder.By)
 		if holder.Original == ([32]byte{}) {
-			c[4].null()
+			c.Original.null()
 		} else {
-			c[4].bytes(holder.Original[:])
+			c.Original.bytes(holder.Original[:])
 		}
 	}
 }
@@ -130,26 +136,27 @@ func (r *rows) addOutcome(item applier.Item, s decision) {
 		community, name, version = item.Webhook.Community, item.Webhook.Name, item.Webhook.Version
 	}
 	sum := sha256.Sum256(d.Body)
-	c := r.next(outcomesTable)
-	c[0].id(d.ID)
-	c[1].text(nameText(community))
-	c[2].text(nameText(d.WebhookID))
-	c[3].text(name)
-	c[4].int(int64(version))
-	c[5].text(string(s.Status))
-	c[6].textOrNull(string(s.Outcome))
-	c[7].textOrNull(string(f.Reason))
-	c[8].textOrNull(f.Detail)
-	c[9].textOrNull(f.Path)
-	c[10].idOrNull(s.User)
-	c[11].bytes(sum[:])
-	c[12].int(int64(s.place.Sequence))
-	c[13].int(int64(s.place.Index))
-	c[14].int(int64(d.Attempt))
-	c[15].time(d.ReceivedAt)
-	c[16].idOrNull(s.DuplicateOf)
-	c[17].int(s.place.Epoch)
-	c[18].int(int64(len(s.Entries)))
+	c := &r.outcomes
+	r.counts[outcomesTable]++
+	c.ID.id(d.ID)
+	c.Community.text(nameText(community))
+	c.WebhookID.text(nameText(d.WebhookID))
+	c.Webhook.text(name)
+	c.Version.int(int64(version))
+	c.Status.text(string(s.Status))
+	c.Outcome.textOrNull(string(s.Outcome))
+	c.Reason.textOrNull(string(f.Reason))
+	c.Detail.textOrNull(f.Detail)
+	c.Path.textOrNull(f.Path)
+	c.User.idOrNull(s.User)
+	c.Payload.bytes(sum[:])
+	c.Sequence.int(int64(s.place.Sequence))
+	c.Index.int(int64(s.place.Index))
+	c.Attempts.int(int64(d.Attempt))
+	c.ReceivedAt.time(d.ReceivedAt)
+	c.DuplicateOf.idOrNull(s.DuplicateOf)
+	c.Epoch.int(s.place.Epoch)
+	c.Changes.int(int64(len(s.Entries)))
 }
 
 func (r *rows) addLog(item applier.Item, ordinal int, e ledger.Entry) {
@@ -157,32 +164,34 @@ func (r *rows) addLog(item applier.Item, ordinal int, e ledger.Entry) {
 		r.touched = map[ledger.Account]struct{}{}
 	}
 	r.touched[e.Account] = struct{}{}
-	c := r.next(logsTable)
-	c[0].id(item.Delivery.ID)
-	c[1].int(int64(ordinal))
-	c[2].id(e.User)
-	c[3].text(e.Currency)
-	c[4].int(e.Number)
-	c[5].text(string(e.Operator))
-	c[6].int(e.Amount)
-	c[7].int(e.Balance)
-	c[8].text(nameText(item.Delivery.WebhookID))
-	c[9].text(item.Webhook.Name)
+	c := &r.logs
+	r.counts[logsTable]++
+	c.ID.id(item.Delivery.ID)
+	c.Ordinal.int(int64(ordinal))
+	c.User.id(e.User)
+	c.Currency.text(e.Currency)
+	c.Number.int(e.Number)
+	c.Operator.text(string(e.Operator))
+	c.Amount.int(e.Amount)
+	c.Balance.int(e.Balance)
+	c.WebhookID.text(nameText(item.Delivery.WebhookID))
+	c.Action.text(item.Webhook.Name)
 }
 
 func (r *rows) addField(item applier.Item, ordinal int, user delivery.ID, f applier.FieldChange, at ledger.Place) {
 	d := item.Delivery
-	c := r.next(fieldHistoryTable)
-	c[0].id(d.ID)
-	c[1].int(int64(ordinal))
-	c[2].id(user)
-	c[3].text(f.Field)
-	c[4].text(f.Value)
-	c[5].int(at.Epoch)
-	c[6].int(int64(at.Sequence))
-	c[7].int(int64(at.Index))
-	c[8].text(nameText(d.WebhookID))
-	c[9].text(item.Webhook.Name)
+	c := &r.fieldHistory
+	r.counts[fieldHistoryTable]++
+	c.ID.id(d.ID)
+	c.Ordinal.int(int64(ordinal))
+	c.User.id(user)
+	c.Field.text(f.Field)
+	c.Value.text(f.Value)
+	c.Epoch.int(at.Epoch)
+	c.Sequence.int(int64(at.Sequence))
+	c.Index.int(int64(at.Index))
+	c.WebhookID.text(nameText(d.WebhookID))
+	c.Action.text(item.Webhook.Name)
 	if r.values == nil {
 		r.values = map[userField]ledger.FieldValue{}
 	}
@@ -193,40 +202,42 @@ func (r *rows) addField(item applier.Item, ordinal int, user delivery.ID, f appl
 }
 
 func (r *rows) addBalance(account ledger.Account, b ledger.Balance) {
-	c := r.next(balancesTable)
-	c[0].id(account.User)
-	c[1].text(account.Currency)
-	c[2].int(b.Amount)
-	c[3].int(b.Entries)
+	c := &r.balances
+	r.counts[balancesTable]++
+	c.User.id(account.User)
+	c.Currency.text(account.Currency)
+	c.Amount.int(b.Amount)
+	c.Entries.int(b.Entries)
 }
 
 func (r *rows) addDeadLetter(item applier.Item, s decision) {
 	d := item.Delivery
-	c := r.next(deadLettersTable)
-	c[0].id(d.ID)
-	c[1].text(headersJSON(d.Headers))
-	c[2].bytes(d.Body)
+	c := &r.deadLetters
+	r.counts[deadLettersTable]++
+	c.ID.id(d.ID)
+	c.Headers.text(headersJSON(d.Headers))
+	c.Payload.bytes(d.Body)
 	by, key := missingUser(item, s.Failure)
-	c[3].textOrNull(by)
-	c[4].textOrNull(key)
-	c[8].text(nameText(d.WebhookID))
+	c.UserBy.textOrNull(by)
+	c.UserKey.textOrNull(key)
+	c.WebhookID.text(nameText(d.WebhookID))
 	if key := item.Plan.Key; key != nil {
-		c[9].bytes(key.Hash[:])
-		c[10].bytes(key.Body[:])
+		c.Key.bytes(key.Hash[:])
+		c.Body.bytes(key.Body[:])
 	} else {
-		c[9].null()
-		c[10].null()
+		c.Key.null()
+		c.Body.null()
 	}
-	c[11].timeOrNull(s.first.StoredAt)
+	c.StoredAt.timeOrNull(s.first.StoredAt)
 	if s.first == s.place {
-		c[5].null()
-		c[6].null()
-		c[7].null()
+		c.Epoch.null()
+		c.Sequence.null()
+		c.Index.null()
 		return
 	}
-	c[5].int(s.first.Epoch)
-	c[6].int(int64(s.first.Sequence))
-	c[7].int(int64(s.first.Index))
+	c.Epoch.int(s.first.Epoch)
+	c.Sequence.int(int64(s.first.Sequence))
+	c.Index.int(int64(s.first.Index))
 }
 
 func headersJSON(all []delivery.Header) string {

@@ -18,12 +18,19 @@ type tables uint
 // insert is the part of the write statement that is about one table. Its rows
 // come column by column, as arrays.
 type insert struct {
-	into string
-	// types are those of the columns that come as arrays. With clock, the time of
-	// the write is a last column.
-	types    string
-	clock    bool
+	into, columns string
+	parameters    func(after int) string
+	count         int // of the columns
+	// clock is a last column with the time of the write, empty for none.
+	clock    string
 	conflict string
+}
+
+func insertInto[T any](table, clock, conflict string) insert {
+	return insert{
+		into: table, columns: columnNames[T](), parameters: columnParameters[T], count: columnCount[T](),
+		clock: clock, conflict: conflict,
+	}
 }
 
 // takesThePlace is ledger.FieldValue.Before. A time that is not known decides nothing.
@@ -45,47 +52,19 @@ var takesThePlace = func() string {
 // committing the same key. The value of a custom field is the exception: one that
 // is later stays, and what counts is the history.
 var inserts = [...]insert{
-	outcomesTable: {
-		into: `outcomes (delivery_id, community, webhook_id, webhook, version, status, outcome, reason, detail, path,
-			user_id, payload_sha256, stream_sequence, stream_index, attempts, received_at, duplicate_of, stream_epoch, changes, finished_at)`,
-		types: "uuid text text text int text text text text text uuid bytea bigint int int timestamptz uuid int smallint", clock: true,
-	},
-	logsTable: {
-		into:  `gamification_logs (delivery_id, ordinal, user_id, currency, number, operator, amount, balance, webhook_id, action, at)`,
-		types: "uuid smallint uuid text bigint text bigint bigint text text", clock: true,
-	},
-	balancesTable: {
-		into:  `balances (user_id, currency, amount, entries, updated_at)`,
-		types: "uuid text bigint bigint", clock: true,
-		conflict: `(user_id, currency) DO UPDATE
+	outcomesTable: insertInto[outcomeColumns]("outcomes", "finished_at", ""),
+	logsTable:     insertInto[logColumns]("gamification_logs", "at", ""),
+	balancesTable: insertInto[balanceColumns]("balances", "updated_at", `(user_id, currency) DO UPDATE
 			SET amount = excluded.amount, entries = excluded.entries, updated_at = excluded.updated_at
-			WHERE balances.entries < excluded.entries`,
-	},
-	deadLettersTable: {
-		into: `dead_letters (delivery_id, headers, payload, user_by, user_key, stream_epoch, stream_sequence, stream_index,
-			webhook_id, key, body_sha256, stored_at, failed_at)`,
-		types: "uuid json bytea text text int bigint int text bytea bytea timestamptz", clock: true,
-	},
-	keysTable: {
-		into:  `idempotency_keys (webhook_id, key, body_sha256, delivery_id, original_sha256, created_at)`,
-		types: "text bytea bytea uuid bytea", clock: true,
-		conflict: `DO NOTHING`,
-	},
-	fieldHistoryTable: {
-		into: `field_history (delivery_id, ordinal, user_id, field, value, stream_epoch, stream_sequence, stream_index,
-			webhook_id, action, at)`,
-		types: "uuid smallint uuid text text int bigint int text text", clock: true,
-		conflict: `DO NOTHING`,
-	},
-	userFieldsTable: {
-		into:  `user_fields AS now (user_id, field, value, delivery_id, stream_epoch, stream_sequence, stream_index, stored_at)`,
-		types: "uuid text text uuid int bigint int timestamptz",
-		conflict: `(user_id, field) DO UPDATE
+			WHERE balances.entries < excluded.entries`),
+	deadLettersTable:  insertInto[deadLetterColumns]("dead_letters", "failed_at", ""),
+	keysTable:         insertInto[keyColumns]("idempotency_keys", "created_at", `DO NOTHING`),
+	fieldHistoryTable: insertInto[fieldHistoryColumns]("field_history", "at", `DO NOTHING`),
+	userFieldsTable: insertInto[userFieldColumns]("user_fields AS now", "", `(user_id, field) DO UPDATE
 			SET value = excluded.value, delivery_id = excluded.delivery_id,
 				stream_epoch = excluded.stream_epoch, stream_sequence = excluded.stream_sequence, stream_index = excluded.stream_index,
 				stored_at = excluded.stored_at
-			WHERE ` + takesThePlace,
-	},
+			WHERE `+takesThePlace),
 }
 
 const (
@@ -98,7 +77,6 @@ const (
 	userFieldsTable
 
 	tableCount = iota
-	maxColumns = 19
 )
 
 // alwaysWritten are the tables that nearly every batch writes to.
@@ -122,18 +100,18 @@ func writeQuery(used tables) string {
 		if used&(1<<t) == 0 {
 			continue
 		}
-		columns := parametersOf(in.types, parameter)
-		parameter += len(columns)
-		selected, from := "r.*", ""
-		if in.clock {
-			selected, from = "r.*, clock.now", "clock, "
+		arrays := in.parameters(parameter)
+		parameter += in.count
+		columns, selected, from := in.columns, "r.*", ""
+		if in.clock != "" {
+			columns, selected, from = columns+", "+in.clock, "r.*, clock.now", "clock, "
 		}
 		conflict := ""
 		if in.conflict != "" {
 			conflict = "ON CONFLICT " + in.conflict + "\n"
 		}
-		fmt.Fprintf(&b, ", t%d AS (\nINSERT INTO %s\nSELECT %s FROM %sunnest(%s) AS r\n%sRETURNING 1\n)",
-			t, in.into, selected, from, strings.Join(columns, ", "), conflict)
+		fmt.Fprintf(&b, ", t%d AS (\nINSERT INTO %s (%s)\nSELECT %s FROM %sunnest(%s) AS r\n%sRETURNING 1\n)",
+			t, in.into, columns, selected, from, arrays, conflict)
 		counts = append(counts, fmt.Sprintf("(SELECT count(*) FROM t%d)", t))
 	}
 	fmt.Fprintf(&b, "\nSELECT %s", strings.Join(counts, ", "))
@@ -150,14 +128,7 @@ func parametersOf(types string, after int) []string {
 	return p
 }
 
-func (r *rows) isEmpty() bool {
-	for t := range r.tables {
-		if r.tables[t].count > 0 {
-			return false
-		}
-	}
-	return true
-}
+func (r *rows) isEmpty() bool { return r.counts == [tableCount]int{} }
 
 // errOvertaken is no fault of the batch: run again, it finds what is known.
 var errOvertaken = errors.New("another applier was faster")
@@ -174,14 +145,10 @@ func (w *work) write(ctx context.Context, stmt *sqlx.Stmt) error {
 	var args, into []any
 	var got [tableCount]int
 	used := r.used()
-	for t := range r.tables {
-		if used&(1<<t) == 0 {
-			continue
+	for t := range inserts {
+		if used&(1<<t) != 0 {
+			args, into = appendColumns(args, r.table(t)), append(into, &got[t])
 		}
-		for i := range strings.Fields(inserts[t].types) {
-			args = append(args, r.tables[t].columns[i].String())
-		}
-		into = append(into, &got[t])
 	}
 	err := stmt.QueryRowContext(ctx, args...).Scan(into...)
 	if taken := pq.As(err, pqerror.UniqueViolation); taken != nil {
@@ -190,10 +157,9 @@ func (w *work) write(ctx context.Context, stmt *sqlx.Stmt) error {
 	if err != nil {
 		return err
 	}
-	for t := range r.tables {
-		if want := r.tables[t].count; got[t] != want && t != userFieldsTable {
-			name, _, _ := strings.Cut(inserts[t].into, " ")
-			return fmt.Errorf("%w: wrote %d rows of %s instead of %d", errOvertaken, got[t], name, want)
+	for t, want := range r.counts {
+		if got[t] != want && t != userFieldsTable {
+			return fmt.Errorf("%w: wrote %d rows of %s instead of %d", errOvertaken, got[t], inserts[t].into, want)
 		}
 	}
 	return nil

@@ -1,0 +1,47 @@
+package postgres
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// A table of rows that one statement writes is a struct of arrays, one field a column.
+// The tag `column` has the column's name and type. Statements are made of the same
+// struct, so that a value cannot get into another column than the one it is for.
+
+// columnNames returns the names of a table's columns, separated by commas.
+func columnNames[T any]() string {
+	return strings.Join(eachColumn[T](func(_ int, name, _ string) string { return name }), ", ")
+}
+
+// columnParameters returns the parameters that are the columns of a table, numbered
+// from the one after, separated by commas.
+func columnParameters[T any](after int) string {
+	return strings.Join(eachColumn[T](func(i int, _, kind string) string {
+		return fmt.Sprintf("$%d::%s[]", after+i+1, kind)
+	}), ", ")
+}
+
+// columnCount is how many columns a table has.
+func columnCount[T any]() int { return reflect.TypeFor[T]().NumField() }
+
+func eachColumn[T any](text func(i int, name, kind string) string) []string {
+	t := reflect.TypeFor[T]()
+	all := make([]string, t.NumField())
+	for i := range all {
+		name, kind, _ := strings.Cut(t.Field(i).Tag.Get("column"), " ")
+		all[i] = text(i, name, kind)
+	}
+	return all
+}
+
+// appendColumns appends the columns of a table to the arguments of a statement. table
+// is a pointer.
+func appendColumns(args []any, table any) []any {
+	v := reflect.ValueOf(table).Elem()
+	for i := range v.NumField() {
+		args = append(args, v.Field(i).Addr().Interface().(*array).String()) //nolint:forcetypeassert // a column is an array
+	}
+	return args
+}
