@@ -1,8 +1,8 @@
 package cli
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -19,8 +19,6 @@ import (
 	"github.com/coinhook/coinhook/pkg/service"
 )
 
-const defaultConsoleAddr = "127.0.0.1:8090"
-
 // consoleConns is how many connections to PostgreSQL the pages share.
 const consoleConns = 8
 
@@ -30,7 +28,7 @@ type consoleCmd struct{}
 func (consoleCmd) Help() string {
 	return `Settings, from the environment:
 
-  CONSOLE_ADDR     where to listen, by default ` + defaultConsoleAddr + `
+  CONSOLE_ADDR     where to listen, by default 127.0.0.1:8090
   CONSOLE_URL      the address that browsers use, by default CONSOLE_ADDR; with https:// cookies are for https only
   TLS_CERT         file of a certificate chain in PEM, read again when it changes; by default none, and plain HTTP
   TLS_KEY          file of the private key of TLS_CERT
@@ -42,39 +40,72 @@ func (consoleCmd) Help() string {
   LOG_FORMAT       json or console, by default console on a terminal and json elsewhere`
 }
 
+// consoleSettings are those that the console alone has, and those of services. The
+// development stack's are not meant: its console runs already.
+type consoleSettings struct {
+	Addr           service.Addr      `env:"CONSOLE_ADDR" envDefault:"127.0.0.1:8090"`
+	URL            publicURL         `env:"CONSOLE_URL"`
+	TLSCert        string            `env:"TLS_CERT"`
+	TLSKey         string            `env:"TLS_KEY"`
+	TrustedProxies proxies.Trusted   `env:"TRUSTED_PROXIES"`
+	ShutdownDelay  time.Duration     `env:"SHUTDOWN_DELAY" envDefault:"0s" min:"0s" max:"10m"`
+	LogLevel       service.LogLevel  `env:"LOG_LEVEL" envDefault:"info"`
+	LogFormat      service.LogFormat `env:"LOG_FORMAT"`
+}
+
+// publicURL is the address that browsers use; nil where it is the one to listen on.
+type publicURL struct{ *url.URL }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (u *publicURL) UnmarshalText(text []byte) error {
+	parsed, err := url.Parse(string(text))
+	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" || parsed.Path != "" && parsed.Path != "/" {
+		return errors.New("want the address that browsers use, such as https://coinhook.example.com, without a path")
+	}
+	u.URL = parsed
+	return nil
+}
+
+func (a *app) consoleSettings() (consoleSettings, error) {
+	environ := make([]string, 0, len(a.Env))
+	for name, value := range a.Env {
+		environ = append(environ, name+"="+value)
+	}
+	s, err := service.Parse[consoleSettings](environ)
+	if err != nil {
+		return s, usageError{err}
+	}
+	if s.LogFormat == "" {
+		s.LogFormat = service.JSON
+		if a.Terminal {
+			s.LogFormat = service.Console
+		}
+	}
+	return s, nil
+}
+
 // Run serves the pages until the process is asked to end.
 func (c *consoleCmd) Run(a *app) error {
-	addr, address, err := a.consoleAddresses()
+	settings, err := a.consoleSettings()
 	if err != nil {
 		return err
 	}
-	trusted, err := a.trustedProxies()
+	log := service.NewLogger(a.Stderr, "console", settings.LogLevel, settings.LogFormat).Hook(service.ReadBuild().FirstLine())
+	certificate, err := settings.certificate(log)
 	if err != nil {
 		return err
 	}
-	log, err := a.consoleLog()
-	if err != nil {
-		return err
-	}
-	delay, err := a.shutdownDelay()
-	if err != nil {
-		return err
-	}
-	certificate, err := a.certificate(address, log)
-	if err != nil {
-		return err
-	}
-	opts, stop, err := a.consoleOptions(log, trusted)
+	opts, stop, err := a.consoleOptions(log, settings.TrustedProxies)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	opts.ShutdownDelay, opts.Certificate = delay, certificate
-	listener, err := net.Listen("tcp", string(addr))
+	opts.ShutdownDelay, opts.Certificate = settings.ShutdownDelay, certificate
+	listener, err := net.Listen("tcp", string(settings.Addr))
 	if err != nil {
 		return fmt.Errorf("CONSOLE_ADDR: %w", err)
 	}
-	if opts.URL = address; opts.URL == nil { // the port may have been picked just now
+	if opts.URL = settings.URL.URL; opts.URL == nil { // the port may have been picked just now
 		opts.URL = &url.URL{Scheme: opts.Certificate.Scheme(), Host: listener.Addr().String()}
 	}
 	pages, err := console.New(opts)
@@ -107,72 +138,16 @@ func (a *app) watchPending() (stop func()) {
 	}
 }
 
-// consoleAddresses are where to listen, and the public address, nil if it is the
-// same. The development stack's are not meant: its console runs already.
-func (a *app) consoleAddresses() (addr service.Addr, public *url.URL, err error) {
-	text := cmp.Or(a.Env["CONSOLE_ADDR"], defaultConsoleAddr)
-	if err := addr.UnmarshalText([]byte(text)); err != nil {
-		return "", nil, usagef("CONSOLE_ADDR=%q: %w", text, err)
-	}
-	text = a.Env["CONSOLE_URL"]
-	if text == "" {
-		return addr, nil, nil
-	}
-	public, err = url.Parse(text)
-	if err != nil || public.Scheme != "http" && public.Scheme != "https" || public.Host == "" || public.Path != "" && public.Path != "/" {
-		return "", nil, usagef("CONSOLE_URL=%q: want the address that browsers use, such as https://coinhook.example.com, without a path", text)
-	}
-	return addr, public, nil
-}
-
 // certificate is nil without TLS_CERT and TLS_KEY.
-func (a *app) certificate(public *url.URL, log zerolog.Logger) (*service.Certificate, error) {
-	certificate, err := service.LoadCertificate(a.Env["TLS_CERT"], a.Env["TLS_KEY"], log)
+func (s consoleSettings) certificate(log zerolog.Logger) (*service.Certificate, error) {
+	certificate, err := service.LoadCertificate(s.TLSCert, s.TLSKey, log)
 	if err != nil {
-		return nil, usagef("%w", err)
+		return nil, usageError{err}
 	}
-	if certificate != nil && public != nil && public.Scheme != "https" {
-		return nil, usagef("CONSOLE_URL=%q: want https://, because TLS_CERT is set", public)
+	if certificate != nil && s.URL.URL != nil && s.URL.Scheme != "https" {
+		return nil, usagef("CONSOLE_URL=%q: want https://, because TLS_CERT is set", s.URL.URL)
 	}
 	return certificate, nil
-}
-
-// trustedProxies are none unless they are named.
-func (a *app) trustedProxies() (trusted proxies.Trusted, err error) {
-	if text := a.Env["TRUSTED_PROXIES"]; text != "" {
-		if err := trusted.UnmarshalText([]byte(text)); err != nil {
-			return nil, usagef("TRUSTED_PROXIES=%q: %w", text, err)
-		}
-	}
-	return trusted, nil
-}
-
-func (a *app) shutdownDelay() (time.Duration, error) {
-	text := cmp.Or(a.Env["SHUTDOWN_DELAY"], "0s")
-	delay, err := time.ParseDuration(text)
-	if err != nil || delay < 0 || delay > 10*time.Minute {
-		return 0, usagef("SHUTDOWN_DELAY=%q: want a duration such as 5s, from 0s to 10m", text)
-	}
-	return delay, nil
-}
-
-func (a *app) consoleLog() (zerolog.Logger, error) {
-	format := service.JSON
-	if a.Terminal {
-		format = service.Console
-	}
-	level := service.LogLevel(zerolog.InfoLevel)
-	if text := a.Env["LOG_LEVEL"]; text != "" {
-		if err := level.UnmarshalText([]byte(text)); err != nil {
-			return zerolog.Nop(), usagef("LOG_LEVEL=%q: %w", text, err)
-		}
-	}
-	if text := a.Env["LOG_FORMAT"]; text != "" {
-		if err := format.UnmarshalText([]byte(text)); err != nil {
-			return zerolog.Nop(), usagef("LOG_FORMAT=%q: %w", text, err)
-		}
-	}
-	return service.NewLogger(a.Stderr, "console", level, format).Hook(service.ReadBuild().FirstLine()), nil
 }
 
 // consoleOptions puts the services together. stop ends what they publish with.
