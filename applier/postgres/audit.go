@@ -223,19 +223,14 @@ func (p auditPart) page(ctx context.Context, tx *sqlx.Tx, slices auditSlices, af
 }
 
 func auditOne(ctx context.Context, tx *sqlx.Tx, found func(Violation), query string, args ...any) error {
-	rows, err := tx.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	return each(ctx, tx, query, func(scan scanner) error {
 		var v Violation
 		var id, user idScanner
-		if err := rows.Scan(&v.Kind, &id, &user, &v.Currency, &v.Detail); err != nil {
+		if err := scan(&v.Kind, &id, &user, &v.Currency, &v.Detail); err != nil {
 			return err
 		}
 		v.DeliveryID, v.UserID = delivery.ID(id), delivery.ID(user)
 		found(v)
-	}
-	return rows.Err()
+		return nil
+	}, args...)
 }

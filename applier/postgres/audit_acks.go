@@ -50,20 +50,19 @@ ON CONFLICT DO NOTHING`
 func (s *Store) Acks(ctx context.Context) ([]Ack, error) { return queryAcks(ctx, s.db) }
 
 func queryAcks(ctx context.Context, db sqlx.QueryerContext) (all []Ack, err error) {
-	rows, err := db.QueryContext(ctx, acksQuery)
+	err = each(ctx, db, acksQuery, func(scan scanner) error {
+		var a Ack
+		err := scan(&a.Kind, (*idScanner)(&a.DeliveryID), (*idScanner)(&a.UserID), &a.Currency, &a.Sequence, &a.Detail, &a.By, &a.Note, &a.At)
+		if err != nil {
+			return err
+		}
+		all = append(all, a)
+		return nil
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read what is acknowledged: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var a Ack
-		err := rows.Scan(&a.Kind, (*idScanner)(&a.DeliveryID), (*idScanner)(&a.UserID), &a.Currency, &a.Sequence, &a.Detail, &a.By, &a.Note, &a.At)
-		if err != nil {
-			return nil, fmt.Errorf("read what is acknowledged: %w", err)
-		}
-		all = append(all, a)
-	}
-	return all, rows.Err()
+	return all, nil
 }
 
 // AckTrail is what the audit trail says of findings that were acknowledged.

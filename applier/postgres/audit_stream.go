@@ -45,22 +45,21 @@ func (s *Store) SettledOf(ctx context.Context, incarnation string, ids []deliver
 	for _, id := range ids {
 		column.id(id)
 	}
-	rows, err := s.db.QueryContext(ctx, settledQuery, column.String(), incarnation)
-	if err != nil {
-		return nil, fmt.Errorf("look up outcomes: %w", err)
-	}
-	defer rows.Close()
 	settled := make(map[delivery.ID]Settled, len(ids))
-	for rows.Next() {
+	err := each(ctx, s.db, settledQuery, func(scan scanner) error {
 		var id idScanner
 		var o Settled
-		if err := rows.Scan(&id, &o.Status, &o.Parked, &o.WebhookID, &o.PayloadSHA256, &o.Position.Sequence, &o.Position.Index, &o.Here); err != nil {
-			return nil, fmt.Errorf("look up outcomes: %w", err)
+		if err := scan(&id, &o.Status, &o.Parked, &o.WebhookID, &o.PayloadSHA256, &o.Position.Sequence, &o.Position.Index, &o.Here); err != nil {
+			return err
 		}
 		o.ID = delivery.ID(id)
 		settled[o.ID] = o
+		return nil
+	}, column.String(), incarnation)
+	if err != nil {
+		return nil, fmt.Errorf("look up outcomes: %w", err)
 	}
-	return settled, rows.Err()
+	return settled, nil
 }
 
 const accountedReplaysQuery = `
@@ -76,20 +75,19 @@ func (s *Store) AccountedReplays(ctx context.Context, deliveries, replays []deli
 		columns[0].id(deliveries[i])
 		columns[1].id(replays[i])
 	}
-	rows, err := s.db.QueryContext(ctx, accountedReplaysQuery, columns[0].String(), columns[1].String())
+	accounted := make(map[delivery.ID]bool, len(replays))
+	err := each(ctx, s.db, accountedReplaysQuery, func(scan scanner) error {
+		var id idScanner
+		if err := scan(&id); err != nil {
+			return err
+		}
+		accounted[delivery.ID(id)] = true
+		return nil
+	}, columns[0].String(), columns[1].String())
 	if err != nil {
 		return nil, fmt.Errorf("look up replays: %w", err)
 	}
-	defer rows.Close()
-	accounted := make(map[delivery.ID]bool, len(replays))
-	for rows.Next() {
-		var id idScanner
-		if err := rows.Scan(&id); err != nil {
-			return nil, fmt.Errorf("look up replays: %w", err)
-		}
-		accounted[delivery.ID(id)] = true
-	}
-	return accounted, rows.Err()
+	return accounted, nil
 }
 
 // StreamKnowledge is what the database knows of a stream.
@@ -145,22 +143,21 @@ type PlacedOutcome struct {
 
 // OutcomesInStream returns a page of the outcomes of that part of the stream.
 func (s *Store) OutcomesInStream(ctx context.Context, incarnation string, first, last uint64, after delivery.ID, limit int) ([]PlacedOutcome, error) {
-	rows, err := s.db.QueryContext(ctx, outcomesInStreamQuery, incarnation, int64(first), int64(last), after.String(), limit)
-	if err != nil {
-		return nil, fmt.Errorf("look up outcomes: %w", err)
-	}
-	defer rows.Close()
 	var page []PlacedOutcome
-	for rows.Next() {
+	err := each(ctx, s.db, outcomesInStreamQuery, func(scan scanner) error {
 		var id idScanner
 		var o PlacedOutcome
-		if err := rows.Scan(&id, &o.Sequence); err != nil {
-			return nil, fmt.Errorf("look up outcomes: %w", err)
+		if err := scan(&id, &o.Sequence); err != nil {
+			return err
 		}
 		o.ID = delivery.ID(id)
 		page = append(page, o)
+		return nil
+	}, incarnation, int64(first), int64(last), after.String(), limit)
+	if err != nil {
+		return nil, fmt.Errorf("look up outcomes: %w", err)
 	}
-	return page, rows.Err()
+	return page, nil
 }
 
 // Beyond says which outcomes that were applied no message of the stream can show.

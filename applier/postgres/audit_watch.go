@@ -244,20 +244,16 @@ func (s *Store) Findings(ctx context.Context) ([]Finding, error) {
 }
 
 func queryFindings(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]Finding, error) {
-	rows, err := db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	var all []Finding
-	for rows.Next() {
+	err := each(ctx, db, query, func(scan scanner) error {
 		var f Finding
-		if err := rows.Scan(&f.Part, &f.Kind, (*idScanner)(&f.DeliveryID), (*idScanner)(&f.UserID), &f.Currency, &f.Sequence, &f.Detail, &f.FoundAt, &f.Acked); err != nil {
-			return nil, err
+		if err := scan(&f.Part, &f.Kind, (*idScanner)(&f.DeliveryID), (*idScanner)(&f.UserID), &f.Currency, &f.Sequence, &f.Detail, &f.FoundAt, &f.Acked); err != nil {
+			return err
 		}
 		all = append(all, f)
-	}
-	return all, rows.Err()
+		return nil
+	}, args...)
+	return all, err
 }
 
 const latestPlaceQuery = `

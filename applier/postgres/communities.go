@@ -83,27 +83,23 @@ func (s *Store) Reread(ctx context.Context, name string) (*applier.Community, er
 }
 
 func readCommunity(ctx context.Context, db sqlx.QueryerContext, name string) (*applier.Community, error) {
-	rows, err := db.QueryContext(ctx, communityQuery, name)
-	if err != nil {
-		return nil, fmt.Errorf("read what the community %s has: %w", name, err)
-	}
-	defer rows.Close()
 	c := &applier.Community{Name: name, Currencies: map[string]applier.Currency{}, Fields: map[string]applier.Field{}}
-	for rows.Next() {
+	err := each(ctx, db, communityQuery, func(scan scanner) error {
 		var kind, key, fieldType string
 		var options pq.StringArray
 		var number int64
 		var minimum, maximum sql.Null[int64]
-		if err := rows.Scan(&kind, &key, &fieldType, &options, &number, &minimum, &maximum); err != nil {
-			return nil, fmt.Errorf("read what the community %s has: %w", name, err)
+		if err := scan(&kind, &key, &fieldType, &options, &number, &minimum, &maximum); err != nil {
+			return err
 		}
 		if kind == "currency" {
 			c.Currencies[key] = applier.Currency{Code: key, Scale: int(number), Minimum: orNil(minimum), Maximum: orNil(maximum)}
-			continue
+			return nil
 		}
 		c.Fields[key] = applier.Field{Name: key, Type: applier.FieldType(fieldType), Options: options, Revision: number}
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	}, name)
+	if err != nil {
 		return nil, fmt.Errorf("read what the community %s has: %w", name, err)
 	}
 	return c, nil

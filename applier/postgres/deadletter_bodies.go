@@ -41,32 +41,28 @@ func (s *Store) DeadLetterBodies(ctx context.Context, ids []delivery.ID) (map[de
 }
 
 func deadLetterBodies(ctx context.Context, db sqlx.QueryerContext, ids []delivery.ID) (map[delivery.ID]DeadLetterBody, error) {
-	rows, err := db.QueryContext(ctx, deadLetterBodiesQuery, idArray(ids))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	bodies := make(map[delivery.ID]DeadLetterBody, len(ids))
-	for rows.Next() {
+	err := each(ctx, db, deadLetterBodiesQuery, func(scan scanner) error {
 		var id idScanner
 		var headers []byte
 		var b DeadLetterBody
 		var inStream bool
 		var first delivery.Place
 		var storedAt sql.NullTime
-		if err := rows.Scan(&id, &headers, &b.Payload, &b.Edited, &inStream, &first.Incarnation, &first.Sequence, &first.Index, &storedAt); err != nil {
-			return nil, err
+		if err := scan(&id, &headers, &b.Payload, &b.Edited, &inStream, &first.Incarnation, &first.Sequence, &first.Index, &storedAt); err != nil {
+			return err
 		}
 		if inStream {
 			first.StoredAt = storedAt.Time
 			b.First = &first
 		}
 		if err := json.Unmarshal(headers, &b.Headers); err != nil {
-			return nil, err
+			return err
 		}
 		bodies[delivery.ID(id)] = b
-	}
-	return bodies, rows.Err()
+		return nil
+	}, idArray(ids))
+	return bodies, err
 }
 
 // FullDeadLetter is all there is of a dead letter: what it takes to bring it back

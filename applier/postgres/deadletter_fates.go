@@ -27,23 +27,19 @@ WHERE o.delivery_id = ANY ($1::uuid[])`
 
 // Fates returns those of the ids that have an outcome.
 func (s *Store) Fates(ctx context.Context, ids []delivery.ID) (map[delivery.ID]Fate, error) {
-	rows, err := s.db.QueryContext(ctx, fatesQuery, idArray(ids))
-	if err != nil {
-		return nil, fmt.Errorf("look up what became of deliveries: %w", err)
-	}
-	defer rows.Close()
 	fates := make(map[delivery.ID]Fate, len(ids))
-	for rows.Next() {
+	err := each(ctx, s.db, fatesQuery, func(scan scanner) error {
 		var id idScanner
 		var f Fate
 		var at sql.Null[time.Time]
-		if err := rows.Scan(&id, &f.Status, &f.Outcome, &f.DeadLetter, &f.Discarded.By, &f.Discarded.Note, &at); err != nil {
-			return nil, fmt.Errorf("look up what became of deliveries: %w", err)
+		if err := scan(&id, &f.Status, &f.Outcome, &f.DeadLetter, &f.Discarded.By, &f.Discarded.Note, &at); err != nil {
+			return err
 		}
 		f.Discarded.DeliveryID, f.Discarded.At = delivery.ID(id), at.V
 		fates[delivery.ID(id)] = f
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	}, idArray(ids))
+	if err != nil {
 		return nil, fmt.Errorf("look up what became of deliveries: %w", err)
 	}
 	return fates, nil

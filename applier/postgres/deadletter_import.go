@@ -98,21 +98,17 @@ LEFT JOIN dead_letters d ON d.delivery_id = o.delivery_id
 WHERE o.delivery_id = ANY ($1::uuid[])`
 
 func readKnownLetters(ctx context.Context, tx *sqlx.Tx, ids []delivery.ID) (map[delivery.ID]knownLetter, error) {
-	rows, err := tx.QueryContext(ctx, knownLettersQuery, idArray(ids))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	known := map[delivery.ID]knownLetter{}
-	for rows.Next() {
+	err := each(ctx, tx, knownLettersQuery, func(scan scanner) error {
 		var id idScanner
 		var k knownLetter
-		if err := rows.Scan(&id, &k.status, &k.isDeadLetter, &k.webhookID, &k.payloadSHA256, &k.reason, &k.replays, &k.finishedAt); err != nil {
-			return nil, err
+		if err := scan(&id, &k.status, &k.isDeadLetter, &k.webhookID, &k.payloadSHA256, &k.reason, &k.replays, &k.finishedAt); err != nil {
+			return err
 		}
 		known[delivery.ID(id)] = k
-	}
-	return known, rows.Err()
+		return nil
+	}, idArray(ids))
+	return known, err
 }
 
 func (k knownLetter) decide(letter *FullDeadLetter, ok bool) LetterImport {

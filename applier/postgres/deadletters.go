@@ -163,26 +163,22 @@ func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter) ([]Dead
 
 func listDeadLetters(ctx context.Context, db sqlx.QueryerContext, f DeadLetterFilter) ([]DeadLetter, error) {
 	query, args := f.page()
-	rows, err := db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	var all []DeadLetter
-	for rows.Next() {
+	err := each(ctx, db, query, func(scan scanner) error {
 		var d DeadLetter
 		var id, user idScanner
 		var email, username string
-		if err := rows.Scan(&id, &d.Community, &d.WebhookID, &d.Webhook, &d.Version, &d.FirstVersion, &d.Reason, &d.Detail, &d.Path,
+		if err := scan(&id, &d.Community, &d.WebhookID, &d.Webhook, &d.Version, &d.FirstVersion, &d.Reason, &d.Detail, &d.Path,
 			&user, &email, &username, &d.UserBy, &d.UserKey,
 			&d.Attempts, &d.Replays, &d.PayloadBytes, &d.Edited, &d.EditedBytes, &d.ReceivedAt, &d.FailedAt); err != nil {
-			return nil, err
+			return err
 		}
 		d.ID = delivery.ID(id)
 		if user != (idScanner{}) {
 			d.User = &User{ID: delivery.ID(user), Community: d.Community, Email: email, Username: username}
 		}
 		all = append(all, d)
-	}
-	return all, rows.Err()
+		return nil
+	}, args...)
+	return all, err
 }

@@ -42,19 +42,14 @@ func (s *Store) DiscardDeadLetters(ctx context.Context, ids []delivery.ID, faile
 		if _, err := tx.ExecContext(ctx, lockOutcomesQuery, idArray(ids)); err != nil {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, discardQuery, idArray(ids), failedBy, by, note)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
+		return each(ctx, tx, discardQuery, func(scan scanner) error {
 			var id idScanner
-			if err := rows.Scan(&id); err != nil {
+			if err := scan(&id); err != nil {
 				return err
 			}
 			gone = append(gone, delivery.ID(id))
-		}
-		return rows.Err()
+			return nil
+		}, idArray(ids), failedBy, by, note)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("discard dead letters: %w", err)
@@ -67,20 +62,16 @@ const discardsQuery = `SELECT discarded_by, note, at FROM discards WHERE deliver
 // Discards returns how often a delivery was given up: it may have been imported
 // again between.
 func (s *Store) Discards(ctx context.Context, id delivery.ID) ([]Discard, error) {
-	rows, err := s.db.QueryContext(ctx, discardsQuery, id.String())
-	if err != nil {
-		return nil, fmt.Errorf("read discards: %w", err)
-	}
-	defer rows.Close()
 	var all []Discard
-	for rows.Next() {
+	err := each(ctx, s.db, discardsQuery, func(scan scanner) error {
 		d := Discard{DeliveryID: id}
-		if err := rows.Scan(&d.By, &d.Note, &d.At); err != nil {
-			return nil, fmt.Errorf("read discards: %w", err)
+		if err := scan(&d.By, &d.Note, &d.At); err != nil {
+			return err
 		}
 		all = append(all, d)
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	}, id.String())
+	if err != nil {
 		return nil, fmt.Errorf("read discards: %w", err)
 	}
 	return all, nil

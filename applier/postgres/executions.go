@@ -68,27 +68,23 @@ func (s *Store) Replayed(ctx context.Context, deliveries, replays []delivery.ID)
 }
 
 func queryExecutions(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]Execution, error) {
-	rows, err := db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	var all []Execution
-	for rows.Next() {
+	err := each(ctx, db, query, func(scan scanner) error {
 		var e Execution
 		var id, replay idScanner
 		var requestedAt sql.Null[time.Time]
-		if err := rows.Scan(&id, &replay, &e.Cause, &e.RequestedBy, &requestedAt, &e.Note, &e.Effect, &e.Version,
+		if err := scan(&id, &replay, &e.Cause, &e.RequestedBy, &requestedAt, &e.Note, &e.Effect, &e.Version,
 			&e.Status, &e.Outcome, &e.Reason, &e.Detail, &e.Path, &e.Edited, &e.Original, &e.Attempts, &e.At); err != nil {
-			return nil, err
+			return err
 		}
 		e.DeliveryID, e.ID, e.RequestedAt = delivery.ID(id), delivery.ID(replay), requestedAt.V
 		if e.Cause == firstExecution {
 			e.Cause = ""
 		}
 		all = append(all, e)
-	}
-	return all, rows.Err()
+		return nil
+	}, args...)
+	return all, err
 }
 
 // firstExecution is what the table says of a first execution.

@@ -172,20 +172,16 @@ func (s *Store) ListFieldHistory(ctx context.Context, f FieldFilter) ([]FieldEnt
 }
 
 func (s *Store) queryFieldHistory(ctx context.Context, query string, args ...any) ([]FieldEntry, error) {
-	rows, err := s.db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	var entries []FieldEntry
-	for rows.Next() {
+	err := each(ctx, s.db, query, func(scan scanner) error {
 		var e FieldEntry
 		var id, user idScanner
-		if err := rows.Scan(&id, &user, &e.User.Email, &e.User.Username, &e.User.Community, &e.Field, &e.Value, &e.Removed, &e.Action, &e.At, &e.Current); err != nil {
-			return nil, err
+		if err := scan(&id, &user, &e.User.Email, &e.User.Username, &e.User.Community, &e.Field, &e.Value, &e.Removed, &e.Action, &e.At, &e.Current); err != nil {
+			return err
 		}
 		e.DeliveryID, e.User.ID = delivery.ID(id), delivery.ID(user)
 		entries = append(entries, e)
-	}
-	return entries, rows.Err()
+		return nil
+	}, args...)
+	return entries, err
 }

@@ -43,19 +43,14 @@ func (s *Store) Generations(ctx context.Context) (all []delivery.Generation, err
 		if err := tx.QueryRowContext(ctx, partitionsTableQuery).Scan(&there); err != nil || !there {
 			return err
 		}
-		rows, err := tx.QueryContext(ctx, generationsQuery)
-		if err != nil {
-			return err
-		}
-		defer rows.Close() //nolint:errcheck // an error of reading is in rows.Err
-		for rows.Next() {
+		return each(ctx, tx, generationsQuery, func(scan scanner) error {
 			var g delivery.Generation
-			if err := rows.Scan(&g.Number, &g.Count, &g.BeginsAfter, &g.Ends, &g.EndsAt, &g.Incarnation, &g.Finished, &g.Rows); err != nil {
+			if err := scan(&g.Number, &g.Count, &g.BeginsAfter, &g.Ends, &g.EndsAt, &g.Incarnation, &g.Finished, &g.Rows); err != nil {
 				return err
 			}
 			all = append(all, g)
-		}
-		return rows.Err()
+			return nil
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the generations of partitions: %w", err)

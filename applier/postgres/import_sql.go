@@ -39,15 +39,10 @@ func (p *importPass) read(ctx context.Context, tx *sqlx.Tx, community string, us
 			usernames.text(applier.FoldKey(users[i].Username))
 		}
 	}
-	rows, err := tx.QueryContext(ctx, matchingUsersQuery, community, emails.String(), usernames.String())
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	return each(ctx, tx, matchingUsersQuery, func(scan scanner) error {
 		var n person
 		var id idScanner
-		if err := rows.Scan(&id, &n.email, &n.username, &n.emailKey, &n.usernameKey); err != nil {
+		if err := scan(&id, &n.email, &n.username, &n.emailKey, &n.usernameKey); err != nil {
 			return err
 		}
 		n.id, n.oldEmail, n.oldUsername = delivery.ID(id), n.emailKey, n.usernameKey
@@ -57,8 +52,8 @@ func (p *importPass) read(ctx context.Context, tx *sqlx.Tx, community string, us
 		if n.usernameKey != "" {
 			p.byUsername[n.usernameKey] = &n
 		}
-	}
-	return rows.Err()
+		return nil
+	}, community, emails.String(), usernames.String())
 }
 
 const insertUsersQuery = `

@@ -176,19 +176,15 @@ func viewLeases(ctx context.Context, tx *sqlx.Tx) (view LeaseView, err error) {
 	if err := tx.SelectContext(ctx, &view.Members, membersQuery); err != nil {
 		return view, err
 	}
-	rows, err := tx.QueryContext(ctx, takeableQuery)
-	if err != nil {
-		return view, err
-	}
-	defer rows.Close() //nolint:errcheck // an error of reading is in rows.Err
-	for rows.Next() {
+	err = each(ctx, tx, takeableQuery, func(scan scanner) error {
 		var p LeasedPartition
-		if err := rows.Scan(&p.Generation, &p.Index, &p.Count, &p.Token, &p.Owner, &p.Lives, &p.BeginsAfter, &p.Ends, &p.EndsAt); err != nil {
-			return view, err
+		if err := scan(&p.Generation, &p.Index, &p.Count, &p.Token, &p.Owner, &p.Lives, &p.BeginsAfter, &p.Ends, &p.EndsAt); err != nil {
+			return err
 		}
 		view.Partitions = append(view.Partitions, p)
-	}
-	return view, rows.Err()
+		return nil
+	})
+	return view, err
 }
 
 // takeLeases takes what the applier chooses, as far as nobody else has it.

@@ -35,20 +35,19 @@ func (s *Store) UserNames(ctx context.Context, ids []delivery.ID) (map[delivery.
 	for _, id := range ids {
 		column.id(id)
 	}
-	rows, err := s.db.QueryContext(ctx, userNamesQuery, column.String())
-	if err != nil {
-		return nil, fmt.Errorf("look up users: %w", err)
-	}
-	defer rows.Close()
 	users := make(map[delivery.ID]User, len(ids))
-	for rows.Next() {
+	err := each(ctx, s.db, userNamesQuery, func(scan scanner) error {
 		var id idScanner
 		var u User
-		if err := rows.Scan(&id, &u.Community, &u.Email, &u.Username); err != nil {
-			return nil, fmt.Errorf("look up users: %w", err)
+		if err := scan(&id, &u.Community, &u.Email, &u.Username); err != nil {
+			return err
 		}
 		u.ID = delivery.ID(id)
 		users[u.ID] = u
+		return nil
+	}, column.String())
+	if err != nil {
+		return nil, fmt.Errorf("look up users: %w", err)
 	}
-	return users, rows.Err()
+	return users, nil
 }

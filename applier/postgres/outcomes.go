@@ -208,25 +208,20 @@ func (s *Store) FindOutcome(ctx context.Context, id delivery.ID) (Outcome, error
 }
 
 func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([]Outcome, error) {
-	rows, err := s.db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	var outcomes []Outcome
 	places := map[delivery.ID]int{}
 	var ids array
-	for rows.Next() {
+	err := each(ctx, s.db, query, func(scan scanner) error {
 		var o Outcome
 		var id, user, duplicateOf idScanner
 		var email, username string
 		var revertedAt sql.Null[time.Time]
 		var revert Revert
-		if err := rows.Scan(&id, &o.Community, &o.WebhookID, &o.Webhook, &o.Version, &o.Status, &o.Outcome, &o.Reason,
+		if err := scan(&id, &o.Community, &o.WebhookID, &o.Webhook, &o.Version, &o.Status, &o.Outcome, &o.Reason,
 			&o.Detail, &o.Path, &user, &email, &username, &o.Position.Sequence, &o.Position.Index,
 			&o.Attempts, &o.Replays, &o.ReceivedAt, &o.FinishedAt, &duplicateOf,
 			&revertedAt, &revert.By, &revert.Note); err != nil {
-			return nil, err
+			return err
 		}
 		o.ID, o.DuplicateOf = delivery.ID(id), delivery.ID(duplicateOf)
 		if user != (idScanner{}) {
@@ -239,8 +234,9 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 		ids.id(o.ID)
 		places[o.ID] = len(outcomes)
 		outcomes = append(outcomes, o)
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	}, args...)
+	if err != nil {
 		return nil, err
 	}
 	logs, err := s.queryLogs(ctx, selectLogs+` WHERE l.delivery_id = ANY ($1::uuid[]) AND l.ordinal > 0 ORDER BY l.delivery_id, l.ordinal`, ids.String())
@@ -270,20 +266,19 @@ func (s *Store) HaveOutcomes(ctx context.Context, ids []delivery.ID) (map[delive
 	for _, id := range ids {
 		column.id(id)
 	}
-	rows, err := s.db.QueryContext(ctx, haveOutcomesQuery, column.String())
+	have := make(map[delivery.ID]bool, len(ids))
+	err := each(ctx, s.db, haveOutcomesQuery, func(scan scanner) error {
+		var id idScanner
+		if err := scan(&id); err != nil {
+			return err
+		}
+		have[delivery.ID(id)] = true
+		return nil
+	}, column.String())
 	if err != nil {
 		return nil, fmt.Errorf("look up outcomes: %w", err)
 	}
-	defer rows.Close()
-	have := make(map[delivery.ID]bool, len(ids))
-	for rows.Next() {
-		var id idScanner
-		if err := rows.Scan(&id); err != nil {
-			return nil, fmt.Errorf("look up outcomes: %w", err)
-		}
-		have[delivery.ID(id)] = true
-	}
-	return have, rows.Err()
+	return have, nil
 }
 
 const decidedByQuery = `SELECT delivery_id, version FROM outcomes WHERE delivery_id = ANY ($1::uuid[]) AND version > 0`
@@ -295,21 +290,20 @@ func (s *Store) DecidedBy(ctx context.Context, ids []delivery.ID) (map[delivery.
 	for _, id := range ids {
 		column.id(id)
 	}
-	rows, err := s.db.QueryContext(ctx, decidedByQuery, column.String())
+	versions := make(map[delivery.ID]int, len(ids))
+	err := each(ctx, s.db, decidedByQuery, func(scan scanner) error {
+		var id idScanner
+		var version int
+		if err := scan(&id, &version); err != nil {
+			return err
+		}
+		versions[delivery.ID(id)] = version
+		return nil
+	}, column.String())
 	if err != nil {
 		return nil, fmt.Errorf("look up versions: %w", err)
 	}
-	defer rows.Close()
-	versions := make(map[delivery.ID]int, len(ids))
-	for rows.Next() {
-		var id idScanner
-		var version int
-		if err := rows.Scan(&id, &version); err != nil {
-			return nil, fmt.Errorf("look up versions: %w", err)
-		}
-		versions[delivery.ID(id)] = version
-	}
-	return versions, rows.Err()
+	return versions, nil
 }
 
 const selectLogs = `
@@ -381,21 +375,17 @@ func (s *Store) listLogs(ctx context.Context, f LogFilter) ([]Log, error) {
 }
 
 func (s *Store) queryLogs(ctx context.Context, query string, args ...any) ([]Log, error) {
-	rows, err := s.db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	var logs []Log
-	for rows.Next() {
+	err := each(ctx, s.db, query, func(scan scanner) error {
 		var l Log
 		var id, user idScanner
-		if err := rows.Scan(&l.Entry, &id, &user, &l.User.Email, &l.User.Username, &l.User.Community, &l.Currency, &l.Scale, &l.Operator,
+		if err := scan(&l.Entry, &id, &user, &l.User.Email, &l.User.Username, &l.User.Community, &l.Currency, &l.Scale, &l.Operator,
 			&l.Amount, &l.Balance, &l.Action, &l.At); err != nil {
-			return nil, err
+			return err
 		}
 		l.DeliveryID, l.User.ID = delivery.ID(id), delivery.ID(user)
 		logs = append(logs, l)
-	}
-	return logs, rows.Err()
+		return nil
+	}, args...)
+	return logs, err
 }

@@ -156,20 +156,16 @@ func lockRetention(ctx context.Context, tx *sqlx.Tx) (logID int64, outcomes, his
 }
 
 func oldLogs(ctx context.Context, tx *sqlx.Tx, old Old, from int64, limit int) ([]oldLog, error) {
-	rows, err := tx.QueryContext(ctx, oldLogsQuery, old.Before, old.Incarnation, int64(old.First), from, limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	var logs []oldLog
-	for rows.Next() {
+	err := each(ctx, tx, oldLogsQuery, func(scan scanner) error {
 		var l oldLog
-		if err := rows.Scan(&l.id, &l.gone, &l.last); err != nil {
-			return nil, err
+		if err := scan(&l.id, &l.gone, &l.last); err != nil {
+			return err
 		}
 		logs = append(logs, l)
-	}
-	return logs, rows.Err()
+		return nil
+	}, old.Before, old.Incarnation, int64(old.First), from, limit)
+	return logs, err
 }
 
 // Outcomes that wrote no logs go by their ids, in which order everybody locks

@@ -130,23 +130,19 @@ func roleDifferences(ctx context.Context, q sqlx.QueryerContext) ([]RoleDifferen
 type roleGrants map[string][]string
 
 func readGrants(ctx context.Context, q sqlx.QueryerContext) (map[string]roleGrants, error) {
-	rows, err := q.QueryContext(ctx, grantedQuery, pq.Array(Roles))
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	granted := map[string]roleGrants{}
-	for rows.Next() {
+	err := each(ctx, q, grantedQuery, func(scan scanner) error {
 		var role, table, privilege string
-		if err := rows.Scan(&role, &table, &privilege); err != nil {
-			return nil, err
+		if err := scan(&role, &table, &privilege); err != nil {
+			return err
 		}
 		if granted[role] == nil {
 			granted[role] = roleGrants{}
 		}
 		granted[role][table] = append(granted[role][table], privilege)
-	}
-	return granted, rows.Err()
+		return nil
+	}, pq.Array(Roles))
+	return granted, err
 }
 
 // differ compares with the grants of role n. Tables of others are left alone.

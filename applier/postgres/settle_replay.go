@@ -64,18 +64,13 @@ func (w *work) readReplayed(ctx context.Context, tx *sqlx.Tx) error {
 			replays.id(r.ID)
 		}
 	}
-	rows, err := tx.QueryContext(ctx, replayedQuery, ids.String(), replays.String())
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	return each(ctx, tx, replayedQuery, func(scan scanner) error {
 		r := replayed{Replay: ledger.Replay{IsKnown: true}}
 		var id, duplicateOf idScanner
 		var f delivery.Failure
 		var body []byte
 		var storedAt sql.NullTime
-		if err := rows.Scan(&id, &r.Outcome.Status, &r.Outcome.Outcome, &f.Reason, &f.Detail, &f.Path, &duplicateOf,
+		if err := scan(&id, &r.Outcome.Status, &r.Outcome.Outcome, &f.Reason, &f.Detail, &f.Path, &duplicateOf,
 			&r.first.Epoch, &r.first.Sequence, &r.first.Index, &storedAt, &r.IsDead, &body, &r.Executed); err != nil {
 			return err
 		}
@@ -87,8 +82,8 @@ func (w *work) readReplayed(ctx context.Context, tx *sqlx.Tx) error {
 		r.first.StoredAt = storedAt.Time
 		r.IsLocked = w.lockedOutcomes != nil && !w.lockedOutcomes[delivery.ID(id)]
 		w.replayed[delivery.ID(id)] = &r
-	}
-	return rows.Err()
+		return nil
+	}, ids.String(), replays.String())
 }
 
 // decideReplay decides a dead letter again.

@@ -86,26 +86,22 @@ func (s *Store) ListUsers(ctx context.Context, f UserFilter) ([]User, error) {
 }
 
 func (s *Store) queryUsers(ctx context.Context, query string, args ...any) ([]User, error) {
-	rows, err := s.db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	var users []User
 	places := map[delivery.ID]int{}
 	var ids array
-	for rows.Next() {
+	err := each(ctx, s.db, query, func(scan scanner) error {
 		u := User{Balances: map[string]int64{}, Fields: map[string]string{}}
 		var id idScanner
-		if err := rows.Scan(&id, &u.Community, &u.Email, &u.Username, &u.CreatedAt); err != nil {
-			return nil, err
+		if err := scan(&id, &u.Community, &u.Email, &u.Username, &u.CreatedAt); err != nil {
+			return err
 		}
 		u.ID = delivery.ID(id)
 		ids.id(u.ID)
 		places[u.ID] = len(users)
 		users = append(users, u)
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	}, args...)
+	if err != nil {
 		return nil, err
 	}
 	if err := s.addBalances(ctx, users, places, ids.String()); err != nil {
@@ -117,21 +113,16 @@ func (s *Store) queryUsers(ctx context.Context, query string, args ...any) ([]Us
 const userBalancesQuery = `SELECT user_id, currency, amount FROM balances WHERE user_id = ANY ($1::uuid[])`
 
 func (s *Store) addBalances(ctx context.Context, users []User, places map[delivery.ID]int, ids string) error {
-	rows, err := s.db.QueryContext(ctx, userBalancesQuery, ids)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	return each(ctx, s.db, userBalancesQuery, func(scan scanner) error {
 		var id idScanner
 		var currency string
 		var amount int64
-		if err := rows.Scan(&id, &currency, &amount); err != nil {
+		if err := scan(&id, &currency, &amount); err != nil {
 			return err
 		}
 		users[places[delivery.ID(id)]].Balances[currency] = amount
-	}
-	return rows.Err()
+		return nil
+	}, ids)
 }
 
 // The values of a deleted field may be there for a while.
@@ -143,18 +134,13 @@ JOIN fields f ON f.community = u.community AND f.name = v.field
 WHERE v.user_id = ANY ($1::uuid[])`
 
 func (s *Store) addFields(ctx context.Context, users []User, places map[delivery.ID]int, ids string) error {
-	rows, err := s.db.QueryContext(ctx, userFieldsQuery, ids)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	return each(ctx, s.db, userFieldsQuery, func(scan scanner) error {
 		var id idScanner
 		var field, value string
-		if err := rows.Scan(&id, &field, &value); err != nil {
+		if err := scan(&id, &field, &value); err != nil {
 			return err
 		}
 		users[places[delivery.ID(id)]].Fields[field] = value
-	}
-	return rows.Err()
+		return nil
+	}, ids)
 }

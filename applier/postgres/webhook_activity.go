@@ -46,22 +46,18 @@ LEFT JOIN failing f ON f.webhook_id = w.id`
 // WebhookActivities returns what these webhooks were sent; those that never were
 // sent anything are left out.
 func (s *Store) WebhookActivities(ctx context.Context, ids []string) (map[string]WebhookActivity, error) {
-	rows, err := s.db.QueryContext(ctx, webhookActivityQuery, pq.StringArray(ids), MaxDeadLettersCounted)
-	if err != nil {
-		return nil, fmt.Errorf("read what webhooks were sent: %w", err)
-	}
-	defer rows.Close()
 	all := map[string]WebhookActivity{}
-	for rows.Next() {
+	err := each(ctx, s.db, webhookActivityQuery, func(scan scanner) error {
 		var a WebhookActivity
 		var last idScanner
-		if err := rows.Scan(&a.WebhookID, &last, &a.LastAt, &a.LastStatus, &a.DeadLetters); err != nil {
-			return nil, fmt.Errorf("read what webhooks were sent: %w", err)
+		if err := scan(&a.WebhookID, &last, &a.LastAt, &a.LastStatus, &a.DeadLetters); err != nil {
+			return err
 		}
 		a.Last = delivery.ID(last)
 		all[a.WebhookID] = a
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	}, pq.StringArray(ids), MaxDeadLettersCounted)
+	if err != nil {
 		return nil, fmt.Errorf("read what webhooks were sent: %w", err)
 	}
 	return all, nil
