@@ -4,13 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/admin/history"
-	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/applier/admin/planning"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -58,29 +56,12 @@ type ReasonCount struct {
 	Count  int             `json:"count"`
 }
 
-// Failing are dead letters that would fail again.
-type Failing struct {
-	Reason  delivery.Reason `json:"reason"`
-	Path    string          `json:"path"`
-	Count   int             `json:"count"`
-	Detail  string          `json:"detail"` // the example's
-	Example delivery.ID     `json:"example"`
-}
-
-// Waiting are dead letters that nothing can be said of now.
-type Waiting struct {
-	Why     string      `json:"why"`
-	Count   int         `json:"count"`
-	Example delivery.ID `json:"example"`
-}
-
-// Balance is what a user would have of a currency.
-type Balance struct {
-	User     history.User `json:"user"`
-	Currency string       `json:"currency"`
-	Before   string       `json:"before"`
-	After    string       `json:"after"`
-}
+// What a plan says of dead letters.
+type (
+	Failing = planning.Failing
+	Waiting = planning.Waiting
+	Balance = planning.Balance
+)
 
 // NotDead is a delivery that cannot run again: it is applied already, discarded,
 // pending or unknown.
@@ -171,15 +152,9 @@ type planner struct {
 
 	plan     Plan
 	reasons  map[delivery.Reason]int
-	failing  map[Failing]*Failing // by reason and path
-	waiting  map[string]*Waiting
-	accounts map[ledger.Account]*account
-}
-
-// account is a balance that would change.
-type account struct {
-	community     string
-	before, after int64
+	failing  planning.Failures
+	waiting  planning.Waits
+	balances planning.Balances
 }
 
 // rehearse runs a page as an applier would.
@@ -216,7 +191,7 @@ func (p *planner) rehearse(ctx context.Context, page []letter) error {
 	for i, v := range verdicts {
 		switch {
 		case v.Parked:
-			p.wait(letters[i], v.Err)
+			p.waiting.Add(letters[i].ID, v.Err)
 		case v.IsSettled():
 			p.note(letters[i], decisions[0])
 			decisions = decisions[1:]
@@ -251,29 +226,10 @@ func (p *planner) note(l letter, d postgres.Decision) {
 	case delivery.Skipped:
 		p.plan.Skipped++
 	default:
-		key := Failing{Reason: d.Failure.Reason, Path: d.Failure.Path}
-		if p.failing[key] == nil {
-			p.failing[key] = &Failing{Reason: key.Reason, Path: key.Path, Detail: d.Failure.Detail, Example: l.ID}
-		}
-		p.failing[key].Count++
+		p.failing.Add(l.ID, d.Failure)
 	}
 	p.plan.Fields += len(d.Fields)
-	for _, e := range d.Entries {
-		a := p.accounts[e.Account]
-		if a == nil {
-			a = &account{community: l.Community, before: e.Before()}
-			p.accounts[e.Account] = a
-		}
-		a.after = e.Balance
-	}
-}
-
-func (p *planner) wait(l letter, why error) {
-	text := why.Error()
-	if p.waiting[text] == nil {
-		p.waiting[text] = &Waiting{Why: text, Example: l.ID}
-	}
-	p.waiting[text].Count++
+	p.balances.Add(l.Community, d.Entries)
 }
 
 // finish puts the plan in order.
@@ -284,52 +240,13 @@ func (p *planner) finish(ctx context.Context) error {
 	slices.SortFunc(p.plan.Reasons, func(a, b ReasonCount) int {
 		return cmp.Or(b.Count-a.Count, cmp.Compare(a.Reason, b.Reason))
 	})
-	for _, f := range p.failing {
-		p.plan.StillFailing = append(p.plan.StillFailing, *f)
-	}
-	slices.SortFunc(p.plan.StillFailing, func(a, b Failing) int {
-		return cmp.Or(b.Count-a.Count, cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Path, b.Path))
-	})
-	for _, w := range p.waiting {
-		p.plan.Waiting = append(p.plan.Waiting, *w)
-	}
-	slices.SortFunc(p.plan.Waiting, func(a, b Waiting) int { return cmp.Or(b.Count-a.Count, cmp.Compare(a.Why, b.Why)) })
-	return p.balances(ctx)
-}
-
-// namesAtOnce is how many users one query names.
-const namesAtOnce = 1000
-
-func (p *planner) balances(ctx context.Context) error {
+	p.plan.StillFailing, p.plan.Waiting = p.failing.Sorted(), p.waiting.Sorted()
 	ids := map[delivery.ID]bool{}
-	for a := range p.accounts {
-		ids[a.User] = true
+	p.balances.Users(ids)
+	users, err := planning.Names(ctx, p.store, ids)
+	if err != nil {
+		return err
 	}
-	users := map[delivery.ID]postgres.User{}
-	for chunk := range slices.Chunk(slices.Collect(maps.Keys(ids)), namesAtOnce) {
-		named, err := p.store.UserNames(ctx, chunk)
-		if err != nil {
-			return err
-		}
-		for id, u := range named {
-			users[id] = u
-		}
-	}
-	for key, a := range p.accounts {
-		community, err := p.store.Community(ctx, a.community)
-		if err != nil {
-			return err
-		}
-		c, _ := community.Currency(key.Currency)
-		u := users[key.User]
-		p.plan.Balances = append(p.plan.Balances, Balance{
-			User:     history.User{ID: key.User, Email: u.Email, Username: u.Username},
-			Currency: key.Currency, Before: c.Format(a.before), After: c.Format(a.after),
-		})
-	}
-	slices.SortFunc(p.plan.Balances, func(a, b Balance) int {
-		return cmp.Or(cmp.Compare(a.User.Email, b.User.Email), cmp.Compare(a.User.Username, b.User.Username),
-			cmp.Compare(string(a.User.ID[:]), string(b.User.ID[:])), cmp.Compare(a.Currency, b.Currency))
-	})
-	return nil
+	p.plan.Balances, err = p.balances.Sorted(ctx, p.store, users)
+	return err
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/applier/admin/planning"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -55,8 +55,7 @@ func (r *Replayer) newPlanner(request *Request) *planner {
 		plan: Plan{
 			Reasons: []ReasonCount{}, StillFailing: []Failing{}, Waiting: []Waiting{}, Balances: []Balance{}, NotDead: []NotDead{},
 		},
-		reasons: map[delivery.Reason]int{}, failing: map[Failing]*Failing{}, waiting: map[string]*Waiting{},
-		accounts: map[ledger.Account]*account{},
+		reasons: map[delivery.Reason]int{}, failing: planning.Failures{}, waiting: planning.Waits{}, balances: planning.Balances{},
 	}
 	p.app = applier.New(p.definitions, r.store, r.evaluate, p.rehearsal, silent{})
 	return p

@@ -1,15 +1,13 @@
 package revert
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"slices"
 	"strings"
 
 	"github.com/coinhook/coinhook/applier/admin/history"
-	"github.com/coinhook/coinhook/applier/admin/replay"
-	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/applier/admin/planning"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -20,8 +18,8 @@ type Plan struct {
 	Selected        int `json:"selected"`
 	AlreadyReverted int `json:"already_reverted"`
 	// LeftOut are those that would leave a balance beyond a limit.
-	LeftOut  []LeftOut        `json:"left_out"`
-	Balances []replay.Balance `json:"balances"`
+	LeftOut  []LeftOut          `json:"left_out"`
+	Balances []planning.Balance `json:"balances"`
 	// Fields go back to an earlier value, or to none. FieldsStay were written by
 	// something later, and stay as they are.
 	Fields     []FieldBack `json:"fields"`
@@ -71,14 +69,8 @@ type planner struct {
 
 	plan     Plan
 	left     []postgres.Reversal
-	accounts map[ledger.Account]*account
+	balances planning.Balances
 	fields   map[userField]*field
-}
-
-// account is a balance that would change.
-type account struct {
-	community     string
-	before, after int64
 }
 
 type userField struct {
@@ -93,9 +85,9 @@ func newPlanner(store *postgres.Store, request *Request) *planner {
 	return &planner{
 		store: store, rehearsal: store.RehearseRevert(request.options()),
 		plan: Plan{
-			LeftOut: []LeftOut{}, Balances: []replay.Balance{}, Fields: []FieldBack{}, FieldsStay: []FieldStay{}, NotApplied: []NotApplied{},
+			LeftOut: []LeftOut{}, Balances: []planning.Balance{}, Fields: []FieldBack{}, FieldsStay: []FieldStay{}, NotApplied: []NotApplied{},
 		},
-		accounts: map[ledger.Account]*account{}, fields: map[userField]*field{},
+		balances: planning.Balances{}, fields: map[userField]*field{},
 	}
 }
 
@@ -124,14 +116,7 @@ func (p *planner) rehearse(ctx context.Context, ids []delivery.ID) error {
 func (p *planner) note(r postgres.Reversal) {
 	p.plan.Selected++
 	p.plan.ids = append(p.plan.ids, r.ID)
-	for _, e := range r.Entries {
-		a := p.accounts[e.Account]
-		if a == nil {
-			a = &account{community: r.Community, before: e.Before()}
-			p.accounts[e.Account] = a
-		}
-		a.after = e.Balance
-	}
+	p.balances.Add(r.Community, r.Entries)
 	for _, f := range r.Fields {
 		key := userField{r.User, f.Field}
 		if p.fields[key] == nil {
@@ -144,16 +129,14 @@ func (p *planner) note(r postgres.Reversal) {
 // finish names the users, and puts the plan in order.
 func (p *planner) finish(ctx context.Context) error {
 	ids := map[delivery.ID]bool{}
-	for a := range p.accounts {
-		ids[a.User] = true
-	}
+	p.balances.Users(ids)
 	for key := range p.fields {
 		ids[key.user] = true
 	}
 	for _, r := range p.left {
 		ids[r.User] = true
 	}
-	users, err := namesOf(ctx, p.store, ids)
+	users, err := planning.Names(ctx, p.store, ids)
 	if err != nil {
 		return err
 	}
@@ -161,7 +144,8 @@ func (p *planner) finish(ctx context.Context) error {
 		p.plan.LeftOut = append(p.plan.LeftOut, newLeftOut(r, users))
 	}
 	p.finishFields(users)
-	return p.finishBalances(ctx, users)
+	p.plan.Balances, err = p.balances.Sorted(ctx, p.store, users)
+	return err
 }
 
 func (p *planner) finishFields(users map[delivery.ID]history.User) {
@@ -176,10 +160,10 @@ func (p *planner) finishFields(users map[delivery.ID]history.User) {
 		}
 	}
 	slices.SortFunc(p.plan.Fields, func(a, b FieldBack) int {
-		return cmp.Or(compareUsers(a.User, b.User), strings.Compare(a.Field, b.Field))
+		return cmp.Or(planning.CompareUsers(a.User, b.User), strings.Compare(a.Field, b.Field))
 	})
 	slices.SortFunc(p.plan.FieldsStay, func(a, b FieldStay) int {
-		return cmp.Or(compareUsers(a.User, b.User), strings.Compare(a.Field, b.Field))
+		return cmp.Or(planning.CompareUsers(a.User, b.User), strings.Compare(a.Field, b.Field))
 	})
 }
 
@@ -188,25 +172,4 @@ func text(v *postgres.HeldValue) *string {
 		return nil
 	}
 	return &v.Value
-}
-
-func (p *planner) finishBalances(ctx context.Context, users map[delivery.ID]history.User) error {
-	for key, a := range p.accounts {
-		community, err := p.store.Community(ctx, a.community)
-		if err != nil {
-			return err
-		}
-		c, _ := community.Currency(key.Currency)
-		p.plan.Balances = append(p.plan.Balances, replay.Balance{
-			User: users[key.User], Currency: key.Currency, Before: c.Format(a.before), After: c.Format(a.after),
-		})
-	}
-	slices.SortFunc(p.plan.Balances, func(a, b replay.Balance) int {
-		return cmp.Or(compareUsers(a.User, b.User), strings.Compare(a.Currency, b.Currency))
-	})
-	return nil
-}
-
-func compareUsers(a, b history.User) int {
-	return cmp.Or(strings.Compare(a.Email, b.Email), strings.Compare(a.Username, b.Username), bytes.Compare(a.ID[:], b.ID[:]))
 }

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin/planning"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -153,9 +155,17 @@ func (r *Reverter) count(ctx context.Context, result *Result, reversals []postgr
 			result.NotApplied = append(result.NotApplied, NotApplied{ID: one.ID, State: cmp.Or(one.Outcome, "removed for its age")})
 		}
 	}
-	users, err := userNames(context.WithoutCancel(ctx), r.store, left)
+	ids := map[delivery.ID]bool{}
+	for _, l := range left {
+		ids[l.User] = true
+	}
+	users, err := planning.Names(context.WithoutCancel(ctx), r.store, ids)
 	for _, one := range left {
 		result.LeftOut = append(result.LeftOut, newLeftOut(one, users))
 	}
 	return err
+}
+
+func newLeftOut(r postgres.Reversal, users map[delivery.ID]history.User) LeftOut {
+	return LeftOut{ID: r.ID, User: users[r.User], Reason: r.Failure.Reason, Detail: r.Failure.Detail}
 }

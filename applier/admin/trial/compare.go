@@ -3,9 +3,9 @@ package trial
 import (
 	"cmp"
 	"context"
-	"slices"
 
 	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin/planning"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -47,9 +47,9 @@ func compare(before, after *effect) class {
 type collector struct {
 	result    *Comparison
 	keep      int
-	failing   map[Failing]*Failing // by reason and path
-	still     map[Failing]*Failing
-	undecided map[string]*Undecided
+	failing   planning.Failures
+	still     planning.Failures
+	undecided planning.Waits
 	users     map[delivery.ID]*history.User
 }
 
@@ -61,7 +61,7 @@ func newCollector(r Request, f *found) *collector {
 			Different: []Case{}, NewlyFailing: []Failing{}, NewlySucceeding: []Case{}, StillFailingBy: []Failing{}, Undecided: []Undecided{},
 		},
 		keep:    r.Keep,
-		failing: map[Failing]*Failing{}, still: map[Failing]*Failing{}, undecided: map[string]*Undecided{},
+		failing: planning.Failures{}, still: planning.Failures{}, undecided: planning.Waits{},
 		users: map[delivery.ID]*history.User{},
 	}
 }
@@ -71,7 +71,7 @@ func (c *collector) add(id delivery.ID, before, after answer) {
 	r := c.result
 	r.Deliveries++
 	if why := cmp.Or(before.waits, after.waits); why != nil {
-		c.wait(id, why)
+		c.undecided.Add(id, why)
 		return
 	}
 	switch compare(&before.effect, &after.effect) {
@@ -81,7 +81,7 @@ func (c *collector) add(id delivery.ID, before, after answer) {
 		r.DifferentCount++
 		c.append(&r.Different, id, before, after)
 	case newlyFailing:
-		group(c.failing, id, after.failure)
+		c.failing.Add(id, after.failure)
 	case newlySucceeding:
 		r.NewlySucceedingCount++
 		c.append(&r.NewlySucceeding, id, before, after)
@@ -91,24 +91,8 @@ func (c *collector) add(id delivery.ID, before, after answer) {
 		}
 	case stillFailing:
 		r.StillFailing++
-		group(c.still, id, after.failure)
+		c.still.Add(id, after.failure)
 	}
-}
-
-func (c *collector) wait(id delivery.ID, why error) {
-	text := why.Error()
-	if c.undecided[text] == nil {
-		c.undecided[text] = &Undecided{Why: text, Example: id}
-	}
-	c.undecided[text].Count++
-}
-
-func group(groups map[Failing]*Failing, id delivery.ID, f *delivery.Failure) {
-	key := Failing{Reason: f.Reason, Path: f.Path}
-	if groups[key] == nil {
-		groups[key] = &Failing{Reason: f.Reason, Path: f.Path, Detail: f.Detail, Example: id}
-	}
-	groups[key].Count++
 }
 
 func (c *collector) append(list *[]Case, id delivery.ID, before, after answer) {
@@ -142,42 +126,14 @@ func (c *collector) effect(a answer) Effect {
 
 // finish puts the result in order and names users.
 func (c *collector) finish(ctx context.Context, store *postgres.Store) (*Comparison, error) {
-	c.result.NewlyFailing = sorted(c.failing)
-	c.result.StillFailingBy = sorted(c.still)
-	for _, u := range c.undecided {
-		c.result.Undecided = append(c.result.Undecided, *u)
-	}
-	slices.SortFunc(c.result.Undecided, func(a, b Undecided) int { return cmp.Or(b.Count-a.Count, cmp.Compare(a.Why, b.Why)) })
-	return c.result, c.name(ctx, store)
-}
-
-// namesAtOnce is how many users one query names.
-const namesAtOnce = 1000
-
-func (c *collector) name(ctx context.Context, store *postgres.Store) error {
-	ids := make([]delivery.ID, 0, len(c.users))
+	c.result.NewlyFailing, c.result.StillFailingBy, c.result.Undecided = c.failing.Sorted(), c.still.Sorted(), c.undecided.Sorted()
+	ids := make(map[delivery.ID]bool, len(c.users))
 	for id := range c.users {
-		ids = append(ids, id)
+		ids[id] = true
 	}
-	for chunk := range slices.Chunk(ids, namesAtOnce) {
-		named, err := store.UserNames(ctx, chunk)
-		if err != nil {
-			return err
-		}
-		for id, u := range named {
-			c.users[id].Email, c.users[id].Username = u.Email, u.Username
-		}
+	users, err := planning.Names(ctx, store, ids)
+	for id, u := range users {
+		*c.users[id] = u
 	}
-	return nil
-}
-
-func sorted(groups map[Failing]*Failing) []Failing {
-	all := make([]Failing, 0, len(groups))
-	for _, f := range groups {
-		all = append(all, *f)
-	}
-	slices.SortFunc(all, func(a, b Failing) int {
-		return cmp.Or(b.Count-a.Count, cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Path, b.Path))
-	})
-	return all
+	return c.result, err
 }

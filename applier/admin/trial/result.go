@@ -2,6 +2,7 @@ package trial
 
 import (
 	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin/planning"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -71,18 +72,8 @@ type ChangeAsked struct {
 	Amount   string `json:"amount"`
 }
 
-// Failing are deliveries that fail for the same reason.
-type Failing struct {
-	Reason  delivery.Reason `json:"reason"`
-	Path    string          `json:"path"`
-	Count   int             `json:"count"`
-	Detail  string          `json:"detail"` // the example's
-	Example delivery.ID     `json:"example"`
-}
-
-// Undecided are deliveries that nothing can be said of now.
-type Undecided struct {
-	Why     string      `json:"why"`
-	Count   int         `json:"count"`
-	Example delivery.ID `json:"example"`
-}
+// What a comparison says of many deliveries.
+type (
+	Failing   = planning.Failing
+	Undecided = planning.Waiting
+)
