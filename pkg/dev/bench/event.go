@@ -52,8 +52,10 @@ func newEvents(host string, webhooks []webhook, bodyBytes int) []event {
 
 func newRequest(host string, w webhook, body []byte, headers ...string) []byte {
 	var request bytes.Buffer
-	fmt.Fprintf(&request, "POST /hooks/%s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nX-Api-Key: %s\r\nContent-Length: %d\r\n",
-		w.ID, host, w.APIKey, len(body))
+	fmt.Fprintf(&request, "POST /hooks/%s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n", w.ID, host, len(body))
+	if w.APIKey != "" {
+		fmt.Fprintf(&request, "X-Api-Key: %s\r\n", w.APIKey)
+	}
 	for _, header := range headers {
 		fmt.Fprintf(&request, "%s\r\n", header)
 	}

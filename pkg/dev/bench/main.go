@@ -93,6 +93,7 @@ var parts = []part{
 	{"echo", true, 1, one((*bench).echo)},
 	{"drain", true, 1, one((*bench).drain)},
 	{"mac", false, 1, one((*bench).mac)},
+	{"signatures", false, 1, one((*bench).signatures)},
 	{"sustained", true, 2, (*bench).sustained},
 	{"open", true, 2, one((*bench).open)},
 	{"bodies", false, 2, (*bench).bodies},

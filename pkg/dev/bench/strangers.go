@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -28,6 +29,9 @@ type flood struct {
 	many bool
 	// head is the start of a request, with its first byte.
 	head func(good, keyless webhook) string
+	// whole: each sends whole requests with a wrong signature, as fast as they are
+	// answered.
+	whole bool
 	// piece is what comes each second, a chunk of one byte where it is empty.
 	piece string
 }
@@ -62,6 +66,19 @@ var floods = []flood{
 	{name: "many, headers that do not end", many: true, head: func(good, _ webhook) string {
 		return "POST /hooks/" + good.ID + " HTTP/1.1\r\nHost: h\r\nX-Slow: "
 	}, piece: "x"},
+	{name: "one address, wrong signatures", whole: true},
+	{name: "many, wrong signatures", many: true, whole: true},
+}
+
+// forgers is how many connections send wrong signatures: they keep the ingress busier
+// than those that dribble.
+const forgers = 64
+
+func (f flood) connections() int {
+	if f.whole {
+		return forgers
+	}
+	return strangers
 }
 
 // slug is the name in figures.
@@ -75,7 +92,7 @@ func (b *bench) strangers(ctx context.Context) (section, error) {
 		Title: fmt.Sprintf("Strangers: senders with a key at %d/s, alone and next to %d connections that dribble, %s a turn", goodRate, strangers, b.size.measure),
 		Notes: []string{
 			"202 p99 in ms, of the senders with a key. refused: their requests that got another answer, of all in these turns.",
-			"knocks/s: connections that strangers opened. One that is closed comes again at once.",
+			"knocks/s: connections that strangers opened, or requests with a wrong signature. One that is closed comes again at once.",
 			"many: each stranger has an address of its own, 127.1.x.y. In every other round the strangers come first.",
 		},
 		header: []string{"strangers", "knocks/s", "alone p99", "next to them", "ratio", "refused", "of"},
@@ -92,8 +109,16 @@ func (b *bench) strangers(ctx context.Context) (section, error) {
 	if err != nil {
 		return s, err
 	}
+	signed, err := b.signedWorld(ctx, "forged")
+	if err != nil {
+		return s, err
+	}
 	for _, f := range floods {
-		if err := b.nextToStrangers(ctx, &s, good, f, f.head(w.webhooks[0], keyless)); err != nil {
+		head := forgedRequest(good.host, signed.webhooks[0])
+		if !f.whole {
+			head = f.head(w.webhooks[0], keyless)
+		}
+		if err := b.nextToStrangers(ctx, &s, good, f, head); err != nil {
 			return s, fmt.Errorf("next to %s: %w", f.name, err)
 		}
 	}
@@ -158,13 +183,17 @@ func (f flood) begin(ctx context.Context, host, head string) (stop func() float6
 	var all errgroup.Group
 	var opened atomic.Int64
 	start := time.Now()
-	connected := make(chan error, strangers)
-	for i := range strangers {
+	connected := make(chan error, f.connections())
+	knock := f.dribble
+	if f.whole {
+		knock = f.forge
+	}
+	for i := range f.connections() {
 		all.Go(func() error {
-			err := f.dribble(ctx, host, head, i, &opened)
+			err := knock(ctx, host, head, i, &opened)
 			connected <- err
 			for err == nil && ctx.Err() == nil {
-				err = f.dribble(ctx, host, head, i, &opened)
+				err = knock(ctx, host, head, i, &opened)
 			}
 			return nil
 		})
@@ -174,7 +203,7 @@ func (f flood) begin(ctx context.Context, host, head string) (stop func() float6
 		all.Wait() //nolint:errcheck // none is returned
 		return float64(opened.Load()) / time.Since(start).Seconds()
 	}
-	for opened.Load() < strangers {
+	for opened.Load() < int64(f.connections()) {
 		select {
 		case err := <-connected:
 			if err != nil {
@@ -193,16 +222,9 @@ func (f flood) begin(ctx context.Context, host, head string) (stop func() float6
 // dribble sends a byte a second on one connection, until it is closed. Only a
 // connection that cannot be made is an error.
 func (f flood) dribble(ctx context.Context, host, head string, i int, opened *atomic.Int64) error {
-	dialer := net.Dialer{Timeout: 10 * time.Second}
-	if f.many {
-		dialer.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 1, byte(i/250), byte(1+i%250))}
-	}
-	conn, err := dialer.DialContext(ctx, "tcp", host)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("connect as a stranger: %w", err)
+	conn, err := f.dial(ctx, host, i)
+	if conn == nil {
+		return err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
@@ -219,6 +241,45 @@ func (f flood) dribble(ctx context.Context, host, head string, i int, opened *at
 			} else if err != nil {
 				return nil
 			}
+		}
+	}
+}
+
+// dial connects the i-th stranger; there is neither a connection nor an error at the
+// end of a turn.
+func (f flood) dial(ctx context.Context, host string, i int) (net.Conn, error) {
+	dialer := net.Dialer{Timeout: 10 * time.Second}
+	if f.many {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 1, byte(i/250), byte(1+i%250))}
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", host)
+	if err != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("connect as a stranger: %w", err)
+	}
+	if err != nil {
+		return nil, nil
+	}
+	return conn, nil
+}
+
+// forge sends whole requests on one connection until it is closed. A request that is
+// accepted is an error.
+func (f flood) forge(ctx context.Context, host, request string, i int, opened *atomic.Int64) error {
+	conn, err := f.dial(ctx, host, i)
+	if conn == nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	s := &sender{conn: conn, reader: bufio.NewReaderSize(conn, 1<<10)}
+	for {
+		opened.Add(1)
+		status, err := s.post([]byte(request))
+		switch {
+		case err != nil:
+			return nil // closed, as 429 does
+		case status == "202":
+			return errors.New("a wrong signature was accepted")
 		}
 	}
 }
