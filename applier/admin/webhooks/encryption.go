@@ -95,7 +95,7 @@ func CBCWarning(def webhook.Definition) string {
 	if def.IsKeyless() {
 		return text + "Use gcm, or ask for an API key next to it with `auth: {api_key: true}`."
 	}
-	return text + "The API key keeps strangers out; use gcm where the sender can."
+	return text + "The webhook's authentication keeps strangers out; use gcm where the sender can."
 }
 
 // hasKey reports whether there is a key that was not replaced. It stands first.
