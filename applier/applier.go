@@ -52,6 +52,15 @@ type UserRef struct {
 	Value string
 }
 
+// Key is the form in which the value is compared: emails and usernames without case,
+// external ids exactly.
+func (u UserRef) Key() string {
+	if u.By == webhook.ByEmail || u.By == webhook.ByUsername || u.By == webhook.ByID {
+		return FoldKey(u.Value)
+	}
+	return u.Value
+}
+
 // Plan is what a delivery asks for: all of it takes effect, or none.
 type Plan struct {
 	User UserRef

@@ -12,7 +12,7 @@ import (
 func UserNotFound(w *webhook.Webhook) *delivery.Failure {
 	return &delivery.Failure{
 		Reason: delivery.UserNotFound,
-		Detail: fmt.Sprintf("The community %s has no user with the %s found at %s.", w.Community, w.User.By, w.User.Path),
+		Detail: fmt.Sprintf("The community %s has no user with the %s found at %s.", w.Community, w.User.Key(), w.User.Path),
 		Path:   w.User.Path,
 	}
 }

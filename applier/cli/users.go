@@ -10,20 +10,21 @@ import (
 )
 
 type usersCmd struct {
-	Import usersImportCmd `cmd:"" help:"Add and update users from a CSV file with the columns email, username. Safe to repeat."`
+	Import usersImportCmd `cmd:"" help:"Add and update users from a CSV file with the columns email, username, external:KIND. Safe to repeat."`
 	Add    usersAddCmd    `cmd:"" help:"Add one user."`
-	Set    usersSetCmd    `cmd:"" help:"Change a user's email or username."`
+	Set    usersSetCmd    `cmd:"" help:"Change a user's email, username or external ids."`
 	List   usersListCmd   `cmd:"" help:"List users, newest first."`
 	Show   usersShowCmd   `cmd:"" help:"Show a user with balances and custom fields."`
 }
 
 type usersAddCmd struct {
-	Email    string `placeholder:"E" help:"The user's email."`
-	Username string `placeholder:"U" help:"The user's username."`
+	Email    string            `placeholder:"E" help:"The user's email."`
+	Username string            `placeholder:"U" help:"The user's username."`
+	External map[string]string `placeholder:"KIND=ID" mapsep:"," help:"An id that another system has for the user, such as steam=76561198000000000. May be repeated."`
 }
 
 func (c *usersAddCmd) Run(a *app) error {
-	user := users.NewUser{Email: strings.TrimSpace(c.Email), Username: strings.TrimSpace(c.Username)}
+	user := users.NewUser{Email: strings.TrimSpace(c.Email), Username: strings.TrimSpace(c.Username), External: c.External}
 	if err := users.Check(user); err != nil {
 		return usageError{err}
 	}
@@ -62,14 +63,14 @@ func (c *usersListCmd) Run(a *app) error {
 	}
 	rows := make([][]string, len(list))
 	for i, u := range list {
-		rows[i] = []string{textOrNone(u.Email), textOrNone(u.Username), u.Community, pairsText(u.Balances), pairsText(u.Fields), u.ID.String()}
+		rows[i] = []string{textOrNone(u.Email), textOrNone(u.Username), pairsText(u.External), u.Community, pairsText(u.Balances), pairsText(u.Fields), u.ID.String()}
 	}
-	a.printTable([]string{"email", "username", "community", "balances", "fields", "id"}, rows)
+	a.printTable([]string{"email", "username", "external", "community", "balances", "fields", "id"}, rows)
 	return nil
 }
 
 type usersShowCmd struct {
-	User string `arg:"" help:"The user's id, email or username."`
+	User string `arg:"" help:"The user's id, email, username, or external id as KIND=ID."`
 }
 
 func (c *usersShowCmd) Run(a *app) error { return showUser(a, c.User) }
@@ -90,6 +91,7 @@ func showUser(a *app, ref string) error {
 		{"id", u.ID.String()},
 		{"email", textOrNone(u.Email)},
 		{"username", textOrNone(u.Username)},
+		{"external", pairsText(u.External)},
 		{"community", u.Community},
 		{"balances", pairsText(u.Balances)},
 		{"fields", pairsText(u.Fields)},

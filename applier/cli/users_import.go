@@ -9,8 +9,9 @@ import (
 )
 
 type usersImportCmd struct {
-	File   string `arg:"" help:"The CSV file; - is the standard input."`
-	Report string `placeholder:"FILE" help:"Write all bad lines to this CSV file: line, problem."`
+	File      string `arg:"" help:"The CSV file; - is the standard input."`
+	MoveNames bool   `help:"Let a line take a name away from another user. Without it such a line is bad."`
+	Report    string `placeholder:"FILE" help:"Write all bad lines to this CSV file: line, problem."`
 }
 
 // importJSON is what became of a file, as programs read it.
@@ -43,9 +44,11 @@ func (c *usersImportCmd) Run(a *app) error {
 	}
 	bar := progressLine{a: a, size: size}
 	bad := func(b users.BadLine) error { return report.add(badLine(b)) }
-	done, err := db.Users().Importer(a.community(), bad, func(p users.Progress) {
+	importer := db.Users().Importer(a.community(), bad, func(p users.Progress) {
 		bar.show(reader.Offset(), "line %d: %s", p.Line, importText(p))
-	}).Run(a.ctx, reader)
+	})
+	importer.MoveNames = c.MoveNames
+	done, err := importer.Run(a.ctx, reader)
 	bar.clear()
 	recorded := a.record("import users", "community", a.community(), map[string]any{"added": done.Added, "updated": done.Updated, "known": done.Known, "bad_lines": done.Bad})
 	if err = errors.Join(err, report.close(), recorded); err != nil {

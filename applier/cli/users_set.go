@@ -8,14 +8,22 @@ import (
 )
 
 type usersSetCmd struct {
-	User     string  `arg:"" help:"The user's id, email or username."`
-	Email    *string `placeholder:"E" help:"The new email; an empty one takes it away."`
-	Username *string `placeholder:"N" help:"The new username; an empty one takes it away."`
+	User     string            `arg:"" help:"The user's id, email, username, or external id as KIND=ID."`
+	Email    *string           `placeholder:"E" help:"The new email; an empty one takes it away."`
+	Username *string           `placeholder:"N" help:"The new username; an empty one takes it away."`
+	External map[string]string `placeholder:"KIND=ID" mapsep:"," help:"The id that another system has for the user, such as steam=76561198000000000; steam=none takes it away. May be repeated."`
 }
 
 func (c *usersSetCmd) Run(a *app) error {
-	if c.Email == nil && c.Username == nil {
-		return usagef("say what to change: --email or --username")
+	if c.Email == nil && c.Username == nil && len(c.External) == 0 {
+		return usagef("say what to change: --email, --username or --external")
+	}
+	for kind, value := range c.External {
+		if value == "none" {
+			c.External[kind] = ""
+		} else if value == "" {
+			return usagef("--external %s= has no id: give one, or %s=none to take it away", kind, kind)
+		}
 	}
 	u, err := findUser(a, c.User)
 	if err != nil {
@@ -25,7 +33,7 @@ func (c *usersSetCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	err = db.Users().Rename(a.ctx, u.ID, c.Email, c.Username)
+	err = db.Users().Rename(a.ctx, u.ID, users.Change{Email: c.Email, Username: c.Username, External: c.External})
 	if invalid, ok := errors.AsType[*users.Invalid](err); ok {
 		return usageError{invalid}
 	}

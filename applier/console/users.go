@@ -104,7 +104,7 @@ func amountsOf(balances map[string]string) []amountOf {
 
 func (s *Console) addUser(c *request) error {
 	form := userForm{Email: c.FormValue("email"), Username: c.FormValue("username")}
-	id, err := s.Users.Add(c.ctx(), communityIn(c), form.Email, form.Username)
+	id, err := s.Users.Add(c.ctx(), communityIn(c), users.NewUser{Email: form.Email, Username: form.Username})
 	if form.Error, form.Part = userProblem(err); form.Error != "" {
 		return s.usersPage(c, http.StatusUnprocessableEntity, usersData{Add: form})
 	}
@@ -264,7 +264,7 @@ func (s *Console) renameUser(c *request) error {
 		return err
 	}
 	form := userForm{Email: c.FormValue("email"), Username: c.FormValue("username"), WasEmail: c.FormValue("was_email"), WasUsername: c.FormValue("was_username")}
-	err = s.Users.Rename(c.ctx(), u.ID, changed(form.Email, form.WasEmail), changed(form.Username, form.WasUsername))
+	err = s.Users.Rename(c.ctx(), u.ID, users.Change{Email: changed(form.Email, form.WasEmail), Username: changed(form.Username, form.WasUsername)})
 	if form.Error, form.Part = userProblem(err); form.Error != "" {
 		return s.userPage(c, http.StatusUnprocessableEntity, u, form)
 	}

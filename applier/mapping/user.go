@@ -24,10 +24,10 @@ func userRef(program *webhook.Program, v value) (applier.UserRef, *delivery.Fail
 	if !v.present() {
 		return applier.UserRef{}, missing(delivery.MissingUserIdentifier, path, v)
 	}
-	if v.kind != jsontext.KindString {
+	text, ok := identifier(program.UserBy, v)
+	if !ok {
 		return invalid("The value at %s is %s; a user's %s is a string.", path, v.kindName(), program.UserBy)
 	}
-	text := v.text()
 	switch n := utf8.RuneCountInString(text); {
 	case n == 0:
 		return invalid("The string at %s is empty; it should be a user's %s.", path, program.UserBy)
@@ -35,10 +35,26 @@ func userRef(program *webhook.Program, v value) (applier.UserRef, *delivery.Fail
 		return invalid("The string at %s has %d characters; a user's %s has at most %d.", path, n, program.UserBy, maxUser)
 	case strings.ContainsFunc(text, unicode.IsControl):
 		return invalid("The string at %s holds a control character; a user's %s has none.", path, program.UserBy)
+	case program.UserBy == webhook.ByID:
+		if _, err := delivery.ParseID(text); err != nil {
+			return invalid("The string at %s is not a user's id: it is no UUID.", path)
+		}
 	case program.UserBy == webhook.ByEmail && !isEmail(text):
 		return invalid("The string at %s is not an e-mail address: there is no @ with something on both sides.", path)
 	}
 	return applier.UserRef{By: program.UserBy, Value: text}, nil
+}
+
+// identifier is the text of the value. Other systems may give their ids as whole
+// numbers, whose text they are, however long.
+func identifier(by webhook.UserKey, v value) (text string, ok bool) {
+	if v.kind == jsontext.KindString {
+		return v.text(), true
+	}
+	if _, external := by.ExternalKind(); external && v.kind == jsontext.KindNumber && !strings.ContainsAny(string(v.raw), ".eE") {
+		return string(v.raw), true
+	}
+	return "", false
 }
 
 // isEmail asks for little: whether the address is somebody's is seen when the

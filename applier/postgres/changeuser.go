@@ -2,8 +2,11 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
@@ -12,16 +15,19 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// AddUser adds one user. It returns ErrUserExists if the email or username is
-// somebody's.
+// AddUser adds one user. It returns ErrUserExists if a name is somebody's.
 func (s *Store) AddUser(ctx context.Context, community string, u NewUser) (delivery.ID, error) {
-	n := &person{
-		id: delivery.NewID(), email: u.Email, emailKey: applier.FoldKey(u.Email),
-		username: u.Username, usernameKey: applier.FoldKey(u.Username),
+	n := newPerson(delivery.NewID())
+	names, texts := u.names()
+	for i, name := range names {
+		n.now[name.by], n.texts[name.by] = name.key, texts[i]
 	}
 	ids, columns := userColumns([]*person{n})
 	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		return execAll(ctx, tx, 1, insertUsersQuery, ids, community, columns[0], columns[1], columns[2], columns[3])
+		if err := execAll(ctx, tx, 1, insertUsersQuery, ids, community, columns[0], columns[1], columns[2], columns[3]); err != nil {
+			return err
+		}
+		return writeExternal(ctx, tx, community, []*person{n})
 	})
 	if errors.Is(err, errRaced) {
 		return delivery.ID{}, ErrUserExists
@@ -32,35 +38,79 @@ func (s *Store) AddUser(ctx context.Context, community string, u NewUser) (deliv
 	return n.id, nil
 }
 
-const changeUserQuery = `
+const (
+	userForChangeQuery = `SELECT community FROM users WHERE id = $1 AND erased_at IS NULL FOR UPDATE`
+
+	changeUserQuery = `
 UPDATE users
 SET email = CASE WHEN $2 THEN $3 ELSE email END, email_key = CASE WHEN $2 THEN $4 ELSE email_key END,
     username = CASE WHEN $5 THEN $6 ELSE username END, username_key = CASE WHEN $5 THEN $7 ELSE username_key END
 WHERE id = $1`
 
-// ErrUserNameless: a user has an email or a username.
-var ErrUserNameless = errors.New("a user needs an email or a username")
+	takeExternalQuery = `DELETE FROM external_ids WHERE user_id = $1 AND kind = $2`
+	giveExternalQuery = `INSERT INTO external_ids (community, kind, value, user_id) VALUES ($1, $2, $3, $4)`
 
-// ChangeUser gives a user another email or username; nil leaves it, the empty
-// text takes it away. It returns ErrUserExists if one is another user's.
-func (s *Store) ChangeUser(ctx context.Context, id delivery.ID, email, username *string) error {
+	namelessQuery = `
+SELECT email IS NULL AND username IS NULL AND NOT EXISTS (SELECT FROM external_ids WHERE user_id = $1) FROM users WHERE id = $1`
+)
+
+// ErrUserNameless: a user has a name.
+var ErrUserNameless = errors.New("a user needs an email, a username or an external id")
+
+// UserChange says which names a user gets. nil leaves an email or username, and the
+// empty text takes a name away.
+type UserChange struct {
+	Email, Username *string
+	External        map[string]string // by kind
+}
+
+// ChangeUser gives a user other names. It returns ErrUserExists if one is another user's.
+func (s *Store) ChangeUser(ctx context.Context, id delivery.ID, change UserChange) error {
+	err := s.inTx(ctx, func(tx *sqlx.Tx) error { return changeUser(ctx, tx, id, change) })
+	switch pqErr := pq.As(err); {
+	case err == nil, errors.Is(err, ErrUserNotFound), errors.Is(err, ErrUserNameless):
+		return err
+	case pqErr != nil && pqErr.Code == "23505": // unique violation
+		return ErrUserExists
+	}
+	return fmt.Errorf("change a user: %w", err)
+}
+
+func changeUser(ctx context.Context, tx *sqlx.Tx, id delivery.ID, change UserChange) error {
+	var community string
+	err := tx.GetContext(ctx, &community, userForChangeQuery, id.String())
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrUserNotFound
+	}
+	if err != nil {
+		return err
+	}
 	args := []any{id.String()}
-	for _, text := range []*string{email, username} {
+	for _, text := range []*string{change.Email, change.Username} {
 		args = append(args, text != nil, nil, nil)
 		if text != nil && *text != "" {
 			args[len(args)-2], args[len(args)-1] = *text, applier.FoldKey(*text)
 		}
 	}
-	err := s.inTx(ctx, func(tx *sqlx.Tx) error { return execAll(ctx, tx, 1, changeUserQuery, args...) })
-	switch pqErr := pq.As(err); {
-	case err == nil:
-		return nil
-	case errors.Is(err, errRaced): // no row has the id
-		return ErrUserNotFound
-	case pqErr != nil && pqErr.Code == "23505": // unique violation
-		return ErrUserExists
-	case pqErr != nil && pqErr.Code == "23514": // check violation
+	if err := execAll(ctx, tx, 1, changeUserQuery, args...); err != nil {
+		return err
+	}
+	for _, kind := range slices.Sorted(maps.Keys(change.External)) {
+		if _, err := tx.ExecContext(ctx, takeExternalQuery, id.String(), kind); err != nil {
+			return err
+		}
+		if value := change.External[kind]; value != "" {
+			if _, err := tx.ExecContext(ctx, giveExternalQuery, community, kind, value, id.String()); err != nil {
+				return err
+			}
+		}
+	}
+	var nameless bool
+	if err := tx.GetContext(ctx, &nameless, namelessQuery, id.String()); err != nil {
+		return err
+	}
+	if nameless {
 		return ErrUserNameless
 	}
-	return fmt.Errorf("change a user: %w", err)
+	return nil
 }

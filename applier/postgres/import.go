@@ -4,18 +4,44 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// NewUser is one user to be imported. An empty email or username says nothing
-// about it.
+// NewUser is one user to be imported. What is empty says nothing about it.
 type NewUser struct {
 	Email, Username string
+	// External are the ids that other systems have for the user, by kind.
+	External map[string]string
+}
+
+// name is an email, a username or an external id: what a user is found by.
+type name struct {
+	by  webhook.UserKey
+	key string // in the form in which it is compared
+}
+
+// names are those of the user, the one that says who it is first, with their texts.
+func (u NewUser) names() (names []name, texts []string) {
+	add := func(by webhook.UserKey, text string) {
+		if text != "" {
+			names = append(names, name{by, applier.UserRef{By: by, Value: text}.Key()})
+			texts = append(texts, text)
+		}
+	}
+	add(webhook.ByEmail, u.Email)
+	add(webhook.ByUsername, u.Username)
+	for _, kind := range slices.Sorted(maps.Keys(u.External)) {
+		add(webhook.External(kind), u.External[kind])
+	}
+	return names, texts
 }
 
 // Import is what became of one NewUser.
@@ -23,28 +49,43 @@ type Import string
 
 const (
 	UserAdded   Import = "added"
-	UserUpdated Import = "updated" // one of the two was new for a known user
+	UserUpdated Import = "updated" // a name was new for a known user
 	UserKnown   Import = "known"
-	UserClashes Import = "clashes" // the email is one user's and the username another's
+	UserClashes Import = "clashes" // a name is another user's
 )
 
-// Imported is an Import, and for UserClashes whose they are.
+// Imported is an Import, and for UserClashes whose name it is.
 type Imported struct {
 	Import
-	EmailOf, UsernameOf delivery.ID
+	// Name is the first one that another user has, Of that user's id.
+	Name webhook.UserKey
+	Of   delivery.ID
+	// Last: the user would have no name left, so that it cannot be moved.
+	Last bool
 }
 
 // errRaced: somebody else wrote the same rows meanwhile. Reading again shows what
 // they wrote.
 var errRaced = errors.New("somebody else changed the same meanwhile")
 
-// ImportUsers adds or updates users in one transaction, as if one by one, and
-// says of each what became of it. Users that are known are left as they are, so
-// that it can be repeated. Appliers settle meanwhile: keep chunks short.
+// ImportUsers adds or updates users in one transaction, as if one by one, and says of
+// each what became of it. The first name of each says who it is: its email, else its
+// username, else an external id. It takes no name away from another user. Users that
+// are known are left as they are, so that it can be repeated. Appliers settle
+// meanwhile: keep chunks short.
 func (s *Store) ImportUsers(ctx context.Context, community string, users []NewUser) ([]Imported, error) {
+	return s.importUsers(ctx, community, users, false)
+}
+
+// ImportMovingNames is ImportUsers that takes names away from other users.
+func (s *Store) ImportMovingNames(ctx context.Context, community string, users []NewUser) ([]Imported, error) {
+	return s.importUsers(ctx, community, users, true)
+}
+
+func (s *Store) importUsers(ctx context.Context, community string, users []NewUser, move bool) ([]Imported, error) {
 	var results []Imported
 	err := s.inTxAgain(ctx, func(tx *sqlx.Tx) (err error) {
-		results, err = importUsers(ctx, tx, community, users)
+		results, err = importUsers(ctx, tx, community, users, move)
 		return err
 	})
 	if err != nil {
@@ -70,11 +111,11 @@ func passes(err error) bool {
 // minImportWindow is the least number of lines that a pass looks at.
 const minImportWindow = 8
 
-// importUsers goes over the users in passes. A pass ends at a line that names an
-// email or username which somebody gives up in it: the unique keys are checked
-// row by row, and so that has to be written first. Files rarely have such lines; in
+// importUsers goes over the users in passes. A pass ends at a line that has a name which
+// somebody gives up in it: the unique keys are checked row by row, and so that has to be
+// written first. Files rarely have such lines; in
 // one that has many a pass looks at no more lines than the last ones got through.
-func importUsers(ctx context.Context, tx *sqlx.Tx, community string, users []NewUser) ([]Imported, error) {
+func importUsers(ctx context.Context, tx *sqlx.Tx, community string, users []NewUser, move bool) ([]Imported, error) {
 	if _, err := tx.ExecContext(ctx, importPlanQuery); err != nil {
 		return nil, err
 	}
@@ -85,16 +126,13 @@ func importUsers(ctx context.Context, tx *sqlx.Tx, community string, users []New
 	}
 	for window := len(open); len(open) > 0; {
 		lines := open[:min(window, len(open))]
-		p := importPass{byEmail: map[string]*person{}, byUsername: map[string]*person{}, freed: map[string]bool{}}
+		p := importPass{move: move, by: map[name]*person{}, freed: map[name]bool{}}
 		if err := p.read(ctx, tx, community, users, lines); err != nil {
 			return nil, err
 		}
 		decided := 0
 		for _, i := range lines {
-			result, ok, err := p.decide(users[i])
-			if err != nil {
-				return nil, err
-			}
+			result, ok := p.decide(users[i])
 			if !ok {
 				break
 			}
@@ -114,64 +152,111 @@ func importUsers(ctx context.Context, tx *sqlx.Tx, community string, users []New
 
 // person is a user as read, or as made by this pass.
 type person struct {
-	id                    delivery.ID
-	email, username       string
-	emailKey, usernameKey string
-	oldEmail, oldUsername string // the keys as read
-	isNew, changed        bool
+	id             delivery.ID
+	texts          map[webhook.UserKey]string // of the names
+	now, old       map[webhook.UserKey]string // keys of the names, those of old as read
+	isNew, changed bool
+}
+
+func newPerson(id delivery.ID) *person {
+	return &person{id: id, texts: map[webhook.UserKey]string{}, now: map[webhook.UserKey]string{}}
 }
 
 type importPass struct {
-	order               []*person // those to write, in the order of the chunk
-	byEmail, byUsername map[string]*person
-	// freed are keys that somebody had when the pass began and has no more: e and
-	// the email's, u and the username's.
-	freed map[string]bool
+	move  bool
+	order []*person // those to write, in the order of the chunk
+	by    map[name]*person
+	// freed are names that somebody had when the pass began and has no more.
+	freed map[name]bool
 }
 
 // decide says what becomes of one user; ok is false for one that has to wait.
-func (p *importPass) decide(u NewUser) (result Imported, ok bool, err error) {
-	emailKey, usernameKey := applier.FoldKey(u.Email), applier.FoldKey(u.Username)
-	if p.freed["e"+emailKey] || p.freed["u"+usernameKey] {
-		return Imported{}, false, nil
+func (p *importPass) decide(u NewUser) (result Imported, ok bool) {
+	names, texts := u.names()
+	for _, n := range names {
+		if p.freed[n] {
+			return Imported{}, false
+		}
 	}
-	byEmail, byUsername := p.byEmail[emailKey], p.byUsername[usernameKey]
-	switch {
-	case byEmail == nil && byUsername == nil:
-		id := delivery.NewID()
-		n := &person{id: id, isNew: true}
-		p.set(n, u, emailKey, usernameKey)
-		return Imported{Import: UserAdded}, true, nil
-	case byEmail != nil && byUsername != nil && byEmail != byUsername:
-		return Imported{Import: UserClashes, EmailOf: byEmail.id, UsernameOf: byUsername.id}, true, nil
+	known := p.known(names)
+	if other, clash := p.clash(known, names); other != nil {
+		if !p.move || clash.Last {
+			return clash, true
+		}
+		p.free(other, names)
+		return Imported{}, false
 	}
-	known := byEmail
+	result = Imported{Import: UserKnown}
 	if known == nil {
-		known = byUsername
+		known, result.Import = newPerson(delivery.NewID()), UserAdded
+		known.isNew = true
 	}
-	if (u.Email == "" || known.emailKey == emailKey) && (u.Username == "" || known.usernameKey == usernameKey) {
-		return Imported{Import: UserKnown}, true, nil
+	for i, n := range names {
+		if known.now[n.by] != n.key {
+			p.set(known, n, texts[i])
+			if result.Import == UserKnown {
+				result.Import = UserUpdated
+			}
+		}
 	}
-	p.set(known, u, emailKey, usernameKey)
-	return Imported{Import: UserUpdated}, true, nil
+	return result, true
 }
 
-// set gives a person an email and a username, those that are not empty.
-func (p *importPass) set(n *person, u NewUser, emailKey, usernameKey string) {
-	if u.Email != "" && n.emailKey != emailKey {
-		if n.emailKey != "" {
-			p.freed["e"+n.emailKey] = true
-			delete(p.byEmail, n.emailKey)
-		}
-		n.email, n.emailKey, p.byEmail[emailKey] = u.Email, emailKey, n
+// known returns the user whom the names are about, nil for a new one. Somebody who has
+// another name where the first one is, is somebody else.
+func (p *importPass) known(names []name) *person {
+	if first := p.by[names[0]]; first != nil {
+		return first
 	}
-	if u.Username != "" && n.usernameKey != usernameKey {
-		if n.usernameKey != "" {
-			p.freed["u"+n.usernameKey] = true
-			delete(p.byUsername, n.usernameKey)
+	for _, n := range names[1:] {
+		if other := p.by[n]; other != nil && other.now[names[0].by] == "" {
+			return other
 		}
-		n.username, n.usernameKey, p.byUsername[usernameKey] = u.Username, usernameKey, n
 	}
+	return nil
+}
+
+// clash finds a name that is another user's.
+func (p *importPass) clash(known *person, names []name) (*person, Imported) {
+	for _, n := range names {
+		if other := p.by[n]; other != nil && other != known {
+			left := len(other.now)
+			for _, taken := range names {
+				if other.now[taken.by] == taken.key {
+					left--
+				}
+			}
+			return other, Imported{Import: UserClashes, Name: n.by, Of: other.id, Last: left == 0}
+		}
+	}
+	return nil, Imported{}
+}
+
+// free takes names away from a person, those that it has.
+func (p *importPass) free(from *person, names []name) {
+	for _, n := range names {
+		if from.now[n.by] == n.key {
+			p.freed[n] = true
+			delete(p.by, n)
+			delete(from.now, n.by)
+			delete(from.texts, n.by)
+			p.change(from)
+		}
+	}
+}
+
+// set gives a person a name.
+func (p *importPass) set(n *person, new name, text string) {
+	if before, had := n.now[new.by]; had {
+		p.freed[name{new.by, before}] = true
+		delete(p.by, name{new.by, before})
+	}
+	n.now[new.by], n.texts[new.by], p.by[new] = new.key, text, n
+	p.change(n)
+}
+
+// change has a person written.
+func (p *importPass) change(n *person) {
 	if !n.changed {
 		n.changed = true
 		p.order = append(p.order, n)

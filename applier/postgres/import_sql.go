@@ -3,12 +3,14 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"maps"
 	"slices"
 
 	"github.com/jmoiron/sqlx"
 
-	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // importPlanQuery has every user looked up by both columns of an index, until
@@ -20,40 +22,71 @@ SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('en
 
 // Nothing is locked here: a second import of the same file only reads.
 const matchingUsersQuery = `
-SELECT u.id, coalesce(u.email, ''), coalesce(u.username, ''), coalesce(u.email_key, ''), coalesce(u.username_key, '')
-FROM unnest($2::text[]) AS k (key)
-JOIN users u ON u.community = $1 AND u.email_key = k.key
-UNION
-SELECT u.id, coalesce(u.email, ''), coalesce(u.username, ''), coalesce(u.email_key, ''), coalesce(u.username_key, '')
-FROM unnest($3::text[]) AS k (key)
-JOIN users u ON u.community = $1 AND u.username_key = k.key`
+SELECT u.id, coalesce(u.email, ''), coalesce(u.username, ''), coalesce(u.email_key, ''), coalesce(u.username_key, ''),
+    (SELECT json_object_agg(x.kind, x.value) FROM external_ids x WHERE x.user_id = u.id)
+FROM (
+    SELECT e.id FROM unnest($2::text[]) AS k (key) JOIN users e ON e.community = $1 AND e.email_key = k.key
+    UNION
+    SELECT n.id FROM unnest($3::text[]) AS k (key) JOIN users n ON n.community = $1 AND n.username_key = k.key
+    UNION
+    SELECT x.user_id
+    FROM unnest($4::text[], $5::text[]) AS k (kind, value)
+    JOIN external_ids x ON x.community = $1 AND x.kind = k.kind AND x.value = k.value
+) AS f
+JOIN users u ON u.id = f.id`
 
-// read finds the users that have an email or username of the chunk.
+// read finds the users that have a name of the chunk.
 func (p *importPass) read(ctx context.Context, tx *sqlx.Tx, community string, users []NewUser, open []int) error {
-	var emails, usernames array
+	var emails, usernames, kinds, values array
 	for _, i := range open {
-		if users[i].Email != "" {
-			emails.text(applier.FoldKey(users[i].Email))
-		}
-		if users[i].Username != "" {
-			usernames.text(applier.FoldKey(users[i].Username))
+		names, _ := users[i].names()
+		for _, n := range names {
+			kind, external := n.by.ExternalKind()
+			switch {
+			case external:
+				kinds.text(kind)
+				values.text(n.key)
+			case n.by == webhook.ByEmail:
+				emails.text(n.key)
+			default:
+				usernames.text(n.key)
+			}
 		}
 	}
-	return each(ctx, tx, matchingUsersQuery, func(scan scanner) error {
-		var n person
-		var id idScanner
-		if err := scan(&id, &n.email, &n.username, &n.emailKey, &n.usernameKey); err != nil {
-			return err
+	return each(ctx, tx, matchingUsersQuery, p.take, community, emails.String(), usernames.String(), kinds.String(), values.String())
+}
+
+// take takes over one user as read.
+func (p *importPass) take(scan scanner) error {
+	var id idScanner
+	var email, username, emailKey, usernameKey string
+	var external []byte
+	if err := scan(&id, &email, &username, &emailKey, &usernameKey, &external); err != nil {
+		return err
+	}
+	n := newPerson(delivery.ID(id))
+	add := func(by webhook.UserKey, text, key string) {
+		if key != "" {
+			n.texts[by], n.now[by], p.by[name{by, key}] = text, key, n
 		}
-		n.id, n.oldEmail, n.oldUsername = delivery.ID(id), n.emailKey, n.usernameKey
-		if n.emailKey != "" {
-			p.byEmail[n.emailKey] = &n
-		}
-		if n.usernameKey != "" {
-			p.byUsername[n.usernameKey] = &n
-		}
-		return nil
-	}, community, emails.String(), usernames.String())
+	}
+	add(webhook.ByEmail, email, emailKey)
+	add(webhook.ByUsername, username, usernameKey)
+	all, err := externalIDs(external)
+	for kind, value := range all {
+		add(webhook.External(kind), value, value)
+	}
+	n.old = maps.Clone(n.now)
+	return err
+}
+
+// externalIDs reads a JSON object of external ids by kind; empty where there are none.
+func externalIDs(text []byte) (all map[string]string, err error) {
+	all = map[string]string{}
+	if len(text) > 0 {
+		err = json.Unmarshal(text, &all)
+	}
+	return all, err
 }
 
 const insertUsersQuery = `
@@ -89,7 +122,8 @@ func (p *importPass) write(ctx context.Context, tx *sqlx.Tx, community string) e
 		// All imports insert in one order, and so wait for each other instead of
 		// deadlocking on the unique keys.
 		slices.SortFunc(added, func(a, b *person) int {
-			return cmp.Or(cmp.Compare(a.emailKey, b.emailKey), cmp.Compare(a.usernameKey, b.usernameKey))
+			return cmp.Or(
+				cmp.Compare(a.now[webhook.ByEmail], b.now[webhook.ByEmail]), cmp.Compare(a.now[webhook.ByUsername], b.now[webhook.ByUsername]))
 		})
 		ids, columns := userColumns(added)
 		if err := execAll(ctx, tx, len(added), insertUsersQuery, ids, community, columns[0], columns[1], columns[2], columns[3]); err != nil {
@@ -97,7 +131,7 @@ func (p *importPass) write(ctx context.Context, tx *sqlx.Tx, community string) e
 		}
 	}
 	if len(updated) == 0 {
-		return nil
+		return writeExternal(ctx, tx, community, added)
 	}
 	ids, columns := userColumns(updated)
 	if _, err := tx.ExecContext(ctx, lockForChangeQuery, ids); err != nil {
@@ -105,11 +139,70 @@ func (p *importPass) write(ctx context.Context, tx *sqlx.Tx, community string) e
 	}
 	var oldEmails, oldUsernames array
 	for _, n := range updated {
-		oldEmails.textOrNull(n.oldEmail)
-		oldUsernames.textOrNull(n.oldUsername)
+		oldEmails.textOrNull(n.old[webhook.ByEmail])
+		oldUsernames.textOrNull(n.old[webhook.ByUsername])
 	}
-	return execAll(ctx, tx, len(updated), updateUsersQuery,
+	err := execAll(ctx, tx, len(updated), updateUsersQuery,
 		ids, columns[0], columns[1], columns[2], columns[3], oldEmails.String(), oldUsernames.String())
+	if err != nil {
+		return err
+	}
+	return writeExternal(ctx, tx, community, p.order)
+}
+
+const (
+	deleteExternalQuery = `
+DELETE FROM external_ids x USING unnest($1::uuid[], $2::text[], $3::text[]) AS r (user_id, kind, value)
+WHERE x.user_id = r.user_id AND x.kind = r.kind AND x.value = r.value`
+
+	insertExternalQuery = `
+INSERT INTO external_ids (community, kind, value, user_id)
+SELECT $1, r.kind, r.value, r.user_id FROM unnest($2::uuid[], $3::text[], $4::text[]) AS r (user_id, kind, value)
+ON CONFLICT DO NOTHING`
+)
+
+// writeExternal saves the external ids of people, which are locked or new.
+func writeExternal(ctx context.Context, tx *sqlx.Tx, community string, people []*person) error {
+	gone, come := externalDifference(people)
+	if gone.count > 0 {
+		if err := execAll(ctx, tx, gone.count, deleteExternalQuery, gone.ids.String(), gone.kinds.String(), gone.values.String()); err != nil {
+			return err
+		}
+	}
+	if come.count == 0 {
+		return nil
+	}
+	return execAll(ctx, tx, come.count, insertExternalQuery, community, come.ids.String(), come.kinds.String(), come.values.String())
+}
+
+// externalColumns are external ids as columns.
+type externalColumns struct {
+	ids, kinds, values array
+	count              int
+}
+
+func (c *externalColumns) add(user delivery.ID, kind, value string) {
+	c.ids.id(user)
+	c.kinds.text(kind)
+	c.values.text(value)
+	c.count++
+}
+
+// externalDifference says what people had and have no more, and what they have now.
+func externalDifference(people []*person) (gone, come externalColumns) {
+	for _, n := range people {
+		for _, by := range slices.Sorted(maps.Keys(n.old)) {
+			if kind, external := by.ExternalKind(); external && n.now[by] != n.old[by] {
+				gone.add(n.id, kind, n.old[by])
+			}
+		}
+		for _, by := range slices.Sorted(maps.Keys(n.now)) {
+			if kind, external := by.ExternalKind(); external && n.now[by] != n.old[by] {
+				come.add(n.id, kind, n.now[by])
+			}
+		}
+	}
+	return gone, come
 }
 
 // userColumns writes people as columns: email, its key, username, its key.
@@ -118,10 +211,10 @@ func userColumns(people []*person) (ids string, columns [4]string) {
 	var all [4]array
 	for _, n := range people {
 		id.id(n.id)
-		all[0].textOrNull(n.email)
-		all[1].textOrNull(n.emailKey)
-		all[2].textOrNull(n.username)
-		all[3].textOrNull(n.usernameKey)
+		all[0].textOrNull(n.texts[webhook.ByEmail])
+		all[1].textOrNull(n.now[webhook.ByEmail])
+		all[2].textOrNull(n.texts[webhook.ByUsername])
+		all[3].textOrNull(n.now[webhook.ByUsername])
 	}
 	for i := range all {
 		columns[i] = all[i].String()

@@ -72,7 +72,8 @@ func TestImportUsers(t *testing.T) {
 			[]string{"a@x/a"},
 		},
 		"another username for a known email": {[]string{"a@x/a"}, []string{"a@x/b"}, []postgres.Import{updated}, []string{"a@x/b"}},
-		"another email for a known username": {[]string{"a@x/a"}, []string{"b@x/a"}, []postgres.Import{updated}, []string{"b@x/a"}},
+		"another email for a known username": {[]string{"a@x/a"}, []string{"b@x/a"}, []postgres.Import{clashes}, []string{"a@x/a"}},
+		"a first email for a known username": {[]string{"/a"}, []string{"b@x/a"}, []postgres.Import{updated}, []string{"b@x/a"}},
 		"a first username":                   {[]string{"a@x/"}, []string{"A@x/b"}, []postgres.Import{updated}, []string{"a@x/b"}},
 		"of two users": {
 			[]string{"a@x/a", "b@x/b"},
@@ -113,21 +114,26 @@ func TestImportUsers(t *testing.T) {
 type model []*postgres.NewUser
 
 func (m *model) add(u postgres.NewUser) postgres.Import {
-	var found []*postgres.NewUser
-	for _, k := range *m {
-		if u.Email != "" && strings.EqualFold(k.Email, u.Email) || u.Username != "" && strings.EqualFold(k.Username, u.Username) {
-			found = append(found, k)
+	find := func(is func(*postgres.NewUser) bool) *postgres.NewUser {
+		if i := slices.IndexFunc(*m, is); i >= 0 {
+			return (*m)[i]
 		}
+		return nil
 	}
-	switch len(found) {
-	case 0:
+	byEmail := find(func(k *postgres.NewUser) bool { return u.Email != "" && strings.EqualFold(k.Email, u.Email) })
+	byName := find(func(k *postgres.NewUser) bool { return u.Username != "" && strings.EqualFold(k.Username, u.Username) })
+	k := byEmail
+	if k == nil && byName != nil && (u.Email == "" || byName.Email == "") {
+		k = byName
+	}
+	switch {
+	case byName != nil && byName != k:
+		return postgres.UserClashes
+	case k == nil:
 		*m = append(*m, &u)
 		return postgres.UserAdded
-	case 2:
-		return postgres.UserClashes
 	}
 	result := postgres.UserKnown
-	k := found[0]
 	if u.Email != "" && !strings.EqualFold(k.Email, u.Email) {
 		k.Email, result = u.Email, postgres.UserUpdated
 	}
@@ -269,14 +275,14 @@ func TestChangeUser(t *testing.T) {
 		{new(""), nil, nil, "/c"},
 		{new(""), new("d"), nil, "/d"},
 	} {
-		if err := s.ChangeUser(ctx, a, tc.email, tc.username); !errors.Is(err, tc.want) {
+		if err := s.ChangeUser(ctx, a, postgres.UserChange{Email: tc.email, Username: tc.username}); !errors.Is(err, tc.want) {
 			t.Errorf("to %s: %v, want %v", tc.now, err, tc.want)
 		}
 		if u, err := s.FindUser(ctx, "default", a.String()); err != nil || u.Email+"/"+u.Username != tc.now {
 			t.Errorf("now %s/%s, %v; want %s", u.Email, u.Username, err, tc.now)
 		}
 	}
-	if err := s.ChangeUser(ctx, delivery.ID{9}, nil, new("x")); !errors.Is(err, postgres.ErrUserNotFound) {
+	if err := s.ChangeUser(ctx, delivery.ID{9}, postgres.UserChange{Username: new("x")}); !errors.Is(err, postgres.ErrUserNotFound) {
 		t.Errorf("somebody who is not there: %v", err)
 	}
 }

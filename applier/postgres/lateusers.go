@@ -80,6 +80,9 @@ CROSS JOIN LATERAL (
     SELECT e.id FROM users e WHERE l.user_by = 'email' AND e.community = w.community AND e.email_key = l.user_key
     UNION ALL
     SELECT n.id FROM users n WHERE l.user_by = 'username' AND n.community = w.community AND n.username_key = l.user_key
+    UNION ALL
+    SELECT x.user_id FROM external_ids x
+    WHERE l.user_by = 'external:' || x.kind AND x.community = w.community AND x.kind = split_part(l.user_by, ':', 2) AND x.value = l.user_key
     OFFSET 0
 ) AS u
 CROSS JOIN LATERAL (

@@ -12,11 +12,8 @@ import (
 // LookUp returns the user that a payload names, with balances, as they are now:
 // nothing is locked. It returns ErrUserNotFound where there is none.
 func (s *Store) LookUp(ctx context.Context, community string, ref applier.UserRef) (User, error) {
-	query := selectUser + ` WHERE u.community = $1 AND u.email_key = $2`
-	if ref.By == webhook.ByUsername {
-		query = selectUser + ` WHERE u.community = $1 AND u.username_key = $2`
-	}
-	users, err := s.queryUsers(ctx, query, community, applier.FoldKey(ref.Value))
+	where, args := whereUser(ref)
+	users, err := s.queryUsers(ctx, selectUser+` WHERE u.community = $1 AND `+where, append([]any{community}, args...)...)
 	if err != nil {
 		return User{}, fmt.Errorf("look up a user: %w", err)
 	}
@@ -50,4 +47,18 @@ func (s *Store) UserNames(ctx context.Context, ids []delivery.ID) (map[delivery.
 		return nil, fmt.Errorf("look up users: %w", err)
 	}
 	return users, nil
+}
+
+// whereUser is the condition on a user of the community $1, with what follows $1.
+func whereUser(ref applier.UserRef) (where string, args []any) {
+	if kind, ok := ref.By.ExternalKind(); ok {
+		return `u.id = (SELECT x.user_id FROM external_ids x WHERE x.community = $1 AND x.kind = $2 AND x.value = $3)`, []any{kind, cleanText(ref.Key())}
+	}
+	switch ref.By {
+	case webhook.ByID:
+		return `u.id::text = $2 AND u.erased_at IS NULL`, []any{ref.Key()}
+	case webhook.ByUsername:
+		return `u.username_key = $2`, []any{cleanText(ref.Key())}
+	}
+	return `u.email_key = $2`, []any{cleanText(ref.Key())}
 }

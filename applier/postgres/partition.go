@@ -19,10 +19,10 @@ func partitionKey(generation, partition int) int32 {
 	return int32(generation*delivery.Slots + partition) //nolint:gosec // generations are few
 }
 
-// sharePartitions takes the locks of $6, of the class $7.
+// sharePartitions takes the locks of $11, of the class $12.
 const (
-	sharePartitions = `count(pg_advisory_xact_lock_shared($7, p.key))
-    FROM (SELECT k.key FROM unnest($6::int[]) AS k (key) ORDER BY k.key) AS p`
+	sharePartitions = `count(pg_advisory_xact_lock_shared($12, p.key))
+    FROM (SELECT k.key FROM unnest($11::int[]) AS k (key) ORDER BY k.key) AS p`
 
 	lockPartitionsQuery = `
 SELECT count(pg_advisory_xact_lock_shared($1, p.key))

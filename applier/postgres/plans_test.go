@@ -18,8 +18,8 @@ import (
 // lookups are the indexes that the statements of Settle go through, each with all
 // the columns that it is made for.
 var lookups = map[string]map[string]int{
-	"lock users": {"users_email": 2, "users_username": 2, "users_pkey": 1},
-	"find users": {"users_email": 2, "users_username": 2, "users_pkey": 1},
+	"lock users": {"users_email": 2, "users_username": 2, "users_pkey": 1, "external_ids_pkey": 3, "external_ids_user": 1},
+	"find users": {"users_email": 2, "users_username": 2, "users_pkey": 1, "external_ids_pkey": 3, "external_ids_user": 1},
 	"known": {
 		"outcomes_pkey": 1, "idempotency_keys_pkey": 2, "stream_epochs_incarnation_key": 1, "partitions_pkey": 2, "parked_pkey": 2,
 	},

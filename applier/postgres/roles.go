@@ -28,6 +28,7 @@ var grants = []tableGrants{
 	// What settling writes. A revert, a discard and an import of dead letters write
 	// some of it, too.
 	{"users", [...]string{"su", "siu", "siu"}},
+	{"external_ids", [...]string{"s", "siud", "siud"}},
 	{"balances", [...]string{"siu", "siu", "siu"}},
 	{"outcomes", [...]string{"siud", "su", "siu"}},
 	{"gamification_logs", [...]string{"sid", "si", "si"}},

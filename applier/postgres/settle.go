@@ -257,7 +257,7 @@ func userOf(item applier.Item) (userKey, bool) {
 	return userKey{
 		by:        string(item.Plan.User.By),
 		community: item.Webhook.Community,
-		key:       cleanText(applier.FoldKey(item.Plan.User.Value)),
+		key:       cleanText(item.Plan.User.Key()),
 	}, true
 }
 

@@ -187,7 +187,7 @@ func TestALockThatLastsAMomentParksNothing(t *testing.T) {
 func hasTried(tb testing.TB, db *sql.DB) error {
 	tb.Helper()
 	if count(tb, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-		AND state = 'idle in transaction' AND query LIKE '%SKIP LOCKED%'`) == 0 {
+		AND state = 'idle in transaction' AND query LIKE '-- Locks users.%'`) == 0 {
 		return errors.New("no batch has looked for the lock")
 	}
 	return nil

@@ -16,16 +16,17 @@ import (
 // partitions, which are waited for, come first: the subquery that does not depend on
 // the rows is run before them, and once.
 const (
-	lockUsersQuery = usersByID + `FOR NO KEY UPDATE SKIP LOCKED) AS u
+	lockUsersQuery = "-- Locks users. PostgreSQL shows the first 1024 bytes of a statement only." + usersByID + `FOR NO KEY UPDATE SKIP LOCKED) AS u
 WHERE (SELECT ` + sharePartitions + `) >= 0
 UNION ALL
-SELECT NULL, c.name, '', '', pg_try_advisory_xact_lock_shared($5, hashtext(c.name))
-FROM (SELECT DISTINCT n.name FROM unnest($1::text[] || $3::text[]) AS n (name)) AS c`
+SELECT NULL, c.name, '', '', NULL, false, pg_try_advisory_xact_lock_shared($10, hashtext(c.name))
+FROM (SELECT DISTINCT n.name FROM unnest($1::text[] || $3::text[] || $5::text[] || $8::text[]) AS n (name)) AS c`
 
 	findUsersQuery = usersByID + `OFFSET 0) AS u`
 
 	usersByID = `
-SELECT u.id, u.community, coalesce(u.email_key, ''), coalesce(u.username_key, ''), true
+SELECT u.id, u.community, coalesce(u.email_key, ''), coalesce(u.username_key, ''),
+    CASE WHEN cardinality($5::text[]) > 0 THEN (SELECT json_object_agg(x.kind, x.value) FROM external_ids x WHERE x.user_id = u.id) END, u.erased_at IS NOT NULL, true
 FROM (
     SELECT e.id
     FROM unnest($1::text[], $2::text[]) AS k (community, key)
@@ -34,6 +35,12 @@ FROM (
     SELECT n.id
     FROM unnest($3::text[], $4::text[]) AS k (community, key)
     CROSS JOIN LATERAL (SELECT id FROM users WHERE community = k.community AND username_key = k.key OFFSET 0) AS n
+    UNION
+    SELECT x.user_id
+    FROM unnest($5::text[], $6::text[], $7::text[]) AS k (community, kind, value)
+    CROSS JOIN LATERAL (SELECT user_id FROM external_ids WHERE community = k.community AND kind = k.kind AND value = k.value OFFSET 0) AS x
+    UNION
+    SELECT i.id FROM unnest($8::text[], $9::uuid[]) AS i (community, id)
 ) AS f
 CROSS JOIN LATERAL (SELECT * FROM users WHERE id = f.id `
 )
@@ -126,16 +133,10 @@ func (w *work) keysOf(which func(userKey) bool) (keys []userKey) {
 // readUsers looks identifiers up. A statement that locks users says of each community
 // whether it could be locked.
 func (w *work) readUsers(ctx context.Context, run query, which []userKey, more ...any) error {
-	var communities, keys [2]array
-	for _, key := range which {
-		n := 0
-		if key.by == string(webhook.ByUsername) {
-			n = 1
-		}
-		communities[n].text(key.community)
-		keys[n].text(key.key)
+	args := make([]any, 0, 9+len(more))
+	for _, column := range lookups(which) {
+		args = append(args, column.String())
 	}
-	args := []any{communities[0].String(), keys[0].String(), communities[1].String(), keys[1].String()}
 	rows, err := run(ctx, append(args, more...)...)
 	if err != nil {
 		return err
@@ -144,8 +145,9 @@ func (w *work) readUsers(ctx context.Context, run query, which []userKey, more .
 	for rows.Next() {
 		var id idScanner
 		var community, email, username string
-		var locked bool
-		if err := rows.Scan(&id, &community, &email, &username, &locked); err != nil {
+		var external []byte
+		var erased, locked bool
+		if err := rows.Scan(&id, &community, &email, &username, &external, &erased, &locked); err != nil {
 			return err
 		}
 		if id == (idScanner{}) {
@@ -155,14 +157,61 @@ func (w *work) readUsers(ctx context.Context, run query, which []userKey, more .
 		if len(more) > 0 {
 			w.locked[delivery.ID(id)] = true
 		}
-		for _, key := range []userKey{
-			{by: string(webhook.ByEmail), community: community, key: email},
-			{by: string(webhook.ByUsername), community: community, key: username},
-		} {
-			if _, asked := w.users[key]; asked {
-				w.users[key] = delivery.ID(id)
-			}
+		if erased {
+			continue // it is nobody any more
+		}
+		if err := w.found(delivery.ID(id), community, email, username, external); err != nil {
+			return err
 		}
 	}
 	return rows.Err()
+}
+
+// lookups writes identifiers as columns: those of emails and of usernames with their
+// communities, those of external ids with community and kind, and users' ids.
+func lookups(which []userKey) (columns [9]array) {
+	for _, key := range which {
+		kind, external := webhook.UserKey(key.by).ExternalKind()
+		switch {
+		case external:
+			columns[4].text(key.community)
+			columns[5].text(kind)
+			columns[6].text(key.key)
+		case key.by == string(webhook.ByID):
+			if id, err := delivery.ParseID(key.key); err == nil {
+				columns[7].text(key.community)
+				columns[8].id(id)
+			}
+		case key.by == string(webhook.ByUsername):
+			columns[2].text(key.community)
+			columns[3].text(key.key)
+		default:
+			columns[0].text(key.community)
+			columns[1].text(key.key)
+		}
+	}
+	return columns
+}
+
+// found takes over the identifiers of a user that were asked for. external is JSON, by
+// kind, and empty where none was asked for.
+func (w *work) found(id delivery.ID, community, email, username string, external []byte) error {
+	keys := []userKey{
+		{by: string(webhook.ByEmail), community: community, key: email},
+		{by: string(webhook.ByUsername), community: community, key: username},
+		{by: string(webhook.ByID), community: community, key: id.String()},
+	}
+	values, err := externalIDs(external)
+	if err != nil {
+		return err
+	}
+	for kind, value := range values {
+		keys = append(keys, userKey{by: string(webhook.External(kind)), community: community, key: value})
+	}
+	for _, key := range keys {
+		if _, asked := w.users[key]; asked {
+			w.users[key] = id
+		}
+	}
+	return nil
 }

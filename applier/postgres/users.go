@@ -2,8 +2,10 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
@@ -13,18 +15,22 @@ import (
 var (
 	// ErrUserNotFound: no user has this id, email or username.
 	ErrUserNotFound = errors.New("no such user")
-	// ErrUserExists: the email or username belongs to a user already.
-	ErrUserExists = errors.New("the email or username belongs to a user already")
+	// ErrUserExists: the email, username or external id belongs to a user already.
+	ErrUserExists = errors.New("the email, username or external id belongs to a user already")
 )
 
-// User is somebody whose balances change. Email or Username may be empty, not
-// both.
+// User is somebody whose balances change. Each name may be empty, and all are once
+// the user was erased.
 type User struct {
 	ID        delivery.ID
 	Community string
 	Email     string
 	Username  string
+	// External are the ids that other systems have for the user, by kind.
+	External  map[string]string
 	CreatedAt time.Time
+	// ErasedAt is zero for a user who was not.
+	ErasedAt time.Time
 	// Balances are in the currencies' smallest units.
 	Balances map[string]int64
 	// Fields are the custom fields that have a value.
@@ -32,18 +38,23 @@ type User struct {
 }
 
 const selectUser = `
-SELECT u.id, u.community, coalesce(u.email, ''), coalesce(u.username, ''), u.created_at
+SELECT u.id, u.community, coalesce(u.email, ''), coalesce(u.username, ''),
+    (SELECT json_object_agg(x.kind, x.value) FROM external_ids x WHERE x.user_id = u.id), u.created_at, u.erased_at
 FROM users u`
 
-// FindUser returns a user by id, or by email or username within a community.
+// FindUser returns a user by id, or by email, username or external id, written
+// KIND=VALUE, within a community.
 func (s *Store) FindUser(ctx context.Context, community, ref string) (User, error) {
 	var users []User
 	var err error
+	kind, value, _ := strings.Cut(ref, "=")
 	if id, notAnID := delivery.ParseID(ref); notAnID == nil {
 		users, err = s.queryUsers(ctx, selectUser+` WHERE u.id = $1`, id.String())
 	} else {
-		users, err = s.queryUsers(ctx, selectUser+` WHERE u.community = $1 AND (u.email_key = $2 OR u.username_key = $2)
-			ORDER BY u.email_key = $2 DESC NULLS LAST LIMIT 1`, community, applier.FoldKey(ref))
+		users, err = s.queryUsers(ctx, selectUser+` WHERE u.community = $1 AND (u.email_key = $2 OR u.username_key = $2
+				OR u.id = (SELECT x.user_id FROM external_ids x WHERE x.community = $1 AND x.kind = $3 AND x.value = $4))
+			ORDER BY u.email_key = $2 DESC NULLS LAST, u.username_key = $2 DESC NULLS LAST LIMIT 1`,
+			community, applier.FoldKey(ref), kind, value)
 	}
 	if err != nil {
 		return User{}, fmt.Errorf("find a user: %w", err)
@@ -57,7 +68,8 @@ func (s *Store) FindUser(ctx context.Context, community, ref string) (User, erro
 // UserFilter narrows a list; zero values do not.
 type UserFilter struct {
 	Community string
-	// Search is a part of the email or username, compared without case.
+	// Search is a part of the email or username, compared without case, or all of an
+	// external id.
 	Search string
 	// Before is the last id of the page before.
 	Before delivery.ID
@@ -72,7 +84,8 @@ func (s *Store) ListUsers(ctx context.Context, f UserFilter) ([]User, error) {
 	}
 	if f.Search != "" {
 		key := applier.FoldKey(f.Search)
-		w.add("(strpos(u.email_key, ?) > 0 OR strpos(u.username_key, ?) > 0)", key, key)
+		w.add("(strpos(u.email_key, ?) > 0 OR strpos(u.username_key, ?) > 0 OR EXISTS (SELECT FROM external_ids x WHERE x.user_id = u.id AND x.value = ?))",
+			key, key, f.Search)
 	}
 	if f.Before != (delivery.ID{}) {
 		w.add("u.id < ?", f.Before.String())
@@ -92,10 +105,16 @@ func (s *Store) queryUsers(ctx context.Context, query string, args ...any) ([]Us
 	err := each(ctx, s.db, query, func(scan scanner) error {
 		u := User{Balances: map[string]int64{}, Fields: map[string]string{}}
 		var id idScanner
-		if err := scan(&id, &u.Community, &u.Email, &u.Username, &u.CreatedAt); err != nil {
+		var external []byte
+		var erasedAt sql.NullTime
+		if err := scan(&id, &u.Community, &u.Email, &u.Username, &external, &u.CreatedAt, &erasedAt); err != nil {
 			return err
 		}
-		u.ID = delivery.ID(id)
+		var err error
+		if u.External, err = externalIDs(external); err != nil {
+			return err
+		}
+		u.ID, u.ErasedAt = delivery.ID(id), erasedAt.Time
 		ids.id(u.ID)
 		places[u.ID] = len(users)
 		users = append(users, u)

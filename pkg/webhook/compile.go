@@ -93,9 +93,11 @@ type compiler struct {
 }
 
 func (c *compiler) program(def Definition) (*Program, error) {
-	p := &Program{UserBy: def.User.By}
-	if p.UserBy != ByEmail && p.UserBy != ByUsername {
-		return nil, &Error{Field: "user.by", Message: fmt.Sprintf("want email or username, not %q", p.UserBy)}
+	p := &Program{UserBy: def.User.Key()}
+	switch def.User.By {
+	case ByEmail, ByUsername, ByID, ByExternal:
+	default:
+		return nil, &Error{Field: "user.by", Message: fmt.Sprintf("want email, username, id or external, not %q", def.User.By)}
 	}
 	var err error
 	if p.UserPath, p.UserSlot, err = c.path("user.path", def.User.Path); err != nil {

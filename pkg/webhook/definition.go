@@ -2,6 +2,8 @@
 // is written in YAML and JSON, and its form compiled for use.
 package webhook
 
+import "strings"
+
 // State says what happens to a request.
 type State string
 
@@ -49,12 +51,48 @@ type UserKey string
 const (
 	ByEmail    UserKey = "email"
 	ByUsername UserKey = "username"
+	ByID       UserKey = "id"
+	// ByExternal is an id that another system gave; UserRef.Kind says which. Compiled,
+	// it is External of that kind.
+	ByExternal UserKey = "external"
 )
+
+// External is the key of external ids of a kind.
+func External(kind string) UserKey { return ByExternal + ":" + UserKey(kind) }
+
+// ExternalKind returns the kind of the external ids that the key stands for.
+func (k UserKey) ExternalKind() (kind string, ok bool) {
+	return strings.CutPrefix(string(k), string(ByExternal)+":")
+}
+
+// IsValid reports whether users can be looked up by it.
+func (k UserKey) IsValid() bool {
+	kind, external := k.ExternalKind()
+	return k == ByEmail || k == ByUsername || k == ByID || external && CheckKind(kind) == nil
+}
+
+// String names the key in a sentence: "email", "steam id".
+func (k UserKey) String() string {
+	if kind, ok := k.ExternalKind(); ok {
+		return kind + " id"
+	}
+	return string(k)
+}
 
 // UserRef says which value of the payload names the user.
 type UserRef struct {
-	By   UserKey `json:"by"`
-	Path string  `json:"path"`
+	By UserKey `json:"by"`
+	// Kind goes with ByExternal only.
+	Kind string `json:"kind,omitempty"`
+	Path string `json:"path"`
+}
+
+// Key is what users are looked up by.
+func (u UserRef) Key() UserKey {
+	if u.By == ByExternal {
+		return External(u.Kind)
+	}
+	return u.By
 }
 
 // Idempotency says what tells a sender's retry from a new event; exactly one

@@ -27,6 +27,9 @@ func Format(def Definition) ([]byte, error) {
 	if def.User != nil {
 		b = append(b, "user:\n"...)
 		pair("  ", "by", string(def.User.By))
+		if def.User.Kind != "" {
+			pair("  ", "kind", def.User.Kind)
+		}
 		pair("  ", "path", def.User.Path)
 	}
 	if def.Idempotency != nil {

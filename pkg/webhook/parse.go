@@ -73,7 +73,7 @@ func (d *decoder) definition(n *node) Definition {
 
 func (d *decoder) user(n *node, field string) *UserRef {
 	var user UserRef
-	d.object(n, field, keys{"by": text(d, &user.By), "path": text(d, &user.Path)})
+	d.object(n, field, keys{"by": text(d, &user.By), "kind": text(d, &user.Kind), "path": text(d, &user.Path)})
 	return &user
 }
 

@@ -237,7 +237,7 @@ func TestErrorsCanBeTakenApart(t *testing.T) {
 	}
 	want := webhook.Errors{
 		{Line: 2, Column: 8, Field: "state", Message: `want draft, active, paused or disabled, not "on hold"`},
-		{Line: 3, Column: 12, Field: "user.by", Message: `want email or username, not "phone"`},
+		{Line: 3, Column: 12, Field: "user.by", Message: `want email, username, id or external, not "phone"`},
 	}
 	if diff := cmp.Diff(want, all); diff != "" || first != all[0] {
 		t.Errorf("errors (-want +got):\n%s", diff)

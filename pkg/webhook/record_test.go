@@ -128,7 +128,7 @@ func TestARecordWithMoreThanThisVersionKnowsIsNotWritable(t *testing.T) {
 		"in its place":     {`{"header":"X-Signature"`, `{"cookie":"a","header":"X-Signature"`},
 		"in a secret":      {`"signing_secrets":[{`, `"signing_secrets":[{"label":"shop",`},
 		"in a password":    {`"basic_passwords":[{`, `"basic_passwords":[{"label":"shop",`},
-		"in the user":      {`"by":"email"`, `"by":"email","kind":"steam"`},
+		"in the user":      {`"by":"email"`, `"by":"email","then":"username"`},
 		"in a condition":   {`"path":"type"`, `"path":"type","at_least":"5"`},
 		"in a mapping":     {`"currency":"coins"`, `"currency":"coins","each":"items"`},
 		"in a value":       {`"round":"down"`, `"round":"down","max":"5"`},

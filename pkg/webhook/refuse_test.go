@@ -108,7 +108,7 @@ func TestParseRefuses(t *testing.T) {
 		{"an active webhook without a user", "name: N\nstate: active\nmappings: [{currency: xp, operator: add, value: {path: a}}]", "line 1: user: an active webhook needs a user"},
 		{"an active webhook without mappings", "name: N\nstate: active\nuser: {by: email, path: a}", "line 1: mappings: an active webhook needs at least one mapping"},
 		{"an active webhook with an empty list", "name: N\nstate: active\nuser: {by: email, path: a}\nmappings: []", "line 4: mappings: an active webhook needs at least one mapping"},
-		{"a user without by", "name: N\nuser:\n  path: a", "line 3: user.by: is missing; want email or username"},
+		{"a user without by", "name: N\nuser:\n  path: a", "line 3: user.by: is missing; want email, username, id or external"},
 		{"a user without a path", "name: N\nuser:\n  by: email", "line 3: user.path: a path is missing"},
 		{"a bad path of the user", "name: N\nuser:\n  by: email\n  path: a..b", `line 4: user.path: "a..b" is not a path: column 2: descendants (..) are not supported`},
 		{"a long path", "name: N\nuser: {by: email, path: " + strings.Repeat("a", 1001) + "}", "line 2: user.path: the path has 1001 characters; the limit is 1000"},

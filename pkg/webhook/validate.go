@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"fmt"
 	"net/textproto"
 	"regexp"
 	"slices"
@@ -72,7 +73,7 @@ func check(r *report, def Definition, currencies func(code string) bool, fields 
 		checkReceive(r, "receive", def)
 	}
 	if def.User != nil {
-		oneOf(r, "user.by", def.User.By, ByEmail, ByUsername)
+		checkUserKey(r, *def.User)
 		checkPath(r, "user.path", def.User.Path)
 	}
 	if def.Idempotency != nil {
@@ -90,6 +91,31 @@ func check(r *report, def Definition, currencies func(code string) bool, fields 
 		checkMapping(r, itemField("mappings", i), m, currencies, fields)
 	}
 	checkFieldsOnce(r, def.Mappings)
+}
+
+// kindPattern is that of an external id's kind: a column of a file may be named so.
+var kindPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
+
+// CheckKind says what is wrong with the kind of an external id.
+func CheckKind(kind string) error {
+	if !kindPattern.MatchString(kind) {
+		return fmt.Errorf("the kind of an external id is 1 to 32 of a-z, 0-9, _ and -, such as steam, not %q", clip(kind))
+	}
+	return nil
+}
+
+func checkUserKey(r *report, user UserRef) {
+	oneOf(r, "user.by", user.By, ByEmail, ByUsername, ByID, ByExternal)
+	switch {
+	case user.By == ByExternal && user.Kind == "":
+		r.add("user.kind", "by: external needs the kind of the id, such as kind: steam")
+	case user.By == ByExternal:
+		if err := CheckKind(user.Kind); err != nil {
+			r.add("user.kind", "%s", err)
+		}
+	case user.Kind != "":
+		r.add("user.kind", "a kind goes with by: external only")
+	}
 }
 
 // withArticle is a state that accepts, in a sentence.

@@ -111,8 +111,8 @@ func check(d postgres.FullDeadLetter, wantSHA256 string) error {
 		return fmt.Errorf("the payload has more than the %d bytes that fit into a message: it could not be replayed", broker.MaxBodyBytes)
 	case wantSHA256 != hex.EncodeToString(sum[:]):
 		return errors.New("payload_sha256 is not that of the payload: was the file edited?")
-	case d.UserBy != "" && d.UserBy != string(webhook.ByEmail) && d.UserBy != string(webhook.ByUsername):
-		return errors.New("user_by is neither email nor username")
+	case d.UserBy != "" && !webhook.UserKey(d.UserBy).IsValid():
+		return errors.New("user_by is none of email, username, id and external:KIND")
 	case (d.UserBy == "") != (d.UserKey == ""):
 		return errors.New("user_by and user_key go together")
 	}

@@ -16,24 +16,27 @@ import (
 var ErrExists = postgres.ErrUserExists
 
 // Add adds a user of a community.
-func (s *Service) Add(ctx context.Context, community, email, username string) (delivery.ID, error) {
-	u := postgres.NewUser{Email: strings.TrimSpace(email), Username: strings.TrimSpace(username)}
+func (s *Service) Add(ctx context.Context, community string, u NewUser) (delivery.ID, error) {
+	u.Email, u.Username = strings.TrimSpace(u.Email), strings.TrimSpace(u.Username)
 	if part, err := check(u); err != nil {
 		return delivery.ID{}, &Invalid{part, err}
 	}
 	return s.store.AddUser(ctx, community, u)
 }
 
-// Rename gives a user another email or username; nil leaves it as it is, an empty
-// one takes it away.
-func (s *Service) Rename(ctx context.Context, id delivery.ID, email, username *string) error {
+// Change says which names a user gets; see postgres.UserChange.
+type Change = postgres.UserChange
+
+// Rename gives a user other names; nil leaves an email or username as it is, and an
+// empty text takes a name away.
+func (s *Service) Rename(ctx context.Context, id delivery.ID, change Change) error {
 	for _, one := range []struct {
 		part  string
 		text  *string
 		check func(string) error
 	}{
-		{"email", email, checkEmail},
-		{"username", username, func(text string) error { return checkText("username", text) }},
+		{"email", change.Email, checkEmail},
+		{"username", change.Username, func(text string) error { return checkText("username", text) }},
 	} {
 		if one.text == nil {
 			continue
@@ -43,15 +46,20 @@ func (s *Service) Rename(ctx context.Context, id delivery.ID, email, username *s
 			return &Invalid{one.part, err}
 		}
 	}
-	err := s.store.ChangeUser(ctx, id, email, username)
+	for kind, value := range change.External {
+		if err := CheckExternal(kind, value); err != nil {
+			return &Invalid{"external", err}
+		}
+	}
+	err := s.store.ChangeUser(ctx, id, change)
 	if errors.Is(err, postgres.ErrUserNameless) {
 		return &Invalid{"", err}
 	}
 	return err
 }
 
-// Invalid is what is wrong, and with which part: email, username or file. If it is
-// empty, email and username are wrong together.
+// Invalid is what is wrong, and with which part: email, username, external or file. If
+// it is empty, the names are wrong together.
 type Invalid struct {
 	Part string
 	Err  error

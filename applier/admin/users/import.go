@@ -5,10 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
+	"maps"
 	"slices"
+	"strings"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // Chunk is how many lines one transaction takes over: enough to make its commit
@@ -18,6 +23,7 @@ const Chunk = 2000
 // Store takes users over.
 type Store interface {
 	ImportUsers(ctx context.Context, community string, users []postgres.NewUser) ([]postgres.Imported, error)
+	ImportMovingNames(ctx context.Context, community string, users []postgres.NewUser) ([]postgres.Imported, error)
 }
 
 // Progress is how far an import has come, all of it committed.
@@ -32,6 +38,8 @@ type Progress struct {
 type Importer struct {
 	Store     Store
 	Community string
+	// MoveNames lets lines take names away from other users.
+	MoveNames bool
 	// Bad is told each bad line, in the order of the file.
 	Bad func(BadLine) error
 	// Progress is told after each chunk.
@@ -43,8 +51,12 @@ type Importer struct {
 func (im *Importer) Run(ctx context.Context, r *Reader) (Progress, error) {
 	var done Progress
 	var c chunk
+	said := statements{}
 	for {
 		user, line, err := r.Next()
+		if err == nil && !said.add(user) {
+			err = &BadLine{line, "an earlier line gives one of its names to another user, or another name to this user"}
+		}
 		bad, isBad := errors.AsType[*BadLine](err)
 		switch {
 		case errors.Is(err, io.EOF):
@@ -82,7 +94,11 @@ func (im *Importer) flush(ctx context.Context, done Progress, c *chunk) (Progres
 	var results []postgres.Imported
 	if len(c.users) > 0 {
 		var err error
-		if results, err = im.Store.ImportUsers(ctx, im.Community, c.users); err != nil {
+		take := im.Store.ImportUsers
+		if im.MoveNames {
+			take = im.Store.ImportMovingNames
+		}
+		if results, err = take(ctx, im.Community, c.users); err != nil {
 			return done, err
 		}
 	}
@@ -111,5 +127,51 @@ func (im *Importer) flush(ctx context.Context, done Progress, c *chunk) (Progres
 }
 
 func clash(r postgres.Imported) string {
-	return fmt.Sprintf("the email is that of the user %s, the username that of the user %s", r.EmailOf, r.UsernameOf)
+	if r.Last {
+		return fmt.Sprintf("the %s is that of the user %s, who would have no name left", r.Name, r.Of)
+	}
+	return fmt.Sprintf("the %s is that of the user %s, who has other names: --move-names takes it away from them", r.Name, r.Of)
 }
+
+// statements are what the lines of a file said so far, as hashes. A file that says two
+// things of one name would change something each time it is imported.
+type statements map[uint64]uint64
+
+var hashSeed = maphash.MakeSeed()
+
+// add reports whether a line agrees with those before it.
+func (said statements) add(u postgres.NewUser) bool {
+	names := map[string]string{}
+	if u.Email != "" {
+		names["email"] = applier.FoldKey(u.Email)
+	}
+	if u.Username != "" {
+		names["username"] = applier.FoldKey(u.Username)
+	}
+	for kind, value := range u.External {
+		names[string(webhook.External(kind))] = value
+	}
+	who := ""
+	for _, by := range slices.Concat([]string{"email", "username"}, slices.Sorted(maps.Keys(names))) {
+		if names[by] != "" {
+			who = by + "\x00" + names[by]
+			break
+		}
+	}
+	news := map[uint64]uint64{}
+	for by, key := range names {
+		if by+"\x00"+key != who {
+			news[hashOf("name", by, key)] = hashOf(who)
+			news[hashOf("user", who, by)] = hashOf(key)
+		}
+	}
+	for about, what := range news {
+		if before, ok := said[about]; ok && before != what {
+			return false
+		}
+	}
+	maps.Copy(said, news)
+	return true
+}
+
+func hashOf(parts ...string) uint64 { return maphash.String(hashSeed, strings.Join(parts, "\x00")) }

@@ -34,6 +34,10 @@ func (s *store) ImportUsers(_ context.Context, _ string, list []postgres.NewUser
 	return results, nil
 }
 
+func (s *store) ImportMovingNames(ctx context.Context, community string, list []postgres.NewUser) ([]postgres.Imported, error) {
+	return s.ImportUsers(ctx, community, list)
+}
+
 func run(t *testing.T, s *store, src string) (done users.Progress, bad []int, err error) {
 	t.Helper()
 	r, err := users.NewReader(strings.NewReader(src))

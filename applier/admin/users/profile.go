@@ -16,6 +16,7 @@ type Profile struct {
 	Community string            `json:"community"`
 	Email     *string           `json:"email"`
 	Username  *string           `json:"username"`
+	External  map[string]string `json:"external"` // by kind
 	Balances  map[string]string `json:"balances"`
 	Fields    map[string]string `json:"fields"`
 	CreatedAt time.Time         `json:"created_at"`
@@ -72,7 +73,7 @@ func (s *Service) profiles(ctx context.Context, found []User) ([]Profile, error)
 			return nil, err
 		}
 		list[i] = Profile{
-			ID: u.ID, Community: u.Community, Email: admin.OrNil(u.Email), Username: admin.OrNil(u.Username),
+			ID: u.ID, Community: u.Community, Email: admin.OrNil(u.Email), Username: admin.OrNil(u.Username), External: u.External,
 			Balances: balances(u, community), Fields: u.Fields, CreatedAt: u.CreatedAt.UTC(),
 		}
 	}

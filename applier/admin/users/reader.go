@@ -5,17 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // Reader reads users from CSV with a header line, one at a time.
 type Reader struct {
 	csv             *csv.Reader
 	src             *limited
-	columns         int // that the first line names
-	email, username int // of them; -1 for none
+	columns         int            // that the first line names
+	email, username int            // of them; -1 for none
+	external        map[string]int // by kind
 }
 
 // maxRecord bounds one line of a file, in bytes, and so what a quote that nobody
@@ -42,8 +45,9 @@ func (l *limited) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// NewReader reads the header, which names the columns email and username, or
-// one of them, among any others.
+// NewReader reads the header, which names the columns: email, username, and
+// external:KIND for each kind of external ids. It refuses others: a column that nobody
+// reads would be lost in silence.
 func NewReader(r io.Reader) (*Reader, error) {
 	src := &limited{r: r, left: maxRecord}
 	c := csv.NewReader(src)
@@ -53,18 +57,33 @@ func NewReader(r io.Reader) (*Reader, error) {
 	if err != nil {
 		return nil, errors.New("the file needs a first line that names the columns: email,username")
 	}
-	reader := &Reader{csv: c, src: src, columns: len(header), email: -1, username: -1}
+	reader := &Reader{csv: c, src: src, columns: len(header), email: -1, username: -1, external: map[string]int{}}
+	var unknown []string
 	for i, name := range header {
-		name = strings.TrimPrefix(name, "\uFEFF") // spreadsheets put it there
-		switch strings.ToLower(strings.TrimSpace(name)) {
-		case "email":
+		name = strings.TrimSpace(strings.TrimPrefix(name, "\uFEFF")) // spreadsheets put it there
+		kind, external := strings.CutPrefix(strings.ToLower(name), "external:")
+		switch {
+		case external:
+			if err := webhook.CheckKind(kind); err != nil {
+				return nil, fmt.Errorf("the column %q: %w", name, err)
+			}
+			reader.external[kind] = i
+		case strings.EqualFold(name, "email"):
 			reader.email = i
-		case "username":
+		case strings.EqualFold(name, "username"):
 			reader.username = i
+		case name != "": // spreadsheets leave empty ones
+			unknown = append(unknown, strconv.Quote(name))
 		}
 	}
-	if reader.email < 0 && reader.username < 0 {
-		return nil, errors.New("the first line names neither of the columns email and username")
+	const columns = "email, username and external:KIND, such as external:steam"
+	switch {
+	case strings.Contains(header[0], ";"):
+		return nil, errors.New("the first line is separated by semicolons: save the file with commas")
+	case reader.email < 0 && reader.username < 0 && len(reader.external) == 0:
+		return nil, errors.New("the first line names none of the columns " + columns)
+	case len(unknown) > 0:
+		return nil, fmt.Errorf("the first line names %s, which is no column of users: take it out, or name it one of %s", strings.Join(unknown, ", "), columns)
 	}
 	return reader, nil
 }
@@ -95,6 +114,14 @@ func (r *Reader) Next() (user postgres.NewUser, line int, err error) {
 		}
 	}
 	user = postgres.NewUser{Email: cell(record, r.email), Username: cell(record, r.username)}
+	for kind, column := range r.external {
+		if value := cell(record, column); value != "" {
+			if user.External == nil {
+				user.External = map[string]string{}
+			}
+			user.External[kind] = value
+		}
+	}
 	if err := Check(user); err != nil {
 		return postgres.NewUser{}, line, &BadLine{line, err.Error()}
 	}

@@ -4,11 +4,14 @@ package users
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // maxLength of an email or username, in characters. A payload's identifier has
@@ -21,10 +24,10 @@ func Check(u postgres.NewUser) error {
 	return err
 }
 
-// check says what is wrong, and with which part: email, username, or, if it is
-// empty, the two together.
+// check says what is wrong, and with which part: email, username, external, or, if it
+// is empty, all together.
 func check(u postgres.NewUser) (part string, err error) {
-	if u.Email == "" && u.Username == "" {
+	if u.Email == "" && u.Username == "" && len(u.External) == 0 {
 		return "", postgres.ErrUserNameless
 	}
 	if u.Email != "" {
@@ -32,10 +35,23 @@ func check(u postgres.NewUser) (part string, err error) {
 			return "email", err
 		}
 	}
-	if u.Username != "" {
-		return "username", checkText("username", u.Username)
+	if err := checkText("username", u.Username); err != nil {
+		return "username", err
+	}
+	for _, kind := range slices.Sorted(maps.Keys(u.External)) {
+		if err := CheckExternal(kind, u.External[kind]); err != nil {
+			return "external", err
+		}
 	}
 	return "", nil
+}
+
+// CheckExternal says what is wrong with an external id; an empty value is none.
+func CheckExternal(kind, value string) error {
+	if err := webhook.CheckKind(kind); err != nil {
+		return err
+	}
+	return checkText(kind+" id", value)
 }
 
 func checkEmail(email string) error {
