@@ -153,9 +153,9 @@ func TestUsersSet(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"users", "set", "ann"}, 2, "--email or --username"},
+		{[]string{"users", "set", "ann"}, 2, "--email, --username or --external"},
 		{[]string{"users", "set", "ann", "--email", "nonsense"}, 2, "@"},
-		{[]string{"users", "set", "ann", "--username", ""}, 2, "an email or a username"},
+		{[]string{"users", "set", "ann", "--username", ""}, 2, "an email, a username or an external id"},
 		{[]string{"users", "set", "ann", "--username", "B"}, 1, "belongs to a user already"},
 		{[]string{"users", "set", "nobody", "--username", "x"}, 1, "no such user"},
 	} {

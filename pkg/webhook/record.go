@@ -22,12 +22,15 @@ const RecordFormat = 3
 // deliveries in whatever state their webhook is.
 const formatPaused = 2
 
-// formatOpen is the format of a webhook that takes other requests than JSON by POST, or
-// proves their sender in another way than by an API key.
+// formatOpen is the format of a webhook that takes other requests than JSON by POST,
+// proves their sender in another way than by an API key, or finds users by other names
+// than email and username.
 const formatOpen = 3
 
 // usesOpen reports whether a definition has a part of formatOpen.
-func usesOpen(def Definition) bool { return def.Receive != nil || def.Auth.isOpen() }
+func usesOpen(def Definition) bool {
+	return def.Receive != nil || def.Auth.isOpen() || def.User != nil && def.User.By != ByEmail && def.User.By != ByUsername
+}
 
 // Record is one saved version of a webhook, as the bucket keeps it.
 type Record struct {
