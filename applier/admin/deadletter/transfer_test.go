@@ -157,7 +157,7 @@ func TestABadLineIsSaidAndTheOthersGoOn(t *testing.T) {
 		{with(`"missing_field"`, `"bad_luck"`), `"bad_luck" is not a reason`},
 		{with(`"received_at":"2`, `"received_at":"`), `"/received_at" is not of the kind`},
 		{with(`"failed_at"`, `"user_by":"email","failed_at"`), "go together"},
-		{with(`"failed_at"`, `"user_by":"shoe","user_key":"x","failed_at"`), "neither email nor username"},
+		{with(`"failed_at"`, `"user_by":"shoe","user_key":"x","failed_at"`), "none of email, username"},
 		{with(`{\"order\":{}}`, `{\"order\":[]}`), "payload_sha256 is not that of the payload"},
 		{with(sum, otherSum), "payload_sha256 is not that of the payload"},
 		{strings.Replace(with(sum, bigSum), `{\"order\":{}}`, big, 1), "bytes that fit into a message"},
