@@ -15,7 +15,9 @@ CREATE UNIQUE INDEX external_ids_user ON external_ids (user_id, kind) WHERE user
 -- A user may be known by an external id alone. One that was erased has no name left,
 -- and keeps its id, for the ledger.
 ALTER TABLE users DROP CONSTRAINT users_check;
-ALTER TABLE users ADD COLUMN erased_at timestamptz;
+ALTER TABLE users
+    ADD COLUMN erased_at timestamptz,
+    ADD CONSTRAINT users_erased_at_readable CHECK (erased_at >= '0001-01-01 00:00:00+00' AND erased_at < '10000-01-01 00:00:00+00') NOT VALID;
 
 -- +goose Down
 ALTER TABLE users DROP COLUMN erased_at;
