@@ -32,7 +32,7 @@ func (c *usersAddCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	id, err := db.Users().Add(a.ctx, a.community(), user.Email, user.Username)
+	id, err := db.Users().Add(a.ctx, a.community(), user)
 	if err != nil {
 		return err
 	}
