@@ -63,6 +63,8 @@ type Receiver struct {
 	Secrets *verify.Vault
 	NewID   func() delivery.ID
 	Now     func() time.Time
+	// Rejections notes what is refused. It may be nil.
+	Rejections *Rejections
 }
 
 var (

@@ -191,6 +191,7 @@ func (a *app) consoleOptions(log zerolog.Logger, trusted proxies.Trusted) (opts 
 	if opts.Replayer, stop, err = a.replayer(); err != nil {
 		return opts, nil, err
 	}
+	opts.Rejections = a.conn
 	opts.Preview, opts.HookURL = db.Preview(), a.url
 	opts.API = api.New(api.Options{
 		Log:        log,

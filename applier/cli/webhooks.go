@@ -33,6 +33,7 @@ type webhooksCmd struct {
 	Presets   webhooksPresetsCmd  `cmd:"" help:"List the senders that are known; with a name, how to set one up."`
 
 	SetSecret     webhooksSecretCmd     `cmd:"" name:"set-secret" help:"Set the secret that the sender signs with, or the password of basic authentication."`
+	Rejections    webhooksRejectionsCmd `cmd:"" help:"Say which requests were refused, and why."`
 	SetEncryption webhooksEncryptionCmd `cmd:"" name:"set-encryption" help:"Turn encryption of bodies on, with a key that is made or given, or off."`
 }
 

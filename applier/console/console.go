@@ -82,9 +82,11 @@ type Options struct {
 	// Payloads opens what came encrypted, as far as there is a key.
 	Payloads *sealed.Payloads
 
-	Catcher  *sample.Catcher
-	Preview  *trial.Preview
-	Backtest *trial.Backtest
+	Catcher *sample.Catcher
+	// Rejections reads what ingresses refused.
+	Rejections webhooks.RejectionReader
+	Preview    *trial.Preview
+	Backtest   *trial.Backtest
 	// HookURL is where senders POST to.
 	HookURL func(webhookID string) string
 

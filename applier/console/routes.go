@@ -81,6 +81,7 @@ func (s *Console) routes() []route {
 		{get, "/webhooks/:id/sample", s.sample},
 		{post, previewPath, s.webhookPreview},
 		{get, "/webhooks/:id/versions", s.webhookVersions},
+		{get, "/webhooks/:id/rejections", s.webhookRejections},
 		{get, "/webhooks/:id/export", s.webhookExport},
 		{post, "/webhooks/:id/state", s.webhookState},
 		{post, "/webhooks/:id/delete", s.deleteWebhook},

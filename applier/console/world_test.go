@@ -142,7 +142,7 @@ func makeWorld(t *testing.T, limit time.Duration, master secret.MasterKey, optio
 		Preview:  trial.NewPreview(own, own), HookURL: func(id string) string { return "https://hooks.example.com/hooks/" + id },
 		Backtest: trial.NewBacktest(own, stream, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate),
 	}
-	opts.Catcher = w.catcher(stream)
+	opts.Catcher, opts.Rejections = w.catcher(stream), w.conn
 	for _, o := range options {
 		o(&opts)
 	}

@@ -28,6 +28,8 @@ func newGate() *gate { return &gate{entered: make(chan struct{}, 100), open: mak
 
 func (g *gate) Authenticate(ingress.Head) (*webhook.Webhook, error) { return anyWebhook, nil }
 
+func (g *gate) Refused(ingress.Head, *ingress.Error, int64) {}
+
 func (g *gate) Receive(ctx context.Context, r ingress.Request) (ingress.Receipt, error) {
 	g.entered <- struct{}{}
 	<-g.open

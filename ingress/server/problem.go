@@ -134,4 +134,5 @@ func (s *Server) noRoute(err error, c echo.Context) {
 	s.refuseUpload(c)
 	s.metrics.count(string(answer.Code))
 	writeProblem(c, answer)
+	s.noteRefused(c, answer, 0)
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -122,6 +123,7 @@ func (s *Server) slowDown(c echo.Context, who *client, err error) error {
 	return &ingress.Error{
 		Code: rateLimited, RetryAfter: wait,
 		Detail: "Too many requests from this address failed authentication. Check the key, password or signature, and send the request again later.",
+		Cause:  "too many requests from this address failed authentication; this one: " + cmp.Or(failed.Cause, string(failed.Code)),
 	}
 }
 
@@ -167,6 +169,7 @@ func (s *Server) observe(handle func(echo.Context) (exchange, error)) echo.Handl
 				c.Response().Header().Set("Connection", "close")
 			}
 			writeProblem(c, answer)
+			s.noteRefused(c, answer, int64(done.bytes))
 		}
 		took := time.Since(start)
 		s.metrics.count(code)
@@ -174,6 +177,16 @@ func (s *Server) observe(handle func(echo.Context) (exchange, error)) echo.Handl
 		s.logAccess(c, done, code, took)
 		return nil
 	}
+}
+
+// noteRefused notes what was refused. The size is what the request declared where its
+// body was not read.
+func (s *Server) noteRefused(c echo.Context, answer *ingress.Error, bytes int64) {
+	head := s.head(c)
+	if head.WebhookID == "" { // a method that has no route
+		head.WebhookID = strings.TrimPrefix(c.Request().URL.Path, "/hooks/")
+	}
+	s.opts.Receiver.Refused(head, answer, max(bytes, c.Request().ContentLength))
 }
 
 // guard turns a panic into an error.

@@ -31,6 +31,8 @@ type Receiver interface {
 	// before it has returned the webhook.
 	Authenticate(head ingress.Head) (*webhook.Webhook, error)
 	Receive(ctx context.Context, req ingress.Request) (ingress.Receipt, error)
+	// Refused hears of each request that was answered with an error. It does not block.
+	Refused(head ingress.Head, refusal *ingress.Error, bodyBytes int64)
 }
 
 // Options describe a Server. A limit or timeout that is 0 has its default.

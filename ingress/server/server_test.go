@@ -46,6 +46,8 @@ func (f receiverFunc) Receive(ctx context.Context, r ingress.Request) (ingress.R
 	return f(ctx, r)
 }
 
+func (f receiverFunc) Refused(ingress.Head, *ingress.Error, int64) {}
+
 // accept is a Receiver that stores everything.
 var accept = receiverFunc(func(context.Context, ingress.Request) (ingress.Receipt, error) {
 	id, err := delivery.ParseID(deliveryID)

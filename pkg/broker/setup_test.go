@@ -14,7 +14,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/broker/brokertest"
 )
 
-var allStreams = []string{"DELIVERIES", "SAMPLES", "KV_webhooks", "KV_state"}
+var allStreams = []string{"DELIVERIES", "SAMPLES", "REJECTIONS", "KV_webhooks", "KV_state"}
 
 func openJetStream(tb testing.TB, url string) jetstream.JetStream {
 	tb.Helper()

@@ -100,6 +100,7 @@ func streamSpecs(t Topology) []streamSpec {
 				}
 			},
 		},
+		rejectionsSpec(),
 		bucketSpec(webhooksBucket, "Coinhook: definitions of webhooks.", revisionsKept),
 		bucketSpec(stateBucket, "Coinhook: what services tell each other of what is pending.", 1),
 	}

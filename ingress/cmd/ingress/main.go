@@ -67,9 +67,10 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 	catalog := broker.NewCatalog(conn)
 	service.ShowWebhookIDs(catalog.IsKeyed)
 	monitor := broker.NewMonitor(conn, broker.MonitorOptions{Limit: set.PendingLimit, Log: log, Metrics: registry})
+	rejections := ingress.NewRejections(broker.NewRejectionStore(conn, log), now)
 	connections, addressConnections := connectionLimits(set, log)
 	httpServer := server.New(server.Options{
-		Receiver:              &ingress.Receiver{Definitions: catalog, Publisher: publisher, Secrets: verify.NewVault(set.MasterKey, sayUnopened(log)), NewID: delivery.NewID, Now: now},
+		Receiver:              &ingress.Receiver{Definitions: catalog, Publisher: publisher, Secrets: verify.NewVault(set.MasterKey, sayUnopened(log)), NewID: delivery.NewID, Now: now, Rejections: rejections},
 		Log:                   log,
 		Metrics:               registry,
 		MaxBodyBytes:          set.MaxBodyBytes,
@@ -102,6 +103,7 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 	group.Add("definitions", time.Second, catalog.Run)
 	group.Add("pending", 2*time.Second, monitor.Run)
 	group.Add("publisher", set.PublishTimeout+time.Second, publisher.Run)
+	group.Add("rejections", 3*time.Second, rejections.Run)
 	group.Add("max payload", time.Second, checkPayload(conn, set.MaxBodyBytes))
 	group.Add("http", set.ShutdownDelay+11*time.Second, func(ctx context.Context) error {
 		context.AfterFunc(ctx, ops.Drain)

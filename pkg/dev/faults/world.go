@@ -141,7 +141,7 @@ func (w *world) leader(ctx context.Context) (leader string, followers []string, 
 }
 
 // streams are all that there are.
-var streams = []string{stream, "SAMPLES", "KV_webhooks", "KV_state"}
+var streams = []string{stream, "SAMPLES", "REJECTIONS", "KV_webhooks", "KV_state"}
 
 // replicated reports whether all copies of all streams are up to date. Each
 // stream elects a leader of its own, some seconds after the server is gone that
