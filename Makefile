@@ -31,17 +31,30 @@ run: build ## run the development stack until Ctrl-C, with data in .coinhook
 demo: build ## run the stack on free ports, show a few deliveries, and end
 	@exec bin/devstack --demo
 
+# Packages whose tests start no server and build no program.
+QUICK = $(shell go list -f '{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}' $(PACKAGES) | \
+	awk '!/brokertest|postgrestest|appliertest|\/pkg\/dev\// {print $$1}') ./pkg/dev/shipping
+
+.PHONY: check
+check: ## the quick loop: format, vet, and the tests that need no server, in a minute once built
+	@test -z "$$(go run $(GOFUMPT) -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$') | tee /dev/stderr)" || \
+		{ echo "not formatted: run make fmt"; exit 1; }
+	go vet $(PACKAGES)
+	@go test $(QUICK)
+
 # Tests build and start the programs, of which Go's cache of test results knows
 # nothing: -count=1 has them run.
 .PHONY: test
-test: build ## run all tests (installs PostgreSQL first on Debian or Ubuntu, as root)
+test: build ## run all tests, say what was skipped (installs PostgreSQL on Debian or Ubuntu, as root)
 	@bin/devstack ensure-postgres
-	go test -count=1 -timeout 25m $(PACKAGES)
+	@go build -o bin/tools/ ./pkg/dev/cmd/gotest
+	@bin/tools/gotest -count=1 -timeout 25m $(PACKAGES)
 
 .PHONY: race
 race: build ## run all tests with the race detector (needs a C compiler)
 	@bin/devstack ensure-postgres
-	go test -race -count=1 -timeout 40m $(PACKAGES)
+	@go build -o bin/tools/ ./pkg/dev/cmd/gotest
+	@bin/tools/gotest -race -count=1 -timeout 40m $(PACKAGES)
 
 .PHONY: lint
 lint: ## check format, vet, staticcheck, and that each module builds alone

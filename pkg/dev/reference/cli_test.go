@@ -12,7 +12,7 @@ func commands(t *testing.T, help func(program string, words ...string) string) s
 	t.Helper()
 	var b strings.Builder
 	top := help("coinhook")
-	fmt.Fprintf(&b, "## coinhook\n\n```text\n%s\n```\n", strings.TrimSpace(top))
+	fmt.Fprintf(&b, "## coinhook\n\n```text\n%s\n```\n", narrow(top))
 	found := 0
 	var walk func(parent, text string)
 	walk = func(parent, text string) {
@@ -26,7 +26,7 @@ func commands(t *testing.T, help func(program string, words ...string) string) s
 				continue
 			}
 			found++
-			fmt.Fprintf(&b, "\n## coinhook %s\n\n```text\n%s\n```\n", name, strings.TrimSpace(withoutCommonFlags(own)))
+			fmt.Fprintf(&b, "\n## coinhook %s\n\n```text\n%s\n```\n", name, narrow(withoutCommonFlags(own)))
 		}
 	}
 	walk("", top)
@@ -63,6 +63,37 @@ func withoutCommonFlags(help string) string {
 		return before
 	}
 	return before + "\nFlags:\n" + own
+}
+
+// narrow wraps lines that are wider than a page: texts of a help that it prints as they are.
+func narrow(help string) string {
+	var b strings.Builder
+	for line := range strings.Lines(strings.TrimSpace(help) + "\n") {
+		line = strings.TrimRight(line, " \n")
+		indent := len(line) - len(strings.TrimLeft(line, " "))
+		if gaps := columns.FindAllStringIndex(line, -1); len(gaps) > 0 {
+			indent = gaps[len(gaps)-1][1]
+		}
+		for len(line) > width {
+			end := strings.LastIndex(line[:width+1], " ")
+			if end <= indent {
+				break
+			}
+			b.WriteString(line[:end] + "\n")
+			line = strings.Repeat(" ", indent) + line[end+1:]
+		}
+		b.WriteString(line + "\n")
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func TestNarrow(t *testing.T) {
+	t.Parallel()
+	word := strings.Repeat("x", 30)
+	got := narrow("Usage:\n\n    NAME  " + word + " " + word + " " + word + "\n")
+	if want := "Usage:\n\n    NAME  " + word + " " + word + "\n          " + word; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
 }
 
 func TestChildren(t *testing.T) {
