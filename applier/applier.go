@@ -69,10 +69,9 @@ type Plan struct {
 	Changes []Change
 	// Fields are in the order of the mappings, too.
 	Fields []FieldChange
-	// Key is nil when the sender gave none. It goes with a Failure, too.
+	// Key is nil if the sender gave none. A Failure keeps it, too.
 	Key *Key
-	// Skip is set when a condition did not hold: nothing is asked for, and there
-	// is no User.
+	// Skip is set if a condition did not hold: nothing changes, and there is no User.
 	Skip bool
 }
 
@@ -80,7 +79,7 @@ type Plan struct {
 // Failure.
 type Item struct {
 	Delivery *delivery.Delivery
-	// Webhook decided it. It is nil when there is no such webhook.
+	// Webhook decided it. It is nil if there is no such webhook.
 	Webhook *webhook.Webhook
 	Plan    Plan
 	Failure *delivery.Failure
@@ -114,19 +113,18 @@ type Settlement struct {
 	DuplicateOf delivery.ID
 	// Known is set when an earlier transaction had settled the delivery.
 	Known bool
-	// Forgotten is set for a delivery whose outcome was removed for its age, and that
-	// came back with an older stream: nothing was done, and nothing else is known.
+	// Forgotten is set if the outcome was removed for its age and the delivery came back
+	// with a restored stream: nothing was done, and nothing else is known.
 	Forgotten bool
-	// NoOp is set for a replay of what is no dead letter any more: nothing was
-	// done, and the rest says what the delivery is.
+	// NoOp is set for a replay of a delivery that is no longer a dead letter: nothing
+	// was done, and the other fields say how the delivery ended before.
 	NoOp bool
-	// Parked is set when the user is locked by somebody else, or has deliveries that
-	// are parked for that: this one was parked, too, and is not decided.
+	// Parked is set if another transaction has locked the user, or the user has parked
+	// deliveries: this delivery was parked, too, and is not decided.
 	Parked bool
 }
 
-// DataError is a database's refusal of the values of a batch, which trying
-// again cannot mend.
+// DataError is a database's refusal of the values of a batch. A retry cannot help.
 type DataError struct {
 	Err error
 	// State is the SQLSTATE, empty where rows contradict each other.

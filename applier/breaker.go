@@ -6,13 +6,12 @@ import (
 	"sync"
 )
 
-// enoughRefused is how many deliveries in a row make a refusal the database's
-// matter, and not theirs.
+// enoughRefused is how many refused deliveries in a row show that the database is at
+// fault, and not they.
 const enoughRefused = 8
 
-// breaker keeps deliveries from becoming dead letters when the database refuses
-// one after the other with the same SQLSTATE: then its tables do not fit, and each
-// delivery would fail.
+// breaker prevents dead letters while the database refuses one delivery after the other
+// with the same SQLSTATE: then its tables do not fit, and each delivery would fail.
 type breaker struct {
 	mu    sync.Mutex
 	state string // of the last refusals
@@ -20,8 +19,8 @@ type breaker struct {
 	open  bool
 }
 
-// stops takes the SQLSTATEs of the deliveries that were refused, and how many others
-// passed. It reports whether nothing may become a dead letter for that.
+// stops takes the SQLSTATEs of the refused deliveries and the number of the others. It
+// reports whether none of them may become a dead letter.
 func (b *breaker) stops(refused []string, passed int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -10,18 +10,18 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// retryAfter is the least pause before a batch is tried again. The caller lets the
-// pauses grow.
+// retryAfter is the least pause before a batch is retried. The caller lets the pauses
+// grow.
 const retryAfter = 100 * time.Millisecond
 
-// Definitions finds what a webhook says, at a revision or later. It returns nil
-// where there is no such webhook, and an error when it cannot know now.
+// Definitions finds a webhook's definition at a revision or later. It returns nil if
+// there is no such webhook, and an error if it cannot know now.
 type Definitions interface {
 	At(ctx context.Context, id string, revision uint64) (*webhook.Webhook, error)
-	// Version returns one version, or nil where it is not kept any more.
+	// Version returns one version, or nil if it is no longer kept.
 	Version(ctx context.Context, id string, version int) (*webhook.Webhook, error)
 	// TookClear reports whether the webhook took bodies that are not encrypted: at a
-	// revision or, where that is not kept any more, at a time.
+	// revision, or at a time if the revision is no longer kept.
 	TookClear(ctx context.Context, id string, revision uint64, at time.Time) (bool, error)
 }
 
@@ -32,16 +32,16 @@ type Evaluate func(w *webhook.Webhook, d *delivery.Delivery, c *Community) (Plan
 
 // Reporter is told what happens. It must not block.
 type Reporter interface {
-	// Settled is told each delivery that has its outcome.
+	// Settled is called for each delivery that has its outcome.
 	Settled(Item, Settlement)
-	// Postponed is told which deliveries are tried again before any others, and why.
+	// Postponed is called with the deliveries that are retried before any others, and why.
 	Postponed(deliveries []*delivery.Delivery, err error)
-	// Parked is told a delivery that got a row of its own, and waits while others go on.
+	// Parked is called for a delivery that waits in its own row while others go on.
 	Parked(d *delivery.Delivery, reason ParkReason, err error)
-	// Bug is told what should not have been possible.
+	// Bug is called with an error that should not have been possible.
 	Bug(d *delivery.Delivery, err error)
-	// Stopped is told, for each batch, that the database refuses one delivery after
-	// the other, so that nothing is settled; and nil when that has ended.
+	// Stopped is called for each batch while the database refuses one delivery after the
+	// other, so that nothing is settled; and with nil when that has ended.
 	Stopped(cause error)
 }
 
@@ -65,7 +65,7 @@ func New(definitions Definitions, communities Communities, evaluate Evaluate, st
 	}
 }
 
-// Planned is a delivery that can be settled, or has to wait.
+// Planned is a delivery that can be settled or has to wait.
 type Planned struct {
 	Item Item
 	// Park is set on a delivery that has to be parked, and Err says why.
@@ -75,8 +75,8 @@ type Planned struct {
 	Err error
 }
 
-// Plan says of each delivery what it asks for. It needs no lock and writes nothing, so
-// that a batch is planned while the one before commits.
+// Plan returns the plan of each delivery. It takes no lock and writes nothing, so a
+// batch can be planned while the previous one commits.
 func (a *Applier) Plan(ctx context.Context, batch []delivery.Delivery) []Planned {
 	planned := make([]Planned, len(batch))
 	view := communityView{source: a.communities}
@@ -88,7 +88,7 @@ func (a *Applier) Plan(ctx context.Context, batch []delivery.Delivery) []Planned
 	return planned
 }
 
-// Replan makes plans again that rested on what has changed, by the same definitions.
+// Replan makes plans again if the community has changed, with the same definitions.
 func (a *Applier) Replan(ctx context.Context, items []Item) {
 	view := communityView{source: a.communities}
 	for i, item := range items {
@@ -141,7 +141,7 @@ func (a *Applier) plan(ctx context.Context, view *communityView, d *delivery.Del
 	case errors.Is(err, errPaused):
 		return Planned{Item: item, Park: Paused, Err: err}
 	case errors.Is(err, errBehind), errors.Is(err, errNewer):
-		// It may last, and is no matter of other webhooks.
+		// It may last, and other webhooks need not wait.
 		return Planned{Item: item, Park: NewerFormat, Err: err}
 	case err != nil:
 		return Planned{Item: item, Err: err}
@@ -154,8 +154,8 @@ func (a *Applier) plan(ctx context.Context, view *communityView, d *delivery.Del
 	return a.planBy(ctx, view, item)
 }
 
-// definition finds what decides a delivery: the newest definition, or for a
-// replay that asks for it the version that decided first.
+// definition returns the definition that decides a delivery: the newest one, or the
+// version that decided first if a replay asks for it.
 func (a *Applier) definition(ctx context.Context, d *delivery.Delivery, live bool) (*webhook.Webhook, *delivery.Failure, error) {
 	revision, version := d.Revision, 0
 	if d.Replay != nil {
@@ -204,10 +204,10 @@ func (a *Applier) definition(ctx context.Context, d *delivery.Delivery, live boo
 	return original, nil, err
 }
 
-// isUnencrypted reports whether a delivery came in the clear that its webhook takes
-// encrypted alone. One that was accepted before encryption was turned on is executed: its
-// revision says so, which its ingress has signed. A dead letter has no revision; the time
-// says when it was received.
+// isUnencrypted reports whether a delivery came in the clear although its webhook takes
+// only encrypted bodies. A delivery accepted before encryption was turned on is executed:
+// its revision, which the ingress has signed, proves it. A dead letter has no revision, so
+// its time of receipt decides.
 func (a *Applier) isUnencrypted(ctx context.Context, w *webhook.Webhook, d *delivery.Delivery) (bool, error) {
 	switch {
 	case !w.Encryption.IsOn(), d.SaysEncrypted(), d.Replay != nil && d.Replay.Edited:
@@ -220,7 +220,7 @@ func (a *Applier) isUnencrypted(ctx context.Context, w *webhook.Webhook, d *deli
 }
 
 // NotDecrypted is the failure of a body that is not encrypted as it should be. Its detail
-// is the same whatever was wrong.
+// is the same for every cause.
 func NotDecrypted() *delivery.Failure {
 	return &delivery.Failure{
 		Reason: delivery.DecryptionFailed,
@@ -228,8 +228,7 @@ func NotDecrypted() *delivery.Failure {
 	}
 }
 
-// catchUp is how long after a delivery was received what its ingress knew may be
-// news to others.
+// catchUp is how long a definition that an ingress knows may be unknown to others.
 const catchUp = 30 * time.Second
 
 var (
@@ -239,9 +238,9 @@ var (
 	errNewerMessage = errors.New("a newer version of Coinhook has written the delivery: update this applier")
 )
 
-// isBehind reports whether the broker answered with less than the ingress knew, as one
-// of several servers may for a moment. Where that lasts, a bucket came back from a
-// backup, and what there is decides.
+// isBehind reports whether the broker knows less than the ingress did, as one of several
+// servers may for a moment. If it lasts, the bucket was restored from a backup, and its
+// definition decides.
 func isBehind(w *webhook.Webhook, d *delivery.Delivery) bool {
 	return d.Revision > 0 && (w == nil || w.Revision < d.Revision) && time.Since(d.ReceivedAt) < catchUp
 }
@@ -282,8 +281,8 @@ func (a *Applier) planBy(ctx context.Context, view *communityView, item Item) Pl
 	return a.planBy(ctx, view, item)
 }
 
-// dependsOnCommunity: by a currency or custom field as it is now it might not have
-// failed.
+// dependsOnCommunity reports whether the delivery might succeed with the currencies and
+// custom fields as they are now.
 func dependsOnCommunity(f *delivery.Failure) bool {
 	if f == nil {
 		return false

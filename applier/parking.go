@@ -6,8 +6,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// ParkReason is why a delivery cannot be decided now. It is one of the contract's
-// words for `pending.why`.
+// ParkReason is why a delivery cannot be decided now. It is the value of `pending.why`.
 type ParkReason string
 
 // Paused, KeyUnavailable and NewerFormat are about a webhook: its later deliveries are
@@ -19,7 +18,7 @@ const (
 	NewerFormat    ParkReason = "newer_format"
 )
 
-// Detail says what an admin can do, where nothing more is known.
+// Detail says what an admin can do if nothing more is known.
 func (r ParkReason) Detail() string {
 	switch r {
 	case Paused:
@@ -63,9 +62,9 @@ type ParkingStore interface {
 	// ParkedWebhooks returns the webhooks with deliveries that wait for them.
 	ParkedWebhooks(ctx context.Context, p delivery.Partition) ([]ParkedWebhook, error)
 	// ParkedOf returns the deliveries that wait for a webhook, in the order of the
-	// stream, behind a place or, where that is nil, from the first on. A stream that was
-	// restored from a backup uses places again, so two deliveries can have the same one.
-	// Where nothing is behind the place, ask once more from the first on.
+	// stream: after a position, or from the first one if it is nil. A restored stream
+	// uses positions again, so two deliveries can have the same one. If nothing is after
+	// the position, ask once more from the first one.
 	ParkedOf(ctx context.Context, p delivery.Partition, webhookID string, after *delivery.Place, limit int) ([]delivery.Delivery, error)
 	// ParkedOfUsers returns deliveries that wait for users who are not locked at this
 	// moment. The users with the oldest deliveries come first, each with the first of its

@@ -15,17 +15,16 @@ type settling struct {
 	verdicts []delivery.Verdict
 	// passed counts those that have an outcome now and had none.
 	passed int
-	// refused are the items that the database refuses, each for its values.
+	// refused are the items whose values the database refuses.
 	refused []int
 	causes  []*DataError
 	// stoppedAt is the first item that was not tried, after an error.
 	stoppedAt int
 }
 
-// Settle has the store commit the items. What the database refuses for its
-// values is narrowed down, half by half, to the deliveries at fault. These become
-// dead letters, unless the database refuses one after the other: then nothing is
-// their fault, and they are tried again.
+// Settle has the store commit the items. If the database refuses values, the batch is
+// halved until the deliveries at fault are found. These become dead letters, unless the
+// database refuses one after the other: then they are not at fault and are retried.
 func (a *Applier) Settle(ctx context.Context, items []Item) []delivery.Verdict {
 	if len(items) == 0 {
 		return nil
@@ -54,8 +53,8 @@ func (a *Applier) Settle(ctx context.Context, items []Item) []delivery.Verdict {
 	return s.verdicts
 }
 
-// part settles items[from:to]. After an error that is no item's fault, nothing
-// behind it is tried, so that the order of the stream is kept.
+// part settles items[from:to]. After an error that no item has caused, it tries no later
+// item, so that the order of the stream is kept.
 func (s *settling) part(ctx context.Context, from, to int) error {
 	settlements, err := s.store.Settle(ctx, s.items[from:to])
 	var data *DataError
@@ -85,7 +84,7 @@ func (s *settling) part(ctx context.Context, from, to int) error {
 	}
 	s.refused, s.causes = append(s.refused, from), append(s.causes, data)
 	if s.passed == 0 && len(s.refused) >= enoughRefused && s.breaker.isOpen() {
-		// It is as before. The rest would only take its time.
+		// The database still refuses. Trying the rest would only take time.
 		s.stoppedAt = to
 		return s.breaker.err()
 	}
@@ -121,7 +120,7 @@ func (s *settling) fail(ctx context.Context, n int, cause error) {
 		cause = err
 		s.report.Bug(item.Delivery, cause)
 	}
-	// Not even the failure can be written: then nothing can.
+	// If not even the failure can be written, nothing can.
 	s.postpone([]int{n}, inPostgreSQL(cause))
 }
 
@@ -136,7 +135,7 @@ func (s *settling) postpone(which []int, err error) {
 	}
 }
 
-// inPostgreSQL says whose error it is: those of a connection name an address.
+// inPostgreSQL names the source of an error: errors of a connection name only an address.
 func inPostgreSQL(err error) error {
 	if errors.Is(err, ErrChanged) {
 		return err

@@ -49,7 +49,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // NoWebhook answers for an id that is unknown, disabled, or no id at all.
 func NoWebhook() *Error {
-	return &Error{Code: WebhookNotFound, Detail: "There is no webhook at this URL, or it is disabled. Check the URL with whoever gave it to you."}
+	return &Error{Code: WebhookNotFound, Detail: "There is no webhook at this URL, or it is disabled. Check the URL with the person who gave it to you."}
 }
 
 // NoBody answers a request that has no body.

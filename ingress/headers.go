@@ -90,7 +90,7 @@ func sortedKeys(h http.Header, keys []string) []string {
 }
 
 // keepHeaders returns what is kept of a request's headers, sorted by name. What
-// is beyond maxHeaderBytes is dropped from the end, but for the decisive ones. The id
+// is beyond maxHeaderBytes is dropped from the end, except the decisive ones. The id
 // that the signature carries becomes a header where it is in none.
 func keepHeaders(h http.Header, w *webhook.Webhook, signedID string) []delivery.Header {
 	all := make([]delivery.Header, 0, len(h)+1)

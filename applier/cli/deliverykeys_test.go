@@ -48,7 +48,7 @@ func TestCommandsNeedTheDeliveryKey(t *testing.T) {
 		t.Errorf("an audit with the key: %+v", r)
 	}
 	// Another key does not move the boundary unasked.
-	if r := with(other).run("setup"); r.code != 2 || !strings.Contains(r.stderr, "executed, whoever has put it there") {
+	if r := with(other).run("setup"); r.code != 2 || !strings.Contains(r.stderr, "executed, also those that somebody else wrote") {
 		t.Errorf("setup with another key: %+v", r)
 	}
 	if r := with(other + "," + key).run("setup"); r.code != 0 {

@@ -26,7 +26,7 @@ type flow struct {
 	freed int
 }
 
-// count is told what is put into lanes.
+// count counts the deliveries that are put into lanes.
 func (p *partition) count(all []work) {
 	f := &p.flow
 	f.mu.Lock()
@@ -48,14 +48,14 @@ func (f *flow) add(w work, n int) {
 	}
 }
 
-// begin is told how many deliveries a transaction takes.
+// begin counts the deliveries that a transaction takes.
 func (p *partition) begin(n int) {
 	p.flow.mu.Lock()
 	defer p.flow.mu.Unlock()
 	p.flow.inFlight += n
 }
 
-// settled is told a delivery that has a row now.
+// settled counts a delivery that has a row now.
 func (p *partition) settled(w work, parked bool) {
 	if w.receipt != nil {
 		p.feed.Settled(w.receipt, 1)
@@ -63,7 +63,7 @@ func (p *partition) settled(w work, parked bool) {
 	p.leave(w, parked)
 }
 
-// leave is told a delivery that no transaction has any more.
+// leave counts a delivery that has left its transaction.
 func (p *partition) leave(w work, parked bool) {
 	f := &p.flow
 	f.mu.Lock()

@@ -1,5 +1,5 @@
-// Package ledger decides what a delivery's changes do to balances. It is pure:
-// the store reads the balances before and writes them after.
+// Package ledger decides what a delivery's changes do to balances. It is pure: the
+// store reads the balances before, and writes them afterwards.
 package ledger
 
 import (
@@ -47,8 +47,8 @@ func (e Entry) Before() int64 {
 	return e.Balance - e.Amount
 }
 
-// Apply makes all changes in their order, or none. It returns the entries, or
-// why the changes cannot be made; then the book is as it was.
+// Apply makes all changes in their order, or none. It returns the entries, or why the
+// changes cannot be made; then the book is unchanged.
 func (b Book) Apply(user delivery.ID, changes []applier.Change, currency func(code string) (applier.Currency, bool)) ([]Entry, *delivery.Failure) {
 	if len(changes) == 0 {
 		return nil, nil
@@ -78,8 +78,8 @@ func (b Book) Apply(user delivery.ID, changes []applier.Change, currency func(co
 	return entries, nil
 }
 
-// next returns the balance after one change. A limit stops the change that
-// would cross it; it does not stop one that leads back toward it.
+// next returns the balance after one change. A change may not cross a limit. If the
+// balance is already outside, a change may move it toward the limit.
 func next(balance int64, change applier.Change, currency func(code string) (applier.Currency, bool)) (int64, *delivery.Failure) {
 	cur, ok := currency(change.Currency)
 	if !ok {

@@ -18,13 +18,13 @@ type Undone struct {
 	Entry
 }
 
-// Undo makes the opposite of a delivery's entries, all or none, in the order in
-// which they are to be logged. It returns them, or why they cannot be made; then
-// the book is as it was.
+// Undo makes the opposite of a delivery's entries, all or none, in the order in which
+// they are to be logged. It returns them, or why they cannot be made; then the book is
+// unchanged.
 //
-// A limit is held against what an account has after all of them, and stops only
-// what leads away from it; allowNegative lifts the minimum. What increases a
-// balance comes first, so that it dips below no minimum on its way.
+// Limits apply to the balance after all entries. A balance outside a limit may move
+// toward it, not further away; allowNegative lifts the minimum. Increases come first, so
+// that no balance is below its minimum in between.
 func (b Book) Undo(entries []Entry, currency func(code string) applier.Currency, allowNegative bool) ([]Undone, *delivery.Failure) {
 	before := make(map[Account]Balance, len(entries))
 	for _, e := range entries {
@@ -45,7 +45,7 @@ func (b Book) Undo(entries []Entry, currency func(code string) applier.Currency,
 	return undone, nil
 }
 
-// undo looks at no limit but that of 64 bits.
+// undo checks only the limit of 64 bits.
 func (b Book) undo(entries []Entry, currency func(code string) applier.Currency) ([]Undone, *delivery.Failure) {
 	undone := make([]Undone, 0, len(entries))
 	for _, of := range undoOrder(entries) {
@@ -64,8 +64,8 @@ func (b Book) undo(entries []Entry, currency func(code string) applier.Currency)
 	return undone, nil
 }
 
-// undoOrder has the entries last to first, those whose undoing increases before
-// the others.
+// undoOrder returns the entries from last to first; those that increase a balance when
+// undone come before the others.
 func undoOrder(entries []Entry) []int {
 	order := make([]int, len(entries))
 	for i := range order {
@@ -108,7 +108,7 @@ func crossed(before, after int64, cur applier.Currency, allowNegative bool) *del
 	return nil
 }
 
-// outOfRange is about what 64 bits do not hold.
+// outOfRange is the failure of an amount that 64 bits do not hold.
 func outOfRange(balance int64, change applier.Change, cur applier.Currency) *delivery.Failure {
 	reason, limit := delivery.InsufficientBalance, int64(math.MinInt64)
 	if increases(change) {

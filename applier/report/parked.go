@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// countEvery is the least time from one count to the next, and countRest how many
-	// times as long as a count took nothing is done after it.
+	// countEvery is the least time from one count to the next. After a count the counter
+	// sleeps countRest times the duration of that count.
 	countEvery = 15 * time.Second
 	countRest  = 50
 )

@@ -116,7 +116,7 @@ func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
 		}, []string{"status", "outcome", "reason"}),
 		known: m.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_applier_known_deliveries_total",
-			Help: "Deliveries that were handed out again although they had their outcome: nothing changed.",
+			Help: "Deliveries that were redelivered although they had their outcome: nothing changed.",
 		}),
 		forgotten: m.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_applier_forgotten_deliveries_total",
@@ -124,7 +124,7 @@ func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
 		}),
 		postponed: m.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_applier_postponed_deliveries_total",
-			Help: "Deliveries that could not be settled and are tried again.",
+			Help: "Deliveries that could not be settled and are retried.",
 		}),
 		parked: m.NewCounterVec(prometheus.CounterOpts{
 			Name: "coinhook_applier_parked_deliveries_total",
@@ -136,11 +136,11 @@ func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
 		}, []string{"cause", "effect"}),
 		bugs: m.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_applier_bugs_total",
-			Help: "Deliveries that met an error in Coinhook. Always worth a look.",
+			Help: "Deliveries that met an error in Coinhook. Always investigate it.",
 		}),
 		stopped: m.NewGauge(prometheus.GaugeOpts{
 			Name: "coinhook_applier_stopped",
-			Help: "1 while PostgreSQL refuses one delivery after the other, and nothing is settled.",
+			Help: "1 while PostgreSQL refuses one delivery after the other and nothing is settled, else 0.",
 		}),
 		lag: m.NewHistogram(prometheus.HistogramOpts{
 			Name:    "coinhook_applier_delivery_seconds",
@@ -150,7 +150,7 @@ func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
 	}
 }
 
-// Settled counts the outcome; a failure is logged, for an admin will ask.
+// Settled counts the outcome. It logs a failure, because an admin will ask.
 func (r *Reporter) Settled(item applier.Item, s applier.Settlement) {
 	r.troubles.settled(item.Delivery.ID)
 	if s.Known {
@@ -175,8 +175,8 @@ func (r *Reporter) Settled(item applier.Item, s applier.Settlement) {
 	r.lag.Observe(r.now().Sub(item.Delivery.ReceivedAt).Seconds())
 }
 
-// forget counts a delivery that was settled before its outcome was removed. A
-// restored stream may have many: one in a while is logged.
+// forget counts a delivery that was settled before its outcome was removed. A restored
+// stream may have many, so only some are logged.
 func (r *Reporter) forget(d *delivery.Delivery) {
 	r.forgotten.Inc()
 	if r.forgottenLog.due(r.now()) {
@@ -186,8 +186,8 @@ func (r *Reporter) forget(d *delivery.Delivery) {
 	}
 }
 
-// replayed counts a replay apart: its delivery had an outcome before, and its time
-// from the request to the outcome says nothing of how fast appliers are.
+// replayed counts a replay separately: its delivery had an outcome before, so its time
+// from the request to the outcome does not show how fast appliers are.
 func (r *Reporter) replayed(item applier.Item, s applier.Settlement) {
 	effect := string(s.Outcome)
 	switch {

@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	// publishEvery is the least time from one publication to the next. What is over
-	// sooner is not worth one.
+	// publishEvery is the least time from one publication to the next. Shorter troubles
+	// are not published.
 	publishEvery = 2 * time.Second
-	// forgottenAfter is when what is not tried any more is not said any more: another
-	// applier has the partition. An attempt takes up to 30 s.
+	// forgottenAfter is how long a trouble without a new attempt is published: then another
+	// applier owns the partition. An attempt takes up to 30 s.
 	forgottenAfter = time.Minute
 	// generalFor is how long an error that concerns no particular delivery lasts at
 	// least: what fails is tried again sooner.
@@ -155,7 +155,7 @@ func (p *publisher) run(ctx context.Context) error {
 			tidied = p.notice.Tidy(ctx) == nil
 		}
 		if err := p.publish(ctx); err != nil {
-			p.log.Debug().Err(err).Msg("could not say what is tried again, trying again")
+			p.log.Debug().Err(err).Msg("cannot publish what is retried, trying again")
 		}
 	}
 }
@@ -183,7 +183,7 @@ func (p *publisher) publish(ctx context.Context) error {
 	return nil
 }
 
-// withdraw is the last thing that is done: what this applier had, others get.
+// withdraw comes last: other appliers get what this applier had.
 func (p *publisher) withdraw(ctx context.Context) {
 	if p.published == nil {
 		return
@@ -195,7 +195,7 @@ func (p *publisher) withdraw(ctx context.Context) {
 	}
 }
 
-// same reports whether two say the same but for the attempts, which rise all the
+// same reports whether two notices are equal except for the attempts, which rise all the
 // time.
 func same(a, b broker.Trouble) bool { return reflect.DeepEqual(uncounted(a), uncounted(b)) }
 

@@ -22,8 +22,8 @@ const (
 	gcmTag   = 16
 )
 
-// ErrDecrypt is all that is said of a body that cannot be opened. What exactly
-// was wrong would help an attacker who tries bodies more than an admin.
+// ErrDecrypt is the only error for a body that cannot be opened. The exact cause would
+// help an attacker who tries bodies more than an admin.
 var ErrDecrypt = errors.New("the body cannot be decrypted")
 
 // Key is an AES-256 key ready for one mode.

@@ -68,9 +68,9 @@ func (p *Payloads) Open(w *webhook.Webhook, d *delivery.Delivery) ([]byte, *deli
 	}
 }
 
-// isEncrypted: the ingress accepts a body only if its header fits the definition
-// of that time. A definition that has changed since says nothing about it; the applier
-// looks whether a body in the clear was accepted then.
+// isEncrypted trusts the header: the ingress accepts a body only if its header fits the
+// definition at that time. The definition may have changed since, so the applier checks
+// separately whether a body in the clear was acceptable.
 func isEncrypted(w *webhook.Webhook, d *delivery.Delivery) bool {
 	if w.Encryption.IsOn() && w.Revision == d.Revision {
 		return true

@@ -16,7 +16,7 @@ import (
 // allows. data has a GCM tag at its end.
 type box struct{ iv, data []byte }
 
-// envelope is the form with the parts apart. Other members are not looked at.
+// envelope is the form with the parts apart. Other members are ignored.
 type envelope struct {
 	IV         *string `json:"iv"`
 	Nonce      *string `json:"nonce"`
@@ -27,9 +27,9 @@ type envelope struct {
 
 // read returns all readings of a body, the likelier one first.
 //
-// A text of hexadecimal digits may be meant as base64: hex comes first, for 43
-// letters of base64, which is the least there can be, are all such digits once
-// in 10^20 bodies. Both readings are tried all the same.
+// A text of hexadecimal digits may be meant as base64. Hex comes first, because the
+// shortest base64 text, 43 letters, has only such digits once in 10^20 bodies. Both
+// readings are tried.
 func read(body []byte, mode webhook.Encryption) []box {
 	body = bytes.Trim(body, " \t\r\n")
 	switch {

@@ -233,7 +233,7 @@ func (s *Server) logAccess(c echo.Context, done exchange, code string, took time
 	e.Msg("request")
 }
 
-// webhookID returns the id for a log. What does not look like one may be
+// webhookID returns the id for a log. A text that does not look like an id may be
 // anything, a key pasted into the URL included.
 func webhookID(c echo.Context) string {
 	if id := c.Param("webhook_id"); webhook.IsID(id) {

@@ -44,7 +44,7 @@ type Options struct {
 	// MaxBodyBytes is the largest body that is taken.
 	MaxBodyBytes int64
 	// MaxInFlight and MaxInFlightBytes bound the requests being answered and
-	// their bodies. What is beyond is refused at once. SharePercent of both is what
+	// their bodies. More requests are refused at once. SharePercent of both is what
 	// a webhook and an address may hold.
 	MaxInFlight      int64
 	MaxInFlightBytes int64

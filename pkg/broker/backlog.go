@@ -69,7 +69,7 @@ func (s *Stream) Message(ctx context.Context, sequence uint64) (m Message, ok bo
 func (s *Stream) Bounds(ctx context.Context) (first, last uint64, err error) {
 	info, err := s.stream.Info(ctx)
 	if err != nil {
-		return 0, 0, fmt.Errorf("look at the stream: %w", err)
+		return 0, 0, fmt.Errorf("read the state of the stream: %w", err)
 	}
 	return info.State.FirstSeq, info.State.LastSeq, nil
 }

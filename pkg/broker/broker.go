@@ -35,8 +35,7 @@ type Options struct {
 	Metrics      prometheus.Registerer // nil for none
 }
 
-// Conn is a connection that is never given up: while the broker is away it
-// goes on trying.
+// Conn is a connection that never gives up: while the broker is away it retries.
 type Conn struct {
 	nc         *nats.Conn
 	js         jetstream.JetStream
@@ -110,7 +109,7 @@ func (c *Conn) behaviour(name string) []nats.Option {
 			}
 			return reconnectWait + rand.N(reconnectJitter)
 		}),
-		// A publish that waits in a buffer lands after its sender was told 503.
+		// A publish that waits in a buffer would be stored after its sender got a 503.
 		nats.ReconnectBufSize(-1),
 		// The default would notice a half-open connection after four minutes.
 		nats.PingInterval(5 * time.Second),
@@ -241,7 +240,7 @@ func (c *Conn) CheckPayload(bytes int) error {
 	return nil
 }
 
-// Close hands over what is under way and closes the connection.
+// Close sends what is buffered and closes the connection.
 func (c *Conn) Close() {
 	c.closing.Store(true)
 	closed := make(chan struct{})
@@ -266,8 +265,8 @@ const (
 	electionWithin = 20 * time.Second
 )
 
-// patiently asks again when no answer comes: a broker that is just starting loses
-// requests, and to wait long for the answer would be waiting for nothing.
+// patiently asks again if no answer comes. A broker that is starting loses requests,
+// so a long wait for one answer would be useless.
 func patiently[T any](ctx context.Context, askFor time.Duration, ask func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()

@@ -36,7 +36,7 @@ func replayToProto(r *delivery.Replay) *deliverypb.Replay {
 	}
 }
 
-// A message tells in a header the least format that its reader must know. Without
+// A header of a message names the least format that its reader must know. Without
 // the header it is format 1. docs/design/decisions/formats.md says when it rises.
 const (
 	formatHeader  = "Coinhook-Format"
@@ -74,8 +74,8 @@ func envelopeOf(d delivery.Delivery, stored time.Time) delivery.Delivery {
 	return e
 }
 
-// decodeBatch reads one message of the stream. What cannot be read becomes a delivery
-// too, one that says so: nothing that is in the stream may vanish.
+// decodeBatch reads one message of the stream. A message that cannot be read becomes a
+// malformed delivery, because nothing in the stream may vanish.
 func decodeBatch(data []byte, sequence uint64, stored time.Time, attempt int) []delivery.Delivery {
 	var batch deliverypb.DeliveryBatch
 	err := proto.Unmarshal(data, &batch)
@@ -186,8 +186,8 @@ func replayFromProto(pb *deliverypb.Replay, stored time.Time) *delivery.Replay {
 	}
 }
 
-// malformed gives an unreadable delivery the id that it gets each time it is
-// read: a UUIDv7 of when it was stored, where, and what it holds.
+// malformed gives an unreadable delivery the same id each time it is read: a UUIDv7
+// of the time when it was stored, its position and its content.
 func malformed(data []byte, at delivery.Position, stored time.Time) delivery.Delivery {
 	var id delivery.ID
 	h := sha256.New()

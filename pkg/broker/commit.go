@@ -14,16 +14,16 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// A sender that is answered 503 sends again, so few of those may be stored. The
-// group commit sees to that in three ways:
+// A sender that gets a 503 retries, so few such deliveries may be stored. The group
+// commit ensures it in three ways:
 //
 //   - One message is in flight. Deliveries behind it are certainly not stored when
 //     the time of their senders ends.
 //   - A message that certainly was not stored is taken apart. Senders whose time is
 //     over leave it, and new ones join.
-//   - A message that may have been stored is tried again as it is: another message
-//     with the same deliveries would store them twice. After it the broker is given
-//     one delivery, and full messages only once it has confirmed that one.
+//   - A message that may have been stored is published again unchanged: another
+//     message with the same deliveries would store them twice. The next message carries
+//     one delivery. Full messages follow once the broker has confirmed that one.
 
 // commit is the state of the group commit.
 type commit struct {
@@ -59,7 +59,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 }
 
 // collect takes the deliveries of the next message from those that are there.
-// It answers senders whose time is over: theirs are certain not to be stored.
+// It answers senders whose time is over: their deliveries are certainly not stored.
 func (p *Publisher) collect() []*entry {
 	if p.commit.doubtful {
 		return p.collectOne()
@@ -135,8 +135,8 @@ func (p *Publisher) storeBatch(batch []*entry) {
 			p.commit.waiting = slices.Insert(p.commit.waiting, 0, batch...)
 			return
 		}
-		// An attempt that cannot end in time would only make it likelier that what is
-		// answered 503 is stored.
+		// An attempt that cannot end in time only makes it more likely that a delivery
+		// is stored although its sender gets a 503.
 		now := time.Now()
 		if !slices.ContainsFunc(batch, func(e *entry) bool { return !e.isLate(now) }) {
 			answer(batch, p.late(err))
@@ -192,10 +192,10 @@ func withFormat(h nats.Header, format int) nats.Header {
 	return h
 }
 
-// messageID is by what JetStream tells that it has a message already. It stands
-// for all that the message carries: deliveries that are put back, or are replayed
-// again, travel with others the next time, and must not be taken for stored then.
-// A replay keeps the delivery's id and goes by its own.
+// messageID is the id by which JetStream recognizes a message that it has stored. It
+// covers all deliveries of the message: a delivery that is put back or replayed travels
+// with others the next time, and must not count as stored then. A replay counts by its
+// own id, because it keeps the delivery's.
 func messageID(batch []*entry) string {
 	if len(batch) == 1 {
 		if replay := batch[0].replay; replay != nil {

@@ -52,7 +52,7 @@ func NewDefinitions(c *Conn) *Definitions { return &Definitions{conn: c} }
 
 func definitionKey(id string) string { return definitionPrefix + id }
 
-// nameKey hashes, for a name may hold what a key may not.
+// nameKey hashes the name, because a name may have characters that a key may not.
 func nameKey(community, name string) string {
 	sum := sha256.Sum256([]byte(community + "\x00" + name))
 	return namePrefix + hex.EncodeToString(sum[:16])

@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Extent is what the stream holds: the sequences First to Last, and none when
+// Extent is what the stream holds: the sequences First to Last, and none if
 // Last < First.
 type Extent struct {
 	First, Last uint64
@@ -19,14 +19,14 @@ type Extent struct {
 func (s *Stream) Extent(ctx context.Context) (Extent, error) {
 	info, err := s.stream.Info(ctx)
 	if err != nil {
-		return Extent{}, fmt.Errorf("look at the stream: %w", err)
+		return Extent{}, fmt.Errorf("read the state of the stream: %w", err)
 	}
 	return Extent{First: info.State.FirstSeq, Last: info.State.LastSeq}, nil
 }
 
-// WentBack reports whether a stream of that extent is older than one that had a
-// message, stored at that time to the microsecond: it ends before it, or has
-// another message there. What was removed since does not count.
+// WentBack reports whether the stream was restored from a backup that is older than
+// a message, stored at that time to the microsecond: the stream ends before the
+// message, or has another one there. A removed message does not count.
 func (s *Stream) WentBack(ctx context.Context, e Extent, sequence uint64, storedAt time.Time) (bool, error) {
 	if e.Last < sequence {
 		return true, nil
@@ -39,18 +39,17 @@ func (s *Stream) WentBack(ctx context.Context, e Extent, sequence uint64, stored
 }
 
 const (
-	// lookAgain is how long it is waited for a message before it is looked whether
-	// it is still to come, and openAgain how often before it is asked for anew: the
-	// server that was to send it may be gone, and nobody say so.
+	// lookAgain is how long to wait for a message before checking whether one is due.
+	// After openAgain checks the consumer is made again: the server that was to send
+	// the message may have gone silently.
 	lookAgain = time.Second
 	openAgain = 5
-	// eachTries is how often it is tried to go on where the connection was lost.
+	// eachTries is how often a lost connection is followed by another attempt.
 	eachTries = 5
 )
 
-// Each hands out all messages of an extent in their order, whoever has consumed
-// them. It takes nothing from the appliers. What is removed meanwhile, or was never
-// there, is left out.
+// Each passes all messages of an extent to f in their order, consumed or not. It
+// takes no message from the appliers. Messages that were removed are left out.
 func (s *Stream) Each(ctx context.Context, e Extent, f func(Message) error) error {
 	for wanted := max(e.First, 1); wanted <= e.Last; {
 		ends, err := s.eachFrom(ctx, &wanted, e.Last, f)
@@ -61,8 +60,8 @@ func (s *Stream) Each(ctx context.Context, e Extent, f func(Message) error) erro
 	return nil
 }
 
-// eachFrom hands out messages from the one wanted on, which moves with them. It
-// returns whether there are no more, or else that they have to be asked for anew.
+// eachFrom passes on the messages from wanted on, and moves wanted with them. It
+// returns true at the end, and false if the consumer has to be made again.
 func (s *Stream) eachFrom(ctx context.Context, wanted *uint64, last uint64, f func(Message) error) (ends bool, err error) {
 	consumer, err := patiently(ctx, askFor, func(ctx context.Context) (jetstream.Consumer, error) { // as watch
 		return s.js.OrderedConsumer(ctx, deliveriesStream, jetstream.OrderedConsumerConfig{
@@ -80,7 +79,7 @@ func (s *Stream) eachFrom(ctx context.Context, wanted *uint64, last uint64, f fu
 		return false, fmt.Errorf("read the stream: %w", err)
 	}
 	defer messages.Stop()
-	// What goes on after a lost connection knows nothing of ctx.
+	// Messages goes on after a lost connection and does not know ctx.
 	defer context.AfterFunc(ctx, messages.Stop)()
 	for silent := 0; silent < openAgain; {
 		m, ok, err := s.next(ctx, messages)
@@ -131,15 +130,15 @@ func (s *Stream) next(ctx context.Context, messages jetstream.MessagesContext) (
 	}, true, nil
 }
 
-// endsBefore reports whether the stream has nothing of the sequences wanted to
-// last, for all of it was removed, or the stream is shorter.
+// endsBefore reports whether the stream has no message from wanted to last, because
+// all were removed or the stream is shorter.
 func (s *Stream) endsBefore(ctx context.Context, wanted, last uint64) (bool, error) {
 	m, err := s.stream.GetMsg(ctx, wanted, jetstream.WithGetMsgSubject(deliveriesSubject)) // that one or the next
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return true, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("look for message %d of the stream: %w", wanted, err)
+		return false, fmt.Errorf("read message %d of the stream: %w", wanted, err)
 	}
 	return m.Sequence > last, nil
 }

@@ -29,7 +29,7 @@ func (p Pending) NoApplier() bool {
 type State string
 
 const (
-	Queued    State = "queued"     // never handed out to an applier
+	Queued    State = "queued"     // never delivered to an applier
 	HandedOut State = "handed_out" // an applier has it, or had it when it ended
 	Retried   State = "retried"    // an applier tries again to settle it
 )

@@ -141,7 +141,7 @@ func (f *Feed) session(ctx context.Context) error {
 	defer done()
 	stream, err := f.conn.deliveries(ctx)
 	if err != nil {
-		return fmt.Errorf("look at the stream %s: %w", deliveriesStream, notSetUp(err))
+		return fmt.Errorf("read the state of the stream %s: %w", deliveriesStream, notSetUp(err))
 	}
 	incarnation, proof := incarnationOf(stream), f.conn.proofOf(stream)
 	floor, err := f.readFloor(ctx)

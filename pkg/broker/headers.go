@@ -9,9 +9,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// headersConsumer is how an ingress reads what waits: the broker hands out the headers
+// headersConsumer is how an ingress reads waiting messages: the broker delivers the headers
 // of messages through it, never their bodies. All ingresses share it, because one that
-// makes consumers may also make one that hands out bodies.
+// makes consumers may also make one that delivers bodies.
 const headersConsumer = "headers"
 
 func headersConfig() jetstream.ConsumerConfig {
@@ -87,7 +87,7 @@ func (c *Conn) planHeaders(ctx context.Context, p *Plan) error {
 		}
 		is = "of another kind"
 	case !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound):
-		return fmt.Errorf("look at the %s: %w", title, noLeader(err))
+		return fmt.Errorf("read the %s: %w", title, noLeader(err))
 	}
 	p.Differences = append(p.Differences, Difference{Where: title, What: "it", Is: is, Should: "there"})
 	p.steps = append(p.steps, func(ctx context.Context) error {

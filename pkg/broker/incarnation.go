@@ -13,7 +13,7 @@ import (
 func (c *Conn) Incarnation(ctx context.Context) (string, error) {
 	s, err := c.deliveries(ctx)
 	if err != nil {
-		return "", fmt.Errorf("look at the stream %s: %w", deliveriesStream, notSetUp(err))
+		return "", fmt.Errorf("read the state of the stream %s: %w", deliveriesStream, notSetUp(err))
 	}
 	return incarnationOf(s), nil
 }

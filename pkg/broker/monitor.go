@@ -44,7 +44,7 @@ type Monitor struct {
 	state  jetstream.KeyValue // opened by the first warning
 
 	mu       sync.Mutex    // guards what follows
-	waits    time.Duration // how long the oldest message waited when it was looked at
+	waits    time.Duration // how long the oldest message had waited at the last check
 	lookedAt time.Time
 }
 
@@ -103,7 +103,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 		case err == nil:
 			complained = false
 		case !complained && m.conn.Connected():
-			m.log.Warn().Err(err).Msg("cannot look at what is pending, trying again")
+			m.log.Warn().Err(err).Msg("cannot check what is pending, retrying")
 			complained = true
 		}
 		select {

@@ -19,7 +19,7 @@ func (c *Conn) lookPartitions(ctx context.Context, table PartitionTable) (x part
 	}
 	info, err := c.streamInfo(ctx, deliveriesStream)
 	if err != nil {
-		return x, fmt.Errorf("look at the stream %s: %w", deliveriesStream, noLeader(err))
+		return x, fmt.Errorf("read the state of the stream %s: %w", deliveriesStream, noLeader(err))
 	}
 	if info == nil { // what is made later has an incarnation of its own
 		x.incarnation = "that of the new stream"
@@ -41,7 +41,7 @@ func (c *Conn) lookPartitions(ctx context.Context, table PartitionTable) (x part
 	case err == nil:
 		x.legacy = &legacy.CachedInfo().AckFloor.Stream
 	case !errors.Is(err, jetstream.ErrConsumerNotFound):
-		return x, fmt.Errorf("look at the consumer %s: %w", applierConsumer, noLeader(err))
+		return x, fmt.Errorf("read the consumer %s: %w", applierConsumer, noLeader(err))
 	}
 	return x, nil
 }

@@ -106,7 +106,7 @@ func (s *Stream) partitionConsumers(ctx context.Context) (durables, readers []*j
 				return nil // deleted since, or with a server that has ended
 			}
 			if err != nil {
-				return fmt.Errorf("look at the consumer %s: %w", name, notSetUp(err))
+				return fmt.Errorf("read the consumer %s: %w", name, notSetUp(err))
 			}
 			infos[i] = consumer.CachedInfo()
 			return nil

@@ -26,7 +26,7 @@ type Pending struct {
 
 // Pending returns what there is now.
 func (s *Stream) Pending(ctx context.Context) (Pending, error) {
-	// The consumers go first: the messages that they have handed out are in the stream
+	// The consumers are read first: the messages that they have delivered are in the stream
 	// then.
 	partitions, err := s.partitions(ctx)
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *Stream) Pending(ctx context.Context) (Pending, error) {
 	}
 	info, err := s.stream.Info(ctx)
 	if err != nil {
-		return Pending{}, fmt.Errorf("look at the stream %s: %w", deliveriesStream, notSetUp(err))
+		return Pending{}, fmt.Errorf("read the state of the stream %s: %w", deliveriesStream, notSetUp(err))
 	}
 	p := Pending{
 		Backlog:     Backlog{First: info.State.LastSeq + 1, Last: info.State.LastSeq},
@@ -65,7 +65,7 @@ func checkPartitions(all []PartitionState) error {
 		if !slices.ContainsFunc(all, func(s PartitionState) bool {
 			return s.Index == index && s.Generation == all[len(all)-1].Generation
 		}) {
-			return fmt.Errorf("look at partition %d: %w", index, notSetUp(jetstream.ErrConsumerNotFound))
+			return fmt.Errorf("read partition %d: %w", index, notSetUp(jetstream.ErrConsumerNotFound))
 		}
 	}
 }

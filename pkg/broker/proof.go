@@ -180,7 +180,7 @@ func (c *Conn) CheckDeliveryKey(ctx context.Context) error {
 	}
 	s, err := c.deliveries(ctx)
 	if err != nil {
-		return fmt.Errorf("look at the stream %s: %w", deliveriesStream, notSetUp(err))
+		return fmt.Errorf("read the state of the stream %s: %w", deliveriesStream, notSetUp(err))
 	}
 	if s.CachedInfo().Config.Metadata[boundaryKey] != "" {
 		return ErrNoDeliveryKey

@@ -53,7 +53,7 @@ func (s *Samples) Wait(ctx context.Context, webhookID string) (delivery.Delivery
 func (s *Stream) Newest(ctx context.Context, webhookID string, messages int) (d delivery.Delivery, end uint64, ok bool, err error) {
 	info, err := s.stream.Info(ctx)
 	if err != nil {
-		return delivery.Delivery{}, 0, false, fmt.Errorf("look at the stream: %w", err)
+		return delivery.Delivery{}, 0, false, fmt.Errorf("read the state of the stream: %w", err)
 	}
 	end = info.State.LastSeq
 	for seq := end; seq > 0 && seq >= info.State.FirstSeq && messages > 0; seq, messages = seq-1, messages-1 {
@@ -76,7 +76,7 @@ func (s *Stream) Wait(ctx context.Context, webhookID string, after uint64) (deli
 	})
 }
 
-// newestOf returns the webhook's last delivery of a message. What cannot be read,
+// newestOf returns the webhook's last delivery of a message. A message that cannot be read,
 // or is of a newer version, is nothing to draw a mapping from.
 func newestOf(batch []delivery.Delivery, webhookID string) (delivery.Delivery, bool) {
 	for i := len(batch) - 1; i >= 0; i-- {

@@ -49,7 +49,7 @@ func (p Pending) whyStill(i int) string {
 	case s.AckPending > 0:
 		return fmt.Sprintf("an applier has %d messages of partition %s and settles none", s.AckPending, s.Partition)
 	}
-	return fmt.Sprintf("an applier asks for messages of partition %s, but the broker hands out nothing", s.Partition)
+	return fmt.Sprintf("an applier asks for messages of partition %s, but the broker delivers none", s.Partition)
 }
 
 // stall returns the partition that stands still for the longest, by the broker's own
@@ -86,8 +86,8 @@ func (s *Stream) stall(ctx context.Context, p Pending) (longest *Stall, err erro
 	return longest, nil
 }
 
-// stallSince is nil unless nothing was handed out for long, and the oldest message has
-// waited for as long.
+// stallSince is nil unless nothing was delivered for long and the oldest message has
+// waited as long.
 func (p Pending) stallSince(i int, storedAt time.Time) *Stall {
 	s := p.Partitions[i]
 	still := p.At.Sub(lastOf(&storedAt, &s.DeliveredAt))
@@ -100,8 +100,8 @@ func (p Pending) stallSince(i int, storedAt time.Time) *Stall {
 	return &Stall{Partition: s.Partition, For: still, Why: p.whyStill(i)}
 }
 
-// settling remembers from one look to the next whether the floors move. Unlike the broker's
-// times it sees a partition that is given messages and settles none.
+// settling remembers from one check to the next whether the floors move. Unlike the
+// broker's times it sees a partition that gets messages and settles none.
 type settling struct {
 	mu          sync.Mutex
 	incarnation string

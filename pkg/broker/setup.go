@@ -13,8 +13,8 @@ import (
 	"github.com/coinhook/coinhook/pkg/secret"
 )
 
-// Topology says what an installation wants of its streams. What is zero stays as
-// it is; where nothing is there yet it takes its default.
+// Topology says what an installation wants of its streams. A zero field leaves the
+// stream as it is; a new stream takes the default.
 type Topology struct {
 	// Replicas of every stream: 1, 3 or 5. A stream that is missing takes those of
 	// the stream of deliveries, and that one takes 1.
@@ -83,7 +83,7 @@ func (c *Conn) PlanSetup(ctx context.Context, t Topology) (*Plan, error) {
 	for _, spec := range streamSpecs(t) {
 		info, err := c.streamInfo(ctx, spec.name)
 		if err != nil {
-			return nil, fmt.Errorf("look at the %s: %w", spec.title, noLeader(err))
+			return nil, fmt.Errorf("read the %s: %w", spec.title, noLeader(err))
 		}
 		if info == nil {
 			p.create(c, spec, max(replicas, 1))
@@ -154,7 +154,7 @@ func (p *Plan) correct(c *Conn, spec streamSpec, info jetstream.StreamInfo, repl
 		if info.Config.Metadata[boundaryKey] != "" {
 			is = "signed with a key that is not in the " + secret.DeliveryKeyVariable
 			p.Risks = append(p.Risks, "The key that signed the boundary of the deliveries is gone. The appliers check no delivery that is in the stream by now: "+
-				"what is pending is executed, whoever has put it there.")
+				"pending deliveries are executed, also those that somebody else wrote to the stream.")
 		}
 		differences = append(differences, Difference{
 			Where: spec.title, What: boundaryKey, Is: is, Should: strconv.FormatUint(info.State.LastSeq, 10),

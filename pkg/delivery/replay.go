@@ -6,7 +6,7 @@ import "time"
 // and so can succeed once at most.
 type Replay struct {
 	// ID tells this replay from all others of the delivery: a message that the
-	// broker hands out twice is one replay.
+	// broker delivers twice is one replay.
 	ID    ID
 	Cause Cause
 	// RequestedBy is who asked for it, such as "anna@office".

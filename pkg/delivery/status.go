@@ -11,7 +11,7 @@ type Status string
 const (
 	Pending Status = "pending" // queued: in the stream, without an outcome
 	Success Status = "success" // executed
-	Failed  Status = "failed"  // not executed, for a Reason; kept as a dead letter
+	Failed  Status = "failed"  // not executed, because of a Reason; kept as a dead letter
 )
 
 // Outcome says what a success did.

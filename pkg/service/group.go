@@ -17,7 +17,7 @@ type actor struct {
 }
 
 // Add adds an actor. run has to return once its context is done; after the
-// deadline it is not waited for any more. What others need is added first.
+// deadline the group stops waiting for it. An actor that others need is added first.
 func (g *Group) Add(name string, deadline time.Duration, run func(context.Context) error) {
 	g.actors = append(g.actors, actor{name: name, deadline: deadline, run: run})
 }

@@ -11,11 +11,11 @@ import (
 )
 
 // newFor is how long connections without a request are kept when a server stops.
-// Clients open them in stock. They get no answer any more; net/http alone would keep
+// Clients open them in stock. They get no answer; net/http by itself would keep
 // them for 5 s all the same, and the server with them.
 const newFor = 100 * time.Millisecond
 
-// ErrNotDrained: requests were still under way when their time was over.
+// ErrNotDrained says that requests were still in flight when their time was over.
 var ErrNotDrained = errors.New("not all requests were answered")
 
 // Stop says how a server ends.
@@ -64,7 +64,7 @@ func ServeHTTP(ctx context.Context, server *http.Server, listener net.Listener, 
 }
 
 // sendAway has each connection that brings a request after ctx's end closed with the
-// answer, so that its client comes back to another server. Idle connections stay
+// answer, so that its client connects to another server next. Idle connections stay
 // open: a client that sends on one that is just being closed gets no answer.
 func sendAway(ctx context.Context, handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

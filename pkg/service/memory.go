@@ -9,7 +9,7 @@ var heapReserve []byte
 // ReserveHeap has the garbage collector wait until a small heap has grown by so many
 // bytes. By default it runs each 4 MB: a service that allocates 5 KB a request would
 // collect 10 times a second at 8,000 requests a second. A large heap is collected
-// almost as often as by default. Whoever sets GOGC or GOMEMLIMIT decides instead.
+// almost as often as by default. GOGC or GOMEMLIMIT override it.
 func ReserveHeap(bytes int) {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		heapReserve = make([]byte, bytes)

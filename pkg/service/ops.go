@@ -97,7 +97,7 @@ func (o *Ops) Run(ctx context.Context) error {
 	o.log.Info().Str("addr", o.Addr()).Msg("ops listening")
 	err := ServeHTTP(ctx, o.server, o.listener, Stop{Drain: time.Second})
 	if errors.Is(err, ErrNotDrained) {
-		return nil // a probe that hangs is of no interest any more
+		return nil // a probe that hangs may be ignored
 	}
 	return err
 }
