@@ -23,9 +23,9 @@ type driverConn interface {
 	driver.NamedValueChecker
 }
 
-// conn is a connection that leaves the pool after an error which every later use
-// of it would meet. The statement itself is never run again: the error reaches
-// its caller, and only the next use takes another connection.
+// conn is a connection that leaves the pool after an error that every later use would
+// meet. The statement itself is never run again: its caller gets the error, and only the
+// next use takes another connection.
 type conn struct {
 	driverConn
 	spoiled bool
@@ -43,13 +43,13 @@ func (c *conn) saw(err error) error {
 	return err
 }
 
-// BeginTx begins without the driver's watch on ctx, which lasts until the end of
-// COMMIT. PostgreSQL that is asked to cancel a COMMIT which waits for a standby
-// shows the transaction at once, and a failover loses it. Statements have their
-// own watch, and database/sql rolls back a transaction whose ctx is done.
+// BeginTx begins without the driver's watch on ctx, which lasts until the end of COMMIT.
+// If PostgreSQL is asked to cancel a COMMIT that waits for a standby, it makes the
+// transaction visible at once, and a failover loses it. Statements have their own watch,
+// and database/sql rolls back a transaction if ctx is done.
 //
-// The driver would begin as READ WRITE, whatever default_transaction_read_only
-// says: an operator sets it to keep everybody from writing.
+// The driver would begin as READ WRITE and so override default_transaction_read_only,
+// which an operator sets to stop all writes.
 func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	if opts == (driver.TxOptions{}) {
 		tx, err := c.driverConn.Begin() // a plain BEGIN
@@ -110,9 +110,8 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	return rows, s.conn.saw(err)
 }
 
-// dialer makes connections whose reads fail when the server falls silent.
-// Contexts do not: the driver asks the server to cancel, and then waits for the
-// answer of a server that does not answer.
+// dialer makes connections whose reads fail if the server falls silent. Contexts do not
+// help: the driver asks the server to cancel, and then waits for its answer.
 type dialer struct{ answerWithin time.Duration }
 
 func (d dialer) Dial(network, address string) (net.Conn, error) {

@@ -25,9 +25,8 @@ const (
 	readEpochQuery = `SELECT epoch FROM stream_epochs WHERE incarnation = $1`
 )
 
-// of returns the numbers of the incarnations in a batch. One that is seen for the
-// first time gets the next number, whatever its deliveries are about: numbers
-// are in the order of the streams only if none is left out.
+// of returns the numbers of the incarnations in a batch. A new incarnation always gets
+// the next number: numbers follow the order of the streams only if none is left out.
 func (e *epochs) of(ctx context.Context, s *Store, batch []applier.Item) (map[string]int64, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -42,7 +41,7 @@ func (e *epochs) of(ctx context.Context, s *Store, batch []applier.Item) (map[st
 		if first == nil {
 			continue
 		}
-		// A stream that is gone gets no number any more: it would be later than this one.
+		// A stream that is gone gets no number: it would count as later than this one.
 		if err := e.learn(ctx, first.Incarnation, s.findEpoch); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, err
 		}
@@ -50,14 +49,14 @@ func (e *epochs) of(ctx context.Context, s *Store, batch []applier.Item) (map[st
 	return e.number, nil
 }
 
-// forget has all numbers read again.
+// forget makes the next call read all numbers again.
 func (e *epochs) forget() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.number = nil
 }
 
-// errRenumbered is no fault of the batch: its epochs have to be read again.
+// errRenumbered is not the batch's fault: its epochs have to be read again.
 var errRenumbered = errors.New("the database numbers the stream's incarnations otherwise than it did")
 
 // names notes which incarnations a delivery names.

@@ -8,11 +8,11 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Rows that another applier deletes at this moment, or that a batch looks at,
-// are skipped: cleaning waits for nobody, and nobody waits for it. A key stays for
-// as long as there is a dead letter with it: a replay of that repeats the delivery
-// that took the key, and would be applied a second time. What a webhook has parked may
-// repeat any of its deliveries: it keeps all of its keys.
+// Rows that another applier deletes at this moment, or that a batch reads, are skipped:
+// cleaning waits for nobody, and nobody waits for it. A key stays as long as a dead letter
+// has it: without the key, a replay of the dead letter would take effect a second time. A
+// webhook with parked deliveries keeps all of its keys, because each of them may be a
+// retry.
 const deleteKeysQuery = `
 DELETE FROM idempotency_keys
 WHERE ctid = ANY (ARRAY(

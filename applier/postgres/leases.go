@@ -57,8 +57,8 @@ type LeasedPartition struct {
 	From  string
 }
 
-// A round leaves rows that another transaction has locked to the next round: a process
-// that is frozen in the middle of its round must not hold up the others.
+// A round skips rows that another transaction has locked: a process that is frozen in
+// the middle of its round must not hold up the others.
 const (
 	joinQuery = `
 WITH gone AS (
@@ -115,8 +115,8 @@ FOR UPDATE SKIP LOCKED`
 UPDATE partitions SET owner = $3, expires_at = clock_timestamp() + $4 * interval '1 millisecond', token = token + 1
 WHERE generation = $1 AND partition = $2 RETURNING token`
 
-	// The lock waits for nobody: as long as transactions of the owner before are in
-	// flight the partition is left for the next round.
+	// The lock does not wait: while transactions of the previous owner are in flight, the
+	// partition is left for the next round.
 	lockPartitionQuery = `SELECT pg_try_advisory_xact_lock($1, $2)`
 )
 

@@ -36,7 +36,7 @@ func (s *Store) Locate(ctx context.Context, batch []applier.Item) ([]delivery.ID
 }
 
 // located remembers the users of identifiers. A round trip for each batch would cost
-// more than all else that is done to divide deliveries by users.
+// more than everything else that divides deliveries by users.
 type located struct {
 	mu sync.Mutex
 	// recent are those used lately. When it is full it takes the place of older, whose

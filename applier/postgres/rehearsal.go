@@ -43,8 +43,8 @@ func (s *Store) RehearseAfresh() *Rehearsal {
 	return r
 }
 
-// Settle decides a batch, whatever became of its deliveries before. Decisions
-// has more of it.
+// Settle decides a batch as if its deliveries had no outcome. Decisions returns more
+// details.
 func (r *Rehearsal) Settle(ctx context.Context, batch []applier.Item) ([]applier.Settlement, error) {
 	if err := r.learn(ctx, batch); err != nil {
 		return nil, fmt.Errorf("rehearse: %w", err)

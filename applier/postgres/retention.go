@@ -79,14 +79,14 @@ func cutLogs(logs []oldLog) (cut int64) {
 const (
 	lockRetentionQuery = `SELECT log_id, outcomes_to, field_history_to FROM retention FOR UPDATE`
 
-	// Those who replay and revert lock outcomes in this order. What is locked they
-	// have done with, or do not find any more.
+	// Replays and reverts lock outcomes in this order. A row that is locked here is one
+	// that they have finished with, or no longer find.
 	lockRemovedQuery = `
 SELECT FROM outcomes
 WHERE delivery_id IN (SELECT delivery_id FROM gamification_logs WHERE id > $1 AND id <= $2 AND ordinal > 0)
 ORDER BY delivery_id FOR UPDATE`
 
-	// The newest log that is removed of each account is what its others go on from.
+	// The newest removed log of each account is the base of its remaining ones.
 	removeLogsQuery = `
 WITH removed AS (
     DELETE FROM gamification_logs WHERE id > $1 AND id <= $2 RETURNING delivery_id, ordinal, user_id, currency, number, balance
@@ -168,9 +168,8 @@ func oldLogs(ctx context.Context, tx *sqlx.Tx, old Old, from int64, limit int) (
 	return logs, err
 }
 
-// Outcomes that wrote no logs go by their ids, in which order everybody locks
-// them. Dead letters stay for good; so what is left is looked at again in each
-// round.
+// Outcomes without logs are removed in the order of their ids, in which everybody locks
+// them. Dead letters stay for good, so each round reads what is left again.
 const removeOutcomesQuery = `
 WITH page AS (
     SELECT delivery_id FROM outcomes WHERE delivery_id > $4 AND delivery_id < $5 ORDER BY delivery_id LIMIT $6
@@ -193,8 +192,8 @@ WITH page AS (
 )
 SELECT (SELECT count(*) FROM old), (SELECT count(*) FROM page) = $6`
 
-// RemoveOutcomes looks at so many outcomes and removes those that are old and have
-// no gamification logs. More is false at the end of a round.
+// RemoveOutcomes reads so many outcomes and removes those that are old and have no
+// gamification logs. More is false at the end of a round.
 func (s *Store) RemoveOutcomes(ctx context.Context, old Old, page int) (r Removed, err error) {
 	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
 		_, from, _, err := lockRetention(ctx, tx)

@@ -58,7 +58,7 @@ type HeldValue struct {
 }
 
 // Revert takes back the effects of deliveries, in the order given, in one
-// transaction. It works as Settle does, and beside it:
+// transaction. It works like Settle and runs alongside it:
 //
 //  1. lock the users, in the order of their ids; then the outcomes, which nobody
 //     removes meanwhile;

@@ -60,7 +60,7 @@ func (u *undoing) decideOne(id delivery.ID) Reversal {
 	return r
 }
 
-// currency is one without limits where there is none of this name any more.
+// currency returns a currency without limits if there is none of this name any longer.
 func (u *undoing) currency(community, code string) applier.Currency {
 	if c, ok := u.currencies[inCommunity{community, code}]; ok {
 		return c
@@ -71,8 +71,8 @@ func (u *undoing) currency(community, code string) applier.Currency {
 	return applier.Currency{Code: code}
 }
 
-// undoField puts the latest earlier value back, if the field still has what the
-// delivery set. What something later has written stays.
+// undoField puts the latest earlier value back if the field still has the value of the
+// delivery. A later value stays.
 func (u *undoing) undoField(t *target, f fieldSet) FieldReversal {
 	now := u.holders[f.userField]
 	r := FieldReversal{Field: f.field, Before: held(now), Now: held(now)}

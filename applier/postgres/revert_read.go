@@ -34,9 +34,9 @@ func (u *undoing) lockUsers(ctx context.Context, tx *sqlx.Tx, ids []delivery.ID)
 	}, idArray(ids), int64(configurationClass))
 }
 
-// Retention removes outcomes, and with them what a revert reads in statements of
-// its own: it waits until the revert is done. What is gone by now is not there for
-// any of them. Outcomes come after users, here as in Settle, and by their ids.
+// Retention removes outcomes and the rows that a revert reads in later statements. The
+// locks make it wait until the revert is done. All of these statements miss an outcome
+// that is gone by now. Outcomes come after users, here as in Settle, ordered by id.
 const lockTargetsQuery = `
 SELECT FROM outcomes WHERE delivery_id = ANY ($1::uuid[]) ORDER BY delivery_id FOR KEY SHARE`
 
@@ -151,7 +151,7 @@ func (u *undoing) readBalances(ctx context.Context, db sqlx.QueryerContext, _ st
 	}, users.String())
 }
 
-// A value from before the field was deleted and added anew is not the field's
+// A value from before the field was deleted and added again is not the field's
 // any more.
 const revertFieldsQuery = `
 SELECT h.delivery_id, h.ordinal, h.user_id, h.field, h.value, h.stream_epoch, h.stream_sequence, h.stream_index,
@@ -251,7 +251,7 @@ func (u *undoing) readCandidates(ctx context.Context, db sqlx.QueryerContext, id
 // scanner reads the columns of one row.
 type scanner func(into ...any) error
 
-// each runs a query and hands out its rows.
+// each runs a query and calls f with each row.
 func each(ctx context.Context, db sqlx.QueryerContext, query string, f func(scanner) error, args ...any) error {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {

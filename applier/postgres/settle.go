@@ -55,8 +55,8 @@ func (s *Store) Settle(ctx context.Context, batch []applier.Item) ([]applier.Set
 	return settlements, nil
 }
 
-// numbered runs f with the numbers of the streams that a batch names. It runs f again
-// while the database has others by now.
+// numbered runs f with the numbers of the streams that a batch names. It runs f again if
+// the database has other numbers by now.
 func (s *Store) numbered(ctx context.Context, batch []applier.Item, f func(epochs map[string]int64, stmts *settleStatements) error) error {
 	if err := s.schema.open(ctx, s.CheckSchema); err != nil {
 		return err
@@ -77,8 +77,8 @@ func (s *Store) numbered(ctx context.Context, batch []applier.Item, f func(epoch
 	}
 }
 
-// parts cuts a batch before each replay of a delivery that the part has already:
-// a transaction sees one execution of a delivery. There is one part as a rule.
+// parts cuts a batch before each replay of a delivery that is in the part already,
+// because a transaction sees one execution of a delivery. There is usually one part.
 func parts(batch []applier.Item) [][]applier.Item {
 	var parts [][]applier.Item
 	start, seen := 0, map[delivery.ID]bool{}
@@ -114,9 +114,9 @@ func (s *Store) settlePart(ctx context.Context, batch []applier.Item, epochs map
 	}
 }
 
-// maxOvertaken is how often a batch may find rows that it did not know of. One
-// delivery can, twice: its key was written, and then its outcome. A large batch
-// that meets several others is cut in halves after that.
+// maxOvertaken is how often a batch may find rows that it did not know of. A single
+// delivery can find them twice: its key was written, and then its outcome. After that a
+// large batch, which meets several others, is cut in halves.
 const maxOvertaken = 4
 
 func (w *work) run(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) error {
@@ -205,7 +205,7 @@ type work struct {
 	rows        rows
 }
 
-// newWork lists what has to be looked up.
+// newWork lists the users, communities and keys to look up.
 func newWork(batch []applier.Item, epochs map[string]int64) *work {
 	w := &work{
 		batch:       batch,

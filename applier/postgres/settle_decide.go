@@ -46,7 +46,7 @@ func (w *work) decide() error {
 	return nil
 }
 
-// decideFirst decides a delivery that is no replay.
+// decideFirst decides a delivery that is not a replay.
 func (w *work) decideFirst(item applier.Item) (applier.Settlement, error) {
 	if s, ok := w.known[item.Delivery.ID]; ok {
 		return s, nil

@@ -70,8 +70,8 @@ const (
 	waitsForEarlier   = "An earlier delivery of the user is parked."
 )
 
-// waits says for what a delivery has to wait that would change its user. It is empty
-// if the delivery can be decided.
+// waits returns why a delivery that would change its user has to wait. It is empty if the
+// delivery can be decided.
 func (w *work) waits(item applier.Item, user userKey) string {
 	switch {
 	case w.locked == nil, !w.someRefused && len(w.parked) == 0: // as a rule
@@ -85,9 +85,8 @@ func (w *work) waits(item applier.Item, user userKey) string {
 	return ""
 }
 
-// hasEarlier reports whether a delivery of the user that comes before this one is
-// parked. What is parked comes before all that is not. Rows that this transaction has
-// decided do not count.
+// hasEarlier reports whether an earlier delivery of the user is parked. Parked deliveries
+// come before all others. Rows that this transaction has decided do not count.
 func (w *work) hasEarlier(item applier.Item, user delivery.ID) bool {
 	if len(w.parked[user]) == 0 {
 		return false
@@ -113,8 +112,8 @@ func (w *work) userOrOwn(item applier.Item) delivery.ID {
 	return item.Delivery.ID
 }
 
-// isGone reports whether a delivery that comes from its row has none any more:
-// another transaction has decided it.
+// isGone reports whether the parked row of a delivery is gone: another transaction has
+// decided it.
 func (w *work) isGone(item applier.Item) bool {
 	if !item.WasParked {
 		return false
@@ -123,8 +122,8 @@ func (w *work) isGone(item applier.Item) bool {
 	return !ok
 }
 
-// settled notes what became of an item: what was parked and is decided now, or what
-// has to be parked.
+// settled notes the rows that change: of a parked delivery that is decided now, or of one
+// that has to be parked.
 func (w *work) settled(item applier.Item, s applier.Settlement) {
 	if s.Parked || !item.WasParked || w.isGone(item) {
 		return
@@ -135,8 +134,8 @@ func (w *work) settled(item applier.Item, s applier.Settlement) {
 	w.unparked[parkedKeyOf(item.Delivery)] = true
 }
 
-// park has an item wait for a user. It stays as it is if it does so already: it is
-// tried again every moment.
+// park makes an item wait for a user. If it waits already, its row stays unchanged,
+// because it is retried often.
 func (w *work) park(item applier.Item, user delivery.ID, why string) applier.Settlement {
 	if !item.WasParked || w.own[parkedKeyOf(item.Delivery)] != user {
 		w.rows.parked.add(applier.Parking{Item: item, Reason: applier.UserLocked, Detail: why}, user, w)

@@ -9,15 +9,15 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// Plans of the statements below are kept, and may be made while the tables are
-// empty. A join would then read a table from end to end, and go on doing so while
-// it grows. LATERAL with OFFSET 0 or a lock makes the plan look rows up one by one.
+// Plans of the statements below are kept, and may be made while the tables are empty. A
+// join would then scan a whole table, also after the table has grown. LATERAL with
+// OFFSET 0 or a lock makes the plan look rows up one by one.
 
-// One statement reads the outcomes of deliveries, who has taken which key, what was
-// removed, the numbers of the streams, the tokens of leases, and the rows that the
-// batch comes from. An outcome that is removed meanwhile is seen, or its removal is. A
-// parked row that is decided meanwhile is seen, or its outcome is. Whether any row waits
-// for a user is one lookup, and as a rule there is none.
+// One statement reads the outcomes of deliveries, the taken keys, the removals, the
+// numbers of the streams, the tokens of leases, and the parked rows of the batch. Because
+// it is one statement, it sees an outcome that is removed meanwhile, or its removal; and
+// a parked row that is decided meanwhile, or its outcome. Whether any row waits for a user
+// is one lookup; usually there is none.
 const knownQuery = `
 SELECT 'outcome', delivery_id, status, coalesce(outcome, ''), coalesce(reason, ''), coalesce(detail, ''), coalesce(path, ''), duplicate_of,
     '', NULL::bytea, NULL::bytea, NULL::bytea, 0, 0::bigint, 0, NULL::timestamptz
@@ -95,7 +95,7 @@ func (w *work) knownArgs() []any {
 	}
 }
 
-// knownRow is a row of knownQuery. Its kind says which of the others have a meaning.
+// knownRow is a row of knownQuery. Its kind says which of the other columns are set.
 type knownRow struct {
 	kind                 string
 	id, other            idScanner

@@ -12,7 +12,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// replayed is what a delivery that is replayed is like, under its lock.
+// replayed is the state of a replayed delivery, under its lock.
 type replayed struct {
 	ledger.Replay
 	first ledger.Place
@@ -20,8 +20,8 @@ type replayed struct {
 	body [32]byte
 }
 
-// The rows stay locked until the end, so that of replays of one delivery the
-// second sees what the first did. Discarding a dead letter locks the same row.
+// The rows stay locked until the end, so that the second replay of a delivery sees the
+// effect of the first. Discarding a dead letter locks the same row.
 const lockReplayedQuery = `
 SELECT delivery_id FROM outcomes WHERE delivery_id = ANY ($1::uuid[]) FOR NO KEY UPDATE SKIP LOCKED`
 
@@ -34,8 +34,7 @@ FROM unnest($1::uuid[], $2::uuid[]) AS r (delivery_id, replay_id)
 JOIN outcomes o ON o.delivery_id = r.delivery_id
 LEFT JOIN dead_letters d ON d.delivery_id = o.delivery_id`
 
-// lockReplayed locks the outcomes of what is replayed. They are read in a new
-// statement.
+// lockReplayed locks the outcomes of replayed deliveries. A new statement reads them.
 func (w *work) lockReplayed(ctx context.Context, tx *sqlx.Tx) error {
 	if len(w.replayed) == 0 {
 		return nil
@@ -199,7 +198,7 @@ func (r *replayRows) add(item applier.Item, d decision, known bool) {
 	}
 }
 
-// knownCause is one that executions can have. A message may say any other.
+// knownCause returns a cause that the table can hold. A message may have any other.
 func knownCause(c delivery.Cause) delivery.Cause {
 	switch c {
 	case delivery.Bulk, delivery.UserFound:

@@ -106,8 +106,8 @@ func (r *rows) finish(book ledger.Book) {
 		c.Index.int(int64(v.At.Index))
 		c.StoredAt.timeOrNull(v.At.StoredAt)
 	}
-	// Nobody has locked a key, so transactions wait for each other's. With one order
-	// they never wait in a circle.
+	// Keys have no lock, so transactions wait for each other's. A common order prevents a
+	// deadlock.
 	ordered := slices.SortedFunc(maps.Keys(r.keys), func(a, b senderKey) int {
 		return cmp.Or(strings.Compare(a.webhook, b.webhook), bytes.Compare(a.hash[:], b.hash[:]))
 	})

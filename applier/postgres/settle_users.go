@@ -11,10 +11,9 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// Nobody's lock on a user or a community makes a batch wait: the deliveries that
-// cannot have theirs are parked. So locks have no order, except that those of
-// partitions, which are waited for, come first: the subquery that does not depend on
-// the rows is run before them, and once.
+// No lock on a user or community makes a batch wait: deliveries whose lock is taken are
+// parked. So these locks need no order. The locks of partitions, for which the batch does
+// wait, come first: their subquery does not depend on the rows and runs once, before them.
 const (
 	lockUsersQuery = "-- Locks users. PostgreSQL shows the first 1024 bytes of a statement only." + usersByID + `FOR NO KEY UPDATE SKIP LOCKED) AS u
 WHERE (SELECT ` + sharePartitions + `) >= 0
@@ -61,7 +60,7 @@ const (
 	waitAgain    = 2 * time.Second
 )
 
-// lost reports whether a batch that began to wait at a time waits no longer.
+// lost reports whether a batch that began to wait at that time gives up.
 func (p *patience) lost(begun time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -73,7 +72,7 @@ func (p *patience) lost(begun time.Time) bool {
 }
 
 // lockUsers locks the partitions, the users, and the communities that the batch names.
-// Afterwards w.refuses tells the users that exist and are somebody else's.
+// Afterwards w.refuses names the users that exist and are locked by others.
 func (w *work) lockUsers(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) error {
 	w.locked, w.busy = map[delivery.ID]bool{}, map[string]bool{}
 	if len(w.users) == 0 {
@@ -83,8 +82,8 @@ func (w *work) lockUsers(ctx context.Context, tx *sqlx.Tx, stmts *settleStatemen
 	if err := w.readUsers(ctx, lock, w.keysOf(w.isMissing), int64(configurationClass), w.partitionKeys(), int64(partitionClass)); err != nil {
 		return err
 	}
-	// A user that is missing now does not exist, could not be locked, or has an
-	// identifier that was another user's when the statement began.
+	// A missing user does not exist, could not be locked, or has an identifier that
+	// belonged to another user when the statement began.
 	if missing := w.keysOf(w.isMissing); len(missing) > 0 {
 		find := tx.StmtxContext(ctx, stmts.findUsers).QueryContext
 		if err := w.readUsers(ctx, find, missing); err != nil {

@@ -43,14 +43,13 @@ var takesThePlace = func() string {
 			END`
 }()
 
-// inserts are in the order in which appliers write them, and so wait for each
-// other: all of them write outcomes before they write keys.
+// inserts are in the order in which all appliers write, and so wait for each other:
+// outcomes come before keys.
 //
-// A row that is there already is a violation of a key, or is left as it is and
-// missed when the counts are compared. ON CONFLICT costs a second look at the
-// index, and an insert without it waits, too, for a transaction that is still
-// committing the same key. The value of a custom field is the exception: one that
-// is later stays, and what counts is the history.
+// A row that exists already violates a key, or stays unchanged and is missing when the
+// counts are compared. ON CONFLICT would cost a second lookup in the index. An insert
+// without it also waits for a transaction that is still committing the same key. The value
+// of a custom field is the exception: the later value stays, and the history counts.
 var inserts = [...]insert{
 	outcomesTable: insertInto[outcomeColumns]("outcomes", "finished_at", ""),
 	logsTable:     insertInto[logColumns]("gamification_logs", "at", ""),
@@ -130,7 +129,7 @@ func parametersOf(types string, after int) []string {
 
 func (r *rows) isEmpty() bool { return r.counts == [tableCount]int{} }
 
-// errOvertaken is no fault of the batch: run again, it finds what is known.
+// errOvertaken is not the batch's fault: the next run finds the rows.
 var errOvertaken = errors.New("another applier was faster")
 
 // write sends all rows. A key that is taken, or counts that are not the expected
@@ -165,9 +164,9 @@ func (w *work) write(ctx context.Context, stmt *sqlx.Stmt) error {
 	return nil
 }
 
-// takenKey says what a violation of a unique index means. Three keys are those of a
-// delivery. The ids of gamification logs come from a sequence, which is no fault of
-// a delivery: the error carries nothing that would make it one.
+// takenKey says what a violation of a unique index means. Three keys belong to a
+// delivery. The ids of gamification logs come from a sequence: their violation is not the
+// delivery's fault, and the error must not make it so.
 func takenKey(err *pq.Error) error {
 	switch err.Constraint {
 	case "outcomes_pkey", "gamification_logs_pkey", "dead_letters_pkey":
