@@ -1,5 +1,5 @@
-// Package jobs has what appliers do next to settling: the loop that runs a job
-// again and again, and below it the jobs.
+// Package jobs runs the background work of appliers: the loop that runs a job again
+// and again. The packages below it are the jobs.
 package jobs
 
 import (
@@ -35,8 +35,8 @@ type Job struct {
 	Log  zerolog.Logger
 }
 
-// Run does turns until ctx is done. After an error the lead is given up: another
-// applier may have what this one lacks.
+// Run makes passes until ctx is done. After an error it gives up the lead: another
+// applier may reach what this one cannot.
 func (j Job) Run(ctx context.Context) error {
 	var lead *postgres.Lead
 	resign := func() {
@@ -75,10 +75,10 @@ func (j Job) Run(ctx context.Context) error {
 }
 
 const (
-	// giveWayFor is the longest rest between two turns, so that no job starves under a
-	// load that lasts.
+	// giveWayFor is the longest rest between two passes, so that no job starves under a
+	// lasting load.
 	giveWayFor = time.Minute
-	// askAgain is how often it is asked whether settling has caught up.
+	// askAgain is how often a resting job checks whether settling has caught up.
 	askAgain = time.Second
 )
 
@@ -105,8 +105,8 @@ func (j Job) wait(ctx context.Context, lead *postgres.Lead, d time.Duration) {
 	}
 }
 
-// rest is how long nothing is done after a turn: one that takes long to fail is
-// not tried more often than one that takes as long to succeed.
+// rest returns the pause after a pass. A pass that takes long to fail is not repeated
+// more often than one that takes as long to succeed.
 func (j Job) rest(pause time.Duration, err error) time.Duration {
 	if err != nil {
 		return max(pause, j.Every)
@@ -130,8 +130,8 @@ func (j Job) turn(ctx context.Context, lead **postgres.Lead) (pause time.Duratio
 	return j.keeping(ctx, *lead)
 }
 
-// keeping does a turn, and meanwhile keeps the lead. A turn whose lead is lost is
-// cancelled: another applier may be at the same work.
+// keeping makes a pass and keeps the lead meanwhile. It cancels the pass if the lead is
+// lost, because another applier may do the same work.
 func (j Job) keeping(ctx context.Context, lead *postgres.Lead) (pause time.Duration, err error) {
 	turn, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

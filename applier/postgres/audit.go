@@ -12,7 +12,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// Violation is something that does not add up. What it is not about is zero.
+// Violation is an inconsistency. Fields that it is not about are zero.
 type Violation struct {
 	Kind       string
 	DeliveryID delivery.ID
@@ -63,10 +63,9 @@ ORDER BY user_id LIMIT 1`
 	deliveriesBoundQuery = `SELECT delivery_id FROM outcomes WHERE delivery_id > $1 ORDER BY delivery_id OFFSET $2 LIMIT 1`
 )
 
-// entriesCTE are the logs of the accounts, each behind the base that is left of
-// those that were removed: an entry without a delivery, of all that was before. What
-// is reckoned with is numeric: a row that was changed by hand may be near the
-// bounds of bigint, and is to be named.
+// entriesCTE yields each account's logs, preceded by a base row that stands for removed
+// ones. Sums are numeric, so that a row edited by hand near the limit of bigint is
+// reported and does not overflow.
 const entriesCTE = `
 WITH entries AS (
     SELECT delivery_id, ordinal, user_id, currency, number, amount, balance, false AS is_base,
@@ -79,10 +78,9 @@ WITH entries AS (
     FROM log_bases WHERE user_id > $1 AND user_id <= $2
 )`
 
-// A log's balance is the one before and its amount. "off" is by how much the
-// balances differ from the sum of the amounts: where it changes, a log was
-// changed. A balance that was changed alone is off in one log, and the next one
-// is right again.
+// A log's balance is the previous balance plus its amount. "off" is the difference
+// between the balance and the sum of the amounts: a log was changed where "off" changes.
+// If only a balance was changed, it is off in one log and right again in the next.
 const brokenLogsQuery = entriesCTE + `, log AS (
     SELECT *, balance - sum(effect) OVER account AS off, lag(number::numeric, 1, 0::numeric) OVER account AS number_before
     FROM entries
@@ -170,8 +168,8 @@ SELECT 'outcome_changed', d.delivery_id, o.user_id, '', 'There is a dead letter,
 FROM dead_letters d LEFT JOIN outcomes o ON o.delivery_id = d.delivery_id AND o.delivery_id > $1 AND o.delivery_id <= $2
 WHERE d.delivery_id > $1 AND d.delivery_id <= $2 AND o.status IS DISTINCT FROM 'failed'`
 
-// AuditLedger checks all of the ledger as of one moment and hands out what does
-// not add up. step is told how far it has come.
+// AuditLedger checks the whole ledger as of one moment and passes on each violation. It
+// calls step with its progress.
 func (s *Store) AuditLedger(ctx context.Context, step func(what string), found func(Violation)) error {
 	return s.snapshot(ctx, func(tx *sqlx.Tx) error {
 		for _, part := range []auditPart{auditAccounts, auditDeliveries} {

@@ -1,8 +1,7 @@
-// Package audit proves that what was accepted is what was applied: the stream's
-// own messages against the outcomes, and the ledger against itself. It trusts no
-// consumer's state, which can be wrong after a power loss, but for the one thing that
-// it is to be caught at: being past a delivery that has neither an outcome nor a
-// parked row.
+// Package audit proves that every accepted delivery was applied: it compares the
+// messages of the stream with the outcomes, and the ledger with itself. It does not trust
+// the state of consumers, which can be wrong after a power loss. It only checks that no
+// consumer is past a delivery that has neither an outcome nor a parked row.
 package audit
 
 import (
@@ -19,8 +18,8 @@ import (
 
 // Report is what an audit found, as programs read it.
 type Report struct {
-	// Accepted are the deliveries in the stream. Success, Failed, Pending, Removed
-	// and Unsettled are what became of them, and add up to it.
+	// Accepted is the number of deliveries in the stream. It is the sum of Success,
+	// Failed, Pending, Removed and Unsettled.
 	Accepted int `json:"accepted"`
 	Success  int `json:"success"`
 	Failed   int `json:"failed"`
@@ -30,8 +29,8 @@ type Report struct {
 	// Removed were settled, and their outcomes removed for their age. The stream has
 	// them again because it came back from a backup. They are not executed again.
 	Removed int `json:"removed"`
-	// Unsettled were handed out, or skipped, and have neither an outcome nor a parked
-	// row: nobody will settle them unless they are published again.
+	// Unsettled were delivered to an applier, or skipped, and have neither an outcome nor
+	// a parked row: nobody will settle them unless they are published again.
 	Unsettled int `json:"unsettled"`
 	// Unproven are deliveries that have no MAC or a wrong one, and may not have them. They
 	// are among the failed.
@@ -94,7 +93,7 @@ var _ Stream = (*broker.Stream)(nil)
 type Auditor struct {
 	store  *postgres.Store
 	stream Stream
-	// Progress is told what is being done. It may be nil.
+	// Progress is called with what is being done. It may be nil.
 	Progress func(what string)
 }
 
@@ -103,14 +102,14 @@ func New(store *postgres.Store, stream Stream) *Auditor {
 	return &Auditor{store: store, stream: stream}
 }
 
-// audit is one under way.
+// audit is one run of an audit.
 type audit struct {
 	*Auditor
 	incarnation string
 	extent      broker.Extent
 	pending     broker.Pending
 	report      Report
-	// again is what is to be published again.
+	// again are the deliveries that a repair publishes again.
 	again []place
 	acks  map[postgres.FindingKey]postgres.Ack // nil until they are read
 
@@ -182,8 +181,8 @@ func (x *audit) foundIn(kind string, d *delivery.Delivery, format string, args .
 	x.found(Violation{Kind: kind, DeliveryID: &id, Sequence: d.Position.Sequence, Detail: fmt.Sprintf(format, args...)})
 }
 
-// auditStream reads the stream to the end that it has now. The floors are read first:
-// what a partition is past had its row committed by then, or never will.
+// auditStream reads the stream to its present end. It reads the floors first: a delivery
+// before its partition's floor had its row committed by then, or never will.
 func (x *audit) auditStream(ctx context.Context) (err error) {
 	if x.pending, err = x.stream.Pending(ctx); err != nil {
 		return err
@@ -197,8 +196,8 @@ func (x *audit) auditStream(ctx context.Context) (err error) {
 	})
 }
 
-// auditMessages compares the deliveries of a part of the stream. compared is told
-// of each page that was: up to which message, and how many deliveries.
+// auditMessages compares the deliveries of a part of the stream. It calls compared after
+// each page, with the last message and the number of deliveries.
 func (x *audit) auditMessages(ctx context.Context, e broker.Extent, compared func(last broker.Message, deliveries int) error) error {
 	var last broker.Message
 	page := func() error {
@@ -267,8 +266,8 @@ func (x *audit) auditPage(ctx context.Context) error {
 	return nil
 }
 
-// forgotten returns those of the page whose outcomes were removed for their age. It
-// is asked after the outcomes were: what is removed between is among them.
+// forgotten returns those of the page whose outcomes were removed for their age. It asks
+// after the outcomes were read, so it includes outcomes that were removed in between.
 func (x *audit) forgotten(ctx context.Context, settled map[delivery.ID]postgres.Settled) (map[delivery.ID]bool, error) {
 	var unknown []*delivery.Delivery
 	for i := range x.page {
@@ -293,7 +292,7 @@ func (x *audit) accounted(ctx context.Context) (map[delivery.ID]bool, error) {
 	return x.store.AccountedReplays(ctx, deliveries, replays)
 }
 
-// isPending reports whether an applier is still to give the delivery its row.
+// isPending reports whether an applier has yet to write the delivery's row.
 func (x *audit) isPending(d *delivery.Delivery) bool {
 	return x.pending.Beyond(d.Position.Sequence, d.InSlot())
 }

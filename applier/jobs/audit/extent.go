@@ -9,8 +9,8 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// compareExtent looks for outcomes of deliveries that the stream does not have
-// where it should, and for a stream that is older than what was settled from it.
+// compareExtent finds outcomes whose deliveries are missing from the stream, and a stream
+// that is older than the outcomes settled from it.
 func (x *audit) compareExtent(ctx context.Context) error {
 	known, err := x.store.KnowsOfStream(ctx, x.incarnation, x.extent.First, x.extent.Last)
 	if err != nil {
@@ -19,16 +19,16 @@ func (x *audit) compareExtent(ctx context.Context) error {
 	if err := x.compareEnds(ctx, known.Later, known.LastSequence); err != nil {
 		return err
 	}
-	// Those that settled while the stream was read were pending when it was, so that
-	// there may be more by now, and never fewer.
+	// Deliveries that were settled while the stream was read count as pending. So there
+	// may be more outcomes by now, and never fewer.
 	if known.Outcomes <= x.matched {
 		return nil
 	}
 	return x.findStray(ctx)
 }
 
-// compareEnds looks for a stream that is older than what was settled from it.
-// Where it ends is read after what was settled, for deliveries go on coming.
+// compareEnds finds a stream that is older than the outcomes settled from it. It reads
+// the end of the stream after the outcomes, because deliveries keep arriving.
 func (x *audit) compareEnds(ctx context.Context, later string, lastSequence uint64) error {
 	if later != "" {
 		x.found(Violation{Kind: streamSuperseded, Detail: fmt.Sprintf(
@@ -74,8 +74,8 @@ func (x *audit) findStray(ctx context.Context) error {
 	}
 }
 
-// isStray reports whether an outcome is of a delivery that its message, or the
-// whole message, is without. Messages that were removed since are not missed.
+// isStray reports whether the stream lacks an outcome's message, or the message lacks its
+// delivery. Messages that were removed since do not count.
 func (x *audit) isStray(ctx context.Context, o postgres.PlacedOutcome) (bool, error) {
 	if o.Sequence < x.extent.First {
 		return false, nil

@@ -15,16 +15,16 @@ type Publisher interface {
 }
 
 const (
-	// repairAtOnce are published before it is waited for them: those that senders
-	// send meanwhile do not stand behind all of a repair.
+	// repairAtOnce are published before the repair waits for them, so that new deliveries
+	// do not stand behind all of a repair.
 	repairAtOnce  = 256
 	publishWithin = 10 * time.Second
 	pollEvery     = 50 * time.Millisecond
 )
 
-// Repair audits, asks whether to go on with what it would publish again, does so,
-// and waits until it is settled or parked. What it publishes is known by its id: a repair
-// that is run twice, or while appliers catch up, settles nothing twice.
+// Repair audits, asks whether to publish the unsettled deliveries again, does so, and
+// waits until they are settled or parked. Deliveries are known by their ids: a repair that
+// is run twice, or while appliers catch up, settles nothing twice.
 func (a *Auditor) Repair(ctx context.Context, incarnation string, p Publisher, ask func(*Report, int) error) (r *Report, repaired int, err error) {
 	x, err := a.run(ctx, incarnation)
 	if err != nil {
@@ -65,8 +65,8 @@ func (x *audit) repairChunk(ctx context.Context, p Publisher, chunk []place) err
 	return x.await(ctx, batch)
 }
 
-// copyOf is a delivery to be published once more. The copy stands at the stream's end,
-// and counts where the delivery was: what was later stays later.
+// copyOf is a delivery to be published once more. The copy is at the stream's end and
+// counts as of the delivery's first position, so later values stay later.
 func (x *audit) copyOf(d delivery.Delivery) delivery.Delivery {
 	if d.First == nil { // else it is a copy already
 		d.First = &delivery.Place{Incarnation: x.incarnation, Position: d.Position, StoredAt: d.StoredAt}
@@ -74,7 +74,7 @@ func (x *audit) copyOf(d delivery.Delivery) delivery.Delivery {
 	return d
 }
 
-// await waits until all have an outcome or a parked row.
+// await waits until all deliveries have an outcome or a parked row.
 func (x *audit) await(ctx context.Context, batch []delivery.Delivery) error {
 	for {
 		open, err := x.open(ctx, batch)

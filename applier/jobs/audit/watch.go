@@ -15,19 +15,19 @@ import (
 )
 
 const (
-	// every is the least pause between two turns, and how often an applier without
-	// the lead asks for it.
+	// every is the least pause between two passes, and how often an applier without the
+	// lead asks for it.
 	every = 2 * time.Second
-	// idle is how many times as long as a turn took nothing is done after it, and
-	// idleBehind the same while the appliers let go of more than was compared: a
-	// quarter of a core compares more than they settle.
+	// After each pass the audit sleeps idle times the duration of that pass, or
+	// idleBehind times while it lags behind the appliers. A quarter of a core compares
+	// more than they settle.
 	idle       = 10
 	idleBehind = 3
-	// deliveriesAtOnce, or as many as can be in timeAtOnce, are compared with their
-	// outcomes in one turn.
+	// One pass compares deliveriesAtOnce deliveries with their outcomes, or as many as it
+	// can in timeAtOnce.
 	deliveriesAtOnce = 20_000
 	timeAtOnce       = time.Second
-	// turnWithin bounds a turn whose reads do not come to an end.
+	// turnWithin bounds a pass whose reads do not end.
 	turnWithin = time.Minute
 )
 
@@ -45,11 +45,10 @@ type WatchOptions struct {
 	Metrics prometheus.Registerer
 }
 
-// Watch is the audit that always runs, bit by bit: each delivery's outcome soon
-// after the appliers have let go of it, and all of the ledger again and again,
-// page by page. Every applier runs one, and one at a time works. How far it is
-// and what it found is in the database, so that the next one goes on, and warns
-// of nothing twice.
+// Watch is the audit that always runs, in small passes: it compares each delivery's
+// outcome soon after it was settled, and the whole ledger again and again, page by page.
+// Every applier runs a Watch, and one at a time works. Its progress and findings are in
+// the database, so that the next one continues and repeats no warning.
 type Watch struct {
 	WatchOptions
 	stream *broker.Stream
@@ -70,15 +69,15 @@ func NewWatch(opts WatchOptions) *Watch {
 		WatchOptions: opts,
 		findings: metrics.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "coinhook_audit_findings",
-			Help: "What does not add up and nobody has acknowledged, by kind, as the applier that audits knows it; at most 1000 of each part.",
+			Help: "Findings of the audit that nobody has acknowledged, by kind, at the applier that audits; at most 1000 of each part.",
 		}, []string{"kind"}),
 		acked: metrics.NewGauge(prometheus.GaugeOpts{
 			Name: "coinhook_audit_acknowledged_findings",
-			Help: "What does not add up and an admin has acknowledged, as the applier that audits knows it; at most 1000 of each part.",
+			Help: "Findings of the audit that an admin has acknowledged, at the applier that audits; at most 1000 of each part.",
 		}),
 		unchecked: metrics.NewGauge(prometheus.GaugeOpts{
 			Name: "coinhook_audit_unchecked_messages",
-			Help: "Messages that an applier is past and that are not compared with their outcomes yet.",
+			Help: "Messages that are settled and not yet compared with their outcomes.",
 		}),
 		checked: metrics.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_audit_checked_deliveries_total",
@@ -86,7 +85,7 @@ func NewWatch(opts WatchOptions) *Watch {
 		}),
 		passed: metrics.NewGauge(prometheus.GaugeOpts{
 			Name: "coinhook_audit_ledger_checked_timestamp_seconds",
-			Help: "When all of the ledger had been checked last.",
+			Help: "When the last check of the whole ledger ended, in Unix time.",
 		}),
 	}
 }

@@ -10,8 +10,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// ledgerJob goes around the ledger, page by page. What keeps it from that keeps
-// nobody from comparing the stream.
+// ledgerJob checks the ledger, page by page. Its errors do not stop the stream audit.
 func (w *Watch) ledgerJob() jobs.Job {
 	return jobs.Job{
 		Store: w.Store, Lead: postgres.AuditLedger, Every: every, What: "audit the ledger", Log: w.Log, Behind: w.Behind,
@@ -44,7 +43,7 @@ func (w *Watch) watchLedger(ctx context.Context) error {
 	return errors.Join(err, w.Store.SaveLedgerProgress(ctx, p))
 }
 
-// watchPage checks one page. A part that is through waits for the other one.
+// watchPage checks one page. A part that is finished waits for the other one.
 func (w *Watch) watchPage(ctx context.Context, at *delivery.ID, check func(context.Context, delivery.ID) (delivery.ID, []postgres.Finding, error)) error {
 	if postgres.IsLastPage(*at) {
 		return nil

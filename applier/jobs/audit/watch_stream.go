@@ -37,8 +37,8 @@ func (w *Watch) streamJob() jobs.Job {
 	}
 }
 
-// rest is how long nothing is done after a turn that took so long, if it is to be
-// gone on with, or not.
+// rest returns the pause after a pass that took so long. goOn says that there is more to
+// compare.
 func rest(took time.Duration, goOn bool) time.Duration {
 	if goOn {
 		return idleBehind * took
@@ -46,9 +46,9 @@ func rest(took time.Duration, goOn bool) time.Duration {
 	return max(every, idle*took)
 }
 
-// watchStream compares what the appliers have let go of since the last turn, as
-// much as is enough for one, and looks again at what it found before. It returns
-// whether there is more.
+// watchStream compares the deliveries that were settled since the last pass, up to the
+// size of one pass, and checks its earlier findings again. It returns whether there is
+// more.
 func (w *Watch) watchStream(ctx context.Context) (behind bool, err error) {
 	p, open, err := w.Store.Audited(ctx)
 	if err != nil {
@@ -77,7 +77,7 @@ func (w *Watch) watchStream(ctx context.Context) (behind bool, err error) {
 	if p.Incarnation != x.incarnation {
 		if p.Incarnation != "" {
 			w.Log.Warn().Str("before", p.Incarnation).Str("now", x.incarnation).
-				Msg("the stream is not the one from before: what was pending there and was not settled is lost with it")
+				Msg("the stream was replaced: unsettled deliveries of the old one are lost")
 		}
 		p.Incarnation, p.Sequence, p.StoredAt, open = x.incarnation, 0, time.Time{}, nil
 	}
@@ -100,8 +100,8 @@ func (w *Watch) watchStream(ctx context.Context) (behind bool, err error) {
 	return behind, err
 }
 
-// floors returns the lowest and the highest floor of the partitions, within the stream:
-// they may be ahead of one that came back.
+// floors returns the lowest and the highest floor of the partitions, within the stream.
+// The floors may be ahead of a restored stream.
 func (x *audit) floors() (lowest, highest uint64) {
 	lowest = min(max(x.pending.First, 1)-1, x.extent.Last)
 	highest = lowest
@@ -111,8 +111,8 @@ func (x *audit) floors() (lowest, highest uint64) {
 	return lowest, highest
 }
 
-// beginAgain sees to it that what a stream has at places where it had something
-// else before is compared, and what is gone is not.
+// beginAgain moves the position back if the stream was restored from a backup, and
+// forward if messages before it were removed.
 func (x *audit) beginAgain(ctx context.Context, p *postgres.StreamProgress) error {
 	back, err := x.stream.WentBack(ctx, x.extent, p.Sequence, p.StoredAt)
 	if err != nil {
@@ -128,14 +128,14 @@ func (x *audit) beginAgain(ctx context.Context, p *postgres.StreamProgress) erro
 	return nil
 }
 
-// errTurnTooLong says why a turn was given up.
+// errTurnTooLong says why a pass was given up.
 var errTurnTooLong = fmt.Errorf("NATS or PostgreSQL does not answer within %v", turnWithin)
 
-// errEnough ends the reading of the stream for a turn.
+// errEnough ends the reading of the stream in this pass.
 var errEnough = errors.New("enough for a turn")
 
-// auditNext compares what comes next, up to the lowest floor, until it is enough for a
-// turn. It returns whether there is more.
+// auditNext compares the next deliveries, up to the lowest floor or the size of a pass.
+// It returns whether there is more.
 func (x *audit) auditNext(ctx context.Context, p *postgres.StreamProgress, lowest uint64) (behind bool, err error) {
 	next := broker.Extent{First: p.Sequence + 1, Last: lowest}
 	start, n := time.Now(), 0
@@ -144,7 +144,7 @@ func (x *audit) auditNext(ctx context.Context, p *postgres.StreamProgress, lowes
 		if err := x.leaveOutAcknowledged(ctx); err != nil {
 			return err
 		}
-		// The audit finds again what it cannot keep, as soon as there is room.
+		// The audit finds it again once there is room.
 		if len(x.report.Violations) > postgres.MaxFindings {
 			return errEnough
 		}
@@ -161,7 +161,7 @@ func (x *audit) auditNext(ctx context.Context, p *postgres.StreamProgress, lowes
 	return behind, err
 }
 
-// auditAgain looks again at the messages that findings are about.
+// auditAgain checks the messages of findings again.
 func (x *audit) auditAgain(ctx context.Context, open []postgres.Finding) error {
 	sequences := map[uint64]struct{}{}
 	for _, f := range open {

@@ -1,5 +1,5 @@
-// Package lateusers runs deliveries again by itself that failed since their
-// user was not there, once the user is. Webhooks ask for it with late_users.
+// Package lateusers runs deliveries again that failed because their user did not exist,
+// once the user exists. Webhooks ask for it with late_users.
 package lateusers
 
 import (
@@ -17,14 +17,14 @@ import (
 )
 
 const (
-	// every is the least pause between two sweeps, and how often an applier without
-	// the lead asks for it.
+	// every is the least pause between two sweeps, and how often an applier without the
+	// lead asks for it.
 	every = 2 * time.Second
-	// idle is how many times as long as a page took nothing is done after it: the
-	// database spends a twentieth of a core at most, however many dead letters wait.
+	// After each page the job sleeps idle times the duration of that page: the database
+	// spends a twentieth of a core at most, however many dead letters wait.
 	idle = 20
-	// longest bounds that pause: a page is also long when PostgreSQL stood still, and
-	// then it took no work at all.
+	// longest bounds that pause: a page also takes long while PostgreSQL stands still, and
+	// then it costs nothing.
 	longest = 30 * time.Second
 )
 
@@ -33,8 +33,8 @@ type Definitions interface {
 	List() []*webhook.Webhook
 }
 
-// Publisher returns nil once the delivery is stored. After an error that is not
-// known.
+// Publisher returns nil once the delivery is stored. After an error the result is
+// unknown.
 type Publisher interface {
 	Publish(ctx context.Context, d delivery.Delivery) error
 }
@@ -56,9 +56,8 @@ type Options struct {
 }
 
 // Job sweeps over the dead letters that wait for a user. Every applier runs one,
-// and one at a time works. A sweep goes by nothing but what is stored: whatever
-// commits while it reads is seen by the next one, and so is what an applier that
-// died had found.
+// and one at a time works. A sweep has no state outside the database: the next sweep sees
+// rows that were committed meanwhile, and those that a dead applier had found.
 type Job struct {
 	Options
 	out   outstanding
@@ -77,11 +76,11 @@ func New(opts Options) *Job {
 		spent:   spent{},
 		replayed: metrics.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_late_users_replayed_deliveries_total",
-			Help: "Deliveries that were run again since their user had appeared.",
+			Help: "Deliveries that were run again because their user had appeared.",
 		}),
 		sweepSeconds: metrics.NewHistogram(prometheus.HistogramOpts{
 			Name:    "coinhook_late_users_sweep_seconds",
-			Help:    "Time that the database took to look through the dead letters that wait for a user.",
+			Help:    "Time that the database took to scan the dead letters that wait for a user.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 16),
 		}),
 	}

@@ -16,9 +16,9 @@ const (
 	maxOutstanding = 256
 	// maxParked bounds those that are remembered while they are parked.
 	maxParked = 10_000
-	// patience is how long a replay may take to run. After that it is published
-	// again, for the stream may have been lost: first soon, then ever more rarely,
-	// for it may as well wait there for something that is missing.
+	// patience is how long a replay may take. Then it is published again, because the
+	// stream may have been lost: first soon, then more and more rarely, because it may
+	// wait in the stream for something that is missing.
 	patience    = time.Minute
 	leastOften  = 24 * time.Hour
 	firstLook   = 20 * time.Millisecond
@@ -34,9 +34,9 @@ type outstanding struct {
 type sent struct {
 	replay delivery.ID
 	user   postgres.LateUser
-	// parked is set once it waits in a row of its own, where it is in nobody's way.
+	// parked is set once it waits in a row of its own, where it blocks nobody.
 	parked bool
-	// wait is how long it is left alone, and due when that ends.
+	// wait is how long it is not published again, and due when that ends.
 	wait time.Duration
 	due  time.Time
 }
@@ -55,8 +55,8 @@ func (o *outstanding) add(d postgres.LateDelivery, now time.Time) bool {
 	return !again
 }
 
-// has reports whether this replay of a delivery is under way, and whether it has
-// been for too long. Another one, from before, has run: the delivery failed again.
+// has reports whether this replay of a delivery is in flight, and whether it has been for
+// too long. An earlier replay has run: the delivery failed again.
 func (o *outstanding) has(d postgres.LateDelivery, now time.Time) (underWay, due bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -76,7 +76,8 @@ func (o *outstanding) addTo(runs map[postgres.LateUser]int) {
 	}
 }
 
-// count is how many are under way. Parked ones are not, up to a bound on memory.
+// count returns how many are in flight. Parked ones do not count, up to a bound on
+// memory.
 func (o *outstanding) count() (n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -100,8 +101,8 @@ func (o *outstanding) park(parked []postgres.ParkedReplay) {
 	}
 }
 
-// dropLost forgets those that were due and were not published again by a whole
-// sweep that began then: they wait for nobody any more.
+// dropLost forgets those that were due and that a whole sweep did not publish again: they
+// no longer wait for a user.
 func (o *outstanding) dropLost(began time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -150,7 +151,7 @@ func (j *Job) awaitRoom(ctx context.Context, n int) error {
 	began := j.Now()
 	for pause := firstLook; j.out.count()+n > maxOutstanding; pause = min(2*pause, longestPoll) {
 		if j.Now().Sub(began) > patience {
-			return fmt.Errorf("%d replays have not run within %s: look whether the appliers settle", j.out.count(), patience)
+			return fmt.Errorf("%d replays have not run within %s: check that the appliers settle", j.out.count(), patience)
 		}
 		if !rest(ctx, pause) {
 			return context.Cause(ctx)

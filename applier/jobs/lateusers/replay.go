@@ -16,8 +16,7 @@ import (
 const (
 	// atOnce bounds the payloads in memory.
 	atOnce = 32
-	// maxFailures ends a sweep: so many have not met one bad delivery, but a broker
-	// that does not store.
+	// maxFailures ends a sweep: so many failures mean that the broker does not store.
 	maxFailures = 10
 
 	requestedBy = "coinhook"
@@ -91,7 +90,7 @@ func (s *sweep) publish(ctx context.Context, found postgres.LateDelivery, d deli
 		s.published++
 		s.replayed.Inc()
 	}
-	s.Log.Debug().Stringer("delivery_id", d.ID).Str("webhook_id", d.WebhookID).Msg("delivery runs again, for its user has appeared")
+	s.Log.Debug().Stringer("delivery_id", d.ID).Str("webhook_id", d.WebhookID).Msg("delivery runs again, because its user has appeared")
 	return true
 }
 
@@ -113,8 +112,8 @@ func again(d postgres.LateDelivery, body postgres.DeadLetterBody, w *webhook.Web
 	return published
 }
 
-// replayID is the same whoever decides to run the delivery again, and however
-// often: until it is executed it is one replay. Its time is that of the delivery.
+// replayID is the same however often appliers decide to run the delivery again: until it
+// is executed it is one replay. Its time is that of the delivery.
 func replayID(d postgres.LateDelivery) delivery.ID {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d", d.ID, delivery.UserFound, d.Executions))
 	id := delivery.ID(sum[:16])

@@ -10,7 +10,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// sweep looks once at all dead letters that wait for a user, page by page.
+// sweep scans all dead letters that wait for a user once, page by page.
 type sweep struct {
 	*Job
 	lead *postgres.Lead
@@ -21,8 +21,8 @@ type sweep struct {
 	mu        sync.Mutex // guards what follows
 	published int
 	users     map[delivery.ID]struct{}
-	// held are the users of whom one could not be published. Later ones of theirs
-	// wait, so that the order stays.
+	// held are users with a delivery that could not be published. Their later ones wait,
+	// so that the order stays.
 	held   map[delivery.ID]struct{}
 	failed error // the first
 }
@@ -62,7 +62,7 @@ func (j *Job) sweep(ctx context.Context, lead *postgres.Lead) (pause time.Durati
 	return pause, s.failed
 }
 
-// pauseAfter is how long nothing is done after a page that took so long.
+// pauseAfter returns the pause after a page that took so long.
 func pauseAfter(took time.Duration) time.Duration { return min(idle*took, longest) }
 
 func (j *Job) webhooks(asking map[string]*webhook.Webhook) []postgres.LateWebhook {
@@ -76,8 +76,8 @@ func (j *Job) webhooks(asking map[string]*webhook.Webhook) []postgres.LateWebhoo
 	return webhooks
 }
 
-// choose returns those of a page that are to run, the oldest first, within the
-// bounds of their webhooks.
+// choose returns the deliveries of a page to run, the oldest first, within the bounds of
+// their webhooks.
 func (s *sweep) choose(ctx context.Context, found []postgres.LateDelivery, asking map[string]*webhook.Webhook) (chosen []postgres.LateDelivery, err error) {
 	runs, err := s.runs(ctx, found, asking)
 	if err != nil {
@@ -141,6 +141,6 @@ func (s *sweep) report() {
 	s.sweepSeconds.Observe(s.took.Seconds())
 	if s.published > 0 {
 		s.Log.Info().Int("deliveries", s.published).Int("users", len(s.users)).Int("beyond_the_bound", s.left).
-			Msg("ran deliveries again, for their users have appeared")
+			Msg("ran deliveries again, because their users have appeared")
 	}
 }

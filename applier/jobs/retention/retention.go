@@ -1,6 +1,6 @@
 // Package retention removes what is older than the settings say: messages from
 // the stream, then outcomes and gamification logs whose messages are gone. It
-// never removes what a delivery needs to be settled once, or the audit to add up.
+// never removes a row or message that prevents a second execution, or that the audit needs.
 package retention
 
 import (
@@ -20,12 +20,11 @@ import (
 )
 
 const (
-	// It looks several times within the shorter retention, but no more often than
-	// the one and no more rarely than the other.
+	// The job runs several times within the shorter retention, within these bounds.
 	lookAtMost  = time.Second
 	lookAtLeast = time.Minute
-	// chunk is how many rows one transaction is about, and idle how many times as
-	// long as it took nothing is done after it: removing makes way for settling.
+	// chunk is how many rows one transaction removes. After it the job sleeps idle times
+	// its duration, so that settling comes first.
 	chunk = 2000
 	idle  = 5
 	// messagesAtOnce bounds what the broker removes in one go.
@@ -100,7 +99,8 @@ func (j *Job) Run(ctx context.Context) error {
 
 func (j *Job) every() time.Duration { return min(max(j.Stream/4, lookAtMost), lookAtLeast) }
 
-// turn removes a little of everything, and returns whether there may be more.
+// turn makes one pass: it removes a little of everything, and returns whether there may
+// be more.
 func (j *Job) turn(ctx context.Context) (more bool, err error) {
 	if j.stream == nil {
 		if err := j.Conn.WaitConnected(ctx); err != nil {
@@ -134,9 +134,9 @@ func (j *Job) turn(ctx context.Context) (more bool, err error) {
 	return more || moreRows, err
 }
 
-// heldBack says what findings hold back that nobody has acknowledged: what does not
-// add up has to be looked into, and for that nothing may be missing. A delivery in
-// the stream holds back its message and those after it, anything else everything.
+// heldBack says what unacknowledged findings hold back, because an admin needs all rows to
+// investigate them. A delivery in the stream holds back its message and those after it,
+// any other finding everything.
 func heldBack(found []postgres.Finding) (everything bool, from uint64) {
 	from = math.MaxUint64
 	for _, f := range found {
@@ -155,7 +155,7 @@ func heldBack(found []postgres.Finding) (everything bool, from uint64) {
 func (j *Job) warnHeld(held bool, found int) {
 	if held && !j.held {
 		j.Log.Warn().Int("findings", found).
-			Msg("nothing is removed that findings of the audit are about: see `coinhook audit`; `coinhook audit ack` acknowledges what cannot be mended")
+			Msg("rows that findings of the audit are about are not removed: see `coinhook audit`; `coinhook audit ack` acknowledges a finding that cannot be corrected")
 	}
 	j.held = held
 }
@@ -170,7 +170,7 @@ func (j *Job) removeMessages(ctx context.Context, pending broker.Pending, audite
 	if err != nil {
 		return false, err
 	}
-	// Where other messages are at the places of those that it saw, it begins again.
+	// The audit begins again if the stream has other messages at its positions.
 	if back, err := j.stream.WentBack(ctx, extent, audited.Sequence, audited.StoredAt); back || err != nil {
 		return false, err
 	}
