@@ -49,7 +49,7 @@ var statuses = map[code]int{
 	unavailable:          http.StatusServiceUnavailable,
 }
 
-// failure is an error with a code and a message for whoever asked. What is
+// failure is an error with a code and a message for the caller. What is
 // behind it stays inside.
 type failure struct {
 	code    code
@@ -128,7 +128,7 @@ func (s *server) writeError(w http.ResponseWriter, r *http.Request, token string
 func everyID(string) bool { return true }
 
 // writeJSON writes every answer. A token reads, and must not be able to send: the
-// fingerprint stands where a keyless webhook's id would, in whatever part of it.
+// fingerprint stands where a keyless webhook's id would, everywhere in the answer.
 func writeJSON(w http.ResponseWriter, status int, v any, hide func(id string) bool) {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)

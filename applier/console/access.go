@@ -153,7 +153,7 @@ func (s *Console) askToSignIn(c echo.Context) error {
 		return c.Redirect(http.StatusSeeOther, signInFor(r.URL))
 	}
 	if isHTMX(r) { // the page stays: it may have what somebody typed
-		return failf(http.StatusUnauthorized, "You are signed in no longer. What you typed is still there: sign in again, and go on here.")
+		return failf(http.StatusUnauthorized, "You are no longer signed in. Your text is still there: sign in again, and go on here.")
 	}
 	return failf(http.StatusUnauthorized, "You are not signed in, or no longer: sign in, and do it again.")
 }

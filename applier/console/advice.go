@@ -20,7 +20,7 @@ var advice = map[delivery.Reason]string{
 	delivery.IdempotencyConflict:   "The sender used one key for two different bodies: ask it which one is meant, and discard the other.",
 	delivery.WebhookDeleted:        "The webhook was deleted before it was executed: undelete the webhook and replay it, or discard it.",
 	delivery.InvalidMapping:        "The webhook's definition names something that is not there any more, such as a currency: mend it, and replay it.",
-	delivery.MalformedDelivery:     "Somebody may have put it into the stream who may not send: report it, with the id, to whoever runs Coinhook.",
+	delivery.MalformedDelivery:     "Somebody without permission may have written it to the stream: report it, with the id, to the operator of Coinhook.",
 	delivery.Internal:              "This is a bug of Coinhook, and the applier's log has the cause: report it, with the id, and replay it once that is mended.",
 }
 

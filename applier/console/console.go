@@ -124,7 +124,7 @@ type Console struct {
 // maxBody bounds what forms send: a payload to edit is the most.
 const maxBody = "2M"
 
-// drain is how long requests under way have when the console stops.
+// drain is how long requests in flight may take when the console stops.
 const drain = 5 * time.Second
 
 // New returns a console that is not listening yet.

@@ -70,7 +70,7 @@ type payloadView struct {
 // maxRaw is how much of a payload a page shows.
 const maxRaw = 32 << 10
 
-// delivery shows one delivery, as a page or in the panel beside the list.
+// delivery shows one delivery, as a page or in the panel next to the list.
 func (s *Console) delivery(c *request) error {
 	full, err := s.find(c)
 	if err != nil {

@@ -34,7 +34,7 @@ type errorData struct {
 	SignIn string
 }
 
-// answerError makes a page of an error. What is not meant for people is logged.
+// answerError makes a page of an error. An internal error is only logged.
 func (s *Console) answerError(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
@@ -62,11 +62,11 @@ func (s *Console) answerError(err error, c echo.Context) {
 		data.Status, data.Text = http.StatusServiceUnavailable, "PostgreSQL or NATS does not answer; deliveries are accepted all the same. "+whatNow(c)
 	default:
 		s.Log.Error().Err(err).Str("route", c.Path()).Msg("a request failed")
-		data.Text = "Something went wrong, and the console's log says what. If PostgreSQL or NATS is away it mends itself. " + whatNow(c)
+		data.Text = "Something went wrong, and the console's log says what. If PostgreSQL or NATS is away, it will recover by itself. " + whatNow(c)
 	}
 	r := s.request(c)
 	if data.Beside = isHTMX(c.Request()); data.Beside {
-		// What asked would be replaced by nothing, for the answer does not have it.
+		// The answer does not have the element that asked, which would disappear.
 		h := c.Response().Header()
 		h.Set("HX-Retarget", "#notice")
 		h.Set("HX-Reswap", "innerHTML")

@@ -20,7 +20,7 @@ func (s *Console) urlFor(c *request, w webhooks.Stored) string {
 }
 
 // hidingIDs answers a viewer. The fingerprint stands where a keyless webhook's id
-// would, in whatever page, address or header: handlers need not think of it.
+// would, in every page, address and header: handlers need not do it.
 func (s *Console) hidingIDs(c echo.Context, next echo.HandlerFunc) error {
 	response := c.Response()
 	hide := s.Webhooks.Hidden(c.Request().Context())

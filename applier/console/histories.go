@@ -41,7 +41,7 @@ type historiesData struct {
 	Older, Newer string // addresses
 	Here         string // this page's own
 	Unchecked    bool
-	CutShort     bool // some of what is pending was not looked at
+	CutShort     bool // some pending deliveries were not read
 }
 
 // headData says above the list what is pending for too long.

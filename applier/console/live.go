@@ -72,7 +72,7 @@ func (h *hub) admit(account, session string) (leave func(), ok bool) {
 	}, true
 }
 
-// topic is looked at while it has listeners.
+// topic is polled while it has listeners.
 type topic struct {
 	look look
 

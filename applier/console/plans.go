@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Plans that somebody looks at. What is run is the plan that was seen, and nothing
-// else: the form names it, and what the form says beside has to be what it is for.
+// Plans that are shown. Only the plan that was shown can be run. The form carries its
+// name; the other fields of the form must match those that the plan was made for.
 const (
 	plansKept = 32
 	planFor   = 15 * time.Minute

@@ -27,8 +27,8 @@ type replayData struct {
 	Force    bool
 	Note     string
 	Error    string
-	// CanEdit says that there is a payload to edit, of a single dead letter. Payload
-	// is there for whoever is Editing, and Edited if it is not what it was.
+	// CanEdit says that the payload of a single dead letter can be edited. Payload is set
+	// while somebody edits it, and Edited if it has changed.
 	CanEdit   bool
 	Editing   bool
 	Payload   string
@@ -44,7 +44,7 @@ type planned struct {
 	plan    *replay.Plan
 }
 
-// choices are what a replay's form says, but for the note.
+// choices are the fields of a replay's form, except the note.
 func (d *replayData) choices(r *replay.Request) string {
 	return fmt.Sprintf("%s %s %t %t %q", d.Form.values().Encode(), d.Mapping, d.Force, d.Edited, r.Edited)
 }
@@ -82,8 +82,7 @@ func (s *Console) replayRequest(c *request) (*replay.Request, replayData, error)
 // maxEdited is how large a payload may be for a page to edit it.
 const maxEdited = 512 << 10
 
-// addPayload adds the payload of a single dead letter for whoever edits it, and what
-// it was edited to.
+// addPayload adds the payload of a single dead letter to edit, and the edited one.
 func (s *Console) addPayload(c *request, data *replayData, r *replay.Request) error {
 	full, err := s.History.Show(c.ctx(), r.Filter.IDs[0])
 	if err != nil {
@@ -129,8 +128,8 @@ func isEditing(c *request) bool {
 	return c.Request().Method == http.MethodPost && c.FormValue("edit") != ""
 }
 
-// editable is a payload as it comes back from a browser where nobody changed it:
-// browsers have line ends of their own, and neither NUL nor what is no UTF-8.
+// editable returns a payload as a browser sends it back unchanged: browsers have their
+// own line ends, and neither NUL nor invalid UTF-8.
 func editable(payload string) string {
 	return asBrowsersHave(strings.ToValidUTF8(payload, "\uFFFD"))
 }
@@ -266,8 +265,8 @@ func (s *Console) revert(c *request) error {
 	if result.Reverted == 0 {
 		return s.revertPage(c, http.StatusConflict, "Nothing was reverted: see the plan as of now.")
 	}
-	return c.done("/deliveries/"+id, "What the delivery did was taken back.")
+	return c.done("/deliveries/"+id, "The effect of the delivery was taken back.")
 }
 
-// revertChoices are what a revert's form says, but for the note.
+// revertChoices are the fields of a revert's form, except the note.
 func revertChoices(r *revert.Request) string { return fmt.Sprintf("%s %t", r.IDs[0], r.AllowNegative) }

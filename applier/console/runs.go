@@ -14,8 +14,8 @@ import (
 // runsKept is how many runs that have ended are remembered.
 const runsKept = 50
 
-// runs are what goes on in the background: a replay of many takes longer than
-// somebody looks at a page. They end in good order when the console does.
+// runs are replays in the background, because a replay of many takes longer than anybody
+// stays on a page. They end in good order with the console.
 type runs struct {
 	ctx   context.Context // ends with the console
 	close context.CancelFunc
@@ -25,7 +25,7 @@ type runs struct {
 	all []*run // the newest last
 }
 
-// run is one of them. What it does is told by report.
+// run is one of them. report says what it does.
 type run struct {
 	ID    delivery.ID
 	What  string // such as "Replay of 120 dead letters"
@@ -135,8 +135,8 @@ func (r *run) view() runView {
 func (s *Console) run(c *request) error {
 	one := s.runs.find(c.Param("id"))
 	if one == nil {
-		return failf(http.StatusNotFound, "The console knows of no such run: it was started again since, or the run is long over. "+
-			"What was replayed is in the histories; the same action goes on where an interrupted replay was.")
+		return failf(http.StatusNotFound, "The console does not know this run: the console was restarted, or the run ended long ago. "+
+			"Replayed deliveries are in the histories. The same action continues an interrupted replay.")
 	}
 	return c.page("run", one.What, one.view())
 }

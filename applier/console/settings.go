@@ -31,8 +31,8 @@ type settingsData struct {
 type currencyForm struct {
 	Code, Name, Scale, Min, Max string
 	Builtin                     bool
-	// Was is what the page had when it was read; a new one has none. What is as it
-	// was is not changed: somebody else may have changed it meanwhile.
+	// Was is the currency as the page showed it; a new one has none. Unchanged fields are
+	// not written, because somebody else may have changed them meanwhile.
 	Was string
 	// Error is what is wrong, and Part which field it is about.
 	Error, Part string
@@ -157,8 +157,8 @@ func (s *Console) setCurrency(c *request) error {
 	return c.done(settingsAddress(communityIn(c)), "The currency "+form.Code+" was saved. Its limits hold from the next delivery on.")
 }
 
-// isNewCurrency returns an error if the community has the currency: whoever adds one
-// does not know what it has.
+// isNewCurrency returns an error if the community has the currency already. The form for
+// a new currency does not show what it has.
 func (s *Console) isNewCurrency(c *request, code string) error {
 	known, err := s.Settings.Currencies(c.ctx(), communityIn(c))
 	if err == nil && slices.ContainsFunc(known, func(k applier.Currency) bool { return k.Code == code }) {

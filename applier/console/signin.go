@@ -118,7 +118,7 @@ func (c *request) recordRefusedSignIn(name string, why error) {
 	c.recordRefused("sign-in refused", "account", known.Name, map[string]any{"why": why.Error()})
 }
 
-// redirect sends the browser to another page, whoever asked.
+// redirect sends the browser to another page, with and without htmx.
 func (c *request) redirect(to string) error {
 	if isHTMX(c.Request()) {
 		c.Response().Header().Set("HX-Redirect", to)

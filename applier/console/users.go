@@ -226,7 +226,7 @@ func (s *Console) userPage(c *request, status int, u users.Profile, form userFor
 	return c.pageWith(status, "user", data.Name, data)
 }
 
-// addDays adds what each day brought, in coins and XP and in whatever else did.
+// addDays adds the gain of each day, in coins, XP and every other currency that changed.
 func (s *Console) addDays(c *request, data *userData) error {
 	days, err := s.Users.Days(c.ctx(), data.ID, time.Now(), data.Span)
 	if err != nil {

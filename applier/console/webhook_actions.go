@@ -34,7 +34,7 @@ func conflictFailure(err error) error {
 	case errors.Is(err, webhooks.ErrNoAPIKey):
 		return failf(http.StatusUnprocessableEntity, "The webhook does not use an API key. Switch that on in step 1 of its page and save.")
 	case errors.Is(err, secret.ErrNoMasterKey):
-		return failf(http.StatusUnprocessableEntity, "This installation keeps no AES keys yet: whoever runs it sets %s for the console and the applier first.", secret.MasterKeyVariable)
+		return failf(http.StatusUnprocessableEntity, "This installation keeps no AES keys yet: its operator has to set %s for the console and the applier first.", secret.MasterKeyVariable)
 	case errors.As(err, &problems):
 		return failf(http.StatusUnprocessableEntity, "The webhook cannot be active as it is: %s. Mend it on its page and save first.", problems[0].Error())
 	}

@@ -17,8 +17,8 @@ import (
 const (
 	// catchWithin bounds one look for the newest sample or delivery.
 	catchWithin = 5 * time.Second
-	// caughtFor is how long previews go by what was caught, for they come with every
-	// key that is pressed.
+	// caughtFor is how long previews use a caught payload, because every key press asks for
+	// one.
 	caughtFor = 10 * time.Minute
 	// caughtMost is how many webhooks' catches are kept.
 	caughtMost = 64
@@ -77,7 +77,7 @@ func (s *Console) sampleOf(c *request, w webhooks.Stored) sampleView {
 		return view
 	case err != nil:
 		s.Log.Warn().Err(err).Str("webhook_id", w.ID).Msg("cannot catch")
-		view.Problem = "What was sent cannot be read now. Try again in a moment."
+		view.Problem = "The payload cannot be read now. Try again in a moment."
 		return view
 	}
 	s.caught.put(w.ID, caught)

@@ -25,8 +25,8 @@ func (s *Console) webhookPage(c *request) error {
 	return s.showWebhook(c, http.StatusOK, data)
 }
 
-// saveWebhook takes the whole form, whatever button was pressed. What was typed is
-// kept until it is saved.
+// saveWebhook takes the whole form, for every button. The typed text is kept until it is
+// saved.
 func (s *Console) saveWebhook(c *request) error {
 	w, err := s.findWebhook(c)
 	if err != nil {
@@ -74,8 +74,7 @@ func (s *Console) saveWebhook(c *request) error {
 	return s.savePlanned(c, values.Get("reviewed"), values.Get("revision"), def, data)
 }
 
-// savePlanned saves, but for a webhook that works already: that shows first what
-// would change.
+// savePlanned saves a draft. For an active webhook it first shows what would change.
 func (s *Console) savePlanned(c *request, reviewed, revision string, def webhook.Definition, data *webhookData) error {
 	plan, err := s.Webhooks.PlanNext(data.Webhook, def)
 	if err != nil {
@@ -188,7 +187,7 @@ func (s *Console) whoSaved(c *request, w webhooks.Stored) (string, error) {
 	return "", nil
 }
 
-// fingerprint tells definitions apart: what is saved must be what was looked at.
+// fingerprint identifies a definition: only the definition that was shown may be saved.
 func fingerprint(def webhook.Definition) string {
 	text, err := json.Marshal(def)
 	if err != nil {

@@ -137,8 +137,8 @@ func conditionFormOf(c webhook.Condition) conditionForm {
 	return f
 }
 
-// definition reads the form into a webhook's definition. What is wrong with it is
-// for the package to say, but for what no definition can hold.
+// definition reads the form into a webhook's definition. It reports only values that no
+// definition can hold; package webhook reports everything else.
 func (f webhookForm) definition(of webhook.Definition) (webhook.Definition, webhook.Errors) {
 	var problems webhook.Errors
 	def := webhook.Definition{

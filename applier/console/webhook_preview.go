@@ -64,7 +64,7 @@ func (s *Console) preview(c *request, w webhooks.Stored, form webhookForm) (view
 
 func (s *Console) noPreview(w webhooks.Stored, err error) previewView {
 	s.Log.Warn().Err(err).Str("webhook_id", w.ID).Msg("cannot preview")
-	return previewView{Waiting: "What it would do cannot be found out now: PostgreSQL or NATS does not answer. Try again in a moment."}
+	return previewView{Waiting: "There is no preview now: PostgreSQL or NATS does not answer. Try again in a moment."}
 }
 
 // backtestView is what the form would have made of what was sent lately.

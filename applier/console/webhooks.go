@@ -146,7 +146,7 @@ func problemsOf(err error) (webhook.Errors, error) {
 	case errors.Is(err, webhooks.ErrNameTaken):
 		return webhook.Errors{{Field: "name", Message: "another webhook of this community has this name: choose another one, or edit that webhook"}}, nil
 	case errors.Is(err, secret.ErrNoMasterKey):
-		return webhook.Errors{{Field: "encryption", Message: "this installation keeps no AES keys yet: whoever runs it sets " + secret.MasterKeyVariable + " for the console and the applier first"}}, nil
+		return webhook.Errors{{Field: "encryption", Message: "this installation keeps no AES keys yet: its operator has to set " + secret.MasterKeyVariable + " for the console and the applier first"}}, nil
 	default:
 		return nil, err
 	}
