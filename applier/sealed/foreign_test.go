@@ -30,7 +30,7 @@ func TestOthersStillMakeTheSameBodies(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"sh", "openssl", "node", "od", "tr", "sed"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("SKIPPED: %s is not installed, so that only the committed bodies were tested", tool)
+			t.Skipf("%s is not installed, so that only the committed bodies were tested", tool)
 		}
 	}
 	dir := t.TempDir()

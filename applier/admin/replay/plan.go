@@ -20,13 +20,13 @@ type Plan struct {
 	// again too often.
 	Selected int `json:"selected"`
 	LeftOut  int `json:"left_out"`
-	// VersionsGone are left out, too: the version that decided them first, and is
-	// asked for, is not kept any more. They stay as they are.
+	// VersionsGone are left out, too: the request asks for the version that decided them
+	// first, and it is no longer kept. They stay as they are.
 	VersionsGone int `json:"version_not_kept"`
-	// Malformed are left out, too: the request neither names them nor their reason.
+	// Malformed are left out, too: the request names neither them nor their reason.
 	Malformed int `json:"malformed"`
 	// Paused are those of paused webhooks. Their replays wait until the webhooks are
-	// resumed; the rest of the plan is about what they would do now.
+	// resumed. The rest of the plan says what they would do now.
 	Paused int `json:"of_paused_webhooks"`
 	// ReplayWaits are those of which an earlier replay is parked.
 	ReplayWaits int           `json:"replay_waits"`
@@ -41,10 +41,10 @@ type Plan struct {
 	// Waiting cannot be decided now, and would be pending.
 	Waiting  []Waiting `json:"would_be_pending"`
 	Balances []Balance `json:"balances"`
-	// NotDead are those that were named and are no dead letters.
+	// NotDead are named deliveries that are not dead letters.
 	NotDead []NotDead `json:"no_dead_letters"`
-	// Resumes is the run that was interrupted and goes on; the rest of the plan is
-	// about what is left of it.
+	// Resumes is the interrupted run that continues. The rest of the plan is about the
+	// deliveries that are left of it.
 	Resumes *Resumes `json:"resumes"`
 
 	run postgres.ReplayRun
@@ -78,7 +78,7 @@ type Resumes struct {
 	Total       int       `json:"total"`
 }
 
-// definitions are those of the moment at which a plan is made: each is read once.
+// definitions are those at the time of the plan: each is read once.
 type definitions struct {
 	applier.Definitions
 	newest map[string]*webhook.Webhook
@@ -111,7 +111,7 @@ func (d *definitions) isPaused(ctx context.Context, id string) (bool, error) {
 	return w != nil && w.DeletedAt == nil && w.State == webhook.Paused, err
 }
 
-// revision is that of the newest definition, 0 where there is none.
+// revision returns the revision of the newest definition, 0 if there is none.
 func (d *definitions) revision(ctx context.Context, id string) (uint64, error) {
 	w, err := d.At(ctx, id, 0)
 	if w == nil {
@@ -120,7 +120,7 @@ func (d *definitions) revision(ctx context.Context, id string) (uint64, error) {
 	return w.Revision, err
 }
 
-// lacks reports whether the version that a request asks for is not kept any more.
+// lacks reports whether the version that a request asks for is no longer kept.
 func (d *definitions) lacks(ctx context.Context, r *Request, l postgres.DeadLetter) (bool, error) {
 	if r.Mapping != Original || l.FirstVersion == 0 {
 		return false, nil

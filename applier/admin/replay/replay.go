@@ -1,5 +1,5 @@
-// Package replay runs dead letters again, one or a hundred thousand: first a
-// plan, then the run. It is one implementation for every way of asking.
+// Package replay runs dead letters again, one or a hundred thousand: first a plan, then
+// the run. Command and console share it.
 package replay
 
 import (
@@ -29,23 +29,23 @@ const MaxReplays = 5
 
 // Request says which dead letters run again, and how.
 type Request struct {
-	// Filter selects them. Its IDs, where it has any, are all of them.
+	// Filter selects them. If it has IDs, those are all of them.
 	Filter postgres.DeadLetterFilter
-	// Asked is what was asked for, the same each time, where they are not named one
-	// by one: "--since 24h" is another filter each time.
+	// Asked is the text of the request, if it names no ids. It is the same each time,
+	// unlike the filter of "--since 24h".
 	Asked   string
 	Mapping Mapping
 	// Force runs those too that were run again MaxReplays times.
 	Force bool
-	// Edited is run instead of the payload, where it is not nil; it is for one
-	// dead letter, and is not encrypted.
+	// Edited runs instead of the payload unless it is nil. It is for one dead letter, and
+	// is not encrypted.
 	Edited []byte
 	// By and Note say who asks, and why.
 	By, Note string
 }
 
-// isByID reports whether the dead letters are named one by one. What is named is
-// not resumed: it is simply named again.
+// isByID reports whether the request names dead letters by id. Such a run is not resumed:
+// the request simply names them again.
 func (r *Request) isByID() bool { return r.Filter.IDs != nil }
 
 // cause is what the lineage says.
@@ -56,7 +56,7 @@ func (r *Request) cause() delivery.Cause {
 	return delivery.Bulk
 }
 
-// selection is what the same request is found again by.
+// selection identifies a request, so that an interrupted run is found again.
 func (r *Request) selection() string {
 	return fmt.Sprintf("%s by the %s definition, force: %t", r.Asked, r.Mapping, r.Force)
 }
@@ -64,14 +64,14 @@ func (r *Request) selection() string {
 // leavesOut reports whether a dead letter was run again too often.
 func (r *Request) leavesOut(l postgres.DeadLetter) bool { return !r.Force && l.Replays >= MaxReplays }
 
-// isUnasked reports whether a dead letter may be of nobody who may send, and the request
-// does not say that it runs all the same. A replay would sign it.
+// isUnasked reports whether nobody with permission may have sent a dead letter, and the
+// request does not ask for such ones. A replay would sign it.
 func (r *Request) isUnasked(l postgres.DeadLetter) bool {
 	return l.Reason == delivery.MalformedDelivery && r.Filter.Reason != delivery.MalformedDelivery && !r.isByID()
 }
 
-// replayOf makes a dead letter a delivery that runs again. revision is that of the
-// webhook's definition as it was looked at.
+// replayOf returns a dead letter as a delivery that runs again. revision is that of the
+// definition with which the plan was made.
 func (r *Request) replayOf(id delivery.ID, l postgres.DeadLetter, body postgres.DeadLetterBody, revision uint64, at time.Time) delivery.Delivery {
 	d := delivery.Delivery{
 		ID: l.ID, WebhookID: l.WebhookID, Slot: delivery.SlotOf(l.Community), ReceivedAt: l.ReceivedAt,
@@ -92,8 +92,8 @@ func (r *Request) replayOf(id delivery.ID, l postgres.DeadLetter, body postgres.
 	return d
 }
 
-// replayID names the replay of a delivery in a run, the same one each time it is
-// published: what is published twice is one replay.
+// replayID returns the id of a delivery's replay in a run. It is the same each time it is
+// published, so a replay that is published twice is one replay.
 func replayID(run, d delivery.ID) delivery.ID {
 	h := sha256.New()
 	h.Write(run[:])
@@ -104,7 +104,7 @@ func replayID(run, d delivery.ID) delivery.ID {
 	return id
 }
 
-// Store has the dead letters and what became of replays.
+// Store has the dead letters and the outcomes of replays.
 type Store interface {
 	ListDeadLetters(ctx context.Context, f postgres.DeadLetterFilter) ([]postgres.DeadLetter, error)
 	DeadLetterBodies(ctx context.Context, ids []delivery.ID) (map[delivery.ID]postgres.DeadLetterBody, error)
@@ -116,14 +116,14 @@ const (
 	pageBytes   = 4 << 20
 )
 
-// letter is a dead letter with what it runs with.
+// letter is a dead letter with the body that runs.
 type letter struct {
 	postgres.DeadLetter
 	body postgres.DeadLetterBody
 }
 
-// walk hands out what the request selects, oldest first, page by page, from the
-// one after on.
+// walk calls f with the dead letters that the request selects, page by page, the oldest
+// first, beginning after one.
 func (r *Request) walk(ctx context.Context, s Store, after delivery.ID, f func([]letter) error) error {
 	filter := r.Filter
 	filter.OldestFirst, filter.Limit, filter.After = true, pageLetters, after
@@ -162,7 +162,7 @@ func fitting(list []postgres.DeadLetter) int {
 	return len(list)
 }
 
-// readBodies leaves out what is no dead letter any more.
+// readBodies leaves out deliveries that are no longer dead letters.
 func readBodies(ctx context.Context, s Store, list []postgres.DeadLetter) ([]letter, error) {
 	ids := make([]delivery.ID, len(list))
 	for i, l := range list {

@@ -30,8 +30,8 @@ func New(store *postgres.Store, definitions applier.Definitions, evaluate applie
 	return &Replayer{store: store, definitions: definitions, evaluate: evaluate, publisher: publisher}
 }
 
-// Plan says what the request would do, and changes nothing. A run that was
-// interrupted is continued, unless the request is to begin anew.
+// Plan says what the request would do, and changes nothing. It continues an interrupted
+// run, unless anew says that the request starts again.
 func (r *Replayer) Plan(ctx context.Context, request *Request, anew bool) (*Plan, error) {
 	p := r.newPlanner(request)
 	if err := p.find(ctx, anew); err != nil {
@@ -61,11 +61,11 @@ func (r *Replayer) newPlanner(request *Request) *planner {
 	return p
 }
 
-// resumeWithin is how long an interrupted run goes on. Later whoever asks the same
-// means what there is then.
+// resumeWithin is how long an interrupted run can be continued. Later the same request
+// means the dead letters that exist then.
 const resumeWithin = 24 * time.Hour
 
-// find looks for the run that goes on, or prepares one that is new.
+// find returns the run to continue, or prepares a new one.
 func (p *planner) find(ctx context.Context, anew bool) error {
 	now, err := p.store.Now(ctx)
 	if err != nil {
@@ -84,8 +84,7 @@ func (p *planner) find(ctx context.Context, anew bool) error {
 	return nil
 }
 
-// explainMissing says what has become of those that were named and are no dead
-// letters.
+// explainMissing says what the named deliveries are that are not dead letters.
 func (p *planner) explainMissing(ctx context.Context) error {
 	if !p.request.isByID() {
 		return nil
@@ -115,7 +114,7 @@ func (p *planner) explainMissing(ctx context.Context) error {
 	return nil
 }
 
-// silent is a reporter that reports nothing: a plan is no event.
+// silent is a reporter that reports nothing, because a plan is not an event.
 type silent struct{}
 
 func (silent) Settled(applier.Item, applier.Settlement)             {}
@@ -124,10 +123,10 @@ func (silent) Parked(*delivery.Delivery, applier.ParkReason, error) {}
 func (silent) Bug(*delivery.Delivery, error)                        {}
 func (silent) Stopped(error)                                        {}
 
-// ErrOvertaken: what was planned has changed since.
-var ErrOvertaken = errors.New("somebody else has replayed some of these since the plan was made, look at it again")
+// ErrOvertaken says that the planned deliveries have changed since.
+var ErrOvertaken = errors.New("somebody else has replayed some of these since the plan was made, make the plan again")
 
-// claim makes the run this command's, from its plan on until release.
+// claim reserves the run for this command, from its plan until release.
 func (r *Replayer) claim(ctx context.Context, request *Request, plan *Plan) (release func(), err error) {
 	selection := request.selection()
 	if release, err = r.store.Hold(ctx, selection); err != nil {
@@ -152,7 +151,7 @@ func (r *Replayer) begin(ctx context.Context, selection string, plan *Plan) erro
 		return nil
 	}
 	if now != nil {
-		// The plan was made to begin anew, or another run has begun since.
+		// The plan starts again, or another run has begun since.
 		if now.PlannedAt.After(plan.run.PlannedAt) {
 			return ErrOvertaken
 		}

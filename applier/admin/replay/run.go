@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	// window is how many replays may be under way: a replay of many does not stand
-	// in front of what senders send meanwhile.
+	// window is how many replays may be in flight, so that new deliveries do not wait
+	// behind a replay of many.
 	window = 1024
-	// chunkLetters is how many are published at once, and so how many an
-	// interrupted run publishes again at most. Twice published is one replay.
+	// chunkLetters is how many are published at once. An interrupted run publishes at most
+	// as many again; published twice, a replay is still one replay.
 	chunkLetters = 256
 	// chunksPerSecond is how even a rate is.
 	chunksPerSecond = 4
 
 	publishWithin = 10 * time.Second
-	// pollEvery is how often it is looked what has become of those under way.
+	// pollEvery is how often the run checks the replays in flight.
 	pollEvery = 50 * time.Millisecond
-	// parkedEvery is how often it is looked which of them are parked.
+	// parkedEvery is how often the run checks which of them are parked.
 	parkedEvery = 250 * time.Millisecond
 )
 
@@ -36,7 +36,7 @@ const (
 type Options struct {
 	// PerSecond bounds how many are replayed; 0 is no bound.
 	PerSecond int
-	// Progress is told how far it is, often. It may be nil.
+	// Progress is called often. It may be nil.
 	Progress func(Progress)
 }
 
@@ -47,17 +47,17 @@ type Progress struct {
 	Result    Result
 }
 
-// Result is what has become of what was replayed, as programs read it.
+// Result is the result of a run, as programs read it.
 type Result struct {
 	Published  int `json:"published"`
 	Applied    int `json:"applied"`
 	Duplicates int `json:"duplicates"`
 	Skipped    int `json:"skipped"`
 	Failed     int `json:"failed"`
-	// NoOps were no dead letters any more.
+	// NoOps were no longer dead letters.
 	NoOps int `json:"no_ops"`
-	// Pending are published, and not executed yet. Those of them that are Parked wait
-	// for their webhooks or users while others go on.
+	// Pending are published and not executed yet. Parked ones among them wait for their
+	// webhooks or users while others go on.
 	Pending int `json:"pending"`
 	Parked  int `json:"parked"`
 }
@@ -87,12 +87,12 @@ func (r Result) Text() string {
 	return strings.Join(parts, ", ")
 }
 
-// ErrInterrupted: the run ended early, between two chunks.
+// ErrInterrupted says that the run ended early, between two chunks.
 var ErrInterrupted = errors.New("interrupted")
 
-// Run replays what was planned and waits until it is executed or parked. When ctx is done
-// before, it ends in good order; then, or after a crash, the same request goes on
-// where it was.
+// Run replays the planned dead letters and waits until they are executed or parked. If ctx
+// is done before, it ends in good order. Then, or after a crash, the same request continues
+// where it stopped.
 func (r *Replayer) Run(ctx context.Context, request *Request, plan *Plan, opts Options) (Result, error) {
 	if !request.isByID() {
 		release, err := r.claim(ctx, request, plan)
@@ -115,7 +115,7 @@ func (r *Replayer) Run(ctx context.Context, request *Request, plan *Plan, opts O
 	e.result.Parked = len(e.parked)
 	e.result.Pending = len(e.underWay) + len(e.parked)
 	if err == nil {
-		// What was a dead letter when the plan was made, and is none any more.
+		// Dead letters of the plan that are no longer dead letters.
 		e.result.NoOps += max(plan.Selected-e.result.Published, 0)
 	} else if ctx.Err() != nil {
 		err = ErrInterrupted
@@ -123,7 +123,7 @@ func (r *Replayer) Run(ctx context.Context, request *Request, plan *Plan, opts O
 	return e.result, err
 }
 
-// execution is a run under way.
+// execution is a run in progress.
 type execution struct {
 	*Replayer
 	request     *Request
@@ -133,8 +133,8 @@ type execution struct {
 	chunk       int
 	progress    func(Progress)
 
-	// underWay are replays, and the deliveries they are of; parked are those that were
-	// found parked, and count no longer as under way.
+	// underWay are replays in flight with their deliveries. parked are those that were
+	// found parked; they no longer count as in flight.
 	underWay, parked map[delivery.ID]delivery.ID
 	askedAt          time.Time // for parked ones
 	result           Result
@@ -188,8 +188,8 @@ func (e *execution) selected(ctx context.Context, page []letter) ([]letter, erro
 	return selected, nil
 }
 
-// publish stores a chunk and records it. Once begun it is finished: an
-// interruption in the middle would leave it unknown what was stored.
+// publish stores a chunk and records it. It does not stop in the middle, because nobody
+// would know which replays were stored.
 func (e *execution) publish(ctx context.Context, chunk []letter) error {
 	batch := make([]delivery.Delivery, len(chunk))
 	for i, l := range chunk {
@@ -215,7 +215,7 @@ func (e *execution) publish(ctx context.Context, chunk []letter) error {
 	return e.store.AdvanceRun(ctx, e.plan.run.ID, len(batch), batch[len(batch)-1].ID)
 }
 
-// await waits until at most so many are under way.
+// await waits until at most so many are in flight.
 func (e *execution) await(ctx context.Context, atMost int) error {
 	for len(e.underWay) > atMost {
 		if err := e.poll(ctx); err != nil {

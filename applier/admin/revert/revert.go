@@ -1,6 +1,5 @@
-// Package revert takes back what applied deliveries did, one or a hundred
-// thousand: first a plan, then the run. It is one implementation for every way of
-// asking.
+// Package revert takes back the effects of applied deliveries, one or a hundred thousand:
+// first a plan, then the run. Command and console share it.
 package revert
 
 import (
@@ -25,7 +24,7 @@ type Filter = postgres.AppliedFilter
 
 // Request says which deliveries are reverted, and how.
 type Request struct {
-	// IDs names them; where it is nil, Filter selects them.
+	// IDs names them. If it is nil, Filter selects them.
 	IDs    []delivery.ID
 	Filter Filter
 	// AllowNegative takes back also what leaves a balance below its minimum.
@@ -53,8 +52,8 @@ func (r *Reverter) Plan(ctx context.Context, request *Request) (*Plan, error) {
 	return &p.plan, p.finish(ctx)
 }
 
-// walk hands out the ids that the request selects, newest first, so that the
-// balances on the way are those that there were.
+// walk calls f with the ids that the request selects, the newest first, so that the
+// balances in between are those that there were.
 func (r *Reverter) walk(ctx context.Context, request *Request, f func([]delivery.ID) error) error {
 	if request.IDs != nil {
 		return chunks(newestFirst(request.IDs), f)
@@ -93,12 +92,12 @@ func chunks(ids []delivery.ID, f func([]delivery.ID) error) error {
 	return nil
 }
 
-// Result is what has become of what was planned, as programs read it.
+// Result is the result of a run, as programs read it.
 type Result struct {
 	Reverted int `json:"reverted"`
 	// AlreadyReverted are those that somebody else reverted since the plan.
 	AlreadyReverted int `json:"already_reverted"`
-	// LeftOut are those that a balance has no room for since the plan.
+	// LeftOut are those that would cross a limit since the plan was made.
 	LeftOut []LeftOut `json:"left_out"`
 	// NotApplied are those whose outcome was removed for its age since the plan.
 	NotApplied []NotApplied `json:"not_applied"`
@@ -110,12 +109,12 @@ type Progress struct {
 	Result      Result
 }
 
-// ErrInterrupted: the run ended early, between two transactions.
+// ErrInterrupted says that the run ended early, between two transactions.
 var ErrInterrupted = errors.New("interrupted")
 
-// Run reverts what was planned, and nothing else: what is applied since is left
-// alone. When ctx is done before, it ends between two transactions. The same
-// request goes on then, for what is reverted stays reverted. progress may be nil.
+// Run reverts the deliveries of the plan, and no others. If ctx is done before, it ends
+// between two transactions. The same request continues then, because reverted deliveries
+// stay reverted. progress may be nil.
 func (r *Reverter) Run(ctx context.Context, request *Request, plan *Plan, progress func(Progress)) (Result, error) {
 	result := Result{LeftOut: []LeftOut{}, NotApplied: []NotApplied{}}
 	done := 0
@@ -123,8 +122,8 @@ func (r *Reverter) Run(ctx context.Context, request *Request, plan *Plan, progre
 		if ctx.Err() != nil {
 			return ErrInterrupted
 		}
-		// Once begun a transaction is finished: an interruption in the middle would
-		// leave it unknown what is reverted.
+		// A transaction does not stop in the middle, because nobody would know which
+		// deliveries are reverted.
 		reversals, err := r.store.Revert(context.WithoutCancel(ctx), ids, request.options())
 		if err != nil {
 			return err

@@ -12,7 +12,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// MaxLast is the most deliveries that one backtest looks at.
+// MaxLast is the most deliveries that one backtest tries.
 const MaxLast = 100_000
 
 // Stream has what was accepted.
@@ -52,7 +52,7 @@ type Request struct {
 	Last int
 	// Keep bounds each list of the result; 0 is no bound.
 	Keep int
-	// Progress is told how far it is, often. It may be nil.
+	// Progress is called often. It may be nil.
 	Progress func(Progress)
 }
 
@@ -156,12 +156,12 @@ func (d *definitions) At(context.Context, string, uint64) (*webhook.Webhook, err
 	return d.webhook, nil
 }
 
-// TookClear: a backtest asks about the mapping, and what was accepted was accepted.
+// TookClear is always true: a backtest tries the mapping of deliveries that were accepted.
 func (d *definitions) TookClear(context.Context, string, uint64, time.Time) (bool, error) {
 	return true, nil
 }
 
-// Version stands the webhook in for a version that is not kept any more.
+// Version returns the present webhook if a version is no longer kept.
 func (d *definitions) Version(ctx context.Context, id string, version int) (*webhook.Webhook, error) {
 	w, err := d.source.Version(ctx, id, version)
 	if err != nil {

@@ -22,8 +22,8 @@ const (
 	stillFailing
 )
 
-// compare: a failure for a balance says something about a definition only where
-// both have it, for the balance is not the one of then.
+// compare counts a failure for a balance only if both definitions have it, because the
+// balance is not the one at that time.
 func compare(before, after *effect) class {
 	switch {
 	case before.failsAnyway() && after.failsAnyway():

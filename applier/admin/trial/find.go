@@ -10,9 +10,8 @@ import (
 )
 
 const (
-	// minMessages is how many messages of the stream are looked at at least, and
-	// messagesEach how many for each delivery that is asked for: what is rarer than
-	// that is not worth the time.
+	// A backtest reads at least minMessages messages of the stream, and messagesEach for
+	// each delivery that it wants. Rarer deliveries are not worth the time.
 	minMessages  = 10_000
 	messagesEach = 10
 
@@ -21,18 +20,17 @@ const (
 	pageBytes      = 4 << 20
 
 	pageLetters = 1000
-	// tellEvery is how many messages lie between two words on the progress.
+	// tellEvery is how many messages are read between two reports of progress.
 	tellEvery = 256
 )
 
-// found is where the deliveries are, in the order in which they were executed:
-// first the dead letters that the stream lacks, for they are older.
+// found has the positions of the deliveries in the order of execution. Dead letters that
+// the stream lacks come first, because they are older.
 type found struct {
 	letters  []letter
 	places   []place
 	messages int
-	// gaveUp is set when there may be more in the part of the stream that was not
-	// looked at.
+	// gaveUp is set if the part of the stream that was not read may have more.
 	gaveUp bool
 }
 
@@ -51,8 +49,8 @@ type letter struct {
 
 func (f *found) count() int { return len(f.letters) + len(f.places) }
 
-// find walks back from the stream's end. It keeps no bodies: these may be large,
-// and many.
+// find reads backwards from the stream's end. It keeps no bodies, because they may be
+// large and many.
 func (b *Backtest) find(ctx context.Context, r Request) (*found, error) {
 	first, last, err := b.stream.Bounds(ctx)
 	if err != nil {
@@ -81,8 +79,8 @@ func (b *Backtest) find(ctx context.Context, r Request) (*found, error) {
 	return f, b.findLetters(ctx, r, f, seen)
 }
 
-// take adds the webhook's deliveries of a message, the newest first. A replay is
-// no delivery of its own; of one that was stored twice the first is executed.
+// take adds the webhook's deliveries of a message, the newest first. A replay does not
+// count. Of a delivery that was stored twice, the first copy is executed.
 func (f *found) take(message []delivery.Delivery, webhookID string, last int, seen map[delivery.ID]int) {
 	for i := len(message) - 1; i >= 0; i-- {
 		d := &message[i]
@@ -100,7 +98,7 @@ func (f *found) take(message []delivery.Delivery, webhookID string, last int, se
 	}
 }
 
-// findLetters fills up with dead letters of what the stream has let go of.
+// findLetters adds dead letters whose messages have left the stream.
 func (b *Backtest) findLetters(ctx context.Context, r Request, f *found, seen map[delivery.ID]int) error {
 	filter := postgres.DeadLetterFilter{WebhookID: r.Webhook.ID, Limit: pageLetters}
 	for f.count() < r.Last {

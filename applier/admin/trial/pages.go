@@ -6,7 +6,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// page collects deliveries until their bodies are enough for one look.
+// page collects deliveries until their bodies fill one page.
 type page struct {
 	deliveries []delivery.Delivery
 	bytes      int
@@ -31,8 +31,8 @@ func (p *page) flush() error {
 	return err
 }
 
-// pages hands out what was found, page by page. What has gone meanwhile is left
-// out.
+// pages calls f with the deliveries that were found, page by page, except those that are
+// gone meanwhile.
 func (b *Backtest) pages(ctx context.Context, webhookID string, f *found, do func([]delivery.Delivery) error) error {
 	p := page{do: do}
 	if err := b.readLetters(ctx, webhookID, f.letters, &p); err != nil {
@@ -84,7 +84,7 @@ func (b *Backtest) readLetters(ctx context.Context, webhookID string, letters []
 			if !ok {
 				continue
 			}
-			// What the sender sent is tried, also where an admin has edited it since.
+			// The original payload is tried, also if an admin has edited it since.
 			d := delivery.Delivery{ID: l.id, WebhookID: webhookID, ReceivedAt: l.receivedAt, Headers: body.Headers, Body: body.Payload}
 			if err := p.add(d); err != nil {
 				return err

@@ -1,6 +1,6 @@
-// Package trial says what a definition would do, by the rules and the code that
-// the applier settles by: with one payload (Preview), or with the last deliveries
-// of its webhook (Backtest). It changes nothing.
+// Package trial says what a definition would do with one payload (Preview) or with the
+// last deliveries of its webhook (Backtest). It uses the code of the applier and changes
+// nothing.
 package trial
 
 import (

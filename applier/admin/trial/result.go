@@ -6,9 +6,9 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// Comparison is what a definition would change, as programs read it. Each delivery
-// is counted once: Unchanged, Different, NewlyFailing, NewlySucceeding,
-// DependsOnBalance, StillFailing and Undecided add up to Deliveries.
+// Comparison is what a definition would change, as programs read it. Each delivery counts
+// once: Deliveries is the sum of Unchanged, Different, NewlyFailing, NewlySucceeding,
+// DependsOnBalance, StillFailing and Undecided.
 type Comparison struct {
 	WebhookID string  `json:"webhook_id"`
 	Webhook   string  `json:"webhook"`
@@ -17,22 +17,22 @@ type Comparison struct {
 
 	Deliveries int `json:"deliveries"`
 	Asked      int `json:"asked"`
-	// FromDeadLetters counts the deliveries that the stream has let go of.
+	// FromDeadLetters counts the deliveries whose messages have left the stream.
 	FromDeadLetters int `json:"from_dead_letters"`
-	// Messages of the stream were looked at. GaveUp is set when that was not all,
-	// and fewer deliveries were found than asked for.
+	// Messages is how many messages were read. GaveUp is set if the stream has more and
+	// fewer deliveries were found than asked for.
 	Messages int  `json:"messages"`
 	GaveUp   bool `json:"gave_up"`
-	// VersionsGone counts deliveries whose version is not kept any more; the one in
-	// force stands for it.
+	// VersionsGone counts deliveries whose version is no longer kept; the present one is
+	// used instead.
 	VersionsGone int `json:"versions_gone"`
 
 	Unchanged       int       `json:"unchanged"`
 	Different       []Case    `json:"different"`
 	NewlyFailing    []Failing `json:"newly_failing"`
 	NewlySucceeding []Case    `json:"newly_succeeding"`
-	// DependsOnBalance counts those that only one of the two fails for a balance:
-	// balances are those of today, less or more by what these deliveries change.
+	// DependsOnBalance counts deliveries that only one of the two fails for a balance.
+	// Balances are those of today, changed by these deliveries.
 	DependsOnBalance        int   `json:"depends_on_balance"`
 	DependsOnBalanceExample *Case `json:"depends_on_balance_example"`
 	// StillFailing fail by both, for the reasons that StillFailingBy has; these are
@@ -47,7 +47,7 @@ type Comparison struct {
 	NewlySucceedingCount int `json:"-"`
 }
 
-// Case is one delivery with what becomes of it before and after.
+// Case is one delivery with its effect before and after.
 type Case struct {
 	ID     delivery.ID `json:"id"`
 	Before Effect      `json:"before"`

@@ -26,7 +26,7 @@ func newSide(store *postgres.Store, definitions applier.Definitions, evaluate ap
 	return s
 }
 
-// recorder is a reporter that keeps the items of a batch: a failure for a balance
+// recorder is a reporter that keeps the items of a batch, because a failure for a balance
 // had a plan, too.
 type recorder struct{ items []applier.Item }
 
@@ -75,8 +75,8 @@ type effect struct {
 	failure *delivery.Failure
 }
 
-// effectOf leaves out what a duplicate or failure does not do, but for one that
-// fails for a balance: that was another one when the delivery was sent.
+// effectOf leaves out the changes of a duplicate or failure, except a failure for a
+// balance: the balance was another one when the delivery was sent.
 func effectOf(item applier.Item, d postgres.Decision) effect {
 	e := effect{outcome: d.Outcome, failure: d.Failure}
 	if d.Outcome != delivery.Applied && !e.failsForBalance() {
@@ -98,7 +98,7 @@ func (e *effect) failsForBalance() bool {
 	return e.failure != nil && (e.failure.Reason == delivery.InsufficientBalance || e.failure.Reason == delivery.BalanceLimitExceeded)
 }
 
-// failsAnyway: whatever the balance is.
+// failsAnyway reports whether a delivery fails with every balance.
 func (e *effect) failsAnyway() bool { return e.failure != nil && !e.failsForBalance() }
 
 // isAs compares what two definitions ask for.
