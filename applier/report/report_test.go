@@ -36,7 +36,7 @@ func TestReporter(t *testing.T) {
 # TYPE coinhook_applier_settled_deliveries_total counter
 coinhook_applier_settled_deliveries_total{outcome="",reason="user_not_found",status="failed"} 1
 coinhook_applier_settled_deliveries_total{outcome="applied",reason="",status="success"} 1
-# HELP coinhook_applier_postponed_deliveries_total Deliveries that could not be settled and are tried again.
+# HELP coinhook_applier_postponed_deliveries_total Deliveries that could not be settled and are retried.
 # TYPE coinhook_applier_postponed_deliveries_total counter
 coinhook_applier_postponed_deliveries_total 10
 `
