@@ -13,13 +13,13 @@ import (
 // Definitions finds webhooks in memory.
 type Definitions interface {
 	// Lookup returns the newest known definition. known is false while the
-	// definitions have not been read yet: then nothing can be said of any id.
+	// definitions have not been read yet: then nobody knows which ids exist.
 	Lookup(id string) (w *webhook.Webhook, known bool)
 }
 
-// Publisher stores what was accepted. Both methods return nil only once the
-// broker has confirmed it as stored; after an error the outcome is unknown, and
-// the sender has to try again.
+// Publisher stores accepted deliveries. Both methods return nil only once the broker has
+// confirmed them as stored. After an error the result is unknown, and the sender has to
+// retry.
 type Publisher interface {
 	Publish(ctx context.Context, d delivery.Delivery) error
 	Capture(ctx context.Context, d delivery.Delivery) error

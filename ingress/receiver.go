@@ -109,9 +109,9 @@ func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 	return Receipt{ID: d.ID, Status: status}, nil
 }
 
-// Authenticate makes the checks that need no body, in the order of the contract.
-// Each answers before the next says anything: who has no key does not learn of
-// encryption. A body is read only after it.
+// Authenticate makes the checks that need no body, in the documented order. Each answers
+// before the next one: a sender without a key does not learn about encryption. A body is
+// read only after these checks.
 func (r *Receiver) Authenticate(head Head) (*webhook.Webhook, error) {
 	w, known := r.Definitions.Lookup(head.WebhookID)
 	switch {

@@ -25,8 +25,8 @@ func amountOf(m *webhook.CompiledMapping, values []value, c applier.Currency) (i
 		number = number.Times(*m.Times)
 	}
 	amount, problem := toUnits(number, c.Scale, m.Round)
-	// A sign is looked at before decimals are dropped: rounding does not make a
-	// negative value harmless, but what is not an amount at all comes first.
+	// The sign is checked before decimals are dropped, because rounding does not make a
+	// negative value harmless. A value that is not an amount at all comes first.
 	if problem != tooManyDecimals && number.Negative && !m.Signed {
 		problem = negative
 	}
@@ -68,8 +68,8 @@ const (
 	outOfRange
 )
 
-// toUnits gives number × 10^scale. Its cost is bound by the length of the digits,
-// whatever the exponent.
+// toUnits returns number × 10^scale. Its cost depends on the length of the digits, not on
+// the exponent.
 //
 // Amounts lie between ±MaxInt64: each can be negated.
 func toUnits(number webhook.Number, scale int, round webhook.Round) (int64, problem) {

@@ -6,7 +6,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// holds reports whether a condition holds. What is absent equals nothing.
+// holds reports whether a condition holds. An absent value equals nothing.
 func holds(c *webhook.CompiledCondition, values []value, headers func(name string) (string, bool)) bool {
 	var present bool
 	var equals func(want webhook.Scalar) bool

@@ -19,7 +19,7 @@ func extract(program *webhook.Program, body []byte) ([]value, *delivery.Failure)
 	}
 	x.decoder.Reset(bytes.NewBuffer(body))
 	defer func() {
-		x.decoder.Reset(new(bytes.Buffer)) // lets go of the body
+		x.decoder.Reset(new(bytes.Buffer)) // releases the body
 		decoders.Put(x.decoder)
 	}()
 	if err := x.read(program.Paths); err != nil {

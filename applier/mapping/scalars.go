@@ -15,7 +15,7 @@ type Scalar struct {
 	Value webhook.Scalar
 }
 
-// MaxScalars is how many scalars are looked at to draw a mapping from.
+// MaxScalars is how many scalars are offered to draw a mapping from.
 const MaxScalars = 10_000
 
 // Scalars gives the scalars of a payload that a definition can name, in the

@@ -69,8 +69,8 @@ func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\
 // tooDeep finds the first object or array beyond the limit. What it is given is
 // JSON up to its last byte.
 //
-// The decoder has a limit of its own, of 10,000. To count in it would take a call
-// for each token, which costs more than this look at the bytes.
+// The decoder has its own limit of 10,000. Counting there would take a call for each
+// token, which costs more than this scan of the bytes.
 func tooDeep(body []byte) (offset int, deep bool) {
 	if bytes.Count(body, []byte("{"))+bytes.Count(body, []byte("[")) <= maxDepth {
 		return 0, false

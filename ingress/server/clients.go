@@ -15,8 +15,8 @@ type client struct {
 	refs, conns int
 }
 
-// clients are those with a connection or a request. Others are forgotten, so the
-// table has no need of a bound.
+// clients are the addresses with a connection or a request. Others are forgotten, so the
+// table needs no bound.
 type clients struct {
 	mu        sync.Mutex
 	byNetwork map[netip.Addr]*client

@@ -8,9 +8,9 @@ import (
 	"sync/atomic"
 )
 
-// door bounds connections, all together and of one address. Once all are taken,
-// a new one displaces the oldest that never brought a request with a key, or one
-// that was accepted: a sender needs a moment for it, and keeps its connection then.
+// door bounds the connections in all and of one address. Once all are taken, a new one
+// displaces the oldest that never brought a request with a key, or an accepted one. A
+// sender needs a moment for its first request, and keeps its connection after that.
 type door struct {
 	net.Listener
 	clients *clients

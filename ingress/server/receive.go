@@ -75,9 +75,9 @@ func (s *Server) accept(c echo.Context, req ingress.Request, held *hold) (exchan
 		return exchange{}, err
 	}
 	s.metrics.bodyBytes.Observe(float64(len(body)))
-	// A sender that has said all and closed its side is still to be answered; one
-	// that is gone does not know what became of its request either way. So the
-	// request's context, which ends then, is left out.
+	// A sender that has closed its side after the request still gets an answer. A sender
+	// that is gone cannot know the result. So the context of the request, which ends in
+	// both cases, is not used.
 	req.Body = body
 	receipt, err := s.opts.Receiver.Receive(context.Background(), req)
 	if err != nil {

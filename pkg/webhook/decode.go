@@ -30,7 +30,7 @@ func (d *decoder) object(n *node, field string, known keys) {
 		}
 		d.places[child] = m.value.place
 		if m.value.kind == nullNode {
-			// YAML places the value of "key:" on whatever line comes next.
+			// YAML places the value of "key:" on the next line, however far it is.
 			d.places[child] = m.place
 		}
 		take(m.value, child)

@@ -45,7 +45,7 @@ type Definition struct {
 	Mappings    []Mapping    `json:"mappings,omitempty"`
 }
 
-// UserKey is what a user is found by.
+// UserKey is the property by which a user is found.
 type UserKey string
 
 const (
@@ -110,7 +110,7 @@ type Idempotency struct {
 // nothing else: those of the IETF draft and of Standard Webhooks.
 func DefaultKeyHeaders() []string { return []string{"Idempotency-Key", "Webhook-Id"} }
 
-// Operator says what is done with a currency's amount.
+// Operator says what happens to a balance.
 type Operator string
 
 const (
@@ -142,8 +142,8 @@ type Value struct {
 	Signed bool `json:"signed,omitempty"`
 }
 
-// Round says what is done with decimals beyond the currency's scale. Without
-// it they are an error: nothing is rounded in silence.
+// Round says how decimals beyond the currency's scale are rounded. Without it they are an
+// error: nothing is rounded silently.
 type Round string
 
 const (

@@ -62,8 +62,8 @@ type report struct {
 	unkept []string
 }
 
-// add reports a field. A field that is not in the text, since it is missing, is
-// reported where the part that lacks it stands.
+// add reports a field. A missing field is reported at the position of the part that lacks
+// it.
 func (r *report) add(field, format string, args ...any) {
 	place, ok := r.places[field]
 	for part := field; !ok && part != ""; place, ok = r.places[part] {

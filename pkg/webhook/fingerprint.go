@@ -32,8 +32,8 @@ func isIDAt(text []byte, at int) bool {
 	return len(text)-at >= idLength && bytes.HasPrefix(text[at:], []byte("wh_")) && IsID(string(text[at:at+idLength]))
 }
 
-// HideIDs puts fingerprints in the place of those ids in a text that are to be
-// hidden. Ids may overlap: what looks like one may end with another's first letters.
+// HideIDs replaces the ids in a text that are to be hidden by their fingerprints. Ids may
+// overlap: a text that looks like one may end with another's first letters.
 func HideIDs(text []byte, hide func(id string) bool) []byte {
 	if !bytes.Contains(text, []byte("wh_")) { // most texts have none
 		return text

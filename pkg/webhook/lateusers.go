@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// LateUsers has the deliveries that failed for a user who was not there run
-// again when the user appears. Without it they wait for an admin.
+// LateUsers runs deliveries again that failed because their user did not exist, once the
+// user exists. Without it they wait for an admin.
 type LateUsers struct {
 	// MaxAge is how old a delivery may be by then, as the admin wrote it: 90m, 24h,
 	// 7d.
 	MaxAge string `json:"max_age"`
-	// MaxDeliveries is how many deliveries of one user are run so.
+	// MaxDeliveries is how many deliveries of one user are run again.
 	MaxDeliveries int `json:"max_deliveries"`
 }
 

@@ -18,8 +18,8 @@ import (
 // reads. docs/design/decisions/formats.md says when it rises.
 const RecordFormat = 3
 
-// formatPaused is the format of a webhook that is paused: before it, appliers execute
-// deliveries in whatever state their webhook is.
+// formatPaused is the format of a paused webhook: an older applier executes deliveries in
+// every state of their webhook.
 const formatPaused = 2
 
 // formatOpen is the format of a webhook that takes other requests than JSON by POST,
@@ -43,8 +43,8 @@ type Record struct {
 	Definition
 	// APIKeys are accepted; more than one while a rotation overlaps.
 	APIKeys []secret.APIKey `json:"api_keys,omitempty"`
-	// AESKeys open the bodies, each those that were received before it ended. Ended
-	// ones stay for what was accepted in their time and is not executed yet.
+	// AESKeys open the bodies; each opens those that were received before it ended. Ended
+	// keys stay for deliveries that were accepted in their time.
 	AESKeys []secret.SealedKey `json:"aes_keys,omitempty"`
 	// SigningSecrets verify signatures, and BasicPasswords are those of auth.basic. The
 	// newest stands first. Ended ones stay for a while: they say why a request is refused.
@@ -146,7 +146,7 @@ type Webhook struct {
 
 var idEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-// NewID makes a webhook's id: 128 random bits, for the id is part of a URL
+// NewID makes a webhook's id: 128 random bits, because the id is part of a URL
 // that may be all that protects a webhook without an API key.
 func NewID() string {
 	var b [16]byte

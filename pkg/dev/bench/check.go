@@ -106,7 +106,7 @@ func (s *side) check(ctx context.Context) error {
 		webhooks = append(webhooks, w.ID)
 	}
 	if err := s.db.QueryRowContext(ctx, totals, pq.Array(s.communities), pq.Array(webhooks)).Scan(&written, &effects, &logs, &logged, &held); err != nil {
-		return fmt.Errorf("add up what came out: %w", err)
+		return fmt.Errorf("sum up the results: %w", err)
 	}
 	deliveries, points := s.sent.deliveries.Load(), s.sent.points.Load()
 	if written != deliveries || effects != deliveries || logs != deliveries || logged != points || held != points {

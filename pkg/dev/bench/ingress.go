@@ -146,7 +146,7 @@ type published struct{ deliveries, messages, bytes float64 }
 func (b *bench) published(ctx context.Context) (p published, err error) {
 	s, err := b.js.Stream(ctx, stream)
 	if err != nil {
-		return p, fmt.Errorf("look at the stream %s: %w", stream, err)
+		return p, fmt.Errorf("read the state of the stream %s: %w", stream, err)
 	}
 	p.bytes = float64(s.CachedInfo().State.Bytes)
 	const metric = "coinhook_publish_batch_deliveries"

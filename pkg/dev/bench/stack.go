@@ -110,7 +110,7 @@ func (b *bench) createDatabase(ctx context.Context, name string) (db *sql.DB, ra
 func (b *bench) createStream(ctx context.Context, name, subject string) error {
 	s, err := b.js.Stream(ctx, stream)
 	if err != nil {
-		return fmt.Errorf("look at the stream %s: %w", stream, err)
+		return fmt.Errorf("read the state of the stream %s: %w", stream, err)
 	}
 	cfg := s.CachedInfo().Config
 	cfg.Name, cfg.Subjects, cfg.Metadata = name, []string{subject}, nil

@@ -54,7 +54,7 @@ func (r *Result) Failed() (failed []Round) {
 	return failed
 }
 
-// campaign is one under way.
+// campaign is a campaign in progress.
 type campaign struct {
 	Options
 	kinds   []kind

@@ -47,7 +47,7 @@ type Round struct {
 	Memory int64 `json:"memory"`
 }
 
-// round is one under way.
+// round is a round in progress.
 type round struct {
 	*world
 	rng *rand.Rand
@@ -181,7 +181,7 @@ func (r *round) stuck(format string, args ...any) {
 	r.Findings = append(r.Findings, found("stuck", format, args...))
 }
 
-// heal ends whatever the faults began, as an operator would.
+// heal ends all effects of the faults, as an operator would.
 func (r *round) heal(ctx context.Context) error {
 	errs := []error{r.Mend()}
 	for _, name := range r.free {

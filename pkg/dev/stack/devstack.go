@@ -135,7 +135,7 @@ func (o *Options) complete() error {
 	if o.BinDir == "" {
 		self, err := os.Executable()
 		if err != nil {
-			return fmt.Errorf("find the programs beside this one: %w", err)
+			return fmt.Errorf("find the programs next to this one: %w", err)
 		}
 		o.BinDir = filepath.Dir(self)
 	}

@@ -73,7 +73,7 @@ func post(ctx context.Context, url, key string, body []byte) (id string, again b
 	return accepted.ID, false, nil
 }
 
-// writeFile puts an embedded file where people can read it. It is written anew
+// writeFile puts an embedded file where people can read it. It is written again
 // each time: what the demo expects is what the demo configures.
 func (d *demo) writeFile(name string) (path string, err error) {
 	path = filepath.Join(d.dir, "demo", name)

@@ -50,7 +50,7 @@ var ErrNotFound = errors.New("no PostgreSQL " + strconv.Itoa(MinMajor) + " or ne
 // Find looks for an installed PostgreSQL: PG_BIN_DIR, PATH, pg_config, then the
 // usual places of Debian, RPM and Homebrew packages, newest first. The error is
 // ErrNotFound when there is none. A PG_BIN_DIR that does not fit is an error of
-// its own: whoever set it wants no other.
+// its own: an explicit setting excludes all others.
 func Find() (Binaries, error) {
 	return finder{getenv: os.Getenv, lookPath: exec.LookPath, glob: filepath.Glob}.find()
 }
