@@ -25,9 +25,9 @@ type passwordFlag struct {
 
 type adminsAddCmd struct {
 	Name string      `arg:"" help:"The name to sign in with."`
-	Role access.Role `enum:"viewer,admin" default:"viewer" help:"viewer looks, admin changes: ${enum}."`
+	Role access.Role `enum:"viewer,admin" default:"viewer" help:"viewer reads, admin also changes: ${enum}."`
 	passwordFlag
-	IfMissing bool `name:"if-missing" help:"Leave an account that is there as it is."`
+	IfMissing bool `name:"if-missing" help:"Leave an existing account as it is."`
 }
 
 // accountJSON is an account as programs read it, with a password that was made.
@@ -90,8 +90,8 @@ func (c *adminsListCmd) Run(a *app) error {
 
 type adminsSetCmd struct {
 	Name          string      `arg:"" help:"The account's name."`
-	Role          access.Role `enum:",viewer,admin" default:"" help:"What it may do from now on: viewer or admin."`
-	Disable       bool        `xor:"state" help:"It cannot sign in any more."`
+	Role          access.Role `enum:",viewer,admin" default:"" help:"Its role from now on: viewer or admin."`
+	Disable       bool        `xor:"state" help:"It can no longer sign in."`
 	Enable        bool        `xor:"state" help:"It can sign in again."`
 	ResetPassword bool        `name:"reset-password" help:"Give it a new password."`
 	passwordFlag

@@ -12,11 +12,11 @@ import (
 
 type auditCmd struct {
 	Look auditLookCmd `cmd:"" default:"withargs" hidden:"" help:"Compare everything."`
-	Ack  auditAckCmd  `cmd:"" help:"Acknowledge findings that are known and cannot be mended: they fail no audit and hold up no removal any more."`
+	Ack  auditAckCmd  `cmd:"" help:"Acknowledge findings that cannot be corrected: they no longer fail the audit or hold up removal."`
 }
 
 type auditLookCmd struct {
-	Repair bool `help:"Publish again what was accepted and has no outcome, once you confirm. Safe to repeat, and while deliveries flow."`
+	Repair bool `help:"Publish accepted deliveries without an outcome again, after you confirm. Safe to repeat, and while deliveries flow."`
 }
 
 // auditJSON is what an audit prints for programs.

@@ -39,7 +39,7 @@ type Process struct {
 type commands struct {
 	NATSURL     string `name:"nats-url" placeholder:"URL" help:"The broker (NATS_URL, or in a file: NATS_URL_FILE). Default: the running development stack's, else nats://127.0.0.1:4222."`
 	DatabaseURL string `name:"database-url" placeholder:"URL" help:"The PostgreSQL database (DATABASE_URL, or in a file: DATABASE_URL_FILE). Default: the running development stack's."`
-	Community   string `placeholder:"C" help:"The community of webhooks and users given by name (default: default). Lists are narrowed to it when it is given."`
+	Community   string `placeholder:"C" help:"The community of webhooks and users given by name (default: default). If given, it narrows lists."`
 	Output      string `short:"o" enum:"table,json" default:"table" help:"How results are written: ${enum}."`
 	Yes         bool   `help:"Do not ask before changing something."`
 
@@ -48,15 +48,15 @@ type commands struct {
 	Users      usersCmd      `cmd:"" help:"The users whose balances change."`
 	Currencies currenciesCmd `cmd:"" help:"The currencies of a community, their decimals and limits."`
 	Fields     fieldsCmd     `cmd:"" help:"The custom fields of a community's users."`
-	Deliveries deliveriesCmd `cmd:"" help:"What became of each accepted request."`
+	Deliveries deliveriesCmd `cmd:"" help:"The outcome of each accepted request."`
 	DLQ        dlqCmd        `cmd:"" name:"dlq" help:"Dead letters: failed deliveries, kept until they are replayed or discarded."`
 	Logs       logsCmd       `cmd:"" help:"Gamification logs: every change of a balance."`
 	Tokens     tokensCmd     `cmd:"" help:"Bearer tokens of the read API."`
-	Audit      auditCmd      `cmd:"" help:"Does everything accepted add up? Exit 1 if not, with what does not."`
+	Audit      auditCmd      `cmd:"" help:"Check that every accepted delivery is accounted for. Exit 1 with what is not."`
 	Trail      trailCmd      `cmd:"" help:"The audit trail: who changed or saw what."`
 	Admins     adminsCmd     `cmd:"" help:"Who may sign in to the console."`
 	Console    consoleCmd    `cmd:"" help:"Serve the admin console."`
-	Secrets    secretsCmd    `cmd:"" help:"What COINHOOK_MASTER_KEY seals."`
+	Secrets    secretsCmd    `cmd:"" help:"The secrets that COINHOOK_MASTER_KEY seals."`
 	Sign       signCmd       `cmd:"" help:"Sign a body as a webhook's sender would, to test it."`
 	Encrypt    encryptCmd    `cmd:"" help:"Encrypt a body for a webhook, to test a sender."`
 }

@@ -12,7 +12,7 @@ type deliveriesCmd struct {
 	List deliveriesListCmd `cmd:"" help:"List deliveries, newest first; before them those that have been pending for longer than PENDING_LIMIT (default 1h), oldest first."`
 	Show deliveriesShowCmd `cmd:"" help:"Show one delivery: payload, reason, changes, executions."`
 
-	Revert deliveriesRevertCmd `cmd:"" help:"Take back what applied deliveries did: first the plan, then the run."`
+	Revert deliveriesRevertCmd `cmd:"" help:"Take back the effects of applied deliveries: first the plan, then the run."`
 }
 
 // listFlags are those of every list that is about webhooks and users.
@@ -94,7 +94,7 @@ func (c *deliveriesListCmd) Run(a *app) error {
 	}
 	a.sayUnchecked(list.Unchecked)
 	if list.CutShort {
-		a.say("So much is pending that not all of it was looked at: there may be more. Narrow the list with --since, or look again later.")
+		a.say("So much is pending that the list did not read all of it: there may be more. Narrow the list with --since, or try again later.")
 	}
 	if a.json() {
 		if list.Deliveries == nil {

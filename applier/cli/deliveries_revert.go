@@ -14,8 +14,8 @@ type deliveriesRevertCmd struct {
 	All bool `help:"All applied deliveries."`
 
 	DryRun        bool   `name:"dry-run" help:"Stop after the plan."`
-	AllowNegative bool   `name:"allow-negative" help:"Take back also what leaves a balance below its minimum."`
-	Note          string `placeholder:"TEXT" help:"Why, for the history."`
+	AllowNegative bool   `name:"allow-negative" help:"Revert also if a balance falls below its minimum."`
+	Note          string `placeholder:"TEXT" help:"The reason, for the history."`
 }
 
 type revertFilterFlags struct {

@@ -14,7 +14,7 @@ import (
 type dlqCmd struct {
 	List    dlqListCmd    `cmd:"" help:"List dead letters, newest first."`
 	Groups  dlqGroupsCmd  `cmd:"" help:"Count dead letters by webhook, reason and path, most first."`
-	Show    dlqShowCmd    `cmd:"" help:"Show one dead letter, or what has become of it: payload, reason, executions."`
+	Show    dlqShowCmd    `cmd:"" help:"Show one dead letter with its payload, reason and executions, also after a replay or discard."`
 	Replay  dlqReplayCmd  `cmd:"" help:"Run dead letters again: first the plan, then the run."`
 	Discard dlqDiscardCmd `cmd:"" help:"Give dead letters up and delete their payloads. Their outcomes stay failed."`
 	Export  dlqExportCmd  `cmd:"" help:"Write dead letters with all they have, a line of JSON each, oldest first."`

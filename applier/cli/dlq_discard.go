@@ -13,7 +13,7 @@ type dlqDiscardCmd struct {
 	IDs []string `arg:"" optional:"" name:"id" help:"Dead letters, by their deliveries' ids."`
 	dlqFilterFlags
 	All  bool    `help:"All dead letters there are."`
-	Note *string `placeholder:"WHY" help:"Why, for the history."`
+	Note *string `placeholder:"WHY" help:"The reason, for the history."`
 }
 
 // discardJSON is what a discard did, as programs read it.

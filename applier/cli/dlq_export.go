@@ -11,7 +11,7 @@ import (
 
 type dlqExportCmd struct {
 	dlqFilterFlags
-	File string `short:"f" default:"-" placeholder:"FILE" help:"Where to; - is the standard output. Payloads and headers are written as they were sent, with any secrets: keep the file as you keep those."`
+	File string `short:"f" default:"-" placeholder:"FILE" help:"The file to write; - is the standard output. It has payloads and headers as they were sent, with any secrets: protect it."`
 }
 
 func (c *dlqExportCmd) Run(a *app) error {

@@ -24,10 +24,10 @@ type dlqReplayCmd struct {
 	DryRun  bool   `name:"dry-run" help:"Stop after the plan."`
 	Mapping string `enum:"current,original" default:"current" help:"Decide by the current definition, or by the version that decided first: current or original."`
 	Rate    string `placeholder:"N/s" help:"At most so many a second."`
-	Edit    bool   `help:"Edit the payload of the one dead letter first, with $EDITOR. The original is kept beside it."`
-	Force   bool   `help:"Run those too that were run again 5 times."`
-	Restart bool   `help:"Begin anew, where an interrupted replay of the same would go on."`
-	Note    string `placeholder:"TEXT" help:"Why, for the history."`
+	Edit    bool   `help:"Edit the payload of the one dead letter first, with $EDITOR. The original is kept next to it."`
+	Force   bool   `help:"Also replay dead letters that were replayed 5 times."`
+	Restart bool   `help:"Start again instead of continuing an interrupted replay."`
+	Note    string `placeholder:"TEXT" help:"The reason, for the history."`
 }
 
 // replayJSON is what a replay prints for programs.

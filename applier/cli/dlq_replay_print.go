@@ -14,7 +14,7 @@ const shownBalances = 20
 
 func printPlan(a *app, p *replay.Plan, mapping string, all bool) {
 	if p.Resumes != nil {
-		fmt.Fprintf(a.Stdout, "Goes on with the replay that %s began at %s: %d of %d were published then. --restart begins anew.\n",
+		fmt.Fprintf(a.Stdout, "Continues the replay that %s began at %s: %d of %d were published then. --restart starts again.\n",
 			printable(p.Resumes.RequestedBy), localTime(p.Resumes.PlannedAt), p.Resumes.Published, p.Resumes.Total)
 	}
 	fmt.Fprintf(a.Stdout, "%d dead letters to replay by the %s definition%s.\n", p.Selected, mapping, reasonsText(p.Reasons))

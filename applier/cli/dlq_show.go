@@ -51,7 +51,7 @@ func causeText(e history.Execution) string {
 	case delivery.Bulk:
 		text = "replay of many"
 	case delivery.UserFound:
-		text = "replay, for the user was found"
+		text = "replay, because the user was found"
 	}
 	if e.RequestedBy != nil {
 		text += " by " + *e.RequestedBy
@@ -67,7 +67,7 @@ func effectText(e history.Execution) string {
 	case !e.Effect && e.Outcome != nil:
 		return "no-op, it was " + string(*e.Outcome) + " already"
 	case !e.Effect:
-		return "no-op, it was no dead letter any more"
+		return "no-op, it was no longer a dead letter"
 	case e.Outcome != nil:
 		return string(*e.Outcome)
 	case e.Reason != nil && e.Cause != history.FirstDelivery:

@@ -14,7 +14,7 @@ type secretsCmd struct {
 }
 
 type secretsRotateCmd struct {
-	OldKeyStdin bool `name:"old-key-stdin" help:"Read the master key of before from the standard input. Without it COINHOOK_MASTER_KEY has it, behind the new one and a comma."`
+	OldKeyStdin bool `name:"old-key-stdin" help:"Read the old master key from the standard input. Without it COINHOOK_MASTER_KEY has it, after the new one and a comma."`
 }
 
 func (c *secretsRotateCmd) Run(a *app) error {

@@ -17,7 +17,7 @@ type setupCmd struct {
 	Partitions *int          `placeholder:"N" help:"Partitions in which the deliveries are settled, 1 to 64: so many appliers can work at a time. Without it the number stays."`
 	MaxBytes   *int64        `name:"max-bytes" placeholder:"B" help:"Size of the stream of deliveries; 0 is no bound. A full one refuses (503) and drops nothing. Without it the bound stays."`
 	MaxAge     *age          `name:"max-age" placeholder:"D" help:"How long the samples of drafts stay, such as 7d. Deliveries have no age: they leave by STREAM_RETENTION. Without it the age stays."`
-	Check      bool          `help:"Change nothing, print what a setup with these flags would change, and exit 1 if that is something."`
+	Check      bool          `help:"Change nothing. Print what a setup with these flags would change, and exit 1 if there is anything."`
 	Wait       time.Duration `default:"30s" help:"How long to wait for NATS and PostgreSQL to answer."`
 }
 

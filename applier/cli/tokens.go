@@ -10,8 +10,8 @@ import (
 )
 
 type tokensCmd struct {
-	Add    tokensAddCmd    `cmd:"" help:"Make a token, which is shown this once."`
-	List   tokensListCmd   `cmd:"" help:"List tokens, newest first, those too that work no more."`
+	Add    tokensAddCmd    `cmd:"" help:"Make a token. It is shown only once."`
+	List   tokensListCmd   `cmd:"" help:"List tokens, newest first, including those that no longer work."`
 	Revoke tokensRevokeCmd `cmd:"" help:"End a token for good, at once."`
 }
 
@@ -24,7 +24,7 @@ func (a *app) tokens() (*access.Tokens, error) {
 }
 
 type tokensAddCmd struct {
-	Name    string `arg:"" help:"What it is called, such as the program that uses it."`
+	Name    string `arg:"" help:"Its name, such as the program that uses it."`
 	Expires string `placeholder:"90d" help:"How long it works, such as 90d or 12h. Default: until it is revoked."`
 }
 
@@ -93,7 +93,7 @@ func (c *tokensListCmd) Run(a *app) error {
 }
 
 type tokensRevokeCmd struct {
-	Name string `arg:"" help:"What it is called."`
+	Name string `arg:"" help:"Its name."`
 }
 
 func (c *tokensRevokeCmd) Run(a *app) error {

@@ -13,7 +13,7 @@ import (
 
 type webhooksBacktestCmd struct {
 	webhookArg
-	File    string `short:"f" required:"" placeholder:"FILE" help:"The new definition in YAML or JSON; - is the standard input. It is tried as the webhook's next version, whatever its name and community."`
+	File    string `short:"f" required:"" placeholder:"FILE" help:"The new definition in YAML or JSON; - is the standard input. It is tried as the webhook's next version, also with another name or community."`
 	Last    int    `default:"1000" placeholder:"N" help:"How many of the newest deliveries to try it on, ${default} by default, 100000 at most."`
 	Against string `enum:"current,original" default:"current" help:"Compare with the current definition, or for each delivery with the version that decided it: current or original."`
 }
@@ -43,7 +43,7 @@ func (c *webhooksBacktestCmd) Run(a *app) error {
 	}
 	bar := progressLine{a: a}
 	request.Progress = func(p trial.Progress) {
-		bar.show(0, "%d messages looked at, %d deliveries found, %d tried", p.Messages, p.Found, p.Tried)
+		bar.show(0, "%d messages read, %d deliveries found, %d tried", p.Messages, p.Found, p.Tried)
 	}
 	result, err := tester.Run(a.ctx, request)
 	bar.clear()
@@ -99,17 +99,17 @@ func (a *app) backtest() (*trial.Backtest, error) {
 func (a *app) sayLookedAt(r *trial.Comparison) {
 	switch {
 	case r.GaveUp:
-		a.say("Gave up after %d messages of the stream: they hold %s of the webhook. A larger --last looks at more.", r.Messages, countOf(r.Deliveries))
+		a.say("Gave up after %d messages of the stream: they hold %s of the webhook. A larger --last reads more.", r.Messages, countOf(r.Deliveries))
 	case r.FromDeadLetters > 0:
 		a.say("The stream holds %s of the webhook; of older ones dead letters are left, and the %d newest were tried, too.",
 			countOf(r.Deliveries-r.FromDeadLetters), r.FromDeadLetters)
 	case r.Deliveries == 0:
-		a.say("There is no delivery of the webhook. What a draft has captured is none: try it with `coinhook webhooks try`.")
+		a.say("The webhook has no delivery. A draft's samples are not deliveries: try them with `coinhook webhooks try`.")
 	case r.Deliveries < r.Asked:
 		a.say("There are only %s of the webhook.", countOf(r.Deliveries))
 	}
 	if r.VersionsGone > 0 {
-		a.say("Compared with the current definition, for the version that decided them is not kept any more: %s.", countOf(r.VersionsGone))
+		a.say("Compared with the current definition, because the version that decided them is no longer kept: %s.", countOf(r.VersionsGone))
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 type webhooksPresetsCmd struct {
 	Name   string `arg:"" optional:"" help:"A preset's name: what to click at the sender, a definition and a sample, as apply takes them."`
-	Sample bool   `help:"Print the sample alone, for try, sign and suggest."`
+	Sample bool   `help:"Print only the sample, for try, sign and suggest."`
 }
 
 // Help is an example.
