@@ -97,8 +97,8 @@ func TestWhyAPartitionStandsStill(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	for want, change := range map[string]func(s *PartitionState){
-		"no applier is asking for deliveries of partition 0 of 2 (generation 1)":                            func(*PartitionState) {},
-		"an applier has 7 messages of partition 0 of 2 (generation 1) and settles none":                     func(s *PartitionState) { s.AckPending, s.DeliveredAt = 7, now },
+		"no applier is asking for deliveries of partition 0 of 2 (generation 1)":                        func(*PartitionState) {},
+		"an applier has 7 messages of partition 0 of 2 (generation 1) and settles none":                 func(s *PartitionState) { s.AckPending, s.DeliveredAt = 7, now },
 		"an applier asks for messages of partition 0 of 2 (generation 1), but the broker delivers none": func(s *PartitionState) { s.Waiting = 1 },
 	} {
 		p := Pending{Backlog: Backlog{1, 9}, At: now, Partitions: []PartitionState{part(1, 0, 2, 0, 0), part(1, 1, 2, 0, 0)}}
