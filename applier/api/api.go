@@ -199,5 +199,5 @@ func (s *server) noRoute(w http.ResponseWriter, r *http.Request) {
 func describe(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Write(description) //nolint:errcheck // the client is gone
+	w.Write(description) // the client is gone
 }

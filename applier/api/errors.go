@@ -141,5 +141,5 @@ func writeJSON(w http.ResponseWriter, status int, v any, hide func(id string) bo
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	w.Write(webhook.HideIDs(body.Bytes(), hide)) //nolint:errcheck // the client is gone
+	w.Write(webhook.HideIDs(body.Bytes(), hide)) // the client is gone
 }

@@ -204,7 +204,7 @@ func (a *app) askHidden(question string) (string, error) {
 	answer, err := interruptible(a.ctx, func() ([]byte, error) { return term.ReadPassword(int(file.Fd())) })
 	fmt.Fprintln(a.Stderr)
 	if err != nil {
-		term.Restore(int(file.Fd()), state) //nolint:errcheck // it was interrupted, that is what counts
+		term.Restore(int(file.Fd()), state) // it was interrupted, that is what counts
 		return "", errors.New("no answer, nothing was changed")
 	}
 	return string(answer), nil

@@ -292,7 +292,7 @@ func (a *app) readFile(name string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer file.Close() //nolint:errcheck // it was only read
+		defer file.Close() // it was only read
 		src = file
 	}
 	content, err := interruptible(a.ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(src, maxFileBytes+1)) })

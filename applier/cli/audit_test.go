@@ -15,7 +15,7 @@ func TestAuditAck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // all was done
+	defer db.Close() // all was done
 	if r := i.run("audit"); r.code != 0 || strings.Contains(r.stdout, "acknowledged") {
 		t.Fatalf("exit %d: %s%s", r.code, r.stdout, r.stderr)
 	}

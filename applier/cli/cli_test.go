@@ -56,7 +56,7 @@ func newInstallation(t testing.TB) *installation {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer table.Close() //nolint:errcheck // nothing is in flight
+	defer table.Close() // nothing is in flight
 	if err := i.conn.Setup(t.Context(), broker.Topology{Table: table}); err != nil {
 		t.Fatal(err)
 	}

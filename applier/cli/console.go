@@ -110,7 +110,7 @@ func (c *consoleCmd) Run(a *app) error {
 	}
 	pages, err := console.New(opts)
 	if err != nil {
-		listener.Close() //nolint:errcheck // the first error tells more
+		listener.Close() // the first error tells more
 		return err
 	}
 	defer a.watchPending()()
@@ -130,7 +130,7 @@ func (a *app) watchPending() (stop func()) {
 	monitor := broker.NewMonitor(a.conn, broker.MonitorOptions{Limit: limit, Log: a.log})
 	go func() {
 		defer close(ended)
-		monitor.Run(ctx) //nolint:errcheck // it returns none
+		monitor.Run(ctx) // it returns none
 	}()
 	return func() {
 		cancel()

@@ -25,7 +25,7 @@ func (i *installation) serveConsole() (url string) {
 	done := make(chan int, 1)
 	go func() {
 		done <- cli.Run(ctx, cli.Process{Args: []string{"console"}, Env: env, Dir: i.dir, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: stderr})
-		stderr.Close() //nolint:errcheck // it never fails
+		stderr.Close() // it never fails
 	}()
 	i.t.Cleanup(func() {
 		cancel()
@@ -37,7 +37,7 @@ func (i *installation) serveConsole() (url string) {
 	for lines.Scan() {
 		var line struct{ URL, Message string }
 		if err := json.Unmarshal(lines.Bytes(), &line); err == nil && line.Message == "listening" {
-			go io.Copy(io.Discard, logs) //nolint:errcheck // until the console ends
+			go io.Copy(io.Discard, logs) // until the console ends
 			return line.URL
 		}
 	}
@@ -81,7 +81,7 @@ func TestTheConsoleServesTheReadAPI(t *testing.T) {
 			t.Fatal(err)
 		}
 		body, err := io.ReadAll(answer.Body)
-		answer.Body.Close() //nolint:errcheck // it was only read
+		answer.Body.Close() // it was only read
 		if err != nil || answer.StatusCode != tc.status || !strings.Contains(string(body), tc.want) {
 			t.Errorf("%s %s answers %d %s, %v", tc.method, tc.path, answer.StatusCode, body, err)
 		}

@@ -29,7 +29,7 @@ func (c *dlqImportCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer src.Close() //nolint:errcheck // it was only read
+	defer src.Close() // it was only read
 	db, err := a.database()
 	if err != nil {
 		return err

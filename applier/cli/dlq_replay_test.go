@@ -182,7 +182,7 @@ func TestReplayOfAnEditedPayload(t *testing.T) {
 		t.Errorf("without a change: %+v", r)
 	}
 	script := filepath.Join(i.dir, "edit.sh")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\nsed -i 's/\"coins\":1/\"order\":{\"total\":7}/' \"$1\"\n"), 0o700); err != nil { //nolint:gosec // it is to be run
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nsed -i 's/\"coins\":1/\"order\":{\"total\":7}/' \"$1\"\n"), 0o700); err != nil { // it is to be run
 		t.Fatal(err)
 	}
 	i.env["EDITOR"] = script
@@ -262,7 +262,7 @@ func TestAnInterruptedReplayGoesOnWhereItWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { store.Close() }) //nolint:errcheck // the database goes with the test
+	t.Cleanup(func() { store.Close() }) // the database goes with the test
 
 	args := []string{"dlq", "replay", "--since", "1h", "--reason", "missing_field"}
 	ctx, cancel := context.WithCancel(t.Context())

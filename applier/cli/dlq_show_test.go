@@ -51,7 +51,7 @@ func (i *installation) execute(statement string, args ...any) {
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // nothing was left open
+	defer db.Close() // nothing was left open
 	if _, err := db.ExecContext(i.t.Context(), statement, args...); err != nil {
 		i.t.Fatal(err)
 	}

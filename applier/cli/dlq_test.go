@@ -38,7 +38,7 @@ func (i *installation) store() *postgres.Store {
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	i.t.Cleanup(func() { s.Close() }) //nolint:errcheck // the database goes with the test
+	i.t.Cleanup(func() { s.Close() }) // the database goes with the test
 	return s
 }
 
@@ -338,7 +338,7 @@ func TestWatch(t *testing.T) {
 			code <- cli.Run(ctx, cli.Process{
 				Args: []string{"dlq", "watch", "--since", "1h", "--reason", "internal", "-o", output}, Env: i.env, Dir: i.dir, Stdout: in, Stderr: &stderr,
 			})
-			in.Close() //nolint:errcheck // it returns nil
+			in.Close() // it returns nil
 		}()
 		line := make([]byte, 4096)
 		n, err := out.Read(line)

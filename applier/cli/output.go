@@ -67,7 +67,7 @@ func (j *jsonArray) add(element any) error {
 	if err != nil {
 		return err
 	}
-	j.out.WriteString(before) //nolint:errcheck // Flush returns it
+	j.out.WriteString(before) // Flush returns it
 	_, err = j.out.Write(bytes.TrimSuffix(text, []byte("\n")))
 	return err
 }
@@ -77,7 +77,7 @@ func (j *jsonArray) close() error {
 	if j.count == 0 {
 		end = "[]\n"
 	}
-	j.out.WriteString(end) //nolint:errcheck // Flush returns it
+	j.out.WriteString(end) // Flush returns it
 	return j.out.Flush()
 }
 

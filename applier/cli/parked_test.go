@@ -21,7 +21,7 @@ func (i *installation) openDatabase() *sql.DB {
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	i.t.Cleanup(func() { db.Close() }) //nolint:errcheck // the database goes with the test
+	i.t.Cleanup(func() { db.Close() }) // the database goes with the test
 	return db
 }
 
@@ -87,7 +87,7 @@ func TestParkedDeliveriesAreListedAndShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback() //nolint:errcheck // it only held the lock
+	defer tx.Rollback() // it only held the lock
 	if _, err := tx.ExecContext(t.Context(), "SELECT FROM users FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func TestCommandsAndTheSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // the database is dropped next
+	defer db.Close() // the database is dropped next
 	if _, err := db.ExecContext(t.Context(), "UPDATE schema_compatibility SET least_reader = 1000000"); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ func (i *installation) database() *sql.DB {
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	i.t.Cleanup(func() { db.Close() }) //nolint:errcheck // the database goes with the test
+	i.t.Cleanup(func() { db.Close() }) // the database goes with the test
 	return db
 }
 

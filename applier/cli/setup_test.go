@@ -162,7 +162,7 @@ func (i *installation) exec(statement string) {
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // the database is dropped next
+	defer db.Close() // the database is dropped next
 	if _, err := db.ExecContext(i.t.Context(), statement); err != nil {
 		i.t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func readOwn(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close() // it was only read
 	if info, err = file.Stat(); err != nil {
 		return nil, err
 	}

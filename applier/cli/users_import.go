@@ -29,7 +29,7 @@ func (c *usersImportCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	defer src.Close() //nolint:errcheck // it was only read
+	defer src.Close() // it was only read
 	reader, err := users.NewReader(src)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.File, err)

@@ -54,9 +54,9 @@ var assets = sync.OnceValue(func() map[string]asset {
 
 func compress(plain []byte) []byte {
 	var out bytes.Buffer
-	w, _ := gzip.NewWriterLevel(&out, gzip.BestCompression) //nolint:errcheck // the level is one
-	w.Write(plain)                                          //nolint:errcheck // into memory
-	w.Close()                                               //nolint:errcheck // the same
+	w, _ := gzip.NewWriterLevel(&out, gzip.BestCompression) // the level is one
+	w.Write(plain)                                          // into memory
+	w.Close()                                               // the same
 	return out.Bytes()
 }
 

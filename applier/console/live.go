@@ -219,7 +219,7 @@ func (s *Console) live(c *request) error {
 			}
 		case <-beat.C:
 			if _, err := s.Accounts.Look(c.ctx(), s.token(c.Request())); errors.Is(err, access.ErrSignedOut) {
-				c.send("event: signed-out\ndata: signed-out\n\n") //nolint:errcheck // it is the last one
+				c.send("event: signed-out\ndata: signed-out\n\n") // it is the last one
 				return nil
 			}
 			err = c.send(": still here\n\n")

@@ -37,7 +37,7 @@ func TestWhatIsParkedIsSeenOnEachPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback() //nolint:errcheck // it only held the lock
+	defer tx.Rollback() // it only held the lock
 	if _, err := tx.ExecContext(t.Context(), "SELECT FROM users FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}

@@ -219,7 +219,7 @@ func TestSignInSaysThatTheTrailIsHeld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback() //nolint:errcheck // it is done by then
+	defer tx.Rollback() // it is done by then
 	if _, err := tx.Exec(`INSERT INTO audit_trail (who, what, target_kind, target_id, detail) VALUES ('x', 'x', '', '', '{}')`); err != nil {
 		t.Fatal(err)
 	}

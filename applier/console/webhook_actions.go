@@ -229,8 +229,8 @@ func (s *Console) webhookVersions(c *request) error {
 	for _, v := range data.Versions {
 		byNumber[v.Version] = v
 	}
-	from, _ := strconv.Atoi(c.QueryParam("from")) //nolint:errcheck // 0 stands for none
-	to, _ := strconv.Atoi(c.QueryParam("to"))     //nolint:errcheck // 0 stands for none
+	from, _ := strconv.Atoi(c.QueryParam("from")) // 0 stands for none
+	to, _ := strconv.Atoi(c.QueryParam("to"))     // 0 stands for none
 	if from == 0 && to == 0 {
 		from, to = w.Version-1, w.Version
 	}

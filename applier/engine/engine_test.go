@@ -156,7 +156,7 @@ func TestALockedUserHoldsUpNobodyElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback() //nolint:errcheck // it has ended
+	defer tx.Rollback() // it has ended
 	if _, err := tx.ExecContext(t.Context(), `SELECT 1 FROM users WHERE email = $1 FOR UPDATE`, users[0]); err != nil {
 		t.Fatal(err)
 	}

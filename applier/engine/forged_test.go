@@ -32,7 +32,7 @@ func (w *world) audit(t *testing.T) *audit.Report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close() //nolint:errcheck // all was read
+	defer store.Close() // all was read
 	stream, err := w.conn.OpenStream(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -121,7 +121,7 @@ func TestAWebhookIsOutAlthoughOneOfItsUsersIsLocked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback() //nolint:errcheck // it is the end of the test
+	defer tx.Rollback() // it is the end of the test
 	if _, err := tx.ExecContext(t.Context(), `SELECT 1 FROM users WHERE email = $1 FOR UPDATE`, users[0]); err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func (w *world) table(t *testing.T) *postgres.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { store.Close() }) //nolint:errcheck // the database is dropped next
+	t.Cleanup(func() { store.Close() }) // the database is dropped next
 	return store
 }
 
@@ -156,7 +156,7 @@ func (w *world) around(t *testing.T) (all string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer rows.Close() //nolint:errcheck // an error of reading is in rows.Err
+		defer rows.Close() // an error of reading is in rows.Err
 		for rows.Next() {
 			var line string
 			if err := rows.Scan(&line); err != nil {

@@ -49,7 +49,7 @@ func (p *partition) run() {
 	defer close(p.ended)
 	var reading sync.WaitGroup
 	defer reading.Wait()
-	reading.Go(func() { p.feed.Run(p.ctx) }) //nolint:errcheck // it ends with ctx
+	reading.Go(func() { p.feed.Run(p.ctx) }) // it ends with ctx
 	if !p.loadHeld() {
 		return
 	}

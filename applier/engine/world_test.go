@@ -56,7 +56,7 @@ func newSignedWorld(t *testing.T, partitions int, keys secret.DeliveryKeys) *wor
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer table.Close() //nolint:errcheck // nothing is in flight
+	defer table.Close() // nothing is in flight
 	if err := w.conn.Setup(t.Context(), broker.Topology{Partitions: partitions, Table: table}); err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func newSignedWorld(t *testing.T, partitions int, keys secret.DeliveryKeys) *wor
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close() }) //nolint:errcheck // the database is dropped next
+	t.Cleanup(func() { db.Close() }) // the database is dropped next
 	w.db = db
 	w.catalog = broker.NewCatalog(w.conn)
 	running(t, w.catalog.Run)
@@ -132,7 +132,7 @@ func (w *world) startWith(t *testing.T, lanes int, wrap func(*postgres.Store) ap
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { store.Close() }) //nolint:errcheck // the database is dropped next
+	t.Cleanup(func() { store.Close() }) // the database is dropped next
 	settling, reporter := wrap(store), recorder{report.New(zerolog.Nop(), prometheus.NewRegistry()), w}
 	e := engine.New(engine.Options{
 		Conn: w.conn, Applier: applier.New(w.catalog, store, w.evaluate, settling, reporter), Definitions: w.catalog, Store: settling,
@@ -265,7 +265,7 @@ func (w *world) addUsers(t *testing.T, community string, n int) (emails []string
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close() //nolint:errcheck // nothing is in flight
+	defer store.Close() // nothing is in flight
 	users := make([]postgres.NewUser, n)
 	for i := range users {
 		users[i].Email = fmt.Sprintf("u%d@%s.example", i, community)
@@ -283,7 +283,7 @@ func (w *world) addUser(t *testing.T, community, email string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close() //nolint:errcheck // nothing is in flight
+	defer store.Close() // nothing is in flight
 	if _, err := store.ImportUsers(t.Context(), community, []postgres.NewUser{{Email: email}}); err != nil {
 		t.Fatal(err)
 	}

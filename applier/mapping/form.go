@@ -46,7 +46,7 @@ func formJSON(text []byte, what string) ([]byte, *delivery.Failure) {
 
 // appendString writes text that is UTF-8.
 func appendString(out []byte, text string) []byte {
-	out, _ = jsontext.AppendQuote(out, text) //nolint:errcheck // it fails for other text alone
+	out, _ = jsontext.AppendQuote(out, text) // it fails for other text alone
 	return out
 }
 

@@ -121,7 +121,7 @@ func findingColumns(found []Finding) (kinds string, columns []any) {
 		c[1].id(f.DeliveryID)
 		c[2].id(f.UserID)
 		c[3].text(f.Currency)
-		c[4].int(int64(f.Sequence)) //nolint:gosec // sequences fit
+		c[4].int(int64(f.Sequence)) // sequences fit
 		c[5].text(f.Detail)
 	}
 	for i := range c {

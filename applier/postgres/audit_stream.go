@@ -188,7 +188,7 @@ FROM beyond`
 // the first message.
 func (s *Store) BeyondStream(ctx context.Context, incarnation string, first uint64, examples int) (b Beyond, err error) {
 	var ids []string
-	row := s.db.QueryRowContext(ctx, beyondQuery, incarnation, int64(first), examples) //nolint:gosec // sequences fit
+	row := s.db.QueryRowContext(ctx, beyondQuery, incarnation, int64(first), examples) // sequences fit
 	if err := row.Scan(&b.Earlier, &b.Nowhere, pq.Array(&ids)); err != nil {
 		return b, fmt.Errorf("look up outcomes: %w", err)
 	}

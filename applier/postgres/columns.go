@@ -41,7 +41,7 @@ func eachColumn[T any](text func(i int, name, kind string) string) []string {
 func appendColumns(args []any, table any) []any {
 	v := reflect.ValueOf(table).Elem()
 	for i := range v.NumField() {
-		args = append(args, v.Field(i).Addr().Interface().(*array).String()) //nolint:forcetypeassert // a column is an array
+		args = append(args, v.Field(i).Addr().Interface().(*array).String()) // a column is an array
 	}
 	return args
 }

@@ -21,7 +21,7 @@ func openPlain(tb testing.TB, url string) *sql.DB {
 		tb.Fatal(err)
 	}
 	db.SetMaxOpenConns(1)
-	tb.Cleanup(func() { db.Close() }) //nolint:errcheck // all was done
+	tb.Cleanup(func() { db.Close() }) // all was done
 	return db
 }
 

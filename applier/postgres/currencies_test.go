@@ -19,7 +19,7 @@ func handle(tb testing.TB, url string) *sql.DB {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { db.Close() }) //nolint:errcheck // the database is dropped next
+	tb.Cleanup(func() { db.Close() }) // the database is dropped next
 	return db
 }
 

@@ -75,7 +75,7 @@ func (s *Store) KeptPlan(ctx context.Context, query string) (plan []string, err 
 	if _, err := conn.ExecContext(ctx, "PREPARE kept AS "+query); err != nil {
 		return nil, err
 	}
-	defer conn.ExecContext(ctx, "DEALLOCATE kept") //nolint:errcheck // it is the test's own
+	defer conn.ExecContext(ctx, "DEALLOCATE kept") // it is the test's own
 	var nulls []string
 	for strings.Contains(query, fmt.Sprintf("$%d:", len(nulls)+1)) || strings.Contains(query, fmt.Sprintf("$%d,", len(nulls)+1)) {
 		nulls = append(nulls, "NULL")

@@ -114,7 +114,7 @@ func open(tb testing.TB, url string) *postgres.Store {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { s.Close() }) //nolint:errcheck // the database is dropped next
+	tb.Cleanup(func() { s.Close() }) // the database is dropped next
 	return s
 }
 

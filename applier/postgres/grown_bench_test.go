@@ -191,7 +191,7 @@ func openGrown(b *testing.B, server *devpostgres.Server, rows int) *grownDatabas
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer admin.Close() //nolint:errcheck // nothing was left open
+	defer admin.Close() // nothing was left open
 	var there bool
 	if err := admin.QueryRowContext(b.Context(), `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name).Scan(&there); err != nil {
 		b.Fatal(err)
@@ -207,7 +207,7 @@ func openGrown(b *testing.B, server *devpostgres.Server, rows int) *grownDatabas
 		if *store, err = postgres.Open(url, opts); err != nil {
 			b.Fatal(err)
 		}
-		b.Cleanup(func() { (*store).Close() }) //nolint:errcheck // all was read and written
+		b.Cleanup(func() { (*store).Close() }) // all was read and written
 	}
 	if _, err := d.lists.Migrate(b.Context()); err != nil {
 		b.Fatal(err)
@@ -227,7 +227,7 @@ func fillGrown(b *testing.B, url string, rows int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // nothing was left open
+	defer db.Close() // nothing was left open
 	conn, err := db.Conn(b.Context())
 	if err != nil {
 		b.Fatal(err)

@@ -295,7 +295,7 @@ func TestOneApplierAtATimeHasTheLead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { s.Close() }) //nolint:errcheck // the database is dropped next
+		t.Cleanup(func() { s.Close() }) // the database is dropped next
 		return s
 	}
 	one, two := open(), open()
@@ -303,7 +303,7 @@ func TestOneApplierAtATimeHasTheLead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // the same
+	defer db.Close() // the same
 	// awaitLead takes the lead as soon as the server has noticed that it is free.
 	awaitLead := func(s *postgres.Store) *postgres.Lead {
 		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); runtime.Gosched() {

@@ -258,7 +258,7 @@ func TestLeasesWaitForTransactionsInFlight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer settling.Rollback() //nolint:errcheck // it is rolled back below
+	defer settling.Rollback() // it is rolled back below
 	if _, err := settling.ExecContext(t.Context(), "SELECT pg_advisory_xact_lock_shared($1, $2)",
 		postgres.PartitionClass, postgres.PartitionKey(1, 0)); err != nil {
 		t.Fatal(err)
@@ -278,7 +278,7 @@ func TestLeasesWaitForTransactionsInFlight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer settling.Rollback() //nolint:errcheck // nothing was written
+	defer settling.Rollback() // nothing was written
 	if _, err := settling.ExecContext(t.Context(), "SELECT pg_advisory_xact_lock_shared($1, $2)",
 		postgres.PartitionClass, postgres.PartitionKey(1, 1)); err != nil {
 		t.Fatal(err)
@@ -303,7 +303,7 @@ func TestLeasesPassAFrozenRound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer frozen.Rollback() //nolint:errcheck // nothing was written
+	defer frozen.Rollback() // nothing was written
 	for _, statement := range []string{
 		"UPDATE partitions SET owner = 'frozen', token = token + 1 WHERE partition = 1",
 		"UPDATE partition_members SET expires_at = expires_at WHERE applier = 'frozen'",

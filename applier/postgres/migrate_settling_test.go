@@ -25,7 +25,7 @@ func settleLikeSchema11(ctx context.Context, db *sql.DB, user, replayed, later d
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
+	defer tx.Rollback() // after a commit it does nothing
 	u, r, l, d := user.String(), replayed.String(), later.String(), delivery.NewID().String()
 	for _, s := range []struct {
 		statement string

@@ -197,7 +197,7 @@ func TestWhoHoldsAUserIsTold(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer tx.Rollback() //nolint:errcheck // it only held the lock
+				defer tx.Rollback() // it only held the lock
 				var pid int
 				if err := tx.QueryRowContext(t.Context(), fmt.Sprintf("SELECT pg_backend_pid() FROM set_config('application_name', 'reports-%d', false)", i)).Scan(&pid); err != nil {
 					t.Fatal(err)

@@ -24,7 +24,7 @@ func of(item applier.Item, id string, slot int) applier.Item {
 // sequences are where deliveries are in the stream.
 func sequences(all []delivery.Delivery) (sequences []int) {
 	for _, d := range all {
-		sequences = append(sequences, int(d.Position.Sequence)) //nolint:gosec // they are small
+		sequences = append(sequences, int(d.Position.Sequence)) // they are small
 	}
 	return sequences
 }
@@ -240,7 +240,7 @@ func TestManyParkedDeliveriesCostNothing(t *testing.T) {
 		}, 10},
 		{"look for what the stream has to keep", func() (int, error) {
 			first, err := s.FirstNewer(t.Context(), "one")
-			return int(first), err //nolint:gosec // it is small
+			return int(first), err // it is small
 		}, 0},
 		{"compare with the stream", func() (int, error) {
 			all, err := s.SettledOf(t.Context(), "one", idsOf(waits))

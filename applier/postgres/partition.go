@@ -16,7 +16,7 @@ import (
 const partitionClass = 0x636f6970 // "coip"
 
 func partitionKey(generation, partition int) int32 {
-	return int32(generation*delivery.Slots + partition) //nolint:gosec // generations are few
+	return int32(generation*delivery.Slots + partition) // generations are few
 }
 
 // sharePartitions takes the locks of $11, of the class $12.

@@ -100,7 +100,7 @@ func takeOver(tb testing.TB, db *sql.DB, l *applier.Lease) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
+	defer tx.Rollback() // after a commit it does nothing
 	if _, err := tx.ExecContext(tb.Context(), "SELECT pg_advisory_xact_lock($1, $2)", postgres.PartitionClass, postgres.PartitionKey(l.Generation, l.Index)); err != nil {
 		tb.Fatal(err)
 	}

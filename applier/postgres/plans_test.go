@@ -45,7 +45,7 @@ func TestKeptPlansGoThroughTheirIndexes(t *testing.T) {
 		}
 		indexes = append(indexes, name)
 	}
-	rows.Close() //nolint:errcheck // all were read
+	rows.Close() // all were read
 	isKey := func(name string) bool { return strings.HasSuffix(name, "_pkey") }
 	for _, newest := range []string{"primary keys", "other indexes"} {
 		for _, index := range indexes {

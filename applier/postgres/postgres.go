@@ -197,7 +197,7 @@ func (s *Store) snapshot(ctx context.Context, f func(*sqlx.Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	defer tx.Rollback() //nolint:errcheck // there is nothing to commit
+	defer tx.Rollback() // there is nothing to commit
 	return f(tx)
 }
 

@@ -28,7 +28,7 @@ type removals []removal
 // have reports whether a delivery that has no outcome had one.
 func (all removals) have(at ledger.Place, storedAt time.Time) bool {
 	for _, r := range all {
-		up := r.epoch > at.Epoch || r.epoch == at.Epoch && uint64(r.sequence) >= at.Sequence //nolint:gosec // sequences are not negative
+		up := r.epoch > at.Epoch || r.epoch == at.Epoch && uint64(r.sequence) >= at.Sequence // sequences are not negative
 		if up && storedAt.Before(r.storedBefore) {
 			return true
 		}
@@ -90,7 +90,7 @@ func addRemoval(ctx context.Context, tx *sqlx.Tx, old Old) error {
 	if old.First == 0 {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, addRemovalQuery, old.Incarnation, int64(old.First-1), old.StoredBefore) //nolint:gosec // sequences fit
+	_, err := tx.ExecContext(ctx, addRemovalQuery, old.Incarnation, int64(old.First-1), old.StoredBefore) // sequences fit
 	return err
 }
 

@@ -76,11 +76,11 @@ func (s *Store) Hold(ctx context.Context, selection string) (release func(), err
 	}
 	var held bool
 	if err := conn.QueryRowContext(ctx, lockRunQuery, runLock, selection).Scan(&held); err != nil {
-		conn.Close() //nolint:errcheck // the error of the query is the one that counts
+		conn.Close() // the error of the query is the one that counts
 		return nil, fmt.Errorf("hold a replay: %w", err)
 	}
 	if !held {
-		conn.Close() //nolint:errcheck // nothing was done on it
+		conn.Close() // nothing was done on it
 		return nil, ErrRunBusy
 	}
 	return func() {

@@ -27,7 +27,7 @@ func holding(tb testing.TB, db *sql.DB, statement string) (letGo func()) {
 	if _, err := tx.ExecContext(tb.Context(), statement); err != nil {
 		tb.Fatal(err)
 	}
-	return func() { tx.Rollback() } //nolint:errcheck // it wrote nothing
+	return func() { tx.Rollback() } // it wrote nothing
 }
 
 // awaitWaiting waits until so many wait for locks, or the last of them is done

@@ -35,7 +35,7 @@ func closedPort(tb testing.TB) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // it is closed on purpose
+	defer l.Close() // it is closed on purpose
 	return l.Addr().String()
 }
 
@@ -46,7 +46,7 @@ func silentPort(tb testing.TB) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { l.Close() }) //nolint:errcheck // nobody uses it
+	tb.Cleanup(func() { l.Close() }) // nobody uses it
 	return l.Addr().String()
 }
 
@@ -65,7 +65,7 @@ func newRelay(tb testing.TB, to string) *relay {
 	}
 	r := &relay{Listener: l}
 	r.to.Store(to)
-	tb.Cleanup(func() { l.Close() }) //nolint:errcheck // nobody uses it
+	tb.Cleanup(func() { l.Close() }) // nobody uses it
 	go func() {
 		for {
 			client, err := l.Accept()
@@ -79,15 +79,15 @@ func newRelay(tb testing.TB, to string) *relay {
 }
 
 func (r *relay) pass(client net.Conn) {
-	defer client.Close() //nolint:errcheck // its user is gone
+	defer client.Close() // its user is gone
 	server, err := net.Dial("tcp", r.to.Load().(string))
 	if err != nil {
 		return
 	}
-	defer server.Close() //nolint:errcheck // the same
+	defer server.Close() // the same
 	go func() {
 		_, _ = io.Copy(server, client)
-		server.Close() //nolint:errcheck // the same
+		server.Close() // the same
 	}()
 	_, _ = io.Copy(client, server)
 }
@@ -98,7 +98,7 @@ func openSettling(tb testing.TB, url string) *postgres.Store {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { s.Close() }) //nolint:errcheck // all was done
+	tb.Cleanup(func() { s.Close() }) // all was done
 	return s
 }
 

@@ -54,7 +54,7 @@ func Seal(key Key, form Form, encoding Encoding, payload []byte) (Body, error) {
 	if key.mode == webhook.GCM {
 		iv = iv[:gcmNonce]
 	}
-	rand.Read(iv) //nolint:errcheck // documented never to fail
+	rand.Read(iv) // documented never to fail
 	data := key.seal(iv, payload)
 	if form == Text {
 		return Body{Text: encoding.encode(append(bytes.Clone(iv), data...)), IV: iv}, nil

@@ -64,7 +64,7 @@ func (d *door) Accept() (net.Conn, error) {
 		if c := d.admit(raw); c != nil {
 			return c, nil
 		}
-		raw.Close() //nolint:errcheck // nothing was said on it
+		raw.Close() // nothing was said on it
 	}
 }
 
@@ -77,7 +77,7 @@ func (d *door) admit(raw net.Conn) *conn {
 	c, leaves, reason := d.enter(raw, addr)
 	if leaves != nil {
 		d.refused(displaced, leaves.client.network)
-		leaves.Close() //nolint:errcheck // it never brought a request that counts
+		leaves.Close() // it never brought a request that counts
 	}
 	if reason != "" {
 		d.refused(reason, addr)

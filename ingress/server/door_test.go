@@ -33,7 +33,7 @@ func (r *running) from(address string) net.Conn {
 // gets no place.
 func (r *running) isOpen(conn net.Conn, id string) bool {
 	r.t.Helper()
-	io.WriteString(conn, "POST /hooks/"+id+" HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx") //nolint:errcheck // then there is no answer
+	io.WriteString(conn, "POST /hooks/"+id+" HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx") // then there is no answer
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		return false

@@ -59,7 +59,7 @@ func TestShares(t *testing.T) {
 					}
 				}
 				for _, sender := range tt.before {
-					fill(sender) //nolint:errcheck // until there is no more
+					fill(sender) // until there is no more
 				}
 				if n, err := fill(tt.sender); n != tt.want || !errors.Is(err, tt.err) {
 					t.Errorf("%d, then %v; want %d, then %v", n, err, tt.want, tt.err)
@@ -92,7 +92,7 @@ func TestPlacesAreGivenBack(t *testing.T) {
 				holds[random.IntN(len(holds))].release()
 			case old == 1 && len(holds) > 0:
 				h := holds[random.IntN(len(holds))]
-				h.take(0, random.Int64N(100)) //nolint:errcheck // either way
+				h.take(0, random.Int64N(100)) // either way
 			default:
 				h := &hold{
 					places: p, webhook: p.webhook([]string{"a", "b"}[random.IntN(2)]),

@@ -18,7 +18,7 @@ func placeToProto(p *delivery.Place) *deliverypb.Place {
 	return &deliverypb.Place{
 		Incarnation: p.Incarnation,
 		Sequence:    p.Sequence,
-		Index:       uint32(p.Index), //nolint:gosec // places count from 0
+		Index:       uint32(p.Index), // places count from 0
 		StoredAtUs:  microseconds(p.StoredAt),
 	}
 }
@@ -31,7 +31,7 @@ func replayToProto(r *delivery.Replay) *deliverypb.Replay {
 		RequestedAtUs:   r.RequestedAt.UnixMicro(),
 		Note:            r.Note,
 		WebhookRevision: r.Revision,
-		WebhookVersion:  uint32(r.Version), //nolint:gosec // versions count from 1
+		WebhookVersion:  uint32(r.Version), // versions count from 1
 		Edited:          r.Edited,
 	}
 }

@@ -131,7 +131,7 @@ func someHeaders(all []header, from, to uint64, err error) ([]header, error) {
 func (s *Stream) forget(ctx context.Context, consumer jetstream.Consumer) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerSoon)
 	defer cancel()
-	s.stream.DeleteConsumer(ctx, consumer.CachedInfo().Name) //nolint:errcheck // see above
+	s.stream.DeleteConsumer(ctx, consumer.CachedInfo().Name) // see above
 }
 
 func (s *Stream) fetchHeaders(ctx context.Context, consumer jetstream.Consumer, n int) (all []header, err error) {

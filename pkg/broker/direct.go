@@ -84,7 +84,7 @@ func (c *Conn) tryDirectly(ctx context.Context, request []byte, last bool) (all 
 	if err != nil {
 		return nil, 0, err
 	}
-	defer sub.Unsubscribe() //nolint:errcheck // it ends with the connection, too
+	defer sub.Unsubscribe() // it ends with the connection, too
 	if err := c.nc.PublishRequest("$JS.API.DIRECT.GET."+webhooksStream, inbox, request); err != nil {
 		return nil, 0, err
 	}

@@ -59,13 +59,13 @@ func (e *encoded) encode(d *delivery.Delivery) error {
 	b := appendText(e.head, deliveryID, string(d.ID[:]))
 	b = appendText(b, deliveryWebhookID, d.WebhookID)
 	b = appendNumber(b, deliveryRevision, d.Revision)
-	b = appendNumber(b, deliveryReceivedAt, uint64(d.ReceivedAt.UnixMicro())) //nolint:gosec // as int64 is encoded
+	b = appendNumber(b, deliveryReceivedAt, uint64(d.ReceivedAt.UnixMicro())) // as int64 is encoded
 	b = appendText(b, deliveryMethod, d.Method)
 	b = appendText(b, deliveryQuery, d.Query)
 	valid := utf8.ValidString(d.WebhookID) && utf8.ValidString(d.Method)
 	for _, h := range d.Headers {
 		b = protowire.AppendTag(b, deliveryHeaders, protowire.BytesType)
-		b = protowire.AppendVarint(b, uint64(sizeOfText(headerName, h.Name)+sizeOfText(headerValue, h.Value))) //nolint:gosec // a size
+		b = protowire.AppendVarint(b, uint64(sizeOfText(headerName, h.Name)+sizeOfText(headerValue, h.Value))) // a size
 		b = appendText(b, headerName, h.Name)
 		b = appendText(b, headerValue, h.Value)
 		valid = valid && utf8.ValidString(h.Name) && utf8.ValidString(h.Value)

@@ -202,7 +202,7 @@ func (f *Feed) openReader(ctx context.Context, floor uint64) (jetstream.Consumer
 func (f *Feed) forgetReader(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerSoon)
 	defer cancel()
-	f.conn.js.DeleteConsumer(ctx, deliveriesStream, name) //nolint:errcheck // see above
+	f.conn.js.DeleteConsumer(ctx, deliveriesStream, name) // see above
 }
 
 // begin starts a session behind a floor.
@@ -291,7 +291,7 @@ func (f *Feed) decode(msg jetstream.Msg, meta *jetstream.MsgMetadata, incarnatio
 
 // checks reports whether it is this partition that checks a message's header.
 func (f *Feed) checks(sequence uint64) bool {
-	return f.partition.Count > 1 && sequence%uint64(f.partition.Count) == uint64(f.partition.Index) //nolint:gosec // both are small and positive
+	return f.partition.Count > 1 && sequence%uint64(f.partition.Count) == uint64(f.partition.Index) // both are small and positive
 }
 
 func (f *Feed) isMine(d *delivery.Delivery) bool { return f.partition.Has(d.InSlot()) }

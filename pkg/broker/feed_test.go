@@ -60,7 +60,7 @@ func own(tb testing.TB, conn *broker.Conn, p delivery.Partition, settle bool) *o
 	ctx, cancel := context.WithCancel(context.Background())
 	o := &owner{Feed: conn.NewFeed(p, zerolog.Nop()), settle: settle}
 	var running sync.WaitGroup
-	running.Go(func() { o.Run(ctx) }) //nolint:errcheck // it ends with ctx
+	running.Go(func() { o.Run(ctx) }) // it ends with ctx
 	running.Go(func() {
 		for {
 			select {

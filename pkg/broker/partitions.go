@@ -71,7 +71,7 @@ func (s *Stream) partitions(ctx context.Context) ([]PartitionState, error) {
 // add takes over what a reader of the partition tells.
 func (s *PartitionState) add(reader *jetstream.ConsumerInfo) {
 	s.Delivered = max(s.Delivered, reader.Delivered.Stream)
-	s.AckPending = int(s.Delivered - s.Floor) //nolint:gosec // Delivered is not lower
+	s.AckPending = int(s.Delivered - s.Floor) // Delivered is not lower
 	s.Waiting += reader.NumWaiting
 	s.DeliveredAt = lastOf(&s.DeliveredAt, reader.Delivered.Last)
 }

@@ -183,7 +183,7 @@ func TestAnIngressStoresRejectionsAndAsksForReceipts(t *testing.T) {
 			}
 			applier := rawAs(t, server, broker.Applier)
 			if _, err := applier.nc.QueueSubscribe("coinhook.receipts.>", "appliers", func(m *nats.Msg) {
-				m.Respond(append([]byte("of "), m.Data...)) //nolint:errcheck // the request says it
+				m.Respond(append([]byte("of "), m.Data...)) // the request says it
 			}); err != nil {
 				t.Fatal(err)
 			}

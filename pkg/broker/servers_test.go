@@ -20,7 +20,7 @@ func oldServer(tb testing.TB, version string) (url string) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { listener.Close() }) //nolint:errcheck // nobody connects any more
+	tb.Cleanup(func() { listener.Close() }) // nobody connects any more
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -28,7 +28,7 @@ func oldServer(tb testing.TB, version string) (url string) {
 				return
 			}
 			go func() {
-				defer conn.Close() //nolint:errcheck // the client has gone
+				defer conn.Close() // the client has gone
 				fmt.Fprintf(conn, "INFO {\"server_id\":\"OLD\",\"server_name\":\"old\",\"version\":%q,\"max_payload\":1048576,\"proto\":1,\"headers\":true}\r\n", version)
 				for lines := bufio.NewScanner(conn); lines.Scan(); {
 					if strings.HasPrefix(lines.Text(), "PING") {

@@ -15,7 +15,7 @@ func slotToProto(slot int) uint32 {
 	if slot < 1 || slot > delivery.Slots {
 		return 0
 	}
-	return uint32(slot) //nolint:gosec // 1 to 256
+	return uint32(slot) // 1 to 256
 }
 
 func slotFromProto(slot uint32) int {

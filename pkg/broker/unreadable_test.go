@@ -58,7 +58,7 @@ func TestOneUnreadableRecordTakesNoOtherAway(t *testing.T) {
 			catalog := broker.NewCatalog(conn)
 			runCtx, stop := context.WithCancel(ctx)
 			defer stop()
-			go catalog.Run(runCtx) //nolint:errcheck // it ends with the test
+			go catalog.Run(runCtx) // it ends with the test
 			eventually(t, "the catalog is read", func() bool { return catalog.Ready(ctx) == nil })
 			if w, _ := catalog.Lookup(shop.ID); w == nil || w.Name != "Shop" {
 				t.Errorf("the catalog has %+v of the other webhook", w)

@@ -25,12 +25,12 @@ func watch(ctx context.Context, bucket jetstream.KeyValue, keys string, opts ...
 		silent := !late.Stop()
 		if err == nil && !silent {
 			return w, func() {
-				w.Stop() //nolint:errcheck // the watch is given up either way
+				w.Stop() // the watch is given up either way
 				cancel()
 			}, nil
 		}
 		if err == nil {
-			w.Stop() //nolint:errcheck // it came too late
+			w.Stop() // it came too late
 			err = context.DeadlineExceeded
 		}
 		cancel()

@@ -26,7 +26,7 @@ func TestDefinitionsAreReadAfterAnElection(t *testing.T) {
 	var catalogs []*broker.Catalog
 	for range readers {
 		catalog := broker.NewCatalog(conn)
-		reading.Go(func() { catalog.Run(ctx) }) //nolint:errcheck // it ends with its context
+		reading.Go(func() { catalog.Run(ctx) }) // it ends with its context
 		catalog.Await(ctx, time.Second)
 		catalogs = append(catalogs, catalog)
 	}

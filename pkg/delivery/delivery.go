@@ -129,7 +129,7 @@ func NewID() ID {
 		}
 	}
 	var id ID
-	rand.Read(id[8:]) //nolint:errcheck // documented never to fail
+	rand.Read(id[8:]) // documented never to fail
 	binary.BigEndian.PutUint64(id[:8], uint64(at>>12)<<16|0x7000|uint64(at&0xfff))
 	id[8] = 0x80 | id[8]&0x3f
 	return id

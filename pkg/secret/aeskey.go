@@ -26,7 +26,7 @@ func NewAESKey() AESKey {
 	text := make([]byte, 0, aesKeyLength)
 	for len(text) < aesKeyLength {
 		var b [64]byte
-		rand.Read(b[:]) //nolint:errcheck // documented never to fail
+		rand.Read(b[:]) // documented never to fail
 		for _, c := range b {
 			// A remainder of all 256 values would favour the first letters.
 			if n := int(c & 63); n < len(aesKeyLetters) && len(text) < aesKeyLength {
@@ -74,7 +74,7 @@ func (k AESKey) String() string { return "[AES key]" }
 
 // Format implements fmt.Formatter for every verb: the others would look into
 // the struct.
-func (k AESKey) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) } //nolint:errcheck // as fmt itself does
+func (k AESKey) Format(f fmt.State, _ rune) { io.WriteString(f, k.String()) } // as fmt itself does
 
 // SealedKey is an AES key as it is kept: readable with the master key only, and
 // only as a key of the webhook that it was sealed for.

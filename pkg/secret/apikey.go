@@ -25,7 +25,7 @@ type APIKey struct {
 // NewAPIKey makes a key of 256 random bits. The text is to be shown once.
 func NewAPIKey(now time.Time) (text string, key APIKey) {
 	var b [32]byte
-	rand.Read(b[:]) //nolint:errcheck // documented never to fail
+	rand.Read(b[:]) // documented never to fail
 	text = apiKeyPrefix + base64.RawURLEncoding.EncodeToString(b[:])
 	key = KeyOf(text)
 	key.CreatedAt = now

@@ -88,7 +88,7 @@ func (k DeliveryKeys) String() string { return hiddenDeliveryKeys }
 
 // Format implements fmt.Formatter for every verb: the others would look into the
 // struct.
-func (k DeliveryKeys) Format(f fmt.State, _ rune) { io.WriteString(f, hiddenDeliveryKeys) } //nolint:errcheck // as fmt itself does
+func (k DeliveryKeys) Format(f fmt.State, _ rune) { io.WriteString(f, hiddenDeliveryKeys) } // as fmt itself does
 
 // MarshalText keeps the keys out of JSON.
 func (k DeliveryKeys) MarshalText() ([]byte, error) { return []byte(hiddenDeliveryKeys), nil }
@@ -115,10 +115,10 @@ func (k DeliveryKeys) Verify(mac []byte, parts ...[]byte) bool {
 }
 
 func (k *deliveryKey) sum(parts [][]byte) *macState {
-	s := k.states.Get().(*macState) //nolint:forcetypeassert // the pool has nothing else
+	s := k.states.Get().(*macState) // the pool has nothing else
 	s.Reset()
 	for _, part := range parts {
-		s.Write(part) //nolint:errcheck // documented never to fail
+		s.Write(part) // documented never to fail
 	}
 	s.Sum(s.sum[:0])
 	return s

@@ -96,7 +96,7 @@ func (k MasterKey) String() string { return hidden }
 
 // Format implements fmt.Formatter for every verb: the others would look into
 // the struct.
-func (k MasterKey) Format(f fmt.State, _ rune) { io.WriteString(f, hidden) } //nolint:errcheck // as fmt itself does
+func (k MasterKey) Format(f fmt.State, _ rune) { io.WriteString(f, hidden) } // as fmt itself does
 
 // MarshalText keeps the key out of JSON.
 func (k MasterKey) MarshalText() ([]byte, error) { return []byte(hidden), nil }

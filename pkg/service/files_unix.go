@@ -13,5 +13,5 @@ func OpenFiles() (limit int64, known bool) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil {
 		return 0, false
 	}
-	return int64(min(uint64(r.Cur), math.MaxInt64)), true //nolint:unconvert // it is signed on some systems
+	return int64(min(uint64(r.Cur), math.MaxInt64)), true // it is signed on some systems
 }

@@ -90,7 +90,7 @@ func (n *newConns) note(conn net.Conn, state http.ConnState) {
 
 func (n *newConns) close() {
 	n.conns.Range(func(conn, _ any) bool {
-		conn.(net.Conn).Close() //nolint:errcheck // nobody has asked for anything on it
+		conn.(net.Conn).Close() // nobody has asked for anything on it
 		return true
 	})
 }

@@ -30,7 +30,7 @@ func dial(t *testing.T, address, text string) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() }) //nolint:errcheck // it may be closed already
+	t.Cleanup(func() { conn.Close() }) // it may be closed already
 	if _, err := io.WriteString(conn, text); err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func readSecretFile(path string) (string, error) {
 	if err != nil {
 		return "", cannotRead(err)
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close() // it was only read
 	content, err := io.ReadAll(io.LimitReader(file, maxSecretBytes+1))
 	if err != nil {
 		return "", cannotRead(err)
@@ -71,7 +71,7 @@ func CheckFile(path string) error {
 	file, err := os.Open(path)
 	if err == nil {
 		_, err = file.Read(make([]byte, 1))
-		file.Close() //nolint:errcheck // it was only read
+		file.Close() // it was only read
 	}
 	switch {
 	case errors.Is(err, io.EOF):

@@ -116,7 +116,7 @@ func TestOldTLSAndPlainHTTPAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := secured(t, c)
-	if conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}); err == nil { //nolint:gosec // it is refused
+	if conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}); err == nil { // it is refused
 		conn.Close()
 		t.Error("TLS 1.1 is taken")
 	}

@@ -189,7 +189,7 @@ func help(w io.Writer, name, synopsis string, settings reflect.Type) {
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\n", v.name, fallback, v.tag("help"))
 	}
-	table.Flush() //nolint:errcheck // there is nobody to tell that the terminal is gone
+	table.Flush() // there is nobody to tell that the terminal is gone
 	if names := secrets(variables(settings)); len(names) > 0 {
 		fmt.Fprintf(w, "\nSecrets can be in files. Set NAME%s to the path for any of: %s.\n", fileSuffix, strings.Join(names, ", "))
 	}

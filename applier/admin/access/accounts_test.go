@@ -68,7 +68,7 @@ func TestTheLimitHoldsForAllConsolesTogether(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { store.Close() }) //nolint:errcheck // the database goes with the test
+		t.Cleanup(func() { store.Close() }) // the database goes with the test
 		consoles = append(consoles, access.NewAccounts(store, time.Now))
 	}
 	var tried, limited atomic.Int64

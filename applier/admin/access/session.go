@@ -200,7 +200,7 @@ func (s *Accounts) SignOut(ctx context.Context, token string) error {
 
 func newToken() string {
 	random := make([]byte, 32)
-	rand.Read(random) //nolint:errcheck // documented never to fail
+	rand.Read(random) // documented never to fail
 	return base64.RawURLEncoding.EncodeToString(random)
 }
 

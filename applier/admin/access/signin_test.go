@@ -249,7 +249,7 @@ func TestChangePassword(t *testing.T) {
 	}
 	// Wrong old passwords are bounded as those of sign-ins.
 	for range 10 {
-		s.ChangePassword(t.Context(), "anna", "wrong", password, home) //nolint:errcheck // looked at below
+		s.ChangePassword(t.Context(), "anna", "wrong", password, home) // looked at below
 	}
 	if _, err := s.ChangePassword(t.Context(), "anna", "wrong", password, home); !limited(err) {
 		t.Errorf("beyond the limit: %v", err)

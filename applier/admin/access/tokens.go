@@ -72,7 +72,7 @@ func (s *Tokens) Add(ctx context.Context, community, name string, lasts time.Dur
 		return "", Token{}, err
 	}
 	var b [sha256.Size]byte
-	rand.Read(b[:]) //nolint:errcheck // documented never to fail
+	rand.Read(b[:]) // documented never to fail
 	text = tokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])
 	t = Token{ID: TokenID(text), Community: community, Name: name, CreatedBy: by}
 	if lasts > 0 {

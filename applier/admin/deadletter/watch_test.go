@@ -184,7 +184,7 @@ func TestAWatchOutlivesTheDatabase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() //nolint:errcheck // the database goes with the test
+	defer s.Close() // the database goes with the test
 	admin, name := openBeside(t, dsn)
 	now, err := s.Now(t.Context())
 	if err != nil {
@@ -225,7 +225,7 @@ func openBeside(t *testing.T, dsn string) (db *sql.DB, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close() }) //nolint:errcheck // nothing was left open
+	t.Cleanup(func() { db.Close() }) // nothing was left open
 	return db, name
 }
 

@@ -163,7 +163,7 @@ func (b *backlog) find(ctx context.Context, id delivery.ID) (w *waiting, notRead
 	if err != nil {
 		return nil, 0, err
 	}
-	search := uint64(b.search) //nolint:gosec // it is positive
+	search := uint64(b.search) // it is positive
 	older, newer := at-b.First, b.Last+1-at
 	before := min(older, search/3)
 	after := min(newer, search-before)

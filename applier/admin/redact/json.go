@@ -44,7 +44,7 @@ func nextSpans(d *jsontext.Decoder) (spans []span, name string, isName bool, err
 	if err != nil || v.Kind() != '"' {
 		return nil, "", false, err
 	}
-	text, _ := jsontext.AppendUnquote(nil, v) //nolint:errcheck // bad UTF-8 becomes U+FFFD
+	text, _ := jsontext.AppendUnquote(nil, v) // bad UTF-8 becomes U+FFFD
 	return stringSpans(v, text, int(d.InputOffset())), string(text), isName, nil
 }
 
@@ -65,7 +65,7 @@ func memberSpans(d *jsontext.Decoder, name string) ([]span, error) {
 	end := int(d.InputOffset())
 	switch {
 	case !secret && v.Kind() == '"':
-		text, _ := jsontext.AppendUnquote(nil, v) //nolint:errcheck // bad UTF-8 becomes U+FFFD
+		text, _ := jsontext.AppendUnquote(nil, v) // bad UTF-8 becomes U+FFFD
 		return stringSpans(v, text, end), nil
 	case !secret, v.Kind() == 'n', string(v) == quotedMark:
 		return nil, nil
@@ -83,6 +83,6 @@ func stringSpans(v jsontext.Value, text []byte, end int) []span {
 	if !changed {
 		return nil
 	}
-	quoted, _ := jsontext.AppendQuote(nil, clean) //nolint:errcheck // bad UTF-8 becomes U+FFFD
+	quoted, _ := jsontext.AppendQuote(nil, clean) // bad UTF-8 becomes U+FFFD
 	return []span{{end - len(v), end, string(quoted)}}
 }

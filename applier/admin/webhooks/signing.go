@@ -175,7 +175,7 @@ func makePassword(webhook.Auth) (string, error) {
 
 func randomBytes() []byte {
 	b := make([]byte, 32)
-	rand.Read(b) //nolint:errcheck // documented never to fail
+	rand.Read(b) // documented never to fail
 	return b
 }
 

@@ -47,7 +47,7 @@ func Open(url string, o Options) (*Database, error) {
 func SameDatabase(a, b string) bool { return postgres.SameDatabase(a, b) }
 
 // Close ends the connections.
-func (d *Database) Close() { d.store.Close() } //nolint:errcheck // all was read and written
+func (d *Database) Close() { d.store.Close() } // all was read and written
 
 // Fits refuses tables that this program cannot work with. A database that does not
 // answer is left to the statements, which say so.

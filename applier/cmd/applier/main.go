@@ -59,25 +59,25 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	if err != nil {
 		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
 	}
-	defer store.Close() //nolint:errcheck // all transactions have ended
+	defer store.Close() // all transactions have ended
 	// Its statements are planned as they come, unlike those that settle.
 	jobStore, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-jobs", MaxConns: 5})
 	if err != nil {
 		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
 	}
-	defer jobStore.Close() //nolint:errcheck // nothing is under way
+	defer jobStore.Close() // nothing is under way
 	// Leases are renewed in time, whatever the others do.
 	leases, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-leases", MaxConns: 3, StatementTimeout: 2 * time.Second})
 	if err != nil {
 		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
 	}
-	defer leases.Close() //nolint:errcheck // nothing is in flight
+	defer leases.Close() // nothing is in flight
 	// What looks at many rows at once takes its time while the database is busy.
 	audits, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-audit", StatementTimeout: 5 * time.Minute})
 	if err != nil {
 		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
 	}
-	defer audits.Close() //nolint:errcheck // nothing is under way
+	defer audits.Close() // nothing is under way
 	conn, err := broker.Connect(broker.Options{
 		URL: string(s.NATSURL), Files: s.NATSFiles, Role: broker.Applier, Name: "coinhook-applier",
 		DeliveryKeys: s.DeliveryKeys, Log: log, Metrics: metrics,

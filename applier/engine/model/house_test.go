@@ -36,9 +36,9 @@ func newHouse(t *testing.T) *house {
 	if h.db, err = sql.Open("postgres", h.url); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { h.db.Close() }) //nolint:errcheck // the database is dropped next
+	t.Cleanup(func() { h.db.Close() }) // the database is dropped next
 	h.open(t)
-	t.Cleanup(func() { h.store.Close() }) //nolint:errcheck // the same
+	t.Cleanup(func() { h.store.Close() }) // the same
 	for name, yaml := range yamlOf {
 		def, err := webhook.Parse([]byte(yaml))
 		if err != nil {

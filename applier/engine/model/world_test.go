@@ -151,7 +151,7 @@ func (h *house) newWorld(t *rapid.T) *world {
 
 // restart has a new applier, which remembers nothing.
 func (w *world) restart(t *rapid.T) {
-	w.store.Close() //nolint:errcheck // nothing is under way
+	w.store.Close() // nothing is under way
 	w.open(t)
 	w.settling.Store = w.store
 	w.applier = applier.New(w.hooks, w.store, w.payloads.Evaluate, w.settling, w.report)

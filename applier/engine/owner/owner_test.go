@@ -216,7 +216,7 @@ func TestAnotherNumberOfPartitions(t *testing.T) {
 	p := broker.NewPublisher(w.conn, broker.PublisherOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go p.Run(ctx) //nolint:errcheck // ends with ctx
+	go p.Run(ctx) // ends with ctx
 	if err := p.Publish(t.Context(), delivery.Delivery{ID: delivery.NewID(), WebhookID: "wh_aaaaaaaaaaaaaaaaaaaaaaaaaa", ReceivedAt: time.Now(), Body: []byte("{}")}); err != nil {
 		t.Fatal(err)
 	}

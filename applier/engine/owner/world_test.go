@@ -221,7 +221,7 @@ func (w *world) settle(ctx context.Context, l applier.Lease, meanwhile func()) e
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // it is committed, or failed
+	defer tx.Rollback() // it is committed, or failed
 	var token int64
 	_, err = tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock_shared($1, $2)", 0x636f6970, l.Generation*delivery.Slots+l.Index)
 	if err == nil {

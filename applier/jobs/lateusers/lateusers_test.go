@@ -129,7 +129,7 @@ func TestTheDatabaseIsLeftAloneWhileNobodyAsks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer store.Close() //nolint:errcheck // there are no connections
+		defer store.Close() // there are no connections
 		var log lines
 		j := lateusers.New(lateusers.Options{Store: store, Definitions: none{}, Now: time.Now, Log: zerolog.New(&log), Metrics: prometheus.NewRegistry()})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

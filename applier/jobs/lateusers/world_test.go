@@ -54,7 +54,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close() }) //nolint:errcheck // the database is dropped next
+	t.Cleanup(func() { db.Close() }) // the database is dropped next
 	w.db = db
 	w.catalog = broker.NewCatalog(w.conn)
 	running(t, w.catalog.Run)
@@ -67,7 +67,7 @@ func openStore(t *testing.T, url string, opts postgres.Options) *postgres.Store 
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() }) //nolint:errcheck // the database is dropped next
+	t.Cleanup(func() { s.Close() }) // the database is dropped next
 	return s
 }
 

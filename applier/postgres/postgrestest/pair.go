@@ -29,7 +29,7 @@ func Pair(tb testing.TB) (primary, standby *devpostgres.Server) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer store.Close() //nolint:errcheck // nothing was left open
+	defer store.Close() // nothing was left open
 	if _, err := store.Migrate(ctx); err != nil {
 		tb.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func Park(tb testing.TB, db *sql.DB, all ...Parked) {
 			r.At = time.Now()
 		}
 		if r.Sequence == 0 {
-			r.Sequence = uint64(i) + 1 //nolint:gosec // it is not negative
+			r.Sequence = uint64(i) + 1 // it is not negative
 		}
 		if r.Headers == nil {
 			r.Headers = []delivery.Header{}

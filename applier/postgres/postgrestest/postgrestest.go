@@ -62,7 +62,7 @@ func start() {
 		cluster.err = err
 		return
 	}
-	defer store.Close() //nolint:errcheck // nothing was left open
+	defer store.Close() // nothing was left open
 	if _, cluster.err = store.Migrate(ctx); cluster.err == nil {
 		cluster.err = makeRoles(ctx, store)
 	}
@@ -102,7 +102,7 @@ func execute(ctx context.Context, statement string) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close() //nolint:errcheck // nothing was left open
+	defer db.Close() // nothing was left open
 	_, err = db.ExecContext(ctx, statement)
 	return err
 }
@@ -155,7 +155,7 @@ func OpenURL(tb testing.TB, url string, opts postgres.Options) (*postgres.Store,
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		store.Close() //nolint:errcheck // the database is dropped next
+		store.Close() // the database is dropped next
 	})
 	return store, openDB(tb, url)
 }
@@ -167,7 +167,7 @@ func openDB(tb testing.TB, url string) *sql.DB {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		db.Close() //nolint:errcheck // the database is dropped next
+		db.Close() // the database is dropped next
 	})
 	return db
 }

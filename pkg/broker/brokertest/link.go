@@ -140,7 +140,7 @@ func (l *link) forget(c net.Conn) {
 	l.mu.Lock()
 	delete(l.conns, c)
 	l.mu.Unlock()
-	c.Close() //nolint:errcheck // it is over either way
+	c.Close() // it is over either way
 }
 
 // cut closes the connections; new ones are taken.
@@ -148,13 +148,13 @@ func (l *link) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {
-		c.Close() //nolint:errcheck // it is over either way
+		c.Close() // it is over either way
 	}
 }
 
 func (l *link) close() {
 	close(l.done)
-	l.listener.Close() //nolint:errcheck // it is over either way
+	l.listener.Close() // it is over either way
 	l.cut()
 	l.copies.Wait()
 }

@@ -70,7 +70,7 @@ func userIDs(ctx context.Context, db *sql.DB) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the users: %w", err)
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err tells
+	defer rows.Close() // rows.Err tells
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
@@ -98,17 +98,17 @@ func (b *bare) settle(ctx context.Context, n int, choose chooser) (float64, erro
 	if err != nil {
 		return 0, fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
-	defer conn.Close() //nolint:errcheck // it goes back to the pool
+	defer conn.Close() // it goes back to the pool
 	lock, err := conn.PrepareContext(ctx, bareLock)
 	if err != nil {
 		return 0, fmt.Errorf("prepare the bare statements: %w", err)
 	}
-	defer lock.Close() //nolint:errcheck // the connection has it
+	defer lock.Close() // the connection has it
 	write, err := conn.PrepareContext(ctx, bareWrite)
 	if err != nil {
 		return 0, fmt.Errorf("prepare the bare statements: %w", err)
 	}
-	defer write.Close() //nolint:errcheck // the connection has it
+	defer write.Close() // the connection has it
 
 	start := time.Now()
 	for _, batch := range batches {
@@ -135,7 +135,7 @@ func (w *bareWork) run(ctx context.Context, conn *sql.Conn, lock, write *sql.Stm
 		_, err = tx.StmtContext(ctx, write).ExecContext(ctx, w.columns...)
 	}
 	if err != nil {
-		tx.Rollback() //nolint:errcheck // the first error tells more
+		tx.Rollback() // the first error tells more
 		return err
 	}
 	return tx.Commit()

@@ -78,7 +78,7 @@ func (s *side) effects(ctx context.Context, first, last string, ids []string) (m
 	if err != nil {
 		return nil, fmt.Errorf("read the outcomes: %w", err)
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err tells
+	defer rows.Close() // rows.Err tells
 	for rows.Next() {
 		var id string
 		var at time.Time

@@ -158,7 +158,7 @@ func (b *bench) published(ctx context.Context) (p published, err error) {
 	if err != nil {
 		return p, fmt.Errorf("read the ingress's metrics: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // it is read whole
+	defer resp.Body.Close() // it is read whole
 	lines := bufio.NewScanner(resp.Body)
 	for lines.Scan() {
 		name, value, _ := strings.Cut(lines.Text(), " ")

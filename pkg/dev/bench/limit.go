@@ -40,7 +40,7 @@ func limitCPU(pid int, share float64) (limit, error) {
 		group := filepath.Join(version.root, fmt.Sprintf("coinhook-bench-%d", pid))
 		undo := func() error {
 			// The group can go once the process is out of it, or gone.
-			os.WriteFile(filepath.Join(version.root, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0) //nolint:errcheck // it may be gone
+			os.WriteFile(filepath.Join(version.root, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0) // it may be gone
 			return os.Remove(group)
 		}
 		if err := os.Mkdir(group, 0o755); err != nil {
@@ -81,11 +81,11 @@ func dutyCycle(pid int, share float64) (undo func() error) {
 		runs := time.Duration(share * float64(limitPeriod))
 		for {
 			for signal, lasts := range map[syscall.Signal]time.Duration{syscall.SIGSTOP: limitPeriod - runs, syscall.SIGCONT: runs} {
-				syscall.Kill(pid, signal) //nolint:errcheck // it may be gone
+				syscall.Kill(pid, signal) // it may be gone
 				select {
 				case <-time.After(lasts):
 				case <-stop:
-					syscall.Kill(pid, syscall.SIGCONT) //nolint:errcheck // the same
+					syscall.Kill(pid, syscall.SIGCONT) // the same
 					return
 				}
 			}

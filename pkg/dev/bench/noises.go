@@ -90,7 +90,7 @@ func (n *neighbour) send(rate, connections int, next func() []byte) func(context
 // garbage is an encrypted body that no key opens.
 func (n *neighbour) garbage(rate int) func(context.Context) (int64, error) {
 	text := make([]byte, usualBody*3/4)
-	rand.Read(text) //nolint:errcheck // documented never to fail
+	rand.Read(text) // documented never to fail
 	request := newRequest(n.host, n.webhook, base64.StdEncoding.AppendEncode(nil, text), "X-Encrypted: true")
 	return n.send(rate, 64, func() []byte { return request })
 }
@@ -106,7 +106,7 @@ type doing = func(context.Context) (int64, error)
 // missingKey sends to a webhook whose key is sealed under another master key.
 func missingKey(ctx context.Context, b *bench, community string) (doing, func(context.Context) error, error) {
 	key := make([]byte, 32)
-	rand.Read(key) //nolint:errcheck // documented never to fail
+	rand.Read(key) // documented never to fail
 	n, err := b.neighbour(ctx, community, "gcm", "", "COINHOOK_MASTER_KEY="+base64.StdEncoding.EncodeToString(key))
 	if err != nil {
 		return nil, nil, err
@@ -142,7 +142,7 @@ func lockedUsers(ctx context.Context, b *bench, community string) (doing, func(c
 	if _, err := tx.ExecContext(ctx, "SELECT FROM users WHERE community = $1 FOR UPDATE", community); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("lock users: %w", err), tx.Rollback())
 	}
-	free := time.AfterFunc(2*b.size.measure, func() { tx.Rollback() }) //nolint:errcheck // nothing is written
+	free := time.AfterFunc(2*b.size.measure, func() { tx.Rollback() }) // nothing is written
 	return n.spew(200, 32, usualBody), func(context.Context) error {
 		if free.Stop() {
 			return tx.Rollback()

@@ -133,7 +133,7 @@ func (b *bench) idle(ctx context.Context) (section, error) {
 	if err != nil {
 		return s, err
 	}
-	defer hangUp(senders) //nolint:errcheck // nothing is left to be sent
+	defer hangUp(senders) // nothing is left to be sent
 	for i, sender := range senders {
 		e := ours.events[i%len(ours.events)]
 		if _, err := sender.send(e.request); err != nil {

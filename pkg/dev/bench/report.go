@@ -84,7 +84,7 @@ func (s *section) print(w io.Writer) {
 		}
 		fmt.Fprintln(table)
 	}
-	table.Flush() //nolint:errcheck // nobody reads any more
+	table.Flush() // nobody reads any more
 	fmt.Fprintln(w)
 	for _, note := range s.Notes {
 		fmt.Fprintf(w, "   %s\n", note)

@@ -133,7 +133,7 @@ func (b *bench) awaitSecret(ctx context.Context, host string, hook webhook) erro
 			return err
 		}
 		status, err := senders[0].post([]byte(forgedRequest(host, hook)))
-		hangUp(senders) //nolint:errcheck // nothing more is said on it
+		hangUp(senders) // nothing more is said on it
 		if err != nil || status == strconv.Itoa(http.StatusUnauthorized) {
 			return err
 		}

@@ -10,6 +10,6 @@ import (
 func sleepUntil(at time.Time) {
 	for wait := time.Until(at); wait > 0; wait = time.Until(at) {
 		ts := syscall.NsecToTimespec(wait.Nanoseconds())
-		syscall.Nanosleep(&ts, nil) //nolint:errcheck // a signal ends it early, and the loop goes on
+		syscall.Nanosleep(&ts, nil) // a signal ends it early, and the loop goes on
 	}
 }

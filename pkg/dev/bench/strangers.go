@@ -200,7 +200,7 @@ func (f flood) begin(ctx context.Context, host, head string) (stop func() float6
 	}
 	stop = func() float64 {
 		cancel()
-		all.Wait() //nolint:errcheck // none is returned
+		all.Wait() // none is returned
 		return float64(opened.Load()) / time.Since(start).Seconds()
 	}
 	for opened.Load() < int64(f.connections()) {
@@ -234,7 +234,7 @@ func (f flood) dribble(ctx context.Context, host, head string, i int, opened *at
 		if _, err := conn.Write([]byte(piece)); err != nil {
 			return nil
 		}
-		conn.SetReadDeadline(time.Now().Add(time.Second)) //nolint:errcheck // then it is closed
+		conn.SetReadDeadline(time.Now().Add(time.Second)) // then it is closed
 		for {
 			if _, err := conn.Read(answer); errors.Is(err, os.ErrDeadlineExceeded) {
 				break

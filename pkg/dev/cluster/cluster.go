@@ -105,7 +105,7 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 
 func newKey() string {
 	var key [32]byte
-	rand.Read(key[:]) //nolint:errcheck // documented never to fail
+	rand.Read(key[:]) // documented never to fail
 	return base64.StdEncoding.EncodeToString(key[:])
 }
 

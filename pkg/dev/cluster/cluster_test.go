@@ -38,7 +38,7 @@ var binDir = sync.OnceValues(func() (string, error) {
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if dir, err := binDir(); err == nil && os.Getenv("COINHOOK_BIN_DIR") == "" {
-		os.RemoveAll(dir) //nolint:errcheck // a folder for temporary files
+		os.RemoveAll(dir) // a folder for temporary files
 	}
 	os.Exit(code)
 }

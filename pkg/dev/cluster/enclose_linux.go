@@ -81,7 +81,7 @@ func relay(cmd *exec.Cmd) (status int, err error) {
 		for {
 			select {
 			case <-signals:
-				cmd.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may just have ended
+				cmd.Process.Signal(syscall.SIGTERM) // it may just have ended
 			case <-ctx.Done():
 				return
 			}
@@ -122,7 +122,7 @@ func initProcess() (status int, err error) {
 	}
 	go func() {
 		for range signals {
-			cmd.Process.Signal(syscall.SIGTERM) //nolint:errcheck // it may just have ended
+			cmd.Process.Signal(syscall.SIGTERM) // it may just have ended
 		}
 	}()
 	for {

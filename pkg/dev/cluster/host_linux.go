@@ -22,7 +22,7 @@ func childrenOf(pid int) []int {
 	}
 	var children []int
 	for _, path := range threads {
-		text, _ := os.ReadFile(path) //nolint:errcheck // it may just have ended
+		text, _ := os.ReadFile(path) // it may just have ended
 		for field := range strings.FieldsSeq(string(text)) {
 			if n, err := strconv.Atoi(field); err == nil {
 				children = append(children, n)

@@ -47,7 +47,7 @@ func (n network) cidr() string { return n.prefix + "0/24" }
 // ip is the address of a part.
 func (n network) ip(name string) string {
 	kind, number, _ := strings.Cut(name, "-")
-	i, _ := strconv.Atoi(number) //nolint:errcheck // names are ours
+	i, _ := strconv.Atoi(number) // names are ours
 	return n.prefix + strconv.Itoa(map[string]int{"nats": 10, "pg": 20, "ingress": 30, "applier": 40}[kind]+i)
 }
 

@@ -115,7 +115,7 @@ func probe(ctx context.Context, url string) error {
 		return err
 	}
 	defer resp.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) //nolint:errcheck // the status decides
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // the status decides
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answers %s: %s", url, resp.Status, bytes.TrimSpace(body))
 	}
@@ -191,7 +191,7 @@ func (c *Cluster) Kill(name string) error {
 	proc.Kill()
 	for _, pid := range family {
 		// PostgreSQL's sessions end by themselves, unless they are paused.
-		syscall.Kill(pid, syscall.SIGKILL) //nolint:errcheck // most are gone
+		syscall.Kill(pid, syscall.SIGKILL) // most are gone
 	}
 	return nil
 }

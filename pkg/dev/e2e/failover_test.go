@@ -45,7 +45,7 @@ func (h *hook) backlog(t *testing.T, messages int) {
 	var next atomic.Int64
 	for range publishers {
 		p := broker.NewPublisher(conn, broker.PublisherOptions{Log: zerolog.Nop()})
-		working.Go(func() { p.Run(running) }) //nolint:errcheck // it ends with its context
+		working.Go(func() { p.Run(running) }) // it ends with its context
 		sending.Go(func() {
 			for next.Add(1) <= int64(messages) {
 				d := delivery.Delivery{ID: delivery.NewID(), WebhookID: h.ID, ReceivedAt: time.Now(), Body: []byte(coinsBody("ann", "1"))}

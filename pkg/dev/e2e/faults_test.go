@@ -74,7 +74,7 @@ func (w *world) holdWrites(t *testing.T) (unlock func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { tx.Rollback() }) //nolint:errcheck // it may have ended
+	t.Cleanup(func() { tx.Rollback() }) // it may have ended
 	if _, err := tx.ExecContext(withDeadline(t), "LOCK TABLE gamification_logs IN SHARE MODE"); err != nil {
 		t.Fatal(err)
 	}

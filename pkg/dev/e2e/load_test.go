@@ -143,7 +143,7 @@ func (l *load) sendUntilAccepted(ctx context.Context, client *http.Client, n int
 			l.accepted.Add(1)
 			return
 		}
-		l.Ready(ctx, devstack.Ingress) //nolint:errcheck // the next answer tells
+		l.Ready(ctx, devstack.Ingress) // the next answer tells
 	}
 }
 

@@ -219,7 +219,7 @@ func TestALockedUserIsParkedAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback() //nolint:errcheck // it may have ended
+	defer tx.Rollback() // it may have ended
 	if _, err := tx.ExecContext(withDeadline(t), "SELECT 1 FROM users WHERE community = $1 AND username = 'ann' FOR UPDATE", w.community); err != nil {
 		t.Fatal(err)
 	}

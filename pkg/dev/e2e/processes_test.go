@@ -51,7 +51,7 @@ func startDevstack(t *testing.T, dir string) *devstackProgram {
 		close(p.lines)
 		p.waited <- p.Wait()
 	}()
-	t.Cleanup(func() { p.Process.Kill() }) //nolint:errcheck // it has ended by then
+	t.Cleanup(func() { p.Process.Kill() }) // it has ended by then
 	p.awaitLine(t, "ready")
 	return p
 }

@@ -181,7 +181,7 @@ func TestAReplayThatIsInterruptedGoesOnWhereItWas(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	cmd.Wait() //nolint:errcheck // it was killed
+	cmd.Wait() // it was killed
 
 	var rest replayJSON
 	w.query(t, &rest, replay...)

@@ -26,7 +26,7 @@ func (s *stack) exec(t *testing.T, statements ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // all was done
+	defer db.Close() // all was done
 	for _, statement := range statements {
 		if _, err := db.ExecContext(withDeadline(t), statement); err != nil {
 			t.Fatalf("%s: %v", statement, err)

@@ -101,7 +101,7 @@ func (c *campaign) rounds(ctx context.Context) error {
 		}
 		if err := c.round(ctx, n); err != nil {
 			if ctx.Err() != nil {
-				return nil //nolint:nilerr // it was asked to end
+				return nil // it was asked to end
 			}
 			return err
 		}

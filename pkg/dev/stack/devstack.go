@@ -118,7 +118,7 @@ func Start(ctx context.Context, opts Options) (*Stack, error) {
 		// What failed to start has nothing to drain.
 		now, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		s.Stop(now) //nolint:errcheck // the first error tells more
+		s.Stop(now) // the first error tells more
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}

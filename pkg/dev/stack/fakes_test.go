@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	program, ok := programs[filepath.Base(os.Args[0])]
 	if !ok {
 		// A program built with -race sleeps a second before it exits.
-		os.Setenv("GORACE", "atexit_sleep_ms=0") //nolint:errcheck // it only saves time
+		os.Setenv("GORACE", "atexit_sleep_ms=0") // it only saves time
 		goleak.VerifyTestMain(m)
 		return
 	}
@@ -58,7 +58,7 @@ func fakeService() error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /env/{key}", func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, os.Getenv(r.PathValue("key"))) //nolint:errcheck // the test sees what came
+		io.WriteString(w, os.Getenv(r.PathValue("key"))) // the test sees what came
 	})
 	failed := make(chan error, 2)
 	for _, addr := range []string{os.Getenv("OPS_ADDR"), os.Getenv("INGRESS_ADDR")} {

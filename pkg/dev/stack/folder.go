@@ -31,7 +31,7 @@ func (s *Stack) openFolder() (err error) {
 	}
 	defer func() {
 		if err != nil {
-			unlock(s.lock) //nolint:errcheck // the first error tells more
+			unlock(s.lock) // the first error tells more
 		}
 	}()
 	// It is from a stack that was killed: nothing it says is true now.
@@ -97,12 +97,12 @@ func lockFolder(dir string) (*os.File, error) {
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
-		holder, _ := os.ReadFile(path) //nolint:errcheck // the message does without
+		holder, _ := os.ReadFile(path) // the message does without
 		return nil, fmt.Errorf("another development stack (pid %s) uses %s: stop it, or choose another folder with --data",
 			strings.TrimSpace(string(holder)), dir)
 	}
 	if err := file.Truncate(0); err == nil {
-		fmt.Fprintln(file, os.Getpid()) //nolint:errcheck // it only serves the message above
+		fmt.Fprintln(file, os.Getpid()) // it only serves the message above
 	}
 	return file, nil
 }
@@ -154,13 +154,13 @@ func keepSecret(path string, generate func() string) (string, error) {
 
 func newKey() string {
 	var key [32]byte
-	rand.Read(key[:]) //nolint:errcheck // documented never to fail
+	rand.Read(key[:]) // documented never to fail
 	return base64.StdEncoding.EncodeToString(key[:])
 }
 
 func newPassword() string {
 	var random [15]byte
-	rand.Read(random[:]) //nolint:errcheck // documented never to fail
+	rand.Read(random[:]) // documented never to fail
 	return base64.RawURLEncoding.EncodeToString(random[:])
 }
 

@@ -37,7 +37,7 @@ func startStack(t *testing.T, opts Options) *Stack {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
-		stack.Stop(ctx) //nolint:errcheck // many tests have stopped it
+		stack.Stop(ctx) // many tests have stopped it
 	})
 	return stack
 }

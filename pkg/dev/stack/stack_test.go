@@ -243,7 +243,7 @@ func TestStackLeavesNothingWhenItIsKilled(t *testing.T) {
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { holder.Process.Kill(); holder.Wait() }) //nolint:errcheck // it was killed
+	t.Cleanup(func() { holder.Process.Kill(); holder.Wait() }) // it was killed
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "ready ") {
 		t.Fatalf("the holder says %q: %v", line, err)
@@ -260,7 +260,7 @@ func TestStackLeavesNothingWhenItIsKilled(t *testing.T) {
 	if err := holder.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	holder.Wait() //nolint:errcheck // it was killed
+	holder.Wait() // it was killed
 	// At once: what is still on its way out is waited for.
 	stack := startStack(t, Options{Dir: dir, BinDir: bin})
 	for name, pid := range pids {

@@ -33,7 +33,7 @@ func (s *Stack) stop(ctx context.Context) error {
 	var services []string
 	for _, name := range s.Names() {
 		// A service cannot drain into a broker that is paused.
-		s.Resume(name) //nolint:errcheck // one that is down needs none
+		s.Resume(name) // one that is down needs none
 		if name != NATS && name != Postgres {
 			services = append(services, name)
 		}

@@ -72,7 +72,7 @@ func consume(ctx context.Context, c Config) error {
 	if err != nil {
 		return fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
-	defer db.Close() //nolint:errcheck // the process ends
+	defer db.Close() // the process ends
 	statement, err := db.PrepareContext(ctx, write)
 	if err != nil {
 		return fmt.Errorf("prepare the statement: %w", err)

@@ -49,7 +49,7 @@ func ServeEcho(ctx context.Context, c Config) error {
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second,
 		WriteTimeout: 25 * time.Second, IdleTimeout: 75 * time.Second,
 	}
-	stop := context.AfterFunc(ctx, func() { h.Close() }) //nolint:errcheck // the process ends
+	stop := context.AfterFunc(ctx, func() { h.Close() }) // the process ends
 	defer stop()
 	if err := h.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve: %w", err)

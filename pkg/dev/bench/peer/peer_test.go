@@ -40,7 +40,7 @@ func start(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { server.Stop(context.Background()) }) //nolint:errcheck // it is thrown away
+	t.Cleanup(func() { server.Stop(context.Background()) }) // it is thrown away
 	p, err := port.Free("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func start(t *testing.T) *world {
 	if w.db, err = sql.Open("postgres", c.DatabaseURL); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { w.db.Close() }) //nolint:errcheck // it is thrown away
+	t.Cleanup(func() { w.db.Close() }) // it is thrown away
 	tables, err := os.ReadFile("testdata/tables.sql")
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func post(url, key string, body []byte) (status int, answer []byte, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // it is read whole
+	defer resp.Body.Close() // it is read whole
 	answer, err = io.ReadAll(resp.Body)
 	return resp.StatusCode, answer, err
 }

@@ -46,7 +46,7 @@ func Serve(ctx context.Context, c Config) error {
 	mux := http.NewServeMux()
 	mux.Handle("POST /hooks/"+c.WebhookID, s)
 	h := &http.Server{Addr: c.Addr, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	stop := context.AfterFunc(ctx, func() { h.Close() }) //nolint:errcheck // the process ends
+	stop := context.AfterFunc(ctx, func() { h.Close() }) // the process ends
 	defer stop()
 	if err := h.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve: %w", err)

@@ -25,20 +25,20 @@ func TestMain(m *testing.M) {
 	product := os.Getenv(productVar)
 	if product == "" {
 		// A program built with -race sleeps a second before it exits.
-		os.Setenv("GORACE", "atexit_sleep_ms=0") //nolint:errcheck // it only saves time
+		os.Setenv("GORACE", "atexit_sleep_ms=0") // it only saves time
 		os.Exit(m.Run())
 	}
-	args, _ := json.Marshal(os.Args[1:]) //nolint:errcheck // texts
+	args, _ := json.Marshal(os.Args[1:]) // texts
 	resp, err := http.Post(product+"/cli", "application/json", strings.NewReader(string(args)))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	if resp.StatusCode != http.StatusOK {
-		io.Copy(os.Stderr, resp.Body) //nolint:errcheck // the exit status tells
+		io.Copy(os.Stderr, resp.Body) // the exit status tells
 		os.Exit(1)
 	}
-	io.Copy(os.Stdout, resp.Body) //nolint:errcheck // the other side tells
+	io.Copy(os.Stdout, resp.Body) // the other side tells
 	os.Exit(0)
 }
 
@@ -228,7 +228,7 @@ func (p *product) cli(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "the table of %s\n", command)
 		return
 	}
-	json.NewEncoder(w).Encode(answer) //nolint:errcheck // the other side tells
+	json.NewEncoder(w).Encode(answer) // the other side tells
 }
 
 func (p *product) command(command string, args []string) (any, error) {

@@ -25,7 +25,7 @@ func Probe(ctx context.Context, addr string) error {
 	}
 	defer conn.Close()
 	if deadline, ok := ctx.Deadline(); ok {
-		conn.SetReadDeadline(deadline) //nolint:errcheck // the read fails then, too
+		conn.SetReadDeadline(deadline) // the read fails then, too
 	}
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil {

@@ -90,7 +90,7 @@ func (a account) home(wanted string) (dir string, err error) {
 		return wanted, first
 	}
 	// An empty folder that cannot be used would only puzzle.
-	os.Remove(wanted) //nolint:errcheck // not empty: it stays
+	os.Remove(wanted) // not empty: it stays
 	sum := sha256.Sum256([]byte(wanted))
 	name := "coinhook-" + hex.EncodeToString(sum[:6])
 	for _, parent := range []string{"/var/lib", os.TempDir(), "/tmp"} {

@@ -202,7 +202,7 @@ func (c *Cluster) admit(data string) error {
 
 func (c *Cluster) initdb(ctx context.Context, data, locale string) error {
 	log := filepath.Join(c.dir, "initdb.log")
-	os.Remove(log) //nolint:errcheck // there is none the first time
+	os.Remove(log) // there is none the first time
 	spec := process.Spec{
 		Name: "initdb", Path: c.bin.initdb(), Env: c.env(), Dir: c.dir,
 		LogFile: log, Credential: c.account.credential,

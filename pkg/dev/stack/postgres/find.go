@@ -98,7 +98,7 @@ func (f finder) candidates() []string {
 		"/usr/local/opt/postgresql*/bin",
 		"/Applications/Postgres.app/Contents/Versions/*/bin",
 	} {
-		found, _ := f.glob(pattern) //nolint:errcheck // only a bad pattern fails
+		found, _ := f.glob(pattern) // only a bad pattern fails
 		slices.SortFunc(found, func(a, b string) int { return cmp.Compare(majorOf(b), majorOf(a)) })
 		dirs = append(dirs, found...)
 	}
@@ -119,7 +119,7 @@ func numberIn(text string) int {
 	if end := strings.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' }); end >= 0 {
 		digits = digits[:end]
 	}
-	n, _ := strconv.Atoi(digits) //nolint:errcheck // digits only
+	n, _ := strconv.Atoi(digits) // digits only
 	return n
 }
 

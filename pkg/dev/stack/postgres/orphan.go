@@ -36,7 +36,7 @@ func (c *Cluster) clearOrphan(ctx context.Context) error {
 	}
 	if c.opts.Exclusive {
 		c.opts.Logf("PostgreSQL (pid %d) of an earlier run is still there: waiting for its end", pid)
-		syscall.Kill(pid, syscall.SIGINT) //nolint:errcheck // it may just have ended
+		syscall.Kill(pid, syscall.SIGINT) // it may just have ended
 	}
 	ctx, cancel := context.WithTimeout(ctx, orphanWait)
 	defer cancel()

@@ -48,9 +48,9 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 		}
 	}
 	if throwAway {
-		os.RemoveAll(opts.Dir) //nolint:errcheck // the first error tells more
+		os.RemoveAll(opts.Dir) // the first error tells more
 		if cluster != nil {
-			os.RemoveAll(cluster.dir) //nolint:errcheck // the same
+			os.RemoveAll(cluster.dir) // the same
 		}
 	}
 	return nil, err

@@ -137,7 +137,7 @@ func TestStartSurvivesStalePIDFile(t *testing.T) {
 	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { other.Process.Kill(); other.Wait() }) //nolint:errcheck // it was killed
+	t.Cleanup(func() { other.Process.Kill(); other.Wait() }) // it was killed
 	pidFile := filepath.Join(s.cluster.data(), "postmaster.pid")
 	text, err := os.ReadFile(pidFile)
 	if err != nil {
@@ -173,7 +173,7 @@ func TestServerDiesWithItsParent(t *testing.T) {
 	if err := parent.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { parent.Process.Kill(); parent.Wait() }) //nolint:errcheck // it was killed
+	t.Cleanup(func() { parent.Process.Kill(); parent.Wait() }) // it was killed
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
@@ -303,7 +303,7 @@ func startServer(t *testing.T, opts Options) *Server {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
-		s.Stop(ctx) //nolint:errcheck // many tests have stopped it
+		s.Stop(ctx) // many tests have stopped it
 	})
 	return s
 }

@@ -65,7 +65,7 @@ func (c *Cluster) copy(ctx context.Context, addr, dir, standby string) error {
 		return fmt.Errorf("the address of the server to copy: %w", err)
 	}
 	log := filepath.Join(c.dir, "basebackup.log")
-	os.Remove(log) //nolint:errcheck // there is none the first time
+	os.Remove(log) // there is none the first time
 	spec := process.Spec{
 		Name: "pg_basebackup", Path: c.bin.tool("pg_basebackup"), Dir: c.dir,
 		Env: append(c.env(), "PGPASSWORD="+c.password), LogFile: log, Credential: c.account.credential,

@@ -131,8 +131,8 @@ func (p *Process) Stop(ctx context.Context) (killed bool) {
 	if sig == 0 {
 		sig = syscall.SIGTERM
 	}
-	p.Signal(sig)             //nolint:errcheck // the wait below shows the effect
-	p.Signal(syscall.SIGCONT) //nolint:errcheck // a paused process handles no signal
+	p.Signal(sig)             // the wait below shows the effect
+	p.Signal(syscall.SIGCONT) // a paused process handles no signal
 	select {
 	case <-p.done:
 		return false
@@ -144,7 +144,7 @@ func (p *Process) Stop(ctx context.Context) (killed bool) {
 
 // Kill ends the process with SIGKILL and waits until it is gone.
 func (p *Process) Kill() {
-	p.Signal(syscall.SIGKILL) //nolint:errcheck // the wait below shows the effect
+	p.Signal(syscall.SIGKILL) // the wait below shows the effect
 	<-p.done
 }
 

@@ -18,7 +18,7 @@ func Tail(path string, from int64, lines int) string {
 	}
 	defer file.Close()
 	if size, err := file.Seek(0, io.SeekEnd); err == nil {
-		file.Seek(max(from, size-tailBytes), io.SeekStart) //nolint:errcheck // worst case: more lines than wanted
+		file.Seek(max(from, size-tailBytes), io.SeekStart) // worst case: more lines than wanted
 	}
 	text, err := io.ReadAll(file)
 	if err != nil {
