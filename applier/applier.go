@@ -72,7 +72,16 @@ type Plan struct {
 	// Key is nil if the sender gave none. A Failure keeps it, too.
 	Key *Key
 	// Skip is set if a condition did not hold: nothing changes, and there is no User.
+	// Why says which.
 	Skip bool
+	Why  *Skipped
+}
+
+// Skipped says which condition did not hold.
+type Skipped struct {
+	// Detail is a sentence for an admin, without secrets; Path is that of the condition,
+	// if it has one.
+	Detail, Path string
 }
 
 // Item is one delivery of a batch with what its mapping made of it: a Plan or a
@@ -109,6 +118,8 @@ type Settlement struct {
 	Status  delivery.Status
 	Outcome delivery.Outcome
 	Failure *delivery.Failure
+	// Skipped is set where the outcome is, as far as it is known.
+	Skipped *Skipped
 	// DuplicateOf is the delivery that a duplicate repeats.
 	DuplicateOf delivery.ID
 	// Known is set when an earlier transaction had settled the delivery.

@@ -41,20 +41,14 @@ var unkept = map[string]bool{
 // keyHeaders returns those that may hold an idempotency key, first the one that
 // the definition or the signature names.
 func keyHeaders(w *webhook.Webhook) []string {
-	return append(w.KeyHeaders(), webhook.DefaultKeyHeaders()...)
+	return slices.Concat(w.NamedKeyHeaders(), w.KeyHeaders(), webhook.DefaultKeyHeaders())
 }
 
 // decisive returns the headers that the applier decides by, the most important
 // first. They get room before all others, in this order. The keys lead: without
 // its idempotency key a retry would take effect twice.
 func decisive(w *webhook.Webhook) []string {
-	names := append(keyHeaders(w), encryptedHeader)
-	for _, c := range w.When {
-		if c.Header != "" {
-			names = append(names, http.CanonicalHeaderKey(c.Header))
-		}
-	}
-	return names
+	return append(append(keyHeaders(w), encryptedHeader), w.MappingHeaders()...)
 }
 
 // maxKeyBytes is how long an idempotency key is kept as it is.

@@ -134,7 +134,10 @@ func deliveryPairs(full history.Full) [][2]string {
 		pairs = append(pairs, [2]string{"duplicate of", d.DuplicateOf.String()})
 	}
 	if d.Reason != nil {
-		pairs = append(pairs, [2]string{"reason", string(*d.Reason)}, [2]string{"detail", *d.Detail})
+		pairs = append(pairs, [2]string{"reason", string(*d.Reason)})
+	}
+	if d.Detail != nil {
+		pairs = append(pairs, [2]string{"detail", *d.Detail})
 	}
 	if full.Path != nil {
 		pairs = append(pairs, [2]string{"path", *full.Path})

@@ -115,7 +115,10 @@ func printPreview(a *app, r trial.PreviewResult) {
 		pairs = append(pairs, [2]string{"outcome", string(*r.Outcome)})
 	}
 	if r.Reason != nil {
-		pairs = append(pairs, [2]string{"reason", string(*r.Reason)}, [2]string{"detail", *r.Detail})
+		pairs = append(pairs, [2]string{"reason", string(*r.Reason)})
+	}
+	if r.Detail != nil {
+		pairs = append(pairs, [2]string{"detail", *r.Detail})
 	}
 	a.printPairs(append(pairs, [2]string{"user", r.User.Name()}))
 	if len(r.Changes) > 0 {

@@ -66,7 +66,7 @@ func (b Book) Decide(c Case) (Decision, error) {
 		d.Settlement = failed(c.Item.Failure)
 		return d, nil
 	case plan.Skip:
-		d.Settlement = applier.Settlement{Status: delivery.Success, Outcome: delivery.Skipped}
+		d.Settlement = applier.Settlement{Status: delivery.Success, Outcome: delivery.Skipped, Skipped: plan.Why}
 		return d, nil
 	case c.User == (delivery.ID{}):
 		d.Settlement = failed(applier.UserNotFound(c.Item.Webhook))

@@ -13,17 +13,22 @@ import (
 )
 
 // amountOf gives a mapping's amount in the smallest unit of its currency.
-func amountOf(m *webhook.CompiledMapping, values []value, c applier.Currency) (int64, *delivery.Failure) {
-	number := m.Constant
-	if m.Slot != webhook.NoSlot {
-		var failure *delivery.Failure
-		if number, failure = numberAt(m.Path.Text(), values[m.Slot]); failure != nil {
-			return 0, failure
-		}
+func amountOf(m *webhook.CompiledMapping, in *scope, c applier.Currency) (int64, *delivery.Failure) {
+	number, failure := numberOf(m, in)
+	if failure != nil {
+		return 0, failure
 	}
 	if m.Times != nil {
 		number = number.Times(*m.Times)
 	}
+	if m.TimesBy != nil {
+		factor, failure := factorOf(m.TimesBy, in)
+		if failure != nil {
+			return 0, failure
+		}
+		number = number.Times(factor)
+	}
+	number = clamped(m, number)
 	amount, problem := toUnits(number, c.Scale, m.Round)
 	// The sign is checked before decimals are dropped, because rounding does not make a
 	// negative value harmless. A value that is not an amount at all comes first.
@@ -31,29 +36,73 @@ func amountOf(m *webhook.CompiledMapping, values []value, c applier.Currency) (i
 		problem = negative
 	}
 	if problem != none {
-		return 0, amountFailure(m, values, c, problem)
+		return 0, amountFailure(m, in, c, problem)
 	}
 	return amount, nil
 }
 
-// numberAt reads a number, or a string that holds one and nothing else.
-func numberAt(path string, v value) (webhook.Number, *delivery.Failure) {
-	text := ""
+// numberOf is a mapping's value before anything is computed with it.
+func numberOf(m *webhook.CompiledMapping, in *scope) (webhook.Number, *delivery.Failure) {
+	if isConstant(m) {
+		return m.Constant, nil
+	}
+	v := in.find(&m.CompiledSource)
+	instead, failure := standIn(m, in, v, delivery.InvalidAmount)
 	switch {
-	case !v.present():
-		return webhook.Number{}, missing(delivery.MissingField, path, v)
-	case v.kind == jsontext.KindNumber:
+	case failure != nil:
+		return webhook.Number{}, failure
+	case instead != nil:
+		return instead.Number, nil
+	default:
+		return numberAt(&m.CompiledSource, in, v)
+	}
+}
+
+// factorOf is a value to multiply with. It is short, so that the product of two
+// values costs no more than one by a constant.
+func factorOf(s *webhook.CompiledSource, in *scope) (webhook.Number, *delivery.Failure) {
+	v := in.find(s)
+	if !v.present() {
+		return webhook.Number{}, missing(delivery.MissingField, in.spot(s), v)
+	}
+	factor, failure := numberAt(s, in, v)
+	if failure == nil && len(factor.Digits) > webhook.MaxFactorDigits {
+		at := in.spot(s)
+		failure = fail(delivery.InvalidAmount, at.path, "The factor %s has %d digits; the limit is %d.",
+			at.at, len(factor.Digits), webhook.MaxFactorDigits)
+	}
+	return factor, failure
+}
+
+func clamped(m *webhook.CompiledMapping, number webhook.Number) webhook.Number {
+	switch {
+	case m.Min != nil && number.Compare(*m.Min) < 0:
+		return *m.Min
+	case m.Max != nil && number.Compare(*m.Max) > 0:
+		return *m.Max
+	default:
+		return number
+	}
+}
+
+// numberAt reads a number, or a string that holds one and nothing else.
+func numberAt(s *webhook.CompiledSource, in *scope, v value) (webhook.Number, *delivery.Failure) {
+	text := ""
+	switch v.kind {
+	case jsontext.KindNumber:
 		text = string(v.raw)
-	case v.kind == jsontext.KindString:
+	case jsontext.KindString:
 		text = v.text()
 	default:
-		return webhook.Number{}, fail(delivery.InvalidAmount, path,
-			"The value at %s is %s; an amount is a number, or a string that holds one.", path, v.kindName())
+		at := in.spot(s)
+		return webhook.Number{}, fail(delivery.InvalidAmount, at.path,
+			"The value %s is %s; an amount is a number, or a string that holds one.", at.at, v.kindName())
 	}
 	number, ok := webhook.ParseNumber(text)
 	if !ok {
-		return webhook.Number{}, fail(delivery.InvalidAmount, path,
-			"The string at %s is not a number as JSON writes it, such as 12, -0.5 or 1.5e2.", path)
+		at := in.spot(s)
+		return webhook.Number{}, fail(delivery.InvalidAmount, at.path,
+			"The string %s is not a number as JSON writes it, such as 12, -0.5 or 1.5e2.", at.at)
 	}
 	return number, nil
 }
@@ -127,21 +176,8 @@ func roundsUp(round webhook.Round, units uint64, dropped string, places int64) b
 	}
 }
 
-func amountFailure(m *webhook.CompiledMapping, values []value, c applier.Currency, p problem) *delivery.Failure {
-	path, what := m.Path.Text(), ""
-	if m.Slot == webhook.NoSlot {
-		path, what = "", "The constant "+short(m.ConstantText)
-	} else {
-		v := values[m.Slot]
-		text := string(v.raw)
-		if v.kind == jsontext.KindString {
-			text = v.text()
-		}
-		what = fmt.Sprintf("The value at %s, %s %s,", path, v.kindName(), short(text))
-	}
-	if m.Times != nil {
-		what = strings.TrimSuffix(what, ",") + " times " + short(m.TimesText) + ","
-	}
+func amountFailure(m *webhook.CompiledMapping, in *scope, c applier.Currency, p problem) *delivery.Failure {
+	path, what := valueInWords(m, in)
 	switch p {
 	case tooManyDecimals:
 		return fail(delivery.InvalidAmount, path,
@@ -152,6 +188,34 @@ func amountFailure(m *webhook.CompiledMapping, values []value, c applier.Currenc
 		return fail(delivery.AmountOutOfRange, path,
 			"%s is beyond the limit of %d in the smallest unit of %s.", what, int64(math.MaxInt64), c.Code)
 	}
+}
+
+// valueInWords says how a mapping came to a value, which is a number.
+func valueInWords(m *webhook.CompiledMapping, in *scope) (path, what string) {
+	comma := ""
+	if isConstant(m) {
+		what = "The constant " + short(m.ConstantText)
+	} else {
+		at, v := in.spot(&m.CompiledSource), in.find(&m.CompiledSource)
+		path, comma = at.path, ","
+		instead, _ := standIn(m, in, v, delivery.InvalidAmount)
+		switch {
+		case instead == nil:
+			what = fmt.Sprintf("The value %s, %s %s", at.at, v.kindName(), short(v.scalarText()))
+		case instead == m.Default:
+			what = fmt.Sprintf("The value %s, by default %s", at.at, short(instead.Text))
+		default:
+			what = fmt.Sprintf("The value %s, looked up as %s", at.at, short(instead.Text))
+		}
+	}
+	if m.Times != nil {
+		what, comma = what+" times "+short(m.TimesText), ","
+	}
+	if m.TimesBy != nil {
+		what += fmt.Sprintf(" times %s %s", short(in.find(m.TimesBy).scalarText()), in.spot(m.TimesBy).at)
+		comma = ","
+	}
+	return path, what + comma
 }
 
 // short names a number by its length where it is long.

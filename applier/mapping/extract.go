@@ -11,11 +11,11 @@ import (
 
 // extract checks the whole body and gives the values of a program's slots, in one
 // pass that builds no tree.
-func extract(program *webhook.Program, body []byte) ([]value, *delivery.Failure) {
+func extract(program *webhook.Program, body []byte) (found, *delivery.Failure) {
 	x := extractor{
 		body:    body,
 		decoder: decoders.Get().(*jsontext.Decoder), //nolint:errcheck // the pool holds nothing else
-		values:  make([]value, program.Slots),
+		found:   found{values: make([]value, program.Slots), arrays: newArrays(program.Arrays)},
 	}
 	x.decoder.Reset(bytes.NewBuffer(body))
 	defer func() {
@@ -23,15 +23,15 @@ func extract(program *webhook.Program, body []byte) ([]value, *delivery.Failure)
 		decoders.Put(x.decoder)
 	}()
 	if err := x.read(program.Paths); err != nil {
-		return nil, invalidJSON(body, err)
+		return found{}, invalidJSON(body, err)
 	}
 	if failure := onlyBlanks(body, int(x.decoder.InputOffset())); failure != nil {
-		return nil, failure
+		return found{}, failure
 	}
 	if at, deep := tooDeep(body); deep {
-		return nil, tooDeepAt(at)
+		return found{}, tooDeepAt(at)
 	}
-	return x.values, nil
+	return x.found, nil
 }
 
 // decoders spares most of the allocations for a small body: a decoder keeps the
@@ -41,7 +41,7 @@ var decoders = sync.Pool{New: func() any { return jsontext.NewDecoder(new(bytes.
 type extractor struct {
 	body    []byte
 	decoder *jsontext.Decoder
-	values  []value
+	found
 }
 
 // read reads the next value and keeps what node wants of it.
@@ -51,7 +51,7 @@ func (x *extractor) read(node *webhook.PathNode) error {
 	case kind == jsontext.KindBeginObject && len(node.Names) > 0:
 		x.keep(node, value{kind: kind})
 		return x.object(node)
-	case kind == jsontext.KindBeginArray && len(node.Indexes)+len(node.FromEnd) > 0:
+	case kind == jsontext.KindBeginArray && (len(node.Indexes)+len(node.FromEnd) > 0 || node.Elements != nil):
 		x.keep(node, value{kind: kind})
 		return x.array(node)
 	}
@@ -128,14 +128,7 @@ func (x *extractor) array(node *webhook.PathNode) error {
 	}
 	last := newTail(node.FromEnd)
 	for i := int64(0); x.decoder.PeekKind() != jsontext.KindEndArray; i++ {
-		child := node.Indexes[i]
-		if child == nil && last.most == 0 {
-			if _, _, err := x.skip(); err != nil {
-				return err
-			}
-			continue
-		}
-		start, end, err := x.element(child)
+		start, end, err := x.element(node, i)
 		if err != nil {
 			return err
 		}
@@ -147,17 +140,50 @@ func (x *extractor) array(node *webhook.PathNode) error {
 	return x.fromEnd(node, last)
 }
 
-func (x *extractor) element(child *webhook.PathNode) (start, end int, err error) {
-	if child == nil {
+// element reads one element of an array, and tells where it stands. It is wanted by
+// its place, or as one of all, or both.
+func (x *extractor) element(node *webhook.PathNode, i int64) (start, end int, err error) {
+	child := node.Indexes[i]
+	if child == nil && node.Elements == nil {
 		return x.skip()
 	}
 	before := int(x.decoder.InputOffset())
-	if err := x.read(child); err != nil {
+	if node.Elements != nil {
+		err = x.oneOfAll(node)
+	} else {
+		err = x.read(child)
+	}
+	if err != nil {
 		return 0, 0, err
 	}
-	// What stands before the element, a comma and blanks, is taken off when it is
-	// looked at again.
-	return before, int(x.decoder.InputOffset()), nil
+	// A comma and blanks stand before the element: again takes them off.
+	end = int(x.decoder.InputOffset())
+	if child != nil && node.Elements != nil {
+		err = x.again(child, before, end)
+	}
+	return before, end, err
+}
+
+// oneOfAll reads an element into slots of its own.
+func (x *extractor) oneOfAll(node *webhook.PathNode) error {
+	a := &x.arrays[node.Array]
+	if a.count++; a.count > webhook.MaxElements {
+		_, _, err := x.skip()
+		return err
+	}
+	inner := extractor{body: x.body, decoder: x.decoder, found: found{values: a.grow()}}
+	return inner.read(node.Elements)
+}
+
+// again reads a part of the body a second time, for somebody else who wants it.
+func (x *extractor) again(node *webhook.PathNode, start, end int) error {
+	body := bytes.TrimLeft(x.body[start:end], " \t\r\n,")
+	second := extractor{
+		body:    body,
+		decoder: jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true)),
+		found:   x.found,
+	}
+	return second.read(node)
 }
 
 // fromEnd looks a second time at the elements that are wanted by their place from
@@ -168,13 +194,7 @@ func (x *extractor) fromEnd(node *webhook.PathNode, last tail) error {
 		if !ok {
 			continue
 		}
-		body := bytes.TrimLeft(x.body[span.start:span.end], " \t\r\n,")
-		again := extractor{
-			body:    body,
-			decoder: jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true)),
-			values:  x.values,
-		}
-		if err := again.read(child); err != nil {
+		if err := x.again(child, span.start, span.end); err != nil {
 			return err
 		}
 	}

@@ -11,9 +11,13 @@ func fail(reason delivery.Reason, path, format string, args ...any) *delivery.Fa
 }
 
 // missing says that a wanted value is absent or null.
-func missing(reason delivery.Reason, path string, v value) *delivery.Failure {
-	if v.kind == absent {
-		return fail(reason, path, "The payload has no value at %s.", path)
+func missing(reason delivery.Reason, at spot, v value) *delivery.Failure {
+	switch {
+	case v.kind != absent:
+		return fail(reason, at.path, "The value %s is null.", at.at)
+	case at.header != "":
+		return fail(reason, "", "The request has no header %s.", at.header)
+	default:
+		return fail(reason, at.path, "The payload has no value %s.", at.at)
 	}
-	return fail(reason, path, "The value at %s is null.", path)
 }

@@ -64,12 +64,12 @@ func Payload(intake *webhook.Intake, in Input) ([]byte, *delivery.Failure) {
 }
 
 // values returns what a program wants of a request's payload.
-func values(w *webhook.Webhook, in Input) ([]value, *delivery.Failure) {
+func values(w *webhook.Webhook, in Input) (found, *delivery.Failure) {
 	payload, failure := Payload(&w.Intake, in)
 	if failure != nil {
-		return nil, failure
+		return found{}, failure
 	}
-	values, failure := extract(w.Program, payload)
+	all, failure := extract(w.Program, payload)
 	switch {
 	case failure == nil || failure.Reason != delivery.InvalidJSON:
 	case w.Intake.Unwrap != nil:
@@ -77,7 +77,7 @@ func values(w *webhook.Webhook, in Input) ([]value, *delivery.Failure) {
 	default:
 		explain(failure, in)
 	}
-	return values, failure
+	return all, failure
 }
 
 // contentType is what a request says that its body is, "" for an encrypted one: the
@@ -136,14 +136,14 @@ func notForm(in Input) *delivery.Failure {
 func unwrap(intake *webhook.Intake, in Input, outer []byte) ([]byte, *delivery.Failure) {
 	u := intake.Unwrap
 	path := u.Path.Text()
-	found, failure := extract(&webhook.Program{Paths: u.Paths, Slots: 1}, outer)
+	outside, failure := extract(&webhook.Program{Paths: u.Paths, Slots: 1}, outer)
 	if failure != nil {
 		if failure.Reason == delivery.InvalidJSON {
 			explain(failure, in)
 		}
 		return nil, failure
 	}
-	v := found[0]
+	v := outside.values[0]
 	if !v.present() {
 		return nil, fail(delivery.MissingField, path, "The payload should be in a text at %s, by receive.unwrap, and there is %s.", path, absentOrNull(v))
 	}

@@ -2,6 +2,8 @@ package mapping
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
+	"strings"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -13,11 +15,14 @@ import (
 // JSON: one of a header, or the body itself. It is nil when there is none.
 func earlyKey(w *webhook.Webhook, body []byte, headers func(name string) (string, bool)) *applier.Key {
 	names := webhook.DefaultKeyHeaders()
-	if w.Idempotency != nil {
-		names = []string{w.Idempotency.Header}
-		if w.Idempotency.Body {
+	if k := w.Idempotency; k != nil {
+		names = []string{k.Header}
+		switch {
+		case k.Body:
 			sum := sha256.Sum256(body)
 			return &applier.Key{Hash: sum, Body: sum, Where: "the payload as a whole"}
+		case k.Header == "":
+			return nil
 		}
 	}
 	for _, name := range names {
@@ -28,34 +33,68 @@ func earlyKey(w *webhook.Webhook, body []byte, headers func(name string) (string
 	return nil
 }
 
-// pathKey gives the idempotency key that is in the payload.
-func pathKey(key *webhook.CompiledKey, body []byte, values []value) (*applier.Key, *delivery.Failure) {
-	path, v := key.Path.Text(), values[key.Slot]
+// keyText gives a part of an idempotency key that is in the payload or a header.
+func keyText(s *webhook.CompiledSource, in *scope) (string, *delivery.Failure) {
+	v := in.find(s)
+	at := in.spot(s)
 	switch {
+	case !v.present() && at.header != "":
+		return "", noKeyHeader(at.header)
 	case !v.present():
-		return nil, fail(delivery.MissingField, path, "The idempotency key is wanted at %s, and there is %s.", path, absentOrNull(v))
+		return "", fail(delivery.MissingField, at.path, "The idempotency key is wanted %s, and there is %s.", at.at, absentOrNull(v))
 	case v.kind == jsontext.KindBeginObject || v.kind == jsontext.KindBeginArray:
-		return nil, fail(delivery.InvalidFieldValue, path, "The idempotency key at %s is %s; it should be a string, a number or a boolean.", path, v.kindName())
+		return "", fail(delivery.InvalidFieldValue, at.path, "The idempotency key %s is %s; it should be a string, a number or a boolean.", at.at, v.kindName())
 	}
 	text := v.scalarText()
-	if text == "" {
-		return nil, fail(delivery.MissingField, path, "The idempotency key is wanted at %s, and there is an empty string.", path)
+	switch {
+	case text != "":
+		return text, nil
+	case at.header != "":
+		return "", noKeyHeader(at.header)
+	default:
+		return "", fail(delivery.MissingField, at.path, "The idempotency key is wanted %s, and there is an empty string.", at.at)
 	}
-	return newKey(text, body, "the value at "+path, path), nil
+}
+
+func noKeyHeader(name string) *delivery.Failure {
+	return fail(delivery.MissingField, "", "The idempotency key is wanted in the header %s, and the request has none, or an empty one.", name)
 }
 
 // keyOf gives the key of a payload whose JSON was read. A key that the
 // definition names has to be there.
-func keyOf(w *webhook.Webhook, early *applier.Key, body []byte, values []value) (*applier.Key, *delivery.Failure) {
+func keyOf(w *webhook.Webhook, early *applier.Key, body []byte, in *scope) (*applier.Key, *delivery.Failure) {
 	key := w.Program.Key
 	switch {
 	case key == nil || early != nil:
 		return early, nil
+	case len(key.Composite) > 0:
+		return compositeKey(key.Composite, body, in)
 	case key.Slot != webhook.NoSlot:
-		return pathKey(key, body, values)
+		path := key.Path.Text()
+		text, failure := keyText(&webhook.CompiledSource{Slot: key.Slot, Path: key.Path}, in)
+		if failure != nil {
+			return nil, failure
+		}
+		return newKey(text, body, "the value at "+path, path), nil
 	default:
-		return nil, fail(delivery.MissingField, "", "The idempotency key is wanted in the header %s, and the request has none, or an empty one.", key.Header)
+		return nil, noKeyHeader(key.Header)
 	}
+}
+
+// compositeKey makes one key of several texts, each behind its length: so ["a", "bc"]
+// and ["ab", "c"] differ. The first byte is in no key of one text, which is UTF-8.
+func compositeKey(parts []webhook.CompiledSource, body []byte, in *scope) (*applier.Key, *delivery.Failure) {
+	joined := []byte{0xff}
+	places := make([]string, len(parts))
+	for i := range parts {
+		text, failure := keyText(&parts[i], in)
+		if failure != nil {
+			return nil, failure
+		}
+		joined = append(binary.BigEndian.AppendUint64(joined, uint64(len(text))), text...)
+		places[i] = strings.TrimPrefix(in.spot(&parts[i]).at, "at ")
+	}
+	return newKey(string(joined), body, "the values at "+strings.Join(places, ", "), ""), nil
 }
 
 // newKey hashes: senders choose the text and its length.

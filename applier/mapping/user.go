@@ -16,31 +16,32 @@ const maxUser = 320
 
 // userRef checks the value that names the user and leaves it as it is. Details
 // never quote it: it is personal data.
-func userRef(program *webhook.Program, v value) (applier.UserRef, *delivery.Failure) {
-	path := program.UserPath.Text()
-	invalid := func(format string, args ...any) (applier.UserRef, *delivery.Failure) {
-		return applier.UserRef{}, fail(delivery.InvalidUserIdentifier, path, format, args...)
-	}
+func userRef(program *webhook.Program, in *scope) (applier.UserRef, *delivery.Failure) {
+	v := in.find(&program.User)
 	if !v.present() {
-		return applier.UserRef{}, missing(delivery.MissingUserIdentifier, path, v)
+		return applier.UserRef{}, missing(delivery.MissingUserIdentifier, in.spot(&program.User), v)
+	}
+	at := in.spot(&program.User)
+	invalid := func(format string, args ...any) (applier.UserRef, *delivery.Failure) {
+		return applier.UserRef{}, fail(delivery.InvalidUserIdentifier, at.path, format, args...)
 	}
 	text, ok := identifier(program.UserBy, v)
 	if !ok {
-		return invalid("The value at %s is %s; a user's %s is a string.", path, v.kindName(), program.UserBy)
+		return invalid("The value %s is %s; a user's %s is a string.", at.at, v.kindName(), program.UserBy)
 	}
 	switch n := utf8.RuneCountInString(text); {
 	case n == 0:
-		return invalid("The string at %s is empty; it should be a user's %s.", path, program.UserBy)
+		return invalid("The string %s is empty; it should be a user's %s.", at.at, program.UserBy)
 	case n > maxUser:
-		return invalid("The string at %s has %d characters; a user's %s has at most %d.", path, n, program.UserBy, maxUser)
+		return invalid("The string %s has %d characters; a user's %s has at most %d.", at.at, n, program.UserBy, maxUser)
 	case strings.ContainsFunc(text, unicode.IsControl):
-		return invalid("The string at %s holds a control character; a user's %s has none.", path, program.UserBy)
+		return invalid("The string %s holds a control character; a user's %s has none.", at.at, program.UserBy)
 	case program.UserBy == webhook.ByID:
 		if _, err := delivery.ParseID(text); err != nil {
-			return invalid("The string at %s is not a user's id: it is no UUID.", path)
+			return invalid("The string %s is not a user's id: it is no UUID.", at.at)
 		}
 	case program.UserBy == webhook.ByEmail && !isEmail(text):
-		return invalid("The string at %s is not an e-mail address: there is no @ with something on both sides.", path)
+		return invalid("The string %s is not an e-mail address: there is no @ with something on both sides.", at.at)
 	}
 	return applier.UserRef{By: program.UserBy, Value: text}, nil
 }

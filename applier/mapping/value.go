@@ -15,6 +15,12 @@ type value struct {
 	raw []byte
 }
 
+// textValue is a text that is not in the body, as a value.
+func textValue(text string) value {
+	raw, _ := jsontext.AppendQuote(nil, text) //nolint:errcheck // bad UTF-8 becomes U+FFFD
+	return value{kind: jsontext.KindString, raw: raw}
+}
+
 // present is false for null too: a sender that has nothing to say may write null
 // as well as leave the name out.
 func (v value) present() bool { return v.kind != absent && v.kind != jsontext.KindNull }

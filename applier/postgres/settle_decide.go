@@ -65,6 +65,18 @@ func (w *work) decideFirst(item applier.Item) (applier.Settlement, error) {
 	return d.Settlement, nil
 }
 
+// words are what an outcome says of itself: of a failure, or of one that is skipped.
+func (d decision) words() *delivery.Failure {
+	switch {
+	case d.Failure != nil:
+		return d.Failure
+	case d.Skipped != nil:
+		return &delivery.Failure{Detail: d.Skipped.Detail, Path: d.Skipped.Path}
+	default:
+		return &delivery.Failure{}
+	}
+}
+
 // decideOne has the ledger decide with what the locks found.
 func (w *work) decideOne(item applier.Item) (decision, error) {
 	user, _ := userOf(item) // one that is not named is not found

@@ -132,10 +132,7 @@ type replayRows struct {
 // add has the row of a replay. known says that the delivery has an outcome, which
 // is then changed unless the replay is a no-op.
 func (r *replayRows) add(item applier.Item, d decision, known bool) {
-	replay, f := item.Delivery.Replay, d.Failure
-	if f == nil {
-		f = &delivery.Failure{}
-	}
+	replay, f := item.Delivery.Replay, d.words()
 	version, name := 0, ""
 	if item.Webhook != nil {
 		version, name = item.Webhook.Version, item.Webhook.Name

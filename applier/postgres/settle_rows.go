@@ -127,10 +127,7 @@ func (r *rows) finish(book ledger.Book) {
 }
 
 func (r *rows) addOutcome(item applier.Item, s decision) {
-	d, f := item.Delivery, s.Failure
-	if f == nil {
-		f = &delivery.Failure{}
-	}
+	d, f := item.Delivery, s.words()
 	community, name, version := "", "", 0
 	if item.Webhook != nil {
 		community, name, version = item.Webhook.Community, item.Webhook.Name, item.Webhook.Version

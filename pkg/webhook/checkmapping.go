@@ -1,26 +1,62 @@
 package webhook
 
-import (
-	"fmt"
-	"unicode/utf8"
-)
+func checkUser(r *report, field string, user UserRef) {
+	checkUserKey(r, user)
+	switch {
+	case user.Path != "" && user.Header != "":
+		r.add(field, "a user is named by a path or by a header, not both")
+	case user.Header != "":
+		checkHeader(r, childField(field, "header"), user.Header)
+	default:
+		checkPath(r, childField(field, "path"), user.Path)
+	}
+}
 
 func checkIdempotency(r *report, field string, key Idempotency) {
 	parts := 0
-	for _, set := range []bool{key.Header != "", key.Path != "", key.Body} {
+	for _, set := range []bool{key.Header != "", key.Path != "", key.Body, key.Composite != nil} {
 		if set {
 			parts++
 		}
 	}
-	if parts != 1 {
-		r.add(field, "want exactly one of header, path and body: true; leave idempotency out for the headers Idempotency-Key and webhook-id")
-		return
-	}
 	switch {
+	case parts != 1:
+		r.add(field, "want exactly one of header, path and body: true; leave idempotency out for the headers Idempotency-Key and webhook-id")
+	case key.Composite != nil:
+		checkComposite(r, field, key.Composite)
 	case key.Header != "":
 		checkHeader(r, childField(field, "header"), key.Header)
 	case key.Path != "":
 		checkPath(r, childField(field, "path"), key.Path)
+	}
+}
+
+func checkComposite(r *report, field string, parts []Source) {
+	if len(parts) == 0 {
+		r.add(field, "the list is empty; a composite key has a path or a header in each entry, such as [{path: order.id}, {path: type}]")
+	}
+	atMost(r, field, len(parts), maxComposite)
+	seen := make(map[Source]int, len(parts))
+	for i, s := range parts {
+		item := itemField(field, i)
+		checkSource(r, item, s)
+		if before, twice := seen[s]; twice {
+			r.add(item, "is the same as %s; leave it out", itemField(field, before))
+			continue
+		}
+		seen[s] = i
+	}
+}
+
+// checkSource wants one place.
+func checkSource(r *report, field string, s Source) {
+	switch {
+	case (s.Path != "") == (s.Header != ""):
+		r.add(field, "want either a path or a header")
+	case s.Path != "":
+		checkPath(r, childField(field, "path"), s.Path)
+	default:
+		checkHeader(r, childField(field, "header"), s.Header)
 	}
 }
 
@@ -33,6 +69,7 @@ func checkMapping(r *report, field string, m Mapping, currencies func(code strin
 	default:
 		checkCurrencyMapping(r, field, m, currencies)
 	}
+	checkWhen(r, childField(field, "when"), m.When)
 }
 
 func checkCurrencyMapping(r *report, field string, m Mapping, currencies func(code string) bool) {
@@ -43,32 +80,18 @@ func checkCurrencyMapping(r *report, field string, m Mapping, currencies func(co
 		r.add(code, "the currency %q is not known in this community; add it with coinhook currencies set", clip(m.Currency))
 	}
 	oneOf(r, childField(field, "operator"), m.Operator, Add, Subtract)
-	value := childField(field, "value")
-	checkSource(r, value, m.Value)
-	if m.Value.Path == "" && m.Value.Constant != nil && !isNumber(*m.Value.Constant) {
-		r.add(childField(value, "constant"), notNumber, clip(*m.Value.Constant))
+	if m.Each != "" {
+		checkPath(r, childField(field, "each"), m.Each)
 	}
-	if m.Value.Times != "" {
-		checkTimes(r, childField(value, "times"), m.Value.Times)
-	}
-	if m.Value.Round != "" {
-		oneOf(r, childField(value, "round"), m.Value.Round, RoundDown, RoundUp, RoundHalfEven)
-	}
+	checkAmountValue(r, childField(field, "value"), m.Value)
 }
 
 func checkFieldMapping(r *report, field string, m Mapping, fields KnownField) {
 	if m.Operator != "" {
 		r.add(childField(field, "operator"), "a custom field is set to the value and has no operator; leave it out")
 	}
-	value := childField(field, "value")
-	checkSource(r, value, m.Value)
-	for _, part := range []struct {
-		name string
-		set  bool
-	}{{"times", m.Value.Times != ""}, {"round", m.Value.Round != ""}, {"signed", m.Value.Signed}} {
-		if part.set {
-			r.add(childField(value, part.name), "is for amounts of a currency; leave it out")
-		}
+	if m.Each != "" {
+		r.add(childField(field, "each"), "a custom field has one value, and each makes one of every element; leave it out, or take one element with a path such as items[0].sku")
 	}
 	check := func(string) error { return nil }
 	if fields != nil {
@@ -79,13 +102,18 @@ func checkFieldMapping(r *report, field string, m Mapping, fields KnownField) {
 		}
 		check = known
 	}
-	if c := m.Value.Constant; c != nil && m.Value.Path == "" {
-		err := check(*c)
-		if n := utf8.RuneCountInString(*c); n > MaxFieldLength {
-			err = fmt.Errorf("the value has %d characters; the limit is %d", n, MaxFieldLength)
+	checkFieldValue(r, childField(field, "value"), m.Value, check)
+}
+
+// checkEaches bounds what one delivery may change.
+func checkEaches(r *report, mappings []Mapping) {
+	count := 0
+	for i, m := range mappings {
+		if m.Each == "" {
+			continue
 		}
-		if err != nil {
-			r.add(childField(value, "constant"), "%v", err)
+		if count++; count == maxEaches+1 {
+			r.add(childField(itemField("mappings", i), "each"), "is one too many: the limit is %d mappings with each", maxEaches)
 		}
 	}
 }
@@ -103,14 +131,5 @@ func checkFieldsOnce(r *report, mappings []Mapping) {
 			continue
 		}
 		first[m.Field] = i
-	}
-}
-
-func checkSource(r *report, field string, v Value) {
-	switch {
-	case (v.Path != "") == (v.Constant != nil):
-		r.add(field, "a value has either a path or a constant")
-	case v.Path != "":
-		checkPath(r, childField(field, "path"), v.Path)
 	}
 }

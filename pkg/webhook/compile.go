@@ -7,9 +7,8 @@ import (
 
 // Program is a definition's mapping with its paths and numbers parsed.
 type Program struct {
-	UserBy   UserKey
-	UserPath Path
-	UserSlot int
+	UserBy UserKey
+	User   CompiledSource
 	// Key says where the idempotency key is; nil leaves it to DefaultKeyHeaders.
 	Key *CompiledKey
 	// LateUsers is nil where users that come later are not waited for.
@@ -20,47 +19,31 @@ type Program struct {
 	// from 0 to Slots-1; equal paths share one.
 	Paths *PathNode
 	Slots int
+	// Arrays has, for each array of which every element is wanted, the number of
+	// slots of an element.
+	Arrays []int
 }
 
 // NoSlot marks what reads no path.
 const NoSlot = -1
 
-// CompiledCondition is a Condition with its path parsed.
-type CompiledCondition struct {
+// CompiledSource is a Source with its path parsed.
+type CompiledSource struct {
 	// Slot is that of the path, or NoSlot for a header.
-	Slot      int
-	Header    string
-	Equals    Scalar
-	NotEquals Scalar
-	In        []Scalar
-	Exists    *bool
+	Slot   int
+	Path   Path
+	Header string
 }
 
-// CompiledKey is an Idempotency with its path parsed.
+// CompiledKey is an Idempotency with its paths parsed.
 type CompiledKey struct {
 	Header string
 	// Slot is that of the path, or NoSlot.
 	Slot int
 	Path Path
 	Body bool
-}
-
-// CompiledMapping is a Mapping with its path and numbers parsed.
-type CompiledMapping struct {
-	// Field is the custom field that is set; a currency's mapping has none.
-	Field    string
-	Currency string
-	Operator Operator
-	// Slot is that of the path, or NoSlot for a constant.
-	Slot         int
-	Path         Path
-	Constant     Number
-	ConstantText string
-	// Times multiplies the value; nil leaves it.
-	Times     *Number
-	TimesText string
-	Round     Round
-	Signed    bool
+	// Composite has more than one place.
+	Composite []CompiledSource
 }
 
 // Compile prepares a record for use. The Program is nil, without an error, while
@@ -78,7 +61,7 @@ func Compile(rec Record, revision uint64) (*Webhook, error) {
 	if rec.User == nil || len(rec.Mappings) == 0 {
 		return w, nil
 	}
-	c := compiler{root: newPathNode()}
+	c := compiler{scope: newScope()}
 	program, err := c.program(rec.Definition)
 	if err != nil {
 		return w, fmt.Errorf("compile webhook %s: %w", rec.ID, err)
@@ -87,9 +70,17 @@ func Compile(rec Record, revision uint64) (*Webhook, error) {
 	return w, nil
 }
 
-type compiler struct {
+// scope is where paths start: at the payload, or at an element of an array.
+type scope struct {
 	root  *PathNode
 	slots int
+}
+
+func newScope() *scope { return &scope{root: newPathNode()} }
+
+type compiler struct {
+	*scope
+	arrays []*scope // those of the elements
 }
 
 func (c *compiler) program(def Definition) (*Program, error) {
@@ -100,7 +91,7 @@ func (c *compiler) program(def Definition) (*Program, error) {
 		return nil, &Error{Field: "user.by", Message: fmt.Sprintf("want email, username, id or external, not %q", def.User.By)}
 	}
 	var err error
-	if p.UserPath, p.UserSlot, err = c.path("user.path", def.User.Path); err != nil {
+	if p.User, err = c.source("user", Source{Path: def.User.Path, Header: def.User.Header}); err != nil {
 		return nil, err
 	}
 	if p.Key, err = c.key("idempotency", def.Idempotency); err != nil {
@@ -109,12 +100,8 @@ func (c *compiler) program(def Definition) (*Program, error) {
 	if p.LateUsers, err = c.lateUsers("late_users", def.LateUsers); err != nil {
 		return nil, err
 	}
-	for i, condition := range def.When {
-		compiled, err := c.condition(itemField("when", i), condition)
-		if err != nil {
-			return nil, err
-		}
-		p.When = append(p.When, compiled)
+	if p.When, err = c.when("when", def.When); err != nil {
+		return nil, err
 	}
 	for i, mapping := range def.Mappings {
 		compiled, err := c.mapping(itemField("mappings", i), mapping)
@@ -124,6 +111,9 @@ func (c *compiler) program(def Definition) (*Program, error) {
 		p.Mappings = append(p.Mappings, compiled)
 	}
 	p.Paths, p.Slots = c.root, c.slots
+	for _, elements := range c.arrays {
+		p.Arrays = append(p.Arrays, elements.slots)
+	}
 	return p, nil
 }
 
@@ -141,6 +131,30 @@ func (c *compiler) path(field, text string) (Path, int, error) {
 	return path, n.Slot, nil
 }
 
+func (c *compiler) source(field string, s Source) (CompiledSource, error) {
+	if s.Header != "" {
+		return CompiledSource{Slot: NoSlot, Header: textproto.CanonicalMIMEHeaderKey(s.Header)}, nil
+	}
+	path, slot, err := c.path(childField(field, "path"), s.Path)
+	return CompiledSource{Slot: slot, Path: path}, err
+}
+
+// elements gives the scope of an array's elements, and the array's number. Equal
+// paths share one.
+func (c *compiler) elements(field, text string) (Path, *scope, int, error) {
+	path, slot, err := c.path(field, text) // the slot tells what is there instead of an array
+	if err != nil {
+		return Path{}, nil, slot, err
+	}
+	n := c.root.descend(path.segments)
+	if n.Elements == nil {
+		s := newScope()
+		n.Elements, n.Array = s.root, len(c.arrays)
+		c.arrays = append(c.arrays, s)
+	}
+	return path, c.arrays[n.Array], n.Array, nil
+}
+
 func (c *compiler) key(field string, key *Idempotency) (*CompiledKey, error) {
 	if key == nil {
 		return nil, nil
@@ -151,54 +165,17 @@ func (c *compiler) key(field string, key *Idempotency) (*CompiledKey, error) {
 		return nil, err
 	}
 	compiled := CompiledKey{Slot: NoSlot, Header: textproto.CanonicalMIMEHeaderKey(key.Header), Body: key.Body}
+	for i, s := range key.Composite {
+		part, err := c.source(itemField(field, i), s)
+		if err != nil {
+			return nil, err
+		}
+		compiled.Composite = append(compiled.Composite, part)
+	}
 	if key.Path == "" {
 		return &compiled, nil
 	}
 	var err error
 	compiled.Path, compiled.Slot, err = c.path(childField(field, "path"), key.Path)
 	return &compiled, err
-}
-
-func (c *compiler) condition(field string, condition Condition) (CompiledCondition, error) {
-	var r report
-	checkCondition(&r, field, condition)
-	if err := r.err(); err != nil {
-		return CompiledCondition{}, err
-	}
-	compiled := CompiledCondition{
-		Slot:   NoSlot,
-		Header: textproto.CanonicalMIMEHeaderKey(condition.Header),
-		Equals: condition.Equals, NotEquals: condition.NotEquals,
-		In: condition.In, Exists: condition.Exists,
-	}
-	if condition.Path == "" {
-		return compiled, nil
-	}
-	var err error
-	_, compiled.Slot, err = c.path(childField(field, "path"), condition.Path)
-	return compiled, err
-}
-
-func (c *compiler) mapping(field string, m Mapping) (CompiledMapping, error) {
-	var r report
-	checkMapping(&r, field, m, nil, nil)
-	if err := r.err(); err != nil {
-		return CompiledMapping{}, err
-	}
-	compiled := CompiledMapping{
-		Field: m.Field, Currency: m.Currency, Operator: m.Operator, Slot: NoSlot,
-		TimesText: m.Value.Times, Round: m.Value.Round, Signed: m.Value.Signed,
-	}
-	if m.Value.Times != "" {
-		times, _ := ParseNumber(m.Value.Times)
-		compiled.Times = &times
-	}
-	if m.Value.Constant != nil {
-		compiled.ConstantText = *m.Value.Constant
-		compiled.Constant, _ = ParseNumber(*m.Value.Constant)
-		return compiled, nil
-	}
-	var err error
-	compiled.Path, compiled.Slot, err = c.path(childField(field, "value.path"), m.Value.Path)
-	return compiled, err
 }

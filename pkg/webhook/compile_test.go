@@ -22,7 +22,7 @@ func TestCompile(t *testing.T) {
 			t.Errorf("the record is not kept: %+v", w)
 		}
 		p := w.Program
-		if p.UserBy != webhook.ByEmail || p.UserPath.String() != "$['customer']['email']" || len(p.When) != 5 || len(p.Mappings) != 5 {
+		if p.UserBy != webhook.ByEmail || p.User.Path.String() != "$['customer']['email']" || len(p.When) != 5 || len(p.Mappings) != 5 {
 			t.Errorf("the program is not that of the definition: %+v", p)
 		}
 		// The user, the idempotency key, four conditions and three mappings read a

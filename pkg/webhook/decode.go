@@ -120,6 +120,26 @@ func (d *decoder) scalar(into *Scalar) read {
 	}
 }
 
+// form is one of several ways to write a part.
+type form struct {
+	kind nodeKind
+	take read
+}
+
+type forms []form
+
+// either takes a part in the form that it has. The first is that of all other kinds:
+// it says what is wrong with them.
+func (d *decoder) either(n *node, field string, all forms) {
+	take := all[0].take
+	for _, f := range all {
+		if f.kind == n.kind {
+			take = f.take
+		}
+	}
+	take(n, field)
+}
+
 func list[T any](d *decoder, into *[]T, item func(n *node, field string) T) read {
 	return func(n *node, field string) {
 		if !d.expect(n, field, listNode) {

@@ -79,12 +79,14 @@ func (k UserKey) String() string {
 	return string(k)
 }
 
-// UserRef says which value of the payload names the user.
+// UserRef says which value names the user: that at Path, or that of Header.
 type UserRef struct {
 	By UserKey `json:"by"`
 	// Kind goes with ByExternal only.
 	Kind string `json:"kind,omitempty"`
-	Path string `json:"path"`
+	Path string `json:"path,omitempty"`
+	// Header has the canonical MIME form.
+	Header string `json:"header,omitempty"`
 }
 
 // Key is what users are looked up by.
@@ -104,6 +106,9 @@ type Idempotency struct {
 	Path   string `json:"path,omitempty"`
 	// Body makes the whole payload its own key.
 	Body bool `json:"body,omitempty"`
+	// Composite makes one key of several values. In JSON and YAML it is a list, in
+	// the place of the object.
+	Composite []Source `json:"-"`
 }
 
 // DefaultKeyHeaders returns the headers that give a key where a definition names
@@ -125,18 +130,44 @@ type Mapping struct {
 	Currency string   `json:"currency,omitempty"`
 	Operator Operator `json:"operator,omitempty"`
 	Field    string   `json:"field,omitempty"`
-	Value    Value    `json:"value"`
+	// Each is the path of an array. The mapping then makes one change of each
+	// element, and its other paths start at the element.
+	Each string `json:"each,omitempty"`
+	// When has to hold for this mapping, or for one element of Each.
+	When  []Condition `json:"when,omitempty"`
+	Value Value       `json:"value"`
 }
 
-// Value is a path into the payload or a constant. Times, Round and Signed are for
-// currencies.
+// Source is a place that a delivery has a value at: a path into the payload, or a
+// header. Exactly one is set.
+type Source struct {
+	Path string `json:"path,omitempty"`
+	// Header has the canonical MIME form.
+	Header string `json:"header,omitempty"`
+}
+
+// Value is a path into the payload, a header or a constant, and then what is made
+// of it: Lookup, Default, Times, Min and Max, and Round, in this order. Of a custom
+// field only Lookup and Default are.
 type Value struct {
 	Path string `json:"path,omitempty"`
+	// Header has the canonical MIME form.
+	Header string `json:"header,omitempty"`
 	// Constant is exactly as the admin wrote it: for a currency a JSON number as
 	// text, for a custom field any text.
 	Constant *string `json:"constant,omitempty"`
+	// Lookup has the value to take in the place of a text.
+	Lookup map[string]string `json:"lookup,omitempty"`
+	// Default stands in for a value that is absent, null or not in Lookup.
+	Default *string `json:"default,omitempty"`
 	// Times multiplies the value exactly; a JSON number as text.
 	Times string `json:"times,omitempty"`
+	// TimesBy is Times by another value. In JSON and YAML it is an object, in the
+	// place of the number.
+	TimesBy *Source `json:"-"`
+	// Min and Max clamp the value; JSON numbers as text.
+	Min   string `json:"min,omitempty"`
+	Max   string `json:"max,omitempty"`
 	Round Round  `json:"round,omitempty"`
 	// Signed lets the value be negative.
 	Signed bool `json:"signed,omitempty"`
@@ -152,8 +183,8 @@ const (
 	RoundHalfEven Round = "half_even" // to the nearest, a half to the even digit
 )
 
-// Condition must hold for a delivery to be executed; all of them must. Exactly
-// one of Path and Header, and exactly one of the tests, is set.
+// Condition must hold for a delivery to be executed; all of them must. It is Any,
+// or it has exactly one of Path and Header, and exactly one of the tests.
 type Condition struct {
 	Path string `json:"path,omitempty"`
 	// Header has the canonical MIME form. Its value is compared as text.
@@ -162,4 +193,15 @@ type Condition struct {
 	NotEquals Scalar   `json:"not_equals,omitzero"`
 	In        []Scalar `json:"in,omitempty"`
 	Exists    *bool    `json:"exists,omitempty"`
+	// These compare numbers, and texts that are numbers. They are JSON numbers as text.
+	GreaterThan string `json:"greater_than,omitempty"`
+	AtLeast     string `json:"at_least,omitempty"`
+	LessThan    string `json:"less_than,omitempty"`
+	AtMost      string `json:"at_most,omitempty"`
+	// These test a text.
+	StartsWith string `json:"starts_with,omitempty"`
+	EndsWith   string `json:"ends_with,omitempty"`
+	Contains   string `json:"contains,omitempty"`
+	// Any holds where one of these does. None of them has an Any.
+	Any []Condition `json:"any,omitempty"`
 }

@@ -30,7 +30,11 @@ func Format(def Definition) ([]byte, error) {
 		if def.User.Kind != "" {
 			pair("  ", "kind", def.User.Kind)
 		}
-		pair("  ", "path", def.User.Path)
+		if def.User.Header != "" {
+			pair("  ", "header", def.User.Header)
+		} else {
+			pair("  ", "path", def.User.Path)
+		}
 	}
 	if def.Idempotency != nil {
 		b = append(appendIdempotency(append(b, "idempotency: "...), *def.Idempotency), '\n')
@@ -48,7 +52,7 @@ func Format(def Definition) ([]byte, error) {
 		b = append(b, "mappings:\n"...)
 	}
 	for _, m := range def.Mappings {
-		b = append(appendMapping(append(b, "  - "...), m), '\n')
+		b = appendMapping(b, m)
 	}
 	if !utf8.Valid(b) {
 		return nil, errors.New("write a definition: it holds text that is not UTF-8")
@@ -90,66 +94,6 @@ func (f *flow) end() []byte {
 		f.b = append(f.b, '{')
 	}
 	return append(f.b, '}')
-}
-
-func appendCondition(b []byte, c Condition) []byte {
-	f := flow{b: b}
-	f.text("path", c.Path)
-	f.text("header", c.Header)
-	f.scalar("equals", c.Equals)
-	f.scalar("not_equals", c.NotEquals)
-	if len(c.In) > 0 {
-		f.key("in")
-		f.b = append(f.b, '[')
-		for i, s := range c.In {
-			if i > 0 {
-				f.b = append(f.b, ", "...)
-			}
-			f.b = appendScalar(f.b, s)
-		}
-		f.b = append(f.b, ']')
-	}
-	if c.Exists != nil {
-		f.key("exists")
-		f.b = strconv.AppendBool(f.b, *c.Exists)
-	}
-	return f.end()
-}
-
-func appendIdempotency(b []byte, key Idempotency) []byte {
-	f := flow{b: b}
-	f.text("header", key.Header)
-	f.text("path", key.Path)
-	if key.Body {
-		f.key("body")
-		f.b = append(f.b, "true"...)
-	}
-	return f.end()
-}
-
-func appendMapping(b []byte, m Mapping) []byte {
-	f := flow{b: b}
-	f.text("currency", m.Currency)
-	f.text("operator", string(m.Operator))
-	f.text("field", m.Field)
-	f.key("value")
-	value := flow{b: f.b}
-	value.text("path", m.Value.Path)
-	if m.Value.Constant != nil {
-		value.key("constant")
-		value.b = appendQuoted(value.b, *m.Value.Constant)
-	}
-	if m.Value.Times != "" {
-		value.key("times")
-		value.b = appendQuoted(value.b, m.Value.Times)
-	}
-	value.text("round", string(m.Value.Round))
-	if m.Value.Signed {
-		value.key("signed")
-		value.b = append(value.b, "true"...)
-	}
-	f.b = value.end()
-	return f.end()
 }
 
 func appendScalar(b []byte, s Scalar) []byte {

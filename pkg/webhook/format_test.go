@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -80,7 +81,13 @@ func drawCondition(t *rapid.T) webhook.Condition {
 	if rapid.Bool().Draw(t, "of a path") {
 		c = webhook.Condition{Path: drawPathText(t)}
 	}
-	switch rapid.IntRange(0, 3).Draw(t, "test") {
+	switch rapid.IntRange(0, 5).Draw(t, "test") {
+	case 4:
+		limit := rapid.SampledFrom([]*string{&c.GreaterThan, &c.AtLeast, &c.LessThan, &c.AtMost}).Draw(t, "comparison")
+		*limit = anyNumber.Draw(t, "limit")
+	case 5:
+		affix := rapid.SampledFrom([]*string{&c.StartsWith, &c.EndsWith, &c.Contains}).Draw(t, "text test")
+		*affix = tricky.Filter(func(s string) bool { return s != "" }).Draw(t, "affix")
 	case 0:
 		c.Equals = drawScalar(t)
 	case 1:
@@ -94,6 +101,35 @@ func drawCondition(t *rapid.T) webhook.Condition {
 	return c
 }
 
+func drawConditions(t *rapid.T) (when []webhook.Condition) {
+	for range rapid.IntRange(0, 3).Draw(t, "conditions") {
+		c := drawCondition(t)
+		if rapid.Bool().Draw(t, "any") {
+			c = webhook.Condition{Any: rapid.SliceOfN(rapid.Custom(drawCondition), 1, 3).Draw(t, "alternatives")}
+		}
+		when = append(when, c)
+	}
+	return when
+}
+
+func drawSource(t *rapid.T) webhook.Source {
+	if rapid.Bool().Draw(t, "of a path") {
+		return webhook.Source{Path: drawPathText(t)}
+	}
+	return webhook.Source{Header: rapid.SampledFrom([]string{"X-Sku", "Etag", "1e5"}).Draw(t, "header")}
+}
+
+// drawOpenParts adds what a mapping may have besides its value.
+func drawOpenParts(t *rapid.T, m *webhook.Mapping, text *rapid.Generator[string]) {
+	if rapid.Bool().Draw(t, "looks up") {
+		m.Value.Lookup = rapid.MapOfN(tricky, text, 1, 4).Draw(t, "lookup")
+	}
+	if rapid.Bool().Draw(t, "has a default") {
+		m.Value.Default = new(text.Draw(t, "default"))
+	}
+	m.When = drawConditions(t)
+}
+
 func drawMapping(t *rapid.T) webhook.Mapping {
 	m := webhook.Mapping{
 		Currency: rapid.SampledFrom([]string{"coins", "xp", "no", "1e5", "größe: #1"}).Draw(t, "currency"),
@@ -104,13 +140,25 @@ func drawMapping(t *rapid.T) webhook.Mapping {
 		},
 	}
 	if rapid.Bool().Draw(t, "of a path") {
-		m.Value.Path = drawPathText(t)
+		source := drawSource(t)
+		m.Value.Path, m.Value.Header = source.Path, source.Header
+		drawOpenParts(t, &m, anyNumber)
 	} else {
 		constant := anyNumber.Draw(t, "constant")
 		m.Value.Constant = &constant
 	}
 	if rapid.Bool().Draw(t, "multiply") {
 		m.Value.Times = anyNumber.Draw(t, "times")
+	} else if rapid.Bool().Draw(t, "multiply by a value") {
+		m.Value.TimesBy = new(drawSource(t))
+	}
+	if rapid.Bool().Draw(t, "each") {
+		m.Each = drawPathText(t)
+	}
+	if rapid.Bool().Draw(t, "clamp") {
+		m.Value.Min = anyNumber.Draw(t, "min")
+	} else {
+		m.Value.Max = anyNumber.Draw(t, "max")
 	}
 	return m
 }
@@ -120,6 +168,7 @@ func drawFieldMapping(t *rapid.T) webhook.Mapping {
 	m := webhook.Mapping{Field: rapid.StringMatching("[a-z]{8}").Draw(t, "field")}
 	if rapid.Bool().Draw(t, "of a path") {
 		m.Value.Path = drawPathText(t)
+		drawOpenParts(t, &m, tricky)
 		return m
 	}
 	constant := tricky.Draw(t, "constant")
@@ -128,7 +177,10 @@ func drawFieldMapping(t *rapid.T) webhook.Mapping {
 }
 
 func drawIdempotency(t *rapid.T) *webhook.Idempotency {
-	switch rapid.IntRange(0, 3).Draw(t, "idempotency") {
+	switch rapid.IntRange(0, 4).Draw(t, "idempotency") {
+	case 4:
+		different := func(s webhook.Source) webhook.Source { return s }
+		return &webhook.Idempotency{Composite: rapid.SliceOfNDistinct(rapid.Custom(drawSource), 1, 4, different).Draw(t, "composite")}
 	case 0:
 		return &webhook.Idempotency{Header: rapid.SampledFrom([]string{"X-Event-Id", "Etag", "1e5"}).Draw(t, "header")}
 	case 1:
@@ -193,11 +245,10 @@ func TestParseReadsWhatFormatWrites(t *testing.T) {
 			Receive:     drawReceive(t),
 		}
 		if rapid.Bool().Draw(t, "has a user") {
-			def.User = &webhook.UserRef{By: webhook.ByUsername, Path: drawPathText(t)}
+			source := drawSource(t)
+			def.User = &webhook.UserRef{By: webhook.ByUsername, Path: source.Path, Header: source.Header}
 		}
-		if n := rapid.IntRange(0, 3).Draw(t, "conditions"); n > 0 {
-			def.When = rapid.SliceOfN(rapid.Custom(drawCondition), n, n).Draw(t, "when")
-		}
+		def.When = drawConditions(t)
 		if n := rapid.IntRange(0, 3).Draw(t, "mappings"); n > 0 {
 			def.Mappings = rapid.SliceOfN(rapid.Custom(drawMapping), n, n).Draw(t, "mappings")
 		}
@@ -210,13 +261,33 @@ func TestParseReadsWhatFormatWrites(t *testing.T) {
 				def.Receive = nil
 			}
 		}
-		src, err := webhook.Format(def)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := webhook.Parse(src)
-		if diff := cmp.Diff(def, got, exactly); diff != "" || err != nil {
-			t.Fatalf("error %v (-want +got):\n%s\n%s", err, diff, src)
-		}
+		checkRoundTrips(t, def)
 	})
+}
+
+// checkRoundTrips: as YAML, and as JSON, which records and answers are written in.
+func checkRoundTrips(t *rapid.T, def webhook.Definition) {
+	src, err := webhook.Format(def)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := webhook.Parse(src)
+	if diff := cmp.Diff(def, got, exactly); diff != "" || err != nil {
+		t.Fatalf("error %v (-want +got):\n%s\n%s", err, diff, src)
+	}
+	src, err = json.Marshal(def)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err = webhook.Parse(src)
+	if diff := cmp.Diff(def, got, exactly); diff != "" || err != nil {
+		t.Fatalf("error %v, from JSON (-want +got):\n%s\n%s", err, diff, src)
+	}
+	src, err = json.Marshal(webhook.Record{Definition: def})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := webhook.CheckWritable(src); err != nil {
+		t.Fatalf("not writable: %v\n%s", err, src)
+	}
 }

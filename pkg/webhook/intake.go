@@ -104,7 +104,7 @@ func compileIntake(def Definition, preset signature.Receive) (Intake, error) {
 		in.Rate, _ = parseRate(receive.Rate)
 	}
 	if u := receive.Unwrap; u != nil {
-		c := compiler{root: newPathNode()}
+		c := compiler{scope: newScope()}
 		path, _, err := c.path("receive.unwrap.path", u.Path)
 		if err != nil {
 			return Intake{}, err

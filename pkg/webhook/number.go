@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 )
@@ -160,4 +161,31 @@ func fromLimbs(limbs []uint64) string {
 		}
 	}
 	return string(digits)
+}
+
+// Compare tells which number is greater: -1, 0 or 1 as n is less than m, equal or
+// greater. Exponents that were cut are taken as they are.
+func (n Number) Compare(m Number) int {
+	if n.sign() != m.sign() {
+		return cmp.Compare(n.sign(), m.sign())
+	}
+	if n.Negative {
+		n, m = m, n
+	}
+	// The power of ten of the first digit decides; zeros behind the digits do not.
+	return cmp.Or(
+		cmp.Compare(n.Exp+int64(len(n.Digits)), m.Exp+int64(len(m.Digits))),
+		cmp.Compare(n.Digits, m.Digits),
+	)
+}
+
+func (n Number) sign() int {
+	switch {
+	case n.IsZero():
+		return 0
+	case n.Negative:
+		return -1
+	default:
+		return 1
+	}
 }

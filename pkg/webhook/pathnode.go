@@ -12,6 +12,10 @@ type PathNode struct {
 	Names   map[string]*PathNode
 	Indexes map[int64]*PathNode
 	FromEnd map[int64]*PathNode
+	// Elements is what is wanted of each element of an array, nil where nothing is.
+	// Array is then the array's number among those of the program.
+	Elements *PathNode
+	Array    int
 }
 
 func newPathNode() *PathNode {

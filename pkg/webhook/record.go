@@ -23,13 +23,14 @@ const RecordFormat = 3
 const formatPaused = 2
 
 // formatOpen is the format of a webhook that takes other requests than JSON by POST,
-// proves their sender in another way than by an API key, or finds users by other names
-// than email and username.
+// proves their sender in another way than by an API key, finds users by other names
+// than email and username, or has a part of a mapping that came with these.
 const formatOpen = 3
 
 // usesOpen reports whether a definition has a part of formatOpen.
 func usesOpen(def Definition) bool {
-	return def.Receive != nil || def.Auth.isOpen() || def.User != nil && def.User.By != ByEmail && def.User.By != ByUsername
+	return def.Receive != nil || def.Auth.isOpen() || def.usesMappingParts() ||
+		def.User != nil && def.User.By != ByEmail && def.User.By != ByUsername
 }
 
 // Record is one saved version of a webhook, as the bucket keeps it.
@@ -117,13 +118,77 @@ func CheckWritable(text []byte) error {
 	if err := decodeStrictly(text, &rec); err != nil {
 		return err
 	}
-	return checkSignatureKeys(text)
+	if err := checkSignatureKeys(text); err != nil {
+		return err
+	}
+	return checkCovered(rec, text)
 }
 
 func decodeStrictly(text []byte, into any) error {
 	strict := json.NewDecoder(bytes.NewReader(text))
 	strict.DisallowUnknownFields()
 	return strict.Decode(into)
+}
+
+// checkCovered returns an error if a record does not hold all of the text that it was
+// read from. Parts with two forms read themselves, which the decoder's strictness
+// does not reach.
+func checkCovered(rec Record, text []byte) error {
+	again, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	var was, now any
+	if err := json.Unmarshal(text, &was); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(again, &now); err != nil {
+		return err
+	}
+	if key, lost := lostKey(was, now); lost {
+		return fmt.Errorf("this version does not know its key %q", key)
+	}
+	return nil
+}
+
+// lostKey finds a key that one tree has and the other lacks.
+func lostKey(was, now any) (key string, lost bool) {
+	switch was := was.(type) {
+	case map[string]any:
+		now, _ := now.(map[string]any)
+		for key, value := range was {
+			other, ok := now[key]
+			if !ok && !isEmpty(value) {
+				return key, true
+			}
+			if inner, lost := lostKey(value, other); ok && lost {
+				return inner, true
+			}
+		}
+	case []any:
+		now, _ := now.([]any)
+		for i, value := range was {
+			if i >= len(now) {
+				return "", true
+			}
+			if key, lost := lostKey(value, now[i]); lost {
+				return key, true
+			}
+		}
+	}
+	return "", false
+}
+
+// isEmpty reports whether a value may have been left out.
+func isEmpty(value any) bool {
+	switch value := value.(type) {
+	case []any:
+		return len(value) == 0
+	case map[string]any:
+		return len(value) == 0
+	default:
+		return value == nil || value == false || value == "" || value == 0.0
+	}
 }
 
 // Webhook is a Record compiled for use. It is immutable.

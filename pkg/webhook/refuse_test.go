@@ -44,7 +44,8 @@ func TestParseRefuses(t *testing.T) {
 		{"an alias", "name: N\ncommunity: *n", "line 2: anchors (&)"},
 		{"a tag", "name: !!str 5", "line 1: anchors (&)"},
 		{"a merge key", "name: N\n<<: {state: draft}", "line 2: a key is plain text"},
-		{"a number as a key", "name: N\n5: x", "line 2: a key is plain text"},
+		{"a number as a key", "name: N\n5: x", `line 2: the key "5" is not known`},
+		{"nothing as a key", "name: N\n~: x", "line 2: a key is plain text"},
 		{"a tab for indentation", "name: N\nauth:\n\tapi_key: true", "line 3: not valid YAML"},
 		{"a bare path with brackets in braces", mapping + "{currency: xp, operator: add, value: {path: a[0].b}}", "must stand in quotes here"},
 		{"bytes that are not UTF-8", "name: N\ncommunity: \xff", "line 2: the text is not UTF-8"},
@@ -100,7 +101,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a custom field with a factor", mapping + "{field: team, value: {path: a, times: 2}}", "line 3: mappings[0].value.times: is for amounts of a currency"},
 		{"a rounded custom field", mapping + "{field: team, value: {path: a, round: up}}", "line 3: mappings[0].value.round: is for amounts of a currency"},
 		{"a signed custom field", mapping + "{field: team, value: {path: a, signed: true}}", "line 3: mappings[0].value.signed: is for amounts of a currency"},
-		{"a custom field without a value", mapping + "{field: team}", "line 3: mappings[0].value: a value has either a path or a constant"},
+		{"a custom field without a value", mapping + "{field: team}", "line 3: mappings[0].value: a value has either a path, a header or a constant"},
 		{"a constant that the custom field does not take", mapping + "field: team\n  value:\n    constant: green", "line 5: mappings[0].value.constant: want red or blue"},
 		{"a constant that is too long", mapping + "{field: note, value: {constant: " + strings.Repeat("x", 4097) + "}}", "line 3: mappings[0].value.constant: the value has 4097 characters; the limit is 4096"},
 		{"a currency and a custom field", mapping + "{field: team, currency: xp, value: {path: a}}", "line 3: mappings[0]: a mapping is about a currency or a custom field, not both"},
@@ -117,8 +118,8 @@ func TestParseRefuses(t *testing.T) {
 		{"no currency", mapping + "{operator: add, value: {path: a}}", "line 3: mappings[0].currency: a currency is missing"},
 		{"no operator", mapping + "{currency: xp, value: {path: a}}", "line 3: mappings[0].operator: is missing; want add or subtract"},
 		{"an unknown operator", mapping + "currency: xp\n  operator: plus\n  value: {path: a}", `line 4: mappings[0].operator: want add or subtract, not "plus"`},
-		{"no value", mapping + "{currency: xp, operator: add}", "line 3: mappings[0].value: a value has either a path or a constant"},
-		{"a path and a constant", mapping + "{currency: xp, operator: add, value: {path: a, constant: 1}}", "line 3: mappings[0].value: a value has either a path or a constant"},
+		{"no value", mapping + "{currency: xp, operator: add}", "line 3: mappings[0].value: a value has either a path, a header or a constant"},
+		{"a path and a constant", mapping + "{currency: xp, operator: add, value: {path: a, constant: 1}}", "line 3: mappings[0].value: a value has either a path, a header or a constant"},
 		{"a number for a value", mapping + "{currency: xp, operator: add, value: 5}", "line 3: mappings[0].value: want an object, not a number"},
 		{"an unknown rounding", mapping + "{currency: xp, operator: add, value: {path: a, round: nearest}}", `line 3: mappings[0].value.round: want down, up or half_even, not "nearest"`},
 		{"a factor with too many digits", mapping + "{currency: xp, operator: add, value: {path: a, times: 0." + strings.Repeat("1", 40) + "}}", "line 3: mappings[0].value.times: has 41 digits; the limit is 40"},
@@ -137,6 +138,48 @@ func TestParseRefuses(t *testing.T) {
 		{"text for exists", "name: N\nwhen: [{path: a, exists: 1}]", "line 2: when[0].exists: want true or false, not a number"},
 		{"a bad name of a header", "name: N\nwhen: [{header: 'X Y', equals: a}]", `line 2: when[0].header: "X Y" is not the name of a header`},
 		{"a header that is not kept", "name: N\nwhen: [{header: authorization, equals: a}]", "line 2: when[0].header: Authorization carries a secret and is not kept"},
+		{"a header and a path of the user", "name: N\nuser: {by: email, path: a, header: B}", "line 2: user: a user is named by a path or by a header, not both"},
+		{"a header of the user that is not kept", "name: N\nuser: {by: email, header: cookie}", "line 2: user.header: Cookie carries a secret and is not kept"},
+		{"an empty composite key", "name: N\nidempotency: []", "line 2: idempotency: the list is empty"},
+		{"a composite key of bodies", "name: N\nidempotency: [{body: true}]", `line 2: idempotency[0]: the key "body" is not known; the keys here are header, path`},
+		{"a composite key of both", "name: N\nidempotency:\n- {path: a}\n- {path: a, header: b}", "line 4: idempotency[1]: want either a path or a header"},
+		{"a composite key of one place twice", "name: N\nidempotency: [{header: a}, {header: A}]", "line 2: idempotency[1]: is the same as idempotency[0]"},
+		{"a composite key of too many places", "name: N\nidempotency: [" + strings.Repeat("{path: a},", 11) + "]", "line 2: idempotency: has 11 entries; the limit is 10"},
+		{"a text for idempotency", "name: N\nidempotency: order.id", "line 2: idempotency: want an object, not text"},
+
+		{"a path and a header", mapping + "{currency: xp, operator: add, value: {path: a, header: b}}", "line 3: mappings[0].value: a value has either a path, a header or a constant"},
+		{"a constant with a lookup", mapping + "{currency: xp, operator: add, value: {constant: 1, lookup: {1: 2}}}", "line 3: mappings[0].value.lookup: a constant is never looked up"},
+		{"a constant with a default", mapping + "{currency: xp, operator: add, value: {constant: 1, default: 2}}", "line 3: mappings[0].value.default: a constant is always there"},
+		{"an empty lookup", mapping + "{currency: xp, operator: add, value: {path: a, lookup: {}}}", "line 3: mappings[0].value.lookup: has no entries"},
+		{"a list for a lookup", mapping + "{currency: xp, operator: add, value: {path: a, lookup: [a]}}", "line 3: mappings[0].value.lookup: want an object, not a list"},
+		{"no number in a lookup", mapping + "currency: xp\n  operator: add\n  value:\n    path: a\n    lookup:\n      gems: 5\n      more.gems: lots", `line 9: mappings[0].value.lookup.more.gems: "lots" is not a JSON number`},
+		{"a list in a lookup", mapping + "{currency: xp, operator: add, value: {path: a, lookup: {b: [1]}}}", "line 3: mappings[0].value.lookup.b: want a number, text, true or false, not a list"},
+		{"a long key of a lookup", mapping + "{currency: xp, operator: add, value: {path: a, lookup: {" + strings.Repeat("k", 201) + ": 5}}}", "the key has 201 characters; the limit is 200"},
+		{"too many entries", mapping + "{currency: xp, operator: add, value: {path: a, lookup: {" + manyEntries(1001) + "}}}", "line 3: mappings[0].value.lookup: has 1001 entries; the limit is 1000"},
+		{"no number for a default", mapping + "{currency: xp, operator: add, value: {path: a, default: none}}", `line 3: mappings[0].value.default: "none" is not a JSON number`},
+		{"times of nothing", mapping + "{currency: xp, operator: add, value: {path: a, times: {}}}", "line 3: mappings[0].value.times: want either a path or a header"},
+		{"times by a constant in an object", mapping + "{currency: xp, operator: add, value: {path: a, times: {constant: 5}}}", `line 3: mappings[0].value.times: the key "constant" is not known; the keys here are header, path`},
+		{"a bad path of times", mapping + "{currency: xp, operator: add, value: {path: a, times: {path: 'a[*]'}}}", `line 3: mappings[0].value.times.path: "a[*]" is not a path`},
+		{"no number for max", mapping + "{currency: xp, operator: add, value: {path: a, max: all}}", `line 3: mappings[0].value.max: "all" is not a JSON number`},
+		{"a long number for min", mapping + "{currency: xp, operator: add, value: {path: a, min: " + strings.Repeat("1", 41) + "}}", "line 3: mappings[0].value.min: has 41 digits; the limit is 40"},
+		{"max below min", mapping + "{currency: xp, operator: add, value: {path: a, min: 10, max: 9.99}}", "line 3: mappings[0].value.max: is less than min, which is 10"},
+		{"a field of each", mapping + "{field: team, each: items, value: {path: a}}", "line 3: mappings[0].each: a custom field has one value"},
+		{"a clamp of a field", mapping + "{field: team, value: {path: a, max: 5}}", "line 3: mappings[0].value.max: is for amounts of a currency"},
+		{"a lookup that a field does not take", mapping + "{field: team, value: {path: a, lookup: {x: purple}}}", "line 3: mappings[0].value.lookup.x: "},
+		{"a default that a field does not take", mapping + "{field: team, value: {path: a, default: purple}}", "line 3: mappings[0].value.default: "},
+		{"a bad path of each", mapping + "{currency: xp, operator: add, each: 'items[*]', value: {constant: 1}}", `line 3: mappings[0].each: "items[*]" is not a path`},
+		{"too many with each", "name: N\nmappings:\n" + strings.Repeat("- {currency: xp, operator: add, each: a, value: {constant: 1}}\n", 21), "line 23: mappings[20].each: is one too many: the limit is 20"},
+		{"a bad condition of a mapping", mapping + "{currency: xp, operator: add, when: [{path: a}], value: {path: a}}", "line 3: mappings[0].when[0]: a condition has exactly one of"},
+
+		{"an any in an any", "name: N\nwhen: [{any: [{any: [{path: a, equals: 1}]}]}]", `line 2: when[0].any[0]: the key "any" is not known`},
+		{"an any with a test", "name: N\nwhen: [{path: a, equals: 1, any: [{path: b, equals: 1}]}]", "line 2: when[0]: a condition is either a test of its own or an any"},
+		{"an empty any", "name: N\nwhen: [{any: []}]", "line 2: when[0]: a condition has either a path or a header; or it is a list, any"},
+		{"a bad test in an any", "name: N\nwhen:\n- any:\n  - {path: a, equals: 1}\n  - {path: b, at_least: many}", `line 5: when[0].any[1].at_least: "many" is not a JSON number`},
+		{"a comparison with true", "name: N\nwhen: [{path: a, greater_than: true}]", "line 2: when[0].greater_than: want a number, not true or false"},
+		{"an empty start", "name: N\nwhen: [{path: a, starts_with: ''}]", "line 2: when[0]: a condition has exactly one of equals, not_equals, in, exists, greater_than,"},
+		{"a long end", "name: N\nwhen: [{path: a, ends_with: " + strings.Repeat("x", 201) + "}]", "line 2: when[0].ends_with: has 201 characters; the limit is 200"},
+		{"a number to start with", "name: N\nwhen: [{path: a, starts_with: 5}]", "line 2: when[0].starts_with: want text, not a number; put it in quotes"},
+
 		{"too many conditions", "name: N\nwhen:\n" + strings.Repeat("- {path: a, equals: 1}\n", 51), "when: has 51 entries; the limit is 50"},
 	} {
 		t.Run(c.about, func(t *testing.T) {
@@ -149,6 +192,14 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+func manyEntries(n int) string {
+	entries := make([]string, n)
+	for i := range entries {
+		entries[i] = fmt.Sprintf("sku_%d: 5", i)
+	}
+	return strings.Join(entries, ", ")
+}
+
 func TestEveryErrorIsReported(t *testing.T) {
 	t.Parallel()
 	_, err := webhook.Parse([]byte("state: busy\nname: ''\nmappings:\n- currency: gems\n  operator: plus\n  value: {}\n"), webhook.KnownCurrencies(known))
@@ -157,7 +208,7 @@ func TestEveryErrorIsReported(t *testing.T) {
 		`line 2: name: a webhook needs a name`,
 		`line 4: mappings[0].currency: the currency "gems" is not known in this community; add it with coinhook currencies set`,
 		`line 5: mappings[0].operator: want add or subtract, not "plus"`,
-		`line 6: mappings[0].value: a value has either a path or a constant`,
+		`line 6: mappings[0].value: a value has either a path, a header or a constant`,
 	}, "\n")
 	if got := fmt.Sprint(err); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

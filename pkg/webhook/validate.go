@@ -23,10 +23,21 @@ const (
 	// MaxFieldLength bounds a custom field's value, in characters.
 	MaxFieldLength = 4096
 
-	// A factor is multiplied with every value; within these bounds that costs
-	// next to nothing.
-	maxTimesDigits   = 40
-	maxTimesExponent = 20
+	maxComposite = 10    // places of one idempotency key
+	maxLookup    = 1_000 // entries of one lookup
+	maxLookupKey = 200   // characters of an entry's key
+	maxAffix     = 200   // characters of starts_with, ends_with and contains
+	// maxEaches bounds what one delivery may change: the database numbers its changes
+	// by a smallint.
+	maxEaches = 20
+
+	// MaxElements bounds the array of an each.
+	MaxElements = 1_000
+
+	// MaxFactorDigits bounds a factor, in digits. It is multiplied with every value;
+	// within this bound that costs next to nothing.
+	MaxFactorDigits = 40
+	maxExponent     = 20 // of a number in a definition
 )
 
 const notNumber = "%q is not a JSON number; write it as in 12, -0.5 or 1.5e2"
@@ -73,8 +84,7 @@ func check(r *report, def Definition, currencies func(code string) bool, fields 
 		checkReceive(r, "receive", def)
 	}
 	if def.User != nil {
-		checkUserKey(r, *def.User)
-		checkPath(r, "user.path", def.User.Path)
+		checkUser(r, "user", *def.User)
 	}
 	if def.Idempotency != nil {
 		checkIdempotency(r, "idempotency", *def.Idempotency)
@@ -82,15 +92,13 @@ func check(r *report, def Definition, currencies func(code string) bool, fields 
 	if def.LateUsers != nil {
 		checkLateUsers(r, "late_users", *def.LateUsers)
 	}
-	atMost(r, "when", len(def.When), maxConditions)
-	for i, c := range def.When {
-		checkCondition(r, itemField("when", i), c)
-	}
+	checkWhen(r, "when", def.When)
 	atMost(r, "mappings", len(def.Mappings), maxMappings)
 	for i, m := range def.Mappings {
 		checkMapping(r, itemField("mappings", i), m, currencies, fields)
 	}
 	checkFieldsOnce(r, def.Mappings)
+	checkEaches(r, def.Mappings)
 }
 
 // kindPattern is that of an external id's kind: a column of a file may be named so.
@@ -180,27 +188,6 @@ func checkPath(r *report, field, text string) {
 	}
 }
 
-func checkCondition(r *report, field string, c Condition) {
-	switch {
-	case (c.Path != "") == (c.Header != ""):
-		r.add(field, "a condition has either a path or a header")
-	case c.Path != "":
-		checkPath(r, childField(field, "path"), c.Path)
-	default:
-		checkHeader(r, childField(field, "header"), c.Header)
-	}
-	tests := 0
-	for _, set := range []bool{!c.Equals.IsZero(), !c.NotEquals.IsZero(), len(c.In) > 0, c.Exists != nil} {
-		if set {
-			tests++
-		}
-	}
-	if tests != 1 {
-		r.add(field, "a condition has exactly one of equals, not_equals, exists and in, which is not empty")
-	}
-	atMost(r, childField(field, "in"), len(c.In), maxAlternates)
-}
-
 func checkHeader(r *report, field, name string) {
 	switch {
 	case !headerPattern.MatchString(name):
@@ -208,11 +195,12 @@ func checkHeader(r *report, field, name string) {
 	case slices.Contains(r.unkept, textproto.CanonicalMIMEHeaderKey(name)):
 		r.add(field, "%s carries the signature and is not kept, so that no condition can test it", name)
 	case slices.Contains(unkeptHeaders, textproto.CanonicalMIMEHeaderKey(name)):
-		r.add(field, "%s carries a secret and is not kept, so that no condition can test it", name)
+		r.add(field, "%s carries a secret and is not kept, so that nothing can read it", name)
 	}
 }
 
-func checkTimes(r *report, field, text string) {
+// checkNumber refuses a number that would be slow to compute with.
+func checkNumber(r *report, field, text string) {
 	if !isNumber(text) {
 		r.add(field, notNumber, clip(text))
 		return
@@ -221,11 +209,11 @@ func checkTimes(r *report, field, text string) {
 	if i := strings.IndexAny(text, "eE"); i >= 0 {
 		mantissa, exponent = text[:i], text[i:]
 	}
-	if digits := strings.Map(onlyDigits, mantissa); len(digits) > maxTimesDigits {
-		r.add(field, "has %d digits; the limit is %d", len(digits), maxTimesDigits)
+	if digits := strings.Map(onlyDigits, mantissa); len(digits) > MaxFactorDigits {
+		r.add(field, "has %d digits; the limit is %d", len(digits), MaxFactorDigits)
 	}
-	if exp, _ := parseExponent(exponent); exp > maxTimesExponent || exp < -maxTimesExponent {
-		r.add(field, "the exponent is beyond %d", maxTimesExponent)
+	if exp, _ := parseExponent(exponent); exp > maxExponent || exp < -maxExponent {
+		r.add(field, "the exponent is beyond %d", maxExponent)
 	}
 }
 

@@ -123,23 +123,35 @@ func yamlValue(n ast.Node, depth int) (*node, error) {
 func yamlObject(place position, values []*ast.MappingValueNode, depth int) (*node, error) {
 	object := &node{kind: objectNode, place: place}
 	for i, v := range values {
-		name, ok := v.Key.(*ast.StringNode)
+		name, ok := yamlKey(v.Key)
 		if !ok {
 			return nil, sourceError(yamlPlace(v.Key), "a key is plain text")
 		}
 		if i == 0 {
-			object.place = yamlPlace(name)
+			object.place = yamlPlace(v.Key)
 		}
 		value, err := yamlValue(v.Value, depth)
 		if err != nil {
 			return nil, err
 		}
-		object.members = append(object.members, member{name.Value, yamlPlace(name), value})
+		object.members = append(object.members, member{name, yamlPlace(v.Key), value})
 	}
 	if twice, ok := duplicate(object.members); ok {
 		return nil, sourceError(twice.place, "the key %q stands here twice", clip(twice.name))
 	}
 	return object, nil
+}
+
+// yamlKey gives a key's text: a lookup's may look like a number or a boolean.
+func yamlKey(key ast.MapKeyNode) (string, bool) {
+	switch key := key.(type) {
+	case *ast.StringNode:
+		return key.Value, true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		return key.GetToken().Value, true
+	default:
+		return "", false
+	}
 }
 
 // yamlScalar decides a scalar's kind from its text, as the core schema of YAML

@@ -32,6 +32,13 @@ func Text(text string) (string, bool) {
 	return string(out), changed
 }
 
+// Value returns the value that a member or header of this name has, without its
+// secrets.
+func Value(name, value string) string {
+	clean, _ := Header(name, value)
+	return clean
+}
+
 // Header returns the value of an HTTP header without its secrets, and whether it
 // had any.
 func Header(name, value string) (string, bool) {

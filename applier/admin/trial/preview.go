@@ -69,6 +69,7 @@ func (p *Preview) Try(ctx context.Context, w *webhook.Webhook, in mapping.Input)
 	case failure != nil:
 		return Refused(w, failure), nil
 	case plan.Skip:
+		r.Detail = &plan.Why.Detail
 		return r.success(delivery.Skipped), nil
 	}
 	user, err := p.users.LookUp(ctx, w.Community, plan.User)
