@@ -25,15 +25,14 @@ func (c Condition) isOpen() bool {
 		c.StartsWith != "" || c.EndsWith != "" || c.Contains != ""
 }
 
-// KeyHeaders are the headers that may hold an idempotency key, those that the
-// definition names first.
-func (def Definition) KeyHeaders() []string {
+// NamedKeyHeaders are the headers that the definition names for its idempotency key.
+func (def Definition) NamedKeyHeaders() []string {
 	var names []string
 	if key := def.Idempotency; key != nil {
 		names = addHeaders(names, Source{Header: key.Header})
 		names = addHeaders(names, key.Composite...)
 	}
-	return append(names, DefaultKeyHeaders()...)
+	return names
 }
 
 // MappingHeaders are the other headers that the definition reads.
