@@ -40,7 +40,12 @@ func BenchmarkEvaluate(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	ten := make([]string, 10)
+	for i := range ten {
+		ten[i] = `{"id":466157049,"sku":"gems_500","title":"Gems","quantity":2,"price":"4.99","taxable":true}`
+	}
 	for _, c := range []struct{ name, webhook, body string }{
+		{"each_of_10", orderWebhook, order(ten...)},
 		{"shop", shopWebhook, shopPayload},
 		{"github", githubWebhook, string(github)},
 		{"half_a_million_digits", shopWebhook, strings.Replace(shopPayload, `"12.50"`, strings.Repeat("7", 1<<19)+".5", 1)},
@@ -51,7 +56,7 @@ func BenchmarkEvaluate(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			for b.Loop() {
-				evaluate(w, body, headers("X-Github-Event", "pull_request"))
+				evaluate(w, body, headers("X-Github-Event", "pull_request", "X-Topic", "paid"))
 			}
 		})
 	}

@@ -25,25 +25,52 @@ func FuzzEvaluate(f *testing.F) {
 		}
 	}
 	w := compile(f, shopWebhook+"  - {currency: xp, operator: add, value: {path: 'order.items[-1].quantity'}}\n")
-	f.Fuzz(func(t *testing.T, body []byte) {
-		before := string(body)
-		plan, failure := evaluate(w, body, headers())
-		if string(body) != before {
-			t.Fatal("the body was changed")
+	f.Fuzz(func(t *testing.T, body []byte) { checkAnswerOf(t, w, body) })
+}
+
+// FuzzEach is FuzzEvaluate with lists, lookups, factors and comparisons.
+func FuzzEach(f *testing.F) {
+	f.Add([]byte(shopPayload))
+	f.Add([]byte(order(`{"sku":"gems_500","quantity":2}`, `{"sku":77,"quantity":"3","refunded":true}`)))
+	f.Add([]byte(order(`{"sku":77.0,"quantity":1e2,"parts":[1,2,[3]]}`, `{"sku":null}`, `[]`, `7`)))
+	for _, body := range badJSON() {
+		if len(body) < 1000 {
+			f.Add([]byte(order(body)))
 		}
-		if failure != nil {
-			if len(plan.Changes) > 0 || plan.Skip || failure.Detail == "" || !utf8.ValidString(failure.Detail) {
-				t.Fatalf("a failure %+v with a plan %+v", failure, plan)
-			}
-			return
+	}
+	w := compile(f, orderWebhook+`
+  - {currency: grain, operator: subtract, each: "line_items[-1].parts", value: {path: $, default: 1, times: {path: "[-1]"}, min: -5, max: 1e20, round: half_even, signed: true}}
+  - {currency: euro, operator: add, each: line_items, value: {path: "parts[0]", default: 0, round: up, min: 0}}
+  - {currency: coins, operator: add, when: [{any: [{path: id, at_least: 10}, {path: email, contains: "@"}]}], value: {path: "line_items[0].quantity", default: 1, min: 0, max: 9, round: down}}
+`)
+	f.Fuzz(func(t *testing.T, body []byte) { checkAnswerOf(t, w, body) })
+}
+
+func checkAnswerOf(t *testing.T, w *webhook.Webhook, body []byte) {
+	t.Helper()
+	before := string(body)
+	plan, failure := evaluate(w, body, headers("X-Topic", "paid"))
+	if string(body) != before {
+		t.Fatal("the body was changed")
+	}
+	if failure != nil {
+		if len(plan.Changes) > 0 || plan.Skip || failure.Detail == "" || !utf8.ValidString(failure.Detail) {
+			t.Fatalf("a failure %+v with a plan %+v", failure, plan)
 		}
-		if !json.Valid(body) || !utf8.Valid(body) {
-			t.Fatalf("accepted what is not JSON: %q", body)
-		}
-		if !plan.Skip && plan.User.Value == "" {
-			t.Fatalf("a plan without a user: %+v", plan)
-		}
-	})
+		return
+	}
+	if !json.Valid(body) || !utf8.Valid(body) {
+		t.Fatalf("accepted what is not JSON: %q", body)
+	}
+	if !plan.Skip && plan.User.Value == "" {
+		t.Fatalf("a plan without a user: %+v", plan)
+	}
+	if plan.Skip && (plan.Why == nil || !utf8.ValidString(plan.Why.Detail)) {
+		t.Fatalf("skipped without a reason: %+v", plan)
+	}
+	if len(plan.Changes) > len(w.Mappings)*webhook.MaxElements {
+		t.Fatalf("%d changes", len(plan.Changes))
+	}
 }
 
 // FuzzAmount compares with rational numbers wherever these are affordable.

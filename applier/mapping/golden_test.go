@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/webhook"
 	"github.com/google/go-cmp/cmp"
 )
@@ -93,7 +92,7 @@ func answerOf(t *testing.T, w *webhook.Webhook, c oldCase) json.RawMessage {
 		value, ok := c.Headers[name]
 		return value, ok
 	}
-	plan, failure := mapping.Evaluate(w, []byte(c.Body), header, guild)
+	plan, failure := evaluate(w, []byte(c.Body), header)
 	answer := map[string]any{"skip": plan.Skip, "user": plan.User, "changes": plan.Changes, "fields": plan.Fields}
 	if k := plan.Key; k != nil {
 		answer["key"] = fmt.Sprintf("%x of %x at %s %q", k.Hash, k.Body, k.Where, k.Path)

@@ -22,7 +22,12 @@ func wantAmount(value, times string, scale int, round webhook.Round, signed bool
 		factor, _ := new(big.Rat).SetString(times)
 		v.Mul(v, factor)
 	}
-	v.Mul(v, new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil)))
+	return wantUnits(v, scale, round, signed)
+}
+
+// wantUnits gives a number in the smallest unit, or a reason.
+func wantUnits(v *big.Rat, scale int, round webhook.Round, signed bool) (*big.Int, string) {
+	v = new(big.Rat).Mul(v, new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil)))
 	// Towards zero; twice the rest is compared with the whole for the half.
 	units, rest := new(big.Int).QuoRem(v.Num(), v.Denom(), new(big.Int))
 	if rest.Sign() != 0 {
