@@ -20,6 +20,10 @@ func (d *decoder) object(n *node, field string, known keys) {
 	if !d.expect(n, field, objectNode) {
 		return
 	}
+	if n.kind == probeNode {
+		n.ofMembers(field, known)
+		return
+	}
 	for _, m := range n.members {
 		child := childField(field, m.name)
 		take, ok := known[m.name]
@@ -39,6 +43,9 @@ func (d *decoder) object(n *node, field string, known keys) {
 
 // expect notes the node's place and reports a wrong type.
 func (d *decoder) expect(n *node, field string, want nodeKind) bool {
+	if n.takes(want.schemaType()) {
+		return true
+	}
 	if _, ok := d.places[field]; !ok {
 		d.places[field] = n.place
 	}
@@ -81,6 +88,7 @@ func (d *decoder) boolean(into *bool) read {
 func (d *decoder) number(into *string) read {
 	return func(n *node, field string) {
 		switch {
+		case n.takes("number", "string"):
 		case n.kind == oddNumberNode || n.kind == stringNode && !isNumber(n.text):
 			d.add(field, notNumber, clip(n.text))
 		case n.kind == numberNode || n.kind == stringNode:
@@ -95,6 +103,9 @@ func (d *decoder) number(into *string) read {
 // has to be a number is not known yet.
 func (d *decoder) constant(into *string) read {
 	return func(n *node, field string) {
+		if n.takes("number", "string", "boolean") {
+			return
+		}
 		switch n.kind {
 		case oddNumberNode:
 			d.add(field, notNumber+"; put it in quotes if text is meant", clip(n.text))
@@ -110,6 +121,7 @@ func (d *decoder) scalar(into *Scalar) read {
 	return func(n *node, field string) {
 		value, ok := n.scalar()
 		switch {
+		case n.takes("string", "number", "boolean", "null"):
 		case ok:
 			*into = value
 		case n.kind == oddNumberNode:
@@ -132,6 +144,14 @@ type forms []form
 // it says what is wrong with them.
 func (d *decoder) either(n *node, field string, all forms) {
 	take := all[0].take
+	if n.kind == probeNode {
+		for _, f := range all {
+			one := newProbe()
+			f.take(one, field)
+			n.shape.forms = append(n.shape.forms, one.shape)
+		}
+		return
+	}
 	for _, f := range all {
 		if f.kind == n.kind {
 			take = f.take
@@ -143,6 +163,12 @@ func (d *decoder) either(n *node, field string, all forms) {
 func list[T any](d *decoder, into *[]T, item func(n *node, field string) T) read {
 	return func(n *node, field string) {
 		if !d.expect(n, field, listNode) {
+			return
+		}
+		if n.kind == probeNode {
+			one := newProbe()
+			item(one, field)
+			n.shape.items = one.shape
 			return
 		}
 		for i, child := range n.items {

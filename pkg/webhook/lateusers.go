@@ -40,6 +40,9 @@ func (d *decoder) lateUsers(n *node, field string) *LateUsers {
 	late := LateUsers{MaxAge: defaultLateAge, MaxDeliveries: defaultLateDeliveries}
 	d.object(n, field, keys{
 		"max_age": func(n *node, field string) {
+			if n.takes("string") {
+				return
+			}
 			if n.kind != stringNode {
 				d.add(field, notAge, n.kind)
 				return
@@ -54,6 +57,9 @@ func (d *decoder) lateUsers(n *node, field string) *LateUsers {
 // count takes a whole number, bare or in quotes.
 func (d *decoder) count(into *int) read {
 	return func(n *node, field string) {
+		if n.takes("integer", "string") {
+			return
+		}
 		switch n.kind {
 		case numberNode, stringNode:
 			count, err := strconv.ParseUint(n.text, 10, 31)

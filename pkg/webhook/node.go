@@ -19,6 +19,8 @@ const (
 	stringNode
 	listNode
 	objectNode
+	// probeNode stands where any part may be, to be told what the part takes.
+	probeNode
 )
 
 var nodeKindNames = [...]string{
@@ -29,6 +31,11 @@ var nodeKindNames = [...]string{
 
 func (k nodeKind) String() string { return nodeKindNames[k] }
 
+// schemaType is the kind in the words of JSON Schema.
+func (k nodeKind) schemaType() string {
+	return map[nodeKind]string{boolNode: "boolean", stringNode: "string", listNode: "array", objectNode: "object"}[k]
+}
+
 // node is one part of a definition's text. YAML and JSON are read into the same
 // tree, so that all that follows knows one form with places.
 type node struct {
@@ -37,6 +44,7 @@ type node struct {
 	place   position
 	members []member // of an object, in the order of the text, names unique
 	items   []*node  // of a list
+	shape   *shape   // of a probe
 }
 
 type member struct {

@@ -33,26 +33,28 @@ func (d *decoder) networks(n *node, field string) (networks []string) {
 // signature reads a preset's name or the long form.
 func (d *decoder) signature(n *node, field string) *Signature {
 	var s Signature
-	switch n.kind {
-	case stringNode:
-		if s.Preset = n.text; s.Preset == "" {
-			d.add(field, "is empty; name a preset or write the long form")
-		}
-		return &s
-	case objectNode:
-	default:
-		d.add(field, "want the name of a preset, or an object with algorithm, from and the like, not %s", n.kind)
-		return &s
-	}
-	d.object(n, field, keys{
-		"algorithm": text(d, &s.Algorithm),
-		"from":      d.place(&s.From, false),
-		"encoding":  text(d, &s.Encoding),
-		"prefix":    text(d, &s.Prefix),
-		"signed":    text(d, &s.Signed),
-		"timestamp": d.place(&s.Timestamp, true),
-		"id":        d.place(&s.ID, true),
-		"tolerance": text(d, &s.Tolerance),
+	d.either(n, field, forms{
+		{stringNode, func(n *node, field string) {
+			switch s.Preset = n.text; {
+			case n.takes("string"):
+			case n.kind != stringNode:
+				d.add(field, "want the name of a preset, or an object with algorithm, from and the like, not %s", n.kind)
+			case s.Preset == "":
+				d.add(field, "is empty; name a preset or write the long form")
+			}
+		}},
+		{objectNode, func(n *node, field string) {
+			d.object(n, field, keys{
+				"algorithm": text(d, &s.Algorithm),
+				"from":      d.place(&s.From, false),
+				"encoding":  text(d, &s.Encoding),
+				"prefix":    text(d, &s.Prefix),
+				"signed":    text(d, &s.Signed),
+				"timestamp": d.place(&s.Timestamp, true),
+				"id":        d.place(&s.ID, true),
+				"tolerance": text(d, &s.Tolerance),
+			})
+		}},
 	})
 	return &s
 }

@@ -112,6 +112,12 @@ func (d *decoder) lookup(into *map[string]string) read {
 		if !d.expect(n, field, objectNode) {
 			return
 		}
+		if n.kind == probeNode {
+			one := newProbe()
+			d.constant(new(string))(one, field)
+			n.shape.entries = one.shape
+			return
+		}
 		*into = make(map[string]string, len(n.members))
 		for _, m := range n.members {
 			child := childField(field, clip(m.name))

@@ -114,6 +114,9 @@ func (d *decoder) answer(n *node, field string) *Answer {
 // quantity takes text or a bare number, and keeps its text.
 func (d *decoder) quantity(into *string, otherwise string) read {
 	return func(n *node, field string) {
+		if n.takes("string", "number") {
+			return
+		}
 		if n.kind != stringNode && n.kind != numberNode {
 			d.add(field, otherwise, n.kind)
 			return
