@@ -57,7 +57,7 @@ func TestEach(t *testing.T) {
 		{"members that nobody asked for", order(`{"quantity":1,"tags":[{"sku":"gems_500"}],"sku":"gems_500","x":{}}`), add(500), ""},
 		{"an empty array", order(), add(), ""},
 		{"the most elements", order(many[1:]...), add(slicesOf(7, 1000)...), ""},
-		{"one too many", order(many...), nil, "invalid_field_value line_items: The array at line_items has 1001 elements; each takes at most 1000."},
+		{"one too many", order(many...), nil, "invalid_payload line_items: The array at line_items has 1001 elements; each takes at most 1000."},
 		{"no array", `{"id":9,"email":"a@b"}`, nil, "missing_field line_items: The payload has nothing at line_items; each wants an array there."},
 		{"null for an array", `{"id":9,"email":"a@b","line_items":null}`, nil, "missing_field line_items: The payload has null at line_items; each wants an array there."},
 		{"an object for an array", `{"id":9,"email":"a@b","line_items":{"sku":"gems_500"}}`, nil, "missing_field line_items: The value at line_items is an object; each wants an array there."},
