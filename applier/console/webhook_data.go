@@ -94,7 +94,7 @@ func (d *webhookData) keepRevision(revision string) {
 // focusOn leads to the row that was added.
 func (d *webhookData) focusOn(do string) {
 	switch do {
-	case "add-mapping":
+	case "add-mapping", "add-list":
 		d.Focus = "new-" + strconv.Itoa(len(d.Form.Mappings)-1)
 	case "add-condition":
 		d.Focus = "newcondition-" + strconv.Itoa(len(d.Form.Conditions)-1)
@@ -105,7 +105,7 @@ func (d *webhookData) focusOn(do string) {
 func (d *webhookData) refuse(problems webhook.Errors) {
 	d.Errors, d.Focus, d.Unsaved = fieldErrors{}, "problems", true
 	for _, p := range problems {
-		id := fieldID(p.Field)
+		id := d.Form.idOf(p.Field)
 		d.Errors[id] = append(d.Errors[id], p.Message)
 		d.Problems = append(d.Problems, problemLine{id, fieldWords(p.Field) + ": " + p.Message})
 	}
@@ -129,11 +129,24 @@ func targets(community *applier.Community, form webhookForm) []option {
 		all = append(all, some...)
 	}
 	for _, m := range form.Mappings {
-		if !slices.ContainsFunc(all, func(o option) bool { return o.Value == m.Target }) {
+		if m.YAML == "" && !slices.ContainsFunc(all, func(o option) bool { return o.Value == m.Target }) {
 			all = append(all, option{m.Target, m.Target + " (unknown)"})
 		}
 	}
 	return all
+}
+
+// idOf is the id of the field that has a part of the definition.
+func (f webhookForm) idOf(field string) string {
+	if m := rowPattern.FindStringSubmatch(field); m != nil {
+		i, err := strconv.Atoi(m[2])
+		isYAML := err == nil && (m[1] == "mappings" && i < len(f.Mappings) && f.Mappings[i].YAML != "" ||
+			m[1] == "when" && i < len(f.Conditions) && f.Conditions[i].YAML != "")
+		if isYAML {
+			return m[1] + "." + m[2] + ".yaml"
+		}
+	}
+	return fieldID(field)
 }
 
 var rowPattern = regexp.MustCompile(`^(mappings|when)\[(\d+)\](.*)$`)
@@ -149,6 +162,10 @@ func fieldID(field string) string {
 			return "add-mapping"
 		case "when":
 			return "add-condition"
+		case "user.header":
+			return "user.path"
+		case "idempotency.yaml":
+			return "idempotency"
 		case "auth.api_key":
 			return "api_key"
 		case "idempotency.header", "idempotency.path":
@@ -259,8 +276,18 @@ func (d *webhookData) Tests() []option {
 		{testIn, "is one of"},
 		{testExists, "is there"},
 		{testAbsent, "is not there"},
+		{testGreaterThan, "is greater than"},
+		{testAtLeast, "is at least"},
+		{testLessThan, "is less than"},
+		{testAtMost, "is at most"},
+		{testStartsWith, "starts with"},
+		{testEndsWith, "ends with"},
+		{testContains, "contains"},
 	}
 }
+
+// Rows is how many lines the YAML needs.
+func (f mappingForm) Rows() int { return strings.Count(f.YAML, "\n") + 2 }
 
 // MultiLine: only a large field keeps the ends of its lines.
 func (f mappingForm) MultiLine() bool { return strings.ContainsAny(f.Value, "\r\n") }

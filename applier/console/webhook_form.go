@@ -2,6 +2,8 @@ package console
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/textproto"
 	"net/url"
 	"strconv"
@@ -17,12 +19,14 @@ type webhookForm struct {
 	APIKey     bool
 	Encryption string
 
-	UserBy, UserPath string
+	// UserFrom is path or header, and UserPath which.
+	UserBy, UserFrom, UserPath string
 
 	Mappings   []mappingForm
 	Conditions []conditionForm
 
-	// Retry is what tells a retry from a new event: "", header, path or body.
+	// Retry is what tells a retry from a new event: "", header, path, body, or several
+	// for a list of places in YAML.
 	Retry, RetryName string
 
 	Late                    bool
@@ -38,6 +42,8 @@ type mappingForm struct {
 	Times    string
 	Round    string
 	Signed   bool
+	// YAML is the whole mapping where it has what the fields cannot show.
+	YAML string
 }
 
 // conditionForm is one condition. Value has a JSON scalar or plain text, and for
@@ -45,6 +51,8 @@ type mappingForm struct {
 type conditionForm struct {
 	On, Name    string // path or header, and which
 	Test, Value string
+	// YAML is the whole condition where it is an any.
+	YAML string
 }
 
 // The tests of a condition.
@@ -54,6 +62,14 @@ const (
 	testIn        = "in"
 	testExists    = "exists"
 	testAbsent    = "absent"
+
+	testGreaterThan = "greater_than"
+	testAtLeast     = "at_least"
+	testLessThan    = "less_than"
+	testAtMost      = "at_most"
+	testStartsWith  = "starts_with"
+	testEndsWith    = "ends_with"
+	testContains    = "contains"
 )
 
 const (
@@ -63,7 +79,7 @@ const (
 	onCurrency = "currency:"
 	onField    = "field:"
 
-	retryHeader, retryPath, retryBody = "header", "path", "body"
+	retryHeader, retryPath, retryBody, retrySeveral = "header", "path", "body", "several"
 )
 
 // maxRows bounds what is read of a form: one more than the package takes, so that
@@ -72,9 +88,12 @@ const maxRows = 51
 
 // formOf fills the form.
 func formOf(def webhook.Definition) webhookForm {
-	f := webhookForm{APIKey: def.Auth.APIKey, Encryption: string(def.Encryption), UserBy: string(webhook.ByEmail)}
-	if def.User != nil {
-		f.UserBy, f.UserPath = string(def.User.By), def.User.Path
+	f := webhookForm{APIKey: def.Auth.APIKey, Encryption: string(def.Encryption), UserBy: string(webhook.ByEmail), UserFrom: fromPath}
+	if u := def.User; u != nil {
+		f.UserBy, f.UserPath = string(u.By), u.Path
+		if u.Header != "" {
+			f.UserFrom, f.UserPath = retryHeader, u.Header
+		}
 	}
 	for _, m := range def.Mappings {
 		f.Mappings = append(f.Mappings, mappingFormOf(m))
@@ -84,6 +103,8 @@ func formOf(def webhook.Definition) webhookForm {
 	}
 	if k := def.Idempotency; k != nil {
 		switch {
+		case k.Composite != nil:
+			f.Retry, f.RetryName = retrySeveral, webhook.FormatIdempotency(*k)
 		case k.Header != "":
 			f.Retry, f.RetryName = retryHeader, k.Header
 		case k.Path != "":
@@ -99,6 +120,9 @@ func formOf(def webhook.Definition) webhookForm {
 }
 
 func mappingFormOf(m webhook.Mapping) mappingForm {
+	if m.IsOpen() {
+		return mappingForm{YAML: webhook.FormatMapping(m)}
+	}
 	f := mappingForm{
 		Target: onCurrency + m.Currency, Operator: string(m.Operator), Source: fromPath, Value: m.Value.Path,
 		Times: m.Value.Times, Round: string(m.Value.Round), Signed: m.Value.Signed,
@@ -113,6 +137,9 @@ func mappingFormOf(m webhook.Mapping) mappingForm {
 }
 
 func conditionFormOf(c webhook.Condition) conditionForm {
+	if len(c.Any) > 0 {
+		return conditionForm{YAML: webhook.FormatCondition(c)}
+	}
 	f := conditionForm{On: fromPath, Name: c.Path}
 	if c.Header != "" {
 		f.On, f.Name = retryHeader, c.Header
@@ -131,10 +158,24 @@ func conditionFormOf(c webhook.Condition) conditionForm {
 		f.Value = strings.Join(lines, "\n")
 	case !c.NotEquals.IsZero():
 		f.Test, f.Value = testNotEquals, scalarText(c.NotEquals)
-	default:
+	case !c.Equals.IsZero():
 		f.Test, f.Value = testEquals, scalarText(c.Equals)
+	default:
+		for test, value := range f.texts(&c) {
+			if *value != "" {
+				f.Test, f.Value = test, *value
+			}
+		}
 	}
 	return f
+}
+
+// texts has the tests whose value is one text.
+func (conditionForm) texts(c *webhook.Condition) map[string]*string {
+	return map[string]*string{
+		testGreaterThan: &c.GreaterThan, testAtLeast: &c.AtLeast, testLessThan: &c.LessThan, testAtMost: &c.AtMost,
+		testStartsWith: &c.StartsWith, testEndsWith: &c.EndsWith, testContains: &c.Contains,
+	}
 }
 
 // definition reads the form into a webhook's definition. It reports only values that no
@@ -148,12 +189,19 @@ func (f webhookForm) definition(of webhook.Definition) (webhook.Definition, webh
 	def.Auth.APIKey = f.APIKey
 	if f.UserPath != "" {
 		def.User = &webhook.UserRef{By: webhook.UserKey(f.UserBy), Path: f.UserPath}
+		if f.UserFrom == retryHeader {
+			def.User.Path, def.User.Header = "", textproto.CanonicalMIMEHeaderKey(f.UserPath)
+		}
 	}
-	for _, m := range f.Mappings {
-		def.Mappings = append(def.Mappings, m.mapping())
+	for i, m := range f.Mappings {
+		mapping, err := m.mapping()
+		problems = append(problems, partProblems(fmt.Sprintf("mappings[%d]", i), err)...)
+		def.Mappings = append(def.Mappings, mapping)
 	}
-	for _, c := range f.Conditions {
-		def.When = append(def.When, c.condition())
+	for i, c := range f.Conditions {
+		condition, err := c.condition()
+		problems = append(problems, partProblems(fmt.Sprintf("when[%d]", i), err)...)
+		def.When = append(def.When, condition)
 	}
 	switch f.Retry {
 	case retryHeader:
@@ -162,6 +210,10 @@ func (f webhookForm) definition(of webhook.Definition) (webhook.Definition, webh
 		def.Idempotency = &webhook.Idempotency{Path: f.RetryName}
 	case retryBody:
 		def.Idempotency = &webhook.Idempotency{Body: true}
+	case retrySeveral:
+		var err error
+		def.Idempotency, err = webhook.ParseIdempotency(f.RetryName)
+		problems = append(problems, partProblems("idempotency", err)...)
 	}
 	if f.Late {
 		n, err := strconv.ParseUint(f.LateDeliveries, 10, 31)
@@ -174,7 +226,23 @@ func (f webhookForm) definition(of webhook.Definition) (webhook.Definition, webh
 	return def, problems
 }
 
-func (f mappingForm) mapping() webhook.Mapping {
+// partProblems are those of a part that was typed as YAML.
+func partProblems(field string, err error) webhook.Errors {
+	var all webhook.Errors
+	if !errors.As(err, &all) {
+		return nil
+	}
+	out := make(webhook.Errors, len(all))
+	for i, one := range all {
+		out[i] = &webhook.Error{Field: field + ".yaml", Message: one.Error()}
+	}
+	return out
+}
+
+func (f mappingForm) mapping() (webhook.Mapping, error) {
+	if f.YAML != "" {
+		return webhook.ParseMapping(f.YAML)
+	}
 	m := webhook.Mapping{Value: webhook.Value{Times: f.Times, Round: webhook.Round(f.Round), Signed: f.Signed}}
 	if name, ok := strings.CutPrefix(f.Target, onField); ok {
 		m.Field = name // it has no operator
@@ -186,10 +254,13 @@ func (f mappingForm) mapping() webhook.Mapping {
 	} else {
 		m.Value.Path = f.Value
 	}
-	return m
+	return m, nil
 }
 
-func (f conditionForm) condition() webhook.Condition {
+func (f conditionForm) condition() (webhook.Condition, error) {
+	if f.YAML != "" {
+		return webhook.ParseCondition(f.YAML)
+	}
 	var c webhook.Condition
 	if f.On == retryHeader {
 		c.Header = textproto.CanonicalMIMEHeaderKey(f.Name)
@@ -210,8 +281,12 @@ func (f conditionForm) condition() webhook.Condition {
 	case testExists, testAbsent:
 		c.Exists = new(bool)
 		*c.Exists = f.Test == testExists
+	default:
+		if value, ok := f.texts(&c)[f.Test]; ok {
+			*value = f.Value
+		}
 	}
-	return c
+	return c, nil
 }
 
 // scalarText writes a scalar as people type it: a text needs quotes only where it
@@ -246,12 +321,16 @@ func parseScalar(text string) webhook.Scalar {
 func readWebhookForm(v url.Values) webhookForm {
 	f := webhookForm{
 		APIKey: v.Get("api_key") != "", Encryption: v.Get("encryption"),
-		UserBy: v.Get("user_by"), UserPath: trimmed(v.Get("user_path")),
+		UserBy: v.Get("user_by"), UserFrom: v.Get("user_from"), UserPath: trimmed(v.Get("user_path")),
 		Retry: v.Get("retry"), RetryName: trimmed(v.Get("retry_name")),
 		Late: v.Get("late") != "", LateAge: trimmed(v.Get("late_age")), LateDeliveries: trimmed(v.Get("late_deliveries")),
 	}
 	for i := 0; i < maxRows; i++ {
 		key := "mappings." + strconv.Itoa(i) + "."
+		if v.Has(key + "yaml") {
+			f.Mappings = append(f.Mappings, mappingForm{YAML: lineEnds(v.Get(key + "yaml"))})
+			continue
+		}
 		if !v.Has(key + "target") {
 			break
 		}
@@ -270,6 +349,10 @@ func readWebhookForm(v url.Values) webhookForm {
 	}
 	for i := 0; i < maxRows; i++ {
 		key := "when." + strconv.Itoa(i) + "."
+		if v.Has(key + "yaml") {
+			f.Conditions = append(f.Conditions, conditionForm{YAML: lineEnds(v.Get(key + "yaml"))})
+			continue
+		}
 		if !v.Has(key + "name") {
 			break
 		}
@@ -315,6 +398,19 @@ func exactly(quoted string) (text string) {
 	return text
 }
 
+// listSkeleton is what a mapping of an order's lines looks like.
+const listSkeleton = `currency: coins
+operator: add
+each: line_items
+when:
+  - {path: refunded, not_equals: true}
+value:
+  path: sku
+  lookup:
+    gems_500: "500"
+  default: "0"
+  times: {path: quantity}`
+
 // edit adds, removes and moves rows, as the button says: add-mapping,
 // remove-mapping.1, up-mapping.1, add-condition, remove-condition.0. It reports
 // whether that was it.
@@ -327,6 +423,8 @@ func (f *webhookForm) edit(do string) bool {
 	switch {
 	case what == "add-mapping" && len(f.Mappings) < maxRows:
 		f.Mappings = append(f.Mappings, mappingForm{Target: onCurrency + "xp", Operator: string(webhook.Add), Source: fromPath})
+	case what == "add-list" && len(f.Mappings) < maxRows:
+		f.Mappings = append(f.Mappings, mappingForm{YAML: listSkeleton})
 	case what == "remove-mapping" && 0 <= i && i < len(f.Mappings):
 		f.Mappings = append(f.Mappings[:i], f.Mappings[i+1:]...)
 	case what == "up-mapping" && 0 < i && i < len(f.Mappings):

@@ -40,7 +40,7 @@ func TestAFormKeepsADefinition(t *testing.T) {
 // values are what a browser would post of the form.
 func (f webhookForm) values() url.Values {
 	v := url.Values{
-		"encryption": {f.Encryption}, "user_by": {f.UserBy}, "user_path": {f.UserPath}, "retry": {f.Retry}, "retry_name": {f.RetryName},
+		"encryption": {f.Encryption}, "user_by": {f.UserBy}, "user_from": {f.UserFrom}, "user_path": {f.UserPath}, "retry": {f.Retry}, "retry_name": {f.RetryName},
 		"late_age": {f.LateAge}, "late_deliveries": {f.LateDeliveries},
 	}
 	check := func(name string, on bool) {
@@ -52,6 +52,10 @@ func (f webhookForm) values() url.Values {
 	check("late", f.Late)
 	for i, m := range f.Mappings {
 		key := "mappings." + strconv.Itoa(i) + "."
+		if m.YAML != "" {
+			v.Set(key+"yaml", textArea(m.YAML))
+			continue
+		}
 		for name, value := range map[string]string{
 			"target": m.Target, "operator": m.Operator, "source": m.Source, "value": m.posted(), "exact": m.Exact(), "times": m.Times, "round": m.Round,
 		} {
@@ -61,6 +65,10 @@ func (f webhookForm) values() url.Values {
 	}
 	for i, c := range f.Conditions {
 		key := "when." + strconv.Itoa(i) + "."
+		if c.YAML != "" {
+			v.Set(key+"yaml", textArea(c.YAML))
+			continue
+		}
 		for name, value := range map[string]string{"on": c.On, "name": c.Name, "test": c.Test, "value": textArea(c.Value)} {
 			v.Set(key+name, value)
 		}
@@ -93,9 +101,13 @@ func anyDefinition(r *rand.Rand) webhook.Definition {
 	}
 	if r.IntN(2) == 0 {
 		def.User = &webhook.UserRef{By: pick(r, webhook.ByEmail, webhook.ByUsername), Path: path()}
+		if r.IntN(3) == 0 {
+			def.User.Path, def.User.Header = "", "X-User"
+		}
 	}
 	if r.IntN(2) == 0 {
-		def.Idempotency = pick(r, &webhook.Idempotency{Header: "X-Event-Id"}, &webhook.Idempotency{Path: path()}, &webhook.Idempotency{Body: true})
+		several := []webhook.Source{{Path: path()}, {Header: "X-Topic"}}
+		def.Idempotency = pick(r, &webhook.Idempotency{Composite: several}, &webhook.Idempotency{Header: "X-Event-Id"}, &webhook.Idempotency{Path: path()}, &webhook.Idempotency{Body: true})
 	}
 	if r.IntN(2) == 0 {
 		def.LateUsers = &webhook.LateUsers{MaxAge: pick(r, "7d", "90m"), MaxDeliveries: 1 + r.IntN(1000)}
@@ -103,10 +115,34 @@ func anyDefinition(r *rand.Rand) webhook.Definition {
 	for range r.IntN(4) {
 		def.When = append(def.When, anyCondition(r, path()))
 	}
+	if r.IntN(3) == 0 {
+		def.When = append(def.When, webhook.Condition{Any: []webhook.Condition{anyCondition(r, path()), anyCondition(r, path())}})
+	}
 	for range r.IntN(4) {
 		def.Mappings = append(def.Mappings, anyMapping(r, path()))
 	}
+	if r.IntN(2) == 0 {
+		def.Mappings = append(def.Mappings, anyOpenMapping(r, path))
+	}
 	return def
+}
+
+func anyOpenMapping(r *rand.Rand, path func() string) webhook.Mapping {
+	m := webhook.Mapping{Currency: "coins", Operator: webhook.Add, Value: webhook.Value{Path: path()}}
+	if r.IntN(2) == 0 {
+		m.Each, m.When = path(), []webhook.Condition{anyCondition(r, path())}
+	}
+	switch r.IntN(3) {
+	case 0:
+		m.Value.Lookup = map[string]string{pick(r, "gems", "12", "true", "", "a: b", "é\"\r\n", "\x00"): "500", "b": "-1.5"}
+	case 1:
+		m.Value.Path, m.Value.Header = "", "X-Sku"
+	}
+	if r.IntN(2) == 0 {
+		m.Value.Default, m.Value.TimesBy = new("0"), &webhook.Source{Path: path()}
+	}
+	m.Value.Max = "5000"
+	return m
 }
 
 func anyCondition(r *rand.Rand, path string) webhook.Condition {
@@ -114,7 +150,11 @@ func anyCondition(r *rand.Rand, path string) webhook.Condition {
 	if r.IntN(3) == 0 {
 		c = webhook.Condition{Header: "X-Event"}
 	}
-	switch r.IntN(4) {
+	switch r.IntN(6) {
+	case 4:
+		*pick(r, &c.GreaterThan, &c.AtLeast, &c.LessThan, &c.AtMost) = pick(r, "1", "-0.50", "1e3")
+	case 5:
+		*pick(r, &c.StartsWith, &c.EndsWith, &c.Contains) = pick(r, "order.", "5", " x", `"`, "a\nb")
 	case 0:
 		c.Equals = anyScalar(r)
 	case 1:

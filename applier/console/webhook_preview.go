@@ -37,7 +37,7 @@ func (s *Console) preview(c *request, w webhooks.Stored, form webhookForm) (view
 		return s.noPreview(w, err)
 	}
 	for _, p := range append(problems, wrong...) {
-		view.Problems = append(view.Problems, problemLine{fieldID(p.Field), fieldWords(p.Field) + ": " + p.Message})
+		view.Problems = append(view.Problems, problemLine{form.idOf(p.Field), fieldWords(p.Field) + ": " + p.Message})
 	}
 	if len(view.Problems) > 0 {
 		return view

@@ -11,13 +11,7 @@ func (def Definition) usesMappingParts() bool {
 	if def.User != nil && def.User.Header != "" || def.Idempotency != nil && def.Idempotency.Composite != nil {
 		return true
 	}
-	return slices.ContainsFunc(def.When, Condition.isOpen) || slices.ContainsFunc(def.Mappings, Mapping.isOpen)
-}
-
-func (m Mapping) isOpen() bool {
-	v := m.Value
-	return m.Each != "" || len(m.When) > 0 || v.Header != "" || v.Lookup != nil || v.Default != nil || v.TimesBy != nil ||
-		v.Min != "" || v.Max != ""
+	return slices.ContainsFunc(def.When, Condition.isOpen) || slices.ContainsFunc(def.Mappings, Mapping.IsOpen)
 }
 
 func (c Condition) isOpen() bool {
