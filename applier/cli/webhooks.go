@@ -29,6 +29,7 @@ type webhooksCmd struct {
 	Try       webhooksTryCmd      `cmd:"" help:"Say what the mapping would do with a payload. Changes nothing."`
 	Backtest  webhooksBacktestCmd `cmd:"" help:"Say what a new definition would change for the last deliveries. Changes nothing."`
 	Suggest   webhooksSuggestCmd  `cmd:"" help:"List what a payload holds, with paths for a mapping."`
+	Schema    webhooksSchemaCmd   `cmd:"" help:"Print the JSON Schema of a definition, for editors."`
 	Versions  webhooksVersionsCmd `cmd:"" help:"List a webhook's versions, newest first."`
 	Presets   webhooksPresetsCmd  `cmd:"" help:"List the senders that are known; with a name, how to set one up."`
 

@@ -198,9 +198,20 @@ func (a *app) printPlans(plans []webhooks.Planned, single bool) error {
 	}
 }
 
+// stateMeans is what becomes of requests.
+var stateMeans = map[webhook.State]string{
+	webhook.Draft:    "requests are kept as samples and never executed.",
+	webhook.Active:   "requests are executed.",
+	webhook.Paused:   "requests are accepted, and executed once it is resumed.",
+	webhook.Disabled: "requests are answered with 404.",
+}
+
 // sayDiff shows what is about to change.
 func (a *app) sayDiff(p webhooks.Planned) {
 	a.say("Webhook %q in the community %q: %s", printable(p.Definition.Name), printable(p.Definition.Community), p.Change)
+	if from, to, changes := p.StateChange(); changes {
+		a.say("Its state changes from %s to %s: %s", from, to, stateMeans[to])
+	}
 	if p.Diff != "" {
 		a.say("%s", printableText(strings.TrimSuffix(p.Diff, "\n")))
 	}

@@ -14,6 +14,22 @@ const (
 	Disabled State = "disabled" // refused, as if the webhook did not exist
 )
 
+// Over returns what a webhook has after a text with this definition is applied to it:
+// it keeps its auth and its state where the text has none.
+func (def Definition) Over(current Definition) Definition {
+	def.Auth = def.Auth.Over(current.Auth)
+	if def.StateImplied {
+		def.State, def.StateImplied = current.State, false
+	}
+	return def
+}
+
+// AsNew returns what a new webhook has after a text with this definition.
+func (def Definition) AsNew() Definition {
+	def.Auth.Implied, def.StateImplied = false, false
+	return def
+}
+
 // Accepts reports whether requests become deliveries.
 func (s State) Accepts() bool { return s == Active || s == Paused }
 
@@ -32,17 +48,20 @@ func (e Encryption) IsOn() bool { return e == CBC || e == GCM }
 // Definition is what an admin draws. The zero value of an optional part means
 // that it is absent.
 type Definition struct {
-	Name        string       `json:"name"`
-	Community   string       `json:"community"`
-	State       State        `json:"state"`
-	Receive     *Receive     `json:"receive,omitempty"`
-	Auth        Auth         `json:"auth"`
-	Encryption  Encryption   `json:"encryption"`
-	User        *UserRef     `json:"user,omitempty"`
-	Idempotency *Idempotency `json:"idempotency,omitempty"`
-	LateUsers   *LateUsers   `json:"late_users,omitempty"`
-	When        []Condition  `json:"when,omitempty"`
-	Mappings    []Mapping    `json:"mappings,omitempty"`
+	Name      string `json:"name"`
+	Community string `json:"community"`
+	State     State  `json:"state"`
+	// StateImplied: the text had no `state`. A new webhook is a draft, and one that
+	// exists keeps its state. It is never saved.
+	StateImplied bool         `json:"-"`
+	Receive      *Receive     `json:"receive,omitempty"`
+	Auth         Auth         `json:"auth"`
+	Encryption   Encryption   `json:"encryption"`
+	User         *UserRef     `json:"user,omitempty"`
+	Idempotency  *Idempotency `json:"idempotency,omitempty"`
+	LateUsers    *LateUsers   `json:"late_users,omitempty"`
+	When         []Condition  `json:"when,omitempty"`
+	Mappings     []Mapping    `json:"mappings,omitempty"`
 }
 
 // UserKey is the property by which a user is found.

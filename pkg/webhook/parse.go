@@ -8,6 +8,13 @@ type Option func(*options)
 type options struct {
 	currencies func(code string) bool
 	fields     KnownField
+	possible   func(m Mapping) error
+}
+
+// PossibleMappings lets Parse refuse, with its line, a mapping of a webhook that
+// accepts deliveries if check returns an error: none of them could succeed.
+func PossibleMappings(check func(m Mapping) error) Option {
+	return func(o *options) { o.possible = check }
 }
 
 // KnownField tells whether a community has a custom field, and then checks a
@@ -45,7 +52,7 @@ func Parse(src []byte, opts ...Option) (Definition, error) {
 	}
 	// Checked only once the types are right: a field that could not be read would
 	// otherwise be reported a second time as missing.
-	check(&d.report, definition, o.currencies, o.fields)
+	check(&d.report, definition, o)
 	if err := d.err(); err != nil {
 		return Definition{}, err
 	}
@@ -53,11 +60,14 @@ func Parse(src []byte, opts ...Option) (Definition, error) {
 }
 
 func (d *decoder) definition(n *node) Definition {
-	def := Definition{Community: defaultCommunity, State: Draft, Auth: Auth{APIKey: true, Implied: true}, Encryption: NoEncryption}
+	def := Definition{Community: defaultCommunity, State: Draft, StateImplied: true, Auth: Auth{APIKey: true, Implied: true}, Encryption: NoEncryption}
 	d.object(n, "", keys{
-		"name":        text(d, &def.Name),
-		"community":   text(d, &def.Community),
-		"state":       text(d, &def.State),
+		"name":      text(d, &def.Name),
+		"community": text(d, &def.Community),
+		"state": func(n *node, field string) {
+			def.StateImplied = false
+			text(d, &def.State)(n, field)
+		},
 		"receive":     func(n *node, field string) { def.Receive = d.receive(n, field) },
 		"auth":        func(n *node, field string) { def.Auth = d.auth(n, field) },
 		"encryption":  text(d, &def.Encryption),

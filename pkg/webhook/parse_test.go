@@ -117,7 +117,7 @@ func TestParse(t *testing.T) {
 		t.Parallel()
 		got, err := webhook.Parse([]byte("name: Draft"))
 		want := webhook.Definition{
-			Name: "Draft", Community: "default", State: webhook.Draft, Auth: webhook.Auth{APIKey: true, Implied: true}, Encryption: webhook.NoEncryption,
+			Name: "Draft", Community: "default", State: webhook.Draft, StateImplied: true, Auth: webhook.Auth{APIKey: true, Implied: true}, Encryption: webhook.NoEncryption,
 		}
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("error %v, definition (-want +got):\n%s", err, diff)

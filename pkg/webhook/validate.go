@@ -59,11 +59,12 @@ func (def Definition) Validate(currencies func(code string) bool, opts ...Option
 		opt(&o)
 	}
 	var r report
-	check(&r, def, currencies, o.fields)
+	o.currencies = currencies
+	check(&r, def, o)
 	return r.err()
 }
 
-func check(r *report, def Definition, currencies func(code string) bool, fields KnownField) {
+func check(r *report, def Definition, o options) {
 	if problem := nameProblem(def.Name); problem != "" {
 		r.add("name", "%s", problem)
 	}
@@ -95,7 +96,14 @@ func check(r *report, def Definition, currencies func(code string) bool, fields 
 	checkWhen(r, "when", def.When)
 	atMost(r, "mappings", len(def.Mappings), maxMappings)
 	for i, m := range def.Mappings {
-		checkMapping(r, itemField("mappings", i), m, currencies, fields)
+		before := len(r.errors)
+		checkMapping(r, itemField("mappings", i), m, o.currencies, o.fields)
+		if o.possible == nil || !def.State.Accepts() || len(r.errors) > before {
+			continue
+		}
+		if err := o.possible(m); err != nil {
+			r.add(itemField("mappings", i)+".value.constant", "%v; make the state draft to save it all the same", err)
+		}
 	}
 	checkFieldsOnce(r, def.Mappings)
 	checkEaches(r, def.Mappings)

@@ -33,7 +33,7 @@ func (s *Service) Check(ctx context.Context, def webhook.Definition) error {
 	if err != nil {
 		return err
 	}
-	return def.Validate(knownCurrency(c), webhook.KnownFields(knownField(c)))
+	return def.Validate(knownCurrency(c), webhook.KnownFields(knownField(c)), webhook.PossibleMappings(possible(c)))
 }
 
 // Create saves a new webhook, and never one that is there: ErrNameTaken then.
@@ -51,7 +51,8 @@ func (s *Service) PlanNext(w Stored, def webhook.Definition) (Planned, error) {
 	if w.Newer != nil {
 		return Planned{}, w.Newer
 	}
-	def.Name, def.Community, def.Auth = w.Name, w.Community, def.Auth.Over(w.Auth)
+	def.Name, def.Community = w.Name, w.Community
+	def = def.Over(w.Definition)
 	p := Planned{Definition: def, Change: Updated, current: &w}
 	if reflect.DeepEqual(w.Definition, def) && !lacksKey(w.Record) {
 		p.Change = Unchanged

@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -21,11 +22,25 @@ type Planned struct {
 	current *broker.Saved
 }
 
+// StateChange says from which state to which the webhook goes, if it goes to another.
+func (p Planned) StateChange() (from, to webhook.State, changes bool) {
+	if p.current == nil || p.current.State == p.Definition.State {
+		return "", p.Definition.State, false
+	}
+	return p.current.State, p.Definition.State, true
+}
+
 // Plan says what applying a definition would do. Nothing is changed.
 func (s *Service) Plan(ctx context.Context, def webhook.Definition) (Planned, error) {
 	current, err := s.definitions.Find(ctx, def.Community, def.Name)
-	if err == nil {
-		def.Auth = def.Auth.Over(current.Auth)
+	if err == nil && current.Newer == nil {
+		kept := def.StateImplied
+		def = def.Over(current.Definition)
+		if kept && def.State.Accepts() { // it was checked as a draft
+			if err := s.Check(ctx, def); err != nil {
+				return Planned{}, fmt.Errorf("the webhook is %s, and the file leaves that as it is: %w", def.State, err)
+			}
+		}
 	}
 	p := Planned{Definition: def}
 	var before *webhook.Definition

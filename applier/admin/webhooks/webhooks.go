@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -88,8 +89,8 @@ func (s *Service) Parse(ctx context.Context, src []byte) (webhook.Definition, er
 }
 
 // ParseFor is Parse for a definition that is to be a webhook's next version: it
-// gets the webhook's name and community, whatever the text says, and its auth if the
-// text has none.
+// gets the webhook's name and community, whatever the text says, and its auth and state if
+// the text has none.
 func (s *Service) ParseFor(ctx context.Context, src []byte, w broker.Saved) (webhook.Definition, error) {
 	def, err := webhook.Parse(src)
 	if err != nil {
@@ -97,8 +98,8 @@ func (s *Service) ParseFor(ctx context.Context, src []byte, w broker.Saved) (web
 	}
 	def.Community = w.Community
 	def, err = s.check(ctx, src, def)
-	def.Name, def.Community, def.Auth = w.Name, w.Community, def.Auth.Over(w.Auth)
-	return def, err
+	def.Name, def.Community = w.Name, w.Community
+	return def.Over(w.Definition), err
 }
 
 // check reads the text again with what the definition's community has.
@@ -107,17 +108,37 @@ func (s *Service) check(ctx context.Context, src []byte, def webhook.Definition)
 	if err != nil {
 		return webhook.Definition{}, err
 	}
-	return webhook.Parse(src, webhook.KnownCurrencies(knownCurrency(c)), webhook.KnownFields(knownField(c)))
+	return webhook.Parse(src, webhook.KnownCurrencies(knownCurrency(c)), webhook.KnownFields(knownField(c)), webhook.PossibleMappings(possible(c)))
+}
+
+// possible refuses what lies beyond the limits of a currency.
+func possible(c *applier.Community) func(m webhook.Mapping) error {
+	return func(m webhook.Mapping) error {
+		currency, ok := c.Currency(m.Currency)
+		if m.Field != "" || !ok {
+			return nil
+		}
+		return mapping.Impossible(m, currency)
+	}
 }
 
 // communityOf reads what there is, unless the definition changes only what every
-// community has: that needs no database.
+// community has: that needs no database. A constant is compared with the limits of
+// its currency, if they can be read.
 func (s *Service) communityOf(ctx context.Context, def webhook.Definition) (*applier.Community, error) {
-	if c := (&applier.Community{Name: def.Community}); c.HasAll(def.Mappings) {
-		return c, nil
+	everywhere := &applier.Community{Name: def.Community}
+	isEverywhere := everywhere.HasAll(def.Mappings)
+	if isEverywhere && !(def.State.Accepts() && slices.ContainsFunc(def.Mappings, isConstant)) {
+		return everywhere, nil
 	}
-	return s.community(ctx, def.Community)
+	c, err := s.community(ctx, def.Community)
+	if err != nil && isEverywhere {
+		return everywhere, nil
+	}
+	return c, err
 }
+
+func isConstant(m webhook.Mapping) bool { return m.Field == "" && m.Value.Constant != nil }
 
 func knownCurrency(c *applier.Community) func(code string) bool {
 	return func(code string) bool {
@@ -225,7 +246,7 @@ func (s *Service) Apply(ctx context.Context, def webhook.Definition) (Saved, err
 }
 
 func (s *Service) create(ctx context.Context, def webhook.Definition) (Saved, error) {
-	def.Auth.Implied = false
+	def = def.AsNew()
 	rec := webhook.Record{ID: webhook.NewID(), Definition: def}
 	key := s.withAPIKey(&rec)
 	aesKey, err := s.withAESKey(&rec)
