@@ -140,6 +140,11 @@ func printPreview(a *app, r trial.PreviewResult) {
 	fmt.Fprintln(a.Stdout, "\nNothing was changed.")
 }
 
+// asItem is a mapping as an item of a definition's mappings.
+func asItem(yaml string) string {
+	return "mappings:\n  - " + strings.ReplaceAll(yaml, "\n", "\n    ")
+}
+
 type webhooksSuggestCmd struct {
 	webhookArg
 	payloadFlags
@@ -177,5 +182,10 @@ func (c *webhooksSuggestCmd) Run(a *app) error {
 		rows[i] = []string{s.Path, s.Kind, sample.Shorten(s.Value, maxCell), use}
 	}
 	a.printTable([]string{"path", "kind", "value", "likely"}, rows)
+	for _, s := range all {
+		if s.Mapping != nil {
+			fmt.Fprintf(a.Stdout, "\nA mapping of each of %s, to fill in what a product gives:\n\n%s\n", printable(s.Path), printableText(asItem(*s.Mapping)))
+		}
+	}
 	return nil
 }

@@ -16,26 +16,30 @@ const (
 	Email    Use = "email"    // user: {by: email, path: …}
 	Username Use = "username" // user: {by: username, path: …}
 	Amount   Use = "amount"   // value: {path: …}
+	Each     Use = "each"     // each: …
 )
 
-// Suggestion is one scalar of a payload.
+// Suggestion is one scalar of a payload, or an array of lines.
 type Suggestion struct {
 	// Path is in the form that a definition takes.
 	Path string `json:"path"`
-	// Kind is string, number, boolean or null.
+	// Kind is string, number, boolean, null or array.
 	Kind string `json:"kind"`
 	// Value is a string shortened, a number as the sender wrote it.
 	Value string `json:"value"`
 	// Use is nil for what looks like nothing.
 	Use *Use   `json:"use"`
 	Why string `json:"why"`
+	// Mapping is one of an array, as YAML to fill in.
+	Mapping *string `json:"mapping,omitempty"`
 
 	score int
 	depth int
 }
 
-// Suggest returns the scalars of a payload, as mapping.Scalars has them: likely identifiers, likely amounts, the
-// rest; among likely ones the better and then the outer first, else in the order
+// Suggest returns the scalars of a payload, as mapping.Scalars has them, and arrays
+// that look like lines of an order: likely identifiers, such arrays, likely amounts,
+// the rest; among likely ones the better and then the outer first, else in the order
 // of the payload.
 func Suggest(payload []byte) ([]Suggestion, *delivery.Failure) {
 	scalars, failure := mapping.Scalars(payload)
@@ -46,6 +50,7 @@ func Suggest(payload []byte) ([]Suggestion, *delivery.Failure) {
 	for i, s := range scalars {
 		all[i] = suggestion(s)
 	}
+	all = append(all, lists(scalars)...)
 	slices.SortStableFunc(all, func(a, b Suggestion) int {
 		if c := cmp.Compare(rank(a.Use), rank(b.Use)); c != 0 || a.Use == nil {
 			return c
@@ -58,8 +63,10 @@ func Suggest(payload []byte) ([]Suggestion, *delivery.Failure) {
 func rank(use *Use) int {
 	switch {
 	case use == nil:
-		return 2
+		return 3
 	case *use == Amount:
+		return 2
+	case *use == Each:
 		return 1
 	default:
 		return 0

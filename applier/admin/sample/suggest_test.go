@@ -108,6 +108,7 @@ func checkPaths(t testing.TB, payload []byte) {
 		return
 	}
 	all, failure := sample.Suggest(payload)
+	all = slices.DeleteFunc(all, func(s sample.Suggestion) bool { return s.Mapping != nil })
 	if failure != nil || len(all) != len(scalars) {
 		t.Fatalf("%d suggestions of %d scalars, %v", len(all), len(scalars), failure)
 	}
