@@ -69,8 +69,11 @@ func checkFieldValue(r *report, field string, v Value, check func(text string) e
 		name string
 		set  bool
 	}{
-		{"times", v.Times != "" || v.TimesBy != nil}, {"min", v.Min != ""}, {"max", v.Max != ""},
-		{"round", v.Round != ""}, {"signed", v.Signed},
+		{"times", v.Times != "" || v.TimesBy != nil},
+		{"min", v.Min != ""},
+		{"max", v.Max != ""},
+		{"round", v.Round != ""},
+		{"signed", v.Signed},
 	} {
 		if part.set {
 			r.add(childField(field, part.name), "is for amounts of a currency; leave it out")
