@@ -235,7 +235,7 @@ func fromOutcome(o postgres.Outcome) Delivery {
 		ReceivedAt: o.ReceivedAt.UTC(), FinishedAt: new(o.FinishedAt.UTC()), Attempts: o.Attempts, Replays: o.Replays,
 	}
 	if o.Status == delivery.Success {
-		d.Outcome, d.Detail = &o.Outcome, orNil(o.Detail) // of one that is skipped
+		d.Outcome, d.Detail = &o.Outcome, admin.OrNil(o.Detail) // of one that is skipped
 	} else {
 		d.Reason, d.Detail = &o.Reason, &o.Detail
 	}
