@@ -120,7 +120,7 @@ var choices = map[string][]string{
 	"auth.signature.algorithm": textsOf(signature.HMACSHA1, signature.HMACSHA256, signature.HMACSHA512, signature.Ed25519,
 		signature.ECDSAP256, signature.MD5, signature.SHA1, signature.SHA256),
 	"auth.signature.encoding": textsOf(signature.Hex, signature.Base64),
-	"user.by":                 textsOf(ByEmail, ByUsername),
+	"user.by":                 textsOf(ByEmail, ByUsername, ByID, ByExternal),
 	"mappings[].operator":     textsOf(Add, Subtract),
 	"mappings[].value.round":  textsOf(RoundDown, RoundUp, RoundHalfEven),
 }
