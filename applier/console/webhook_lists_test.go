@@ -42,7 +42,7 @@ func TestAMappingOfAListIsMadeAndKept(t *testing.T) {
 		t.Fatalf("%d %s: %+v", p.status, p.text("main"), saved.Definition)
 	}
 	p = w.admin.get(address)
-	p = w.admin.post(address, with(fields(p), "do", "save"))
+	w.admin.post(address, with(fields(p), "do", "save"))
 	if diff := cmp.Diff(saved.Definition, w.reread(id).Definition, cmp.AllowUnexported(webhook.Scalar{})); diff != "" {
 		t.Errorf("saved again it differs: %s", diff)
 	}
