@@ -14,18 +14,11 @@ import (
 // earlyKey gives the idempotency key that can be known without the payload's
 // JSON: one of a header, or the body itself. It is nil when there is none.
 func earlyKey(w *webhook.Webhook, body []byte, headers func(name string) (string, bool)) *applier.Key {
-	names := webhook.DefaultKeyHeaders()
-	if k := w.Idempotency; k != nil {
-		names = []string{k.Header}
-		switch {
-		case k.Body:
-			sum := sha256.Sum256(body)
-			return &applier.Key{Hash: sum, Body: sum, Where: "the payload as a whole"}
-		case k.Header == "":
-			return nil
-		}
+	if k, _ := w.KeyPlace(); k != nil && k.Body {
+		sum := sha256.Sum256(body)
+		return &applier.Key{Hash: sum, Body: sum, Where: "the payload as a whole"}
 	}
-	for _, name := range names {
+	for _, name := range w.KeyHeaders() {
 		if text, _ := headers(name); text != "" {
 			return newKey(text, body, "the header "+name, "")
 		}
@@ -64,9 +57,18 @@ func noKeyHeader(name string) *delivery.Failure {
 // definition names has to be there.
 func keyOf(w *webhook.Webhook, early *applier.Key, body []byte, in *scope) (*applier.Key, *delivery.Failure) {
 	key := w.Program.Key
-	switch {
-	case key == nil || early != nil:
+	if key == nil || early != nil {
 		return early, nil
+	}
+	found, failure := namedKey(key, body, in)
+	if failure != nil && failure.Reason == delivery.MissingField && key.Optional {
+		return nil, nil
+	}
+	return found, failure
+}
+
+func namedKey(key *webhook.CompiledKey, body []byte, in *scope) (*applier.Key, *delivery.Failure) {
+	switch {
 	case len(key.Composite) > 0:
 		return compositeKey(key.Composite, body, in)
 	case key.Slot != webhook.NoSlot:

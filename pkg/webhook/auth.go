@@ -190,11 +190,34 @@ func (a Auth) secretHeaders() []string {
 // signature has it elsewhere than in a header.
 const SignatureIDHeader = "Coinhook-Signature-Id"
 
+// KeyPlace says where the idempotency key is: as the definition says it, else where the
+// sender is known to have its own id of an event. That one is optional: some of its
+// events may have none. nil leaves the key to headers.
+func (d Definition) KeyPlace() (key *Idempotency, optional bool) {
+	if d.Idempotency != nil {
+		return d.Idempotency, false
+	}
+	known := d.Auth.Preset().Key
+	switch {
+	case known.Body:
+		return &Idempotency{Body: true}, true
+	case len(known.Paths) == 1:
+		return &Idempotency{Path: known.Paths[0]}, true
+	case len(known.Paths) > 1:
+		key = &Idempotency{}
+		for _, path := range known.Paths {
+			key.Composite = append(key.Composite, Source{Path: path})
+		}
+		return key, true
+	}
+	return nil, false
+}
+
 // KeyHeaders returns the headers that may hold the idempotency key, the first that a
 // request has counts: the one that the definition names, else those of the signature's
 // id, and then the usual ones.
 func (w *Webhook) KeyHeaders() []string {
-	if key := w.Idempotency; key != nil {
+	if key, _ := w.KeyPlace(); key != nil {
 		if key.Header == "" {
 			return nil
 		}

@@ -37,7 +37,9 @@ type CompiledSource struct {
 
 // CompiledKey is an Idempotency with its paths parsed.
 type CompiledKey struct {
-	Header string
+	// Optional: a payload that has none there is taken all the same.
+	Optional bool
+	Header   string
 	// Slot is that of the path, or NoSlot.
 	Slot int
 	Path Path
@@ -94,8 +96,12 @@ func (c *compiler) program(def Definition) (*Program, error) {
 	if p.User, err = c.source("user", Source{Path: def.User.Path, Header: def.User.Header}); err != nil {
 		return nil, err
 	}
-	if p.Key, err = c.key("idempotency", def.Idempotency); err != nil {
+	place, optional := def.KeyPlace()
+	if p.Key, err = c.key("idempotency", place); err != nil {
 		return nil, err
+	}
+	if p.Key != nil {
+		p.Key.Optional = optional
 	}
 	if p.LateUsers, err = c.lateUsers("late_users", def.LateUsers); err != nil {
 		return nil, err

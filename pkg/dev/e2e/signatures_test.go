@@ -119,6 +119,9 @@ func TestSignedRequests(t *testing.T) {
 			right := func(secret string, n int) []string { return tt.sign(secret, event(n), body(n), time.Now()) }
 
 			wantApplied(t, w.settled(t, h.wantAccepted(t, "right", body(1), right(tt.old, 1)...)))
+			if again := w.settled(t, h.wantAccepted(t, "sent again", body(1), right(tt.old, 1)...)); again.Outcome != "duplicate" {
+				t.Errorf("the sender's id of the event is no key: %+v", again)
+			}
 			refused := func(what, body string, pairs ...string) {
 				t.Helper()
 				h.wantRefused(t, what, http.StatusUnauthorized, "invalid_signature", body, pairs...)
