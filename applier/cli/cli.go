@@ -43,22 +43,23 @@ type commands struct {
 	Output      string `short:"o" enum:"table,json" default:"table" help:"How results are written: ${enum}."`
 	Yes         bool   `help:"Do not ask before changing something."`
 
-	Setup      setupCmd      `cmd:"" help:"Create or upgrade streams, buckets and tables. Safe to repeat."`
-	Webhooks   webhooksCmd   `cmd:"" help:"Webhooks and their definitions."`
-	Users      usersCmd      `cmd:"" help:"The users whose balances change."`
-	Currencies currenciesCmd `cmd:"" help:"The currencies of a community, their decimals and limits."`
-	Fields     fieldsCmd     `cmd:"" help:"The custom fields of a community's users."`
-	Deliveries deliveriesCmd `cmd:"" help:"The outcome of each accepted request."`
-	DLQ        dlqCmd        `cmd:"" name:"dlq" help:"Dead letters: failed deliveries, kept until they are replayed or discarded."`
-	Logs       logsCmd       `cmd:"" help:"Gamification logs: every change of a balance."`
-	Tokens     tokensCmd     `cmd:"" help:"Bearer tokens of the read API."`
-	Audit      auditCmd      `cmd:"" help:"Check that every accepted delivery is accounted for. Exit 1 with what is not."`
-	Trail      trailCmd      `cmd:"" help:"The audit trail: who changed or saw what."`
-	Admins     adminsCmd     `cmd:"" help:"Who may sign in to the console."`
-	Console    consoleCmd    `cmd:"" help:"Serve the admin console."`
-	Secrets    secretsCmd    `cmd:"" help:"The secrets that COINHOOK_MASTER_KEY seals."`
-	Sign       signCmd       `cmd:"" help:"Sign a body as a webhook's sender would, to test it."`
-	Encrypt    encryptCmd    `cmd:"" help:"Encrypt a body for a webhook, to test a sender."`
+	Setup       setupCmd       `cmd:"" help:"Create or upgrade streams, buckets and tables. Safe to repeat."`
+	Webhooks    webhooksCmd    `cmd:"" help:"Webhooks and their definitions."`
+	Users       usersCmd       `cmd:"" help:"The users whose balances change."`
+	Communities communitiesCmd `cmd:"" help:"The communities that there are."`
+	Currencies  currenciesCmd  `cmd:"" help:"The currencies of a community, their decimals and limits."`
+	Fields      fieldsCmd      `cmd:"" help:"The custom fields of a community's users."`
+	Deliveries  deliveriesCmd  `cmd:"" help:"The outcome of each accepted request."`
+	DLQ         dlqCmd         `cmd:"" name:"dlq" help:"Dead letters: failed deliveries, kept until they are replayed or discarded."`
+	Logs        logsCmd        `cmd:"" help:"Gamification logs: every change of a balance."`
+	Tokens      tokensCmd      `cmd:"" help:"Bearer tokens of the read API."`
+	Audit       auditCmd       `cmd:"" help:"Check that every accepted delivery is accounted for. Exit 1 with what is not."`
+	Trail       trailCmd       `cmd:"" help:"The audit trail: who changed or saw what."`
+	Admins      adminsCmd      `cmd:"" help:"Who may sign in to the console."`
+	Console     consoleCmd     `cmd:"" help:"Serve the admin console."`
+	Secrets     secretsCmd     `cmd:"" help:"The secrets that COINHOOK_MASTER_KEY seals."`
+	Sign        signCmd        `cmd:"" help:"Sign a body as a webhook's sender would, to test it."`
+	Encrypt     encryptCmd     `cmd:"" help:"Encrypt a body for a webhook, to test a sender."`
 }
 
 // usageError is a call whose words are off.

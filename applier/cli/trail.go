@@ -30,8 +30,9 @@ var records = map[string]string{
 	"webhooks versions": "", "webhooks rejections": "", "webhooks presets": "", "encrypt": "", "sign": "",
 	"secrets rotate": "rotate secrets",
 
-	"users add": "add user", "users set": "change user", "users import": "import users", "users list": "", "users show": "",
-	"currencies set": "set currency", "currencies list": "",
+	"users add": "add user", "users set": "change user", "users import": "import users", "users list": "", "users show": "", "users export": "export user",
+	"communities list": "",
+	"currencies set":   "set currency", "currencies list": "",
 	"fields set": "set custom field", "fields delete": "delete custom field", "fields list": "", "fields history": "",
 
 	"deliveries revert": "revert deliveries", "deliveries list": "", "logs list": "",

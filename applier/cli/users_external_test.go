@@ -86,3 +86,29 @@ func TestUsersImportTwice(t *testing.T) {
 		t.Errorf("a file that is not there: %+v", r)
 	}
 }
+
+func TestCommunitiesAndExport(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.write("shop.yaml", shopYAML)
+	i.do("webhooks apply -f shop.yaml", "users add --email ann@example.com", "users add --username bob --community world-2")
+	var list []struct {
+		Community string
+		Webhooks  int
+	}
+	i.json(&list, "communities", "list")
+	if len(list) != 2 || list[0].Community != "default" || list[0].Webhooks != 1 || list[1].Community != "world-2" || list[1].Webhooks != 0 {
+		t.Errorf("communities are %+v", list)
+	}
+	var all struct {
+		User             struct{ Email string }
+		Logs, Deliveries []map[string]any
+	}
+	i.json(&all, "users", "export", "ann@example.com")
+	if all.User.Email != "ann@example.com" || all.Logs == nil || all.Deliveries == nil {
+		t.Errorf("exported %+v", all)
+	}
+	if r := i.run("users", "export", "nobody"); r.code != 1 || r.stdout != "" {
+		t.Errorf("nobody: %+v", r)
+	}
+}

@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"slices"
+	"strconv"
+)
+
+type communitiesCmd struct {
+	List communitiesListCmd `cmd:"" help:"List the communities that have webhooks, users, currencies or custom fields."`
+}
+
+type communitiesListCmd struct{}
+
+// communityJSON is a community as programs read it.
+type communityJSON struct {
+	Community string `json:"community"`
+	Webhooks  int    `json:"webhooks"`
+}
+
+func (c *communitiesListCmd) Run(a *app) error {
+	db, err := a.database()
+	if err != nil {
+		return err
+	}
+	names, err := db.Communities().Communities(a.ctx)
+	if err != nil {
+		return err
+	}
+	service, err := a.webhooks()
+	if err != nil {
+		return err
+	}
+	all, err := service.List(a.ctx, "")
+	if err != nil {
+		return err
+	}
+	webhooks := map[string]int{}
+	for _, w := range all {
+		webhooks[w.Community]++
+		names = append(names, w.Community)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	list, rows := make([]communityJSON, len(names)), make([][]string, len(names))
+	for i, name := range names {
+		list[i] = communityJSON{Community: name, Webhooks: webhooks[name]}
+		rows[i] = []string{name, strconv.Itoa(webhooks[name])}
+	}
+	if a.json() {
+		return a.printJSON(list)
+	}
+	a.printTable([]string{"community", "webhooks"}, rows)
+	return nil
+}
