@@ -15,6 +15,7 @@ const (
 	InvalidCredentials   Code = "invalid_credentials"
 	AddressNotAllowed    Code = "address_not_allowed"
 	WebhookNotFound      Code = "webhook_not_found"
+	DeliveryNotFound     Code = "delivery_not_found"
 	NotAccepted          Code = "not_accepted"
 )
 

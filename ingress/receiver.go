@@ -65,6 +65,8 @@ type Receiver struct {
 	Now     func() time.Time
 	// Rejections notes what is refused. It may be nil.
 	Rejections *Rejections
+	// Receipts knows what became of deliveries. It may be nil.
+	Receipts ReceiptBook
 }
 
 var (
@@ -113,16 +115,9 @@ func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 // before the next one: a sender without a key does not learn about encryption. A body is
 // read only after these checks.
 func (r *Receiver) Authenticate(head Head) (*webhook.Webhook, error) {
-	w, known := r.Definitions.Lookup(head.WebhookID)
-	switch {
-	case !known:
-		return nil, &Error{Code: NotAccepted, Detail: "The service is starting. Send the request again later.", Err: errNoDefinitions}
-	case w != nil && w.DeletedAt == nil && w.IsNewer(): // nobody knows what it asks of a request
-		return nil, &Error{Code: NotAccepted, Detail: "This webhook cannot be served at the moment. Send the request again later.", Err: errNewer}
-	case w == nil, w.DeletedAt != nil, !w.State.Accepts() && w.State != webhook.Draft:
-		return nil, NoWebhook()
-	case !w.Allows(head.Address):
-		return nil, notAllowed(head.Address)
+	w, err := r.lookup(head)
+	if err != nil {
+		return nil, err
 	}
 	if err := r.checkCredentials(w, head.Header); err != nil {
 		return nil, err
@@ -134,6 +129,22 @@ func (r *Receiver) Authenticate(head Head) (*webhook.Webhook, error) {
 		return nil, &Error{Code: EncryptionRequired, Detail: "This webhook takes encrypted bodies only. Encrypt the body and send the header x-encrypted: true."}
 	case !expected && encrypted:
 		return nil, &Error{Code: EncryptionNotEnabled, Detail: "The header x-encrypted: true is there, but this webhook has no key. Send the body as it is, without the header."}
+	}
+	return w, nil
+}
+
+// lookup finds a webhook that takes requests, of this address.
+func (r *Receiver) lookup(head Head) (*webhook.Webhook, error) {
+	w, known := r.Definitions.Lookup(head.WebhookID)
+	switch {
+	case !known:
+		return nil, &Error{Code: NotAccepted, Detail: "The service is starting. Send the request again later.", Err: errNoDefinitions}
+	case w != nil && w.DeletedAt == nil && w.IsNewer(): // nobody knows what it asks of a request
+		return nil, &Error{Code: NotAccepted, Detail: "This webhook cannot be served at the moment. Send the request again later.", Err: errNewer}
+	case w == nil, w.DeletedAt != nil, !w.State.Accepts() && w.State != webhook.Draft:
+		return nil, NoWebhook()
+	case !w.Allows(head.Address):
+		return nil, notAllowed(head.Address)
 	}
 	return w, nil
 }

@@ -39,6 +39,7 @@ func TestMetrics(t *testing.T) {
 # TYPE coinhook_ingress_requests_total counter
 coinhook_ingress_requests_total{code="address_not_allowed"} 0
 coinhook_ingress_requests_total{code="captured"} 0
+coinhook_ingress_requests_total{code="delivery_not_found"} 0
 coinhook_ingress_requests_total{code="empty_body"} 0
 coinhook_ingress_requests_total{code="encryption_not_enabled"} 0
 coinhook_ingress_requests_total{code="encryption_required"} 0
@@ -53,6 +54,7 @@ coinhook_ingress_requests_total{code="not_found"} 1
 coinhook_ingress_requests_total{code="payload_too_large"} 1
 coinhook_ingress_requests_total{code="pending"} 2
 coinhook_ingress_requests_total{code="rate_limited"} 0
+coinhook_ingress_requests_total{code="receipt"} 0
 coinhook_ingress_requests_total{code="request_timeout"} 0
 coinhook_ingress_requests_total{code="unsupported_content_encoding"} 0
 coinhook_ingress_requests_total{code="webhook_not_found"} 1

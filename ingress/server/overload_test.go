@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/coinhook/coinhook/ingress"
+	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -29,6 +30,12 @@ func newGate() *gate { return &gate{entered: make(chan struct{}, 100), open: mak
 func (g *gate) Authenticate(ingress.Head) (*webhook.Webhook, error) { return anyWebhook, nil }
 
 func (g *gate) Refused(ingress.Head, *ingress.Error, int64) {}
+
+func (g *gate) AuthenticateReceipt(ingress.Head) error { return nil }
+
+func (g *gate) TellReceipt(context.Context, string, delivery.ID) ([]byte, error) {
+	return nil, ingress.NoDelivery()
+}
 
 func (g *gate) Receive(ctx context.Context, r ingress.Request) (ingress.Receipt, error) {
 	g.entered <- struct{}{}

@@ -43,6 +43,7 @@ var problems = map[ingress.Code]struct {
 	ingress.InvalidCredentials:   {http.StatusUnauthorized, "Invalid credentials"},
 	ingress.AddressNotAllowed:    {http.StatusForbidden, "Address not allowed"},
 	ingress.WebhookNotFound:      {http.StatusNotFound, "Webhook not found"},
+	ingress.DeliveryNotFound:     {http.StatusNotFound, "Delivery not found"},
 	notFound:                     {http.StatusNotFound, "Not found"},
 	methodNotAllowed:             {http.StatusMethodNotAllowed, "Method not allowed"},
 	requestTimeout:               {http.StatusRequestTimeout, "Request timeout"},
@@ -126,6 +127,8 @@ func (s *Server) noRoute(err error, c echo.Context) {
 		answer = ingress.NoWebhook()
 	case errors.Is(err, echo.ErrMethodNotAllowed):
 		answer = &ingress.Error{Code: methodNotAllowed, Detail: "Send events with POST."}
+	case errors.Is(err, echo.ErrNotFound) && len(c.Request().URL.Path) > len("/hooks/") && strings.HasPrefix(c.Request().URL.Path, "/hooks/"):
+		answer = ingress.NoWebhook()
 	case errors.Is(err, echo.ErrNotFound):
 		answer = &ingress.Error{Code: notFound, Detail: "Webhooks are at /hooks/ and their id. Check the URL."}
 	default:

@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/coinhook/coinhook/ingress"
+	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -83,6 +84,7 @@ func (s *Server) accept(c echo.Context, req ingress.Request, held *hold) (exchan
 	if err != nil {
 		return exchange{bytes: len(body)}, err
 	}
+	s.setLocation(c, req.Webhook, receipt)
 	writeReceipt(c, receipt)
 	return exchange{receipt: receipt, bytes: len(body)}, nil
 }
@@ -169,7 +171,9 @@ func (s *Server) observe(handle func(echo.Context) (exchange, error)) echo.Handl
 				c.Response().Header().Set("Connection", "close")
 			}
 			writeProblem(c, answer)
-			s.noteRefused(c, answer, int64(done.bytes))
+			if isNoted(c, answer) {
+				s.noteRefused(c, answer, int64(done.bytes))
+			}
 		}
 		took := time.Since(start)
 		s.metrics.count(code)
@@ -227,7 +231,7 @@ func (s *Server) logAccess(c echo.Context, done exchange, code string, took time
 		Int("bytes", done.bytes).
 		Float64("duration_ms", float64(took.Microseconds())/1000).
 		Str("remote_ip", c.RealIP())
-	if done.receipt.Status != "" {
+	if done.receipt.ID != (delivery.ID{}) {
 		e.Str("delivery_id", done.receipt.ID.String())
 	}
 	e.Msg("request")

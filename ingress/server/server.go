@@ -19,6 +19,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/ingress"
+	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/proxies"
 	"github.com/coinhook/coinhook/pkg/service"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -31,6 +32,9 @@ type Receiver interface {
 	// before it has returned the webhook.
 	Authenticate(head ingress.Head) (*webhook.Webhook, error)
 	Receive(ctx context.Context, req ingress.Request) (ingress.Receipt, error)
+	// AuthenticateReceipt and TellReceipt answer what became of a delivery, as JSON.
+	AuthenticateReceipt(head ingress.Head) error
+	TellReceipt(ctx context.Context, webhookID string, id delivery.ID) ([]byte, error)
 	// Refused hears of each request that was answered with an error. It does not block.
 	Refused(head ingress.Head, refusal *ingress.Error, bodyBytes int64)
 }
@@ -137,6 +141,7 @@ func New(opts Options) *Server {
 	e.HTTPErrorHandler = s.noRoute
 	const route = "/hooks/:webhook_id"
 	e.POST(route, s.observe(s.receive))
+	e.GET(route+receiptPath, s.observe(s.tellReceipt))
 	// Without a route of its own echo answers OPTIONS with 204.
 	e.OPTIONS(route, echo.MethodNotAllowedHandler)
 

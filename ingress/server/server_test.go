@@ -48,6 +48,12 @@ func (f receiverFunc) Receive(ctx context.Context, r ingress.Request) (ingress.R
 
 func (f receiverFunc) Refused(ingress.Head, *ingress.Error, int64) {}
 
+func (f receiverFunc) AuthenticateReceipt(ingress.Head) error { return nil }
+
+func (f receiverFunc) TellReceipt(context.Context, string, delivery.ID) ([]byte, error) {
+	return nil, ingress.NoDelivery()
+}
+
 // accept is a Receiver that stores everything.
 var accept = receiverFunc(func(context.Context, ingress.Request) (ingress.Receipt, error) {
 	id, err := delivery.ParseID(deliveryID)

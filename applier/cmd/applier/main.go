@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/engine"
 	"github.com/coinhook/coinhook/applier/engine/owner"
 	"github.com/coinhook/coinhook/applier/jobs"
@@ -114,6 +115,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	remover := retention.New(retention.Options{
 		Store: jobStore, Conn: conn, Stream: s.StreamRetention, History: s.HistoryRetention, Clocks: allClocks, Behind: load.Behind, Log: log, Metrics: metrics,
 	})
+	receipts := history.NewReceipts(jobStore, conn.OpenStream)
 	counter := report.NewParkedCounter(report.ParkedCounter{Store: jobStore, Behind: load.Behind, Log: log}, metrics)
 	ops, err := service.ListenOps(service.OpsOptions{
 		Addr: s.OpsAddr, Gatherer: metrics, Log: log,
@@ -140,6 +142,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	group.Add("late users", 2*time.Second, late.Run)
 	group.Add("audit", 2*time.Second, watch.Run)
 	group.Add("parked", 2*time.Second, counter.Run)
+	group.Add("receipts", 3*time.Second, func(ctx context.Context) error { return conn.ServeReceipts(ctx, receipts.JSON) })
 	group.Add("retention", 2*time.Second, remover.Run)
 	group.Add("settling", 8*time.Second, func(ctx context.Context) error {
 		context.AfterFunc(ctx, ops.Drain)

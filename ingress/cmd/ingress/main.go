@@ -70,7 +70,7 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 	rejections := ingress.NewRejections(broker.NewRejectionStore(conn, log), now)
 	connections, addressConnections := connectionLimits(set, log)
 	httpServer := server.New(server.Options{
-		Receiver:              &ingress.Receiver{Definitions: catalog, Publisher: publisher, Secrets: verify.NewVault(set.MasterKey, sayUnopened(log)), NewID: delivery.NewID, Now: now, Rejections: rejections},
+		Receiver:              &ingress.Receiver{Definitions: catalog, Publisher: publisher, Secrets: verify.NewVault(set.MasterKey, sayUnopened(log)), NewID: delivery.NewID, Now: now, Rejections: rejections, Receipts: broker.NewReceipts(conn)},
 		Log:                   log,
 		Metrics:               registry,
 		MaxBodyBytes:          set.MaxBodyBytes,
