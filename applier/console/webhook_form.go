@@ -19,8 +19,9 @@ type webhookForm struct {
 	APIKey     bool
 	Encryption string
 
-	// UserFrom is path or header, and UserPath which.
-	UserBy, UserFrom, UserPath string
+	// UserKind is that of an external id. UserFrom is path or header, and UserPath
+	// which.
+	UserBy, UserKind, UserFrom, UserPath string
 
 	Mappings   []mappingForm
 	Conditions []conditionForm
@@ -90,7 +91,7 @@ const maxRows = 51
 func formOf(def webhook.Definition) webhookForm {
 	f := webhookForm{APIKey: def.Auth.APIKey, Encryption: string(def.Encryption), UserBy: string(webhook.ByEmail), UserFrom: fromPath}
 	if u := def.User; u != nil {
-		f.UserBy, f.UserPath = string(u.By), u.Path
+		f.UserBy, f.UserKind, f.UserPath = string(u.By), u.Kind, u.Path
 		if u.Header != "" {
 			f.UserFrom, f.UserPath = retryHeader, u.Header
 		}
@@ -189,6 +190,9 @@ func (f webhookForm) definition(of webhook.Definition) (webhook.Definition, webh
 	def.Auth.APIKey = f.APIKey
 	if f.UserPath != "" {
 		def.User = &webhook.UserRef{By: webhook.UserKey(f.UserBy), Path: f.UserPath}
+		if def.User.By == webhook.ByExternal {
+			def.User.Kind = f.UserKind
+		}
 		if f.UserFrom == retryHeader {
 			def.User.Path, def.User.Header = "", textproto.CanonicalMIMEHeaderKey(f.UserPath)
 		}
@@ -321,7 +325,7 @@ func parseScalar(text string) webhook.Scalar {
 func readWebhookForm(v url.Values) webhookForm {
 	f := webhookForm{
 		APIKey: v.Get("api_key") != "", Encryption: v.Get("encryption"),
-		UserBy: v.Get("user_by"), UserFrom: v.Get("user_from"), UserPath: trimmed(v.Get("user_path")),
+		UserBy: v.Get("user_by"), UserKind: trimmed(v.Get("user_kind")), UserFrom: v.Get("user_from"), UserPath: trimmed(v.Get("user_path")),
 		Retry: v.Get("retry"), RetryName: trimmed(v.Get("retry_name")),
 		Late: v.Get("late") != "", LateAge: trimmed(v.Get("late_age")), LateDeliveries: trimmed(v.Get("late_deliveries")),
 	}

@@ -40,7 +40,7 @@ func TestAFormKeepsADefinition(t *testing.T) {
 // values are what a browser would post of the form.
 func (f webhookForm) values() url.Values {
 	v := url.Values{
-		"encryption": {f.Encryption}, "user_by": {f.UserBy}, "user_from": {f.UserFrom}, "user_path": {f.UserPath}, "retry": {f.Retry}, "retry_name": {f.RetryName},
+		"encryption": {f.Encryption}, "user_by": {f.UserBy}, "user_kind": {f.UserKind}, "user_from": {f.UserFrom}, "user_path": {f.UserPath}, "retry": {f.Retry}, "retry_name": {f.RetryName},
 		"late_age": {f.LateAge}, "late_deliveries": {f.LateDeliveries},
 	}
 	check := func(name string, on bool) {
@@ -101,6 +101,11 @@ func anyDefinition(r *rand.Rand) webhook.Definition {
 	}
 	if r.IntN(2) == 0 {
 		def.User = &webhook.UserRef{By: pick(r, webhook.ByEmail, webhook.ByUsername), Path: path()}
+		if r.IntN(3) == 0 {
+			def.User.By, def.User.Kind = webhook.ByExternal, "steam"
+		} else if r.IntN(3) == 0 {
+			def.User.By = webhook.ByID
+		}
 		if r.IntN(3) == 0 {
 			def.User.Path, def.User.Header = "", "X-User"
 		}
