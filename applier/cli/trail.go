@@ -27,7 +27,7 @@ var records = map[string]string{
 	"webhooks rotate-key": "rotate API key", "webhooks set-encryption": "set encryption", "webhooks set-secret": "set secret",
 	"webhooks enable": "set state", "webhooks disable": "set state", "webhooks pause": "set state", "webhooks resume": "set state",
 	"webhooks list": "", "webhooks show": "", "webhooks export": "", "webhooks try": "", "webhooks suggest": "", "webhooks backtest": "",
-	"webhooks versions": "", "webhooks rejections": "", "webhooks presets": "", "encrypt": "", "sign": "",
+	"webhooks versions": "", "webhooks rejections": "", "webhooks presets": "", "webhooks schema": "", "encrypt": "", "sign": "",
 	"secrets rotate": "rotate secrets",
 
 	"users add": "add user", "users set": "change user", "users import": "import users", "users list": "", "users show": "", "users export": "export user",
