@@ -161,6 +161,13 @@ func (a *Applier) definition(ctx context.Context, d *delivery.Delivery, live boo
 	if d.Replay != nil {
 		revision, version = max(revision, d.Replay.Revision), d.Replay.Version
 	}
+	if d.WebhookID == AdjustmentID && d.Malformed == "" {
+		w, err := adjusting(d.Body)
+		if err != nil {
+			return nil, &delivery.Failure{Reason: delivery.MalformedDelivery, Detail: "The delivery is no adjustment: " + err.Error() + "."}, nil
+		}
+		return w, nil, nil
+	}
 	w, err := a.definitions.At(ctx, d.WebhookID, revision)
 	switch {
 	case err != nil:

@@ -14,6 +14,7 @@ type usersCmd struct {
 	Add    usersAddCmd    `cmd:"" help:"Add one user."`
 	Set    usersSetCmd    `cmd:"" help:"Change a user's email, username or external ids."`
 	List   usersListCmd   `cmd:"" help:"List users, newest first."`
+	Adjust usersAdjustCmd `cmd:"" help:"Add to or subtract from balances by hand."`
 	Export usersExportCmd `cmd:"" help:"Print all that is known of one person, as JSON."`
 	Show   usersShowCmd   `cmd:"" help:"Show a user with balances and custom fields."`
 }

@@ -1,0 +1,84 @@
+package users
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// maxNote of an adjustment, in characters. It stands in every gamification log entry.
+const maxNote = 200
+
+// Publisher stores deliveries in the stream.
+type Publisher interface {
+	PublishAll(ctx context.Context, all []delivery.Delivery) error
+}
+
+// published is how many adjustments are stored at once.
+const published = 1000
+
+// Adjust puts adjustments on their way and returns the ids of their deliveries: appliers
+// decide them as they decide all deliveries. Nothing is stored if one of them is bad.
+func (s *Service) Adjust(ctx context.Context, publisher Publisher, all []applier.Adjustment) ([]delivery.ID, error) {
+	deliveries, ids := make([]delivery.Delivery, len(all)), make([]delivery.ID, len(all))
+	for i, a := range all {
+		err := s.checkAdjustment(ctx, &a)
+		if err == nil {
+			deliveries[i], err = a.Delivery()
+		}
+		if err != nil && len(all) > 1 {
+			err = fmt.Errorf("adjustment %d: %w", i+1, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		deliveries[i].ReceivedAt, ids[i] = time.Now(), deliveries[i].ID
+	}
+	for chunk := range slices.Chunk(deliveries, published) {
+		if err := publisher.PublishAll(ctx, chunk); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}
+
+// checkAdjustment refuses what would fail for sure.
+func (s *Service) checkAdjustment(ctx context.Context, a *applier.Adjustment) error {
+	a.Note = strings.TrimSpace(a.Note)
+	switch {
+	case a.Note == "":
+		return &Invalid{"note", errors.New("an adjustment needs a note that says why")}
+	case utf8.RuneCountInString(a.Note) > maxNote || !utf8.ValidString(a.Note) || strings.ContainsFunc(a.Note, unicode.IsControl):
+		return &Invalid{"note", fmt.Errorf("a note has at most %d characters, and no control characters", maxNote)}
+	case len(a.Key) > maxLength:
+		return &Invalid{"key", fmt.Errorf("a key has at most %d bytes", maxLength)}
+	}
+	community, err := s.store.Community(ctx, a.Community)
+	if err != nil {
+		return err
+	}
+	c, ok := community.Currency(a.Currency)
+	if !ok {
+		return &Invalid{"currency", fmt.Errorf("the community %q has no currency %q: see `coinhook currencies list`", a.Community, a.Currency)}
+	}
+	amount, err := c.Parse(a.Amount)
+	if err != nil {
+		return &Invalid{"amount", err}
+	}
+	if amount <= 0 {
+		return &Invalid{"amount", errors.New("an amount is more than 0: --add or --subtract says which way")}
+	}
+	if a.Operator != webhook.Add && a.Operator != webhook.Subtract {
+		return &Invalid{"operator", errors.New("an operator is add or subtract")}
+	}
+	return nil
+}

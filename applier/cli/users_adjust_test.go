@@ -1,0 +1,61 @@
+package cli_test
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestUsersAdjust(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.do("users add --email ann@example.com", "currencies set gems --scale 2")
+	defer i.startApplier()()
+	var d struct {
+		ID, Webhook, Status, Outcome, Reason string
+		Changes                              []struct{ Currency, Operator, Amount, Balance string }
+	}
+	i.json(&d, "users", "adjust", "ann@example.com", "--currency", "gems", "--add", "12.50", "--note", "sorry", "--key", "a1")
+	if d.Status != "success" || d.Outcome != "applied" || d.Webhook != "Adjustment: sorry" || len(d.Changes) != 1 || d.Changes[0].Balance != "12.50" {
+		t.Fatalf("adjusted as %+v", d)
+	}
+	i.json(&d, "users", "adjust", "ann@example.com", "--currency", "gems", "--add", "12.50", "--note", "sorry", "--key", "a1")
+	if d.Outcome != "duplicate" {
+		t.Errorf("with the same key: %+v", d)
+	}
+	if r := i.run("users", "adjust", "ann@example.com", "--currency", "gems", "--subtract", "99", "--note", "x"); r.code != 1 || !strings.Contains(r.stdout, "insufficient_balance") {
+		t.Errorf("too much: %+v", r)
+	}
+	i.json(&d, "users", "adjust", "ann@example.com", "--currency", "gems", "--subtract", "2.5", "--note", "mistake")
+	if len(d.Changes) != 1 || d.Changes[0].Balance != "10.00" || d.Changes[0].Operator != "subtract" {
+		t.Errorf("subtracted as %+v", d)
+	}
+	var logs []struct{ Action string }
+	i.json(&logs, "logs", "list")
+	if len(logs) != 2 || logs[1].Action != "Adjustment: sorry" {
+		t.Errorf("logs are %+v", logs)
+	}
+	file := i.write("a.csv", "user,currency,operator,amount,key\nann@example.com,coins,add,5,k1\nann@example.com,coins,add,7,k2\n")
+	for range 2 {
+		i.do("users adjust --file " + file + " --note season")
+	}
+	i.settleAll()
+	var u struct{ Balances map[string]string }
+	i.json(&u, "users", "show", "ann@example.com")
+	if u.Balances["coins"] != "12" || u.Balances["gems"] != "10.00" {
+		t.Errorf("balances are %v", u.Balances)
+	}
+	if r := i.run("audit"); r.code != 0 {
+		t.Errorf("audit: %+v", r)
+	}
+	for _, tc := range []struct{ args, says string }{
+		{"users adjust ann@example.com --currency gems --add 1", "--note"},
+		{"users adjust ann@example.com --currency gems --add 1 --subtract 1 --note x", "--add or --subtract"},
+		{"users adjust ann@example.com --currency gold --add 1 --note x", "no currency"},
+		{"users adjust ann@example.com --currency gems --add 1.234 --note x", "decimals"},
+		{"users adjust ann@example.com --currency gems --add=-5 --note x", "more than 0"},
+	} {
+		if r := i.run(strings.Fields(tc.args)...); r.code != 2 || !strings.Contains(r.stderr, tc.says) {
+			t.Errorf("%s: %+v, want exit 2 and %q", tc.args, r, tc.says)
+		}
+	}
+}
