@@ -14,6 +14,7 @@ const (
 	InvalidSignature     Code = "invalid_signature"
 	InvalidCredentials   Code = "invalid_credentials"
 	AddressNotAllowed    Code = "address_not_allowed"
+	RateLimited          Code = "rate_limited"
 	WebhookNotFound      Code = "webhook_not_found"
 	DeliveryNotFound     Code = "delivery_not_found"
 	NotAccepted          Code = "not_accepted"
@@ -32,6 +33,8 @@ type Error struct {
 	// Cause says more in words for admins: the rejections' list shows it. It has no
 	// secret in it, and the sender never sees it.
 	Cause string
+	// Allow has the methods that the webhook takes, where that is what was wrong.
+	Allow []string
 	// RetryAfter is how long to wait at least; 0 leaves it to the server.
 	RetryAfter time.Duration
 	// Err is the cause, where the fault is ours. It is logged, never answered.

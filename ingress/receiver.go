@@ -23,7 +23,9 @@ type Head struct {
 	// Scheme, Host and URI are what the sender called, as far as trusted proxies tell.
 	// URI is the path and the query, as they were sent.
 	Scheme, Host, URI string
-	Header            http.Header
+	// Query is that of the URI. It may hold secrets, and is never logged.
+	Query  string
+	Header http.Header
 	// Address is the client's, behind trusted proxies. The zero one is not known.
 	Address netip.Addr
 }
@@ -45,14 +47,17 @@ type Request struct {
 
 // Receipt is what a sender gets for a request that is stored.
 type Receipt struct {
-	ID     delivery.ID
+	ID     delivery.ID // zero for a handshake
 	Status string
+	// Answer is what the sender gets instead of these; nil for them.
+	Answer *Answer
 }
 
 // The statuses of a receipt.
 const (
 	Pending  = string(delivery.Pending)
 	Captured = "captured" // stored as a draft's sample, not executed
+	Greeted  = "greeted"  // the sender's handshake, not stored
 )
 
 // Receiver decides about requests. It is safe for concurrent use.
@@ -67,6 +72,8 @@ type Receiver struct {
 	Rejections *Rejections
 	// Receipts knows what became of deliveries. It may be nil.
 	Receipts ReceiptBook
+
+	rates rates
 }
 
 var (
@@ -75,9 +82,13 @@ var (
 )
 
 // Receive stores an authenticated request. It returns once the broker has
-// confirmed, or an *Error. The body is not looked into.
+// confirmed, or an *Error. The body is not looked into, except for the handshake of a
+// webhook that has one.
 func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 	w := req.Webhook
+	if answer := greeting(w.Intake.Challenge, req.Head); answer != nil {
+		return Receipt{Status: Greeted, Answer: answer}, nil
+	}
 	signedID, err := r.checkSignature(req)
 	if err != nil {
 		return Receipt{}, err
@@ -85,8 +96,11 @@ func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 	if req.Proven != nil && !w.IsKeyless() {
 		req.Proven()
 	}
-	if len(req.Body) == 0 {
+	if len(req.Body) == 0 && w.Intake.HasBody(req.Method) {
 		return Receipt{}, NoBody()
+	}
+	if answer := handshake(w.Intake.Challenge, req.Header, req.Body); answer != nil {
+		return Receipt{Status: Greeted, Answer: answer}, nil
 	}
 	d := delivery.Delivery{
 		ID:         r.NewID(),
@@ -95,7 +109,11 @@ func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 		Slot:       delivery.SlotOf(w.Community),
 		ReceivedAt: r.Now(),
 		Headers:    keepHeaders(req.Header, w, signedID),
+		Query:      req.Query,
 		Body:       req.Body,
+	}
+	if req.Method != http.MethodPost {
+		d.Method = req.Method
 	}
 	store, status := r.Publisher.Publish, Pending
 	if w.State == webhook.Draft {
@@ -108,7 +126,32 @@ func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 			Err:    fmt.Errorf("store delivery %s: %w", d.ID, err),
 		}
 	}
-	return Receipt{ID: d.ID, Status: status}, nil
+	return Receipt{ID: d.ID, Status: status, Answer: answerOf(w.Intake.Answer, req.Head, d.ID)}, nil
+}
+
+// Intake is how requests of a webhook look: the default for one that is unknown, and
+// anything for one of which that is not known now. Authenticate answers for both.
+func (r *Receiver) Intake(webhookID string) *webhook.Intake {
+	w, known := r.Definitions.Lookup(webhookID)
+	switch {
+	case !known, w != nil && w.IsNewer():
+		return &webhook.AnyIntake
+	case w == nil:
+		return &webhook.Intake{}
+	}
+	return &w.Intake
+}
+
+func tooFast(wait time.Duration, receive *webhook.Receive) *Error {
+	limit := ""
+	if receive != nil {
+		limit = " of " + receive.Rate
+	}
+	return &Error{
+		Code: RateLimited, RetryAfter: wait,
+		Detail: "This webhook takes fewer requests than that. Send the request again later.",
+		Cause:  "the webhook's rate" + limit + " was used up at this ingress",
+	}
 }
 
 // Authenticate makes the checks that need no body, in the documented order. Each answers
@@ -118,6 +161,14 @@ func (r *Receiver) Authenticate(head Head) (*webhook.Webhook, error) {
 	w, err := r.lookup(head)
 	if err != nil {
 		return nil, err
+	}
+	if rate := w.Intake.Rate; rate != (webhook.Rate{}) {
+		if wait := r.rates.take(w.ID, rate, r.Now()); wait > 0 {
+			return nil, tooFast(wait, w.Receive)
+		}
+	}
+	if IsGreeting(&w.Intake, head) {
+		return w, nil
 	}
 	if err := r.checkCredentials(w, head.Header); err != nil {
 		return nil, err

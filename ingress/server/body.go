@@ -28,9 +28,9 @@ const (
 )
 
 // firstRoomFor is the room that a request takes with its place.
-func (s *Server) firstRoomFor(r *http.Request) int64 {
+func (h *hold) firstRoomFor(r *http.Request) int64 {
 	if r.ContentLength < 0 {
-		return min(firstRoomUnsized, s.opts.MaxBodyBytes+1)
+		return min(firstRoomUnsized, h.limit+1)
 	}
 	return min(firstRoom, r.ContentLength)
 }
@@ -42,17 +42,17 @@ func (s *Server) readBody(c echo.Context, h *hold) ([]byte, error) {
 	r := c.Request()
 	largest := r.ContentLength
 	if largest < 0 {
-		largest = s.opts.MaxBodyBytes + 1 // one more tells what is too large
+		largest = h.limit + 1 // one more tells what is too large
 	}
-	body := make([]byte, 0, s.firstRoomFor(r))
+	body := make([]byte, 0, h.firstRoomFor(r))
 	var began time.Time
 	for {
 		n, err := r.Body.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		size := int64(len(body))
 		switch {
-		case size > s.opts.MaxBodyBytes:
-			return nil, tooLarge(s.opts.MaxBodyBytes)
+		case size > h.limit:
+			return nil, tooLarge(h.limit)
 		case size == r.ContentLength, errors.Is(err, io.EOF) && r.ContentLength < 0:
 			return body, nil
 		case errors.Is(err, os.ErrDeadlineExceeded):

@@ -13,7 +13,7 @@ import (
 // head is what is known of a request before its body is read.
 func (s *Server) head(c echo.Context) ingress.Head {
 	r := c.Request()
-	head := ingress.Head{WebhookID: c.Param("webhook_id"), Method: r.Method, Host: r.Host, URI: requestURI(r), Scheme: "http", Header: r.Header}
+	head := ingress.Head{WebhookID: c.Param("webhook_id"), Method: r.Method, Host: r.Host, URI: requestURI(r), Query: r.URL.RawQuery, Scheme: "http", Header: r.Header}
 	head.Address, _ = netip.ParseAddr(c.RealIP())
 	if r.TLS != nil {
 		head.Scheme = "https"

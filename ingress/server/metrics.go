@@ -52,7 +52,7 @@ func newMetrics(r prometheus.Registerer, p *places, d *door) *metrics {
 		}),
 	}
 	// Each series starts at 0, so that the first problem shows as an increase.
-	for _, code := range []string{ingress.Pending, ingress.Captured, ingress.Told} {
+	for _, code := range []string{ingress.Pending, ingress.Captured, ingress.Told, ingress.Greeted} {
 		m.requests[code] = requests.WithLabelValues(code)
 	}
 	for code := range problems {

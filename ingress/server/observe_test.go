@@ -43,6 +43,7 @@ coinhook_ingress_requests_total{code="delivery_not_found"} 0
 coinhook_ingress_requests_total{code="empty_body"} 0
 coinhook_ingress_requests_total{code="encryption_not_enabled"} 0
 coinhook_ingress_requests_total{code="encryption_required"} 0
+coinhook_ingress_requests_total{code="greeted"} 0
 coinhook_ingress_requests_total{code="incomplete_body"} 0
 coinhook_ingress_requests_total{code="internal"} 0
 coinhook_ingress_requests_total{code="invalid_api_key"} 0
@@ -70,8 +71,8 @@ coinhook_ingress_requests_total{code="webhook_not_found"} 1
 		histogram := f.GetMetric()[0].GetHistogram()
 		switch f.GetName() {
 		case "coinhook_ingress_request_duration_seconds":
-			if n := histogram.GetSampleCount(); n != 4 {
-				t.Errorf("%d durations, want 4", n)
+			if n := histogram.GetSampleCount(); n != 5 {
+				t.Errorf("%d durations, want 5", n)
 			}
 		case "coinhook_ingress_body_bytes":
 			if n, sum := histogram.GetSampleCount(), histogram.GetSampleSum(); n != 2 || sum != 2 {

@@ -78,6 +78,8 @@ type hold struct {
 	// when the body is there, and all room for it is taken.
 	proven bool
 	amount int64
+	// limit is the largest body that is read.
+	limit int64
 }
 
 // take takes more, or says why it cannot and takes nothing.

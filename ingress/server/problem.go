@@ -23,7 +23,7 @@ const (
 	methodNotAllowed           ingress.Code = "method_not_allowed"
 	notFound                   ingress.Code = "not_found"
 	payloadTooLarge            ingress.Code = "payload_too_large"
-	rateLimited                ingress.Code = "rate_limited"
+	rateLimited                             = ingress.RateLimited
 	requestTimeout             ingress.Code = "request_timeout"
 	unsupportedContentEncoding ingress.Code = "unsupported_content_encoding"
 )
@@ -105,7 +105,7 @@ func writeProblem(c echo.Context, e *ingress.Error) {
 		// RFC 9110, section 15.5.2, asks for a challenge.
 		h.Set("WWW-Authenticate", challenges[e.Code])
 	case http.StatusMethodNotAllowed:
-		h.Set("Allow", http.MethodPost)
+		h.Set("Allow", strings.Join(e.Allow, ", "))
 	case http.StatusUnsupportedMediaType:
 		// RFC 9110, section 15.5.16: this tells it from a bad Content-Type.
 		h.Set("Accept-Encoding", "identity")
@@ -126,7 +126,7 @@ func (s *Server) noRoute(err error, c echo.Context) {
 	case errors.Is(err, echo.ErrMethodNotAllowed) && !webhook.IsID(strings.TrimPrefix(c.Request().URL.Path, "/hooks/")):
 		answer = ingress.NoWebhook()
 	case errors.Is(err, echo.ErrMethodNotAllowed):
-		answer = &ingress.Error{Code: methodNotAllowed, Detail: "Send events with POST."}
+		answer = s.wrongMethod(strings.TrimPrefix(c.Request().URL.Path, "/hooks/"))
 	case errors.Is(err, echo.ErrNotFound) && len(c.Request().URL.Path) > len("/hooks/") && strings.HasPrefix(c.Request().URL.Path, "/hooks/"):
 		answer = ingress.NoWebhook()
 	case errors.Is(err, echo.ErrNotFound):
@@ -138,4 +138,13 @@ func (s *Server) noRoute(err error, c echo.Context) {
 	s.metrics.count(string(answer.Code))
 	writeProblem(c, answer)
 	s.noteRefused(c, answer, 0)
+}
+
+// wrongMethod names those that the webhook takes.
+func (s *Server) wrongMethod(webhookID string) *ingress.Error {
+	methods := s.opts.Receiver.Intake(webhookID).Methods()
+	return &ingress.Error{
+		Code: methodNotAllowed, Allow: methods,
+		Detail: "Send events with " + strings.Join(methods, " or ") + ".",
+	}
 }

@@ -28,12 +28,14 @@ type exchange struct {
 // authenticated, no byte of its body is kept and it has no place.
 func (s *Server) receive(c echo.Context) (exchange, error) {
 	r := c.Request()
-	if err := s.checkHead(c); err != nil {
+	head := s.head(c)
+	intake := s.opts.Receiver.Intake(head.WebhookID)
+	limit := s.limitOf(intake)
+	if err := s.checkHead(head, r, intake, limit); err != nil {
 		s.refuseUpload(c)
 		return exchange{}, err
 	}
 	conn := connOf(r)
-	head := s.head(c)
 	who, leave := s.client(head.Address, conn)
 	if leave {
 		defer s.clients.leave(who)
@@ -44,8 +46,17 @@ func (s *Server) receive(c echo.Context) (exchange, error) {
 		s.refuseUpload(c)
 		return exchange{}, err
 	}
-	held := hold{places: s.places, webhook: s.places.webhook(w.ID), client: &who.usage, proven: w.Auth.APIKey || w.Auth.Basic != nil}
-	if err := held.take(1, s.firstRoomFor(r)); err != nil {
+	if intake != &w.Intake { // it was changed this very moment
+		limit = s.limitOf(&w.Intake)
+		if err := s.checkHead(head, r, &w.Intake, limit); err != nil {
+			s.refuseUpload(c)
+			return exchange{}, err
+		}
+	}
+	held := hold{places: s.places, webhook: s.places.webhook(w.ID), client: &who.usage, limit: limit}
+	// A handshake that the head shows proves nothing.
+	held.proven = (w.Auth.APIKey || w.Auth.Basic != nil) && !ingress.IsGreeting(&w.Intake, head)
+	if err := held.take(1, held.firstRoomFor(r)); err != nil {
 		s.refuseUpload(c)
 		return exchange{}, noPlace(err)
 	}
@@ -61,7 +72,9 @@ func (s *Server) receive(c echo.Context) (exchange, error) {
 	if err != nil {
 		return done, s.slowDown(c, who, err) // the body may be what does not authenticate
 	}
-	conn.welcomed()
+	if done.receipt.Status != ingress.Greeted {
+		conn.welcomed()
+	}
 	return done, nil
 }
 
@@ -89,16 +102,25 @@ func (s *Server) accept(c echo.Context, req ingress.Request, held *hold) (exchan
 	return exchange{receipt: receipt, bytes: len(body)}, nil
 }
 
-// checkHead makes the checks that need neither the webhook nor the body.
-func (s *Server) checkHead(c echo.Context) error {
-	r := c.Request()
+// limitOf is the largest body that the webhook takes here.
+func (s *Server) limitOf(intake *webhook.Intake) int64 {
+	if intake.MaxBody > 0 {
+		return min(intake.MaxBody, s.opts.MaxBodyBytes)
+	}
+	return s.opts.MaxBodyBytes
+}
+
+// checkHead makes the checks that need neither a credential nor the body.
+func (s *Server) checkHead(head ingress.Head, r *http.Request, intake *webhook.Intake, limit int64) error {
 	switch {
-	case !webhook.IsID(c.Param("webhook_id")):
+	case !webhook.IsID(head.WebhookID):
 		return ingress.NoWebhook()
-	case r.ContentLength == 0:
+	case !intake.Takes(r.Method) && !ingress.IsGreeting(intake, head):
+		return s.wrongMethod(head.WebhookID)
+	case r.ContentLength == 0 && intake.HasBody(r.Method):
 		return ingress.NoBody()
-	case r.ContentLength > s.opts.MaxBodyBytes:
-		return tooLarge(s.opts.MaxBodyBytes)
+	case r.ContentLength > limit:
+		return tooLarge(limit)
 	case encoded(r):
 		return &ingress.Error{Code: unsupportedContentEncoding, Detail: "Send the body as it is, without Content-Encoding."}
 	}
@@ -145,7 +167,7 @@ var jsonContentType = []string{"application/json"}
 // writeReceipt writes the answer by hand: both values are known to need no
 // escaping.
 func writeReceipt(c echo.Context, receipt ingress.Receipt) {
-	buf := make([]byte, 0, 96)
+	status, buf := http.StatusAccepted, make([]byte, 0, 96)
 	buf = append(buf, `{"id":"`...)
 	buf = receipt.ID.Append(buf)
 	buf = append(buf, `","status":"`...)
@@ -153,7 +175,22 @@ func writeReceipt(c echo.Context, receipt ingress.Receipt) {
 	buf = append(buf, `"}`...)
 	w := c.Response()
 	w.Header()["Content-Type"] = jsonContentType
-	w.WriteHeader(http.StatusAccepted)
+	if a := receipt.Answer; a != nil {
+		status = cmp.Or(a.Status, status)
+		if a.Body != nil {
+			buf = a.Body
+		}
+		if a.ContentType != "" {
+			w.Header().Set("Content-Type", a.ContentType)
+		}
+		// The sender chooses parts of it: no browser is to guess what it is.
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if !a.HasBody() {
+			buf = nil
+			w.Header().Del("Content-Type")
+		}
+	}
+	w.WriteHeader(status)
 	w.Write(buf) //nolint:errcheck // the delivery is stored, whether or not the sender still listens
 }
 

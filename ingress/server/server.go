@@ -28,6 +28,8 @@ import (
 // Receiver decides about requests. Its errors are *ingress.Error, or bugs. It bounds
 // the time that it takes.
 type Receiver interface {
+	// Intake is how requests of a webhook look, whether or not there is one.
+	Intake(webhookID string) *webhook.Intake
 	// Authenticate makes the checks that need no body. Nothing of a body is kept
 	// before it has returned the webhook.
 	Authenticate(head ingress.Head) (*webhook.Webhook, error)
@@ -140,7 +142,9 @@ func New(opts Options) *Server {
 	e.IPExtractor = opts.TrustedProxies.Extractor()
 	e.HTTPErrorHandler = s.noRoute
 	const route = "/hooks/:webhook_id"
-	e.POST(route, s.observe(s.receive))
+	for _, method := range []string{http.MethodPost, http.MethodGet, http.MethodPut} {
+		e.Add(method, route, s.observe(s.receive))
+	}
 	e.GET(route+receiptPath, s.observe(s.tellReceipt))
 	// Without a route of its own echo answers OPTIONS with 204.
 	e.OPTIONS(route, echo.MethodNotAllowedHandler)

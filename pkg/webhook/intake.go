@@ -56,6 +56,9 @@ func (in *Intake) Takes(method string) bool {
 	return slices.Contains(in.methods, method)
 }
 
+// AnyIntake takes each request, for a webhook of which nothing is known.
+var AnyIntake = Intake{methods: []string{methodPost, methodGet, methodPut}, Payload: PayloadQuery}
+
 // HasBody reports whether a request with the method has to have a body.
 func (in *Intake) HasBody(method string) bool {
 	return method != methodGet && in.Payload != PayloadQuery
