@@ -94,6 +94,7 @@ func printDelivery(a *app, h *history.History, full history.Full) error {
 	}
 	printExecutions(a, full.Executions)
 	printDiscards(a, full.Discards)
+	a.printRequest(full.Method, full.Query)
 	for i, h := range full.Headers {
 		if i == 0 {
 			fmt.Fprintln(a.Stdout, "\nheaders")

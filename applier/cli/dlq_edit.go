@@ -32,6 +32,9 @@ func (c *dlqReplayCmd) edit(a *app, request *replay.Request) error {
 		if payload, err = a.openPayload(*d); err != nil {
 			return err
 		}
+		if len(payload) == 0 { // the query is the payload
+			payload = []byte(d.Query)
+		}
 	}
 	if err := a.record(showsPayload, "delivery", id.String(), map[string]any{"to": "edit"}); err != nil {
 		return err

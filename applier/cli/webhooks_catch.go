@@ -2,10 +2,12 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -24,13 +26,15 @@ type webhooksCatchCmd struct {
 	Wait time.Duration `placeholder:"60s" help:"Wait so long for the first one if there is none yet."`
 }
 
-// caughtJSON is what a sender sent, as programs read it. Exactly one of the
-// payloads is set: JSON, other text, or bytes that are no text.
+// caughtJSON is what a sender sent, as programs read it. Payload is what the paths of a
+// mapping see. A body that is something else is in one of the other two.
 type caughtJSON struct {
 	ID            delivery.ID       `json:"id"`
 	WebhookID     string            `json:"webhook_id"`
 	Source        sample.Source     `json:"source"`
 	ReceivedAt    time.Time         `json:"received_at"`
+	Method        string            `json:"method,omitempty"` // empty for POST
+	Query         string            `json:"query,omitempty"`
 	Headers       []delivery.Header `json:"headers"`
 	Payload       json.RawMessage   `json:"payload"`
 	PayloadText   *string           `json:"payload_text,omitempty"`
@@ -56,14 +60,19 @@ func (c *webhooksCatchCmd) Run(a *app) error {
 		}
 	}
 	if a.json() {
-		return a.printJSON(newCaughtJSON(caught))
+		return a.printJSON(newCaughtJSON(caught, saved.Definition))
 	}
 	a.printPairs([][2]string{
 		{"id", caught.ID.String()},
 		{"source", string(caught.Source)},
 		{"received", localTime(caught.ReceivedAt)},
 	})
+	a.printRequest(caught.Method, caught.Query)
+	mapped, failure := caught.Mapped(saved.Definition)
 	a.printSent(caught.Headers, readablePayload(caught.Payload))
+	if failure == nil && !bytes.Equal(mapped, caught.Payload) {
+		fmt.Fprintf(a.Stdout, "\nas the mapping reads it\n%s\n", printableText(readablePayload(mapped)))
+	}
 	return nil
 }
 
@@ -141,16 +150,20 @@ func (a *app) curl(saved broker.Saved) string {
 	return strings.Join(parts, " ")
 }
 
-func newCaughtJSON(c sample.Caught) caughtJSON {
+func newCaughtJSON(c sample.Caught, def webhook.Definition) caughtJSON {
 	out := caughtJSON{
 		ID: c.ID, WebhookID: c.WebhookID, Source: c.Source, ReceivedAt: c.ReceivedAt.UTC(), Headers: c.Headers,
 	}
 	if out.Headers == nil {
 		out.Headers = []delivery.Header{}
 	}
+	out.Method, out.Query = c.Method, strings.ToValidUTF8(c.Query, "\uFFFD")
+	mapped, failure := c.Mapped(def)
+	if failure == nil && isPayload(mapped) {
+		out.Payload = mapped
+	}
 	switch {
-	case isPayload(c.Payload):
-		out.Payload = c.Payload
+	case len(c.Payload) == 0 || out.Payload != nil && bytes.Equal(mapped, c.Payload):
 	case utf8.Valid(c.Payload):
 		out.PayloadText = new(string(c.Payload))
 	default:
@@ -172,6 +185,14 @@ func readablePayload(body []byte) string {
 		return b.String()
 	}
 	return string(body)
+}
+
+// printRequest shows what is not as in most requests.
+func (a *app) printRequest(method, query string) {
+	if method == "" && query == "" {
+		return
+	}
+	fmt.Fprintf(a.Stdout, "\nrequest\n  %s ?%s\n", printable(cmp.Or(method, http.MethodPost)), printable(query))
 }
 
 // printSent shows headers and payload, harmless for a terminal.

@@ -187,7 +187,14 @@ func (s *Console) payloadsOf(c *request, full history.Full, reveal bool) (all []
 	if err != nil {
 		return nil, false, nil, err
 	}
-	for _, p := range []titledPayload{{"As the sender sent it", full.Payload}, {decryptedTitle, decrypted}, {"As an admin edited it, to run instead", full.Edited}} {
+	var query []byte
+	if full.Query != "" {
+		query = []byte(full.Query)
+	}
+	if len(full.Payload) == 0 && query != nil {
+		full.Payload = nil // a GET: there is nothing to show but the query
+	}
+	for _, p := range []titledPayload{{"The query of the URL", query}, {"As the sender sent it", full.Payload}, {decryptedTitle, decrypted}, {"As an admin edited it, to run instead", full.Edited}} {
 		if p.bytes == nil {
 			continue
 		}

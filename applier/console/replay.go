@@ -101,6 +101,9 @@ func (s *Console) addPayload(c *request, data *replayData, r *replay.Request) er
 		if payload = decrypted; payload == nil {
 			payload = full.Payload
 		}
+		if len(payload) == 0 { // the query is the payload
+			payload = []byte(full.Query)
+		}
 	}
 	if len(payload) > maxEdited {
 		data.WhyNoEdit = fmt.Sprintf("It is too large to edit here: coinhook dlq replay %s --edit opens it in an editor.", full.ID)

@@ -14,7 +14,9 @@ import (
 // DeadLetterBody is what a dead letter runs with.
 type DeadLetterBody struct {
 	Headers []delivery.Header
-	// Payload is what the sender sent. Edited is nil unless an admin edited it;
+	// Method is empty for POST.
+	Method, Query string
+	// Payload is the body that the sender sent. Edited is nil unless an admin edited it;
 	// then it is what runs, and it is not encrypted.
 	Payload, Edited []byte
 	// First is where the delivery was in the stream first; nil for one that was
@@ -23,7 +25,7 @@ type DeadLetterBody struct {
 }
 
 const deadLetterBodiesQuery = `
-SELECT d.delivery_id, d.headers, d.payload, d.edited, coalesce(p.epoch >= 0, false), coalesce(e.incarnation, ''), coalesce(p.sequence, 0), coalesce(p.index, 0), d.stored_at
+SELECT d.delivery_id, d.headers, d.payload, d.edited, coalesce(d.method, ''), d.query, coalesce(p.epoch >= 0, false), coalesce(e.incarnation, ''), coalesce(p.sequence, 0), coalesce(p.index, 0), d.stored_at
 FROM dead_letters d
 LEFT JOIN outcomes o ON o.delivery_id = d.delivery_id
 CROSS JOIN LATERAL (SELECT coalesce(d.stream_epoch, o.stream_epoch) AS epoch,
@@ -44,14 +46,15 @@ func deadLetterBodies(ctx context.Context, db sqlx.QueryerContext, ids []deliver
 	bodies := make(map[delivery.ID]DeadLetterBody, len(ids))
 	err := each(ctx, db, deadLetterBodiesQuery, func(scan scanner) error {
 		var id idScanner
-		var headers []byte
+		var headers, query []byte
 		var b DeadLetterBody
 		var inStream bool
 		var first delivery.Place
 		var storedAt sql.NullTime
-		if err := scan(&id, &headers, &b.Payload, &b.Edited, &inStream, &first.Incarnation, &first.Sequence, &first.Index, &storedAt); err != nil {
+		if err := scan(&id, &headers, &b.Payload, &b.Edited, &b.Method, &query, &inStream, &first.Incarnation, &first.Sequence, &first.Index, &storedAt); err != nil {
 			return err
 		}
+		b.Query = string(query)
 		if inStream {
 			first.StoredAt = storedAt.Time
 			b.First = &first

@@ -51,13 +51,13 @@ func userID(u *User) delivery.ID {
 }
 
 const insertLettersQuery = `
-INSERT INTO dead_letters (delivery_id, headers, payload, edited, user_by, user_key, failed_at)
+INSERT INTO dead_letters (delivery_id, headers, payload, edited, user_by, user_key, failed_at, method, query)
 SELECT r.*
-FROM unnest($1::uuid[], $2::json[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::timestamptz[]) AS r
+FROM unnest($1::uuid[], $2::json[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::timestamptz[], $8::text[], $9::bytea[]) AS r
 ON CONFLICT DO NOTHING`
 
 func letterColumns(letters []*FullDeadLetter) []any {
-	var c [7]array
+	var c [9]array
 	for _, d := range letters {
 		headers, err := json.Marshal(d.Body.Headers)
 		if err != nil || d.Body.Headers == nil { // strings always marshal
@@ -70,6 +70,8 @@ func letterColumns(letters []*FullDeadLetter) []any {
 		c[4].textOrNull(d.UserBy)
 		c[5].textOrNull(d.UserKey)
 		c[6].time(d.FailedAt)
+		c[7].textOrNull(d.Body.Method)
+		c[8].bytesOrNull(queryBytes(d.Body.Query))
 	}
 	return columns(nil, c[:])
 }

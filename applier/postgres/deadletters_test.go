@@ -23,7 +23,7 @@ func newLetter(change ...func(*postgres.FullDeadLetter)) postgres.FullDeadLetter
 			Reason: delivery.MissingField, Detail: "The path order.coins is absent.", Path: "order.coins",
 			Attempts: 1, ReceivedAt: now, FailedAt: now.Add(time.Millisecond),
 		},
-		Body: postgres.DeadLetterBody{Headers: []delivery.Header{{Name: "X-Event", Value: "a\x00b"}}, Payload: []byte(`{"a":"\u0000"}`)},
+		Body: postgres.DeadLetterBody{Headers: []delivery.Header{{Name: "X-Event", Value: "a\x00b"}}, Payload: []byte(`{"a":"\u0000"}`), Method: "PUT", Query: "a=\xff\x00"},
 	}
 	for _, f := range change {
 		f(&d)

@@ -17,10 +17,10 @@ import (
 const (
 	parkedColumns = `delivery_id, replay_id, slot, webhook_id, community, reason, detail, user_id, stream_epoch, stream_sequence, stream_index,
     stored_at, received_at, attempts, revision, headers, payload, replay, first_incarnation, first_sequence, first_index, first_stored_at,
-    malformed, newer`
+    malformed, newer, method, query`
 	parkedTypes = "uuid uuid smallint text text text text uuid int bigint int timestamptz timestamptz int bigint json bytea json " +
-		"text bigint int timestamptz text bool"
-	parkedColumnCount = 24
+		"text bigint int timestamptz text bool text bytea"
+	parkedColumnCount = 26
 )
 
 // A row that is there stays. What it waits for is renewed.
@@ -84,6 +84,8 @@ func (r *parkedRows) add(p applier.Parking, user delivery.ID, w *work) {
 	r.addFirst(d.First)
 	c[22].textOrNull(d.Malformed)
 	c[23].bool(d.Newer)
+	c[24].textOrNull(d.Method)
+	c[25].bytesOrNull(queryBytes(d.Query))
 }
 
 func (r *parkedRows) addFirst(first *delivery.Place) {

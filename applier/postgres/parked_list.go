@@ -30,8 +30,10 @@ type ParkedDelivery struct {
 // stream, for a newer program.
 type ParkedBody struct {
 	Headers []delivery.Header
-	Payload []byte
-	Newer   bool
+	// Method is empty for POST.
+	Method, Query string
+	Payload       []byte
+	Newer         bool
 }
 
 // noReplay is the replay_id of what is no replay.
@@ -107,12 +109,12 @@ func (s *Store) FindParked(ctx context.Context, id delivery.ID) (p ParkedDeliver
 	if err != nil || len(all) == 0 {
 		return p, body, false, wrapParked(err)
 	}
-	err = each(ctx, s.db, `SELECT headers, payload, newer FROM parked WHERE delivery_id = $1 AND replay_id = $2`, func(scan scanner) error {
-		var headers []byte
-		if err := scan(&headers, &body.Payload, &body.Newer); err != nil {
+	err = each(ctx, s.db, `SELECT headers, payload, newer, coalesce(method, ''), query FROM parked WHERE delivery_id = $1 AND replay_id = $2`, func(scan scanner) error {
+		var headers, query []byte
+		if err := scan(&headers, &body.Payload, &body.Newer, &body.Method, &query); err != nil {
 			return err
 		}
-		ok = true
+		ok, body.Query = true, string(query)
 		return json.Unmarshal(headers, &body.Headers)
 	}, id.String(), noReplay)
 	return all[0], body, ok, wrapParked(err)

@@ -61,7 +61,8 @@ func (s *Store) ParkedWebhooks(ctx context.Context, p delivery.Partition) (all [
 const (
 	parkedRead = `p.delivery_id, p.replay_id, p.slot, p.webhook_id, coalesce(e.incarnation, ''), p.stream_sequence, p.stream_index,
     p.stored_at, p.received_at, p.attempts, p.revision, p.headers, p.payload, p.replay,
-    p.first_incarnation, coalesce(p.first_sequence, 0), coalesce(p.first_index, 0), p.first_stored_at, coalesce(p.malformed, ''), p.newer`
+    p.first_incarnation, coalesce(p.first_sequence, 0), coalesce(p.first_index, 0), p.first_stored_at, coalesce(p.malformed, ''), p.newer,
+    coalesce(p.method, ''), p.query`
 
 	parkedOfQuery = `
 SELECT ` + parkedRead + `
@@ -174,17 +175,17 @@ func scanParked(rows *sql.Rows) (all []delivery.Delivery, err error) {
 func scanParkedRow(rows *sql.Rows) (d delivery.Delivery, err error) {
 	var id, replayID idScanner
 	var sequence, revision, firstSequence int64
-	var headers, replay []byte
+	var headers, replay, query []byte
 	var first delivery.Place
 	var firstIncarnation sql.NullString
 	var storedAt, firstStoredAt sql.NullTime
 	if err := rows.Scan(&id, &replayID, &d.Slot, &d.WebhookID, &d.Incarnation, &sequence, &d.Position.Index,
 		&storedAt, &d.ReceivedAt, &d.Attempt, &revision, &headers, &d.Body, &replay,
-		&firstIncarnation, &firstSequence, &first.Index, &firstStoredAt, &d.Malformed, &d.Newer); err != nil {
+		&firstIncarnation, &firstSequence, &first.Index, &firstStoredAt, &d.Malformed, &d.Newer, &d.Method, &query); err != nil {
 		return d, err
 	}
 	d.ID, d.Position.Sequence, d.Revision = delivery.ID(id), uint64(sequence), uint64(revision) //nolint:gosec // as they were
-	d.ReceivedAt = d.ReceivedAt.UTC()
+	d.ReceivedAt, d.Query = d.ReceivedAt.UTC(), string(query)
 	if storedAt.Valid {
 		d.StoredAt = storedAt.Time.UTC()
 	}

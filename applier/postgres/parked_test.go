@@ -57,6 +57,7 @@ func parkedDelivery(sequence uint64) *delivery.Delivery {
 		ID: delivery.NewID(), WebhookID: shop.ID, Revision: 1<<63 + 5, Slot: 17,
 		ReceivedAt: time.Now().UTC().Truncate(time.Microsecond), StoredAt: time.Now().UTC().Truncate(time.Microsecond),
 		Headers: []delivery.Header{{Name: "X-Event", Value: "a\x00\"b"}}, Body: []byte("{\"a\":\"\\u0000\"}\x00\xff"),
+		Method: "GET", Query: "a=%zz&b=\xff\x00",
 		Incarnation: "one", Position: delivery.Position{Sequence: sequence, Index: 2}, Attempt: 3,
 	}
 }

@@ -57,6 +57,8 @@ type deadLetterColumns struct {
 	Key       array `column:"key bytea"`
 	Body      array `column:"body_sha256 bytea"`
 	StoredAt  array `column:"stored_at timestamptz"`
+	Method    array `column:"method text"`
+	Query     array `column:"query bytea"`
 }
 
 type keyColumns struct {

@@ -226,6 +226,8 @@ func (r *rows) addDeadLetter(item applier.Item, s decision) {
 		c.Body.null()
 	}
 	c.StoredAt.timeOrNull(s.first.StoredAt)
+	c.Method.textOrNull(d.Method)
+	c.Query.bytesOrNull(queryBytes(d.Query))
 	if s.first == s.place {
 		c.Epoch.null()
 		c.Sequence.null()
@@ -235,6 +237,14 @@ func (r *rows) addDeadLetter(item applier.Item, s decision) {
 	c.Epoch.int(s.first.Epoch)
 	c.Sequence.int(int64(s.first.Sequence))
 	c.Index.int(int64(s.first.Index))
+}
+
+// queryBytes is nil for a request without a query.
+func queryBytes(query string) []byte {
+	if query == "" {
+		return nil
+	}
+	return []byte(query)
 }
 
 func headersJSON(all []delivery.Header) string {

@@ -33,7 +33,7 @@ func newDelivery(tb testing.TB) *delivery.Delivery {
 	tb.Helper()
 	return &delivery.Delivery{
 		ID: delivery.NewID(), WebhookID: shop.ID, ReceivedAt: time.Now().UTC().Truncate(time.Microsecond),
-		Body: []byte("{\"a\":\"\\u0000\"}"), Headers: []delivery.Header{{Name: "X-Event", Value: "a\x00b"}},
+		Body: []byte("{\"a\":\"\\u0000\"}"), Headers: []delivery.Header{{Name: "X-Event", Value: "a\x00b"}}, Method: "PUT", Query: "a=\xff\x00",
 		Position: delivery.Position{Sequence: 7, Index: 2}, Attempt: 1,
 	}
 }

@@ -28,7 +28,7 @@ func newLetter(change ...func(*postgres.FullDeadLetter)) postgres.FullDeadLetter
 			Reason: delivery.MissingField, Detail: "The path order.coins is absent.", Path: "order.coins",
 			Attempts: 1, ReceivedAt: now, FailedAt: now.Add(time.Millisecond),
 		},
-		Body: postgres.DeadLetterBody{Headers: []delivery.Header{{Name: "X-Event", Value: "order"}}, Payload: []byte(`{"order":{}}`)},
+		Body: postgres.DeadLetterBody{Headers: []delivery.Header{{Name: "X-Event", Value: "order"}}, Method: "GET", Query: "a=\xff", Payload: []byte(`{"order":{}}`)},
 	}
 	for _, f := range change {
 		f(&d)

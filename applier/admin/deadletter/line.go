@@ -26,6 +26,9 @@ type line struct {
 	Detail        string            `json:"detail"`
 	Path          string            `json:"path,omitzero"`
 	Headers       []delivery.Header `json:"headers"`
+	Method        string            `json:"method,omitzero"`
+	Query         *string           `json:"query,omitzero"`
+	QueryBase64   []byte            `json:"query_base64,omitzero"`
 	Payload       *string           `json:"payload,omitzero"`
 	PayloadBase64 []byte            `json:"payload_base64,omitzero"`
 	PayloadSHA256 string            `json:"payload_sha256"`
@@ -74,6 +77,9 @@ func encode(d postgres.FullDeadLetter) ([]byte, error) {
 	}
 	if d.User != nil {
 		l.UserID = d.User.ID
+	}
+	if l.Method = d.Body.Method; d.Body.Query != "" {
+		l.Query, l.QueryBase64 = split([]byte(d.Body.Query))
 	}
 	l.Payload, l.PayloadBase64 = split(d.Body.Payload)
 	l.Edited, l.EditedBase64 = split(d.Body.Edited)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"slices"
 	"time"
 
@@ -38,10 +39,12 @@ func decode(text []byte) (postgres.FullDeadLetter, error) {
 	if l.UserID != (delivery.ID{}) {
 		d.User = &postgres.User{ID: l.UserID}
 	}
-	var errs [2]error
+	var errs [3]error
+	query, err := join("query", l.Query, l.QueryBase64)
+	d.Body.Method, d.Body.Query, errs[2] = l.Method, string(query), err
 	d.Body.Payload, errs[0] = join("payload", l.Payload, l.PayloadBase64)
 	d.Body.Edited, errs[1] = join("edited", l.Edited, l.EditedBase64)
-	if err := cmp.Or(errs[0], errs[1]); err != nil {
+	if err := cmp.Or(errs[0], errs[1], errs[2]); err != nil {
 		return postgres.FullDeadLetter{}, err
 	}
 	d.PayloadBytes, d.Edited = len(d.Body.Payload), d.Body.Edited != nil
@@ -96,6 +99,9 @@ func join(name string, text *string, bytes []byte) ([]byte, error) {
 	return bytes, nil
 }
 
+// maxQuery is more than an ingress takes.
+const maxQuery = 32 << 10
+
 func check(d postgres.FullDeadLetter, wantSHA256 string) error {
 	sum := sha256.Sum256(d.Body.Payload)
 	switch {
@@ -109,6 +115,10 @@ func check(d postgres.FullDeadLetter, wantSHA256 string) error {
 		return errors.New("there is neither payload nor payload_base64")
 	case max(len(d.Body.Payload), len(d.Body.Edited)) > broker.MaxBodyBytes:
 		return fmt.Errorf("the payload has more than the %d bytes that fit into a message: it could not be replayed", broker.MaxBodyBytes)
+	case d.Body.Method != "" && d.Body.Method != http.MethodGet && d.Body.Method != http.MethodPut:
+		return errors.New("method is GET or PUT; POST has none")
+	case len(d.Body.Query) > maxQuery:
+		return fmt.Errorf("the query has more than %d bytes", maxQuery)
 	case wantSHA256 != hex.EncodeToString(sum[:]):
 		return errors.New("payload_sha256 is not that of the payload: was the file edited?")
 	case d.UserBy != "" && !webhook.UserKey(d.UserBy).IsValid():

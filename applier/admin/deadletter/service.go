@@ -124,5 +124,5 @@ func (s *Service) Body(ctx context.Context, id delivery.ID) (d *delivery.Deliver
 		return nil, nil, nil
 	}
 	l := letters[0]
-	return &delivery.Delivery{ID: id, WebhookID: l.WebhookID, ReceivedAt: l.ReceivedAt, Headers: body.Headers, Body: body.Payload}, body.Edited, nil
+	return &delivery.Delivery{ID: id, WebhookID: l.WebhookID, ReceivedAt: l.ReceivedAt, Headers: body.Headers, Method: body.Method, Query: body.Query, Body: body.Payload}, body.Edited, nil
 }

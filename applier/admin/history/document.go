@@ -1,6 +1,7 @@
 package history
 
 import (
+	"strings"
 	"unicode/utf8"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -27,6 +28,7 @@ func (f Full) Document(decrypted *string, redacted bool) Document {
 	if f.Headers == nil {
 		doc.Headers = []delivery.Header{}
 	}
+	doc.Query = strings.ToValidUTF8(f.Query, "\uFFFD")
 	doc.Payload, doc.PayloadBase64 = textOrBytes(f.Payload)
 	doc.EditedPayload, doc.EditedPayloadBase64 = textOrBytes(f.Edited)
 	return doc

@@ -103,7 +103,7 @@ func (h *History) showParked(ctx context.Context, id delivery.ID) (*Full, error)
 	if err != nil || !ok {
 		return nil, err
 	}
-	full := &Full{Headers: body.Headers, Payload: body.Payload, Executions: []Execution{}, Discards: []Discard{}}
+	full := &Full{Headers: body.Headers, Method: body.Method, Query: body.Query, Payload: body.Payload, Executions: []Execution{}, Discards: []Discard{}}
 	if body.Newer {
 		full.Payload = nil
 	}

@@ -15,6 +15,8 @@ func (f Full) Redacted() (Full, bool) {
 		value, changed := redact.Header(h.Name, h.Value)
 		f.Headers[i].Value, found = value, found || changed
 	}
+	query, changed := redact.Text(f.Query)
+	f.Query, found = query, found || changed
 	for _, payload := range []*[]byte{&f.Payload, &f.Edited} {
 		clean, changed := redact.Payload(*payload)
 		*payload, found = clean, found || changed

@@ -14,11 +14,14 @@ import (
 // Full is a delivery with what the sender sent and all that was done with it.
 type Full struct {
 	Delivery
-	Path       *string           `json:"path"`
-	Version    int               `json:"version,omitempty"`
-	Headers    []delivery.Header `json:"headers"`
-	Executions []Execution       `json:"executions"`
-	Discards   []Discard         `json:"discards"`
+	Path    *string           `json:"path"`
+	Version int               `json:"version,omitempty"`
+	Headers []delivery.Header `json:"headers"`
+	// Method is empty for POST. Query may be no UTF-8.
+	Method     string      `json:"method,omitempty"`
+	Query      string      `json:"query,omitempty"`
+	Executions []Execution `json:"executions"`
+	Discards   []Discard   `json:"discards"`
 	// Payload is what the sender sent, nil once the stream has let go of it. Edited
 	// is what an admin made of it to run instead, nil if nobody did.
 	Payload, Edited []byte `json:"-"`
@@ -69,7 +72,7 @@ func (h *History) Show(ctx context.Context, id delivery.ID) (Full, error) {
 	case w == nil:
 		return Full{}, err
 	}
-	full := Full{Headers: w.Headers, Payload: w.Body, Executions: []Execution{}, Discards: []Discard{}}
+	full := Full{Headers: w.Headers, Method: w.Method, Query: w.Query, Payload: bodied(w.Delivery).Body, Executions: []Execution{}, Discards: []Discard{}}
 	if !notFound {
 		full.Unchecked = err
 	}
@@ -89,8 +92,13 @@ func (h *History) showOutcome(ctx context.Context, o postgres.Outcome) (Full, er
 	}
 	if body, ok := bodies[o.ID]; ok {
 		full.Headers, full.Payload, full.Edited = body.Headers, body.Payload, body.Edited
-	} else if full.Headers, full.Payload, err = h.fromMessage(ctx, o); err != nil {
-		return Full{}, err
+		full.Method, full.Query = body.Method, body.Query
+	} else {
+		d, err := h.fromMessage(ctx, o)
+		if err != nil {
+			return Full{}, err
+		}
+		full.Headers, full.Method, full.Query, full.Payload = d.Headers, d.Method, d.Query, d.Body
 	}
 	executions, err := h.store.Executions(ctx, o.ID)
 	if err != nil {
@@ -108,18 +116,26 @@ func (h *History) showOutcome(ctx context.Context, o postgres.Outcome) (Full, er
 }
 
 // fromMessage reads what the sender sent from the stream, as long as it has it.
-func (h *History) fromMessage(ctx context.Context, o postgres.Outcome) ([]delivery.Header, []byte, error) {
+func (h *History) fromMessage(ctx context.Context, o postgres.Outcome) (delivery.Delivery, error) {
 	if o.Position.Sequence == 0 { // imported: it is of a stream elsewhere
-		return nil, nil, nil
+		return delivery.Delivery{}, nil
 	}
 	message, err := h.stream.Deliveries(ctx, o.Position.Sequence)
 	if err != nil {
-		return nil, nil, err
+		return delivery.Delivery{}, err
 	}
 	for _, d := range message {
 		if d.ID == o.ID { // sequences are used again after a stream is restored
-			return d.Headers, d.Body, nil
+			return bodied(d), nil
 		}
 	}
-	return nil, nil, nil
+	return delivery.Delivery{}, nil
+}
+
+// bodied is a delivery whose body is not nil: that of a GET is empty, and is there.
+func bodied(d delivery.Delivery) delivery.Delivery {
+	if d.Body == nil {
+		d.Body = []byte{}
+	}
+	return d
 }

@@ -75,7 +75,7 @@ func (r *Request) isUnasked(l postgres.DeadLetter) bool {
 func (r *Request) replayOf(id delivery.ID, l postgres.DeadLetter, body postgres.DeadLetterBody, revision uint64, at time.Time) delivery.Delivery {
 	d := delivery.Delivery{
 		ID: l.ID, WebhookID: l.WebhookID, Slot: delivery.SlotOf(l.Community), ReceivedAt: l.ReceivedAt,
-		Headers: body.Headers, Body: body.Payload, First: body.First,
+		Headers: body.Headers, Method: body.Method, Query: body.Query, Body: body.Payload, First: body.First,
 		Replay: &delivery.Replay{
 			ID: id, Cause: r.cause(), RequestedBy: r.By, RequestedAt: at, Note: r.Note, Revision: revision,
 		},

@@ -85,7 +85,7 @@ func (b *Backtest) readLetters(ctx context.Context, webhookID string, letters []
 				continue
 			}
 			// The original payload is tried, also if an admin has edited it since.
-			d := delivery.Delivery{ID: l.id, WebhookID: webhookID, ReceivedAt: l.receivedAt, Headers: body.Headers, Body: body.Payload}
+			d := delivery.Delivery{ID: l.id, WebhookID: webhookID, ReceivedAt: l.receivedAt, Headers: body.Headers, Method: body.Method, Query: body.Query, Body: body.Payload}
 			if err := p.add(d); err != nil {
 				return err
 			}

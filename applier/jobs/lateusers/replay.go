@@ -100,7 +100,7 @@ func (s *sweep) publish(ctx context.Context, found postgres.LateDelivery, d deli
 func again(d postgres.LateDelivery, body postgres.DeadLetterBody, w *webhook.Webhook, now time.Time) delivery.Delivery {
 	published := delivery.Delivery{
 		ID: d.ID, WebhookID: d.WebhookID, Slot: delivery.SlotOf(w.Community), ReceivedAt: d.ReceivedAt,
-		Headers: body.Headers, Body: body.Payload, First: body.First,
+		Headers: body.Headers, Method: body.Method, Query: body.Query, Body: body.Payload, First: body.First,
 		Replay: &delivery.Replay{
 			ID: replayID(d), Cause: delivery.UserFound, RequestedBy: requestedBy, RequestedAt: now,
 			Note: note, Revision: w.Revision, Edited: body.Edited != nil,
