@@ -87,7 +87,7 @@ var (
 func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 	w := req.Webhook
 	if answer := greeting(w.Intake.Challenge, req.Head); answer != nil {
-		return Receipt{Status: Greeted, Answer: answer}, nil
+		return r.greet(req, answer), nil
 	}
 	signedID, err := r.checkSignature(req)
 	if err != nil {
@@ -100,7 +100,7 @@ func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 		return Receipt{}, NoBody()
 	}
 	if answer := handshake(w.Intake.Challenge, req.Header, req.Body); answer != nil {
-		return Receipt{Status: Greeted, Answer: answer}, nil
+		return r.greet(req, answer), nil
 	}
 	d := delivery.Delivery{
 		ID:         r.NewID(),
@@ -127,6 +127,12 @@ func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 		}
 	}
 	return Receipt{ID: d.ID, Status: status, Answer: answerOf(w.Intake.Answer, req.Head, d.ID)}, nil
+}
+
+// greet answers a handshake. The list of rejections notes it: nothing else shows it.
+func (r *Receiver) greet(req Request, answer *Answer) Receipt {
+	r.note(req.Head, Greeted, "the sender's handshake was answered", int64(len(req.Body)))
+	return Receipt{Status: Greeted, Answer: answer}
 }
 
 // Intake is how requests of a webhook look: the default for one that is unknown, and
