@@ -229,3 +229,15 @@ func drawReceive(t *rapid.T) *webhook.Receive {
 	}
 	return &r
 }
+
+func TestAPresetFillsInReceive(t *testing.T) {
+	t.Parallel()
+	def, err := webhook.Parse([]byte("name: N\nauth: {signature: levelplay}\nreceive: {methods: [GET, POST]}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := webhook.IntakeOf(def)
+	if err != nil || in.Payload != webhook.PayloadQuery || in.Answer == nil || !in.Takes("POST") {
+		t.Errorf("%+v, %v", in, err)
+	}
+}
