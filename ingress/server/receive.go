@@ -97,7 +97,9 @@ func (s *Server) accept(c echo.Context, req ingress.Request, held *hold) (exchan
 	if err != nil {
 		return exchange{bytes: len(body)}, err
 	}
-	s.setLocation(c, req.Webhook, receipt)
+	if receipt.Status != ingress.Greeted { // a handshake is no delivery
+		s.setLocation(c, req.Webhook, receipt)
+	}
 	writeReceipt(c, receipt)
 	return exchange{receipt: receipt, bytes: len(body)}, nil
 }

@@ -136,7 +136,7 @@ func TestAHandshakeMakesNoConnectionWelcome(t *testing.T) {
 	_, key := secret.NewAPIKey(time.Now())
 	s := startReceiving(t, Options{}, &webhook.Receive{Challenge: webhook.ChallengeMeta}, key)
 	conn := s.raw("GET /hooks/" + hook + "?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=t HTTP/1.1\r\nHost: h\r\n\r\n")
-	if got := s.answerOn(conn); got.status != 200 || got.body != "1158201444" || got.header.Get("Content-Type") != "text/plain; charset=utf-8" {
+	if got := s.answerOn(conn); got.status != 200 || got.body != "1158201444" || got.header.Get("Location") != "" || got.header.Get("Content-Type") != "text/plain; charset=utf-8" {
 		t.Errorf("%d %q", got.status, got.body)
 	}
 	s.clients.mu.Lock()
