@@ -504,7 +504,7 @@ func TestBadUsage(t *testing.T) {
 		"deliveries list --since yesterday":      "24h",
 		"deliveries list --limit 0":              "--limit",
 		"deliveries show 12":                     "UUID",
-		"users add":                              "an email or a username",
+		"users add":                              "an email, a username or an external id",
 		"users list":                             "DATABASE_URL",
 		"users list --database-url nonsense":     "postgres://",
 		"webhooks list --nats-url a:4222;b:4222": "nats://a:4222,nats://b:4222",

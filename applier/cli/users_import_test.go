@@ -29,9 +29,9 @@ func TestImportTwice(t *testing.T) {
 	i := newInstallation(t)
 	const users = 5000 // more than a chunk
 	var b strings.Builder
-	b.WriteString("username,email,notes\n")
+	b.WriteString("username,email,external:game\n")
 	for n := range users {
-		fmt.Fprintf(&b, "User%d,user%d@example.com,\"with\na line end\"\n", n, n)
+		fmt.Fprintf(&b, "User%d,user%d@example.com,\"with, a comma %d\"\n", n, n, n)
 	}
 	file := i.write("users.csv", b.String())
 	for _, want := range []importJSON{{Added: users}, {Known: users}} {

@@ -5,15 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/postgres"
-	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // Chunk is how many lines one transaction takes over: enough to make its commit
@@ -51,12 +48,8 @@ type Importer struct {
 func (im *Importer) Run(ctx context.Context, r *Reader) (Progress, error) {
 	var done Progress
 	var c chunk
-	said := statements{}
 	for {
 		user, line, err := r.Next()
-		if err == nil && !said.add(user) {
-			err = &BadLine{line, "an earlier line gives one of its names to another user, or another name to this user"}
-		}
 		bad, isBad := errors.AsType[*BadLine](err)
 		switch {
 		case errors.Is(err, io.EOF):
@@ -98,7 +91,7 @@ func (im *Importer) flush(ctx context.Context, done Progress, c *chunk) (Progres
 		if im.MoveNames {
 			take = im.Store.ImportMovingNames
 		}
-		if results, err = take(ctx, im.Community, c.users); err != nil {
+		if results, err = take(ctx, im.Community, supersede(c.users)); err != nil {
 			return done, err
 		}
 	}
@@ -133,45 +126,49 @@ func clash(r postgres.Imported) string {
 	return fmt.Sprintf("the %s is that of the user %s, who has other names: --move-names takes it away from them", r.Name, r.Of)
 }
 
-// statements are what the lines of a file said so far, as hashes. A file that says two
-// things of one name would change something each time it is imported.
-type statements map[uint64]uint64
-
-var hashSeed = maphash.MakeSeed()
-
-// add reports whether a line agrees with those before it.
-func (said statements) add(u postgres.NewUser) bool {
-	names := map[string]string{}
-	if u.Email != "" {
-		names["email"] = applier.FoldKey(u.Email)
-	}
-	if u.Username != "" {
-		names["username"] = applier.FoldKey(u.Username)
-	}
-	for kind, value := range u.External {
-		names[string(webhook.External(kind))] = value
-	}
-	who := ""
-	for _, by := range slices.Concat([]string{"email", "username"}, slices.Sorted(maps.Keys(names))) {
-		if names[by] != "" {
-			who = by + "\x00" + names[by]
-			break
+// supersede has the last line of a chunk about a user count: the names that earlier ones
+// give the user are left out where a later one gives others. So a second import of the
+// same file updates nothing.
+func supersede(lines []postgres.NewUser) []postgres.NewUser {
+	all := slices.Clone(lines)
+	later := map[string]map[string]bool{} // by who: the kinds of names that later lines give
+	for i, u := range slices.Backward(all) {
+		who, names := identity(u)
+		given := later[who]
+		if given == nil {
+			given = map[string]bool{}
+			later[who] = given
 		}
-	}
-	news := map[uint64]uint64{}
-	for by, key := range names {
-		if by+"\x00"+key != who {
-			news[hashOf("name", by, key)] = hashOf(who)
-			news[hashOf("user", who, by)] = hashOf(key)
+		kept := postgres.NewUser{Email: u.Email, Username: u.Username, External: maps.Clone(u.External)}
+		for _, by := range names {
+			if !given[by] {
+				given[by] = true
+				continue
+			}
+			if by == "username" {
+				kept.Username = ""
+			}
+			delete(kept.External, by)
 		}
+		all[i] = kept
 	}
-	for about, what := range news {
-		if before, ok := said[about]; ok && before != what {
-			return false
-		}
-	}
-	maps.Copy(said, news)
-	return true
+	return all
 }
 
-func hashOf(parts ...string) uint64 { return maphash.String(hashSeed, strings.Join(parts, "\x00")) }
+// identity is the name that says who a line is about, and the kinds of its others: an
+// external id by its kind.
+func identity(u postgres.NewUser) (who string, others []string) {
+	kinds := slices.Sorted(maps.Keys(u.External))
+	switch {
+	case u.Email != "":
+		who = "email " + applier.FoldKey(u.Email)
+		if u.Username != "" {
+			others = append(others, "username")
+		}
+	case u.Username != "":
+		who = "username " + applier.FoldKey(u.Username)
+	default:
+		who, kinds = kinds[0]+" "+u.External[kinds[0]], kinds[1:]
+	}
+	return who, append(others, kinds...)
+}
