@@ -15,7 +15,7 @@ func TestCBCIsWarnedOf(t *testing.T) {
 		args []string
 		want string // part of the warning, empty for none
 	}{
-		{[]string{"webhooks", "apply", "-f", i.write("keyed.yaml", shopYAML+"encryption: cbc\n"), "--yes"}, "API key"},
+		{[]string{"webhooks", "apply", "-f", i.write("keyed.yaml", shopYAML+"encryption: cbc\n"), "--yes"}, "The webhook's authentication keeps strangers out"},
 		{[]string{"webhooks", "apply", "-f", "keyed.yaml", "--yes"}, ""}, // unchanged
 		{[]string{"webhooks", "apply", "-f", i.write("keyless.yaml", keyless+"encryption: cbc\n"), "--yes"}, "auth: {api_key: true}"},
 		{[]string{"webhooks", "apply", "-f", i.write("gcm.yaml", keyless+"encryption: gcm\n"), "--yes"}, ""},

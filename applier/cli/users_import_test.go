@@ -43,8 +43,8 @@ func TestImportTwice(t *testing.T) {
 	}
 	var one importJSON
 	i.write("users.csv", "email,username\nUSER7@example.com,Seven\nnew@example.com,user8\n")
-	i.json(&one, "users", "import", file)
-	if one.Updated != 2 {
+	i.json(&one, "users", "import", file, "--move-names")
+	if one.Updated != 1 || one.Added != 1 {
 		t.Errorf("changed %+v", one)
 	}
 	var shown struct{ Email, Username string }
@@ -66,7 +66,7 @@ func TestImportReportsBadLines(t *testing.T) {
 	file := i.write("users.csv", b.String())
 	r := i.run("users", "import", file, "--report", "bad.csv")
 	if r.code != 1 || !strings.Contains(r.stdout, "3 users added, 0 updated, 0 were there, 32 lines are bad") ||
-		!strings.Contains(r.stderr, "line 4: the email is that of the user ") || !strings.Contains(r.stderr, "line 5: a quote") ||
+		!strings.Contains(r.stderr, "line 4: the username is that of the user ") || !strings.Contains(r.stderr, "line 5: a quote") ||
 		!strings.Contains(r.stderr, "and 12 more bad lines") || strings.Count(r.stderr, "users.csv: line") != 20 {
 		t.Errorf("%+v", r)
 	}
