@@ -89,13 +89,13 @@ func (a *app) editText(name string, text []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // nothing else can be done about it
+	defer os.RemoveAll(dir) // nothing else can be done about it
 	file := filepath.Join(dir, name)
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return nil, err
 	}
 	editor = cmp.Or(editor, "vi")
-	cmd := exec.CommandContext(a.ctx, "sh", "-c", editor+` "$1"`, "sh", file) //nolint:gosec // the editor is the user's own choice
+	cmd := exec.CommandContext(a.ctx, "sh", "-c", editor+` "$1"`, "sh", file) // the editor is the user's own choice
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.Stdin, a.Stderr, a.Stderr
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("the editor %q ended with an error, nothing was replayed: %w", editor, err)

@@ -17,7 +17,7 @@ type value struct {
 
 // textValue is a text that is not in the body, as a value.
 func textValue(text string) value {
-	raw, _ := jsontext.AppendQuote(nil, text) //nolint:errcheck // bad UTF-8 becomes U+FFFD
+	raw, _ := jsontext.AppendQuote(nil, text) // bad UTF-8 becomes U+FFFD
 	return value{kind: jsontext.KindString, raw: raw}
 }
 

@@ -72,12 +72,12 @@ func (r *parkedRows) add(p applier.Parking, user delivery.ID, w *work) {
 	c[6].text(p.Detail)
 	c[7].idOrNull(user)
 	c[8].int(w.placeOf(d).Epoch)
-	c[9].int(int64(d.Position.Sequence)) //nolint:gosec // sequences fit
+	c[9].int(int64(d.Position.Sequence)) // sequences fit
 	c[10].int(int64(d.Position.Index))
 	c[11].timeOrNull(d.StoredAt)
 	c[12].time(d.ReceivedAt)
 	c[13].int(int64(d.Attempt))
-	c[14].int(int64(d.Revision)) //nolint:gosec // it comes back as it was
+	c[14].int(int64(d.Revision)) // it comes back as it was
 	c[15].text(headersJSON(d.Headers))
 	c[16].bytes(d.Body)
 	c[17].textOrNull(replayJSON(d.Replay))
@@ -98,7 +98,7 @@ func (r *parkedRows) addFirst(first *delivery.Place) {
 	}
 	c[0].text(first.Incarnation)
 	at := storable(first.Position)
-	c[1].int(int64(at.Sequence)) //nolint:gosec // it fits
+	c[1].int(int64(at.Sequence)) // it fits
 	c[2].int(int64(at.Index))
 	c[3].timeOrNull(first.StoredAt)
 }

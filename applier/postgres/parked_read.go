@@ -131,7 +131,7 @@ func (s *Store) ParkedOf(ctx context.Context, p delivery.Partition, webhookID st
 		at = *after
 	}
 	rows, err := s.db.QueryContext(ctx, parkedOfQuery, slotsOf(p), nameText(webhookID), after != nil, at.Incarnation,
-		int64(at.Sequence), at.Index, limit) //nolint:gosec // sequences fit
+		int64(at.Sequence), at.Index, limit) // sequences fit
 	if err != nil {
 		return nil, fmt.Errorf("read parked deliveries of a webhook: %w", err)
 	}
@@ -184,13 +184,13 @@ func scanParkedRow(rows *sql.Rows) (d delivery.Delivery, err error) {
 		&firstIncarnation, &firstSequence, &first.Index, &firstStoredAt, &d.Malformed, &d.Newer, &d.Method, &query); err != nil {
 		return d, err
 	}
-	d.ID, d.Position.Sequence, d.Revision = delivery.ID(id), uint64(sequence), uint64(revision) //nolint:gosec // as they were
+	d.ID, d.Position.Sequence, d.Revision = delivery.ID(id), uint64(sequence), uint64(revision) // as they were
 	d.ReceivedAt, d.Query = d.ReceivedAt.UTC(), string(query)
 	if storedAt.Valid {
 		d.StoredAt = storedAt.Time.UTC()
 	}
 	if firstIncarnation.Valid {
-		first.Incarnation, first.Sequence = firstIncarnation.String, uint64(firstSequence) //nolint:gosec // as it was
+		first.Incarnation, first.Sequence = firstIncarnation.String, uint64(firstSequence) // as it was
 		if firstStoredAt.Valid {
 			first.StoredAt = firstStoredAt.Time.UTC()
 		}

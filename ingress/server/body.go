@@ -83,7 +83,7 @@ func (s *Server) allowMore(c echo.Context, began time.Time, size int64) {
 }
 
 func setReadDeadline(c echo.Context, at time.Time) {
-	http.NewResponseController(c.Response()).SetReadDeadline(at) //nolint:errcheck // a test's connection may have none
+	http.NewResponseController(c.Response()).SetReadDeadline(at) // a test's connection may have none
 }
 
 func tooLarge(limit int64) error {

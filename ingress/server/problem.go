@@ -115,7 +115,7 @@ func writeProblem(c echo.Context, e *ingress.Error) {
 	}
 	h.Set("Content-Type", "application/problem+json")
 	w.WriteHeader(entry.status)
-	w.Write(body) //nolint:errcheck // the sender is gone, and that is its own business
+	w.Write(body) // the sender is gone, and that is its own business
 }
 
 // noRoute is echo's error handler. Routes answer their errors themselves, so

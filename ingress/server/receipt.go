@@ -47,7 +47,7 @@ func (s *Server) tellReceipt(c echo.Context) (exchange, error) {
 	w.Header()["Content-Type"] = jsonContentType
 	w.Header().Set("Cache-Control", "no-store") // it is pending at first
 	w.WriteHeader(http.StatusOK)
-	w.Write(receipt) //nolint:errcheck // the sender may ask again
+	w.Write(receipt) // the sender may ask again
 	return exchange{receipt: ingress.Receipt{Status: ingress.Told}}, nil
 }
 

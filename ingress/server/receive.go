@@ -193,7 +193,7 @@ func writeReceipt(c echo.Context, receipt ingress.Receipt) {
 		}
 	}
 	w.WriteHeader(status)
-	w.Write(buf) //nolint:errcheck // the delivery is stored, whether or not the sender still listens
+	w.Write(buf) // the delivery is stored, whether or not the sender still listens
 }
 
 // observe answers what handle returns, and counts and logs it.
@@ -239,7 +239,7 @@ func (s *Server) guard(handle func(echo.Context) (exchange, error), c echo.Conte
 		if v == nil {
 			return
 		}
-		if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so, too
+		if v == http.ErrAbortHandler { // net/http compares it so, too
 			panic(v)
 		}
 		err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())

@@ -88,7 +88,7 @@ func (c *Conn) ServeReceipts(ctx context.Context, answer AnswerReceipt) error {
 	if err != nil {
 		return fmt.Errorf("subscribe to questions for receipts: %w", err)
 	}
-	defer sub.Unsubscribe() //nolint:errcheck // the connection ends next
+	defer sub.Unsubscribe() // the connection ends next
 	var workers sync.WaitGroup
 	for range receiptsAtOnce {
 		workers.Go(func() {
@@ -127,5 +127,5 @@ func respond(msg *nats.Msg, receipt []byte, err error) {
 	default:
 		reply.Header.Set(receiptHeader, receiptLater)
 	}
-	msg.RespondMsg(reply) //nolint:errcheck // the ingress answers without it
+	msg.RespondMsg(reply) // the ingress answers without it
 }

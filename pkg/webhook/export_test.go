@@ -11,7 +11,7 @@ func SchemaWords() []string {
 	words := slices.Collect(maps.Values(descriptions))
 	for _, values := range choices {
 		for _, v := range values {
-			text, _ := json.Marshal(v) //nolint:errcheck // a string
+			text, _ := json.Marshal(v) // a string
 			words = append(words, string(text))
 		}
 	}

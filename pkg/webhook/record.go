@@ -215,7 +215,7 @@ var idEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
 // that may be all that protects a webhook without an API key.
 func NewID() string {
 	var b [16]byte
-	rand.Read(b[:]) //nolint:errcheck // documented never to fail
+	rand.Read(b[:]) // documented never to fail
 	return "wh_" + strings.ToLower(idEncoding.EncodeToString(b[:]))
 }
 

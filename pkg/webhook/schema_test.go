@@ -39,17 +39,17 @@ func violations(schema map[string]any, value any, at string) (wrong []string) {
 				bad("want %v, not %T %v", arg, value, value)
 			}
 		case "enum":
-			if text, ok := value.(string); ok && !slices.Contains(arg.([]any), any(text)) { //nolint:errcheck // a schema of ours
+			if text, ok := value.(string); ok && !slices.Contains(arg.([]any), any(text)) { // a schema of ours
 				bad("want one of %v, not %s", arg, text)
 			}
 		case "anyOf":
-			if !slices.ContainsFunc(arg.([]any), func(form any) bool { return len(violations(form.(map[string]any), value, at)) == 0 }) { //nolint:errcheck // the same
+			if !slices.ContainsFunc(arg.([]any), func(form any) bool { return len(violations(form.(map[string]any), value, at)) == 0 }) { // the same
 				bad("is of none of the forms")
 			}
 		case "required":
 			object, _ := value.(map[string]any)
-			for _, name := range arg.([]any) { //nolint:errcheck // the same
-				if _, ok := object[name.(string)]; !ok { //nolint:errcheck // the same
+			for _, name := range arg.([]any) { // the same
+				if _, ok := object[name.(string)]; !ok { // the same
 					bad("%v is missing", name)
 				}
 			}
@@ -127,7 +127,7 @@ func isOfType(types, value any) bool {
 	default: // integers of the YAML reader
 		kind["number"], kind["integer"] = true, true
 	}
-	return slices.ContainsFunc(names, func(name any) bool { return kind[name.(string)] }) //nolint:errcheck // a schema of ours
+	return slices.ContainsFunc(names, func(name any) bool { return kind[name.(string)] }) // a schema of ours
 }
 
 var yamlBlock = regexp.MustCompile("(?s)```yaml\n(.*?)```")
