@@ -48,6 +48,9 @@ func (c *auditLookCmd) Run(a *app) error {
 		}
 		return a.finishAudit(report, nil)
 	}
+	if err := a.eraseAgain(); err != nil {
+		return err
+	}
 	publisher, stop, err := a.publisher(broker.PublisherOptions{Again: true})
 	if err != nil {
 		return err
@@ -95,8 +98,12 @@ func (a *app) auditor() (*audit.Auditor, string, error) {
 	if err := conn.CheckDeliveryKey(a.ctx); errors.Is(err, broker.ErrNoDeliveryKey) {
 		a.say("This audit cannot tell forged deliveries from genuine ones: %s.", err)
 	}
+	auditor := db.Auditor(stream)
+	if auditor.Erased, err = conn.Erased(a.ctx); err != nil {
+		return nil, "", err
+	}
 	incarnation, err := conn.Incarnation(a.ctx)
-	return db.Auditor(stream), incarnation, err
+	return auditor, incarnation, err
 }
 
 func (a *app) finishAudit(r *audit.Report, repaired *int) error {

@@ -30,7 +30,7 @@ var records = map[string]string{
 	"webhooks versions": "", "webhooks rejections": "", "webhooks presets": "", "webhooks schema": "", "encrypt": "", "sign": "",
 	"secrets rotate": "rotate secrets",
 
-	"users add": "add user", "users set": "change user", "users import": "import users", "users list": "", "users show": "", "users export": "export user", "users adjust": "adjust balance",
+	"users add": "add user", "users set": "change user", "users import": "import users", "users list": "", "users show": "", "users export": "export user", "users delete": "erase user", "users adjust": "adjust balance",
 	"communities list": "",
 	"currencies set":   "set currency", "currencies list": "",
 	"fields set": "set custom field", "fields delete": "delete custom field", "fields list": "", "fields history": "",

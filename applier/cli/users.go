@@ -15,6 +15,7 @@ type usersCmd struct {
 	Set    usersSetCmd    `cmd:"" help:"Change a user's email, username or external ids."`
 	List   usersListCmd   `cmd:"" help:"List users, newest first."`
 	Adjust usersAdjustCmd `cmd:"" help:"Add to or subtract from balances by hand."`
+	Delete usersDeleteCmd `cmd:"" help:"Erase a person: names, custom fields and dead letters go, the ledger stays."`
 	Export usersExportCmd `cmd:"" help:"Print all that is known of one person, as JSON."`
 	Show   usersShowCmd   `cmd:"" help:"Show a user with balances and custom fields."`
 }

@@ -34,7 +34,7 @@ var grants = []tableGrants{
 	{"gamification_logs", [...]string{"sid", "si", "si"}},
 	{"dead_letters", [...]string{"siud", "sd", "sid"}},
 	{"idempotency_keys", [...]string{"siud", "s", "s"}},
-	{"field_history", [...]string{"sid", "si", "si"}},
+	{"field_history", [...]string{"sid", "si", "sid"}},
 	{"user_fields", [...]string{"siud", "sud", "sud"}},
 	{"executions", [...]string{"sid", "s", "si"}},
 	{"parked", [...]string{"siud", "s", "s"}},

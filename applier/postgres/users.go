@@ -79,6 +79,7 @@ type UserFilter struct {
 // ListUsers returns users, newest first.
 func (s *Store) ListUsers(ctx context.Context, f UserFilter) ([]User, error) {
 	var w where
+	w.add("u.erased_at IS NULL")
 	if f.Community != "" {
 		w.add("u.community = ?", f.Community)
 	}

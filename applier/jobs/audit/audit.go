@@ -74,6 +74,7 @@ const (
 	trailBroken      = "trail_broken"
 	nowhere          = "outcome_without_stream"
 	untold           = "ack_without_trail"
+	notErased        = "user_not_erased"
 )
 
 // Stream is the part of the broker's stream that an audit reads. A *broker.Stream
@@ -95,6 +96,8 @@ type Auditor struct {
 	stream Stream
 	// Progress is called with what is being done. It may be nil.
 	Progress func(what string)
+	// Erased are the users who were erased.
+	Erased []delivery.ID
 }
 
 // New returns an auditor.
@@ -160,6 +163,9 @@ func (a *Auditor) run(ctx context.Context, incarnation string) (*audit, error) {
 		return nil, err
 	}
 	if err := x.auditTrail(ctx); err != nil {
+		return nil, err
+	}
+	if err := x.auditErased(ctx); err != nil {
 		return nil, err
 	}
 	if err := x.checkAcks(ctx); err != nil {

@@ -1,0 +1,76 @@
+package cli
+
+import "fmt"
+
+type usersDeleteCmd struct {
+	User string `arg:"" help:"The user's id, email, username, or external id as KIND=ID."`
+}
+
+// Help is shown by --help.
+func (usersDeleteCmd) Help() string {
+	return `Names, external ids, custom fields and dead letters of the user go. Balances and
+gamification logs stay under the id, so that the ledger stays whole. The stream
+keeps payloads until STREAM_RETENTION. After a restore of an older backup,
+"coinhook audit --repair" erases the user again.
+
+Example:
+  coinhook users delete ann@example.com`
+}
+
+func (c *usersDeleteCmd) Run(a *app) error {
+	db, err := a.database()
+	if err != nil {
+		return err
+	}
+	u, err := findUser(a, c.User)
+	if err != nil {
+		return err
+	}
+	plan, err := db.Users().Erasure(a.ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	if !a.json() {
+		a.say("Of the user %s go: email and username, %d external ids, %d custom fields with %d values in their history, %d dead letters.\n"+
+			"Under the id stay: %d balances, %d gamification logs. The stream keeps payloads until STREAM_RETENTION.",
+			u.ID, plan.ExternalIDs, plan.Fields, plan.FieldValues, plan.DeadLetters, plan.Balances, plan.Logs)
+	}
+	if err := a.confirm("Erase the user? This cannot be undone."); err != nil {
+		return err
+	}
+	conn, err := a.broker()
+	if err != nil {
+		return err
+	}
+	if err := db.Users().Erase(a.ctx, conn, u.ID, a.who()); err != nil {
+		return err
+	}
+	if err := a.record("erase user", "user", u.ID.String(), nil); err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(plan)
+	}
+	fmt.Fprintf(a.Stdout, "The user %s is erased.\n", u.ID)
+	return nil
+}
+
+// eraseAgain erases users whom a restored database has brought back.
+func (a *app) eraseAgain() error {
+	db, err := a.database()
+	if err != nil {
+		return err
+	}
+	conn, err := a.broker()
+	if err != nil {
+		return err
+	}
+	again, err := db.Users().EraseAgain(a.ctx, conn, a.who())
+	for _, id := range again {
+		a.say("The user %s had been erased before, and is erased again.", id)
+		if err := a.record("erase user", "user", id.String(), map[string]any{"again": true}); err != nil {
+			return err
+		}
+	}
+	return err
+}
