@@ -25,7 +25,7 @@ const (
 	Admin  = admin.Admin
 )
 
-// What can be wrong with a call.
+// Errors of accounts that a caller can tell apart.
 var (
 	ErrNoAccount     = postgres.ErrAccountNotFound
 	ErrAccountExists = postgres.ErrAccountExists

@@ -47,8 +47,8 @@ func TestRefusalsAreBounded(t *testing.T) {
 	want(100+3+1, 1011+200+1)
 }
 
-// What a signed-in account has refused is recorded though strangers have used up their
-// share, and the other way round.
+// Refusals of signed-in accounts are recorded though strangers have used up their share,
+// and the other way round.
 func TestStrangersLeaveRoomForAccounts(t *testing.T) {
 	t.Parallel()
 	store, db := postgrestest.Open(t, postgres.Options{})

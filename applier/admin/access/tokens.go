@@ -28,7 +28,7 @@ var (
 	ErrNoToken = postgres.ErrTokenNotFound
 	// ErrTokenExists: another token of the community has the name.
 	ErrTokenExists = postgres.ErrTokenExists
-	// ErrTokenInvalid: whoever shows this text is let in nowhere. Why is not for them.
+	// ErrTokenInvalid: this text lets nobody in. The caller is not told why.
 	ErrTokenInvalid = errors.New("the token is not valid")
 )
 

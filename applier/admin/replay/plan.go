@@ -56,7 +56,7 @@ type ReasonCount struct {
 	Count  int             `json:"count"`
 }
 
-// What a plan says of dead letters.
+// These are parts of a plan for dead letters.
 type (
 	Failing = planning.Failing
 	Waiting = planning.Waiting

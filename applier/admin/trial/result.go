@@ -72,7 +72,7 @@ type ChangeAsked struct {
 	Amount   string `json:"amount"`
 }
 
-// What a comparison says of many deliveries.
+// These are parts of a comparison of many deliveries.
 type (
 	Failing   = planning.Failing
 	Undecided = planning.Waiting

@@ -42,7 +42,7 @@ func TestApplyWithoutState(t *testing.T) {
 	}
 }
 
-// What is wrong for the state that a webhook keeps is refused.
+// A definition that is wrong for the state that its webhook keeps is refused.
 func TestAFileWithoutStateIsCheckedForTheStateThatStays(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
