@@ -63,7 +63,7 @@ func TestTheAnswerIsTheDefinitions(t *testing.T) {
 	if receipt, _, err := send(t, w, req); err != nil || receipt.Status != ingress.Captured || string(receipt.Answer.Body) != string(want.Body) {
 		t.Errorf("a draft: %+v, %v", receipt, err)
 	}
-	// What is not stored is not answered so.
+	// A request that is not stored gets another answer.
 	p := &publisher{err: errors.New("away")}
 	r := receiver(definitions{id: receiving(t, webhook.Receive{Methods: []string{"GET"}, Answer: &answer})}, p)
 	head := ingress.Head{WebhookID: id, Method: "GET", Query: req.query, Header: req.header}

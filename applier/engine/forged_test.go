@@ -48,7 +48,7 @@ func (w *world) audit(t *testing.T) *audit.Report {
 	return report
 }
 
-// Whoever can publish to the stream, and read all of it, changes no balance, and the
+// A forger who can publish to the stream, and read all of it, changes no balance. The
 // audit names each message.
 func TestForgedDeliveriesCreditNothing(t *testing.T) {
 	t.Parallel()
@@ -213,7 +213,7 @@ func (w *world) use(t *testing.T, letters ...string) {
 	w.publisher = publisherOf(t, w.conn)
 }
 
-// What was in the stream before there were keys is executed, and what comes later needs
+// Deliveries that were in the stream before there were keys are executed. Later ones need
 // a MAC.
 func TestWhatIsOlderThanTheKeysIsExecuted(t *testing.T) {
 	t.Parallel()

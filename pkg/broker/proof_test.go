@@ -141,7 +141,7 @@ func TestADeliveryThatIsNotAsItWasSignedIsRefused(t *testing.T) {
 	for n := range len(message) {
 		check("cut short", message[:n])
 	}
-	// What is appended to a signed delivery would take the place of what was signed.
+	// Bytes that are appended to a signed delivery would replace those that were signed.
 	longer := protowire.AppendBytes(protowire.AppendTag(slices.Clone(message[frame:]), deliveryBody, protowire.BytesType), []byte(`{"coins":9}`))
 	check("with another body behind", protowire.AppendBytes(protowire.AppendTag(nil, batchDeliveries, protowire.BytesType), longer))
 	longer = append(longer, signed.mac...)

@@ -31,7 +31,7 @@ func New(store *postgres.Store, definitions applier.Definitions, evaluate applie
 }
 
 // Plan says what the request would do, and changes nothing. It continues an interrupted
-// run, unless "anew" says that the request starts again.
+// run, unless the request starts again.
 func (r *Replayer) Plan(ctx context.Context, request *Request, anew bool) (*Plan, error) {
 	p := r.newPlanner(request)
 	if err := p.find(ctx, anew); err != nil {

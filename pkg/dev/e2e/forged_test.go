@@ -37,8 +37,8 @@ func (h *hook) forge(t *testing.T, body string, change func(*deliverypb.Delivery
 	return id
 }
 
-// Whoever can publish to the broker, but has no key, changes no balance. The audit names
-// each message, and `dlq replay --all` signs none of them.
+// A forger who can publish to the broker, but has no key, changes no balance. The audit
+// names each message, and `dlq replay --all` signs none of them.
 func TestWhoHasNoDeliveryKeyChangesNoBalance(t *testing.T) {
 	t.Parallel()
 	w := newStack(t).newWorld(t, "mallory")
