@@ -17,8 +17,8 @@ import (
 )
 
 // The third parties' files are as their authors publish them on npm; licences/ has
-// their licences: htmx.js and hx-sse.js (htmx.org 4.0.1), pico.css (@picocss/pico
-// 2.1.1), uplot.js and uplot.css (uplot 1.6.32). The others are ours.
+// their licences: htmx.js and hx-sse.js (htmx.org 4.0.1), uplot.js and uplot.css
+// (uplot 1.6.32). The others are ours.
 //
 //go:embed static
 var files embed.FS

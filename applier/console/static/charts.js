@@ -3,7 +3,7 @@
 // whoever does not see the picture.
 "use strict";
 (() => {
-  const colours = ["--pico-primary", "--bad", "--good", "--late", "--wait"];
+  const colours = ["--accent", "--bad", "--good", "--late", "--wait"];
   const dashes = [[], [6, 4], [2, 3], [10, 4, 2, 4], [1, 4]]; // told apart without colours, too
   const drawn = new Map();
 
@@ -22,8 +22,8 @@
     if (!table || !table.tBodies[0]?.rows.length) return;
     const { heads, columns } = read(table);
     const style = getComputedStyle(document.documentElement);
-    const ink = style.getPropertyValue("--pico-color").trim() || "#555";
-    const grid = { stroke: style.getPropertyValue("--pico-muted-border-color").trim(), width: 1 };
+    const ink = style.getPropertyValue("--muted").trim() || "#555";
+    const grid = { stroke: style.getPropertyValue("--line").trim(), width: 1 };
     drawn.get(figure)?.destroy();
     figure.replaceChildren();
     drawn.set(figure, new uPlot({
