@@ -13,27 +13,30 @@ import (
 // array writes PostgreSQL's text form of an array, element by element. It is a
 // column of a batch: every statement that writes gets its rows as such columns.
 // pq.Array does the same by reflection, at several times the cost.
-type array struct{ b strings.Builder }
+type array struct{ b []byte }
 
 func (a *array) next() {
-	if a.b.Len() == 0 {
-		a.b.WriteByte('{')
+	if len(a.b) == 0 {
+		a.b = append(a.b, '{')
 	} else {
-		a.b.WriteByte(',')
+		a.b = append(a.b, ',')
 	}
 }
 
 // String returns the array to be passed as a parameter.
 func (a *array) String() string {
-	if a.b.Len() == 0 {
+	if len(a.b) == 0 {
 		return "{}"
 	}
-	return a.b.String() + "}"
+	a.b = append(a.b, '}')
+	text := string(a.b)
+	a.b = a.b[:len(a.b)-1]
+	return text
 }
 
 func (a *array) null() {
 	a.next()
-	a.b.WriteString("NULL")
+	a.b = append(a.b, "NULL"...)
 }
 
 // idArray returns ids as an array.
@@ -47,7 +50,7 @@ func idArray(all []delivery.ID) string {
 
 func (a *array) id(id delivery.ID) {
 	a.next()
-	a.b.WriteString(id.String())
+	a.b = id.Append(a.b)
 }
 
 // idOrNull writes NULL for the zero id.
@@ -61,7 +64,7 @@ func (a *array) idOrNull(id delivery.ID) {
 
 func (a *array) int(n int64) {
 	a.next()
-	a.b.WriteString(strconv.FormatInt(n, 10))
+	a.b = strconv.AppendInt(a.b, n, 10)
 }
 
 // time writes a time of the years 1 to 9999: a message may say any other.
@@ -73,21 +76,14 @@ func (a *array) time(t time.Time) {
 		t = latest
 	}
 	a.next()
-	a.b.WriteByte('"')
-	a.b.WriteString(t.UTC().Format("2006-01-02T15:04:05.999999Z"))
-	a.b.WriteByte('"')
+	a.b = t.UTC().AppendFormat(a.b, `"2006-01-02T15:04:05.999999Z"`)
 }
 
 func (a *array) bytes(p []byte) {
 	a.next()
-	a.b.WriteString(`"\\x`)
-	var buf [512]byte
-	for len(p) > 0 {
-		n := min(len(p), len(buf)/2)
-		a.b.Write(buf[:hex.Encode(buf[:], p[:n])])
-		p = p[n:]
-	}
-	a.b.WriteByte('"')
+	a.b = append(a.b, `"\\x`...)
+	a.b = hex.AppendEncode(a.b, p)
+	a.b = append(a.b, '"')
 }
 
 var (
@@ -106,7 +102,7 @@ func (a *array) bytesOrNull(p []byte) {
 
 func (a *array) bool(b bool) {
 	a.next()
-	a.b.WriteString(strconv.FormatBool(b))
+	a.b = strconv.AppendBool(a.b, b)
 }
 
 // timeOrNull writes NULL for the zero time.
@@ -145,18 +141,19 @@ const maxName = 255 // bytes
 // text writes a string, cleaned.
 func (a *array) text(s string) {
 	a.next()
-	a.b.WriteByte('"')
+	a.b = append(a.b, '"')
 	s = cleanText(s)
-	for i := range len(s) {
-		switch c := s[i]; c {
-		case '"', '\\':
-			a.b.WriteByte('\\')
-			a.b.WriteByte(c)
-		default:
-			a.b.WriteByte(c)
+	for {
+		i := strings.IndexAny(s, `"\`)
+		if i < 0 {
+			break
 		}
+		a.b = append(a.b, s[:i]...)
+		a.b = append(a.b, '\\', s[i])
+		s = s[i+1:]
 	}
-	a.b.WriteByte('"')
+	a.b = append(a.b, s...)
+	a.b = append(a.b, '"')
 }
 
 // textOrNull writes NULL for the empty string.

@@ -45,3 +45,19 @@ func appendColumns(args []any, table any) []any {
 	}
 	return args
 }
+
+// maxSpare is the most memory of a column that is kept for the next batch, in bytes.
+const maxSpare = 1 << 20
+
+// emptied returns the columns of a table without their values, with their memory.
+func emptied[T any](table T) T {
+	v := reflect.ValueOf(&table).Elem()
+	for i := range v.NumField() {
+		a := v.Field(i).Addr().Interface().(*array) // a column is an array
+		if cap(a.b) > maxSpare {
+			a.b = nil
+		}
+		a.b = a.b[:0]
+	}
+	return table
+}

@@ -96,7 +96,9 @@ func parts(batch []applier.Item) [][]applier.Item {
 func (s *Store) settlePart(ctx context.Context, batch []applier.Item, epochs map[string]int64, stmts *settleStatements) ([]applier.Settlement, error) {
 	for try := 1; ; try++ {
 		work := newWork(batch, epochs)
+		work.rows = spareRows.Get().(*rows)
 		err := s.inTx(ctx, func(tx *sqlx.Tx) error { return work.run(ctx, tx, stmts) })
+		work.rows.spare()
 		switch {
 		case err == nil:
 			s.located.learn(work.users)
@@ -202,7 +204,7 @@ type work struct {
 	book           ledger.Book
 
 	settlements []applier.Settlement
-	rows        rows
+	rows        *rows
 }
 
 // newWork lists the users, communities and keys to look up.
@@ -222,6 +224,7 @@ func newWork(batch []applier.Item, epochs map[string]int64) *work {
 		fields:      map[inCommunity]int64{},
 		book:        ledger.Book{},
 		settlements: make([]applier.Settlement, len(batch)),
+		rows:        new(rows),
 	}
 	for _, item := range batch {
 		w.names(item.Delivery)

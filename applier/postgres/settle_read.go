@@ -164,7 +164,7 @@ func (w *work) readState(ctx context.Context, run query) error {
 			ids.id(id)
 		}
 	}
-	if ids.b.Len() == 0 {
+	if len(ids.b) == 0 {
 		return nil // nothing can be changed
 	}
 	var communities, names [2]array

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
@@ -33,6 +34,15 @@ type rows struct {
 	replays replayRows
 	// parked have theirs, too.
 	parked parkedRows
+}
+
+// spareRows keep the memory of the columns that every batch writes.
+var spareRows = sync.Pool{New: func() any { return new(rows) }}
+
+// spare gives rows back. Nobody may use them afterwards.
+func (r *rows) spare() {
+	*r = rows{outcomes: emptied(r.outcomes), logs: emptied(r.logs)}
+	spareRows.Put(r)
 }
 
 // table returns the columns of a table.

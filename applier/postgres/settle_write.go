@@ -137,7 +137,7 @@ var errOvertaken = errors.New("another applier was faster")
 // delivery with the same idempotency key: the transaction is rolled back, and
 // the next try finds it.
 func (w *work) write(ctx context.Context, stmt *sqlx.Stmt) error {
-	r := &w.rows
+	r := w.rows
 	if r.isEmpty() {
 		return nil
 	}
