@@ -8,7 +8,7 @@ import (
 const (
 	// A partition keeps about two batches on their way through the lanes: one commits,
 	// one is ready.
-	flowDeliveries = 2 * batchDeliveries
+	flowDeliveries = 2 * soleDeliveries
 	flowBytes      = 16 << 20
 )
 

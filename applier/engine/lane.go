@@ -14,9 +14,14 @@ import (
 )
 
 const (
-	// batchDeliveries and batchBytes bound a transaction.
+	// batchDeliveries and batchBytes bound a transaction, and what is planned at once.
 	batchDeliveries = 256
 	batchBytes      = 8 << 20
+	// soleDeliveries bound a transaction of the only partition that has had work lately. A
+	// round trip and a commit are paid once for four times as many deliveries, and no
+	// other partition waits for it.
+	soleDeliveries = 4 * batchDeliveries
+	lately         = time.Second
 )
 
 // work is one delivery on its way through a lane.
@@ -33,6 +38,8 @@ type lane struct {
 
 	mu     sync.Mutex
 	queues []*queue // one for each partition that has work here; the first is served first
+	// shared is when two partitions last had work at the same time.
+	shared time.Time
 	came   chan struct{}
 }
 
@@ -77,7 +84,7 @@ func (l *lane) take() (batch []work) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.queues = slices.DeleteFunc(l.queues, func(q *queue) bool { return q.partition.ctx.Err() != nil })
-	bytes, room := 0, batchDeliveries
+	bytes, room := 0, l.room(time.Now())
 	for room > 0 && len(l.queues) > 0 && bytes < batchBytes {
 		share := max(room/len(l.queues), 1)
 		for _, q := range l.queues {
@@ -98,6 +105,17 @@ func (l *lane) take() (batch []work) {
 		l.queues = append(l.queues[1:], l.queues[0])
 	}
 	return batch
+}
+
+// room is how many deliveries a transaction may have; mu is held.
+func (l *lane) room(now time.Time) int {
+	if len(l.queues) > 1 {
+		l.shared = now
+	}
+	if now.Sub(l.shared) < lately {
+		return batchDeliveries
+	}
+	return soleDeliveries
 }
 
 func (l *lane) run(ctx context.Context) error {

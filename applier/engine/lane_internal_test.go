@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -30,5 +31,29 @@ func TestALaneTakesNothingOfADroppedPartition(t *testing.T) {
 	}
 	if batch := l.take(); len(batch) != 0 {
 		t.Errorf("%d more are taken", len(batch))
+	}
+}
+
+// The only partition with work gets large transactions. Two share smaller ones, also for
+// a while after one of them has none left: more of it may come at any time.
+func TestTransactionsAreSmallWherePartitionsShare(t *testing.T) {
+	t.Parallel()
+	l, now := newLane(nil), time.Now()
+	for _, step := range []struct {
+		name   string
+		queues int
+		after  time.Duration
+		want   int
+	}{
+		{"alone", 1, 0, soleDeliveries},
+		{"with another", 2, 0, batchDeliveries},
+		{"alone just after", 1, lately - 1, batchDeliveries},
+		{"alone long after", 1, 1, soleDeliveries},
+	} {
+		now = now.Add(step.after)
+		l.queues = make([]*queue, step.queues)
+		if got := l.room(now); got != step.want {
+			t.Errorf("%s: %d deliveries, want %d", step.name, got, step.want)
+		}
 	}
 }

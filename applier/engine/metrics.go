@@ -16,7 +16,7 @@ func newMetrics(r prometheus.Registerer) metrics {
 		batch: m.NewHistogram(prometheus.HistogramOpts{
 			Name:    "coinhook_settle_batch_deliveries",
 			Help:    "Deliveries that shared one transaction.",
-			Buckets: prometheus.ExponentialBuckets(1, 2, 10),
+			Buckets: prometheus.ExponentialBuckets(1, 2, 11),
 		}),
 		retried: m.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_settle_retried_batches_total",
