@@ -108,3 +108,6 @@ const ParkedGroupsQuery = parkedGroupsQuery
 func HasGrants(table string) bool {
 	return slices.ContainsFunc(grants, func(g tableGrants) bool { return g.table == table })
 }
+
+// SetAhead puts forward the clock that a counter goes by.
+func (c *DeliveryCounter) SetAhead(d time.Duration) { c.ahead = d }

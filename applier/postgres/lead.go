@@ -24,14 +24,15 @@ type Lead struct {
 type Job int64
 
 // The jobs: to run deliveries again whose users appear late, to audit the stream
-// and the ledger all the time, to remove what is old, to count what is parked.
+// and the ledger all the time, to remove what is old, to count what is parked, to count deliveries by minute.
 const (
-	LateUsers   Job = 0x6c61746575736572 // "lateuser"
-	AuditStream Job = 0x6175646974696e67 // "auditing"
-	AuditLedger Job = 0x6c65646765727321 // "ledgers!"
-	Retention   Job = 0x726574656e74696f // "retentio"
-	CountParked Job = 0x7061726b65642e23 // "parked.#"
-	SettingUp   Job = 0x73657474696e6775 // "settingu"
+	LateUsers    Job = 0x6c61746575736572 // "lateuser"
+	AuditStream  Job = 0x6175646974696e67 // "auditing"
+	AuditLedger  Job = 0x6c65646765727321 // "ledgers!"
+	Retention    Job = 0x726574656e74696f // "retentio"
+	CountParked  Job = 0x7061726b65642e23 // "parked.#"
+	CountMinutes Job = 0x636f756e746d696e // "countmin"
+	SettingUp    Job = 0x73657474696e6775 // "settingu"
 )
 
 // leadSilence is how long a leader may say nothing before the database ends its

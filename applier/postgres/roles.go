@@ -56,6 +56,9 @@ var grants = []tableGrants{
 	{"audit_progress", [...]string{"siu", "s", "s"}},
 	{"audit_findings", [...]string{"siud", "s", "sd"}},
 	{"audit_acks", [...]string{"s", "s", "si"}},
+	{"delivery_counts", [...]string{"sid", "s", "s"}},
+	{"delivery_counts_progress", [...]string{"su", "s", "s"}},
+	{"delivery_counts_marks", [...]string{"sd", "s", "s"}},
 
 	// Who may use the console and the read API.
 	{"admins", [...]string{"", "su", "siu"}},

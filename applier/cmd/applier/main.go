@@ -62,7 +62,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	}
 	defer store.Close() // all transactions have ended
 	// Its statements are planned as they come, unlike those that settle.
-	jobStore, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-jobs", MaxConns: 5})
+	jobStore, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-jobs", MaxConns: 6})
 	if err != nil {
 		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
 	}
@@ -142,6 +142,7 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	group.Add("late users", 2*time.Second, late.Run)
 	group.Add("audit", 2*time.Second, watch.Run)
 	group.Add("parked", 2*time.Second, counter.Run)
+	group.Add("counts", 2*time.Second, jobs.CountDeliveries(jobStore, log).Run)
 	group.Add("receipts", 3*time.Second, func(ctx context.Context) error { return conn.ServeReceipts(ctx, receipts.JSON) })
 	group.Add("retention", 2*time.Second, remover.Run)
 	group.Add("settling", 8*time.Second, func(ctx context.Context) error {

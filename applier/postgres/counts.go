@@ -1,0 +1,219 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// Outcomes are counted by the minute that their delivery was received in, as its id says.
+// A job counts each minute once it has ended, and again whenever a row of it changes: a
+// trigger marks it. Rows of coarser steps are sums of finer ones. Readers add the newest
+// outcomes, which nobody has counted yet, from their rows.
+
+// countSteps are the steps of delivery_counts, the finest first. Each divides the next.
+var countSteps = []time.Duration{time.Minute, 15 * time.Minute, 3 * time.Hour}
+
+// Count is how many deliveries became what.
+type Count struct{ Applied, Duplicate, Skipped, Failed int64 }
+
+// TimeBucket is how many first executions took between the times of a bucket.
+type TimeBucket struct {
+	Bucket int
+	Count  int64
+}
+
+// TimeBuckets is the number of the bucket that has no end. Bucket 1 begins at 0 and
+// ends at 10^(1/6) ms. Each other one begins where the one before ends, and ends at
+// 10^(1/6) times that.
+const TimeBuckets = 49
+
+// StepCount is one step of a span.
+type StepCount struct {
+	At time.Time
+	Count
+	Times []TimeBucket // in no order
+}
+
+// WebhookCount is what became of a webhook's deliveries.
+type WebhookCount struct {
+	WebhookID, Community string
+	Count
+}
+
+// CountFilter narrows a count; zero values do not.
+type CountFilter struct {
+	Communities []string // nil: all
+	WebhookID   string
+}
+
+// Counted is what was counted of a span.
+type Counted struct {
+	// Steps are those with deliveries, in no order. Webhooks are in no order either.
+	Steps    []StepCount
+	Webhooks []WebhookCount
+	// Since is the minute from which on all is counted; it is zero if all is.
+	Since time.Time
+}
+
+// countRowsQuery counts the outcomes of spans of ids. $1 to $3 are the spans: when each
+// begins, its first id, and the first id after it. A row is a span, webhook and
+// community.
+const countRowsQuery = `
+SELECT at, webhook_id, community, coalesce(sum(n) FILTER (WHERE kind = 'applied'), 0)::bigint AS applied,
+    coalesce(sum(n) FILTER (WHERE kind = 'duplicate'), 0)::bigint AS duplicate, coalesce(sum(n) FILTER (WHERE kind = 'skipped'), 0)::bigint AS skipped,
+    coalesce(sum(n) FILTER (WHERE kind = 'failed'), 0)::bigint AS failed, coalesce(array_agg(n * 64 + bucket) FILTER (WHERE bucket IS NOT NULL), '{}') AS times
+FROM (
+    SELECT m.at, o.* FROM unnest($1::timestamptz[], $2::uuid[], $3::uuid[]) AS m (at, low, high)
+    CROSS JOIN LATERAL (
+        SELECT webhook_id, community, coalesce(outcome, status) AS kind,
+            CASE WHEN replays = 0 THEN width_bucket(log(greatest(date_part('epoch', finished_at - received_at) * 1000, 1)), 0, 8, 48)::bigint END AS bucket,
+            count(*) AS n
+        FROM outcomes WHERE delivery_id >= m.low AND delivery_id < m.high GROUP BY 1, 2, 3, 4
+    ) o
+) r GROUP BY at, webhook_id, community`
+
+// spans are the parameters of countRowsQuery.
+type spans struct{ at, low, high array }
+
+// addSpan adds a span, which begins and ends at a millisecond.
+func (s *spans) addSpan(from, to time.Time) {
+	s.at.time(from)
+	s.low.id(firstIDAt(from))
+	s.high.id(firstIDAt(to))
+}
+
+func (s *spans) args() []any { return []any{s.at.String(), s.low.String(), s.high.String()} }
+
+const (
+	countsProgressQuery = `SELECT counted_from, counted_to FROM delivery_counts_progress`
+	uncountedQuery      = `SELECT EXISTS (SELECT FROM outcomes WHERE delivery_id >= $1 AND delivery_id < $2 ORDER BY delivery_id LIMIT 1)`
+)
+
+// Counts returns what became of the deliveries that were received from a time until
+// before another, by steps. The times and the step are multiples of a minute, and from
+// is a multiple of the step.
+func (s *Store) Counts(ctx context.Context, f CountFilter, from, to time.Time, step time.Duration) (c Counted, err error) {
+	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
+		var countedFrom, countedTo time.Time
+		if err := tx.QueryRowContext(ctx, countsProgressQuery).Scan(&countedFrom, &countedTo); err != nil {
+			return err
+		}
+		if from.Before(countedFrom) {
+			var uncounted bool
+			if err := tx.GetContext(ctx, &uncounted, uncountedQuery, firstIDAt(from).String(), firstIDAt(countedFrom).String()); err != nil {
+				return err
+			}
+			if uncounted {
+				c.Since = countedFrom.UTC()
+			}
+		}
+		query, args := f.countsQuery(from, to, countedTo, step)
+		return c.read(ctx, tx, query, args)
+	})
+	if err != nil {
+		return c, fmt.Errorf("count deliveries: %w", err)
+	}
+	return c, nil
+}
+
+// The kinds of rows of countsQuery.
+const (
+	ofStep = iota
+	ofWebhook
+	ofTimes
+)
+
+// countsQuery reads whole steps from the coarsest counts that there are, what is left of
+// them from finer ones, and what is not counted from the rows.
+func (f CountFilter) countsQuery(from, to, countedTo time.Time, step time.Duration) (query string, args []any) {
+	var rows spans
+	end := to
+	if countedTo.Before(to) {
+		end = countedTo
+	}
+	if end.Before(from) {
+		end = from
+	}
+	for at := end; at.Before(to); {
+		next := at.Truncate(step).Add(step)
+		if to.Before(next) {
+			next = to
+		}
+		rows.addSpan(at, next)
+		at = next
+	}
+	args = append(rows.args(), fmt.Sprintf("%d minutes", step/time.Minute), from)
+	param := func(v any) string {
+		args = append(args, v)
+		return fmt.Sprintf("$%d", len(args))
+	}
+	parts := []string{countRowsQuery}
+	at := from
+	for _, size := range slices.Backward(countSteps) {
+		whole := end.Truncate(size)
+		if step%size != 0 || !at.Before(whole) {
+			continue
+		}
+		parts = append(parts, fmt.Sprintf("SELECT at, webhook_id, community, applied, duplicate, skipped, failed, times FROM delivery_counts WHERE step = %d AND at >= %s AND at < %s",
+			size/time.Minute, param(at), param(whole)))
+		at = whole
+	}
+	var narrow []string
+	if f.WebhookID != "" {
+		narrow = append(narrow, "webhook_id = "+param(f.WebhookID))
+	}
+	if f.Communities != nil {
+		narrow = append(narrow, "community = ANY ("+param(pq.Array(f.Communities))+"::text[])")
+	}
+	where := ""
+	if narrow != nil {
+		where = " WHERE " + strings.Join(narrow, " AND ")
+	}
+	return `WITH c AS MATERIALIZED (
+    SELECT date_bin($4::interval, at, $5::timestamptz) AS bin, * FROM (` + strings.Join(parts, "\nUNION ALL ") + `) p` + where + `
+)
+SELECT 0, bin, '', '', 0, sum(applied)::bigint, sum(duplicate)::bigint, sum(skipped)::bigint, sum(failed)::bigint FROM c GROUP BY bin
+UNION ALL
+SELECT 1, now(), webhook_id, community, 0, sum(applied)::bigint, sum(duplicate)::bigint, sum(skipped)::bigint, sum(failed)::bigint FROM c GROUP BY webhook_id, community
+UNION ALL
+SELECT 2, bin, '', '', (t % 64)::int, sum(t / 64)::bigint, 0, 0, 0 FROM c, unnest(times) AS t GROUP BY bin, t % 64`, args
+}
+
+func (c *Counted) read(ctx context.Context, tx *sqlx.Tx, query string, args []any) error {
+	steps := map[time.Time]*StepCount{}
+	times := map[time.Time][]TimeBucket{}
+	err := each(ctx, tx, query, func(scan scanner) error {
+		var kind, bucket int
+		var at time.Time
+		var w WebhookCount
+		if err := scan(&kind, &at, &w.WebhookID, &w.Community, &bucket, &w.Applied, &w.Duplicate, &w.Skipped, &w.Failed); err != nil {
+			return err
+		}
+		at = at.UTC()
+		switch kind {
+		case ofStep:
+			steps[at] = &StepCount{At: at, Count: w.Count}
+		case ofWebhook:
+			c.Webhooks = append(c.Webhooks, w)
+		case ofTimes:
+			times[at] = append(times[at], TimeBucket{Bucket: bucket, Count: w.Applied})
+		}
+		return nil
+	}, args...)
+	for at, s := range steps {
+		s.Times = times[at]
+		c.Steps = append(c.Steps, *s)
+	}
+	return err
+}
+
+// minuteOf is the minute that a delivery was received in.
+func minuteOf(id delivery.ID) time.Time { return id.Time().UTC().Truncate(time.Minute) }
