@@ -11,6 +11,7 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -53,22 +54,25 @@ func parseTemplates() (templates, error) {
 // Histories, Dead letters, Gamification logs, Users, Settings, Audit trail.
 var navigation = []struct {
 	Path, Title string
-	admins      bool // for admins alone
+	group       string // the heading above it and those that follow
+	key         string // g and this letter open it
+	admins      bool   // for admins alone
 }{
-	{"/", "Overview", false},
-	{"/webhooks", "Webhooks", false},
-	{"/deliveries", "Histories", false},
-	{"/dead-letters", "Dead letters", false},
-	{"/logs", "Gamification logs", false},
-	{"/users", "Users", false},
-	{"/settings", "Settings", false},
-	{"/trail", "Audit trail", true},
+	{Path: "/", Title: "Overview", key: "o"},
+	{Path: "/webhooks", Title: "Webhooks", group: "Deliveries", key: "w"},
+	{Path: "/deliveries", Title: "Histories", key: "h"},
+	{Path: "/dead-letters", Title: "Dead letters", key: "d"},
+	{Path: "/logs", Title: "Gamification logs", group: "Balances", key: "l"},
+	{Path: "/users", Title: "Users", key: "u"},
+	{Path: "/settings", Title: "Settings", group: "Administration", key: "s"},
+	{Path: "/trail", Title: "Audit trail", key: "t", admins: true},
 }
 
-// link is a page in the navigation.
+// link is a page in the navigation. Opens is the heading of the group that it is the
+// first of.
 type link struct {
-	Path, Title string
-	Current     bool
+	Path, Title, Opens, Key string
+	Current                 bool
 }
 
 // view is what a page's template gets.
@@ -129,7 +133,8 @@ func (c *request) links() []link {
 			continue
 		}
 		here := c.Request().URL.Path
-		links = append(links, link{n.Path, n.Title, here == n.Path || n.Path != "/" && strings.HasPrefix(here, n.Path+"/")})
+		current := here == n.Path || n.Path != "/" && strings.HasPrefix(here, n.Path+"/")
+		links = append(links, link{n.Path, n.Title, n.group, n.key, current})
 	}
 	return links
 }
@@ -147,6 +152,7 @@ var functions = template.FuncMap{
 	"currency": currencyName,
 	"query":    url.QueryEscape,
 
+	"initial":     initial,
 	"fingerprint": webhook.Fingerprint,
 	"join":        strings.Join,
 	"difflines":   diffLines,
@@ -162,4 +168,12 @@ var functions = template.FuncMap{
 		}
 		return d, nil
 	},
+}
+
+// initial is the first letter of an account's name, for its picture.
+func initial(name string) string {
+	for _, r := range name {
+		return string(unicode.ToUpper(r))
+	}
+	return ""
 }

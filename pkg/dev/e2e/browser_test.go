@@ -263,5 +263,5 @@ func (b *browser) signIn(name, password string) {
 	b.fill("input[name=name]", name)
 	b.fill("input[name=password]", password)
 	b.press("\r")
-	b.do("sign in", chromedp.WaitVisible(chromedp.CSS("nav[aria-label=Pages]")))
+	b.do("sign in", chromedp.WaitVisible(chromedp.CSS("#account-menu")))
 }

@@ -174,6 +174,7 @@ func TestAViewerLooks(t *testing.T) {
 			t.Errorf("%s has %s forms that change something", page, forms)
 		}
 	}
+	b.click("#account-menu summary")
 	b.clickText("Sign out")
 	b.await("No account yet?")
 	b.open("/deliveries")
