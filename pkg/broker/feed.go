@@ -29,6 +29,9 @@ const (
 	// floorEvery is how often a floor that moves is written. Each write takes two fsyncs
 	// at the broker, next to those of the stream.
 	floorEvery = 250 * time.Millisecond
+	// idleFloorEvery is how often one is written that moves over messages of other
+	// partitions alone. Nothing waits for it but the audit.
+	idleFloorEvery = time.Second
 	// compareEvery is how often it is read.
 	compareEvery = 5 * time.Second
 
@@ -68,6 +71,7 @@ type Feed struct {
 	// before are those of the session before, by sequence, until they are read again.
 	before map[uint64]*Receipt
 	floor  uint64 // all up to it is settled
+	passed uint64 // the newest message up to floor that has deliveries of the partition
 	seen   uint64 // the newest message that was read
 	active bool   // a session is open
 	// connection is the number of the connection that the session has, or had. Behind
@@ -86,7 +90,8 @@ type Received struct {
 type Receipt struct {
 	sequence uint64
 	storedAt time.Time
-	left     int // deliveries that are not settled
+	mine     bool // it has deliveries of the partition
+	left     int  // those that are not settled
 }
 
 // NewFeed returns the feed of a partition. Run has to be running. Only the owner of
@@ -217,7 +222,7 @@ func (f *Feed) begin(floor, connection uint64) {
 		f.before[r.sequence] = r
 	}
 	f.open, f.settled = nil, nil
-	f.floor, f.seen, f.active, f.connection = floor, floor, true, connection
+	f.floor, f.passed, f.seen, f.active, f.connection = floor, 0, floor, true, connection
 }
 
 // IsReading reports whether a session with the broker is open.
@@ -313,7 +318,7 @@ func (f *Feed) track(meta *jetstream.MsgMetadata, deliveries int) *Receipt {
 		f.advance()
 		return nil
 	}
-	r := &Receipt{sequence: sequence, storedAt: meta.Timestamp, left: deliveries}
+	r := &Receipt{sequence: sequence, storedAt: meta.Timestamp, mine: deliveries > 0, left: deliveries}
 	f.open = append(f.open, r)
 	if deliveries == 0 {
 		f.advance()

@@ -26,12 +26,18 @@ func (f *Feed) keepFloor(reading context.Context) error {
 	write, compare := time.NewTicker(floorEvery), time.NewTicker(compareEvery)
 	defer write.Stop()
 	defer compare.Stop()
+	idle := time.NewTicker(idleFloorEvery)
+	defer idle.Stop()
 	for {
 		var err error
 		select {
 		case <-reading.Done():
 			return context.Cause(reading)
 		case <-write.C:
+			if f.hasPassed() {
+				err = f.Flush(reading)
+			}
+		case <-idle.C:
 			err = f.Flush(reading)
 		case <-compare.C:
 			var floor uint64
@@ -47,11 +53,24 @@ func (f *Feed) keepFloor(reading context.Context) error {
 	}
 }
 
+// hasPassed reports whether deliveries of the partition are settled that the written
+// floor does not count.
+func (f *Feed) hasPassed() bool {
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.passed > f.written
+}
+
 // advance moves the floor up to the first message that is not settled.
 func (f *Feed) advance() {
 	n := 0
 	for n < len(f.open) && f.open[n].left <= 0 {
 		f.floor = f.open[n].sequence
+		if f.open[n].mine {
+			f.passed = f.floor
+		}
 		n++
 	}
 	f.settled = append(f.settled, f.open[:n]...)

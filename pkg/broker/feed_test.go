@@ -174,6 +174,36 @@ func TestAFloorThatWasMovedBackIsWrittenAgain(t *testing.T) {
 	eventually(t, "it is written again", func() bool { return ackFloor(t, js, partition) == 4 })
 }
 
+// Each write of a floor takes two fsyncs next to those of the stream. A partition that
+// has no deliveries writes its floor less often than one that settles.
+func TestAnIdlePartitionWritesItsFloorLessOften(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Start(t)
+	conn, js := server.ConnectSetUp(), openJetStream(t, server.URL())
+	partitions := addPartitions(t, js, 7, 2)
+	p := startPublisher(t, conn)
+	for _, partition := range partitions {
+		own(t, conn, partition, true)
+	}
+	var writes [2]int
+	var floors [2]uint64
+	began := time.Now()
+	eventually(t, "the busy partition has written its floor ten times", func() bool {
+		publishIn(t, p, 1, "1")
+		for i, partition := range partitions {
+			if floor := ackFloor(t, js, partition); floor != floors[i] {
+				writes[i], floors[i] = writes[i]+1, floor
+			}
+		}
+		return writes[0] >= 10
+	})
+	if most := int(time.Since(began)/time.Second) + 1; writes[1] > most {
+		t.Errorf("the idle one has written its floor %d times, want %d at most", writes[1], most)
+	}
+	last := ackFloor(t, js, partitions[0])
+	eventually(t, "the idle one follows", func() bool { return ackFloor(t, js, partitions[1]) >= last })
+}
+
 // The connection is lost while deliveries are with the owner. They are not handed out
 // again, and their messages are acked once they are settled.
 func TestAFeedGoesOnAfterALostConnection(t *testing.T) {
