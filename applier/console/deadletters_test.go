@@ -41,7 +41,7 @@ func TestDeadLettersAreReplayedAsPlanned(t *testing.T) {
 	w.settled(shop, `{"user":"late@example.com"}`)
 
 	p := w.admin.get("/dead-letters")
-	if n := p.Find("article.group").Length(); n != 2 || !strings.Contains(p.text("article.group h2"), "3 Shop: user_not_found") {
+	if n := p.Find("article.group").Length(); n != 2 || !strings.Contains(p.text("article.group h2"), "3 Shop: Unknown user user_not_found") {
 		t.Fatalf("%d groups: %q", n, p.text("article.group h2"))
 	}
 	replayAddress := p.Find("article.group .actions a").First().AttrOr("href", "")
@@ -49,7 +49,7 @@ func TestDeadLettersAreReplayedAsPlanned(t *testing.T) {
 		t.Errorf("the group has %d rows", len(rows))
 	}
 	plan := w.admin.get(replayAddress)
-	if !strings.Contains(plan.text("dl"), "To replay3, user_not_found 3 Would be applied✓ 0 Would fail again✗ 3") {
+	if !strings.Contains(plan.text("dl"), "To replay3, Unknown user user_not_found 3 Would be applied✓ 0 Would fail again✗ 3") {
 		t.Errorf("the plan without the user: %q", plan.text("dl"))
 	}
 	w.user("late@example.com")

@@ -32,7 +32,7 @@ func TestDelivery(t *testing.T) {
 			t.Errorf("at %s: %q, want %q", path, got, want)
 		}
 	}
-	if got := w.admin.get(good + "?tab=changes").text("td.amount"); got != "+5050" { // the change, and the balance after it
+	if got := w.admin.get(good + "?tab=changes").text("td.num"); got != "+5050" { // the change, and the balance after it
 		t.Errorf("changes: %q", got)
 	}
 	if got := w.admin.get(good + "?tab=runs").text(".runs li"); !strings.HasPrefix(got, "✓ success delivery") {

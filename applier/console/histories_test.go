@@ -42,8 +42,8 @@ func TestHistories(t *testing.T) {
 		t.Fatalf("status %d, rows: %s", p.status, diff)
 	}
 	for id, want := range map[delivery.ID][]string{
-		good: {"✓ success", "Shop", "alice@example.com", "coins +50 = 50"},
-		bad:  {"✗ failed", "Shop", "", "user_not_found"},
+		good: {"✓ success", "Shop", "alice@example.com", "Coins +50 → 50"},
+		bad:  {"✗ failed", "Shop", "", "Unknown user user_not_found"},
 	} {
 		var cells []string
 		for _, label := range []string{"Status", "Webhook", "User", "Result"} {

@@ -90,17 +90,6 @@ func (s *Console) currencyOptions(c *request, community, chosen string) (all []o
 	return all, nil
 }
 
-// currencyName is what people call a currency.
-func currencyName(code string) string {
-	switch code {
-	case "xp":
-		return "XP"
-	case "coins":
-		return "Coins"
-	}
-	return code
-}
-
 // logFilter returns what the form asks for, or what is wrong with it.
 func (s *Console) logFilter(c *request, form logsForm) (f history.LogFilter, problem string, err error) {
 	f = history.LogFilter{Community: form.Community, WebhookID: form.Webhook, Currency: form.Currency}

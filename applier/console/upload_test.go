@@ -55,7 +55,7 @@ func TestUsersAreImported(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p := w.admin.upload("/users/import", "email,username\nalice@example.com,alice\nbroken,\n,bob\n")
-	if got := p.text(".flash"); p.status != http.StatusOK || !strings.Contains(got, "2 users added, 0 updated, 0 were there, 1 lines are bad") {
+	if got := p.text(".flash"); p.status != http.StatusOK || !strings.Contains(got, "2 users added, 0 updated, 0 were there, 1 line is bad") {
 		t.Errorf("status %d, %q, %q", p.status, got, p.text("main"))
 	}
 	if rows := cells(p, "details[open] tbody tr"); len(rows) != 1 || rows[0][0] != "3" || !strings.Contains(rows[0][1], "needs an @") {
@@ -67,7 +67,7 @@ func TestUsersAreImported(t *testing.T) {
 		fmt.Fprintf(&large, "%s%d@example.com\n", strings.Repeat("x", 300), i)
 	}
 	large.WriteString(strings.Repeat("\n", 1<<18))
-	if p = w.admin.upload("/users/import", large.String()); p.status != http.StatusOK || !strings.Contains(p.text(".flash"), "3000 users added") {
+	if p = w.admin.upload("/users/import", large.String()); p.status != http.StatusOK || !strings.Contains(p.text(".flash"), "3 000 users added") {
 		t.Errorf("a large file: status %d, %q", p.status, p.text("main"))
 	}
 	if p = w.admin.upload("/users/import", "name\nx\n"); p.status != http.StatusUnprocessableEntity || p.text("#import-problem") == "" {

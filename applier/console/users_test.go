@@ -41,7 +41,7 @@ func TestUsers(t *testing.T) {
 	if len(days) != 30 || days[29][1] != "50" || days[29][2] != "0" || days[28][1] != "0" {
 		t.Errorf("the days are %q", days)
 	}
-	if rows := cells(p, "table.rows tbody tr"); len(rows) != 1 || rows[0][2] != "coins +50 = 50" {
+	if rows := cells(p, "table.rows tbody tr"); len(rows) != 1 || rows[0][2] != "Coins +50 → 50" {
 		t.Errorf("the deliveries are %q", rows)
 	}
 	if p := w.admin.get("/users/nobody"); p.status != http.StatusNotFound {

@@ -11,9 +11,7 @@ import (
 	"path"
 	"strings"
 	"time"
-	"unicode"
 
-	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -82,6 +80,8 @@ type view struct {
 	MayChange bool
 	Links     []link
 	Flash     string
+	// Zone is that of the person's times, as filters mean it.
+	Zone string
 	// Live is where the page listens for news, empty if it does not.
 	Live string
 	Data any
@@ -110,7 +110,7 @@ func (c *request) render(status int, name string, v view) error {
 	if !ok {
 		return fmt.Errorf("there is no template %s", name)
 	}
-	v.Account, v.MayChange = c.session.Account, c.session.MayChange()
+	v.Account, v.MayChange, v.Zone = c.session.Account, c.session.MayChange(), c.zone().String()
 	block := "content"
 	if beside := name == "error" && isHTMX(c.Request()); !beside && !isPartial(c.Request()) {
 		block, v.Links, v.Flash = "layout", c.links(), c.flash()
@@ -146,8 +146,17 @@ var functions = template.FuncMap{
 		return []delivery.Status{delivery.Pending, delivery.Success, delivery.Failed}
 	},
 	"rfc3339":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-	"utc":      func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" },
-	"age":      history.AgeText,
+	"exact":    exactText,
+	"relative": func(t time.Time) string { return relativeText(t, time.Now()) },
+	"duration": durationText,
+	"age":      durationText,
+	"amount":   amountText,
+	"change":   changeText,
+	"number":   numberText,
+	"count":    countText,
+	"reason":   reasonText,
+	"foreign":  foreign,
+	"visible":  visible,
 	"letters":  countedLetters,
 	"currency": currencyName,
 	"query":    url.QueryEscape,
@@ -168,12 +177,4 @@ var functions = template.FuncMap{
 		}
 		return d, nil
 	},
-}
-
-// initial is the first letter of an account's name, for its picture.
-func initial(name string) string {
-	for _, r := range name {
-		return string(unicode.ToUpper(r))
-	}
-	return ""
 }

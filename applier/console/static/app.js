@@ -138,7 +138,6 @@
     if (!(target instanceof Element)) return;
     for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(target)) menu.open = false;
     if (target.closest("[data-close-panel]")) closePanel();
-    if (target.closest("[data-shortcuts]")) $("shortcuts")?.showModal();
     const copy = target.closest("[data-copy]");
     if (copy) {
       const text = document.querySelector(copy.dataset.copy)?.textContent ?? "";

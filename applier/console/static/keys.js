@@ -52,8 +52,41 @@
     ArrowDown: () => Boolean(document.activeElement?.closest("table.rows, table.list")) && move(1),
     ArrowUp: () => Boolean(document.activeElement?.closest("table.rows, table.list")) && move(-1),
     x: mark,
-    "?": () => { document.getElementById("shortcuts")?.showModal(); return true; },
+    "?": list,
   };
+
+  const keys = [
+    [["/"], "Search"], [["j", "k"], "Next and previous row of a list"], [["Enter"], "Open the row"], [["x"], "Mark the row"],
+    [["Esc"], "Close the details"], [["?"], "This list"],
+  ];
+
+  function element(name, ...children) {
+    const made = document.createElement(name);
+    made.append(...children);
+    return made;
+  }
+
+  // The list of keys, with those of the pages.
+  function list() {
+    let dialog = document.getElementById("shortcuts");
+    if (!dialog) {
+      const pages = [...document.querySelectorAll("[data-key]")].map((link) => [["g", link.dataset.key], link.textContent.trim()]);
+      const close = element("form", element("button", "Close"));
+      close.method = "dialog";
+      close.className = "actions";
+      close.firstChild.className = "secondary";
+      dialog = element("dialog", element("h2", "Keyboard shortcuts"),
+        element("dl", ...[...keys, ...pages].flatMap(([names, does]) => [
+          element("dt", ...names.flatMap((name) => [element("kbd", name), " "])), element("dd", does)])), close);
+      dialog.id = "shortcuts";
+      dialog.setAttribute("aria-label", "Keyboard shortcuts");
+      document.body.append(dialog);
+    }
+    dialog.showModal();
+    return true;
+  }
+
+  document.addEventListener("click", (event) => { if (event.target.closest?.("[data-shortcuts]")) list(); });
 
   let after = 0; // until when a letter follows g
   document.addEventListener("keydown", (event) => {

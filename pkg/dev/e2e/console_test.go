@@ -96,7 +96,7 @@ func TestAWebhookFromNothingToActive(t *testing.T) {
 	b.clickText("Histories")
 	b.await("No delivery is like this")
 	send(`{"customer":{"email":"alice@example.com"},"order":{"coins":7,"total":1}}`, "pending")
-	b.await("coins +7 = 7, xp +10 = 10", "success")
+	b.await("Coins +7 → 7, XP +10 → 10", "success")
 	b.clickText("Gamification logs")
 	b.await("Shop purchases", "Coins", "+7", "XP", "+10")
 }
@@ -112,7 +112,7 @@ func TestTheConsoleShowsDeliveriesAsTheyCome(t *testing.T) {
 	b.await("No delivery is like this")
 	h := w.hook(t, `<script>alert("hook")</script>`, "active", userLine+addCoins)
 	id := h.deliver(t, coinsBody("ann", "7"))
-	b.await(`<script>alert("hook")</script>`, "coins +7 = 7", "success")
+	b.await(`<script>alert("hook")</script>`, "Coins +7 → 7", "success")
 	failed := h.deliver(t, `{"user":"ann","note":"<script>alert(1)</script><img src=x onerror=alert(2)>"}`)
 	b.await("missing_field")
 	b.click(`#d-` + failed + ` a`)

@@ -269,7 +269,7 @@ func TestAWebhookIsPausedInTheConsole(t *testing.T) {
 	b.clickText("Resume “shop”")
 	b.await("● active", "executed now, in order")
 	b.clickText("Histories")
-	b.await("coins +5 = 5")
+	b.await("Coins +5 → 5")
 	b.clickText("Audit trail")
 	b.await("pause webhook", "resume webhook")
 	w.wantBalances(t, "ann", "5", "0")
