@@ -5,7 +5,7 @@
 -- took as long as the bucket says, see postgres.countRows.
 CREATE TABLE delivery_counts (
     step       smallint NOT NULL CHECK (step IN (1, 15, 180)),
-    at         timestamptz NOT NULL CHECK (at >= '0001-01-01 00:00:00+00' AND at < '10000-01-01 00:00:00+00'),
+    at         timestamptz NOT NULL CONSTRAINT delivery_counts_at_readable CHECK (at >= '0001-01-01 00:00:00+00' AND at < '10000-01-01 00:00:00+00'),
     webhook_id text   NOT NULL,
     community  text   NOT NULL,
     applied    bigint NOT NULL,
@@ -20,8 +20,8 @@ CREATE TABLE delivery_counts (
 -- follows the history moves both.
 CREATE TABLE delivery_counts_progress (
     only_row     boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    counted_from timestamptz NOT NULL CHECK (counted_from >= '0001-01-01 00:00:00+00' AND counted_from < '10000-01-01 00:00:00+00'),
-    counted_to   timestamptz NOT NULL CHECK (counted_to >= '0001-01-01 00:00:00+00' AND counted_to < '10000-01-01 00:00:00+00')
+    counted_from timestamptz NOT NULL CONSTRAINT delivery_counts_progress_counted_from_readable CHECK (counted_from >= '0001-01-01 00:00:00+00' AND counted_from < '10000-01-01 00:00:00+00'),
+    counted_to   timestamptz NOT NULL CONSTRAINT delivery_counts_progress_counted_to_readable CHECK (counted_to >= '0001-01-01 00:00:00+00' AND counted_to < '10000-01-01 00:00:00+00')
 );
 INSERT INTO delivery_counts_progress (counted_from, counted_to) VALUES (date_trunc('minute', now()), date_trunc('minute', now()));
 
@@ -29,7 +29,7 @@ INSERT INTO delivery_counts_progress (counted_from, counted_to) VALUES (date_tru
 -- by a late outcome, a replay, an import, the removal of what is old. Nothing conflicts
 -- here, because rows are only added, and the job takes them away.
 CREATE TABLE delivery_counts_marks (
-    minute timestamptz NOT NULL CHECK (minute >= '0001-01-01 00:00:00+00' AND minute < '10000-01-01 00:00:00+00')
+    minute timestamptz NOT NULL CONSTRAINT delivery_counts_marks_minute_readable CHECK (minute >= '0001-01-01 00:00:00+00' AND minute < '10000-01-01 00:00:00+00')
 );
 CREATE INDEX delivery_counts_marks_minute ON delivery_counts_marks (minute);
 
