@@ -168,7 +168,6 @@ func (a *app) consoleOptions(log zerolog.Logger, trusted proxies.Trusted) (opts 
 		Users:    db.Users(),
 		Logs:     db.Logs(),
 		Settings: db.Communities(),
-		Overview: db.Overview(),
 
 		DeadLetters: db.DeadLetters(),
 		Reverter:    db.Reverter(),

@@ -74,7 +74,6 @@ type Options struct {
 	Users    *users.Service
 	Logs     *history.Logs
 	Settings *communities.Service
-	Overview *history.Overview
 	// DeadLetters, Replayer and Reverter change what became of deliveries.
 	DeadLetters *deadletter.Service
 	Replayer    *replay.Replayer

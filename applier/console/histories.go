@@ -1,7 +1,6 @@
 package console
 
 import (
-	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin/history"
-	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -209,27 +207,42 @@ func readSpan(from, to string) (since, until time.Time, problem string) {
 }
 
 // userOf finds the user that a list is narrowed to, if it is, or says that there is
-// none.
+// none. Without a community it is looked for in all.
 func (s *Console) userOf(c *request, community, webhook, ref string) (id delivery.ID, problem string, err error) {
 	if ref == "" {
 		return id, "", nil
 	}
-	community = s.communityOf(c, community, webhook)
-	user, err := s.Users.Find(c.ctx(), community, ref)
-	if errors.Is(err, users.ErrNotFound) {
-		return id, "There is no user with this id, email or username in the community " + community + ".", nil
+	var communities []string
+	if community = s.communityOf(c, community, webhook); community != "" {
+		communities = []string{community}
 	}
-	return user.ID, "", err
+	const shown = 10
+	found, err := s.Users.FindNamed(c.ctx(), communities, ref, shown)
+	switch {
+	case err != nil:
+		return id, "", err
+	case len(found) == 1:
+		return found[0].ID, "", nil
+	case len(found) > 1:
+		names := make([]string, len(found))
+		for i, u := range found {
+			names[i] = u.Community
+		}
+		return id, "Several communities have such a user. Choose one of them: " + strings.Join(slices.Compact(names), ", ") + ".", nil
+	case community == "":
+		return id, "There is no user with this id, email or username in any community.", nil
+	}
+	return id, "There is no user with this id, email or username in the community " + community + ".", nil
 }
 
-// communityOf is where a form's user is looked for.
+// communityOf is where a form's user is looked for; empty is everywhere.
 func (s *Console) communityOf(c *request, community, webhook string) string {
 	if community == "" && webhook != "" {
 		if w, err := s.Webhooks.Find(c.ctx(), "", webhook); err == nil || errors.Is(err, webhooks.ErrNewer) { // else it is deleted
 			return w.Community
 		}
 	}
-	return cmp.Or(community, defaultCommunity)
+	return community
 }
 
 // readTime reads what a browser's datetime-local field sends, in UTC, and RFC 3339.

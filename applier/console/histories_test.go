@@ -85,7 +85,7 @@ func TestHistories(t *testing.T) {
 		}
 	}
 	for query, want := range map[string]string{
-		"user=nobody":   "There is no user with this id, email or username in the community default.",
+		"user=nobody":   "There is no user with this id, email or username in any community.",
 		"status=lost":   "A status is pending, success or failed.",
 		"reason=why":    "There is no such reason.",
 		"since=someday": "Since is not a time.",
@@ -164,5 +164,33 @@ func TestHistoriesOverdue(t *testing.T) {
 	}
 	if got := w.admin.get("/deliveries/" + id.String()).text("article .overdue"); !strings.Contains(got, "contact an admin") {
 		t.Errorf("its page says %q", got)
+	}
+}
+
+// Without a community the users of all are found, and one that several have is not
+// guessed.
+func TestAUserIsFoundInAllCommunities(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for community, emails := range map[string][]string{"default": {"alice@example.com"}, "northwind": {"alice@example.com", "nora@example.com"}} {
+		for _, email := range emails {
+			if _, err := w.store.AddUser(t.Context(), community, postgres.NewUser{Email: email}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, path := range []string{"/deliveries", "/logs"} {
+		if p := w.admin.get(path + "?user=NORA@example.com"); p.status != http.StatusOK || p.Find(".problem").Length() != 0 {
+			t.Errorf("%s: %d %s", path, p.status, p.text(".problem"))
+		}
+		for query, want := range map[string]string{
+			"user=alice@example.com":                  "Several communities have such a user. Choose one of them: default, northwind.",
+			"user=bob@example.com":                    "There is no user with this id, email or username in any community.",
+			"user=nora@example.com&community=default": "There is no user with this id, email or username in the community default.",
+		} {
+			if p := w.admin.get(path + "?" + query); p.status != http.StatusUnprocessableEntity || p.text(".problem") != want {
+				t.Errorf("%s?%s: %d %s", path, query, p.status, p.text(".problem"))
+			}
+		}
 	}
 }

@@ -1,48 +1,154 @@
 package console
 
 import (
+	"cmp"
+	"context"
+	"net/url"
 	"strconv"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin/history"
 )
 
+// timeSpan is a stretch of time up to now that numbers and charts are about, in steps.
+type timeSpan struct {
+	Name, Text string
+	length     time.Duration
+	step       time.Duration
+	Step       string // what a step is called
+}
+
+// timeSpans are those to choose from. The first one is the default.
+var timeSpans = []timeSpan{
+	{"1h", "the last hour", time.Hour, time.Minute, "Minute"},
+	{"24h", "the last 24 hours", 24 * time.Hour, 15 * time.Minute, "Quarter of an hour"},
+	{"7d", "the last 7 days", 7 * 24 * time.Hour, 3 * time.Hour, "3 hours"},
+	{"30d", "the last 30 days", 30 * 24 * time.Hour, 12 * time.Hour, "12 hours"},
+}
+
+func spanNamed(name string) timeSpan {
+	for _, s := range timeSpans {
+		if s.Name == name {
+			return s
+		}
+	}
+	return timeSpans[0]
+}
+
+// counts counts the deliveries of the span. It begins with a whole step, so that it is a
+// little longer than its name says.
+func (t timeSpan) counts(ctx context.Context, h *history.History, f history.CountFilter) (history.Counts, error) {
+	now := time.Now()
+	return h.Counts(ctx, f, now.Add(t.step-t.length), now, t.step)
+}
+
+// chip is one of several to choose from.
+type chip struct {
+	Name, Address string
+	Current       bool
+}
+
+// spanChips are the spans, as links to a page.
+func spanChips(path string, chosen timeSpan) (all []chip) {
+	for i, s := range timeSpans {
+		address := path
+		if i > 0 {
+			address += "?" + url.Values{"span": {s.Name}}.Encode()
+		}
+		all = append(all, chip{s.Name, address, s == chosen})
+	}
+	return all
+}
+
 type overviewData struct {
-	history.Hour
-	Head     headData
-	Parked   []parkedRow
-	Waiting  string // how many are pending
-	Findings []history.Finding
-	More     int // findings that are not shown
-	Minutes  []minuteRow
+	Here   string
+	Span   timeSpan
+	Spans  []chip
+	Counts history.Counts
+	// Unknown: PostgreSQL does not tell the numbers.
+	Unknown         bool
+	Rows            []countRow
+	Failing         []failingRow
+	MoreFailing     int
+	ManyCommunities bool
+	Head            headData
+	Parked          []parkedRow
+	Waiting         string // how many are pending
+	Findings        []history.Finding
+	More            int // findings that are not shown
 }
 
-// minuteRow is a minute as a table has it; what is not known is empty.
-type minuteRow struct {
-	At                        time.Time
-	Success, Failed, P50, P99 string
+// countRow is a step as a table has it. Times are empty where nothing was executed.
+type countRow struct {
+	At              time.Time
+	Success, Failed int64
+	P50, P99        duration
 }
 
-// findingsShown is how many findings the overview has.
-const findingsShown = 10
+// duration is one to show, and to draw in seconds.
+type duration time.Duration
+
+func (d duration) Seconds() string {
+	return strconv.FormatFloat(time.Duration(d).Seconds(), 'g', 4, 64)
+}
+
+// Text is empty for none.
+func (d duration) Text() string {
+	if d <= 0 {
+		return ""
+	}
+	return durationText(time.Duration(d))
+}
+
+type failingRow struct {
+	history.WebhookCount
+	Webhook string
+}
+
+const (
+	// findingsShown and failingShown bound the lists of the overview.
+	findingsShown = 10
+	failingShown  = 20
+)
 
 // overview shows how it goes.
-func (s *Console) overview(c *request) error {
+func (s *Console) overview(c *request) (err error) {
 	seen := c.seen("deliveries")
-	var data overviewData
-	var err error
-	if data.Hour, err = s.Overview.Hour(c.ctx()); err != nil {
+	data := overviewData{Here: c.Request().URL.RequestURI(), Span: spanNamed(c.QueryParam("span"))}
+	data.Spans = spanChips("/", data.Span)
+	if data.Counts, err = data.Span.counts(c.ctx(), s.History, history.CountFilter{}); err == nil {
+		data.Findings, err = s.History.Findings(c.ctx())
+	}
+	if data.Unknown = err != nil && history.IsAway(err); err != nil && !data.Unknown {
 		return err
 	}
+	if data.Unknown {
+		s.Log.Warn().Err(err).Msg("cannot count deliveries")
+	}
+	if len(data.Findings) > findingsShown {
+		data.More, data.Findings = len(data.Findings)-findingsShown, data.Findings[:findingsShown]
+	}
+	if err := s.addWaiting(c, &data); err != nil {
+		return err
+	}
+	for _, step := range data.Counts.Steps {
+		data.Rows = append(data.Rows, countRow{step.At, step.Success(), step.Failed, duration(step.P50()), duration(step.P99())})
+	}
+	if err := s.addFailing(c, &data); err != nil {
+		return err
+	}
+	return c.livePage("overview", "Overview", seen, data)
+}
+
+// addWaiting adds what is pending, and why.
+func (s *Console) addWaiting(c *request, data *overviewData) (err error) {
 	if data.Head.Head, err = s.History.Head(c.ctx()); err != nil {
 		return err
-	}
-	if data.Head.Oldest != nil {
-		data.Head.Causes, data.Head.Advice = data.Head.InTheWay()
 	}
 	var waiting int
 	var estimated bool
 	if data.Head.Oldest != nil { // else the broker has not noted yet that all is settled
+		data.Head.Causes, data.Head.Advice = data.Head.InTheWay()
 		if waiting, estimated, err = s.History.Waiting(c.ctx()); err != nil {
 			return err
 		}
@@ -51,34 +157,33 @@ func (s *Console) overview(c *request) error {
 	for _, p := range data.Parked {
 		waiting, estimated = waiting+p.Count, estimated || p.AtLeast
 	}
-	data.Waiting = strconv.Itoa(waiting)
+	data.Waiting = numberText(waiting)
 	if estimated {
 		data.Waiting = "about " + data.Waiting
 	}
-	if data.Findings, err = s.Overview.Findings(c.ctx()); err != nil {
-		return err
-	}
-	if len(data.Findings) > findingsShown {
-		data.More, data.Findings = len(data.Findings)-findingsShown, data.Findings[:findingsShown]
-	}
-	for _, m := range data.Hour.Minutes {
-		row := minuteRow{At: m.At}
-		if m.Known {
-			row.Success, row.Failed = strconv.Itoa(m.Success), strconv.Itoa(m.Failed)
-		}
-		if m.P99 > 0 {
-			row.P50, row.P99 = milliseconds(m.P50), milliseconds(m.P99)
-		}
-		data.Minutes = append(data.Minutes, row)
-	}
-	return c.livePage("overview", "Overview", seen, data)
+	return nil
 }
 
-// milliseconds has one decimal where that says something.
-func milliseconds(d time.Duration) string {
-	ms := float64(d) / float64(time.Millisecond)
-	if ms < 100 {
-		return strconv.FormatFloat(ms, 'f', 1, 64)
+// addFailing adds the webhooks of which deliveries failed.
+func (s *Console) addFailing(c *request, data *overviewData) error {
+	all, err := s.Webhooks.List(c.ctx(), "")
+	if err != nil {
+		return err
 	}
-	return strconv.FormatFloat(ms, 'f', 0, 64)
+	names := map[string]string{}
+	for _, w := range all {
+		names[w.ID] = w.Name
+		data.ManyCommunities = data.ManyCommunities || w.Community != all[0].Community
+	}
+	for _, w := range data.Counts.Webhooks {
+		if w.Failed == 0 {
+			break // those with most failures are first
+		}
+		if len(data.Failing) == failingShown {
+			data.MoreFailing++
+			continue
+		}
+		data.Failing = append(data.Failing, failingRow{w, cmp.Or(names[w.WebhookID], w.WebhookID)})
+	}
+	return nil
 }

@@ -157,6 +157,7 @@ var functions = template.FuncMap{
 	"reason":   reasonText,
 	"foreign":  foreign,
 	"visible":  visible,
+	"sentence": sentence,
 	"letters":  countedLetters,
 	"currency": currencyName,
 	"query":    url.QueryEscape,

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lib/pq"
+
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -63,6 +65,35 @@ func (s *Store) FindUser(ctx context.Context, community, ref string) (User, erro
 		return User{}, ErrUserNotFound
 	}
 	return users[0], nil
+}
+
+const usersNamedQuery = selectUser + `
+WHERE u.id IN (
+    SELECT id FROM users WHERE community = ANY ($1::text[]) AND email_key = $2
+    UNION SELECT id FROM users WHERE community = ANY ($1::text[]) AND username_key = $2
+    UNION SELECT user_id FROM external_ids WHERE community = ANY ($1::text[]) AND kind = $3 AND value = $4
+)
+ORDER BY u.community, u.id DESC LIMIT $5`
+
+// FindUsers returns the users of these communities, or of all if nil, whom FindUser
+// finds in one of them.
+func (s *Store) FindUsers(ctx context.Context, communities []string, ref string, limit int) (users []User, err error) {
+	if id, notAnID := delivery.ParseID(ref); notAnID == nil {
+		query := selectUser + ` WHERE u.id = $1 AND ($2::text[] IS NULL OR u.community = ANY ($2::text[]))`
+		users, err = s.queryUsers(ctx, query, id.String(), pq.StringArray(communities))
+	} else {
+		if communities == nil {
+			if communities, err = s.Communities(ctx); err != nil {
+				return nil, err
+			}
+		}
+		kind, value, _ := strings.Cut(ref, "=")
+		users, err = s.queryUsers(ctx, usersNamedQuery, pq.StringArray(communities), applier.FoldKey(ref), kind, value, limit)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find users: %w", err)
+	}
+	return users, nil
 }
 
 // UserFilter narrows a list; zero values do not.

@@ -17,23 +17,19 @@ type WebhookActivity struct {
 	Last       delivery.ID
 	LastAt     time.Time
 	LastStatus delivery.Status
-	// DeadLetters counts those that wait for an admin, MaxDeadLettersCounted at most.
+	// DeadLetters counts those that wait for an admin.
 	DeadLetters int
 }
 
-// MaxDeadLettersCounted bounds what a list of webhooks counts.
-const MaxDeadLettersCounted = 1000
-
-// The newest dead letters stand for all: a webhook's own are found by its outcomes,
-// and most of those are no failures. Rows are compared as pairs, for which there is
-// one index: with webhook_id = w.id the planner may read all outcomes, newest first,
-// in search of a webhook that has none.
+// Rows are compared as pairs, for which there is one index: with webhook_id = w.id the
+// planner may read all outcomes, newest first, in search of a webhook that has none.
 const webhookActivityQuery = `
-WITH newest AS (
-    SELECT o.webhook_id FROM (SELECT delivery_id FROM dead_letters ORDER BY delivery_id DESC LIMIT $2) d
-    JOIN outcomes o ON o.delivery_id = d.delivery_id
-    WHERE o.status = 'failed'
-), failing AS (SELECT webhook_id, count(*) AS count FROM newest GROUP BY 1)
+WITH failing AS (
+    SELECT o.webhook_id, count(*) AS count
+    FROM outcomes o
+    WHERE o.webhook_id = ANY ($1::text[]) AND o.status = 'failed' AND EXISTS (SELECT FROM dead_letters d WHERE d.delivery_id = o.delivery_id)
+    GROUP BY 1
+)
 SELECT w.id, l.delivery_id, l.received_at, l.status, coalesce(f.count, 0)
 FROM unnest($1::text[]) AS w(id)
 JOIN LATERAL (
@@ -56,7 +52,7 @@ func (s *Store) WebhookActivities(ctx context.Context, ids []string) (map[string
 		a.Last = delivery.ID(last)
 		all[a.WebhookID] = a
 		return nil
-	}, pq.StringArray(ids), MaxDeadLettersCounted)
+	}, pq.StringArray(ids))
 	if err != nil {
 		return nil, fmt.Errorf("read what webhooks were sent: %w", err)
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // Activity is what a webhook was sent: the newest delivery that has an outcome, and
-// how many of the newest dead letters are its.
+// how many dead letters it has.
 type Activity = postgres.WebhookActivity
 
 // Activities returns what these webhooks were sent, by their ids; those that never

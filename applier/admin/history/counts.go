@@ -11,6 +11,18 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 
+// Finding is something that does not add up.
+type Finding = postgres.Finding
+
+// Findings are what the audit that always runs finds.
+func (h *History) Findings(ctx context.Context) ([]Finding, error) {
+	all, err := h.store.Findings(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDatabase, err)
+	}
+	return all, nil
+}
+
 // CountFilter narrows a count; zero values do not.
 type CountFilter = postgres.CountFilter
 

@@ -98,10 +98,22 @@ func (h Head) InTheWay() (causes []string, advice string) {
 			"The appliers' logs and `nats consumer report DELIVERIES` say more. Restarting the appliers loses nothing."
 	}
 	if causes == nil {
-		return []string{"they wait behind others, the appliers are at work"},
-			"If they become more (coinhook_pending_overdue_deliveries), add appliers or see what slows PostgreSQL down."
+		text := "they wait behind others"
+		if n := inHand(p); n > 0 {
+			text = fmt.Sprintf("they wait behind others: appliers have %s that they have not settled yet", counted(n, "message", "messages"))
+		}
+		return []string{text}, "See again in a minute: while they become fewer, more appliers or a faster PostgreSQL help; " +
+			"otherwise the appliers do no work, and their logs say why."
 	}
 	return causes, cmp.Or(advice, "They go on by themselves once that is mended; `coinhook deliveries show ID` and the appliers' logs say more.")
+}
+
+// inHand is how many messages the broker has given to appliers that did not ack them.
+func inHand(p broker.Pending) (n int) {
+	for _, partition := range p.Partitions {
+		n += partition.AckPending
+	}
+	return n
 }
 
 func stallText(s broker.Stall) string {
@@ -133,7 +145,7 @@ func (p Pending) Text() string {
 		text += " since " + localTime(*p.Since)
 	}
 	if p.Attempts != nil {
-		text += fmt.Sprintf(", %d attempts", *p.Attempts)
+		text += ", " + counted(*p.Attempts, "attempt", "attempts")
 	}
 	if p.Why != nil {
 		text += ": " + *p.Why

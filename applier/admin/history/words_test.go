@@ -28,7 +28,7 @@ func TestWhatIsInTheWayIsTheTrueCause(t *testing.T) {
 		p            broker.Pending
 		want, advice string
 	}{
-		"they are at work":      {pending(1, nil), "they wait behind others, the appliers are at work", "add appliers"},
+		"they are at work":      {pending(1, nil), "they wait behind others", "more appliers"},
 		"settling stands still": {pending(1, stall(20*time.Minute)), "nothing has been settled for 20m: " + lost, "Restarting the appliers loses nothing"},
 		"since nobody knows":    {pending(1, stall(0)), "nothing is being settled: " + lost, "nats consumer report DELIVERIES"},
 		"a cause that is known": {pending(1, stall(time.Minute), retried), "PostgreSQL: away", "by themselves"},

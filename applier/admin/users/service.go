@@ -25,3 +25,9 @@ func New(store *postgres.Store) *Service { return &Service{store: store} }
 func (s *Service) Find(ctx context.Context, community, ref string) (User, error) {
 	return s.store.FindUser(ctx, community, ref)
 }
+
+// FindNamed returns the users of these communities, or of all if nil, who have this id,
+// email, username or external id. At most so many are returned.
+func (s *Service) FindNamed(ctx context.Context, communities []string, ref string, limit int) ([]User, error) {
+	return s.store.FindUsers(ctx, communities, ref, limit)
+}

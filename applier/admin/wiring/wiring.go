@@ -92,9 +92,6 @@ func (d *Database) Reverter() *revert.Reverter { return revert.New(d.store) }
 // Logs are the gamification logs.
 func (d *Database) Logs() *history.Logs { return history.NewLogs(d.store) }
 
-// Overview is how the last hour went.
-func (d *Database) Overview() *history.Overview { return history.NewOverview(d.store, nil) }
-
 // Preview tries a definition with one payload.
 func (d *Database) Preview() *trial.Preview { return trial.NewPreview(d.store, d.store) }
 
