@@ -133,7 +133,7 @@ func TestAGroupIsReplayedInTheConsole(t *testing.T) {
 	b := w.newBrowser(t)
 	b.signInAsAdmin(w.stack)
 	b.clickText("Dead letters")
-	b.await("40 shop: missing_field")
+	b.await("40 shop: Value missing in the payload missing_field")
 	b.clickText("Plan a replay")
 	b.await("To replay", "Would be applied\n✓ 40", userName(0))
 	b.fill("input[name=note]", "the path was wrong")
