@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,17 @@ type errorData struct {
 	// where to sign in again.
 	Beside bool
 	SignIn string
+}
+
+// errorTitles say in a few words what happened.
+var errorTitles = map[int]string{
+	http.StatusBadRequest:            "The address is not right",
+	http.StatusForbidden:             "You may not do this",
+	http.StatusNotFound:              "There is nothing here",
+	http.StatusConflict:              "Somebody was faster",
+	http.StatusRequestEntityTooLarge: "This is too large",
+	http.StatusInternalServerError:   "Something went wrong",
+	http.StatusServiceUnavailable:    "Not possible at this moment",
 }
 
 // answerError makes a page of an error. An internal error is only logged.
@@ -75,7 +87,7 @@ func (s *Console) answerError(err error, c echo.Context) {
 			data.SignIn = "/sign-in"
 		}
 	}
-	if err := r.pageWith(data.Status, "error", http.StatusText(data.Status), data); err != nil {
+	if err := r.pageWith(data.Status, "error", cmp.Or(errorTitles[data.Status], http.StatusText(data.Status)), data); err != nil {
 		s.Log.Error().Err(err).Msg("write an error page")
 	}
 }

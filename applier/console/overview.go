@@ -76,6 +76,8 @@ type overviewData struct {
 	Waiting         string // how many are pending
 	Findings        []history.Finding
 	More            int // findings that are not shown
+	// Steps are those of a new installation, none once a delivery succeeded.
+	Steps []firstStep
 }
 
 // countRow is a step as a table has it. Times are empty where nothing was executed.
@@ -136,6 +138,11 @@ func (s *Console) overview(c *request) (err error) {
 	}
 	if err := s.addFailing(c, &data); err != nil {
 		return err
+	}
+	if data.Counts.Total.Success() == 0 && !data.Unknown {
+		if data.Steps, err = s.firstSteps(c); err != nil {
+			return err
+		}
 	}
 	return c.livePage("overview", "Overview", seen, data)
 }

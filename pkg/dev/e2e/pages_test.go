@@ -97,7 +97,7 @@ func (b *browser) lookAt(t *testing.T, pages []string) {
 func (b *browser) axe(t *testing.T) (serious []string) {
 	t.Helper()
 	b.eval(axe + "; ''")
-	found := b.evalAwaited(`axe.run({resultTypes: ["violations"]}).then((r) => JSON.stringify(r.violations.map((v) =>
+	found := b.evalAwaited(`axe.run({resultTypes: ["violations"], rules: {"target-size": {enabled: true}}}).then((r) => JSON.stringify(r.violations.map((v) =>
 		({impact: v.impact, id: v.id, help: v.help, where: v.nodes.map((n) => n.target.join(" ") + " " + (n.any[0]?.message ?? "")).slice(0, 3)}))))`)
 	var violations []struct {
 		Impact, ID, Help string
