@@ -40,6 +40,7 @@ type app struct {
 	stack map[string]string // settings of the running development stack
 
 	conn    *broker.Conn
+	connErr error // of the first attempt
 	db      *wiring.Database
 	command string           // its words, such as webhooks apply
 	trails  *wiring.Database // of the audit trail
@@ -76,7 +77,7 @@ func (a *app) community() string { return cmp.Or(a.flags.Community, defaultCommu
 
 func (a *app) broker() (*broker.Conn, error) {
 	if a.conn != nil {
-		return a.conn, nil
+		return a.conn, a.connErr
 	}
 	if err := a.mayChange(); err != nil {
 		return nil, err
@@ -102,13 +103,11 @@ func (a *app) broker() (*broker.Conn, error) {
 		}()
 	}
 	err = conn.WaitConnected(ctx)
-	if errors.Is(err, broker.ErrRefused) {
-		return nil, err
+	if err != nil && !errors.Is(err, broker.ErrRefused) {
+		err = errors.New("NATS does not answer: start the development stack with `make run`, or name the broker with --nats-url or NATS_URL")
 	}
-	if err != nil {
-		return nil, errors.New("NATS does not answer: start the development stack with `make run`, or name the broker with --nats-url or NATS_URL")
-	}
-	return conn, nil
+	a.connErr = err
+	return conn, err
 }
 
 // brokerOptions say where the broker is. The files and the delivery key belong to the

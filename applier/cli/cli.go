@@ -111,7 +111,9 @@ func Run(ctx context.Context, p Process) (code int) {
 	a := newApp(ctx, p, &c)
 	defer a.close()
 	a.command = pathOf(parsed.Selected())
-	err = parsed.Run(a)
+	if err = a.checkCommunity(parsed.Selected()); err == nil {
+		err = parsed.Run(a)
+	}
 	var usage usageError
 	switch {
 	case err == nil:

@@ -263,7 +263,7 @@ func TestUsers(t *testing.T) {
 		t.Error(diff)
 	}
 	var added user
-	i.json(&added, "users", "add", "--username", "dave", "--community", "other")
+	i.json(&added, "users", "add", "--username", "dave", "--community", "other", "--create-community")
 	if added.Email != nil || added.Community != "other" {
 		t.Errorf("added %+v", added)
 	}
@@ -404,6 +404,7 @@ func TestDeliveriesAndLogs(t *testing.T) {
 		t.Errorf("a payload reaches the terminal as it is: %q", r.stdout)
 	}
 
+	i.makeCommunity("elsewhere")
 	for args, want := range map[string]int{
 		"deliveries list":                                  2,
 		"deliveries list --limit 1":                        1,

@@ -34,6 +34,7 @@ func (c *communitiesListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	names = append(names, defaultCommunity) // it always exists
 	webhooks := map[string]int{}
 	for _, w := range all {
 		webhooks[w.Community]++

@@ -67,6 +67,7 @@ func (c *currenciesListCmd) Run(a *app) error {
 }
 
 type currenciesSetCmd struct {
+	createFlag
 	Code  string  `arg:"" help:"The currency's code, such as gems."`
 	Scale *int    `placeholder:"N" help:"How many decimals it keeps, 0 to 6. It cannot change once there are amounts. Default: 0."`
 	Min   *string `placeholder:"A" help:"The least a balance may be, such as 0 or -12.50; none lifts it. A new currency's default is 0."`

@@ -47,7 +47,7 @@ func (f listFlags) resolve(a *app) (r resolved, err error) {
 		}
 		saved, err := service.FindEver(a.ctx, a.community(), f.Webhook)
 		if err != nil {
-			return r, err
+			return r, a.webhookElsewhere(service, err, f.Webhook)
 		}
 		r.webhookID = saved.ID
 	}

@@ -12,6 +12,7 @@ type deliveriesRevertCmd struct {
 	IDs []string `arg:"" optional:"" name:"id" help:"Deliveries by their ids; or else the flags say which."`
 	revertFilterFlags
 	All bool `help:"All applied deliveries."`
+	allCommunitiesFlag
 
 	DryRun        bool   `name:"dry-run" help:"Stop after the plan."`
 	AllowNegative bool   `name:"allow-negative" help:"Revert also if a balance falls below its minimum."`
@@ -49,6 +50,9 @@ func (c *deliveriesRevertCmd) Run(a *app) error {
 	}
 	if !a.json() {
 		printRevertPlan(a, plan, c.DryRun)
+	}
+	if err := c.check(a, len(c.IDs) > 0, plan.Communities, c.DryRun); err != nil {
+		return err
 	}
 	if c.DryRun || plan.Selected == 0 {
 		return c.finish(a, plan, nil)

@@ -186,6 +186,7 @@ func TestRevertSaysWhatItWouldDoBeforeItAsks(t *testing.T) {
 		}
 	}
 	var none revertJSON
+	i.makeCommunity("elsewhere")
 	for _, narrow := range [][]string{
 		{"--webhook", "Shop", "--version", "2"},
 		{"--until", "2026-01-01"},

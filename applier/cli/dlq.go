@@ -69,7 +69,7 @@ func (f dlqFilterFlags) filter(a *app) (deadletter.Filter, error) {
 			return filter, err
 		}
 		if err := db.DeadLetters().NarrowToUser(a.ctx, &filter, a.community(), *f.User); err != nil {
-			return filter, err
+			return filter, a.userElsewhere(err, *f.User)
 		}
 	}
 	if f.Webhook != nil {
@@ -105,7 +105,12 @@ func deadLetterWebhook(a *app, nameOrID string) (string, error) {
 	case findErr != nil:
 		return "", findErr
 	case len(ids) == 0:
-		return "", fmt.Errorf("%w: %q in the community %q, nor has a dead letter this name", err, nameOrID, a.community())
+		err = fmt.Errorf("%w: %q in the community %q, nor has a dead letter this name", err, nameOrID, a.community())
+		service, openErr := a.webhooks()
+		if openErr != nil {
+			return "", err
+		}
+		return "", a.webhookElsewhere(service, err, nameOrID)
 	case len(ids) > 1:
 		return "", usagef("--webhook: %d deleted webhooks had the name %q, take one by its id: %s", len(ids), nameOrID, strings.Join(ids, ", "))
 	}

@@ -12,7 +12,8 @@ import (
 type dlqDiscardCmd struct {
 	IDs []string `arg:"" optional:"" name:"id" help:"Dead letters, by their deliveries' ids."`
 	dlqFilterFlags
-	All  bool    `help:"All dead letters there are."`
+	All bool `help:"All dead letters there are."`
+	allCommunitiesFlag
 	Note *string `placeholder:"WHY" help:"The reason, for the history."`
 }
 
@@ -43,6 +44,9 @@ func (c *dlqDiscardCmd) Run(a *app) error {
 		return errors.New("no dead letter matches, nothing was changed")
 	}
 	a.sayGroups(plan.Groups)
+	if err := c.check(a, len(c.IDs) > 0, plan.Communities(), false); err != nil {
+		return err
+	}
 	if err := a.confirm(fmt.Sprintf("Discard %s? The payloads are deleted: `coinhook dlq export` keeps them.", counted(plan.Count(), "dead letter"))); err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ type dlqReplayCmd struct {
 	IDs []string `arg:"" optional:"" name:"id" help:"Dead letters by their delivery ids; or else the flags say which."`
 	dlqFilterFlags
 	All bool `help:"All dead letters."`
+	allCommunitiesFlag
 
 	DryRun  bool   `name:"dry-run" help:"Stop after the plan."`
 	Mapping string `enum:"current,original" default:"current" help:"Decide by the current definition, or by the version that decided first: current or original."`
@@ -62,6 +63,9 @@ func (c *dlqReplayCmd) Run(a *app) error {
 	}
 	if !a.json() {
 		printPlan(a, plan, c.Mapping, c.DryRun)
+	}
+	if err := c.check(a, len(c.IDs) > 0, plan.Communities, c.DryRun); err != nil {
+		return err
 	}
 	if c.DryRun || plan.Selected == 0 {
 		return c.finish(a, plan, nil)

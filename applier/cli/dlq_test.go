@@ -106,6 +106,7 @@ func TestDeadLettersOfARealWebhook(t *testing.T) {
 	if r := i.run("dlq", "list"); !strings.Contains(r.stdout, "bob@example.com (missing)") || !strings.Contains(r.stdout, "coins") {
 		t.Errorf("the table is\n%s", r.stdout)
 	}
+	i.makeCommunity("elsewhere")
 	for args, want := range map[string]int{
 		"dlq list --webhook Shop":                               2,
 		"dlq list --webhook " + shop.ID:                         2,

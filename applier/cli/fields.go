@@ -56,6 +56,7 @@ func (c *fieldsListCmd) Run(a *app) error {
 }
 
 type fieldsSetCmd struct {
+	createFlag
 	Name   string   `arg:"" help:"The field's name, such as favourite_team."`
 	Type   string   `required:"" enum:"text,number,boolean,date,select" placeholder:"T" help:"The values that it takes: ${enum}. It cannot change once users have values."`
 	Option []string `sep:"none" placeholder:"O" help:"A value that a select takes. May be repeated."`

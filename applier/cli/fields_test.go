@@ -36,7 +36,7 @@ func TestCurrencies(t *testing.T) {
 		{"gems --min=-12.50", currencyJSON{"default", "gems", 2, new("-12.50"), nil}},
 		{"gems --min none --max 92233720368547758.07", currencyJSON{"default", "gems", 2, nil, new("92233720368547758.07")}},
 		{"coins --min=-100", currencyJSON{"default", "coins", 0, new("-100"), nil}},
-		{"gems --scale 6 --community other", currencyJSON{"other", "gems", 6, new("0.000000"), nil}},
+		{"gems --scale 6 --community other --create-community", currencyJSON{"other", "gems", 6, new("0.000000"), nil}},
 	} {
 		var got currencyJSON
 		i.json(&got, append([]string{"currencies", "set"}, strings.Fields(step.args)...)...)
@@ -147,6 +147,7 @@ func TestFields(t *testing.T) {
 	if diff := cmp.Diff(wantHistory, history); diff != "" {
 		t.Error(diff)
 	}
+	i.makeCommunity("other")
 	for args, n := range map[string]int{"": 4, "--limit 1": 1, "--field gone": 0, "--community other": 0} {
 		i.json(&history, append([]string{"fields", "history"}, strings.Fields(args)...)...)
 		if len(history) != n {

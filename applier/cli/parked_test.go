@@ -62,6 +62,7 @@ func TestParkedDeliveriesAreListedAndShown(t *testing.T) {
 	for _, id := range []delivery.ID{locked, paused, queued, dead, long} {
 		ids = append(ids, id.String())
 	}
+	i.makeCommunity("elsewhere")
 	for args, want := range map[string][]string{
 		"":                        ids,
 		"--status pending":        {ids[0], ids[1], ids[2], ids[4]},

@@ -92,6 +92,7 @@ func TestWhatIsPendingForTooLongIsListedFirst(t *testing.T) {
 	if list[2].Pending != nil {
 		t.Errorf("of a settled one it says %+v", list[2].Pending)
 	}
+	i.makeCommunity("elsewhere")
 	for args, want := range map[string][]string{
 		"deliveries list --limit 1":                           {first},
 		"deliveries list --limit 2":                           {first, second},

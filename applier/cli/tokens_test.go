@@ -30,6 +30,7 @@ func TestTokens(t *testing.T) {
 	if made.ExpiresAt == nil || time.Until(*made.ExpiresAt).Round(time.Hour) != 90*24*time.Hour {
 		t.Errorf("expires %v", made.ExpiresAt)
 	}
+	i.makeCommunity("other")
 	i.json(&other, "tokens", "add", "reports", "--community", "other")
 	if other.Community != "other" || other.ExpiresAt != nil {
 		t.Errorf("made %+v", other)

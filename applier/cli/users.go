@@ -21,6 +21,7 @@ type usersCmd struct {
 }
 
 type usersAddCmd struct {
+	createFlag
 	Email    string            `placeholder:"E" help:"The user's email."`
 	Username string            `placeholder:"U" help:"The user's username."`
 	External map[string]string `placeholder:"KIND=ID" mapsep:"," help:"An id that another system has for the user, such as steam=76561198000000000. May be repeated."`
@@ -114,7 +115,7 @@ func findUser(a *app, ref string) (users.User, error) {
 // noSuchUser says where a user was looked for who is not there.
 func (a *app) noSuchUser(err error, ref string) error {
 	if errors.Is(err, users.ErrNotFound) {
-		return fmt.Errorf("%w: %q in the community %q", err, ref, a.community())
+		return a.userElsewhere(fmt.Errorf("%w: %q in the community %q", err, ref, a.community()), ref)
 	}
 	return err
 }

@@ -91,7 +91,7 @@ func TestCommunitiesAndExport(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)
 	i.write("shop.yaml", shopYAML)
-	i.do("webhooks apply -f shop.yaml", "users add --email ann@example.com", "users add --username bob --community world-2")
+	i.do("webhooks apply -f shop.yaml", "users add --email ann@example.com", "users add --username bob --community world-2 --create-community")
 	var list []struct {
 		Community string
 		Webhooks  int

@@ -49,7 +49,7 @@ func (w webhookArg) find(a *app) (*webhooks.Service, broker.Saved, error) {
 		return nil, broker.Saved{}, err
 	}
 	saved, err := service.Find(a.ctx, a.community(), w.Webhook)
-	return service, saved, err
+	return service, saved, a.webhookElsewhere(service, err, w.Webhook)
 }
 
 // webhookJSON is a webhook as programs read it.
@@ -180,7 +180,7 @@ func (c *webhooksUndeleteCmd) Run(a *app) error {
 	}
 	deleted, err := service.FindEver(a.ctx, a.community(), c.Webhook)
 	if err != nil {
-		return err
+		return a.webhookElsewhere(service, err, c.Webhook)
 	}
 	saved, err := service.Undelete(a.ctx, deleted)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 )
 
 type webhooksApplyCmd struct {
+	createFlag
 	File   []string `short:"f" required:"" placeholder:"FILE" help:"A definition in YAML or JSON, or a folder of them; - is the standard input. May be repeated."`
 	DryRun bool     `name:"dry-run" help:"Show what would change, and change nothing."`
 }
@@ -31,6 +32,9 @@ func (c *webhooksApplyCmd) Run(a *app) error {
 	defs, err := a.readDefinitions(service, names)
 	if err != nil {
 		return err
+	}
+	if err := c.checkNew(a, defs); err != nil {
+		return fmt.Errorf("nothing was changed: %w", err)
 	}
 	plans, updates, err := planAll(a, service, defs)
 	if err != nil {
@@ -51,6 +55,31 @@ func (c *webhooksApplyCmd) Run(a *app) error {
 		}
 	}
 	return applyAll(a, service, plans, single)
+}
+
+// checkNew refuses a community that looks like a typing mistake: one that there is not,
+// and whose name is like that of one there is. A definition is kept and reviewed, so that
+// any other name in it is meant.
+func (c *webhooksApplyCmd) checkNew(a *app, defs []webhook.Definition) error {
+	if c.CreateCommunity {
+		return nil
+	}
+	seen := map[string]bool{a.community(): true, defaultCommunity: true}
+	for _, def := range defs {
+		if seen[def.Community] {
+			continue
+		}
+		seen[def.Community] = true
+		known, err := a.knownCommunities(def.Community)
+		switch {
+		case slices.Contains(known, def.Community) || err != nil && len(known) <= 1:
+		case isMistyped(def.Community, known):
+			return unknownCommunity(def.Community, known, true)
+		case err == nil:
+			a.say("The community %q is new.", def.Community)
+		}
+	}
+	return nil
 }
 
 // applyAll stops at the first error. What was done by then is printed all the
@@ -141,7 +170,10 @@ func (a *app) readDefinitions(service *webhooks.Service, names []string) ([]webh
 		if err != nil {
 			return nil, fmt.Errorf("nothing was changed: %w", err)
 		}
-		def, err := service.Parse(a.ctx, src)
+		def, err := service.ParseIn(a.ctx, src, a.community())
+		if err == nil && a.flags.Community != "" && def.Community != a.flags.Community {
+			err = fmt.Errorf("community: the definition says %q, and --community %q: leave one of them out", def.Community, a.flags.Community)
+		}
 		if err != nil {
 			refused = append(refused, fmt.Errorf("%s: %w", name, err))
 			continue

@@ -121,7 +121,7 @@ func TestBacktestRefusesWhatApplyRefuses(t *testing.T) {
 	i := newInstallation(t)
 	i.json(&webhookJSON{}, "webhooks", "apply", "-f", i.write("shop.yaml", shopYAML))
 	// The community elsewhere has gems, and the webhook's own has none.
-	i.json(&map[string]any{}, "currencies", "set", "gems", "--community", "elsewhere")
+	i.json(&map[string]any{}, "currencies", "set", "gems", "--community", "elsewhere", "--create-community")
 	i.write("gems.yaml", strings.Replace(doubleYAML, "currency: coins", "currency: gems", 1))
 	i.write("path.yaml", strings.Replace(shopYAML, "path: coins", "path: coins[*]", 1))
 	i.write("key.yaml", shopYAML+"extra: 1\n")

@@ -87,7 +87,7 @@ func (c *webhooksTryCmd) webhook(a *app, service *webhooks.Service, saved broker
 		if err != nil {
 			return nil, err
 		}
-		def, err := service.Parse(a.ctx, src)
+		def, err := service.ParseIn(a.ctx, src, saved.Community)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.Definition, err)
 		}

@@ -112,16 +112,21 @@ func checkSignaturePlaces(r *report, field string, s Signature) {
 
 // near says which names look like one, or all that there are.
 func near(name string, names []string) string {
-	var like []string
+	if like := Alike(name, names); len(like) > 0 {
+		return "did you mean " + strings.Join(like, " or ") + "?"
+	}
+	return "there are " + strings.Join(names, ", ")
+}
+
+// Alike returns the names that look like one, such as those that it may have been
+// meant for.
+func Alike(name string, names []string) (like []string) {
 	for _, other := range names {
 		if distance(strings.ToLower(name), other) <= max(2, len(other)/3) || len(name) > 2 && strings.Contains(other, strings.ToLower(name)) {
 			like = append(like, other)
 		}
 	}
-	if len(like) > 0 {
-		return "did you mean " + strings.Join(like, " or ") + "?"
-	}
-	return "there are " + strings.Join(names, ", ")
+	return like
 }
 
 // distance counts the letters to change, add or remove.

@@ -6,9 +6,15 @@ import "strings"
 type Option func(*options)
 
 type options struct {
+	community  string
 	currencies func(code string) bool
 	fields     KnownField
 	possible   func(m Mapping) error
+}
+
+// InCommunity names the community of a definition that names none itself.
+func InCommunity(name string) Option {
+	return func(o *options) { o.community = name }
 }
 
 // PossibleMappings lets Parse refuse, with its line, a mapping of a webhook that
@@ -37,7 +43,7 @@ func KnownCurrencies(known func(code string) bool) Option {
 // keys, wrong types and bad values are refused. The error is Errors, each with
 // its line; what is absent and optional has its default.
 func Parse(src []byte, opts ...Option) (Definition, error) {
-	var o options
+	o := options{community: defaultCommunity}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -46,7 +52,7 @@ func Parse(src []byte, opts ...Option) (Definition, error) {
 		return Definition{}, err
 	}
 	d := decoder{report{places: make(map[string]position)}}
-	definition := d.definition(tree)
+	definition := d.definition(tree, o.community)
 	if err := d.err(); err != nil {
 		return Definition{}, err
 	}
@@ -59,8 +65,8 @@ func Parse(src []byte, opts ...Option) (Definition, error) {
 	return definition, nil
 }
 
-func (d *decoder) definition(n *node) Definition {
-	def := Definition{Community: defaultCommunity, State: Draft, StateImplied: true, Auth: Auth{APIKey: true, Implied: true}, Encryption: NoEncryption}
+func (d *decoder) definition(n *node, community string) Definition {
+	def := Definition{Community: community, State: Draft, StateImplied: true, Auth: Auth{APIKey: true, Implied: true}, Encryption: NoEncryption}
 	d.object(n, "", keys{
 		"name":      text(d, &def.Name),
 		"community": text(d, &def.Community),

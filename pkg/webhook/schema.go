@@ -19,7 +19,7 @@ const SchemaURI = "https://json-schema.org/draft/2020-12/schema"
 func Schema() ([]byte, error) {
 	d := decoder{report{places: make(map[string]position)}}
 	probe := newProbe()
-	d.definition(probe)
+	d.definition(probe, defaultCommunity)
 	root := probe.shape.schema("")
 	root["$schema"], root["title"], root["required"] = SchemaURI, "Coinhook webhook", []string{"name"}
 	return json.MarshalIndent(root, "", "  ")

@@ -50,6 +50,9 @@ var (
 	unkeptHeaders = []string{"X-Api-Key", "Authorization", "Cookie"}
 )
 
+// IsCommunity reports whether a community may have this name.
+func IsCommunity(name string) bool { return communityPattern.MatchString(name) }
+
 // Validate checks what a definition says, as Parse does and as a change of state
 // must. The error is Errors. A nil currencies takes any code, and without
 // KnownFields any custom field is taken.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin/planning"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -50,6 +51,15 @@ func PlanDiscard(ctx context.Context, store *postgres.Store, f postgres.DeadLett
 	p.Groups = groups.sorted()
 	p.Left, err = p.left(ctx, f.IDs)
 	return p, err
+}
+
+// Communities are those of the dead letters that the plan is about.
+func (p *DiscardPlan) Communities() []planning.InCommunity {
+	all := planning.Communities{}
+	for _, g := range p.Groups {
+		all.Add(g.Community, g.Count)
+	}
+	return all.Sorted()
 }
 
 // Count is how many dead letters the plan is about.

@@ -31,6 +31,8 @@ type Plan struct {
 	// ReplayWaits are those of which an earlier replay is parked.
 	ReplayWaits int           `json:"replay_waits"`
 	Reasons     []ReasonCount `json:"reasons"`
+	// Communities are those of the selected ones.
+	Communities []planning.InCommunity `json:"communities"`
 
 	Applied   int `json:"would_be_applied"`
 	Duplicate int `json:"would_be_duplicates"`
@@ -155,6 +157,8 @@ type planner struct {
 	failing  planning.Failures
 	waiting  planning.Waits
 	balances planning.Balances
+
+	communities planning.Communities
 }
 
 // rehearse runs a page as an applier would.
@@ -206,6 +210,7 @@ func (p *planner) rehearse(ctx context.Context, page []letter) error {
 func (p *planner) count(ctx context.Context, l letter) error {
 	p.plan.Selected++
 	p.reasons[l.Reason]++
+	p.communities.Add(l.Community, 1)
 	if l.Waiting != nil {
 		p.plan.ReplayWaits++
 	}
@@ -240,6 +245,7 @@ func (p *planner) finish(ctx context.Context) error {
 	slices.SortFunc(p.plan.Reasons, func(a, b ReasonCount) int {
 		return cmp.Or(b.Count-a.Count, cmp.Compare(a.Reason, b.Reason))
 	})
+	p.plan.Communities = p.communities.Sorted()
 	p.plan.StillFailing, p.plan.Waiting = p.failing.Sorted(), p.waiting.Sorted()
 	ids := map[delivery.ID]bool{}
 	p.balances.Users(ids)

@@ -56,6 +56,7 @@ func (r *Replayer) newPlanner(request *Request) *planner {
 			Reasons: []ReasonCount{}, StillFailing: []Failing{}, Waiting: []Waiting{}, Balances: []Balance{}, NotDead: []NotDead{},
 		},
 		reasons: map[delivery.Reason]int{}, failing: planning.Failures{}, waiting: planning.Waits{}, balances: planning.Balances{},
+		communities: planning.Communities{},
 	}
 	p.app = applier.New(p.definitions, r.store, r.evaluate, p.rehearsal, silent{})
 	return p

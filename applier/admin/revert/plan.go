@@ -17,6 +17,8 @@ type Plan struct {
 	// Selected are the deliveries that would be reverted.
 	Selected        int `json:"selected"`
 	AlreadyReverted int `json:"already_reverted"`
+	// Communities are those of the selected ones.
+	Communities []planning.InCommunity `json:"communities"`
 	// LeftOut are those that would leave a balance beyond a limit.
 	LeftOut  []LeftOut          `json:"left_out"`
 	Balances []planning.Balance `json:"balances"`
@@ -71,6 +73,8 @@ type planner struct {
 	left     []postgres.Reversal
 	balances planning.Balances
 	fields   map[userField]*field
+
+	communities planning.Communities
 }
 
 type userField struct {
@@ -87,7 +91,7 @@ func newPlanner(store *postgres.Store, request *Request) *planner {
 		plan: Plan{
 			LeftOut: []LeftOut{}, Balances: []planning.Balance{}, Fields: []FieldBack{}, FieldsStay: []FieldStay{}, NotApplied: []NotApplied{},
 		},
-		balances: planning.Balances{}, fields: map[userField]*field{},
+		balances: planning.Balances{}, fields: map[userField]*field{}, communities: planning.Communities{},
 	}
 }
 
@@ -115,6 +119,7 @@ func (p *planner) rehearse(ctx context.Context, ids []delivery.ID) error {
 // note adds one delivery to the plan.
 func (p *planner) note(r postgres.Reversal) {
 	p.plan.Selected++
+	p.communities.Add(r.Community, 1)
 	p.plan.ids = append(p.plan.ids, r.ID)
 	p.balances.Add(r.Community, r.Entries)
 	for _, f := range r.Fields {
@@ -128,6 +133,7 @@ func (p *planner) note(r postgres.Reversal) {
 
 // finish names the users, and puts the plan in order.
 func (p *planner) finish(ctx context.Context) error {
+	p.plan.Communities = p.communities.Sorted()
 	ids := map[delivery.ID]bool{}
 	p.balances.Users(ids)
 	for key := range p.fields {

@@ -80,8 +80,13 @@ const (
 // Parse reads a definition and checks it against the currencies and custom fields
 // there are.
 func (s *Service) Parse(ctx context.Context, src []byte) (webhook.Definition, error) {
+	return s.ParseIn(ctx, src, "default")
+}
+
+// ParseIn is Parse for a text that is about this community unless it names another.
+func (s *Service) ParseIn(ctx context.Context, src []byte, community string) (webhook.Definition, error) {
 	// What there is depends on the community, which the text names.
-	def, err := webhook.Parse(src)
+	def, err := webhook.Parse(src, webhook.InCommunity(community))
 	if err != nil {
 		return webhook.Definition{}, err
 	}
@@ -108,7 +113,7 @@ func (s *Service) check(ctx context.Context, src []byte, def webhook.Definition)
 	if err != nil {
 		return webhook.Definition{}, err
 	}
-	return webhook.Parse(src, webhook.KnownCurrencies(knownCurrency(c)), webhook.KnownFields(knownField(c)), webhook.PossibleMappings(possible(c)))
+	return webhook.Parse(src, webhook.InCommunity(def.Community), webhook.KnownCurrencies(knownCurrency(c)), webhook.KnownFields(knownField(c)), webhook.PossibleMappings(possible(c)))
 }
 
 // possible refuses what lies beyond the limits of a currency.
@@ -217,6 +222,32 @@ func (s *Service) FindEver(ctx context.Context, community, nameOrID string) (bro
 		return broker.Saved{}, fmt.Errorf("%d deleted webhooks had the name %q, take one by its id: %s", len(ids), nameOrID, strings.Join(ids, ", "))
 	}
 	return deleted[0], nil
+}
+
+// ElsewhereNamed returns the communities that have a webhook of this name.
+func (s *Service) ElsewhereNamed(ctx context.Context, name string) (communities []string, err error) {
+	all, err := s.List(ctx, "")
+	for _, w := range all {
+		if w.Name == name {
+			communities = append(communities, w.Community)
+		}
+	}
+	return communities, err
+}
+
+// Communities returns those that have, or had, a webhook.
+func (s *Service) Communities(ctx context.Context) ([]string, error) {
+	now, err := s.definitions.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	deleted, err := s.definitions.Deleted(ctx)
+	var names []string
+	for _, w := range slices.Concat(now, deleted) {
+		names = append(names, w.Community)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), err
 }
 
 // List returns the webhooks of a community, or all if it is empty, by community

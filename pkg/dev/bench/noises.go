@@ -191,7 +191,7 @@ func fieldsDelete(ctx context.Context, b *bench, community string) (doing, func(
 	if _, err := b.neighbour(ctx, community, "", ""); err != nil {
 		return nil, nil, err
 	}
-	if _, err := b.coinhook(ctx, nil, nil, "fields", "set", "note", "--type", "text", "--community", community, "--yes"); err != nil {
+	if _, err := b.coinhook(ctx, nil, nil, "fields", "set", "note", "--type", "text", "--community", community, "--create-community", "--yes"); err != nil {
 		return nil, nil, err
 	}
 	const fill = `

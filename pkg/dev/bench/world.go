@@ -101,7 +101,7 @@ func (b *bench) importUsers(ctx context.Context, env []string, community string,
 	for i := k; i < users; i += n {
 		fmt.Fprintf(&csv, "%s@example.com,%[1]s\n", userName(i))
 	}
-	_, err := b.coinhook(ctx, env, csv.Bytes(), "users", "import", "-", "--community", community, "--yes")
+	_, err := b.coinhook(ctx, env, csv.Bytes(), "users", "import", "-", "--community", community, "--create-community", "--yes")
 	return err
 }
 

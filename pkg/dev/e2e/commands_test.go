@@ -213,7 +213,7 @@ func TestListsAreNewestFirstAndNarrowed(t *testing.T) {
 		})
 	}
 	t.Run("nothing_is_an_empty_array", func(t *testing.T) {
-		got := w.coinhook(t, "deliveries", "list", "--community", "nobody-has-this", "-o", "json")
+		got := w.coinhook(t, "deliveries", "list", "--community", w.community, "--reason", "internal", "-o", "json")
 		if got.code != 0 || strings.TrimSpace(got.stdout) != "[]" {
 			t.Errorf("exit %d, stdout %q", got.code, got.stdout)
 		}
@@ -262,13 +262,13 @@ func TestUsersImportIsSafeToRepeat(t *testing.T) {
 	}
 	for i, want := range []importJSON{{Added: 3}, {Known: 3}} {
 		var got importJSON
-		w.query(t, &got, "users", "import", file, "--community", w.community)
+		w.query(t, &got, "users", "import", file, "--community", w.community, "--create-community")
 		if got.Added != want.Added || got.Known != want.Known || len(got.Bad) != 0 {
 			t.Errorf("import %d = %+v, want %+v", i+1, got, want)
 		}
 	}
 	csv += "cid,cid@example.com\n,\ndan,no-address\ncid,o@example.com\nbob2,BOB@example.com\n"
-	got := run(t, w.Dir(), w.Env(), csv, "users", "import", "-", "--community", w.community, "-o", "json", "--yes")
+	got := run(t, w.Dir(), w.Env(), csv, "users", "import", "-", "--community", w.community, "--create-community", "-o", "json", "--yes")
 	var imported importJSON
 	if err := json.Unmarshal([]byte(got.stdout), &imported); err != nil || got.code != 1 {
 		t.Fatalf("exit %d, %v: %s", got.code, err, got.stdout)

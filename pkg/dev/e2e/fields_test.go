@@ -32,7 +32,7 @@ func (w *world) fieldHistory(t *testing.T, flags ...string) []fieldEntryJSON {
 func (w *world) set(t *testing.T, args ...string) map[string]any {
 	t.Helper()
 	var got map[string]any
-	w.query(t, &got, append(args, "--community", w.community)...)
+	w.query(t, &got, append(args, "--community", w.community, "--create-community")...)
 	return got
 }
 

@@ -135,7 +135,7 @@ func TestWhatIsPendingForTooLongIsSeenWhileAllAppliersAreStopped(t *testing.T) {
 		if last := list[len(list)-1]; last.Pending != nil {
 			t.Errorf("the settled one is %+v", last.Pending)
 		}
-		table := w.coinhook(t, "deliveries", "list", "--community", "elsewhere")
+		table := w.coinhook(t, "deliveries", "list", "--community", w.newWorld(t, "bob").community)
 		head := regexp.MustCompile(`^Oldest pending of all webhooks: [\dms ]+ \(` + ids[0] + `\)\. \d are older than 2s: ` + why + `\.\nStart an applier`)
 		if table.code != 0 || !head.MatchString(table.stdout) {
 			t.Errorf("the list begins with\n%s%s", table.stdout, table.stderr)

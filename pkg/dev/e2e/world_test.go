@@ -37,7 +37,7 @@ func (w *world) addUsers(t *testing.T, usernames ...string) {
 		csv += name + "@example.com," + name + "\n"
 	}
 	var got importJSON
-	w.queryWith(t, csv, &got, "users", "import", "-", "--community", w.community)
+	w.queryWith(t, csv, &got, "users", "import", "-", "--community", w.community, "--create-community")
 	if got.Added != len(usernames) {
 		t.Fatalf("%d of %d users added: %+v", got.Added, len(usernames), got)
 	}

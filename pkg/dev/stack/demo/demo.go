@@ -77,7 +77,7 @@ func (d *demo) importUsers(ctx context.Context) error {
 	}
 	// They are there when the demo ran before.
 	if !d.haveUsers(ctx) {
-		if err := d.run(ctx, "users", "import", file, "--community", community, "--yes"); err != nil {
+		if err := d.run(ctx, "users", "import", file, "--community", community, "--create-community", "--yes"); err != nil {
 			return err
 		}
 	}

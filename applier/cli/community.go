@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/coinhook/coinhook/applier/admin/users"
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
+	"github.com/coinhook/coinhook/applier/admin/wiring"
+	"github.com/coinhook/coinhook/pkg/secret"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// createFlag is that of commands that may make a community.
+type createFlag struct {
+	CreateCommunity bool `help:"Create the community if there is none of that name. Without it an unknown one is refused."`
+}
+
+func (c createFlag) mayCreate() bool { return c.CreateCommunity }
+
+// communityMaker is a command with that flag.
+type communityMaker interface{ mayCreate() bool }
+
+// checkCommunity refuses a --community that does not exist, so that a typing mistake
+// neither looks like an empty list nor makes a community.
+func (a *app) checkCommunity(command *kong.Node) error {
+	name := a.flags.Community
+	if name == "" || name == defaultCommunity || a.command == "setup" || a.command == "console" {
+		return nil
+	}
+	if !webhook.IsCommunity(name) {
+		return usagef("--community: want 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit, not %q", name)
+	}
+	maker, makes := command.Target.Addr().Interface().(communityMaker)
+	if makes && maker.mayCreate() {
+		return nil
+	}
+	known, err := a.knownCommunities(name)
+	switch {
+	case slices.Contains(known, name):
+		return nil
+	case err != nil && makes:
+		return fmt.Errorf("nothing was changed, because it cannot be told whether there is a community %q: %w", name, err)
+	case err != nil: // the command says what is away, if it needs it
+		return nil
+	}
+	return unknownCommunity(name, known, makes)
+}
+
+func unknownCommunity(name string, known []string, makes bool) error {
+	text := fmt.Sprintf("there is no community %q", name)
+	if like := quoted(webhook.Alike(name, known)); like != "" {
+		text += ": did you mean " + like + "?"
+	} else {
+		text += "."
+	}
+	if makes {
+		return errors.New(text + " --create-community creates it")
+	}
+	return errors.New(text + " `coinhook communities list` lists all")
+}
+
+func quoted(names []string) string {
+	parts := make([]string, len(names))
+	for i, name := range names {
+		parts[i] = fmt.Sprintf("%q", printable(name))
+	}
+	return strings.Join(parts, " or ")
+}
+
+// knownCommunities returns the communities that there are. It stops where it finds the
+// wanted one: a command that needs one server does not need the other for that. The
+// error says what could not be asked.
+func (a *app) knownCommunities(wanted string) ([]string, error) {
+	known, databaseErr := a.storedCommunities()
+	known = append(known, defaultCommunity)
+	if slices.Contains(known, wanted) {
+		return known, nil
+	}
+	service, brokerErr := a.webhooksWith(secret.MasterKey{})
+	if brokerErr == nil {
+		var more []string
+		more, brokerErr = service.Communities(a.ctx)
+		known = append(known, more...)
+	}
+	slices.Sort(known)
+	return slices.Compact(known), errors.Join(databaseErr, brokerErr)
+}
+
+// storedCommunities has a connection of its own: the command's may be set up for long
+// statements.
+func (a *app) storedCommunities() ([]string, error) {
+	db, err := a.openURL(a.setting(a.flags.DatabaseURL, "DATABASE_URL"), wiring.Options{Name: "coinhook", MaxConns: 1, StatementTimeout: connectWithin})
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	return db.Communities().Communities(a.ctx)
+}
+
+// webhookElsewhere adds to an error about a webhook's name where there is one of it.
+func (a *app) webhookElsewhere(service *webhooks.Service, err error, name string) error {
+	if !errors.Is(err, webhooks.ErrNotFound) || webhook.IsID(name) {
+		return err
+	}
+	communities, listErr := service.ElsewhereNamed(a.ctx, name)
+	if listErr != nil {
+		return err // which tells more
+	}
+	return elsewhere(err, communities)
+}
+
+// userElsewhere adds to an error about a user where there is one of that name.
+func (a *app) userElsewhere(err error, ref string) error {
+	if !errors.Is(err, users.ErrNotFound) {
+		return err
+	}
+	db, openErr := a.database()
+	if openErr != nil {
+		return err
+	}
+	const most = 50
+	found, findErr := db.Users().FindNamed(a.ctx, nil, ref, most)
+	if findErr != nil {
+		return err
+	}
+	communities := make([]string, len(found))
+	for i, u := range found {
+		communities[i] = u.Community
+	}
+	return elsewhere(err, communities)
+}
+
+// elsewhere names at most a few communities.
+func elsewhere(err error, communities []string) error {
+	const shown = 5
+	slices.Sort(communities)
+	communities = slices.Compact(communities)
+	switch n := len(communities); {
+	case n == 0:
+		return err
+	case n == 1:
+		return fmt.Errorf("%w. The community %[2]q has one: add --community %[2]s", err, communities[0])
+	case n > shown:
+		return fmt.Errorf("%w. %d communities have one, such as %s: add --community", err, n, strings.Join(communities[:shown], ", "))
+	}
+	return fmt.Errorf("%w. The communities %s have one: add --community", err, strings.Join(communities, ", "))
+}
+
+// numbered are the parts of a name that count: world-2 is no mistake for world-1, nor
+// team-b for team-a.
+var numbered = regexp.MustCompile(`[0-9]+|(^|[-_])[a-z]($|[-_])`)
+
+// isMistyped reports whether a name may be a mistake for another one: a letter more or
+// less, another letter, or two that are swapped.
+func isMistyped(name string, known []string) bool {
+	for _, other := range known {
+		if numbered.ReplaceAllString(name, "") == numbered.ReplaceAllString(other, "") {
+			continue
+		}
+		if isOneSlip(name, other) {
+			return true
+		}
+	}
+	return false
+}
+
+func isOneSlip(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	start := 0
+	for start < len(a) && a[start] == b[start] {
+		start++
+	}
+	end := 0
+	for end < len(a)-start && a[len(a)-1-end] == b[len(b)-1-end] {
+		end++
+	}
+	fromA, fromB := a[start:len(a)-end], b[start:len(b)-end]
+	switch {
+	case min(len(a), len(b)) < 4: // short names are alike by chance
+		return false
+	case len(fromA) == 2 && len(fromB) == 2:
+		return fromA[0] == fromB[1] && fromA[1] == fromB[0]
+	}
+	return len(fromB) == 1
+}
