@@ -20,13 +20,19 @@ type lettersForm struct {
 	// Path is the path at fault; HasPath tells none from an empty one.
 	Path    string
 	HasPath bool
-	ID      string // a single one
+	IDs     []string // those of them alone
+	// Since narrows to those that failed from then on, in RFC 3339.
+	Since string
 }
 
 func readLettersForm(c *request) lettersForm {
 	value := func(name string) string { return strings.TrimSpace(c.FormValue(name)) }
-	f := lettersForm{Community: value("community"), Webhook: value("webhook"), Reason: value("reason"), Text: value("text"), ID: value("id")}
-	if values, err := c.FormParams(); err == nil && values.Has("path") {
+	f := lettersForm{Community: value("community"), Webhook: value("webhook"), Reason: value("reason"), Text: value("text"), Since: value("failed_since")}
+	values, err := c.FormParams()
+	if err != nil {
+		return f
+	}
+	if f.IDs = values["id"]; values.Has("path") {
 		f.Path, f.HasPath = values.Get("path"), true
 	}
 	return f
@@ -41,12 +47,19 @@ func (f lettersForm) filter() (deadletter.Filter, error) {
 	if f.HasPath {
 		filter.Path = &f.Path
 	}
-	if f.ID != "" {
-		id, err := delivery.ParseID(f.ID)
+	for _, text := range f.IDs {
+		id, err := delivery.ParseID(text)
 		if err != nil {
 			return filter, failf(http.StatusNotFound, "This is no delivery's id. The list of dead letters has all there are.")
 		}
-		filter.IDs = []delivery.ID{id}
+		filter.IDs = append(filter.IDs, id)
+	}
+	if f.Since != "" {
+		since, err := time.Parse(time.RFC3339Nano, f.Since)
+		if err != nil {
+			return filter, failf(http.StatusBadRequest, "The page's address is not right. Begin again at the dead letters.")
+		}
+		filter.FailedSince = since
 	}
 	return filter, nil
 }
@@ -54,13 +67,16 @@ func (f lettersForm) filter() (deadletter.Filter, error) {
 // values are the form's own, as a query has them.
 func (f lettersForm) values() url.Values {
 	q := url.Values{}
-	for name, value := range map[string]string{"community": f.Community, "webhook": f.Webhook, "reason": f.Reason, "text": f.Text, "id": f.ID} {
+	for name, value := range map[string]string{"community": f.Community, "webhook": f.Webhook, "reason": f.Reason, "text": f.Text, "failed_since": f.Since} {
 		if value != "" {
 			q.Set(name, value)
 		}
 	}
 	if f.HasPath {
 		q.Set("path", f.Path)
+	}
+	if len(f.IDs) > 0 {
+		q["id"] = f.IDs
 	}
 	return q
 }
@@ -75,7 +91,7 @@ func (f lettersForm) Address(path string) string {
 
 // of is the form for one group.
 func (f lettersForm) of(g deadletter.Group) lettersForm {
-	one := lettersForm{Community: f.Community, Webhook: g.WebhookID, Reason: string(g.Reason), Text: f.Text, HasPath: true}
+	one := lettersForm{Community: f.Community, Webhook: g.WebhookID, Reason: string(g.Reason), Text: f.Text, Since: f.Since, HasPath: true}
 	if g.Path != nil {
 		one.Path = *g.Path
 	}

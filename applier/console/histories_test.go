@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"encoding/csv"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/PuerkitoBio/goquery"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -148,22 +150,151 @@ func TestHistoriesPages(t *testing.T) {
 	}
 }
 
+// Who can do something is told what, everybody else to tell them.
 func TestHistoriesOverdue(t *testing.T) {
 	t.Parallel()
 	w := newWorldWith(t, time.Nanosecond)
 	id := w.send(w.webhook("Shop"), `{}`)
-	p := w.admin.get("/deliveries")
-	if got := p.text(".overdue h2"); !strings.Contains(got, "contact an admin") {
-		t.Errorf("the head says %q", got)
+	viewer := w.signedIn("vera", access.Viewer)
+	for name, b := range map[string]*browser{"an admin": w.admin, "a viewer": viewer} {
+		p := b.get("/deliveries")
+		for of, got := range map[string]string{"head": p.text(".overdue h2"), "delivery's page": b.get("/deliveries/" + id.String()).text("article .overdue"), "overview": b.get("/").text(".overdue h2")} {
+			if !strings.Contains(strings.ToLower(got), "pending for") || strings.Contains(got, "contact an admin") != (b == viewer) {
+				t.Errorf("to %s the %s says %q", name, of, got)
+			}
+		}
+		got := p.text(".overdue p")
+		if !strings.Contains(got, "no applier is asking for deliveries") || strings.Contains(got, "Start an applier") != (b == w.admin) {
+			t.Errorf("to %s the advice is %q", name, got)
+		}
+		if got := p.text("#d-" + id.String() + ".late .status"); got != "○ pending" {
+			t.Errorf("its row says %q", got)
+		}
 	}
-	if got := p.text(".overdue p"); !strings.Contains(got, "no applier is asking for deliveries") {
-		t.Errorf("the advice is %q", got)
+}
+
+func chips(p *page, of string) string { return p.text(`nav[aria-label="` + of + `"]`) }
+
+// The statuses and spans of time are links that keep each other, with counts where the
+// database has them.
+func TestHistoriesHaveChips(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user("alice@example.com")
+	shop := w.webhookOf(`{name: Shop, state: active, user: {by: email, path: user}, idempotency: {path: order}, when: [{path: skip, not_equals: true}],
+mappings: [{currency: coins, operator: add, value: {path: coins}}]}`)
+	w.settle()
+	first := w.settled(shop, `{"order":"A-1","user":"alice@example.com","coins":50}`)
+	again := w.settled(shop, `{"order":"A-1","user":"alice@example.com","coins":50}`)
+	skipped := w.settled(shop, `{"order":"A-2","user":"alice@example.com","coins":50,"skip":true}`)
+	failed := w.settled(shop, `{"order":"A-3","user":"nobody@example.com","coins":50}`)
+	if got, want := chips(w.admin.get("/deliveries"), "Status"), "All Pending Success Applied Duplicate Skipped Failed"; got != want {
+		t.Errorf("without a span: %q", got)
 	}
-	if got := p.text("#d-" + id.String() + ".late .status"); got != "○ pending" {
-		t.Errorf("its row says %q", got)
+	p := w.admin.get("/deliveries?span=1h&webhook=" + shop.ID)
+	if got, want := chips(p, "Status"), "All Pending Success 3 Applied 1 Duplicate 1 Skipped 1 Failed 1"; got != want {
+		t.Errorf("the chips are %q", got)
 	}
-	if got := w.admin.get("/deliveries/" + id.String()).text("article .overdue"); !strings.Contains(got, "contact an admin") {
-		t.Errorf("its page says %q", got)
+	if got, want := chips(p, "Time"), "Any time 15 min 1 h 24 h 7 d"; got != want || p.text(`nav[aria-label="Time"] [aria-current]`) != "1 h" {
+		t.Errorf("the spans are %q, %q", got, p.text(`nav[aria-label="Time"] [aria-current]`))
+	}
+	for text, want := range map[string][]string{
+		"Success": texts(skipped, again, first), "Applied": texts(first), "Duplicate": texts(again), "Skipped": texts(skipped), "Failed": texts(failed), "Pending": {},
+	} {
+		address := p.Find(`nav[aria-label="Status"] a`).FilterFunction(func(_ int, s *goquery.Selection) bool {
+			return strings.HasPrefix(strings.TrimSpace(s.Text()), text)
+		}).AttrOr("href", "")
+		if !strings.Contains(address, "span=1h") || !strings.Contains(address, "webhook="+shop.ID) {
+			t.Errorf("%s leads to %s", text, address)
+		}
+		if diff := cmp.Diff(want, listed(w.admin.get(address))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text, diff)
+		}
+	}
+	p = w.admin.get("/deliveries?key=A-1")
+	if diff := cmp.Diff(texts(again, first), listed(p)); diff != "" {
+		t.Errorf("by key (-want +got):\n%s", diff)
+	}
+	if got := p.text(`[aria-label="Filters that are set"]`); got != "Key: A-1 ✕" {
+		t.Errorf("set is %q", got)
+	}
+	if got := listed(w.admin.get("/deliveries?key=A-3")); !slices.Equal(got, texts(failed)) {
+		t.Errorf("a dead letter by its key: %q", got)
+	}
+	for _, query := range []string{"key=A-9", "key=A-1&status=failed", "key=A-1&status=pending"} {
+		if got := listed(w.admin.get("/deliveries?" + query)); len(got) != 0 {
+			t.Errorf("%s: %q", query, got)
+		}
+	}
+	for _, query := range []string{"outcome=lost", "span=2y"} {
+		if p := w.admin.get("/deliveries?" + query); p.status != http.StatusUnprocessableEntity {
+			t.Errorf("%s: %d", query, p.status)
+		}
+	}
+}
+
+// A time that is typed is in the zone of the times that are shown. A link says which
+// zone that was.
+func TestFiltersAreInThePersonsZone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.send(w.webhook("Shop"), `{}`)
+	received := id.Time()
+	in := func(zone string) string {
+		l, err := time.LoadLocation(zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return received.Add(-time.Minute).In(l).Format("2006-01-02T15:04:05")
+	}
+	for _, path := range []string{"/deliveries", "/logs"} {
+		for zone, cookie := range map[string]string{"UTC": "", "America/New_York": "zone=America%2FNew_York", "Asia/Kolkata": "zone=Asia%2FKolkata"} {
+			p := w.admin.get(path+"?since="+in(zone), "Cookie", cookie)
+			if got := p.Find(`[name="since"]`).AttrOr("value", ""); got != in(zone) {
+				t.Errorf("%s in %s: since is %q, want %q", path, zone, got, in(zone))
+			}
+			if got := p.Find(`[name="zone"]`).AttrOr("value", ""); got != zone || !strings.Contains(p.text("form.filters"), "Since ("+zone+")") {
+				t.Errorf("%s: the zone is %q, want %q", path, got, zone)
+			}
+			if path == "/deliveries" && len(listed(p)) != 1 {
+				t.Errorf("since %s in %s lists %q", in(zone), zone, listed(p))
+			}
+		}
+	}
+	// Somebody else opens the link.
+	p := w.admin.get("/deliveries?zone=Asia%2FKolkata&since="+in("Asia/Kolkata"), "Cookie", "zone=America%2FNew_York")
+	if got := p.Find(`[name="since"]`).AttrOr("value", ""); got != in("America/New_York") || len(listed(p)) != 1 {
+		t.Errorf("since is %q, want %q", got, in("America/New_York"))
+	}
+	if got := listed(w.admin.get("/deliveries?since="+in("Asia/Kolkata"), "Cookie", "zone=America%2FNew_York")); len(got) != 0 {
+		t.Errorf("since a time that is still to come: %q", got)
+	}
+}
+
+func TestHistoriesAsCSV(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user("alice@example.com")
+	shop := w.webhook("Shop")
+	w.settle()
+	applied := w.settled(shop, `{"user":"alice@example.com","coins":50}`)
+	failed := w.settled(shop, `{"user":"nobody@example.com","coins":50}`)
+	for query, want := range map[string][]string{"": texts(failed, applied), "?status=success": texts(applied), "?outcome=skipped": {}} {
+		p := w.admin.get("/deliveries.csv" + query)
+		rows, err := csv.NewReader(strings.NewReader(p.body)).ReadAll()
+		if err != nil || p.status != http.StatusOK {
+			t.Fatalf("%d: %v", p.status, err)
+		}
+		got := []string{}
+		for _, row := range rows[1:] {
+			got = append(got, row[0])
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", query, diff)
+		}
+		if query == "?status=success" && (rows[1][9] != "alice@example.com" || rows[1][11] != "coins +50 = 50") {
+			t.Errorf("the row is %q", rows[1])
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"encoding/csv"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -13,7 +12,8 @@ import (
 
 // logsForm is what the form says, as it was typed.
 type logsForm struct {
-	Community, Webhook, User, Currency, Since, Until string
+	Community, Webhook, User, Currency string
+	Times                              timesForm
 }
 
 type logsData struct {
@@ -21,6 +21,7 @@ type logsData struct {
 	Error string // in the form
 
 	Communities, Webhooks, Currencies []option
+	Spans                             []chip
 
 	Logs    []history.Log
 	Older   string // addresses
@@ -32,7 +33,7 @@ type logsData struct {
 func readLogsForm(c *request) logsForm {
 	return logsForm{
 		Community: c.QueryParam("community"), Webhook: c.QueryParam("webhook"), User: strings.TrimSpace(c.QueryParam("user")),
-		Currency: c.QueryParam("currency"), Since: c.QueryParam("since"), Until: c.QueryParam("until"),
+		Currency: c.QueryParam("currency"), Times: readTimesForm(c),
 	}
 }
 
@@ -48,10 +49,15 @@ func (s *Console) logs(c *request) error {
 	if data.Currencies, err = s.currencyOptions(c, form.Community, form.Currency); err != nil {
 		return err
 	}
-	filter, problem, err := s.logFilter(c, form)
+	filter, problem, err := s.logFilter(c, &data.Form)
 	if err != nil {
 		return err
 	}
+	data.Spans = data.Form.Times.spanChips(func(t timesForm) string {
+		f := data.Form
+		f.Times = t
+		return f.address("/logs", 0)
+	})
 	if problem != "" {
 		data.Error = problem
 		return c.pageWith(http.StatusUnprocessableEntity, "logs", "Gamification logs", data)
@@ -91,9 +97,9 @@ func (s *Console) currencyOptions(c *request, community, chosen string) (all []o
 }
 
 // logFilter returns what the form asks for, or what is wrong with it.
-func (s *Console) logFilter(c *request, form logsForm) (f history.LogFilter, problem string, err error) {
+func (s *Console) logFilter(c *request, form *logsForm) (f history.LogFilter, problem string, err error) {
 	f = history.LogFilter{Community: form.Community, WebhookID: form.Webhook, Currency: form.Currency}
-	if f.Since, f.Until, problem = readSpan(form.Since, form.Until); problem != "" {
+	if f.Since, f.Until, problem = form.Times.read(c, time.Now()); problem != "" {
 		return f, problem, nil
 	}
 	if text := c.QueryParam("before"); text != "" {
@@ -109,12 +115,13 @@ func (s *Console) logFilter(c *request, form logsForm) (f history.LogFilter, pro
 func (f logsForm) address(path string, before int64) string {
 	q := url.Values{}
 	for key, value := range map[string]string{
-		"community": f.Community, "webhook": f.Webhook, "user": f.User, "currency": f.Currency, "since": f.Since, "until": f.Until,
+		"community": f.Community, "webhook": f.Webhook, "user": f.User, "currency": f.Currency,
 	} {
 		if value != "" {
 			q.Set(key, value)
 		}
 	}
+	f.Times.addTo(q)
 	if before > 0 {
 		q.Set("before", strconv.FormatInt(before, 10))
 	}
@@ -124,62 +131,37 @@ func (f logsForm) address(path string, before int64) string {
 	return path + "?" + q.Encode()
 }
 
-// logsFile sends all logs of the form as CSV, page by page as they are read.
+// logsFile sends all logs of the form as CSV.
 func (s *Console) logsFile(c *request) error {
-	filter, problem, err := s.logFilter(c, readLogsForm(c))
+	form := readLogsForm(c)
+	filter, problem, err := s.logFilter(c, &form)
 	if err != nil {
 		return err
 	}
 	if problem != "" {
 		return failf(http.StatusUnprocessableEntity, "%s Go back, and mend the form.", problem)
 	}
-	const atOnce = 2000
-	filter.Limit = atOnce
-	page, err := s.Logs.List(c.ctx(), filter)
-	if err != nil {
-		return err
-	}
-	if err := c.record("export gamification logs", "logs", c.QueryString(), nil); err != nil {
-		return err
-	}
-	h := c.Response().Header()
-	h.Set("Content-Type", "text/csv; charset=utf-8; header=present")
-	h.Set("Content-Disposition", `attachment; filename="gamification-logs.csv"`)
-	control := http.NewResponseController(c.Response())
-	out := csv.NewWriter(c.Response())
-	out.UseCRLF = true // RFC 4180
-	err = out.Write([]string{"at", "email", "username", "user_id", "currency", "operator", "amount", "balance", "action", "delivery_id"})
-	for err == nil {
-		_ = control.SetWriteDeadline(time.Now().Add(time.Minute)) // as long as it goes on
+	filter.Limit = csvPage
+	ended := false
+	return c.csvFile("gamification-logs", "gamification logs", logColumns, func() (rows [][]string, err error) {
+		if ended {
+			return nil, nil
+		}
+		page, err := s.Logs.List(c.ctx(), filter)
 		for _, l := range page {
-			_ = out.Write(csvRow(l)) // Flush has the error
+			rows = append(rows, logRow(l))
+			filter.Before = l.Entry
 		}
-		out.Flush()
-		if err = out.Error(); err != nil || len(page) < atOnce {
-			break
-		}
-		filter.Before = page[len(page)-1].Entry
-		page, err = s.Logs.List(c.ctx(), filter)
-	}
-	if err != nil && c.ctx().Err() == nil {
-		// The answer has begun: cut off, it is not taken for all there is.
-		s.Log.Error().Err(err).Msg("a download of gamification logs broke off")
-		panic(http.ErrAbortHandler)
-	}
-	return nil
+		ended = len(page) < csvPage
+		return rows, err
+	})
 }
 
-func csvRow(l history.Log) []string {
+var logColumns = []string{"at", "email", "username", "user_id", "currency", "operator", "amount", "balance", "action", "delivery_id"}
+
+func logRow(l history.Log) []string {
 	return []string{
-		l.At.Format(time.RFC3339Nano), harmless(l.User.Email), harmless(l.User.Username), l.User.ID.String(), harmless(l.Currency),
-		l.Operator, l.Amount, l.Balance, harmless(l.Action), l.DeliveryID.String(),
+		l.At.Format(time.RFC3339Nano), l.User.Email, l.User.Username, l.User.ID.String(), l.Currency,
+		l.Operator, l.Amount, l.Balance, l.Action, l.DeliveryID.String(),
 	}
-}
-
-// harmless keeps a spreadsheet from taking a text for a formula.
-func harmless(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r\n", rune(text[0])) {
-		return "'" + text
-	}
-	return text
 }

@@ -71,7 +71,7 @@ func (s *Console) replayRequest(c *request) (*replay.Request, replayData, error)
 		Filter: filter, Asked: "console: " + data.Form.values().Encode(), Mapping: replay.Mapping(data.Mapping),
 		Force: data.Force, By: c.session.Account, Note: data.Note,
 	}
-	if filter.IDs != nil {
+	if len(filter.IDs) == 1 {
 		if err := s.addPayload(c, &data, request); err != nil {
 			return nil, data, err
 		}

@@ -42,6 +42,7 @@ func (s *Console) routes() []route {
 		{get, "/live", s.live},
 
 		{get, "/deliveries", s.histories},
+		{get, "/deliveries.csv", s.historiesFile},
 		{get, "/deliveries/:id", s.delivery},
 		{get, "/deliveries/:id/payload", s.payloadFile},
 		{post, "/deliveries/:id/reveal", s.reveal},

@@ -11,7 +11,7 @@ import (
 
 // showsSecrets are the routes that change nothing, and show what others do not see.
 var showsSecrets = map[string]bool{
-	"/deliveries/:id": true, "/deliveries/:id/reveal": true, "/dead-letters/export": true, "/logs.csv": true,
+	"/deliveries/:id": true, "/deliveries/:id/reveal": true, "/dead-letters/export": true, "/logs.csv": true, "/deliveries.csv": true, "/users.csv": true, "/dead-letters.csv": true,
 }
 
 // A route that changes something, or shows what others do not see, records it.

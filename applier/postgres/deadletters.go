@@ -46,7 +46,8 @@ type DeadLetterFilter struct {
 	WaitingFor *UserKeys
 	// Since and Until are about when deliveries were received. Until is exclusive.
 	Since, Until time.Time
-	// FailedBy leaves out what failed after that.
+	// FailedSince leaves out what failed before that, FailedBy what failed after that.
+	FailedSince time.Time
 	FailedBy time.Time
 	// Text is part of the detail, compared without case.
 	Text string
@@ -100,6 +101,9 @@ func (f DeadLetterFilter) where() (w where) {
 	if !f.Until.IsZero() {
 		w.add("d.delivery_id < ?", firstIDAt(f.Until.Add(time.Millisecond)).String())
 		w.add("o.received_at < ?", f.Until)
+	}
+	if !f.FailedSince.IsZero() {
+		w.add("d.failed_at >= ?", f.FailedSince)
 	}
 	if !f.FailedBy.IsZero() {
 		w.add("d.failed_at <= ?", f.FailedBy)

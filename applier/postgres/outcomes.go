@@ -68,9 +68,12 @@ type OutcomeFilter struct {
 	WebhookID string
 	UserID    delivery.ID
 	Status    delivery.Status
+	Outcome   delivery.Outcome
 	Reason    delivery.Reason
-	Since     time.Time
-	Until     time.Time // received before it
+	// IDs narrows to these, unless it is nil.
+	IDs   []delivery.ID
+	Since time.Time
+	Until time.Time // received before it
 	// Before is the last id of the page before. After turns the order around: the
 	// oldest of what is newer comes first.
 	Before, After delivery.ID
@@ -115,7 +118,7 @@ func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, e
 	order := "o.delivery_id DESC"
 	switch failed := f.Status == delivery.Failed || f.Reason != ""; {
 	case f.WebhookID == "":
-	case failed || f.UserID != (delivery.ID{}):
+	case failed || f.UserID != (delivery.ID{}) || f.IDs != nil || f.Outcome == delivery.Duplicate || f.Outcome == delivery.Skipped:
 		w.add("o.webhook_id = ?", f.WebhookID)
 	default:
 		// As bounds, and in this order, only the webhook's own index serves: by the
@@ -125,6 +128,15 @@ func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, e
 	}
 	if f.Status != "" {
 		w.add("o.status = ?", string(f.Status))
+	}
+	if f.Outcome != "" {
+		w.add("o.outcome = ?", string(f.Outcome))
+		if f.Outcome != delivery.Applied {
+			w.conditions = append(w.conditions, "o.outcome <> 'applied'") // so that the small index serves
+		}
+	}
+	if f.IDs != nil {
+		w.add("o.delivery_id = ANY (?::uuid[])", idArray(f.IDs))
 	}
 	if f.Reason != "" {
 		w.conditions = append(w.conditions, "o.status = 'failed'") // so that the small index serves

@@ -82,6 +82,9 @@ type Counts struct {
 	Since time.Time
 }
 
+// maxSteps bounds what is counted at once.
+const maxSteps = 5000
+
 // Counts counts deliveries by when they were received, from a time until before
 // another, in steps, which are whole minutes and divide a day. The span is made to begin
 // and end with a step. It is exact, also while an applier counts, and stays cheap: see
@@ -89,6 +92,9 @@ type Counts struct {
 func (h *History) Counts(ctx context.Context, f CountFilter, from, to time.Time, step time.Duration) (Counts, error) {
 	if step < time.Minute || step%time.Minute != 0 || 24*time.Hour%step != 0 {
 		return Counts{}, fmt.Errorf("count deliveries: a step of %s: want minutes that divide a day", step)
+	}
+	if to.Sub(from) > maxSteps*step {
+		return Counts{}, fmt.Errorf("count deliveries: more than %d steps", maxSteps)
 	}
 	from = from.UTC().Truncate(step)
 	if end := to.UTC().Truncate(step); end.Before(to) {

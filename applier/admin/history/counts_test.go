@@ -26,6 +26,9 @@ func TestCounts(t *testing.T) {
 	if _, ok := (history.Count{}).SuccessRate(); ok {
 		t.Error("nothing has a success rate")
 	}
+	if _, err := i.with(nothingIsOverdue).Counts(t.Context(), history.CountFilter{}, time.Time{}, now, time.Minute); err == nil {
+		t.Error("it counts since the year 1")
+	}
 	for _, step := range []time.Duration{0, 7 * time.Minute, 90 * time.Second, 48 * time.Hour} {
 		if _, err := i.with(nothingIsOverdue).Counts(t.Context(), history.CountFilter{}, now.Add(-time.Hour), now, step); err == nil {
 			t.Errorf("it counts by %s", step)

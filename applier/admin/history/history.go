@@ -127,10 +127,13 @@ type Filter struct {
 	WebhookID string
 	UserID    delivery.ID
 	Status    delivery.Status
+	Outcome   delivery.Outcome
 	Reason    delivery.Reason
-	Since     time.Time
-	Until     time.Time // received before it
-	Limit     int
+	// IDs narrows to these deliveries, which have outcomes, unless it is nil.
+	IDs   []delivery.ID
+	Since time.Time
+	Until time.Time // received before it
+	Limit int
 }
 
 // pageSize is how many rows one query brings.
@@ -224,7 +227,7 @@ func (h *History) outcomes(ctx context.Context, f Filter) ([]Delivery, error) {
 func (f Filter) query() postgres.OutcomeFilter {
 	return postgres.OutcomeFilter{
 		Community: f.Community, WebhookID: f.WebhookID, UserID: f.UserID,
-		Status: f.Status, Reason: f.Reason, Since: f.Since, Until: f.Until, Limit: f.Limit,
+		Status: f.Status, Outcome: f.Outcome, Reason: f.Reason, IDs: f.IDs, Since: f.Since, Until: f.Until, Limit: f.Limit,
 	}
 }
 

@@ -17,10 +17,10 @@ import (
 // others go on. Its Why is one of applier.ParkReason.
 const Parked broker.State = "parked"
 
-// mayBeParked: of a parked delivery no reason of a failure is known, and its user only
+// mayBeParked: of a parked delivery neither outcome nor reason is known, and its user only
 // where it waits for that user.
 func mayBeParked(f Filter) bool {
-	return (f.Status == "" || f.Status == delivery.Pending) && f.Reason == ""
+	return (f.Status == "" || f.Status == delivery.Pending) && f.Outcome == "" && f.Reason == "" && f.IDs == nil
 }
 
 // parked returns the parked deliveries that a filter lets through, as many as its
