@@ -48,7 +48,7 @@ type DeadLetterFilter struct {
 	Since, Until time.Time
 	// FailedSince leaves out what failed before that, FailedBy what failed after that.
 	FailedSince time.Time
-	FailedBy time.Time
+	FailedBy    time.Time
 	// Text is part of the detail, compared without case.
 	Text string
 	// OldestFirst turns the order around: newest first is the usual one.
