@@ -42,7 +42,7 @@ func newMetrics(r prometheus.Registerer, p *places, d *door) *metrics {
 		closed:   map[string]prometheus.Counter{},
 		duration: auto.NewHistogram(prometheus.HistogramOpts{
 			Name:    "coinhook_ingress_request_duration_seconds",
-			Help:    "Time from a request's headers to its answer, for requests to webhooks.",
+			Help:    "Time from a request's headers until its answer is known, for requests to webhooks.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}),
 		bodyBytes: auto.NewHistogram(prometheus.HistogramOpts{

@@ -136,8 +136,8 @@ func (s *Server) noRoute(err error, c echo.Context) {
 	}
 	s.refuseUpload(c)
 	s.metrics.count(string(answer.Code))
-	writeProblem(c, answer)
 	s.noteRefused(c, answer, 0)
+	s.refuse(c, answer)
 }
 
 // wrongMethod names those that the webhook takes.

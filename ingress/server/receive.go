@@ -201,6 +201,7 @@ func (s *Server) observe(handle func(echo.Context) (exchange, error)) echo.Handl
 	return func(c echo.Context) error {
 		start := time.Now()
 		done, err := s.guard(handle, c)
+		took := time.Since(start)
 		code := done.receipt.Status
 		if err != nil {
 			answer := asError(err)
@@ -209,12 +210,11 @@ func (s *Server) observe(handle func(echo.Context) (exchange, error)) echo.Handl
 			if answer.Code == requestTimeout || answer.Code == incompleteBody {
 				c.Response().Header().Set("Connection", "close")
 			}
-			writeProblem(c, answer)
 			if isNoted(c, answer) {
 				s.noteRefused(c, answer, int64(done.bytes))
 			}
+			s.refuse(c, answer)
 		}
-		took := time.Since(start)
 		s.metrics.count(code)
 		s.metrics.duration.Observe(took.Seconds())
 		s.logAccess(c, done, code, took)

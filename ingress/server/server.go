@@ -79,6 +79,8 @@ type Timeouts struct {
 	// Delay is how long a server that is told to stop still takes requests. Drain is
 	// how long those in flight have after that.
 	Delay, Drain time.Duration
+	// HoldBack is how long the answer to a refused request waits where too many come.
+	HoldBack time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -96,6 +98,7 @@ func (o Options) withDefaults() Options {
 	t.Write = orDefault(t.Write, 25*time.Second)
 	t.Idle = orDefault(t.Idle, 75*time.Second)
 	t.Drain = orDefault(t.Drain, 10*time.Second)
+	t.HoldBack = orDefault(t.HoldBack, 250*time.Millisecond)
 	return o
 }
 
@@ -115,6 +118,7 @@ type Server struct {
 	places   *places
 	door     *door
 	failures *failures
+	holdBack *holdBack
 	// The lines of what strangers do often.
 	failedLog, closedLog tally
 	// troubleLog is for faults that come with every request while they last.
@@ -129,6 +133,7 @@ func New(opts Options) *Server {
 		clients:    newClients(),
 		places:     newPlaces(opts),
 		failures:   newFailures(),
+		holdBack:   newHoldBack(opts.Timeouts.HoldBack),
 		troubleLog: opts.Log.Sample(&zerolog.BurstSampler{Burst: 5, Period: 10 * time.Second}),
 	}
 	s.door = &door{

@@ -85,6 +85,7 @@ func start(t *testing.T, opts Options) *running {
 	if opts.Receiver == nil {
 		opts.Receiver = accept
 	}
+	opts.Timeouts.HoldBack = orDefault(opts.Timeouts.HoldBack, time.Millisecond)
 	transport := &http.Transport{}
 	ctx, stop := context.WithCancel(context.Background())
 	r := &running{

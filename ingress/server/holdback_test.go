@@ -1,0 +1,109 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestRefusalsAreHeldBackByAddressAndInAll(t *testing.T) {
+	t.Parallel()
+	one, two := netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("203.0.113.2")
+	f := newFailures()
+	now := f.since
+	for i := range refusedPace.burst {
+		if f.tooMany(one, now) {
+			t.Fatalf("refusal %d is held back", i)
+		}
+	}
+	if !f.tooMany(one, now) {
+		t.Error("the burst of an address has no end")
+	}
+	if f.tooMany(two, now) {
+		t.Error("another address is held back")
+	}
+	if now = now.Add(refusedPace.interval); f.tooMany(one, now) || !f.tooMany(one, now) {
+		t.Error("an interval brings another number of refusals than one")
+	}
+
+	// A flood from many addresses: none of them is refused often.
+	now = now.Add(time.Hour)
+	free, addr := int64(0), netip.MustParseAddr("10.0.0.0")
+	for range 10 * allRefusedPace.burst {
+		if addr = addr.Next(); !f.tooMany(addr, now) {
+			free++
+		}
+	}
+	if free != allRefusedPace.burst {
+		t.Errorf("%d refusals of many addresses are not held back, want %d", free, allRefusedPace.burst)
+	}
+}
+
+// A flood waits for its answers, without places and without memory of its bodies. Right
+// requests pass meanwhile, also from its address.
+func TestAFloodWaitsAndSendersPass(t *testing.T) {
+	t.Parallel()
+	const flood = 8
+	for name, request := range map[string]func(s *running) answer{
+		"wrong keys":       func(s *running) answer { return s.post("x", "X-Api-Key", "wrong") },
+		"unknown webhooks": func(s *running) answer { return s.do("POST", "/hooks/"+unknown, strings.NewReader("x")) },
+		"wrong signatures": func(s *running) answer {
+			return s.do("POST", "/hooks/"+signed, strings.NewReader("x"), "X-Hub-Signature-256", signatureOf("x", "wrong"))
+		},
+		"no bodies": func(s *running) answer { return s.post("") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, key := startReal(t, Options{Timeouts: Timeouts{HoldBack: 2 * time.Second}})
+			stop := make(chan struct{})
+			var flooding sync.WaitGroup
+			for range flood {
+				flooding.Go(func() {
+					for !isClosed(stop) {
+						if got := request(s); got.status < 400 || got.status >= 500 {
+							t.Errorf("status %d: %s", got.status, got.body)
+							return
+						}
+					}
+				})
+			}
+			s.eventually("the flood is not held back, or has places", func() bool {
+				taken := &s.places.taken
+				return s.holdBack.waiting.Load() == flood && taken.requests() == 0 && taken.bytes() == 0
+			})
+			if got := s.post("x", "X-Api-Key", key); got.status != http.StatusAccepted {
+				t.Errorf("the right key: status %d: %s", got.status, got.body)
+			}
+			close(stop)
+			flooding.Wait()
+			s.eventually("waiting requests are left", func() bool { return s.holdBack.waiting.Load() == 0 })
+		})
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// No more than so many answers wait: each may be a connection of a proxy.
+func TestOnlySoManyAnswersWait(t *testing.T) {
+	t.Parallel()
+	h := newHoldBack(time.Hour)
+	h.waiting.Store(maxHeldBack)
+	addr := netip.MustParseAddr("203.0.113.1")
+	for range 2 * refusedPace.burst {
+		h.wait(addr)
+	}
+	if n := h.waiting.Load(); n != maxHeldBack {
+		t.Error(fmt.Sprint(n, " wait"))
+	}
+}
