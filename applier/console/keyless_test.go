@@ -90,9 +90,9 @@ func TestViewersNeverSeeAKeylessID(t *testing.T) {
 	}
 	postgrestest.Park(t, w.db, postgrestest.Parked{ID: delivery.NewID(), Webhook: keyless.ID, Community: "default", Reason: applier.Paused, Body: `{"coins":5}`})
 	viewer := w.signedIn("vera", access.Viewer)
-	first := []string{"/", "/webhooks/new", "/webhooks/" + draft.ID + "/sample?after=" + sample.String(), "/webhooks/" + keyless.ID + "/export", "/nowhere/" + keyless.ID}
+	first := []string{"/", "/webhooks/new", "/webhooks/" + draft.ID + "/sample?after=" + sample.String(), "/webhooks/" + keyless.ID + "/export", "/nowhere/" + keyless.ID, "/search?q=Keyless", "/search?q=alice"}
 	for _, id := range []string{keyless.ID, deleted.ID} { // addresses that a viewer knows from before
-		first = append(first, "/webhooks/"+id, "/deliveries?webhook="+id, "/logs?webhook="+id, "/logs.csv?webhook="+id, "/dead-letters?webhook="+id)
+		first = append(first, "/search?q="+id, "/webhooks/"+id, "/deliveries?webhook="+id, "/logs?webhook="+id, "/logs.csv?webhook="+id, "/dead-letters?webhook="+id)
 	}
 	pages := viewer.sweep(first...)
 	visited := map[string]bool{}

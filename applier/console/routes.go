@@ -40,6 +40,7 @@ func (s *Console) routes() []route {
 
 		{get, "/", s.overview},
 		{get, "/live", s.live},
+		{get, "/search", s.search},
 
 		{get, "/deliveries", s.histories},
 		{get, "/deliveries.csv", s.historiesFile},

@@ -102,6 +102,8 @@ type UserFilter struct {
 	// Search is a part of the email or username, compared without case, or all of an
 	// external id.
 	Search string
+	// Among narrows a search to so many of the newest users, if it is not 0.
+	Among int
 	// Before is the last id of the page before.
 	Before delivery.ID
 	Limit  int
@@ -122,8 +124,12 @@ func (s *Store) ListUsers(ctx context.Context, f UserFilter) ([]User, error) {
 	if f.Before != (delivery.ID{}) {
 		w.add("u.id < ?", f.Before.String())
 	}
+	query := selectUser
+	if f.Among > 0 {
+		query = strings.Replace(query, "FROM users u", fmt.Sprintf("FROM (SELECT * FROM users ORDER BY id DESC LIMIT %d) u", f.Among), 1)
+	}
 	w.args = append(w.args, f.Limit)
-	users, err := s.queryUsers(ctx, selectUser+w.String()+fmt.Sprintf(" ORDER BY u.id DESC LIMIT $%d", len(w.args)), w.args...)
+	users, err := s.queryUsers(ctx, query+w.String()+fmt.Sprintf(" ORDER BY u.id DESC LIMIT $%d", len(w.args)), w.args...)
 	if err != nil {
 		return nil, fmt.Errorf("list users: %w", err)
 	}
