@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
@@ -42,6 +43,7 @@ type app struct {
 	conn    *broker.Conn
 	connErr error // of the first attempt
 	db      *wiring.Database
+	parser  *kong.Kong
 	command string           // its words, such as webhooks apply
 	trails  *wiring.Database // of the audit trail
 	answers *bufio.Reader    // of the person at the terminal

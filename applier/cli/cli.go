@@ -60,6 +60,8 @@ type commands struct {
 	Secrets     secretsCmd     `cmd:"" help:"The secrets that COINHOOK_MASTER_KEY seals."`
 	Sign        signCmd        `cmd:"" help:"Sign a body as a webhook's sender would, to test it."`
 	Encrypt     encryptCmd     `cmd:"" help:"Encrypt a body for a webhook, to test a sender."`
+	Help        helpCmd        `cmd:"" help:"Show how a command is used."`
+	Completion  completionCmd  `cmd:"" help:"Print what completes commands, flags and names in a shell."`
 }
 
 // usageError is a call whose words are off.
@@ -86,17 +88,19 @@ func Run(ctx context.Context, p Process) (code int) {
 		fmt.Fprintln(p.Stdout, "coinhook", service.ReadBuild())
 		return exitDone
 	}
+	if len(p.Args) > 0 && p.Args[0] == completing {
+		complete(ctx, p)
+		return exitDone
+	}
 	var c commands
-	parser, err := kong.New(&c,
-		kong.Name("coinhook"),
-		kong.Description("The admin's command of Coinhook: webhooks that add and subtract in-game currency, exactly once.\n\ncoinhook --version prints the version, the commit and the version of Go."),
-		kong.Writers(p.Stdout, p.Stderr),
-		kong.Exit(func(code int) { panic(exit(code)) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-	)
+	parser, err := newParser(&c, p)
 	if err != nil {
 		fmt.Fprintln(p.Stderr, "coinhook:", err)
 		return exitFailed
+	}
+	if len(p.Args) == 0 {
+		fmt.Fprint(p.Stdout, guide)
+		return exitUsage
 	}
 	parsed, err := parser.Parse(p.Args)
 	if err != nil {
@@ -110,7 +114,7 @@ func Run(ctx context.Context, p Process) (code int) {
 	}
 	a := newApp(ctx, p, &c)
 	defer a.close()
-	a.command = pathOf(parsed.Selected())
+	a.command, a.parser = pathOf(parsed.Selected()), parser
 	if err = a.checkCommunity(parsed.Selected()); err == nil {
 		err = parsed.Run(a)
 	}
@@ -125,6 +129,22 @@ func Run(ctx context.Context, p Process) (code int) {
 		fmt.Fprintln(p.Stderr, "coinhook:", a.withObjection(whoIsAway(err)))
 		return exitFailed
 	}
+}
+
+// newParser reads the command line into c.
+func newParser(c *commands, p Process) (*kong.Kong, error) {
+	parser, err := kong.New(c,
+		kong.Name("coinhook"),
+		kong.Description("The admin's command of Coinhook: webhooks that add and subtract in-game currency, exactly once.\n\ncoinhook --version prints the version, the commit and the version of Go."),
+		kong.Writers(p.Stdout, p.Stderr),
+		kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+	)
+	if err != nil {
+		return nil, err
+	}
+	addExamples(parser)
+	return parser, nil
 }
 
 // whoIsAway says whose address does not answer. The broker's own errors say it.

@@ -30,7 +30,7 @@ type communityMaker interface{ mayCreate() bool }
 // neither looks like an empty list nor makes a community.
 func (a *app) checkCommunity(command *kong.Node) error {
 	name := a.flags.Community
-	if name == "" || name == defaultCommunity || a.command == "setup" || a.command == "console" {
+	if name == "" || name == defaultCommunity || slices.Contains([]string{"setup", "console", "help", "completion"}, a.command) {
 		return nil
 	}
 	if !webhook.IsCommunity(name) {

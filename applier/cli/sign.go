@@ -27,12 +27,6 @@ type signCmd struct {
 	Header []string `short:"H" sep:"none" placeholder:"NAME: VALUE" help:"A header that the request has, too. May be repeated."`
 }
 
-// Help is an example.
-func (signCmd) Help() string {
-	return "For example, a request as Stripe would sign it:\n\n  coinhook webhooks presets stripe --sample > stripe-sample.json\n" +
-		"  coinhook sign \"Stripe payments\" -f stripe-sample.json"
-}
-
 // signedJSON is a request as its sender would sign it.
 type signedJSON struct {
 	Method  string            `json:"method"`

@@ -42,6 +42,7 @@ var records = map[string]string{
 	"tokens add": "add token", "tokens revoke": "revoke token", "tokens list": "",
 	"admins add": "add account", "admins set": "change account", "admins list": "",
 	"audit look": "repair", "audit ack": "acknowledge findings",
+	"help": "", "completion": "",
 	"trail list": "", "console": "", // the pages record what they do
 
 	// These show payloads as they were sent.

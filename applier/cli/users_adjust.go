@@ -28,11 +28,7 @@ type usersAdjustCmd struct {
 
 // Help is shown by --help.
 func (usersAdjustCmd) Help() string {
-	return `An adjustment takes the way of a delivery: limits, history, revert and audit know it.
-
-Examples:
-  coinhook users adjust ann@example.com --currency coins --add 50 --note "sorry for the outage"
-  coinhook users adjust --file adjustments.csv --note "season 3"`
+	return "An adjustment takes the way of a delivery: limits, history, revert and audit know it."
 }
 
 func (c *usersAdjustCmd) Run(a *app) error {

@@ -11,10 +11,7 @@ func (usersDeleteCmd) Help() string {
 	return `Names, external ids, custom fields and dead letters of the user go. Balances and
 gamification logs stay under the id, so that the ledger stays whole. The stream
 keeps payloads until STREAM_RETENTION. After a restore of an older backup,
-"coinhook audit --repair" erases the user again.
-
-Example:
-  coinhook users delete ann@example.com`
+"coinhook audit --repair" erases the user again.`
 }
 
 func (c *usersDeleteCmd) Run(a *app) error {

@@ -9,7 +9,7 @@ import (
 )
 
 type webhooksPresetsCmd struct {
-	Name   string `arg:"" optional:"" help:"A preset's name: what to click at the sender, a definition and a sample, as apply takes them."`
+	Name   string `arg:"" optional:"" name:"preset" help:"A preset's name: what to click at the sender, a definition and a sample, as apply takes them."`
 	Sample bool   `help:"Print only the sample, for try, sign and suggest."`
 }
 
