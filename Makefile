@@ -109,8 +109,9 @@ docs: ## write the generated pages of docs/reference: settings, commands, metric
 	go test -count=1 ./pkg/dev/reference -write
 
 .PHONY: screenshots
-screenshots: ## make the pictures of the documents again (needs Chromium)
-	go test -count=1 -run '^TestScreenshots$$' ./pkg/dev/e2e -screenshots $(CURDIR)/docs/images
+screenshots: ## make the pictures of the documents again, and with PAGES=DIR of every page (needs Chromium)
+	go test -count=1 -timeout 20m -run '^TestScreenshots$$' ./pkg/dev/e2e -screenshots $(CURDIR)/docs/images \
+		$(if $(PAGES),-every-page $(abspath $(PAGES)))
 
 .PHONY: faults-check
 faults-check: ## see that the campaign's checks catch faults planted in the product
