@@ -167,7 +167,8 @@ func TestTheDemoPrintsWhatItDoes(t *testing.T) {
 	}
 	for _, want := range []string{
 		"ready\n", "✓ success", "skipped", "user_not_found", "insufficient_balance",
-		"coins +25 = 25", "xp +50 = 50", "All 5 deliveries ended as expected.", "/hooks/wh_",
+		"coins +25 = 25", "coins +10 = 35", "xp +50 = 50", "All 6 deliveries ended as expected.", "/hooks/wh_",
+		"401 invalid_signature", "invalid_signature  1",
 	} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("the demo does not print %q:\n%s", want, stdout.String())

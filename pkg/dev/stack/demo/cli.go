@@ -2,7 +2,9 @@ package demo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -76,12 +78,14 @@ type webhook struct {
 	ID     string `json:"id"`
 	Name   string `json:"name"`
 	APIKey string `json:"api_key"`
-	key    string
+	Auth   struct {
+		Signature string `json:"signature"` // the sender's preset
+	} `json:"auth"`
+	key string // the API key, or the secret of signatures
 }
 
-// apply creates or updates a webhook. Its API key is shown only when it is
-// made: keys has those of earlier runs, and when it is lost there a new one is
-// made.
+// apply creates or updates a webhook. Its API key is shown only when it is made, and its
+// secret never: keys has those of earlier runs, and what is lost there is made again.
 func (c *cli) apply(ctx context.Context, file string, keys *keys) (webhook, error) {
 	args := []string{"webhooks", "apply", "-f", file}
 	c.printCommand(args)
@@ -92,23 +96,35 @@ func (c *cli) apply(ctx context.Context, file string, keys *keys) (webhook, erro
 	if w.ID == "" {
 		return webhook{}, errors.New("coinhook webhooks apply: its JSON has no id")
 	}
-	w.key = w.APIKey
+	w.key = cmp.Or(w.APIKey, keys.byWebhook[w.ID])
 	if w.key == "" {
-		w.key = keys.byWebhook[w.ID]
-	}
-	if w.key == "" {
-		args := []string{"webhooks", "rotate-key", w.ID, "--community", community}
-		c.printCommand(args)
-		var rotated webhook
-		if err := c.query(ctx, &rotated, args...); err != nil {
+		var err error
+		if w.key, err = c.newKey(ctx, w); err != nil {
 			return webhook{}, err
 		}
-		w.key = rotated.APIKey
-	}
-	if w.key == "" {
-		return webhook{}, errors.New("coinhook webhooks rotate-key: its JSON has no api_key")
 	}
 	return w, keys.put(w.ID, w.key)
+}
+
+// newKey has a new API key made, or sets a secret as the sender would show it.
+func (c *cli) newKey(ctx context.Context, w webhook) (string, error) {
+	if w.Auth.Signature != "" {
+		secret := rand.Text()
+		args := []string{"webhooks", "set-secret", w.Name, "--community", community, "--secret", secret}
+		c.printCommand(args)
+		_, err := c.output(ctx, args...)
+		return secret, err
+	}
+	args := []string{"webhooks", "rotate-key", w.ID, "--community", community}
+	c.printCommand(args)
+	var rotated webhook
+	if err := c.query(ctx, &rotated, args...); err != nil {
+		return "", err
+	}
+	if rotated.APIKey == "" {
+		return "", errors.New("coinhook webhooks rotate-key: its JSON has no api_key")
+	}
+	return rotated.APIKey, nil
 }
 
 func (c *cli) printf(format string, args ...any) { fmt.Fprintf(c.out, format, args...) }

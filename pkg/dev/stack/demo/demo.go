@@ -6,8 +6,11 @@ package demo
 import (
 	"cmp"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"fmt"
 	"io"
+	"net/http"
 	"path/filepath"
 	"time"
 
@@ -59,7 +62,7 @@ func Run(ctx context.Context, opts Options) error {
 		before:   map[string]balances{},
 	}
 	for _, step := range []func(context.Context) error{
-		d.importUsers, d.applyWebhooks, d.sendAll, d.show, d.check,
+		d.importUsers, d.applyWebhooks, d.sendAll, d.sendForged, d.show, d.check,
 	} {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("demo: %w", err)
@@ -99,12 +102,12 @@ func (d *demo) haveUsers(ctx context.Context) bool {
 }
 
 func (d *demo) applyWebhooks(ctx context.Context) error {
-	d.title("Three webhooks")
+	d.title("Four webhooks")
 	keys, err := readKeys(filepath.Join(d.dir, "demo-keys.json"))
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{pullRequests, purchases, refunds} {
+	for _, name := range webhookFiles {
 		file, err := d.writeFile(name)
 		if err != nil {
 			return err
@@ -114,7 +117,14 @@ func (d *demo) applyWebhooks(ctx context.Context) error {
 			return err
 		}
 		d.webhooks[name] = w
-		d.printf("%s: POST %s/hooks/%s\n\n", cmp.Or(w.Name, name), d.ingress, w.ID)
+		method, proof := http.MethodPost, "an API key"
+		if w.Auth.Signature != "" {
+			proof = "the signature of " + w.Auth.Signature
+		}
+		if name == rewards {
+			method = http.MethodGet
+		}
+		d.printf("%s: %s %s/hooks/%s with %s\n\n", cmp.Or(w.Name, name), method, d.ingress, w.ID, proof)
 	}
 	return nil
 }
@@ -122,17 +132,21 @@ func (d *demo) applyWebhooks(ctx context.Context) error {
 // sendAll sends the first delivery and waits for its outcome, to measure it,
 // then the others.
 func (d *demo) sendAll(ctx context.Context) error {
-	d.title("Deliveries, with real bodies of GitHub and Stripe")
+	d.title("Deliveries, with real bodies of GitHub and Stripe, signed as they sign")
 	deliveries, err := scenario(d.before)
 	if err != nil {
 		return err
 	}
 	for i, planned := range deliveries {
-		id, err := d.send(ctx, d.webhooks[planned.webhook], planned.body)
+		id, err := d.send(ctx, planned)
 		if err != nil {
 			return fmt.Errorf("%s: %w", planned.name, err)
 		}
-		d.printf("202 %s  %s\n", id, planned.name)
+		status := http.StatusAccepted
+		if planned.answer != "" {
+			status = http.StatusOK
+		}
+		d.printf("%d %s  %s\n", status, id, planned.name)
 		d.sent = append(d.sent, sent{planned: planned, id: id})
 		if i > 0 {
 			continue
@@ -147,7 +161,6 @@ func (d *demo) sendAll(ctx context.Context) error {
 			return err
 		}
 	}
-	d.printf("\n")
 	return nil
 }
 
@@ -178,6 +191,7 @@ func (d *demo) show(ctx context.Context) error {
 		{"deliveries", "list", "--community", community, "--limit", limit},
 		{"logs", "list", "--community", community, "--limit", "10"},
 		{"users", "list", "--community", community},
+		{"webhooks", "rejections", d.webhooks[pullRequests].Name, "--community", community, "--since", "1m"},
 	} {
 		if err := d.run(ctx, args...); err != nil {
 			return err
@@ -187,15 +201,18 @@ func (d *demo) show(ctx context.Context) error {
 }
 
 func (d *demo) printNext(ends bool) {
-	w := d.webhooks[pullRequests]
 	d.title("Send the next one")
+	const body = `{"action":"closed","pull_request":{"user":{"login":"Codertocat"}}}`
+	w := d.webhooks[pullRequests]
+	mac := hmac.New(sha256.New, []byte(w.key)) // as GitHub does
+	mac.Write([]byte(body))
 	d.printf(`curl -i %s/hooks/%s \
-  -H 'x-api-key: %s' -H 'content-type: application/json' \
-  -d '{"action":"closed","pull_request":{"user":{"login":"Codertocat"}}}'
+  -H 'x-hub-signature-256: sha256=%x' -H 'content-type: application/json' \
+  -d '%s'
 
 %s deliveries list --community %s --limit 1
 
-`, d.ingress, w.ID, w.key, d.shown(), community)
+`, d.ingress, w.ID, mac.Sum(nil), body, d.shown(), community)
 	if ends {
 		d.printf("This stack ends now: `make run` starts one that stays and prints the same for it.\n")
 		return

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -51,9 +52,10 @@ func TestDemoRunsAgainOnTheSameStack(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, want := range []string{
-		"$ coinhook users import", "$ coinhook deliveries list --community demo --limit 5", "$ coinhook logs list",
-		"Codertocat  xp     0  ->  50", "jenny       coins  0  ->  25", "All 5 deliveries ended as expected",
-		"x-api-key: chk_1", `"login":"Codertocat"`, "after the stack was ready",
+		"$ coinhook users import", "$ coinhook deliveries list --community demo --limit 6", "$ coinhook logs list",
+		"$ coinhook webhooks rejections 'GitHub pull requests'", "401 invalid_signature",
+		"Codertocat  xp     0  ->  50", "jenny       coins  0  ->  35", "All 6 deliveries ended as expected",
+		"x-hub-signature-256: sha256=", `"login":"Codertocat"`, "after the stack was ready",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the output does not say %q:\n%s", want, out)
@@ -74,16 +76,16 @@ func TestDemoRunsAgainOnTheSameStack(t *testing.T) {
 	if !strings.Contains(out, "Codertocat  xp     50  ->  100") {
 		t.Errorf("the second run does not start from the first one's balances:\n%s", out)
 	}
-	if p.rotated != 0 {
-		t.Error("keys were rotated though they are known")
+	if p.rotated != 3 {
+		t.Errorf("%d keys and secrets were made, want the 3 secrets of the first run", p.rotated)
 	}
 
 	out, err = p.runDemo(t, t.TempDir())
 	if err != nil {
 		t.Fatalf("run without the keys' file: %v\n%s", err, out)
 	}
-	if p.rotated != 3 {
-		t.Errorf("%d keys were rotated, want all 3", p.rotated)
+	if p.rotated != 7 {
+		t.Errorf("%d keys and secrets were made, want 4 more", p.rotated)
 	}
 }
 
@@ -102,12 +104,22 @@ func TestDemoSaysWhatIsWrong(t *testing.T) {
 		{
 			name:  "subtraction_below_zero_goes_through",
 			spoil: func(p *product) { p.overdraft = true },
-			want:  []string{"expected failed insufficient_balance, came success applied", "coins of jenny: expected 25, came -1000"},
+			want:  []string{"expected failed insufficient_balance, came success applied", "coins of jenny: expected 35, came -1000"},
 		},
 		{
 			name:  "ingress_refuses",
 			spoil: func(p *product) { p.refuse = http.StatusUnsupportedMediaType },
 			want:  []string{"expected 202, came 415"},
+		},
+		{
+			name:  "forged_request_is_taken",
+			spoil: func(p *product) { p.trusting = true },
+			want:  []string{"a forged request: expected 401, came 202"},
+		},
+		{
+			name:  "reward_has_another_answer",
+			spoil: func(p *product) { p.answer = "OK" },
+			want:  []string{"expected the answer", `came "OK"`},
 		},
 		{
 			name:  "command_fails",
@@ -139,11 +151,11 @@ func TestScenarioBodiesAreJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, planned := range all {
-		if !json.Valid(planned.body) {
+		if planned.webhook != rewards && !json.Valid(planned.body) {
 			t.Errorf("%s: the body is not JSON", planned.name)
 		}
 	}
-	if want := `"amount_refunded": 103700`; !strings.Contains(string(all[4].body), want) {
+	if want := `"amount_refunded": 104700`; !strings.Contains(string(all[5].body), want) {
 		t.Errorf("the refund does not have %s", want)
 	}
 	if strings.Contains(string(all[2].body), developer) {
@@ -167,13 +179,18 @@ type product struct {
 	mu         sync.Mutex
 	users      bool
 	balances   map[string]map[string]int64
-	webhooks   []string // names; the index is in the id and the key
+	webhooks   []string // files; the index is in the id and the key
+	secrets    map[string]string
+	refused    int
+	rewarded   string // the newest delivery of the webhook with rewards
 	deliveries []map[string]any
 	shown      map[string]int
 	rotated    int
 
 	bonus     int64
 	overdraft bool
+	trusting  bool   // takes any signature
+	answer    string // to a reward, instead of the right one
 	refuse    int
 	broken    string
 	notYet    int
@@ -181,10 +198,10 @@ type product struct {
 
 func newProduct(t *testing.T) *product {
 	t.Helper()
-	p := &product{shown: map[string]int{}, balances: map[string]map[string]int64{developer: {}, customer: {}}}
+	p := &product{shown: map[string]int{}, secrets: map[string]string{}, balances: map[string]map[string]int64{developer: {}, customer: {}}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /cli", p.cli)
-	mux.HandleFunc("POST /hooks/{id}", p.hook)
+	mux.HandleFunc("/hooks/{id}", p.hook)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	p.url = server.URL
@@ -215,8 +232,11 @@ func (p *product) cli(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "bad usage", http.StatusBadRequest)
 		return
 	}
-	command := args[0] + " " + args[1]
-	answer, err := p.command(command, args[2:])
+	command, rest := args[0]+" "+args[1], args[2:]
+	if args[0] == "sign" {
+		command, rest = args[0], args[1:]
+	}
+	answer, err := p.command(command, rest)
 	if command == p.broken {
 		err = fmt.Errorf("broken on purpose")
 	}
@@ -245,17 +265,22 @@ func (p *product) command(command string, args []string) (any, error) {
 		}
 		return map[string]any{"username": args[0], "balances": texts}, nil
 	case "webhooks apply":
-		name := filepath.Base(args[1])
-		i := slices.Index(p.webhooks, name)
-		if i >= 0 {
-			return map[string]any{"id": fmt.Sprintf("wh_%d", i+1), "version": 2}, nil
-		}
-		p.webhooks = append(p.webhooks, name)
-		n := len(p.webhooks)
-		return map[string]any{"id": fmt.Sprintf("wh_%d", n), "version": 1, "api_key": fmt.Sprintf("chk_%d", n)}, nil
+		return p.apply(filepath.Base(args[1])), nil
 	case "webhooks rotate-key":
 		p.rotated++
 		return map[string]any{"api_key": strings.Replace(args[0], "wh_", "chk_", 1)}, nil
+	case "webhooks set-secret":
+		p.rotated++
+		p.secrets[args[0]] = args[len(args)-1]
+		return nil, nil
+	case "webhooks rejections":
+		return map[string]any{"counts": map[string]int{"invalid_signature": p.refused}}, nil
+	case "sign":
+		return p.sign(args)
+	case "deliveries list":
+		if i := slices.Index(args, "--webhook"); i >= 0 && args[i+1] == "wh_4" && p.rewarded != "" {
+			return []map[string]any{{"id": p.rewarded}}, nil
+		}
 	case "deliveries show":
 		p.shown[args[0]]++
 		if p.shown[args[0]] == 1 {
@@ -270,12 +295,63 @@ func (p *product) command(command string, args []string) (any, error) {
 	return []any{}, nil
 }
 
+// apply takes a file for the name of its webhook.
+func (p *product) apply(file string) map[string]any {
+	preset := map[string]string{pullRequests: "github", purchases: "stripe", rewards: "levelplay"}[file]
+	name := file
+	if file == pullRequests {
+		name = "GitHub pull requests"
+	}
+	i := slices.Index(p.webhooks, file)
+	made := i < 0
+	if made {
+		i = len(p.webhooks)
+		p.webhooks = append(p.webhooks, file)
+	}
+	answer := map[string]any{"id": fmt.Sprintf("wh_%d", i+1), "name": name, "auth": map[string]any{"signature": preset}}
+	if made && preset == "" {
+		answer["api_key"] = fmt.Sprintf("chk_%d", i+1)
+	}
+	return answer
+}
+
+// sign puts the secret into the request: the demo only hands on what it gets.
+func (p *product) sign(args []string) (any, error) {
+	var n int
+	if _, err := fmt.Sscanf(args[0], "wh_%d", &n); err != nil {
+		return nil, err
+	}
+	body, err := os.ReadFile(args[slices.Index(args, "-f")+1])
+	if err != nil {
+		return nil, err
+	}
+	secret := p.secrets[p.nameOf(n)]
+	if i := slices.Index(args, "--secret"); i >= 0 {
+		secret = args[i+1]
+	}
+	r := request{Method: http.MethodPost, URL: fmt.Sprint(p.url, "/hooks/", args[0]), Body: string(body), Headers: map[string]string{"X-Secret": secret}}
+	if p.webhooks[n-1] == rewards {
+		r.Method, r.URL, r.Body = http.MethodGet, r.URL+"?"+r.Body, ""
+	}
+	return r, nil
+}
+
+func (p *product) nameOf(n int) string { return p.apply(p.webhooks[n-1])["name"].(string) }
+
+func (p *product) authenticates(r *http.Request, n int) bool {
+	if p.webhooks[n-1] == refunds {
+		return r.Header.Get("x-api-key") == fmt.Sprintf("chk_%d", n)
+	}
+	return p.trusting || r.Header.Get("X-Secret") == p.secrets[p.nameOf(n)]
+}
+
 func (p *product) hook(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var n int
-	if _, err := fmt.Sscanf(r.PathValue("id"), "wh_%d", &n); err != nil || r.Header.Get("x-api-key") != fmt.Sprintf("chk_%d", n) {
-		http.Error(w, "invalid_api_key", http.StatusUnauthorized)
+	if _, err := fmt.Sscanf(r.PathValue("id"), "wh_%d", &n); err != nil || !p.authenticates(r, n) {
+		p.refused++
+		http.Error(w, "not authenticated", http.StatusUnauthorized)
 		return
 	}
 	if p.refuse != 0 {
@@ -292,12 +368,17 @@ func (p *product) hook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id := fmt.Sprintf("delivery-%d", len(p.deliveries))
+	if p.webhooks[n-1] == rewards {
+		p.deliveries, p.rewarded = append(p.deliveries, p.change(customer, "coins", "add", coinsRewarded)), id
+		fmt.Fprint(w, cmp.Or(p.answer, r.URL.Query().Get("eventId")+":OK"))
+		return
+	}
 	p.deliveries = append(p.deliveries, p.settle(p.webhooks[n-1], body))
 	w.WriteHeader(http.StatusAccepted)
 	fmt.Fprintf(w, `{"id":%q,"status":"pending"}`, id)
 }
 
-// settle does what the demo's three definitions say.
+// settle does what the demo's definitions say.
 func (p *product) settle(webhook string, body []byte) map[string]any {
 	var b struct {
 		Action      string `json:"action"`

@@ -2,9 +2,11 @@ package demo
 
 import (
 	"bytes"
+	"crypto/rand"
 	"embed"
 	"fmt"
 	"math/big"
+	"time"
 )
 
 //go:embed data
@@ -15,7 +17,12 @@ const (
 	pullRequests = "pull-requests.yaml"
 	purchases    = "purchases.yaml"
 	refunds      = "refunds.yaml"
+	rewards      = "rewards.yaml"
 )
+
+// webhookFiles are in the order in which they are applied. All but the shop's own
+// refunds, which have an API key, are signed.
+var webhookFiles = []string{pullRequests, purchases, refunds, rewards}
 
 // The users of users.csv.
 const (
@@ -25,14 +32,19 @@ const (
 
 var users = []string{developer, customer}
 
-// coinsBought is what the purchase of the demo gives.
-const coinsBought = 25
+// What the purchase and the reward of the demo give.
+const (
+	coinsBought   = 25
+	coinsRewarded = 10
+)
 
 // planned is one delivery and what must become of it.
 type planned struct {
 	name    string
 	webhook string
-	body    []byte
+	body    []byte   // or the query
+	headers []string // that the sender adds, NAME: VALUE
+	answer  string   // that the sender waits for, "" for the usual one
 	want    outcome
 	// user and change are what a delivery that is applied does.
 	user   string
@@ -71,34 +83,44 @@ var (
 	insufficientBalance = outcome{Status: "failed", Reason: "insufficient_balance"}
 )
 
-// scenario is what the demo sends, given the balances before it.
+// scenario is what the demo sends, given the balances before it. The senders' own ids
+// are new each time, because a webhook takes each once.
 func scenario(before map[string]balances) ([]planned, error) {
 	var b bodies
-	// More than the customer can have after the purchase.
-	tooMuch := new(big.Rat).Add(before[customer].of("coins"), big.NewRat(coinsBought+1000, 1))
+	// More than the customer can have then.
+	tooMuch := new(big.Rat).Add(before[customer].of("coins"), big.NewRat(coinsBought+coinsRewarded+1000, 1))
 	cents := new(big.Rat).Mul(tooMuch, big.NewRat(100, 1))
-	email := `"email": "jenny@example.com"`
+	email, event := `"email": "jenny@example.com"`, rand.Text()
 
 	all := []planned{
 		{
 			name: "a closed pull request of a user", webhook: pullRequests, want: applied,
-			body: b.read("pull_request.closed.json"),
+			body: b.read("pull_request.closed.json"), headers: ofGitHub(),
 			user: developer, change: &change{Currency: "xp", Operator: "add", Amount: "50"},
 		},
 		{
 			name: "a pull request that was only opened", webhook: pullRequests, want: skipped,
-			body: b.read("pull_request.opened.json"),
+			body: b.read("pull_request.opened.json"), headers: ofGitHub(),
 		},
 		{
 			name: "a closed pull request of somebody unknown", webhook: pullRequests, want: userNotFound,
-			body: bytes.ReplaceAll(b.read("pull_request.closed.json"), []byte(developer), []byte("mona-lisa")),
+			body:    bytes.ReplaceAll(b.read("pull_request.closed.json"), []byte(developer), []byte("mona-lisa")),
+			headers: ofGitHub(),
 		},
 		{
 			name: "a purchase of 25.90", webhook: purchases, want: applied,
 			body: b.read("checkout.session.completed.json",
+				`"id": "evt_1Fixture0001"`, `"id": "evt_`+rand.Text()+`"`,
 				`"email": "example@example.com"`, email,
 				`"amount_total": null`, `"amount_total": 2590`),
 			user: customer, change: &change{Currency: "coins", Operator: "add", Amount: fmt.Sprint(coinsBought)},
+		},
+		{
+			name: "a reward for an advertisement, by GET", webhook: rewards, want: applied,
+			body: fmt.Appendf(nil, "appUserId=%s&rewards=%d&eventId=%s&timestamp=%s",
+				customer, coinsRewarded, event, time.Now().UTC().Format("200601021504")),
+			answer: event + ":OK",
+			user:   customer, change: &change{Currency: "coins", Operator: "add", Amount: fmt.Sprint(coinsRewarded)},
 		},
 		{
 			name: "a refund of more than there is", webhook: refunds, want: insufficientBalance,
@@ -108,6 +130,11 @@ func scenario(before map[string]balances) ([]planned, error) {
 		},
 	}
 	return all, b.err
+}
+
+// ofGitHub are the headers that GitHub adds to its signature.
+func ofGitHub() []string {
+	return []string{"X-GitHub-Event: pull_request", "X-GitHub-Delivery: " + rand.Text()}
 }
 
 // bodies reads embedded bodies and keeps the first error.
