@@ -1,14 +1,23 @@
 package console
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
+	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -18,7 +27,7 @@ type webhookData struct {
 	Webhook   webhooks.Stored
 	URL, Curl string // empty where they are for admins only
 	Form      webhookForm
-	Targets   []option
+	Targets   []optionGroup
 	Errors    fieldErrors
 	Problems  []problemLine
 	Sample    sampleView
@@ -111,29 +120,36 @@ func (d *webhookData) refuse(problems webhook.Errors) {
 	}
 }
 
+// optionGroup is a part of a list to choose from, with its heading.
+type optionGroup struct {
+	Name    string
+	Options []option
+}
+
 // targets are what a mapping can change: XP and Coins first, then other currencies,
 // then custom fields, then what the form names and is not there any more.
-func targets(community *applier.Community, form webhookForm) []option {
-	all := []option{{onCurrency + "xp", "XP"}, {onCurrency + "coins", "Coins"}}
-	var currencies, fields []option
+func targets(community *applier.Community, form webhookForm) []optionGroup {
+	currencies := []option{{onCurrency + "xp", "XP"}, {onCurrency + "coins", "Coins"}}
+	var fields, unknown []option
 	for code := range community.Currencies {
 		if code != "xp" && code != "coins" {
 			currencies = append(currencies, option{onCurrency + code, code})
 		}
 	}
 	for name := range community.Fields {
-		fields = append(fields, option{onField + name, "Custom field: " + name})
+		fields = append(fields, option{onField + name, name})
 	}
-	for _, some := range [][]option{currencies, fields} {
+	for _, some := range [][]option{currencies[2:], fields} {
 		slices.SortFunc(some, func(a, b option) int { return strings.Compare(a.Text, b.Text) })
-		all = append(all, some...)
 	}
+	all := slices.Concat(currencies, fields)
 	for _, m := range form.Mappings {
-		if m.YAML == "" && !slices.ContainsFunc(all, func(o option) bool { return o.Value == m.Target }) {
-			all = append(all, option{m.Target, m.Target + " (unknown)"})
+		if m.YAML == "" && m.Target != "" && !slices.ContainsFunc(all, func(o option) bool { return o.Value == m.Target }) {
+			unknown = append(unknown, option{m.Target, m.Target})
 		}
 	}
-	return all
+	groups := []optionGroup{{"Currencies", currencies}, {"Custom fields", fields}, {"Not there any more", unknown}}
+	return slices.DeleteFunc(groups, func(g optionGroup) bool { return len(g.Options) == 0 })
 }
 
 // idOf is the id of the field that has a part of the definition.
@@ -260,12 +276,54 @@ func (s *Console) webhookPreview(c *request) error {
 	return c.page("webhook-preview", "Preview", s.preview(c, w, readWebhookForm(values)))
 }
 
-// PastedTree is the payload that was pasted, as a tree; nil if it is none.
+// PastedTree is the payload that was pasted, as a tree, as the mapping sees it; nil if it
+// is none.
 func (d *webhookData) PastedTree() *node {
 	if d.Payload == "" {
 		return nil
 	}
-	return tree([]byte(d.Payload))
+	payload, failure := sample.Mapped(d.Webhook.Definition, mapping.Pasted([]byte(d.Payload)))
+	if failure != nil || jsonProblem(payload) != "" {
+		return nil
+	}
+	return tree(payload)
+}
+
+// PastedProblem is why the payload that was pasted is none, with the line where that is
+// known.
+func (d *webhookData) PastedProblem() string {
+	if d.Payload == "" {
+		return ""
+	}
+	payload, failure := sample.Mapped(d.Webhook.Definition, mapping.Pasted([]byte(d.Payload)))
+	if failure != nil {
+		return failure.Detail
+	}
+	return jsonProblem(payload)
+}
+
+// jsonProblem says in which line a text stops being JSON, and why; nothing of one that
+// is JSON.
+func jsonProblem(text []byte) string {
+	d := jsontext.NewDecoder(bytes.NewReader(text))
+	_, err := d.ReadValue()
+	if err == nil {
+		_, err = d.ReadToken()
+		if errors.Is(err, io.EOF) {
+			return ""
+		}
+		if err == nil {
+			return "There is more after the end of the payload: want one JSON value."
+		}
+	}
+	at, why := d.InputOffset(), err.Error()
+	if wrong, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		at, why = wrong.ByteOffset, wrong.Err.Error()
+	}
+	before := text[:min(int(at), len(text))]
+	line := bytes.Count(before, []byte("\n")) + 1
+	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
+	return fmt.Sprintf("Line %d, column %d: %s.", line, column, why)
 }
 
 // Tests are those of a condition.
@@ -288,6 +346,17 @@ func (d *webhookData) Tests() []option {
 
 // Rows is how many lines the YAML needs.
 func (f mappingForm) Rows() int { return strings.Count(f.YAML, "\n") + 2 }
+
+// Rows is how many lines the value has, and one more for the next where there are several.
+func (f conditionForm) Rows() int {
+	if n := strings.Count(f.Value, "\n"); n > 0 || f.Test == testIn {
+		return n + 2
+	}
+	return 1
+}
+
+// IsField: it is about a custom field, which is set.
+func (f mappingForm) IsField() bool { return strings.HasPrefix(f.Target, onField) }
 
 // MultiLine: only a large field keeps the ends of its lines.
 func (f mappingForm) MultiLine() bool { return strings.ContainsAny(f.Value, "\r\n") }

@@ -247,10 +247,11 @@ func (f mappingForm) mapping() (webhook.Mapping, error) {
 	if f.YAML != "" {
 		return webhook.ParseMapping(f.YAML)
 	}
-	m := webhook.Mapping{Value: webhook.Value{Times: f.Times, Round: webhook.Round(f.Round), Signed: f.Signed}}
+	var m webhook.Mapping
 	if name, ok := strings.CutPrefix(f.Target, onField); ok {
-		m.Field = name // it has no operator
+		m.Field = name // it is set: nothing else is shown, and nothing else counts
 	} else {
+		m.Value = webhook.Value{Times: f.Times, Round: webhook.Round(f.Round), Signed: f.Signed}
 		m.Currency, m.Operator = strings.TrimPrefix(f.Target, onCurrency), webhook.Operator(f.Operator)
 	}
 	if f.Source == fromConstant {
@@ -426,7 +427,7 @@ func (f *webhookForm) edit(do string) bool {
 	}
 	switch {
 	case what == "add-mapping" && len(f.Mappings) < maxRows:
-		f.Mappings = append(f.Mappings, mappingForm{Target: onCurrency + "xp", Operator: string(webhook.Add), Source: fromPath})
+		f.Mappings = append(f.Mappings, mappingForm{Operator: string(webhook.Add), Source: fromPath})
 	case what == "add-list" && len(f.Mappings) < maxRows:
 		f.Mappings = append(f.Mappings, mappingForm{YAML: listSkeleton})
 	case what == "remove-mapping" && 0 <= i && i < len(f.Mappings):

@@ -206,7 +206,7 @@ func TestRowsOfAForm(t *testing.T) {
 			t.Errorf("%s was refused", do)
 		}
 	}
-	if len(f.Mappings) != 2 || f.Mappings[0].Value != "b" || f.Mappings[1].Target != "currency:xp" || len(f.Conditions) != 1 {
+	if len(f.Mappings) != 2 || f.Mappings[0].Value != "b" || f.Mappings[1].Target != "" || len(f.Conditions) != 1 {
 		t.Errorf("got %+v", f)
 	}
 	for _, do := range []string{"", "save", "up-mapping.0", "remove-mapping.2", "remove-mapping.-1", "remove-condition.x"} {

@@ -1,37 +1,84 @@
-// The page of a webhook: values of the sample go into the field that was used last.
+// The page of a webhook: values of the sample go into the field that is armed.
 "use strict";
 (() => {
-  let last = null; // the id of the field that takes the next value
+  let armed = null; // the id of the field that takes the next value
+  let undo = null; // puts back what the last click replaced
 
   // Those of a part that is closed are not meant.
   const fields = () => [...document.querySelectorAll("#editor input[data-path]")].filter((f) => f.offsetParent !== null);
+  const empty = () => fields().find((f) => f.value === "");
 
-  // Whoever is at a mapping or condition means its path.
+  // The name of a field as the page has it: "Field mapping 2" or "User".
+  const nameOf = (field) => field.closest("fieldset.mapping")?.querySelector("legend")?.textContent ?? field.dataset.name ?? "this field";
+
+  function say(text, canUndo) {
+    const line = document.getElementById("picking");
+    if (!line) return;
+    line.hidden = false;
+    line.querySelector("[data-picking]").textContent = text;
+    line.querySelector("[data-undo]").hidden = !canUndo;
+  }
+
+  // Exactly one field, or none, takes the next value, and it shows that it does.
+  function arm(field) {
+    armed = field?.id ?? null;
+    for (const f of document.querySelectorAll("#editor input[data-path]")) f.classList.toggle("armed", f === field);
+  }
+
+  function armAndSay(field) {
+    arm(field);
+    if (field) say("A click on a value writes its path into " + nameOf(field) + ".", Boolean(undo));
+    else say("Click into a path first: then a click on a value writes into it.", Boolean(undo));
+  }
+
+  // A focus anywhere in a mapping or condition arms its path.
   document.addEventListener("focusin", (event) => {
-    const row = event.target.closest("input[data-path], .mapping");
+    const row = event.target.closest("#editor input[data-path], #editor .mapping");
     const field = row?.matches("input") ? row : row?.querySelector("input[data-path]");
-    if (field) last = field.id;
+    if (field && field.id !== armed) armAndSay(field);
   });
 
-  // The first field that is empty is meant, where none was used.
-  function target() {
-    return (last && document.getElementById(last)) || fields().find((f) => f.value === "") || fields()[0];
+  function put(field, value, source, from) {
+    field.value = value;
+    if (source) source.value = from;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
   function pick(path) {
-    const field = target();
-    if (!field) return;
-    field.value = path;
+    const field = armed && document.getElementById(armed);
+    if (!field) { armAndSay(null); return; }
     const source = document.getElementById(field.dataset.path || "");
-    if (source) source.value = "path";
-    field.dispatchEvent(new Event("input", { bubbles: true }));
-    field.focus();
-    last = fields().find((f) => f.value === "")?.id ?? null; // the next value is for the next field
+    const [before, from, id] = [field.value, source?.value, field.id];
+    put(field, path, source, "path");
+    undo = () => {
+      const again = document.getElementById(id);
+      if (again) put(again, before, document.getElementById(again.dataset.path || ""), from);
+      undo = null;
+      armAndSay(again);
+    };
+    arm(empty() ?? null); // never one that has a value already
+    const next = armed ? " The next click writes into " + nameOf(document.getElementById(armed)) + "." : "";
+    say(nameOf(field) + ": " + (before ? before + " → " : "") + path + "." + next, true);
+  }
+
+  // A custom field is set: what is for currencies is out of the way.
+  function fitTarget(select) {
+    const row = select.closest("fieldset.mapping");
+    if (!row) return;
+    const isField = select.value.startsWith("field:");
+    for (const part of row.querySelectorAll("[data-currency]")) part.hidden = isField;
+    for (const part of row.querySelectorAll("[data-field]")) part.hidden = !isField;
   }
 
   document.addEventListener("click", (event) => {
-    const button = event.target instanceof Element && event.target.closest("[data-pick]");
+    if (!(event.target instanceof Element)) return;
+    if (event.target.closest("#picking [data-undo]")) { undo?.(); return; }
+    const button = event.target.closest("[data-pick]");
     if (button) pick(button.dataset.pick);
+  });
+
+  document.addEventListener("change", (event) => {
+    if (event.target.matches?.("select[data-target]")) fitTarget(event.target);
   });
 
   // The focus goes to what is new, once: later it would be taken from somebody who
@@ -44,12 +91,21 @@
     news.scrollIntoView({ block: "nearest" });
   }
 
-  document.addEventListener("htmx:after:swap", focusOnNews);
+  // A form that came again knows nothing of the armed field.
+  function refresh() {
+    if (!document.getElementById("picking")) return;
+    const line = document.getElementById("picking");
+    const kept = armed && document.getElementById(armed);
+    if (line.hidden || !kept?.classList.contains("armed")) armAndSay(kept || empty() || null);
+  }
+
+  document.addEventListener("htmx:after:swap", () => { focusOnNews(); refresh(); });
 
   document.addEventListener("DOMContentLoaded", () => {
     const page = document.querySelector("[data-address]");
     // What was made just now has an address of its own.
     if (page && location.pathname !== page.dataset.address) history.replaceState(history.state, "", page.dataset.address);
     focusOnNews();
+    refresh();
   });
 })();
