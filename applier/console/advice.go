@@ -1,6 +1,10 @@
 package console
 
-import "github.com/coinhook/coinhook/pkg/delivery"
+import (
+	"net/url"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
 
 // advice says what to do about a failed delivery, in one sentence a reason.
 var advice = map[delivery.Reason]string{
@@ -43,4 +47,28 @@ func previewAdvice(reason delivery.Reason) string {
 		return text
 	}
 	return advice[reason]
+}
+
+// remedy is where an admin mends what made a delivery fail.
+type remedy struct{ Text, Address string }
+
+// remedyOf returns nil where no page helps.
+func remedyOf(reason delivery.Reason, webhookID, community string) *remedy {
+	of := url.Values{"community": {community}}.Encode()
+	switch reason {
+	case delivery.InvalidJSON, delivery.InvalidPayload, delivery.MissingUserIdentifier, delivery.InvalidUserIdentifier, delivery.MissingField,
+		delivery.InvalidAmount, delivery.NegativeAmount, delivery.InvalidMapping:
+		return &remedy{"Open the mapping", "/webhooks/" + webhookID}
+	case delivery.DecryptionFailed:
+		return &remedy{"Open the webhook", "/webhooks/" + webhookID}
+	case delivery.UserNotFound:
+		return &remedy{"Add the user", "/users?" + of}
+	case delivery.InsufficientBalance, delivery.BalanceLimitExceeded:
+		return &remedy{"See the currencies", "/settings?" + of}
+	case delivery.InvalidFieldValue:
+		return &remedy{"See the custom fields", "/settings?" + of}
+	case delivery.WebhookDeleted:
+		return &remedy{"See the deleted webhooks", "/webhooks"}
+	}
+	return nil
 }

@@ -102,6 +102,7 @@ type groupRow struct {
 	deadletter.Group
 	Form   lettersForm
 	Advice string
+	Remedy *remedy
 }
 
 type deadLettersData struct {
@@ -134,7 +135,7 @@ func (s *Console) deadLetters(c *request) error {
 	}
 	for _, g := range groups {
 		data.Total += g.Count
-		data.Groups = append(data.Groups, groupRow{Group: g, Form: data.Form.of(g), Advice: advice[g.Reason]})
+		data.Groups = append(data.Groups, groupRow{Group: g, Form: data.Form.of(g), Advice: advice[g.Reason], Remedy: remedyOf(g.Reason, g.WebhookID, g.Community)})
 	}
 	data.Runs = s.runs.list()
 	data.Runs = data.Runs[:min(len(data.Runs), runsShown)]
@@ -146,6 +147,8 @@ type letterListData struct {
 	Letters []deadletter.Letter
 	Older   string
 	IsFirst bool
+	// ManyCommunities says that rows have to tell their community.
+	ManyCommunities bool
 }
 
 // letterList lists dead letters one by one, newest first.
@@ -165,6 +168,11 @@ func (s *Console) letterList(c *request) error {
 	if data.Letters, err = s.DeadLetters.List(c.ctx(), filter); err != nil {
 		return err
 	}
+	names, err := s.Settings.Communities(c.ctx())
+	if err != nil {
+		return err
+	}
+	data.ManyCommunities = len(names) > 1 && data.Form.Community == ""
 	if len(data.Letters) > pageSize {
 		data.Letters = data.Letters[:pageSize]
 		q := data.Form.values()
@@ -172,6 +180,43 @@ func (s *Console) letterList(c *request) error {
 		data.Older = "/dead-letters/list?" + q.Encode()
 	}
 	return c.page("dead-letter-list", "Dead letters one by one", data)
+}
+
+// lettersFile sends the list as CSV, without payloads.
+func (s *Console) lettersFile(c *request) error {
+	filter, err := readLettersForm(c).filter()
+	if err != nil {
+		return err
+	}
+	filter.Limit = csvPage
+	ended := false
+	return c.csvFile("dead-letters", "dead letters", letterColumns, func() (rows [][]string, err error) {
+		if ended {
+			return nil, nil
+		}
+		page, err := s.DeadLetters.List(c.ctx(), filter)
+		for _, l := range page {
+			rows = append(rows, letterRow(l))
+			filter.After = l.ID
+		}
+		ended = len(page) < csvPage
+		return rows, err
+	})
+}
+
+var letterColumns = []string{
+	"id", "failed_at", "received_at", "community", "webhook_id", "webhook", "reason", "path", "detail", "user_id", "email", "username", "attempts", "replays",
+}
+
+func letterRow(l deadletter.Letter) []string {
+	row := []string{
+		l.ID.String(), l.FailedAt.Format(time.RFC3339Nano), l.ReceivedAt.Format(time.RFC3339Nano), l.Community, l.WebhookID, l.Webhook,
+		string(*l.Reason), textOf(l.Path), textOf(l.Detail), "", "", "", strconv.Itoa(l.Attempts), strconv.Itoa(l.Replays),
+	}
+	if l.User != nil {
+		row[9], row[10], row[11] = l.User.ID.String(), l.User.Email, l.User.Username
+	}
+	return row
 }
 
 // exportLetters sends what is selected as `dlq export` writes it, with secrets:
@@ -258,9 +303,9 @@ func (s *Console) discard(c *request) error {
 	}
 	by := c.session.Account
 	one := s.runs.begin(fmt.Sprintf("Discard of %s", countedLetters(plan.Count())), by, "/dead-letters",
-		func(ctx context.Context, report func(done, total int, text string)) (string, error) {
+		func(ctx context.Context, one *run) (string, error) {
 			done, err := plan.Run(ctx, by, note, func(done int) {
-				report(done, plan.Count(), fmt.Sprintf("%d of %d discarded", done, plan.Count()))
+				one.report(done, plan.Count(), fmt.Sprintf("%d of %d discarded", done, plan.Count()))
 			})
 			text := fmt.Sprintf("%d discarded.", done)
 			if err != nil {

@@ -3,12 +3,14 @@ package console_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/PuerkitoBio/goquery"
 
 	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -232,5 +234,115 @@ func TestADeliveryIsReverted(t *testing.T) {
 	}
 	if rows := cells(w.admin.get("/logs"), "#logs tbody tr"); len(rows) != 2 || rows[0][3] != "−50" || rows[0][5] != "Revert: Shop" {
 		t.Errorf("the logs are %q", rows)
+	}
+}
+
+// hidden are the fields of the page's POST form that nobody fills in, with the definition
+// as it is now.
+func hidden(p *page) url.Values {
+	form := url.Values{"mapping": {"current"}}
+	p.Find("main form[method=post] input[type=hidden], form[method=post][action^='/dead-letters'] input[type=hidden]").Each(func(_ int, input *goquery.Selection) {
+		name, value := input.AttrOr("name", ""), input.AttrOr("value", "")
+		if !slices.Contains(form[name], value) {
+			form.Add(name, value)
+		}
+	})
+	return form
+}
+
+func outcomeOf(t *testing.T, w *world, id delivery.ID) postgres.Outcome {
+	t.Helper()
+	o, err := w.store.FindOutcome(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// A plan says first what will succeed, and that alone is run. What failed again is one
+// click away.
+func TestOnlyWhatWillSucceedIsReplayed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop := w.webhook("Shop")
+	w.settle()
+	late := w.settled(shop, `{"user":"late@example.com","coins":50}`)
+	lost := w.settled(shop, `{"user":"nobody@example.com","coins":50}`)
+	w.user("late@example.com")
+	p := w.admin.get("/dead-letters")
+	if got := p.Find("#groups [role=button]:not(.secondary):not(.danger)"); got.Length() != 1 || strings.Join(strings.Fields(got.Text()), " ") != "Plan a replay of all 2" {
+		t.Fatalf("the main actions are %q", got.Text())
+	}
+	if got := p.text(".advice a"); got != "Add the user" {
+		t.Errorf("the advice leads to %q", got)
+	}
+	address := p.Find("#groups [role=button]").First().AttrOr("href", "")
+	plan := w.admin.get(address)
+	if got := plan.text("form .actions button"); got != "Replay the 1 that will succeedReplay all 2Plan again with these choices" {
+		t.Errorf("the buttons are %q", got)
+	}
+	run := w.admin.post("/dead-letters/replay", with(hidden(plan), "run", "succeeding"))
+	if got := w.ended(t, run); !strings.Contains(got, "Replay of 1 dead letter") || !strings.Contains(got, "Done. 1 applied.") || strings.Contains(got, "failed again") {
+		t.Errorf("the run says %q", got)
+	}
+	if got := outcomeOf(t, w, late); got.Replays != 1 || got.Status != delivery.Success {
+		t.Errorf("the one that succeeds: %+v", got)
+	}
+	if got := outcomeOf(t, w, lost); got.Replays != 0 {
+		t.Errorf("the other one was run again: %+v", got)
+	}
+	plan = w.admin.get(address)
+	if got := plan.text("form .actions button"); got != "Replay 1 dead letter, though none will succeedPlan again with these choices" {
+		t.Errorf("the buttons are %q", got)
+	}
+	run = w.admin.post("/dead-letters/replay", with(hidden(plan), "run", "1"))
+	if got := w.ended(t, run); !strings.Contains(got, "Show the one that failed again") {
+		t.Errorf("the run says %q", got)
+	}
+	failedAgain := w.admin.get(w.admin.get(run.header.Get("Location")).Find("#run a").First().AttrOr("href", ""))
+	if rows := failedAgain.Find("tbody tr"); rows.Length() != 1 || rows.Find(`input[name="id"]`).AttrOr("value", "") != lost.String() {
+		t.Errorf("failed again: %q", failedAgain.text("main"))
+	}
+}
+
+// Dead letters are marked one by one, in their list and in Histories.
+func TestMarkedDeadLettersAreReplayedAndDiscardedTogether(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user("alice@example.com")
+	shop := w.webhook("Shop")
+	w.settle()
+	good := w.settled(shop, `{"user":"alice@example.com","coins":50}`)
+	ids := []delivery.ID{w.settled(shop, `{"user":"a@x","coins":1}`), w.settled(shop, `{"user":"b@x","coins":1}`), w.settled(shop, `{"user":"c@x","coins":1}`)}
+	for path, boxes := range map[string]int{"/deliveries": 3, "/dead-letters/list": 3} {
+		p := w.admin.get(path)
+		if n := p.Find(`form [name="id"]`).Length(); n != boxes || p.Find(`[name="id"][value="`+good.String()+`"]`).Length() != 0 {
+			t.Errorf("%s has %d boxes, want %d", path, n, boxes)
+		}
+		if got := p.Find(`[data-marked-bar] button.danger`).AttrOr("formaction", ""); got != "/dead-letters/discard" {
+			t.Errorf("%s: the red button leads to %q", path, got)
+		}
+	}
+	if p := w.signedIn("vera", access.Viewer).get("/deliveries"); p.Find(`[name="id"], [data-mark-all]`).Length() != 0 {
+		t.Error("a viewer can mark deliveries")
+	}
+	query := "?id=" + ids[0].String() + "&id=" + ids[2].String()
+	w.user("a@x")
+	plan := w.admin.get("/dead-letters/replay" + query)
+	if got := w.ended(t, w.admin.post("/dead-letters/replay", with(hidden(plan), "run", "1"))); !strings.Contains(got, "1 applied, 1 failed again") {
+		t.Errorf("the run says %q", got)
+	}
+	discard := w.admin.get("/dead-letters/discard?id=" + ids[1].String() + "&id=" + ids[2].String())
+	if got := discard.text("form button.danger"); got != "Discard 2 dead letters" {
+		t.Errorf("the button says %q", got)
+	}
+	w.ended(t, w.admin.post("/dead-letters/discard", with(hidden(discard), "note", "a test")))
+	if rows := w.admin.get("/dead-letters/list").Find("tbody tr").Length(); rows != 0 {
+		t.Errorf("%d dead letters are left", rows)
+	}
+	for path, lines := range map[string]int{"/dead-letters.csv": 1, "/users.csv": 3, "/users.csv?search=alice": 2} {
+		if p := w.admin.get(path); strings.Count(p.body, "\r\n") != lines {
+			t.Errorf("%s: %q", path, p.body)
+		}
 	}
 }

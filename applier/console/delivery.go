@@ -29,6 +29,7 @@ type deliveryData struct {
 	Tab    string
 	Tabs   []tab
 	Advice string // for a failed one
+	Remedy *remedy
 	// Payloads are what the sender sent, what that was decrypted, and what an admin
 	// made of it: as far as they are there.
 	Payloads []payloadView
@@ -146,7 +147,7 @@ func (s *Console) deliveryData(c *request, full history.Full, name string, revea
 		data.Tabs = append(data.Tabs, t)
 	}
 	if full.Reason != nil {
-		data.Advice = advice[*full.Reason]
+		data.Advice, data.Remedy = advice[*full.Reason], remedyOf(*full.Reason, full.WebhookID, full.Community)
 	}
 	if full.IsLocked() {
 		data.Holders = s.holders(s.History.LockHolders(c.ctx(), full.User.ID))

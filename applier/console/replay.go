@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/coinhook/coinhook/applier/admin/redact"
 	"github.com/coinhook/coinhook/applier/admin/replay"
@@ -178,19 +179,27 @@ func (s *Console) replay(c *request) error {
 	}
 	plan := seen.plan
 	seen.request.Note, request = data.Note, seen.request
+	if c.FormValue("run") == "succeeding" {
+		request, plan = plan.OnlySucceeding(request)
+	}
 	if plan.Selected == 0 {
 		return s.replayPage(c, http.StatusConflict, "There is nothing to replay.")
 	}
 	if err := c.record("replay dead letters", "dead letters", data.Form.values().Encode(), map[string]any{
-		"count": plan.Selected, "mapping": data.Mapping, "force": data.Force, "note": data.Note, "edited": data.Edited,
+		"count": plan.Selected, "of": seen.plan.Selected, "mapping": data.Mapping, "force": data.Force, "note": data.Note, "edited": data.Edited,
 	}); err != nil {
 		return err
 	}
 	one := s.runs.begin("Replay of "+countedLetters(plan.Selected), c.session.Account, "/dead-letters",
-		func(ctx context.Context, report func(done, total int, text string)) (string, error) {
+		func(ctx context.Context, one *run) (string, error) {
 			result, err := s.Replayer.Run(ctx, request, plan, replay.Options{Progress: func(p replay.Progress) {
-				report(p.Published-p.Result.Pending, p.Total, p.Result.Text())
+				one.report(p.Published-p.Result.Pending, p.Total, p.Result.Text())
 			}})
+			if result.Failed > 0 {
+				left := data.Form
+				left.Since = plan.PlannedAt().UTC().Format(time.RFC3339Nano)
+				one.leave(result.Failed, left.Address("/dead-letters/list"))
+			}
 			text := sentence(result.Text())
 			if err != nil {
 				return text + interruptedText(err, replay.ErrInterrupted), err

@@ -53,6 +53,7 @@ func (s *Console) routes() []route {
 
 		{get, "/dead-letters", s.deadLetters},
 		{get, "/dead-letters/list", s.letterList},
+		{get, "/dead-letters.csv", s.lettersFile},
 		{get, "/dead-letters/replay", s.askReplay},
 		{post, "/dead-letters/replay", s.replay},
 		{get, "/dead-letters/discard", s.askDiscard},
@@ -64,6 +65,7 @@ func (s *Console) routes() []route {
 		{get, "/logs.csv", s.logsFile},
 
 		{get, "/users", s.users},
+		{get, "/users.csv", s.usersFile},
 		{post, "/users", s.addUser},
 		{post, importPath, s.importUsers},
 		{get, "/users/:id", s.user},

@@ -39,6 +39,8 @@ type run struct {
 	total  int
 	ended  time.Time
 	failed string
+	left   int    // failed again
+	leftAt string // the address of these
 }
 
 // runView is a run at one moment.
@@ -49,6 +51,9 @@ type runView struct {
 	Text, Failed      string
 	Done, Total       int
 	HasEnded, IsGoing bool
+	// Left is how many dead letters failed again, LeftAt the address of these.
+	Left   int
+	LeftAt string
 }
 
 func newRuns() *runs {
@@ -63,8 +68,8 @@ func (r *runs) stop() {
 	r.group.Wait()
 }
 
-// begin starts f, which ends soon after its context does.
-func (r *runs) begin(what, by, back string, f func(ctx context.Context, report func(done, total int, text string)) (result string, err error)) *run {
+// begin starts f, which ends soon after its context does. f says on the run how far it is.
+func (r *runs) begin(what, by, back string, f func(ctx context.Context, one *run) (result string, err error)) *run {
 	one := &run{ID: delivery.NewID(), What: what, By: by, Began: time.Now().UTC(), Back: back}
 	r.mu.Lock()
 	r.all = append(r.all, one)
@@ -78,7 +83,7 @@ func (r *runs) begin(what, by, back string, f func(ctx context.Context, report f
 	})
 	r.mu.Unlock()
 	r.group.Go(func() {
-		text, err := f(r.ctx, one.report)
+		text, err := f(r.ctx, one)
 		one.end(text, err)
 	})
 	return one
@@ -112,6 +117,13 @@ func (r *run) report(done, total int, text string) {
 	r.done, r.total, r.text = done, total, text
 }
 
+// leave says what is still a dead letter.
+func (r *run) leave(n int, address string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left, r.leftAt = n, address
+}
+
 func (r *run) end(text string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -126,7 +138,7 @@ func (r *run) view() runView {
 	defer r.mu.Unlock()
 	return runView{
 		ID: r.ID, What: r.What, By: r.By, Back: r.Back, Began: r.Began, Ended: r.ended, Text: r.text, Failed: r.failed,
-		Done: r.done, Total: r.total, HasEnded: !r.ended.IsZero(), IsGoing: r.ended.IsZero(),
+		Done: r.done, Total: r.total, HasEnded: !r.ended.IsZero(), IsGoing: r.ended.IsZero(), Left: r.left, LeftAt: r.leftAt,
 	}
 }
 

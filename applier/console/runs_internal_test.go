@@ -12,12 +12,12 @@ func TestRunsAreKept(t *testing.T) {
 	t.Parallel()
 	r := newRuns()
 	hold := make(chan bool)
-	r.begin("going", "anna", "/", func(context.Context, func(int, int, string)) (string, error) {
+	r.begin("going", "anna", "/", func(context.Context, *run) (string, error) {
 		<-hold
 		return "", nil
 	})
 	for i := range runsKept + 5 {
-		one := r.begin(fmt.Sprint(i), "anna", "/", func(context.Context, func(int, int, string)) (string, error) { return "", nil })
+		one := r.begin(fmt.Sprint(i), "anna", "/", func(context.Context, *run) (string, error) { return "", nil })
 		for !one.view().HasEnded {
 			runtime.Gosched()
 		}

@@ -19,6 +19,7 @@ type usersData struct {
 	Communities       []option
 	Users             []userRow
 	Older             string // the next page, empty if there is none
+	File              string // all of them
 	IsFirst           bool
 	// Add and Import are what was typed into the forms, and what is wrong with it.
 	Add    userForm
@@ -66,6 +67,7 @@ func (s *Console) usersPage(c *request, status int, data usersData) error {
 		}
 	}
 	data.IsFirst = filter.Before == (delivery.ID{})
+	data.File = "/users.csv?" + url.Values{"search": {data.Search}, "community": {data.Community}}.Encode()
 	list, err := s.Users.List(c.ctx(), filter)
 	if err != nil {
 		return err
@@ -84,6 +86,39 @@ func (s *Console) usersPage(c *request, status int, data usersData) error {
 		data.Users = append(data.Users, userRow{u, amountsOf(u.Balances)})
 	}
 	return c.pageWith(status, "users", "Users", data)
+}
+
+// usersFile sends the list as CSV.
+func (s *Console) usersFile(c *request) error {
+	filter := users.Filter{Community: c.QueryParam("community"), Search: strings.TrimSpace(c.QueryParam("search")), Limit: csvPage}
+	ended := false
+	return c.csvFile("users", "users", userColumns, func() (rows [][]string, err error) {
+		if ended {
+			return nil, nil
+		}
+		page, err := s.Users.List(c.ctx(), filter)
+		for _, u := range page {
+			rows = append(rows, userCells(u))
+			filter.Before = u.ID
+		}
+		ended = len(page) < csvPage
+		return rows, err
+	})
+}
+
+var userColumns = []string{"id", "community", "email", "username", "coins", "xp", "other_balances", "created_at"}
+
+func userCells(u users.Profile) []string {
+	var others []string
+	for _, code := range slices.Sorted(maps.Keys(u.Balances)) {
+		if code != "coins" && code != "xp" {
+			others = append(others, code+" "+u.Balances[code])
+		}
+	}
+	return []string{
+		u.ID.String(), u.Community, textOf(u.Email), textOf(u.Username), u.Balances["coins"], u.Balances["xp"], strings.Join(others, ", "),
+		u.CreatedAt.UTC().Format(time.RFC3339Nano),
+	}
 }
 
 // amountsOf puts amounts in order: coins and XP first.

@@ -50,6 +50,25 @@ type Plan struct {
 	Resumes *Resumes `json:"resumes"`
 
 	run postgres.ReplayRun
+	// succeeding are those that would be executed.
+	succeeding []delivery.ID
+}
+
+// Succeeding is how many would be executed.
+func (p *Plan) Succeeding() int { return len(p.succeeding) }
+
+// PlannedAt is when the plan was made, by the database's clock.
+func (p *Plan) PlannedAt() time.Time { return p.run.PlannedAt }
+
+// OnlySucceeding returns the part of a plan that would be executed, with its request. It
+// names its dead letters, so that it is a run of its own and continues no other.
+func (p *Plan) OnlySucceeding(r *Request) (*Request, *Plan) {
+	request, plan := *r, *p
+	request.Filter = postgres.DeadLetterFilter{IDs: p.succeeding, FailedBy: r.Filter.FailedBy}
+	request.part = !r.isByID()
+	plan.Selected, plan.StillFailing, plan.Waiting, plan.Resumes = len(p.succeeding), nil, nil, nil
+	plan.run = postgres.ReplayRun{ID: delivery.NewID(), RequestedBy: r.By, PlannedAt: p.run.PlannedAt}
+	return &request, &plan
 }
 
 // ReasonCount says how many failed for a reason.
@@ -223,6 +242,9 @@ func (p *planner) count(ctx context.Context, l letter) error {
 
 // note adds one decision to the plan.
 func (p *planner) note(l letter, d postgres.Decision) {
+	if d.Failure == nil {
+		p.plan.succeeding = append(p.plan.succeeding, l.ID)
+	}
 	switch d.Outcome {
 	case delivery.Applied:
 		p.plan.Applied++

@@ -42,6 +42,8 @@ type Request struct {
 	Edited []byte
 	// By and Note say who asks, and why.
 	By, Note string
+	// part: it names a part of what was asked for.
+	part bool
 }
 
 // isByID reports whether the request names dead letters by id. Such a run is not resumed:
@@ -50,7 +52,7 @@ func (r *Request) isByID() bool { return r.Filter.IDs != nil }
 
 // cause is what the lineage says.
 func (r *Request) cause() delivery.Cause {
-	if r.isByID() {
+	if r.isByID() && !r.part {
 		return delivery.Manual
 	}
 	return delivery.Bulk
