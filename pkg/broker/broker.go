@@ -49,6 +49,7 @@ type Conn struct {
 	// connected.
 	lostAt  atomic.Int64
 	closing atomic.Bool
+	ended   chan struct{} // closed with the connection
 
 	mu        sync.Mutex
 	onConnect []func()
@@ -60,7 +61,7 @@ var ErrNotConnected = errors.New("not connected to NATS")
 // Connect returns at once, also when the broker is away or refuses. An error is a
 // *service.SettingError: the options cannot work.
 func Connect(opts Options) (*Conn, error) {
-	c := &Conn{log: opts.Log, role: opts.Role, deliveryKeys: opts.DeliveryKeys, objections: &objections{log: opts.Log, refused: make(chan struct{})}}
+	c := &Conn{log: opts.Log, role: opts.Role, ended: make(chan struct{}), deliveryKeys: opts.DeliveryKeys, objections: &objections{log: opts.Log, refused: make(chan struct{})}}
 	c.lostAt.Store(time.Now().UnixNano())
 	access, err := opts.access()
 	if err != nil {
@@ -78,6 +79,9 @@ func Connect(opts Options) (*Conn, error) {
 	c.nc, c.js = nc, js
 	if nc.IsConnected() {
 		c.lostAt.Store(0)
+	}
+	if opts.Log.GetLevel() != zerolog.Disabled {
+		go reportAbsence(opts.Log, opts.URL, c.awayFor, func() error { return cmp.Or(c.refusal(), nc.LastError()) }, c.ended)
 	}
 	if opts.Metrics != nil {
 		opts.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -242,7 +246,9 @@ func (c *Conn) CheckPayload(bytes int) error {
 
 // Close sends what is buffered and closes the connection.
 func (c *Conn) Close() {
-	c.closing.Store(true)
+	if !c.closing.Swap(true) {
+		close(c.ended)
+	}
 	closed := make(chan struct{})
 	c.nc.SetClosedHandler(func(*nats.Conn) { close(closed) })
 	if err := c.nc.Drain(); err != nil {
