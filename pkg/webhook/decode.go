@@ -53,10 +53,14 @@ func (d *decoder) expect(n *node, field string, want nodeKind) bool {
 		return true
 	}
 	if want == stringNode && n.kind != listNode && n.kind != objectNode && n.kind != nullNode {
-		d.add(field, "want text, not %s; put it in quotes", n.kind)
+		instead := writeInstead(n, field, want)
+		if instead == "" {
+			instead = "; put it in quotes"
+		}
+		d.add(field, "want text, not %s%s", n.kind, instead)
 		return false
 	}
-	d.add(field, "want %s, not %s", want, n.kind)
+	d.add(field, "want %s, not %s%s", want, n.kind, writeInstead(n, field, want))
 	return false
 }
 

@@ -84,8 +84,8 @@ func syntaxError(src []byte, err error) error {
 	place := tokenPlace(e.GetToken())
 	hint := ""
 	lines := bytes.Split(src, []byte("\n"))
-	if place.line > 0 && place.line <= len(lines) && bytes.ContainsAny(lines[place.line-1], "[]{}:@`") {
-		hint = "; a path or text that holds any of [ ] { } , : must stand in quotes here"
+	if place.line > 0 && place.line <= len(lines) {
+		hint = syntaxHint(lines[place.line-1], e.GetMessage())
 	}
 	return sourceError(place, "not valid YAML: %s%s", e.GetMessage(), hint)
 }
