@@ -166,7 +166,7 @@ func (s settings) explain(interrupted context.Context, err error) error {
 		return nil
 	}
 	if taken, ok := errors.AsType[*devstack.AddrTakenError](err); ok {
-		return fmt.Errorf("%w; stop what uses it, or take a free port with --%s-addr 127.0.0.1:0", err, taken.Part)
+		return fmt.Errorf("%w; stop what uses it, or take a free port: bin/devstack --%s-addr 127.0.0.1:0", err, taken.Part)
 	}
 	return err
 }

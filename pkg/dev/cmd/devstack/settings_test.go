@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	devstack "github.com/coinhook/coinhook/pkg/dev/stack"
 	"github.com/coinhook/coinhook/pkg/service"
 )
 
@@ -96,5 +97,13 @@ func TestSecretFilesGoIntoTheEnvironment(t *testing.T) {
 	t.Setenv("NATS_URL_FILE", path)
 	if err := readSecretFiles(); err == nil {
 		t.Error("no error, although the URL is given twice")
+	}
+}
+
+func TestABusyPortSaysWhatToTypeInstead(t *testing.T) {
+	t.Parallel()
+	err := settings{}.explain(t.Context(), &devstack.AddrTakenError{Part: devstack.Ingress, Addr: "127.0.0.1:8080", Err: errors.New("in use")})
+	if want := "cannot use 127.0.0.1:8080 for the ingress: in use; stop what uses it, or take a free port: bin/devstack --ingress-addr 127.0.0.1:0"; err.Error() != want {
+		t.Errorf("it says %q, want %q", err, want)
 	}
 }

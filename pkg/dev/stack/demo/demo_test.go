@@ -89,6 +89,25 @@ func TestDemoRunsAgainOnTheSameStack(t *testing.T) {
 	}
 }
 
+func TestAStackThatStaysGetsTheDemoOnce(t *testing.T) {
+	t.Parallel()
+	p := newProduct(t)
+	p.lists = true
+	dir := t.TempDir()
+	if out, err := p.runDemo(t, dir); err != nil || len(p.deliveries) != 6 {
+		t.Fatalf("%d deliveries: %v\n%s", len(p.deliveries), err, out)
+	}
+	out, err := p.runDemo(t, dir)
+	if err != nil || len(p.deliveries) != 6 {
+		t.Errorf("after the second start there are %d deliveries: %v\n%s", len(p.deliveries), err, out)
+	}
+	for _, want := range []string{"--limit 6", "were sent when the stack first started", "x-hub-signature-256: "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the second start does not say %q:\n%s", want, out)
+		}
+	}
+}
+
 func TestDemoSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -194,6 +213,7 @@ type product struct {
 	refuse    int
 	broken    string
 	notYet    int
+	lists     bool // its deliveries
 }
 
 func newProduct(t *testing.T) *product {
@@ -280,6 +300,9 @@ func (p *product) command(command string, args []string) (any, error) {
 	case "deliveries list":
 		if i := slices.Index(args, "--webhook"); i >= 0 && args[i+1] == "wh_4" && p.rewarded != "" {
 			return []map[string]any{{"id": p.rewarded}}, nil
+		}
+		if p.lists {
+			return p.deliveries, nil
 		}
 	case "deliveries show":
 		p.shown[args[0]]++
