@@ -152,14 +152,24 @@ func smaller(t *testing.T, picture []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bounds, counts := decoded.Bounds(), map[color.Color]int{}
+	bounds, counts, hues := decoded.Bounds(), map[color.Color]int{}, map[[3]uint32]bool{}
 	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
 		for x := bounds.Min.X; x < bounds.Max.X; x++ {
 			counts[decoded.At(x, y)]++
 		}
 	}
-	colours := slices.SortedFunc(maps.Keys(counts), func(a, b color.Color) int { return counts[b] - counts[a] })
-	palette := color.Palette(colours[:min(len(colours), 256)])
+	byCount := func(a, b color.Color) int { return counts[b] - counts[a] }
+	var palette color.Palette
+	for _, c := range slices.SortedFunc(maps.Keys(counts), byCount) {
+		// Few dots of a badge are red: each hue has its place, before more greys have.
+		r, g, b, _ := c.RGBA()
+		if hue := [3]uint32{r >> 13, g >> 13, b >> 13}; len(palette) < 256 && !hues[hue] {
+			hues[hue], palette = true, append(palette, c)
+			delete(counts, c)
+		}
+	}
+	rest := slices.SortedFunc(maps.Keys(counts), byCount)
+	palette = append(palette, rest[:min(len(rest), 256-len(palette))]...)
 	paletted := image.NewPaletted(bounds, palette)
 	draw.Draw(paletted, bounds, decoded, bounds.Min, draw.Src)
 	var out bytes.Buffer
