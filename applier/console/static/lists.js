@@ -2,16 +2,22 @@
 "use strict";
 (() => {
   // ---- Live lists: <section data-live-list hx-get=…>. New rows come in by themselves only
-  // while nobody reads: at the top of the page, with nothing opened, marked, or under the
-  // pointer. Else rows that are there are kept up to date in their places, and a button
+  // while nobody reads: at the top of the page, with nothing opened or marked, and no pointer
+  // that moves over the rows. Else rows that are there are kept up to date in their places, and a button
   // says how many are new.
   let paused = false;
+  let touched = -Infinity; // when the pointer last moved over a list
+  const stillFor = 10000; // ms: a pointer that rests points at nothing
   let fresh = null; // what came last, and was held back
 
   function isReading(section) {
     if (paused || document.getElementById("panel")?.firstElementChild || scrollY > 40) return true;
-    return Boolean(section.querySelector("tbody:hover, :checked, tr:focus-within")) || String(getSelection()) !== "";
+    return performance.now() - touched < stillFor || Boolean(section.querySelector(":checked, tr:focus-within")) || String(getSelection()) !== "";
   }
+
+  document.addEventListener("pointermove", (event) => {
+    if (event.target instanceof Element && event.target.closest("[data-live-list] tbody")) touched = performance.now();
+  }, { passive: true });
 
   const rowsOf = (section) => [...section.querySelectorAll("tbody tr[id]")];
   const newsOf = (section) => document.querySelector(`[data-news="#${section.id}"]`);
