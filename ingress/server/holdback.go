@@ -2,7 +2,7 @@ package server
 
 import (
 	"net/netip"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -17,9 +17,12 @@ var (
 	allRefusedPace = pace{burst: 500, interval: 5 * time.Millisecond}
 )
 
-// maxHeldBack bounds the answers that wait. Behind a proxy each is a connection of the
-// proxy's.
-const maxHeldBack = 1024
+// The bounds of the answers that wait, in all and of one address. Behind a proxy each is
+// a connection of the proxy's. With HTTP/2 a single connection may have hundreds.
+const (
+	maxHeldBack     = 1024
+	maxHeldBackEach = 256
+)
 
 // holdBack has refused requests wait for their answers where too many come. A flood makes
 // as many requests as it has connections, four times a second, instead of as many as the
@@ -30,22 +33,54 @@ const maxHeldBack = 1024
 type holdBack struct {
 	refusals *failures
 	lasts    time.Duration
-	waiting  atomic.Int64
+
+	mu      sync.Mutex
+	all     int
+	waiting map[netip.Addr]int
 }
 
 func newHoldBack(lasts time.Duration) *holdBack {
-	return &holdBack{refusals: newFailures(), lasts: lasts}
+	return &holdBack{refusals: newFailures(), lasts: lasts, waiting: map[netip.Addr]int{}}
 }
 
-// wait returns when a refusal may be answered.
-func (h *holdBack) wait(network netip.Addr) {
+// wait returns when a refusal may be answered. It reports whether the connection may stay:
+// beyond the bounds nobody waits, so that a flood has to connect for each request.
+func (h *holdBack) wait(network netip.Addr) (stays bool) {
 	if !h.refusals.tooMany(network, time.Now()) {
-		return
+		return true
 	}
-	if h.waiting.Add(1) <= maxHeldBack {
-		time.Sleep(h.lasts)
+	if !h.enter(network) {
+		return false
 	}
-	h.waiting.Add(-1)
+	time.Sleep(h.lasts)
+	h.leave(network)
+	return true
+}
+
+func (h *holdBack) enter(network netip.Addr) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.all >= maxHeldBack || h.waiting[network] >= maxHeldBackEach {
+		return false
+	}
+	h.all++
+	h.waiting[network]++
+	return true
+}
+
+func (h *holdBack) leave(network netip.Addr) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all--
+	if h.waiting[network]--; h.waiting[network] == 0 {
+		delete(h.waiting, network)
+	}
+}
+
+func (h *holdBack) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.all
 }
 
 // tooMany counts a refusal, and reports whether its address or all are refused too often.
@@ -62,8 +97,8 @@ func (f *failures) tooMany(network netip.Addr, at time.Time) bool {
 
 // refuse waits if need be and answers with an error.
 func (s *Server) refuse(c echo.Context, answer *ingress.Error) {
-	if status := problems[answer.Code].status; status >= 400 && status < 500 {
-		s.holdBack.wait(s.networkOf(c))
+	if status := problems[answer.Code].status; status >= 400 && status < 500 && !s.holdBack.wait(s.networkOf(c)) {
+		c.Response().Header().Set("Connection", "close")
 	}
 	writeProblem(c, answer)
 }

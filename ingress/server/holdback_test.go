@@ -1,12 +1,13 @@
 package server
 
 import (
-	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -73,14 +74,14 @@ func TestAFloodWaitsAndSendersPass(t *testing.T) {
 			}
 			s.eventually("the flood is not held back, or has places", func() bool {
 				taken := &s.places.taken
-				return s.holdBack.waiting.Load() == flood && taken.requests() == 0 && taken.bytes() == 0
+				return s.holdBack.count() == flood && taken.requests() == 0 && taken.bytes() == 0
 			})
 			if got := s.post("x", "X-Api-Key", key); got.status != http.StatusAccepted {
 				t.Errorf("the right key: status %d: %s", got.status, got.body)
 			}
 			close(stop)
 			flooding.Wait()
-			s.eventually("waiting requests are left", func() bool { return s.holdBack.waiting.Load() == 0 })
+			s.eventually("waiting requests are left", func() bool { return s.holdBack.count() == 0 })
 		})
 	}
 }
@@ -94,16 +95,65 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// No more than so many answers wait: each may be a connection of a proxy.
+// No more than so many answers wait, in all and of one address: each may be a connection
+// of a proxy. The others lose their connections.
 func TestOnlySoManyAnswersWait(t *testing.T) {
 	t.Parallel()
-	h := newHoldBack(time.Hour)
-	h.waiting.Store(maxHeldBack)
-	addr := netip.MustParseAddr("203.0.113.1")
+	synctest.Test(t, func(t *testing.T) {
+		h := newHoldBack(time.Minute)
+		const addresses, each = 8, 2 * maxHeldBackEach
+		var closed, stayed atomic.Int64
+		addr := netip.MustParseAddr("203.0.113.1")
+		var all sync.WaitGroup
+		come := func() {
+			for range each {
+				all.Go(func() {
+					if h.wait(addr) {
+						stayed.Add(1)
+					} else {
+						closed.Add(1)
+					}
+				})
+			}
+			synctest.Wait()
+		}
+		come()
+		if n := h.count(); n != maxHeldBackEach {
+			t.Errorf("%d of one address wait, want %d", n, maxHeldBackEach)
+		}
+		if want := each - maxHeldBackEach - refusedPace.burst; closed.Load() != want || stayed.Load() != refusedPace.burst {
+			t.Errorf("%d are closed and %d stayed, want %d and %d", closed.Load(), stayed.Load(), want, refusedPace.burst)
+		}
+		for range addresses {
+			addr = addr.Next()
+			come()
+		}
+		if n := h.count(); n != maxHeldBack {
+			t.Errorf("%d wait in all, want %d", n, maxHeldBack)
+		}
+		all.Wait()
+		if h.count() != 0 || len(h.waiting) != 0 {
+			t.Errorf("%d wait in the end, of %d addresses", h.count(), len(h.waiting))
+		}
+	})
+}
+
+// A flood beyond the bounds has to connect for each request.
+func TestAFloodThatMayNotWaitLosesItsConnections(t *testing.T) {
+	t.Parallel()
+	s, key := startReal(t, Options{})
+	s.holdBack.mu.Lock()
+	s.holdBack.all = maxHeldBack
+	s.holdBack.mu.Unlock()
+	closed := false
 	for range 2 * refusedPace.burst {
-		h.wait(addr)
+		got := s.do("POST", "/hooks/"+unknown, strings.NewReader("x"))
+		closed = got.close
 	}
-	if n := h.waiting.Load(); n != maxHeldBack {
-		t.Error(fmt.Sprint(n, " wait"))
+	if !closed {
+		t.Error("the connection stays")
+	}
+	if got := s.post("x", "X-Api-Key", key); got.status != http.StatusAccepted || got.close {
+		t.Errorf("the right key: %+v", got)
 	}
 }
