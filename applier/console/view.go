@@ -79,6 +79,7 @@ type view struct {
 	Account   string
 	MayChange bool
 	Links     []link
+	Switch    communitySwitch
 	Flash     string
 	// Zone is that of the person's times, as filters mean it.
 	Zone string
@@ -113,7 +114,7 @@ func (c *request) render(status int, name string, v view) error {
 	v.Account, v.MayChange, v.Zone = c.session.Account, c.session.MayChange(), c.zone().String()
 	block := "content"
 	if beside := name == "error" && isHTMX(c.Request()); !beside && !isPartial(c.Request()) {
-		block, v.Links, v.Flash = "layout", c.links(), c.flash()
+		block, v.Links, v.Switch, v.Flash = "layout", c.links(), c.communitySwitch(status), c.flash()
 	}
 	var out bytes.Buffer // so that an error leaves no half a page
 	if err := page.ExecuteTemplate(&out, block, v); err != nil {
@@ -134,7 +135,7 @@ func (c *request) links() []link {
 		}
 		here := c.Request().URL.Path
 		current := here == n.Path || n.Path != "/" && strings.HasPrefix(here, n.Path+"/")
-		links = append(links, link{n.Path, n.Title, n.group, n.key, current})
+		links = append(links, link{inCommunity(n.Path, c.QueryParam("community")), n.Title, n.group, n.key, current})
 	}
 	return links
 }
