@@ -40,3 +40,6 @@ func manyOf(n int, one, many string) string {
 	}
 	return fmt.Sprintf("%d %s", n, many)
 }
+
+// moreAre is the beginning of a sentence about some more of what was counted.
+func moreAre(n int) string { return manyOf(n, "more is", "more are") }

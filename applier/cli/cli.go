@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -34,6 +35,8 @@ type Process struct {
 	Interactive bool
 	// Terminal says that Stderr is one.
 	Terminal bool
+	// Width is that of the terminal which Stdout is, in characters; 0 for none.
+	Width int
 }
 
 type commands struct {
@@ -69,12 +72,29 @@ type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
+// results is the standard output, and remembers that it does not take them: a full disk
+// must not look like success.
+type results struct {
+	io.Writer
+	err error
+}
+
+func (r *results) Write(p []byte) (int, error) {
+	n, err := r.Writer.Write(p)
+	if r.err == nil {
+		r.err = err
+	}
+	return n, err
+}
+
 // exit carries kong's wish to end the process, as after --help.
 type exit int
 
 // Run runs one command and returns its exit code: 0 done, 1 failed, 2 bad
 // usage. Results go to stdout, everything else to stderr.
 func Run(ctx context.Context, p Process) (code int) {
+	out := &results{Writer: p.Stdout}
+	p.Stdout = out
 	defer func() {
 		if v := recover(); v != nil {
 			wish, ok := v.(exit)
@@ -82,6 +102,10 @@ func Run(ctx context.Context, p Process) (code int) {
 				panic(v)
 			}
 			code = int(wish)
+		}
+		if out.err != nil && code == exitDone {
+			fmt.Fprintln(p.Stderr, "coinhook: the result could not be written:", out.err)
+			code = exitFailed
 		}
 	}()
 	if len(p.Args) == 1 && p.Args[0] == "--version" { // commands have a flag of that name, about webhooks
@@ -104,7 +128,7 @@ func Run(ctx context.Context, p Process) (code int) {
 	}
 	parsed, err := parser.Parse(p.Args)
 	if err != nil {
-		fmt.Fprintf(p.Stderr, "coinhook: %s. See coinhook --help.\n", err)
+		fmt.Fprintf(p.Stderr, "coinhook: %s. See coinhook --help.\n", usageText(parser, p, err))
 		return exitUsage
 	}
 	p.Env = maps.Clone(p.Env)
@@ -151,6 +175,9 @@ func newParser(c *commands, p Process) (*kong.Kong, error) {
 func whoIsAway(err error) error {
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
 		return fmt.Errorf("PostgreSQL does not answer: start the development stack with `make run`, or name the database with --database-url or DATABASE_URL: %w", err)
+	}
+	if strings.Contains(err.Error(), "SSL is not enabled on the server") {
+		return fmt.Errorf("%w: add ?sslmode=disable to the database's URL, if its network is trusted", err)
 	}
 	return err
 }

@@ -244,7 +244,7 @@ func TestUsers(t *testing.T) {
 	}
 	i.write("users.csv", "email,username\na@example.com,ALICE\nb@example.com,\nc@example.com,carol\n")
 	r = i.run("users", "import", file)
-	if r.code != 0 || !strings.Contains(r.stdout, "0 users added, 1 updated, 2 were there, 0 lines are bad") {
+	if r.code != 0 || !strings.Contains(r.stdout, "0 users added, 1 updated, 2 unchanged, 0 bad lines") {
 		t.Errorf("imported again: %+v", r)
 	}
 

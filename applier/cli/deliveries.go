@@ -6,6 +6,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 type deliveriesCmd struct {
@@ -70,6 +71,7 @@ func (f listFlags) resolve(a *app) (r resolved, err error) {
 type deliveriesListCmd struct {
 	Status string `placeholder:"S" enum:",pending,success,failed" default:"" help:"Only with this status: pending, success or failed."`
 	Reason string `placeholder:"R" help:"Only failed for this reason."`
+	Before string `placeholder:"ID" help:"The page after this delivery, the last of a list before: only older ones."`
 	listFlags
 }
 
@@ -85,7 +87,7 @@ func (c *deliveriesListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	list, err := h.List(a.ctx, history.Filter{
+	list, err := c.list(a, h, history.Filter{
 		Community: a.flags.Community, WebhookID: r.webhookID, UserID: r.userID, Since: r.since, Until: r.until,
 		Status: delivery.Status(c.Status), Reason: delivery.Reason(c.Reason), Limit: c.Limit,
 	})
@@ -93,6 +95,11 @@ func (c *deliveriesListCmd) Run(a *app) error {
 		return withoutDatabase(err)
 	}
 	a.sayUnchecked(list.Unchecked)
+	if n := len(list.Deliveries); n == c.Limit {
+		a.say("There may be more: add --before %s, or a larger --limit.", list.Deliveries[n-1].ID)
+	} else if n == 0 {
+		a.sayDrafts(r.webhookID)
+	}
 	if list.CutShort {
 		a.say("So much is pending that the list did not read all of it: there may be more. Narrow the list with --since, or try again later.")
 	}
@@ -118,6 +125,37 @@ func (c *deliveriesListCmd) Run(a *app) error {
 	}
 	a.printTable([]string{"received", "status", "webhook", "user", "result", "id"}, rows)
 	return nil
+}
+
+// list is a page of the history, or its beginning with what is overdue.
+func (c *deliveriesListCmd) list(a *app, h *history.History, f history.Filter) (history.Listing, error) {
+	if c.Before == "" {
+		return h.List(a.ctx, f)
+	}
+	before, err := delivery.ParseID(c.Before)
+	if err != nil {
+		return history.Listing{}, usagef("--before: %q is %w", c.Before, err)
+	}
+	page, err := h.Page(a.ctx, f, history.Place{Before: before})
+	return history.Listing{Deliveries: page.Deliveries, CutShort: page.CutShort, Unchecked: page.Unchecked}, err
+}
+
+// sayDrafts says where requests are that became no deliveries. An error of it is none of
+// the list.
+func (a *app) sayDrafts(webhookID string) {
+	service, err := a.webhooks()
+	if err != nil {
+		return
+	}
+	all, err := service.List(a.ctx, a.flags.Community)
+	if err != nil {
+		return
+	}
+	for _, w := range all {
+		if w.State == webhook.Draft && (webhookID == "" || w.ID == webhookID) {
+			a.say("The webhook %q is a draft: its requests are samples, not deliveries. `coinhook webhooks catch %s` shows the newest.", printable(w.Name), w.ID)
+		}
+	}
 }
 
 func checkReason(reason string) error {

@@ -57,7 +57,7 @@ func (c *deliveriesRevertCmd) Run(a *app) error {
 	if c.DryRun || plan.Selected == 0 {
 		return c.finish(a, plan, nil)
 	}
-	if err := a.confirm(fmt.Sprintf("Revert %d deliveries?", plan.Selected)); err != nil {
+	if err := a.confirm(fmt.Sprintf("Revert %s?", countOf(plan.Selected))); err != nil {
 		return err
 	}
 	bar := progressLine{a: a}

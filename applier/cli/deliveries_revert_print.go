@@ -10,12 +10,12 @@ import (
 )
 
 func printRevertPlan(a *app, p *revert.Plan, all bool) {
-	fmt.Fprintf(a.Stdout, "%d deliveries to revert.\n", p.Selected)
+	fmt.Fprintf(a.Stdout, "%s to revert.\n", countOf(p.Selected))
 	if p.AlreadyReverted > 0 {
-		fmt.Fprintf(a.Stdout, "%d more are reverted already.\n", p.AlreadyReverted)
+		fmt.Fprintf(a.Stdout, "%s reverted already.\n", moreAre(p.AlreadyReverted))
 	}
 	if n := len(p.LeftOut); n > 0 {
-		fmt.Fprintf(a.Stdout, "%d more are left out: they would leave a balance beyond a limit.\n", n)
+		fmt.Fprintf(a.Stdout, "%s left out: a balance would be beyond a limit.\n", moreAre(n))
 	}
 	printNotApplied(a, p.NotApplied)
 	printBalances(a, p.Balances, all)

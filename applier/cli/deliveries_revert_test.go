@@ -144,7 +144,7 @@ func TestRevertLeavesOutWhatWasSpent(t *testing.T) {
 	i.settleAll()
 
 	r := i.run("deliveries", "revert", "--webhook", shop, "--yes")
-	if r.code != 1 || !strings.Contains(r.stdout, "1 more are left out") || !strings.Contains(r.stdout, "from 30 to -20 coins: it may not go below 0") ||
+	if r.code != 1 || !strings.Contains(r.stdout, "1 more is left out") || !strings.Contains(r.stdout, "from 30 to -20 coins: it may not go below 0") ||
 		!strings.Contains(r.stderr, "--allow-negative") || i.coins("u0@example.com") != "30" || i.team() != "red" {
 		t.Errorf("%+v", r)
 	}
@@ -153,7 +153,7 @@ func TestRevertLeavesOutWhatWasSpent(t *testing.T) {
 	if done.Result.Reverted != 1 || i.coins("u0@example.com") != "-20" || i.team() != "" {
 		t.Errorf("reverted %+v", done)
 	}
-	if r := i.run("deliveries", "revert", "--webhook", shop, "--yes"); r.code != 0 || !strings.Contains(r.stdout, "1 more are reverted already") {
+	if r := i.run("deliveries", "revert", "--webhook", shop, "--yes"); r.code != 0 || !strings.Contains(r.stdout, "1 more is reverted already") {
 		t.Errorf("%s again: %+v", ids[0], r)
 	}
 }
@@ -163,7 +163,7 @@ func TestRevertSaysWhatItWouldDoBeforeItAsks(t *testing.T) {
 	i := newInstallation(t)
 	_, ids := i.applied(`"coins":5,"team":"red"`, `"coins":"x","team":"blue"`)
 	r := i.answer("n\n", "deliveries", "revert", "--all")
-	if r.code != 1 || !strings.Contains(r.stdout, "1 deliveries to revert.") || !strings.Contains(r.stderr, "Revert 1 deliveries? [y/N]") ||
+	if r.code != 1 || !strings.Contains(r.stdout, "1 delivery to revert.") || !strings.Contains(r.stderr, "Revert 1 delivery? [y/N]") ||
 		!strings.Contains(r.stdout, "(none)") || i.coins("u0@example.com") != "5" {
 		t.Errorf("%+v", r)
 	}

@@ -11,7 +11,8 @@ import (
 
 type dlqExportCmd struct {
 	dlqFilterFlags
-	File string `short:"f" default:"-" placeholder:"FILE" help:"The file to write; - is the standard output. It has payloads and headers as they were sent, with any secrets: protect it."`
+	File  string `short:"f" default:"-" placeholder:"FILE" help:"The file to write; - is the standard output. It has payloads and headers as they were sent, with any secrets: protect it."`
+	Force bool   `help:"Overwrite the file if it is there."`
 }
 
 func (c *dlqExportCmd) Run(a *app) error {
@@ -21,6 +22,9 @@ func (c *dlqExportCmd) Run(a *app) error {
 	}
 	db, err := a.database()
 	if err != nil {
+		return err
+	}
+	if err := a.refuseOverwriting(c.File, c.Force); err != nil {
 		return err
 	}
 	// An error leaves visible all that was written before it.
@@ -49,6 +53,18 @@ func (c *dlqExportCmd) Run(a *app) error {
 		return a.printJSON(map[string]any{"exported": done, "file": c.File})
 	default:
 		fmt.Fprintf(a.Stdout, "%s exported to %s.\n", counted(done, "dead letter"), c.File)
+	}
+	return nil
+}
+
+// refuseOverwriting keeps a file that is there. A pipe or a device can be written.
+func (a *app) refuseOverwriting(name string, force bool) error {
+	if name == "-" || force {
+		return nil
+	}
+	info, err := os.Stat(a.path(name))
+	if err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+		return fmt.Errorf("nothing was written: %s is there already. --force overwrites it", name)
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func TestExportAndImport(t *testing.T) {
 	if err := os.Chmod(filepath.Join(i.dir, file), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if again := i.run("dlq", "export", "-f", file); again.code != 0 || again.stdout != "3 dead letters exported to old.jsonl.\n" || i.read(file) != r.stdout {
+	if again := i.run("dlq", "export", "-f", file, "--force"); again.code != 0 || again.stdout != "3 dead letters exported to old.jsonl.\n" || i.read(file) != r.stdout {
 		t.Errorf("to a file: %+v", again)
 	}
 	info, err := os.Stat(filepath.Join(i.dir, file))
@@ -50,7 +50,7 @@ func TestExportAndImport(t *testing.T) {
 		Exported int
 		File     string
 	}
-	i.json(&result, "dlq", "export", "-f", file, "--until", "2020-01-01")
+	i.json(&result, "dlq", "export", "-f", file, "--force", "--until", "2020-01-01")
 	if result.Exported != 0 || result.File != file || i.read(file) != "" {
 		t.Errorf("narrowed to nothing: %+v", result)
 	}
@@ -70,7 +70,7 @@ func TestExportAndImport(t *testing.T) {
 	if again := i.run("dlq", "export"); again.stdout != r.stdout {
 		t.Errorf("exported again it is %s, and was %s", again.stdout, r.stdout)
 	}
-	if r := i.run("dlq", "import", "all.jsonl"); r.code != 0 || r.stdout != "0 dead letters added, 0 restored, 3 were there, 0 have succeeded, 0 lines are bad.\n" {
+	if r := i.run("dlq", "import", "all.jsonl"); r.code != 0 || r.stdout != "0 dead letters added, 0 restored, 3 unchanged, 0 have succeeded, 0 bad lines.\n" {
 		t.Errorf("imported again: %+v", r)
 	}
 }
@@ -86,7 +86,7 @@ func TestImportSaysWhatIsBad(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.stdout), &got); err != nil || r.code != 1 || got.Known != 1 || got.BadLines != 25 || len(got.Bad) != 25 || got.Bad[0].Line != 2 {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if strings.Count(r.stderr, "bad.jsonl: line ") != 20 || !strings.Contains(r.stderr, "… and 5 more bad lines") || !strings.Contains(r.stderr, "mend them") {
+	if strings.Count(r.stderr, "bad.jsonl: line ") != 20 || !strings.Contains(r.stderr, "… and 5 more bad lines") || !strings.Contains(r.stderr, "correct it") {
 		t.Errorf("said %s", r.stderr)
 	}
 	if report := i.read("report.csv"); !strings.HasPrefix(report, "line,problem\n2,") || strings.Count(report, "\n") != 26 {

@@ -63,12 +63,12 @@ func (c *dlqImportCmd) Run(a *app) error {
 		fmt.Fprintf(a.Stdout, "%s.\n", lettersText(done))
 	}
 	if done.Bad > 0 {
-		return fmt.Errorf("%d lines were left out: mend them and import the file again", done.Bad)
+		return fmt.Errorf("%s left out: correct it and import the file again", counted(done.Bad, "line"))
 	}
 	return nil
 }
 
 func lettersText(p deadletter.Imported) string {
-	return fmt.Sprintf("%d dead letters added, %d restored, %d were there, %d have succeeded, %d lines are bad",
-		p.Added, p.Restored, p.Known, p.Applied, p.Bad)
+	return fmt.Sprintf("%s added, %d restored, %d unchanged, %d have succeeded, %s",
+		counted(p.Added, "dead letter"), p.Restored, p.Known, p.Applied, counted(p.Bad, "bad line"))
 }

@@ -70,7 +70,7 @@ func (c *dlqReplayCmd) Run(a *app) error {
 	if c.DryRun || plan.Selected == 0 {
 		return c.finish(a, plan, nil)
 	}
-	if err := a.confirm(fmt.Sprintf("Replay %d dead letters?", plan.Selected)); err != nil {
+	if err := a.confirm(fmt.Sprintf("Replay %s?", counted(plan.Selected, "dead letter"))); err != nil {
 		return err
 	}
 	bar := progressLine{a: a}

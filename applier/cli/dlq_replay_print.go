@@ -17,16 +17,16 @@ func printPlan(a *app, p *replay.Plan, mapping string, all bool) {
 		fmt.Fprintf(a.Stdout, "Continues the replay that %s began at %s: %d of %d were published then. --restart starts again.\n",
 			printable(p.Resumes.RequestedBy), localTime(p.Resumes.PlannedAt), p.Resumes.Published, p.Resumes.Total)
 	}
-	fmt.Fprintf(a.Stdout, "%d dead letters to replay by the %s definition%s.\n", p.Selected, mapping, reasonsText(p.Reasons))
+	fmt.Fprintf(a.Stdout, "%s to replay by the %s definition%s.\n", counted(p.Selected, "dead letter"), mapping, reasonsText(p.Reasons))
 	if p.LeftOut > 0 {
-		fmt.Fprintf(a.Stdout, "%d more are left out: they were run again %d times already (--force).\n", p.LeftOut, replay.MaxReplays)
+		fmt.Fprintf(a.Stdout, "%s left out: run again %d times already (--force).\n", moreAre(p.LeftOut), replay.MaxReplays)
 	}
 	if p.Malformed > 0 {
-		fmt.Fprintf(a.Stdout, "%d more are left out: they are malformed, and may be of somebody who may not send (--reason malformed_delivery).\n", p.Malformed)
+		fmt.Fprintf(a.Stdout, "%s left out: malformed, and perhaps of somebody who may not send (--reason malformed_delivery).\n", moreAre(p.Malformed))
 	}
 	if p.VersionsGone > 0 {
-		fmt.Fprintf(a.Stdout, "%d more are left out: the definition that decided them is not kept any more. Without --mapping original the current one decides.\n",
-			p.VersionsGone)
+		fmt.Fprintf(a.Stdout, "%s left out: the definition that decided is not kept any more. Without --mapping original the current one decides.\n",
+			moreAre(p.VersionsGone))
 	}
 	if p.Paused > 0 {
 		fmt.Fprintf(a.Stdout, "%d are of paused webhooks: their replays are accepted, and wait until the webhooks are resumed. The plan says what they would do now.\n", p.Paused)

@@ -1,5 +1,11 @@
 package cli
 
+import (
+	"errors"
+
+	"github.com/alecthomas/kong"
+)
+
 // guide is what the bare command prints.
 const guide = `Coinhook: webhooks that add and subtract in-game currency, exactly once.
 
@@ -27,8 +33,9 @@ type helpCmd struct {
 
 // Run has the parser print the help, as --help does. It ends there.
 func (c *helpCmd) Run(a *app) error {
-	if _, err := a.parser.Parse(append(c.Command, "--help")); err != nil {
+	_, err := a.parser.Parse(append(c.Command, "--help"))
+	if _, ok := errors.AsType[*kong.ParseError](err); ok {
 		return usageError{err}
 	}
-	return nil
+	return err
 }

@@ -1,6 +1,13 @@
 package cli
 
-import "github.com/coinhook/coinhook/applier/admin/history"
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
 
 type logsCmd struct {
 	List logsListCmd `cmd:"" help:"List gamification logs, newest first."`
@@ -26,6 +33,12 @@ func (c *logsListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if len(list) == 0 && c.Currency != "" {
+		a.sayUnknownCurrency(c.Currency)
+	}
+	if n := len(list); n == c.Limit {
+		a.say("There may be more: add --until %s, or a larger --limit.", list[n-1].At.UTC().Format(time.RFC3339Nano))
+	}
 	if a.json() {
 		return a.printJSON(list)
 	}
@@ -35,4 +48,40 @@ func (c *logsListCmd) Run(a *app) error {
 	}
 	a.printTable([]string{"at", "user", "currency", "operator", "amount", "balance", "action", "delivery"}, rows)
 	return nil
+}
+
+// sayUnknownCurrency explains an empty list by a currency that does not exist.
+func (a *app) sayUnknownCurrency(code string) {
+	db, err := a.database()
+	if err != nil {
+		return
+	}
+	communities := []string{a.flags.Community}
+	if a.flags.Community == "" {
+		if communities, err = a.knownCommunities(""); err != nil {
+			return
+		}
+	}
+	var known []string
+	for _, community := range communities {
+		currencies, err := db.Communities().Currencies(a.ctx, community)
+		if err != nil {
+			return
+		}
+		for _, c := range currencies {
+			known = append(known, c.Code)
+		}
+	}
+	slices.Sort(known)
+	known = slices.Compact(known)
+	if slices.Contains(known, code) {
+		return
+	}
+	text := fmt.Sprintf("There is no currency %q", code)
+	if like := quoted(webhook.Alike(code, known)); like != "" {
+		text += ": did you mean " + like + "?"
+	} else {
+		text += "."
+	}
+	a.say("%s `coinhook currencies list` lists them.", text)
 }

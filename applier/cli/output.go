@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -96,8 +98,30 @@ func (a *app) printTable(header []string, rows [][]string) {
 	for _, r := range rows {
 		t.AppendRow(row(r))
 	}
-	for line := range strings.SplitSeq(t.Render(), "\n") {
-		fmt.Fprintln(a.Stdout, strings.TrimRight(line, " "))
+	lines := strings.Split(t.Render(), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	if a.Width > 0 && slices.ContainsFunc(lines, func(line string) bool { return text.RuneWidthWithoutEscSequences(line) > a.Width }) {
+		a.printRecords(header, rows)
+		return
+	}
+	for _, line := range lines {
+		fmt.Fprintln(a.Stdout, line)
+	}
+}
+
+// printRecords is a list for a terminal that is narrower than its table: a line a cell.
+func (a *app) printRecords(header []string, rows [][]string) {
+	for i, r := range rows {
+		if i > 0 {
+			fmt.Fprintln(a.Stdout)
+		}
+		pairs := make([][2]string, len(r))
+		for j, cell := range r {
+			pairs[j] = [2]string{header[j], cell}
+		}
+		a.printPairs(pairs)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/coinhook/coinhook/applier/admin/users"
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 type usersCmd struct {
@@ -47,7 +48,8 @@ func (c *usersAddCmd) Run(a *app) error {
 }
 
 type usersListCmd struct {
-	Limit int `placeholder:"N" default:"50" help:"How many at most."`
+	Before string `placeholder:"ID" help:"The page after this user, the last of a list before."`
+	Limit  int    `placeholder:"N" default:"50" help:"How many at most."`
 }
 
 func (c *usersListCmd) Run(a *app) error {
@@ -58,9 +60,18 @@ func (c *usersListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	list, err := db.Users().List(a.ctx, users.Filter{Community: a.flags.Community, Limit: c.Limit})
+	filter := users.Filter{Community: a.flags.Community, Limit: c.Limit}
+	if c.Before != "" {
+		if filter.Before, err = delivery.ParseID(c.Before); err != nil {
+			return usagef("--before: %q is %w", c.Before, err)
+		}
+	}
+	list, err := db.Users().List(a.ctx, filter)
 	if err != nil {
 		return err
+	}
+	if n := len(list); n == c.Limit {
+		a.say("There may be more: add --before %s, or a larger --limit.", list[n-1].ID)
 	}
 	if a.json() {
 		return a.printJSON(list)

@@ -138,7 +138,7 @@ func (c *usersAdjustCmd) runFile(a *app) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.File, err)
 	}
-	if err := a.confirm(fmt.Sprintf("Adjust %d balances in the community %q?", len(all), a.community())); err != nil {
+	if err := a.confirm(fmt.Sprintf("Adjust %s in the community %q?", counted(len(all), "balance"), a.community())); err != nil {
 		return err
 	}
 	if _, err := adjust(a, all); err != nil {
@@ -150,7 +150,7 @@ func (c *usersAdjustCmd) runFile(a *app) error {
 	if a.json() {
 		return a.printJSON(map[string]int{"published": len(all)})
 	}
-	fmt.Fprintf(a.Stdout, "%d adjustments are on their way. Their outcomes: `coinhook deliveries list`, their changes: `coinhook logs list`.\n", len(all))
+	fmt.Fprintf(a.Stdout, "%s published. The outcomes: `coinhook deliveries list`, the changes: `coinhook logs list`.\n", counted(len(all), "adjustment"))
 	return nil
 }
 

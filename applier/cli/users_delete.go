@@ -28,9 +28,10 @@ func (c *usersDeleteCmd) Run(a *app) error {
 		return err
 	}
 	if !a.json() {
-		a.say("Of the user %s go: email and username, %d external ids, %d custom fields with %d values in their history, %d dead letters.\n"+
-			"Under the id stay: %d balances, %d gamification logs. The stream keeps payloads until STREAM_RETENTION.",
-			u.ID, plan.ExternalIDs, plan.Fields, plan.FieldValues, plan.DeadLetters, plan.Balances, plan.Logs)
+		a.say("Of the user %s go: email and username, %s, %s with %s in their history, %s.\n"+
+			"Under the id stay: %s, %s. The stream keeps payloads until STREAM_RETENTION.",
+			u.ID, counted(int(plan.ExternalIDs), "external id"), counted(int(plan.Fields), "custom field"), counted(int(plan.FieldValues), "value"),
+			counted(int(plan.DeadLetters), "dead letter"), counted(int(plan.Balances), "balance"), counted(int(plan.Logs), "gamification log"))
 	}
 	if err := a.confirm("Erase the user? This cannot be undone."); err != nil {
 		return err

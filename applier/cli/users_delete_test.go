@@ -33,7 +33,7 @@ func TestUsersDelete(t *testing.T) {
 	i.settleAll()
 	var u struct{ ID string }
 	i.json(&u, "users", "show", "steam=eraseme7")
-	if r := i.run("users", "delete", "eraseme"); r.code != 2 || !strings.Contains(r.stderr, "1 dead letters") {
+	if r := i.run("users", "delete", "eraseme"); r.code != 2 || !strings.Contains(r.stderr, "1 dead letter") {
 		t.Errorf("without a confirmation: %+v", r)
 	}
 	backup := i.query("SELECT email || ' ' || email_key FROM users WHERE username = 'eraseme'")

@@ -68,11 +68,11 @@ func (c *usersImportCmd) Run(a *app) error {
 		fmt.Fprintf(a.Stdout, "%s.\n", importText(done))
 	}
 	if done.Bad > 0 {
-		return fmt.Errorf("%d lines were left out: mend them and import the file again", done.Bad)
+		return fmt.Errorf("%s left out: correct it and import the file again", counted(done.Bad, "line"))
 	}
 	return nil
 }
 
 func importText(p users.Progress) string {
-	return fmt.Sprintf("%d users added, %d updated, %d were there, %d lines are bad", p.Added, p.Updated, p.Known, p.Bad)
+	return fmt.Sprintf("%s added, %d updated, %d unchanged, %s", counted(p.Added, "user"), p.Updated, p.Known, counted(p.Bad, "bad line"))
 }

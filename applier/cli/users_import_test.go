@@ -65,7 +65,7 @@ func TestImportReportsBadLines(t *testing.T) {
 	b.WriteString("c@example.com,c\n")
 	file := i.write("users.csv", b.String())
 	r := i.run("users", "import", file, "--report", "bad.csv")
-	if r.code != 1 || !strings.Contains(r.stdout, "3 users added, 0 updated, 0 were there, 32 lines are bad") ||
+	if r.code != 1 || !strings.Contains(r.stdout, "3 users added, 0 updated, 0 unchanged, 32 bad lines") ||
 		!strings.Contains(r.stderr, "line 4: the username is that of the user ") || !strings.Contains(r.stderr, "line 5: a quote") ||
 		!strings.Contains(r.stderr, "and 12 more bad lines") || strings.Count(r.stderr, "users.csv: line") != 20 {
 		t.Errorf("%+v", r)

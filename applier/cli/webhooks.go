@@ -154,7 +154,7 @@ func apiKeysText(s broker.Saved) string {
 	}
 	parts := make([]string, len(s.APIKeys))
 	for i, k := range s.APIKeys {
-		parts[i] = "one of " + localTime(k.CreatedAt)
+		parts[i] = "made " + localTime(k.CreatedAt)
 		if k.ExpiresAt != nil {
 			parts[i] += ", works until " + localTime(*k.ExpiresAt)
 		}

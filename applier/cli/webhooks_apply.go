@@ -103,7 +103,7 @@ func applyAll(a *app, service *webhooks.Service, plans []webhooks.Planned, singl
 		}
 		results = append(results, a.savedJSON(saved))
 		if !a.json() {
-			fmt.Fprintf(a.Stdout, "Webhook %q %s, version %d, %s.\n", printable(saved.Name), saved.Change, saved.Version, saved.State)
+			fmt.Fprintf(a.Stdout, "Webhook %q in the community %q %s, version %d, %s.\n", printable(saved.Name), saved.Community, saved.Change, saved.Version, saved.State)
 			a.printSecretPairs(saved)
 		}
 		if saved.Change != webhooks.Unchanged {

@@ -114,10 +114,7 @@ func (a *app) sayLookedAt(r *trial.Comparison) {
 }
 
 func countOf(deliveries int) string {
-	if deliveries == 1 {
-		return "1 delivery"
-	}
-	return fmt.Sprintf("%d deliveries", deliveries)
+	return manyOf(deliveries, "delivery", "deliveries")
 }
 
 func printBacktest(a *app, r *trial.Comparison) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,7 +14,8 @@ import (
 type webhooksExportCmd struct {
 	Webhook string `arg:"" optional:"" name:"name-or-id" help:"The webhook's name or id."`
 	versionFlag
-	All string `placeholder:"DIR" help:"Write all webhooks into this folder instead, a file each."`
+	All   string `placeholder:"DIR" help:"Write all webhooks into this folder instead, a file each."`
+	Force bool   `help:"With --all, overwrite files that say something else."`
 }
 
 func (c *webhooksExportCmd) Run(a *app) error {
@@ -21,7 +23,7 @@ func (c *webhooksExportCmd) Run(a *app) error {
 		return usagef("export one webhook by name or id, or all with --all DIR")
 	}
 	if c.All != "" {
-		return exportAll(a, c.All)
+		return exportAll(a, c.All, c.Force)
 	}
 	saved, err := c.findVersion(a, webhookArg{c.Webhook})
 	if err != nil {
@@ -46,7 +48,7 @@ type exportedJSON struct {
 	File      string `json:"file"`
 }
 
-func exportAll(a *app, dir string) error {
+func exportAll(a *app, dir string, force bool) error {
 	service, err := a.webhooks()
 	if err != nil {
 		return err
@@ -55,28 +57,33 @@ func exportAll(a *app, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(a.path(dir), 0o755); err != nil {
-		return err
-	}
+	files := map[string][]byte{}
 	results := make([]exportedJSON, 0, len(all))
-	used := map[string]bool{}
 	for _, saved := range all {
 		text, err := webhook.Format(saved.Definition)
 		if err != nil {
 			return err
 		}
 		name := exportName(saved)
-		if used[name] {
+		if files[filepath.Join(dir, name+".yaml")] != nil {
 			name += "." + saved.ID
 		}
-		used[name] = true
 		file := filepath.Join(dir, name+".yaml")
-		if err := os.WriteFile(a.path(file), text, 0o644); err != nil {
+		if now, err := os.ReadFile(a.path(file)); err == nil && !force && !bytes.Equal(now, text) {
+			return fmt.Errorf("nothing was written: %s is there already and says something else. --force overwrites it", file)
+		}
+		files[file] = text
+		results = append(results, exportedJSON{saved.ID, saved.Name, saved.Community, file})
+	}
+	if err := os.MkdirAll(a.path(dir), 0o755); err != nil {
+		return err
+	}
+	for _, r := range results {
+		if err := os.WriteFile(a.path(r.File), files[r.File], 0o644); err != nil {
 			return err
 		}
-		results = append(results, exportedJSON{saved.ID, saved.Name, saved.Community, file})
 		if !a.json() {
-			fmt.Fprintln(a.Stdout, printable(file))
+			fmt.Fprintln(a.Stdout, printable(r.File))
 		}
 	}
 	if a.json() {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/term"
+
 	"github.com/coinhook/coinhook/applier/cli"
 	"github.com/coinhook/coinhook/pkg/service"
 )
@@ -17,6 +19,15 @@ func main() {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	os.Exit(cli.Run(ctx, process()))
+}
+
+// width is that of the terminal, 0 where the results go elsewhere.
+func width() int {
+	columns, _, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil {
+		return 0
+	}
+	return columns
 }
 
 func process() cli.Process {
@@ -33,5 +44,6 @@ func process() cli.Process {
 		Args: os.Args[1:], Env: env, Dir: dir,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Interactive: service.IsTerminal(os.Stdin), Terminal: service.IsTerminal(os.Stderr),
+		Width: width(),
 	}
 }

@@ -1,0 +1,160 @@
+package cli_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/coinhook/coinhook/applier/cli"
+)
+
+// fullDisk takes nothing, as /dev/full.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+func TestResultsThatCannotBeWrittenAreAFailure(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.do("webhooks apply -f "+i.write("shop.yaml", shopYAML), "users add --email ann@example.com")
+	for _, args := range []string{
+		"webhooks rotate-key Shop", "webhooks export Shop", "webhooks show Shop", "webhooks list", "users list", "users show ann@example.com -o json",
+		"currencies list", "webhooks schema", "webhooks presets stripe", "audit", "--version", "help", "dlq groups -o json", "completion bash",
+	} {
+		var stderr lockedBuffer
+		code := cli.Run(t.Context(), cli.Process{
+			Args: strings.Fields(args), Env: i.env, Dir: i.dir, Stdin: strings.NewReader(""), Stdout: fullDisk{}, Stderr: &stderr,
+		})
+		if code != 1 || !strings.Contains(stderr.String(), "no space left on device") {
+			t.Errorf("coinhook %s on a full disk: exit %d: %s", args, code, stderr.String())
+		}
+	}
+}
+
+func TestExportsOverwriteOnlyWhenForced(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.bring(manyLetters(2)...)
+	i.do("dlq export -f letters.jsonl")
+	before := i.read("letters.jsonl")
+	if r := i.run("dlq", "export", "-f", "letters.jsonl", "--until", "2020-01-01"); r.code != 1 || !strings.Contains(r.stderr, "--force") || i.read("letters.jsonl") != before {
+		t.Errorf("over an export: %+v", r)
+	}
+	i.do("dlq export -f letters.jsonl --until 2020-01-01 --force")
+	if i.read("letters.jsonl") != "" {
+		t.Error("it is not forced")
+	}
+
+	i.do("webhooks apply -f "+i.write("shop.yaml", shopYAML), "webhooks export --all out", "webhooks export --all out")
+	i.write("out/shop.yaml", "# mine\n")
+	if r := i.run("webhooks", "export", "--all", "out"); r.code != 1 || !strings.Contains(r.stderr, "--force") || i.read("out/shop.yaml") != "# mine\n" {
+		t.Errorf("over a definition: %+v", r)
+	}
+	i.do("webhooks export --all out --force")
+	if !strings.Contains(i.read("out/shop.yaml"), "name: Shop") {
+		t.Error("the definition is not forced")
+	}
+}
+
+func TestMistypedCommandsSayWhatWasMeant(t *testing.T) {
+	t.Parallel()
+	i := &installation{t: t, dir: t.TempDir(), env: map[string]string{}}
+	i.write("letters", "")
+	for args, want := range map[string]string{
+		"webhooks apply shop.yaml":           "A file goes after -f: coinhook webhooks apply -f shop.yaml",
+		"webhooks try Shop payload.json":     "A file goes after -f: coinhook webhooks try -f payload.json",
+		"dlq export letters":                 "A file goes after -f: coinhook dlq export -f letters",
+		"webhooks show shop purchases":       `A name with spaces stands in quotes: coinhook webhooks show "shop purchases"`,
+		"webhooks delete the big shop --yes": `coinhook webhooks delete "the big shop"`,
+		"currencies set coins --min -100":    "stands after =: --min=-100",
+		"webhoks list":                       `did you mean "webhooks"`,
+		"deliveries list --statuss failed":   `did you mean "--status"`,
+		"deliveries list --before 12":        "",
+		"users list --community Big":         "--community: want 1 to 63 of a-z",
+	} {
+		if r := i.run(strings.Fields(args)...); r.code != 2 || !strings.Contains(r.stderr, want) {
+			t.Errorf("coinhook %s: %+v, want exit 2 and %s", args, r, want)
+		}
+	}
+}
+
+func TestAnEmptyListSaysWhereTheRequestsAre(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	var shop webhookJSON
+	i.json(&shop, "webhooks", "apply", "-f", i.write("shop.yaml", strings.Replace(shopYAML, "state: active\n", "", 1)))
+	for _, args := range []string{"deliveries list", "deliveries list --webhook Shop"} {
+		if r := i.run(strings.Fields(args)...); r.code != 0 || !strings.Contains(r.stderr, `"Shop" is a draft`) || !strings.Contains(r.stderr, "coinhook webhooks catch "+shop.ID) {
+			t.Errorf("%s: %+v", args, r)
+		}
+	}
+	if r := i.run("logs", "list", "--currency", "coin", "-o", "json"); r.code != 0 || strings.TrimSpace(r.stdout) != "[]" || !strings.Contains(r.stderr, `There is no currency "coin": did you mean "coins"?`) {
+		t.Errorf("a currency that there is not: %+v", r)
+	}
+	if r := i.run("logs", "list", "--currency", "coins"); strings.Contains(r.stderr, "no currency") {
+		t.Errorf("a currency that there is: %+v", r)
+	}
+}
+
+func TestListsGoOnFromTheLastLine(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	_, ids := i.applied(`"coins":5,"team":"red"`, `"coins":7,"team":"blue"`, `"coins":1,"team":"blue"`)
+	var page []deliveryJSON
+	i.json(&page, "deliveries", "list", "--limit", "1", "--before", ids[2].String())
+	if len(page) != 1 || page[0].ID != ids[1].String() {
+		t.Errorf("the page is %+v", page)
+	}
+	if r := i.run("deliveries", "list", "--limit", "2"); !strings.Contains(r.stderr, "--before "+ids[1].String()) {
+		t.Errorf("a page that is full: %+v", r)
+	}
+	i.do("users add --email u1@example.com")
+	var users []struct{ ID, Email string }
+	i.json(&users, "users", "list", "--limit", "1")
+	i.json(&users, "users", "list", "--before", users[0].ID)
+	if len(users) != 1 || users[0].Email != "u0@example.com" {
+		t.Errorf("users of the next page: %+v", users)
+	}
+	if r := i.run("users", "list", "--before", "12"); r.code != 2 {
+		t.Errorf("no id: %+v", r)
+	}
+	if r := i.run("logs", "list", "--limit", "1"); !strings.Contains(r.stderr, "--until 20") {
+		t.Errorf("logs: %+v", r)
+	}
+}
+
+func TestATableFitsANarrowTerminal(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.applied(`"coins":5,"team":"red"`)
+	for _, args := range []string{"deliveries list", "logs list", "users list", "webhooks list"} {
+		for width, wide := range map[int]bool{0: true, 60: false, 400: true} {
+			var stdout, stderr bytes.Buffer
+			code := cli.Run(t.Context(), cli.Process{Args: strings.Fields(args), Env: i.env, Dir: i.dir, Stdout: &stdout, Stderr: &stderr, Width: width})
+			isTable := strings.Contains(strings.SplitN(stdout.String(), "\n", 2)[0], "  ") && strings.Count(stdout.String(), "\n") < 4
+			if code != 0 || isTable != wide {
+				t.Errorf("%s at %d: %d %s\n%s", args, width, code, stderr.String(), stdout.String())
+			}
+			for line := range strings.Lines(stdout.String()) {
+				if !wide && utf8.RuneCountInString(line) > 61 {
+					t.Errorf("%s: a line of %d at %d: %s", args, utf8.RuneCountInString(line), width, line)
+				}
+			}
+		}
+	}
+}
+
+func TestADatabaseWithoutTLSSaysSo(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	url, _, _ := strings.Cut(i.env["DATABASE_URL"], "?")
+	if strings.Contains(i.env["DATABASE_URL"], "host=%2F") || strings.Contains(i.env["DATABASE_URL"], "host=/") {
+		t.Skip("the test's server is reached by a socket")
+	}
+	i.env["DATABASE_URL"] = url
+	if r := i.run("users", "list"); r.code != 1 || !strings.Contains(r.stderr, "?sslmode=disable") {
+		t.Errorf("%+v", r)
+	}
+}
