@@ -30,6 +30,16 @@ type Account struct {
 	PasswordHash string `json:"-"`
 }
 
+// Session is a browser in which somebody is signed in.
+type Session struct {
+	Address   string
+	CreatedAt time.Time
+	UsedAt    time.Time
+
+	// ID tells sessions apart: the hash of the browser's token. It is of no use to get in.
+	ID [sha256.Size]byte
+}
+
 // TokenState says whether a token works.
 type TokenState string
 

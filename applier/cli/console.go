@@ -163,7 +163,7 @@ func (a *app) consoleOptions(log zerolog.Logger, trusted proxies.Trusted) (opts 
 	}
 	opts = console.Options{
 		Log:      log,
-		Accounts: db.Accounts(),
+		Accounts: db.Accounts(), Tokens: db.Tokens(),
 		Trail:    db.Trail(),
 		Users:    db.Users(),
 		Logs:     db.Logs(),

@@ -1,6 +1,8 @@
 package console
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"net/http"
 	"strings"
@@ -9,24 +11,52 @@ import (
 )
 
 type accountData struct {
-	Role access.Role
+	Role     access.Role
+	Sessions []access.OpenSession
 	// Error is what is wrong, with the field that it is about.
 	Error, Field string
 }
 
 // account is the page of one's own account.
 func (s *Console) account(c *request) error {
-	return c.page("account", "Your account", accountData{Role: c.session.Role})
+	return s.accountPage(c, http.StatusOK, accountData{})
+}
+
+func (s *Console) accountPage(c *request, status int, data accountData) (err error) {
+	data.Role = c.session.Role
+	if data.Sessions, err = s.Accounts.Sessions(c.ctx(), c.session.Account, s.token(c.Request())); err != nil {
+		return err
+	}
+	return c.pageWith(status, "account", "Your account", data)
+}
+
+// endSession signs a browser out, of one's own account.
+func (s *Console) endSession(c *request) error {
+	var id [sha256.Size]byte
+	if text, err := hex.DecodeString(c.FormValue("session")); err != nil || copy(id[:], text) != len(id) {
+		return failf(http.StatusUnprocessableEntity, "The form names no session: load the page again.")
+	}
+	err := s.Accounts.EndSession(c.ctx(), c.session.Account, id)
+	if errors.Is(err, access.ErrSignedOut) {
+		return c.done("/account", "That browser was signed out already.")
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.record("end session", "account", c.session.Account, nil); err != nil {
+		return err
+	}
+	return c.done("/account", "That browser is signed out.")
 }
 
 // changePassword takes the old password, too: a browser that was left alone must not
 // be enough.
 func (s *Console) changePassword(c *request) error {
 	c.Request().Body = http.MaxBytesReader(c.Response(), c.Request().Body, 16<<10)
-	data := accountData{Role: c.session.Role}
+	var data accountData
 	refuse := func(status int, field, problem string) error {
 		data.Error, data.Field = problem, field
-		return c.pageWith(status, "account", "Your account", data)
+		return s.accountPage(c, status, data)
 	}
 	password := c.FormValue("new")
 	if password != c.FormValue("again") {

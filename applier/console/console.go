@@ -68,6 +68,7 @@ type Options struct {
 	Log zerolog.Logger
 
 	Accounts *access.Accounts
+	Tokens   *access.Tokens
 	Trail    *access.Trail
 	History  *history.History
 	Webhooks *webhooks.Service

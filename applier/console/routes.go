@@ -19,7 +19,10 @@ const (
 // previewPath is asked with every key that is pressed, and changes nothing.
 const previewPath = "/webhooks/:id/preview"
 
-const passwordPath = "/account/password"
+const (
+	passwordPath   = "/account/password"
+	endSessionPath = "/account/sessions/end"
+)
 
 type route struct {
 	method, path string
@@ -37,6 +40,15 @@ func (s *Console) routes() []route {
 		{post, "/sign-out", s.signOut},
 		{get, "/account", s.account},
 		{post, passwordPath, s.changePassword},
+		{post, endSessionPath, s.endSession},
+
+		{get, "/accounts", s.accounts},
+		{post, "/accounts", s.addAccount},
+		{post, "/accounts/change", s.setAccount},
+		{post, "/accounts/password", s.resetPassword},
+		{post, "/accounts/sign-out", s.signOutAccount},
+		{post, "/tokens", s.addToken},
+		{post, "/tokens/revoke", s.revokeToken},
 
 		{get, "/", s.overview},
 		{get, "/live", s.live},
@@ -113,7 +125,9 @@ func isAPI(c echo.Context) bool {
 }
 
 // isForViewers: what is no GET and all the same not for admins alone.
-func isForViewers(path string) bool { return path == "/sign-out" || path == passwordPath }
+func isForViewers(path string) bool {
+	return path == "/sign-out" || path == passwordPath || path == endSessionPath
+}
 
 // takesPassword: these may wait for their turn, no longer than the browser does.
 func takesPassword(path string) bool { return path == "/sign-in" || path == passwordPath }
@@ -121,7 +135,7 @@ func takesPassword(path string) bool { return path == "/sign-in" || path == pass
 // isForAdmins: what is a GET and not for viewers.
 func isForAdmins(path string) bool {
 	switch path {
-	case "/trail", "/settings/fields/:name/delete", "/deliveries/:id/revert",
+	case "/trail", "/accounts", "/settings/fields/:name/delete", "/deliveries/:id/revert",
 		"/dead-letters/replay", "/dead-letters/discard", "/dead-letters/export", "/runs/:id":
 		return true
 	}

@@ -49,7 +49,7 @@ func parseTemplates() (templates, error) {
 }
 
 // navigation is the order of the pages. Their places are: Overview, Webhooks,
-// Histories, Dead letters, Gamification logs, Users, Settings, Audit trail.
+// Histories, Dead letters, Gamification logs, Users, Settings, Accounts, Audit trail.
 var navigation = []struct {
 	Path, Title string
 	group       string // the heading above it and those that follow
@@ -63,6 +63,7 @@ var navigation = []struct {
 	{Path: "/logs", Title: "Gamification logs", group: "Balances", key: "l"},
 	{Path: "/users", Title: "Users", key: "u"},
 	{Path: "/settings", Title: "Settings", group: "Administration", key: "s"},
+	{Path: "/accounts", Title: "Accounts", key: "a", admins: true},
 	{Path: "/trail", Title: "Audit trail", key: "t", admins: true},
 }
 

@@ -134,7 +134,7 @@ func makeWorld(t *testing.T, limit time.Duration, master secret.MasterKey, optio
 	w.url = "http://" + listener.Addr().String()
 	opts := console.Options{
 		URL: &url.URL{Scheme: "http", Host: listener.Addr().String()}, Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel),
-		Accounts: access.NewAccounts(own, w.clock.now), Trail: w.trail, Webhooks: w.webhooks, Users: users.New(own), Payloads: sealed.NewPayloads(master),
+		Accounts: access.NewAccounts(own, w.clock.now), Tokens: access.NewTokens(own, w.clock.now), Trail: w.trail, Webhooks: w.webhooks, Users: users.New(own), Payloads: sealed.NewPayloads(master),
 		Logs: history.NewLogs(own), Settings: communities.New(own),
 		DeadLetters: deadletter.New(own), Reverter: revert.New(own),
 		Replayer: replay.New(own, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate, w.publisher),

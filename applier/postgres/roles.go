@@ -61,11 +61,11 @@ var grants = []tableGrants{
 	{"delivery_counts_marks", [...]string{"sd", "s", "s"}},
 
 	// Who may use the console and the read API.
-	{"admins", [...]string{"", "su", "siu"}},
+	{"admins", [...]string{"", "siu", "siu"}},
 	{"sessions", [...]string{"", "siud", "sd"}},
 	{"sign_in_attempts", [...]string{"", "sid", "sid"}},
 	{"sign_in_networks", [...]string{"", "siud", "sd"}},
-	{"tokens", [...]string{"", "su", "siu"}},
+	{"tokens", [...]string{"", "siu", "siu"}},
 	{"audit_trail", [...]string{"", "si", "si"}},
 	{"audit_trail_head", [...]string{"", "s", "s"}},
 

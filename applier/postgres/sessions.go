@@ -25,8 +25,8 @@ const (
 	// The lock: whoever disables the account meanwhile, or changes its password, ends
 	// this session too.
 	addSessionQuery = `
-INSERT INTO sessions (token, admin, created_at, used_at)
-SELECT $1, name, $4, $4 FROM admins WHERE name = $2 AND password = $3 AND NOT disabled FOR SHARE`
+INSERT INTO sessions (token, admin, created_at, used_at, address)
+SELECT $1, name, $4, $4, $5 FROM admins WHERE name = $2 AND password = $3 AND NOT disabled FOR SHARE`
 	// Those that are over are of no use to anybody.
 	forgetSessionsQuery = `DELETE FROM sessions WHERE created_at < $1 OR used_at < $2`
 	// What succeeded does not count: not at all against the name from this network, nor
@@ -50,7 +50,8 @@ type NewSession struct {
 	Ends []byte
 	// Account has the password's hash with which it was found.
 	Account admin.Account
-	Network string
+	Address string
+	Network string // of the address
 	// Attempts with the key Forgiven are forgotten, and the last of each in Counted.
 	Forgiven string
 	Counted  []string
@@ -80,7 +81,7 @@ func (s *Store) AddSession(ctx context.Context, in NewSession) error {
 }
 
 func addSession(ctx context.Context, tx *sqlx.Tx, in NewSession) error {
-	result, err := tx.ExecContext(ctx, addSessionQuery, in.Token, in.Account.Name, in.Account.PasswordHash, in.At)
+	result, err := tx.ExecContext(ctx, addSessionQuery, in.Token, in.Account.Name, in.Account.PasswordHash, in.At, in.Address)
 	if err := oneRow(result, err, ErrNoSession); err != nil {
 		return err
 	}
@@ -157,6 +158,49 @@ func (s *Store) UseSession(ctx context.Context, token []byte, now time.Time) err
 	})
 	if err != nil {
 		return fmt.Errorf("keep a session: %w", err)
+	}
+	return nil
+}
+
+const listSessionsQuery = `
+SELECT token, address, created_at, used_at FROM sessions
+WHERE admin = $1 AND created_at >= $2 AND used_at >= $3 ORDER BY used_at DESC, token`
+
+// ListSessions returns the sessions of an account that are not over, the one that was
+// used last first.
+func (s *Store) ListSessions(ctx context.Context, account string, madeAfter, usedAfter time.Time) (all []admin.Session, err error) {
+	err = each(ctx, s.db, listSessionsQuery, func(scan scanner) error {
+		var one admin.Session
+		var token []byte
+		err := scan(&token, &one.Address, &one.CreatedAt, &one.UsedAt)
+		copy(one.ID[:], token)
+		all = append(all, one)
+		return err
+	}, account, madeAfter, usedAfter)
+	if err != nil {
+		return nil, fmt.Errorf("list sessions: %w", err)
+	}
+	return all, nil
+}
+
+const endSessionOfQuery = `DELETE FROM sessions WHERE admin = $1 AND token = $2`
+
+// EndSessionOf ends a session of an account. It returns ErrNoSession if there is none.
+func (s *Store) EndSessionOf(ctx context.Context, account string, id [32]byte) error {
+	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
+		result, err := tx.ExecContext(ctx, endSessionOfQuery, account, id[:])
+		return oneRow(result, err, ErrNoSession)
+	})
+	if err != nil {
+		return fmt.Errorf("end a session: %w", err)
+	}
+	return nil
+}
+
+// EndSessions signs an account out everywhere.
+func (s *Store) EndSessions(ctx context.Context, account string) error {
+	if err := s.inTx(ctx, func(tx *sqlx.Tx) error { return endSessions(ctx, tx, account) }); err != nil {
+		return fmt.Errorf("end sessions: %w", err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/proxies"
 )
@@ -148,7 +150,7 @@ func (s *Accounts) verify(ctx context.Context, name, password, address string) (
 	case !right || unknown || account.Disabled:
 		return in, ErrWrong
 	}
-	in = postgres.NewSession{Account: account, Network: from, Forgiven: limits[0].Key, At: now, MadeAfter: now.Add(-Longest), UsedAfter: now.Add(-Idle), KnownAfter: now.Add(-knownFor)}
+	in = postgres.NewSession{Account: account, Address: address, Network: from, Forgiven: limits[0].Key, At: now, MadeAfter: now.Add(-Longest), UsedAfter: now.Add(-Idle), KnownAfter: now.Add(-knownFor)}
 	for _, l := range limits[1:] {
 		in.Counted = append(in.Counted, l.Key)
 	}
@@ -197,6 +199,37 @@ func (s *Accounts) find(ctx context.Context, token string) (postgres.Session, er
 func (s *Accounts) SignOut(ctx context.Context, token string) error {
 	return s.store.EndSession(ctx, hashToken(token))
 }
+
+// Sessions are those of an account, the one that was used last first. IsThis marks the
+// one with the token.
+func (s *Accounts) Sessions(ctx context.Context, account, token string) ([]OpenSession, error) {
+	now := s.now()
+	all, err := s.store.ListSessions(ctx, account, now.Add(-Longest), now.Add(-Idle))
+	open := make([]OpenSession, len(all))
+	for i, one := range all {
+		open[i] = OpenSession{Session: one, IsThis: token != "" && bytes.Equal(one.ID[:], hashToken(token))}
+	}
+	return open, err
+}
+
+// OpenSession is one of an account's.
+type OpenSession struct {
+	admin.Session
+	IsThis bool
+}
+
+// EndSession ends one session of an account.
+func (s *Accounts) EndSession(ctx context.Context, account string, id [sha256.Size]byte) error {
+	return s.store.EndSessionOf(ctx, account, id)
+}
+
+// SignOutEverywhere ends all sessions of an account.
+func (s *Accounts) SignOutEverywhere(ctx context.Context, account string) error {
+	return s.store.EndSessions(ctx, account)
+}
+
+// OneTimePassword makes a password that is shown once, and that its owner replaces.
+func OneTimePassword() string { return rand.Text() }
 
 func newToken() string {
 	random := make([]byte, 32)

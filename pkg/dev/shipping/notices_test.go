@@ -59,7 +59,7 @@ func missing(got, want string) string {
 // TestWhatTheConsoleEmbedsIsOursOrHasALicence: a new file of somebody else needs one.
 func TestWhatTheConsoleEmbedsIsOursOrHasALicence(t *testing.T) {
 	t.Parallel()
-	own := []string{"app.css", "app.js", "charts.js", "icon.svg", "webhook.js"}
+	own := []string{"app.css", "app.js", "charts.js", "icon.svg", "keys.js", "lists.js", "webhook.js"}
 	of := map[string]string{"hx-sse": "htmx"} // a part of it
 	files, err := os.ReadDir(filepath.Join(console, "static"))
 	if err != nil || len(files) == 0 {
