@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -250,7 +251,7 @@ var deliveryColumns = []string{
 func deliveryRow(d history.Delivery) []string {
 	row := []string{
 		d.ID.String(), string(d.Status), "", "", textOf(d.Detail), d.Community, d.WebhookID, d.Webhook, "", "", "",
-		history.ChangesText(d.Changes), history.FieldsText(d.Fields), d.ReceivedAt.Format(time.RFC3339Nano), "", strconv.Itoa(d.Attempts), strconv.Itoa(d.Replays), "",
+		admin.ChangesText(d.Changes), admin.FieldsText(d.Fields), d.ReceivedAt.Format(time.RFC3339Nano), "", strconv.Itoa(d.Attempts), strconv.Itoa(d.Replays), "",
 	}
 	if d.Outcome != nil {
 		row[2] = string(*d.Outcome)

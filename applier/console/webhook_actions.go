@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
+	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // asRead finds the webhook, as the form was read.
-func (s *Console) asRead(c *request) (webhooks.Stored, error) {
+func (s *Console) asRead(c *request) (broker.Saved, error) {
 	w, err := s.findWebhook(c)
 	if err == nil && c.FormValue("revision") != strconv.FormatUint(w.Revision, 10) {
 		return w, conflictFailure(webhooks.ErrConflict)
@@ -209,7 +210,7 @@ func (s *Console) setSecret(c *request) error {
 }
 
 type versionsData struct {
-	Webhook  webhooks.Stored
+	Webhook  broker.Saved
 	Versions []webhooks.Version
 	From, To int
 	Diff     string

@@ -18,13 +18,14 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/mapping"
+	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // webhookData is what the page of a webhook shows.
 type webhookData struct {
 	May       bool // change it
-	Webhook   webhooks.Stored
+	Webhook   broker.Saved
 	URL, Curl string // empty where they are for admins only
 	Form      webhookForm
 	Targets   []optionGroup
@@ -56,7 +57,7 @@ func (d *webhookData) Address() string { return "/webhooks/" + d.Webhook.ID }
 // IsDraft: it is being made.
 func (d *webhookData) IsDraft() bool { return d.Webhook.State == webhook.Draft }
 
-func (s *Console) webhookData(c *request, w webhooks.Stored, form webhookForm) (*webhookData, error) {
+func (s *Console) webhookData(c *request, w broker.Saved, form webhookForm) (*webhookData, error) {
 	d := &webhookData{
 		May:     c.session.MayChange(),
 		Webhook: w, URL: s.urlFor(c, w), Form: form, Revision: strconv.FormatUint(w.Revision, 10),
@@ -242,7 +243,7 @@ const sampleBody = `{"customer":{"email":"alice@example.com"},"order":{"coins":5
 
 // curl is a command that sends something to the webhook. The key is a placeholder
 // but where the key is shown anyway.
-func (s *Console) curl(w webhooks.Stored, key string) string {
+func (s *Console) curl(w broker.Saved, key string) string {
 	if w.Auth.Signature != nil {
 		return "echo '" + sampleBody + "' | coinhook sign " + w.ID + "   # prints the curl line"
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
+	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -173,7 +174,7 @@ func (s *Console) conflict(c *request, revision string, def webhook.Definition, 
 const lookBack = 300
 
 // whoSaved finds in the audit trail who saved a version.
-func (s *Console) whoSaved(c *request, w webhooks.Stored) (string, error) {
+func (s *Console) whoSaved(c *request, w broker.Saved) (string, error) {
 	entries, err := s.Trail.List(c.ctx(), 0, lookBack)
 	if err != nil {
 		return "", err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
+	"github.com/coinhook/coinhook/pkg/broker"
 )
 
 // rejectionsShown is how many rejections the page shows with their details.
@@ -13,7 +14,7 @@ const rejectionsShown = 100
 
 // rejectionsData is what the page of a webhook's rejections shows.
 type rejectionsData struct {
-	Webhook webhooks.Stored
+	Webhook broker.Saved
 	webhooks.Rejections
 	Codes []string
 	Since string

@@ -9,13 +9,14 @@ import (
 
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
+	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // webhookRow is a line of the list.
 type webhookRow struct {
-	webhooks.Stored
+	broker.Saved
 	URL string // empty where it is for admins only
 	// Activity is nil for one that was sent nothing yet, as far as is known.
 	Activity *history.Activity
@@ -28,7 +29,7 @@ type webhooksData struct {
 	Unknown         bool
 	ManyCommunities bool
 	// Deleted are those that were deleted last.
-	Deleted []webhooks.Stored
+	Deleted []broker.Saved
 }
 
 // deletedShown is how many deleted webhooks the list has at most.
@@ -64,7 +65,7 @@ func (s *Console) webhookList(c *request) error {
 		}
 	}
 	for _, w := range all {
-		row := webhookRow{Stored: w, URL: s.urlFor(c, w), Parked: parked[w.ID]}
+		row := webhookRow{Saved: w, URL: s.urlFor(c, w), Parked: parked[w.ID]}
 		if a, ok := activities[w.ID]; ok {
 			row.Activity = &a
 		}
@@ -131,7 +132,7 @@ func (s *Console) createWebhook(c *request) error {
 }
 
 // recordWebhook writes down what was saved.
-func (c *request) recordWebhook(what string, w webhooks.Stored) error {
+func (c *request) recordWebhook(what string, w broker.Saved) error {
 	return c.record(what, "webhook", w.ID, map[string]any{"name": w.Name, "community": w.Community, "version": w.Version})
 }
 
@@ -186,10 +187,10 @@ func (s *Console) webhookExport(c *request) error {
 	return c.Blob(http.StatusOK, "application/yaml", text)
 }
 
-func (s *Console) findWebhook(c *request) (webhooks.Stored, error) {
+func (s *Console) findWebhook(c *request) (broker.Saved, error) {
 	id := c.Param("id")
 	if !webhook.IsID(id) {
-		return webhooks.Stored{}, failf(http.StatusNotFound, "This is no webhook's id. The list of webhooks has all there are: /webhooks.")
+		return broker.Saved{}, failf(http.StatusNotFound, "This is no webhook's id. The list of webhooks has all there are: /webhooks.")
 	}
 	w, err := s.Webhooks.Find(c.ctx(), "", id)
 	if errors.Is(err, webhooks.ErrNewer) {

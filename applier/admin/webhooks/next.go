@@ -9,9 +9,6 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// Stored is a webhook as it is kept, with the revision that orders its saves.
-type Stored = broker.Saved
-
 var (
 	// ErrConflict: somebody saved the webhook after it was read.
 	ErrConflict = broker.ErrConflict
@@ -47,7 +44,7 @@ func (s *Service) Create(ctx context.Context, def webhook.Definition) (Saved, er
 // PlanNext says what saving a definition as the next version of a webhook would
 // do, by what was read of it. ApplyPlanned returns ErrConflict if somebody has
 // saved it since it was read. A webhook keeps its name and community.
-func (s *Service) PlanNext(w Stored, def webhook.Definition) (Planned, error) {
+func (s *Service) PlanNext(w broker.Saved, def webhook.Definition) (Planned, error) {
 	if w.Newer != nil {
 		return Planned{}, w.Newer
 	}
