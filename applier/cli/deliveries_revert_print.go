@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/revert"
 )
 
@@ -96,7 +96,7 @@ func revertProgressText(p revert.Progress) string {
 }
 
 // revertedText says by whom and when a delivery was reverted, and why.
-func revertedText(r *history.Revert) string {
+func revertedText(r *admin.Revert) string {
 	text := localTime(r.At) + " by " + r.By
 	if r.Note != nil {
 		text += ": " + *r.Note

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/redact"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -143,7 +144,7 @@ func deliveryPairs(full history.Full) [][2]string {
 	if full.Path != nil {
 		pairs = append(pairs, [2]string{"path", *full.Path})
 	}
-	pairs = append(pairs, [2]string{"user", d.User.Name()}, [2]string{"changes", history.ChangesText(d.Changes)}, [2]string{"fields", history.FieldsText(d.Fields)})
+	pairs = append(pairs, [2]string{"user", d.User.Name()}, [2]string{"changes", admin.ChangesText(d.Changes)}, [2]string{"fields", admin.FieldsText(d.Fields)})
 	if r := d.Reverted; r != nil {
 		pairs = append(pairs, [2]string{"reverted", revertedText(r)})
 	}

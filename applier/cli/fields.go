@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/communities"
-	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -127,13 +127,13 @@ type fieldsHistoryCmd struct {
 
 // fieldEntryJSON is one line of the history as programs read it.
 type fieldEntryJSON struct {
-	User       history.User `json:"user"`
-	Field      string       `json:"field"`
-	Value      *string      `json:"value"` // null where a revert left none
-	Current    bool         `json:"current"`
-	Action     string       `json:"action"`
-	DeliveryID delivery.ID  `json:"delivery_id"`
-	At         time.Time    `json:"at"`
+	User       admin.User  `json:"user"`
+	Field      string      `json:"field"`
+	Value      *string     `json:"value"` // null where a revert left none
+	Current    bool        `json:"current"`
+	Action     string      `json:"action"`
+	DeliveryID delivery.ID `json:"delivery_id"`
+	At         time.Time   `json:"at"`
 }
 
 func (c *fieldsHistoryCmd) Run(a *app) error {
@@ -153,9 +153,8 @@ func (c *fieldsHistoryCmd) Run(a *app) error {
 	}
 	list, rows := make([]fieldEntryJSON, len(entries)), make([][]string, len(entries))
 	for i, e := range entries {
-		user := history.User{ID: e.User.ID, Email: e.User.Email, Username: e.User.Username}
 		list[i] = fieldEntryJSON{
-			User: user, Field: e.Field, Current: e.Current,
+			User: e.User, Field: e.Field, Current: e.Current,
 			Action: e.Action, DeliveryID: e.DeliveryID, At: e.At.UTC(),
 		}
 		value, current := e.Value, ""
@@ -167,7 +166,7 @@ func (c *fieldsHistoryCmd) Run(a *app) error {
 		if e.Current {
 			current = "now"
 		}
-		rows[i] = []string{localTime(e.At), user.Name(), e.Field, value, current, e.Action, e.DeliveryID.String()}
+		rows[i] = []string{localTime(e.At), e.User.Name(), e.Field, value, current, e.Action, e.DeliveryID.String()}
 	}
 	if a.json() {
 		return a.printJSON(list)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -43,7 +44,7 @@ func importedOutcomes(letters []*FullDeadLetter) []any {
 	return columns(importedEpoch, c[:])
 }
 
-func userID(u *User) delivery.ID {
+func userID(u *admin.User) delivery.ID {
 	if u == nil {
 		return delivery.ID{}
 	}

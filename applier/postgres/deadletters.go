@@ -7,6 +7,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -21,8 +22,8 @@ type DeadLetter struct {
 	Version, FirstVersion int
 	Reason                delivery.Reason
 	Detail, Path          string
-	User                  *User  // without balances; nil when it was not found
-	UserBy, UserKey       string // what the user that was not found is looked up by
+	User                  *admin.User // nil when it was not found
+	UserBy, UserKey       string      // what the user that was not found is looked up by
 	Attempts, Replays     int
 	PayloadBytes          int
 	Edited                bool
@@ -179,7 +180,7 @@ func listDeadLetters(ctx context.Context, db sqlx.QueryerContext, f DeadLetterFi
 		}
 		d.ID = delivery.ID(id)
 		if user != (idScanner{}) {
-			d.User = &User{ID: delivery.ID(user), Community: d.Community, Email: email, Username: username}
+			d.User = &admin.User{ID: delivery.ID(user), Email: email, Username: username}
 		}
 		all = append(all, d)
 		return nil

@@ -98,7 +98,7 @@ func TestDeadLettersAreNarrowed(t *testing.T) {
 		d.WebhookID, d.Webhook, d.Community = "wh_bbbbbbbbbbbbbbbbbbbbbbbbbb", "Other", "elsewhere"
 	})
 	poor := newLetter(at(hour.Add(-2*time.Hour)), func(d *postgres.FullDeadLetter) {
-		d.Reason, d.Path, d.Detail, d.User = delivery.InsufficientBalance, "", "100% of the COINS", &postgres.User{ID: user}
+		d.Reason, d.Path, d.Detail, d.User = delivery.InsufficientBalance, "", "100% of the COINS", &admin.User{ID: user}
 	})
 	waiting := newLetter(at(hour.Add(-time.Hour)), func(d *postgres.FullDeadLetter) {
 		d.Reason, d.UserBy, d.UserKey = delivery.UserNotFound, "email", "bob@example.com"

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -166,7 +167,7 @@ func TestAnImportedLetterIsAsItWas(t *testing.T) {
 	s, _ := postgrestest.Open(t, postgres.Options{})
 	letter := newLetter(func(d *postgres.FullDeadLetter) {
 		d.Reason, d.UserBy, d.UserKey, d.Replays, d.Attempts = delivery.UserNotFound, "username", "bob", 2, 5
-		d.User = &postgres.User{ID: delivery.NewID(), Community: community}
+		d.User = &admin.User{ID: delivery.NewID()}
 		d.Body.Payload, d.Body.Edited = []byte("\x00\xff"), []byte{}
 		d.PayloadBytes, d.Edited, d.FirstVersion = 2, true, 1
 		d.Executions = []postgres.Execution{

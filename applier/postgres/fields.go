@@ -12,6 +12,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -124,7 +125,7 @@ func (s *Store) DeleteField(ctx context.Context, community, name string) (values
 // was reverted.
 type FieldEntry struct {
 	DeliveryID   delivery.ID
-	User         User // without balances
+	User         admin.User
 	Field, Value string
 	// Removed is set when a revert left no value.
 	Removed bool
@@ -135,7 +136,7 @@ type FieldEntry struct {
 }
 
 const selectFieldHistory = `
-SELECT h.delivery_id, h.user_id, coalesce(u.email, ''), coalesce(u.username, ''), coalesce(u.community, ''), h.field, coalesce(h.value, ''), h.value IS NULL, h.action, h.at,
+SELECT h.delivery_id, h.user_id, coalesce(u.email, ''), coalesce(u.username, ''), h.field, coalesce(h.value, ''), h.value IS NULL, h.action, h.at,
     f.delivery_id IS NOT NULL
 FROM field_history h
 LEFT JOIN users u ON u.id = h.user_id
@@ -176,7 +177,7 @@ func (s *Store) queryFieldHistory(ctx context.Context, query string, args ...any
 	err := each(ctx, s.db, query, func(scan scanner) error {
 		var e FieldEntry
 		var id, user idScanner
-		if err := scan(&id, &user, &e.User.Email, &e.User.Username, &e.User.Community, &e.Field, &e.Value, &e.Removed, &e.Action, &e.At, &e.Current); err != nil {
+		if err := scan(&id, &user, &e.User.Email, &e.User.Username, &e.Field, &e.Value, &e.Removed, &e.Action, &e.At, &e.Current); err != nil {
 			return err
 		}
 		e.DeliveryID, e.User.ID = delivery.ID(id), delivery.ID(user)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -24,19 +25,19 @@ func (s *Store) LookUp(ctx context.Context, community string, ref applier.UserRe
 }
 
 const userNamesQuery = `
-SELECT id, community, coalesce(email, ''), coalesce(username, '') FROM users WHERE id = ANY ($1::uuid[])`
+SELECT id, coalesce(email, ''), coalesce(username, '') FROM users WHERE id = ANY ($1::uuid[])`
 
-// UserNames returns users by their ids, without balances.
-func (s *Store) UserNames(ctx context.Context, ids []delivery.ID) (map[delivery.ID]User, error) {
+// UserNames names users by their ids.
+func (s *Store) UserNames(ctx context.Context, ids []delivery.ID) (map[delivery.ID]admin.User, error) {
 	var column array
 	for _, id := range ids {
 		column.id(id)
 	}
-	users := make(map[delivery.ID]User, len(ids))
+	users := make(map[delivery.ID]admin.User, len(ids))
 	err := each(ctx, s.db, userNamesQuery, func(scan scanner) error {
 		var id idScanner
-		var u User
-		if err := scan(&id, &u.Community, &u.Email, &u.Username); err != nil {
+		var u admin.User
+		if err := scan(&id, &u.Email, &u.Username); err != nil {
 			return err
 		}
 		u.ID = delivery.ID(id)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -29,23 +30,17 @@ type Outcome struct {
 	Reason    delivery.Reason
 	Detail    string
 	Path      string // the path at fault, where there is one
-	User      *User  // without balances
+	User      *admin.User
 	Changes   []Log
-	Fields    []FieldEntry
+	Fields    []admin.Field
 	// DuplicateOf is the delivery that a duplicate repeats.
 	DuplicateOf delivery.ID
 	Position    delivery.Position
 	Attempts    int
 	Replays     int
-	Reverted    *Revert // nil unless it was
+	Reverted    *admin.Revert // nil unless it was
 	ReceivedAt  time.Time
 	FinishedAt  time.Time
-}
-
-// Revert says by whom and when a delivery's effect was taken back.
-type Revert struct {
-	By, Note string
-	At       time.Time
 }
 
 // Log is one gamification log.
@@ -53,7 +48,7 @@ type Log struct {
 	// Entry counts all logs, in the order in which they were written.
 	Entry           int64
 	DeliveryID      delivery.ID
-	User            User // without balances
+	User            admin.User
 	Currency        string
 	Scale           int // of the currency
 	Operator        webhook.Operator
@@ -228,19 +223,20 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 		var id, user, duplicateOf idScanner
 		var email, username string
 		var revertedAt sql.Null[time.Time]
-		var revert Revert
+		var revert admin.Revert
+		var note string
 		if err := scan(&id, &o.Community, &o.WebhookID, &o.Webhook, &o.Version, &o.Status, &o.Outcome, &o.Reason,
 			&o.Detail, &o.Path, &user, &email, &username, &o.Position.Sequence, &o.Position.Index,
 			&o.Attempts, &o.Replays, &o.ReceivedAt, &o.FinishedAt, &duplicateOf,
-			&revertedAt, &revert.By, &revert.Note); err != nil {
+			&revertedAt, &revert.By, &note); err != nil {
 			return err
 		}
 		o.ID, o.DuplicateOf = delivery.ID(id), delivery.ID(duplicateOf)
 		if user != (idScanner{}) {
-			o.User = &User{ID: delivery.ID(user), Community: o.Community, Email: email, Username: username}
+			o.User = &admin.User{ID: delivery.ID(user), Email: email, Username: username}
 		}
 		if revertedAt.Valid {
-			revert.At = revertedAt.V
+			revert.At, revert.Note = revertedAt.V.UTC(), admin.OrNil(note)
 			o.Reverted = &revert
 		}
 		ids.id(o.ID)
@@ -265,7 +261,7 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 	}
 	for _, e := range entries {
 		o := &outcomes[places[e.DeliveryID]]
-		o.Fields = append(o.Fields, e)
+		o.Fields = append(o.Fields, admin.Field{Field: e.Field, Value: e.Value})
 	}
 	return outcomes, nil
 }
@@ -319,7 +315,7 @@ func (s *Store) DecidedBy(ctx context.Context, ids []delivery.ID) (map[delivery.
 }
 
 const selectLogs = `
-SELECT l.id, l.delivery_id, l.user_id, coalesce(u.email, ''), coalesce(u.username, ''), coalesce(u.community, ''), l.currency, coalesce(c.scale, 0),
+SELECT l.id, l.delivery_id, l.user_id, coalesce(u.email, ''), coalesce(u.username, ''), l.currency, coalesce(c.scale, 0),
     l.operator, l.amount, l.balance, l.action, l.at
 FROM gamification_logs l
 LEFT JOIN users u ON u.id = l.user_id
@@ -391,7 +387,7 @@ func (s *Store) queryLogs(ctx context.Context, query string, args ...any) ([]Log
 	err := each(ctx, s.db, query, func(scan scanner) error {
 		var l Log
 		var id, user idScanner
-		if err := scan(&l.Entry, &id, &user, &l.User.Email, &l.User.Username, &l.User.Community, &l.Currency, &l.Scale, &l.Operator,
+		if err := scan(&l.Entry, &id, &user, &l.User.Email, &l.User.Username, &l.Currency, &l.Scale, &l.Operator,
 			&l.Amount, &l.Balance, &l.Action, &l.At); err != nil {
 			return err
 		}

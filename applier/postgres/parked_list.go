@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -18,7 +19,7 @@ type ParkedDelivery struct {
 	ID         delivery.ID
 	WebhookID  string
 	Community  string
-	User       *User // whom it waits for, nil for none; without balances
+	User       *admin.User // whom it waits for, nil for none
 	Reason     applier.ParkReason
 	Detail     string
 	ReceivedAt time.Time
@@ -94,7 +95,7 @@ func (s *Store) queryParked(ctx context.Context, query string, args ...any) (all
 		}
 		p.ID = delivery.ID(id)
 		if user != (idScanner{}) {
-			p.User = &User{ID: delivery.ID(user), Community: p.Community, Email: email, Username: username}
+			p.User = &admin.User{ID: delivery.ID(user), Email: email, Username: username}
 		}
 		all = append(all, p)
 		return nil

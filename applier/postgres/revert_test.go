@@ -70,7 +70,7 @@ func TestRevert(t *testing.T) {
 			t.Error(diff)
 		}
 		o, err := s.FindOutcome(t.Context(), item.Delivery.ID)
-		if err != nil || o.Reverted == nil || o.Reverted.By != "ada" || o.Reverted.Note != "wrong mapping" || len(o.Changes) != 3 || o.Outcome != delivery.Applied {
+		if err != nil || o.Reverted == nil || o.Reverted.By != "ada" || *o.Reverted.Note != "wrong mapping" || len(o.Changes) != 3 || o.Outcome != delivery.Applied {
 			t.Errorf("the outcome is %+v (%v)", o, err)
 		}
 		checkLedger(t, db)

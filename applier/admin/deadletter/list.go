@@ -61,17 +61,13 @@ type Letter struct {
 
 // NewLetter makes a line of a dead letter.
 func NewLetter(d postgres.DeadLetter) Letter {
-	l := Letter{
+	return Letter{
 		Delivery: history.Delivery{
 			ID: d.ID, WebhookID: d.WebhookID, Webhook: d.Webhook, Community: d.Community,
-			Status: delivery.Failed, Reason: &d.Reason, Detail: &d.Detail, Changes: []history.Change{}, Fields: []history.Field{},
+			Status: delivery.Failed, Reason: &d.Reason, Detail: &d.Detail, Changes: []admin.Change{}, Fields: []admin.Field{},
 			ReceivedAt: d.ReceivedAt.UTC(), FinishedAt: new(d.FailedAt.UTC()), Attempts: d.Attempts, Replays: d.Replays,
-			WaitingReplay: history.NewWaitingReplay(d.Waiting),
+			WaitingReplay: history.NewWaitingReplay(d.Waiting), User: d.User,
 		},
 		Path: admin.OrNil(d.Path), Version: d.Version, FailedAt: d.FailedAt.UTC(), PayloadBytes: d.PayloadBytes, Edited: d.Edited, UserKey: d.UserKey,
 	}
-	if d.User != nil {
-		l.User = &history.User{ID: d.User.ID, Email: d.User.Email, Username: d.User.Username}
-	}
-	return l
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -37,7 +38,7 @@ func decode(text []byte) (postgres.FullDeadLetter, error) {
 		Body: postgres.DeadLetterBody{Headers: l.Headers},
 	}
 	if l.UserID != (delivery.ID{}) {
-		d.User = &postgres.User{ID: l.UserID}
+		d.User = &admin.User{ID: l.UserID}
 	}
 	var errs [3]error
 	query, err := join("query", l.Query, l.QueryBase64)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
@@ -31,7 +32,7 @@ func odd() []postgres.FullDeadLetter {
 		}))
 	}
 	replayed := newLetter(func(d *postgres.FullDeadLetter) {
-		d.Reason, d.UserBy, d.UserKey, d.User = delivery.UserNotFound, "email", "bob@example.com", &postgres.User{ID: delivery.NewID()}
+		d.Reason, d.UserBy, d.UserKey, d.User = delivery.UserNotFound, "email", "bob@example.com", &admin.User{ID: delivery.NewID()}
 		d.Replays, d.Path, d.Detail = 2, "", ""
 		d.Body.Edited, d.Body.Headers = []byte{}, nil
 		d.Executions = []postgres.Execution{

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -196,7 +197,7 @@ func (b *backlog) line(ctx context.Context, w waiting) (Delivery, error) {
 	}
 	return Delivery{
 		ID: w.ID, WebhookID: w.WebhookID, Webhook: saved.Name, Community: saved.Community,
-		Status: delivery.Pending, Changes: []Change{}, Fields: []Field{}, ReceivedAt: w.ReceivedAt.UTC(),
+		Status: delivery.Pending, Changes: []admin.Change{}, Fields: []admin.Field{}, ReceivedAt: w.ReceivedAt.UTC(),
 		Pending: newPending(b.isOverdue(w.storedAt), b.Fate(w.Position.Sequence, w.InSlot())),
 	}, nil
 }

@@ -5,7 +5,6 @@ package history
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -35,9 +34,9 @@ type Delivery struct {
 	Outcome     *delivery.Outcome `json:"outcome"`
 	Reason      *delivery.Reason  `json:"reason"`
 	Detail      *string           `json:"detail"`
-	User        *User             `json:"user"`
-	Changes     []Change          `json:"changes"`
-	Fields      []Field           `json:"fields"`
+	User        *admin.User       `json:"user"`
+	Changes     []admin.Change    `json:"changes"`
+	Fields      []admin.Field     `json:"fields"`
 	ReceivedAt  time.Time         `json:"received_at"`
 	FinishedAt  *time.Time        `json:"finished_at"`
 	Attempts    int               `json:"attempts"`
@@ -47,44 +46,7 @@ type Delivery struct {
 	Pending *Pending `json:"pending"`
 	// WaitingReplay is the first replay of a dead letter that is parked, nil for none.
 	WaitingReplay *WaitingReplay `json:"waiting_replay"`
-	Reverted      *Revert        `json:"reverted"`
-}
-
-// Revert says by whom and when the delivery's effect was taken back.
-type Revert struct {
-	By   string    `json:"by"`
-	Note *string   `json:"note"`
-	At   time.Time `json:"at"`
-}
-
-// User names a user.
-type User struct {
-	ID       delivery.ID `json:"id"`
-	Email    string      `json:"email"`
-	Username string      `json:"username"`
-}
-
-// MarshalJSON writes null for the one that the user does not have.
-func (u User) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		ID       delivery.ID `json:"id"`
-		Email    *string     `json:"email"`
-		Username *string     `json:"username"`
-	}{u.ID, admin.OrNil(u.Email), admin.OrNil(u.Username)})
-}
-
-// Change is one change of a balance. Amounts are exact text.
-type Change struct {
-	Currency string `json:"currency"`
-	Operator string `json:"operator"`
-	Amount   string `json:"amount"`
-	Balance  string `json:"balance"`
-}
-
-// Field is one custom field that was set.
-type Field struct {
-	Field string `json:"field"`
-	Value string `json:"value"`
+	Reverted      *admin.Revert  `json:"reverted"`
 }
 
 // Definitions reads webhooks.
@@ -234,31 +196,24 @@ func (f Filter) query() postgres.OutcomeFilter {
 func fromOutcome(o postgres.Outcome) Delivery {
 	d := Delivery{
 		ID: o.ID, WebhookID: o.WebhookID, Webhook: o.Webhook, Community: o.Community,
-		Status: o.Status, Changes: []Change{}, Fields: []Field{},
+		Status: o.Status, Changes: []admin.Change{}, Fields: []admin.Field{},
 		ReceivedAt: o.ReceivedAt.UTC(), FinishedAt: new(o.FinishedAt.UTC()), Attempts: o.Attempts, Replays: o.Replays,
+		User: o.User, Reverted: o.Reverted,
 	}
 	if o.Status == delivery.Success {
 		d.Outcome, d.Detail = &o.Outcome, admin.OrNil(o.Detail) // of one that is skipped
 	} else {
 		d.Reason, d.Detail = &o.Reason, &o.Detail
 	}
-	if o.User != nil {
-		d.User = &User{ID: o.User.ID, Email: o.User.Email, Username: o.User.Username}
-	}
 	if o.DuplicateOf != (delivery.ID{}) {
 		d.DuplicateOf = &o.DuplicateOf
 	}
-	if r := o.Reverted; r != nil {
-		d.Reverted = &Revert{By: r.By, Note: admin.OrNil(r.Note), At: r.At.UTC()}
-	}
+	d.Fields = append(d.Fields, o.Fields...)
 	for _, l := range o.Changes {
 		c := applier.Currency{Code: l.Currency, Scale: l.Scale}
-		d.Changes = append(d.Changes, Change{
+		d.Changes = append(d.Changes, admin.Change{
 			Currency: l.Currency, Operator: string(l.Operator), Amount: c.Format(l.Amount), Balance: c.Format(l.Balance),
 		})
-	}
-	for _, f := range o.Fields {
-		d.Fields = append(d.Fields, Field{Field: f.Field, Value: f.Value})
 	}
 	return d
 }

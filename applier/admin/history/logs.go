@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // Log is a gamification log in the form that programs read.
 type Log struct {
-	User       User        `json:"user"`
+	User       admin.User  `json:"user"`
 	Currency   string      `json:"currency"`
 	Operator   string      `json:"operator"`
 	Amount     string      `json:"amount"`
@@ -43,7 +44,7 @@ func (l *Logs) List(ctx context.Context, f LogFilter) ([]Log, error) {
 	for i, r := range rows {
 		currency := applier.Currency{Code: r.Currency, Scale: r.Scale}
 		list[i] = Log{
-			User:     User{ID: r.User.ID, Email: r.User.Email, Username: r.User.Username},
+			User:     r.User,
 			Currency: r.Currency, Operator: string(r.Operator),
 			Amount: currency.Format(r.Amount), Balance: currency.Format(r.Balance),
 			Action: r.Action, DeliveryID: r.DeliveryID, At: r.At.UTC(), Entry: r.Entry,

@@ -62,15 +62,12 @@ func (h *History) fromParked(ctx context.Context, n *names, p postgres.ParkedDel
 	}
 	d := Delivery{
 		ID: p.ID, WebhookID: p.WebhookID, Webhook: saved.Name, Community: p.Community,
-		Status: delivery.Pending, Changes: []Change{}, Fields: []Field{}, ReceivedAt: p.ReceivedAt.UTC(),
+		Status: delivery.Pending, Changes: []admin.Change{}, Fields: []admin.Field{}, ReceivedAt: p.ReceivedAt.UTC(), User: p.User,
 		Pending: &Pending{
 			// An admin wants a paused webhook's deliveries to wait.
 			Overdue: p.Reason != applier.Paused && time.Since(p.StoredAt) >= h.limit,
 			State:   Parked, Since: new(p.ParkedAt.UTC()), Why: new(string(p.Reason)), Detail: admin.OrNil(p.Detail),
 		},
-	}
-	if p.User != nil {
-		d.User = &User{ID: p.User.ID, Email: p.User.Email, Username: p.User.Username}
 	}
 	return d, nil
 }

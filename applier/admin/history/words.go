@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/broker"
 )
 
@@ -19,7 +20,7 @@ func (d Delivery) Result() string {
 	case d.Reason != nil:
 		return string(*d.Reason)
 	case len(d.Changes)+len(d.Fields) > 0:
-		parts := []string{ChangesText(d.Changes), FieldsText(d.Fields), ""}
+		parts := []string{admin.ChangesText(d.Changes), admin.FieldsText(d.Fields), ""}
 		if d.Reverted != nil {
 			parts[2] = "reverted"
 		}
@@ -32,41 +33,6 @@ func (d Delivery) Result() string {
 		return shortened(d.Pending.Text(), 60)
 	}
 	return ""
-}
-
-// Name is what people know the user by, empty for no user.
-func (u *User) Name() string {
-	switch {
-	case u == nil:
-		return ""
-	case u.Email != "":
-		return u.Email
-	case u.Username != "":
-		return u.Username
-	}
-	return u.ID.String()
-}
-
-// ChangesText says what became of balances.
-func ChangesText(changes []Change) string {
-	parts := make([]string, len(changes))
-	for i, c := range changes {
-		sign := "+"
-		if c.Operator == "subtract" {
-			sign = "-"
-		}
-		parts[i] = fmt.Sprintf("%s %s%s = %s", c.Currency, sign, c.Amount, c.Balance)
-	}
-	return strings.Join(parts, ", ")
-}
-
-// FieldsText says what became of custom fields.
-func FieldsText(fields []Field) string {
-	parts := make([]string, len(fields))
-	for i, f := range fields {
-		parts[i] = f.Field + " = " + f.Value
-	}
-	return strings.Join(parts, ", ")
 }
 
 // Count says how many are overdue, to be followed by "older than".

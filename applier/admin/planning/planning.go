@@ -10,7 +10,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/ledger"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -84,10 +84,10 @@ func sorted[K comparable, V any](all map[K]*V, compare func(a, b V) int) []V {
 
 // Balance is what a user would have of a currency.
 type Balance struct {
-	User     history.User `json:"user"`
-	Currency string       `json:"currency"`
-	Before   string       `json:"before"`
-	After    string       `json:"after"`
+	User     admin.User `json:"user"`
+	Currency string     `json:"currency"`
+	Before   string     `json:"before"`
+	After    string     `json:"after"`
 }
 
 // Balances are those that would change.
@@ -116,7 +116,7 @@ func (all Balances) Users(ids map[delivery.ID]bool) {
 }
 
 // Sorted returns the balances by user and currency.
-func (all Balances) Sorted(ctx context.Context, store *postgres.Store, users map[delivery.ID]history.User) ([]Balance, error) {
+func (all Balances) Sorted(ctx context.Context, store *postgres.Store, users map[delivery.ID]admin.User) ([]Balance, error) {
 	list := make([]Balance, 0, len(all))
 	for account, b := range all {
 		community, err := store.Community(ctx, b.community)
@@ -135,7 +135,7 @@ func (all Balances) Sorted(ctx context.Context, store *postgres.Store, users map
 }
 
 // CompareUsers orders users as people look for them.
-func CompareUsers(a, b history.User) int {
+func CompareUsers(a, b admin.User) int {
 	return cmp.Or(cmp.Compare(a.Email, b.Email), cmp.Compare(a.Username, b.Username), bytes.Compare(a.ID[:], b.ID[:]))
 }
 
@@ -143,15 +143,17 @@ func CompareUsers(a, b history.User) int {
 const namesAtOnce = 1000
 
 // Names names users. One that does not exist any more has its id alone.
-func Names(ctx context.Context, store *postgres.Store, ids map[delivery.ID]bool) (map[delivery.ID]history.User, error) {
-	users := make(map[delivery.ID]history.User, len(ids))
+func Names(ctx context.Context, store *postgres.Store, ids map[delivery.ID]bool) (map[delivery.ID]admin.User, error) {
+	users := make(map[delivery.ID]admin.User, len(ids))
 	for chunk := range slices.Chunk(slices.Collect(maps.Keys(ids)), namesAtOnce) {
 		named, err := store.UserNames(ctx, chunk)
 		if err != nil {
 			return nil, err
 		}
 		for _, id := range chunk {
-			users[id] = history.User{ID: id, Email: named[id].Email, Username: named[id].Username}
+			user := named[id]
+			user.ID = id // of one that is not there any more too
+			users[id] = user
 		}
 	}
 	return users, nil

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/planning"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -35,26 +35,26 @@ type Plan struct {
 // LeftOut is a delivery that a limit stops.
 type LeftOut struct {
 	ID     delivery.ID     `json:"id"`
-	User   history.User    `json:"user"`
+	User   admin.User      `json:"user"`
 	Reason delivery.Reason `json:"reason"`
 	Detail string          `json:"detail"`
 }
 
 // FieldBack is what a user would have in a custom field; null is no value.
 type FieldBack struct {
-	User   history.User `json:"user"`
-	Field  string       `json:"field"`
-	Before *string      `json:"before"`
-	After  *string      `json:"after"`
+	User   admin.User `json:"user"`
+	Field  string     `json:"field"`
+	Before *string    `json:"before"`
+	After  *string    `json:"after"`
 }
 
 // FieldStay is a custom field that a delivery which is not reverted has written
 // since.
 type FieldStay struct {
-	User       history.User `json:"user"`
-	Field      string       `json:"field"`
-	Value      string       `json:"value"`
-	DeliveryID delivery.ID  `json:"delivery_id"`
+	User       admin.User  `json:"user"`
+	Field      string      `json:"field"`
+	Value      string      `json:"value"`
+	DeliveryID delivery.ID `json:"delivery_id"`
 }
 
 // NotApplied is a delivery without an effect: it failed, changed nothing, is
@@ -154,7 +154,7 @@ func (p *planner) finish(ctx context.Context) error {
 	return err
 }
 
-func (p *planner) finishFields(users map[delivery.ID]history.User) {
+func (p *planner) finishFields(users map[delivery.ID]admin.User) {
 	for key, f := range p.fields {
 		user := users[key.user]
 		switch {

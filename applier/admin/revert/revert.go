@@ -9,7 +9,7 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/planning"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -165,6 +165,6 @@ func (r *Reverter) count(ctx context.Context, result *Result, reversals []postgr
 	return err
 }
 
-func newLeftOut(r postgres.Reversal, users map[delivery.ID]history.User) LeftOut {
+func newLeftOut(r postgres.Reversal, users map[delivery.ID]admin.User) LeftOut {
 	return LeftOut{ID: r.ID, User: users[r.User], Reason: r.Failure.Reason, Detail: r.Failure.Detail}
 }

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 
-	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/planning"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -50,7 +50,7 @@ type collector struct {
 	failing   planning.Failures
 	still     planning.Failures
 	undecided planning.Waits
-	users     map[delivery.ID]*history.User
+	users     map[delivery.ID]*admin.User
 }
 
 func newCollector(r Request, f *found) *collector {
@@ -62,7 +62,7 @@ func newCollector(r Request, f *found) *collector {
 		},
 		keep:    r.Keep,
 		failing: planning.Failures{}, still: planning.Failures{}, undecided: planning.Waits{},
-		users: map[delivery.ID]*history.User{},
+		users: map[delivery.ID]*admin.User{},
 	}
 }
 
@@ -108,11 +108,11 @@ func (c *collector) effect(a answer) Effect {
 		e.Changes = []ChangeAsked{}
 	}
 	if e.Fields == nil {
-		e.Fields = []history.Field{}
+		e.Fields = []admin.Field{}
 	}
 	if a.user != (delivery.ID{}) {
 		if c.users[a.user] == nil {
-			c.users[a.user] = &history.User{ID: a.user}
+			c.users[a.user] = &admin.User{ID: a.user}
 		}
 		e.User = c.users[a.user]
 	}

@@ -8,7 +8,7 @@ import (
 	"errors"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/ledger"
 	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -26,9 +26,9 @@ type PreviewResult struct {
 	Outcome     *delivery.Outcome `json:"outcome"`
 	Reason      *delivery.Reason  `json:"reason"`
 	Detail      *string           `json:"detail"`
-	User        *history.User     `json:"user"`
+	User        *admin.User       `json:"user"`
 	Changes     []PreviewChange   `json:"changes"`
-	Fields      []history.Field   `json:"fields"`
+	Fields      []admin.Field     `json:"fields"`
 	Attempts    int               `json:"attempts"`
 	Replays     int               `json:"replays"`
 	DuplicateOf *delivery.ID      `json:"duplicate_of"`
@@ -36,7 +36,7 @@ type PreviewResult struct {
 
 // PreviewChange is one change of a balance, with the balance before it too.
 type PreviewChange struct {
-	history.Change
+	admin.Change
 	BalanceBefore string `json:"balance_before"`
 }
 
@@ -79,7 +79,7 @@ func (p *Preview) Try(ctx context.Context, w *webhook.Webhook, in mapping.Input)
 	if err != nil {
 		return PreviewResult{}, err
 	}
-	named := &history.User{ID: user.ID, Email: user.Email, Username: user.Username}
+	named := &admin.User{ID: user.ID, Email: user.Email, Username: user.Username}
 	before := map[string]int64{}
 	book := ledger.Book{}
 	for code, amount := range user.Balances {
@@ -96,7 +96,7 @@ func (p *Preview) Try(ctx context.Context, w *webhook.Webhook, in mapping.Input)
 	for _, e := range entries {
 		c, _ := community.Currency(e.Currency)
 		r.Changes = append(r.Changes, PreviewChange{
-			Change: history.Change{
+			Change: admin.Change{
 				Currency: e.Currency, Operator: string(e.Operator), Amount: c.Format(e.Amount), Balance: c.Format(e.Balance),
 			},
 			BalanceBefore: c.Format(before[e.Currency]),
@@ -104,7 +104,7 @@ func (p *Preview) Try(ctx context.Context, w *webhook.Webhook, in mapping.Input)
 		before[e.Currency] = e.Balance
 	}
 	for _, f := range plan.Fields {
-		r.Fields = append(r.Fields, history.Field{Field: f.Field, Value: f.Value})
+		r.Fields = append(r.Fields, admin.Field{Field: f.Field, Value: f.Value})
 	}
 	return r.success(delivery.Applied), nil
 }
@@ -113,7 +113,7 @@ func (p *Preview) Try(ctx context.Context, w *webhook.Webhook, in mapping.Input)
 func Refused(w *webhook.Webhook, failure *delivery.Failure) PreviewResult {
 	r := PreviewResult{
 		WebhookID: w.ID, Webhook: w.Name, Community: w.Community,
-		Status: delivery.Failed, Changes: []PreviewChange{}, Fields: []history.Field{},
+		Status: delivery.Failed, Changes: []PreviewChange{}, Fields: []admin.Field{},
 	}
 	if failure != nil {
 		r.Reason, r.Detail = &failure.Reason, &failure.Detail

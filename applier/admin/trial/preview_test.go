@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -76,20 +76,20 @@ func TestTryShowsEachChange(t *testing.T) {
 	}
 	change := func(currency, operator, amount, before, after string) trial.PreviewChange {
 		return trial.PreviewChange{
-			Change:        history.Change{Currency: currency, Operator: operator, Amount: amount, Balance: after},
+			Change:        admin.Change{Currency: currency, Operator: operator, Amount: amount, Balance: after},
 			BalanceBefore: before,
 		}
 	}
 	want := trial.PreviewResult{
 		WebhookID: "wh_1", Webhook: "Shop", Community: "default",
 		Status: delivery.Success, Outcome: new(delivery.Applied),
-		User: &history.User{ID: delivery.ID{1}, Email: "ada@example.com"},
+		User: &admin.User{ID: delivery.ID{1}, Email: "ada@example.com"},
 		Changes: []trial.PreviewChange{
 			change("coins", "subtract", "4", "10", "6"),
 			change("coins", "add", "20", "6", "26"),
 			change("xp", "add", "3", "0", "3"),
 		},
-		Fields: []history.Field{{Field: "team", Value: "red"}},
+		Fields: []admin.Field{{Field: "team", Value: "red"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -1,7 +1,7 @@
 package trial
 
 import (
-	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/planning"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -57,9 +57,9 @@ type Case struct {
 // Effect is what a definition makes of a delivery. With a reason there is no
 // outcome; one that fails for a balance has what was asked for.
 type Effect struct {
-	User    *history.User     `json:"user"`
+	User    *admin.User       `json:"user"`
 	Changes []ChangeAsked     `json:"changes"`
-	Fields  []history.Field   `json:"fields"`
+	Fields  []admin.Field     `json:"fields"`
 	Outcome *delivery.Outcome `json:"outcome"`
 	Reason  *delivery.Reason  `json:"reason"`
 	Detail  *string           `json:"detail"`

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -70,7 +70,7 @@ func (s *side) run(ctx context.Context, page []delivery.Delivery) ([]answer, err
 type effect struct {
 	user    delivery.ID // zero where there is none
 	changes []ChangeAsked
-	fields  []history.Field // by name: their order changes nothing
+	fields  []admin.Field // by name: their order changes nothing
 	outcome delivery.Outcome
 	failure *delivery.Failure
 }
@@ -88,9 +88,9 @@ func effectOf(item applier.Item, d postgres.Decision) effect {
 		e.changes = append(e.changes, ChangeAsked{Currency: c.Currency, Operator: string(c.Operator), Amount: currency.Format(c.Amount)})
 	}
 	for _, f := range item.Plan.Fields {
-		e.fields = append(e.fields, history.Field{Field: f.Field, Value: f.Value})
+		e.fields = append(e.fields, admin.Field{Field: f.Field, Value: f.Value})
 	}
-	slices.SortFunc(e.fields, func(a, b history.Field) int { return cmp.Compare(a.Field, b.Field) })
+	slices.SortFunc(e.fields, func(a, b admin.Field) int { return cmp.Compare(a.Field, b.Field) })
 	return e
 }
 

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -18,7 +18,7 @@ func (e Effect) Text() string {
 		}
 		parts = append(parts, fmt.Sprintf("%s %s%s", c.Currency, sign, c.Amount))
 	}
-	if fields := history.FieldsText(e.Fields); fields != "" {
+	if fields := admin.FieldsText(e.Fields); fields != "" {
 		parts = append(parts, fields)
 	}
 	text := strings.Join(parts, ", ")
