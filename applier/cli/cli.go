@@ -103,7 +103,7 @@ func Run(ctx context.Context, p Process) (code int) {
 			}
 			code = int(wish)
 		}
-		if out.err != nil && code == exitDone {
+		if out.err != nil { // the parser takes it for a mistake when it prints a help
 			fmt.Fprintln(p.Stderr, "coinhook: the result could not be written:", out.err)
 			code = exitFailed
 		}

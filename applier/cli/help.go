@@ -1,11 +1,5 @@
 package cli
 
-import (
-	"errors"
-
-	"github.com/alecthomas/kong"
-)
-
 // guide is what the bare command prints.
 const guide = `Coinhook: webhooks that add and subtract in-game currency, exactly once.
 
@@ -33,9 +27,8 @@ type helpCmd struct {
 
 // Run has the parser print the help, as --help does. It ends there.
 func (c *helpCmd) Run(a *app) error {
-	_, err := a.parser.Parse(append(c.Command, "--help"))
-	if _, ok := errors.AsType[*kong.ParseError](err); ok {
+	if _, err := a.parser.Parse(append(c.Command, "--help")); err != nil {
 		return usageError{err}
 	}
-	return err
+	return nil
 }
