@@ -325,3 +325,19 @@ func TestAUserIsFoundInAllCommunities(t *testing.T) {
 		}
 	}
 }
+
+// A link to a delivery that is open next to its list shows both, also before scripts run.
+func TestAnOpenDeliveryHasAnAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := delivery.NewID().String()
+	p := w.admin.get("/deliveries?open=" + id)
+	if p.Find(`body.with-panel #panel a[href="/deliveries/`+id+`"]`).Length() != 1 {
+		t.Errorf("the delivery is not opened: %s", p.text("#panel"))
+	}
+	for _, other := range []string{"/deliveries", "/deliveries?open=%2F%2Fevil.example", "/deliveries?open="} {
+		if w.admin.get(other).Find("#panel *").Length() != 0 {
+			t.Errorf("%s opens something", other)
+		}
+	}
+}

@@ -84,6 +84,8 @@ type view struct {
 	Flash     string
 	// Zone is that of the person's times, as filters mean it.
 	Zone string
+	// Open is the delivery that is shown next to the list, empty for none.
+	Open string
 	// Live is where the page listens for news, empty if it does not.
 	Live string
 	Data any
@@ -115,6 +117,9 @@ func (c *request) render(status int, name string, v view) error {
 	v.Account, v.MayChange, v.Zone = c.session.Account, c.session.MayChange(), c.zone().String()
 	block := "content"
 	if beside := name == "error" && isHTMX(c.Request()); !beside && !isPartial(c.Request()) {
+		if id, err := delivery.ParseID(c.QueryParam("open")); err == nil {
+			v.Open = id.String()
+		}
 		block, v.Links, v.Switch, v.Flash = "layout", c.links(), c.communitySwitch(status), c.flash()
 	}
 	var out bytes.Buffer // so that an error leaves no half a page

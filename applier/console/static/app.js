@@ -295,7 +295,6 @@
     for (const part of document.querySelectorAll("[data-scripted]")) part.hidden = false;
     choice("theme", stored("theme"), (theme) => { store("theme", theme); applyTheme(theme); });
     choice("zone", stored("zone"), (name) => { store("zone", name); tellZone(); location.reload(); });
-    if (opened() && linkTo(opened())) showPanel(opened());
     markRow();
   });
 })();
