@@ -184,7 +184,7 @@ SELECT 0, bin, '', '', 0, sum(applied)::bigint, sum(duplicate)::bigint, sum(skip
 UNION ALL
 SELECT 1, now(), webhook_id, community, 0, sum(applied)::bigint, sum(duplicate)::bigint, sum(skipped)::bigint, sum(failed)::bigint FROM c GROUP BY webhook_id, community
 UNION ALL
-SELECT 2, bin, '', '', (t % 64)::int, sum(t / 64)::bigint, 0, 0, 0 FROM c, unnest(times) AS t GROUP BY bin, t % 64`, args
+SELECT 2, bin, '', '', (t % 64)::int, sum(t / 64)::bigint, 0, 0, 0 FROM (SELECT bin, unnest(times) AS t FROM c) u GROUP BY bin, t % 64`, args
 }
 
 func (c *Counted) read(ctx context.Context, tx *sqlx.Tx, query string, args []any) error {

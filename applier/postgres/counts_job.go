@@ -64,7 +64,8 @@ WITH finer AS MATERIALIZED (
     FROM finer GROUP BY 1, 2, 3
 ), times AS (
     SELECT bin, webhook_id, community, array_agg(n * 64 + bucket) AS times FROM (
-        SELECT bin, webhook_id, community, t % 64 AS bucket, sum(t / 64)::bigint AS n FROM finer, unnest(times) AS t GROUP BY 1, 2, 3, 4
+        SELECT bin, webhook_id, community, t % 64 AS bucket, sum(t / 64)::bigint AS n FROM (SELECT bin, webhook_id, community, unnest(times) AS t FROM finer) u
+        GROUP BY 1, 2, 3, 4
     ) x GROUP BY 1, 2, 3
 )
 INSERT INTO delivery_counts (step, at, webhook_id, community, applied, duplicate, skipped, failed, times)
