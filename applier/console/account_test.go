@@ -92,7 +92,7 @@ func TestCredentialsInTheAddressAreNotTaken(t *testing.T) {
 		t.Errorf("the password in the address: %d", p.status)
 	}
 	hook := w.webhook("Shop")
-	if p := w.admin.post("/webhooks/"+hook.ID+"/delete?sure=on", url.Values{}); p.status == http.StatusSeeOther {
+	if p := w.admin.post("/webhooks/"+hook.ID+"/delete?name=Shop", url.Values{}); p.status == http.StatusSeeOther {
 		t.Error("a webhook is deleted by an address")
 	}
 }

@@ -33,7 +33,7 @@ func TestAWebhookComesBackWithANewAESKey(t *testing.T) {
 	hook := w.webhookOf("{name: Shop, encryption: gcm}")
 	address := "/webhooks/" + hook.ID
 	revision := w.admin.get(address).Find("#editor [name=revision]").AttrOr("value", "")
-	if p := w.admin.post(address+"/delete", url.Values{"revision": {revision}, "sure": {"on"}}); p.status != http.StatusSeeOther {
+	if p := w.admin.post(address+"/delete", url.Values{"revision": {revision}, "name": {"Shop"}}); p.status != http.StatusSeeOther {
 		t.Fatalf("delete: %d %s", p.status, p.text("main"))
 	}
 	p := w.admin.post(address+"/undelete", nil)

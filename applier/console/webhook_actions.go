@@ -70,7 +70,7 @@ func (s *Console) webhookState(c *request) error {
 	if err := c.recordWebhook(what, saved.Saved); err != nil {
 		return err
 	}
-	return s.showSaved(c, saved, message)
+	return s.showSettings(c, saved, message)
 }
 
 func (s *Console) deleteWebhook(c *request) error {
@@ -78,8 +78,8 @@ func (s *Console) deleteWebhook(c *request) error {
 	if err != nil {
 		return err
 	}
-	if c.FormValue("sure") == "" {
-		return failf(http.StatusUnprocessableEntity, "Nothing was deleted: tick that you want it, and send it again.")
+	if trimmed(c.FormValue("name")) != w.Name {
+		return failf(http.StatusUnprocessableEntity, "Nothing was deleted: type the webhook's name, %s, to say that you want it.", w.Name)
 	}
 	if err := s.Webhooks.Delete(c.ctx(), w); err != nil {
 		return conflictFailure(err)
@@ -145,7 +145,7 @@ func (s *Console) rotateKey(c *request) error {
 	if err := c.recordWebhook("rotate key", saved.Saved); err != nil {
 		return err
 	}
-	return s.showSaved(c, saved, "There is a new API key.")
+	return s.showSettings(c, saved, "There is a new API key.")
 }
 
 func (s *Console) setEncryption(c *request) error {
@@ -174,7 +174,7 @@ func (s *Console) setEncryption(c *request) error {
 	if err := c.recordWebhook("set encryption", saved.Saved); err != nil {
 		return err
 	}
-	return s.showSaved(c, saved, "Encryption of bodies is set to "+string(mode)+".")
+	return s.showSettings(c, saved, "Encryption of bodies is set to "+string(mode)+".")
 }
 
 // setSecret sets what the sender signs with, or the password of basic authentication.
@@ -204,17 +204,27 @@ func (s *Console) setSecret(c *request) error {
 		return err
 	}
 	if of == webhooks.OfBasic {
-		return s.showSaved(c, saved, "The password is set.")
+		return s.showSettings(c, saved, "The password is set.")
 	}
-	return s.showSaved(c, saved, "The signing secret is set.")
+	return s.showSettings(c, saved, "The signing secret is set.")
 }
 
 type versionsData struct {
-	Webhook  broker.Saved
-	Versions []webhooks.Version
+	webhookHead
+	Versions []versionRow
 	From, To int
+	Restore  int // the version that saving would bring back
 	Diff     string
 }
+
+// versionRow is one save, with who did it, as far as that is known.
+type versionRow struct {
+	savedVersion
+	Who string
+}
+
+// savedVersion leaves the name Version to the number.
+type savedVersion = webhooks.Version
 
 // webhookVersions lists the saves that are kept, with the difference of two.
 func (s *Console) webhookVersions(c *request) error {
@@ -222,16 +232,25 @@ func (s *Console) webhookVersions(c *request) error {
 	if err != nil {
 		return err
 	}
-	data := versionsData{Webhook: w}
-	if data.Versions, err = s.Webhooks.Versions(c.ctx(), w.ID); err != nil {
+	data := versionsData{webhookHead: s.webhookHead(c, w, tabVersions)}
+	versions, err := s.Webhooks.Versions(c.ctx(), w.ID)
+	if err != nil {
 		return err
 	}
+	who, err := s.savers(c, w.ID)
+	if err != nil {
+		s.Log.Warn().Err(err).Msg("cannot read who saved a webhook")
+	}
 	byNumber := map[int]webhooks.Version{}
-	for _, v := range data.Versions {
+	for _, v := range versions {
 		byNumber[v.Version] = v
+		data.Versions = append(data.Versions, versionRow{v, who[v.Version]})
 	}
 	from, _ := strconv.Atoi(c.QueryParam("from")) // 0 stands for none
 	to, _ := strconv.Atoi(c.QueryParam("to"))     // 0 stands for none
+	if restore, _ := strconv.Atoi(c.QueryParam("restore")); restore != 0 && data.May {
+		from, to, data.Restore = w.Version, restore, restore
+	}
 	if from == 0 && to == 0 {
 		from, to = w.Version-1, w.Version
 	}
@@ -239,9 +258,13 @@ func (s *Console) webhookVersions(c *request) error {
 	now, hasNow := byNumber[to]
 	if hasOld && hasNow {
 		data.From, data.To = from, to
-		if data.Diff, err = webhooks.Diff(&old.Definition, now.Definition); err != nil {
+		def := now.Definition
+		if data.Restore != 0 { // it stays in the state that it is in
+			def.State = w.State
+		}
+		if data.Diff, err = webhooks.Diff(&old.Definition, def); err != nil {
 			return err
 		}
 	}
-	return c.page("webhook-versions", "Versions of "+w.Name, data)
+	return c.page("webhook-versions", "Versions of "+w.Name, &data)
 }

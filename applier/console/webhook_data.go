@@ -16,52 +16,35 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin/sample"
-	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// webhookData is what the page of a webhook shows.
+// webhookData is what the editor of a webhook's mapping shows.
 type webhookData struct {
-	May       bool // change it
-	Webhook   broker.Saved
-	URL, Curl string // empty where they are for admins only
-	Form      webhookForm
-	Targets   []optionGroup
-	Errors    fieldErrors
-	Problems  []problemLine
-	Sample    sampleView
-	Preview   *previewView
-	Payload   string // that was pasted
-	Revision  string // that the form was read at
-	Unsaved   bool   // the form has what is not saved
-	Message   string
-	Parked    []parkedRow
-	Focus     string // what the browser goes to
-	Conflict  *conflictView
-	Review    string // what saving would change, to be looked at first
-	Reviewed  string // that it was looked at
-	Backtest  *backtestView
-	APIKey    string // new ones, shown this once
-	AESKey    string
-	Secret    string // a signing secret or a password
+	webhookHead
+	Curl     string // empty where it is for admins only
+	Form     webhookForm
+	Targets  []optionGroup
+	Errors   fieldErrors
+	Problems []problemLine
+	Sample   sampleView
+	Preview  *previewView
+	Payload  string // that was pasted
+	Revision string // that the form was read at
+	Unsaved  bool   // the form has what is not saved
+	Conflict *conflictView
+	Review   string // what saving would change, to be looked at first
+	Reviewed string // that it was looked at
+	Backtest *backtestView
 }
 
 // problemLine is one thing that is wrong, with the field to go to.
 type problemLine struct{ ID, Text string }
 
-// Address is the page's own.
-func (d *webhookData) Address() string { return "/webhooks/" + d.Webhook.ID }
-
-// IsDraft: it is being made.
-func (d *webhookData) IsDraft() bool { return d.Webhook.State == webhook.Draft }
-
 func (s *Console) webhookData(c *request, w broker.Saved, form webhookForm) (*webhookData, error) {
-	d := &webhookData{
-		May:     c.session.MayChange(),
-		Webhook: w, URL: s.urlFor(c, w), Form: form, Revision: strconv.FormatUint(w.Revision, 10),
-	}
+	d := &webhookData{webhookHead: s.webhookHead(c, w, tabMapping), Form: form, Revision: strconv.FormatUint(w.Revision, 10)}
 	if d.URL != "" {
 		d.Curl = s.curl(w, "")
 	}
@@ -71,9 +54,6 @@ func (s *Console) webhookData(c *request, w broker.Saved, form webhookForm) (*we
 		community = &applier.Community{Name: w.Community}
 	}
 	d.Targets = targets(community, form)
-	if !d.IsDraft() {
-		d.Parked = s.parked(c, w.ID, "")
-	}
 	d.Sample = sampleView{Webhook: w, MayChange: c.session.MayChange(), Looking: true}
 	if w.State == webhook.Draft {
 		d.Sample = s.sampleOf(c, w)
@@ -89,9 +69,6 @@ func (s *Console) showWebhook(c *request, status int, d *webhookData) error {
 	}
 	return c.pageWith(status, "webhook", d.Webhook.Name, d)
 }
-
-// CBCWarning is about the definition that is saved.
-func (d *webhookData) CBCWarning() string { return webhooks.CBCWarning(d.Webhook.Definition) }
 
 // keepRevision leaves the form at the revision it was read at: else it would take
 // what somebody saved meanwhile for its own.

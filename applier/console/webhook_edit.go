@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
@@ -13,12 +14,16 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// webhookPage shows a webhook with the steps to make it, or change it.
-func (s *Console) webhookPage(c *request) error {
+// webhookMapping shows the editor of a webhook's mapping.
+func (s *Console) webhookMapping(c *request) error {
 	w, err := s.findWebhook(c)
 	if err != nil {
 		return err
 	}
+	return s.showEditor(c, w)
+}
+
+func (s *Console) showEditor(c *request, w broker.Saved) error {
 	data, err := s.webhookData(c, w, formOf(w.Definition))
 	if err != nil {
 		return err
@@ -45,10 +50,8 @@ func (s *Console) saveWebhook(c *request) error {
 	}
 	data.Payload, data.Focus = values.Get("payload"), do
 	if edited || do == "" || do == "show" {
-		data.Unsaved = true
 		data.focusOn(do)
-		data.keepRevision(values.Get("revision"))
-		return s.showWebhook(c, http.StatusOK, data)
+		return s.showUnsaved(c, http.StatusOK, values, data)
 	}
 	def, problems := form.definition(w.Definition)
 	if do == "activate" {
@@ -60,19 +63,23 @@ func (s *Console) saveWebhook(c *request) error {
 	}
 	if problems = append(problems, wrong...); len(problems) > 0 {
 		data.refuse(problems)
-		data.keepRevision(values.Get("revision"))
-		return s.showWebhook(c, http.StatusUnprocessableEntity, data)
+		return s.showUnsaved(c, http.StatusUnprocessableEntity, values, data)
 	}
 	if do == "backtest" {
-		data.Unsaved = true
-		data.keepRevision(values.Get("revision"))
 		data.Backtest = s.tryBacktest(c, w, def)
-		return s.showWebhook(c, http.StatusOK, data)
+		return s.showUnsaved(c, http.StatusOK, values, data)
 	}
 	if values.Get("revision") != strconv.FormatUint(w.Revision, 10) {
 		return s.conflict(c, values.Get("revision"), def, data)
 	}
 	return s.savePlanned(c, values.Get("reviewed"), values.Get("revision"), def, data)
+}
+
+// showUnsaved shows the form again, as it was typed and at the revision that it was read.
+func (s *Console) showUnsaved(c *request, status int, values url.Values, data *webhookData) error {
+	data.Unsaved = true
+	data.keepRevision(values.Get("revision"))
+	return s.showWebhook(c, status, data)
 }
 
 // savePlanned saves a draft. For an active webhook it first shows what would change.
@@ -82,7 +89,7 @@ func (s *Console) savePlanned(c *request, reviewed, revision string, def webhook
 		return conflictFailure(err)
 	}
 	if plan.Change == webhooks.Unchanged {
-		return c.done(data.Address(), "There was nothing to save: the definition is as it was.")
+		return c.done(data.Here(), "There was nothing to save: the definition is as it was.")
 	}
 	if data.Webhook.State != webhook.Draft && reviewed != fingerprint(def) {
 		data.Review, data.Reviewed, data.Focus, data.Unsaved = plan.Diff, fingerprint(def), "review", true
@@ -119,13 +126,15 @@ func (s *Console) showSaved(c *request, saved webhooks.Saved, message string) er
 	if saved.APIKey == "" && saved.AESKey.IsZero() && saved.Secret == "" {
 		return c.done("/webhooks/"+saved.ID, message)
 	}
+	if saved.State != webhook.Draft {
+		return s.showSettings(c, saved, message)
+	}
 	data, err := s.webhookData(c, saved.Saved, formOf(saved.Definition))
 	if err != nil {
 		return err
 	}
-	data.APIKey, data.AESKey, data.Secret, data.Message = saved.APIKey, saved.AESKey.Reveal(), saved.Secret, message
+	data.addSaved(saved, message)
 	data.Curl = s.curl(saved.Saved, saved.APIKey)
-	data.Focus = "keys"
 	c.Response().Header().Set("HX-Retarget", "#webhook") // the form alone would leave them out
 	c.Response().Header().Set("HX-Reselect", "#webhook")
 	return s.showWebhook(c, http.StatusOK, data)
@@ -175,17 +184,24 @@ const lookBack = 300
 
 // whoSaved finds in the audit trail who saved a version.
 func (s *Console) whoSaved(c *request, w broker.Saved) (string, error) {
+	who, err := s.savers(c, w.ID)
+	return who[w.Version], err
+}
+
+// savers are those who saved the versions of a webhook, as far as the audit trail is read.
+func (s *Console) savers(c *request, id string) (map[int]string, error) {
 	entries, err := s.Trail.List(c.ctx(), 0, lookBack)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
+	who := map[int]string{}
 	for _, e := range entries {
 		var detail struct{ Version int }
-		if e.TargetKind == "webhook" && e.TargetID == w.ID && json.Unmarshal(e.Detail, &detail) == nil && detail.Version == w.Version {
-			return e.Who, nil
+		if e.TargetKind == "webhook" && e.TargetID == id && json.Unmarshal(e.Detail, &detail) == nil && who[detail.Version] == "" {
+			who[detail.Version] = e.Who
 		}
 	}
-	return "", nil
+	return who, nil
 }
 
 // fingerprint identifies a definition: only the definition that was shown may be saved.

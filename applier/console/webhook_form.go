@@ -16,6 +16,8 @@ import (
 // webhookForm is a definition as the page's fields have it, all of them text as it
 // was typed. Name, community, state and receive are not for the form to change.
 type webhookForm struct {
+	// Protection: the form has the next two. Else they stay as they are.
+	Protection bool
 	APIKey     bool
 	Encryption string
 
@@ -89,7 +91,7 @@ const maxRows = 51
 
 // formOf fills the form.
 func formOf(def webhook.Definition) webhookForm {
-	f := webhookForm{APIKey: def.Auth.APIKey, Encryption: string(def.Encryption), UserBy: string(webhook.ByEmail), UserFrom: fromPath}
+	f := webhookForm{Protection: def.State == webhook.Draft, APIKey: def.Auth.APIKey, Encryption: string(def.Encryption), UserBy: string(webhook.ByEmail), UserFrom: fromPath}
 	if u := def.User; u != nil {
 		f.UserBy, f.UserKind, f.UserPath = string(u.By), u.Kind, u.Path
 		if u.Header != "" {
@@ -184,10 +186,12 @@ func (conditionForm) texts(c *webhook.Condition) map[string]*string {
 func (f webhookForm) definition(of webhook.Definition) (webhook.Definition, webhook.Errors) {
 	var problems webhook.Errors
 	def := webhook.Definition{
-		Name: of.Name, Community: of.Community, State: of.State, Encryption: webhook.Encryption(f.Encryption),
+		Name: of.Name, Community: of.Community, State: of.State, Encryption: of.Encryption,
 		Receive: of.Receive, Auth: of.Auth, // the form shows a part of them
 	}
-	def.Auth.APIKey = f.APIKey
+	if f.Protection {
+		def.Auth.APIKey, def.Encryption = f.APIKey, webhook.Encryption(f.Encryption)
+	}
 	if f.UserPath != "" {
 		def.User = &webhook.UserRef{By: webhook.UserKey(f.UserBy), Path: f.UserPath}
 		if def.User.By == webhook.ByExternal {
@@ -325,7 +329,7 @@ func parseScalar(text string) webhook.Scalar {
 // readWebhookForm reads what was posted.
 func readWebhookForm(v url.Values) webhookForm {
 	f := webhookForm{
-		APIKey: v.Get("api_key") != "", Encryption: v.Get("encryption"),
+		Protection: v.Get("protection") != "", APIKey: v.Get("api_key") != "", Encryption: v.Get("encryption"),
 		UserBy: v.Get("user_by"), UserKind: trimmed(v.Get("user_kind")), UserFrom: v.Get("user_from"), UserPath: trimmed(v.Get("user_path")),
 		Retry: v.Get("retry"), RetryName: trimmed(v.Get("retry_name")),
 		Late: v.Get("late") != "", LateAge: trimmed(v.Get("late_age")), LateDeliveries: trimmed(v.Get("late_deliveries")),

@@ -40,7 +40,7 @@ func TestAFormKeepsADefinition(t *testing.T) {
 // values are what a browser would post of the form.
 func (f webhookForm) values() url.Values {
 	v := url.Values{
-		"encryption": {f.Encryption}, "user_by": {f.UserBy}, "user_kind": {f.UserKind}, "user_from": {f.UserFrom}, "user_path": {f.UserPath}, "retry": {f.Retry}, "retry_name": {f.RetryName},
+		"protection": {"1"}, "encryption": {f.Encryption}, "user_by": {f.UserBy}, "user_kind": {f.UserKind}, "user_from": {f.UserFrom}, "user_path": {f.UserPath}, "retry": {f.Retry}, "retry_name": {f.RetryName},
 		"late_age": {f.LateAge}, "late_deliveries": {f.LateDeliveries},
 	}
 	check := func(name string, on bool) {

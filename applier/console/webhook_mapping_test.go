@@ -37,7 +37,7 @@ func TestAMappingOfACustomFieldAsksForItsValueOnly(t *testing.T) {
 	hook := w.webhookOf(`{name: Shop, state: active, auth: {}, user: {by: email, path: user},
 mappings: [{field: favourite_team, value: {path: team}}, {currency: coins, operator: add, value: {path: coins}}]}`)
 	address := "/webhooks/" + hook.ID
-	p := w.admin.get(address)
+	p := w.admin.get(address + "/mapping")
 	shown := func(row int, part string) bool {
 		rows := p.Find("fieldset.mapping")
 		_, hidden := rows.Eq(row).Find(`[name$=".` + part + `"]`).Closest(".cell").Attr("hidden")

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
-	"github.com/coinhook/coinhook/pkg/broker"
 )
 
 // rejectionsShown is how many rejections the page shows with their details.
@@ -14,14 +13,14 @@ const rejectionsShown = 100
 
 // rejectionsData is what the page of a webhook's rejections shows.
 type rejectionsData struct {
-	Webhook broker.Saved
+	webhookHead
 	webhooks.Rejections
 	Codes []string
 	Since string
 }
 
 // Ranges are what the page can be narrowed to.
-func (d rejectionsData) Ranges() []option {
+func (d *rejectionsData) Ranges() []option {
 	return []option{{"", "all that are kept"}, {"24h", "the last 24 hours"}, {"1h", "the last hour"}}
 }
 
@@ -31,7 +30,7 @@ func (s *Console) webhookRejections(c *request) error {
 	if err != nil {
 		return err
 	}
-	data := rejectionsData{Webhook: w, Since: c.QueryParam("since")}
+	data := rejectionsData{webhookHead: s.webhookHead(c, w, tabRejections), Since: c.QueryParam("since")}
 	var since time.Time
 	if long, err := time.ParseDuration(data.Since); err == nil {
 		since = time.Now().Add(-long)
@@ -40,5 +39,5 @@ func (s *Console) webhookRejections(c *request) error {
 		return err
 	}
 	data.Codes = slices.Sorted(maps.Keys(data.Counts))
-	return c.page("webhook-rejections", "Rejections of "+w.Name, data)
+	return c.page("webhook-rejections", "Rejections of "+w.Name, &data)
 }

@@ -30,7 +30,7 @@ func TestAWebhookThatANewerVersionSaved(t *testing.T) {
 		w.admin.get(address),
 		w.admin.get(address + "/versions"),
 		w.admin.post(address+"/state", url.Values{"state": {"disabled"}}),
-		w.admin.post(address+"/delete", url.Values{"sure": {"on"}}),
+		w.admin.post(address+"/delete", url.Values{"name": {"Shop"}}),
 	} {
 		if p.status != http.StatusConflict || !strings.Contains(p.text("main"), "A newer version of Coinhook has saved this webhook") {
 			t.Errorf("answered %d: %q", p.status, p.text("main"))

@@ -137,7 +137,7 @@ func TestAWrongDefinitionIsShownAtItsFieldsAndKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	hook := w.webhook("Shop")
-	form := fields(w.admin.get("/webhooks/" + hook.ID))
+	form := fields(w.admin.get("/webhooks/" + hook.ID + "/mapping"))
 	p := w.admin.post("/webhooks/"+hook.ID, with(form, "user_path", "a..b", "mappings.0.times", "1,5", "do", "save"))
 	if p.status != http.StatusUnprocessableEntity || p.text(`[id="user.path-error"]`) == "" || p.text(`[id="mappings.0.times-error"]`) == "" {
 		t.Errorf("%d: %s", p.status, p.text("#editor"))
@@ -172,7 +172,7 @@ func TestAnActiveWebhookIsSavedOnceTheDifferenceWasSeen(t *testing.T) {
 	hook := w.webhook("Shop")
 	w.settled(hook, `{"user":"alice@example.com","coins":5}`)
 	address := "/webhooks/" + hook.ID
-	form := fields(w.admin.get(address))
+	form := fields(w.admin.get(address + "/mapping"))
 	p := w.admin.post(address, with(form, "mappings.0.times", "2", "do", "save"))
 	if p.status != http.StatusOK || !strings.Contains(p.text("#review .added"), `times: "2"`) || w.reread(hook.ID).Version != 1 {
 		t.Fatalf("%d: %s", p.status, p.text("#save"))
@@ -206,9 +206,9 @@ func TestSomebodySavedMeanwhile(t *testing.T) {
 	w := newWorld(t)
 	hook := w.webhook("Shop")
 	address := "/webhooks/" + hook.ID
-	mine := fields(w.admin.get(address))
+	mine := fields(w.admin.get(address + "/mapping"))
 	other := w.signedIn("bert", access.Admin)
-	p := other.post(address, with(fields(other.get(address)), "mappings.0.times", "7", "do", "save"))
+	p := other.post(address, with(fields(other.get(address+"/mapping")), "mappings.0.times", "7", "do", "save"))
 	if p = other.post(address, with(fields(p), "do", "save")); p.status != http.StatusSeeOther {
 		t.Fatalf("%d %s", p.status, p.text("main"))
 	}
@@ -235,7 +235,7 @@ mappings: [{currency: coins, operator: add, value: {path: coins}}]}`)
 	address := "/webhooks/" + hook.ID
 	act := func(path string, pairs ...string) *page {
 		t.Helper()
-		revision := w.admin.get(address).Find("#editor [name=revision]").AttrOr("value", "")
+		revision := w.admin.get(address+"/settings").Find("#settings [name=revision]").AttrOr("value", "")
 		return w.admin.post(address+path, with(url.Values{"revision": {revision}}, pairs...))
 	}
 	if p := act("/state", "state", "disabled"); p.status != http.StatusSeeOther || w.reread(hook.ID).State != webhook.Disabled {
@@ -251,16 +251,16 @@ mappings: [{currency: coins, operator: add, value: {path: coins}}]}`)
 	if p := act("/rotate-key", "overlap", "24h"); p.status != http.StatusUnprocessableEntity {
 		t.Errorf("rotate no key: %d", p.status)
 	}
-	p := w.admin.post(address, with(fields(w.admin.get(address)), "api_key", "on", "do", "save"))
-	p = w.admin.post(address, with(fields(p), "do", "save"))
+	p := act("/settings", "api_key", "on")
+	p = act("/settings", "api_key", "on", "reviewed", p.Find("#settings [name=reviewed]").AttrOr("value", ""))
 	key := p.text("#api-key")
 	if p = act("/rotate-key", "overlap", "24h"); key == "" || p.text("#api-key") == "" || p.text("#api-key") == key || len(w.reread(hook.ID).APIKeys) != 2 {
 		t.Errorf("rotate: %d, %q then %q", p.status, key, p.text("#api-key"))
 	}
-	if p := act("/delete"); p.status != http.StatusUnprocessableEntity {
+	if p := act("/delete", "name", "shop"); p.status != http.StatusUnprocessableEntity {
 		t.Errorf("delete without being sure: %d", p.status)
 	}
-	if p := act("/delete", "sure", "on"); p.status != http.StatusSeeOther || w.admin.get(address).status != http.StatusNotFound {
+	if p := act("/delete", "name", "Shop"); p.status != http.StatusSeeOther || w.admin.get(address).status != http.StatusNotFound {
 		t.Errorf("delete: %d", p.status)
 	}
 	undelete := address + "/undelete"
@@ -282,7 +282,7 @@ func pauseInConsole(t *testing.T, w *world, id string, act func(path string, pai
 	t.Helper()
 	offers := func(state string, want bool) {
 		t.Helper()
-		p := w.admin.get("/webhooks/" + id)
+		p := w.admin.get("/webhooks/" + id + "/settings")
 		if got := p.Find(`#manage button[name=state][value=` + state + `]`).Length(); (got == 1) != want {
 			t.Errorf("the page of a webhook that is %s has %d buttons for %s", w.reread(id).State, got, state)
 		}
@@ -325,13 +325,13 @@ func TestAViewerLooksAtWebhooks(t *testing.T) {
 	w := newWorld(t)
 	hook := w.webhook("Shop")
 	viewer := w.signedIn("vera", access.Viewer)
-	for _, path := range []string{"/webhooks", "/webhooks/new", "/webhooks/" + hook.ID, "/webhooks/" + hook.ID + "/versions", "/webhooks/" + hook.ID + "/sample"} {
+	for _, path := range []string{"/webhooks", "/webhooks/new", "/webhooks/" + hook.ID, "/webhooks/" + hook.ID + "/settings", "/webhooks/" + hook.ID + "/mapping", "/webhooks/" + hook.ID + "/versions", "/webhooks/" + hook.ID + "/sample"} {
 		p := viewer.get(path)
 		if p.status != http.StatusOK || p.Find("main button[name], main form[method=post] button:not([type=button])").Length() != 0 || p.Find("main [data-pick]").Length() != 0 {
 			t.Errorf("%s: %d, with what changes things", path, p.status)
 		}
 	}
-	if p := viewer.post("/webhooks/"+hook.ID+"/delete", url.Values{"sure": {"on"}}); p.status != http.StatusForbidden {
+	if p := viewer.post("/webhooks/"+hook.ID+"/delete", url.Values{"name": {"Shop"}}); p.status != http.StatusForbidden {
 		t.Errorf("a viewer deletes: %d", p.status)
 	}
 }

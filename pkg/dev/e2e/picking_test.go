@@ -17,7 +17,7 @@ func TestAClickIntoTheSampleOverwritesNothing(t *testing.T) {
 
 	b := s.newBrowser(t)
 	b.signInAsAdmin(s)
-	b.open("/webhooks/" + h.ID + "")
+	b.open("/webhooks/" + h.ID + "/mapping")
 	before := b.eval(`document.getElementById("user.path").value`)
 	amount := `#sample button[data-pick="amount"]`
 	b.click(amount)

@@ -40,7 +40,7 @@ func TestScreenshots(t *testing.T) {
 	b.look(1200, 760, "light")
 	b.signInAsAdmin(s)
 	if *screenshots != "" {
-		b.photograph(t, filepath.Join(*screenshots, "mapping.png"), "/webhooks/"+d.shop.ID+"#sample")
+		b.photograph(t, filepath.Join(*screenshots, "mapping.png"), "/webhooks/"+d.shop.ID+"/mapping#sample")
 		b.photograph(t, filepath.Join(*screenshots, "dead-letters.png"), "/dead-letters")
 		b.photograph(t, filepath.Join(*screenshots, "histories.png"), "/deliveries?open="+d.good)
 	}

@@ -61,7 +61,7 @@ func TestAFormIsSentOnce(t *testing.T) {
 	h := w.hook(t, "shop", "active", userLine+addCoins)
 	b := w.newBrowser(t)
 	b.signInAsAdmin(w.stack)
-	b.open("/webhooks/" + h.ID)
+	b.open("/webhooks/" + h.ID + "/settings")
 	b.await("New API key")
 	b.eval(`const form = document.querySelector("form[action$='/rotate-key']"); form.requestSubmit(); form.requestSubmit(); ""`)
 	b.await("Copy this now")
