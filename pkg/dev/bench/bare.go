@@ -38,8 +38,18 @@ FROM unnest($20::uuid[], $21::text[], $22::bigint[], $23::bigint[]) AS r
 ON CONFLICT (user_id, currency) DO UPDATE
 SET amount = excluded.amount, entries = excluded.entries, updated_at = excluded.updated_at`
 
-// bareColumns is how many parameters bareWrite has.
-const bareColumns = 23
+// bareWriteEach is bareWrite for deliveries with several log entries: these have columns
+// of their own.
+var bareWriteEach = strings.NewReplacer(
+	"unnest($1::uuid[], $14::smallint[], $8::uuid[],", "unnest($24::uuid[], $14::smallint[], $25::uuid[],",
+	"        $3::text[], $4::text[]) AS r", "        $26::text[], $27::text[]) AS r",
+).Replace(bareWrite)
+
+// bareColumns is how many parameters bareWrite has. bareWriteEach has more.
+const (
+	bareColumns     = 23
+	bareEachColumns = 27
+)
 
 // bare is a database with the same tables and users as the stack's own, where the
 // statements run alone.
@@ -104,7 +114,11 @@ func (b *bare) settle(ctx context.Context, n int, choose chooser) (float64, erro
 		return 0, fmt.Errorf("prepare the bare statements: %w", err)
 	}
 	defer lock.Close() // the connection has it
-	write, err := conn.PrepareContext(ctx, bareWrite)
+	statement := bareWrite
+	if b.side.changes > 1 {
+		statement = bareWriteEach
+	}
+	write, err := conn.PrepareContext(ctx, statement)
 	if err != nil {
 		return 0, fmt.Errorf("prepare the bare statements: %w", err)
 	}
@@ -157,24 +171,25 @@ func (b *bare) batches(n int, choose chooser) (batches []bareWork) {
 }
 
 func (b *bare) work(size int, choose chooser, accounts []account, sequence int64) bareWork {
-	var c [bareColumns]column
+	c := make([]column, bareColumns, bareEachColumns)
+	if b.side.changes > 1 {
+		c = c[:bareEachColumns]
+	}
 	touched := map[int]bool{}
 	for i := range size {
 		user := choose(len(accounts))
 		id := delivery.NewID()
 		e, held := b.side.events[user], &accounts[user]
-		held.amount += e.points
-		held.entries++
 		touched[user] = true
 		sum := sha256.Sum256(e.body)
 		for at, text := range []string{
 			id.String(), b.side.communities[0], b.side.webhooks[0].ID, "Bench", "1", "success", "applied",
 			b.ids[user], fmt.Sprintf(`"\\x%x"`, sum), decimal(sequence), strconv.Itoa(i), "1",
 			time.Now().UTC().Format(`"2006-01-02T15:04:05.999999Z"`),
-			"1", "xp", decimal(held.entries), "add", decimal(e.points), decimal(held.amount),
 		} {
 			c[at].add(text)
 		}
+		b.addLogs(c, id.String(), user, held)
 		b.side.sent.add(e.points)
 	}
 	var locked column
@@ -189,6 +204,31 @@ func (b *bare) work(size int, choose chooser, accounts []account, sequence int64
 		work.columns = append(work.columns, c[i].String())
 	}
 	return work
+}
+
+// bareLogColumns is the number of the first column of the log.
+const bareLogColumns = 13
+
+// addLogs adds the log entries of a delivery, and its changes to the balance.
+func (b *bare) addLogs(c []column, id string, user int, held *account) {
+	e := b.side.events[user]
+	amounts := e.amounts
+	if len(amounts) == 0 {
+		amounts = []int64{e.points}
+	}
+	for ordinal, amount := range amounts {
+		held.amount += amount
+		held.entries++
+		for at, text := range []string{strconv.Itoa(ordinal + 1), "xp", decimal(held.entries), "add", decimal(amount), decimal(held.amount)} {
+			c[bareLogColumns+at].add(text)
+		}
+		if len(c) < bareEachColumns {
+			continue // those of the delivery are the same
+		}
+		for at, text := range []string{id, b.ids[user], b.side.webhooks[0].ID, "Bench"} {
+			c[bareColumns+at].add(text)
+		}
+	}
 }
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }

@@ -9,6 +9,14 @@ import (
 // drainSenders make the messages of a backlog as large as a busy ingress does.
 const drainSenders = 256
 
+var drainHeader = []string{"users", "drain", "bare", "ratio", "applier CPU", "postgres CPU", "WAL bytes", "table bytes", "stream bytes"}
+
+// variant is a way to choose users.
+type variant struct {
+	name   string
+	choose func(seed uint64) chooser
+}
+
 // drain compares what one applier settles of a backlog with the bare statements.
 func (b *bench) drain(ctx context.Context) (section, error) {
 	s := section{
@@ -19,40 +27,42 @@ func (b *bench) drain(ctx context.Context) (section, error) {
 			"CPU: microseconds a delivery, from the applier's start until everything had its effect.",
 			"Bytes a delivery: WAL of PostgreSQL, with full pages after a checkpoint; its history's tables with their indexes; the stream.",
 		},
-		header: []string{"users", "drain", "bare", "ratio", "applier CPU", "postgres CPU", "WAL bytes", "table bytes", "stream bytes"},
+		header: drainHeader,
 	}
 	w, err := b.newWorld(ctx, "bench", 1, usualBody)
 	if err != nil {
 		return s, err
 	}
+	return s, b.drainAgainstBare(ctx, &s, w, b.size.drained, variant{"alike", uniform}, variant{"one", always})
+}
+
+// drainAgainstBare adds a row for each variant, with n deliveries a figure.
+func (b *bench) drainAgainstBare(ctx context.Context, s *section, w *world, n int, variants ...variant) error {
 	ours, err := b.coinhookSide(w)
 	if err != nil {
-		return s, err
+		return err
 	}
 	bare, err := b.newBare(ctx, w)
 	if err != nil {
-		return s, err
+		return err
 	}
-	for _, variant := range []struct {
-		name   string
-		choose func(seed uint64) chooser
-	}{{"alike", uniform}, {"one", always}} {
+	for _, variant := range variants {
 		var drains []drained
 		var bares series
 		if err := takeTurns(ctx, b.size.rounds, func(ctx context.Context, _ int) error {
-			d, err := b.drainOnce(ctx, ours, load{connections: drainSenders, total: b.size.drained, choose: variant.choose}, b.start())
+			d, err := b.drainOnce(ctx, ours, load{connections: drainSenders, total: n, choose: variant.choose}, b.start())
 			drains = append(drains, d)
 			return err
 		}, func(ctx context.Context, round int) error {
-			rate, err := bare.settle(ctx, b.size.drained, variant.choose(uint64(round)))
+			rate, err := bare.settle(ctx, n, variant.choose(uint64(round)))
 			bares = append(bares, rate)
 			return err
 		}); err != nil {
-			return s, err
+			return err
 		}
 		s.addDrain(variant.name, drains, bares)
 	}
-	return s, nil
+	return nil
 }
 
 func (s *section) addDrain(users string, drains []drained, bares series) {

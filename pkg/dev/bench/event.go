@@ -29,7 +29,9 @@ type webhook struct {
 // event is one user's: always the same body, and so the same points.
 type event struct {
 	points int64
-	body   []byte
+	// amounts are those of its changes, if it makes more than one.
+	amounts []int64
+	body    []byte
 	// request is the whole HTTP request that sends it.
 	request []byte
 }

@@ -92,6 +92,7 @@ var parts = []part{
 	{"ingress", false, 2, one((*bench).ingress)},
 	{"echo", true, 1, one((*bench).echo)},
 	{"drain", true, 1, one((*bench).drain)},
+	{"each", false, 1, one((*bench).each)},
 	{"mac", false, 1, one((*bench).mac)},
 	{"signatures", false, 1, one((*bench).signatures)},
 	{"sustained", true, 2, (*bench).sustained},

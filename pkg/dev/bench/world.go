@@ -32,6 +32,7 @@ type world struct {
 	communities []string
 	webhooks    []webhook
 	events      []event
+	changes     int64 // that a delivery makes; 0 for 1
 }
 
 // resize makes the events again, with other bodies.
