@@ -116,7 +116,9 @@ func TestAFloodOfForgedRequestsLeavesNothing(t *testing.T) {
 	if grown := after.database - before.database; grown > int64(good)*perGood+slack {
 		t.Errorf("the database grew by %d bytes for %d good requests", grown, good)
 	}
-	if grown := after.memory - before.memory; grown > 64<<20 {
+	// Go keeps for itself what the buffers of the connections had: it is no more for more
+	// requests.
+	if grown := after.memory - before.memory; grown > float64(48<<20+connections*64<<10) {
 		t.Errorf("the memory of the ingress grew by %.0f bytes", grown)
 	}
 }
