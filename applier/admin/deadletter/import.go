@@ -1,16 +1,13 @@
 package deadletter
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"slices"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin/lines"
 	"github.com/coinhook/coinhook/applier/postgres"
-	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // Imported is how far an import has come, all of it committed.
@@ -30,64 +27,52 @@ type Importer struct {
 	Progress func(Imported)
 }
 
-// importChunk is what one transaction writes.
-type importChunk struct {
-	letters []postgres.FullDeadLetter
-	lines   []int // of the letters
-	ids     map[delivery.ID]bool
-	bytes   int
-	bad     []BadLine
-	last    int
+// imported is a dead letter of a file, and how long its line is.
+type imported struct {
+	postgres.FullDeadLetter
+	size int
 }
 
-// Run imports all good lines. After an error the progress says what was done; to
-// run it again on the same file goes on from there.
-func (im *Importer) Run(ctx context.Context, r *Reader) (Imported, error) {
-	var done Imported
-	c := &importChunk{ids: map[delivery.ID]bool{}}
-	for {
-		letter, size, err := r.Next()
-		bad, isBad := errors.AsType[*BadLine](err)
-		switch {
-		case errors.Is(err, io.EOF):
-			return im.flush(ctx, done, c)
-		case isBad:
-			c.bad = append(c.bad, *bad)
-		case err != nil:
-			done, flushErr := im.flush(ctx, done, c)
-			return done, errors.Join(flushErr, fmt.Errorf("after line %d: %w", done.Line, err))
-		default:
-			if c.ids[letter.ID] || len(c.letters) > 0 && c.bytes+size > chunkBytes {
-				if done, err = im.flush(ctx, done, c); err != nil {
-					return done, err
-				}
-			}
-			c.add(letter, r.Line(), size)
-		}
-		c.last = r.Line()
-		if len(c.letters)+len(c.bad) < chunkLetters {
-			continue
-		}
-		if done, err = im.flush(ctx, done, c); err != nil {
-			return done, err
-		}
+type chunk = lines.Chunk[imported]
+
+// Run imports all good lines. After an error the progress says what was done. Another
+// run on the same file goes on from there.
+func (im *Importer) Run(ctx context.Context, r *Reader) (done Imported, err error) {
+	file := lines.Importer[imported]{
+		Next: func() (imported, int, error) {
+			letter, size, err := r.Next()
+			return imported{letter, size}, r.Line(), err
+		},
+		Most: chunkLetters, IsFull: isFull, Bad: im.Bad,
+		Write:     func(ctx context.Context, c *chunk) error { return im.take(ctx, c, &done) },
+		Committed: func(line, bad int) { done.Line, done.Bad = line, done.Bad+bad },
+		Progress:  func() { im.Progress(done) },
 	}
+	err = file.Run(ctx)
+	return done, err
 }
 
-func (c *importChunk) add(letter postgres.FullDeadLetter, line, size int) {
-	c.letters, c.lines = append(c.letters, letter), append(c.lines, line)
-	c.ids[letter.ID] = true
-	c.bytes += size
-}
-
-// flush commits a chunk and empties it.
-func (im *Importer) flush(ctx context.Context, done Imported, c *importChunk) (Imported, error) {
-	if c.last == 0 {
-		return done, nil
+// isFull bounds the bytes of a chunk, and keeps a second line about one delivery for
+// the next chunk.
+func isFull(c *chunk, next imported) bool {
+	bytes := next.size
+	for i := range c.Rows {
+		if c.Rows[i].ID == next.ID {
+			return true
+		}
+		bytes += c.Rows[i].size
 	}
-	results, err := im.write(ctx, c.letters)
+	return len(c.Rows) > 0 && bytes > chunkBytes
+}
+
+func (im *Importer) take(ctx context.Context, c *chunk, done *Imported) error {
+	letters := make([]postgres.FullDeadLetter, len(c.Rows))
+	for i := range c.Rows {
+		letters[i] = c.Rows[i].FullDeadLetter
+	}
+	results, err := im.write(ctx, letters)
 	if err != nil {
-		return done, err
+		return err
 	}
 	for i, r := range results {
 		switch r {
@@ -100,23 +85,14 @@ func (im *Importer) flush(ctx context.Context, done Imported, c *importChunk) (I
 		case postgres.LetterApplied:
 			done.Applied++
 		case postgres.LetterDiffers:
-			c.bad = append(c.bad, BadLine{c.lines[i], fmt.Sprintf("the database has %s with another webhook or payload", c.letters[i].ID)})
+			c.Refuse(i, fmt.Sprintf("the database has %s with another webhook or payload", letters[i].ID))
 		case postgres.LetterForgotten:
-			c.bad = append(c.bad, BadLine{c.lines[i], fmt.Sprintf("the history of the time when %s failed was removed: it may have succeeded since", c.letters[i].ID)})
+			c.Refuse(i, fmt.Sprintf("the history of the time when %s failed was removed: it may have succeeded since", letters[i].ID))
 		default:
-			c.bad = append(c.bad, BadLine{c.lines[i], "the database does not take its values"})
+			c.Refuse(i, "the database does not take its values")
 		}
 	}
-	slices.SortStableFunc(c.bad, func(a, b BadLine) int { return cmp.Compare(a.Line, b.Line) })
-	done.Line, done.Bad = c.last, done.Bad+len(c.bad)
-	for _, b := range c.bad {
-		if err := im.Bad(b); err != nil {
-			return done, err
-		}
-	}
-	im.Progress(done)
-	*c = importChunk{letters: c.letters[:0], lines: c.lines[:0], bad: c.bad[:0], ids: map[delivery.ID]bool{}}
-	return done, nil
+	return nil
 }
 
 // refused: the database does not take the values, whoever tries.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/coinhook/coinhook/applier/admin/lines"
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 
@@ -26,12 +27,7 @@ type Reader struct {
 func NewReader(r io.Reader) *Reader { return &Reader{src: bufio.NewReaderSize(r, 64<<10)} }
 
 // BadLine is a line that is no dead letter.
-type BadLine struct {
-	Line    int
-	Problem string
-}
-
-func (b *BadLine) Error() string { return fmt.Sprintf("line %d: %s", b.Line, b.Problem) }
+type BadLine = lines.Bad
 
 // Line is the number of the last line that was read; Offset is how many bytes.
 func (r *Reader) Line() int     { return r.line }
@@ -50,7 +46,7 @@ func (r *Reader) Next() (letter postgres.FullDeadLetter, size int, err error) {
 		}
 		letter, err := decode(text)
 		if err != nil {
-			return postgres.FullDeadLetter{}, 0, &BadLine{r.line, err.Error()}
+			return postgres.FullDeadLetter{}, 0, &BadLine{Line: r.line, Problem: err.Error()}
 		}
 		return letter, len(text), nil
 	}
@@ -74,7 +70,7 @@ func (r *Reader) readLine() ([]byte, error) {
 		}
 		r.line++
 		if tooLong {
-			return nil, &BadLine{r.line, fmt.Sprintf("it is longer than %d bytes", maxLine)}
+			return nil, &BadLine{Line: r.line, Problem: fmt.Sprintf("it is longer than %d bytes", maxLine)}
 		}
 		return r.buf, nil
 	}

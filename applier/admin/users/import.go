@@ -1,15 +1,13 @@
 package users
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin/lines"
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 
@@ -43,57 +41,27 @@ type Importer struct {
 	Progress func(Progress)
 }
 
-// Run imports all lines. After an error the progress says what was done; to run
-// it again on the same file goes on from there, for what is known is left alone.
-func (im *Importer) Run(ctx context.Context, r *Reader) (Progress, error) {
-	var done Progress
-	var c chunk
-	for {
-		user, line, err := r.Next()
-		bad, isBad := errors.AsType[*BadLine](err)
-		switch {
-		case errors.Is(err, io.EOF):
-			return im.flush(ctx, done, &c)
-		case isBad:
-			c.bad = append(c.bad, *bad)
-		case err != nil:
-			done, flushErr := im.flush(ctx, done, &c)
-			return done, errors.Join(flushErr, fmt.Errorf("after line %d: %w", done.Line, err))
-		default:
-			c.users, c.lines = append(c.users, user), append(c.lines, line)
-		}
-		c.last = line
-		if len(c.users)+len(c.bad) < Chunk {
-			continue
-		}
-		if done, err = im.flush(ctx, done, &c); err != nil {
-			return done, err
-		}
+// Run imports all lines. After an error the progress says what was done. Another run
+// on the same file goes on from there, because known users stay as they are.
+func (im *Importer) Run(ctx context.Context, r *Reader) (done Progress, err error) {
+	file := lines.Importer[postgres.NewUser]{
+		Next: r.Next, Most: Chunk, Bad: im.Bad,
+		Write:     func(ctx context.Context, c *lines.Chunk[postgres.NewUser]) error { return im.write(ctx, c, &done) },
+		Committed: func(line, bad int) { done.Line, done.Bad = line, done.Bad+bad },
+		Progress:  func() { im.Progress(done) },
 	}
+	err = file.Run(ctx)
+	return done, err
 }
 
-type chunk struct {
-	users []postgres.NewUser
-	lines []int // of the users
-	bad   []BadLine
-	last  int
-}
-
-// flush commits a chunk and empties it.
-func (im *Importer) flush(ctx context.Context, done Progress, c *chunk) (Progress, error) {
-	if c.last == 0 {
-		return done, nil
+func (im *Importer) write(ctx context.Context, c *lines.Chunk[postgres.NewUser], done *Progress) error {
+	take := im.Store.ImportUsers
+	if im.MoveNames {
+		take = im.Store.ImportMovingNames
 	}
-	var results []postgres.Imported
-	if len(c.users) > 0 {
-		var err error
-		take := im.Store.ImportUsers
-		if im.MoveNames {
-			take = im.Store.ImportMovingNames
-		}
-		if results, err = take(ctx, im.Community, supersede(c.users)); err != nil {
-			return done, err
-		}
+	results, err := take(ctx, im.Community, supersede(c.Rows))
+	if err != nil {
+		return err
 	}
 	for i, r := range results {
 		switch r.Import {
@@ -104,19 +72,10 @@ func (im *Importer) flush(ctx context.Context, done Progress, c *chunk) (Progres
 		case postgres.UserKnown:
 			done.Known++
 		default:
-			c.bad = append(c.bad, BadLine{c.lines[i], clash(r)})
+			c.Refuse(i, clash(r))
 		}
 	}
-	slices.SortStableFunc(c.bad, func(a, b BadLine) int { return cmp.Compare(a.Line, b.Line) })
-	done.Line, done.Bad = c.last, done.Bad+len(c.bad)
-	for _, b := range c.bad {
-		if err := im.Bad(b); err != nil {
-			return done, err
-		}
-	}
-	im.Progress(done)
-	*c = chunk{users: c.users[:0], lines: c.lines[:0], bad: c.bad[:0]}
-	return done, nil
+	return nil
 }
 
 func clash(r postgres.Imported) string {
@@ -129,8 +88,8 @@ func clash(r postgres.Imported) string {
 // supersede has the last line of a chunk about a user count: the names that earlier ones
 // give the user are left out where a later one gives others. So a second import of the
 // same file updates nothing.
-func supersede(lines []postgres.NewUser) []postgres.NewUser {
-	all := slices.Clone(lines)
+func supersede(rows []postgres.NewUser) []postgres.NewUser {
+	all := slices.Clone(rows)
 	later := map[string]map[string]bool{} // by who: the kinds of names that later lines give
 	for i, u := range slices.Backward(all) {
 		who, names := identity(u)

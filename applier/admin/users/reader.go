@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/coinhook/coinhook/applier/admin/lines"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -88,13 +89,8 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return reader, nil
 }
 
-// BadLine is a line that names no user who can be taken over.
-type BadLine struct {
-	Line    int    `json:"line"`
-	Problem string `json:"problem"`
-}
-
-func (b *BadLine) Error() string { return fmt.Sprintf("line %d: %s", b.Line, b.Problem) }
+// BadLine is a line that names no user who can be imported.
+type BadLine = lines.Bad
 
 // Next returns a user and its line; io.EOF after the last. After an error that is
 // a *BadLine the next line can be read.
@@ -110,7 +106,7 @@ func (r *Reader) Next() (user postgres.NewUser, line int, err error) {
 	line, _ = r.csv.FieldPos(0)
 	for column := r.columns; column < len(record); column++ {
 		if cell(record, column) != "" { // spreadsheets leave empty ones
-			return postgres.NewUser{}, line, &BadLine{line, "it has more cells than the first line names: a comma in a cell takes quotes around it"}
+			return postgres.NewUser{}, line, &BadLine{Line: line, Problem: "it has more cells than the first line names: a comma in a cell takes quotes around it"}
 		}
 	}
 	user = postgres.NewUser{Email: cell(record, r.email), Username: cell(record, r.username)}
@@ -123,7 +119,7 @@ func (r *Reader) Next() (user postgres.NewUser, line int, err error) {
 		}
 	}
 	if err := Check(user); err != nil {
-		return postgres.NewUser{}, line, &BadLine{line, err.Error()}
+		return postgres.NewUser{}, line, &BadLine{Line: line, Problem: err.Error()}
 	}
 	return user, line, nil
 }
@@ -133,7 +129,7 @@ func badCSV(parse *csv.ParseError) *BadLine {
 	if parse.Line > parse.StartLine {
 		problem += fmt.Sprintf("; what follows was not read, up to line %d", parse.Line)
 	}
-	return &BadLine{parse.StartLine, problem}
+	return &BadLine{Line: parse.StartLine, Problem: problem}
 }
 
 // Offset is how many bytes of the file were read.
