@@ -1,11 +1,10 @@
 package cli
 
 import (
-	"context"
-	"errors"
 	"fmt"
 
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
+	"github.com/coinhook/coinhook/applier/admin/lines"
 )
 
 type dlqImportCmd struct {
@@ -15,12 +14,12 @@ type dlqImportCmd struct {
 
 // lettersJSON is what became of a file, as programs read it.
 type lettersJSON struct {
-	Added    int       `json:"added"`
-	Restored int       `json:"restored"`
-	Known    int       `json:"known"`
-	Applied  int       `json:"applied"`
-	BadLines int       `json:"bad_lines"`
-	Bad      []badLine `json:"bad"`
+	Added    int         `json:"added"`
+	Restored int         `json:"restored"`
+	Known    int         `json:"known"`
+	Applied  int         `json:"applied"`
+	BadLines int         `json:"bad_lines"`
+	Bad      []lines.Bad `json:"bad"`
 }
 
 // Run takes the good lines over whatever the others are like.
@@ -39,33 +38,15 @@ func (c *dlqImportCmd) Run(a *app) error {
 		return err
 	}
 	reader, bar := deadletter.NewReader(src), progressLine{a: a, size: size}
-	bad := func(b deadletter.BadLine) error { return report.add(badLine(b)) }
-	done, err := db.DeadLetters().Import(a.ctx, reader, bad, func(p deadletter.Imported) {
+	done, err := db.DeadLetters().Import(a.ctx, reader, report.add, func(p deadletter.Imported) {
 		bar.show(reader.Offset(), "line %d: %s", p.Line, lettersText(p))
 	})
 	bar.clear()
 	recorded := a.record("import dead letters", "dead letters", "", map[string]any{
 		"added": done.Added, "restored": done.Restored, "known": done.Known, "applied": done.Applied, "bad_lines": done.Bad,
 	})
-	if err = errors.Join(err, report.close(), recorded); err != nil {
-		if a.ctx.Err() != nil {
-			err = context.Cause(a.ctx)
-		}
-		return fmt.Errorf("stopped after line %d: %s; the same command goes on from there: %w", done.Line, lettersText(done), err)
-	}
-	report.sayMore(done.Bad)
-	if a.json() {
-		result := lettersJSON{done.Added, done.Restored, done.Known, done.Applied, done.Bad, report.kept}
-		if err := a.printJSON(result); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintf(a.Stdout, "%s.\n", lettersText(done))
-	}
-	if done.Bad > 0 {
-		return fmt.Errorf("%s left out: correct it and import the file again", counted(done.Bad, "line"))
-	}
-	return nil
+	result := lettersJSON{done.Added, done.Restored, done.Known, done.Applied, done.Bad, report.kept}
+	return report.end(done.Line, done.Bad, lettersText(done), result, err, recorded)
 }
 
 func lettersText(p deadletter.Imported) string {

@@ -2,12 +2,15 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
+
+	"github.com/coinhook/coinhook/applier/admin/lines"
 )
 
 const (
@@ -17,19 +20,13 @@ const (
 	keptLines = 1000
 )
 
-// badLine is a line of an imported file that was left out.
-type badLine struct {
-	Line    int    `json:"line"`
-	Problem string `json:"problem"`
-}
-
 // badReport says which lines are bad: the first ones on the terminal, all in a
 // file.
 type badReport struct {
 	a      *app
 	source string
 	said   int
-	kept   []badLine
+	kept   []lines.Bad
 
 	file *os.File // nil for none
 	buf  *bufio.Writer
@@ -37,7 +34,7 @@ type badReport struct {
 }
 
 func (a *app) newBadReport(source, name string) (*badReport, error) {
-	r := &badReport{a: a, source: source, kept: []badLine{}}
+	r := &badReport{a: a, source: source, kept: []lines.Bad{}}
 	if name == "" {
 		return r, nil
 	}
@@ -51,7 +48,7 @@ func (a *app) newBadReport(source, name string) (*badReport, error) {
 	return r, r.csv.Write([]string{"line", "problem"})
 }
 
-func (r *badReport) add(b badLine) error {
+func (r *badReport) add(b lines.Bad) error {
 	if r.said < saidLines {
 		r.said++
 		(&progressLine{a: r.a}).clear()
@@ -74,11 +71,30 @@ func (r *badReport) close() error {
 	return errors.Join(r.csv.Error(), r.buf.Flush(), r.file.Close())
 }
 
-// sayMore says how many bad lines were not shown.
-func (r *badReport) sayMore(bad int) {
-	if more := bad - saidLines; more > 0 {
-		r.a.say("… and %d more bad lines; --report FILE writes all of them.", more)
+// end says what became of the file: text, or the result to programs. Its last line is
+// the last one that was imported, and so many lines are bad.
+func (r *badReport) end(last, bad int, text string, result any, err, recorded error) error {
+	a := r.a
+	if err = errors.Join(err, r.close(), recorded); err != nil {
+		if a.ctx.Err() != nil {
+			err = context.Cause(a.ctx)
+		}
+		return fmt.Errorf("stopped after line %d: %s; the same command goes on from there: %w", last, text, err)
 	}
+	if more := bad - saidLines; more > 0 {
+		a.say("… and %d more bad lines; --report FILE writes all of them.", more)
+	}
+	if a.json() {
+		if err := a.printJSON(result); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(a.Stdout, "%s.\n", text)
+	}
+	if bad > 0 {
+		return fmt.Errorf("%s left out: correct it and import the file again", counted(bad, "line"))
+	}
+	return nil
 }
 
 // openFile opens a file named on the command line; "-" is the standard input.

@@ -1,10 +1,9 @@
 package cli
 
 import (
-	"context"
-	"errors"
 	"fmt"
 
+	"github.com/coinhook/coinhook/applier/admin/lines"
 	"github.com/coinhook/coinhook/applier/admin/users"
 )
 
@@ -17,11 +16,11 @@ type usersImportCmd struct {
 
 // importJSON is what became of a file, as programs read it.
 type importJSON struct {
-	Added    int       `json:"added"`
-	Updated  int       `json:"updated"`
-	Known    int       `json:"known"`
-	BadLines int       `json:"bad_lines"`
-	Bad      []badLine `json:"bad"`
+	Added    int         `json:"added"`
+	Updated  int         `json:"updated"`
+	Known    int         `json:"known"`
+	BadLines int         `json:"bad_lines"`
+	Bad      []lines.Bad `json:"bad"`
 }
 
 // Run takes the good lines over whatever the others are like.
@@ -44,33 +43,15 @@ func (c *usersImportCmd) Run(a *app) error {
 		return err
 	}
 	bar := progressLine{a: a, size: size}
-	bad := func(b users.BadLine) error { return report.add(badLine(b)) }
-	importer := db.Users().Importer(a.community(), bad, func(p users.Progress) {
+	importer := db.Users().Importer(a.community(), report.add, func(p users.Progress) {
 		bar.show(reader.Offset(), "line %d: %s", p.Line, importText(p))
 	})
 	importer.MoveNames = c.MoveNames
 	done, err := importer.Run(a.ctx, reader)
 	bar.clear()
 	recorded := a.record("import users", "community", a.community(), map[string]any{"added": done.Added, "updated": done.Updated, "known": done.Known, "bad_lines": done.Bad})
-	if err = errors.Join(err, report.close(), recorded); err != nil {
-		if a.ctx.Err() != nil {
-			err = context.Cause(a.ctx)
-		}
-		return fmt.Errorf("stopped after line %d: %s; the same command goes on from there: %w", done.Line, importText(done), err)
-	}
-	report.sayMore(done.Bad)
-	if a.json() {
-		result := importJSON{done.Added, done.Updated, done.Known, done.Bad, report.kept}
-		if err := a.printJSON(result); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintf(a.Stdout, "%s.\n", importText(done))
-	}
-	if done.Bad > 0 {
-		return fmt.Errorf("%s left out: correct it and import the file again", counted(done.Bad, "line"))
-	}
-	return nil
+	result := importJSON{done.Added, done.Updated, done.Known, done.Bad, report.kept}
+	return report.end(done.Line, done.Bad, importText(done), result, err, recorded)
 }
 
 func importText(p users.Progress) string {
