@@ -132,6 +132,9 @@ func (b *browser) photograph(t *testing.T, file, page string) {
 	b.open(page)
 	b.do("wait for "+page, chromedp.WaitVisible(chromedp.CSS("h1")))
 	b.loaded()
+	if strings.Contains(page, "/mapping") {
+		b.do("wait for the sample", chromedp.WaitVisible(chromedp.CSS("#sample button.pick")))
+	}
 	if strings.Contains(page, "open=") {
 		b.do("wait for the details", chromedp.WaitVisible(chromedp.CSS("#panel h1")))
 	}
