@@ -96,6 +96,8 @@ func (s *Console) routes() []route {
 		{post, "/webhooks/:id", s.saveWebhook},
 		{get, "/webhooks/:id/deliveries", s.webhookDeliveries},
 		{get, "/webhooks/:id/mapping", s.webhookMapping},
+		{get, "/webhooks/:id/test", s.askTest},
+		{post, "/webhooks/:id/test", s.sendTest},
 		{get, "/webhooks/:id/settings", s.webhookSettings},
 		{post, "/webhooks/:id/settings", s.saveSettings},
 		{post, "/webhooks/:id/restore", s.restoreWebhook},
