@@ -5,14 +5,25 @@ import (
 	"fmt"
 )
 
-// Those of users are found by jumping from one to the next in the index.
+// Those of users are found by jumping from one to the next in each index. The indexes
+// of names have only users who have one: without the conditions all users are read.
 const communitiesQuery = `
-WITH RECURSIVE ofusers (community) AS (
-    SELECT min(community) FROM users
+WITH RECURSIVE emails (community) AS (
+    SELECT min(community) FROM users WHERE email_key IS NOT NULL
     UNION ALL
-    SELECT (SELECT min(u.community) FROM users u WHERE u.community > o.community) FROM ofusers o WHERE o.community IS NOT NULL
+    SELECT (SELECT min(u.community) FROM users u WHERE u.community > o.community AND u.email_key IS NOT NULL) FROM emails o WHERE o.community IS NOT NULL
+), usernames (community) AS (
+    SELECT min(community) FROM users WHERE username_key IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(u.community) FROM users u WHERE u.community > o.community AND u.username_key IS NOT NULL) FROM usernames o WHERE o.community IS NOT NULL
+), externals (community) AS (
+    SELECT min(community) FROM external_ids
+    UNION ALL
+    SELECT (SELECT min(x.community) FROM external_ids x WHERE x.community > o.community) FROM externals o WHERE o.community IS NOT NULL
 )
-SELECT community FROM ofusers WHERE community IS NOT NULL
+SELECT community FROM emails WHERE community IS NOT NULL
+UNION SELECT community FROM usernames WHERE community IS NOT NULL
+UNION SELECT community FROM externals WHERE community IS NOT NULL
 UNION SELECT community FROM currencies
 UNION SELECT community FROM fields
 ORDER BY 1`

@@ -18,6 +18,7 @@ func TestPagesOfTheConsoleGoThroughIndexes(t *testing.T) {
 	fill(t, db, 50_000)
 	execute(t, db, `INSERT INTO delivery_counts SELECT s, date_bin(s * interval '1 min', now(), '2000-01-01Z') - n * s * interval '1 min', 'wh_' || w, 'default', 1, 1, 1, 1, ARRAY[67]::bigint[]
 		FROM unnest('{1,15,180}'::int[]) s, generate_series(1, 500) n, generate_series(1, 20) w`)
+	execute(t, db, `INSERT INTO users (id, community, email, email_key) SELECT test_id(n), 'default', n || '@x', n || '@x' FROM generate_series(1, 20000) n`)
 	execute(t, db, "ANALYZE")
 	now := time.Now().UTC().Truncate(time.Minute)
 	counts, countsArgs := postgres.CountFilter{}.CountsQuery(now.Add(-24*time.Hour).Truncate(15*time.Minute), now.Add(time.Minute), now.Add(-time.Minute), 15*time.Minute)
@@ -32,9 +33,10 @@ func TestPagesOfTheConsoleGoThroughIndexes(t *testing.T) {
 		"deliveries with a key":               {postgres.KeyedQuery, []any{pq.StringArray{hook}, []byte("key"), 10}, "dead_letters_key"},
 		"duplicates":                          {`SELECT delivery_id FROM outcomes o WHERE o.outcome = 'duplicate' AND o.outcome <> 'applied' ORDER BY o.delivery_id DESC LIMIT 50`, nil, "outcomes_unapplied"},
 		"the newest delivery of each webhook": {postgres.WebhookActivityQuery, []any{pq.StringArray{hook}}, "outcomes_webhook"},
+		"communities":                         {postgres.CommunitiesQuery, nil, "users_email"},
 	} {
 		plan := explain(t, db, tc.query, tc.args)
-		if strings.Contains(plan, "Seq Scan on outcomes") || strings.Contains(plan, "Seq Scan on delivery_counts") || !strings.Contains(plan, tc.index) {
+		if strings.Contains(plan, "Seq Scan on outcomes") || strings.Contains(plan, "Seq Scan on delivery_counts") || strings.Contains(plan, "Seq Scan on users") || !strings.Contains(plan, tc.index) {
 			t.Errorf("%s:\n%s", name, plan)
 		}
 	}

@@ -116,6 +116,7 @@ func (c *DeliveryCounter) SetAhead(d time.Duration) { c.ahead = d }
 const (
 	KeyedQuery           = keyedQuery
 	WebhookActivityQuery = webhookActivityQuery
+	CommunitiesQuery     = communitiesQuery
 )
 
 func (f CountFilter) CountsQuery(from, to, countedTo time.Time, step time.Duration) (query string, args []any) {
