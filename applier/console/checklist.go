@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/coinhook/coinhook/applier/admin/history"
-	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -31,7 +31,7 @@ func (s *Console) firstSteps(c *request) ([]firstStep, error) {
 	if err != nil {
 		return nil, err
 	}
-	steps := stepsOf(all, func(w broker.Saved) bool { return s.sampleOf(c, w).Caught != nil })
+	steps := stepsOf(all, func(w webhooks.Stored) bool { return s.sampleOf(c, w).Caught != nil })
 	if next := slices.IndexFunc(steps, func(s firstStep) bool { return !s.Done }); next >= 0 {
 		steps[next].Next = true
 	}
@@ -39,12 +39,12 @@ func (s *Console) firstSteps(c *request) ([]firstStep, error) {
 }
 
 // stepsOf says how far the webhook that is the furthest along has come.
-func stepsOf(all []broker.Saved, hasSample func(broker.Saved) bool) []firstStep {
+func stepsOf(all []webhooks.Stored, hasSample func(webhooks.Stored) bool) []firstStep {
 	at := "/webhooks/new"
-	var best broker.Saved
+	var best webhooks.Stored
 	made, active := len(all) > 0, false
 	if made {
-		best = slices.MaxFunc(all, func(a, b broker.Saved) int { return progress(a) - progress(b) })
+		best = slices.MaxFunc(all, func(a, b webhooks.Stored) int { return progress(a) - progress(b) })
 		at, active = "/webhooks/"+best.ID, best.State != webhook.Draft
 	}
 	mapped := made && len(best.Mappings) > 0
@@ -61,7 +61,7 @@ func stepsOf(all []broker.Saved, hasSample func(broker.Saved) bool) []firstStep 
 }
 
 // progress orders webhooks by how far they have come.
-func progress(w broker.Saved) int {
+func progress(w webhooks.Stored) int {
 	switch {
 	case w.State == webhook.Active:
 		return 3

@@ -7,13 +7,12 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
-	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // urlFor returns a webhook's URL, and nothing where that is a credential that the
 // account is not trusted with.
-func (s *Console) urlFor(c *request, w broker.Saved) string {
+func (s *Console) urlFor(c *request, w webhooks.Stored) string {
 	if w.IsKeyless() && !c.session.MayChange() {
 		return ""
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/users"
-	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -25,7 +25,7 @@ type searchData struct {
 	// Keyed came with it as their idempotency key.
 	Keyed    []history.Delivery
 	Users    []userRow
-	Webhooks []broker.Saved
+	Webhooks []webhooks.Stored
 }
 
 // Found is how many there are.

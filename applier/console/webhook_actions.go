@@ -7,13 +7,12 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
-	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // asRead finds the webhook, as the form was read.
-func (s *Console) asRead(c *request) (broker.Saved, error) {
+func (s *Console) asRead(c *request) (webhooks.Stored, error) {
 	w, err := s.findWebhook(c)
 	if err == nil && c.FormValue("revision") != strconv.FormatUint(w.Revision, 10) {
 		return w, conflictFailure(webhooks.ErrConflict)

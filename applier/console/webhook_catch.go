@@ -8,8 +8,8 @@ import (
 
 	"github.com/coinhook/coinhook/applier/admin/redact"
 	"github.com/coinhook/coinhook/applier/admin/sample"
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/mapping"
-	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -28,7 +28,7 @@ const (
 
 // sampleView is what was caught, or that nothing was yet.
 type sampleView struct {
-	Webhook   broker.Saved
+	Webhook   webhooks.Stored
 	MayChange bool
 	// Waiting: look again every second for one other than After.
 	Waiting bool
@@ -63,7 +63,7 @@ func (s *Console) sample(c *request) error {
 }
 
 // sampleOf looks for what was sent last.
-func (s *Console) sampleOf(c *request, w broker.Saved) sampleView {
+func (s *Console) sampleOf(c *request, w webhooks.Stored) sampleView {
 	view := sampleView{Webhook: w, MayChange: c.session.MayChange()}
 	ctx, cancel := context.WithTimeout(c.ctx(), catchWithin)
 	defer cancel()
@@ -137,7 +137,7 @@ func (cc *caughtCache) get(id string) (sample.Caught, bool) {
 }
 
 // inputFor is what a preview goes by: what was pasted, else what was caught.
-func (s *Console) inputFor(c *request, w broker.Saved) (in mapping.Input, problem string) {
+func (s *Console) inputFor(c *request, w webhooks.Stored) (in mapping.Input, problem string) {
 	if text := c.FormValue("payload"); text != "" {
 		return mapping.Pasted([]byte(text)), ""
 	}

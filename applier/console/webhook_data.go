@@ -16,8 +16,8 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin/sample"
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/mapping"
-	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -43,7 +43,7 @@ type webhookData struct {
 // problemLine is one thing that is wrong, with the field to go to.
 type problemLine struct{ ID, Text string }
 
-func (s *Console) webhookData(c *request, w broker.Saved, form webhookForm) (*webhookData, error) {
+func (s *Console) webhookData(c *request, w webhooks.Stored, form webhookForm) (*webhookData, error) {
 	d := &webhookData{webhookHead: s.webhookHead(c, w, tabMapping), Form: form, Revision: strconv.FormatUint(w.Revision, 10)}
 	if d.URL != "" {
 		d.Curl = s.curl(w, "")
@@ -220,7 +220,7 @@ const sampleBody = `{"customer":{"email":"alice@example.com"},"order":{"coins":5
 
 // curl is a command that sends something to the webhook. The key is a placeholder
 // but where the key is shown anyway.
-func (s *Console) curl(w broker.Saved, key string) string {
+func (s *Console) curl(w webhooks.Stored, key string) string {
 	if w.Auth.Signature != nil {
 		return "echo '" + sampleBody + "' | coinhook sign " + w.ID + "   # prints the curl line"
 	}

@@ -10,7 +10,6 @@ import (
 	"strconv"
 
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
-	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -23,7 +22,7 @@ func (s *Console) webhookMapping(c *request) error {
 	return s.showEditor(c, w)
 }
 
-func (s *Console) showEditor(c *request, w broker.Saved) error {
+func (s *Console) showEditor(c *request, w webhooks.Stored) error {
 	data, err := s.webhookData(c, w, formOf(w.Definition))
 	if err != nil {
 		return err
@@ -183,7 +182,7 @@ func (s *Console) conflict(c *request, revision string, def webhook.Definition, 
 const lookBack = 300
 
 // whoSaved finds in the audit trail who saved a version.
-func (s *Console) whoSaved(c *request, w broker.Saved) (string, error) {
+func (s *Console) whoSaved(c *request, w webhooks.Stored) (string, error) {
 	who, err := s.savers(c, w.ID)
 	return who[w.Version], err
 }

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
-	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -22,7 +21,7 @@ const (
 // webhookHead is what all tabs of a webhook show above their content.
 type webhookHead struct {
 	May     bool // change it
-	Webhook broker.Saved
+	Webhook webhooks.Stored
 	URL     string // empty where it is for admins only
 	Tab     string
 	Message string
@@ -38,7 +37,7 @@ type webhookTab struct {
 	Current       bool
 }
 
-func (s *Console) webhookHead(c *request, w broker.Saved, tab string) webhookHead {
+func (s *Console) webhookHead(c *request, w webhooks.Stored, tab string) webhookHead {
 	h := webhookHead{May: c.session.MayChange(), Webhook: w, URL: s.urlFor(c, w), Tab: tab}
 	if !h.IsDraft() {
 		h.Parked = s.parked(c, w.ID, "")

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin/trial"
-	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -21,7 +21,7 @@ type previewView struct {
 }
 
 // preview tries the form as it is on what was pasted or caught.
-func (s *Console) preview(c *request, w broker.Saved, form webhookForm) (view previewView) {
+func (s *Console) preview(c *request, w webhooks.Stored, form webhookForm) (view previewView) {
 	def, problems := form.definition(w.Definition)
 	def.State = webhook.Draft // that it lacks something is said in other words
 	switch {
@@ -62,7 +62,7 @@ func (s *Console) preview(c *request, w broker.Saved, form webhookForm) (view pr
 	return view
 }
 
-func (s *Console) noPreview(w broker.Saved, err error) previewView {
+func (s *Console) noPreview(w webhooks.Stored, err error) previewView {
 	s.Log.Warn().Err(err).Str("webhook_id", w.ID).Msg("cannot preview")
 	return previewView{Waiting: "There is no preview now: PostgreSQL or NATS does not answer. Try again in a moment."}
 }
@@ -81,7 +81,7 @@ const (
 )
 
 // tryBacktest looks at the last deliveries, as far as that is quick.
-func (s *Console) tryBacktest(c *request, w broker.Saved, def webhook.Definition) *backtestView {
+func (s *Console) tryBacktest(c *request, w webhooks.Stored, def webhook.Definition) *backtestView {
 	ctx, cancel := context.WithTimeout(c.ctx(), backtestWithin)
 	defer cancel()
 	result, err := s.Backtest.Run(ctx, trial.Request{Webhook: w, Definition: def, Against: trial.Current, Last: backtestLast, Keep: backtestKeep})

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
-	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/signature"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -179,7 +178,7 @@ func (d *webhookSettingsData) Challenges() []option {
 	return all
 }
 
-func (s *Console) webhookSettingsData(c *request, w broker.Saved) *webhookSettingsData {
+func (s *Console) webhookSettingsData(c *request, w webhooks.Stored) *webhookSettingsData {
 	return &webhookSettingsData{webhookHead: s.webhookHead(c, w, tabSettings), Form: settingsOf(w.Definition), Keys: keyLines(w.Record, time.Now())}
 }
 

@@ -9,14 +9,13 @@ import (
 
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
-	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // webhookRow is a line of the list.
 type webhookRow struct {
-	broker.Saved
+	webhooks.Stored
 	URL string // empty where it is for admins only
 	// Activity is nil for one that was sent nothing yet, as far as is known.
 	Activity *history.Activity
@@ -29,7 +28,7 @@ type webhooksData struct {
 	Unknown         bool
 	ManyCommunities bool
 	// Deleted are those that were deleted last.
-	Deleted []broker.Saved
+	Deleted []webhooks.Stored
 }
 
 // deletedShown is how many deleted webhooks the list has at most.
@@ -65,7 +64,7 @@ func (s *Console) webhookList(c *request) error {
 		}
 	}
 	for _, w := range all {
-		row := webhookRow{Saved: w, URL: s.urlFor(c, w), Parked: parked[w.ID]}
+		row := webhookRow{Stored: w, URL: s.urlFor(c, w), Parked: parked[w.ID]}
 		if a, ok := activities[w.ID]; ok {
 			row.Activity = &a
 		}
@@ -132,7 +131,7 @@ func (s *Console) createWebhook(c *request) error {
 }
 
 // recordWebhook writes down what was saved.
-func (c *request) recordWebhook(what string, w broker.Saved) error {
+func (c *request) recordWebhook(what string, w webhooks.Stored) error {
 	return c.record(what, "webhook", w.ID, map[string]any{"name": w.Name, "community": w.Community, "version": w.Version})
 }
 
@@ -187,10 +186,10 @@ func (s *Console) webhookExport(c *request) error {
 	return c.Blob(http.StatusOK, "application/yaml", text)
 }
 
-func (s *Console) findWebhook(c *request) (broker.Saved, error) {
+func (s *Console) findWebhook(c *request) (webhooks.Stored, error) {
 	id := c.Param("id")
 	if !webhook.IsID(id) {
-		return broker.Saved{}, failf(http.StatusNotFound, "This is no webhook's id. The list of webhooks has all there are: /webhooks.")
+		return webhooks.Stored{}, failf(http.StatusNotFound, "This is no webhook's id. The list of webhooks has all there are: /webhooks.")
 	}
 	w, err := s.Webhooks.Find(c.ctx(), "", id)
 	if errors.Is(err, webhooks.ErrNewer) {

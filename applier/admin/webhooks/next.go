@@ -9,6 +9,10 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
+// Stored is a webhook with the revision that orders its saves. It is a name of
+// broker.Saved, because pages may not import the broker's adapter.
+type Stored = broker.Saved
+
 var (
 	// ErrConflict: somebody saved the webhook after it was read.
 	ErrConflict = broker.ErrConflict
