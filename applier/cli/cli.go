@@ -128,7 +128,7 @@ func Run(ctx context.Context, p Process) (code int) {
 	}
 	parsed, err := parser.Parse(p.Args)
 	if err != nil {
-		fmt.Fprintf(p.Stderr, "coinhook: %s. See coinhook --help.\n", usageText(parser, p, err))
+		fmt.Fprintf(p.Stderr, "coinhook: %s. See %s --help.\n", usageText(parser, p, err), reached(err))
 		return exitUsage
 	}
 	p.Env = maps.Clone(p.Env)

@@ -112,7 +112,27 @@ func (a *app) webhookElsewhere(service *webhooks.Service, err error, name string
 	if listErr != nil {
 		return err // which tells more
 	}
+	if len(communities) == 0 {
+		return a.alikeWebhooks(service, err, name)
+	}
 	return elsewhere(err, communities)
+}
+
+// alikeWebhooks adds to an error about a webhook's name those that are like it.
+func (a *app) alikeWebhooks(service *webhooks.Service, err error, name string) error {
+	all, listErr := service.List(a.ctx, a.community())
+	if listErr != nil {
+		return err // which tells more
+	}
+	var names []string
+	for _, w := range all {
+		names = append(names, w.Name)
+	}
+	like := webhook.Alike(name, names)
+	if len(like) == 0 {
+		return fmt.Errorf("%w. `coinhook webhooks list` lists all", err)
+	}
+	return fmt.Errorf("%w: did you mean %s?", err, quoted(like[:min(len(like), 3)]))
 }
 
 // userElsewhere adds to an error about a user where there is one of that name.

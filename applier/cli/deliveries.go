@@ -64,6 +64,9 @@ func (f listFlags) resolve(a *app) (r resolved, err error) {
 	}
 	if f.Until != nil {
 		r.until = f.Until.Time
+		if !r.since.Before(r.until) {
+			return r, usagef("--until has to be later than --since")
+		}
 	}
 	return r, nil
 }
@@ -123,7 +126,9 @@ func (c *deliveriesListCmd) Run(a *app) error {
 	for i, d := range list.Deliveries {
 		rows[i] = []string{localTime(d.ReceivedAt), statusMark(d.Status), d.Webhook, d.User.Name(), d.Result(), d.ID.String()}
 	}
-	a.printTable([]string{"received", "status", "webhook", "user", "result", "id"}, rows)
+	header, rows := a.inCommunities([]string{"received", "status", "webhook", "user", "result", "id"}, rows,
+		func(i int) string { return list.Deliveries[i].Community })
+	a.printTable(header, rows)
 	return nil
 }
 

@@ -57,6 +57,8 @@ type deadLetterList struct {
 	a    *app
 	json *jsonArray
 	rows [][]string
+	// communities are those of the rows.
+	communities []string
 }
 
 func newDeadLetterList(a *app) *deadLetterList {
@@ -75,6 +77,7 @@ func (l *deadLetterList) add(d deadletter.Letter) error {
 	if d.WaitingReplay != nil {
 		reason += fmt.Sprintf(", a replay waits: %s", d.WaitingReplay.Why)
 	}
+	l.communities = append(l.communities, d.Community)
 	l.rows = append(l.rows, []string{
 		localTime(d.ReceivedAt), webhookName(d), reason, textOrNone(d.Path), deadLetterUser(d), strconv.Itoa(d.Replays), d.ID.String(),
 	})
@@ -85,7 +88,9 @@ func (l *deadLetterList) close() error {
 	if l.json != nil {
 		return l.json.close()
 	}
-	l.a.printTable([]string{"received", "webhook", "reason", "path", "user", "replays", "id"}, l.rows)
+	header, rows := l.a.inCommunities([]string{"received", "webhook", "reason", "path", "user", "replays", "id"}, l.rows,
+		func(i int) string { return l.communities[i] })
+	l.a.printTable(header, rows)
 	return nil
 }
 
@@ -151,7 +156,9 @@ func (a *app) printGroups(groups []deadletter.Group) {
 			strconv.Itoa(g.Count), name, string(g.Reason), path, localTime(g.FirstAt), localTime(g.LastAt), g.Example.String(),
 		}
 	}
-	a.printTable([]string{"count", "webhook", "reason", "path", "first", "last", "example"}, rows)
+	header, rows := a.inCommunities([]string{"count", "webhook", "reason", "path", "first", "last", "example"}, rows,
+		func(i int) string { return groups[i].Community })
+	a.printTable(header, rows)
 }
 
 // groupArgs are the flags that narrow to a group, within what was narrowed

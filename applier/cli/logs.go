@@ -46,7 +46,9 @@ func (c *logsListCmd) Run(a *app) error {
 	for i, l := range list {
 		rows[i] = []string{localTime(l.At), l.User.Name(), l.Currency, l.Operator, l.Amount, l.Balance, l.Action, l.DeliveryID.String()}
 	}
-	a.printTable([]string{"at", "user", "currency", "operator", "amount", "balance", "action", "delivery"}, rows)
+	header, rows := a.inCommunities([]string{"at", "user", "currency", "operator", "amount", "balance", "action", "delivery"}, rows,
+		func(i int) string { return list[i].Community })
+	a.printTable(header, rows)
 	return nil
 }
 

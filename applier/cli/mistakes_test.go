@@ -63,16 +63,22 @@ func TestMistypedCommandsSayWhatWasMeant(t *testing.T) {
 	i := &installation{t: t, dir: t.TempDir(), env: map[string]string{}}
 	i.write("letters", "")
 	for args, want := range map[string]string{
-		"webhooks apply shop.yaml":           "A file goes after -f: coinhook webhooks apply -f shop.yaml",
-		"webhooks try Shop payload.json":     "A file goes after -f: coinhook webhooks try -f payload.json",
-		"dlq export letters":                 "A file goes after -f: coinhook dlq export -f letters",
-		"webhooks show shop purchases":       `A name with spaces stands in quotes: coinhook webhooks show "shop purchases"`,
-		"webhooks delete the big shop --yes": `coinhook webhooks delete "the big shop"`,
-		"currencies set coins --min -100":    "stands after =: --min=-100",
-		"webhoks list":                       `did you mean "webhooks"`,
-		"deliveries list --statuss failed":   `did you mean "--status"`,
-		"deliveries list --before 12":        "",
-		"users list --community Big":         "--community: want 1 to 63 of a-z",
+		"webhooks apply shop.yaml":               "A file goes after -f: coinhook webhooks apply -f shop.yaml",
+		"webhooks try Shop payload.json":         "A file goes after -f: coinhook webhooks try -f payload.json",
+		"dlq export letters":                     "A file goes after -f: coinhook dlq export -f letters",
+		"webhooks show shop purchases":           `A name with spaces stands in quotes: coinhook webhooks show "shop purchases"`,
+		"webhooks delete the big shop --yes":     `coinhook webhooks delete "the big shop"`,
+		"currencies set coins --min -100":        "stands after =: --min=-100",
+		"webhoks list":                           `did you mean "webhooks"`,
+		"deliveries list --statuss failed":       `did you mean "--status"`,
+		"deliveries list --before 12":            "",
+		"users remove jenny":                     "The commands here are import, add, set, list",
+		"version":                                "coinhook --version",
+		"users add bob@example.com":              "It takes flags only. See coinhook users add --help",
+		"logs --user jenny":                      "See coinhook logs --help",
+		"deliveries list --status done":          `must be one of "pending","success","failed"`,
+		"deliveries list --until 1h --since 30m": "--until has to be later than --since",
+		"users list --community Big":             "--community: want 1 to 63 of a-z",
 	} {
 		if r := i.run(strings.Fields(args)...); r.code != 2 || !strings.Contains(r.stderr, want) {
 			t.Errorf("coinhook %s: %+v, want exit 2 and %s", args, r, want)
@@ -95,6 +101,32 @@ func TestAnEmptyListSaysWhereTheRequestsAre(t *testing.T) {
 	}
 	if r := i.run("logs", "list", "--currency", "coins"); strings.Contains(r.stderr, "no currency") {
 		t.Errorf("a currency that there is: %+v", r)
+	}
+}
+
+func TestAMistypedWebhookSuggestsTheNearOnes(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.do("webhooks apply -f " + i.write("shop.yaml", strings.Replace(shopYAML, "Shop", "Shop purchases", 1)))
+	for name, want := range map[string]string{"shop purchases": `did you mean "Shop purchases"?`, "Shop purchase": `did you mean "Shop purchases"?`, "Game": "`coinhook webhooks list` lists all"} {
+		if r := i.run("webhooks", "show", name); r.code != 1 || !strings.Contains(r.stderr, want) {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+// Lists span communities unless one is named.
+func TestListsOfAllCommunitiesNameThem(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.applied(`"coins":5,"team":"red"`, `"coins":"x","team":"red"`)
+	for _, args := range []string{"deliveries list", "dlq list", "dlq groups", "users list", "webhooks list", "logs list"} {
+		if r := i.run(strings.Fields(args)...); r.code != 0 || !strings.Contains(strings.SplitN(r.stdout, "\n", 2)[0], "COMMUNITY") {
+			t.Errorf("%s has no such column:\n%s", args, r.stdout)
+		}
+		if r := i.run(append(strings.Fields(args), "--community", "default")...); r.code != 0 || strings.Contains(args, "l") && !strings.HasPrefix(args, "users") && !strings.HasPrefix(args, "webhooks") && strings.Contains(r.stdout, "COMMUNITY") {
+			t.Errorf("%s of one community has the column:\n%s", args, r.stdout)
+		}
 	}
 }
 

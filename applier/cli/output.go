@@ -173,3 +173,14 @@ func statusMark(s delivery.Status) string {
 		return "○ pending"
 	}
 }
+
+// inCommunities puts the community behind the first column of a list that spans them.
+func (a *app) inCommunities(header []string, rows [][]string, community func(i int) string) ([]string, [][]string) {
+	if a.flags.Community != "" {
+		return header, rows
+	}
+	for i, r := range rows {
+		rows[i] = slices.Insert(r, 1, community(i))
+	}
+	return slices.Insert(header, 1, "community"), rows
+}

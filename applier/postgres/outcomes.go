@@ -54,6 +54,7 @@ type Log struct {
 	Operator        webhook.Operator
 	Amount, Balance int64
 	Action          string
+	Community       string
 	At              time.Time
 }
 
@@ -316,7 +317,7 @@ func (s *Store) DecidedBy(ctx context.Context, ids []delivery.ID) (map[delivery.
 
 const selectLogs = `
 SELECT l.id, l.delivery_id, l.user_id, coalesce(u.email, ''), coalesce(u.username, ''), l.currency, coalesce(c.scale, 0),
-    l.operator, l.amount, l.balance, l.action, l.at
+    l.operator, l.amount, l.balance, l.action, coalesce(u.community, ''), l.at
 FROM gamification_logs l
 LEFT JOIN users u ON u.id = l.user_id
 LEFT JOIN currencies c ON c.community = u.community AND c.code = l.currency`
@@ -388,7 +389,7 @@ func (s *Store) queryLogs(ctx context.Context, query string, args ...any) ([]Log
 		var l Log
 		var id, user idScanner
 		if err := scan(&l.Entry, &id, &user, &l.User.Email, &l.User.Username, &l.Currency, &l.Scale, &l.Operator,
-			&l.Amount, &l.Balance, &l.Action, &l.At); err != nil {
+			&l.Amount, &l.Balance, &l.Action, &l.Community, &l.At); err != nil {
 			return err
 		}
 		l.DeliveryID, l.User.ID = delivery.ID(id), delivery.ID(user)

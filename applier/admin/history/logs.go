@@ -22,7 +22,8 @@ type Log struct {
 	At         time.Time   `json:"at"`
 	// Entry counts all logs, in the order in which they were written. The next
 	// page is what is before the last one's.
-	Entry int64 `json:"-"`
+	Entry     int64  `json:"-"`
+	Community string `json:"-"`
 }
 
 // LogFilter narrows a list of logs; zero values do not.
@@ -47,7 +48,7 @@ func (l *Logs) List(ctx context.Context, f LogFilter) ([]Log, error) {
 			User:     r.User,
 			Currency: r.Currency, Operator: string(r.Operator),
 			Amount: currency.Format(r.Amount), Balance: currency.Format(r.Balance),
-			Action: r.Action, DeliveryID: r.DeliveryID, At: r.At.UTC(), Entry: r.Entry,
+			Action: r.Action, DeliveryID: r.DeliveryID, At: r.At.UTC(), Entry: r.Entry, Community: r.Community,
 		}
 	}
 	return list, nil
