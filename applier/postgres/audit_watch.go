@@ -102,7 +102,8 @@ func (s *Store) SaveLedgerProgress(ctx context.Context, p LedgerProgress) error 
 	return nil
 }
 
-// Finding is a violation that the audit found and that is still there.
+// Finding is a violation that the audit found and that is still there. It is defined
+// here, not in admin, because jobs record it and may not import admin.
 type Finding struct {
 	Violation
 	Part     FindingsPart

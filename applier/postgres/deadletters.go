@@ -11,7 +11,8 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// DeadLetter is a failed delivery that is kept with its payload.
+// DeadLetter is a failed delivery that is kept with its payload. It stays apart from
+// deadletter.Letter, the JSON form, because replays and exports need its other columns.
 type DeadLetter struct {
 	ID        delivery.ID
 	Community string

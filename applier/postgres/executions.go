@@ -12,7 +12,8 @@ import (
 )
 
 // Execution is one run of a delivery that was run again: its first one, with
-// the delivery's own id and no cause, or a replay.
+// the delivery's own id and no cause, or a replay. It stays apart from
+// history.Execution, the JSON form, because replays and jobs need its payloads.
 type Execution struct {
 	DeliveryID delivery.ID
 	// ID is the replay's; that of the first execution is the delivery's.

@@ -18,7 +18,8 @@ import (
 // ErrOutcomeNotFound: no delivery with this id has an outcome.
 var ErrOutcomeNotFound = errors.New("no delivery with this id has an outcome")
 
-// Outcome is what became of a delivery.
+// Outcome is what became of a delivery. It stays apart from history.Delivery, the JSON
+// form of the contract, which has pending deliveries too.
 type Outcome struct {
 	ID        delivery.ID
 	Community string
