@@ -64,7 +64,7 @@ func (d Definition) IsKeyless() bool {
 	return !d.Auth.APIKey && d.Auth.Signature == nil && d.Auth.Basic == nil
 }
 
-// isOpen reports whether a version that knows API keys alone would let too much pass.
+// isOpen reports whether a program that knows only API keys would accept too much.
 func (a Auth) isOpen() bool { return a.Signature != nil || a.Basic != nil || len(a.Allow) > 0 }
 
 // Spec is how the sender signs, with what its preset says.
@@ -103,7 +103,7 @@ func (a Auth) Preset() signature.Preset {
 	return preset
 }
 
-// MarshalJSON writes the name of a preset alone.
+// MarshalJSON writes only the name if there is a preset.
 func (s Signature) MarshalJSON() ([]byte, error) {
 	if s.Preset != "" {
 		return json.Marshal(s.Preset)

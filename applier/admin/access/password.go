@@ -38,8 +38,8 @@ func (s *Accounts) hashPassword(ctx context.Context, password string) (string, e
 // takes as long.
 var unknownHash = phc{time: hashTime, memory: hashMemoryKiB, threads: hashThreads, salt: make([]byte, saltBytes), key: make([]byte, hashBytes)}.String()
 
-// isPassword reports whether a password has that hash. One that is too long is wrong,
-// whatever it begins with, at the usual cost.
+// isPassword reports whether a password has that hash. A password that
+// is too long is wrong, and its check takes as long as any other.
 func isPassword(password, hash string) (bool, error) {
 	p, err := parsePHC(hash)
 	if err != nil {

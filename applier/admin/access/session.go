@@ -106,7 +106,7 @@ func (s *Accounts) signedIn(err error) error {
 // verify finds an account by its name and password.
 func (s *Accounts) verify(ctx context.Context, name, password, address string) (in postgres.NewSession, err error) {
 	if !accountName.MatchString(name) {
-		name = "" // no account has it, and whatever it is need not be kept
+		name = "" // no account has such a name, so it is not stored
 	}
 	now, from := s.now(), proxies.Network(address)
 	known, err := s.store.KnowsNetwork(ctx, name, from, now.Add(-knownFor))

@@ -20,7 +20,7 @@ func Groups(ctx context.Context, store *postgres.Store, f postgres.DeadLetterFil
 	return store.GroupDeadLetters(ctx, f)
 }
 
-// grouping groups dead letters that are looked at anyway, as the database does.
+// grouping groups dead letters that were already read, as the database does.
 type grouping map[groupKey]*Group
 
 type groupKey struct {

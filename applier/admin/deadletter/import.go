@@ -95,7 +95,7 @@ func (im *Importer) take(ctx context.Context, c *chunk, done *Imported) error {
 	return nil
 }
 
-// refused: the database does not take the values, whoever tries.
+// refused is a letter whose values the database does not take, in any transaction.
 const refused postgres.LetterImport = ""
 
 // write imports letters; one that the database refuses is narrowed down by halves,

@@ -46,8 +46,8 @@ func All(ctx context.Context, store *postgres.Store, f postgres.DeadLetterFilter
 	}
 }
 
-// Letter is one line of a list, in the form that programs read: the delivery, and
-// what a dead letter has beside.
+// Letter is one line of a list, in the form that programs read: a delivery, with the
+// columns that only dead letters have.
 type Letter struct {
 	history.Delivery
 	Path         *string   `json:"path"`

@@ -116,7 +116,7 @@ func (w *Watcher) look(ctx context.Context, handle func(context.Context, []postg
 	return nil
 }
 
-// forget moves on, and lets go of what will not be looked at again.
+// forget advances the watcher's position and drops the failures behind it.
 func (w *Watcher) forget(before time.Time) {
 	if before.Before(w.from) {
 		return

@@ -20,8 +20,8 @@ type Execution struct {
 	RequestedAt *time.Time     `json:"requested_at"`
 	Note        *string        `json:"note"`
 	Version     int            `json:"version"`
-	// Effect is false for a replay that found no dead letter any more: nothing was
-	// done, and the rest says what the delivery was then.
+	// Effect is false for a replay whose delivery was no longer a dead letter. The
+	// replay changed nothing, and the other members say what the delivery was then.
 	Effect  bool              `json:"effect"`
 	Status  delivery.Status   `json:"status"`
 	Outcome *delivery.Outcome `json:"outcome"`

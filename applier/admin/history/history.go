@@ -20,7 +20,7 @@ import (
 var (
 	// ErrNotFound: neither the database nor the stream has the delivery.
 	ErrNotFound = errors.New("no such delivery")
-	// ErrDatabase: what is asked for is in the database alone.
+	// ErrDatabase: only the database has the answer, and it does not respond.
 	ErrDatabase = errors.New("PostgreSQL does not tell the outcomes")
 )
 
@@ -112,8 +112,8 @@ type Listing struct {
 }
 
 // List returns deliveries: first those in the stream that have been pending for too
-// long, the oldest first, then all others, newest first. It has no limit but the
-// filter's own. What is in the stream alone can be listed without the database.
+// long, the oldest first, then all others, newest first. Only the
+// filter limits it. Deliveries in the stream can be listed without the database.
 func (h *History) List(ctx context.Context, f Filter) (Listing, error) {
 	var list Listing
 	var overdue, rest []Delivery

@@ -165,8 +165,8 @@ func (h *History) Overdue(ctx context.Context, f Filter) ([]Delivery, error) {
 	return overdue, err
 }
 
-// Mark is a word that changes whenever a delivery is accepted, parked or settled.
-// While the database is away it goes by the broker alone.
+// Mark changes whenever a delivery is accepted, parked or settled. While the database
+// does not answer, Mark depends only on the broker.
 func (h *History) Mark(ctx context.Context) (string, error) {
 	p, err := h.stream.Pending(ctx)
 	if err != nil {

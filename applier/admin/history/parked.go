@@ -174,7 +174,7 @@ func (h *History) ParkedGroups(ctx context.Context) ([]ParkedGroup, error) {
 // LockHolder is a database session that may hold the row of a user.
 type LockHolder = postgres.LockHolder
 
-// holdersOf is how many users of a webhook are looked at for who holds them.
+// holdersOf bounds the users of a webhook whose lock holders are looked up.
 const holdersOf = 100
 
 // LockHolders returns the sessions that hold a user, as far as the database tells.

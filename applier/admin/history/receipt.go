@@ -131,8 +131,8 @@ func receiptOf(o postgres.Outcome) Receipt {
 	return r
 }
 
-// ownDetail are the reasons whose detail speaks of the request alone: the sender has
-// it anyway.
+// ownDetail has the reasons whose detail is only about the request, which the sender
+// already has.
 var ownDetail = map[delivery.Reason]bool{
 	delivery.InvalidJSON: true, delivery.InvalidPayload: true, delivery.DecryptionFailed: true,
 	delivery.MissingUserIdentifier: true, delivery.MissingField: true, delivery.WebhookDeleted: true, delivery.MalformedDelivery: true,

@@ -22,8 +22,8 @@ type Full struct {
 	Query      string      `json:"query,omitempty"`
 	Executions []Execution `json:"executions"`
 	Discards   []Discard   `json:"discards"`
-	// Payload is what the sender sent, nil once the stream has let go of it. Edited
-	// is what an admin made of it to run instead, nil if nobody did.
+	// Payload is what the sender sent; nil after the stream removed the message.
+	// Edited is the payload that an admin ran instead; nil if nobody edited it.
 	Payload, Edited []byte `json:"-"`
 	// Unchecked is why the database could not say whether a pending one is settled.
 	Unchecked error `json:"-"`

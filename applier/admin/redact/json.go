@@ -73,8 +73,8 @@ func memberSpans(d *jsontext.Decoder, name string) ([]span, error) {
 	return []span{{end - len(v), end, quotedMark}}, nil
 }
 
-// stringSpans looks for keys in a JSON string that ends there. A string with
-// escapes is written anew if it has any, for they may be in the middle of one.
+// stringSpans finds the keys in a JSON string that ends at end. A string with escapes
+// is rewritten if it has a key, because an escape may be inside the key.
 func stringSpans(v jsontext.Value, text []byte, end int) []span {
 	if !bytes.ContainsRune(v, '\\') {
 		return moved(keySpans(v[1:len(v)-1]), end-len(v)+1)

@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// maxName bounds the names that are looked at: longer ones name nothing.
+// maxName bounds the names that are compared: a longer one names no secret.
 const maxName = 128
 
 // Names are compared as their words run together, in lower case: "Card-Number",

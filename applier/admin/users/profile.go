@@ -31,7 +31,7 @@ func (s *Service) Profile(ctx context.Context, community, ref string) (Profile, 
 	return s.profile(ctx, found, err)
 }
 
-// ProfileIn is Profile that knows of one community alone, of ids too.
+// ProfileIn is Profile within one community. It does not find ids of others.
 func (s *Service) ProfileIn(ctx context.Context, community, ref string) (Profile, error) {
 	found, err := s.findIn(ctx, community, ref)
 	return s.profile(ctx, found, err)

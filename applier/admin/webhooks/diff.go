@@ -7,9 +7,9 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// Diff shows what becomes of a definition, line by line as Format writes it:
-// unified, but for the numbers of lines, which nobody needs in so short a text.
-// It is empty where nothing changes. A nil before is a webhook that is created.
+// Diff returns the unified diff of two definitions as Format writes them. It has no
+// line numbers, because the texts are short. It is empty if nothing changes. A nil
+// before means that the webhook is created.
 func Diff(before *webhook.Definition, after webhook.Definition) (string, error) {
 	var old []string
 	if before != nil {

@@ -61,9 +61,9 @@ func (s *Service) Plan(ctx context.Context, def webhook.Definition) (Planned, er
 	return p, err
 }
 
-// ApplyPlanned does what was planned. It returns ErrConflict, or ErrNameTaken
-// for a webhook that was to be created, if somebody else was faster: what they
-// saved is not what was looked at.
+// ApplyPlanned carries out a plan. If somebody saved the webhook after it was planned,
+// it returns ErrConflict, or ErrNameTaken for a new webhook, because the plan no longer
+// matches.
 func (s *Service) ApplyPlanned(ctx context.Context, p Planned) (Saved, error) {
 	switch p.Change {
 	case Created:

@@ -139,8 +139,8 @@ type resealing struct {
 	remove bool
 
 	// texts are the sealed texts of secrets, by what they are for and what they say. A
-	// secret has one, whatever the version, so that versions differ by what was changed
-	// in them.
+	// secret has the same text in all versions, so that a diff of two versions shows
+	// only changes.
 	texts   map[string]string
 	secrets map[int]int      // how many change, by version
 	left    map[string][]int // versions that keep one as it is, by cause
@@ -200,7 +200,7 @@ func (r *resealing) same(purpose, plain, sealed string, changed bool) string {
 }
 
 // withoutSecrets is a broker.Rewriting for a webhook that is deleted. The hashes of its
-// API keys stay: nobody can send with them, and undelete lets senders go on.
+// API keys stay: nobody can send with them, and after an undelete senders can go on.
 func withoutSecrets(rec webhook.Record) (webhook.Record, bool) {
 	had := len(rec.AESKeys)+len(rec.SigningSecrets)+len(rec.BasicPasswords) > 0
 	rec.AESKeys, rec.SigningSecrets, rec.BasicPasswords = nil, nil, nil

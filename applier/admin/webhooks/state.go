@@ -43,7 +43,7 @@ func (s *Service) Resume(ctx context.Context, w broker.Saved) (Saved, error) {
 	return s.SetState(ctx, w, webhook.Active)
 }
 
-// SetState gives a webhook a state, from whatever state it is in.
+// SetState gives a webhook a state. Every state may follow every other.
 func (s *Service) SetState(ctx context.Context, w broker.Saved, state webhook.State) (Saved, error) {
 	if w.State == state {
 		return Saved{Saved: w, Change: Unchanged}, nil

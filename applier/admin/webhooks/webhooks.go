@@ -83,9 +83,9 @@ func (s *Service) Parse(ctx context.Context, src []byte) (webhook.Definition, er
 	return s.ParseIn(ctx, src, "default")
 }
 
-// ParseIn is Parse for a text that is about this community unless it names another.
+// ParseIn is Parse with a default community: a text that names another one keeps it.
 func (s *Service) ParseIn(ctx context.Context, src []byte, community string) (webhook.Definition, error) {
-	// What there is depends on the community, which the text names.
+	// The community decides which currencies and fields exist, and the text names it.
 	def, err := webhook.Parse(src, webhook.InCommunity(community))
 	if err != nil {
 		return webhook.Definition{}, err
@@ -93,9 +93,8 @@ func (s *Service) ParseIn(ctx context.Context, src []byte, community string) (we
 	return s.check(ctx, src, def)
 }
 
-// ParseFor is Parse for a definition that is to be a webhook's next version: it
-// gets the webhook's name and community, whatever the text says, and its auth and state if
-// the text has none.
+// ParseFor parses a webhook's next version. The webhook's name and community replace
+// those of the text. Its auth and state are kept if the text has none.
 func (s *Service) ParseFor(ctx context.Context, src []byte, w broker.Saved) (webhook.Definition, error) {
 	def, err := webhook.Parse(src)
 	if err != nil {
@@ -189,8 +188,8 @@ func (s *Service) find(ctx context.Context, community, nameOrID string) (broker.
 	return saved, err
 }
 
-// FindEver is Find for what is about the past: deleted webhooks count where no other
-// has the name now.
+// FindEver is Find for histories: it also finds a deleted webhook, unless another one
+// has its name now.
 func (s *Service) FindEver(ctx context.Context, community, nameOrID string) (broker.Saved, error) {
 	nameOrID, err := s.idOf(ctx, nameOrID)
 	if err != nil {
