@@ -24,9 +24,9 @@ func TestMain(m *testing.M) {
 	case "":
 		goleak.VerifyTestMain(m)
 	case "wait":
-		fmt.Println("waiting")
 		caught := make(chan os.Signal, 1)
 		signal.Notify(caught, syscall.SIGTERM)
+		fmt.Println("waiting") // a signal would end it before
 		<-caught
 		fmt.Println("asked to stop")
 	case "stubborn":
