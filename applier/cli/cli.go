@@ -123,7 +123,7 @@ func Run(ctx context.Context, p Process) (code int) {
 		return exitFailed
 	}
 	if len(p.Args) == 0 {
-		fmt.Fprint(p.Stdout, guide)
+		fmt.Fprint(p.Stderr, guide) // programs read the standard output
 		return exitUsage
 	}
 	parsed, err := parser.Parse(p.Args)

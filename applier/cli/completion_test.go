@@ -127,7 +127,7 @@ func TestHelpAndGuide(t *testing.T) {
 	if r := i.run("help", "webhoks"); r.code != 2 || !strings.Contains(r.stderr, "webhooks") {
 		t.Errorf("of no command: %+v", r)
 	}
-	if r := i.run(); r.code != 2 || !strings.Contains(r.stdout, "coinhook webhooks apply -f") || !strings.Contains(r.stdout, "coinhook help") {
+	if r := i.run(); r.code != 2 || r.stdout != "" || !strings.Contains(r.stderr, "coinhook webhooks apply -f") || !strings.Contains(r.stderr, "coinhook help") {
 		t.Errorf("bare: %+v", r)
 	}
 }

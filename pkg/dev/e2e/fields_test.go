@@ -28,11 +28,15 @@ func (w *world) fieldHistory(t *testing.T, flags ...string) []fieldEntryJSON {
 	return all
 }
 
-// set runs a `set` of currencies or fields.
+// set runs a change of currencies or fields.
 func (w *world) set(t *testing.T, args ...string) map[string]any {
 	t.Helper()
 	var got map[string]any
-	w.query(t, &got, append(args, "--community", w.community, "--create-community")...)
+	args = append(args, "--community", w.community)
+	if args[1] == "set" {
+		args = append(args, "--create-community")
+	}
+	w.query(t, &got, args...)
 	return got
 }
 
