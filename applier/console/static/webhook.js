@@ -6,7 +6,8 @@
 
   // Those of a part that is closed are not meant.
   const fields = () => [...document.querySelectorAll("#editor input[data-path]")].filter((f) => f.offsetParent !== null);
-  const empty = () => fields().find((f) => f.value === "");
+  // The first one that has to be filled. Those that may stay empty wait for their focus.
+  const empty = () => fields().find((f) => f.value === "" && f.dataset.optional === undefined);
 
   // The name of a field as the page has it: "Field mapping 2" or "User".
   const nameOf = (field) => field.closest("fieldset.mapping")?.querySelector("legend")?.textContent ?? field.dataset.name ?? "this field";

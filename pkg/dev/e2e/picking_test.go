@@ -12,7 +12,7 @@ func TestAClickIntoTheSampleOverwritesNothing(t *testing.T) {
 	s := newConsoleStack(t)
 	w := &world{stack: s, community: "default"}
 	w.addUsers(t, "ann")
-	h := w.hook(t, "Shop purchases", "active", userLine+addCoins)
+	h := w.hook(t, "Shop purchases", "active", userLine+"when:\n  - {path: amount, exists: true}\n"+addCoins) // its form shows optional fields, too
 	w.awaitRows(t, h.deliver(t, coinsBody("ann", "1")))
 
 	b := s.newBrowser(t)
@@ -26,6 +26,7 @@ func TestAClickIntoTheSampleOverwritesNothing(t *testing.T) {
 		return fmt.Sprintf(`document.getElementById("user.path").value === %q`, want)
 	}
 	b.awaitJS("the path of before", value(before))
+	b.awaitJS("no path of retries", `document.getElementById("retry_name").value === ""`)
 
 	b.click(`#user\.path`)
 	b.click(amount)
