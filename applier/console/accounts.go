@@ -49,7 +49,7 @@ func (s *Console) accountsPage(c *request, status int, data accountsData) (err e
 // addAccount makes an account with a password that is shown once.
 func (s *Console) addAccount(c *request) error {
 	data := accountsData{Form: "account", Name: strings.TrimSpace(c.FormValue("name")), Role: c.FormValue("role")}
-	password := access.OneTimePassword()
+	password := access.NewPassword()
 	account, err := s.Accounts.Add(c.ctx(), data.Name, access.Role(data.Role), password)
 	if data.Error = accountProblem(err); data.Error != "" {
 		return s.accountsPage(c, http.StatusUnprocessableEntity, data)
@@ -102,7 +102,7 @@ func (s *Console) setAccount(c *request) error {
 
 // resetPassword gives an account a password that is shown once, and signs it out.
 func (s *Console) resetPassword(c *request) error {
-	name, password := c.FormValue("name"), access.OneTimePassword()
+	name, password := c.FormValue("name"), access.NewPassword()
 	if name == c.session.Account {
 		return failf(http.StatusUnprocessableEntity, "This is your own account: change its password under Your account.")
 	}

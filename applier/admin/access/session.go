@@ -228,8 +228,8 @@ func (s *Accounts) SignOutEverywhere(ctx context.Context, account string) error 
 	return s.store.EndSessions(ctx, account)
 }
 
-// OneTimePassword makes a password that is shown once, and that its owner replaces.
-func OneTimePassword() string { return rand.Text() }
+// NewPassword makes a password that is shown once. It works until its owner changes it.
+func NewPassword() string { return rand.Text() }
 
 func newToken() string {
 	random := make([]byte, 32)
