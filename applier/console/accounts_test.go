@@ -70,7 +70,7 @@ func TestAccountsAreManagedInTheConsole(t *testing.T) {
 	}
 }
 
-// What is wrong is said, and nobody takes away their own rights.
+// A form that is wrong is answered with its cause, and nobody takes away their own rights.
 func TestAccountsThatCannotBe(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -20,8 +20,8 @@ var listSpans = []struct {
 // address that is kept, with a span, means the newest deliveries each time.
 type timesForm struct{ Span, Since, Until, Zone string }
 
-// readTimesForm reads an address. Times are in the zone that the address names: whoever
-// gets it as a link may have another.
+// readTimesForm reads an address. Times are in the zone that the address names: a
+// reader who gets it as a link may have another.
 func readTimesForm(c *request) timesForm {
 	f := timesForm{Span: c.QueryParam("span"), Since: c.QueryParam("since"), Until: c.QueryParam("until"), Zone: c.QueryParam("zone")}
 	if f.Since != "" || f.Until != "" {

@@ -1,4 +1,4 @@
-// What pages do beyond htmx: theme, times, the panel, busy states. It is loaded before
+// Behaviour of pages beyond htmx: theme, times, the panel, busy states. It is loaded before
 // the page is drawn, for the theme. keys.js has the keyboard.
 "use strict";
 (() => {

@@ -2,7 +2,7 @@
 // the time in data-at, in seconds; each other one is a line, of the numbers in
 // data-value. Columns whose heads have different data-unit get a chart each, so that a
 // large currency does not flatten a small one. data-tone of a head is its colour. The
-// table stays, for whoever does not see the picture. Arrow keys go from point to point.
+// table stays, for people who do not see the picture. Arrow keys go from point to point.
 "use strict";
 (() => {
   const colours = ["--accent", "--bad", "--good", "--late", "--wait"];

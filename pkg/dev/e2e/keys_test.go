@@ -22,7 +22,7 @@ func (b *browser) awaitJS(what, expression string) {
 }
 
 // A night shift has no mouse: a list, its details and the way back work with keys alone.
-// What is open has an address.
+// An open delivery has an address.
 func TestAListWorksWithKeysAlone(t *testing.T) {
 	t.Parallel()
 	s := newConsoleStack(t)

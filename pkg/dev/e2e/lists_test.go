@@ -2,7 +2,7 @@ package e2e
 
 import "testing"
 
-// What somebody reads does not move: rows that come meanwhile wait behind a button.
+// A list that is read does not move: rows that come meanwhile wait behind a button.
 func TestNewRowsWaitWhileSomebodyReads(t *testing.T) {
 	t.Parallel()
 	s := newConsoleStack(t)

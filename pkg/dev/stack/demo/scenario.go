@@ -32,7 +32,7 @@ const (
 
 var users = []string{developer, customer}
 
-// What the purchase and the reward of the demo give.
+// The purchase and the reward of the demo give so many coins.
 const (
 	coinsBought   = 25
 	coinsRewarded = 10
