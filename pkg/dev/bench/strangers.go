@@ -18,8 +18,10 @@ import (
 const (
 	// strangers is how many connections send a byte a second of a body that never ends.
 	strangers = 600
-	// goodRate is that of the senders with a key next to them.
+	// goodRate is that of the senders with a key next to those that dribble, a second.
 	goodRate = 1000
+	// goodRateInFlood is theirs next to whole requests.
+	goodRateInFlood = 2000
 )
 
 // flood is one way of strangers to hold places.
@@ -81,6 +83,13 @@ func (f flood) connections() int {
 	return strangers
 }
 
+func (f flood) goodRate() int {
+	if f.whole {
+		return goodRateInFlood
+	}
+	return goodRate
+}
+
 // slug is the name in figures.
 func (f flood) slug() string {
 	return strings.NewReplacer(", ", "_", " ", "_", "'", "").Replace(f.name)
@@ -93,6 +102,7 @@ func (b *bench) strangers(ctx context.Context) (section, error) {
 		Notes: []string{
 			"202 p99 in ms, of the senders with a key. refused: their requests that got another answer, of all in these turns.",
 			"knocks/s: connections that strangers opened, or requests with a wrong signature. One that is closed comes again at once.",
+			fmt.Sprintf("Wrong signatures come on %d connections, next to %d/s of the senders with a key.", forgers, goodRateInFlood),
 			"many: each stranger has an address of its own, 127.1.x.y. In every other round the strangers come first.",
 		},
 		header: []string{"strangers", "knocks/s", "alone p99", "next to them", "ratio", "refused", "of"},
@@ -131,7 +141,7 @@ func (b *bench) nextToStrangers(ctx context.Context, s *section, good *side, f f
 	var knocks series
 	var refusedAlone, refused, of atomic.Int64
 	err := takeTurns(ctx, b.size.rounds, func(ctx context.Context, _ int) error {
-		t, _, err := b.goodTurn(ctx, good, &refusedAlone)
+		t, _, err := b.goodTurn(ctx, good, f.goodRate(), &refusedAlone)
 		alone = append(alone, t)
 		return err
 	}, func(ctx context.Context, _ int) error {
@@ -139,7 +149,7 @@ func (b *bench) nextToStrangers(ctx context.Context, s *section, good *side, f f
 		if err != nil {
 			return err
 		}
-		t, accepted, err := b.goodTurn(ctx, good, &refused)
+		t, accepted, err := b.goodTurn(ctx, good, f.goodRate(), &refused)
 		next, knocks = append(next, t), append(knocks, stop())
 		of.Add(accepted)
 		return err
@@ -164,8 +174,8 @@ func (b *bench) nextToStrangers(ctx context.Context, s *section, good *side, f f
 	return nil
 }
 
-func (b *bench) goodTurn(ctx context.Context, good *side, refused *atomic.Int64) (t turn, accepted int64, err error) {
-	sent, err := good.flow(ctx, load{connections: 32, rate: goodRate, lasts: b.size.measure, refused: refused})
+func (b *bench) goodTurn(ctx context.Context, good *side, rate int, refused *atomic.Int64) (t turn, accepted int64, err error) {
+	sent, err := good.flow(ctx, load{connections: 32, rate: rate, lasts: b.size.measure, refused: refused})
 	if err != nil || len(sent.requests) == 0 {
 		return t, 0, err
 	}
