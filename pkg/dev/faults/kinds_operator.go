@@ -27,6 +27,19 @@ func operations() []kind {
 			}
 			return nil
 		}},
+		{name: "another number of partitions, twice", inject: func(ctx context.Context, r *round) error {
+			for range 2 {
+				n := fmt.Sprint(1 + r.rng.IntN(8))
+				r.did("setup --partitions %s", n)
+				if _, err := r.Coinhook(ctx, "", "setup", "--yes", "--partitions", n); err != nil {
+					return err
+				}
+				if err := r.hold(ctx, 0, 1500*ms); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
 		{name: "appliers from 3 to 1 to 4 to 3", lone: true, inject: func(ctx context.Context, r *round) error {
 			start := r.scaled
 			for _, n := range []int{1, len(r.Appliers()), start} {
