@@ -10,6 +10,7 @@ import (
 	_ "time/tzdata" // an image may have no zones of its own
 	"unicode"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -93,23 +94,7 @@ func durationText(d time.Duration) string {
 	case d < 10*time.Second && d%time.Second != 0:
 		return strconv.FormatInt(int64(d/time.Second), 10) + "." + strconv.FormatInt(int64(d%time.Second/(100*time.Millisecond)), 10) + " s"
 	}
-	units := []struct {
-		name string
-		size time.Duration
-	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"min", time.Minute}, {"s", time.Second}}
-	for i, u := range units {
-		if d < u.size {
-			continue
-		}
-		text := fmt.Sprintf("%d %s", d/u.size, u.name)
-		if i+1 < len(units) {
-			if rest := d % u.size / units[i+1].size; rest > 0 {
-				text += fmt.Sprintf(" %d %s", rest, units[i+1].name)
-			}
-		}
-		return text
-	}
-	return ""
+	return admin.DurationText(d, [4]string{" d", " h", " min", " s"})
 }
 
 // relativeText is a time as seen from now. app.js keeps it up to date, with the same

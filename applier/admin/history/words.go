@@ -136,23 +136,7 @@ func (r WaitingReplay) Text() string {
 
 // AgeText is a duration in its two largest units.
 func AgeText(d time.Duration) string {
-	units := []struct {
-		name string
-		size time.Duration
-	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
-	for i, u := range units {
-		if d < u.size {
-			continue
-		}
-		text := fmt.Sprintf("%d%s", d/u.size, u.name)
-		if i+1 < len(units) {
-			if rest := d % u.size / units[i+1].size; rest > 0 {
-				text += fmt.Sprintf(" %d%s", rest, units[i+1].name)
-			}
-		}
-		return text
-	}
-	return "less than 1s"
+	return cmp.Or(admin.DurationText(d, [4]string{"d", "h", "m", "s"}), "less than 1s")
 }
 
 func localTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }

@@ -1,0 +1,25 @@
+package admin
+
+import (
+	"fmt"
+	"time"
+)
+
+// DurationText is a duration in its two largest units, empty for less than a second. The
+// names of the units are those of days, hours, minutes and seconds.
+func DurationText(d time.Duration, names [4]string) string {
+	sizes := [...]time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second}
+	for i, size := range sizes {
+		if d < size {
+			continue
+		}
+		text := fmt.Sprintf("%d%s", d/size, names[i])
+		if i+1 < len(sizes) {
+			if rest := d % size / sizes[i+1]; rest > 0 {
+				text += fmt.Sprintf(" %d%s", rest, names[i+1])
+			}
+		}
+		return text
+	}
+	return ""
+}
