@@ -2,11 +2,9 @@ package cli
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"net/textproto"
 	"os"
 	"slices"
@@ -67,9 +65,6 @@ func (c *signCmd) secret(service *webhooks.Service, saved broker.Saved) (string,
 	if c.Secret != "" {
 		return c.Secret, nil
 	}
-	if spec, err := saved.Auth.Signature.Spec(); err == nil && spec.Algorithm.IsPublic() {
-		return "", signature.ErrPublicKey
-	}
 	return service.NewestSecret(saved)
 }
 
@@ -82,21 +77,7 @@ func (c *signCmd) request(a *app, w *webhook.Webhook) (r signature.Request, err 
 	if err != nil {
 		return r, err
 	}
-	r = signature.Request{Method: w.Intake.Methods()[0], URL: a.url(w.ID), Header: http.Header{}, Body: content}
-	sample := w.Auth.Preset().Sample
-	for name, value := range sample.Header {
-		r.Header[textproto.CanonicalMIMEHeaderKey(name)] = []string{value}
-	}
-	switch w.Intake.Payload {
-	case webhook.PayloadQuery:
-		r.URL += "?" + strings.TrimPrefix(strings.TrimSpace(string(content)), "?")
-		r.Body = nil
-	case webhook.PayloadForm:
-		r.Body = bytes.TrimRight(content, "\r\n")
-		r.Header["Content-Type"] = []string{"application/x-www-form-urlencoded"}
-	default:
-		r.Header["Content-Type"] = []string{cmp.Or(sample.ContentType, "application/json")}
-	}
+	r = webhooks.PlainRequest(w, a.url(w.ID), content)
 	for _, line := range c.Header {
 		name, value, found := strings.Cut(line, ":")
 		if !found || strings.TrimSpace(name) == "" {

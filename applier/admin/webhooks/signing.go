@@ -13,6 +13,7 @@ import (
 
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/secret"
+	"github.com/coinhook/coinhook/pkg/signature"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -179,8 +180,12 @@ func randomBytes() []byte {
 	return b
 }
 
-// NewestSecret opens the secret that the sender of a webhook signs with now.
+// NewestSecret opens the secret that the sender of a webhook signs with now. Of a sender
+// that signs with a private key the webhook has only the public one.
 func (s *Service) NewestSecret(w broker.Saved) (string, error) {
+	if spec, err := w.Auth.Signature.Spec(); err == nil && spec.Algorithm.IsPublic() {
+		return "", signature.ErrPublicKey
+	}
 	if len(w.SigningSecrets) == 0 {
 		return "", fmt.Errorf("the webhook has no signing secret yet: %s", setSecret(w.Record, OfSignature))
 	}

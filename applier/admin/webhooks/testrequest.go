@@ -22,6 +22,25 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
+// PlainRequest is what a webhook's sender sends, before it is encrypted or signed.
+func PlainRequest(w *webhook.Webhook, address string, payload []byte) signature.Request {
+	r := signature.Request{Method: w.Intake.Methods()[0], URL: address, Body: payload, Header: http.Header{}}
+	sample := w.Auth.Preset().Sample
+	for name, value := range sample.Header {
+		r.Header[textproto.CanonicalMIMEHeaderKey(name)] = []string{value}
+	}
+	switch w.Intake.Payload {
+	case webhook.PayloadQuery:
+		r.URL, r.Body = address+"?"+strings.TrimPrefix(strings.TrimSpace(string(payload)), "?"), nil
+	case webhook.PayloadForm:
+		r.Body = bytes.TrimRight(payload, "\r\n")
+		r.Header["Content-Type"] = []string{"application/x-www-form-urlencoded"}
+	default:
+		r.Header["Content-Type"] = []string{cmp.Or(sample.ContentType, "application/json")}
+	}
+	return r
+}
+
 // TestRequest is a request as the webhook's sender would send it: encrypted, signed and
 // with the password, by what the webhook keeps. Of API keys only hashes are kept, so that
 // the caller gives it. The door takes it as any other request.
@@ -30,21 +49,8 @@ func (s *Service) TestRequest(saved broker.Saved, address string, payload []byte
 	if err != nil {
 		return signature.Request{}, err
 	}
-	r := signature.Request{Method: w.Intake.Methods()[0], URL: address, Body: payload, Header: http.Header{"User-Agent": {"coinhook test"}}}
-	preset := w.Auth.Preset()
-	for name, value := range preset.Sample.Header {
-		r.Header[textproto.CanonicalMIMEHeaderKey(name)] = []string{value}
-	}
-	kind := cmp.Or(preset.Sample.ContentType, "application/json")
-	switch w.Intake.Payload {
-	case webhook.PayloadQuery:
-		r.URL, r.Body, kind = address+"?"+strings.TrimPrefix(strings.TrimSpace(string(payload)), "?"), nil, ""
-	case webhook.PayloadForm:
-		r.Body, kind = bytes.TrimRight(payload, "\r\n"), "application/x-www-form-urlencoded"
-	}
-	if kind != "" {
-		r.Header["Content-Type"] = []string{kind}
-	}
+	r := PlainRequest(w, address, payload)
+	r.Header["User-Agent"] = []string{"coinhook test"}
 	if err := s.sealTest(saved, &r); err != nil {
 		return signature.Request{}, err
 	}
@@ -60,9 +66,6 @@ func (s *Service) TestRequest(saved broker.Saved, address string, payload []byte
 	}
 	if w.Scheme == nil {
 		return r, nil
-	}
-	if spec, err := saved.Auth.Signature.Spec(); err == nil && spec.Algorithm.IsPublic() {
-		return signature.Request{}, signature.ErrPublicKey
 	}
 	text, err := s.NewestSecret(saved)
 	if err != nil {
