@@ -153,16 +153,7 @@ func (w *work) parkAll(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements
 	if err := w.lockPartitions(ctx, tx, stmts); err != nil {
 		return fmt.Errorf("lock partitions: %w", err)
 	}
-	if err := w.readReplayed(ctx, tx); err != nil {
-		return fmt.Errorf("read what is replayed: %w", err)
-	}
-	if err := w.readKnown(ctx, tx.StmtxContext(ctx, stmts.known).QueryContext); err != nil {
-		return fmt.Errorf("read known deliveries: %w", err)
-	}
-	if err := w.checkLeases(); err != nil {
-		return err
-	}
-	if err := w.checkEpochs(); err != nil {
+	if err := w.readOutcomes(ctx, tx, stmts); err != nil {
 		return err
 	}
 	for _, p := range batch {

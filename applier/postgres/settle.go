@@ -128,16 +128,7 @@ func (w *work) run(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) er
 	if err := w.lockReplayed(ctx, tx); err != nil {
 		return fmt.Errorf("lock what is replayed: %w", err)
 	}
-	if err := w.readReplayed(ctx, tx); err != nil {
-		return fmt.Errorf("read what is replayed: %w", err)
-	}
-	if err := w.readKnown(ctx, tx.StmtxContext(ctx, stmts.known).QueryContext); err != nil {
-		return fmt.Errorf("read known deliveries: %w", err)
-	}
-	if err := w.checkLeases(); err != nil {
-		return err
-	}
-	if err := w.checkEpochs(); err != nil {
+	if err := w.readOutcomes(ctx, tx, stmts); err != nil {
 		return err
 	}
 	if err := w.readParked(ctx, tx, stmts); err != nil {
@@ -159,6 +150,21 @@ func (w *work) run(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) er
 		return fmt.Errorf("write what is parked: %w", err)
 	}
 	return nil
+}
+
+// readOutcomes reads what is known of the batch's deliveries, and checks the leases and
+// epochs that the same statement brings.
+func (w *work) readOutcomes(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) error {
+	if err := w.readReplayed(ctx, tx); err != nil {
+		return fmt.Errorf("read what is replayed: %w", err)
+	}
+	if err := w.readKnown(ctx, tx.StmtxContext(ctx, stmts.known).QueryContext); err != nil {
+		return fmt.Errorf("read known deliveries: %w", err)
+	}
+	if err := w.checkLeases(); err != nil {
+		return err
+	}
+	return w.checkEpochs()
 }
 
 // query runs a statement that was chosen before.
