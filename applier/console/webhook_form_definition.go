@@ -1,0 +1,252 @@
+package console
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/textproto"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// The two ways between a definition and the page's fields.
+
+// formOf fills the form.
+func formOf(def webhook.Definition) webhookForm {
+	f := webhookForm{Protection: def.State == webhook.Draft, APIKey: def.Auth.APIKey, Encryption: string(def.Encryption), UserBy: string(webhook.ByEmail), UserFrom: fromPath}
+	if u := def.User; u != nil {
+		f.UserBy, f.UserKind, f.UserPath = string(u.By), u.Kind, u.Path
+		if u.Header != "" {
+			f.UserFrom, f.UserPath = retryHeader, u.Header
+		}
+	}
+	for _, m := range def.Mappings {
+		f.Mappings = append(f.Mappings, mappingFormOf(m))
+	}
+	for _, c := range def.When {
+		f.Conditions = append(f.Conditions, conditionFormOf(c))
+	}
+	if k := def.Idempotency; k != nil {
+		switch {
+		case k.Composite != nil:
+			f.Retry, f.RetryName = retrySeveral, webhook.FormatIdempotency(*k)
+		case k.Header != "":
+			f.Retry, f.RetryName = retryHeader, k.Header
+		case k.Path != "":
+			f.Retry, f.RetryName = retryPath, k.Path
+		default:
+			f.Retry = retryBody
+		}
+	}
+	if l := def.LateUsers; l != nil {
+		f.Late, f.LateAge, f.LateDeliveries = true, l.MaxAge, strconv.Itoa(l.MaxDeliveries)
+	}
+	return f
+}
+
+func mappingFormOf(m webhook.Mapping) mappingForm {
+	if m.IsOpen() {
+		return mappingForm{YAML: webhook.FormatMapping(m)}
+	}
+	f := mappingForm{
+		Target: onCurrency + m.Currency, Operator: string(m.Operator), Source: fromPath, Value: m.Value.Path,
+		Times: m.Value.Times, Round: string(m.Value.Round), Signed: m.Value.Signed,
+	}
+	if m.Field != "" {
+		f.Target = onField + m.Field
+	}
+	if m.Value.Constant != nil {
+		f.Source, f.Value = fromConstant, *m.Value.Constant
+	}
+	return f
+}
+
+func conditionFormOf(c webhook.Condition) conditionForm {
+	if len(c.Any) > 0 {
+		return conditionForm{YAML: webhook.FormatCondition(c)}
+	}
+	f := conditionForm{On: fromPath, Name: c.Path}
+	if c.Header != "" {
+		f.On, f.Name = retryHeader, c.Header
+	}
+	switch {
+	case c.Exists != nil && *c.Exists:
+		f.Test = testExists
+	case c.Exists != nil:
+		f.Test = testAbsent
+	case len(c.In) > 0:
+		f.Test = testIn
+		lines := make([]string, len(c.In))
+		for i, s := range c.In {
+			lines[i] = scalarText(s)
+		}
+		f.Value = strings.Join(lines, "\n")
+	case !c.NotEquals.IsZero():
+		f.Test, f.Value = testNotEquals, scalarText(c.NotEquals)
+	case !c.Equals.IsZero():
+		f.Test, f.Value = testEquals, scalarText(c.Equals)
+	default:
+		for test, value := range f.texts(&c) {
+			if *value != "" {
+				f.Test, f.Value = test, *value
+			}
+		}
+	}
+	return f
+}
+
+// texts has the tests whose value is one text.
+func (conditionForm) texts(c *webhook.Condition) map[string]*string {
+	return map[string]*string{
+		testGreaterThan: &c.GreaterThan, testAtLeast: &c.AtLeast, testLessThan: &c.LessThan, testAtMost: &c.AtMost,
+		testStartsWith: &c.StartsWith, testEndsWith: &c.EndsWith, testContains: &c.Contains,
+	}
+}
+
+// definition reads the form into a webhook's definition. It reports only values that no
+// definition can hold; package webhook reports everything else.
+func (f webhookForm) definition(of webhook.Definition) (webhook.Definition, webhook.Errors) {
+	var problems webhook.Errors
+	def := webhook.Definition{
+		Name: of.Name, Community: of.Community, State: of.State, Encryption: of.Encryption,
+		Receive: of.Receive, Auth: of.Auth, // the form shows a part of them
+	}
+	if f.Protection {
+		def.Auth.APIKey, def.Encryption = f.APIKey, webhook.Encryption(f.Encryption)
+	}
+	if f.UserPath != "" {
+		def.User = &webhook.UserRef{By: webhook.UserKey(f.UserBy), Path: f.UserPath}
+		if def.User.By == webhook.ByExternal {
+			def.User.Kind = f.UserKind
+		}
+		if f.UserFrom == retryHeader {
+			def.User.Path, def.User.Header = "", textproto.CanonicalMIMEHeaderKey(f.UserPath)
+		}
+	}
+	for i, m := range f.Mappings {
+		mapping, err := m.mapping()
+		problems = append(problems, partProblems(fmt.Sprintf("mappings[%d]", i), err)...)
+		def.Mappings = append(def.Mappings, mapping)
+	}
+	for i, c := range f.Conditions {
+		condition, err := c.condition()
+		problems = append(problems, partProblems(fmt.Sprintf("when[%d]", i), err)...)
+		def.When = append(def.When, condition)
+	}
+	switch f.Retry {
+	case retryHeader:
+		def.Idempotency = &webhook.Idempotency{Header: textproto.CanonicalMIMEHeaderKey(f.RetryName)}
+	case retryPath:
+		def.Idempotency = &webhook.Idempotency{Path: f.RetryName}
+	case retryBody:
+		def.Idempotency = &webhook.Idempotency{Body: true}
+	case retrySeveral:
+		var err error
+		def.Idempotency, err = webhook.ParseIdempotency(f.RetryName)
+		problems = append(problems, partProblems("idempotency", err)...)
+	}
+	if f.Late {
+		n, err := strconv.ParseUint(f.LateDeliveries, 10, 31)
+		if err != nil {
+			problems = append(problems, &webhook.Error{Field: "late_users.max_deliveries", Message: "want a whole number such as 100"})
+			n = 1
+		}
+		def.LateUsers = &webhook.LateUsers{MaxAge: f.LateAge, MaxDeliveries: int(n)}
+	}
+	return def, problems
+}
+
+// partProblems are those of a part that was typed as YAML.
+func partProblems(field string, err error) webhook.Errors {
+	var all webhook.Errors
+	if !errors.As(err, &all) {
+		return nil
+	}
+	out := make(webhook.Errors, len(all))
+	for i, one := range all {
+		out[i] = &webhook.Error{Field: field + ".yaml", Message: one.Error()}
+	}
+	return out
+}
+
+func (f mappingForm) mapping() (webhook.Mapping, error) {
+	if f.YAML != "" {
+		return webhook.ParseMapping(f.YAML)
+	}
+	var m webhook.Mapping
+	if name, ok := strings.CutPrefix(f.Target, onField); ok {
+		m.Field = name // it is set: nothing else is shown, and nothing else counts
+	} else {
+		m.Value = webhook.Value{Times: f.Times, Round: webhook.Round(f.Round), Signed: f.Signed}
+		m.Currency, m.Operator = strings.TrimPrefix(f.Target, onCurrency), webhook.Operator(f.Operator)
+	}
+	if f.Source == fromConstant {
+		m.Value.Constant = &f.Value
+	} else {
+		m.Value.Path = f.Value
+	}
+	return m, nil
+}
+
+func (f conditionForm) condition() (webhook.Condition, error) {
+	if f.YAML != "" {
+		return webhook.ParseCondition(f.YAML)
+	}
+	var c webhook.Condition
+	if f.On == retryHeader {
+		c.Header = textproto.CanonicalMIMEHeaderKey(f.Name)
+	} else {
+		c.Path = f.Name
+	}
+	switch f.Test {
+	case testEquals:
+		c.Equals = parseScalar(f.Value)
+	case testNotEquals:
+		c.NotEquals = parseScalar(f.Value)
+	case testIn:
+		for line := range strings.SplitSeq(f.Value, "\n") {
+			if trimmed(line) != "" {
+				c.In = append(c.In, parseScalar(line))
+			}
+		}
+	case testExists, testAbsent:
+		c.Exists = new(bool)
+		*c.Exists = f.Test == testExists
+	default:
+		if value, ok := f.texts(&c)[f.Test]; ok {
+			*value = f.Value
+		}
+	}
+	return c, nil
+}
+
+// scalarText writes a scalar as people type it: a text needs quotes only where it
+// would be read as something else.
+func scalarText(s webhook.Scalar) string {
+	if s.Kind() != webhook.StringScalar {
+		return s.Text()
+	}
+	text := s.Text()
+	if parseScalar(text) == s && text != "" && !strings.ContainsFunc(text, unicode.IsControl) {
+		return text
+	}
+	quoted, err := json.Marshal(text)
+	if err != nil {
+		return text
+	}
+	return string(quoted)
+}
+
+// parseScalar reads a number, true, false, null or a text in quotes as JSON has
+// them, and anything else as the text that it is.
+func parseScalar(text string) webhook.Scalar {
+	text = trimmed(text)
+	var s webhook.Scalar
+	if json.Valid([]byte(text)) && s.UnmarshalJSON([]byte(text)) == nil {
+		return s
+	}
+	return webhook.String(text)
+}
