@@ -93,7 +93,7 @@ func (s *Console) routes() []route {
 		{get, "/webhooks/new", s.newWebhook},
 		{post, "/webhooks", s.createWebhook},
 		{get, "/webhooks/:id", s.webhookPage},
-		{post, "/webhooks/:id", s.saveWebhook},
+		{post, "/webhooks/:id", s.editWebhook},
 		{get, "/webhooks/:id/deliveries", s.webhookDeliveries},
 		{get, "/webhooks/:id/mapping", s.webhookMapping},
 		{get, "/webhooks/:id/test", s.askTest},

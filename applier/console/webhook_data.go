@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -239,19 +238,6 @@ func (s *Console) curl(w webhooks.Stored, key string) string {
 	}
 	body := "echo '" + sampleBody + "' | coinhook encrypt " + w.ID + " > body.txt\n"
 	return body + strings.Join(append(parts, "-H 'x-encrypted: true'", "--data-binary @body.txt"), " \\\n  ")
-}
-
-// webhookPreview answers with what the form, as it is now, makes of what was caught.
-func (s *Console) webhookPreview(c *request) error {
-	w, err := s.findWebhook(c)
-	if err != nil {
-		return err
-	}
-	values, err := c.FormParams()
-	if err != nil {
-		return failf(http.StatusBadRequest, "The form could not be read. Reload the page.")
-	}
-	return c.page("webhook-preview", "Preview", s.preview(c, w, readWebhookForm(values)))
 }
 
 // PastedTree is the payload that was pasted, as a tree, as the mapping sees it; nil if it

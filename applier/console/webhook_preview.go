@@ -1,9 +1,7 @@
 package console
 
 import (
-	"context"
-	"errors"
-	"time"
+	"net/http"
 
 	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
@@ -18,6 +16,19 @@ type previewView struct {
 	Problems []problemLine
 	Result   *trial.PreviewResult
 	Advice   string
+}
+
+// webhookPreview answers with what the form, as it is now, makes of what was caught.
+func (s *Console) webhookPreview(c *request) error {
+	w, err := s.findWebhook(c)
+	if err != nil {
+		return err
+	}
+	values, err := c.FormParams()
+	if err != nil {
+		return failf(http.StatusBadRequest, "The form could not be read. Reload the page.")
+	}
+	return c.page("webhook-preview", "Preview", s.preview(c, w, readWebhookForm(values)))
 }
 
 // preview tries the form as it is on what was pasted or caught.
@@ -65,38 +76,6 @@ func (s *Console) preview(c *request, w webhooks.Stored, form webhookForm) (view
 func (s *Console) noPreview(w webhooks.Stored, err error) previewView {
 	s.Log.Warn().Err(err).Str("webhook_id", w.ID).Msg("cannot preview")
 	return previewView{Waiting: "There is no preview now: PostgreSQL or NATS does not answer. Try again in a moment."}
-}
-
-// backtestView is what the form would have made of what was sent lately.
-type backtestView struct {
-	*trial.Comparison
-	Problem string
-	Failing int
-}
-
-const (
-	backtestLast   = 100
-	backtestKeep   = 20
-	backtestWithin = 10 * time.Second
-)
-
-// tryBacktest looks at the last deliveries, as far as that is quick.
-func (s *Console) tryBacktest(c *request, w webhooks.Stored, def webhook.Definition) *backtestView {
-	ctx, cancel := context.WithTimeout(c.ctx(), backtestWithin)
-	defer cancel()
-	result, err := s.Backtest.Run(ctx, trial.Request{Webhook: w, Definition: def, Against: trial.Current, Last: backtestLast, Keep: backtestKeep})
-	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return &backtestView{Problem: "It took more than 10 s, since this webhook is sent little and the stream is long. Export the definition and run `coinhook webhooks backtest`, which takes its time."}
-	case err != nil:
-		s.Log.Warn().Err(err).Str("webhook_id", w.ID).Msg("cannot backtest")
-		return &backtestView{Problem: "It cannot be found out now. Try again in a moment; `coinhook webhooks backtest` says more."}
-	}
-	view := &backtestView{Comparison: result}
-	for _, f := range result.NewlyFailing {
-		view.Failing += f.Count
-	}
-	return view
 }
 
 // Skipped: the conditions do not hold.
