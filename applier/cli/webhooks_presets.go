@@ -23,6 +23,8 @@ func (webhooksPresetsCmd) Help() string {
 type presetJSON struct {
 	Name       string              `json:"name"`
 	Title      string              `json:"title"`
+	Group      string              `json:"group"`
+	About      string              `json:"about"`
 	Docs       string              `json:"docs"`
 	Algorithm  signature.Algorithm `json:"algorithm"`
 	Challenge  string              `json:"challenge,omitempty"`
@@ -37,6 +39,8 @@ type secretHintJSON struct {
 	Example string `json:"example"`
 	// Public: it is a public key, so only the sender can sign.
 	Public bool `json:"public"`
+	// Chosen: the person chooses it, and gives it to the sender.
+	Chosen bool `json:"chosen"`
 }
 
 type sampleJSON struct {
@@ -87,7 +91,7 @@ func listPresets(a *app) error {
 
 func newPresetJSON(p signature.Preset) presetJSON {
 	return presetJSON{
-		Name: p.Name, Title: p.Title, Docs: p.Docs, Algorithm: p.Spec.Algorithm, Challenge: p.Receive.Challenge,
+		Name: p.Name, Title: p.Title, Group: p.Group, About: p.About, Docs: p.Docs, Algorithm: p.Spec.Algorithm, Challenge: p.Receive.Challenge,
 		Secret: secretHintJSON(p.Secret),
 	}
 }

@@ -31,7 +31,10 @@ func (s *Console) firstSteps(c *request) ([]firstStep, error) {
 	if err != nil {
 		return nil, err
 	}
-	steps := stepsOf(all, func(w webhooks.Stored) bool { return s.sampleOf(c, w).Caught != nil })
+	steps := stepsOf(all, func(w webhooks.Stored) bool {
+		view := s.sampleOf(c, w)
+		return view.Caught != nil && !view.IsExample()
+	})
 	if next := slices.IndexFunc(steps, func(s firstStep) bool { return !s.Done }); next >= 0 {
 		steps[next].Next = true
 	}

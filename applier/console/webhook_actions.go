@@ -205,6 +205,9 @@ func (s *Console) setSecret(c *request) error {
 	if of == webhooks.OfBasic {
 		return s.showSettings(c, saved, "The password is set.")
 	}
+	if c.FormValue("back") == "draft" {
+		return s.showSaved(c, saved, "The signing secret is set.")
+	}
 	return s.showSettings(c, saved, "The signing secret is set.")
 }
 

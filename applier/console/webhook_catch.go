@@ -71,6 +71,9 @@ func (s *Console) sampleOf(c *request, w webhooks.Stored) sampleView {
 	var failure *delivery.Failure
 	switch {
 	case errors.Is(err, sample.ErrNothing):
+		if example, ok := sample.ExampleOf(w.Definition); ok {
+			view.show(example)
+		}
 		return view
 	case errors.As(err, &failure):
 		view.Problem = failure.Detail
@@ -153,6 +156,9 @@ func (s *Console) inputFor(c *request, w webhooks.Stored) (in mapping.Input, pro
 	}
 	return view.Caught.Input(), ""
 }
+
+// IsExample: nothing was sent yet, and the sender's example stands in.
+func (v sampleView) IsExample() bool { return v.Caught != nil && v.Caught.Source == sample.FromPreset }
 
 // isDraft reports whether what is sent is a sample.
 func (v sampleView) isDraft() bool { return v.Webhook.State == webhook.Draft }

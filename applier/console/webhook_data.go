@@ -220,6 +220,11 @@ const sampleBody = `{"customer":{"email":"alice@example.com"},"order":{"coins":5
 // curl is a command that sends something to the webhook. The key is a placeholder
 // but where the key is shown anyway.
 func (s *Console) curl(w webhooks.Stored, key string) string {
+	if preset := w.Auth.Preset(); preset.Secret.Public {
+		return "# Only " + preset.Title + " can sign: let it send a test.\ncoinhook webhooks presets " + preset.Name + " --sample | coinhook webhooks try " + w.ID + " -f -"
+	} else if preset.Name != "" {
+		return "coinhook webhooks presets " + preset.Name + " --sample | coinhook sign " + w.ID + "   # prints the curl line"
+	}
 	if w.Auth.Signature != nil {
 		return "echo '" + sampleBody + "' | coinhook sign " + w.ID + "   # prints the curl line"
 	}

@@ -1,10 +1,8 @@
 package console
 
 import (
-	"cmp"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/coinhook/coinhook/applier/admin/history"
@@ -72,62 +70,6 @@ func (s *Console) webhookList(c *request) error {
 		data.ManyCommunities = data.ManyCommunities || w.Community != all[0].Community
 	}
 	return c.page("webhooks", "Webhooks", data)
-}
-
-type newWebhookData struct {
-	Name, Community string
-	APIKey          bool
-	Encryption      string
-	Communities     []option
-	Errors          fieldErrors
-}
-
-func (s *Console) newWebhook(c *request) error {
-	data := newWebhookData{Community: defaultCommunity, APIKey: true, Encryption: string(webhook.NoEncryption)}
-	if err := s.addCommunities(c, &data); err != nil {
-		return err
-	}
-	return c.page("webhook-new", "New webhook", data)
-}
-
-func (s *Console) addCommunities(c *request, data *newWebhookData) error {
-	all, err := s.Webhooks.List(c.ctx(), "")
-	if err != nil {
-		return err
-	}
-	names := []string{defaultCommunity}
-	for _, w := range all {
-		names = append(names, w.Community)
-	}
-	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		data.Communities = append(data.Communities, option{name, name})
-	}
-	return nil
-}
-
-// createWebhook saves a draft and answers with its page, which alone shows the keys.
-func (s *Console) createWebhook(c *request) error {
-	data := newWebhookData{
-		Name: strings.TrimSpace(c.FormValue("name")), Community: cmp.Or(c.FormValue("community"), defaultCommunity),
-		APIKey: c.FormValue("api_key") != "", Encryption: c.FormValue("encryption"),
-	}
-	def := webhook.Definition{Name: data.Name, Community: data.Community, State: webhook.Draft, Encryption: webhook.Encryption(data.Encryption)}
-	def.Auth.APIKey = data.APIKey
-	saved, err := s.Webhooks.Create(c.ctx(), def)
-	if problems, other := problemsOf(err); other != nil {
-		return other
-	} else if problems != nil {
-		data.Errors = newFieldErrors(problems)
-		if err := s.addCommunities(c, &data); err != nil {
-			return err
-		}
-		return c.pageWith(http.StatusUnprocessableEntity, "webhook-new", "New webhook", data)
-	}
-	if err := c.recordWebhook("create webhook", saved.Saved); err != nil {
-		return err
-	}
-	return s.showSaved(c, saved, "The draft is created.")
 }
 
 // recordWebhook writes down what was saved.

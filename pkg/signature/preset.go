@@ -6,6 +6,8 @@ package signature
 type Preset struct {
 	Name  string // as a definition names it
 	Title string // as the sender calls itself
+	Group string // the heading that it stands under in a list
+	About string // a word or two on what it sends
 	Spec  Spec
 	// Receive is for a definition's `receive`.
 	Receive Receive
@@ -56,6 +58,7 @@ type SecretHint struct {
 	Name    string // what the sender calls it
 	Example string // its form, with nothing that could be used
 	Public  bool   // it is a public key: nobody but the sender can sign
+	Chosen  bool   // the person chooses it and gives it to the sender, so that it can be made
 }
 
 // Sample is a request of this sender, without its signature.

@@ -33,9 +33,48 @@ func Names() []string {
 	return names
 }
 
+// Group is some of the presets under one heading, sorted by title.
+type Group struct {
+	Title   string
+	Presets []Preset
+}
+
+// Groups returns all presets, for a person to choose from.
+func Groups() []Group {
+	var groups []Group
+	for _, kind := range kinds {
+		g := Group{Title: kind.title}
+		for _, p := range loaded() {
+			if p.Group == kind.title {
+				g.Presets = append(g.Presets, p)
+			}
+		}
+		slices.SortFunc(g.Presets, func(a, b Preset) int { return strings.Compare(a.Title, b.Title) })
+		groups = append(groups, g)
+	}
+	return groups
+}
+
+// kinds are the presets by what they send, the most usual first.
+var kinds = []struct {
+	title   string
+	presets func() []Preset
+}{
+	{"Shops and payments", shops},
+	{"Code, streams and services", platforms},
+	{"Messages and mail", messengers},
+	{"Rewarded ads", ads},
+}
+
 // loaded has the presets with their files, sorted by name.
 var loaded = sync.OnceValue(func() []Preset {
-	all := slices.Concat(shops(), platforms(), messengers(), ads())
+	var all []Preset
+	for _, kind := range kinds {
+		for _, p := range kind.presets() {
+			p.Group = kind.title
+			all = append(all, p)
+		}
+	}
 	for i := range all {
 		p := &all[i]
 		p.Definition = file(p.Name + ".yaml")

@@ -7,7 +7,7 @@ func ads() []Preset { return []Preset{levelPlay()} }
 // again for eight days. The event's id is signed, so that one pays once.
 func levelPlay() Preset {
 	return Preset{
-		Name: "levelplay", Title: "Unity LevelPlay (ironSource)",
+		Name: "levelplay", Title: "Unity LevelPlay (ironSource)", About: "rewarded videos",
 		Spec: Spec{
 			Algorithm: MD5, From: Place{Query: "signature"}, Encoding: Hex,
 			Signed: "{query.timestamp}{query.eventId}{query.appUserId}{query.rewards}{secret}",
@@ -17,7 +17,7 @@ func levelPlay() Preset {
 			Answer: &Answer{Status: 200, ContentType: "text/plain", Body: "{query.eventId}:OK"},
 		},
 		Key:    Key{Paths: []string{"eventId"}},
-		Secret: SecretHint{Name: "private key", Example: "a text that you choose"},
+		Secret: SecretHint{Name: "private key", Example: "a text that you choose", Chosen: true},
 		Setup: []string{
 			"In LevelPlay open Apps, the menu of your app, Set S2S callback.",
 			"As the callback URL write this webhook's URL and ?appUserId=[USER_ID]&rewards=[REWARDS]&eventId=[EVENT_ID] behind it, with these very names. LevelPlay adds timestamp and signature.",

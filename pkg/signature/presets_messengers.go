@@ -7,7 +7,7 @@ func messengers() []Preset {
 
 func slack() Preset {
 	return Preset{
-		Name: "slack", Title: "Slack",
+		Name: "slack", Title: "Slack", About: "reactions and messages",
 		Spec:    bodyHMAC("X-Slack-Signature", "v0=", Hex).timed(Place{Header: "X-Slack-Request-Timestamp"}, fiveMinutes, "v0:{timestamp}:{body}"),
 		Receive: Receive{Challenge: "slack", Answer: &Answer{Status: 200}},
 		Key:     Key{Paths: []string{"event_id"}},
@@ -23,7 +23,7 @@ func slack() Preset {
 
 func discord() Preset {
 	return Preset{
-		Name: "discord", Title: "Discord",
+		Name: "discord", Title: "Discord", About: "purchases and joins",
 		Spec: Spec{
 			Algorithm: Ed25519, From: Place{Header: "X-Signature-Ed25519"}, Encoding: Hex,
 			Signed: "{timestamp}{body}", Timestamp: Place{Header: "X-Signature-Timestamp"}, Tolerance: fiveMinutes,
@@ -49,7 +49,7 @@ func twilio() Preset {
 	withPort.Port = PortAlways
 	spec.Variants = []Spec{withPort}
 	return Preset{
-		Name: "twilio", Title: "Twilio",
+		Name: "twilio", Title: "Twilio", About: "text messages",
 		Spec:    spec,
 		Receive: Receive{Payload: "form", Answer: &Answer{Status: 200, ContentType: "text/xml", Body: "<Response/>"}},
 		Secret:  SecretHint{Name: "auth token", Example: "32 hex digits"},
@@ -66,7 +66,7 @@ func twilio() Preset {
 func sendGrid() Preset {
 	const names = "X-Twilio-Email-Event-Webhook-"
 	return Preset{
-		Name: "sendgrid", Title: "Twilio SendGrid Event Webhook",
+		Name: "sendgrid", Title: "Twilio SendGrid Event Webhook", About: "mails that were read",
 		Spec: Spec{
 			Algorithm: ECDSAP256, From: Place{Header: names + "Signature"}, Encoding: Base64,
 			Signed: "{timestamp}{body}", Timestamp: Place{Header: names + "Timestamp"}, Tolerance: fiveMinutes,

@@ -24,7 +24,7 @@ func standardWebhooks() Preset {
 	spec := shared("Webhook")
 	spec.Variants = []Spec{shared("Svix"), public("Webhook"), public("Svix")}
 	return Preset{
-		Name: "standard-webhooks", Title: "Standard Webhooks and Svix",
+		Name: "standard-webhooks", Title: "Standard Webhooks and Svix", About: "Resend, Clerk, OpenAI and others",
 		Spec:   spec,
 		Secret: SecretHint{Name: "signing secret, or public key", Example: "whsec_…, or whpk_…"},
 		Setup: []string{
@@ -40,9 +40,9 @@ func github() Preset {
 	spec := bodyHMAC("X-Hub-Signature-256", "sha256=", Hex)
 	spec.ID = Place{Header: "X-Github-Delivery"}
 	return Preset{
-		Name: "github", Title: "GitHub",
+		Name: "github", Title: "GitHub", About: "pull requests, stars, issues",
 		Spec:   spec,
-		Secret: SecretHint{Name: "secret", Example: "a text that you choose"},
+		Secret: SecretHint{Name: "secret", Example: "a text that you choose", Chosen: true},
 		Setup: []string{
 			"In the repository or organization open Settings, then Webhooks, and choose Add webhook.",
 			"Paste this webhook's URL as the payload URL, and choose the content type application/json: the form is GitHub's default.",
@@ -58,7 +58,7 @@ func linear() Preset {
 	spec := bodyHMAC("Linear-Signature", "", Hex)
 	spec.ID = Place{Header: "Linear-Delivery"}
 	return Preset{
-		Name: "linear", Title: "Linear",
+		Name: "linear", Title: "Linear", About: "issues",
 		Spec:   spec,
 		Secret: SecretHint{Name: "signing secret", Example: "lin_wh_…"},
 		Setup: []string{
@@ -75,10 +75,10 @@ func twitch() Preset {
 	spec := bodyHMAC(names+"Signature", "sha256=", Hex).timed(Place{Header: names + "Timestamp"}, 10*time.Minute, "{id}{timestamp}{body}")
 	spec.ID, spec.Clock = Place{Header: names + "Id"}, RFC3339
 	return Preset{
-		Name: "twitch", Title: "Twitch EventSub",
+		Name: "twitch", Title: "Twitch EventSub", About: "follows, cheers, subscriptions",
 		Spec:    spec,
 		Receive: Receive{Challenge: "twitch"},
-		Secret:  SecretHint{Name: "transport secret", Example: "10 to 100 ASCII characters that you choose"},
+		Secret:  SecretHint{Name: "transport secret", Example: "10 to 100 ASCII characters that you choose", Chosen: true},
 		Setup: []string{
 			"Set a secret of 10 to 100 ASCII characters here first: Twitch signs its challenge, too.",
 			"Create the subscription with Twitch's API (POST /helix/eventsub/subscriptions): transport.method webhook, transport.callback this webhook's URL (https on port 443), transport.secret the same secret.",

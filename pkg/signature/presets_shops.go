@@ -7,7 +7,7 @@ func shops() []Preset {
 
 func stripe() Preset {
 	return Preset{
-		Name: "stripe", Title: "Stripe",
+		Name: "stripe", Title: "Stripe", About: "payments and subscriptions",
 		Spec:   bodyHMAC("Stripe-Signature", "v1=", Hex).timed(Place{Field: "t"}, fiveMinutes, "{timestamp}.{body}"),
 		Key:    Key{Paths: []string{"id"}},
 		Secret: SecretHint{Name: "signing secret", Example: "whsec_…"},
@@ -25,7 +25,7 @@ func paddle() Preset {
 	spec := bodyHMAC("Paddle-Signature", "h1=", Hex).timed(Place{Field: "ts"}, fiveMinutes, "{timestamp}:{body}")
 	spec.Separator = ";"
 	return Preset{
-		Name: "paddle", Title: "Paddle Billing",
+		Name: "paddle", Title: "Paddle Billing", About: "payments and subscriptions",
 		Spec:   spec,
 		Key:    Key{Paths: []string{"event_id"}},
 		Secret: SecretHint{Name: "endpoint secret key", Example: "pdl_ntfset_…"},
@@ -45,7 +45,7 @@ func shopify() Preset {
 	short.ID = Place{Header: "Shopify-Webhook-Id"}
 	spec.Variants = []Spec{short}
 	return Preset{
-		Name: "shopify", Title: "Shopify",
+		Name: "shopify", Title: "Shopify", About: "orders of a shop",
 		Spec:   spec,
 		Secret: SecretHint{Name: "client secret, or the key under Notifications", Example: "64 hex digits"},
 		Setup: []string{
@@ -60,10 +60,10 @@ func shopify() Preset {
 
 func wooCommerce() Preset {
 	return Preset{
-		Name: "woocommerce", Title: "WooCommerce",
+		Name: "woocommerce", Title: "WooCommerce", About: "orders of a WordPress shop",
 		Spec:   bodyHMAC("X-Wc-Webhook-Signature", "", Base64),
 		Key:    Key{Paths: []string{"id"}},
-		Secret: SecretHint{Name: "secret", Example: "a text that you choose"},
+		Secret: SecretHint{Name: "secret", Example: "a text that you choose", Chosen: true},
 		Setup: []string{
 			"In WordPress open WooCommerce, Settings, Advanced, Webhooks, and choose Add webhook.",
 			"Choose the status Active and the topic Order updated, and paste this webhook's URL as the delivery URL.",
@@ -79,7 +79,7 @@ func tebex() Preset {
 	spec := bodyHMAC("X-Signature", "", Hex)
 	spec.Signed = "{body.sha256}"
 	return Preset{
-		Name: "tebex", Title: "Tebex",
+		Name: "tebex", Title: "Tebex", About: "payments of a game shop",
 		Spec:    spec,
 		Receive: Receive{Challenge: "tebex"},
 		Key:     Key{Paths: []string{"id"}},
@@ -95,7 +95,7 @@ func tebex() Preset {
 
 func xsolla() Preset {
 	return Preset{
-		Name: "xsolla", Title: "Xsolla",
+		Name: "xsolla", Title: "Xsolla", About: "payments of a game",
 		Spec: Spec{
 			Algorithm: SHA1, From: Place{Header: "Authorization"}, Prefix: "Signature ", Encoding: Hex,
 			Signed: "{body}{secret}",

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/textproto"
 
 	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -22,6 +23,8 @@ type Source string
 const (
 	FromSample   Source = "sample"
 	FromDelivery Source = "delivery"
+	// FromPreset is what a known sender sends, as an example of it.
+	FromPreset Source = "example"
 )
 
 // Caught is what a sender sent.
@@ -30,6 +33,23 @@ type Caught struct {
 	Source Source
 	// Payload is the body, decrypted where it was encrypted.
 	Payload []byte
+}
+
+// ExampleOf is what a webhook's sender sends, where that is a known one. It stands in until
+// something was sent.
+func ExampleOf(def webhook.Definition) (Caught, bool) {
+	example := def.Auth.Preset().Sample
+	if example.Body+example.Query == "" {
+		return Caught{}, false
+	}
+	d := delivery.Delivery{Query: example.Query, Body: []byte(example.Body)}
+	if example.ContentType != "" {
+		d.Headers = append(d.Headers, delivery.Header{Name: "Content-Type", Value: example.ContentType})
+	}
+	for name, value := range example.Header {
+		d.Headers = append(d.Headers, delivery.Header{Name: textproto.CanonicalMIMEHeaderKey(name), Value: value})
+	}
+	return Caught{Delivery: d, Source: FromPreset, Payload: d.Body}, true
 }
 
 // Input is what a mapping reads.

@@ -276,8 +276,10 @@ func (s *Service) Apply(ctx context.Context, def webhook.Definition) (Saved, err
 }
 
 func (s *Service) create(ctx context.Context, def webhook.Definition) (Saved, error) {
-	def = def.AsNew()
-	rec := webhook.Record{ID: webhook.NewID(), Definition: def}
+	return s.createRecord(ctx, webhook.Record{ID: webhook.NewID(), Definition: def.AsNew()})
+}
+
+func (s *Service) createRecord(ctx context.Context, rec webhook.Record) (Saved, error) {
 	key := s.withAPIKey(&rec)
 	aesKey, err := s.withAESKey(&rec)
 	if err != nil {

@@ -45,6 +45,7 @@ func TestAWebhookFromNothingToActive(t *testing.T) {
 
 	b.clickText("Webhooks")
 	b.clickText("New webhook")
+	b.clickText("Something else")
 	b.fill("#name", "Shop purchases")
 	b.clickText("Create the draft")
 	b.await("Copy this now")

@@ -68,7 +68,7 @@ func TestABusyButtonSaysSo(t *testing.T) {
 	s := newConsoleStack(t)
 	b := s.newBrowser(t)
 	b.signInAsAdmin(s)
-	b.open("/webhooks/new")
+	b.open("/webhooks/new?sender=other")
 	b.fill("#name", "Shop purchases")
 	b.clickText("Create the draft")
 	b.await("Copy this now")

@@ -55,7 +55,7 @@ func TestEveryPageCanBeUsed(t *testing.T) {
 	b.lookAt(t, pages)
 	b.signIn(w.Env()["CONSOLE_USER"], w.Env()["CONSOLE_PASSWORD"])
 	b.lookAt(t, []string{
-		"/", "/webhooks", "/webhooks/new", "/webhooks/" + h.ID, "/webhooks/" + h.ID + "/deliveries", "/webhooks/" + h.ID + "/mapping",
+		"/", "/webhooks", "/webhooks/new", "/webhooks/new?sender=github", "/webhooks/" + h.ID, "/webhooks/" + h.ID + "/deliveries", "/webhooks/" + h.ID + "/mapping",
 		"/webhooks/" + h.ID + "/rejections", "/webhooks/" + h.ID + "/settings", "/webhooks/" + h.ID + "/versions", "/webhooks/" + draft.ID,
 		"/deliveries", "/deliveries?status=failed", "/deliveries/" + good, "/deliveries/" + failed, "/deliveries/" + failed + "?tab=payload",
 		"/deliveries/" + good + "?tab=changes", "/deliveries/" + good + "?tab=runs", "/deliveries/" + good + "/revert",

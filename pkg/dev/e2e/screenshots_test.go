@@ -84,7 +84,7 @@ func newDemo(t *testing.T, s *stack) demo {
 // pages are all there are, each in a state that has something to show.
 func (d demo) pages() []string {
 	return []string{
-		"/", "/?span=24h", "/webhooks", "/webhooks/new", "/webhooks/" + d.shop.ID, "/webhooks/" + d.shop.ID + "/deliveries",
+		"/", "/?span=24h", "/webhooks", "/webhooks/new", "/webhooks/new?sender=github", "/webhooks/" + d.shop.ID, "/webhooks/" + d.shop.ID + "/deliveries",
 		"/webhooks/" + d.shop.ID + "/mapping", "/webhooks/" + d.shop.ID + "/rejections", "/webhooks/" + d.shop.ID + "/settings",
 		"/webhooks/" + d.shop.ID + "/versions", "/webhooks/" + d.draft.ID,
 		"/deliveries", "/deliveries?status=failed", "/deliveries?status=pending", "/deliveries?open=" + d.good,
