@@ -30,7 +30,10 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-func TestMain(m *testing.M) { postgrestest.Main(m) }
+func TestMain(m *testing.M) {
+	os.Unsetenv("COLUMNS") // helps are as wide as it says
+	postgrestest.Main(m)
+}
 
 // installation is a broker and a database for one test, set up.
 type installation struct {

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -103,20 +104,29 @@ func firstArgument(arg ast.Expr) string {
 // Records returns what a function records, or has recorded by those it calls: the
 // first arguments of record and of functions that are named like it.
 func (s *Source) Records(function string) map[string]bool {
-	found, seen := map[string]bool{}, map[string]bool{}
+	found := map[string]bool{}
+	for name := range s.reached(function) {
+		maps.Copy(found, s.records[name])
+	}
+	return found
+}
+
+// Calls reports whether a function calls another one, itself or by those it calls.
+func (s *Source) Calls(function, other string) bool { return s.reached(function)[other] }
+
+// reached are a function and all that it calls.
+func (s *Source) reached(function string) map[string]bool {
+	seen := map[string]bool{}
 	var follow func(string)
 	follow = func(name string) {
 		if seen[name] {
 			return
 		}
 		seen[name] = true
-		for what := range s.records[name] {
-			found[what] = true
-		}
 		for called := range s.calls[name] {
 			follow(called)
 		}
 	}
 	follow(function)
-	return found
+	return seen
 }
