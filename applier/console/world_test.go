@@ -139,7 +139,7 @@ func makeWorld(t *testing.T, limit time.Duration, master secret.MasterKey, optio
 		DeadLetters: deadletter.New(own), Reverter: revert.New(own),
 		Replayer: replay.New(own, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate, w.publisher),
 		History:  history.New(own, stream, definitions, limit),
-		Preview:  trial.NewPreview(own, own), HookURL: func(id string) string { return "https://hooks.example.com/hooks/" + id },
+		Preview:  trial.NewPreview(own), HookURL: func(id string) string { return "https://hooks.example.com/hooks/" + id },
 		Backtest: trial.NewBacktest(own, stream, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate),
 	}
 	opts.Catcher, opts.Rejections = w.catcher(stream), w.conn

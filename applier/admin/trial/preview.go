@@ -9,7 +9,6 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin"
-	"github.com/coinhook/coinhook/applier/ledger"
 	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -40,73 +39,64 @@ type PreviewChange struct {
 	BalanceBefore string `json:"balance_before"`
 }
 
-// PreviewUsers finds users with their balances, without locking them.
-type PreviewUsers interface {
-	LookUp(ctx context.Context, community string, ref applier.UserRef) (postgres.User, error)
-}
-
 // Preview tries mappings.
-type Preview struct {
-	users       PreviewUsers
-	communities applier.Communities
-}
+type Preview struct{ store *postgres.Store }
 
 // NewPreview returns a preview.
-func NewPreview(users PreviewUsers, communities applier.Communities) *Preview {
-	return &Preview{users: users, communities: communities}
-}
+func NewPreview(store *postgres.Store) *Preview { return &Preview{store: store} }
 
-// Try evaluates the webhook's mapping on a request. An error says that it could not be found
-// out; what is wrong with the payload is in the result.
+// Try evaluates the webhook's mapping on a request, and decides as Settle does. An error
+// says that it could not be found out; what is wrong with the payload is in the result.
 func (p *Preview) Try(ctx context.Context, w *webhook.Webhook, in mapping.Input) (PreviewResult, error) {
-	r := Refused(w, nil)
-	community, err := p.communities.Reread(ctx, w.Community)
+	community, err := p.store.Reread(ctx, w.Community)
 	if err != nil {
 		return PreviewResult{}, err
 	}
-	plan, failure := mapping.Evaluate(w, in, community)
-	switch {
-	case failure != nil:
-		return Refused(w, failure), nil
-	case plan.Skip:
-		r.Detail = &plan.Why.Detail
-		return r.success(delivery.Skipped), nil
-	}
-	user, err := p.users.LookUp(ctx, w.Community, plan.User)
-	if errors.Is(err, postgres.ErrUserNotFound) {
-		return Refused(w, applier.UserNotFound(w)), nil
+	item := applier.Item{Delivery: &delivery.Delivery{WebhookID: w.ID}, Webhook: w}
+	item.Plan, item.Failure = mapping.Evaluate(w, in, community)
+	rehearsal := p.store.RehearseAfresh()
+	_, err = rehearsal.Settle(ctx, []applier.Item{item})
+	if errors.Is(err, applier.ErrChanged) {
+		return p.Try(ctx, w, in)
 	}
 	if err != nil {
 		return PreviewResult{}, err
 	}
-	named := &admin.User{ID: user.ID, Email: user.Email, Username: user.Username}
-	before := map[string]int64{}
-	book := ledger.Book{}
-	for code, amount := range user.Balances {
-		before[code] = amount
-		book[ledger.Account{User: user.ID, Currency: code}] = ledger.Balance{Amount: amount}
-	}
-	entries, failure := book.Apply(user.ID, plan.Changes, community.Currency)
-	if failure != nil {
-		r = Refused(w, failure)
-		r.User = named
+	r := previewOf(w, community, rehearsal.Decisions()[0])
+	if r.User == nil {
 		return r, nil
 	}
-	r.User = named
-	for _, e := range entries {
+	users, err := p.store.UserNames(ctx, []delivery.ID{r.User.ID})
+	*r.User = users[r.User.ID]
+	return r, err
+}
+
+// previewOf is what a decision says. Its user is not named yet.
+func previewOf(w *webhook.Webhook, community *applier.Community, d postgres.Decision) PreviewResult {
+	r := Refused(w, d.Failure)
+	if d.User != (delivery.ID{}) {
+		r.User = &admin.User{ID: d.User}
+	}
+	if d.Failure != nil {
+		return r
+	}
+	r.Status, r.Outcome = delivery.Success, &d.Outcome
+	if d.Outcome == delivery.Skipped {
+		r.Detail = &d.Skipped.Detail
+	}
+	for _, e := range d.Entries {
 		c, _ := community.Currency(e.Currency)
 		r.Changes = append(r.Changes, PreviewChange{
 			Change: admin.Change{
 				Currency: e.Currency, Operator: string(e.Operator), Amount: c.Format(e.Amount), Balance: c.Format(e.Balance),
 			},
-			BalanceBefore: c.Format(before[e.Currency]),
+			BalanceBefore: c.Format(e.Before()),
 		})
-		before[e.Currency] = e.Balance
 	}
-	for _, f := range plan.Fields {
+	for _, f := range d.Fields {
 		r.Fields = append(r.Fields, admin.Field{Field: f.Field, Value: f.Value})
 	}
-	return r.success(delivery.Applied), nil
+	return r
 }
 
 // Refused is the result of a payload that fails.
@@ -118,10 +108,5 @@ func Refused(w *webhook.Webhook, failure *delivery.Failure) PreviewResult {
 	if failure != nil {
 		r.Reason, r.Detail = &failure.Reason, &failure.Detail
 	}
-	return r
-}
-
-func (r PreviewResult) success(outcome delivery.Outcome) PreviewResult {
-	r.Status, r.Outcome = delivery.Success, &outcome
 	return r
 }

@@ -1,8 +1,6 @@
 package trial_test
 
 import (
-	"context"
-	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,35 +10,10 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
-
-var errAway = errors.New("away")
-
-// users has one, ada, with 10 coins.
-type users struct{}
-
-func (users) LookUp(_ context.Context, community string, ref applier.UserRef) (postgres.User, error) {
-	switch {
-	case ref.Value == "away@example.com":
-		return postgres.User{}, errAway
-	case community != "default" || ref.Value != "ada@example.com":
-		return postgres.User{}, postgres.ErrUserNotFound
-	}
-	return postgres.User{ID: delivery.ID{1}, Email: "ada@example.com", Balances: map[string]int64{"coins": 10}}, nil
-}
-
-// communities have one custom field, team.
-type communities struct{}
-
-func (communities) Community(_ context.Context, name string) (*applier.Community, error) {
-	return &applier.Community{Name: name, Fields: map[string]applier.Field{"team": {Name: "team", Type: applier.Text}}}, nil
-}
-
-func (c communities) Reread(ctx context.Context, name string) (*applier.Community, error) {
-	return c.Community(ctx, name)
-}
 
 const definition = `
 name: Shop
@@ -54,7 +27,28 @@ mappings:
   - {field: team, value: {constant: red}}
 `
 
-func try(t *testing.T, event, payload string) (trial.PreviewResult, error) {
+// shopWorld has one user, ada, with 10 coins, and the custom field team.
+func shopWorld(t *testing.T) (*postgres.Store, admin.User) {
+	t.Helper()
+	store, db := postgrestest.Open(t, postgres.Options{})
+	if _, err := store.ImportUsers(t.Context(), "default", []postgres.NewUser{{Email: "ada@example.com"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.SetField(t.Context(), "default", applier.Field{Name: "team", Type: applier.Text}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := db.ExecContext(t.Context(), `INSERT INTO balances (user_id, currency, amount, entries, updated_at) SELECT id, 'coins', 10, 1, now() FROM users`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ada, err := store.FindUser(t.Context(), "default", "ada@example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store, admin.User{ID: ada.ID, Email: ada.Email}
+}
+
+func try(t *testing.T, store *postgres.Store, event, payload string) (trial.PreviewResult, error) {
 	t.Helper()
 	def, err := webhook.Parse([]byte(definition))
 	if err != nil {
@@ -65,12 +59,13 @@ func try(t *testing.T, event, payload string) (trial.PreviewResult, error) {
 		t.Fatal(err)
 	}
 	header := func(name string) (string, bool) { return event, name == "X-Event" }
-	return trial.NewPreview(users{}, communities{}).Try(t.Context(), w, mapping.Input{Body: []byte(payload), Header: header})
+	return trial.NewPreview(store).Try(t.Context(), w, mapping.Input{Body: []byte(payload), Header: header})
 }
 
 func TestTryShowsEachChange(t *testing.T) {
 	t.Parallel()
-	got, err := try(t, "order", `{"email":"ada@example.com","spent":4,"won":"20"}`)
+	store, ada := shopWorld(t)
+	got, err := try(t, store, "order", `{"email":"ada@example.com","spent":4,"won":"20"}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +78,7 @@ func TestTryShowsEachChange(t *testing.T) {
 	want := trial.PreviewResult{
 		WebhookID: "wh_1", Webhook: "Shop", Community: "default",
 		Status: delivery.Success, Outcome: new(delivery.Applied),
-		User: &admin.User{ID: delivery.ID{1}, Email: "ada@example.com"},
+		User: &ada,
 		Changes: []trial.PreviewChange{
 			change("coins", "subtract", "4", "10", "6"),
 			change("coins", "add", "20", "6", "26"),
@@ -98,6 +93,7 @@ func TestTryShowsEachChange(t *testing.T) {
 
 func TestTrySaysWhyNot(t *testing.T) {
 	t.Parallel()
+	store, _ := shopWorld(t)
 	for _, tc := range []struct {
 		about, event, payload string
 		reason                delivery.Reason // empty for skipped
@@ -110,7 +106,7 @@ func TestTrySaysWhyNot(t *testing.T) {
 	} {
 		t.Run(tc.about, func(t *testing.T) {
 			t.Parallel()
-			got, err := try(t, tc.event, tc.payload)
+			got, err := try(t, store, tc.event, tc.payload)
 			if err != nil || len(got.Changes) != 0 || (got.User != nil) != tc.user {
 				t.Fatalf("%+v, %v", got, err)
 			}
@@ -127,7 +123,23 @@ func TestTrySaysWhyNot(t *testing.T) {
 
 func TestTryDoesNotGuess(t *testing.T) {
 	t.Parallel()
-	if _, err := try(t, "order", `{"email":"away@example.com","spent":1,"won":1}`); !errors.Is(err, errAway) {
-		t.Errorf("a database that is away: %v", err)
+	store, _ := shopWorld(t)
+	store.Close()
+	if got, err := try(t, store, "order", `{"email":"ada@example.com","spent":1,"won":1}`); err == nil {
+		t.Errorf("a database that is away: %+v", got)
+	}
+}
+
+func TestTryChangesNothing(t *testing.T) {
+	t.Parallel()
+	store, ada := shopWorld(t)
+	for range 2 {
+		got, err := try(t, store, "order", `{"email":"ada@example.com","spent":4,"won":0}`)
+		if err != nil || got.Changes[0].Balance != "6" {
+			t.Fatalf("%+v, %v", got, err)
+		}
+	}
+	if u, err := store.FindUser(t.Context(), "default", ada.ID.String()); err != nil || u.Balances["coins"] != 10 {
+		t.Errorf("trying has left ada %v, %v", u.Balances, err)
 	}
 }

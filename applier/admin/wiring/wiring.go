@@ -93,7 +93,7 @@ func (d *Database) Reverter() *revert.Reverter { return revert.New(d.store) }
 func (d *Database) Logs() *history.Logs { return history.NewLogs(d.store) }
 
 // Preview tries a definition with one payload.
-func (d *Database) Preview() *trial.Preview { return trial.NewPreview(d.store, d.store) }
+func (d *Database) Preview() *trial.Preview { return trial.NewPreview(d.store) }
 
 // History has the deliveries, pending ones too. A delivery that is pending for longer
 // than the limit is overdue.
