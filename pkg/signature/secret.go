@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"filippo.io/edwards25519"
 )
 
 // Secret is one that a webhook has, in the form in which the sender shows it.
@@ -93,7 +95,7 @@ func publicKey(a Algorithm, text string) (key, error) {
 		return key{}, wrong
 	}
 	if a == Ed25519 && len(der) == ed25519.PublicKeySize {
-		return key{ed25519: der}, nil
+		return ed25519Key(der, wrong)
 	}
 	parsed, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
@@ -102,7 +104,7 @@ func publicKey(a Algorithm, text string) (key, error) {
 	switch public := parsed.(type) {
 	case ed25519.PublicKey:
 		if a == Ed25519 {
-			return key{ed25519: public}, nil
+			return ed25519Key(public, wrong)
 		}
 	case *ecdsa.PublicKey:
 		if a == ECDSAP256 && public.Curve == elliptic.P256() {
@@ -110,6 +112,18 @@ func publicKey(a Algorithm, text string) (key, error) {
 		}
 	}
 	return key{}, wrong
+}
+
+// ed25519Key refuses the few points for which anybody can make signatures.
+func ed25519Key(public ed25519.PublicKey, wrong error) (key, error) {
+	point, err := new(edwards25519.Point).SetBytes(public)
+	if err != nil {
+		return key{}, wrong
+	}
+	if point.MultByCofactor(point).Equal(edwards25519.NewIdentityPoint()) == 1 {
+		return key{}, fmt.Errorf("this public key of %s proves nothing: signatures for it can be made without a private key; use the one that the sender shows", Ed25519)
+	}
+	return key{ed25519: public}, nil
 }
 
 // decodeBase64 takes the padding or leaves it.

@@ -237,6 +237,7 @@ func TestLongForms(t *testing.T) {
 func TestSecretsHaveTheSendersForm(t *testing.T) {
 	t.Parallel()
 	const pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n"
+	const weak = "this public key of ed25519 proves nothing: signatures for it can be made without a private key; use the one that the sender shows"
 	for _, test := range []struct{ preset, secret, want string }{
 		{"stripe", "whsec_abc", ""},
 		{"stripe", "", "the secret is empty"},
@@ -251,6 +252,11 @@ func TestSecretsHaveTheSendersForm(t *testing.T) {
 		{"discord", "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", ""},
 		{"discord", pem, ""},
 		{"discord", "d75a98", "this is no public key of ed25519: want hex, base64 or PEM, as the sender shows it"},
+		{"discord", strings.Repeat("00", 32), weak},
+		{"discord", "01" + strings.Repeat("00", 31), weak},
+		{"discord", "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", weak},
+		{"discord", "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a", weak},
+		{"discord", "02" + strings.Repeat("00", 31), "this is no public key of ed25519: want hex, base64 or PEM, as the sender shows it"},
 		{"sendgrid", pem, "this is no public key of ecdsa-p256-sha256: want hex, base64 or PEM, as the sender shows it"},
 	} {
 		got := ""
