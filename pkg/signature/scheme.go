@@ -113,6 +113,23 @@ func (w *way) checkSigned() error {
 	return nil
 }
 
+// CoversQuery reports whether each way has something of the query in what is signed.
+func (s *Scheme) CoversQuery() bool { return s.cover("url", "query") }
+
+// CoversBody reports whether each way has the body, or its digest, in what is signed.
+// Of a form the fields are enough.
+func (s *Scheme) CoversBody(isForm bool) bool {
+	if isForm && s.cover("body", "body.sha256", "form") {
+		return true
+	}
+	return s.cover("body", "body.sha256") ||
+		!slices.ContainsFunc(s.ways, func(w *way) bool { return w.BodyDigest == "" })
+}
+
+func (s *Scheme) cover(what ...string) bool {
+	return !slices.ContainsFunc(s.ways, func(w *way) bool { return !w.template.has(what...) })
+}
+
 // isPlain reports whether the secret is hashed with the text.
 func (a Algorithm) isPlain() bool { return a == MD5 || a == SHA1 || a == SHA256 }
 

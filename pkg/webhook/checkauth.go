@@ -84,6 +84,30 @@ func checkSignature(r *report, field string, s Signature) {
 	}
 }
 
+// checkCover refuses a signature that says nothing about the payload, where it is the
+// only proof: who has seen one request could send others. Records from before this
+// check go on as they are.
+func checkCover(r *report, def Definition) {
+	if def.Auth.Signature == nil || def.Auth.APIKey || def.Auth.Basic != nil {
+		return
+	}
+	spec, err := def.Auth.Signature.Spec()
+	if err != nil {
+		return // reported already
+	}
+	scheme, err := signature.Compile(spec)
+	if err != nil {
+		return
+	}
+	const unsigned = "the sender signs nothing of the %s, which the mapping reads: a request that was seen could be sent again with another one; change receive.payload, or add api_key: true"
+	switch payload := def.Receive.over(def.Auth.Preset().Receive).Payload; {
+	case payload == PayloadQuery && !scheme.CoversQuery():
+		r.add("auth.signature", unsigned, "query")
+	case payload != PayloadQuery && !scheme.CoversBody(payload == PayloadForm):
+		r.add("auth.signature", unsigned, "body")
+	}
+}
+
 var signatureParts = []string{"algorithm", "from", "encoding", "prefix", "signed", "timestamp", "id", "tolerance"}
 
 func checkSignaturePlaces(r *report, field string, s Signature) {

@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/coinhook/coinhook/pkg/signature"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -115,6 +117,47 @@ func TestReceiveIsRefused(t *testing.T) {
 	} {
 		if _, err := webhook.Parse([]byte("name: N\nreceive: " + c.receive)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", c.receive, err, c.want)
+		}
+	}
+}
+
+// A signature that leaves out what the mapping reads proves nothing about it: one
+// request that was seen would make any other.
+func TestASignatureHasToCoverThePayload(t *testing.T) {
+	t.Parallel()
+	long := func(signed string) string {
+		return `{signature: {algorithm: hmac-sha256, from: {header: X-S}, encoding: hex, signed: "` + signed + `"}`
+	}
+	const refused = "auth.signature: the sender signs nothing of the "
+	for _, c := range []struct{ auth, payload, want string }{
+		{"{signature: github}", "json", ""},
+		{"{signature: github}", "form", ""},
+		{"{signature: github}", "query", refused + "query"},
+		{"{signature: github, api_key: true}", "query", ""}, // the key proves who sends
+		{"{signature: github, basic: {username: shop}}", "query", ""},
+		{"{signature: levelplay}", "query", ""},
+		{"{signature: levelplay}", "json", refused + "body"},
+		{"{signature: twilio}", "form", ""},
+		{"{signature: twilio}", "json", ""}, // a digest in the query
+		{"{signature: twilio}", "query", ""},
+		{"{signature: tebex}", "json", ""}, // the body's digest
+		{"{signature: standard-webhooks}", "query", refused + "query"},
+		{long("{body}") + "}", "json", ""},
+		{long("{url}") + "}", "query", ""},
+		{long("{url}") + "}", "json", refused + "body"},
+		{long("{query.user}{query.coins}") + "}", "query", ""},
+		{long("{query.user}") + "}", "form", refused + "body"},
+		{long("{form}") + "}", "form", ""},
+		{long("{form}") + "}", "json", refused + "body"},
+	} {
+		_, err := webhook.Parse([]byte("name: N\nauth: " + c.auth + "\nreceive: {payload: " + c.payload + "}"))
+		if got := fmt.Sprint(err); (err != nil) != (c.want != "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s with %s: %v, want %q", c.auth, c.payload, err, c.want)
+		}
+	}
+	for _, name := range signature.Names() {
+		if _, err := webhook.Parse([]byte("name: N\nauth: {signature: " + name + "}")); err != nil {
+			t.Errorf("the preset %s is refused: %v", name, err)
 		}
 	}
 }

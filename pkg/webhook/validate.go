@@ -87,6 +87,7 @@ func check(r *report, def Definition, o options) {
 	if def.Receive != nil {
 		checkReceive(r, "receive", def)
 	}
+	checkCover(r, def)
 	if def.User != nil {
 		checkUser(r, "user", *def.User)
 	}
