@@ -41,8 +41,8 @@ func (a Adjustment) Delivery() (delivery.Delivery, error) {
 
 var errAdjustment = errors.New("no adjustment that `coinhook users adjust` would make")
 
-// adjusting is a definition that does what the body of an adjustment says.
-func adjusting(body []byte) (*webhook.Webhook, error) {
+// Adjusting is a definition that does what the body of an adjustment says.
+func Adjusting(body []byte) (*webhook.Webhook, error) {
 	var a Adjustment
 	if err := json.Unmarshal(body, &a); err != nil {
 		return nil, err

@@ -162,7 +162,7 @@ func (a *Applier) definition(ctx context.Context, d *delivery.Delivery, live boo
 		revision, version = max(revision, d.Replay.Revision), d.Replay.Version
 	}
 	if d.WebhookID == AdjustmentID && d.Malformed == "" {
-		w, err := adjusting(d.Body)
+		w, err := Adjusting(d.Body)
 		if err != nil {
 			return nil, &delivery.Failure{Reason: delivery.MalformedDelivery, Detail: "The delivery is no adjustment: " + err.Error() + "."}, nil
 		}

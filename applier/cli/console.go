@@ -187,7 +187,13 @@ func (a *app) consoleOptions(log zerolog.Logger, trusted proxies.Trusted) (opts 
 	if opts.Backtest, err = a.backtest(); err != nil {
 		return opts, nil, err
 	}
-	if opts.Replayer, stop, err = a.replayer(); err != nil {
+	publisher, stop, err := a.publisher(broker.PublisherOptions{})
+	if err != nil {
+		return opts, nil, err
+	}
+	opts.Publisher = publisher
+	if opts.Replayer, err = a.replayer(publisher); err != nil {
+		stop()
 		return opts, nil, err
 	}
 	opts.Rejections = a.conn

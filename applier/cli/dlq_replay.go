@@ -47,11 +47,15 @@ func (c *dlqReplayCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	replayer, stop, err := a.replayer()
+	publisher, stop, err := a.publisher(broker.PublisherOptions{})
 	if err != nil {
 		return err
 	}
 	defer stop()
+	replayer, err := a.replayer(publisher)
+	if err != nil {
+		return err
+	}
 	if c.Edit {
 		if err := c.edit(a, request); err != nil {
 			return err
@@ -186,25 +190,21 @@ func parseRate(text string) (perSecond int, err error) {
 	return n, nil
 }
 
-// replayer is one that decides as the appliers do. stop ends its publishing.
-func (a *app) replayer() (r *replay.Replayer, stop func(), err error) {
+// replayer is one that decides as the appliers do.
+func (a *app) replayer(publisher *broker.Publisher) (*replay.Replayer, error) {
 	db, err := a.database()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	conn, err := a.broker()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	master, err := a.masterKey()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	publisher, stop, err := a.publisher(broker.PublisherOptions{})
-	if err != nil {
-		return nil, nil, err
-	}
-	return db.Replayer(broker.NewCatalog(conn), sealed.NewPayloads(master).Evaluate, publisher), stop, nil
+	return db.Replayer(broker.NewCatalog(conn), sealed.NewPayloads(master).Evaluate, publisher), nil
 }
 
 // publisher is one that runs until stop.

@@ -104,27 +104,17 @@ func showSettled(a *app, id delivery.ID) error {
 	if err != nil {
 		return err
 	}
-	deadline := time.Now().Add(settledWithin)
-	for {
-		full, err := h.Show(a.ctx, id)
-		if err != nil && !errors.Is(err, history.ErrNotFound) {
-			return err
-		}
-		if err == nil && full.Status != delivery.Pending || time.Now().After(deadline) {
-			if err := showDelivery(a, id.String(), false); err != nil {
-				return err
-			}
-			if full.Status == delivery.Failed {
-				return errors.New("nothing was changed: the adjustment failed")
-			}
-			return nil
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-a.ctx.Done():
-			return a.ctx.Err()
-		}
+	full, err := h.Await(a.ctx, id, settledWithin)
+	if err != nil && !errors.Is(err, history.ErrNotFound) {
+		return err
 	}
+	if err := showDelivery(a, id.String(), false); err != nil {
+		return err
+	}
+	if full.Status == delivery.Failed {
+		return errors.New("nothing was changed: the adjustment failed")
+	}
+	return nil
 }
 
 // runFile adjusts many balances. The whole file is read and checked first.

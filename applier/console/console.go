@@ -78,7 +78,9 @@ type Options struct {
 	// DeadLetters, Replayer and Reverter change what became of deliveries.
 	DeadLetters *deadletter.Service
 	Replayer    *replay.Replayer
-	Reverter    *revert.Reverter
+	// Publisher puts adjustments on their way.
+	Publisher users.Publisher
+	Reverter  *revert.Reverter
 	// Payloads opens what came encrypted, as far as there is a key.
 	Payloads *sealed.Payloads
 

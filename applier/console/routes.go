@@ -82,6 +82,7 @@ func (s *Console) routes() []route {
 		{post, importPath, s.importUsers},
 		{get, "/users/:id", s.user},
 		{post, "/users/:id", s.renameUser},
+		{post, "/users/:id/adjust", s.adjust},
 
 		{get, "/settings", s.settings},
 		{post, "/settings/currencies", s.setCurrency},

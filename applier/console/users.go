@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"net/http"
@@ -198,6 +199,9 @@ type userData struct {
 
 	Deliveries []history.Delivery
 	Form       userForm
+
+	Adjust     adjustForm
+	Adjustable []option // the currencies of the community
 }
 
 type dayRow struct {
@@ -217,8 +221,17 @@ func (s *Console) user(c *request) error {
 	if err != nil {
 		return err
 	}
+	return s.userPage(c, http.StatusOK, u, userFormOf(u), newAdjustForm())
+}
+
+func userFormOf(u users.Profile) userForm {
 	email, username := textOf(u.Email), textOf(u.Username)
-	return s.userPage(c, http.StatusOK, u, userForm{Email: email, Username: username, WasEmail: email, WasUsername: username})
+	return userForm{Email: email, Username: username, WasEmail: email, WasUsername: username}
+}
+
+// nameOf is what people call a user.
+func nameOf(u users.Profile) string {
+	return cmp.Or(textOf(u.Email), textOf(u.Username), u.ID.String())
 }
 
 func (s *Console) findProfile(c *request) (users.Profile, error) {
@@ -236,13 +249,19 @@ func textOf(s *string) string {
 	return *s
 }
 
-func (s *Console) userPage(c *request, status int, u users.Profile, form userForm) (err error) {
-	data := userData{Profile: u, Balances: amountsOf(u.Balances), Form: form, Span: 30}
+func (s *Console) userPage(c *request, status int, u users.Profile, form userForm, adjust adjustForm) (err error) {
+	data := userData{Profile: u, Name: nameOf(u), Balances: amountsOf(u.Balances), Form: form, Adjust: adjust, Span: 30}
 	if c.QueryParam("days") == "90" {
 		data.Span = 90
 	}
-	if data.Name = textOf(u.Email); data.Name == "" {
-		data.Name = textOf(u.Username)
+	if c.session.MayChange() {
+		known, err := s.Settings.Currencies(c.ctx(), u.Community)
+		if err != nil {
+			return err
+		}
+		for _, one := range known {
+			data.Adjustable = append(data.Adjustable, option{one.Code, currencyName(one.Code)})
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(u.Fields)) {
 		data.Fields = append(data.Fields, amountOf{name, u.Fields[name]})
@@ -301,7 +320,7 @@ func (s *Console) renameUser(c *request) error {
 	form := userForm{Email: c.FormValue("email"), Username: c.FormValue("username"), WasEmail: c.FormValue("was_email"), WasUsername: c.FormValue("was_username")}
 	err = s.Users.Rename(c.ctx(), u.ID, users.Change{Email: changed(form.Email, form.WasEmail), Username: changed(form.Username, form.WasUsername)})
 	if form.Error, form.Part = userProblem(err); form.Error != "" {
-		return s.userPage(c, http.StatusUnprocessableEntity, u, form)
+		return s.userPage(c, http.StatusUnprocessableEntity, u, form, newAdjustForm())
 	}
 	if err != nil {
 		return err

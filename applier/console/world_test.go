@@ -136,7 +136,7 @@ func makeWorld(t *testing.T, limit time.Duration, master secret.MasterKey, optio
 		URL: &url.URL{Scheme: "http", Host: listener.Addr().String()}, Log: zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.ErrorLevel),
 		Accounts: access.NewAccounts(own, w.clock.now), Tokens: access.NewTokens(own, w.clock.now), Trail: w.trail, Webhooks: w.webhooks, Users: users.New(own), Payloads: sealed.NewPayloads(master),
 		Logs: history.NewLogs(own), Settings: communities.New(own),
-		DeadLetters: deadletter.New(own), Reverter: revert.New(own),
+		DeadLetters: deadletter.New(own), Reverter: revert.New(own), Publisher: w.publisher,
 		Replayer: replay.New(own, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate, w.publisher),
 		History:  history.New(own, stream, definitions, limit),
 		Preview:  trial.NewPreview(own), HookURL: func(id string) string { return "https://hooks.example.com/hooks/" + id },

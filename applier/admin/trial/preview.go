@@ -99,6 +99,19 @@ func previewOf(w *webhook.Webhook, community *applier.Community, d postgres.Deci
 	return r
 }
 
+// Adjustment says what an adjustment would do now. Its key is not looked up.
+func (p *Preview) Adjustment(ctx context.Context, a applier.Adjustment) (PreviewResult, error) {
+	d, err := a.Delivery()
+	if err != nil {
+		return PreviewResult{}, err
+	}
+	w, err := applier.Adjusting(d.Body)
+	if err != nil {
+		return PreviewResult{}, err
+	}
+	return p.Try(ctx, w, mapping.InputOf(&d, d.Body))
+}
+
 // Refused is the result of a payload that fails.
 func Refused(w *webhook.Webhook, failure *delivery.Failure) PreviewResult {
 	r := PreviewResult{

@@ -31,7 +31,7 @@ const published = 1000
 func (s *Service) Adjust(ctx context.Context, publisher Publisher, all []applier.Adjustment) ([]delivery.ID, error) {
 	deliveries, ids := make([]delivery.Delivery, len(all)), make([]delivery.ID, len(all))
 	for i, a := range all {
-		err := s.checkAdjustment(ctx, &a)
+		err := s.CheckAdjustment(ctx, &a)
 		if err == nil {
 			deliveries[i], err = a.Delivery()
 		}
@@ -51,8 +51,8 @@ func (s *Service) Adjust(ctx context.Context, publisher Publisher, all []applier
 	return ids, nil
 }
 
-// checkAdjustment refuses what would fail for sure.
-func (s *Service) checkAdjustment(ctx context.Context, a *applier.Adjustment) error {
+// CheckAdjustment refuses what would fail for sure, and trims the note.
+func (s *Service) CheckAdjustment(ctx context.Context, a *applier.Adjustment) error {
 	a.Note = strings.TrimSpace(a.Note)
 	switch {
 	case a.Note == "":
@@ -75,7 +75,7 @@ func (s *Service) checkAdjustment(ctx context.Context, a *applier.Adjustment) er
 		return &Invalid{"amount", err}
 	}
 	if amount <= 0 {
-		return &Invalid{"amount", errors.New("an amount is more than 0: --add or --subtract says which way")}
+		return &Invalid{"amount", errors.New("an amount is more than 0: add or subtract says which way")}
 	}
 	if a.Operator != webhook.Add && a.Operator != webhook.Subtract {
 		return &Invalid{"operator", errors.New("an operator is add or subtract")}

@@ -1,0 +1,112 @@
+package console_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/coinhook/coinhook/applier/admin/access"
+)
+
+// adjustForm is the form of a page about an adjustment, with its key.
+func adjustForm(p *page, pairs ...string) url.Values {
+	form := url.Values{}
+	for _, n := range p.Find(`form[action$="/adjust"] input`).Nodes {
+		input := p.FindNodes(n)
+		form.Set(input.AttrOr("name", ""), input.AttrOr("value", ""))
+	}
+	return with(form, pairs...)
+}
+
+// A balance is adjusted: the page asks first, the change takes the way of a delivery, and
+// the logs and the trail say who did it and why.
+func TestABalanceIsAdjusted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle()
+	id := w.user("ann@example.com").String()
+	at := "/users/" + id
+	form := adjustForm(w.admin.get(at), "currency", "coins", "operator", "add", "amount", "50", "note", "sorry for the outage")
+	plan := w.admin.post(at+"/adjust", form)
+	for label, want := range map[string]string{"User": "ann@example.com", "Currency": "Coins", "Change": "+50", "Before": "0", "After": "50"} {
+		if got := plan.text(`main td[data-label="` + label + `"]`); got != want {
+			t.Errorf("%s of the plan is %q, want %q", label, got, want)
+		}
+	}
+	if got := w.admin.get(at).text(".balance"); !strings.HasPrefix(got, "0") {
+		t.Fatalf("it did not ask first: %s", got)
+	}
+	sure := adjustForm(plan, "sure", "1")
+	done := w.admin.post(at+"/adjust", sure)
+	if p := w.admin.get(at); done.header.Get("Location") != at || !strings.Contains(p.text(".flash"), "Coins +50 → 50") || !strings.HasPrefix(p.text(".balance"), "50") {
+		t.Errorf("%d %s: %s", done.status, done.text("main"), p.text("main"))
+	}
+	// The same form again, as by Back and a second click: once is enough.
+	w.admin.post(at+"/adjust", sure)
+	if p := w.admin.get(at); !strings.Contains(p.text(".flash"), "Nothing was changed") || !strings.HasPrefix(p.text(".balance"), "50") {
+		t.Errorf("sent twice: %s", p.text("main"))
+	}
+	if got := w.admin.get("/logs").text("main"); !strings.Contains(got, "Adjustment: sorry for the outage") {
+		t.Errorf("the logs: %s", got)
+	}
+	trail := w.admin.get("/trail").text("main")
+	for _, want := range []string{"adjust balance", "anna", "sorry for the outage"} {
+		if !strings.Contains(trail, want) {
+			t.Errorf("the trail lacks %q: %s", want, trail)
+		}
+	}
+}
+
+func TestAnAdjustmentThatCannotBeIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle()
+	at := "/users/" + w.user("ann@example.com").String()
+	first := w.admin.get(at)
+	for _, tc := range []struct{ amount, note, operator, at, says string }{
+		{"0", "x", "add", "#wrong-amount", "more than 0"},
+		{"1.5", "x", "add", "#wrong-amount", "decimals"},
+		{"a lot", "x", "add", "#wrong-amount", ""},
+		{"1", " ", "add", "#wrong-note", "why"},
+		{"7", "x", "subtract", ".problem", "It would fail now"},
+	} {
+		p := w.admin.post(at+"/adjust", adjustForm(first, "currency", "coins", "operator", tc.operator, "amount", tc.amount, "note", tc.note))
+		if got := p.text(tc.at); got == "" || !strings.Contains(got, tc.says) {
+			t.Errorf("%+v: %d %s", tc, p.status, p.text("main"))
+		}
+		if p.Find("button[name=sure]").Length() != 0 {
+			t.Errorf("%+v can be done", tc)
+		}
+	}
+	// What the plan did not see: it fails as a delivery does.
+	p := w.admin.post(at+"/adjust", adjustForm(first, "currency", "coins", "operator", "subtract", "amount", "7", "note", "x", "sure", "1"))
+	if p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("#adjust .problem"), "Nothing was changed") || p.Find("#adjust[open]").Length() != 1 {
+		t.Errorf("%d %s", p.status, p.text("main"))
+	}
+	if p := w.admin.post("/users/01890000-0000-7000-8000-000000000000/adjust", url.Values{}); p.status != http.StatusNotFound {
+		t.Errorf("nobody's balance: %d", p.status)
+	}
+	viewer := w.signedIn("vera", access.Viewer)
+	if p := viewer.get(at); p.Find("#adjust").Length() != 0 {
+		t.Error("a viewer has the form")
+	}
+	if p := viewer.post(at+"/adjust", adjustForm(first, "currency", "coins", "operator", "add", "amount", "7", "note", "x", "sure", "1")); p.status != http.StatusForbidden {
+		t.Errorf("a viewer adjusts: %d", p.status)
+	}
+}
+
+// Without an applier the adjustment waits, and the page says so.
+func TestAnAdjustmentMayWait(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	at := "/users/" + w.user("ann@example.com").String()
+	p := w.admin.post(at+"/adjust", adjustForm(w.admin.get(at), "currency", "xp", "operator", "add", "amount", "7", "note", "x", "sure", "1"))
+	to := p.header.Get("Location")
+	if !strings.HasPrefix(to, "/deliveries/") {
+		t.Fatalf("%d %q %s", p.status, to, p.text("main"))
+	}
+	if p := w.admin.get(to); !strings.Contains(p.text(".flash"), "on its way") || !strings.Contains(p.text("main"), "pending") {
+		t.Errorf("it says %s", p.text("main"))
+	}
+}
