@@ -122,3 +122,6 @@ const (
 func (f CountFilter) CountsQuery(from, to, countedTo time.Time, step time.Duration) (query string, args []any) {
 	return f.countsQuery(from, to, countedTo, step)
 }
+
+// ListUsersQuery is what ListUsers asks.
+func ListUsersQuery(f UserFilter) (query string, args []any) { return f.query() }

@@ -1,7 +1,11 @@
 package postgres_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -54,5 +58,35 @@ func TestSettleFindsUsersByIDs(t *testing.T) {
 	u, err := s.FindUser(t.Context(), community, id.String())
 	if err != nil || u.Balances["coins"] != 3 || u.External["steam"] != "76561198000000001" || len(u.External) != 2 {
 		t.Errorf("the user is %+v, %v", u, err)
+	}
+}
+
+// A list finds users by all of an external id, of whatever kind and community, and asks
+// for it once, not with each user.
+func TestListsFindUsersByExternalIDs(t *testing.T) {
+	t.Parallel()
+	s, db := postgrestest.Open(t, postgres.Options{})
+	var want []delivery.ID
+	for _, u := range []struct{ community, kind, value string }{{"a", "discord", "7"}, {"a", "steam", "7"}, {"b", "steam", "77"}, {"c", "steam", "7"}} {
+		id, err := s.AddUser(t.Context(), u.community, postgres.NewUser{External: map[string]string{u.kind: u.value}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u.value == "7" {
+			want = append(want, id)
+		}
+	}
+	slices.Reverse(want) // newest first
+	found, err := s.ListUsers(t.Context(), postgres.UserFilter{Search: "7", Limit: 10})
+	var got []delivery.ID
+	for _, u := range found {
+		got = append(got, u.ID)
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	query, args := postgres.ListUsersQuery(postgres.UserFilter{Search: "7", Limit: 10})
+	if plan := explain(t, db, query, args); !strings.Contains(plan, "InitPlan") || strings.Contains(plan, "SubPlan 2") {
+		t.Errorf("external ids are read with each user:\n%s", plan)
 	}
 }

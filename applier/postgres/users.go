@@ -109,8 +109,29 @@ type UserFilter struct {
 	Limit  int
 }
 
+// usersKnownAsQuery finds users by an external id of any kind. It jumps from one kind
+// to the next in the index, and is run once for all users of a list.
+const usersKnownAsQuery = `
+WITH RECURSIVE kinds AS (
+    (SELECT community, kind FROM external_ids ORDER BY community, kind LIMIT 1)
+    UNION ALL
+    SELECT n.community, n.kind FROM kinds k CROSS JOIN LATERAL (
+        SELECT x.community, x.kind FROM external_ids x WHERE (x.community, x.kind) > (k.community, k.kind) ORDER BY x.community, x.kind LIMIT 1
+    ) n
+)
+SELECT x.user_id FROM kinds k JOIN external_ids x ON x.community = k.community AND x.kind = k.kind AND x.value = ?`
+
 // ListUsers returns users, newest first.
 func (s *Store) ListUsers(ctx context.Context, f UserFilter) ([]User, error) {
+	query, args := f.query()
+	users, err := s.queryUsers(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("list users: %w", err)
+	}
+	return users, nil
+}
+
+func (f UserFilter) query() (query string, args []any) {
 	var w where
 	w.add("u.erased_at IS NULL")
 	if f.Community != "" {
@@ -118,22 +139,17 @@ func (s *Store) ListUsers(ctx context.Context, f UserFilter) ([]User, error) {
 	}
 	if f.Search != "" {
 		key := applier.FoldKey(f.Search)
-		w.add("(strpos(u.email_key, ?) > 0 OR strpos(u.username_key, ?) > 0 OR EXISTS (SELECT FROM external_ids x WHERE x.user_id = u.id AND x.value = ?))",
-			key, key, f.Search)
+		w.add("(strpos(u.email_key, ?) > 0 OR strpos(u.username_key, ?) > 0 OR u.id = ANY (ARRAY("+usersKnownAsQuery+")))", key, key, f.Search)
 	}
 	if f.Before != (delivery.ID{}) {
 		w.add("u.id < ?", f.Before.String())
 	}
-	query := selectUser
+	query = selectUser
 	if f.Among > 0 {
 		query = strings.Replace(query, "FROM users u", fmt.Sprintf("FROM (SELECT * FROM users ORDER BY id DESC LIMIT %d) u", f.Among), 1)
 	}
 	w.args = append(w.args, f.Limit)
-	users, err := s.queryUsers(ctx, query+w.String()+fmt.Sprintf(" ORDER BY u.id DESC LIMIT $%d", len(w.args)), w.args...)
-	if err != nil {
-		return nil, fmt.Errorf("list users: %w", err)
-	}
-	return users, nil
+	return query + w.String() + fmt.Sprintf(" ORDER BY u.id DESC LIMIT $%d", len(w.args)), w.args
 }
 
 func (s *Store) queryUsers(ctx context.Context, query string, args ...any) ([]User, error) {
