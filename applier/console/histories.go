@@ -71,7 +71,7 @@ type statusChip struct {
 }
 
 // statusChips are the statuses and outcomes, as links that keep the rest of the form.
-func (f historiesForm) statusChips(counts *history.Counts) (all []statusChip) {
+func (f historiesForm) statusChips(total *history.Count) (all []statusChip) {
 	add := func(name, status, outcome string, count func(history.Count) int64) {
 		one := f
 		one.Status, one.Outcome = status, outcome
@@ -79,8 +79,8 @@ func (f historiesForm) statusChips(counts *history.Counts) (all []statusChip) {
 			one.Reason = ""
 		}
 		s := statusChip{chip: chip{name, one.Address("/deliveries"), f.Status == status && f.Outcome == outcome}}
-		if counts != nil && count != nil {
-			s.Count, s.Counted = count(counts.Total), true
+		if total != nil && count != nil {
+			s.Count, s.Counted = count(*total), true
 		}
 		all = append(all, s)
 	}
@@ -190,27 +190,22 @@ func (s *Console) histories(c *request) error {
 
 // countsOf counts what the chips are about. It is nil where only the rows could tell: for
 // a user, a reason or a key, and for times that are no whole span.
-func (s *Console) countsOf(c *request, f history.Filter, form historiesForm) *history.Counts {
+func (s *Console) countsOf(c *request, f history.Filter, form historiesForm) *history.Count {
 	if f.Since.IsZero() || form.Times.Span == "" || form.User != "" || form.Reason != "" || form.Key != "" || isUnasked(c.Request()) {
 		return nil
-	}
-	step := time.Minute
-	if time.Since(f.Since) > 2*time.Hour {
-		step = 15 * time.Minute
 	}
 	count := history.CountFilter{WebhookID: form.Webhook}
 	if form.Community != "" {
 		count.Communities = []string{form.Community}
 	}
-	counts, err := s.History.Counts(c.ctx(), count, f.Since, time.Now(), step)
+	total, complete, err := s.History.Total(c.ctx(), count, f.Since, time.Now())
 	if err != nil {
 		s.Log.Warn().Err(err).Msg("cannot count deliveries")
+	}
+	if err != nil || !complete {
 		return nil
 	}
-	if !counts.Since.IsZero() {
-		return nil
-	}
-	return &counts
+	return &total
 }
 
 // historiesFile sends all deliveries of the form that have outcomes as CSV.

@@ -22,6 +22,7 @@ func TestPagesOfTheConsoleGoThroughIndexes(t *testing.T) {
 	execute(t, db, "ANALYZE")
 	now := time.Now().UTC().Truncate(time.Minute)
 	counts, countsArgs := postgres.CountFilter{}.CountsQuery(now.Add(-24*time.Hour).Truncate(15*time.Minute), now.Add(time.Minute), now.Add(-time.Minute), 15*time.Minute)
+	total, totalArgs := postgres.CountFilter{}.TotalQuery(now.Add(-7*24*time.Hour), now.Add(time.Minute), now.Add(-time.Minute))
 	hook := "wh_" + strings.Repeat("b", 26)
 	for name, tc := range map[string]struct {
 		query string
@@ -34,6 +35,7 @@ func TestPagesOfTheConsoleGoThroughIndexes(t *testing.T) {
 		"duplicates":                          {`SELECT delivery_id FROM outcomes o WHERE o.outcome = 'duplicate' AND o.outcome <> 'applied' ORDER BY o.delivery_id DESC LIMIT 50`, nil, "outcomes_unapplied"},
 		"the newest delivery of each webhook": {postgres.WebhookActivityQuery, []any{pq.StringArray{hook}}, "outcomes_webhook"},
 		"communities":                         {postgres.CommunitiesQuery, nil, "users_email"},
+		"a total of deliveries":               {total, totalArgs, "delivery_counts_pkey"},
 	} {
 		plan := explain(t, db, tc.query, tc.args)
 		if strings.Contains(plan, "Seq Scan on outcomes") || strings.Contains(plan, "Seq Scan on delivery_counts") || strings.Contains(plan, "Seq Scan on users") || !strings.Contains(plan, tc.index) {

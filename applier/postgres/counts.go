@@ -102,19 +102,11 @@ const (
 // is a multiple of the step.
 func (s *Store) Counts(ctx context.Context, f CountFilter, from, to time.Time, step time.Duration) (c Counted, err error) {
 	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
-		var countedFrom, countedTo time.Time
-		if err := tx.QueryRowContext(ctx, countsProgressQuery).Scan(&countedFrom, &countedTo); err != nil {
+		since, countedTo, err := countedSpan(ctx, tx, from)
+		if err != nil {
 			return err
 		}
-		if from.Before(countedFrom) {
-			var uncounted bool
-			if err := tx.GetContext(ctx, &uncounted, uncountedQuery, firstIDAt(from).String(), firstIDAt(countedFrom).String()); err != nil {
-				return err
-			}
-			if uncounted {
-				c.Since = countedFrom.UTC()
-			}
-		}
+		c.Since = since
 		query, args := f.countsQuery(from, to, countedTo, step)
 		return c.read(ctx, tx, query, args)
 	})
@@ -122,6 +114,39 @@ func (s *Store) Counts(ctx context.Context, f CountFilter, from, to time.Time, s
 		return c, fmt.Errorf("count deliveries: %w", err)
 	}
 	return c, nil
+}
+
+// Total returns what became of all deliveries that were received from a time until
+// before another, both multiples of a minute. It reads far less than Counts: no
+// durations, and the coarsest counts there are. since is as in Counted.
+func (s *Store) Total(ctx context.Context, f CountFilter, from, to time.Time) (total Count, since time.Time, err error) {
+	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
+		var countedTo time.Time
+		if since, countedTo, err = countedSpan(ctx, tx, from); err != nil {
+			return err
+		}
+		query, args := f.totalQuery(from, to, countedTo)
+		return tx.QueryRowContext(ctx, query, args...).Scan(&total.Applied, &total.Duplicate, &total.Skipped, &total.Failed)
+	})
+	if err != nil {
+		return total, since, fmt.Errorf("count deliveries: %w", err)
+	}
+	return total, since, nil
+}
+
+// countedSpan returns up to when deliveries are counted, and since when if that is after
+// the first one from a time on.
+func countedSpan(ctx context.Context, tx *sqlx.Tx, from time.Time) (since, to time.Time, err error) {
+	var first time.Time
+	if err := tx.QueryRowContext(ctx, countsProgressQuery).Scan(&first, &to); err != nil || !from.Before(first) {
+		return since, to, err
+	}
+	var uncounted bool
+	err = tx.GetContext(ctx, &uncounted, uncountedQuery, firstIDAt(from).String(), firstIDAt(first).String())
+	if uncounted {
+		since = first.UTC()
+	}
+	return since, to, err
 }
 
 // The kinds of rows of countsQuery.
@@ -156,27 +181,11 @@ func (f CountFilter) countsQuery(from, to, countedTo time.Time, step time.Durati
 		return fmt.Sprintf("$%d", len(args))
 	}
 	parts := []string{countRowsQuery}
-	at := from
-	for _, size := range slices.Backward(countSteps) {
-		whole := end.Truncate(size)
-		if step%size != 0 || !at.Before(whole) {
-			continue
-		}
+	for _, p := range inPieces(from, end, slices.DeleteFunc(slices.Clone(countSteps), func(size time.Duration) bool { return step%size != 0 })) {
 		parts = append(parts, fmt.Sprintf("SELECT at, webhook_id, community, applied, duplicate, skipped, failed, times FROM delivery_counts WHERE step = %d AND at >= %s AND at < %s",
-			size/time.Minute, param(at), param(whole)))
-		at = whole
+			p.size/time.Minute, param(p.from), param(p.to)))
 	}
-	var narrow []string
-	if f.WebhookID != "" {
-		narrow = append(narrow, "webhook_id = "+param(f.WebhookID))
-	}
-	if f.Communities != nil {
-		narrow = append(narrow, "community = ANY ("+param(pq.Array(f.Communities))+"::text[])")
-	}
-	where := ""
-	if narrow != nil {
-		where = " WHERE " + strings.Join(narrow, " AND ")
-	}
+	where := f.where(param)
 	return `WITH c AS MATERIALIZED (
     SELECT date_bin($4::interval, at, $5::timestamptz) AS bin, * FROM (` + strings.Join(parts, "\nUNION ALL ") + `) p` + where + `
 )
@@ -185,6 +194,68 @@ UNION ALL
 SELECT 1, now(), webhook_id, community, 0, sum(applied)::bigint, sum(duplicate)::bigint, sum(skipped)::bigint, sum(failed)::bigint FROM c GROUP BY webhook_id, community
 UNION ALL
 SELECT 2, bin, '', '', (t % 64)::int, sum(t / 64)::bigint, 0, 0, 0 FROM (SELECT bin, unnest(times) AS t FROM c) u GROUP BY bin, t % 64`, args
+}
+
+// totalQuery adds up whole counts, and the rows after the last one that is counted.
+func (f CountFilter) totalQuery(from, to, countedTo time.Time) (query string, args []any) {
+	end := to
+	if countedTo.Before(end) {
+		end = countedTo
+	}
+	if end.Before(from) {
+		end = from
+	}
+	param := func(v any) string {
+		args = append(args, v)
+		return fmt.Sprintf("$%d", len(args))
+	}
+	parts := []string{fmt.Sprintf(`SELECT webhook_id, community, (outcome IS NOT DISTINCT FROM 'applied')::int AS applied, (outcome IS NOT DISTINCT FROM 'duplicate')::int AS duplicate,
+    (outcome IS NOT DISTINCT FROM 'skipped')::int AS skipped, (status = 'failed')::int AS failed FROM outcomes WHERE delivery_id >= %s AND delivery_id < %s`,
+		param(firstIDAt(end).String()), param(firstIDAt(to).String()))}
+	for _, p := range inPieces(from, end, countSteps) {
+		parts = append(parts, fmt.Sprintf("SELECT webhook_id, community, applied, duplicate, skipped, failed FROM delivery_counts WHERE step = %d AND at >= %s AND at < %s",
+			p.size/time.Minute, param(p.from), param(p.to)))
+	}
+	return `SELECT coalesce(sum(applied), 0)::bigint, coalesce(sum(duplicate), 0)::bigint, coalesce(sum(skipped), 0)::bigint, coalesce(sum(failed), 0)::bigint
+FROM (` + strings.Join(parts, "\nUNION ALL ") + `) p` + f.where(param), args
+}
+
+// where narrows what is counted.
+func (f CountFilter) where(param func(any) string) string {
+	var narrow []string
+	if f.WebhookID != "" {
+		narrow = append(narrow, "webhook_id = "+param(f.WebhookID))
+	}
+	if f.Communities != nil {
+		narrow = append(narrow, "community = ANY ("+param(pq.Array(f.Communities))+"::text[])")
+	}
+	if narrow == nil {
+		return ""
+	}
+	return " WHERE " + strings.Join(narrow, " AND ")
+}
+
+// piece is a part of a span that counts of one size make up.
+type piece struct {
+	size     time.Duration
+	from, to time.Time
+}
+
+// inPieces divides a span into the coarsest counts that lie in it, and finer ones at its
+// ends. The sizes begin with the finest, which the span begins and ends with.
+func inPieces(from, to time.Time, sizes []time.Duration) []piece {
+	if !from.Before(to) {
+		return nil
+	}
+	size, finer := sizes[len(sizes)-1], sizes[:len(sizes)-1]
+	low, high := from.Truncate(size), to.Truncate(size)
+	if low.Before(from) {
+		low = low.Add(size)
+	}
+	if !low.Before(high) {
+		return inPieces(from, to, finer)
+	}
+	return slices.Concat(inPieces(from, low, finer), []piece{{size, low, high}}, inPieces(high, to, finer))
 }
 
 func (c *Counted) read(ctx context.Context, tx *sqlx.Tx, query string, args []any) error {

@@ -169,6 +169,54 @@ func TestCountsAreThoseOfTheRows(t *testing.T) {
 			t.Errorf("by %s, %d times, want %d:\n%s", step, gotTimes, wantTimes, diff)
 		}
 	}
+	for range 20 { // spans that begin and end with any minute, also while some of it is not counted
+		from := now.Add(-time.Duration(random.IntN(7*60)) * time.Minute)
+		to := from.Add(time.Duration(random.IntN(7*60)) * time.Minute)
+		rows, _ := reallyThere(t, db, from, to)
+		got, since, err := s.Total(t.Context(), postgres.CountFilter{}, from, to)
+		if want := sumOf(rows); err != nil || got != want || !since.IsZero() {
+			t.Errorf("from %s to %s %+v since %s, want %+v: %v", from, to, got, since, want, err)
+		}
+		one, _, err := s.Total(t.Context(), postgres.CountFilter{WebhookID: "wh1", Communities: []string{"c-wh1"}}, from, to)
+		if err != nil || one != rows["wh1"] {
+			t.Errorf("of a webhook %+v, want %+v: %v", one, rows["wh1"], err)
+		}
+	}
+}
+
+func sumOf(all map[string]postgres.Count) (sum postgres.Count) {
+	for _, c := range all {
+		sum.Applied, sum.Duplicate, sum.Skipped, sum.Failed = sum.Applied+c.Applied, sum.Duplicate+c.Duplicate, sum.Skipped+c.Skipped, sum.Failed+c.Failed
+	}
+	return sum
+}
+
+// The counts of seven days are read from a few coarse rows a webhook.
+func TestATotalReadsTheCoarsestCounts(t *testing.T) {
+	t.Parallel()
+	at := func(text string) time.Time {
+		t.Helper()
+		when, err := time.Parse("02 15:04", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return when
+	}
+	for name, tc := range map[string]struct {
+		from, to string
+		want     []string
+	}{
+		"days":                      {"03 02:59", "10 07:16", []string{"1m0s 03 02:59 03 03:00", "3h0m0s 03 03:00 10 06:00", "15m0s 10 06:00 10 07:15", "1m0s 10 07:15 10 07:16"}},
+		"minutes within a quarter":  {"03 02:01", "03 02:03", []string{"1m0s 03 02:01 03 02:03"}},
+		"minutes over a quarter":    {"03 02:14", "03 02:16", []string{"1m0s 03 02:14 03 02:16"}},
+		"quarters over three hours": {"03 02:45", "03 03:15", []string{"15m0s 03 02:45 03 03:15"}},
+		"three hours":               {"03 03:00", "03 06:00", []string{"3h0m0s 03 03:00 03 06:00"}},
+		"nothing":                   {"03 03:00", "03 03:00", nil},
+	} {
+		if diff := gocmp.Diff(tc.want, postgres.InPieces(at(tc.from), at(tc.to))); diff != "" {
+			t.Errorf("%s:\n%s", name, diff)
+		}
+	}
 }
 
 // A row that was written in time and is committed late is counted all the same.

@@ -123,5 +123,19 @@ func (f CountFilter) CountsQuery(from, to, countedTo time.Time, step time.Durati
 	return f.countsQuery(from, to, countedTo, step)
 }
 
+// TotalQuery is as CountsQuery.
+func (f CountFilter) TotalQuery(from, to, countedTo time.Time) (query string, args []any) {
+	return f.totalQuery(from, to, countedTo)
+}
+
+// InPieces tells the pieces of a span, each with its size.
+func InPieces(from, to time.Time) (all []string) {
+	const layout = "02 15:04"
+	for _, p := range inPieces(from, to, countSteps) {
+		all = append(all, p.size.String()+" "+p.from.Format(layout)+" "+p.to.Format(layout))
+	}
+	return all
+}
+
 // ListUsersQuery is what ListUsers asks.
 func ListUsersQuery(f UserFilter) (query string, args []any) { return f.query() }

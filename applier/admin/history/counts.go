@@ -128,6 +128,21 @@ func (h *History) Counts(ctx context.Context, f CountFilter, from, to time.Time,
 	return counts, nil
 }
 
+// Total counts the deliveries of a span, which is made to begin and end with a minute. It
+// is as exact as Counts, and knows no times and steps. Not all of the span is counted
+// where complete is false: see Counts.Since.
+func (h *History) Total(ctx context.Context, f CountFilter, from, to time.Time) (total Count, complete bool, err error) {
+	from = from.UTC().Truncate(time.Minute)
+	if end := to.UTC().Truncate(time.Minute); end.Before(to) {
+		to = end.Add(time.Minute)
+	}
+	one, since, err := h.store.Total(ctx, f, from, to.UTC())
+	if err != nil {
+		return Count{}, false, fmt.Errorf("%w: %w", ErrDatabase, err)
+	}
+	return Count{Count: one}, since.IsZero(), nil
+}
+
 // times are counts by bucket.
 type times [postgres.TimeBuckets + 1]int64
 
