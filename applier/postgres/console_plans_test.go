@@ -9,6 +9,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // The console's pages read little of many deliveries.
@@ -22,8 +23,11 @@ func TestPagesOfTheConsoleGoThroughIndexes(t *testing.T) {
 	execute(t, db, "ANALYZE")
 	now := time.Now().UTC().Truncate(time.Minute)
 	counts, countsArgs := postgres.CountFilter{}.CountsQuery(now.Add(-24*time.Hour).Truncate(15*time.Minute), now.Add(time.Minute), now.Add(-time.Minute), 15*time.Minute)
+	execute(t, db, "VACUUM outcomes, dead_letters")
 	total, totalArgs := postgres.CountFilter{}.TotalQuery(now.Add(-7*24*time.Hour), now.Add(time.Minute), now.Add(-time.Minute))
 	hook := "wh_" + strings.Repeat("b", 26)
+	causes, causesArgs := postgres.DeadLetterFilter{WebhookID: hook}.GroupsQuery()
+	rare, rareArgs := postgres.DeadLetterFilter{Reason: delivery.UserNotFound, Limit: 50}.PageQuery()
 	for name, tc := range map[string]struct {
 		query string
 		args  []any
@@ -36,6 +40,13 @@ func TestPagesOfTheConsoleGoThroughIndexes(t *testing.T) {
 		"the newest delivery of each webhook": {postgres.WebhookActivityQuery, []any{pq.StringArray{hook}}, "outcomes_webhook"},
 		"communities":                         {postgres.CommunitiesQuery, nil, "users_email"},
 		"a total of deliveries":               {total, totalArgs, "delivery_counts_pkey"},
+		"why dead letters fail":               {causes, causesArgs, "Index Only Scan using outcomes_causes"},
+		"dead letters that fail for a reason": {rare, rareArgs, "using outcomes_causes"},
+		"what a webhook skipped": {
+			`SELECT o.delivery_id FROM outcomes o WHERE o.webhook_id = $1 AND o.outcome = 'skipped' AND o.outcome <> 'applied' ORDER BY o.delivery_id DESC LIMIT 50`,
+			[]any{hook},
+			"Index Only Scan Backward using outcomes_unapplied",
+		},
 	} {
 		plan := explain(t, db, tc.query, tc.args)
 		if strings.Contains(plan, "Seq Scan on outcomes") || strings.Contains(plan, "Seq Scan on delivery_counts") || strings.Contains(plan, "Seq Scan on users") || !strings.Contains(plan, tc.index) {

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"database/sql"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -98,5 +99,44 @@ func TestPagesOfManyDeadLettersGoThroughIndexes(t *testing.T) {
 	}
 	if err != nil || total != letters {
 		t.Errorf("%d letters are in groups, want %d: %v", total, letters, err)
+	}
+}
+
+// The index of causes leaves out a path that does not fit into it. The groups and the
+// lists have its dead letters all the same, and a settle of one does not fail.
+func TestDeadLettersWithLongPathsAreInTheirGroups(t *testing.T) {
+	t.Parallel()
+	s, db := postgrestest.Open(t, postgres.Options{})
+	fill(t, db, 10)
+	random := rand.New(rand.NewPCG(3, 4))
+	long := make([]rune, 1000) // of four bytes each, which nothing compresses
+	for i := range long {
+		long[i] = rune(0x20000 + random.IntN(0xA000))
+	}
+	path := string(long)
+	if _, err := db.ExecContext(t.Context(), `UPDATE outcomes SET path = $1 WHERE status = 'failed' AND reason = 'missing_field'`, path); err != nil {
+		t.Fatal(err)
+	}
+	groups, err := s.GroupDeadLetters(t.Context(), postgres.DeadLetterFilter{Reason: delivery.MissingField})
+	if err != nil || len(groups) == 0 {
+		t.Fatalf("groups %v: %v", groups, err)
+	}
+	total := 0
+	for _, g := range groups {
+		if g.Path == nil || *g.Path != path {
+			t.Errorf("the path of %s is %v", g.WebhookID, g.Path)
+		}
+		total += g.Count
+	}
+	if found := listed(t, s, postgres.DeadLetterFilter{Reason: delivery.MissingField, Path: &path, Limit: 100}); len(found) != total {
+		t.Errorf("%d in the list, %d in the groups", len(found), total)
+	}
+	all, err := s.GroupDeadLetters(t.Context(), postgres.DeadLetterFilter{})
+	total = 0
+	for _, g := range all {
+		total += g.Count
+	}
+	if err != nil || total != 10 {
+		t.Errorf("%d are in groups, want 10: %v", total, err)
 	}
 }

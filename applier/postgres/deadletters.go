@@ -147,7 +147,14 @@ func (f DeadLetterFilter) page() (query string, args []any) {
 		w.add("d.delivery_id <= ?", f.Newest.String())
 	}
 	w.args = append(w.args, f.Limit)
-	return selectDeadLetters + w.String() + fmt.Sprintf(" ORDER BY d.delivery_id %s LIMIT $%d", order, len(w.args)), w.args
+	page := fmt.Sprintf(" %s LIMIT $%d", order, len(w.args))
+	if f.Reason == "" && f.Path == nil {
+		return selectDeadLetters + w.String() + " ORDER BY d.delivery_id" + page, w.args
+	}
+	// Those of one cause may be rare: their ids come out of the index of causes.
+	ids := `SELECT delivery_id FROM (` + fmt.Sprintf(deadLetterCauses, w.String()) + `
+) causes ORDER BY delivery_id` + page
+	return selectDeadLetters + " WHERE d.delivery_id = ANY (ARRAY(" + ids + ")) ORDER BY d.delivery_id " + order, w.args
 }
 
 // ListDeadLetters returns dead letters, newest first.

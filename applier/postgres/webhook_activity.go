@@ -25,18 +25,17 @@ type WebhookActivity struct {
 // webhook_id = w.id the planner may read all outcomes, newest first, in search of a
 // webhook that has none.
 const webhookActivityQuery = `
-SELECT w.id, l.delivery_id, l.received_at, l.status, f.count
+SELECT w.id, l.delivery_id, l.received_at, l.status, coalesce(f.count, 0)
 FROM unnest($1::text[]) AS w(id)
 JOIN LATERAL (
     SELECT delivery_id, received_at, status FROM outcomes
     WHERE webhook_id >= w.id AND webhook_id <= w.id
     ORDER BY webhook_id DESC, delivery_id DESC LIMIT 1
 ) l ON true
-JOIN LATERAL (
-    SELECT count(*) AS count FROM outcomes o
-    WHERE o.webhook_id >= w.id AND o.webhook_id <= w.id AND o.status = 'failed'
-        AND EXISTS (SELECT FROM dead_letters d WHERE d.delivery_id = o.delivery_id OFFSET 0)
-) f ON true`
+LEFT JOIN (
+    SELECT o.webhook_id, count(*) AS count FROM dead_letters d JOIN outcomes o ON o.delivery_id = d.delivery_id
+    WHERE o.status = 'failed' AND o.webhook_id = ANY ($1::text[]) GROUP BY 1
+) f ON f.webhook_id = w.id`
 
 // WebhookActivities returns what these webhooks were sent; those that never were
 // sent anything are left out.
