@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/applier/cli"
+	"github.com/coinhook/coinhook/applier/cmd/coinhook/serve"
 	"github.com/coinhook/coinhook/pkg/service/tlstest"
 )
 
@@ -128,7 +129,7 @@ func TestConsole(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan int, 1)
 	go func() {
-		done <- cli.Run(ctx, cli.Process{Args: []string{"console"}, Env: i.env, Dir: i.dir, Stdin: strings.NewReader(""), Stdout: &bytes.Buffer{}, Stderr: log})
+		done <- cli.Run(ctx, cli.Process{Args: []string{"console"}, Env: i.env, Dir: i.dir, Stdin: strings.NewReader(""), Stdout: &bytes.Buffer{}, Stderr: log, Console: serve.Console})
 	}()
 	url := log.await(t, "listening")
 	answer := func(path string) int {
@@ -188,7 +189,7 @@ func TestTheConsoleWarnsOfClearPasswords(t *testing.T) {
 			}
 			return log.Write(p)
 		})
-		if code := cli.Run(ctx, cli.Process{Args: []string{"console"}, Env: env, Dir: i.dir, Stdin: strings.NewReader(""), Stdout: &bytes.Buffer{}, Stderr: stderr}); code != 0 {
+		if code := cli.Run(ctx, cli.Process{Args: []string{"console"}, Env: env, Dir: i.dir, Stdin: strings.NewReader(""), Stdout: &bytes.Buffer{}, Stderr: stderr, Console: serve.Console}); code != 0 {
 			t.Errorf("%s: exit %d", name, code)
 		}
 		stop()

@@ -37,6 +37,8 @@ type Process struct {
 	Terminal bool
 	// Width is that of the terminal which Stdout is, in characters; 0 for none.
 	Width int
+	// Console is what `coinhook console` runs.
+	Console ServeConsole
 }
 
 type commands struct {
@@ -143,10 +145,11 @@ func Run(ctx context.Context, p Process) (code int) {
 		err = parsed.Run(a)
 	}
 	var usage usageError
+	var setting *service.SettingError
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &setting):
 		fmt.Fprintln(p.Stderr, "coinhook:", err)
 		return exitUsage
 	default:

@@ -17,6 +17,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/cli"
+	"github.com/coinhook/coinhook/applier/cmd/coinhook/serve"
 	"github.com/coinhook/coinhook/applier/engine"
 	"github.com/coinhook/coinhook/applier/engine/owner"
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -81,7 +82,7 @@ func (i *installation) run(args ...string) result {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	code := cli.Run(ctx, cli.Process{
-		Args: args, Env: i.env, Dir: i.dir, Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr,
+		Args: args, Env: i.env, Dir: i.dir, Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Console: serve.Console,
 	})
 	return result{code, stdout.String(), stderr.String()}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/cli"
+	"github.com/coinhook/coinhook/applier/cmd/coinhook/serve"
 )
 
 // serveConsole runs `coinhook console` on a free port until the test ends.
@@ -24,7 +25,7 @@ func (i *installation) serveConsole() (url string) {
 	}
 	done := make(chan int, 1)
 	go func() {
-		done <- cli.Run(ctx, cli.Process{Args: []string{"console"}, Env: env, Dir: i.dir, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: stderr})
+		done <- cli.Run(ctx, cli.Process{Args: []string{"console"}, Env: env, Dir: i.dir, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: stderr, Console: serve.Console})
 		stderr.Close() // it never fails
 	}()
 	i.t.Cleanup(func() {

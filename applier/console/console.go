@@ -7,7 +7,7 @@
 //     static files needs a session, everything that is no GET needs the role admin:
 //     there is nothing to do for that.
 //  2. A handler in users.go: it reads the query, asks a service (a field of Options,
-//     put there in applier/cli/console.go) and returns
+//     put there in applier/cmd/coinhook/serve) and returns
 //     c.page("users", "Users", data). Errors are returned as they are; for those
 //     that an admin can mend use failf(status, what happened and what to do).
 //  3. templates/users.html defines "content", all between <main> and </main>, with

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/coinhook/coinhook/applier/cli"
+	"github.com/coinhook/coinhook/applier/cmd/coinhook/serve"
 	"github.com/coinhook/coinhook/pkg/service"
 )
 
@@ -44,6 +45,7 @@ func process() cli.Process {
 		Args: os.Args[1:], Env: env, Dir: dir,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Interactive: service.IsTerminal(os.Stdin), Terminal: service.IsTerminal(os.Stderr),
-		Width: width(),
+		Width:   width(),
+		Console: serve.Console,
 	}
 }

@@ -240,10 +240,14 @@ func TestAdaptersDoNotKnowEachOther(t *testing.T) {
 // The command, the pages and the read API are faces of the same services.
 func TestAdaptersDoNotReachPostgreSQLPastAdmin(t *testing.T) {
 	t.Parallel()
-	for _, face := range []string{"applier/cli", "applier/console", "applier/api"} {
+	faces := []string{"applier/cli", "applier/console", "applier/api"}
+	for _, face := range faces {
 		for _, imported := range mustHave(t, face).Imports {
 			if isBelow(imported, prefix+"applier/postgres") || imported == "database/sql" {
 				t.Errorf("%s imports %s: put it into a service below applier/admin", face, imported)
+			}
+			if slices.Contains(faces, strings.TrimPrefix(imported, prefix)) {
+				t.Errorf("%s imports %s: put them together in applier/cmd/coinhook", face, imported)
 			}
 		}
 	}

@@ -1,0 +1,162 @@
+// Package serve puts the console together: its settings, its pages and the read API.
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/coinhook/coinhook/applier/api"
+	"github.com/coinhook/coinhook/applier/cli"
+	"github.com/coinhook/coinhook/applier/console"
+	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/proxies"
+	"github.com/coinhook/coinhook/pkg/service"
+)
+
+// settings are those that the console alone has, and those of services. The help of the
+// command lists them. The development stack's are not meant: its console runs already.
+type settings struct {
+	Addr           service.Addr      `env:"CONSOLE_ADDR" envDefault:"127.0.0.1:8090"`
+	URL            publicURL         `env:"CONSOLE_URL"`
+	TLSCert        string            `env:"TLS_CERT"`
+	TLSKey         string            `env:"TLS_KEY"`
+	TrustedProxies proxies.Trusted   `env:"TRUSTED_PROXIES"`
+	ShutdownDelay  time.Duration     `env:"SHUTDOWN_DELAY" envDefault:"0s" min:"0s" max:"10m"`
+	LogLevel       service.LogLevel  `env:"LOG_LEVEL" envDefault:"info"`
+	LogFormat      service.LogFormat `env:"LOG_FORMAT"`
+}
+
+// publicURL is the address that browsers use; nil where it is the one to listen on.
+type publicURL struct{ *url.URL }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (u *publicURL) UnmarshalText(text []byte) error {
+	parsed, err := url.Parse(string(text))
+	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" || parsed.Path != "" && parsed.Path != "/" {
+		return errors.New("want the address that browsers use, such as https://coinhook.example.com, without a path")
+	}
+	u.URL = parsed
+	return nil
+}
+
+// Console serves the pages until ctx is done.
+func Console(ctx context.Context, p cli.Process, open cli.OpenParts) error {
+	s, err := readSettings(p)
+	if err != nil {
+		return err
+	}
+	log := service.NewLogger(p.Stderr, "console", s.LogLevel, s.LogFormat).Hook(service.ReadBuild().FirstLine())
+	certificate, err := s.certificate(log)
+	if err != nil {
+		return err
+	}
+	parts, stop, err := open(log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	listener, err := net.Listen("tcp", string(s.Addr))
+	if err != nil {
+		return fmt.Errorf("CONSOLE_ADDR: %w", err)
+	}
+	opts := options(parts, s.TrustedProxies, log)
+	opts.ShutdownDelay, opts.Certificate, opts.URL = s.ShutdownDelay, certificate, s.URL.URL
+	if opts.URL == nil { // the port may have been picked just now
+		opts.URL = &url.URL{Scheme: certificate.Scheme(), Host: listener.Addr().String()}
+	}
+	pages, err := console.New(opts)
+	if err != nil {
+		listener.Close() // the first error tells more
+		return err
+	}
+	defer watchPending(ctx, parts, log)()
+	return pages.Run(ctx, listener)
+}
+
+func readSettings(p cli.Process) (settings, error) {
+	environ := make([]string, 0, len(p.Env))
+	for name, value := range p.Env {
+		environ = append(environ, name+"="+value)
+	}
+	s, err := service.Parse[settings](environ)
+	if s.LogFormat == "" {
+		s.LogFormat = service.JSON
+		if p.Terminal {
+			s.LogFormat = service.Console
+		}
+	}
+	return s, err
+}
+
+// certificate is nil without TLS_CERT and TLS_KEY.
+func (s settings) certificate(log zerolog.Logger) (*service.Certificate, error) {
+	certificate, err := service.LoadCertificate(s.TLSCert, s.TLSKey, log)
+	if certificate != nil && s.URL.URL != nil && s.URL.Scheme != "https" {
+		return nil, &service.SettingError{Variable: "CONSOLE_URL", Value: s.URL.String(), Want: "want https://, because TLS_CERT is set"}
+	}
+	return certificate, err
+}
+
+// options puts the services together.
+func options(p cli.Parts, trusted proxies.Trusted, log zerolog.Logger) console.Options {
+	db := p.Database
+	opts := console.Options{
+		Log:      log,
+		Accounts: db.Accounts(), Tokens: db.Tokens(),
+		Trail:    db.Trail(),
+		Users:    db.Users(),
+		Logs:     db.Logs(),
+		Settings: db.Communities(),
+		History:  p.History,
+		Webhooks: p.Webhooks,
+
+		DeadLetters: db.DeadLetters(),
+		Replayer:    p.Replayer,
+		Publisher:   p.Publisher,
+		Reverter:    db.Reverter(),
+		Payloads:    p.Payloads,
+
+		Catcher:    p.Catcher,
+		Rejections: p.Broker,
+		Preview:    db.Preview(),
+		Backtest:   p.Backtest,
+		HookURL:    p.HookURL,
+
+		TrustedProxies: trusted,
+	}
+	opts.API = api.New(api.Options{
+		Log:        log,
+		Tokens:     opts.Tokens,
+		Trail:      opts.Trail,
+		Address:    trusted.Extractor(),
+		Deliveries: opts.History,
+		Logs:       opts.Logs,
+		Users:      opts.Users,
+		Webhooks:   opts.Webhooks,
+		Now:        time.Now,
+	})
+	return opts
+}
+
+// watchPending warns of deliveries that are pending for too long, until stop is called.
+// While all appliers are stopped, only the console can name them: an ingress does not
+// read deliveries.
+func watchPending(ctx context.Context, p cli.Parts, log zerolog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	monitor := broker.NewMonitor(p.Broker, broker.MonitorOptions{Limit: p.PendingLimit, Log: log})
+	go func() {
+		defer close(ended)
+		monitor.Run(ctx) // it returns none
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
