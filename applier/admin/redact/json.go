@@ -2,87 +2,136 @@ package redact
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
+// jsonReader finds what to hide in JSON.
+type jsonReader struct {
+	*jsontext.Decoder
+	depth int // how many texts the JSON is inside of
+	spans []span
+	// pairs are of the objects that are open, by their depth in the JSON.
+	pairs map[int]pair
+}
+
+// pair is what an object such as {"name": "password", "value": "x"} has shown.
+type pair struct {
+	isSecret bool
+	value    span // what to replace, once the name says secret
+}
+
 // jsonSpans reads JSON as far as it is any. rest is where it stops: at the end,
 // or at the member or value that is broken.
-func jsonSpans(src []byte) (spans []span, rest int) {
+func jsonSpans(src []byte, depth int) (spans []span, rest int) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(src), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	r := jsonReader{Decoder: d, depth: depth, pairs: map[int]pair{}}
 	for {
-		before := int(d.InputOffset())
-		s, name, isName, err := nextSpans(d)
-		if err != nil {
-			return spans, before
-		}
-		spans = append(spans, s...)
-		if !isName {
-			continue
-		}
+		before, found := int(r.InputOffset()), len(r.spans)
+		name, isName, err := r.next()
 		// A name and its value are one step: of a member that is broken the name
 		// is needed to judge what follows it.
-		s, err = memberSpans(d, name)
-		if err != nil {
-			return spans, before
+		if err == nil && isName {
+			err = r.member(name)
 		}
-		spans = append(spans, s...)
+		if err != nil {
+			return r.spans[:found], before
+		}
 	}
 }
 
-// nextSpans reads a name, or a value that is not a member's, or one end of an
-// object or array.
-func nextSpans(d *jsontext.Decoder) (spans []span, name string, isName bool, err error) {
-	kind, length := d.StackIndex(d.StackDepth())
+// next reads a name, or a value that is not a member's, or one end of an object or
+// array.
+func (r *jsonReader) next() (name string, isName bool, err error) {
+	kind, length := r.StackIndex(r.StackDepth())
 	isName = kind == '{' && length%2 == 0
-	switch d.PeekKind() {
+	switch r.PeekKind() {
 	case '{', '[', '}', ']':
-		_, err = d.ReadToken()
-		return nil, "", false, err
+		_, err = r.ReadToken()
+		delete(r.pairs, r.StackDepth()+1)
+		return "", false, err
 	}
-	v, err := d.ReadValue()
+	v, err := r.ReadValue()
 	if err != nil || v.Kind() != '"' {
-		return nil, "", false, err
+		return "", false, err
 	}
-	text, _ := jsontext.AppendUnquote(nil, v) // bad UTF-8 becomes U+FFFD
-	return stringSpans(v, text, int(d.InputOffset())), string(text), isName, nil
+	text := r.text(v)
+	return string(text), isName, nil
 }
 
-// memberSpans reads the value of a member, or the beginning of an object or
-// array that is none to hide.
-func memberSpans(d *jsontext.Decoder, name string) ([]span, error) {
-	kind := d.PeekKind()
+// text unquotes a JSON string that was just read, and finds what to hide in it.
+func (r *jsonReader) text(v jsontext.Value) []byte {
+	text, _ := jsontext.AppendUnquote(nil, v) // bad UTF-8 becomes U+FFFD
+	r.spans = append(r.spans, stringSpans(v, text, int(r.InputOffset()), r.depth)...)
+	return text
+}
+
+// member reads the value of a member, or the beginning of an object or array that is
+// none to hide.
+func (r *jsonReader) member(name string) error {
+	kind := r.PeekKind()
 	isContainer := kind == '{' || kind == '['
 	secret := saysSecret(name) || !isContainer && saysSecretScalar(name)
 	if !secret && isContainer {
-		_, err := d.ReadToken()
-		return nil, err
+		_, err := r.ReadToken()
+		delete(r.pairs, r.StackDepth())
+		return err
 	}
-	v, err := d.ReadValue()
+	v, err := r.ReadValue()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	end := int(d.InputOffset())
+	end := int(r.InputOffset())
+	whole := span{end - len(v), end, quotedMark}
 	switch {
-	case !secret && v.Kind() == '"':
-		text, _ := jsontext.AppendUnquote(nil, v) // bad UTF-8 becomes U+FFFD
-		return stringSpans(v, text, end), nil
-	case !secret, v.Kind() == 'n', string(v) == quotedMark:
-		return nil, nil
+	case v.Kind() == 'n', string(v) == quotedMark:
+	case secret:
+		r.spans = append(r.spans, whole)
+	case strings.EqualFold(name, "value"):
+		if v.Kind() == '"' {
+			r.text(v)
+		}
+		r.pair(pair{value: whole})
+	case v.Kind() == '"':
+		text := r.text(v)
+		if strings.EqualFold(name, "name") || strings.EqualFold(name, "key") {
+			r.pair(pair{isSecret: saysSecretScalar(string(text))})
+		}
 	}
-	return []span{{end - len(v), end, quotedMark}}, nil
+	return nil
 }
 
-// stringSpans finds the keys in a JSON string that ends at end. A string with escapes
-// is rewritten if it has a key, because an escape may be inside the key.
-func stringSpans(v jsontext.Value, text []byte, end int) []span {
-	if !bytes.ContainsRune(v, '\\') {
-		return moved(keySpans(v[1:len(v)-1]), end-len(v)+1)
+// pair adds what a member of the object says of its name and value.
+func (r *jsonReader) pair(p pair) {
+	depth := r.StackDepth()
+	known := r.pairs[depth]
+	known.isSecret = known.isSecret || p.isSecret
+	if p.value.to > 0 {
+		known.value = p.value
 	}
-	clean, changed := replace(text, keySpans(text))
+	r.pairs[depth] = known
+	if known.isSecret && known.value.to > 0 {
+		r.spans = append(r.spans, known.value)
+	}
+}
+
+// stringSpans finds what to hide in a JSON string that ends at end. A string with
+// escapes is rewritten if it has any, because an escape may be inside of it.
+func stringSpans(v jsontext.Value, text []byte, end, depth int) []span {
+	clean, changed := nested(text, depth)
+	if !changed && !bytes.ContainsRune(v, '\\') {
+		return moved(plainSpans(v[1:len(v)-1]), end-len(v)+1)
+	}
+	if !changed {
+		clean, changed = replace(text, plainSpans(text))
+	}
 	if !changed {
 		return nil
 	}
 	quoted, _ := jsontext.AppendQuote(nil, clean) // bad UTF-8 becomes U+FFFD
 	return []span{{end - len(v), end, string(quoted)}}
 }
+
+// plainSpans finds what to hide in a text that is no JSON: keys, and the query of a URL.
+func plainSpans(text []byte) []span { return append(keySpans(text), querySpans(text)...) }

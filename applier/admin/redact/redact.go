@@ -18,17 +18,22 @@ const quotedMark = `"` + Mark + `"`
 // stays JSON: the values of members whose names say secret are replaced, all of
 // an object or array below such a name, and what looks like a key in any other
 // string. Everything else stays as it is, byte for byte.
-func Payload(payload []byte) ([]byte, bool) {
-	spans, rest := jsonSpans(payload)
+//
+// The same holds for JSON that is a text of its own, as it is or in base64, in JSON or
+// in the field of a form.
+func Payload(payload []byte) ([]byte, bool) { return payloadIn(payload, 0) }
+
+func payloadIn(payload []byte, depth int) ([]byte, bool) {
+	spans, rest := jsonSpans(payload, depth)
 	if tail := payload[rest:]; len(bytes.TrimSpace(tail)) > 0 {
-		spans = append(spans, moved(textSpans(tail), rest)...)
+		spans = append(spans, moved(textSpans(tail, depth), rest)...)
 	}
 	return replace(payload, spans)
 }
 
 // Text returns a text without its secrets, and whether it had any.
 func Text(text string) (string, bool) {
-	out, changed := replace([]byte(text), textSpans([]byte(text)))
+	out, changed := replace([]byte(text), textSpans([]byte(text), 0))
 	return string(out), changed
 }
 

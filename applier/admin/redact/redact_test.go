@@ -1,6 +1,9 @@
 package redact_test
 
 import (
+	"encoding/base64"
+	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,6 +73,10 @@ func TestPayloadsThatAreNotJSON(t *testing.T) {
 		"an escaped quote":           {`{"a":x,"secret":"a\"b","c":1}`, `{"a":x,"secret":"[redacted]","c":1}`},
 		"null stays":                 {`{,"token":null}`, `{,"token":null}`},
 		"a form":                     {`user=a&password=hunter2&coins=5`, `user=a&password=[redacted]&coins=5`},
+		"an escaped name of a form":  {`p%61ssword=hunter2&user%5Bpin%5D=1&a=b`, `p%61ssword=[redacted]&user%5Bpin%5D=[redacted]&a=b`},
+		"a form of members":          {`user[password]=hunter2&user[name]=a`, `user[password]=[redacted]&user[name]=a`},
+		"JSON in a form":             {`data=%7B%22token%22%3A%22a%22%2C%22b%22%3A1%7D&c=d`, `data=%7B%22token%22%3A%22%5Bredacted%5D%22%2C%22b%22%3A1%7D&c=d`},
+		"base64 in a form":           {"data=" + inBase64(`{"token":"a"}`) + "&c=d", "data=" + url.QueryEscape(strings.TrimRight(inBase64(`{"token":"[redacted]"}`), "=")) + strings.Repeat("=", 2) + "&c=d"},
 		"lines":                      {"user: a\npassword: hunter2\n", "user: a\npassword: [redacted]\n"},
 		"a key":                      {"key " + key, "key [redacted]"},
 		"nothing":                    {"", ""},
@@ -81,6 +88,57 @@ func TestPayloadsThatAreNotJSON(t *testing.T) {
 				t.Errorf("got  %s (%t)\nwant %s", got, changed, tc.want)
 			}
 		})
+	}
+}
+
+func inBase64(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
+
+// A sender may put JSON into a text, a secret into a URL, and a name next to its value.
+func TestSecretsInsideOfTexts(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ in, want string }{
+		"JSON in a text":        {`{"a":"{\"token\":\"x\",\"b\":1}"}`, `{"a":"{\"token\":\"[redacted]\",\"b\":1}"}`},
+		"an array in a text":    {`["[{\"pin\": 1}]"]`, `["[{\"pin\": \"[redacted]\"}]"]`},
+		"twice in a text":       {`{"a":"{\"b\":\"{\\\"pin\\\":1}\"}"}`, `{"a":"{\"b\":\"{\\\"pin\\\":\\\"[redacted]\\\"}\"}"}`},
+		"base64 in a text":      {`{"data":"` + inBase64(`{"token":"x"}`) + `"}`, `{"data":"` + inBase64(`{"token":"[redacted]"}`) + `"}`},
+		"harmless base64":       {`{"data":"` + inBase64(`{"coins":"x"}`) + `"}`, `{"data":"` + inBase64(`{"coins":"x"}`) + `"}`},
+		"harmless JSON":         {`{"data":"{ \"coins\":  1}"}`, `{"data":"{ \"coins\":  1}"}`},
+		"a URL":                 {`{"url":"https://a.example/?x=1&token=abc#top"}`, `{"url":"https://a.example/?x=1&token=[redacted]#top"}`},
+		"a URL with escapes":    {`{"url":"https:\/\/a.example\/?t%6Fken=abc"}`, `{"url":"https://a.example/?t%6Fken=[redacted]"}`},
+		"a name and its value":  {`[{"name":"password","value":"x"},{"name":"team","value":"y"}]`, `[{"name":"password","value":"[redacted]"},{"name":"team","value":"y"}]`},
+		"a value and its name":  {`{"value":4711,"label":{"value":1},"Key":"pin"}`, `{"value":"[redacted]","label":{"value":1},"Key":"pin"}`},
+		"a name of another":     {`{"a":{"name":"pin"},"value":1}`, `{"a":{"name":"pin"},"value":1}`},
+		"a name of one before":  {`[{"name":"pin"},{"value":1}]`, `[{"name":"pin"},{"value":1}]`},
+		"a name without a pair": {`{"name":"pin","coins":1}`, `{"name":"pin","coins":1}`},
+		"no value":              {`{"name":"pin","value":null}`, `{"name":"pin","value":null}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, changed := redact.Payload([]byte(tc.in))
+			if string(got) != tc.want || changed != (tc.in != tc.want) {
+				t.Errorf("got  %s (%t)\nwant %s", got, changed, tc.want)
+			}
+			if again, changed := redact.Payload(got); changed {
+				t.Errorf("a second time it becomes %s", again)
+			}
+		})
+	}
+}
+
+// Each byte is read a few times at most: a longer payload takes no longer a byte.
+func BenchmarkPayload(b *testing.B) {
+	for name, part := range map[string]string{
+		"fields": "a=", "members": "a:", "parameters": "?a=b", "escapes": "%61=", "pairs": `{"name":"pin","value":`,
+		"texts": `{"a":"`, "base64": inBase64(`{"a":[[[`), "quotes": `"a":`,
+	} {
+		for _, size := range []int{32 << 10, 512 << 10} {
+			b.Run(fmt.Sprintf("%s-%d", name, size), func(b *testing.B) {
+				payload := []byte(strings.Repeat(part, size/len(part)))
+				b.SetBytes(int64(len(payload)))
+				for b.Loop() {
+					redact.Payload(payload)
+				}
+			})
+		}
 	}
 }
 
