@@ -11,18 +11,20 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// Role is what an account may do.
+// Role tells owners from other accounts, which have a right in each of their communities.
 type Role string
 
 const (
-	Viewer Role = "viewer" // looks
-	Admin  Role = "admin"  // changes, too
+	RoleOwner  Role = "owner"
+	RoleMember Role = "member"
 )
 
 // Account may sign in to the console.
 type Account struct {
-	Name      string    `json:"name"`
-	Role      Role      `json:"role"`
+	Name string `json:"name"`
+	Role Role   `json:"role"`
+	// Grants of an owner are OwnerGrants.
+	Grants    Grants    `json:"grants"`
 	Disabled  bool      `json:"disabled"`
 	CreatedAt time.Time `json:"created_at"`
 
@@ -81,6 +83,8 @@ type Actor struct {
 	OSUser string `json:"os_user"`
 	// Address is that of a browser or a program.
 	Address string `json:"address"`
+	// Grants are what the actor may do. No entry of the trail has them.
+	Grants Grants `json:"-"`
 }
 
 // TrailEntry is one line of the audit trail: who did what to what.

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/term"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
@@ -24,8 +26,8 @@ type passwordFlag struct {
 }
 
 type adminsAddCmd struct {
-	Name string      `arg:"" help:"The name to sign in with."`
-	Role access.Role `enum:"viewer,admin" default:"viewer" help:"viewer reads, admin also changes: ${enum}."`
+	Name string `arg:"" help:"The name to sign in with."`
+	Role string `enum:"owner,viewer,editor,admin" default:"viewer" help:"What it may do in each --community, without one in all: ${enum}. admin without --community means owner."`
 	passwordFlag
 	IfMissing bool `name:"if-missing" help:"Leave an existing account as it is."`
 }
@@ -36,7 +38,64 @@ type accountJSON struct {
 	Password string `json:"password,omitempty"`
 }
 
+// Help says what the roles are.
+func (adminsAddCmd) Help() string { return roleHelp }
+
+const roleHelp = `Roles, each with what those before it may do:
+  viewer  looks
+  editor  replays, discards and reverts; changes mappings and users; sends tests; pauses and resumes
+  admin   has settings, secrets and keys; makes and deletes webhooks; changes currencies and custom
+          fields; exports; sees hidden payloads
+  owner   may do everything in all communities, and manages accounts, tokens and the audit trail`
+
+// give says what --role and --community mean.
+func (a *app) give(role string) (*access.Give, error) {
+	right, err := admin.ParseRight(role)
+	if err != nil && role != noRole {
+		return nil, usageError{err}
+	}
+	if a.flags.Community == "" {
+		if right == admin.AdminOf { // as it was before communities had roles
+			right = admin.Owner
+		}
+		return &access.Give{Right: right}, nil
+	}
+	if right == admin.Owner {
+		return nil, usagef("an owner is one in all communities: leave --community out")
+	}
+	give := access.Give{Right: right, In: strings.Split(a.flags.Community, ",")}
+	for _, name := range give.In {
+		if err := a.checkGranted(name); err != nil {
+			return nil, err
+		}
+	}
+	return &give, nil
+}
+
+// checkGranted refuses a community that does not exist: it may be a typing mistake.
+func (a *app) checkGranted(name string) error {
+	if name == admin.Everywhere {
+		return nil
+	}
+	known, err := a.knownCommunities(name)
+	if slices.Contains(known, name) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("nothing was changed, because it cannot be told whether there is a community %q: %w", name, err)
+	}
+	return unknownCommunity(name, known, false)
+}
+
 func (c *adminsAddCmd) Run(a *app) error {
+	give, err := a.give(c.Role)
+	if err != nil {
+		return err
+	}
+	grants, err := give.Over(nil)
+	if err != nil {
+		return badAccount(err)
+	}
 	service, err := a.accounts()
 	if err != nil {
 		return err
@@ -52,11 +111,11 @@ func (c *adminsAddCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	account, err := service.Add(a.ctx, c.Name, c.Role, password)
+	account, err := service.Add(a.ctx, c.Name, grants, password)
 	if err != nil {
 		return badAccount(err)
 	}
-	if err := a.record("add account", "account", account.Name, map[string]any{"role": account.Role}); err != nil {
+	if err := a.record("add account", "account", account.Name, map[string]any{"role": account.Role, "grants": account.Grants}); err != nil {
 		return err
 	}
 	return a.printAccount(account, made, "added")
@@ -82,28 +141,50 @@ func (c *adminsListCmd) Run(a *app) error {
 		if account.Disabled {
 			state = "disabled"
 		}
-		rows[i] = []string{account.Name, string(account.Role), state, localTime(account.CreatedAt)}
+		rows[i] = []string{account.Name, account.Grants.String(), state, localTime(account.CreatedAt)}
 	}
 	a.printTable([]string{"name", "role", "state", "added"}, rows)
 	return nil
 }
 
 type adminsSetCmd struct {
-	Name          string      `arg:"" help:"The account's name."`
-	Role          access.Role `enum:",viewer,admin" default:"" help:"Its role from now on: viewer or admin."`
-	Disable       bool        `xor:"state" help:"It can no longer sign in."`
-	Enable        bool        `xor:"state" help:"It can sign in again."`
-	ResetPassword bool        `name:"reset-password" help:"Give it a new password."`
+	Name          string `arg:"" help:"The account's name."`
+	Role          string `enum:",owner,viewer,editor,admin,none" default:"" help:"Its role from now on in each --community, or none; without --community in all, as of admins add."`
+	Disable       bool   `xor:"state" help:"It can no longer sign in."`
+	Enable        bool   `xor:"state" help:"It can sign in again."`
+	ResetPassword bool   `name:"reset-password" help:"Give it a new password."`
 	passwordFlag
 }
 
-func (c *adminsSetCmd) Run(a *app) error {
-	var change access.AccountChange
-	if c.Role != "" {
-		change.Role = &c.Role
+// noRole takes a role away.
+const noRole = "none"
+
+// Help says what the roles are, and what stays.
+func (adminsSetCmd) Help() string {
+	return roleHelp + `
+
+With --community the roles in other communities stay. Without it the role replaces all.
+The only owner who can sign in stays an owner.`
+}
+
+// change is all but a new password.
+func (c *adminsSetCmd) change(a *app) (change access.AccountChange, err error) {
+	switch {
+	case c.Role != "":
+		change.Give, err = a.give(c.Role)
+	case a.flags.Community != "":
+		err = usagef("--community says where a role is for: add --role")
 	}
 	if c.Disable || c.Enable {
 		change.Disabled = &c.Disable
+	}
+	return change, err
+}
+
+func (c *adminsSetCmd) Run(a *app) error {
+	change, err := c.change(a)
+	if err != nil {
+		return err
 	}
 	reset := c.ResetPassword || c.PasswordStdin
 	if change == (access.AccountChange{}) && !reset {
@@ -128,7 +209,7 @@ func (c *adminsSetCmd) Run(a *app) error {
 	if err != nil {
 		return badAccount(err)
 	}
-	detail := map[string]any{"role": account.Role, "disabled": account.Disabled, "new_password": reset}
+	detail := map[string]any{"role": account.Role, "grants": account.Grants, "disabled": account.Disabled, "new_password": reset}
 	if err := a.record("change account", "account", account.Name, detail); err != nil {
 		return err
 	}
@@ -145,7 +226,7 @@ func (a *app) accounts() (*access.Accounts, error) {
 
 // badAccount tells words that are off from what failed.
 func badAccount(err error) error {
-	for _, bad := range []error{access.ErrAccountName, access.ErrRole, access.ErrWeakPassword} {
+	for _, bad := range []error{access.ErrAccountName, access.ErrGrants, access.ErrWeakPassword} {
 		if errors.Is(err, bad) {
 			return usageError{err}
 		}
@@ -214,7 +295,7 @@ func (a *app) printAccount(account access.Account, made, what string) error {
 	if a.json() {
 		return a.printJSON(accountJSON{account, made})
 	}
-	fmt.Fprintf(a.Stdout, "Account %s (%s) %s.\n", printable(account.Name), account.Role, what)
+	fmt.Fprintf(a.Stdout, "Account %s (%s) %s.\n", printable(account.Name), account.Grants, what)
 	if made != "" {
 		fmt.Fprintf(a.Stdout, "Its password, shown this once: %s\n", made)
 	}

@@ -18,10 +18,11 @@ import (
 )
 
 type accountJSON struct {
-	Name     string `json:"name"`
-	Role     string `json:"role"`
-	Disabled bool   `json:"disabled"`
-	Password string `json:"password"`
+	Name     string            `json:"name"`
+	Role     string            `json:"role"`
+	Grants   map[string]string `json:"grants"`
+	Disabled bool              `json:"disabled"`
+	Password string            `json:"password"`
 }
 
 func TestAdmins(t *testing.T) {
@@ -29,12 +30,12 @@ func TestAdmins(t *testing.T) {
 	i := newInstallation(t)
 	var made accountJSON
 	i.json(&made, "admins", "add", "anna", "--role", "admin")
-	if made.Name != "anna" || made.Role != "admin" || len(made.Password) < 12 {
+	if made.Name != "anna" || made.Role != "owner" || len(made.Password) < 12 {
 		t.Errorf("added %+v", made)
 	}
 	var again accountJSON
 	i.json(&again, "admins", "add", "anna", "--if-missing")
-	if again.Role != "admin" || again.Password != "" {
+	if again.Role != "owner" || again.Password != "" {
 		t.Errorf("added what is there: %+v", again)
 	}
 	if r := i.run("admins", "add", "anna"); r.code != 1 || !strings.Contains(r.stderr, "there is an account with this name already") {
@@ -45,11 +46,11 @@ func TestAdmins(t *testing.T) {
 	}
 	var bob, changed accountJSON
 	i.json(&bob, "admins", "add", "bob")
-	if bob.Role != "viewer" {
+	if bob.Role != "member" || bob.Grants["*"] != "viewer" {
 		t.Errorf("without a role: %+v", bob)
 	}
 	i.json(&changed, "admins", "set", "bob", "--disable", "--role", "admin")
-	if !changed.Disabled || changed.Role != "admin" || changed.Password != "" {
+	if !changed.Disabled || changed.Role != "owner" || changed.Password != "" {
 		t.Errorf("changed to %+v", changed)
 	}
 	var reset accountJSON
@@ -65,10 +66,57 @@ func TestAdmins(t *testing.T) {
 	if r := i.run("admins", "set", "nobody", "--reset-password"); r.code != 1 || !strings.Contains(r.stderr, "no such account") {
 		t.Errorf("of nobody: %+v", r)
 	}
+	owner := map[string]string{"*": "owner"}
 	var all []accountJSON
 	i.json(&all, "admins", "list")
-	if diff := cmp.Diff([]accountJSON{{Name: "anna", Role: "admin"}, {Name: "bob", Role: "admin", Disabled: true}}, all); diff != "" {
+	if diff := cmp.Diff([]accountJSON{{Name: "anna", Role: "owner", Grants: owner}, {Name: "bob", Role: "owner", Grants: owner, Disabled: true}}, all); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Roles in communities are given with --community, once or more.
+func TestAdminsOfCommunities(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.run("users", "add", "--email", "a@shop.example", "--community", "shop", "--create-community")
+	for _, tc := range []struct {
+		args []string
+		want map[string]string // nil: bad usage
+	}{
+		{[]string{"add", "eva", "--role", "editor", "--community", "shop", "--community", "default"}, map[string]string{"shop": "editor", "default": "editor"}},
+		{[]string{"set", "eva", "--role", "admin", "--community", "shop"}, map[string]string{"shop": "admin", "default": "editor"}},
+		{[]string{"set", "eva", "--role", "viewer", "--community", "*"}, map[string]string{"shop": "admin", "default": "editor", "*": "viewer"}},
+		{[]string{"set", "eva", "--role", "none", "--community", "*", "--community", "default"}, map[string]string{"shop": "admin"}},
+		{[]string{"set", "eva", "--role", "none", "--community", "shop"}, nil},
+		{[]string{"set", "eva", "--role", "owner", "--community", "shop"}, nil},
+		{[]string{"set", "eva", "--community", "shop"}, nil},
+		{[]string{"set", "eva", "--role", "none"}, nil},
+		{[]string{"add", "x", "--role", "none"}, nil},
+		{[]string{"set", "eva", "--role", "editor"}, map[string]string{"*": "editor"}},
+	} {
+		var got accountJSON
+		args := append([]string{"admins"}, tc.args...)
+		if tc.want == nil {
+			if r := i.run(args...); r.code != 2 {
+				t.Errorf("%v: %+v", tc.args, r)
+			}
+			continue
+		}
+		i.json(&got, args...)
+		if diff := cmp.Diff(tc.want, got.Grants); diff != "" || got.Role != "member" {
+			t.Errorf("%v: %s %s", tc.args, got.Role, diff)
+		}
+	}
+	if r := i.run("admins", "set", "eva", "--role", "editor", "--community", "shpo"); r.code != 1 || !strings.Contains(r.stderr, `did you mean "shop"`) {
+		t.Errorf("a typing mistake: %+v", r)
+	}
+	if r := i.run("users", "list", "--community", "shop", "--community", "default"); r.code != 2 || !strings.Contains(r.stderr, "about one") {
+		t.Errorf("two communities of a command about one: %+v", r)
+	}
+	var owner accountJSON
+	i.json(&owner, "admins", "add", "olga", "--role", "owner")
+	if r := i.run("admins", "set", "olga", "--role", "viewer"); r.code != 1 || !strings.Contains(r.stderr, "make another account an owner first") {
+		t.Errorf("the last owner: %+v", r)
 	}
 }
 

@@ -44,7 +44,7 @@ type Process struct {
 type commands struct {
 	NATSURL     string `name:"nats-url" placeholder:"URL" help:"The broker (NATS_URL, or in a file: NATS_URL_FILE). Default: the running development stack's, else nats://127.0.0.1:4222."`
 	DatabaseURL string `name:"database-url" placeholder:"URL" help:"The PostgreSQL database (DATABASE_URL, or in a file: DATABASE_URL_FILE). Default: the running development stack's."`
-	Community   string `placeholder:"C" help:"The community of webhooks and users given by name (default: default). If given, it narrows lists."`
+	Community   string `type:"community" placeholder:"C" help:"The community of webhooks and users given by name (default: default). If given, it narrows lists."`
 	Output      string `short:"o" enum:"table,json" default:"table" help:"How results are written: ${enum}."`
 	Yes         bool   `help:"Do not ask before changing something."`
 
@@ -165,6 +165,7 @@ func newParser(c *commands, p Process) (*kong.Kong, error) {
 		kong.Description("The admin's command of Coinhook: webhooks that add and subtract in-game currency, exactly once.\n\ncoinhook --version prints the version, the commit and the version of Go."),
 		kong.Writers(p.Stdout, p.Stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.NamedMapper("community", kong.MapperFunc(addCommunity)),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 	)
 	if err != nil {

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,12 +27,29 @@ func (c createFlag) mayCreate() bool { return c.CreateCommunity }
 // communityMaker is a command with that flag.
 type communityMaker interface{ mayCreate() bool }
 
+// addCommunity keeps every --community of the command line, with commas between. Only
+// commands about accounts take several.
+func addCommunity(ctx *kong.DecodeContext, target reflect.Value) error {
+	var name string
+	if err := ctx.Scan.PopValueInto("community", &name); err != nil {
+		return err
+	}
+	if had := target.String(); had != "" {
+		name = had + "," + name
+	}
+	target.SetString(name)
+	return nil
+}
+
 // checkCommunity refuses a --community that does not exist, so that a typing mistake
 // neither looks like an empty list nor makes a community.
 func (a *app) checkCommunity(command *kong.Node) error {
 	name := a.flags.Community
-	if name == "" || name == defaultCommunity || slices.Contains([]string{"setup", "console", "help", "completion"}, a.command) {
+	if name == "" || name == defaultCommunity || slices.Contains([]string{"setup", "console", "help", "completion", "admins add", "admins set"}, a.command) {
 		return nil
+	}
+	if strings.Contains(name, ",") {
+		return usagef("--community: this command is about one, not about %s", name)
 	}
 	if !webhook.IsCommunity(name) {
 		return usagef("--community: want 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit, not %q", name)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/history"
 )
@@ -81,12 +82,17 @@ func (s *Console) sameOrigin(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// admit is the one place that decides who may do what: what is not open needs a
-// session, and what is not GET or HEAD the role admin.
+// admit decides who gets to a handler, by what the route needs. It puts who asks into the
+// request's context: the services below see to it that a page shows and changes only what
+// is in the communities where the account has that right.
 func (s *Console) admit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		path := c.Path() // the route's, empty if there is none
-		if isOpen(path) {
+		if isAPI(c) { // it asks for tokens of its own
+			return next(c)
+		}
+		needs := s.needs[c.Request().Method+" "+c.Path()]
+		if needs == public {
+			s.request(c).act(access.Session{}, needs)
 			return next(c)
 		}
 		find := s.Accounts.Session
@@ -101,19 +107,26 @@ func (s *Console) admit(next echo.HandlerFunc) echo.HandlerFunc {
 			return fmt.Errorf("%w: %w", history.ErrDatabase, err)
 		}
 		c.Set(sessionKey, session)
-		reads := c.Request().Method == http.MethodGet || c.Request().Method == http.MethodHead
-		if !session.MayChange() && (isForAdmins(path) || !reads && !isForViewers(path)) {
-			s.request(c).recordRefused("refused to a viewer", "page", path, map[string]any{"method": c.Request().Method})
-			return failf(http.StatusForbidden, "Your account is a viewer's, and this is for admins. Ask one of them to do it, or to change your role.")
+		r := s.request(c)
+		r.act(session, needs)
+		if right := rights[needs]; session.Grants.Most() < right {
+			r.recordRefused("refused", "page", c.Path(), map[string]any{"method": c.Request().Method, "needs": right})
+			return &admin.NotAllowedError{Needs: right}
 		}
 		if err := s.resolveFingerprints(c); err != nil {
 			return err
 		}
-		if !session.MayChange() {
+		if !session.Grants.IsOwner() {
 			return s.hidingIDs(c, next)
 		}
 		return next(c)
 	}
+}
+
+// act puts who asks, and for what, into the request's context.
+func (c *request) act(session access.Session, needs need) {
+	actor := access.Actor{Via: access.ViaConsole, Who: session.Account, Address: c.RealIP(), Grants: session.Grants}
+	c.SetRequest(c.Request().WithContext(admin.WithActor(c.ctx(), actor, rights[needs])))
 }
 
 // isUnasked: a page looks for news by itself, which is no use of the session.

@@ -7,11 +7,12 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
 type accountData struct {
-	Role     access.Role
+	Grants   admin.Grants
 	Sessions []access.OpenSession
 	// Error is what is wrong, with the field that it is about.
 	Error, Field string
@@ -23,7 +24,7 @@ func (s *Console) account(c *request) error {
 }
 
 func (s *Console) accountPage(c *request, status int, data accountData) (err error) {
-	data.Role = c.session.Role
+	data.Grants = c.session.Grants
 	if data.Sessions, err = s.Accounts.Sessions(c.ctx(), c.session.Account, s.token(c.Request())); err != nil {
 		return err
 	}

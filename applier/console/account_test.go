@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/admin"
 )
 
 // Everybody changes their own password, with the one they have. Whoever else is
@@ -14,7 +14,7 @@ import (
 func TestOnesOwnPassword(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	viewer := w.signedIn("vera", access.Viewer)
+	viewer := w.signedIn("vera", admin.Viewer)
 	other := w.browser()
 	if p := other.post("/sign-in", credentials("vera", password)); p.status != http.StatusSeeOther {
 		t.Fatalf("sign in: %d", p.status)
@@ -63,7 +63,7 @@ func TestOnesOwnPassword(t *testing.T) {
 func TestSessionsDoNotPileUp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	b := w.signedIn("bob", access.Viewer)
+	b := w.signedIn("bob", admin.Viewer)
 	before := w.browser()
 	before.client.Jar.SetCookies(w.address(), b.client.Jar.Cookies(w.address()))
 	if p := b.post("/sign-in", credentials("bob", password)); p.status != http.StatusSeeOther {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
@@ -15,13 +16,13 @@ type accountsData struct {
 	Accounts    []access.Account
 	Tokens      []access.Token
 	Communities []option
-	Roles       []access.Role
+	Roles       []admin.Right
 	// Made is what is shown this once.
 	Made made
 	// Error is what is wrong with a form, Form its name.
 	Error, Form string
-	// Name, Role, Days and Community are what was typed into it.
-	Name, Role, Days, Community string
+	// Name, Role, In, Days and Community are what was typed into it.
+	Name, Role, In, Days, Community string
 }
 
 // made is a password or a token that is kept nowhere.
@@ -33,7 +34,7 @@ func (s *Console) accounts(c *request) error {
 }
 
 func (s *Console) accountsPage(c *request, status int, data accountsData) (err error) {
-	data.Roles = []access.Role{access.Viewer, access.Admin}
+	data.Roles = []admin.Right{admin.Viewer, admin.Editor, admin.AdminOf, admin.Owner}
 	if data.Accounts, err = s.Accounts.List(c.ctx()); err != nil {
 		return err
 	}
@@ -48,23 +49,43 @@ func (s *Console) accountsPage(c *request, status int, data accountsData) (err e
 
 // addAccount makes an account with a password that is shown once.
 func (s *Console) addAccount(c *request) error {
-	data := accountsData{Form: "account", Name: strings.TrimSpace(c.FormValue("name")), Role: c.FormValue("role")}
+	data := accountsData{Form: "account", Name: strings.TrimSpace(c.FormValue("name")), Role: c.FormValue("role"), In: c.FormValue("in")}
 	password := access.NewPassword()
-	account, err := s.Accounts.Add(c.ctx(), data.Name, access.Role(data.Role), password)
+	var account access.Account
+	grants, err := giveOf(c).Over(nil)
+	if err == nil {
+		account, err = s.Accounts.Add(c.ctx(), data.Name, grants, password)
+	}
 	if data.Error = accountProblem(err); data.Error != "" {
 		return s.accountsPage(c, http.StatusUnprocessableEntity, data)
 	}
 	if err != nil {
 		return err
 	}
-	if err := c.record("add account", "account", account.Name, map[string]any{"role": account.Role}); err != nil {
+	if err := c.record("add account", "account", account.Name, map[string]any{"role": account.Role, "grants": account.Grants}); err != nil {
 		return err
 	}
 	return s.accountsPage(c, http.StatusOK, accountsData{Made: made{"password", account.Name, password}})
 }
 
+// giveOf is the role of a form, in a community or in all. A role that there is not takes
+// one away.
+func giveOf(c *request) access.Give {
+	right, err := admin.ParseRight(c.FormValue("role"))
+	if err != nil {
+		right = admin.NoRight
+	}
+	if in := c.FormValue("in"); in != "" && in != admin.Everywhere && right != admin.Owner {
+		return access.Give{Right: right, In: []string{in}}
+	}
+	return access.Give{Right: right}
+}
+
 func accountProblem(err error) string {
-	for _, known := range []error{access.ErrAccountName, access.ErrAccountExists, access.ErrRole, access.ErrNoAccount} {
+	if errors.Is(err, access.ErrGrants) {
+		return sentence(err.Error())
+	}
+	for _, known := range []error{access.ErrAccountName, access.ErrAccountExists, access.ErrLastOwner, access.ErrNoAccount} {
 		if errors.Is(err, known) {
 			return sentence(known.Error())
 		}
@@ -73,15 +94,16 @@ func accountProblem(err error) string {
 }
 
 // setAccount changes a role, or whether the account may sign in. Nobody does that to
-// their own: the last admin would lock everybody out.
+// their own, by mistake.
 func (s *Console) setAccount(c *request) error {
 	name := c.FormValue("name")
 	if name == c.session.Account {
-		return failf(http.StatusUnprocessableEntity, "This is your own account: ask another admin to change it.")
+		return failf(http.StatusUnprocessableEntity, "This is your own account: ask another owner to change it.")
 	}
 	var change access.AccountChange
-	if role := access.Role(c.FormValue("role")); role != "" {
-		change.Role = &role
+	if c.FormValue("role") != "" {
+		give := giveOf(c)
+		change.Give = &give
 	}
 	if state := c.FormValue("state"); state != "" {
 		disabled := state == "disabled"
@@ -94,7 +116,7 @@ func (s *Console) setAccount(c *request) error {
 	if err != nil {
 		return err
 	}
-	if err := c.record("change account", "account", account.Name, map[string]any{"role": account.Role, "disabled": account.Disabled}); err != nil {
+	if err := c.record("change account", "account", account.Name, map[string]any{"role": account.Role, "grants": account.Grants, "disabled": account.Disabled}); err != nil {
 		return err
 	}
 	return c.done("/accounts", "The account "+account.Name+" is changed.")

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
@@ -38,6 +39,10 @@ func TestAccountsAreManagedInTheConsole(t *testing.T) {
 		}
 	}
 	change(url.Values{"role": {"admin"}})
+	if p := vera.get("/accounts"); p.status != http.StatusForbidden {
+		t.Errorf("an admin of all communities sees the accounts: %d", p.status)
+	}
+	change(url.Values{"role": {"owner"}})
 	if p := vera.get("/accounts"); p.status != http.StatusOK {
 		t.Errorf("the new role does not count at once: %d", p.status)
 	}
@@ -82,9 +87,9 @@ func TestAccountsThatCannotBe(t *testing.T) {
 	}{
 		"a name with spaces":        {"/accounts", url.Values{"name": {"a b"}, "role": {"viewer"}}, "letters, digits"},
 		"a name that there is":      {"/accounts", url.Values{"name": {me}, "role": {"viewer"}}, "already"},
-		"a role that there is not":  {"/accounts", url.Values{"name": {"x"}, "role": {"king"}}, "viewer or admin"},
-		"one's own role":            {"/accounts/change", url.Values{"name": {me}, "role": {"viewer"}}, "another admin"},
-		"one's own state":           {"/accounts/change", url.Values{"name": {me}, "state": {"disabled"}}, "another admin"},
+		"a role that there is not":  {"/accounts", url.Values{"name": {"x"}, "role": {"king"}}, "has a role in one community"},
+		"one's own role":            {"/accounts/change", url.Values{"name": {me}, "role": {"viewer"}}, "another owner"},
+		"one's own state":           {"/accounts/change", url.Values{"name": {me}, "state": {"disabled"}}, "another owner"},
 		"one's own password":        {"/accounts/password", url.Values{"name": {me}}, "Your account"},
 		"somebody unknown":          {"/accounts/change", url.Values{"name": {"nobody"}, "role": {"viewer"}}, "No such account"},
 		"days that are none":        {"/tokens", url.Values{"name": {"t"}, "days": {"x"}}, "1 to 3650"},
@@ -123,7 +128,7 @@ func TestTokensAreMadeInTheConsole(t *testing.T) {
 func TestOnesOwnSessions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	viewer, other := w.signedIn("vera", access.Viewer), w.browser()
+	viewer, other := w.signedIn("vera", admin.Viewer), w.browser()
 	if p := other.post("/sign-in", credentials("vera", password)); p.status != http.StatusSeeOther {
 		t.Fatalf("sign in: %d", p.status)
 	}

@@ -3,6 +3,7 @@ package console
 import (
 	"slices"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -20,7 +21,7 @@ type firstStep struct {
 // firstSteps is the list for a new installation, nil once a delivery succeeded and for
 // those who may change nothing.
 func (s *Console) firstSteps(c *request) ([]firstStep, error) {
-	if !c.session.MayChange() {
+	if !c.mayHere(admin.AdminOf) {
 		return nil, nil
 	}
 	page, err := s.History.Page(c.ctx(), history.Filter{Status: delivery.Success, Limit: 1}, history.Place{})

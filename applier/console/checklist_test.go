@@ -4,14 +4,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/admin"
 )
 
 // A new installation is led to its first success, and then left in peace.
 func TestAFirstEventIsLedTo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	viewer := w.signedIn("vera", access.Viewer)
+	viewer := w.signedIn("vera", admin.Viewer)
 	next := func(want string) {
 		t.Helper()
 		p := w.admin.get("/")

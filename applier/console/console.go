@@ -3,16 +3,17 @@
 //
 // How to add a page, say Users:
 //
-//  1. A route in routes.go: {GET, "/users", s.users}. Everything but sign-in and
-//     static files needs a session, everything that is no GET needs the role admin:
-//     there is nothing to do for that.
+//  1. A route in routes.go with the right that it needs: {get, "/users", viewer, s.users}.
+//     The services show and change only what is in communities where the account has that
+//     right: there is nothing to do for that. A new route needs an entry in the table of
+//     rights_test.go, which tries it on another community's things.
 //  2. A handler in users.go: it reads the query, asks a service (a field of Options,
 //     put there in applier/cmd/coinhook/serve) and returns
 //     c.page("users", "Users", data). Errors are returned as they are; for those
 //     that an admin can mend use failf(status, what happened and what to do).
 //  3. templates/users.html defines "content", all between <main> and </main>, with
-//     {{.Data}}; .MayChange is false for viewers: leave out what changes things. The
-//     templates of parts.html (status, time, pager, user, tree, …) are there for all pages.
+//     {{.Data}}; .MayChange is false for viewers, .MayManage for editors: leave out
+//     what they may not do. Set c.community where the page is about one. The templates of parts.html (status, time, pager, user, tree, …) are there for all pages.
 //     The page's entry in the navigation is in view.go.
 //  4. A request of htmx gets the block "content" alone, or all of the page when it
 //     has hx-select. Elements are found again by their id: <section id="users">.
@@ -121,6 +122,7 @@ type Console struct {
 	crossSite *http.CrossOriginProtection
 	caught    caughtCache
 	draining  atomic.Bool
+	needs     map[string]need // by method and path
 }
 
 // maxBody bounds what forms send: a payload to edit is the most.
@@ -147,7 +149,12 @@ func New(opts Options) (*Console, error) {
 	s.echo.HTTPErrorHandler = s.answerError
 	s.echo.Use(s.recover, s.observe, secure, s.sameOrigin, middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{Limit: maxBody, Skipper: hasOwnLimit}),
 		middleware.GzipWithConfig(middleware.GzipConfig{Skipper: isCompressed}), finish, s.admit)
+	s.needs = map[string]need{}
 	for _, r := range s.routes() {
+		if r.needs == 0 || r.needs > owner {
+			return nil, fmt.Errorf("%s %s does not say what it needs", r.method, r.path)
+		}
+		s.needs[r.method+" "+r.path] = r.needs
 		s.echo.Add(r.method, r.path, func(c echo.Context) error { return r.handler(s.request(c)) })
 	}
 	if opts.API != nil {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/PuerkitoBio/goquery"
 
-	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -71,7 +71,7 @@ func TestDeadLettersAreReplayedAsPlanned(t *testing.T) {
 	if p := w.admin.post("/dead-letters/replay", stale); p.status != http.StatusConflict || !strings.Contains(p.text("[role=alert]"), "not the plan that you saw") {
 		t.Errorf("other choices than the plan's: status %d", p.status)
 	}
-	viewer := w.signedIn("val", access.Viewer)
+	viewer := w.signedIn("val", admin.Viewer)
 	if p := viewer.post("/dead-letters/replay", form); p.status != http.StatusForbidden {
 		t.Errorf("a viewer's replay: status %d", p.status)
 	}
@@ -323,7 +323,7 @@ func TestMarkedDeadLettersAreReplayedAndDiscardedTogether(t *testing.T) {
 			t.Errorf("%s: the red button leads to %q", path, got)
 		}
 	}
-	if p := w.signedIn("vera", access.Viewer).get("/deliveries"); p.Find(`[name="id"], [data-mark-all]`).Length() != 0 {
+	if p := w.signedIn("vera", admin.Viewer).get("/deliveries"); p.Find(`[name="id"], [data-mark-all]`).Length() != 0 {
 		t.Error("a viewer can mark deliveries")
 	}
 	query := "?id=" + ids[0].String() + "&id=" + ids[2].String()

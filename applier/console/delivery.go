@@ -134,6 +134,7 @@ func (s *Console) find(c *request) (history.Full, error) {
 		return history.Full{}, failf(http.StatusNotFound, "This is no delivery's id. The list of deliveries has all there are.")
 	}
 	full, err := s.History.Show(c.ctx(), id)
+	c.community = full.Community
 	if errors.Is(err, history.ErrNotFound) {
 		return history.Full{}, failf(http.StatusNotFound, "Neither the database nor the stream has this delivery. See that the id is whole, and of this installation.")
 	}

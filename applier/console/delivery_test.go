@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -76,7 +77,7 @@ func TestPayloadsAreText(t *testing.T) {
 func TestSecretsAreRevealedToAdminsAndWrittenDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	viewer := w.signedIn("victor", access.Viewer)
+	viewer := w.signedIn("victor", admin.Viewer)
 	id := w.send(w.webhook("Shop"), `{"user":"alice","password":"hunter2hunter2"}`)
 	path := "/deliveries/" + id.String()
 	for name, b := range map[string]*browser{"admin": w.admin, "viewer": viewer} {

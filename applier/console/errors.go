@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/history"
 )
@@ -54,7 +55,10 @@ func (s *Console) answerError(err error, c echo.Context) {
 	data := errorData{Status: http.StatusInternalServerError}
 	var f *failure
 	var routing *echo.HTTPError
+	var refused *admin.NotAllowedError
 	switch {
+	case errors.As(err, &refused):
+		data.Status, data.Text = http.StatusForbidden, sentence(refused.Error())
 	case errors.As(err, &f):
 		data.Status, data.Text = f.status, f.text
 	case errors.As(err, &routing) && routing.Code == http.StatusNotFound:

@@ -6,6 +6,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -13,13 +14,13 @@ import (
 // urlFor returns a webhook's URL, and nothing where that is a credential that the
 // account is not trusted with.
 func (s *Console) urlFor(c *request, w webhooks.Stored) string {
-	if w.IsKeyless() && !c.session.MayChange() {
+	if w.IsKeyless() && !c.may(w.Community, admin.Editor) {
 		return ""
 	}
 	return s.HookURL(w.ID)
 }
 
-// hidingIDs answers a viewer. The fingerprint stands where a keyless webhook's id
+// hidingIDs answers somebody who is no owner. The fingerprint stands where a keyless webhook's id
 // would, in every page, address and header: handlers need not do it.
 func (s *Console) hidingIDs(c echo.Context, next echo.HandlerFunc) error {
 	response := c.Response()

@@ -11,7 +11,7 @@ import (
 	"github.com/PuerkitoBio/goquery"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -155,7 +155,7 @@ func TestHistoriesOverdue(t *testing.T) {
 	t.Parallel()
 	w := newWorldWith(t, time.Nanosecond)
 	id := w.send(w.webhook("Shop"), `{}`)
-	viewer := w.signedIn("vera", access.Viewer)
+	viewer := w.signedIn("vera", admin.Viewer)
 	for name, b := range map[string]*browser{"an admin": w.admin, "a viewer": viewer} {
 		p := b.get("/deliveries")
 		for of, got := range map[string]string{"head": p.text(".overdue h2"), "delivery's page": b.get("/deliveries/" + id.String()).text("article .overdue"), "overview": b.get("/").text(".overdue h2")} {

@@ -12,7 +12,7 @@ import (
 	"github.com/PuerkitoBio/goquery"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -89,7 +89,7 @@ func TestViewersNeverSeeAKeylessID(t *testing.T) {
 		t.Fatal(err)
 	}
 	postgrestest.Park(t, w.db, postgrestest.Parked{ID: delivery.NewID(), Webhook: keyless.ID, Community: "default", Reason: applier.Paused, Body: `{"coins":5}`})
-	viewer := w.signedIn("vera", access.Viewer)
+	viewer := w.signedIn("vera", admin.Viewer)
 	first := []string{"/", "/webhooks/new", "/webhooks/" + draft.ID + "/sample?after=" + sample.String(), "/webhooks/" + keyless.ID + "/export", "/nowhere/" + keyless.ID, "/search?q=Keyless", "/search?q=alice"}
 	for _, id := range []string{keyless.ID, deleted.ID} { // addresses that a viewer knows from before
 		first = append(first, "/search?q="+id, "/webhooks/"+id, "/deliveries?webhook="+id, "/logs?webhook="+id, "/logs.csv?webhook="+id, "/dead-letters?webhook="+id)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/console"
 )
@@ -86,7 +87,7 @@ func TestADeliveryIsNews(t *testing.T) {
 func TestListeningEndsWithTheSession(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(o *console.Options) { o.Beat = 10 * time.Millisecond })
-	lines := w.signedIn("bob", access.Viewer).listen("/live?topic=deliveries")
+	lines := w.signedIn("bob", admin.Viewer).listen("/live?topic=deliveries")
 	if !await(t, lines, ": still here") {
 		t.Fatal("there is no heartbeat")
 	}
@@ -122,7 +123,7 @@ func TestListeningEndsWithTheConsole(t *testing.T) {
 func TestAViewerListensOnAFewPages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	viewer := w.signedIn("vera", access.Viewer)
+	viewer := w.signedIn("vera", admin.Viewer)
 	for range 15 {
 		viewer.listen("/live?topic=deliveries")
 	}

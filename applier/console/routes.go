@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
@@ -24,104 +25,117 @@ const (
 	endSessionPath = "/account/sessions/end"
 )
 
+// need is what a request needs. The zero value lets nobody in.
+type need uint8
+
+const (
+	_      need = iota
+	public      // no session
+	self        // a session: it is about one's own account
+	viewer
+	editor
+	manager // the role admin in a community
+	owner
+)
+
+// rights are those of the needs, from self on.
+var rights = map[need]admin.Right{self: admin.NoRight, viewer: admin.Viewer, editor: admin.Editor, manager: admin.AdminOf, owner: admin.Owner}
+
+// route says what a request needs to get to its handler. Somebody who has that right in
+// some communities finds what is in these, and nothing else.
 type route struct {
 	method, path string
+	needs        need
 	handler      func(*request) error
 }
 
 // routes are all there are but the read API.
 func (s *Console) routes() []route {
 	return []route{
-		{get, "/healthz", s.health},
-		{get, "/readyz", s.ready},
-		{get, "/static/:name", s.static},
-		{get, "/sign-in", s.signInPage},
-		{post, "/sign-in", s.signIn},
-		{post, "/sign-out", s.signOut},
-		{get, "/account", s.account},
-		{post, passwordPath, s.changePassword},
-		{post, endSessionPath, s.endSession},
+		{get, "/healthz", public, s.health},
+		{get, "/readyz", public, s.ready},
+		{get, "/static/:name", public, s.static},
+		{get, "/sign-in", public, s.signInPage},
+		{post, "/sign-in", public, s.signIn},
+		{post, "/sign-out", self, s.signOut},
+		{get, "/account", self, s.account},
+		{post, passwordPath, self, s.changePassword},
+		{post, endSessionPath, self, s.endSession},
 
-		{get, "/accounts", s.accounts},
-		{post, "/accounts", s.addAccount},
-		{post, "/accounts/change", s.setAccount},
-		{post, "/accounts/password", s.resetPassword},
-		{post, "/accounts/sign-out", s.signOutAccount},
-		{post, "/tokens", s.addToken},
-		{post, "/tokens/revoke", s.revokeToken},
+		{get, "/accounts", owner, s.accounts},
+		{post, "/accounts", owner, s.addAccount},
+		{post, "/accounts/change", owner, s.setAccount},
+		{post, "/accounts/password", owner, s.resetPassword},
+		{post, "/accounts/sign-out", owner, s.signOutAccount},
+		{post, "/tokens", owner, s.addToken},
+		{post, "/tokens/revoke", owner, s.revokeToken},
 
-		{get, "/", s.overview},
-		{get, "/live", s.live},
-		{get, "/search", s.search},
+		{get, "/", viewer, s.overview},
+		{get, "/live", viewer, s.live},
+		{get, "/search", viewer, s.search},
 
-		{get, "/deliveries", s.histories},
-		{get, "/deliveries.csv", s.historiesFile},
-		{get, "/deliveries/:id", s.delivery},
-		{get, "/deliveries/:id/payload", s.payloadFile},
-		{post, "/deliveries/:id/reveal", s.reveal},
+		{get, "/deliveries", viewer, s.histories},
+		{get, "/deliveries.csv", viewer, s.historiesFile},
+		{get, "/deliveries/:id", viewer, s.delivery},
+		{get, "/deliveries/:id/payload", viewer, s.payloadFile},
+		{post, "/deliveries/:id/reveal", manager, s.reveal},
 
-		{get, "/deliveries/:id/revert", s.askRevert},
-		{post, "/deliveries/:id/revert", s.revert},
+		{get, "/deliveries/:id/revert", editor, s.askRevert},
+		{post, "/deliveries/:id/revert", editor, s.revert},
 
-		{get, "/dead-letters", s.deadLetters},
-		{get, "/dead-letters/list", s.letterList},
-		{get, "/dead-letters.csv", s.lettersFile},
-		{get, "/dead-letters/replay", s.askReplay},
-		{post, "/dead-letters/replay", s.replay},
-		{get, "/dead-letters/discard", s.askDiscard},
-		{post, "/dead-letters/discard", s.discard},
-		{get, "/dead-letters/export", s.exportLetters},
-		{get, "/runs/:id", s.run},
+		{get, "/dead-letters", viewer, s.deadLetters},
+		{get, "/dead-letters/list", viewer, s.letterList},
+		{get, "/dead-letters.csv", viewer, s.lettersFile},
+		{get, "/dead-letters/replay", editor, s.askReplay},
+		{post, "/dead-letters/replay", editor, s.replay},
+		{get, "/dead-letters/discard", editor, s.askDiscard},
+		{post, "/dead-letters/discard", editor, s.discard},
+		{get, "/dead-letters/export", manager, s.exportLetters},
+		{get, "/runs/:id", editor, s.run},
 
-		{get, "/logs", s.logs},
-		{get, "/logs.csv", s.logsFile},
+		{get, "/logs", viewer, s.logs},
+		{get, "/logs.csv", viewer, s.logsFile},
 
-		{get, "/users", s.users},
-		{get, "/users.csv", s.usersFile},
-		{post, "/users", s.addUser},
-		{post, importPath, s.importUsers},
-		{get, "/users/:id", s.user},
-		{post, "/users/:id", s.renameUser},
-		{post, "/users/:id/adjust", s.adjust},
+		{get, "/users", viewer, s.users},
+		{get, "/users.csv", viewer, s.usersFile},
+		{post, "/users", editor, s.addUser},
+		{post, importPath, editor, s.importUsers},
+		{get, "/users/:id", viewer, s.user},
+		{post, "/users/:id", editor, s.renameUser},
+		{post, "/users/:id/adjust", editor, s.adjust},
 
-		{get, "/settings", s.settings},
-		{post, "/settings/currencies", s.setCurrency},
-		{post, "/settings/fields", s.setField},
-		{get, "/settings/fields/:name/delete", s.askDeleteField},
-		{post, "/settings/fields/:name/delete", s.deleteField},
+		{get, "/settings", viewer, s.settings},
+		{post, "/settings/currencies", manager, s.setCurrency},
+		{post, "/settings/fields", manager, s.setField},
+		{get, "/settings/fields/:name/delete", manager, s.askDeleteField},
+		{post, "/settings/fields/:name/delete", manager, s.deleteField},
 
-		{get, "/webhooks", s.webhookList},
-		{get, "/webhooks/new", s.newWebhook},
-		{post, "/webhooks", s.createWebhook},
-		{get, "/webhooks/:id", s.webhookPage},
-		{post, "/webhooks/:id", s.editWebhook},
-		{get, "/webhooks/:id/deliveries", s.webhookDeliveries},
-		{get, "/webhooks/:id/mapping", s.webhookMapping},
-		{get, "/webhooks/:id/test", s.askTest},
-		{post, "/webhooks/:id/test", s.sendTest},
-		{get, "/webhooks/:id/settings", s.webhookSettings},
-		{post, "/webhooks/:id/settings", s.saveSettings},
-		{post, "/webhooks/:id/restore", s.restoreWebhook},
-		{get, "/webhooks/:id/sample", s.sample},
-		{post, previewPath, s.webhookPreview},
-		{get, "/webhooks/:id/versions", s.webhookVersions},
-		{get, "/webhooks/:id/rejections", s.webhookRejections},
-		{get, "/webhooks/:id/export", s.webhookExport},
-		{post, "/webhooks/:id/state", s.webhookState},
-		{post, "/webhooks/:id/delete", s.deleteWebhook},
-		{post, "/webhooks/:id/undelete", s.undeleteWebhook},
-		{post, "/webhooks/:id/rotate-key", s.rotateKey},
-		{post, "/webhooks/:id/encryption", s.setEncryption},
-		{post, "/webhooks/:id/secret", s.setSecret},
+		{get, "/webhooks", viewer, s.webhookList},
+		{get, "/webhooks/new", manager, s.newWebhook},
+		{post, "/webhooks", manager, s.createWebhook},
+		{get, "/webhooks/:id", viewer, s.webhookPage},
+		{post, "/webhooks/:id", editor, s.editWebhook},
+		{get, "/webhooks/:id/deliveries", viewer, s.webhookDeliveries},
+		{get, "/webhooks/:id/mapping", viewer, s.webhookMapping},
+		{get, "/webhooks/:id/test", editor, s.askTest},
+		{post, "/webhooks/:id/test", editor, s.sendTest},
+		{get, "/webhooks/:id/settings", viewer, s.webhookSettings},
+		{post, "/webhooks/:id/settings", manager, s.saveSettings},
+		{post, "/webhooks/:id/restore", editor, s.restoreWebhook},
+		{get, "/webhooks/:id/sample", viewer, s.sample},
+		{post, previewPath, editor, s.webhookPreview},
+		{get, "/webhooks/:id/versions", viewer, s.webhookVersions},
+		{get, "/webhooks/:id/rejections", viewer, s.webhookRejections},
+		{get, "/webhooks/:id/export", viewer, s.webhookExport},
+		{post, "/webhooks/:id/state", editor, s.webhookState},
+		{post, "/webhooks/:id/delete", manager, s.deleteWebhook},
+		{post, "/webhooks/:id/undelete", manager, s.undeleteWebhook},
+		{post, "/webhooks/:id/rotate-key", manager, s.rotateKey},
+		{post, "/webhooks/:id/encryption", manager, s.setEncryption},
+		{post, "/webhooks/:id/secret", manager, s.setSecret},
 
-		{get, "/trail", s.trail},
+		{get, "/trail", owner, s.trail},
 	}
-}
-
-// isOpen: these need no session. The read API asks for tokens of its own.
-func isOpen(path string) bool {
-	return path == "/sign-in" || isProbe(path) || strings.HasPrefix(path, "/static/") ||
-		strings.HasPrefix(path, "/apis/") || path == "/openapi.json"
 }
 
 // isProbe: these are asked all the time by programs that watch the console.
@@ -132,29 +146,30 @@ func isAPI(c echo.Context) bool {
 	return strings.HasPrefix(c.Path(), "/apis/") || c.Path() == "/openapi.json"
 }
 
-// isForViewers: what is no GET and all the same not for admins alone.
-func isForViewers(path string) bool {
-	return path == "/sign-out" || path == passwordPath || path == endSessionPath
-}
-
 // takesPassword: these may wait for their turn, no longer than the browser does.
 func takesPassword(path string) bool { return path == "/sign-in" || path == passwordPath }
-
-// isForAdmins: what is a GET and not for viewers.
-func isForAdmins(path string) bool {
-	switch path {
-	case "/trail", "/accounts", "/settings/fields/:name/delete", "/deliveries/:id/revert",
-		"/dead-letters/replay", "/dead-letters/discard", "/dead-letters/export", "/runs/:id":
-		return true
-	}
-	return false
-}
 
 // request is one request with who asks.
 type request struct {
 	echo.Context
 	console *Console
 	session access.Session
+	// community is that of what the page shows, empty where it shows several.
+	community string
+}
+
+// may reports whether the account has a right in a community.
+func (c *request) may(community string, right admin.Right) bool {
+	return c.session.Grants.In(community) >= right
+}
+
+// mayHere is may where the page is about one community, and in some community where it
+// shows several.
+func (c *request) mayHere(right admin.Right) bool {
+	if c.community == "" {
+		return c.session.Grants.Most() >= right
+	}
+	return c.may(c.community, right)
 }
 
 // FormValue returns a field of the form that was sent: in a POST no parameter of the

@@ -105,7 +105,7 @@ func (c *request) recordRefused(what, targetKind, targetID string, detail map[st
 }
 
 func (c *request) actor() access.Actor {
-	return access.Actor{Via: access.ViaConsole, Who: c.session.Account, Address: c.RealIP()}
+	return access.Actor{Via: access.ViaConsole, Who: c.session.Account, Address: c.RealIP(), Grants: c.session.Grants}
 }
 
 // recordRefusedSignIn records the name that was tried if an account has it. Other names may

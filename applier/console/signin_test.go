@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/console"
 )
@@ -19,7 +20,7 @@ func credentials(name, password string) url.Values {
 func TestSignInIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.signedIn("dora", access.Viewer)
+	w.signedIn("dora", admin.Viewer)
 	if _, err := w.accounts.Set(t.Context(), "dora", access.AccountChange{Disabled: new(true)}); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +106,7 @@ func TestSessionsEnd(t *testing.T) {
 		}
 	}
 	// What a page asks by itself is no use.
-	idle := w.signedIn("ida", access.Viewer)
+	idle := w.signedIn("ida", admin.Viewer)
 	for range 2 {
 		w.clock.forward(7 * time.Hour)
 		idle.get("/deliveries", "Coinhook-Unasked", "true")
@@ -113,7 +114,7 @@ func TestSessionsEnd(t *testing.T) {
 	if signedIn(idle) {
 		t.Error("a page that looks for news keeps the session")
 	}
-	again := w.signedIn("bob", access.Viewer)
+	again := w.signedIn("bob", admin.Viewer)
 	for range 3 { // more than 7 days by then
 		w.clock.forward(11 * time.Hour)
 		signedIn(again)
@@ -129,7 +130,7 @@ func TestSessionsEnd(t *testing.T) {
 		t.Error("a session lasts for 12 h without use")
 	}
 	for name, change := range map[string]access.AccountChange{"carl": {Disabled: new(true)}, "cora": {Password: new("another password")}} {
-		b := w.signedIn(name, access.Viewer)
+		b := w.signedIn(name, admin.Viewer)
 		if _, err := w.accounts.Set(t.Context(), name, change); err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +138,7 @@ func TestSessionsEnd(t *testing.T) {
 			t.Errorf("the session of %s has not ended with %+v", name, change)
 		}
 	}
-	b := w.signedIn("dora", access.Viewer)
+	b := w.signedIn("dora", admin.Viewer)
 	stolen := w.browser()
 	stolen.client.Jar = b.client.Jar
 	if p := b.post("/sign-out", url.Values{}); p.header.Get("Location") != "/sign-in" {

@@ -7,13 +7,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
 func TestWhatIsRefusedIsInTheTrail(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	viewer := w.signedIn("vera", access.Viewer)
+	viewer := w.signedIn("vera", admin.Viewer)
 	before, err := w.trail.List(t.Context(), 0, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +40,7 @@ func TestWhatIsRefusedIsInTheTrail(t *testing.T) {
 		}
 	}
 	want := []line{
-		{"vera", "refused to a viewer", "page", "/trail", `{"method":"GET"}`},
+		{"vera", "refused", "page", "/trail", `{"method":"GET","needs":"owner"}`},
 		{"", "sign-in refused", "account", "", `{"why":"the name or the password is wrong"}`},
 		{"", "sign-in refused", "account", "anna", `{"why":"the name or the password is wrong"}`},
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/PuerkitoBio/goquery"
 
-	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/admin"
 )
 
 // upload sends a file as the form on the page of users does.
@@ -82,7 +82,7 @@ func TestUsersAreImported(t *testing.T) {
 	if trail := w.admin.get("/trail").text("main"); strings.Count(trail, "import users") != 2 {
 		t.Errorf("the trail is %q", trail)
 	}
-	if p := w.signedIn("val", access.Viewer).upload("/users/import", "email\nx@example.com\n"); p.status != http.StatusForbidden {
+	if p := w.signedIn("val", admin.Viewer).upload("/users/import", "email\nx@example.com\n"); p.status != http.StatusForbidden {
 		t.Errorf("a viewer imports: status %d", p.status)
 	}
 }

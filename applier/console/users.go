@@ -236,6 +236,7 @@ func nameOf(u users.Profile) string {
 
 func (s *Console) findProfile(c *request) (users.Profile, error) {
 	u, err := s.Users.Profile(c.ctx(), communityIn(c), c.Param("id"))
+	c.community = u.Community
 	if errors.Is(err, users.ErrNotFound) {
 		return u, failf(http.StatusNotFound, "There is no such user. Look for them in the list of users.")
 	}

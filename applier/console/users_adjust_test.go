@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/admin"
 )
 
 // adjustForm is the form of a page about an adjustment, with its key.
@@ -87,7 +87,7 @@ func TestAnAdjustmentThatCannotBeIsRefused(t *testing.T) {
 	if p := w.admin.post("/users/01890000-0000-7000-8000-000000000000/adjust", url.Values{}); p.status != http.StatusNotFound {
 		t.Errorf("nobody's balance: %d", p.status)
 	}
-	viewer := w.signedIn("vera", access.Viewer)
+	viewer := w.signedIn("vera", admin.Viewer)
 	if p := viewer.get(at); p.Find("#adjust").Length() != 0 {
 		t.Error("a viewer has the form")
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/PuerkitoBio/goquery"
 
-	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/admin"
 )
 
 // cells are the texts of a table's rows.
@@ -79,7 +79,7 @@ func TestUsersAreAddedAndChanged(t *testing.T) {
 			t.Errorf("the trail lacks %q", what)
 		}
 	}
-	viewer := w.signedIn("val", access.Viewer)
+	viewer := w.signedIn("val", admin.Viewer)
 	if p := viewer.post("/users", url.Values{"email": {"x@example.com"}}); p.status != http.StatusForbidden {
 		t.Errorf("a viewer adds: status %d", p.status)
 	}

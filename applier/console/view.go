@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -54,7 +55,7 @@ var navigation = []struct {
 	Path, Title string
 	group       string // the heading above it and those that follow
 	key         string // g and this letter open it
-	admins      bool   // for admins alone
+	owners      bool   // for owners only
 }{
 	{Path: "/", Title: "Overview", key: "o"},
 	{Path: "/webhooks", Title: "Webhooks", group: "Deliveries", key: "w"},
@@ -63,8 +64,8 @@ var navigation = []struct {
 	{Path: "/logs", Title: "Gamification logs", group: "Balances", key: "l"},
 	{Path: "/users", Title: "Users", key: "u"},
 	{Path: "/settings", Title: "Settings", group: "Administration", key: "s"},
-	{Path: "/accounts", Title: "Accounts", key: "a", admins: true},
-	{Path: "/trail", Title: "Audit trail", key: "t", admins: true},
+	{Path: "/accounts", Title: "Accounts", key: "a", owners: true},
+	{Path: "/trail", Title: "Audit trail", key: "t", owners: true},
 }
 
 // link is a page in the navigation. Opens is the heading of the group that it is the
@@ -76,12 +77,14 @@ type link struct {
 
 // view is what a page's template gets.
 type view struct {
-	Title     string
-	Account   string
-	MayChange bool
-	Links     []link
-	Switch    communitySwitch
-	Flash     string
+	Title   string
+	Account string
+	// MayChange says that the account is an editor of what the page is about, MayManage
+	// that it is an admin, IsOwner that it is an owner.
+	MayChange, MayManage, IsOwner bool
+	Links                         []link
+	Switch                        communitySwitch
+	Flash                         string
 	// Zone is that of the person's times, as filters mean it.
 	Zone string
 	// Open is the delivery that is shown next to the list, empty for none.
@@ -114,7 +117,8 @@ func (c *request) render(status int, name string, v view) error {
 	if !ok {
 		return fmt.Errorf("there is no template %s", name)
 	}
-	v.Account, v.MayChange, v.Zone = c.session.Account, c.session.MayChange(), c.zone().String()
+	v.Account, v.Zone = c.session.Account, c.zone().String()
+	v.MayChange, v.MayManage, v.IsOwner = c.mayHere(admin.Editor), c.mayHere(admin.AdminOf), c.session.Grants.IsOwner()
 	block := "content"
 	if beside := name == "error" && isHTMX(c.Request()); !beside && !isPartial(c.Request()) {
 		if id, err := delivery.ParseID(c.QueryParam("open")); err == nil {
@@ -136,7 +140,7 @@ func (c *request) links() []link {
 	}
 	var links []link
 	for _, n := range navigation {
-		if n.admins && !c.session.MayChange() {
+		if n.owners && !c.session.Grants.IsOwner() {
 			continue
 		}
 		here := c.Request().URL.Path

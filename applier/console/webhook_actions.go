@@ -239,7 +239,7 @@ func (s *Console) webhookVersions(c *request) error {
 	if err != nil {
 		return err
 	}
-	who, err := s.savers(c, w.ID)
+	who, err := s.Trail.Savers(c.ctx(), w.ID)
 	if err != nil {
 		s.Log.Warn().Err(err).Msg("cannot read who saved a webhook")
 	}

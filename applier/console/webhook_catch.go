@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/redact"
 	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
@@ -64,7 +65,7 @@ func (s *Console) sample(c *request) error {
 
 // sampleOf looks for what was sent last.
 func (s *Console) sampleOf(c *request, w webhooks.Stored) sampleView {
-	view := sampleView{Webhook: w, MayChange: c.session.MayChange()}
+	view := sampleView{Webhook: w, MayChange: c.may(w.Community, admin.Editor)}
 	ctx, cancel := context.WithTimeout(c.ctx(), catchWithin)
 	defer cancel()
 	caught, err := s.Catcher.Newest(ctx, w)

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/mapping"
@@ -53,7 +54,7 @@ func (s *Console) webhookData(c *request, w webhooks.Stored, form webhookForm) (
 		community = &applier.Community{Name: w.Community}
 	}
 	d.Targets = targets(community, form)
-	d.Sample = sampleView{Webhook: w, MayChange: c.session.MayChange(), Looking: true}
+	d.Sample = sampleView{Webhook: w, MayChange: c.may(w.Community, admin.Editor), Looking: true}
 	if w.State == webhook.Draft {
 		d.Sample = s.sampleOf(c, w)
 	}

@@ -3,6 +3,7 @@ package console
 import (
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -20,7 +21,9 @@ const (
 
 // webhookHead is what all tabs of a webhook show above their content.
 type webhookHead struct {
-	May     bool // change it
+	// May says that the account is an editor of it, MayManage that it is an admin.
+	May, MayManage bool
+
 	Webhook webhooks.Stored
 	URL     string // empty where it is for admins only
 	Tab     string
@@ -38,7 +41,7 @@ type webhookTab struct {
 }
 
 func (s *Console) webhookHead(c *request, w webhooks.Stored, tab string) webhookHead {
-	h := webhookHead{May: c.session.MayChange(), Webhook: w, URL: s.urlFor(c, w), Tab: tab}
+	h := webhookHead{May: c.may(w.Community, admin.Editor), MayManage: c.may(w.Community, admin.AdminOf), Webhook: w, URL: s.urlFor(c, w), Tab: tab}
 	if !h.IsDraft() {
 		h.Parked = s.parked(c, w.ID, "")
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/rejection"
@@ -48,7 +49,7 @@ func TestRejectionsShowTheCauseInWords(t *testing.T) {
 	if got := strings.Join(strings.Fields(p.text("#counts tbody")), " "); got != "invalid_api_key5invalid_signature5" && got != "invalid_api_key 5 invalid_signature 5" {
 		t.Errorf("counts = %q", got)
 	}
-	if p := w.signedIn("vera", "viewer").get(link + "?since=1h"); p.Find("#rejections tbody tr").Length() != 1 {
+	if p := w.signedIn("vera", admin.Viewer).get(link + "?since=1h"); p.Find("#rejections tbody tr").Length() != 1 {
 		t.Errorf("the last hour: %s", p.text("main"))
 	}
 }

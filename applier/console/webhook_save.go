@@ -112,29 +112,10 @@ func (s *Console) conflict(c *request, e edit, def webhook.Definition) error {
 	return s.showWebhook(c, http.StatusConflict, e.webhookData)
 }
 
-// lookBack is how much of the audit trail is read to find who saved a webhook.
-const lookBack = 300
-
 // whoSaved finds in the audit trail who saved a version.
 func (s *Console) whoSaved(c *request, w webhooks.Stored) (string, error) {
-	who, err := s.savers(c, w.ID)
+	who, err := s.Trail.Savers(c.ctx(), w.ID)
 	return who[w.Version], err
-}
-
-// savers are those who saved the versions of a webhook, as far as the audit trail is read.
-func (s *Console) savers(c *request, id string) (map[int]string, error) {
-	entries, err := s.Trail.List(c.ctx(), 0, lookBack)
-	if err != nil {
-		return nil, err
-	}
-	who := map[int]string{}
-	for _, e := range entries {
-		var detail struct{ Version int }
-		if e.TargetKind == "webhook" && e.TargetID == id && json.Unmarshal(e.Detail, &detail) == nil && who[detail.Version] == "" {
-			who[detail.Version] = e.Who
-		}
-	}
-	return who, nil
 }
 
 // fingerprint identifies a definition: only the definition that was shown may be saved.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/console"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -75,7 +76,7 @@ func TestATestIsSentAsTheSenderWould(t *testing.T) {
 		t.Errorf("refused: %s", p.text("#answer"))
 	}
 	sent := len(d.body)
-	if p := w.signedIn("vera", "viewer").post(address, url.Values{"payload": {`{"of":"a viewer"}`}, "api_key": {"x"}}); p.status != http.StatusForbidden || len(d.body) != sent {
+	if p := w.signedIn("vera", admin.Viewer).post(address, url.Values{"payload": {`{"of":"a viewer"}`}, "api_key": {"x"}}); p.status != http.StatusForbidden || len(d.body) != sent {
 		t.Errorf("a viewer sends: %d", p.status)
 	}
 }

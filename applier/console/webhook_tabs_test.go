@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -145,7 +146,7 @@ func TestAVersionIsRestored(t *testing.T) {
 		t.Errorf("the versions: %s", p.text("article"))
 	}
 	form := url.Values{"revision": {p.Find("#diff [name=revision]").AttrOr("value", "")}, "version": {"1"}}
-	if p := w.signedIn("vera", "viewer").post(address+"/restore", form); p.status != http.StatusForbidden {
+	if p := w.signedIn("vera", admin.Viewer).post(address+"/restore", form); p.status != http.StatusForbidden {
 		t.Errorf("a viewer restores: %d", p.status)
 	}
 	if p := w.admin.post(address+"/restore", form); p.status != http.StatusSeeOther {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/signature"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -39,7 +39,7 @@ func TestANewWebhookBeginsWithWhoSends(t *testing.T) {
 	if p := w.admin.post("/webhooks", url.Values{"sender": {"nobody"}, "name": {"X"}}); p.status != http.StatusNotFound {
 		t.Errorf("an unknown sender: %d", p.status)
 	}
-	if p := w.signedIn("vera", access.Viewer).get("/webhooks/new?sender=github"); p.Find("#new-webhook, .senders").Length() != 0 {
+	if p := w.signedIn("vera", admin.Viewer).get("/webhooks/new?sender=github"); p.Find("#new-webhook, .senders").Length() != 0 {
 		t.Error("a viewer is asked who sends")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/secret"
@@ -48,7 +49,7 @@ func (s *Console) webhookList(c *request) error {
 	if err != nil {
 		s.Log.Warn().Err(err).Msg("cannot read what webhooks were sent")
 	}
-	if c.session.MayChange() {
+	if c.mayHere(admin.AdminOf) {
 		deleted, err := s.Webhooks.Deleted(c.ctx(), "")
 		if err != nil {
 			return err
@@ -134,6 +135,7 @@ func (s *Console) findWebhook(c *request) (webhooks.Stored, error) {
 		return webhooks.Stored{}, failf(http.StatusNotFound, "This is no webhook's id. The list of webhooks has all there are: /webhooks.")
 	}
 	w, err := s.Webhooks.Find(c.ctx(), "", id)
+	c.community = w.Community
 	if errors.Is(err, webhooks.ErrNewer) {
 		return w, newerFailure
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -207,7 +207,7 @@ func TestSomebodySavedMeanwhile(t *testing.T) {
 	hook := w.webhook("Shop")
 	address := "/webhooks/" + hook.ID
 	mine := fields(w.admin.get(address + "/mapping"))
-	other := w.signedIn("bert", access.Admin)
+	other := w.signedIn("bert", admin.Owner)
 	p := other.post(address, with(fields(other.get(address+"/mapping")), "mappings.0.times", "7", "do", "save"))
 	if p = other.post(address, with(fields(p), "do", "save")); p.status != http.StatusSeeOther {
 		t.Fatalf("%d %s", p.status, p.text("main"))
@@ -324,8 +324,8 @@ func TestAViewerLooksAtWebhooks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	hook := w.webhook("Shop")
-	viewer := w.signedIn("vera", access.Viewer)
-	for _, path := range []string{"/webhooks", "/webhooks/new", "/webhooks/" + hook.ID, "/webhooks/" + hook.ID + "/settings", "/webhooks/" + hook.ID + "/mapping", "/webhooks/" + hook.ID + "/versions", "/webhooks/" + hook.ID + "/sample"} {
+	viewer := w.signedIn("vera", admin.Viewer)
+	for _, path := range []string{"/webhooks", "/webhooks/" + hook.ID, "/webhooks/" + hook.ID + "/settings", "/webhooks/" + hook.ID + "/mapping", "/webhooks/" + hook.ID + "/versions", "/webhooks/" + hook.ID + "/sample"} {
 		p := viewer.get(path)
 		if p.status != http.StatusOK || p.Find("main button[name], main form[method=post] button:not([type=button])").Length() != 0 || p.Find("main [data-pick]").Length() != 0 {
 			t.Errorf("%s: %d, with what changes things", path, p.status)

@@ -20,6 +20,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/communities"
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
@@ -150,7 +151,7 @@ func makeWorld(t *testing.T, limit time.Duration, master secret.MasterKey, optio
 		t.Fatal(err)
 	}
 	w.stop = w.running(func(ctx context.Context) error { return w.console.Run(ctx, listener) })
-	w.admin = w.signedIn("anna", access.Admin)
+	w.admin = w.signedIn("anna", admin.Owner)
 	return w
 }
 
@@ -280,9 +281,9 @@ func (w *world) browser() *browser {
 }
 
 // signedIn makes an account and signs it in.
-func (w *world) signedIn(name string, role access.Role) *browser {
+func (w *world) signedIn(name string, right admin.Right) *browser {
 	w.t.Helper()
-	if _, err := w.accounts.Add(w.t.Context(), name, role, password); err != nil {
+	if _, err := w.accounts.Add(w.t.Context(), name, admin.Grants{admin.Everywhere: right}, password); err != nil {
 		w.t.Fatal(err)
 	}
 	b := w.browser()

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,14 +24,20 @@ var (
 	ErrNoSession = errors.New("no such session")
 )
 
+// ErrLastOwner: nobody could give rights any more.
+var ErrLastOwner = errors.New("this is the only owner who can sign in: make another account an owner first")
+
 const addAdminQuery = `
 INSERT INTO admins (name, password, role, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`
 
 // AddAccount adds an account, or returns ErrAccountExists.
 func (s *Store) AddAccount(ctx context.Context, a admin.Account) error {
 	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		result, err := tx.ExecContext(ctx, addAdminQuery, a.Name, a.PasswordHash, string(a.Role), a.CreatedAt)
-		return oneRow(result, err, ErrAccountExists)
+		result, err := tx.ExecContext(ctx, addAdminQuery, a.Name, a.PasswordHash, string(roleOf(a.Grants)), a.CreatedAt)
+		if err := oneRow(result, err, ErrAccountExists); err != nil {
+			return err
+		}
+		return writeGrants(ctx, tx, a.Name, a.Grants)
 	})
 	if err != nil {
 		return fmt.Errorf("add an account: %w", err)
@@ -38,11 +45,49 @@ func (s *Store) AddAccount(ctx context.Context, a admin.Account) error {
 	return nil
 }
 
-const selectAdmins = `SELECT name, password, role, disabled, created_at FROM admins`
+func roleOf(g admin.Grants) admin.Role {
+	if g.IsOwner() {
+		return admin.RoleOwner
+	}
+	return admin.RoleMember
+}
+
+const (
+	forgetGrantsQuery = `DELETE FROM admin_grants WHERE admin = $1`
+	addGrantsQuery    = `INSERT INTO admin_grants (admin, community, "right") SELECT $1, g.* FROM unnest($2::text[], $3::text[]) AS g`
+)
+
+// writeGrants replaces what an account is granted. An owner has no rows.
+func writeGrants(ctx context.Context, tx *sqlx.Tx, name string, grants admin.Grants) error {
+	if _, err := tx.ExecContext(ctx, forgetGrantsQuery, name); err != nil || grants.IsOwner() {
+		return err
+	}
+	var communities, rights array
+	for community, right := range grants {
+		communities.text(community)
+		rights.text(right.String())
+	}
+	_, err := tx.ExecContext(ctx, addGrantsQuery, name, communities.String(), rights.String())
+	return err
+}
+
+// selectGrants are those of the account a, as an object.
+const selectGrants = `coalesce((SELECT json_object_agg(g.community, g."right") FROM admin_grants g WHERE g.admin = a.name), '{}')`
+
+const selectAdmins = `SELECT a.name, a.password, a.role, ` + selectGrants + `, a.disabled, a.created_at FROM admins a`
+
+// scanGrants reads what selectGrants selects.
+func scanGrants(role admin.Role, text []byte) (admin.Grants, error) {
+	if role == admin.RoleOwner {
+		return admin.OwnerGrants(), nil
+	}
+	var grants admin.Grants
+	return grants, json.Unmarshal(text, &grants)
+}
 
 // FindAccount returns an account, or ErrAccountNotFound.
 func (s *Store) FindAccount(ctx context.Context, name string) (admin.Account, error) {
-	all, err := s.queryAccounts(ctx, selectAdmins+` WHERE name = $1`, name)
+	all, err := queryAccounts(ctx, s.db, selectAdmins+` WHERE a.name = $1`, name)
 	if err == nil && len(all) == 0 {
 		err = ErrAccountNotFound
 	}
@@ -54,17 +99,21 @@ func (s *Store) FindAccount(ctx context.Context, name string) (admin.Account, er
 
 // ListAccounts returns all accounts by name.
 func (s *Store) ListAccounts(ctx context.Context) ([]admin.Account, error) {
-	all, err := s.queryAccounts(ctx, selectAdmins+` ORDER BY name`)
+	all, err := queryAccounts(ctx, s.db, selectAdmins+` ORDER BY a.name`)
 	if err != nil {
 		return nil, fmt.Errorf("list accounts: %w", err)
 	}
 	return all, nil
 }
 
-func (s *Store) queryAccounts(ctx context.Context, query string, args ...any) (all []admin.Account, err error) {
-	err = each(ctx, s.db, query, func(scan scanner) error {
+func queryAccounts(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) (all []admin.Account, err error) {
+	err = each(ctx, db, query, func(scan scanner) error {
 		var a admin.Account
-		err := scan(&a.Name, &a.PasswordHash, &a.Role, &a.Disabled, &a.CreatedAt)
+		var grants []byte
+		err := scan(&a.Name, &a.PasswordHash, &a.Role, &grants, &a.Disabled, &a.CreatedAt)
+		if err == nil {
+			a.Grants, err = scanGrants(a.Role, grants)
+		}
 		a.CreatedAt = a.CreatedAt.UTC()
 		all = append(all, a)
 		return err
@@ -74,7 +123,8 @@ func (s *Store) queryAccounts(ctx context.Context, query string, args ...any) (a
 
 // AccountChange is what is to change of an account; nil leaves it as it is.
 type AccountChange struct {
-	Role         *admin.Role
+	// Grants returns the new ones for those that there are.
+	Grants       func(now admin.Grants) (admin.Grants, error)
 	PasswordHash *string
 	Disabled     *bool
 }
@@ -97,23 +147,84 @@ func endSessions(ctx context.Context, tx *sqlx.Tx, name string) error {
 	return nil
 }
 
+const (
+	// One at a time: two owners who lower each other would both see the other one.
+	lockOwnersQuery  = `SELECT pg_advisory_xact_lock(1869378162, 0)` // "olwr"
+	otherOwnersQuery = `SELECT EXISTS (SELECT FROM admins WHERE role = 'owner' AND NOT disabled AND name <> $1)`
+)
+
+// newGrants returns what an account is granted after a change, nil for what it has. It
+// returns ErrLastOwner if nobody else is an owner who can sign in, and this one would not
+// be. The caller has the lock.
+func newGrants(ctx context.Context, tx *sqlx.Tx, name string, c AccountChange) (grants admin.Grants, err error) {
+	all, err := queryAccounts(ctx, tx, selectAdmins+` WHERE a.name = $1`, name)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(all) == 0:
+		return nil, ErrAccountNotFound
+	}
+	now := all[0]
+	stays := c.Disabled == nil || !*c.Disabled
+	if c.Grants != nil {
+		if grants, err = c.Grants(now.Grants); err != nil {
+			return nil, err
+		}
+		stays = stays && grants.IsOwner()
+	}
+	if stays || !now.Grants.IsOwner() || now.Disabled {
+		return grants, nil
+	}
+	var others bool
+	if err := tx.GetContext(ctx, &others, otherOwnersQuery, name); err != nil {
+		return nil, err
+	}
+	if !others {
+		return nil, ErrLastOwner
+	}
+	return grants, nil
+}
+
 // SetAccount changes an account. With a new password, or disabled, it is signed out
-// everywhere.
+// everywhere. It returns ErrLastOwner rather than leave no owner.
 func (s *Store) SetAccount(ctx context.Context, name string, c AccountChange) error {
 	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		result, err := tx.ExecContext(ctx, setAdminQuery, name, c.Role, c.PasswordHash, c.Disabled)
-		if err := oneRow(result, err, ErrAccountNotFound); err != nil {
-			return err
+		var grants admin.Grants
+		if c.Grants != nil || c.Disabled != nil && *c.Disabled {
+			if _, err := tx.ExecContext(ctx, lockOwnersQuery); err != nil {
+				return err
+			}
+			var err error
+			if grants, err = newGrants(ctx, tx, name, c); err != nil {
+				return err
+			}
 		}
-		if c.PasswordHash == nil && (c.Disabled == nil || !*c.Disabled) {
-			return nil
-		}
-		return endSessions(ctx, tx, name)
+		return setAccount(ctx, tx, name, c, grants)
 	})
 	if err != nil {
 		return fmt.Errorf("change an account: %w", err)
 	}
 	return nil
+}
+
+func setAccount(ctx context.Context, tx *sqlx.Tx, name string, c AccountChange, grants admin.Grants) error {
+	var role *admin.Role
+	if grants != nil {
+		role = new(roleOf(grants))
+	}
+	result, err := tx.ExecContext(ctx, setAdminQuery, name, role, c.PasswordHash, c.Disabled)
+	if err := oneRow(result, err, ErrAccountNotFound); err != nil {
+		return err
+	}
+	if grants != nil {
+		if err := writeGrants(ctx, tx, name, grants); err != nil {
+			return err
+		}
+	}
+	if c.PasswordHash == nil && (c.Disabled == nil || !*c.Disabled) {
+		return nil
+	}
+	return endSessions(ctx, tx, name)
 }
 
 // oneRow returns none if a statement wrote no row.

@@ -62,6 +62,7 @@ var grants = []tableGrants{
 
 	// Who may use the console and the read API.
 	{"admins", [...]string{"", "siu", "siu"}},
+	{"admin_grants", [...]string{"", "sid", "sid"}},
 	{"sessions", [...]string{"", "siud", "sd"}},
 	{"sign_in_attempts", [...]string{"", "sid", "sid"}},
 	{"sign_in_networks", [...]string{"", "siud", "sd"}},

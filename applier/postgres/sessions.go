@@ -16,7 +16,7 @@ import (
 // Session is somebody who is signed in.
 type Session struct {
 	Admin     string
-	Role      string // as it is now
+	Grants    admin.Grants // as they are now
 	CreatedAt time.Time
 	UsedAt    time.Time
 }
@@ -127,17 +127,22 @@ func (s *Store) ChangePassword(ctx context.Context, in NewSession, hash string) 
 }
 
 const findSessionQuery = `
-SELECT s.admin, a.role, s.created_at, s.used_at
+SELECT s.admin, a.role, ` + selectGrants + `, s.created_at, s.used_at
 FROM sessions s JOIN admins a ON a.name = s.admin
 WHERE s.token = $1 AND s.created_at >= $2 AND s.used_at >= $3 AND NOT a.disabled`
 
 // FindSession returns a session that is not over, or ErrNoSession.
 func (s *Store) FindSession(ctx context.Context, token []byte, madeAfter, usedAfter time.Time) (Session, error) {
 	var found Session
+	var role admin.Role
+	var grants []byte
 	err := s.db.QueryRowContext(ctx, findSessionQuery, token, madeAfter, usedAfter).
-		Scan(&found.Admin, &found.Role, &found.CreatedAt, &found.UsedAt)
+		Scan(&found.Admin, &role, &grants, &found.CreatedAt, &found.UsedAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, ErrNoSession
+	}
+	if err == nil {
+		found.Grants, err = scanGrants(role, grants)
 	}
 	if err != nil {
 		return Session{}, fmt.Errorf("find a session: %w", err)

@@ -7,30 +7,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// The vocabulary of accounts.
-type (
-	Role    = admin.Role
-	Account = admin.Account
-)
-
-const (
-	Viewer = admin.Viewer
-	Admin  = admin.Admin
-)
+// Account may sign in to the console.
+type Account = admin.Account
 
 // Errors of accounts that a caller can tell apart.
 var (
 	ErrNoAccount     = postgres.ErrAccountNotFound
 	ErrAccountExists = postgres.ErrAccountExists
 	ErrAccountName   = errors.New("a name has 1 to 64 letters, digits, dots, dashes, underscores or @")
-	ErrRole          = errors.New("a role is viewer or admin")
+	ErrLastOwner     = postgres.ErrLastOwner
+	ErrGrants        = errors.New("an account is an owner, or has a role in one community or more: disable one that is to have none")
 )
 
 // Accounts adds, changes and signs in accounts.
@@ -48,27 +43,48 @@ func NewAccounts(store *postgres.Store, now func() time.Time) *Accounts {
 
 var accountName = regexp.MustCompile(`^[\pL\pN._@-]{1,64}$`)
 
-// Add adds an account.
-func (s *Accounts) Add(ctx context.Context, name string, role Role, password string) (Account, error) {
+// checkGrants refuses rights that no account can have.
+func checkGrants(grants admin.Grants) error {
+	if len(grants) == 0 || grants.IsOwner() && len(grants) > 1 {
+		return ErrGrants
+	}
+	for community, right := range grants {
+		if community != admin.Everywhere && !webhook.IsCommunity(community) {
+			return fmt.Errorf("%w: there is no community %q", ErrGrants, community)
+		}
+		if right == admin.NoRight || right > admin.AdminOf && community != admin.Everywhere || right > admin.Owner {
+			return fmt.Errorf("%w: %s is no role in %s", ErrGrants, right, community)
+		}
+	}
+	return nil
+}
+
+// Add adds an account. It is for owners, as all of List, Set and SignOutEverywhere.
+func (s *Accounts) Add(ctx context.Context, name string, grants admin.Grants, password string) (Account, error) {
+	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil {
+		return Account{}, err
+	}
 	if !accountName.MatchString(name) {
 		return Account{}, ErrAccountName
 	}
-	if role != Viewer && role != Admin {
-		return Account{}, ErrRole
+	if err := checkGrants(grants); err != nil {
+		return Account{}, err
 	}
 	hash, err := s.newHash(ctx, name, password)
 	if err != nil {
 		return Account{}, err
 	}
-	a := Account{Name: name, PasswordHash: hash, Role: role, CreatedAt: s.now().UTC()}
-	if err := s.store.AddAccount(ctx, a); err != nil {
+	if err := s.store.AddAccount(ctx, Account{Name: name, PasswordHash: hash, Grants: grants, CreatedAt: s.now().UTC()}); err != nil {
 		return Account{}, err
 	}
-	return a, nil
+	return s.Find(ctx, name)
 }
 
 // List returns all accounts by name.
 func (s *Accounts) List(ctx context.Context) ([]Account, error) {
+	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil {
+		return nil, err
+	}
 	all, err := s.store.ListAccounts(ctx)
 	return append([]Account{}, all...), err
 }
@@ -78,19 +94,48 @@ func (s *Accounts) Find(ctx context.Context, name string) (Account, error) {
 	return s.store.FindAccount(ctx, name)
 }
 
+// Give says which right an account gets.
+type Give struct {
+	// Right is NoRight to take a right away.
+	Right admin.Right
+	// In are the communities; nil are all. An owner is one in all.
+	In []string
+}
+
+// Over returns what an account is granted that has these grants. A right in all
+// communities, and that of an owner, replaces all others.
+func (g Give) Over(now admin.Grants) (admin.Grants, error) {
+	grants := admin.Grants{}
+	if g.In == nil {
+		grants[admin.Everywhere] = g.Right
+	} else if !now.IsOwner() {
+		maps.Copy(grants, now)
+	}
+	for _, community := range g.In {
+		grants[community] = g.Right
+		if g.Right == admin.NoRight {
+			delete(grants, community)
+		}
+	}
+	return grants, checkGrants(grants)
+}
+
 // AccountChange is what is to change of an account; nil leaves it as it is.
 type AccountChange struct {
-	Role     *Role
+	Give     *Give
 	Disabled *bool
 	Password *string
 }
 
 // Set changes an account. With a new password, or disabled, it is signed out
-// everywhere.
+// everywhere. The only owner who can sign in stays one: ErrLastOwner.
 func (s *Accounts) Set(ctx context.Context, name string, c AccountChange) (Account, error) {
-	change := postgres.AccountChange{Disabled: c.Disabled, Role: c.Role}
-	if c.Role != nil && *c.Role != Viewer && *c.Role != Admin {
-		return Account{}, ErrRole
+	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil {
+		return Account{}, err
+	}
+	change := postgres.AccountChange{Disabled: c.Disabled}
+	if c.Give != nil {
+		change.Grants = c.Give.Over
 	}
 	if c.Password != nil {
 		hash, err := s.newHash(ctx, name, *c.Password)

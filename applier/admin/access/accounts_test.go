@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
@@ -24,29 +25,29 @@ func TestAdd(t *testing.T) {
 	s := access.NewAccounts(store, time.Now)
 	for name, tc := range map[string]struct {
 		account  string
-		role     access.Role
+		grants   admin.Grants
 		password string
 		want     error
 	}{
-		"short":       {"anna", access.Admin, "elevenchars", access.ErrWeakPassword},
-		"long":        {"anna", access.Admin, strings.Repeat("x", 257), access.ErrWeakPassword},
-		"no role":     {"anna", "root", password, access.ErrRole},
-		"no name":     {"", access.Admin, password, access.ErrAccountName},
-		"with spaces": {"an na", access.Admin, password, access.ErrAccountName},
-		"with markup": {"<b>", access.Admin, password, access.ErrAccountName},
-		"good":        {"anna", access.Admin, "zwölf Zeiche", nil}, // 12 characters
-		"twice":       {"there", access.Admin, password, access.ErrAccountExists},
+		"short":       {"anna", admin.OwnerGrants(), "elevenchars", access.ErrWeakPassword},
+		"long":        {"anna", admin.OwnerGrants(), strings.Repeat("x", 257), access.ErrWeakPassword},
+		"no role":     {"anna", admin.Grants{"shop": admin.Owner}, password, access.ErrGrants},
+		"no name":     {"", admin.OwnerGrants(), password, access.ErrAccountName},
+		"with spaces": {"an na", admin.OwnerGrants(), password, access.ErrAccountName},
+		"with markup": {"<b>", admin.OwnerGrants(), password, access.ErrAccountName},
+		"good":        {"anna", admin.OwnerGrants(), "zwölf Zeiche", nil}, // 12 characters
+		"twice":       {"there", admin.OwnerGrants(), password, access.ErrAccountExists},
 	} {
 		if name == "twice" {
-			if _, err := s.Add(t.Context(), tc.account, access.Viewer, password); err != nil {
+			if _, err := s.Add(t.Context(), tc.account, admin.Grants{admin.Everywhere: admin.Viewer}, password); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := s.Add(t.Context(), tc.account, tc.role, tc.password); !errors.Is(err, tc.want) {
+		if _, err := s.Add(t.Context(), tc.account, tc.grants, tc.password); !errors.Is(err, tc.want) {
 			t.Errorf("%s: %v, want %v", name, err, tc.want)
 		}
 	}
-	if there, err := s.Find(t.Context(), "there"); err != nil || there.Role != access.Viewer {
+	if there, err := s.Find(t.Context(), "there"); err != nil || there.Role != admin.RoleMember {
 		t.Errorf("who was there is %+v, %v", there, err)
 	}
 	var hash string
@@ -125,7 +126,7 @@ func TestASessionsToken(t *testing.T) {
 	t.Parallel()
 	store, _ := postgrestest.Open(t, postgres.Options{})
 	s := access.NewAccounts(store, time.Now)
-	if _, err := s.Add(t.Context(), "anna", access.Admin, password); err != nil {
+	if _, err := s.Add(t.Context(), "anna", admin.OwnerGrants(), password); err != nil {
 		t.Fatal(err)
 	}
 	first, err := s.SignIn(t.Context(), "anna", password, "::1", "")
@@ -136,7 +137,7 @@ func TestASessionsToken(t *testing.T) {
 	if err != nil || len(first) != 43 || first == second {
 		t.Fatalf("tokens %q, %q, %v", first, second, err)
 	}
-	if who, err := s.Session(t.Context(), first); err != nil || who != (access.Session{Account: "anna", Role: access.Admin}) {
+	if who, err := s.Session(t.Context(), first); err != nil || who.Account != "anna" || !who.Grants.IsOwner() {
 		t.Errorf("the session is %+v, %v", who, err)
 	}
 	if err := s.SignOut(t.Context(), first); err != nil {

@@ -47,11 +47,12 @@ var (
 // Session is somebody who is signed in.
 type Session struct {
 	Account string
-	Role    Role
+	// Grants are those of the account, as they are now.
+	Grants admin.Grants
 }
 
-// MayChange reports whether the session may do more than look.
-func (s Session) MayChange() bool { return s.Role == Admin }
+// MayChange reports whether the session may do more than look, in some community.
+func (s Session) MayChange() bool { return s.Grants.Most() >= admin.Editor }
 
 // SignIn returns the token of a new session, and ends the one that the browser had.
 // The error may be ErrWrong, ErrBusy or a *LimitedError.
@@ -177,14 +178,14 @@ func (s *Accounts) Session(ctx context.Context, token string) (Session, error) {
 			return Session{}, err
 		}
 	}
-	return Session{Account: found.Admin, Role: Role(found.Role)}, nil
+	return Session{Account: found.Admin, Grants: found.Grants}, nil
 }
 
 // Look is Session, and does not count as use: what pages ask by themselves must not
 // keep a session that nobody uses.
 func (s *Accounts) Look(ctx context.Context, token string) (Session, error) {
 	found, err := s.find(ctx, token)
-	return Session{Account: found.Admin, Role: Role(found.Role)}, err
+	return Session{Account: found.Admin, Grants: found.Grants}, err
 }
 
 func (s *Accounts) find(ctx context.Context, token string) (postgres.Session, error) {
@@ -225,6 +226,9 @@ func (s *Accounts) EndSession(ctx context.Context, account string, id [sha256.Si
 
 // SignOutEverywhere ends all sessions of an account.
 func (s *Accounts) SignOutEverywhere(ctx context.Context, account string) error {
+	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil {
+		return err
+	}
 	return s.store.EndSessions(ctx, account)
 }
 

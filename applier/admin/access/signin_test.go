@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
@@ -21,7 +22,7 @@ func newAnna(t *testing.T) (s *access.Accounts, forward func(time.Duration), att
 	store, db := postgrestest.Open(t, postgres.Options{})
 	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	s = access.NewAccounts(store, func() time.Time { return now })
-	if _, err := s.Add(t.Context(), "anna", access.Admin, password); err != nil {
+	if _, err := s.Add(t.Context(), "anna", admin.OwnerGrants(), password); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.SignIn(t.Context(), "anna", password, home, ""); err != nil {
@@ -162,7 +163,7 @@ func TestALongPasswordIsNotCut(t *testing.T) {
 	t.Parallel()
 	s, _, _ := newAnna(t)
 	longest := strings.Repeat("0123456789abcdef", 16)
-	if _, err := s.Add(t.Context(), "bert", access.Viewer, longest); err != nil {
+	if _, err := s.Add(t.Context(), "bert", admin.Grants{admin.Everywhere: admin.Viewer}, longest); err != nil {
 		t.Fatal(err)
 	}
 	for password, want := range map[string]error{longest: nil, longest + "XYZ": access.ErrWrong, longest[:255]: access.ErrWrong, " " + longest: access.ErrWrong} {
@@ -195,7 +196,7 @@ func TestPasswordsThatAreEasyToGuess(t *testing.T) {
 		"correct horse battery":          true,
 		"пароль подлиннее":               true,
 	} {
-		_, err := s.Add(t.Context(), "margarete", access.Viewer, password)
+		_, err := s.Add(t.Context(), "margarete", admin.Grants{admin.Everywhere: admin.Viewer}, password)
 		if errors.Is(err, access.ErrAccountExists) {
 			err = nil // it was good enough
 		}

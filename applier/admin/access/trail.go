@@ -61,9 +61,32 @@ func (t *Trail) Record(ctx context.Context, by Actor, what, targetKind, targetID
 	})
 }
 
+// lookBack is how much of the audit trail is read to find who saved a webhook.
+const lookBack = 300
+
+// Savers are those who saved the versions of a webhook, as far as the trail is read. The
+// caller sees the webhook.
+func (t *Trail) Savers(ctx context.Context, webhookID string) (map[int]string, error) {
+	entries, err := t.store.ListTrail(ctx, math.MaxInt64, lookBack)
+	if err != nil {
+		return nil, err
+	}
+	who := map[int]string{}
+	for _, e := range entries {
+		var detail struct{ Version int }
+		if e.TargetKind == "webhook" && e.TargetID == webhookID && json.Unmarshal(e.Detail, &detail) == nil && who[detail.Version] == "" {
+			who[detail.Version] = e.Who
+		}
+	}
+	return who, nil
+}
+
 // List returns lines of the audit trail, newest first: those before a line, all if
-// it is 0.
+// it is 0. It is for owners.
 func (t *Trail) List(ctx context.Context, before int64, limit int) ([]TrailEntry, error) {
+	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil {
+		return nil, err
+	}
 	if before == 0 {
 		before = math.MaxInt64
 	}

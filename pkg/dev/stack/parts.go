@@ -125,7 +125,7 @@ func (s *Stack) setup(ctx context.Context) error {
 	if err := s.coinhook(ctx, "", "setup", "--yes"); err != nil || !s.opts.Console {
 		return err
 	}
-	return s.coinhook(ctx, s.password+"\n", "admins", "add", consoleUser, "--role", "admin", "--password-stdin", "--if-missing")
+	return s.coinhook(ctx, s.password+"\n", "admins", "add", consoleUser, "--role", "owner", "--password-stdin", "--if-missing")
 }
 
 // coinhook runs a command of the admin's.
