@@ -2,7 +2,9 @@ package console
 
 import (
 	"net/http"
+	"slices"
 
+	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -50,7 +52,27 @@ func (s *Console) readEdit(c *request) (edit, error) {
 		return edit{}, err
 	}
 	e.Payload, e.Focus = values.Get("payload"), e.do
+	if e.do == "add-list" && e.ofRows {
+		s.fillList(c, &e)
+	}
 	return e, nil
+}
+
+// fillList has the mapping of a list that was just added go over the lines that the sample
+// has. The amount of each product is 0, to be filled in.
+func (s *Console) fillList(c *request, e *edit) {
+	in, problem := s.inputFor(c, e.Webhook)
+	if problem != "" {
+		return
+	}
+	payload, failure := sample.Mapped(e.Webhook.Definition, in)
+	if failure != nil {
+		return
+	}
+	all, failure := sample.Suggest(payload)
+	if i := slices.IndexFunc(all, func(one sample.Suggestion) bool { return one.Mapping != nil }); failure == nil && i >= 0 {
+		e.Form.Mappings[len(e.Form.Mappings)-1].YAML = *all[i].Mapping
+	}
 }
 
 // editWebhook does what a button of the editor says. The typed text is kept until it is

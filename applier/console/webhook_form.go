@@ -166,7 +166,8 @@ func exactly(quoted string) (text string) {
 	return text
 }
 
-// listSkeleton is what a mapping of an order's lines looks like.
+// listSkeleton is what a mapping of an order's lines looks like, where the sample has
+// none.
 const listSkeleton = `currency: coins
 operator: add
 each: line_items

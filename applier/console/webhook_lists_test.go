@@ -11,6 +11,27 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
+// A mapping of a list begins with the lines that the sample has.
+func TestAMappingOfAListBeginsWithTheSample(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	address := w.admin.post("/webhooks", url.Values{"name": {"Orders"}, "encryption": {"none"}}).header.Get("Location")
+	w.capture(w.reread(strings.TrimPrefix(address, "/webhooks/")), `{"order":{"lines":[{"sku":"gold","qty":2},{"sku":"silver","qty":1}]}}`)
+	p := w.admin.post(address, with(fields(w.admin.get(address)), "do", "add-list"))
+	const want = `currency: coins
+operator: add
+each: order.lines
+value:
+  path: sku
+  lookup:
+    gold: "0"
+    silver: "0"
+  times: {path: qty}`
+	if diff := cmp.Diff(want, strings.TrimPrefix(p.Find(`[name="mappings.0.yaml"]`).Text(), "\n")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // An order is mapped by clicks: a mapping of a list is one field of YAML. What is
 // wrong with it is said there, and what the fields cannot show stays.
 func TestAMappingOfAListIsMadeAndKept(t *testing.T) {

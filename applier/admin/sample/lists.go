@@ -11,10 +11,11 @@ import (
 // Lines are what a mapping's each may go over: an array of objects with something
 // that names a product.
 
-// The names of a product's key, the best first, and those of a quantity.
+// The names of a product's key, the best first, and those of a quantity. Shopify's
+// current_quantity is what is left of quantity after refunds.
 var (
 	productNames  = []string{"sku", "productid", "packageid", "variantid", "priceid", "itemid", "product", "package", "item", "code", "id", "name", "title"}
-	quantityNames = []string{"quantity", "qty", "count", "units"}
+	quantityNames = []string{"currentquantity", "quantity", "qty", "count", "units"}
 )
 
 // maxSeen is how many values a lookup's skeleton has.

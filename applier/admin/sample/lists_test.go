@@ -52,6 +52,15 @@ value:
 	}
 }
 
+// Refunds count where the sender says what is left of a quantity.
+func TestLinesCountWhatIsLeftOfThem(t *testing.T) {
+	t.Parallel()
+	lists := suggestedLists(t, `{"line_items":[{"sku":"gems_500","quantity":2,"current_quantity":0}]}`)
+	if len(lists) != 1 || !strings.HasSuffix(*lists[0].Mapping, "times: {path: current_quantity}") {
+		t.Errorf("got %+v", lists)
+	}
+}
+
 // TestSuggestedMappingsCanBeApplied: of real payloads, too.
 func TestSuggestedMappingsCanBeApplied(t *testing.T) {
 	t.Parallel()
