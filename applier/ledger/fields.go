@@ -29,6 +29,9 @@ type FieldValue struct {
 	At   Place
 }
 
+// IsNone reports whether nobody has set the field.
+func (v FieldValue) IsNone() bool { return v.By == delivery.ID{} }
+
 // clockStep is how far apart two messages have to be stored for their times to count.
 // Brokers' clocks differ by less, and no stream is restored as fast.
 const clockStep = time.Second
@@ -54,7 +57,7 @@ func (v FieldValue) Before(w FieldValue) bool {
 func Latest(values []FieldValue, isReverted func(by delivery.ID) bool) FieldValue {
 	var latest FieldValue
 	for _, v := range values {
-		if !isReverted(v.By) && (latest.By == (delivery.ID{}) || latest.At.Before(v.At)) {
+		if !isReverted(v.By) && (latest.IsNone() || latest.At.Before(v.At)) {
 			latest = v
 		}
 	}

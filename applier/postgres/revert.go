@@ -18,45 +18,6 @@ type RevertOptions struct {
 	AllowNegative bool
 }
 
-// RevertState says what a revert does with one delivery.
-type RevertState string
-
-const (
-	Reverted        RevertState = "reverted"
-	AlreadyReverted RevertState = "already reverted"
-	// LeftOut is what a limit stops.
-	LeftOut RevertState = "left out"
-	// NotApplied has no effect that could be taken back.
-	NotApplied RevertState = "not applied"
-)
-
-// Reversal is what a revert does with one delivery.
-type Reversal struct {
-	ID      delivery.ID
-	State   RevertState
-	Failure *delivery.Failure // why it is left out
-	// Outcome says what a delivery is that is not applied: "failed", "duplicate",
-	// "skipped", or empty when it has no outcome.
-	Outcome   string
-	Community string
-	User      delivery.ID
-	Entries   []ledger.Entry
-	Fields    []FieldReversal
-}
-
-// FieldReversal is what becomes of a custom field that the delivery set.
-type FieldReversal struct {
-	Field string
-	// Before is what the user had, Now what the user has; nil is no value.
-	Before, Now *HeldValue
-}
-
-// HeldValue is a custom field's value with the delivery that set it.
-type HeldValue struct {
-	Value string
-	By    delivery.ID
-}
-
 // Revert takes back the effects of deliveries, in the order given, in one
 // transaction. It works like Settle and runs alongside it:
 //
@@ -69,7 +30,7 @@ type HeldValue struct {
 //
 // Each delivery is reverted whole or not at all, and once: its row in reverts is
 // written in the transaction of the opposite entries.
-func (s *Store) Revert(ctx context.Context, ids []delivery.ID, opts RevertOptions) ([]Reversal, error) {
+func (s *Store) Revert(ctx context.Context, ids []delivery.ID, opts RevertOptions) ([]ledger.Reversal, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	var u *undoing
@@ -110,7 +71,7 @@ func (s *Store) RehearseRevert(opts RevertOptions) *RevertRehearsal {
 }
 
 // Revert decides a batch.
-func (r *RevertRehearsal) Revert(ctx context.Context, ids []delivery.ID) ([]Reversal, error) {
+func (r *RevertRehearsal) Revert(ctx context.Context, ids []delivery.ID) ([]ledger.Reversal, error) {
 	err := r.store.snapshot(ctx, func(tx *sqlx.Tx) error { return r.work.read(ctx, tx, ids) })
 	if err != nil {
 		return nil, fmt.Errorf("rehearse a revert: %w", err)
@@ -122,51 +83,70 @@ func (r *RevertRehearsal) Revert(ctx context.Context, ids []delivery.ID) ([]Reve
 // undoing is a batch on its way through Revert. In a rehearsal it is all batches
 // so far: what it knows of balances and values is what they would have left.
 type undoing struct {
-	allowNegative bool
+	ledger.Reverting
 
-	locked map[delivery.ID]bool // users; nil in a rehearsal
-	known  map[delivery.ID]bool // users whose balances are in the book
-	book   ledger.Book
-	// holders are the values that users have; an empty one is none.
-	holders map[userField]ledger.FieldValue
-	// gone are the deliveries that are reverted here.
-	gone       map[delivery.ID]bool
+	locked     map[delivery.ID]bool // users; nil in a rehearsal
+	known      map[delivery.ID]bool // users whose balances are in the book
 	currencies map[inCommunity]applier.Currency
 
-	// What follows is of one batch.
-	targets    map[delivery.ID]*target
-	candidates map[userField][]ledger.FieldValue // what may hold next
-	reversals  []Reversal
-	rows       undoRows
+	// What follows is of one batch, and Earlier too.
+	targets   map[delivery.ID]*target
+	reversals []ledger.Reversal
+	rows      undoRows
 }
 
 // target is a delivery that is to be reverted.
 type target struct {
-	id                           delivery.ID
-	user                         delivery.ID
-	community, webhookID, action string
-	outcome                      string
-	changes                      int // that the outcome counts; -1 where it does not
-	reverted                     bool
-	ordinals                     []int64 // of the entries
-	entries                      []ledger.Entry
-	fields                       []fieldSet
+	ledger.Effect
+	id                delivery.ID
+	webhookID, action string
+	changes           int        // that the outcome counts; -1 where it does not
+	ordinals          []int64    // of the entries
+	sets              []fieldSet // of the fields
 }
 
-// fieldSet is a custom field that a delivery set.
+// fieldSet is where a delivery set a custom field.
 type fieldSet struct {
 	ordinal int64
-	userField
-	ledger.FieldValue
+	at      ledger.Place
 }
 
 func newUndoing(allowNegative bool) *undoing {
-	return &undoing{
-		allowNegative: allowNegative,
-		known:         map[delivery.ID]bool{},
-		book:          ledger.Book{},
-		holders:       map[userField]ledger.FieldValue{},
-		gone:          map[delivery.ID]bool{},
-		currencies:    map[inCommunity]applier.Currency{},
+	u := &undoing{known: map[delivery.ID]bool{}, currencies: map[inCommunity]applier.Currency{}}
+	u.Reverting = ledger.Reverting{
+		Book: ledger.Book{}, Held: map[ledger.UserField]ledger.FieldValue{}, Gone: map[delivery.ID]bool{},
+		Exists:        func(user delivery.ID) bool { return u.locked == nil || u.locked[user] },
+		Currency:      u.currency,
+		AllowNegative: allowNegative,
 	}
+	return u
+}
+
+// decide walks the batch in its order.
+func (u *undoing) decide(ids []delivery.ID) {
+	u.reversals = make([]ledger.Reversal, 0, len(ids))
+	for _, id := range ids {
+		t := u.targets[id]
+		if t == nil {
+			u.reversals = append(u.reversals, u.Decide(id, nil))
+			continue
+		}
+		r := u.Decide(id, &t.Effect)
+		u.reversals = append(u.reversals, r)
+		if r.State == ledger.Reverted {
+			u.rows.add(t, r)
+		}
+	}
+	u.rows.finish(u)
+}
+
+// currency returns a currency without limits if there is none of this name any longer.
+func (u *undoing) currency(community, code string) applier.Currency {
+	if c, ok := u.currencies[inCommunity{community, code}]; ok {
+		return c
+	}
+	if c, ok := applier.BuiltinCurrency(code); ok {
+		return c
+	}
+	return applier.Currency{Code: code}
 }

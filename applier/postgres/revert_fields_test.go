@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/ledger"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 )
@@ -115,7 +116,7 @@ func TestAFieldThatWasAddedAnewHasNoEarlierValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]postgres.RevertState{postgres.Reverted, postgres.Reverted}, statesOf(reversals)); diff != "" {
+	if diff := cmp.Diff([]ledger.RevertState{ledger.Reverted, ledger.Reverted}, statesOf(reversals)); diff != "" {
 		t.Error(diff)
 	}
 	wantTeam(t, s, "none")

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/ledger"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -56,7 +57,7 @@ func TestRevertDoesWhatItsRehearsalSays(t *testing.T) {
 			chosen = append(chosen, items[i])
 		}
 		rehearsal := s.RehearseRevert(opts)
-		var planned []postgres.Reversal
+		var planned []ledger.Reversal
 		for rest := idsOf(chosen...); len(rest) > 0; {
 			n := rapid.IntRange(1, len(rest)).Draw(rt, "batch")
 			some, err := rehearsal.Revert(t.Context(), rest[:n])
@@ -72,12 +73,12 @@ func TestRevertDoesWhatItsRehearsalSays(t *testing.T) {
 		before := []any{balances(t, s, emails[0]), fields(t, s, emails[0]), balances(t, s, emails[1]), fields(t, s, emails[1])}
 		var reverted []delivery.ID
 		for _, r := range planned {
-			if r.State == postgres.Reverted {
+			if r.State == ledger.Reverted {
 				reverted = append(reverted, r.ID)
 			}
 		}
 		for _, r := range revertInBatches(t, rt, s, opts, reverted) {
-			if r.State != postgres.AlreadyReverted {
+			if r.State != ledger.AlreadyReverted {
 				rt.Fatalf("reverted again: %+v", r)
 			}
 		}
@@ -89,7 +90,7 @@ func TestRevertDoesWhatItsRehearsalSays(t *testing.T) {
 	checkLedger(t, db)
 }
 
-func revertInBatches(tb testing.TB, rt *rapid.T, s *postgres.Store, opts postgres.RevertOptions, ids []delivery.ID) (all []postgres.Reversal) {
+func revertInBatches(tb testing.TB, rt *rapid.T, s *postgres.Store, opts postgres.RevertOptions, ids []delivery.ID) (all []ledger.Reversal) {
 	tb.Helper()
 	for len(ids) > 0 {
 		n := rapid.IntRange(1, len(ids)).Draw(rt, "batch")
@@ -139,7 +140,7 @@ func TestRevertBesideAppliers(t *testing.T) {
 					return
 				}
 				for _, r := range reversals {
-					if r.State == postgres.Reverted {
+					if r.State == ledger.Reverted {
 						reverted.Add(1)
 					}
 				}

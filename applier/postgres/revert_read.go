@@ -47,7 +47,7 @@ func (u *undoing) lockTargets(ctx context.Context, tx *sqlx.Tx, ids []delivery.I
 
 // read learns all that the batch is decided by.
 func (u *undoing) read(ctx context.Context, db sqlx.QueryerContext, ids []delivery.ID) error {
-	u.targets, u.candidates, u.rows = map[delivery.ID]*target{}, map[userField][]ledger.FieldValue{}, undoRows{}
+	u.targets, u.Earlier, u.rows = map[delivery.ID]*target{}, map[ledger.UserField][]ledger.FieldValue{}, undoRows{}
 	for _, step := range []struct {
 		what string
 		read func(context.Context, sqlx.QueryerContext, string) error
@@ -74,10 +74,10 @@ func (u *undoing) readTargets(ctx context.Context, db sqlx.QueryerContext, ids s
 	return each(ctx, db, revertTargetsQuery, func(scan scanner) error {
 		var t target
 		var id, user idScanner
-		if err := scan(&id, &user, &t.community, &t.webhookID, &t.action, &t.outcome, &t.changes, &t.reverted); err != nil {
+		if err := scan(&id, &user, &t.Community, &t.webhookID, &t.action, &t.Outcome, &t.changes, &t.WasReverted); err != nil {
 			return err
 		}
-		t.id, t.user = delivery.ID(id), delivery.ID(user)
+		t.id, t.User = delivery.ID(id), delivery.ID(user)
 		u.targets[t.id] = &t
 		return nil
 	}, ids)
@@ -101,15 +101,15 @@ func (u *undoing) readEntries(ctx context.Context, db sqlx.QueryerContext, ids s
 		if t == nil {
 			return fmt.Errorf("the delivery %s has logs and no outcome", delivery.ID(id))
 		}
-		t.ordinals, t.entries = append(t.ordinals, ordinal), append(t.entries, e)
+		t.ordinals, t.Entries = append(t.ordinals, ordinal), append(t.Entries, e)
 		return nil
 	}, ids)
 	if err != nil {
 		return err
 	}
 	for id, t := range u.targets {
-		if t.applied() && t.changes >= 0 && t.changes != len(t.entries) {
-			return fmt.Errorf("the delivery %s made %d changes by its outcome, and there are %d: nothing was reverted", id, t.changes, len(t.entries))
+		if t.IsApplied() && t.changes >= 0 && t.changes != len(t.Entries) {
+			return fmt.Errorf("the delivery %s made %d changes by its outcome, and there are %d: nothing was reverted", id, t.changes, len(t.Entries))
 		}
 	}
 	return nil
@@ -123,10 +123,10 @@ func (u *undoing) readBalances(ctx context.Context, db sqlx.QueryerContext, _ st
 	var users array
 	communities := map[string]bool{}
 	for _, t := range u.targets {
-		communities[t.community] = true
-		if t.user != (delivery.ID{}) && !u.known[t.user] {
-			u.known[t.user] = true
-			users.id(t.user)
+		communities[t.Community] = true
+		if t.User != (delivery.ID{}) && !u.known[t.User] {
+			u.known[t.User] = true
+			users.id(t.User)
 		}
 	}
 	for name := range communities {
@@ -146,7 +146,7 @@ func (u *undoing) readBalances(ctx context.Context, db sqlx.QueryerContext, _ st
 			return err
 		}
 		a.User = delivery.ID(user)
-		u.book[a] = b
+		u.Book[a] = b
 		return nil
 	}, users.String())
 }
@@ -167,23 +167,24 @@ ORDER BY h.delivery_id, h.ordinal`
 func (u *undoing) readFields(ctx context.Context, db sqlx.QueryerContext, ids string) error {
 	return each(ctx, db, revertFieldsQuery, func(scan scanner) error {
 		var id, user, holder idScanner
-		var f fieldSet
-		var now ledger.FieldValue
-		if err := scan(&id, &f.ordinal, &user, &f.field, &f.Text, &f.At.Epoch, &f.At.Sequence, &f.At.Index,
+		var key ledger.UserField
+		var set fieldSet
+		var value, now ledger.FieldValue
+		if err := scan(&id, &set.ordinal, &user, &key.Field, &value.Text, &set.at.Epoch, &set.at.Sequence, &set.at.Index,
 			&holder, &now.Text, &now.At.Epoch, &now.At.Sequence, &now.At.Index); err != nil {
 			return err
 		}
-		f.user, f.By, now.By = delivery.ID(user), delivery.ID(id), delivery.ID(holder)
-		if _, ok := u.holders[f.userField]; !ok {
-			u.holders[f.userField] = now
+		key.User, value.By, value.At, now.By = delivery.ID(user), delivery.ID(id), set.at, delivery.ID(holder)
+		if _, ok := u.Held[key]; !ok {
+			u.Held[key] = now
 		}
-		t := u.targets[f.By]
+		t := u.targets[value.By]
 		if t == nil {
-			return fmt.Errorf("the delivery %s has set a custom field and has no outcome", f.By)
+			return fmt.Errorf("the delivery %s has set a custom field and has no outcome", value.By)
 		}
-		t.fields = append(t.fields, f)
-		if t.applied() {
-			u.candidates[f.userField] = append(u.candidates[f.userField], f.FieldValue)
+		t.Fields, t.sets = append(t.Fields, key), append(t.sets, set)
+		if t.IsApplied() {
+			u.Earlier[key] = append(u.Earlier[key], value)
 		}
 		return nil
 	}, ids)
@@ -210,17 +211,17 @@ CROSS JOIN LATERAL (
 // batch is reverted. In a rehearsal it may be one that is reverted already, and
 // then it is looked for below that.
 func (u *undoing) readCandidates(ctx context.Context, db sqlx.QueryerContext, ids string) error {
-	below := map[userField]ledger.Place{}
-	for key := range u.candidates {
-		if holder := u.holders[key]; u.targets[holder.By] != nil {
+	below := map[ledger.UserField]ledger.Place{}
+	for key := range u.Earlier {
+		if holder := u.Held[key]; u.targets[holder.By] != nil {
 			below[key] = holder.At
 		}
 	}
 	for len(below) > 0 {
 		var columns [5]array
 		for key, at := range below {
-			columns[0].id(key.user)
-			columns[1].text(key.field)
+			columns[0].id(key.User)
+			columns[1].text(key.Field)
 			columns[2].int(at.Epoch)
 			columns[3].int(int64(at.Sequence))
 			columns[4].int(int64(at.Index))
@@ -228,17 +229,17 @@ func (u *undoing) readCandidates(ctx context.Context, db sqlx.QueryerContext, id
 		clear(below)
 		err := each(ctx, db, revertCandidatesQuery, func(scan scanner) error {
 			var user, by idScanner
-			var key userField
+			var key ledger.UserField
 			var v ledger.FieldValue
-			if err := scan(&user, &key.field, &v.Text, &by, &v.At.Epoch, &v.At.Sequence, &v.At.Index); err != nil {
+			if err := scan(&user, &key.Field, &v.Text, &by, &v.At.Epoch, &v.At.Sequence, &v.At.Index); err != nil {
 				return err
 			}
-			key.user, v.By = delivery.ID(user), delivery.ID(by)
-			if u.gone[v.By] {
+			key.User, v.By = delivery.ID(user), delivery.ID(by)
+			if u.Gone[v.By] {
 				below[key] = v.At
 				return nil
 			}
-			u.candidates[key] = append(u.candidates[key], v)
+			u.Earlier[key] = append(u.Earlier[key], v)
 			return nil
 		}, columns[0].String(), columns[1].String(), columns[2].String(), columns[3].String(), columns[4].String(), ids)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/ledger"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -76,7 +77,7 @@ func TestARevertMeetsTheRemovalOfWhatItReverts(t *testing.T) {
 		s, db := postgrestest.Open(t, postgres.Options{})
 		item := paint(t, s)
 		letGo := holding(t, db, "LOCK TABLE balances IN ACCESS EXCLUSIVE MODE")
-		var reversals []postgres.Reversal
+		var reversals []ledger.Reversal
 		var removed postgres.Removed
 		var revertErr, removeErr error
 		reverted := started(func() { reversals, revertErr = s.Revert(t.Context(), idsOf(item), byAda) })
@@ -89,7 +90,7 @@ func TestARevertMeetsTheRemovalOfWhatItReverts(t *testing.T) {
 		if revertErr != nil || removeErr != nil {
 			t.Fatal(revertErr, removeErr)
 		}
-		if diff := cmp.Diff([]postgres.RevertState{postgres.Reverted}, statesOf(reversals)); diff != "" {
+		if diff := cmp.Diff([]ledger.RevertState{ledger.Reverted}, statesOf(reversals)); diff != "" {
 			t.Error(diff)
 		}
 		if removed.Logs != 1 || removed.Outcomes != 1 {
@@ -114,7 +115,7 @@ func TestARevertMeetsTheRemovalOfWhatItReverts(t *testing.T) {
 			t.Fatal(err)
 		}
 		letGo := holding(t, db, "SELECT pg_advisory_xact_lock(1)")
-		var reversals []postgres.Reversal
+		var reversals []ledger.Reversal
 		var revertErr, removeErr error
 		removal := started(func() { _, removeErr = s.RemoveLogs(t.Context(), gone, 10) })
 		awaitWaiting(t, db, 1, removal)
@@ -126,7 +127,7 @@ func TestARevertMeetsTheRemovalOfWhatItReverts(t *testing.T) {
 		if revertErr != nil || removeErr != nil {
 			t.Fatal(revertErr, removeErr)
 		}
-		want := []postgres.Reversal{{ID: item.Delivery.ID, State: postgres.NotApplied}}
+		want := []ledger.Reversal{{ID: item.Delivery.ID, State: ledger.NotApplied}}
 		if diff := cmp.Diff(want, reversals); diff != "" {
 			t.Error(diff)
 		}
@@ -173,7 +174,7 @@ func TestRevertsBesideRemoval(t *testing.T) {
 				}
 				mu.Lock()
 				for _, r := range reversals {
-					if r.State == postgres.Reverted {
+					if r.State == ledger.Reverted {
 						left[owner[r.ID]]--
 					}
 				}

@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/ledger"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -13,7 +14,7 @@ import (
 )
 
 // reverting reverts deliveries in one batch and returns what became of each.
-func reverting(tb testing.TB, s *postgres.Store, opts postgres.RevertOptions, items ...applier.Item) []postgres.RevertState {
+func reverting(tb testing.TB, s *postgres.Store, opts postgres.RevertOptions, items ...applier.Item) []ledger.RevertState {
 	tb.Helper()
 	reversals, err := s.Revert(tb.Context(), idsOf(items...), opts)
 	if err != nil {
@@ -22,8 +23,8 @@ func reverting(tb testing.TB, s *postgres.Store, opts postgres.RevertOptions, it
 	return statesOf(reversals)
 }
 
-func statesOf(reversals []postgres.Reversal) []postgres.RevertState {
-	states := make([]postgres.RevertState, len(reversals))
+func statesOf(reversals []ledger.Reversal) []ledger.RevertState {
+	states := make([]ledger.RevertState, len(reversals))
 	for i, r := range reversals {
 		states[i] = r.State
 	}
@@ -43,8 +44,8 @@ func TestRevert(t *testing.T) {
 		other := plan(t, "alice@example.com", add(7))
 		item := plan(t, "alice@example.com", add(50), change(webhook.Subtract, "coins", 8), change(webhook.Add, "xp", 5))
 		settle(t, s, item, other)
-		for _, want := range []postgres.RevertState{postgres.Reverted, postgres.AlreadyReverted} {
-			if diff := cmp.Diff([]postgres.RevertState{want}, reverting(t, s, byAda, item)); diff != "" {
+		for _, want := range []ledger.RevertState{ledger.Reverted, ledger.AlreadyReverted} {
+			if diff := cmp.Diff([]ledger.RevertState{want}, reverting(t, s, byAda, item)); diff != "" {
 				t.Fatal(diff)
 			}
 			if diff := cmp.Diff(map[string]int64{"coins": 7, "xp": 0}, balances(t, s, "alice@example.com")); diff != "" {
@@ -86,7 +87,7 @@ func TestRevert(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]postgres.RevertState{postgres.LeftOut, postgres.Reverted, postgres.Reverted}, statesOf(reversals)); diff != "" {
+		if diff := cmp.Diff([]ledger.RevertState{ledger.LeftOut, ledger.Reverted, ledger.Reverted}, statesOf(reversals)); diff != "" {
 			t.Error(diff)
 		}
 		if f := reversals[0].Failure; f == nil || f.Reason != delivery.InsufficientBalance || f.Detail != "The balance would go from 40 to -10 coins: it may not go below 0." {
@@ -94,7 +95,7 @@ func TestRevert(t *testing.T) {
 		}
 		opts := byAda
 		opts.AllowNegative = true
-		if diff := cmp.Diff([]postgres.RevertState{postgres.Reverted}, reverting(t, s, opts, items[0])); diff != "" {
+		if diff := cmp.Diff([]ledger.RevertState{ledger.Reverted}, reverting(t, s, opts, items[0])); diff != "" {
 			t.Error(diff)
 		}
 		if diff := cmp.Diff(map[string]int64{"coins": -20}, balances(t, s, "alice@example.com")); diff != "" {

@@ -8,7 +8,6 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier/ledger"
-	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // undoRows are what a batch of reverts writes, column by column.
@@ -22,7 +21,7 @@ type undoRows struct {
 	counts   [undoCount]int
 
 	accounts map[ledger.Account]struct{}
-	fields   map[userField]struct{}
+	fields   map[ledger.UserField]struct{}
 }
 
 type revertColumns struct {
@@ -46,9 +45,18 @@ type removedColumns struct {
 	Field array `column:"field text"`
 }
 
-func (r *undoRows) addRevert(id delivery.ID) {
+// add has the rows of a delivery that is reverted.
+func (r *undoRows) add(t *target, d ledger.Reversal) {
 	r.counts[undoReverts]++
-	r.reverts.ID.id(id)
+	r.reverts.ID.id(t.id)
+	for _, e := range d.Entries {
+		r.addLog(t, -t.ordinals[e.Of], e.Entry)
+	}
+	for _, f := range d.Fields {
+		if !f.Stays() {
+			r.addField(t, f)
+		}
+	}
 }
 
 func (r *undoRows) addLog(t *target, ordinal int64, e ledger.Entry) {
@@ -74,25 +82,26 @@ func (r *undoRows) addLog(t *target, ordinal int64, e ledger.Entry) {
 func revertAction(t *target) string { return "Revert: " + t.action }
 
 // addField records that a custom field goes back to a value, or to none.
-func (r *undoRows) addField(t *target, f fieldSet, next ledger.FieldValue) {
+func (r *undoRows) addField(t *target, f ledger.FieldReversal) {
 	if r.fields == nil {
-		r.fields = map[userField]struct{}{}
+		r.fields = map[ledger.UserField]struct{}{}
 	}
-	r.fields[f.userField] = struct{}{}
+	key, set := t.Fields[f.Of], t.sets[f.Of]
+	r.fields[key] = struct{}{}
 	c := &r.history
 	r.counts[undoHistory]++
 	c.ID.id(t.id)
-	c.Ordinal.int(-f.ordinal)
-	c.User.id(f.user)
-	c.Field.text(f.field)
-	if next.By == (delivery.ID{}) {
+	c.Ordinal.int(-set.ordinal)
+	c.User.id(key.User)
+	c.Field.text(key.Field)
+	if f.Now.IsNone() {
 		c.Value.null()
 	} else {
-		c.Value.text(next.Text)
+		c.Value.text(f.Now.Text)
 	}
-	c.Epoch.int(f.At.Epoch)
-	c.Sequence.int(int64(f.At.Sequence))
-	c.Index.int(int64(f.At.Index))
+	c.Epoch.int(set.at.Epoch)
+	c.Sequence.int(int64(set.at.Sequence))
+	c.Index.int(int64(set.at.Index))
 	c.WebhookID.text(t.webhookID)
 	c.Action.text(revertAction(t))
 }
@@ -100,7 +109,7 @@ func (r *undoRows) addField(t *target, f fieldSet, next ledger.FieldValue) {
 // finish adds what is one row however many deliveries of the batch change it.
 func (r *undoRows) finish(u *undoing) {
 	for account := range r.accounts {
-		b, c := u.book[account], &r.balances
+		b, c := u.Book[account], &r.balances
 		r.counts[undoBalances]++
 		c.User.id(account.User)
 		c.Currency.text(account.Currency)
@@ -108,17 +117,17 @@ func (r *undoRows) finish(u *undoing) {
 		c.Entries.int(b.Entries)
 	}
 	for key := range r.fields {
-		v := u.holders[key]
-		if v.By == (delivery.ID{}) {
+		v := u.Held[key]
+		if v.IsNone() {
 			r.counts[undoRemoved]++
-			r.removed.User.id(key.user)
-			r.removed.Field.text(key.field)
+			r.removed.User.id(key.User)
+			r.removed.Field.text(key.Field)
 			continue
 		}
 		c := &r.values
 		r.counts[undoValues]++
-		c.User.id(key.user)
-		c.Field.text(key.field)
+		c.User.id(key.User)
+		c.Field.text(key.Field)
 		c.Value.text(v.Text)
 		c.ID.id(v.By)
 		c.Epoch.int(v.At.Epoch)

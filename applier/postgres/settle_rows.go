@@ -29,7 +29,7 @@ type rows struct {
 	touched map[ledger.Account]struct{}
 	// keys and values are held back until they can be put in order.
 	keys   map[senderKey]ledger.Taken
-	values map[userField]ledger.FieldValue
+	values map[ledger.UserField]ledger.FieldValue
 	// replays have their own statement: few batches have any.
 	replays replayRows
 	// parked have theirs, too.
@@ -51,11 +51,6 @@ func (r *rows) table(t int) any {
 		outcomesTable: &r.outcomes, logsTable: &r.logs, balancesTable: &r.balances, deadLettersTable: &r.deadLetters,
 		keysTable: &r.keyRows, fieldHistoryTable: &r.fieldHistory, userFieldsTable: &r.userFields,
 	}[t]
-}
-
-type userField struct {
-	user  delivery.ID
-	field string
 }
 
 // used are the tables that the statement writes to.
@@ -107,8 +102,8 @@ func (r *rows) finish(book ledger.Book) {
 	for key, v := range r.values {
 		c := &r.userFields
 		r.counts[userFieldsTable]++
-		c.User.id(key.user)
-		c.Field.text(key.field)
+		c.User.id(key.User)
+		c.Field.text(key.Field)
 		c.Value.text(v.Text)
 		c.ID.id(v.By)
 		c.Epoch.int(v.At.Epoch)
@@ -200,9 +195,9 @@ func (r *rows) addField(item applier.Item, ordinal int, user delivery.ID, f appl
 	c.WebhookID.text(nameText(d.WebhookID))
 	c.Action.text(item.Webhook.Name)
 	if r.values == nil {
-		r.values = map[userField]ledger.FieldValue{}
+		r.values = map[ledger.UserField]ledger.FieldValue{}
 	}
-	key, v := userField{user, f.Field}, ledger.FieldValue{Text: f.Value, By: d.ID, At: at}
+	key, v := ledger.UserField{User: user, Field: f.Field}, ledger.FieldValue{Text: f.Value, By: d.ID, At: at}
 	if old, ok := r.values[key]; !ok || old.Before(v) {
 		r.values[key] = v
 	}

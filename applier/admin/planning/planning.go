@@ -99,7 +99,7 @@ type balance struct {
 }
 
 // Add books the entries of a delivery.
-func (all Balances) Add(community string, entries []ledger.Entry) {
+func (all Balances) Add(community string, entries ...ledger.Entry) {
 	for _, e := range entries {
 		if all[e.Account] == nil {
 			all[e.Account] = &balance{community: community, before: e.Before()}

@@ -256,7 +256,7 @@ func (p *planner) note(l letter, d postgres.Decision) {
 		p.failing.Add(l.ID, d.Failure)
 	}
 	p.plan.Fields += len(d.Fields)
-	p.balances.Add(l.Community, d.Entries)
+	p.balances.Add(l.Community, d.Entries...)
 }
 
 // finish puts the plan in order.

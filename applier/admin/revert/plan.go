@@ -8,6 +8,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/planning"
+	"github.com/coinhook/coinhook/applier/ledger"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -70,20 +71,15 @@ type planner struct {
 	rehearsal *postgres.RevertRehearsal
 
 	plan     Plan
-	left     []postgres.Reversal
+	left     []ledger.Reversal
 	balances planning.Balances
-	fields   map[userField]*field
+	fields   map[ledger.UserField]*field
 
 	communities planning.Communities
 }
 
-type userField struct {
-	user delivery.ID
-	name string
-}
-
 // field is a custom field that a selected delivery has set.
-type field struct{ before, after *postgres.HeldValue }
+type field struct{ before, after ledger.FieldValue }
 
 func newPlanner(store *postgres.Store, request *Request) *planner {
 	return &planner{
@@ -91,7 +87,7 @@ func newPlanner(store *postgres.Store, request *Request) *planner {
 		plan: Plan{
 			LeftOut: []LeftOut{}, Balances: []planning.Balance{}, Fields: []FieldBack{}, FieldsStay: []FieldStay{}, NotApplied: []NotApplied{},
 		},
-		balances: planning.Balances{}, fields: map[userField]*field{}, communities: planning.Communities{},
+		balances: planning.Balances{}, fields: map[ledger.UserField]*field{}, communities: planning.Communities{},
 	}
 }
 
@@ -103,11 +99,11 @@ func (p *planner) rehearse(ctx context.Context, ids []delivery.ID) error {
 	}
 	for _, r := range reversals {
 		switch r.State {
-		case postgres.Reverted:
+		case ledger.Reverted:
 			p.note(r)
-		case postgres.AlreadyReverted:
+		case ledger.AlreadyReverted:
 			p.plan.AlreadyReverted++
-		case postgres.LeftOut:
+		case ledger.LeftOut:
 			p.left = append(p.left, r)
 		default:
 			p.plan.NotApplied = append(p.plan.NotApplied, NotApplied{ID: r.ID, State: cmp.Or(r.Outcome, "unknown or pending")})
@@ -117,13 +113,15 @@ func (p *planner) rehearse(ctx context.Context, ids []delivery.ID) error {
 }
 
 // note adds one delivery to the plan.
-func (p *planner) note(r postgres.Reversal) {
+func (p *planner) note(r ledger.Reversal) {
 	p.plan.Selected++
 	p.communities.Add(r.Community, 1)
 	p.plan.ids = append(p.plan.ids, r.ID)
-	p.balances.Add(r.Community, r.Entries)
+	for _, e := range r.Entries {
+		p.balances.Add(r.Community, e.Entry)
+	}
 	for _, f := range r.Fields {
-		key := userField{r.User, f.Field}
+		key := ledger.UserField{User: r.User, Field: f.Field}
 		if p.fields[key] == nil {
 			p.fields[key] = &field{before: f.Before}
 		}
@@ -137,7 +135,7 @@ func (p *planner) finish(ctx context.Context) error {
 	ids := map[delivery.ID]bool{}
 	p.balances.Users(ids)
 	for key := range p.fields {
-		ids[key.user] = true
+		ids[key.User] = true
 	}
 	for _, r := range p.left {
 		ids[r.User] = true
@@ -156,13 +154,13 @@ func (p *planner) finish(ctx context.Context) error {
 
 func (p *planner) finishFields(users map[delivery.ID]admin.User) {
 	for key, f := range p.fields {
-		user := users[key.user]
+		user := users[key.User]
 		switch {
-		case f.before == nil && f.after == nil: // an admin deleted it
-		case f.before != nil && f.after != nil && f.before.By == f.after.By:
-			p.plan.FieldsStay = append(p.plan.FieldsStay, FieldStay{User: user, Field: key.name, Value: f.after.Value, DeliveryID: f.after.By})
+		case f.before.IsNone() && f.after.IsNone(): // an admin deleted it
+		case f.before.By == f.after.By:
+			p.plan.FieldsStay = append(p.plan.FieldsStay, FieldStay{User: user, Field: key.Field, Value: f.after.Text, DeliveryID: f.after.By})
 		default:
-			p.plan.Fields = append(p.plan.Fields, FieldBack{User: user, Field: key.name, Before: text(f.before), After: text(f.after)})
+			p.plan.Fields = append(p.plan.Fields, FieldBack{User: user, Field: key.Field, Before: text(f.before), After: text(f.after)})
 		}
 	}
 	slices.SortFunc(p.plan.Fields, func(a, b FieldBack) int {
@@ -173,9 +171,9 @@ func (p *planner) finishFields(users map[delivery.ID]admin.User) {
 	})
 }
 
-func text(v *postgres.HeldValue) *string {
-	if v == nil {
+func text(v ledger.FieldValue) *string {
+	if v.IsNone() {
 		return nil
 	}
-	return &v.Value
+	return &v.Text
 }

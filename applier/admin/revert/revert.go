@@ -11,6 +11,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/planning"
+	"github.com/coinhook/coinhook/applier/ledger"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -140,15 +141,15 @@ func (r *Reverter) Run(ctx context.Context, request *Request, plan *Plan, progre
 	return result, err
 }
 
-func (r *Reverter) count(ctx context.Context, result *Result, reversals []postgres.Reversal) error {
-	var left []postgres.Reversal
+func (r *Reverter) count(ctx context.Context, result *Result, reversals []ledger.Reversal) error {
+	var left []ledger.Reversal
 	for _, one := range reversals {
 		switch one.State {
-		case postgres.Reverted:
+		case ledger.Reverted:
 			result.Reverted++
-		case postgres.AlreadyReverted:
+		case ledger.AlreadyReverted:
 			result.AlreadyReverted++
-		case postgres.LeftOut:
+		case ledger.LeftOut:
 			left = append(left, one)
 		default:
 			result.NotApplied = append(result.NotApplied, NotApplied{ID: one.ID, State: cmp.Or(one.Outcome, "removed for its age")})
@@ -165,6 +166,6 @@ func (r *Reverter) count(ctx context.Context, result *Result, reversals []postgr
 	return err
 }
 
-func newLeftOut(r postgres.Reversal, users map[delivery.ID]admin.User) LeftOut {
+func newLeftOut(r ledger.Reversal, users map[delivery.ID]admin.User) LeftOut {
 	return LeftOut{ID: r.ID, User: users[r.User], Reason: r.Failure.Reason, Detail: r.Failure.Detail}
 }
