@@ -171,7 +171,7 @@ WHERE d.delivery_id > $1 AND d.delivery_id <= $2 AND o.status IS DISTINCT FROM '
 // AuditLedger checks the whole ledger as of one moment and passes on each violation. It
 // calls step with its progress.
 func (s *Store) AuditLedger(ctx context.Context, step func(what string), found func(Violation)) error {
-	return s.snapshot(ctx, func(tx *sqlx.Tx) error {
+	return snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		for _, part := range []auditPart{auditAccounts, auditDeliveries} {
 			var at delivery.ID
 			for rows := 0; at != lastID; rows += auditPageRows {

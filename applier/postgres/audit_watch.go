@@ -43,7 +43,7 @@ const (
 // moment. A delivery up to there that is not settled is among the findings, except
 // acknowledged ones, of which not all are kept.
 func (s *Store) Audited(ctx context.Context) (p StreamProgress, found []Finding, err error) {
-	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
+	err = snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		var storedAt sql.NullTime
 		if err := tx.QueryRowContext(ctx, streamProgressQuery).Scan(&p.Incarnation, &p.Sequence, &storedAt, &p.turn); err != nil {
 			return err
@@ -146,7 +146,7 @@ func IsLastPage(to delivery.ID) bool { return to == lastID }
 
 func (s *Store) auditPage(ctx context.Context, part auditPart, name FindingsPart, by string, after delivery.ID) (to delivery.ID, fresh []Finding, err error) {
 	var found []Finding
-	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
+	err = snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		acks, err := queryAcks(ctx, tx)
 		if err != nil {
 			return err

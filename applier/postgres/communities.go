@@ -104,10 +104,3 @@ func readCommunity(ctx context.Context, db sqlx.QueryerContext, name string) (*a
 	}
 	return c, nil
 }
-
-func orNil(n sql.Null[int64]) *int64 {
-	if !n.Valid {
-		return nil
-	}
-	return &n.V
-}

@@ -101,7 +101,7 @@ const (
 // before another, by steps. The times and the step are multiples of a minute, and from
 // is a multiple of the step.
 func (s *Store) Counts(ctx context.Context, f CountFilter, from, to time.Time, step time.Duration) (c Counted, err error) {
-	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
+	err = snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		since, countedTo, err := countedSpan(ctx, tx, from)
 		if err != nil {
 			return err
@@ -120,7 +120,7 @@ func (s *Store) Counts(ctx context.Context, f CountFilter, from, to time.Time, s
 // before another, both multiples of a minute. It reads far less than Counts: no
 // durations, and the coarsest counts there are. since is as in Counted.
 func (s *Store) Total(ctx context.Context, f CountFilter, from, to time.Time) (total Count, since time.Time, err error) {
-	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
+	err = snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		var countedTo time.Time
 		if since, countedTo, err = countedSpan(ctx, tx, from); err != nil {
 			return err

@@ -81,7 +81,7 @@ type FullDeadLetter struct {
 // for few.
 func (s *Store) ReadDeadLetters(ctx context.Context, f DeadLetterFilter) (all []FullDeadLetter, err error) {
 	f.Limit = len(f.IDs)
-	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
+	err = snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		letters, err := listDeadLetters(ctx, tx, f)
 		if err != nil {
 			return err

@@ -38,7 +38,7 @@ ON CONFLICT (generation, partition) DO UPDATE SET
 // Generations returns the generations of partitions, the oldest first. There are none
 // before the table is made.
 func (s *Store) Generations(ctx context.Context) (all []delivery.Generation, err error) {
-	err = s.snapshot(ctx, func(tx *sqlx.Tx) error {
+	err = snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		var there bool
 		if err := tx.QueryRowContext(ctx, partitionsTableQuery).Scan(&there); err != nil || !there {
 			return err

@@ -2,13 +2,11 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -64,10 +62,6 @@ type Imported struct {
 	Last bool
 }
 
-// errRaced: somebody else wrote the same rows meanwhile. Reading again shows what
-// they wrote.
-var errRaced = errors.New("somebody else changed the same meanwhile")
-
 // ImportUsers adds or updates users in one transaction, as if one by one, and says of
 // each what became of it. The first name of each says who it is: its email, else its
 // username, else an external id. It takes no name away from another user. Users that
@@ -92,20 +86,6 @@ func (s *Store) importUsers(ctx context.Context, community string, users []NewUs
 		return nil, fmt.Errorf("import users: %w", err)
 	}
 	return results, nil
-}
-
-// passes reports whether an error is that of others who write at the same time.
-func passes(err error) bool {
-	if errors.Is(err, errRaced) {
-		return true
-	}
-	if pqErr := pq.As(err); pqErr != nil {
-		switch pqErr.Code {
-		case "23505", "40001", "40P01", "55P03": // unique, serialization, deadlock, lock timeout
-			return true
-		}
-	}
-	return false
 }
 
 // minImportWindow is the least number of lines that a pass looks at.

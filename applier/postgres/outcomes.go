@@ -8,11 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/delivery"
-	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // ErrOutcomeNotFound: no delivery with this id has an outcome.
@@ -44,21 +41,6 @@ type Outcome struct {
 	FinishedAt  time.Time
 }
 
-// Log is one gamification log.
-type Log struct {
-	// Entry counts all logs, in the order in which they were written.
-	Entry           int64
-	DeliveryID      delivery.ID
-	User            admin.User
-	Currency        string
-	Scale           int // of the currency
-	Operator        webhook.Operator
-	Amount, Balance int64
-	Action          string
-	Community       string
-	At              time.Time
-}
-
 // OutcomeFilter narrows a list; zero values do not.
 type OutcomeFilter struct {
 	Community string
@@ -83,28 +65,6 @@ SELECT o.delivery_id, o.community, o.webhook_id, o.webhook, o.version, o.status,
     o.attempts, o.replays, o.received_at, o.finished_at, o.duplicate_of,
     r.at, coalesce(r.reverted_by, ''), coalesce(r.note, '')
 FROM outcomes o LEFT JOIN users u ON u.id = o.user_id LEFT JOIN reverts r ON r.delivery_id = o.delivery_id`
-
-// where collects the conditions of a list.
-type where struct {
-	conditions []string
-	args       []any
-}
-
-// add appends a condition; its question marks stand for the arguments.
-func (w *where) add(condition string, args ...any) {
-	for _, arg := range args {
-		w.args = append(w.args, arg)
-		condition = strings.Replace(condition, "?", fmt.Sprintf("$%d", len(w.args)), 1)
-	}
-	w.conditions = append(w.conditions, condition)
-}
-
-func (w *where) String() string {
-	if len(w.conditions) == 0 {
-		return ""
-	}
-	return " WHERE " + strings.Join(w.conditions, " AND ")
-}
 
 // ListOutcomes returns outcomes, newest first, but for After.
 func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, error) {
@@ -191,29 +151,6 @@ func (s *Store) listOutcomes(ctx context.Context, f OutcomeFilter, w where, orde
 // A small index has all that finds them.
 func (f OutcomeFilter) isOfFew() bool {
 	return f.WebhookID != "" && (f.Outcome == delivery.Duplicate || f.Outcome == delivery.Skipped)
-}
-
-// queryIDs returns the ids that a query is for.
-func queryIDs(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) (ids []delivery.ID, err error) {
-	err = each(ctx, db, query, func(scan scanner) error {
-		var id idScanner
-		if err := scan(&id); err != nil {
-			return err
-		}
-		ids = append(ids, delivery.ID(id))
-		return nil
-	}, args...)
-	return ids, err
-}
-
-// firstIDAt is the least UUIDv7 of that millisecond.
-func firstIDAt(t time.Time) (id delivery.ID) {
-	ms := max(t.UnixMilli(), 0)
-	for i := range 6 {
-		id[i] = byte(ms >> (8 * (5 - i)))
-	}
-	id[6], id[8] = 0x70, 0x80
-	return id
 }
 
 // FindOutcome returns one outcome, or ErrOutcomeNotFound.
@@ -326,88 +263,4 @@ func (s *Store) DecidedBy(ctx context.Context, ids []delivery.ID) (map[delivery.
 		return nil, fmt.Errorf("look up versions: %w", err)
 	}
 	return versions, nil
-}
-
-const selectLogs = `
-SELECT l.id, l.delivery_id, l.user_id, coalesce(u.email, ''), coalesce(u.username, ''), l.currency, coalesce(c.scale, 0),
-    l.operator, l.amount, l.balance, l.action, coalesce(u.community, ''), l.at
-FROM gamification_logs l
-LEFT JOIN users u ON u.id = l.user_id
-LEFT JOIN currencies c ON c.community = u.community AND c.code = l.currency`
-
-// LogFilter narrows a list; zero values do not.
-type LogFilter struct {
-	Community string
-	UserID    delivery.ID
-	Currency  string
-	WebhookID string
-	Since     time.Time
-	Until     time.Time // written before it
-	// Before is the last entry of the page before.
-	Before int64
-	Limit  int
-}
-
-// ListLogs returns gamification logs, newest first.
-func (s *Store) ListLogs(ctx context.Context, f LogFilter) ([]Log, error) {
-	logs, err := s.listLogs(ctx, f)
-	if err != nil {
-		return nil, fmt.Errorf("list gamification logs: %w", err)
-	}
-	return logs, nil
-}
-
-func (s *Store) listLogs(ctx context.Context, f LogFilter) ([]Log, error) {
-	var w where
-	order := "l.id DESC"
-	if f.Currency != "" {
-		w.add("l.currency = ?", f.Currency)
-	}
-	if f.WebhookID != "" {
-		// As with outcomes, so that the webhook's own index serves.
-		w.add("l.webhook_id >= ? AND l.webhook_id <= ?", f.WebhookID, f.WebhookID)
-		order = "l.webhook_id DESC, l.id DESC"
-	}
-	if err := s.addLogTimes(ctx, &w, f.Since, f.Until); err != nil {
-		return nil, err
-	}
-	if f.Before != 0 {
-		w.add("l.id < ?", f.Before)
-	}
-	if f.UserID != (delivery.ID{}) {
-		query, args := logsOfUser(w, f.UserID, f.Limit)
-		var ids array
-		err := each(ctx, s.db, query, func(scan scanner) error {
-			var id int64
-			err := scan(&id)
-			ids.int(id)
-			return err
-		}, args...)
-		if err != nil {
-			return nil, err
-		}
-		w, order = where{}, "l.id DESC"
-		w.add("l.id = ANY (?::bigint[])", ids.String())
-	}
-	if f.Community != "" {
-		w.add("u.community = ?", f.Community)
-	}
-	w.args = append(w.args, f.Limit)
-	return s.queryLogs(ctx, selectLogs+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.args)), w.args...)
-}
-
-func (s *Store) queryLogs(ctx context.Context, query string, args ...any) ([]Log, error) {
-	var logs []Log
-	err := each(ctx, s.db, query, func(scan scanner) error {
-		var l Log
-		var id, user idScanner
-		if err := scan(&l.Entry, &id, &user, &l.User.Email, &l.User.Username, &l.Currency, &l.Scale, &l.Operator,
-			&l.Amount, &l.Balance, &l.Action, &l.Community, &l.At); err != nil {
-			return err
-		}
-		l.DeliveryID, l.User.ID = delivery.ID(id), delivery.ID(user)
-		logs = append(logs, l)
-		return nil
-	}, args...)
-	return logs, err
 }

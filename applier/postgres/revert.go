@@ -72,7 +72,7 @@ func (s *Store) RehearseRevert(opts RevertOptions) *RevertRehearsal {
 
 // Revert decides a batch.
 func (r *RevertRehearsal) Revert(ctx context.Context, ids []delivery.ID) ([]ledger.Reversal, error) {
-	err := r.store.snapshot(ctx, func(tx *sqlx.Tx) error { return r.work.read(ctx, tx, ids) })
+	err := snapshot(ctx, r.store.db, func(tx *sqlx.Tx) error { return r.work.read(ctx, tx, ids) })
 	if err != nil {
 		return nil, fmt.Errorf("rehearse a revert: %w", err)
 	}

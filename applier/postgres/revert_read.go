@@ -248,21 +248,3 @@ func (u *undoing) readCandidates(ctx context.Context, db sqlx.QueryerContext, id
 	}
 	return nil
 }
-
-// scanner reads the columns of one row.
-type scanner func(into ...any) error
-
-// each runs a query and calls f with each row.
-func each(ctx context.Context, db sqlx.QueryerContext, query string, f func(scanner) error, args ...any) error {
-	rows, err := db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := f(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}

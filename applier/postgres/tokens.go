@@ -82,13 +82,6 @@ func scanToken(scan scanner) (admin.Token, error) {
 	return t, nil
 }
 
-func timeOrNil(t sql.Null[time.Time]) *time.Time {
-	if !t.Valid {
-		return nil
-	}
-	return new(t.V.UTC())
-}
-
 const useTokenQuery = `
 UPDATE tokens SET last_used_at = $2 WHERE sha256 = $1 AND (last_used_at IS NULL OR last_used_at < $3)`
 

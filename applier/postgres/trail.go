@@ -92,7 +92,7 @@ const maxTrailBreaks = 10
 // CheckTrail computes the hash of each entry again.
 func (s *Store) CheckTrail(ctx context.Context) (TrailState, error) {
 	check := trailCheck{}
-	err := s.snapshot(ctx, func(tx *sqlx.Tx) error {
+	err := snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		err := each(ctx, tx, allTrailQuery, func(scan scanner) error {
 			e, err := scanTrail(scan)
 			if err == nil {

@@ -1,0 +1,47 @@
+package postgres
+
+import (
+	"errors"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+
+	"github.com/coinhook/coinhook/applier"
+)
+
+// classify marks the errors that the values are to blame for. Those of
+// connection, resources, locks or a missing table are not among them: they pass,
+// or somebody mends them.
+func classify(err error) error {
+	pqErr := pq.As(err)
+	if pqErr == nil {
+		return err
+	}
+	switch pqErr.Code.Class() {
+	case pqerror.Class("21"), // cardinality violation
+		pqerror.Class("22"), // data exception
+		pqerror.Class("23"), // integrity constraint violation
+		pqerror.Class("54"), // program limit exceeded
+		pqerror.Class("P0"): // raised by a function
+		return &applier.DataError{Err: err, State: string(pqErr.Code)}
+	}
+	return err
+}
+
+// errRaced: somebody else wrote the same rows meanwhile. Reading again shows what
+// they wrote.
+var errRaced = errors.New("somebody else changed the same meanwhile")
+
+// passes reports whether an error is that of others who write at the same time.
+func passes(err error) bool {
+	if errors.Is(err, errRaced) {
+		return true
+	}
+	if pqErr := pq.As(err); pqErr != nil {
+		switch pqErr.Code {
+		case "23505", "40001", "40P01", "55P03": // unique, serialization, deadlock, lock timeout
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,110 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+// Log is one gamification log.
+type Log struct {
+	// Entry counts all logs, in the order in which they were written.
+	Entry           int64
+	DeliveryID      delivery.ID
+	User            admin.User
+	Currency        string
+	Scale           int // of the currency
+	Operator        webhook.Operator
+	Amount, Balance int64
+	Action          string
+	Community       string
+	At              time.Time
+}
+
+const selectLogs = `
+SELECT l.id, l.delivery_id, l.user_id, coalesce(u.email, ''), coalesce(u.username, ''), l.currency, coalesce(c.scale, 0),
+    l.operator, l.amount, l.balance, l.action, coalesce(u.community, ''), l.at
+FROM gamification_logs l
+LEFT JOIN users u ON u.id = l.user_id
+LEFT JOIN currencies c ON c.community = u.community AND c.code = l.currency`
+
+// LogFilter narrows a list; zero values do not.
+type LogFilter struct {
+	Community string
+	UserID    delivery.ID
+	Currency  string
+	WebhookID string
+	Since     time.Time
+	Until     time.Time // written before it
+	// Before is the last entry of the page before.
+	Before int64
+	Limit  int
+}
+
+// ListLogs returns gamification logs, newest first.
+func (s *Store) ListLogs(ctx context.Context, f LogFilter) ([]Log, error) {
+	logs, err := s.listLogs(ctx, f)
+	if err != nil {
+		return nil, fmt.Errorf("list gamification logs: %w", err)
+	}
+	return logs, nil
+}
+
+func (s *Store) listLogs(ctx context.Context, f LogFilter) ([]Log, error) {
+	var w where
+	order := "l.id DESC"
+	if f.Currency != "" {
+		w.add("l.currency = ?", f.Currency)
+	}
+	if f.WebhookID != "" {
+		// As with outcomes, so that the webhook's own index serves.
+		w.add("l.webhook_id >= ? AND l.webhook_id <= ?", f.WebhookID, f.WebhookID)
+		order = "l.webhook_id DESC, l.id DESC"
+	}
+	if err := s.addLogTimes(ctx, &w, f.Since, f.Until); err != nil {
+		return nil, err
+	}
+	if f.Before != 0 {
+		w.add("l.id < ?", f.Before)
+	}
+	if f.UserID != (delivery.ID{}) {
+		query, args := logsOfUser(w, f.UserID, f.Limit)
+		var ids array
+		err := each(ctx, s.db, query, func(scan scanner) error {
+			var id int64
+			err := scan(&id)
+			ids.int(id)
+			return err
+		}, args...)
+		if err != nil {
+			return nil, err
+		}
+		w, order = where{}, "l.id DESC"
+		w.add("l.id = ANY (?::bigint[])", ids.String())
+	}
+	if f.Community != "" {
+		w.add("u.community = ?", f.Community)
+	}
+	w.args = append(w.args, f.Limit)
+	return s.queryLogs(ctx, selectLogs+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.args)), w.args...)
+}
+
+func (s *Store) queryLogs(ctx context.Context, query string, args ...any) ([]Log, error) {
+	var logs []Log
+	err := each(ctx, s.db, query, func(scan scanner) error {
+		var l Log
+		var id, user idScanner
+		if err := scan(&l.Entry, &id, &user, &l.User.Email, &l.User.Username, &l.Currency, &l.Scale, &l.Operator,
+			&l.Amount, &l.Balance, &l.Action, &l.Community, &l.At); err != nil {
+			return err
+		}
+		l.DeliveryID, l.User.ID = delivery.ID(id), delivery.ID(user)
+		logs = append(logs, l)
+		return nil
+	}, args...)
+	return logs, err
+}

@@ -1,0 +1,41 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// inTransaction runs f in a transaction. Every write goes through here: outside of an
+// explicit transaction database/sql runs a statement again, unasked, when its
+// connection dies, also after the server committed it (lib/pq issue 939).
+func inTransaction(ctx context.Context, db *sqlx.DB, f func(*sqlx.Tx) error) error {
+	tx, err := db.BeginTxx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	if err := f(tx); err != nil {
+		_ = tx.Rollback() // the first error is the one that counts
+		return classify(err)
+	}
+	// An error of COMMIT leaves the outcome unknown. Whoever calls runs the whole
+	// again: a SELECT would not see a transaction that is still committing, an
+	// INSERT waits for it.
+	if err := tx.Commit(); err != nil {
+		return classify(fmt.Errorf("commit: %w", err))
+	}
+	return nil
+}
+
+// snapshot runs f in a transaction that sees the database as it is at one moment,
+// and writes nothing.
+func snapshot(ctx context.Context, db *sqlx.DB, f func(*sqlx.Tx) error) error {
+	tx, err := db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer tx.Rollback() // there is nothing to commit
+	return f(tx)
+}
