@@ -13,6 +13,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
 var (
@@ -62,10 +63,10 @@ func writeGrants(ctx context.Context, tx *sqlx.Tx, name string, grants admin.Gra
 	if _, err := tx.ExecContext(ctx, forgetGrantsQuery, name); err != nil || grants.IsOwner() {
 		return err
 	}
-	var communities, rights array
+	var communities, rights pg.Array
 	for community, right := range grants {
-		communities.text(community)
-		rights.text(right.String())
+		communities.Text(community)
+		rights.Text(right.String())
 	}
 	_, err := tx.ExecContext(ctx, addGrantsQuery, name, communities.String(), rights.String())
 	return err
@@ -107,7 +108,7 @@ func (s *Store) ListAccounts(ctx context.Context) ([]admin.Account, error) {
 }
 
 func queryAccounts(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) (all []admin.Account, err error) {
-	err = each(ctx, db, query, func(scan scanner) error {
+	err = pg.Each(ctx, db, query, func(scan pg.Scan) error {
 		var a admin.Account
 		var grants []byte
 		err := scan(&a.Name, &a.PasswordHash, &a.Role, &grants, &a.Disabled, &a.CreatedAt)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -48,8 +49,8 @@ func (s *Store) Activities(ctx context.Context, users []delivery.ID, since, unti
 	if err != nil {
 		return nil, fmt.Errorf("sum up what happened to balances: %w", err)
 	}
-	err = each(ctx, s.db, activityQuery, func(scan scanner) error {
-		var id idScanner
+	err = pg.Each(ctx, s.db, activityQuery, func(scan pg.Scan) error {
+		var id pg.ID
 		var currency string
 		var a Activity
 		if err := scan(&id, &currency, &a.Balance, &a.Net); err != nil {
@@ -57,7 +58,7 @@ func (s *Store) Activities(ctx context.Context, users []delivery.ID, since, unti
 		}
 		all[delivery.ID(id)][currency] = a
 		return nil
-	}, idArray(users), "xp coins", since, until, low, high)
+	}, pg.IDs(users), "xp coins", since, until, low, high)
 	if err != nil {
 		return nil, fmt.Errorf("sum up what happened to balances: %w", err)
 	}
@@ -71,17 +72,17 @@ FROM users u WHERE u.community = $1 AND u.%[1]s = ANY ($2::text[])`
 // FindNames returns the users who have these emails, or usernames, by the folded
 // key; without balances.
 func (s *Store) FindNames(ctx context.Context, community string, by webhook.UserKey, names []string) (map[string]User, error) {
-	var keys array
+	var keys pg.Array
 	for _, name := range names {
-		keys.text(applier.FoldKey(name))
+		keys.Text(applier.FoldKey(name))
 	}
 	found := make(map[string]User, len(names))
 	column := "email_key"
 	if by == webhook.ByUsername {
 		column = "username_key"
 	}
-	err := each(ctx, s.db, fmt.Sprintf(findNamesQuery, column), func(scan scanner) error {
-		var id idScanner
+	err := pg.Each(ctx, s.db, fmt.Sprintf(findNamesQuery, column), func(scan pg.Scan) error {
+		var id pg.ID
 		var u User
 		var key string
 		if err := scan(&id, &u.Community, &u.Email, &u.Username, &key); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -171,7 +172,7 @@ WHERE d.delivery_id > $1 AND d.delivery_id <= $2 AND o.status IS DISTINCT FROM '
 // AuditLedger checks the whole ledger as of one moment and passes on each violation. It
 // calls step with its progress.
 func (s *Store) AuditLedger(ctx context.Context, step func(what string), found func(Violation)) error {
-	return snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
+	return pg.Snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		for _, part := range []auditPart{auditAccounts, auditDeliveries} {
 			var at delivery.ID
 			for rows := 0; at != lastID; rows += auditPageRows {
@@ -191,7 +192,7 @@ var lastID = delivery.ID(bytes.Repeat([]byte{0xff}, len(delivery.ID{})))
 
 // page checks what comes after an id, and returns how far it came.
 func (p auditPart) page(ctx context.Context, tx *sqlx.Tx, slices auditSlices, after delivery.ID, found func(Violation)) (to delivery.ID, err error) {
-	err = tx.QueryRowContext(ctx, p.bound, after.String(), auditPageRows).Scan((*idScanner)(&to))
+	err = tx.QueryRowContext(ctx, p.bound, after.String(), auditPageRows).Scan((*pg.ID)(&to))
 	if errors.Is(err, sql.ErrNoRows) {
 		to, err = lastID, nil
 	}
@@ -221,9 +222,9 @@ func (p auditPart) page(ctx context.Context, tx *sqlx.Tx, slices auditSlices, af
 }
 
 func auditOne(ctx context.Context, tx *sqlx.Tx, found func(Violation), query string, args ...any) error {
-	return each(ctx, tx, query, func(scan scanner) error {
+	return pg.Each(ctx, tx, query, func(scan pg.Scan) error {
 		var v Violation
-		var id, user idScanner
+		var id, user pg.ID
 		if err := scan(&v.Kind, &id, &user, &v.Currency, &v.Detail); err != nil {
 			return err
 		}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
 // Ack is an admin's acknowledgement of a finding.
@@ -50,9 +52,9 @@ ON CONFLICT DO NOTHING`
 func (s *Store) Acks(ctx context.Context) ([]Ack, error) { return queryAcks(ctx, s.db) }
 
 func queryAcks(ctx context.Context, db sqlx.QueryerContext) (all []Ack, err error) {
-	err = each(ctx, db, acksQuery, func(scan scanner) error {
+	err = pg.Each(ctx, db, acksQuery, func(scan pg.Scan) error {
 		var a Ack
-		err := scan(&a.Kind, (*idScanner)(&a.DeliveryID), (*idScanner)(&a.UserID), &a.Currency, &a.Sequence, &a.Detail, &a.By, &a.Note, &a.At)
+		err := scan(&a.Kind, (*pg.ID)(&a.DeliveryID), (*pg.ID)(&a.UserID), &a.Currency, &a.Sequence, &a.Detail, &a.By, &a.Note, &a.At)
 		if err != nil {
 			return err
 		}
@@ -82,7 +84,7 @@ const ackTrailQuery = `SELECT at, who, target_id, detail FROM audit_trail WHERE 
 
 // AckTrail returns what the audit trail says of acknowledgements.
 func (s *Store) AckTrail(ctx context.Context) (all []AckTrail, err error) {
-	err = each(ctx, s.db, ackTrailQuery, func(scan scanner) error {
+	err = pg.Each(ctx, s.db, ackTrailQuery, func(scan pg.Scan) error {
 		var a AckTrail
 		var detail []byte
 		err := scan(&a.At, &a.Who, &a.Which, &detail)
@@ -115,14 +117,14 @@ func (s *Store) Acknowledge(ctx context.Context, found []Finding, by, note strin
 
 // findingColumns are the parameters of statements about findings.
 func findingColumns(found []Finding) (kinds string, columns []any) {
-	var c [6]array
+	var c [6]pg.Array
 	for _, f := range found {
-		c[0].text(f.Kind)
-		c[1].id(f.DeliveryID)
-		c[2].id(f.UserID)
-		c[3].text(f.Currency)
-		c[4].int(int64(f.Sequence)) // sequences fit
-		c[5].text(f.Detail)
+		c[0].Text(f.Kind)
+		c[1].ID(f.DeliveryID)
+		c[2].ID(f.UserID)
+		c[3].Text(f.Currency)
+		c[4].Int(int64(f.Sequence)) // sequences fit
+		c[5].Text(f.Detail)
 	}
 	for i := range c {
 		columns = append(columns, c[i].String())

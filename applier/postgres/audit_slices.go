@@ -6,6 +6,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -66,23 +67,23 @@ WITH last AS (
 )
 
 // ends are the last two entries of each account before a slice.
-type ends struct{ user, currency, id, number, balance, total, expected array }
+type ends struct{ user, currency, id, number, balance, total, expected pg.Array }
 
 func (e *ends) read(ctx context.Context, tx *sqlx.Tx, query string, args ...any) error {
-	return each(ctx, tx, query, func(scan scanner) error {
-		var user idScanner
+	return pg.Each(ctx, tx, query, func(scan pg.Scan) error {
+		var user pg.ID
 		var currency, total, expected string
 		var id, number, balance int64
 		if err := scan(&user, &currency, &id, &number, &balance, &total, &expected); err != nil {
 			return err
 		}
-		e.user.id(delivery.ID(user))
-		e.currency.text(currency)
-		e.id.int(id)
-		e.number.int(number)
-		e.balance.int(balance)
-		e.total.text(total)
-		e.expected.text(expected)
+		e.user.ID(delivery.ID(user))
+		e.currency.Text(currency)
+		e.id.Int(id)
+		e.number.Int(number)
+		e.balance.Int(balance)
+		e.total.Text(total)
+		e.expected.Text(expected)
 		return nil
 	}, args...)
 }

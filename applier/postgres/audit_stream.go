@@ -6,6 +6,7 @@ import (
 
 	"github.com/lib/pq"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -41,13 +42,13 @@ WHERE l.delivery_id = ANY ($1::uuid[]) AND NOT EXISTS (SELECT FROM outcomes o WH
 
 // SettledOf returns what is known of deliveries in that incarnation of the stream.
 func (s *Store) SettledOf(ctx context.Context, incarnation string, ids []delivery.ID) (map[delivery.ID]Settled, error) {
-	var column array
+	var column pg.Array
 	for _, id := range ids {
-		column.id(id)
+		column.ID(id)
 	}
 	settled := make(map[delivery.ID]Settled, len(ids))
-	err := each(ctx, s.db, settledQuery, func(scan scanner) error {
-		var id idScanner
+	err := pg.Each(ctx, s.db, settledQuery, func(scan pg.Scan) error {
+		var id pg.ID
 		var o Settled
 		if err := scan(&id, &o.Status, &o.Parked, &o.WebhookID, &o.PayloadSHA256, &o.Position.Sequence, &o.Position.Index, &o.Here); err != nil {
 			return err
@@ -70,14 +71,14 @@ WHERE EXISTS (SELECT FROM executions x WHERE x.delivery_id = r.delivery_id AND x
 // AccountedReplays returns those of the replays that were executed or are parked. The
 // two lists go together.
 func (s *Store) AccountedReplays(ctx context.Context, deliveries, replays []delivery.ID) (map[delivery.ID]bool, error) {
-	var columns [2]array
+	var columns [2]pg.Array
 	for i := range deliveries {
-		columns[0].id(deliveries[i])
-		columns[1].id(replays[i])
+		columns[0].ID(deliveries[i])
+		columns[1].ID(replays[i])
 	}
 	accounted := make(map[delivery.ID]bool, len(replays))
-	err := each(ctx, s.db, accountedReplaysQuery, func(scan scanner) error {
-		var id idScanner
+	err := pg.Each(ctx, s.db, accountedReplaysQuery, func(scan pg.Scan) error {
+		var id pg.ID
 		if err := scan(&id); err != nil {
 			return err
 		}
@@ -144,8 +145,8 @@ type PlacedOutcome struct {
 // OutcomesInStream returns a page of the outcomes of that part of the stream.
 func (s *Store) OutcomesInStream(ctx context.Context, incarnation string, first, last uint64, after delivery.ID, limit int) ([]PlacedOutcome, error) {
 	var page []PlacedOutcome
-	err := each(ctx, s.db, outcomesInStreamQuery, func(scan scanner) error {
-		var id idScanner
+	err := pg.Each(ctx, s.db, outcomesInStreamQuery, func(scan pg.Scan) error {
+		var id pg.ID
 		var o PlacedOutcome
 		if err := scan(&id, &o.Sequence); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -43,7 +44,7 @@ const (
 // moment. A delivery up to there that is not settled is among the findings, except
 // acknowledged ones, of which not all are kept.
 func (s *Store) Audited(ctx context.Context) (p StreamProgress, found []Finding, err error) {
-	err = snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
+	err = pg.Snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		var storedAt sql.NullTime
 		if err := tx.QueryRowContext(ctx, streamProgressQuery).Scan(&p.Incarnation, &p.Sequence, &storedAt, &p.turn); err != nil {
 			return err
@@ -84,7 +85,7 @@ func (s *Store) RecordStream(ctx context.Context, p StreamProgress, found []Find
 // LedgerProgress returns what was saved last.
 func (s *Store) LedgerProgress(ctx context.Context) (p LedgerProgress, err error) {
 	row := s.db.QueryRowContext(ctx, ledgerProgressQuery)
-	if err := row.Scan((*idScanner)(&p.Accounts), (*idScanner)(&p.Deliveries)); err != nil {
+	if err := row.Scan((*pg.ID)(&p.Accounts), (*pg.ID)(&p.Deliveries)); err != nil {
 		return p, fmt.Errorf("read how far the audit is: %w", err)
 	}
 	return p, nil
@@ -146,7 +147,7 @@ func IsLastPage(to delivery.ID) bool { return to == lastID }
 
 func (s *Store) auditPage(ctx context.Context, part auditPart, name FindingsPart, by string, after delivery.ID) (to delivery.ID, fresh []Finding, err error) {
 	var found []Finding
-	err = snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
+	err = pg.Snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		acks, err := queryAcks(ctx, tx)
 		if err != nil {
 			return err
@@ -246,9 +247,9 @@ func (s *Store) Findings(ctx context.Context) ([]Finding, error) {
 
 func queryFindings(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]Finding, error) {
 	var all []Finding
-	err := each(ctx, db, query, func(scan scanner) error {
+	err := pg.Each(ctx, db, query, func(scan pg.Scan) error {
 		var f Finding
-		if err := scan(&f.Part, &f.Kind, (*idScanner)(&f.DeliveryID), (*idScanner)(&f.UserID), &f.Currency, &f.Sequence, &f.Detail, &f.FoundAt, &f.Acked); err != nil {
+		if err := scan(&f.Part, &f.Kind, (*pg.ID)(&f.DeliveryID), (*pg.ID)(&f.UserID), &f.Currency, &f.Sequence, &f.Detail, &f.FoundAt, &f.Acked); err != nil {
 			return err
 		}
 		all = append(all, f)

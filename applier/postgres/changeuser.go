@@ -12,6 +12,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -29,7 +30,7 @@ func (s *Store) AddUser(ctx context.Context, community string, u NewUser) (deliv
 		}
 		return writeExternal(ctx, tx, community, []*person{n})
 	})
-	if errors.Is(err, errRaced) {
+	if errors.Is(err, pg.ErrRaced) {
 		return delivery.ID{}, ErrUserExists
 	}
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
 // communityAge is how long a community may be answered from memory. A plan that
@@ -84,7 +85,7 @@ func (s *Store) Reread(ctx context.Context, name string) (*applier.Community, er
 
 func readCommunity(ctx context.Context, db sqlx.QueryerContext, name string) (*applier.Community, error) {
 	c := &applier.Community{Name: name, Currencies: map[string]applier.Currency{}, Fields: map[string]applier.Field{}}
-	err := each(ctx, db, communityQuery, func(scan scanner) error {
+	err := pg.Each(ctx, db, communityQuery, func(scan pg.Scan) error {
 		var kind, key, fieldType string
 		var options pq.StringArray
 		var number int64
@@ -93,7 +94,7 @@ func readCommunity(ctx context.Context, db sqlx.QueryerContext, name string) (*a
 			return err
 		}
 		if kind == "currency" {
-			c.Currencies[key] = applier.Currency{Code: key, Scale: int(number), Minimum: orNil(minimum), Maximum: orNil(maximum)}
+			c.Currencies[key] = applier.Currency{Code: key, Scale: int(number), Minimum: pg.OrNil(minimum), Maximum: pg.OrNil(maximum)}
 			return nil
 		}
 		c.Fields[key] = applier.Field{Name: key, Type: applier.FieldType(fieldType), Options: options, Revision: number}

@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"fmt"
+
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
 // Those of users are found by jumping from one to the next in each index. The indexes
@@ -30,7 +32,7 @@ ORDER BY 1`
 
 // Communities returns those that have users, currencies or custom fields.
 func (s *Store) Communities(ctx context.Context) (all []string, err error) {
-	err = each(ctx, s.db, communitiesQuery, func(scan scanner) error {
+	err = pg.Each(ctx, s.db, communitiesQuery, func(scan pg.Scan) error {
 		var name string
 		err := scan(&name)
 		all = append(all, name)

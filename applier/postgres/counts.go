@@ -10,6 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -81,13 +82,13 @@ FROM (
 ) r GROUP BY at, webhook_id, community`
 
 // spans are the parameters of countRowsQuery.
-type spans struct{ at, low, high array }
+type spans struct{ at, low, high pg.Array }
 
 // addSpan adds a span, which begins and ends at a millisecond.
 func (s *spans) addSpan(from, to time.Time) {
-	s.at.time(from)
-	s.low.id(firstIDAt(from))
-	s.high.id(firstIDAt(to))
+	s.at.Time(from)
+	s.low.ID(pg.FirstIDAt(from))
+	s.high.ID(pg.FirstIDAt(to))
 }
 
 func (s *spans) args() []any { return []any{s.at.String(), s.low.String(), s.high.String()} }
@@ -101,7 +102,7 @@ const (
 // before another, by steps. The times and the step are multiples of a minute, and from
 // is a multiple of the step.
 func (s *Store) Counts(ctx context.Context, f CountFilter, from, to time.Time, step time.Duration) (c Counted, err error) {
-	err = snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
+	err = pg.Snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		since, countedTo, err := countedSpan(ctx, tx, from)
 		if err != nil {
 			return err
@@ -120,7 +121,7 @@ func (s *Store) Counts(ctx context.Context, f CountFilter, from, to time.Time, s
 // before another, both multiples of a minute. It reads far less than Counts: no
 // durations, and the coarsest counts there are. since is as in Counted.
 func (s *Store) Total(ctx context.Context, f CountFilter, from, to time.Time) (total Count, since time.Time, err error) {
-	err = snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
+	err = pg.Snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		var countedTo time.Time
 		if since, countedTo, err = countedSpan(ctx, tx, from); err != nil {
 			return err
@@ -142,7 +143,7 @@ func countedSpan(ctx context.Context, tx *sqlx.Tx, from time.Time) (since, to ti
 		return since, to, err
 	}
 	var uncounted bool
-	err = tx.GetContext(ctx, &uncounted, uncountedQuery, firstIDAt(from).String(), firstIDAt(first).String())
+	err = tx.GetContext(ctx, &uncounted, uncountedQuery, pg.FirstIDAt(from).String(), pg.FirstIDAt(first).String())
 	if uncounted {
 		since = first.UTC()
 	}
@@ -211,7 +212,7 @@ func (f CountFilter) totalQuery(from, to, countedTo time.Time) (query string, ar
 	}
 	parts := []string{fmt.Sprintf(`SELECT webhook_id, community, (outcome IS NOT DISTINCT FROM 'applied')::int AS applied, (outcome IS NOT DISTINCT FROM 'duplicate')::int AS duplicate,
     (outcome IS NOT DISTINCT FROM 'skipped')::int AS skipped, (status = 'failed')::int AS failed FROM outcomes WHERE delivery_id >= %s AND delivery_id < %s`,
-		param(firstIDAt(end).String()), param(firstIDAt(to).String()))}
+		param(pg.FirstIDAt(end).String()), param(pg.FirstIDAt(to).String()))}
 	for _, p := range inPieces(from, end, countSteps) {
 		parts = append(parts, fmt.Sprintf("SELECT webhook_id, community, applied, duplicate, skipped, failed FROM delivery_counts WHERE step = %d AND at >= %s AND at < %s",
 			p.size/time.Minute, param(p.from), param(p.to)))
@@ -261,7 +262,7 @@ func inPieces(from, to time.Time, sizes []time.Duration) []piece {
 func (c *Counted) read(ctx context.Context, tx *sqlx.Tx, query string, args []any) error {
 	steps := map[time.Time]*StepCount{}
 	times := map[time.Time][]TimeBucket{}
-	err := each(ctx, tx, query, func(scan scanner) error {
+	err := pg.Each(ctx, tx, query, func(scan pg.Scan) error {
 		var kind, bucket int
 		var at time.Time
 		var w WebhookCount

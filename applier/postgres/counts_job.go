@@ -9,6 +9,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -156,7 +157,7 @@ func (c *DeliveryCounter) count(ctx context.Context, tx *sqlx.Tx, now time.Time)
 
 // takeMarks returns the oldest minutes that are marked, without their marks.
 func takeMarks(ctx context.Context, tx *sqlx.Tx, to time.Time) (all []time.Time, err error) {
-	err = each(ctx, tx, takeMarksQuery, func(scan scanner) error {
+	err = pg.Each(ctx, tx, takeMarksQuery, func(scan pg.Scan) error {
 		var minute time.Time
 		err := scan(&minute)
 		all = append(all, minute.UTC())
@@ -171,8 +172,8 @@ func (c *DeliveryCounter) older(ctx context.Context, tx *sqlx.Tx, minutes minute
 	if !oldest.Before(from) {
 		return from, nil
 	}
-	var newest idScanner
-	err = tx.QueryRowContext(ctx, newestBelowQuery, firstIDAt(from).String(), firstIDAt(oldest).String()).Scan(&newest)
+	var newest pg.ID
+	err = tx.QueryRowContext(ctx, newestBelowQuery, pg.FirstIDAt(from).String(), pg.FirstIDAt(oldest).String()).Scan(&newest)
 	if errors.Is(err, sql.ErrNoRows) {
 		return oldest, nil
 	}
@@ -214,9 +215,9 @@ func (s minuteSet) write(ctx context.Context, tx *sqlx.Tx) error {
 		for at := range s {
 			steps[at.Truncate(step)] = true
 		}
-		var bins array
+		var bins pg.Array
 		for at := range steps {
-			bins.time(at)
+			bins.Time(at)
 		}
 		size := int(step / time.Minute)
 		if _, err := tx.ExecContext(ctx, forgetCountsQuery, size, bins.String()); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -35,7 +36,7 @@ func (s *Store) Days(ctx context.Context, user delivery.ID, since, until time.Ti
 	if err != nil {
 		return nil, err
 	}
-	err = each(ctx, s.db, daysQuery, func(scan scanner) error {
+	err = pg.Each(ctx, s.db, daysQuery, func(scan pg.Scan) error {
 		var d Day
 		if err := scan(&d.Day, &d.Currency, &d.Scale, &d.Net); err != nil {
 			return err

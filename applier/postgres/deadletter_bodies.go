@@ -8,6 +8,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -44,8 +45,8 @@ func (s *Store) DeadLetterBodies(ctx context.Context, ids []delivery.ID) (map[de
 
 func deadLetterBodies(ctx context.Context, db sqlx.QueryerContext, ids []delivery.ID) (map[delivery.ID]DeadLetterBody, error) {
 	bodies := make(map[delivery.ID]DeadLetterBody, len(ids))
-	err := each(ctx, db, deadLetterBodiesQuery, func(scan scanner) error {
-		var id idScanner
+	err := pg.Each(ctx, db, deadLetterBodiesQuery, func(scan pg.Scan) error {
+		var id pg.ID
 		var headers, query []byte
 		var b DeadLetterBody
 		var inStream bool
@@ -64,7 +65,7 @@ func deadLetterBodies(ctx context.Context, db sqlx.QueryerContext, ids []deliver
 		}
 		bodies[delivery.ID(id)] = b
 		return nil
-	}, idArray(ids))
+	}, pg.IDs(ids))
 	return bodies, err
 }
 
@@ -81,7 +82,7 @@ type FullDeadLetter struct {
 // for few.
 func (s *Store) ReadDeadLetters(ctx context.Context, f DeadLetterFilter) (all []FullDeadLetter, err error) {
 	f.Limit = len(f.IDs)
-	err = snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
+	err = pg.Snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		letters, err := listDeadLetters(ctx, tx, f)
 		if err != nil {
 			return err
@@ -90,7 +91,7 @@ func (s *Store) ReadDeadLetters(ctx context.Context, f DeadLetterFilter) (all []
 		if err != nil {
 			return err
 		}
-		executions, err := queryExecutions(ctx, tx, selectExecutions+` WHERE delivery_id = ANY ($1::uuid[]) ORDER BY at, execution_id`, idArray(f.IDs))
+		executions, err := queryExecutions(ctx, tx, selectExecutions+` WHERE delivery_id = ANY ($1::uuid[]) ORDER BY at, execution_id`, pg.IDs(f.IDs))
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -32,7 +33,7 @@ func (s *Store) Failures(ctx context.Context, after Failure, limit int) ([]Failu
 	defer rows.Close()
 	var all []Failure
 	for rows.Next() {
-		var id idScanner
+		var id pg.ID
 		var f Failure
 		if err := rows.Scan(&id, &f.At); err != nil {
 			return nil, fmt.Errorf("look for dead letters: %w", err)

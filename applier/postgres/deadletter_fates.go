@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -28,8 +29,8 @@ WHERE o.delivery_id = ANY ($1::uuid[])`
 // Fates returns those of the ids that have an outcome.
 func (s *Store) Fates(ctx context.Context, ids []delivery.ID) (map[delivery.ID]Fate, error) {
 	fates := make(map[delivery.ID]Fate, len(ids))
-	err := each(ctx, s.db, fatesQuery, func(scan scanner) error {
-		var id idScanner
+	err := pg.Each(ctx, s.db, fatesQuery, func(scan pg.Scan) error {
+		var id pg.ID
 		var f Fate
 		var at sql.Null[time.Time]
 		if err := scan(&id, &f.Status, &f.Outcome, &f.DeadLetter, &f.Discarded.By, &f.Discarded.Note, &at); err != nil {
@@ -38,7 +39,7 @@ func (s *Store) Fates(ctx context.Context, ids []delivery.ID) (map[delivery.ID]F
 		f.Discarded.DeliveryID, f.Discarded.At = delivery.ID(id), at.V
 		fates[delivery.ID(id)] = f
 		return nil
-	}, idArray(ids))
+	}, pg.IDs(ids))
 	if err != nil {
 		return nil, fmt.Errorf("look up what became of deliveries: %w", err)
 	}

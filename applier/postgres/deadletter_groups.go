@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
 // The index outcomes_causes has all that this reads of outcomes: failed ones lie far
@@ -33,17 +34,17 @@ func (f DeadLetterFilter) groups() (query string, args []any) {
 SELECT g.webhook_id, g.reason, g.path, g.count, g.first_at, g.last_at, g.example, o.webhook, o.community
 FROM g
 JOIN outcomes o ON o.delivery_id = g.example
-ORDER BY g.count DESC, g.example DESC`, w.args
+ORDER BY g.count DESC, g.example DESC`, w.Args
 }
 
 // GroupDeadLetters counts dead letters by webhook, reason and path, most first.
 func (s *Store) GroupDeadLetters(ctx context.Context, f DeadLetterFilter) ([]admin.Group, error) {
 	query, args := f.groups()
 	all := []admin.Group{}
-	err := each(ctx, s.db, query, func(scan scanner) error {
+	err := pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
 		var g admin.Group
 		var path string
-		err := scan(&g.WebhookID, &g.Reason, &path, &g.Count, &g.FirstAt, &g.LastAt, (*idScanner)(&g.Example), &g.Webhook, &g.Community)
+		err := scan(&g.WebhookID, &g.Reason, &path, &g.Count, &g.FirstAt, &g.LastAt, (*pg.ID)(&g.Example), &g.Webhook, &g.Community)
 		g.Path, g.FirstAt, g.LastAt = admin.OrNil(path), g.FirstAt.UTC(), g.LastAt.UTC()
 		all = append(all, g)
 		return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -50,7 +51,7 @@ func importDeadLetters(ctx context.Context, tx *sqlx.Tx, letters []FullDeadLette
 	}
 	// What is read has to be read after the locks are held, in a statement of its
 	// own: a statement sees nothing newer than its beginning.
-	if _, err := tx.ExecContext(ctx, lockOutcomesQuery, idArray(all)); err != nil {
+	if _, err := tx.ExecContext(ctx, lockOutcomesQuery, pg.IDs(all)); err != nil {
 		return nil, err
 	}
 	known, err := readKnownLetters(ctx, tx, all)
@@ -99,15 +100,15 @@ WHERE o.delivery_id = ANY ($1::uuid[])`
 
 func readKnownLetters(ctx context.Context, tx *sqlx.Tx, ids []delivery.ID) (map[delivery.ID]knownLetter, error) {
 	known := map[delivery.ID]knownLetter{}
-	err := each(ctx, tx, knownLettersQuery, func(scan scanner) error {
-		var id idScanner
+	err := pg.Each(ctx, tx, knownLettersQuery, func(scan pg.Scan) error {
+		var id pg.ID
 		var k knownLetter
 		if err := scan(&id, &k.status, &k.isDeadLetter, &k.webhookID, &k.payloadSHA256, &k.reason, &k.replays, &k.finishedAt); err != nil {
 			return err
 		}
 		known[delivery.ID(id)] = k
 		return nil
-	}, idArray(ids))
+	}, pg.IDs(ids))
 	return known, err
 }
 

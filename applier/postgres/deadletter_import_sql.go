@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -23,23 +24,23 @@ FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[
 ON CONFLICT DO NOTHING`
 
 func importedOutcomes(letters []*FullDeadLetter) []any {
-	var c [14]array
+	var c [14]pg.Array
 	for _, d := range letters {
 		sum := sha256.Sum256(d.Body.Payload)
-		c[0].id(d.ID)
-		c[1].text(d.Community)
-		c[2].text(d.WebhookID)
-		c[3].text(d.Webhook)
-		c[4].int(int64(d.Version))
-		c[5].text(string(d.Reason))
-		c[6].textOrNull(d.Detail)
-		c[7].textOrNull(d.Path)
-		c[8].idOrNull(userID(d.User))
-		c[9].bytes(sum[:])
-		c[10].int(int64(d.Attempts))
-		c[11].int(int64(d.Replays))
-		c[12].time(d.ReceivedAt)
-		c[13].time(d.FailedAt)
+		c[0].ID(d.ID)
+		c[1].Text(d.Community)
+		c[2].Text(d.WebhookID)
+		c[3].Text(d.Webhook)
+		c[4].Int(int64(d.Version))
+		c[5].Text(string(d.Reason))
+		c[6].TextOrNull(d.Detail)
+		c[7].TextOrNull(d.Path)
+		c[8].IDOrNull(userID(d.User))
+		c[9].Bytes(sum[:])
+		c[10].Int(int64(d.Attempts))
+		c[11].Int(int64(d.Replays))
+		c[12].Time(d.ReceivedAt)
+		c[13].Time(d.FailedAt)
 	}
 	return columns(importedEpoch, c[:])
 }
@@ -58,21 +59,21 @@ FROM unnest($1::uuid[], $2::json[], $3::bytea[], $4::bytea[], $5::text[], $6::te
 ON CONFLICT DO NOTHING`
 
 func letterColumns(letters []*FullDeadLetter) []any {
-	var c [9]array
+	var c [9]pg.Array
 	for _, d := range letters {
 		headers, err := json.Marshal(d.Body.Headers)
 		if err != nil || d.Body.Headers == nil { // strings always marshal
 			headers = []byte("[]")
 		}
-		c[0].id(d.ID)
-		c[1].text(string(headers))
-		c[2].bytes(d.Body.Payload)
-		c[3].bytesOrNull(d.Body.Edited)
-		c[4].textOrNull(d.UserBy)
-		c[5].textOrNull(d.UserKey)
-		c[6].time(d.FailedAt)
-		c[7].textOrNull(d.Body.Method)
-		c[8].bytesOrNull(queryBytes(d.Body.Query))
+		c[0].ID(d.ID)
+		c[1].Text(string(headers))
+		c[2].Bytes(d.Body.Payload)
+		c[3].BytesOrNull(d.Body.Edited)
+		c[4].TextOrNull(d.UserBy)
+		c[5].TextOrNull(d.UserKey)
+		c[6].Time(d.FailedAt)
+		c[7].TextOrNull(d.Body.Method)
+		c[8].BytesOrNull(queryBytes(d.Body.Query))
 	}
 	return columns(nil, c[:])
 }
@@ -89,26 +90,26 @@ FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[], $
 ON CONFLICT DO NOTHING`
 
 func executionColumns(letters []*FullDeadLetter) []any {
-	var c [17]array
+	var c [17]pg.Array
 	for _, d := range letters {
 		for _, e := range d.Executions {
-			c[0].id(d.ID)
-			c[1].id(e.ID)
-			c[2].text(cmp.Or(string(e.Cause), firstExecution))
-			c[3].textOrNull(e.RequestedBy)
-			c[4].timeOrNull(e.RequestedAt)
-			c[5].textOrNull(e.Note)
-			c[6].bool(e.Effect)
-			c[7].int(int64(e.Version))
-			c[8].text(string(e.Status))
-			c[9].textOrNull(string(e.Outcome))
-			c[10].textOrNull(string(e.Reason))
-			c[11].textOrNull(e.Detail)
-			c[12].textOrNull(e.Path)
-			c[13].bytesOrNull(e.Edited)
-			c[14].bytesOrNull(e.Original)
-			c[15].int(int64(e.Attempts))
-			c[16].time(e.At)
+			c[0].ID(d.ID)
+			c[1].ID(e.ID)
+			c[2].Text(cmp.Or(string(e.Cause), firstExecution))
+			c[3].TextOrNull(e.RequestedBy)
+			c[4].TimeOrNull(e.RequestedAt)
+			c[5].TextOrNull(e.Note)
+			c[6].Bool(e.Effect)
+			c[7].Int(int64(e.Version))
+			c[8].Text(string(e.Status))
+			c[9].TextOrNull(string(e.Outcome))
+			c[10].TextOrNull(string(e.Reason))
+			c[11].TextOrNull(e.Detail)
+			c[12].TextOrNull(e.Path)
+			c[13].BytesOrNull(e.Edited)
+			c[14].BytesOrNull(e.Original)
+			c[15].Int(int64(e.Attempts))
+			c[16].Time(e.At)
 		}
 	}
 	return columns(importedEpoch, c[:])
@@ -116,7 +117,7 @@ func executionColumns(letters []*FullDeadLetter) []any {
 
 // columns returns the parameters of a statement: one that is no column, unless it
 // is nil, and the columns.
-func columns(first any, arrays []array) []any {
+func columns(first any, arrays []pg.Array) []any {
 	var args []any
 	if first != nil {
 		args = append(args, first)

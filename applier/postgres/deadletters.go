@@ -8,6 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -78,59 +79,59 @@ JOIN outcomes o ON o.delivery_id = d.delivery_id
 LEFT JOIN users u ON u.id = o.user_id`
 
 // where returns the conditions of the filter, without those of its pages.
-func (f DeadLetterFilter) where() (w where) {
-	w.conditions = []string{"o.status = 'failed'"}
+func (f DeadLetterFilter) where() (w pg.Where) {
+	w.Conditions = []string{"o.status = 'failed'"}
 	if f.IDs != nil {
-		w.add("d.delivery_id = ANY (?::uuid[])", idArray(f.IDs))
+		w.Add("d.delivery_id = ANY (?::uuid[])", pg.IDs(f.IDs))
 	}
 	if f.Community != "" {
-		w.add("o.community = ?", f.Community)
+		w.Add("o.community = ?", f.Community)
 	}
 	if f.WebhookID != "" {
-		w.add("o.webhook_id = ?", f.WebhookID)
+		w.Add("o.webhook_id = ?", f.WebhookID)
 	}
 	if f.Reason != "" {
-		w.add("o.reason = ?", string(f.Reason))
+		w.Add("o.reason = ?", string(f.Reason))
 	}
 	if f.Path != nil {
-		w.add("coalesce(o.path, '') = ?", *f.Path)
+		w.Add("coalesce(o.path, '') = ?", *f.Path)
 	}
 	f.addUser(&w)
 	if !f.Since.IsZero() {
-		w.add("d.delivery_id >= ?", firstIDAt(f.Since).String()) // by index, to the millisecond
-		w.add("o.received_at >= ?", f.Since)
+		w.Add("d.delivery_id >= ?", pg.FirstIDAt(f.Since).String()) // by index, to the millisecond
+		w.Add("o.received_at >= ?", f.Since)
 	}
 	if !f.Until.IsZero() {
-		w.add("d.delivery_id < ?", firstIDAt(f.Until.Add(time.Millisecond)).String())
-		w.add("o.received_at < ?", f.Until)
+		w.Add("d.delivery_id < ?", pg.FirstIDAt(f.Until.Add(time.Millisecond)).String())
+		w.Add("o.received_at < ?", f.Until)
 	}
 	if !f.FailedSince.IsZero() {
-		w.add("d.failed_at >= ?", f.FailedSince)
+		w.Add("d.failed_at >= ?", f.FailedSince)
 	}
 	if !f.FailedBy.IsZero() {
-		w.add("d.failed_at <= ?", f.FailedBy)
+		w.Add("d.failed_at <= ?", f.FailedBy)
 	}
 	if f.Text != "" {
-		w.add("position(lower(?) in lower(o.detail)) > 0", f.Text)
+		w.Add("position(lower(?) in lower(o.detail)) > 0", f.Text)
 	}
 	return w
 }
 
-func (f DeadLetterFilter) addUser(w *where) {
+func (f DeadLetterFilter) addUser(w *pg.Where) {
 	const waits = "o.community = ? AND d.user_key = ANY (?::text[])"
-	var keys array
+	var keys pg.Array
 	if f.WaitingFor != nil {
 		for _, key := range f.WaitingFor.Keys {
-			keys.text(key)
+			keys.Text(key)
 		}
 	}
 	switch {
 	case f.WaitingFor != nil && f.UserID != (delivery.ID{}):
-		w.add("(o.user_id = ? OR "+waits+")", f.UserID.String(), f.WaitingFor.Community, keys.String())
+		w.Add("(o.user_id = ? OR "+waits+")", f.UserID.String(), f.WaitingFor.Community, keys.String())
 	case f.WaitingFor != nil:
-		w.add("d.user_key IS NOT NULL AND "+waits, f.WaitingFor.Community, keys.String()) // so that the small index serves
+		w.Add("d.user_key IS NOT NULL AND "+waits, f.WaitingFor.Community, keys.String()) // so that the small index serves
 	case f.UserID != (delivery.ID{}):
-		w.add("o.user_id = ?", f.UserID.String())
+		w.Add("o.user_id = ?", f.UserID.String())
 	}
 }
 
@@ -141,20 +142,20 @@ func (f DeadLetterFilter) page() (query string, args []any) {
 		order, beyond = "ASC", "d.delivery_id > ?"
 	}
 	if f.After != (delivery.ID{}) {
-		w.add(beyond, f.After.String())
+		w.Add(beyond, f.After.String())
 	}
 	if f.Newest != (delivery.ID{}) {
-		w.add("d.delivery_id <= ?", f.Newest.String())
+		w.Add("d.delivery_id <= ?", f.Newest.String())
 	}
-	w.args = append(w.args, f.Limit)
-	page := fmt.Sprintf(" %s LIMIT $%d", order, len(w.args))
+	w.Args = append(w.Args, f.Limit)
+	page := fmt.Sprintf(" %s LIMIT $%d", order, len(w.Args))
 	if f.Reason == "" && f.Path == nil {
-		return selectDeadLetters + w.String() + " ORDER BY d.delivery_id" + page, w.args
+		return selectDeadLetters + w.String() + " ORDER BY d.delivery_id" + page, w.Args
 	}
 	// Those of one cause may be rare: their ids come out of the index of causes.
 	ids := `SELECT delivery_id FROM (` + fmt.Sprintf(deadLetterCauses, w.String()) + `
 ) causes ORDER BY delivery_id` + page
-	return selectDeadLetters + " WHERE d.delivery_id = ANY (ARRAY(" + ids + ")) ORDER BY d.delivery_id " + order, w.args
+	return selectDeadLetters + " WHERE d.delivery_id = ANY (ARRAY(" + ids + ")) ORDER BY d.delivery_id " + order, w.Args
 }
 
 // ListDeadLetters returns dead letters, newest first.
@@ -177,9 +178,9 @@ func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter) ([]Dead
 func listDeadLetters(ctx context.Context, db sqlx.QueryerContext, f DeadLetterFilter) ([]DeadLetter, error) {
 	query, args := f.page()
 	var all []DeadLetter
-	err := each(ctx, db, query, func(scan scanner) error {
+	err := pg.Each(ctx, db, query, func(scan pg.Scan) error {
 		var d DeadLetter
-		var id, user idScanner
+		var id, user pg.ID
 		var email, username string
 		if err := scan(&id, &d.Community, &d.WebhookID, &d.Webhook, &d.Version, &d.FirstVersion, &d.Reason, &d.Detail, &d.Path,
 			&user, &email, &username, &d.UserBy, &d.UserKey,
@@ -187,7 +188,7 @@ func listDeadLetters(ctx context.Context, db sqlx.QueryerContext, f DeadLetterFi
 			return err
 		}
 		d.ID = delivery.ID(id)
-		if user != (idScanner{}) {
+		if user != (pg.ID{}) {
 			d.User = &admin.User{ID: delivery.ID(user), Email: email, Username: username}
 		}
 		all = append(all, d)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -39,17 +40,17 @@ RETURNING delivery_id`
 func (s *Store) DiscardDeadLetters(ctx context.Context, ids []delivery.ID, failedBy time.Time, by, note string) (gone []delivery.ID, err error) {
 	err = s.inTxAgain(ctx, func(tx *sqlx.Tx) error {
 		gone = nil
-		if _, err := tx.ExecContext(ctx, lockOutcomesQuery, idArray(ids)); err != nil {
+		if _, err := tx.ExecContext(ctx, lockOutcomesQuery, pg.IDs(ids)); err != nil {
 			return err
 		}
-		return each(ctx, tx, discardQuery, func(scan scanner) error {
-			var id idScanner
+		return pg.Each(ctx, tx, discardQuery, func(scan pg.Scan) error {
+			var id pg.ID
 			if err := scan(&id); err != nil {
 				return err
 			}
 			gone = append(gone, delivery.ID(id))
 			return nil
-		}, idArray(ids), failedBy, by, note)
+		}, pg.IDs(ids), failedBy, by, note)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("discard dead letters: %w", err)
@@ -63,7 +64,7 @@ const discardsQuery = `SELECT discarded_by, note, at FROM discards WHERE deliver
 // again between.
 func (s *Store) Discards(ctx context.Context, id delivery.ID) ([]Discard, error) {
 	var all []Discard
-	err := each(ctx, s.db, discardsQuery, func(scan scanner) error {
+	err := pg.Each(ctx, s.db, discardsQuery, func(scan pg.Scan) error {
 		d := Discard{DeliveryID: id}
 		if err := scan(&d.By, &d.Note, &d.At); err != nil {
 			return err

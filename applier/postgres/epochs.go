@@ -11,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -85,7 +86,7 @@ func (e *epochs) learn(ctx context.Context, incarnation string, read func(contex
 	if _, ok := e.number[incarnation]; ok {
 		return nil
 	}
-	n, err := read(ctx, cleanText(incarnation))
+	n, err := read(ctx, pg.CleanText(incarnation))
 	if err != nil {
 		return fmt.Errorf("number the stream's incarnation: %w", err)
 	}

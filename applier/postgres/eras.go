@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -33,25 +34,25 @@ WITH RECURSIVE eras (era) AS (
 // ofUser makes a query for the ids of a user's outcomes, newest first. The
 // conditions are about the outcomes "o". Eras come in their order and their rows
 // in theirs: a join to what depends on it can be made in no other way.
-func ofUser(w where, user delivery.ID, limit int) (query string, args []any) {
-	w.add("o.user_id IS NOT NULL AND substring(uuid_send(o.delivery_id), 1, 3) = eras.era AND o.user_id = ?", user.String())
-	w.args = append(w.args, limit)
+func ofUser(w pg.Where, user delivery.ID, limit int) (query string, args []any) {
+	w.Add("o.user_id IS NOT NULL AND substring(uuid_send(o.delivery_id), 1, 3) = eras.era AND o.user_id = ?", user.String())
+	w.Args = append(w.Args, limit)
 	return outcomeEras + fmt.Sprintf(`
 SELECT o.delivery_id FROM eras CROSS JOIN LATERAL (
     SELECT o.delivery_id FROM outcomes o%s ORDER BY o.delivery_id DESC LIMIT $%[2]d
 ) o
-LIMIT $%[2]d`, w.String(), len(w.args)), w.args
+LIMIT $%[2]d`, w.String(), len(w.Args)), w.Args
 }
 
 // logsOfUser is the same for the ids of logs "l".
-func logsOfUser(w where, user delivery.ID, limit int) (query string, args []any) {
-	w.add("l.id >> 18 = era AND l.user_id = ?", user.String())
-	w.args = append(w.args, limit)
+func logsOfUser(w pg.Where, user delivery.ID, limit int) (query string, args []any) {
+	w.Add("l.id >> 18 = era AND l.user_id = ?", user.String())
+	w.Args = append(w.Args, limit)
 	return fmt.Sprintf(`
 SELECT l.id FROM %s CROSS JOIN LATERAL (
     SELECT l.id FROM gamification_logs l%s ORDER BY l.id DESC LIMIT $%[3]d
 ) l
-LIMIT $%[3]d`, logEras, w.String(), len(w.args)), w.args
+LIMIT $%[3]d`, logEras, w.String(), len(w.Args)), w.Args
 }
 
 // Ids of logs rise with their times but for as long as a transaction takes. So a
@@ -89,7 +90,7 @@ func (s *Store) logIDs(ctx context.Context, since, until time.Time) (low, high i
 }
 
 // addLogTimes narrows logs "l" to those of a time. since is inclusive.
-func (s *Store) addLogTimes(ctx context.Context, w *where, since, until time.Time) error {
+func (s *Store) addLogTimes(ctx context.Context, w *pg.Where, since, until time.Time) error {
 	if since.IsZero() && until.IsZero() {
 		return nil
 	}
@@ -97,12 +98,12 @@ func (s *Store) addLogTimes(ctx context.Context, w *where, since, until time.Tim
 	if err != nil {
 		return err
 	}
-	w.add("l.id >= ? AND l.id < ?", low, high)
+	w.Add("l.id >= ? AND l.id < ?", low, high)
 	if !since.IsZero() {
-		w.add("l.at >= ?", since)
+		w.Add("l.at >= ?", since)
 	}
 	if !until.IsZero() {
-		w.add("l.at < ?", until)
+		w.Add("l.at < ?", until)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -119,12 +120,12 @@ func (s *Store) EraseUser(ctx context.Context, id delivery.ID, by string) error 
 
 // NotErased returns those of the users who have their names, or have them again.
 func (s *Store) NotErased(ctx context.Context, users []delivery.ID) (again []delivery.ID, err error) {
-	err = each(ctx, s.db, notErasedQuery, func(scan scanner) error {
-		var id idScanner
+	err = pg.Each(ctx, s.db, notErasedQuery, func(scan pg.Scan) error {
+		var id pg.ID
 		err := scan(&id)
 		again = append(again, delivery.ID(id))
 		return err
-	}, idArray(users))
+	}, pg.IDs(users))
 	if err != nil {
 		return nil, fmt.Errorf("look for users who were erased: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -55,10 +56,10 @@ func (s *Store) Executions(ctx context.Context, id delivery.ID) ([]Execution, er
 // Replayed returns those of the replays that have been executed. The two lists
 // go together.
 func (s *Store) Replayed(ctx context.Context, deliveries, replays []delivery.ID) ([]Execution, error) {
-	var columns [2]array
+	var columns [2]pg.Array
 	for i := range deliveries {
-		columns[0].id(deliveries[i])
-		columns[1].id(replays[i])
+		columns[0].ID(deliveries[i])
+		columns[1].ID(replays[i])
 	}
 	all, err := queryExecutions(ctx, s.db, selectExecutions+` JOIN unnest($1::uuid[], $2::uuid[]) AS r (delivery_id, execution_id) USING (delivery_id, execution_id)`,
 		columns[0].String(), columns[1].String())
@@ -70,9 +71,9 @@ func (s *Store) Replayed(ctx context.Context, deliveries, replays []delivery.ID)
 
 func queryExecutions(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]Execution, error) {
 	var all []Execution
-	err := each(ctx, db, query, func(scan scanner) error {
+	err := pg.Each(ctx, db, query, func(scan pg.Scan) error {
 		var e Execution
-		var id, replay idScanner
+		var id, replay pg.ID
 		var requestedAt sql.Null[time.Time]
 		if err := scan(&id, &replay, &e.Cause, &e.RequestedBy, &requestedAt, &e.Note, &e.Effect, &e.Version,
 			&e.Status, &e.Outcome, &e.Reason, &e.Detail, &e.Path, &e.Edited, &e.Original, &e.Attempts, &e.At); err != nil {

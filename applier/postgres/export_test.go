@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
 // PageQuery and GroupsQuery are the statements that a filter makes, to look at
@@ -31,11 +33,11 @@ func (s *Store) MigrateTo(ctx context.Context, version int64) (applied int, err 
 
 // Servers are the addresses that a URL names.
 func Servers(url string) (addresses []string, err error) {
-	cfg, err := parseAddress(url)
+	cfg, err := pg.ParseAddress(url)
 	if err != nil {
 		return nil, err
 	}
-	for _, one := range eachHost(cfg) {
+	for _, one := range pg.EachHost(cfg) {
 		addresses = append(addresses, net.JoinHostPort(one.Host, strconv.Itoa(int(one.Port))))
 	}
 	return addresses, nil
@@ -49,7 +51,7 @@ func (s *Store) Show(ctx context.Context, setting string) (value string, err err
 
 // Password is that of a URL.
 func Password(url string) (string, error) {
-	cfg, err := parseAddress(url)
+	cfg, err := pg.ParseAddress(url)
 	return cfg.Password, err
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -153,19 +154,19 @@ type FieldFilter struct {
 // ListFieldHistory returns what deliveries set, newest delivery first; what a
 // revert did stands before it.
 func (s *Store) ListFieldHistory(ctx context.Context, f FieldFilter) ([]FieldEntry, error) {
-	var w where
+	var w pg.Where
 	if f.Community != "" {
-		w.add("u.community = ?", f.Community)
+		w.Add("u.community = ?", f.Community)
 	}
 	if f.UserID != (delivery.ID{}) {
-		w.add("h.user_id = ?", f.UserID.String())
+		w.Add("h.user_id = ?", f.UserID.String())
 	}
 	if f.Field != "" {
-		w.add("h.field = ?", f.Field)
+		w.Add("h.field = ?", f.Field)
 	}
-	w.args = append(w.args, f.Limit)
+	w.Args = append(w.Args, f.Limit)
 	entries, err := s.queryFieldHistory(ctx, selectFieldHistory+w.String()+
-		fmt.Sprintf(" ORDER BY h.delivery_id DESC, h.ordinal > 0, h.ordinal DESC LIMIT $%d", len(w.args)), w.args...)
+		fmt.Sprintf(" ORDER BY h.delivery_id DESC, h.ordinal > 0, h.ordinal DESC LIMIT $%d", len(w.Args)), w.Args...)
 	if err != nil {
 		return nil, fmt.Errorf("list the history of custom fields: %w", err)
 	}
@@ -174,9 +175,9 @@ func (s *Store) ListFieldHistory(ctx context.Context, f FieldFilter) ([]FieldEnt
 
 func (s *Store) queryFieldHistory(ctx context.Context, query string, args ...any) ([]FieldEntry, error) {
 	var entries []FieldEntry
-	err := each(ctx, s.db, query, func(scan scanner) error {
+	err := pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
 		var e FieldEntry
-		var id, user idScanner
+		var id, user pg.ID
 		if err := scan(&id, &user, &e.User.Email, &e.User.Username, &e.Field, &e.Value, &e.Removed, &e.Action, &e.At, &e.Current); err != nil {
 			return err
 		}

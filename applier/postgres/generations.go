@@ -6,6 +6,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -38,12 +39,12 @@ ON CONFLICT (generation, partition) DO UPDATE SET
 // Generations returns the generations of partitions, the oldest first. There are none
 // before the table is made.
 func (s *Store) Generations(ctx context.Context) (all []delivery.Generation, err error) {
-	err = snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
+	err = pg.Snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		var there bool
 		if err := tx.QueryRowContext(ctx, partitionsTableQuery).Scan(&there); err != nil || !there {
 			return err
 		}
-		return each(ctx, tx, generationsQuery, func(scan scanner) error {
+		return pg.Each(ctx, tx, generationsQuery, func(scan pg.Scan) error {
 			var g delivery.Generation
 			if err := scan(&g.Number, &g.Count, &g.BeginsAfter, &g.Ends, &g.EndsAt, &g.Incarnation, &g.Finished, &g.Rows); err != nil {
 				return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -37,28 +38,28 @@ JOIN users u ON u.id = f.id`
 
 // read finds the users that have a name of the chunk.
 func (p *importPass) read(ctx context.Context, tx *sqlx.Tx, community string, users []NewUser, open []int) error {
-	var emails, usernames, kinds, values array
+	var emails, usernames, kinds, values pg.Array
 	for _, i := range open {
 		names, _ := users[i].names()
 		for _, n := range names {
 			kind, external := n.by.ExternalKind()
 			switch {
 			case external:
-				kinds.text(kind)
-				values.text(n.key)
+				kinds.Text(kind)
+				values.Text(n.key)
 			case n.by == webhook.ByEmail:
-				emails.text(n.key)
+				emails.Text(n.key)
 			default:
-				usernames.text(n.key)
+				usernames.Text(n.key)
 			}
 		}
 	}
-	return each(ctx, tx, matchingUsersQuery, p.take, community, emails.String(), usernames.String(), kinds.String(), values.String())
+	return pg.Each(ctx, tx, matchingUsersQuery, p.take, community, emails.String(), usernames.String(), kinds.String(), values.String())
 }
 
 // take takes over one user as read.
-func (p *importPass) take(scan scanner) error {
-	var id idScanner
+func (p *importPass) take(scan pg.Scan) error {
+	var id pg.ID
 	var email, username, emailKey, usernameKey string
 	var external []byte
 	if err := scan(&id, &email, &username, &emailKey, &usernameKey, &external); err != nil {
@@ -108,7 +109,7 @@ WHERE u.id = r.id
   AND u.email_key IS NOT DISTINCT FROM r.old_email_key AND u.username_key IS NOT DISTINCT FROM r.old_username_key`
 
 // write saves the people of a pass. Somebody who is not as read, or is there
-// already, makes it errRaced.
+// already, makes it pg.ErrRaced.
 func (p *importPass) write(ctx context.Context, tx *sqlx.Tx, community string) error {
 	var added, updated []*person
 	for _, n := range p.order {
@@ -137,10 +138,10 @@ func (p *importPass) write(ctx context.Context, tx *sqlx.Tx, community string) e
 	if _, err := tx.ExecContext(ctx, lockForChangeQuery, ids); err != nil {
 		return err
 	}
-	var oldEmails, oldUsernames array
+	var oldEmails, oldUsernames pg.Array
 	for _, n := range updated {
-		oldEmails.textOrNull(n.old[webhook.ByEmail])
-		oldUsernames.textOrNull(n.old[webhook.ByUsername])
+		oldEmails.TextOrNull(n.old[webhook.ByEmail])
+		oldUsernames.TextOrNull(n.old[webhook.ByUsername])
 	}
 	err := execAll(ctx, tx, len(updated), updateUsersQuery,
 		ids, columns[0], columns[1], columns[2], columns[3], oldEmails.String(), oldUsernames.String())
@@ -177,14 +178,14 @@ func writeExternal(ctx context.Context, tx *sqlx.Tx, community string, people []
 
 // externalColumns are external ids as columns.
 type externalColumns struct {
-	ids, kinds, values array
+	ids, kinds, values pg.Array
 	count              int
 }
 
 func (c *externalColumns) add(user delivery.ID, kind, value string) {
-	c.ids.id(user)
-	c.kinds.text(kind)
-	c.values.text(value)
+	c.ids.ID(user)
+	c.kinds.Text(kind)
+	c.values.Text(value)
 	c.count++
 }
 
@@ -207,14 +208,14 @@ func externalDifference(people []*person) (gone, come externalColumns) {
 
 // userColumns writes people as columns: email, its key, username, its key.
 func userColumns(people []*person) (ids string, columns [4]string) {
-	var id array
-	var all [4]array
+	var id pg.Array
+	var all [4]pg.Array
 	for _, n := range people {
-		id.id(n.id)
-		all[0].textOrNull(n.texts[webhook.ByEmail])
-		all[1].textOrNull(n.now[webhook.ByEmail])
-		all[2].textOrNull(n.texts[webhook.ByUsername])
-		all[3].textOrNull(n.now[webhook.ByUsername])
+		id.ID(n.id)
+		all[0].TextOrNull(n.texts[webhook.ByEmail])
+		all[1].TextOrNull(n.now[webhook.ByEmail])
+		all[2].TextOrNull(n.texts[webhook.ByUsername])
+		all[3].TextOrNull(n.now[webhook.ByUsername])
 	}
 	for i := range all {
 		columns[i] = all[i].String()
@@ -233,7 +234,7 @@ func execAll(ctx context.Context, tx *sqlx.Tx, want int, query string, args ...a
 		return err
 	}
 	if wrote != int64(want) {
-		return errRaced
+		return pg.ErrRaced
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -98,19 +99,19 @@ ORDER BY 2`
 // LatePage looks at the dead letters after that one, for users that have
 // appeared. It fails once the lead is lost.
 func (l *Lead) LatePage(ctx context.Context, webhooks []LateWebhook, after delivery.ID) (LatePage, error) {
-	var columns [5]array
+	var columns [5]pg.Array
 	oldest := time.Now()
 	for _, w := range webhooks {
-		columns[0].text(w.ID)
-		columns[1].text(w.Community)
-		columns[2].text(string(w.By))
-		columns[3].time(w.Since)
-		columns[4].time(w.KeysSince)
+		columns[0].Text(w.ID)
+		columns[1].Text(w.Community)
+		columns[2].Text(string(w.By))
+		columns[3].Time(w.Since)
+		columns[4].Time(w.KeysSince)
 		if w.Since.Before(oldest) {
 			oldest = w.Since
 		}
 	}
-	if first := firstIDAt(oldest); string(first[:]) > string(after[:]) { // by index, to the millisecond
+	if first := pg.FirstIDAt(oldest); string(first[:]) > string(after[:]) { // by index, to the millisecond
 		after = first
 	}
 	l.mu.Lock()
@@ -131,7 +132,7 @@ func (l *Lead) LatePage(ctx context.Context, webhooks []LateWebhook, after deliv
 func readLatePage(rows *sql.Rows) (page LatePage, err error) {
 	for rows.Next() {
 		var d LateDelivery
-		var id, user idScanner
+		var id, user pg.ID
 		var ended bool
 		var receivedAt sql.Null[time.Time]
 		if err := rows.Scan(&ended, &id, &user, &d.WebhookID, &receivedAt, &d.Executions); err != nil {
@@ -168,10 +169,10 @@ GROUP BY r.user_id, r.webhook_id`
 
 // LateRuns counts the deliveries of users that ran because they had appeared.
 func (l *Lead) LateRuns(ctx context.Context, users []LateUser) (map[LateUser]int, error) {
-	var columns [2]array
+	var columns [2]pg.Array
 	for _, u := range users {
-		columns[0].id(u.ID)
-		columns[1].text(u.WebhookID)
+		columns[0].ID(u.ID)
+		columns[1].Text(u.WebhookID)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -183,7 +184,7 @@ func (l *Lead) LateRuns(ctx context.Context, users []LateUser) (map[LateUser]int
 	runs := make(map[LateUser]int, len(users))
 	for rows.Next() {
 		var u LateUser
-		var id idScanner
+		var id pg.ID
 		var n int
 		if err := rows.Scan(&id, &u.WebhookID, &n); err != nil {
 			return nil, fmt.Errorf("count what ran for users that have appeared: %w", err)

@@ -11,6 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -163,11 +164,11 @@ func sayLeases(ctx context.Context, tx *sqlx.Tx, r LeaseRound) (err error) {
 }
 
 func leaseColumns(all []applier.Lease) (generations, partitions, tokens string) {
-	var g, p, t array
+	var g, p, t pg.Array
 	for _, l := range all {
-		g.int(int64(l.Generation))
-		p.int(int64(l.Index))
-		t.int(l.Token)
+		g.Int(int64(l.Generation))
+		p.Int(int64(l.Index))
+		t.Int(l.Token)
 	}
 	return g.String(), p.String(), t.String()
 }
@@ -176,7 +177,7 @@ func viewLeases(ctx context.Context, tx *sqlx.Tx) (view LeaseView, err error) {
 	if err := tx.SelectContext(ctx, &view.Members, membersQuery); err != nil {
 		return view, err
 	}
-	err = each(ctx, tx, takeableQuery, func(scan scanner) error {
+	err = pg.Each(ctx, tx, takeableQuery, func(scan pg.Scan) error {
 		var p LeasedPartition
 		if err := scan(&p.Generation, &p.Index, &p.Count, &p.Token, &p.Owner, &p.Lives, &p.BeginsAfter, &p.Ends, &p.EndsAt); err != nil {
 			return err

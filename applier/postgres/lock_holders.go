@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -17,7 +18,7 @@ SELECT DISTINCT user_id FROM (
 // LockedUsers returns users whom parked deliveries of a webhook wait for, by the oldest
 // deliveries.
 func (s *Store) LockedUsers(ctx context.Context, webhookID string, deliveries int) ([]delivery.ID, error) {
-	users, err := queryIDs(ctx, s.db, lockedUsersQuery, webhookID, deliveries)
+	users, err := pg.QueryIDs(ctx, s.db, lockedUsersQuery, webhookID, deliveries)
 	if err != nil {
 		return nil, fmt.Errorf("look for users that are locked: %w", err)
 	}
@@ -59,14 +60,14 @@ LIMIT 10`
 // LockHolders returns the sessions that hold the rows of these users, as far as the
 // database tells.
 func (s *Store) LockHolders(ctx context.Context, users []delivery.ID) (all []LockHolder, err error) {
-	err = each(ctx, s.db, lockHoldersQuery, func(scan scanner) error {
+	err = pg.Each(ctx, s.db, lockHoldersQuery, func(scan pg.Scan) error {
 		var h LockHolder
 		var since sql.Null[time.Time]
 		err := scan(&h.PID, &h.Application, &h.Role, &h.Client, &h.State, &since)
 		h.Since = since.V
 		all = append(all, h)
 		return err
-	}, idArray(users))
+	}, pg.IDs(users))
 	if err != nil {
 		return nil, fmt.Errorf("look for who holds a user: %w", err)
 	}

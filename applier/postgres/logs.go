@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -55,49 +56,49 @@ func (s *Store) ListLogs(ctx context.Context, f LogFilter) ([]Log, error) {
 }
 
 func (s *Store) listLogs(ctx context.Context, f LogFilter) ([]Log, error) {
-	var w where
+	var w pg.Where
 	order := "l.id DESC"
 	if f.Currency != "" {
-		w.add("l.currency = ?", f.Currency)
+		w.Add("l.currency = ?", f.Currency)
 	}
 	if f.WebhookID != "" {
 		// As with outcomes, so that the webhook's own index serves.
-		w.add("l.webhook_id >= ? AND l.webhook_id <= ?", f.WebhookID, f.WebhookID)
+		w.Add("l.webhook_id >= ? AND l.webhook_id <= ?", f.WebhookID, f.WebhookID)
 		order = "l.webhook_id DESC, l.id DESC"
 	}
 	if err := s.addLogTimes(ctx, &w, f.Since, f.Until); err != nil {
 		return nil, err
 	}
 	if f.Before != 0 {
-		w.add("l.id < ?", f.Before)
+		w.Add("l.id < ?", f.Before)
 	}
 	if f.UserID != (delivery.ID{}) {
 		query, args := logsOfUser(w, f.UserID, f.Limit)
-		var ids array
-		err := each(ctx, s.db, query, func(scan scanner) error {
+		var ids pg.Array
+		err := pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
 			var id int64
 			err := scan(&id)
-			ids.int(id)
+			ids.Int(id)
 			return err
 		}, args...)
 		if err != nil {
 			return nil, err
 		}
-		w, order = where{}, "l.id DESC"
-		w.add("l.id = ANY (?::bigint[])", ids.String())
+		w, order = pg.Where{}, "l.id DESC"
+		w.Add("l.id = ANY (?::bigint[])", ids.String())
 	}
 	if f.Community != "" {
-		w.add("u.community = ?", f.Community)
+		w.Add("u.community = ?", f.Community)
 	}
-	w.args = append(w.args, f.Limit)
-	return s.queryLogs(ctx, selectLogs+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.args)), w.args...)
+	w.Args = append(w.Args, f.Limit)
+	return s.queryLogs(ctx, selectLogs+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.Args)), w.Args...)
 }
 
 func (s *Store) queryLogs(ctx context.Context, query string, args ...any) ([]Log, error) {
 	var logs []Log
-	err := each(ctx, s.db, query, func(scan scanner) error {
+	err := pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
 		var l Log
-		var id, user idScanner
+		var id, user pg.ID
 		if err := scan(&l.Entry, &id, &user, &l.User.Email, &l.User.Username, &l.Currency, &l.Scale, &l.Operator,
 			&l.Amount, &l.Balance, &l.Action, &l.Community, &l.At); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -13,13 +14,13 @@ SELECT id, coalesce(email, ''), coalesce(username, '') FROM users WHERE id = ANY
 
 // UserNames names users by their ids.
 func (s *Store) UserNames(ctx context.Context, ids []delivery.ID) (map[delivery.ID]admin.User, error) {
-	var column array
+	var column pg.Array
 	for _, id := range ids {
-		column.id(id)
+		column.ID(id)
 	}
 	users := make(map[delivery.ID]admin.User, len(ids))
-	err := each(ctx, s.db, userNamesQuery, func(scan scanner) error {
-		var id idScanner
+	err := pg.Each(ctx, s.db, userNamesQuery, func(scan pg.Scan) error {
+		var id pg.ID
 		var u admin.User
 		if err := scan(&id, &u.Email, &u.Username); err != nil {
 			return err

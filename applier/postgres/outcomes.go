@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -68,50 +69,50 @@ FROM outcomes o LEFT JOIN users u ON u.id = o.user_id LEFT JOIN reverts r ON r.d
 
 // ListOutcomes returns outcomes, newest first, but for After.
 func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, error) {
-	var w where
+	var w pg.Where
 	if f.Community != "" {
-		w.add("o.community = ?", f.Community)
+		w.Add("o.community = ?", f.Community)
 	}
 	order := "o.delivery_id DESC"
 	switch failed := f.Status == delivery.Failed || f.Reason != ""; {
 	case f.WebhookID == "":
 	case failed || f.UserID != (delivery.ID{}) || f.IDs != nil || f.Outcome == delivery.Duplicate || f.Outcome == delivery.Skipped:
-		w.add("o.webhook_id = ?", f.WebhookID)
+		w.Add("o.webhook_id = ?", f.WebhookID)
 	default:
 		// As bounds, and in this order, only the webhook's own index serves: by the
 		// primary key a webhook that was quiet lately would have all others read.
-		w.add("o.webhook_id >= ? AND o.webhook_id <= ?", f.WebhookID, f.WebhookID)
+		w.Add("o.webhook_id >= ? AND o.webhook_id <= ?", f.WebhookID, f.WebhookID)
 		order = "o.webhook_id DESC, o.delivery_id DESC"
 	}
 	if f.Status != "" && (f.Status != delivery.Success || f.Outcome == "") { // an outcome is that of a success
-		w.add("o.status = ?", string(f.Status))
+		w.Add("o.status = ?", string(f.Status))
 	}
 	if f.Outcome != "" {
-		w.add("o.outcome = ?", string(f.Outcome))
+		w.Add("o.outcome = ?", string(f.Outcome))
 		if f.Outcome != delivery.Applied {
-			w.conditions = append(w.conditions, "o.outcome <> 'applied'") // so that the small index serves
+			w.Conditions = append(w.Conditions, "o.outcome <> 'applied'") // so that the small index serves
 		}
 	}
 	if f.IDs != nil {
-		w.add("o.delivery_id = ANY (?::uuid[])", idArray(f.IDs))
+		w.Add("o.delivery_id = ANY (?::uuid[])", pg.IDs(f.IDs))
 	}
 	if f.Reason != "" {
-		w.conditions = append(w.conditions, "o.status = 'failed'") // so that the small index serves
-		w.add("o.reason = ?", string(f.Reason))
+		w.Conditions = append(w.Conditions, "o.status = 'failed'") // so that the small index serves
+		w.Add("o.reason = ?", string(f.Reason))
 	}
 	if !f.Since.IsZero() {
-		w.add("o.delivery_id >= ?", firstIDAt(f.Since).String()) // by index, to the millisecond
-		w.add("o.received_at >= ?", f.Since)
+		w.Add("o.delivery_id >= ?", pg.FirstIDAt(f.Since).String()) // by index, to the millisecond
+		w.Add("o.received_at >= ?", f.Since)
 	}
 	if !f.Until.IsZero() {
-		w.add("o.delivery_id < ?", firstIDAt(f.Until.Add(time.Millisecond)).String())
-		w.add("o.received_at < ?", f.Until)
+		w.Add("o.delivery_id < ?", pg.FirstIDAt(f.Until.Add(time.Millisecond)).String())
+		w.Add("o.received_at < ?", f.Until)
 	}
 	if f.Before != (delivery.ID{}) {
-		w.add("o.delivery_id < ?", f.Before.String())
+		w.Add("o.delivery_id < ?", f.Before.String())
 	}
 	if f.After != (delivery.ID{}) {
-		w.add("o.delivery_id > ?", f.After.String())
+		w.Add("o.delivery_id > ?", f.After.String())
 		order = oldestFirst.Replace(order)
 	}
 	outcomes, err := s.listOutcomes(ctx, f, w, order)
@@ -124,7 +125,7 @@ func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, e
 // oldestFirst turns a query's order around, and that of eras.
 var oldestFirst = strings.NewReplacer(" DESC", " ASC", "< eras.era", "> eras.era")
 
-func (s *Store) listOutcomes(ctx context.Context, f OutcomeFilter, w where, order string) ([]Outcome, error) {
+func (s *Store) listOutcomes(ctx context.Context, f OutcomeFilter, w pg.Where, order string) ([]Outcome, error) {
 	var query string
 	var args []any
 	byID := " ORDER BY o.delivery_id DESC"
@@ -132,19 +133,19 @@ func (s *Store) listOutcomes(ctx context.Context, f OutcomeFilter, w where, orde
 	case f.UserID != (delivery.ID{}):
 		query, args = ofUser(w, f.UserID, f.Limit)
 	case f.isOfFew():
-		query, args = `SELECT o.delivery_id FROM outcomes o`+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.args)+1), append(w.args, f.Limit)
+		query, args = `SELECT o.delivery_id FROM outcomes o`+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.Args)+1), append(w.Args, f.Limit)
 	default:
-		w.args = append(w.args, f.Limit)
-		return s.queryOutcomes(ctx, selectOutcomes+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.args)), w.args...)
+		w.Args = append(w.Args, f.Limit)
+		return s.queryOutcomes(ctx, selectOutcomes+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.Args)), w.Args...)
 	}
 	if f.After != (delivery.ID{}) {
 		query, byID = oldestFirst.Replace(query), oldestFirst.Replace(byID)
 	}
-	ids, err := queryIDs(ctx, s.db, query, args...)
+	ids, err := pg.QueryIDs(ctx, s.db, query, args...)
 	if err != nil {
 		return nil, err
 	}
-	return s.queryOutcomes(ctx, selectOutcomes+` WHERE o.delivery_id = ANY ($1::uuid[])`+byID, idArray(ids))
+	return s.queryOutcomes(ctx, selectOutcomes+` WHERE o.delivery_id = ANY ($1::uuid[])`+byID, pg.IDs(ids))
 }
 
 // isOfFew: one webhook's deliveries that changed nothing may be rare among all of them.
@@ -168,10 +169,10 @@ func (s *Store) FindOutcome(ctx context.Context, id delivery.ID) (Outcome, error
 func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([]Outcome, error) {
 	var outcomes []Outcome
 	places := map[delivery.ID]int{}
-	var ids array
-	err := each(ctx, s.db, query, func(scan scanner) error {
+	var ids pg.Array
+	err := pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
 		var o Outcome
-		var id, user, duplicateOf idScanner
+		var id, user, duplicateOf pg.ID
 		var email, username string
 		var revertedAt sql.Null[time.Time]
 		var revert admin.Revert
@@ -183,14 +184,14 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 			return err
 		}
 		o.ID, o.DuplicateOf = delivery.ID(id), delivery.ID(duplicateOf)
-		if user != (idScanner{}) {
+		if user != (pg.ID{}) {
 			o.User = &admin.User{ID: delivery.ID(user), Email: email, Username: username}
 		}
 		if revertedAt.Valid {
 			revert.At, revert.Note = revertedAt.V.UTC(), admin.OrNil(note)
 			o.Reverted = &revert
 		}
-		ids.id(o.ID)
+		ids.ID(o.ID)
 		places[o.ID] = len(outcomes)
 		outcomes = append(outcomes, o)
 		return nil
@@ -221,13 +222,13 @@ const haveOutcomesQuery = `SELECT delivery_id FROM outcomes WHERE delivery_id = 
 
 // HaveOutcomes returns those of the ids that have an outcome.
 func (s *Store) HaveOutcomes(ctx context.Context, ids []delivery.ID) (map[delivery.ID]bool, error) {
-	var column array
+	var column pg.Array
 	for _, id := range ids {
-		column.id(id)
+		column.ID(id)
 	}
 	have := make(map[delivery.ID]bool, len(ids))
-	err := each(ctx, s.db, haveOutcomesQuery, func(scan scanner) error {
-		var id idScanner
+	err := pg.Each(ctx, s.db, haveOutcomesQuery, func(scan pg.Scan) error {
+		var id pg.ID
 		if err := scan(&id); err != nil {
 			return err
 		}
@@ -245,13 +246,13 @@ const decidedByQuery = `SELECT delivery_id, version FROM outcomes WHERE delivery
 // DecidedBy returns the version of the definition that decided each of the ids
 // last. Those that no definition has decided are left out.
 func (s *Store) DecidedBy(ctx context.Context, ids []delivery.ID) (map[delivery.ID]int, error) {
-	var column array
+	var column pg.Array
 	for _, id := range ids {
-		column.id(id)
+		column.ID(id)
 	}
 	versions := make(map[delivery.ID]int, len(ids))
-	err := each(ctx, s.db, decidedByQuery, func(scan scanner) error {
-		var id idScanner
+	err := pg.Each(ctx, s.db, decidedByQuery, func(scan pg.Scan) error {
+		var id pg.ID
 		var version int
 		if err := scan(&id, &version); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -33,7 +34,7 @@ WHERE (now.reason, now.detail) <> (excluded.reason, excluded.detail) OR now.user
 // parkedRows are rows of parked, column by column.
 type parkedRows struct {
 	seen    map[parkedKey]bool
-	columns [parkedColumnCount]array
+	columns [parkedColumnCount]pg.Array
 }
 
 // parkedReplay is the JSON of a replay. Its names stay.
@@ -63,44 +64,44 @@ func (r *parkedRows) add(p applier.Parking, user delivery.ID, w *work) {
 		community = p.Webhook.Community
 	}
 	c := &r.columns
-	c[0].id(key.id)
-	c[1].id(key.replay)
-	c[2].int(int64(d.InSlot()))
-	c[3].text(nameText(d.WebhookID))
-	c[4].text(nameText(community))
-	c[5].text(string(p.Reason))
-	c[6].text(p.Detail)
-	c[7].idOrNull(user)
-	c[8].int(w.placeOf(d).Epoch)
-	c[9].int(int64(d.Position.Sequence)) // sequences fit
-	c[10].int(int64(d.Position.Index))
-	c[11].timeOrNull(d.StoredAt)
-	c[12].time(d.ReceivedAt)
-	c[13].int(int64(d.Attempt))
-	c[14].int(int64(d.Revision)) // it comes back as it was
-	c[15].text(headersJSON(d.Headers))
-	c[16].bytes(d.Body)
-	c[17].textOrNull(replayJSON(d.Replay))
+	c[0].ID(key.id)
+	c[1].ID(key.replay)
+	c[2].Int(int64(d.InSlot()))
+	c[3].Text(pg.NameText(d.WebhookID))
+	c[4].Text(pg.NameText(community))
+	c[5].Text(string(p.Reason))
+	c[6].Text(p.Detail)
+	c[7].IDOrNull(user)
+	c[8].Int(w.placeOf(d).Epoch)
+	c[9].Int(int64(d.Position.Sequence)) // sequences fit
+	c[10].Int(int64(d.Position.Index))
+	c[11].TimeOrNull(d.StoredAt)
+	c[12].Time(d.ReceivedAt)
+	c[13].Int(int64(d.Attempt))
+	c[14].Int(int64(d.Revision)) // it comes back as it was
+	c[15].Text(headersJSON(d.Headers))
+	c[16].Bytes(d.Body)
+	c[17].TextOrNull(replayJSON(d.Replay))
 	r.addFirst(d.First)
-	c[22].textOrNull(d.Malformed)
-	c[23].bool(d.Newer)
-	c[24].textOrNull(d.Method)
-	c[25].bytesOrNull(queryBytes(d.Query))
+	c[22].TextOrNull(d.Malformed)
+	c[23].Bool(d.Newer)
+	c[24].TextOrNull(d.Method)
+	c[25].BytesOrNull(queryBytes(d.Query))
 }
 
 func (r *parkedRows) addFirst(first *delivery.Place) {
 	c := r.columns[18:22]
 	if first == nil {
 		for i := range c {
-			c[i].null()
+			c[i].Null()
 		}
 		return
 	}
-	c[0].text(first.Incarnation)
+	c[0].Text(first.Incarnation)
 	at := storable(first.Position)
-	c[1].int(int64(at.Sequence)) // it fits
-	c[2].int(int64(at.Index))
-	c[3].timeOrNull(first.StoredAt)
+	c[1].Int(int64(at.Sequence)) // it fits
+	c[2].Int(int64(at.Index))
+	c[3].TimeOrNull(first.StoredAt)
 }
 
 func replayJSON(r *delivery.Replay) string {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -48,37 +49,37 @@ FROM parked p LEFT JOIN users u ON u.id = p.user_id`
 // ListParked returns parked deliveries, newest first, except for After. Those that
 // wait for a user are the only ones with a known user.
 func (s *Store) ListParked(ctx context.Context, f OutcomeFilter) ([]ParkedDelivery, error) {
-	var w where
+	var w pg.Where
 	order := "p.delivery_id DESC"
-	w.add("p.replay_id = ?", noReplay)
+	w.Add("p.replay_id = ?", noReplay)
 	if f.Community != "" {
-		w.add("p.community = ?", f.Community)
+		w.Add("p.community = ?", f.Community)
 	}
 	if f.WebhookID != "" {
 		// As with outcomes, so that the webhook's own index serves.
-		w.add("p.webhook_id >= ? AND p.webhook_id <= ?", f.WebhookID, f.WebhookID)
+		w.Add("p.webhook_id >= ? AND p.webhook_id <= ?", f.WebhookID, f.WebhookID)
 		order = "p.webhook_id DESC, p.delivery_id DESC"
 	}
 	if f.UserID != (delivery.ID{}) {
-		w.add("p.user_id = ?", f.UserID.String())
+		w.Add("p.user_id = ?", f.UserID.String())
 	}
 	if !f.Since.IsZero() {
-		w.add("p.delivery_id >= ?", firstIDAt(f.Since).String())
-		w.add("p.received_at >= ?", f.Since)
+		w.Add("p.delivery_id >= ?", pg.FirstIDAt(f.Since).String())
+		w.Add("p.received_at >= ?", f.Since)
 	}
 	if !f.Until.IsZero() {
-		w.add("p.delivery_id < ?", firstIDAt(f.Until.Add(time.Millisecond)).String())
-		w.add("p.received_at < ?", f.Until)
+		w.Add("p.delivery_id < ?", pg.FirstIDAt(f.Until.Add(time.Millisecond)).String())
+		w.Add("p.received_at < ?", f.Until)
 	}
 	if f.Before != (delivery.ID{}) {
-		w.add("p.delivery_id < ?", f.Before.String())
+		w.Add("p.delivery_id < ?", f.Before.String())
 	}
 	if f.After != (delivery.ID{}) {
-		w.add("p.delivery_id > ?", f.After.String())
+		w.Add("p.delivery_id > ?", f.After.String())
 		order = oldestFirst.Replace(order)
 	}
-	w.args = append(w.args, f.Limit)
-	all, err := s.queryParked(ctx, selectParked+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.args)), w.args...)
+	w.Args = append(w.Args, f.Limit)
+	all, err := s.queryParked(ctx, selectParked+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.Args)), w.Args...)
 	if err != nil {
 		return nil, fmt.Errorf("list parked deliveries: %w", err)
 	}
@@ -86,15 +87,15 @@ func (s *Store) ListParked(ctx context.Context, f OutcomeFilter) ([]ParkedDelive
 }
 
 func (s *Store) queryParked(ctx context.Context, query string, args ...any) (all []ParkedDelivery, err error) {
-	err = each(ctx, s.db, query, func(scan scanner) error {
+	err = pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
 		var p ParkedDelivery
-		var id, user idScanner
+		var id, user pg.ID
 		var email, username string
 		if err := scan(&id, &p.WebhookID, &p.Community, &user, &email, &username, &p.Reason, &p.Detail, &p.ReceivedAt, &p.StoredAt, &p.ParkedAt); err != nil {
 			return err
 		}
 		p.ID = delivery.ID(id)
-		if user != (idScanner{}) {
+		if user != (pg.ID{}) {
 			p.User = &admin.User{ID: delivery.ID(user), Email: email, Username: username}
 		}
 		all = append(all, p)
@@ -110,7 +111,7 @@ func (s *Store) FindParked(ctx context.Context, id delivery.ID) (p ParkedDeliver
 	if err != nil || len(all) == 0 {
 		return p, body, false, wrapParked(err)
 	}
-	err = each(ctx, s.db, `SELECT headers, payload, newer, coalesce(method, ''), query FROM parked WHERE delivery_id = $1 AND replay_id = $2`, func(scan scanner) error {
+	err = pg.Each(ctx, s.db, `SELECT headers, payload, newer, coalesce(method, ''), query FROM parked WHERE delivery_id = $1 AND replay_id = $2`, func(scan pg.Scan) error {
 		var headers, query []byte
 		if err := scan(&headers, &body.Payload, &body.Newer, &body.Method, &query); err != nil {
 			return err
@@ -135,7 +136,7 @@ SELECT delivery_id FROM parked WHERE delivery_id = ANY ($1::uuid[]) AND replay_i
 
 // HaveRows returns those of the ids that have an outcome or are parked.
 func (s *Store) HaveRows(ctx context.Context, ids []delivery.ID) (map[delivery.ID]bool, error) {
-	have, err := queryIDs(ctx, s.db, haveRowsQuery, idArray(ids), noReplay)
+	have, err := pg.QueryIDs(ctx, s.db, haveRowsQuery, pg.IDs(ids), noReplay)
 	if err != nil {
 		return nil, fmt.Errorf("look up outcomes and parked deliveries: %w", err)
 	}
@@ -163,14 +164,14 @@ ORDER BY delivery_id, parked_at, replay_id`
 // ParkedReplays returns the replays of these deliveries that wait, those of each in the
 // order in which they were parked.
 func (s *Store) ParkedReplays(ctx context.Context, ids []delivery.ID) (all []ParkedReplay, err error) {
-	err = each(ctx, s.db, parkedReplaysQuery, func(scan scanner) error {
+	err = pg.Each(ctx, s.db, parkedReplaysQuery, func(scan pg.Scan) error {
 		var r ParkedReplay
-		var id, replay idScanner
+		var id, replay pg.ID
 		err := scan(&id, &replay, &r.Reason, &r.Detail, &r.ParkedAt)
 		r.DeliveryID, r.ID = delivery.ID(id), delivery.ID(replay)
 		all = append(all, r)
 		return err
-	}, idArray(ids), noReplay)
+	}, pg.IDs(ids), noReplay)
 	if err != nil {
 		return nil, fmt.Errorf("look for replays that wait: %w", err)
 	}
@@ -240,7 +241,7 @@ GROUP BY r.reason`
 // longest comes first.
 func (s *Store) ParkedGroups(ctx context.Context) (all []ParkedGroup, err error) {
 	var webhooks []string
-	err = each(ctx, s.db, webhooksWithParkedQuery, func(scan scanner) error {
+	err = pg.Each(ctx, s.db, webhooksWithParkedQuery, func(scan pg.Scan) error {
 		var id string
 		err := scan(&id)
 		webhooks = append(webhooks, id)
@@ -265,7 +266,7 @@ func (s *Store) ParkedGroups(ctx context.Context) (all []ParkedGroup, err error)
 
 func (s *Store) parkedGroupsOf(ctx context.Context, webhookID string) (of []ParkedGroup, err error) {
 	rows := 0
-	err = each(ctx, s.db, parkedGroupsQuery, func(scan scanner) error {
+	err = pg.Each(ctx, s.db, parkedGroupsQuery, func(scan pg.Scan) error {
 		g := ParkedGroup{WebhookID: webhookID}
 		err := scan(&g.Community, &g.Reason, &g.Detail, &g.Count, &g.Replays, &g.Oldest)
 		of, rows = append(of, g), rows+g.Count+g.Replays

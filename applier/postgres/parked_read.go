@@ -9,15 +9,16 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // slotsOf are the slots of a partition, as an array.
 func slotsOf(p delivery.Partition) string {
-	var slots array
+	var slots pg.Array
 	for slot := 1; slot <= delivery.Slots; slot++ {
 		if p.Has(slot) {
-			slots.int(int64(slot))
+			slots.Int(int64(slot))
 		}
 	}
 	return slots.String()
@@ -130,7 +131,7 @@ func (s *Store) ParkedOf(ctx context.Context, p delivery.Partition, webhookID st
 	if after != nil {
 		at = *after
 	}
-	rows, err := s.db.QueryContext(ctx, parkedOfQuery, slotsOf(p), nameText(webhookID), after != nil, at.Incarnation,
+	rows, err := s.db.QueryContext(ctx, parkedOfQuery, slotsOf(p), pg.NameText(webhookID), after != nil, at.Incarnation,
 		int64(at.Sequence), at.Index, limit) // sequences fit
 	if err != nil {
 		return nil, fmt.Errorf("read parked deliveries of a webhook: %w", err)
@@ -173,7 +174,7 @@ func scanParked(rows *sql.Rows) (all []delivery.Delivery, err error) {
 }
 
 func scanParkedRow(rows *sql.Rows) (d delivery.Delivery, err error) {
-	var id, replayID idScanner
+	var id, replayID pg.ID
 	var sequence, revision, firstSequence int64
 	var headers, replay, query []byte
 	var first delivery.Place

@@ -7,6 +7,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -36,9 +37,9 @@ func partitionOf(l *applier.Lease) partition { return partition{l.Generation, l.
 
 // partitionKeys are the locks of the partitions that the batch has leases of.
 func (w *work) partitionKeys() string {
-	var keys array
+	var keys pg.Array
 	for p := range w.tokens {
-		keys.int(int64(partitionKey(p.generation, p.index)))
+		keys.Int(int64(partitionKey(p.generation, p.index)))
 	}
 	return keys.String()
 }

@@ -11,7 +11,11 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
+
+// Options tune a Store; the zero value is usable.
+type Options = pg.Options
 
 // Store keeps users, balances, custom fields, logs, outcomes and dead letters.
 type Store struct {
@@ -30,7 +34,7 @@ var _ applier.Store = (*Store)(nil)
 // Open returns a store at once, also while the database is away. An error means
 // that the URL cannot work.
 func Open(url string, opts Options) (*Store, error) {
-	db, err := openDB(url, opts)
+	db, err := pg.Open(url, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -38,6 +42,10 @@ func Open(url string, opts Options) (*Store, error) {
 	s.settling = &settleStatements{db: db, writes: map[tables]*sqlx.Stmt{}, patience: patience{lasts: waitForLocks}}
 	return s, nil
 }
+
+// SameDatabase reports whether two URLs name databases of one name. Their hosts may
+// differ, as where one goes through a pooler.
+func SameDatabase(a, b string) bool { return pg.SameDatabase(a, b) }
 
 // Close closes all connections.
 func (s *Store) Close() error { return s.db.Close() }
@@ -74,7 +82,7 @@ func (s *Store) inTx(ctx context.Context, f func(*sqlx.Tx) error) error {
 	if err := s.schema.open(ctx, s.CheckSchema); err != nil {
 		return err
 	}
-	return inTransaction(ctx, s.db, f)
+	return pg.InTx(ctx, s.db, f)
 }
 
 // maxTries bounds how often inTxAgain begins.
@@ -85,7 +93,7 @@ const maxTries = 10
 func (s *Store) inTxAgain(ctx context.Context, f func(*sqlx.Tx) error) error {
 	for try := 1; ; try++ {
 		err := s.inTx(ctx, f)
-		if err == nil || try == maxTries || ctx.Err() != nil || !passes(err) {
+		if err == nil || try == maxTries || ctx.Err() != nil || !pg.IsPassing(err) {
 			return err
 		}
 	}

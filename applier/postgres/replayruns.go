@@ -10,6 +10,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -55,7 +56,7 @@ const releaseWithin = time.Second
 // FindRun returns the run of a selection that was begun and not finished, or nil.
 func (s *Store) FindRun(ctx context.Context, selection string) (*ReplayRun, error) {
 	r := ReplayRun{Resumed: true}
-	var id, position idScanner
+	var id, position pg.ID
 	err := s.db.QueryRowContext(ctx, openRunQuery, selection).Scan(&id, &r.RequestedBy, &r.PlannedAt, &r.Total, &r.Published, &position)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -151,13 +152,13 @@ func (s *Store) RemoveLogs(ctx context.Context, old Old, chunk int) (r Removed, 
 }
 
 func lockRetention(ctx context.Context, tx *sqlx.Tx) (logID int64, outcomes, history delivery.ID, err error) {
-	err = tx.QueryRowContext(ctx, lockRetentionQuery).Scan(&logID, (*idScanner)(&outcomes), (*idScanner)(&history))
+	err = tx.QueryRowContext(ctx, lockRetentionQuery).Scan(&logID, (*pg.ID)(&outcomes), (*pg.ID)(&history))
 	return logID, outcomes, history, err
 }
 
 func oldLogs(ctx context.Context, tx *sqlx.Tx, old Old, from int64, limit int) ([]oldLog, error) {
 	var logs []oldLog
-	err := each(ctx, tx, oldLogsQuery, func(scan scanner) error {
+	err := pg.Each(ctx, tx, oldLogsQuery, func(scan pg.Scan) error {
 		var l oldLog
 		if err := scan(&l.id, &l.gone, &l.last); err != nil {
 			return err
@@ -201,7 +202,7 @@ func (s *Store) RemoveOutcomes(ctx context.Context, old Old, page int) (r Remove
 			return err
 		}
 		err = tx.QueryRowContext(ctx, removeOutcomesQuery, old.Before, old.Incarnation, int64(old.First),
-			from.String(), firstIDAt(old.Before).String(), page).Scan(&r.Outcomes, &r.More)
+			from.String(), pg.FirstIDAt(old.Before).String(), page).Scan(&r.Outcomes, &r.More)
 		if err != nil || r.Outcomes == 0 {
 			return err
 		}
@@ -248,7 +249,7 @@ func (s *Store) RemoveFieldHistory(ctx context.Context, old Old, page int) (r Re
 		if err != nil {
 			return err
 		}
-		return tx.QueryRowContext(ctx, removeFieldHistoryQuery, old.Before, from.String(), firstIDAt(old.Before).String(), page).
+		return tx.QueryRowContext(ctx, removeFieldHistoryQuery, old.Before, from.String(), pg.FirstIDAt(old.Before).String(), page).
 			Scan(&r.FieldHistory, &r.More)
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -72,7 +73,7 @@ func (s *Store) RehearseRevert(opts RevertOptions) *RevertRehearsal {
 
 // Revert decides a batch.
 func (r *RevertRehearsal) Revert(ctx context.Context, ids []delivery.ID) ([]ledger.Reversal, error) {
-	err := snapshot(ctx, r.store.db, func(tx *sqlx.Tx) error { return r.work.read(ctx, tx, ids) })
+	err := pg.Snapshot(ctx, r.store.db, func(tx *sqlx.Tx) error { return r.work.read(ctx, tx, ids) })
 	if err != nil {
 		return nil, fmt.Errorf("rehearse a revert: %w", err)
 	}

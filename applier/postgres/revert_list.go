@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -25,35 +26,35 @@ type AppliedFilter struct {
 // ListApplied returns the ids of applied deliveries, newest first, those too that
 // are reverted.
 func (s *Store) ListApplied(ctx context.Context, f AppliedFilter) ([]delivery.ID, error) {
-	w := where{conditions: []string{"o.outcome = 'applied'"}}
+	w := pg.Where{Conditions: []string{"o.outcome = 'applied'"}}
 	if f.Community != "" {
-		w.add("o.community = ?", f.Community)
+		w.Add("o.community = ?", f.Community)
 	}
 	if f.WebhookID != "" {
-		w.add("o.webhook_id = ?", f.WebhookID)
+		w.Add("o.webhook_id = ?", f.WebhookID)
 	}
 	if f.Version != 0 {
-		w.add("o.version = ?", f.Version)
+		w.Add("o.version = ?", f.Version)
 	}
 	if !f.Since.IsZero() {
-		w.add("o.delivery_id >= ?", firstIDAt(f.Since).String()) // by index, to the millisecond
-		w.add("o.received_at >= ?", f.Since)
+		w.Add("o.delivery_id >= ?", pg.FirstIDAt(f.Since).String()) // by index, to the millisecond
+		w.Add("o.received_at >= ?", f.Since)
 	}
 	if !f.Until.IsZero() {
-		w.add("o.delivery_id < ?", firstIDAt(f.Until.Add(time.Millisecond)).String())
-		w.add("o.received_at < ?", f.Until)
+		w.Add("o.delivery_id < ?", pg.FirstIDAt(f.Until.Add(time.Millisecond)).String())
+		w.Add("o.received_at < ?", f.Until)
 	}
 	if f.Before != (delivery.ID{}) {
-		w.add("o.delivery_id < ?", f.Before.String())
+		w.Add("o.delivery_id < ?", f.Before.String())
 	}
 	var query string
-	args := append(w.args, f.Limit)
+	args := append(w.Args, f.Limit)
 	if f.UserID != (delivery.ID{}) {
 		query, args = ofUser(w, f.UserID, f.Limit)
 	} else {
 		query = "SELECT o.delivery_id FROM outcomes o" + w.String() + fmt.Sprintf(" ORDER BY o.delivery_id DESC LIMIT $%d", len(args))
 	}
-	ids, err := queryIDs(ctx, s.db, query, args...)
+	ids, err := pg.QueryIDs(ctx, s.db, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list applied deliveries: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -24,14 +25,14 @@ FOR NO KEY UPDATE OF u`
 
 func (u *undoing) lockUsers(ctx context.Context, tx *sqlx.Tx, ids []delivery.ID) error {
 	u.locked = map[delivery.ID]bool{}
-	return each(ctx, tx, lockRevertedQuery, func(scan scanner) error {
-		var id idScanner
+	return pg.Each(ctx, tx, lockRevertedQuery, func(scan pg.Scan) error {
+		var id pg.ID
 		if err := scan(&id); err != nil {
 			return err
 		}
 		u.locked[delivery.ID(id)] = true
 		return nil
-	}, idArray(ids), int64(configurationClass))
+	}, pg.IDs(ids), int64(configurationClass))
 }
 
 // Retention removes outcomes and the rows that a revert reads in later statements. The
@@ -41,7 +42,7 @@ const lockTargetsQuery = `
 SELECT FROM outcomes WHERE delivery_id = ANY ($1::uuid[]) ORDER BY delivery_id FOR KEY SHARE`
 
 func (u *undoing) lockTargets(ctx context.Context, tx *sqlx.Tx, ids []delivery.ID) error {
-	_, err := tx.ExecContext(ctx, lockTargetsQuery, idArray(ids))
+	_, err := tx.ExecContext(ctx, lockTargetsQuery, pg.IDs(ids))
 	return err
 }
 
@@ -58,7 +59,7 @@ func (u *undoing) read(ctx context.Context, db sqlx.QueryerContext, ids []delive
 		{"custom fields", u.readFields},
 		{"earlier values", u.readCandidates},
 	} {
-		if err := step.read(ctx, db, idArray(ids)); err != nil {
+		if err := step.read(ctx, db, pg.IDs(ids)); err != nil {
 			return fmt.Errorf("read %s: %w", step.what, err)
 		}
 	}
@@ -71,9 +72,9 @@ FROM outcomes o LEFT JOIN reverts r ON r.delivery_id = o.delivery_id
 WHERE o.delivery_id = ANY ($1::uuid[])`
 
 func (u *undoing) readTargets(ctx context.Context, db sqlx.QueryerContext, ids string) error {
-	return each(ctx, db, revertTargetsQuery, func(scan scanner) error {
+	return pg.Each(ctx, db, revertTargetsQuery, func(scan pg.Scan) error {
 		var t target
-		var id, user idScanner
+		var id, user pg.ID
 		if err := scan(&id, &user, &t.Community, &t.webhookID, &t.action, &t.Outcome, &t.changes, &t.WasReverted); err != nil {
 			return err
 		}
@@ -89,8 +90,8 @@ FROM gamification_logs WHERE delivery_id = ANY ($1::uuid[]) AND ordinal > 0
 ORDER BY delivery_id, ordinal`
 
 func (u *undoing) readEntries(ctx context.Context, db sqlx.QueryerContext, ids string) error {
-	err := each(ctx, db, revertEntriesQuery, func(scan scanner) error {
-		var id, user idScanner
+	err := pg.Each(ctx, db, revertEntriesQuery, func(scan pg.Scan) error {
+		var id, user pg.ID
 		var ordinal int64
 		var e ledger.Entry
 		if err := scan(&id, &ordinal, &user, &e.Currency, &e.Number, &e.Operator, &e.Amount, &e.Balance); err != nil {
@@ -120,13 +121,13 @@ SELECT user_id, currency, amount, entries FROM balances WHERE user_id = ANY ($1:
 
 // readBalances reads those that are not known, and the limits.
 func (u *undoing) readBalances(ctx context.Context, db sqlx.QueryerContext, _ string) error {
-	var users array
+	var users pg.Array
 	communities := map[string]bool{}
 	for _, t := range u.targets {
 		communities[t.Community] = true
 		if t.User != (delivery.ID{}) && !u.known[t.User] {
 			u.known[t.User] = true
-			users.id(t.User)
+			users.ID(t.User)
 		}
 	}
 	for name := range communities {
@@ -138,8 +139,8 @@ func (u *undoing) readBalances(ctx context.Context, db sqlx.QueryerContext, _ st
 			u.currencies[inCommunity{name, code}] = currency
 		}
 	}
-	return each(ctx, db, revertBalancesQuery, func(scan scanner) error {
-		var user idScanner
+	return pg.Each(ctx, db, revertBalancesQuery, func(scan pg.Scan) error {
+		var user pg.ID
 		var a ledger.Account
 		var b ledger.Balance
 		if err := scan(&user, &a.Currency, &b.Amount, &b.Entries); err != nil {
@@ -165,8 +166,8 @@ ORDER BY h.delivery_id, h.ordinal`
 
 // readFields reads what the deliveries set, and what their users have now.
 func (u *undoing) readFields(ctx context.Context, db sqlx.QueryerContext, ids string) error {
-	return each(ctx, db, revertFieldsQuery, func(scan scanner) error {
-		var id, user, holder idScanner
+	return pg.Each(ctx, db, revertFieldsQuery, func(scan pg.Scan) error {
+		var id, user, holder pg.ID
 		var key ledger.UserField
 		var set fieldSet
 		var value, now ledger.FieldValue
@@ -218,17 +219,17 @@ func (u *undoing) readCandidates(ctx context.Context, db sqlx.QueryerContext, id
 		}
 	}
 	for len(below) > 0 {
-		var columns [5]array
+		var columns [5]pg.Array
 		for key, at := range below {
-			columns[0].id(key.User)
-			columns[1].text(key.Field)
-			columns[2].int(at.Epoch)
-			columns[3].int(int64(at.Sequence))
-			columns[4].int(int64(at.Index))
+			columns[0].ID(key.User)
+			columns[1].Text(key.Field)
+			columns[2].Int(at.Epoch)
+			columns[3].Int(int64(at.Sequence))
+			columns[4].Int(int64(at.Index))
 		}
 		clear(below)
-		err := each(ctx, db, revertCandidatesQuery, func(scan scanner) error {
-			var user, by idScanner
+		err := pg.Each(ctx, db, revertCandidatesQuery, func(scan pg.Scan) error {
+			var user, by pg.ID
 			var key ledger.UserField
 			var v ledger.FieldValue
 			if err := scan(&user, &key.Field, &v.Text, &by, &v.At.Epoch, &v.At.Sequence, &v.At.Index); err != nil {

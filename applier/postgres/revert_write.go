@@ -8,6 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
 // undoRows are what a batch of reverts writes, column by column.
@@ -25,30 +26,30 @@ type undoRows struct {
 }
 
 type revertColumns struct {
-	ID array `column:"delivery_id uuid"`
+	ID pg.Array `column:"delivery_id uuid"`
 }
 
 // restoredColumns are custom fields that go back to a value.
 type restoredColumns struct {
-	User     array `column:"user_id uuid"`
-	Field    array `column:"field text"`
-	Value    array `column:"value text"`
-	ID       array `column:"delivery_id uuid"`
-	Epoch    array `column:"stream_epoch int"`
-	Sequence array `column:"stream_sequence bigint"`
-	Index    array `column:"stream_index int"`
+	User     pg.Array `column:"user_id uuid"`
+	Field    pg.Array `column:"field text"`
+	Value    pg.Array `column:"value text"`
+	ID       pg.Array `column:"delivery_id uuid"`
+	Epoch    pg.Array `column:"stream_epoch int"`
+	Sequence pg.Array `column:"stream_sequence bigint"`
+	Index    pg.Array `column:"stream_index int"`
 }
 
 // removedColumns are custom fields that go back to none.
 type removedColumns struct {
-	User  array `column:"user_id uuid"`
-	Field array `column:"field text"`
+	User  pg.Array `column:"user_id uuid"`
+	Field pg.Array `column:"field text"`
 }
 
 // add has the rows of a delivery that is reverted.
 func (r *undoRows) add(t *target, d ledger.Reversal) {
 	r.counts[undoReverts]++
-	r.reverts.ID.id(t.id)
+	r.reverts.ID.ID(t.id)
 	for _, e := range d.Entries {
 		r.addLog(t, -t.ordinals[e.Of], e.Entry)
 	}
@@ -66,16 +67,16 @@ func (r *undoRows) addLog(t *target, ordinal int64, e ledger.Entry) {
 	r.accounts[e.Account] = struct{}{}
 	c := &r.logs
 	r.counts[undoLogs]++
-	c.ID.id(t.id)
-	c.Ordinal.int(ordinal)
-	c.User.id(e.User)
-	c.Currency.text(e.Currency)
-	c.Number.int(e.Number)
-	c.Operator.text(string(e.Operator))
-	c.Amount.int(e.Amount)
-	c.Balance.int(e.Balance)
-	c.WebhookID.text(t.webhookID)
-	c.Action.text(revertAction(t))
+	c.ID.ID(t.id)
+	c.Ordinal.Int(ordinal)
+	c.User.ID(e.User)
+	c.Currency.Text(e.Currency)
+	c.Number.Int(e.Number)
+	c.Operator.Text(string(e.Operator))
+	c.Amount.Int(e.Amount)
+	c.Balance.Int(e.Balance)
+	c.WebhookID.Text(t.webhookID)
+	c.Action.Text(revertAction(t))
 }
 
 // revertAction is what a log calls the taking back of a webhook's effect.
@@ -90,20 +91,20 @@ func (r *undoRows) addField(t *target, f ledger.FieldReversal) {
 	r.fields[key] = struct{}{}
 	c := &r.history
 	r.counts[undoHistory]++
-	c.ID.id(t.id)
-	c.Ordinal.int(-set.ordinal)
-	c.User.id(key.User)
-	c.Field.text(key.Field)
+	c.ID.ID(t.id)
+	c.Ordinal.Int(-set.ordinal)
+	c.User.ID(key.User)
+	c.Field.Text(key.Field)
 	if f.Now.IsNone() {
-		c.Value.null()
+		c.Value.Null()
 	} else {
-		c.Value.text(f.Now.Text)
+		c.Value.Text(f.Now.Text)
 	}
-	c.Epoch.int(set.at.Epoch)
-	c.Sequence.int(int64(set.at.Sequence))
-	c.Index.int(int64(set.at.Index))
-	c.WebhookID.text(t.webhookID)
-	c.Action.text(revertAction(t))
+	c.Epoch.Int(set.at.Epoch)
+	c.Sequence.Int(int64(set.at.Sequence))
+	c.Index.Int(int64(set.at.Index))
+	c.WebhookID.Text(t.webhookID)
+	c.Action.Text(revertAction(t))
 }
 
 // finish adds what is one row however many deliveries of the batch change it.
@@ -111,28 +112,28 @@ func (r *undoRows) finish(u *undoing) {
 	for account := range r.accounts {
 		b, c := u.Book[account], &r.balances
 		r.counts[undoBalances]++
-		c.User.id(account.User)
-		c.Currency.text(account.Currency)
-		c.Amount.int(b.Amount)
-		c.Entries.int(b.Entries)
+		c.User.ID(account.User)
+		c.Currency.Text(account.Currency)
+		c.Amount.Int(b.Amount)
+		c.Entries.Int(b.Entries)
 	}
 	for key := range r.fields {
 		v := u.Held[key]
 		if v.IsNone() {
 			r.counts[undoRemoved]++
-			r.removed.User.id(key.User)
-			r.removed.Field.text(key.Field)
+			r.removed.User.ID(key.User)
+			r.removed.Field.Text(key.Field)
 			continue
 		}
 		c := &r.values
 		r.counts[undoValues]++
-		c.User.id(key.User)
-		c.Field.text(key.Field)
-		c.Value.text(v.Text)
-		c.ID.id(v.By)
-		c.Epoch.int(v.At.Epoch)
-		c.Sequence.int(int64(v.At.Sequence))
-		c.Index.int(int64(v.At.Index))
+		c.User.ID(key.User)
+		c.Field.Text(key.Field)
+		c.Value.Text(v.Text)
+		c.ID.ID(v.By)
+		c.Epoch.Int(v.At.Epoch)
+		c.Sequence.Int(int64(v.At.Sequence))
+		c.Index.Int(int64(v.At.Index))
 	}
 }
 
@@ -156,7 +157,7 @@ type undoPart struct {
 }
 
 func undo[T any](query string) undoPart {
-	return undoPart{columns: columnNames[T](), parameters: columnParameters[T], count: columnCount[T](), query: query}
+	return undoPart{columns: pg.ColumnNames[T](), parameters: pg.ColumnParameters[T], count: pg.ColumnCount[T](), query: query}
 }
 
 var undoParts = [...]undoPart{
@@ -164,14 +165,14 @@ var undoParts = [...]undoPart{
 INSERT INTO reverts (delivery_id, reverted_by, note, at)
 SELECT r.*, $1::text, $2::text, clock.now FROM clock, rows AS r`),
 	undoLogs: undo[logColumns](`
-INSERT INTO gamification_logs (` + columnNames[logColumns]() + `, at)
+INSERT INTO gamification_logs (` + pg.ColumnNames[logColumns]() + `, at)
 SELECT r.*, clock.now FROM clock, rows AS r`),
 	undoBalances: undo[balanceColumns](`
 UPDATE balances b SET amount = r.amount, entries = r.entries, updated_at = clock.now
 FROM clock, rows AS r
 WHERE b.user_id = r.user_id AND b.currency = r.currency AND b.entries < r.entries`),
 	undoHistory: undo[fieldHistoryColumns](`
-INSERT INTO field_history (` + columnNames[fieldHistoryColumns]() + `, at)
+INSERT INTO field_history (` + pg.ColumnNames[fieldHistoryColumns]() + `, at)
 SELECT r.*, clock.now FROM clock, rows AS r`),
 	undoValues: undo[restoredColumns](`
 UPDATE user_fields f SET value = r.value, delivery_id = r.delivery_id,
@@ -208,7 +209,7 @@ func (u *undoing) write(ctx context.Context, tx *sqlx.Tx, opts RevertOptions) er
 	written := [...]any{&r.reverts, &r.logs, &r.balances, &r.history, &r.values, &r.removed}
 	var got [undoCount]int
 	for i, table := range written {
-		args, into = appendColumns(args, table), append(into, &got[i])
+		args, into = pg.AppendColumns(args, table), append(into, &got[i])
 	}
 	if err := tx.QueryRowContext(ctx, undoQuery, args...).Scan(into...); err != nil {
 		return err

@@ -10,6 +10,8 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
+
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
 // Roles are the group roles that `coinhook setup` grants to. None of them can log
@@ -136,7 +138,7 @@ type roleGrants map[string][]string
 
 func readGrants(ctx context.Context, q sqlx.QueryerContext) (map[string]roleGrants, error) {
 	granted := map[string]roleGrants{}
-	err := each(ctx, q, grantedQuery, func(scan scanner) error {
+	err := pg.Each(ctx, q, grantedQuery, func(scan pg.Scan) error {
 		var role, table, privilege string
 		if err := scan(&role, &table, &privilege); err != nil {
 			return err

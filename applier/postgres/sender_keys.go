@@ -7,6 +7,7 @@ import (
 
 	"github.com/lib/pq"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -25,7 +26,7 @@ SELECT delivery_id FROM keyed ORDER BY delivery_id DESC LIMIT $3`
 // newest first, as long as the key is kept.
 func (s *Store) Keyed(ctx context.Context, webhookIDs []string, key string, limit int) ([]delivery.ID, error) {
 	hash := sha256.Sum256([]byte(key))
-	ids, err := queryIDs(ctx, s.db, keyedQuery, pq.StringArray(webhookIDs), hash[:], limit)
+	ids, err := pg.QueryIDs(ctx, s.db, keyedQuery, pq.StringArray(webhookIDs), hash[:], limit)
 	if err != nil {
 		return nil, fmt.Errorf("find deliveries by their key: %w", err)
 	}

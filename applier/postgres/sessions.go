@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"github.com/coinhook/coinhook/applier/admin"
-	"github.com/lib/pq"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
 // Session is somebody who is signed in.
@@ -174,7 +175,7 @@ WHERE admin = $1 AND created_at >= $2 AND used_at >= $3 ORDER BY used_at DESC, t
 // ListSessions returns the sessions of an account that are not over, the one that was
 // used last first.
 func (s *Store) ListSessions(ctx context.Context, account string, madeAfter, usedAfter time.Time) (all []admin.Session, err error) {
-	err = each(ctx, s.db, listSessionsQuery, func(scan scanner) error {
+	err = pg.Each(ctx, s.db, listSessionsQuery, func(scan pg.Scan) error {
 		var one admin.Session
 		var token []byte
 		err := scan(&token, &one.Address, &one.CreatedAt, &one.UsedAt)

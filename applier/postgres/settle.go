@@ -12,6 +12,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -266,7 +267,7 @@ func userOf(item applier.Item) (userKey, bool) {
 	return userKey{
 		by:        string(item.Plan.User.By),
 		community: item.Webhook.Community,
-		key:       cleanText(item.Plan.User.Key()),
+		key:       pg.CleanText(item.Plan.User.Key()),
 	}, true
 }
 
@@ -275,5 +276,5 @@ func keyOf(item applier.Item) (senderKey, bool) {
 	if item.Plan.Key == nil {
 		return senderKey{}, false
 	}
-	return senderKey{webhook: nameText(item.Delivery.WebhookID), hash: item.Plan.Key.Hash}, true
+	return senderKey{webhook: pg.NameText(item.Delivery.WebhookID), hash: item.Plan.Key.Hash}, true
 }

@@ -1,125 +1,127 @@
 package postgres
 
+import "github.com/coinhook/coinhook/applier/postgres/internal/pg"
+
 // The tables that a batch writes to.
 
 type outcomeColumns struct {
-	ID          array `column:"delivery_id uuid"`
-	Community   array `column:"community text"`
-	WebhookID   array `column:"webhook_id text"`
-	Webhook     array `column:"webhook text"`
-	Version     array `column:"version int"`
-	Status      array `column:"status text"`
-	Outcome     array `column:"outcome text"`
-	Reason      array `column:"reason text"`
-	Detail      array `column:"detail text"`
-	Path        array `column:"path text"`
-	User        array `column:"user_id uuid"`
-	Payload     array `column:"payload_sha256 bytea"`
-	Sequence    array `column:"stream_sequence bigint"`
-	Index       array `column:"stream_index int"`
-	Attempts    array `column:"attempts int"`
-	ReceivedAt  array `column:"received_at timestamptz"`
-	DuplicateOf array `column:"duplicate_of uuid"`
-	Epoch       array `column:"stream_epoch int"`
-	Changes     array `column:"changes smallint"`
+	ID          pg.Array `column:"delivery_id uuid"`
+	Community   pg.Array `column:"community text"`
+	WebhookID   pg.Array `column:"webhook_id text"`
+	Webhook     pg.Array `column:"webhook text"`
+	Version     pg.Array `column:"version int"`
+	Status      pg.Array `column:"status text"`
+	Outcome     pg.Array `column:"outcome text"`
+	Reason      pg.Array `column:"reason text"`
+	Detail      pg.Array `column:"detail text"`
+	Path        pg.Array `column:"path text"`
+	User        pg.Array `column:"user_id uuid"`
+	Payload     pg.Array `column:"payload_sha256 bytea"`
+	Sequence    pg.Array `column:"stream_sequence bigint"`
+	Index       pg.Array `column:"stream_index int"`
+	Attempts    pg.Array `column:"attempts int"`
+	ReceivedAt  pg.Array `column:"received_at timestamptz"`
+	DuplicateOf pg.Array `column:"duplicate_of uuid"`
+	Epoch       pg.Array `column:"stream_epoch int"`
+	Changes     pg.Array `column:"changes smallint"`
 }
 
 type logColumns struct {
-	ID        array `column:"delivery_id uuid"`
-	Ordinal   array `column:"ordinal smallint"`
-	User      array `column:"user_id uuid"`
-	Currency  array `column:"currency text"`
-	Number    array `column:"number bigint"`
-	Operator  array `column:"operator text"`
-	Amount    array `column:"amount bigint"`
-	Balance   array `column:"balance bigint"`
-	WebhookID array `column:"webhook_id text"`
-	Action    array `column:"action text"`
+	ID        pg.Array `column:"delivery_id uuid"`
+	Ordinal   pg.Array `column:"ordinal smallint"`
+	User      pg.Array `column:"user_id uuid"`
+	Currency  pg.Array `column:"currency text"`
+	Number    pg.Array `column:"number bigint"`
+	Operator  pg.Array `column:"operator text"`
+	Amount    pg.Array `column:"amount bigint"`
+	Balance   pg.Array `column:"balance bigint"`
+	WebhookID pg.Array `column:"webhook_id text"`
+	Action    pg.Array `column:"action text"`
 }
 
 type balanceColumns struct {
-	User     array `column:"user_id uuid"`
-	Currency array `column:"currency text"`
-	Amount   array `column:"amount bigint"`
-	Entries  array `column:"entries bigint"`
+	User     pg.Array `column:"user_id uuid"`
+	Currency pg.Array `column:"currency text"`
+	Amount   pg.Array `column:"amount bigint"`
+	Entries  pg.Array `column:"entries bigint"`
 }
 
 type deadLetterColumns struct {
-	ID        array `column:"delivery_id uuid"`
-	Headers   array `column:"headers json"`
-	Payload   array `column:"payload bytea"`
-	UserBy    array `column:"user_by text"`
-	UserKey   array `column:"user_key text"`
-	Epoch     array `column:"stream_epoch int"`
-	Sequence  array `column:"stream_sequence bigint"`
-	Index     array `column:"stream_index int"`
-	WebhookID array `column:"webhook_id text"`
-	Key       array `column:"key bytea"`
-	Body      array `column:"body_sha256 bytea"`
-	StoredAt  array `column:"stored_at timestamptz"`
-	Method    array `column:"method text"`
-	Query     array `column:"query bytea"`
+	ID        pg.Array `column:"delivery_id uuid"`
+	Headers   pg.Array `column:"headers json"`
+	Payload   pg.Array `column:"payload bytea"`
+	UserBy    pg.Array `column:"user_by text"`
+	UserKey   pg.Array `column:"user_key text"`
+	Epoch     pg.Array `column:"stream_epoch int"`
+	Sequence  pg.Array `column:"stream_sequence bigint"`
+	Index     pg.Array `column:"stream_index int"`
+	WebhookID pg.Array `column:"webhook_id text"`
+	Key       pg.Array `column:"key bytea"`
+	Body      pg.Array `column:"body_sha256 bytea"`
+	StoredAt  pg.Array `column:"stored_at timestamptz"`
+	Method    pg.Array `column:"method text"`
+	Query     pg.Array `column:"query bytea"`
 }
 
 type keyColumns struct {
-	WebhookID array `column:"webhook_id text"`
-	Key       array `column:"key bytea"`
-	Body      array `column:"body_sha256 bytea"`
-	ID        array `column:"delivery_id uuid"`
-	Original  array `column:"original_sha256 bytea"`
+	WebhookID pg.Array `column:"webhook_id text"`
+	Key       pg.Array `column:"key bytea"`
+	Body      pg.Array `column:"body_sha256 bytea"`
+	ID        pg.Array `column:"delivery_id uuid"`
+	Original  pg.Array `column:"original_sha256 bytea"`
 }
 
 type fieldHistoryColumns struct {
-	ID        array `column:"delivery_id uuid"`
-	Ordinal   array `column:"ordinal smallint"`
-	User      array `column:"user_id uuid"`
-	Field     array `column:"field text"`
-	Value     array `column:"value text"`
-	Epoch     array `column:"stream_epoch int"`
-	Sequence  array `column:"stream_sequence bigint"`
-	Index     array `column:"stream_index int"`
-	WebhookID array `column:"webhook_id text"`
-	Action    array `column:"action text"`
+	ID        pg.Array `column:"delivery_id uuid"`
+	Ordinal   pg.Array `column:"ordinal smallint"`
+	User      pg.Array `column:"user_id uuid"`
+	Field     pg.Array `column:"field text"`
+	Value     pg.Array `column:"value text"`
+	Epoch     pg.Array `column:"stream_epoch int"`
+	Sequence  pg.Array `column:"stream_sequence bigint"`
+	Index     pg.Array `column:"stream_index int"`
+	WebhookID pg.Array `column:"webhook_id text"`
+	Action    pg.Array `column:"action text"`
 }
 
 type userFieldColumns struct {
-	User     array `column:"user_id uuid"`
-	Field    array `column:"field text"`
-	Value    array `column:"value text"`
-	ID       array `column:"delivery_id uuid"`
-	Epoch    array `column:"stream_epoch int"`
-	Sequence array `column:"stream_sequence bigint"`
-	Index    array `column:"stream_index int"`
-	StoredAt array `column:"stored_at timestamptz"`
+	User     pg.Array `column:"user_id uuid"`
+	Field    pg.Array `column:"field text"`
+	Value    pg.Array `column:"value text"`
+	ID       pg.Array `column:"delivery_id uuid"`
+	Epoch    pg.Array `column:"stream_epoch int"`
+	Sequence pg.Array `column:"stream_sequence bigint"`
+	Index    pg.Array `column:"stream_index int"`
+	StoredAt pg.Array `column:"stored_at timestamptz"`
 }
 
 type replayColumns struct {
-	ID          array `column:"delivery_id uuid"`
-	Execution   array `column:"execution_id uuid"`
-	Cause       array `column:"cause text"`
-	RequestedBy array `column:"requested_by text"`
-	RequestedAt array `column:"requested_at timestamptz"`
-	Note        array `column:"note text"`
-	Effect      array `column:"effect bool"`
-	Runs        array `column:"runs bool"`
-	Version     array `column:"version int"`
-	Status      array `column:"status text"`
-	Outcome     array `column:"outcome text"`
-	Reason      array `column:"reason text"`
-	Detail      array `column:"detail text"`
-	Path        array `column:"path text"`
-	Edited      array `column:"edited bytea"`
-	Epoch       array `column:"stream_epoch int"`
-	Sequence    array `column:"stream_sequence bigint"`
-	Index       array `column:"stream_index int"`
-	Attempts    array `column:"attempts int"`
-	Webhook     array `column:"webhook text"`
-	User        array `column:"user_id uuid"`
-	DuplicateOf array `column:"duplicate_of uuid"`
-	UserBy      array `column:"user_by text"`
-	UserKey     array `column:"user_key text"`
-	Changes     array `column:"changes smallint"`
-	WebhookID   array `column:"webhook_id text"`
-	Key         array `column:"key bytea"`
-	Body        array `column:"body_sha256 bytea"`
+	ID          pg.Array `column:"delivery_id uuid"`
+	Execution   pg.Array `column:"execution_id uuid"`
+	Cause       pg.Array `column:"cause text"`
+	RequestedBy pg.Array `column:"requested_by text"`
+	RequestedAt pg.Array `column:"requested_at timestamptz"`
+	Note        pg.Array `column:"note text"`
+	Effect      pg.Array `column:"effect bool"`
+	Runs        pg.Array `column:"runs bool"`
+	Version     pg.Array `column:"version int"`
+	Status      pg.Array `column:"status text"`
+	Outcome     pg.Array `column:"outcome text"`
+	Reason      pg.Array `column:"reason text"`
+	Detail      pg.Array `column:"detail text"`
+	Path        pg.Array `column:"path text"`
+	Edited      pg.Array `column:"edited bytea"`
+	Epoch       pg.Array `column:"stream_epoch int"`
+	Sequence    pg.Array `column:"stream_sequence bigint"`
+	Index       pg.Array `column:"stream_index int"`
+	Attempts    pg.Array `column:"attempts int"`
+	Webhook     pg.Array `column:"webhook text"`
+	User        pg.Array `column:"user_id uuid"`
+	DuplicateOf pg.Array `column:"duplicate_of uuid"`
+	UserBy      pg.Array `column:"user_by text"`
+	UserKey     pg.Array `column:"user_key text"`
+	Changes     pg.Array `column:"changes smallint"`
+	WebhookID   pg.Array `column:"webhook_id text"`
+	Key         pg.Array `column:"key bytea"`
+	Body        pg.Array `column:"body_sha256 bytea"`
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -42,9 +43,9 @@ func (w *work) readParked(ctx context.Context, tx *sqlx.Tx, stmts *settleStateme
 	if !w.usersWait || len(w.locked) == 0 {
 		return nil
 	}
-	var users array
+	var users pg.Array
 	for id := range w.locked {
-		users.id(id)
+		users.ID(id)
 	}
 	rows, err := tx.StmtxContext(ctx, stmts.parkedFirst).QueryContext(ctx, users.String(), len(w.own)+1)
 	if err != nil {
@@ -52,7 +53,7 @@ func (w *work) readParked(ctx context.Context, tx *sqlx.Tx, stmts *settleStateme
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var user, id, replay idScanner
+		var user, id, replay pg.ID
 		var row parkedRow
 		if err := rows.Scan(&user, &id, &replay, &row.place.Epoch, &row.place.Sequence, &row.place.Index); err != nil {
 			return err
@@ -153,10 +154,10 @@ WHERE ctid = ANY (ARRAY(
 // writeParked removes the rows that are decided and adds those that wait.
 func (w *work) writeParked(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) error {
 	if len(w.unparked) > 0 {
-		var ids, replays array
+		var ids, replays pg.Array
 		for key := range w.unparked {
-			ids.id(key.id)
-			replays.id(key.replay)
+			ids.ID(key.id)
+			replays.ID(key.replay)
 		}
 		result, err := tx.StmtxContext(ctx, stmts.unpark).ExecContext(ctx, ids.String(), replays.String())
 		if err != nil {

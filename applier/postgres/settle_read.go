@@ -6,6 +6,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -67,27 +68,27 @@ func (w *work) readKnown(ctx context.Context, run query) error {
 }
 
 func (w *work) knownArgs() []any {
-	var ids, webhooks, keys, streams, generations, partitions, own, ownReplays array
+	var ids, webhooks, keys, streams, generations, partitions, own, ownReplays pg.Array
 	for _, item := range w.batch {
 		if item.Delivery.Replay == nil {
-			ids.id(item.Delivery.ID)
+			ids.ID(item.Delivery.ID)
 		}
 		if item.WasParked {
 			key := parkedKeyOf(item.Delivery)
-			own.id(key.id)
-			ownReplays.id(key.replay)
+			own.ID(key.id)
+			ownReplays.ID(key.replay)
 		}
 	}
 	for key := range w.keys {
-		webhooks.text(key.webhook)
-		keys.bytes(key.hash[:])
+		webhooks.Text(key.webhook)
+		keys.Bytes(key.hash[:])
 	}
 	for incarnation := range w.named {
-		streams.text(incarnation)
+		streams.Text(incarnation)
 	}
 	for p := range w.tokens {
-		generations.int(int64(p.generation))
-		partitions.int(int64(p.index))
+		generations.Int(int64(p.generation))
+		partitions.Int(int64(p.index))
 	}
 	return []any{
 		ids.String(), webhooks.String(), keys.String(), streams.String(), generations.String(), partitions.String(),
@@ -98,7 +99,7 @@ func (w *work) knownArgs() []any {
 // knownRow is a row of knownQuery. Its kind says which of the other columns are set.
 type knownRow struct {
 	kind                 string
-	id, other            idScanner
+	id, other            pg.ID
 	status               delivery.Status
 	outcome              delivery.Outcome
 	f                    delivery.Failure
@@ -158,23 +159,23 @@ FROM unnest($4::text[], $5::text[]) AS r (community, name)
 CROSS JOIN LATERAL (SELECT * FROM fields WHERE community = r.community AND name = r.name OFFSET 0) AS f`
 
 func (w *work) readState(ctx context.Context, run query) error {
-	var ids array
+	var ids pg.Array
 	for _, id := range w.users {
 		if id != (delivery.ID{}) {
-			ids.id(id)
+			ids.ID(id)
 		}
 	}
-	if len(ids.b) == 0 {
+	if ids.IsEmpty() {
 		return nil // nothing can be changed
 	}
-	var communities, names [2]array
+	var communities, names [2]pg.Array
 	for c := range w.currencies {
-		communities[0].text(c.community)
-		names[0].text(c.name)
+		communities[0].Text(c.community)
+		names[0].Text(c.name)
 	}
 	for f := range w.fields {
-		communities[1].text(f.community)
-		names[1].text(f.name)
+		communities[1].Text(f.community)
+		names[1].Text(f.name)
 	}
 	rows, err := run(ctx, ids.String(), communities[0].String(), names[0].String(), communities[1].String(), names[1].String())
 	if err != nil {
@@ -183,7 +184,7 @@ func (w *work) readState(ctx context.Context, run query) error {
 	defer rows.Close()
 	for rows.Next() {
 		var kind string
-		var id idScanner
+		var id pg.ID
 		var at inCommunity
 		var first, second sql.Null[int64]
 		var scale int
@@ -194,7 +195,7 @@ func (w *work) readState(ctx context.Context, run query) error {
 		case "balance":
 			w.book[ledger.Account{User: delivery.ID(id), Currency: at.name}] = ledger.Balance{Amount: first.V, Entries: second.V}
 		case "currency":
-			w.currencies[at] = &applier.Currency{Code: at.name, Scale: scale, Minimum: orNil(first), Maximum: orNil(second)}
+			w.currencies[at] = &applier.Currency{Code: at.name, Scale: scale, Minimum: pg.OrNil(first), Maximum: pg.OrNil(second)}
 		default:
 			w.fields[at] = first.V
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -39,13 +40,13 @@ func (w *work) lockReplayed(ctx context.Context, tx *sqlx.Tx) error {
 	if len(w.replayed) == 0 {
 		return nil
 	}
-	var ids array
+	var ids pg.Array
 	for id := range w.replayed {
-		ids.id(id)
+		ids.ID(id)
 	}
 	w.lockedOutcomes = map[delivery.ID]bool{}
-	return each(ctx, tx, lockReplayedQuery, func(scan scanner) error {
-		var id idScanner
+	return pg.Each(ctx, tx, lockReplayedQuery, func(scan pg.Scan) error {
+		var id pg.ID
 		err := scan(&id)
 		w.lockedOutcomes[delivery.ID(id)] = true
 		return err
@@ -56,16 +57,16 @@ func (w *work) readReplayed(ctx context.Context, tx *sqlx.Tx) error {
 	if len(w.replayed) == 0 {
 		return nil
 	}
-	var ids, replays array
+	var ids, replays pg.Array
 	for _, item := range w.batch {
 		if r := item.Delivery.Replay; r != nil {
-			ids.id(item.Delivery.ID)
-			replays.id(r.ID)
+			ids.ID(item.Delivery.ID)
+			replays.ID(r.ID)
 		}
 	}
-	return each(ctx, tx, replayedQuery, func(scan scanner) error {
+	return pg.Each(ctx, tx, replayedQuery, func(scan pg.Scan) error {
 		r := replayed{Replay: ledger.Replay{IsKnown: true}}
-		var id, duplicateOf idScanner
+		var id, duplicateOf pg.ID
 		var f delivery.Failure
 		var body []byte
 		var storedAt sql.NullTime
@@ -148,50 +149,50 @@ func (r *replayRows) add(item applier.Item, d decision, known bool) {
 		}
 	}
 	c := &r.columns
-	c.ID.id(item.Delivery.ID)
-	c.Execution.id(replay.ID)
-	c.Cause.text(string(knownCause(replay.Cause)))
-	c.RequestedBy.text(replay.RequestedBy)
-	c.RequestedAt.time(replay.RequestedAt)
-	c.Note.textOrNull(replay.Note)
-	c.Effect.bool(!d.NoOp)
-	c.Runs.bool(runs)
-	c.Version.int(int64(version))
-	c.Status.text(string(d.Status))
-	c.Outcome.textOrNull(string(d.Outcome))
-	c.Reason.textOrNull(string(f.Reason))
-	c.Detail.textOrNull(f.Detail)
-	c.Path.textOrNull(f.Path)
+	c.ID.ID(item.Delivery.ID)
+	c.Execution.ID(replay.ID)
+	c.Cause.Text(string(knownCause(replay.Cause)))
+	c.RequestedBy.Text(replay.RequestedBy)
+	c.RequestedAt.Time(replay.RequestedAt)
+	c.Note.TextOrNull(replay.Note)
+	c.Effect.Bool(!d.NoOp)
+	c.Runs.Bool(runs)
+	c.Version.Int(int64(version))
+	c.Status.Text(string(d.Status))
+	c.Outcome.TextOrNull(string(d.Outcome))
+	c.Reason.TextOrNull(string(f.Reason))
+	c.Detail.TextOrNull(f.Detail)
+	c.Path.TextOrNull(f.Path)
 	if replay.Edited {
-		c.Edited.bytes(item.Delivery.Body)
+		c.Edited.Bytes(item.Delivery.Body)
 	} else {
-		c.Edited.null()
+		c.Edited.Null()
 	}
 	at := item.Delivery.Position
-	c.Epoch.int(d.place.Epoch)
-	c.Sequence.int(int64(at.Sequence))
-	c.Index.int(int64(at.Index))
-	c.Attempts.int(int64(item.Delivery.Attempt))
-	c.Webhook.text(name)
-	c.User.idOrNull(d.User)
-	c.DuplicateOf.idOrNull(d.DuplicateOf)
+	c.Epoch.Int(d.place.Epoch)
+	c.Sequence.Int(int64(at.Sequence))
+	c.Index.Int(int64(at.Index))
+	c.Attempts.Int(int64(item.Delivery.Attempt))
+	c.Webhook.Text(name)
+	c.User.IDOrNull(d.User)
+	c.DuplicateOf.IDOrNull(d.DuplicateOf)
 	by, key := missingUser(item, f)
-	c.UserBy.textOrNull(by)
-	c.UserKey.textOrNull(key)
-	c.Changes.int(int64(len(d.Entries)))
+	c.UserBy.TextOrNull(by)
+	c.UserKey.TextOrNull(key)
+	c.Changes.Int(int64(len(d.Entries)))
 	// The key of what the sender sent is looked up by its retries. That of an edited
 	// payload may be another one.
 	if key := item.Plan.Key; key != nil && !replay.Edited {
-		c.Key.bytes(key.Hash[:])
-		c.Body.bytes(key.Body[:])
+		c.Key.Bytes(key.Hash[:])
+		c.Body.Bytes(key.Body[:])
 	} else {
-		c.Key.null()
-		c.Body.null()
+		c.Key.Null()
+		c.Body.Null()
 	}
 	if replay.Edited {
-		c.WebhookID.null()
+		c.WebhookID.Null()
 	} else {
-		c.WebhookID.text(nameText(item.Delivery.WebhookID))
+		c.WebhookID.Text(pg.NameText(item.Delivery.WebhookID))
 	}
 }
 
@@ -253,7 +254,7 @@ done AS (
 )
 SELECT (SELECT count(*) FROM done), (SELECT count(*) FROM again), (SELECT count(*) FROM gone), (SELECT count(*) FROM kept)`
 
-var writeReplays = fmt.Sprintf(writeReplaysQuery, columnParameters[replayColumns](0), columnNames[replayColumns]())
+var writeReplays = fmt.Sprintf(writeReplaysQuery, pg.ColumnParameters[replayColumns](0), pg.ColumnNames[replayColumns]())
 
 // writeReplays records the replays and moves their outcomes on.
 func (w *work) writeReplays(ctx context.Context, tx *sqlx.Tx) error {
@@ -262,7 +263,7 @@ func (w *work) writeReplays(ctx context.Context, tx *sqlx.Tx) error {
 		return nil
 	}
 	var done, again, gone, kept int
-	if err := tx.QueryRowContext(ctx, writeReplays, appendColumns(nil, &r.columns)...).Scan(&done, &again, &gone, &kept); err != nil {
+	if err := tx.QueryRowContext(ctx, writeReplays, pg.AppendColumns(nil, &r.columns)...).Scan(&done, &again, &gone, &kept); err != nil {
 		return err
 	}
 	if done != r.count || again != r.ran || gone != r.done || kept != r.failed {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -41,7 +42,7 @@ var spareRows = sync.Pool{New: func() any { return new(rows) }}
 
 // spare gives rows back. Nobody may use them afterwards.
 func (r *rows) spare() {
-	*r = rows{outcomes: emptied(r.outcomes), logs: emptied(r.logs)}
+	*r = rows{outcomes: pg.Emptied(r.outcomes), logs: pg.Emptied(r.logs)}
 	spareRows.Put(r)
 }
 
@@ -90,7 +91,7 @@ func (r *rows) addEffect(item applier.Item, d decision) {
 		if r.keys == nil {
 			r.keys = map[senderKey]ledger.Taken{}
 		}
-		r.keys[senderKey{nameText(item.Delivery.WebhookID), d.Key.Hash}] = ledger.Taken{By: item.Delivery.ID, Body: d.Key.Body, Original: d.original}
+		r.keys[senderKey{pg.NameText(item.Delivery.WebhookID), d.Key.Hash}] = ledger.Taken{By: item.Delivery.ID, Body: d.Key.Body, Original: d.original}
 	}
 }
 
@@ -102,14 +103,14 @@ func (r *rows) finish(book ledger.Book) {
 	for key, v := range r.values {
 		c := &r.userFields
 		r.counts[userFieldsTable]++
-		c.User.id(key.User)
-		c.Field.text(key.Field)
-		c.Value.text(v.Text)
-		c.ID.id(v.By)
-		c.Epoch.int(v.At.Epoch)
-		c.Sequence.int(int64(v.At.Sequence))
-		c.Index.int(int64(v.At.Index))
-		c.StoredAt.timeOrNull(v.At.StoredAt)
+		c.User.ID(key.User)
+		c.Field.Text(key.Field)
+		c.Value.Text(v.Text)
+		c.ID.ID(v.By)
+		c.Epoch.Int(v.At.Epoch)
+		c.Sequence.Int(int64(v.At.Sequence))
+		c.Index.Int(int64(v.At.Index))
+		c.StoredAt.TimeOrNull(v.At.StoredAt)
 	}
 	// Keys have no lock, so transactions wait for each other's. A common order prevents a
 	// deadlock.
@@ -119,14 +120,14 @@ func (r *rows) finish(book ledger.Book) {
 	for _, key := range ordered {
 		c, holder := &r.keyRows, r.keys[key]
 		r.counts[keysTable]++
-		c.WebhookID.text(key.webhook)
-		c.Key.bytes(key.hash[:])
-		c.Body.bytes(holder.Body[:])
-		c.ID.id(holder.By)
+		c.WebhookID.Text(key.webhook)
+		c.Key.Bytes(key.hash[:])
+		c.Body.Bytes(holder.Body[:])
+		c.ID.ID(holder.By)
 		if holder.Original == ([32]byte{}) {
-			c.Original.null()
+			c.Original.Null()
 		} else {
-			c.Original.bytes(holder.Original[:])
+			c.Original.Bytes(holder.Original[:])
 		}
 	}
 }
@@ -140,25 +141,25 @@ func (r *rows) addOutcome(item applier.Item, s decision) {
 	sum := sha256.Sum256(d.Body)
 	c := &r.outcomes
 	r.counts[outcomesTable]++
-	c.ID.id(d.ID)
-	c.Community.text(nameText(community))
-	c.WebhookID.text(nameText(d.WebhookID))
-	c.Webhook.text(name)
-	c.Version.int(int64(version))
-	c.Status.text(string(s.Status))
-	c.Outcome.textOrNull(string(s.Outcome))
-	c.Reason.textOrNull(string(f.Reason))
-	c.Detail.textOrNull(f.Detail)
-	c.Path.textOrNull(f.Path)
-	c.User.idOrNull(s.User)
-	c.Payload.bytes(sum[:])
-	c.Sequence.int(int64(s.place.Sequence))
-	c.Index.int(int64(s.place.Index))
-	c.Attempts.int(int64(d.Attempt))
-	c.ReceivedAt.time(d.ReceivedAt)
-	c.DuplicateOf.idOrNull(s.DuplicateOf)
-	c.Epoch.int(s.place.Epoch)
-	c.Changes.int(int64(len(s.Entries)))
+	c.ID.ID(d.ID)
+	c.Community.Text(pg.NameText(community))
+	c.WebhookID.Text(pg.NameText(d.WebhookID))
+	c.Webhook.Text(name)
+	c.Version.Int(int64(version))
+	c.Status.Text(string(s.Status))
+	c.Outcome.TextOrNull(string(s.Outcome))
+	c.Reason.TextOrNull(string(f.Reason))
+	c.Detail.TextOrNull(f.Detail)
+	c.Path.TextOrNull(f.Path)
+	c.User.IDOrNull(s.User)
+	c.Payload.Bytes(sum[:])
+	c.Sequence.Int(int64(s.place.Sequence))
+	c.Index.Int(int64(s.place.Index))
+	c.Attempts.Int(int64(d.Attempt))
+	c.ReceivedAt.Time(d.ReceivedAt)
+	c.DuplicateOf.IDOrNull(s.DuplicateOf)
+	c.Epoch.Int(s.place.Epoch)
+	c.Changes.Int(int64(len(s.Entries)))
 }
 
 func (r *rows) addLog(item applier.Item, ordinal int, e ledger.Entry) {
@@ -168,32 +169,32 @@ func (r *rows) addLog(item applier.Item, ordinal int, e ledger.Entry) {
 	r.touched[e.Account] = struct{}{}
 	c := &r.logs
 	r.counts[logsTable]++
-	c.ID.id(item.Delivery.ID)
-	c.Ordinal.int(int64(ordinal))
-	c.User.id(e.User)
-	c.Currency.text(e.Currency)
-	c.Number.int(e.Number)
-	c.Operator.text(string(e.Operator))
-	c.Amount.int(e.Amount)
-	c.Balance.int(e.Balance)
-	c.WebhookID.text(nameText(item.Delivery.WebhookID))
-	c.Action.text(item.Webhook.Name)
+	c.ID.ID(item.Delivery.ID)
+	c.Ordinal.Int(int64(ordinal))
+	c.User.ID(e.User)
+	c.Currency.Text(e.Currency)
+	c.Number.Int(e.Number)
+	c.Operator.Text(string(e.Operator))
+	c.Amount.Int(e.Amount)
+	c.Balance.Int(e.Balance)
+	c.WebhookID.Text(pg.NameText(item.Delivery.WebhookID))
+	c.Action.Text(item.Webhook.Name)
 }
 
 func (r *rows) addField(item applier.Item, ordinal int, user delivery.ID, f applier.FieldChange, at ledger.Place) {
 	d := item.Delivery
 	c := &r.fieldHistory
 	r.counts[fieldHistoryTable]++
-	c.ID.id(d.ID)
-	c.Ordinal.int(int64(ordinal))
-	c.User.id(user)
-	c.Field.text(f.Field)
-	c.Value.text(f.Value)
-	c.Epoch.int(at.Epoch)
-	c.Sequence.int(int64(at.Sequence))
-	c.Index.int(int64(at.Index))
-	c.WebhookID.text(nameText(d.WebhookID))
-	c.Action.text(item.Webhook.Name)
+	c.ID.ID(d.ID)
+	c.Ordinal.Int(int64(ordinal))
+	c.User.ID(user)
+	c.Field.Text(f.Field)
+	c.Value.Text(f.Value)
+	c.Epoch.Int(at.Epoch)
+	c.Sequence.Int(int64(at.Sequence))
+	c.Index.Int(int64(at.Index))
+	c.WebhookID.Text(pg.NameText(d.WebhookID))
+	c.Action.Text(item.Webhook.Name)
 	if r.values == nil {
 		r.values = map[ledger.UserField]ledger.FieldValue{}
 	}
@@ -206,42 +207,42 @@ func (r *rows) addField(item applier.Item, ordinal int, user delivery.ID, f appl
 func (r *rows) addBalance(account ledger.Account, b ledger.Balance) {
 	c := &r.balances
 	r.counts[balancesTable]++
-	c.User.id(account.User)
-	c.Currency.text(account.Currency)
-	c.Amount.int(b.Amount)
-	c.Entries.int(b.Entries)
+	c.User.ID(account.User)
+	c.Currency.Text(account.Currency)
+	c.Amount.Int(b.Amount)
+	c.Entries.Int(b.Entries)
 }
 
 func (r *rows) addDeadLetter(item applier.Item, s decision) {
 	d := item.Delivery
 	c := &r.deadLetters
 	r.counts[deadLettersTable]++
-	c.ID.id(d.ID)
-	c.Headers.text(headersJSON(d.Headers))
-	c.Payload.bytes(d.Body)
+	c.ID.ID(d.ID)
+	c.Headers.Text(headersJSON(d.Headers))
+	c.Payload.Bytes(d.Body)
 	by, key := missingUser(item, s.Failure)
-	c.UserBy.textOrNull(by)
-	c.UserKey.textOrNull(key)
-	c.WebhookID.text(nameText(d.WebhookID))
+	c.UserBy.TextOrNull(by)
+	c.UserKey.TextOrNull(key)
+	c.WebhookID.Text(pg.NameText(d.WebhookID))
 	if key := item.Plan.Key; key != nil {
-		c.Key.bytes(key.Hash[:])
-		c.Body.bytes(key.Body[:])
+		c.Key.Bytes(key.Hash[:])
+		c.Body.Bytes(key.Body[:])
 	} else {
-		c.Key.null()
-		c.Body.null()
+		c.Key.Null()
+		c.Body.Null()
 	}
-	c.StoredAt.timeOrNull(s.first.StoredAt)
-	c.Method.textOrNull(d.Method)
-	c.Query.bytesOrNull(queryBytes(d.Query))
+	c.StoredAt.TimeOrNull(s.first.StoredAt)
+	c.Method.TextOrNull(d.Method)
+	c.Query.BytesOrNull(queryBytes(d.Query))
 	if s.first == s.place {
-		c.Epoch.null()
-		c.Sequence.null()
-		c.Index.null()
+		c.Epoch.Null()
+		c.Sequence.Null()
+		c.Index.Null()
 		return
 	}
-	c.Epoch.int(s.first.Epoch)
-	c.Sequence.int(int64(s.first.Sequence))
-	c.Index.int(int64(s.first.Index))
+	c.Epoch.Int(s.first.Epoch)
+	c.Sequence.Int(int64(s.first.Sequence))
+	c.Index.Int(int64(s.first.Index))
 }
 
 // queryBytes is nil for a request without a query.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -142,14 +143,14 @@ func (w *work) readUsers(ctx context.Context, run query, which []userKey, more .
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var id idScanner
+		var id pg.ID
 		var community, email, username string
 		var external []byte
 		var erased, locked bool
 		if err := rows.Scan(&id, &community, &email, &username, &external, &erased, &locked); err != nil {
 			return err
 		}
-		if id == (idScanner{}) {
+		if id == (pg.ID{}) {
 			w.busy[community] = !locked
 			continue
 		}
@@ -168,25 +169,25 @@ func (w *work) readUsers(ctx context.Context, run query, which []userKey, more .
 
 // lookups writes identifiers as columns: those of emails and of usernames with their
 // communities, those of external ids with community and kind, and users' ids.
-func lookups(which []userKey) (columns [9]array) {
+func lookups(which []userKey) (columns [9]pg.Array) {
 	for _, key := range which {
 		kind, external := webhook.UserKey(key.by).ExternalKind()
 		switch {
 		case external:
-			columns[4].text(key.community)
-			columns[5].text(kind)
-			columns[6].text(key.key)
+			columns[4].Text(key.community)
+			columns[5].Text(kind)
+			columns[6].Text(key.key)
 		case key.by == string(webhook.ByID):
 			if id, err := delivery.ParseID(key.key); err == nil {
-				columns[7].text(key.community)
-				columns[8].id(id)
+				columns[7].Text(key.community)
+				columns[8].ID(id)
 			}
 		case key.by == string(webhook.ByUsername):
-			columns[2].text(key.community)
-			columns[3].text(key.key)
+			columns[2].Text(key.community)
+			columns[3].Text(key.key)
 		default:
-			columns[0].text(key.community)
-			columns[1].text(key.key)
+			columns[0].Text(key.community)
+			columns[1].Text(key.key)
 		}
 	}
 	return columns

@@ -9,6 +9,8 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
+
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
 // tables are the tables that a batch writes to, bit by bit in the order of
@@ -28,7 +30,7 @@ type insert struct {
 
 func insertInto[T any](table, clock, conflict string) insert {
 	return insert{
-		into: table, columns: columnNames[T](), parameters: columnParameters[T], count: columnCount[T](),
+		into: table, columns: pg.ColumnNames[T](), parameters: pg.ColumnParameters[T], count: pg.ColumnCount[T](),
 		clock: clock, conflict: conflict,
 	}
 }
@@ -36,7 +38,7 @@ func insertInto[T any](table, clock, conflict string) insert {
 // takesThePlace is ledger.FieldValue.Before. A time that is not known decides nothing.
 var takesThePlace = func() string {
 	const later = `(now.stream_epoch, now.stream_sequence, now.stream_index) < (excluded.stream_epoch, excluded.stream_sequence, excluded.stream_index)`
-	stored := "greatest(now.stored_at, " + idTime("now.delivery_id") + ")"
+	stored := "greatest(now.stored_at, " + pg.IDTime("now.delivery_id") + ")"
 	return `CASE WHEN abs(extract(epoch FROM excluded.stored_at - ` + stored + `)) > 1 AND (excluded.stored_at > ` + stored + `) <> (` + later + `)
 				THEN now.delivery_id < excluded.delivery_id
 				ELSE ` + later + `
@@ -146,7 +148,7 @@ func (w *work) write(ctx context.Context, stmt *sqlx.Stmt) error {
 	used := r.used()
 	for t := range inserts {
 		if used&(1<<t) != 0 {
-			args, into = appendColumns(args, r.table(t)), append(into, &got[t])
+			args, into = pg.AppendColumns(args, r.table(t)), append(into, &got[t])
 		}
 	}
 	err := stmt.QueryRowContext(ctx, args...).Scan(into...)

@@ -12,6 +12,7 @@ import (
 	"github.com/lib/pq/pqerror"
 
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
 var (
@@ -47,7 +48,7 @@ func (s *Store) AddToken(ctx context.Context, t admin.Token) (createdAt time.Tim
 // community is all of them.
 func (s *Store) ListTokens(ctx context.Context, community string) ([]admin.Token, error) {
 	var tokens []admin.Token
-	err := each(ctx, s.db, selectTokens+` WHERE $1 = '' OR community = $1 ORDER BY created_at DESC, sha256`, func(scan scanner) error {
+	err := pg.Each(ctx, s.db, selectTokens+` WHERE $1 = '' OR community = $1 ORDER BY created_at DESC, sha256`, func(scan pg.Scan) error {
 		t, err := scanToken(scan)
 		tokens = append(tokens, t)
 		return err
@@ -70,7 +71,7 @@ func (s *Store) FindToken(ctx context.Context, hash [32]byte) (admin.Token, erro
 	return t, nil
 }
 
-func scanToken(scan scanner) (admin.Token, error) {
+func scanToken(scan pg.Scan) (admin.Token, error) {
 	var t admin.Token
 	var hash []byte
 	var expires, used, revoked sql.Null[time.Time]
@@ -78,7 +79,7 @@ func scanToken(scan scanner) (admin.Token, error) {
 		return admin.Token{}, err
 	}
 	copy(t.ID[:], hash)
-	t.ExpiresAt, t.LastUsedAt, t.RevokedAt = timeOrNil(expires), timeOrNil(used), timeOrNil(revoked)
+	t.ExpiresAt, t.LastUsedAt, t.RevokedAt = pg.TimeOrNil(expires), pg.TimeOrNil(used), pg.TimeOrNil(revoked)
 	return t, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/lib/pq/pqerror"
 
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
 const (
@@ -36,8 +37,8 @@ func (s *Store) AddTrail(ctx context.Context, e admin.TrailEntry) error {
 		if _, err := tx.ExecContext(ctx, trailPatienceQuery); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, addTrailQuery, cleanText(e.Via), cleanText(e.Who), cleanText(e.OSUser), cleanText(e.Address), cleanText(e.What),
-			cleanText(e.TargetKind), cleanText(e.TargetID), string(e.Detail))
+		_, err := tx.ExecContext(ctx, addTrailQuery, pg.CleanText(e.Via), pg.CleanText(e.Who), pg.CleanText(e.OSUser), pg.CleanText(e.Address), pg.CleanText(e.What),
+			pg.CleanText(e.TargetKind), pg.CleanText(e.TargetID), string(e.Detail))
 		return err
 	})
 	if pq.As(err, pqerror.LockNotAvailable) != nil {
@@ -52,7 +53,7 @@ func (s *Store) AddTrail(ctx context.Context, e admin.TrailEntry) error {
 // ListTrail returns lines of the audit trail, newest first, those with smaller
 // ids than before.
 func (s *Store) ListTrail(ctx context.Context, before int64, limit int) (all []admin.TrailEntry, err error) {
-	err = each(ctx, s.db, listTrailQuery, func(scan scanner) error {
+	err = pg.Each(ctx, s.db, listTrailQuery, func(scan pg.Scan) error {
 		e, err := scanTrail(scan)
 		all = append(all, e)
 		return err
@@ -63,7 +64,7 @@ func (s *Store) ListTrail(ctx context.Context, before int64, limit int) (all []a
 	return all, nil
 }
 
-func scanTrail(scan scanner) (e admin.TrailEntry, err error) {
+func scanTrail(scan pg.Scan) (e admin.TrailEntry, err error) {
 	var detail, hash []byte
 	err = scan(&e.ID, &e.At, &e.Via, &e.Who, &e.OSUser, &e.Address, &e.What, &e.TargetKind, &e.TargetID, &detail, &hash)
 	e.At, e.Detail, e.Hash = e.At.UTC(), detail, hex.EncodeToString(hash)
@@ -92,8 +93,8 @@ const maxTrailBreaks = 10
 // CheckTrail computes the hash of each entry again.
 func (s *Store) CheckTrail(ctx context.Context) (TrailState, error) {
 	check := trailCheck{}
-	err := snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
-		err := each(ctx, tx, allTrailQuery, func(scan scanner) error {
+	err := pg.Snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
+		err := pg.Each(ctx, tx, allTrailQuery, func(scan pg.Scan) error {
 			e, err := scanTrail(scan)
 			if err == nil {
 				check.next(e)

@@ -11,6 +11,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -132,33 +133,33 @@ func (s *Store) ListUsers(ctx context.Context, f UserFilter) ([]User, error) {
 }
 
 func (f UserFilter) query() (query string, args []any) {
-	var w where
-	w.add("u.erased_at IS NULL")
+	var w pg.Where
+	w.Add("u.erased_at IS NULL")
 	if f.Community != "" {
-		w.add("u.community = ?", f.Community)
+		w.Add("u.community = ?", f.Community)
 	}
 	if f.Search != "" {
 		key := applier.FoldKey(f.Search)
-		w.add("(strpos(u.email_key, ?) > 0 OR strpos(u.username_key, ?) > 0 OR u.id = ANY (ARRAY("+usersKnownAsQuery+")))", key, key, f.Search)
+		w.Add("(strpos(u.email_key, ?) > 0 OR strpos(u.username_key, ?) > 0 OR u.id = ANY (ARRAY("+usersKnownAsQuery+")))", key, key, f.Search)
 	}
 	if f.Before != (delivery.ID{}) {
-		w.add("u.id < ?", f.Before.String())
+		w.Add("u.id < ?", f.Before.String())
 	}
 	query = selectUser
 	if f.Among > 0 {
 		query = strings.Replace(query, "FROM users u", fmt.Sprintf("FROM (SELECT * FROM users ORDER BY id DESC LIMIT %d) u", f.Among), 1)
 	}
-	w.args = append(w.args, f.Limit)
-	return query + w.String() + fmt.Sprintf(" ORDER BY u.id DESC LIMIT $%d", len(w.args)), w.args
+	w.Args = append(w.Args, f.Limit)
+	return query + w.String() + fmt.Sprintf(" ORDER BY u.id DESC LIMIT $%d", len(w.Args)), w.Args
 }
 
 func (s *Store) queryUsers(ctx context.Context, query string, args ...any) ([]User, error) {
 	var users []User
 	places := map[delivery.ID]int{}
-	var ids array
-	err := each(ctx, s.db, query, func(scan scanner) error {
+	var ids pg.Array
+	err := pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
 		u := User{Balances: map[string]int64{}, Fields: map[string]string{}}
-		var id idScanner
+		var id pg.ID
 		var external []byte
 		var erasedAt sql.NullTime
 		if err := scan(&id, &u.Community, &u.Email, &u.Username, &external, &u.CreatedAt, &erasedAt); err != nil {
@@ -169,7 +170,7 @@ func (s *Store) queryUsers(ctx context.Context, query string, args ...any) ([]Us
 			return err
 		}
 		u.ID, u.ErasedAt = delivery.ID(id), erasedAt.Time
-		ids.id(u.ID)
+		ids.ID(u.ID)
 		places[u.ID] = len(users)
 		users = append(users, u)
 		return nil
@@ -186,8 +187,8 @@ func (s *Store) queryUsers(ctx context.Context, query string, args ...any) ([]Us
 const userBalancesQuery = `SELECT user_id, currency, amount FROM balances WHERE user_id = ANY ($1::uuid[])`
 
 func (s *Store) addBalances(ctx context.Context, users []User, places map[delivery.ID]int, ids string) error {
-	return each(ctx, s.db, userBalancesQuery, func(scan scanner) error {
-		var id idScanner
+	return pg.Each(ctx, s.db, userBalancesQuery, func(scan pg.Scan) error {
+		var id pg.ID
 		var currency string
 		var amount int64
 		if err := scan(&id, &currency, &amount); err != nil {
@@ -207,8 +208,8 @@ JOIN fields f ON f.community = u.community AND f.name = v.field
 WHERE v.user_id = ANY ($1::uuid[])`
 
 func (s *Store) addFields(ctx context.Context, users []User, places map[delivery.ID]int, ids string) error {
-	return each(ctx, s.db, userFieldsQuery, func(scan scanner) error {
-		var id idScanner
+	return pg.Each(ctx, s.db, userFieldsQuery, func(scan pg.Scan) error {
+		var id pg.ID
 		var field, value string
 		if err := scan(&id, &field, &value); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lib/pq"
 
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -41,9 +42,9 @@ LEFT JOIN (
 // sent anything are left out.
 func (s *Store) WebhookActivities(ctx context.Context, ids []string) (map[string]WebhookActivity, error) {
 	all := map[string]WebhookActivity{}
-	err := each(ctx, s.db, webhookActivityQuery, func(scan scanner) error {
+	err := pg.Each(ctx, s.db, webhookActivityQuery, func(scan pg.Scan) error {
 		var a WebhookActivity
-		var last idScanner
+		var last pg.ID
 		if err := scan(&a.WebhookID, &last, &a.LastAt, &a.LastStatus, &a.DeadLetters); err != nil {
 			return err
 		}

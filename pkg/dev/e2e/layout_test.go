@@ -167,10 +167,10 @@ func TestEachThirdPartyHasOneImporter(t *testing.T) {
 		{"github.com/nats-io/nats.go", []string{"pkg/broker", "pkg/broker/brokertest", bench, peer, faults}, []string{"pkg/broker", "pkg/dev/stack", "pkg/dev/e2e", peer}},
 		{"github.com/nats-io/nats-server", []string{"pkg/broker/brokertest", "pkg/dev/stack/natsserver"}, []string{"pkg/broker", "pkg/dev/stack"}},
 		{"github.com/labstack/echo", []string{"ingress/server", "applier/console", "pkg/proxies", peer}, []string{"ingress/server", "applier/console"}},
-		{"github.com/jmoiron/sqlx", []string{"applier/postgres"}, []string{"applier/postgres"}},
+		{"github.com/jmoiron/sqlx", []string{"applier/postgres", "applier/postgres/internal/pg"}, []string{"applier/postgres"}},
 		{
 			"github.com/lib/pq",
-			[]string{"applier/postgres", "applier/postgres/postgrestest", "pkg/dev/stack/postgres", bench, peer, faults},
+			[]string{"applier/postgres", "applier/postgres/internal/pg", "applier/postgres/postgrestest", "pkg/dev/stack/postgres", bench, peer, faults},
 			[]string{"applier/postgres", "pkg/dev/stack", "pkg/dev/e2e"},
 		},
 		{"github.com/pressly/goose", []string{"applier/postgres"}, []string{"applier/postgres"}},

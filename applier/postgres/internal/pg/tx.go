@@ -1,4 +1,4 @@
-package postgres
+package pg
 
 import (
 	"context"
@@ -8,10 +8,10 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// inTransaction runs f in a transaction. Every write goes through here: outside of an
+// InTx runs f in a transaction. Every write goes through here: outside of an
 // explicit transaction database/sql runs a statement again, unasked, when its
 // connection dies, also after the server committed it (lib/pq issue 939).
-func inTransaction(ctx context.Context, db *sqlx.DB, f func(*sqlx.Tx) error) error {
+func InTx(ctx context.Context, db *sqlx.DB, f func(*sqlx.Tx) error) error {
 	tx, err := db.BeginTxx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -29,9 +29,9 @@ func inTransaction(ctx context.Context, db *sqlx.DB, f func(*sqlx.Tx) error) err
 	return nil
 }
 
-// snapshot runs f in a transaction that sees the database as it is at one moment,
+// Snapshot runs f in a transaction that sees the database as it is at one moment,
 // and writes nothing.
-func snapshot(ctx context.Context, db *sqlx.DB, f func(*sqlx.Tx) error) error {
+func Snapshot(ctx context.Context, db *sqlx.DB, f func(*sqlx.Tx) error) error {
 	tx, err := db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)

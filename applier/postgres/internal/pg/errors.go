@@ -1,4 +1,4 @@
-package postgres
+package pg
 
 import (
 	"errors"
@@ -28,13 +28,13 @@ func classify(err error) error {
 	return err
 }
 
-// errRaced: somebody else wrote the same rows meanwhile. Reading again shows what
+// ErrRaced: somebody else wrote the same rows meanwhile. Reading again shows what
 // they wrote.
-var errRaced = errors.New("somebody else changed the same meanwhile")
+var ErrRaced = errors.New("somebody else changed the same meanwhile")
 
-// passes reports whether an error is that of others who write at the same time.
-func passes(err error) bool {
-	if errors.Is(err, errRaced) {
+// IsPassing reports whether an error is that of others who write at the same time.
+func IsPassing(err error) bool {
+	if errors.Is(err, ErrRaced) {
 		return true
 	}
 	if pqErr := pq.As(err); pqErr != nil {

@@ -1,4 +1,4 @@
-package postgres
+package pg
 
 import (
 	"fmt"
@@ -10,21 +10,21 @@ import (
 // The tag `column` has the column's name and type. Statements are made of the same
 // struct, so that a value cannot get into another column than the one it is for.
 
-// columnNames returns the names of a table's columns, separated by commas.
-func columnNames[T any]() string {
+// ColumnNames returns the names of a table's columns, separated by commas.
+func ColumnNames[T any]() string {
 	return strings.Join(eachColumn[T](func(_ int, name, _ string) string { return name }), ", ")
 }
 
-// columnParameters returns the parameters that are the columns of a table, numbered
+// ColumnParameters returns the parameters that are the columns of a table, numbered
 // from the one after, separated by commas.
-func columnParameters[T any](after int) string {
+func ColumnParameters[T any](after int) string {
 	return strings.Join(eachColumn[T](func(i int, _, kind string) string {
 		return fmt.Sprintf("$%d::%s[]", after+i+1, kind)
 	}), ", ")
 }
 
-// columnCount is how many columns a table has.
-func columnCount[T any]() int { return reflect.TypeFor[T]().NumField() }
+// ColumnCount is how many columns a table has.
+func ColumnCount[T any]() int { return reflect.TypeFor[T]().NumField() }
 
 func eachColumn[T any](text func(i int, name, kind string) string) []string {
 	t := reflect.TypeFor[T]()
@@ -36,12 +36,12 @@ func eachColumn[T any](text func(i int, name, kind string) string) []string {
 	return all
 }
 
-// appendColumns appends the columns of a table to the arguments of a statement. table
+// AppendColumns appends the columns of a table to the arguments of a statement. table
 // is a pointer.
-func appendColumns(args []any, table any) []any {
+func AppendColumns(args []any, table any) []any {
 	v := reflect.ValueOf(table).Elem()
 	for i := range v.NumField() {
-		args = append(args, v.Field(i).Addr().Interface().(*array).String()) // a column is an array
+		args = append(args, v.Field(i).Addr().Interface().(*Array).String()) // a column is an array
 	}
 	return args
 }
@@ -49,11 +49,11 @@ func appendColumns(args []any, table any) []any {
 // maxSpare is the most memory of a column that is kept for the next batch, in bytes.
 const maxSpare = 1 << 20
 
-// emptied returns the columns of a table without their values, with their memory.
-func emptied[T any](table T) T {
+// Emptied returns the columns of a table without their values, with their memory.
+func Emptied[T any](table T) T {
 	v := reflect.ValueOf(&table).Elem()
 	for i := range v.NumField() {
-		a := v.Field(i).Addr().Interface().(*array) // a column is an array
+		a := v.Field(i).Addr().Interface().(*Array) // a column is an array
 		if cap(a.b) > maxSpare {
 			a.b = nil
 		}

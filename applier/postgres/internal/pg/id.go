@@ -1,4 +1,4 @@
-package postgres
+package pg
 
 import (
 	"context"
@@ -10,14 +10,14 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// idScanner reads a uuid column; NULL is the zero id.
-type idScanner delivery.ID
+// ID reads a uuid column; NULL is the zero id.
+type ID delivery.ID
 
 // Scan implements sql.Scanner.
-func (id *idScanner) Scan(src any) error {
+func (id *ID) Scan(src any) error {
 	switch v := src.(type) {
 	case nil:
-		*id = idScanner{}
+		*id = ID{}
 		return nil
 	case []byte:
 		if len(v) == len(id) { // binary results
@@ -31,14 +31,14 @@ func (id *idScanner) Scan(src any) error {
 	return fmt.Errorf("cannot read a uuid from %T", src)
 }
 
-// idTime is SQL for the time of an id: that of the request, where nothing better is
+// IDTime is SQL for the time of an id: that of the request, where nothing better is
 // known.
-func idTime(column string) string {
+func IDTime(column string) string {
 	return "to_timestamp(('x0000' || encode(substring(uuid_send(" + column + ") FOR 6), 'hex'))::bit(64)::bigint / 1000.0)"
 }
 
-// firstIDAt is the least UUIDv7 of that millisecond.
-func firstIDAt(t time.Time) (id delivery.ID) {
+// FirstIDAt is the least UUIDv7 of that millisecond.
+func FirstIDAt(t time.Time) (id delivery.ID) {
 	ms := max(t.UnixMilli(), 0)
 	for i := range 6 {
 		id[i] = byte(ms >> (8 * (5 - i)))
@@ -47,10 +47,10 @@ func firstIDAt(t time.Time) (id delivery.ID) {
 	return id
 }
 
-// queryIDs returns the ids that a query is for.
-func queryIDs(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) (ids []delivery.ID, err error) {
-	err = each(ctx, db, query, func(scan scanner) error {
-		var id idScanner
+// QueryIDs returns the ids that a query is for.
+func QueryIDs(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) (ids []delivery.ID, err error) {
+	err = Each(ctx, db, query, func(scan Scan) error {
+		var id ID
 		if err := scan(&id); err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package postgres
+package pg
 
 import (
 	"errors"
@@ -16,8 +16,8 @@ import (
 var errAddress = errors.New("want the URL of a PostgreSQL database, such as postgres://user:password@host/coinhook, " +
 	"or with several servers postgres://user:password@host1:5432,host2:5432/coinhook")
 
-// parseAddress reads a URL in each form that libpq documents.
-func parseAddress(address string) (pq.Config, error) {
+// ParseAddress reads a URL in each form that libpq documents.
+func ParseAddress(address string) (pq.Config, error) {
 	address, err := hostsAsParameters(address)
 	if err != nil || address == "" {
 		return pq.Config{}, errAddress
@@ -26,7 +26,7 @@ func parseAddress(address string) (pq.Config, error) {
 	if err != nil {
 		return pq.Config{}, errAddress
 	}
-	for _, one := range eachHost(cfg) {
+	for _, one := range EachHost(cfg) {
 		if !isHost(one.Host) {
 			return pq.Config{}, errAddress
 		}
@@ -37,11 +37,11 @@ func parseAddress(address string) (pq.Config, error) {
 // SameDatabase reports whether two URLs name databases of one name. Their hosts may
 // differ, as where one goes through a pooler.
 func SameDatabase(a, b string) bool {
-	first, err := parseAddress(a)
+	first, err := ParseAddress(a)
 	if err != nil {
 		return false
 	}
-	second, err := parseAddress(b)
+	second, err := ParseAddress(b)
 	return err == nil && first.Database == second.Database
 }
 
@@ -108,8 +108,8 @@ func splitHost(text string) (host, port string, err error) {
 	return host, port, err
 }
 
-// eachHost returns the configuration of each server.
-func eachHost(cfg pq.Config) []pq.Config {
+// EachHost returns the configuration of each server.
+func EachHost(cfg pq.Config) []pq.Config {
 	first := cfg.Clone()
 	first.Multi = nil
 	all := []pq.Config{first}

@@ -1,4 +1,4 @@
-package postgres
+package pg
 
 import (
 	"context"
@@ -31,7 +31,7 @@ type server struct {
 func newConnector(cfg pq.Config, d dialer) (*connector, error) {
 	each := []pq.Config{cfg}
 	if cfg.LoadBalanceHosts != pq.LoadBalanceHostsRandom && cfg.TargetSessionAttrs != pq.TargetSessionAttrsPreferStandby {
-		each = eachHost(cfg)
+		each = EachHost(cfg)
 	}
 	c := &connector{}
 	for _, one := range each {

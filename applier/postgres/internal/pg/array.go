@@ -1,4 +1,4 @@
-package postgres
+package pg
 
 import (
 	"encoding/hex"
@@ -10,12 +10,12 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// array writes PostgreSQL's text form of an array, element by element. It is a
+// Array writes PostgreSQL's text form of an array, element by element. It is a
 // column of a batch: every statement that writes gets its rows as such columns.
 // pq.Array does the same by reflection, at several times the cost.
-type array struct{ b []byte }
+type Array struct{ b []byte }
 
-func (a *array) next() {
+func (a *Array) next() {
 	if len(a.b) == 0 {
 		a.b = append(a.b, '{')
 	} else {
@@ -23,8 +23,11 @@ func (a *array) next() {
 	}
 }
 
+// IsEmpty reports whether nothing was written yet.
+func (a *Array) IsEmpty() bool { return len(a.b) == 0 }
+
 // String returns the array to be passed as a parameter.
-func (a *array) String() string {
+func (a *Array) String() string {
 	if len(a.b) == 0 {
 		return "{}"
 	}
@@ -34,41 +37,44 @@ func (a *array) String() string {
 	return text
 }
 
-func (a *array) null() {
+// Null writes NULL.
+func (a *Array) Null() {
 	a.next()
 	a.b = append(a.b, "NULL"...)
 }
 
-// idArray returns ids as an array.
-func idArray(all []delivery.ID) string {
-	var a array
+// IDs returns ids as an array.
+func IDs(all []delivery.ID) string {
+	var a Array
 	for _, id := range all {
-		a.id(id)
+		a.ID(id)
 	}
 	return a.String()
 }
 
-func (a *array) id(id delivery.ID) {
+// ID writes an id.
+func (a *Array) ID(id delivery.ID) {
 	a.next()
 	a.b = id.Append(a.b)
 }
 
-// idOrNull writes NULL for the zero id.
-func (a *array) idOrNull(id delivery.ID) {
+// IDOrNull writes NULL for the zero id.
+func (a *Array) IDOrNull(id delivery.ID) {
 	if id == (delivery.ID{}) {
-		a.null()
+		a.Null()
 		return
 	}
-	a.id(id)
+	a.ID(id)
 }
 
-func (a *array) int(n int64) {
+// Int writes a number.
+func (a *Array) Int(n int64) {
 	a.next()
 	a.b = strconv.AppendInt(a.b, n, 10)
 }
 
-// time writes a time of the years 1 to 9999: a message may say any other.
-func (a *array) time(t time.Time) {
+// Time writes a time of the years 1 to 9999: a message may say any other.
+func (a *Array) Time(t time.Time) {
 	if t.Before(earliest) {
 		t = earliest
 	}
@@ -79,7 +85,8 @@ func (a *array) time(t time.Time) {
 	a.b = t.UTC().AppendFormat(a.b, `"2006-01-02T15:04:05.999999Z"`)
 }
 
-func (a *array) bytes(p []byte) {
+// Bytes writes bytes, nil as none.
+func (a *Array) Bytes(p []byte) {
 	a.next()
 	a.b = append(a.b, `"\\x`...)
 	a.b = hex.AppendEncode(a.b, p)
@@ -91,32 +98,33 @@ var (
 	latest   = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 )
 
-// bytesOrNull writes NULL for nil. Bytes that are there may be none.
-func (a *array) bytesOrNull(p []byte) {
+// BytesOrNull writes NULL for nil. Bytes that are there may be none.
+func (a *Array) BytesOrNull(p []byte) {
 	if p == nil {
-		a.null()
+		a.Null()
 		return
 	}
-	a.bytes(p)
+	a.Bytes(p)
 }
 
-func (a *array) bool(b bool) {
+// Bool writes true or false.
+func (a *Array) Bool(b bool) {
 	a.next()
 	a.b = strconv.AppendBool(a.b, b)
 }
 
-// timeOrNull writes NULL for the zero time.
-func (a *array) timeOrNull(t time.Time) {
+// TimeOrNull writes NULL for the zero time.
+func (a *Array) TimeOrNull(t time.Time) {
 	if t.IsZero() {
-		a.null()
+		a.Null()
 		return
 	}
-	a.time(t)
+	a.Time(t)
 }
 
-// cleanText replaces what PostgreSQL's text cannot hold, NUL and invalid UTF-8.
+// CleanText replaces what PostgreSQL's text cannot hold, NUL and invalid UTF-8.
 // Rows of the database are compared with clean text.
-func cleanText(s string) string {
+func CleanText(s string) string {
 	isPlain := true
 	for i := 0; i < len(s) && isPlain; i++ {
 		isPlain = s[i] != 0 && s[i] < utf8.RuneSelf
@@ -127,10 +135,10 @@ func cleanText(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// nameText is clean text for a column with an index, which holds only so much. The
+// NameText is clean text for a column with an index, which holds only so much. The
 // names that Coinhook gives are shorter.
-func nameText(s string) string {
-	if s = cleanText(s); len(s) <= maxName {
+func NameText(s string) string {
+	if s = CleanText(s); len(s) <= maxName {
 		return s
 	}
 	return strings.ToValidUTF8(s[:maxName], "")
@@ -138,11 +146,11 @@ func nameText(s string) string {
 
 const maxName = 255 // bytes
 
-// text writes a string, cleaned.
-func (a *array) text(s string) {
+// Text writes a string, cleaned.
+func (a *Array) Text(s string) {
 	a.next()
 	a.b = append(a.b, '"')
-	s = cleanText(s)
+	s = CleanText(s)
 	for {
 		i := strings.IndexAny(s, `"\`)
 		if i < 0 {
@@ -156,11 +164,11 @@ func (a *array) text(s string) {
 	a.b = append(a.b, '"')
 }
 
-// textOrNull writes NULL for the empty string.
-func (a *array) textOrNull(s string) {
+// TextOrNull writes NULL for the empty string.
+func (a *Array) TextOrNull(s string) {
 	if s == "" {
-		a.null()
+		a.Null()
 		return
 	}
-	a.text(s)
+	a.Text(s)
 }

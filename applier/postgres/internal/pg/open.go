@@ -1,4 +1,6 @@
-package postgres
+// Package pg is how one talks to PostgreSQL: connections, transactions, rows, arrays,
+// conditions and classes of errors. It knows no table.
+package pg
 
 import (
 	"database/sql"
@@ -34,10 +36,10 @@ var settlingPlans = map[string]string{
 	"enable_mergejoin": "off",
 }
 
-// openDB returns a database at once, also while it is away. An error means that the URL
+// Open returns a database at once, also while it is away. An error means that the URL
 // cannot work.
-func openDB(url string, opts Options) (*sqlx.DB, error) {
-	cfg, err := parseAddress(url)
+func Open(url string, opts Options) (*sqlx.DB, error) {
+	cfg, err := ParseAddress(url)
 	if err != nil {
 		return nil, err
 	}

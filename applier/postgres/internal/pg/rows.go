@@ -1,0 +1,43 @@
+package pg
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Scan reads the columns of one row.
+type Scan func(into ...any) error
+
+// Each runs a query and calls f with each row.
+func Each(ctx context.Context, db sqlx.QueryerContext, query string, f func(Scan) error, args ...any) error {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := f(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// OrNil returns nil for NULL.
+func OrNil(n sql.Null[int64]) *int64 {
+	if !n.Valid {
+		return nil
+	}
+	return &n.V
+}
+
+// TimeOrNil returns nil for NULL, and a time in UTC.
+func TimeOrNil(t sql.Null[time.Time]) *time.Time {
+	if !t.Valid {
+		return nil
+	}
+	return new(t.V.UTC())
+}
