@@ -75,14 +75,23 @@ type Planned struct {
 	Err error
 }
 
-// Plan returns the plan of each delivery. It takes no lock and writes nothing, so a
-// batch can be planned while the previous one commits.
+// plannedChanges bound what is planned at once: a delivery of some KiB may make 20,000
+// changes.
+const plannedChanges = 16 << 10
+
+// Plan returns the plans of the first deliveries, of all unless they make very many
+// changes. It takes no lock and writes nothing, so a batch can be planned while the
+// previous one commits.
 func (a *Applier) Plan(ctx context.Context, batch []delivery.Delivery) []Planned {
 	planned := make([]Planned, len(batch))
 	view := communityView{source: a.communities}
+	changes := 0
 	for i := range batch {
 		if planned[i] = a.plan(ctx, &view, &batch[i], true); planned[i].Err != nil && planned[i].Park == "" {
 			return planned[:i+1] // those behind it would meet the same
+		}
+		if changes += len(planned[i].Item.Plan.Changes); changes >= plannedChanges {
+			return planned[:i+1]
 		}
 	}
 	return planned

@@ -43,10 +43,14 @@ type store struct {
 	refuse    map[string]error
 	committed []string // body, and reason of a failure
 	calls     int
+	most      int // more than so many items take too long; 0 for no limit
 }
 
 func (s *store) Settle(_ context.Context, batch []applier.Item) ([]applier.Settlement, error) {
 	s.calls++
+	if s.most > 0 && len(batch) > s.most {
+		return nil, fmt.Errorf("settle: %w", applier.ErrTooLong)
+	}
 	for _, item := range batch {
 		if err := s.refuse[string(item.Delivery.Body)]; err != nil && (item.Failure == nil || string(item.Delivery.Body) == "unwritable") {
 			return nil, err
@@ -369,5 +373,49 @@ func TestDeliveriesOfALostPartitionAreNoTrouble(t *testing.T) {
 	}
 	if len(r.postponed) > 0 {
 		t.Errorf("reported as trouble: %q", r.postponed)
+	}
+}
+
+// A transaction that takes too long is tried in halves, in order. None of its deliveries
+// is at fault, however long one takes.
+func TestATransactionThatTakesTooLong(t *testing.T) {
+	t.Parallel()
+	evaluate := func(*webhook.Webhook, *delivery.Delivery, *applier.Community) (applier.Plan, *delivery.Failure, error) {
+		return applier.Plan{}, nil, nil
+	}
+	for _, tc := range []struct {
+		most      int
+		alwaysOf  string // a body that takes too long by itself
+		committed string
+	}{
+		{8, "", "[a b c d e f g h]"},
+		{1, "", "[a b c d e f g h]"},
+		{3, "", "[a b c d e f g h]"},
+		{3, "e", "[a b c d]"},
+	} {
+		s := &store{most: tc.most, refuse: map[string]error{tc.alwaysOf: applier.ErrTooLong}}
+		app := applier.New(definitions{byID: map[string]*webhook.Webhook{"active": {}}}, &communities{}, evaluate, s, &reporter{})
+		verdicts := app.Handle(t.Context(), bodies("a b c d e f g h"))
+		if got := fmt.Sprint(s.committed); got != tc.committed {
+			t.Errorf("at most %d: %s are committed, want %s", tc.most, got, tc.committed)
+		}
+		for i, v := range verdicts {
+			if v.IsSettled() != (i < len(s.committed)) {
+				t.Errorf("at most %d: delivery %d: %+v", tc.most, i, v)
+			}
+		}
+	}
+}
+
+// Very many changes are planned in parts.
+func TestOnlySoManyChangesArePlanned(t *testing.T) {
+	t.Parallel()
+	evaluate := func(*webhook.Webhook, *delivery.Delivery, *applier.Community) (applier.Plan, *delivery.Failure, error) {
+		return applier.Plan{Changes: make([]applier.Change, 10_000)}, nil, nil
+	}
+	app := applier.New(definitions{byID: map[string]*webhook.Webhook{"active": {}}}, &communities{}, evaluate, &store{}, &reporter{})
+	batch := bodies("a b c d e")
+	if n := len(app.Plan(t.Context(), batch)); n != 2 {
+		t.Errorf("%d of 5 deliveries are planned, want 2", n)
 	}
 }

@@ -22,6 +22,10 @@ type settling struct {
 	stoppedAt int
 }
 
+// ErrTooLong says that the database ended a transaction that took too long. Fewer
+// deliveries take less.
+var ErrTooLong = errors.New("a transaction took too long")
+
 // Settle has the store commit the items. If the database refuses values, the batch is
 // halved until the deliveries at fault are found. These become dead letters, unless the
 // database refuses one after the other: then they are not at fault and are retried.
@@ -72,7 +76,7 @@ func (s *settling) part(ctx context.Context, from, to int) error {
 			}
 		}
 		return nil
-	case !errors.As(err, &data):
+	case !errors.As(err, &data) && (to-from == 1 || !errors.Is(err, ErrTooLong)):
 		s.stoppedAt = from
 		return inPostgreSQL(err)
 	case to-from > 1:

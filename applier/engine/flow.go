@@ -10,6 +10,7 @@ const (
 	// one is ready.
 	flowDeliveries = 2 * soleDeliveries
 	flowBytes      = 16 << 20
+	flowChanges    = 2 * batchChanges
 )
 
 // flow counts the deliveries of a partition that are in lanes.
@@ -17,6 +18,7 @@ type flow struct {
 	mu         sync.Mutex
 	deliveries int // waiting or in a transaction
 	bytes      int // of their bodies
+	changes    int // that they were planned with
 	inFlight   int // in a transaction
 	parked     int // that come from parked rows
 	ofUsers    int // those of them that waited for their users
@@ -40,6 +42,7 @@ func (p *partition) count(all []work) {
 func (f *flow) add(w work, n int) {
 	f.deliveries += n
 	f.bytes += n * len(w.Delivery.Body)
+	f.changes += n * w.changes
 	if w.WasParked {
 		f.parked += n
 	}
@@ -85,7 +88,9 @@ func (p *partition) leave(w work, parked bool) {
 // awaitRoom returns once there is room for more, and false when the partition was
 // dropped.
 func (p *partition) awaitRoom() bool {
-	return p.await(p.ctx, func(f *flow) bool { return f.deliveries < flowDeliveries && f.bytes < flowBytes }) && p.ctx.Err() == nil
+	return p.await(p.ctx, func(f *flow) bool {
+		return f.deliveries < flowDeliveries && f.bytes < flowBytes && f.changes < flowChanges
+	}) && p.ctx.Err() == nil
 }
 
 // awaitEmpty returns once nothing of the partition is in a lane, and false when the

@@ -22,6 +22,9 @@ const (
 	// other partition waits for it.
 	soleDeliveries = 4 * batchDeliveries
 	lately         = time.Second
+	// batchChanges bound a transaction, too, unless one delivery has more: each change is
+	// a row of the log, and a delivery may make 20,000.
+	batchChanges = 8 << 10
 )
 
 // work is one delivery on its way through a lane.
@@ -30,6 +33,7 @@ type work struct {
 	partition *partition
 	receipt   *broker.Receipt // nil for one that was parked
 	ofUser    bool            // it was parked for its user
+	changes   int             // that it was planned with
 }
 
 // lane commits one transaction at a time.
@@ -84,13 +88,15 @@ func (l *lane) take() (batch []work) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.queues = slices.DeleteFunc(l.queues, func(q *queue) bool { return q.partition.ctx.Err() != nil })
-	bytes, room := 0, l.room(time.Now())
-	for room > 0 && len(l.queues) > 0 && bytes < batchBytes {
+	bytes, changes, room := 0, 0, l.room(time.Now())
+	isFull := func() bool { return bytes >= batchBytes || changes >= batchChanges }
+	for room > 0 && len(l.queues) > 0 && !isFull() {
 		share := max(room/len(l.queues), 1)
 		for _, q := range l.queues {
 			n := 0
-			for n < min(share, len(q.work), room) && (bytes < batchBytes || len(batch) == 0) {
+			for n < min(share, len(q.work), room) && !isFull() {
 				bytes += len(q.work[n].Delivery.Body)
+				changes += q.work[n].changes
 				n++
 			}
 			batch = append(batch, q.work[:n]...)

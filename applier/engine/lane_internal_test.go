@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -56,4 +57,38 @@ func TestTransactionsAreSmallWherePartitionsShare(t *testing.T) {
 			t.Errorf("%s: %d deliveries, want %d", step.name, got, step.want)
 		}
 	}
+}
+
+// A partition whose deliveries make many changes gets small transactions, in which
+// another one has its part sooner or later. One delivery is settled however large it is.
+func TestATransactionHasOnlySoManyChanges(t *testing.T) {
+	t.Parallel()
+	l := newLane(nil)
+	work := func(p *partition, n, changes int) (all []work) {
+		for range n {
+			all = append(all, work1(p, changes))
+		}
+		return all
+	}
+	heavy, light := &partition{ctx: t.Context()}, &partition{ctx: t.Context()}
+	l.put(heavy, work(heavy, 3, batchChanges+1))
+	l.put(heavy, work(heavy, 20, batchChanges/4))
+	l.put(light, work(light, 10, 1))
+	var sizes, lights []int
+	for batch := l.take(); len(batch) > 0; batch = l.take() {
+		n := 0
+		for _, w := range batch {
+			if w.partition == light {
+				n++
+			}
+		}
+		sizes, lights = append(sizes, len(batch)), append(lights, n)
+	}
+	if got, want := fmt.Sprint(sizes, lights), "[1 11 1 4 4 4 4 4] [0 10 0 0 0 0 0 0]"; got != want {
+		t.Errorf("transactions, and what the other has of them: %s, want %s", got, want)
+	}
+}
+
+func work1(p *partition, changes int) work {
+	return work{Item: applier.Item{Delivery: &delivery.Delivery{}}, partition: p, changes: changes}
 }

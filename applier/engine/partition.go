@@ -102,7 +102,7 @@ func (p *partition) gather(r broker.Received) (all []received) {
 // lane.
 func (p *partition) live(all []received) {
 	wait := newBackOff()
-	for len(all) > 0 && p.ctx.Err() == nil {
+	for len(all) > 0 && p.awaitRoom() {
 		ready, parked, failure := p.sort(all)
 		if !p.park(parked) || !p.enqueue(ready) {
 			return
@@ -121,9 +121,9 @@ type parking struct {
 	receipt *broker.Receipt // nil for one that was parked before
 }
 
-// sort plans deliveries in their order. Those of webhooks that have parked ones are
-// parked behind them. After a failure, which is no delivery's own, it returns those
-// before it.
+// sort plans deliveries in their order, as many as Plan takes. Those of webhooks that have
+// parked ones are parked behind them. After a failure, which is no delivery's own, it
+// returns those before it.
 func (p *partition) sort(all []received) (ready []work, parked []parking, failure error) {
 	toPlan := make([]delivery.Delivery, 0, len(all))
 	for _, r := range all {
@@ -193,6 +193,9 @@ func (p *partition) park(all []parking) bool {
 func (p *partition) enqueue(all []work) bool {
 	if len(all) == 0 {
 		return true
+	}
+	for i := range all {
+		all[i].changes = len(all[i].Plan.Changes)
 	}
 	lanes := p.engine.lanes
 	shares := make([][]work, len(lanes))

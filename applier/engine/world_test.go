@@ -128,7 +128,12 @@ func (w *world) start(t *testing.T, lanes int) owner {
 // startWith runs an engine with a store of its own.
 func (w *world) startWith(t *testing.T, lanes int, wrap func(*postgres.Store) applier.ParkingStore) owner {
 	t.Helper()
-	store, err := postgres.Open(w.url, postgres.Options{Name: "engine", Settling: true, MaxConns: lanes + 2})
+	return w.startStore(t, lanes, postgres.Options{Name: "engine", Settling: true, MaxConns: lanes + 2}, wrap)
+}
+
+func (w *world) startStore(t *testing.T, lanes int, opts postgres.Options, wrap func(*postgres.Store) applier.ParkingStore) owner {
+	t.Helper()
+	store, err := postgres.Open(w.url, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 
 	"github.com/coinhook/coinhook/applier"
@@ -50,10 +51,19 @@ func (s *Store) Settle(ctx context.Context, batch []applier.Item) ([]applier.Set
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("settle: %w", err)
+	switch {
+	case err == nil:
+		return settlements, nil
+	case tookTooLong(err):
+		return nil, fmt.Errorf("settle: %w: %w", applier.ErrTooLong, err)
 	}
-	return settlements, nil
+	return nil, fmt.Errorf("settle: %w", err)
+}
+
+// tookTooLong reports whether a statement or the whole transaction met its time limit.
+func tookTooLong(err error) bool {
+	pqErr := pq.As(err)
+	return errors.Is(err, context.DeadlineExceeded) || pqErr != nil && pqErr.Code == pqerror.QueryCanceled
 }
 
 // numbered runs f with the numbers of the streams that a batch names. It runs f again if
