@@ -12,6 +12,7 @@ import (
 	"github.com/coinhook/coinhook/applier/engine"
 	ownerpkg "github.com/coinhook/coinhook/applier/engine/owner"
 	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/report"
 	"github.com/coinhook/coinhook/pkg/broker"
 )
 
@@ -60,7 +61,7 @@ func (w *world) join(t *testing.T, name string) *member {
 	e := w.start(t, 2)
 	m := &member{name: name, engine: e.Engine}
 	o := ownerpkg.New(ownerpkg.Options{
-		Store: mortal{w.table(t), &m.killed}, Engine: e.Engine, Broker: w.conn, Name: name,
+		Store: mortal{w.table(t), &m.killed}, Engine: e.Engine, Broker: w.conn, Name: name, Report: report.New(zerolog.Nop(), prometheus.NewRegistry()),
 		Log: zerolog.New(zerolog.NewTestWriter(t)).With().Str("applier", name).Logger(), Metrics: prometheus.NewRegistry(),
 	})
 	stopOwner := running(t, o.Run)
