@@ -168,6 +168,7 @@ func (c *webhooksSuggestCmd) Run(a *app) error {
 	}
 	all, failure := sample.Suggest(payload)
 	if failure != nil {
+		mapping.Explain(failure, in)
 		return failure
 	}
 	if a.json() {

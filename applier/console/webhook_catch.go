@@ -96,7 +96,9 @@ func (v *sampleView) show(caught sample.Caught) {
 	payload, v.Redacted = redact.Payload(payload)
 	var all []sample.Suggestion
 	if failure == nil {
-		all, failure = sample.Suggest(payload)
+		if all, failure = sample.Suggest(payload); failure != nil {
+			mapping.Explain(failure, caught.Input())
+		}
 	}
 	if failure != nil {
 		v.Problem = "No mapping can read it: " + failure.Detail

@@ -167,3 +167,14 @@ func TestASampleReplacesTheExample(t *testing.T) {
 		t.Errorf("the sample: %s", p.text("#sample"))
 	}
 }
+
+// A form that a draft for JSON captures is called one, with the setting that reads it.
+func TestACapturedFormIsCalledOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	address := w.admin.post("/webhooks", url.Values{"name": {"Donations"}, "encryption": {"none"}}).header.Get("Location")
+	w.capture(w.reread(strings.TrimPrefix(address, "/webhooks/")), "data=%7B%22amount%22%3A%223.00%22%7D")
+	if got := w.admin.get(address).text("#sample .problem"); !strings.Contains(got, "It looks like a form: set receive.payload to form.") {
+		t.Errorf("it says %q", got)
+	}
+}

@@ -75,7 +75,7 @@ func values(w *webhook.Webhook, in Input) (found, *delivery.Failure) {
 	case w.Intake.Unwrap != nil:
 		failure.Detail = strings.Replace(failure.Detail, "The payload", "The payload in the text at "+w.Intake.Unwrap.Path.Text(), 1)
 	default:
-		explain(failure, in)
+		Explain(failure, in)
 	}
 	return all, failure
 }
@@ -105,14 +105,20 @@ func isOther(kind string) bool {
 	return strings.HasPrefix(kind, "multipart/") || kind == "application/xml" || kind == "text/xml" || strings.HasSuffix(kind, "+xml")
 }
 
-// explain adds which content type came to the failure of a body that is no JSON.
-func explain(f *delivery.Failure, in Input) {
+// Explain adds to the failure of a body that is no JSON what it is instead, as far as that
+// can be told.
+func Explain(f *delivery.Failure, in Input) {
+	if f.Reason != delivery.InvalidJSON {
+		return
+	}
 	kind := contentType(in)
 	switch {
 	case kind == formType:
 		f.Detail += " The request's content type is " + kind + ", which is a form: set receive.payload to form."
 	case isOther(kind):
 		f.Detail += " The request's content type is " + kind + ". The webhook reads JSON; receive.payload can make that a form or the query, and nothing else."
+	case looksLikeForm(in.Body):
+		f.Detail += " It looks like a form: set receive.payload to form."
 	case len(in.Body) == 0 && in.Query != "":
 		f.Detail += " The request has a query and no body: set receive.payload to query."
 	case kind != "" && !isJSONType(kind):
@@ -139,7 +145,7 @@ func unwrap(intake *webhook.Intake, in Input, outer []byte) ([]byte, *delivery.F
 	outside, failure := extract(&webhook.Program{Paths: u.Paths, Slots: 1}, outer)
 	if failure != nil {
 		if failure.Reason == delivery.InvalidJSON {
-			explain(failure, in)
+			Explain(failure, in)
 		}
 		return nil, failure
 	}

@@ -159,6 +159,21 @@ func TestWhatCannotBeReadIsExplained(t *testing.T) {
 			mapping.Input{Body: []byte("user=ada"), Header: of("application/x-www-form-urlencoded; charset=utf-8")},
 			delivery.InvalidJSON, "is application/x-www-form-urlencoded, which is a form: set receive.payload to form.",
 		},
+		"a form for JSON that nobody calls one": {
+			"{}",
+			mapping.Input{Body: []byte("user=ada%40example.com&order%5Bcoins%5D=5"), Header: headers()},
+			delivery.InvalidJSON, "It looks like a form: set receive.payload to form.",
+		},
+		"a form for JSON that is called text": {
+			"{}",
+			mapping.Input{Body: []byte("data=%7B%22user%22%3A%22ada%22%7D"), Header: of("text/plain")},
+			delivery.InvalidJSON, "It looks like a form: set receive.payload to form.",
+		},
+		"a form for JSON that is called JSON": {
+			"{}",
+			mapping.Input{Body: []byte("a=1&b=2"), Header: of("application/json")},
+			delivery.InvalidJSON, "It looks like a form: set receive.payload to form.",
+		},
 		"XML for JSON": {
 			"{}",
 			mapping.Input{Body: []byte("<user/>"), Header: of("text/xml")},
@@ -354,4 +369,15 @@ func FuzzUnwrap(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What has an equals sign is not therefore a form.
+func TestWhatIsNoFormIsNotCalledOne(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{"", "=", "aGVsbG8=", "aGVsbG8h==", "a = b", "x=1\ny=2", `{"a=b"`, "<a b=\"c\"/>", "a&b=1\x00", "1+1=2 says he", "=1&b=2", "a=\xff"} {
+		_, failure := mapping.Evaluate(compile(t, credits), mapping.Input{Body: []byte(body), Header: headers()}, guild)
+		if failure == nil || failure.Reason != delivery.InvalidJSON || strings.Contains(failure.Detail, "form") {
+			t.Errorf("%q: %v", body, failure)
+		}
+	}
 }

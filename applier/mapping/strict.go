@@ -100,3 +100,16 @@ func endOfString(body []byte, i int) int {
 	}
 	return i
 }
+
+// formChars are what may stand in a form as it is sent: everything else is escaped there.
+const formChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~!*'()[],:;@/?$+%&="
+
+// looksLikeForm reports whether a body that is no JSON begins with a name and a value as
+// forms are written. Some senders give no content type, or a wrong one.
+func looksLikeForm(body []byte) bool {
+	name, value, found := bytes.Cut(body, []byte("="))
+	if !found || len(name) == 0 || len(bytes.Trim(value, "=")) == 0 || bytes.Contains(name, []byte("&")) {
+		return false
+	}
+	return len(bytes.Trim(body, formChars)) == 0
+}
