@@ -155,7 +155,13 @@ func New(opts Options) (*Console, error) {
 			return nil, fmt.Errorf("%s %s does not say what it needs", r.method, r.path)
 		}
 		s.needs[r.method+" "+r.path] = r.needs
-		s.echo.Add(r.method, r.path, func(c echo.Context) error { return r.handler(s.request(c)) })
+		s.echo.Add(r.method, r.path, func(c echo.Context) error {
+			request := s.request(c)
+			if err := s.checkCommunity(request); err != nil {
+				return err
+			}
+			return r.handler(request)
+		})
 	}
 	if opts.API != nil {
 		s.echo.Any("/apis/*", echo.WrapHandler(opts.API))

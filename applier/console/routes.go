@@ -105,6 +105,7 @@ func (s *Console) routes() []route {
 		{post, "/users/:id/adjust", editor, s.adjust},
 
 		{get, "/settings", viewer, s.settings},
+		{post, communitiesPath, owner, s.addCommunity},
 		{post, "/settings/currencies", manager, s.setCurrency},
 		{post, "/settings/fields", manager, s.setField},
 		{get, "/settings/fields/:name/delete", manager, s.askDeleteField},

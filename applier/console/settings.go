@@ -25,6 +25,15 @@ type settingsData struct {
 	// NewCurrency and NewField are what was typed into the forms.
 	NewCurrency currencyForm
 	NewField    fieldForm
+	// NewCommunity was refused for what CommunityProblem says.
+	NewCommunity, CommunityProblem string
+}
+
+// refusedSettings is the form that was refused.
+type refusedSettings struct {
+	currency           currencyForm
+	field              fieldForm
+	community, problem string
 }
 
 // currencyForm is a currency as a form has it.
@@ -49,12 +58,16 @@ var fieldTypes = []string{"text", "number", "boolean", "date", "select"}
 
 // settings shows a community's currencies and custom fields.
 func (s *Console) settings(c *request) error {
-	return s.settingsPage(c, http.StatusOK, currencyForm{}, fieldForm{})
+	return s.settingsPage(c, http.StatusOK, refusedSettings{})
 }
 
 // settingsPage puts a form that was refused back to where it came from.
-func (s *Console) settingsPage(c *request, status int, currency currencyForm, field fieldForm) error {
-	data := settingsData{Community: communityIn(c), Types: fieldTypes, NewCurrency: currencyForm{Scale: "0", Min: "0", Max: "none"}, NewField: fieldForm{Type: "text"}}
+func (s *Console) settingsPage(c *request, status int, refused refusedSettings) error {
+	currency, field := refused.currency, refused.field
+	data := settingsData{
+		NewCommunity: refused.community, CommunityProblem: refused.problem,
+		Community: communityIn(c), Types: fieldTypes, NewCurrency: currencyForm{Scale: "0", Min: "0", Max: "none"}, NewField: fieldForm{Type: "text"},
+	}
 	var err error
 	if data.Communities, _, err = s.options(c, ""); err != nil {
 		return err
@@ -144,7 +157,7 @@ func (s *Console) setCurrency(c *request) error {
 		_, err = s.Settings.SetCurrency(c.ctx(), communityIn(c), form.Code, change)
 	}
 	if form.Error, form.Part = settingProblem(err); form.Error != "" {
-		return s.settingsPage(c, http.StatusUnprocessableEntity, form, fieldForm{})
+		return s.settingsPage(c, http.StatusUnprocessableEntity, refusedSettings{currency: form})
 	}
 	if err != nil {
 		return err
@@ -192,7 +205,7 @@ func (s *Console) setField(c *request) error {
 		err = s.Settings.SetField(c.ctx(), communityIn(c), form.field(now))
 	}
 	if form.Error, form.Part = settingProblem(err); form.Error != "" {
-		return s.settingsPage(c, http.StatusUnprocessableEntity, currencyForm{}, form)
+		return s.settingsPage(c, http.StatusUnprocessableEntity, refusedSettings{field: form})
 	}
 	if err != nil {
 		return err

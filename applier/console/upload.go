@@ -44,6 +44,10 @@ func (s *Console) importUsers(c *request) error {
 		data.Import.Error = "Choose a CSV file with the columns email and username."
 		return s.usersPage(c, http.StatusUnprocessableEntity, data)
 	}
+	if err := s.isCommunity(c, community); err != nil {
+		io.Copy(io.Discard, file) // a browser that still sends would see no answer
+		return err
+	}
 	community = cmp.Or(community, defaultCommunity)
 	done, bad, err := s.Users.Import(c.ctx(), community, file, badShown)
 	problem := uploadProblem(err)

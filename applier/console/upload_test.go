@@ -16,11 +16,16 @@ import (
 
 // upload sends a file as the form on the page of users does.
 func (b *browser) upload(path, text string) *page {
+	b.w.t.Helper()
+	return b.uploadIn("", path, text)
+}
+
+func (b *browser) uploadIn(community, path, text string) *page {
 	t := b.w.t
 	t.Helper()
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
-	if err := form.WriteField("community", ""); err != nil {
+	if err := form.WriteField("community", community); err != nil {
 		t.Fatal(err)
 	}
 	file, err := form.CreateFormFile("file", "users.csv")

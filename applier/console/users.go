@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -255,7 +256,7 @@ func (s *Console) userPage(c *request, status int, u users.Profile, form userFor
 	if c.QueryParam("days") == "90" {
 		data.Span = 90
 	}
-	if c.session.MayChange() {
+	if c.may(u.Community, admin.Editor) {
 		known, err := s.Settings.Currencies(c.ctx(), u.Community)
 		if err != nil {
 			return err

@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
-	"slices"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/signature"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -31,7 +31,7 @@ func (d *newWebhookData) Groups() []signature.Group { return signature.Groups() 
 // newWebhook asks who sends, then for what cannot be known of that sender.
 func (s *Console) newWebhook(c *request) error {
 	data := &newWebhookData{Sender: c.QueryParam("sender"), Community: defaultCommunity, APIKey: true, Encryption: string(webhook.NoEncryption)}
-	if data.Sender == "" || !c.session.MayChange() {
+	if data.Sender == "" {
 		return c.page("webhook-new", "New webhook", data)
 	}
 	def, err := data.draft()
@@ -56,17 +56,17 @@ func (d *newWebhookData) draft() (webhook.Definition, error) {
 }
 
 func (s *Console) showNewWebhook(c *request, status int, data *newWebhookData) error {
-	all, err := s.Webhooks.List(c.ctx(), "")
-	if err != nil {
+	names, err := s.knownCommunities(c, "")
+	if len(names) == 0 {
 		return err
 	}
-	names := []string{defaultCommunity}
-	for _, w := range all {
-		names = append(names, w.Community)
+	if err != nil { // drafts are made while PostgreSQL is away, too
+		s.Log.Warn().Err(err).Msg("cannot read communities")
 	}
-	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		data.Communities = append(data.Communities, option{name, name})
+	for _, name := range names {
+		if c.may(name, admin.AdminOf) {
+			data.Communities = append(data.Communities, option{name, name})
+		}
 	}
 	return c.pageWith(status, "webhook-new", "New webhook", data)
 }

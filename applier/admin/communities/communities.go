@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -47,6 +48,19 @@ func New(store *postgres.Store) *Service { return &Service{store: store} }
 
 // Communities returns those that have users, currencies or custom fields.
 func (s *Service) Communities(ctx context.Context) ([]string, error) { return s.store.Communities(ctx) }
+
+// Create makes a community that has nothing of its own yet: it holds the limits of coins,
+// as every community has them.
+func (s *Service) Create(ctx context.Context, name string) error {
+	if err := admin.Allow(ctx, name, admin.Owner); err != nil {
+		return err
+	}
+	if !webhook.IsCommunity(name) {
+		return invalidf("community", "a community's name is 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit, not %q", name)
+	}
+	_, err := s.SetCurrency(ctx, name, "coins", CurrencyChange{})
+	return err
+}
 
 // Currencies returns those of a community.
 func (s *Service) Currencies(ctx context.Context, community string) ([]applier.Currency, error) {

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -53,6 +54,9 @@ func (s *Service) Adjust(ctx context.Context, publisher Publisher, all []applier
 
 // CheckAdjustment refuses what would fail for sure, and trims the note.
 func (s *Service) CheckAdjustment(ctx context.Context, a *applier.Adjustment) error {
+	if err := admin.Allow(ctx, a.Community, admin.Editor); err != nil {
+		return err
+	}
 	a.Note = strings.TrimSpace(a.Note)
 	switch {
 	case a.Note == "":

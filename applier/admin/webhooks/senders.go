@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/signature"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -24,6 +25,9 @@ func DraftFor(p signature.Preset) (webhook.Definition, error) {
 // empty text has one made where the person chooses it, if there is a master key. Other
 // senders show theirs once they have the URL: SetSecret takes it then.
 func (s *Service) CreateSigned(ctx context.Context, def webhook.Definition, text string) (Saved, error) {
+	if err := admin.Allow(ctx, def.Community, admin.AdminOf); err != nil {
+		return Saved{}, err
+	}
 	if err := s.Check(ctx, def); err != nil {
 		return Saved{}, err
 	}
