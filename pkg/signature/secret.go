@@ -59,7 +59,7 @@ func (s *Scheme) CheckSecret(text string) error {
 }
 
 func (w *way) key(text string) (key, error) {
-	if text == "" {
+	if strings.TrimSpace(text) == "" {
 		return key{}, errors.New("the secret is empty")
 	}
 	if len(text) > maxSecret {

@@ -241,6 +241,7 @@ func TestSecretsHaveTheSendersForm(t *testing.T) {
 	for _, test := range []struct{ preset, secret, want string }{
 		{"stripe", "whsec_abc", ""},
 		{"stripe", "", "the secret is empty"},
+		{"stripe", " \t", "the secret is empty"},
 		{"stripe", strings.Repeat("a", 4097), "the secret is longer than 4096 bytes"},
 		{"standard-webhooks", sharedKey, ""},
 		{"standard-webhooks", strings.TrimPrefix(sharedKey, "whsec_"), ""},
