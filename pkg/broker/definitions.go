@@ -190,22 +190,40 @@ func (d *Definitions) claim(ctx context.Context, bucket jetstream.KeyValue, rec 
 		return fmt.Errorf("claim the name %q: %w", rec.Name, err)
 	}
 	holder, err := d.Get(ctx, string(claim.Value()))
+	mayCome := errors.Is(err, ErrWebhookNotFound) || err == nil && holder.DeletedAt == nil && holder.ID != rec.ID
 	switch {
-	case err == nil && holds(holder, rec.Community, rec.Name):
+	case err == nil && holder.ID != rec.ID && holds(holder, rec.Community, rec.Name):
 		return fmt.Errorf("%w: %s", ErrNameTaken, holder.ID)
-	case errors.Is(err, ErrWebhookNotFound) && time.Since(claim.Created()) < claimGrace:
+	case mayCome && time.Since(claim.Created()) < claimGrace:
 		// Its holder may be between claiming the name and saving the webhook.
-		return fmt.Errorf("%w, or is being created with it", ErrNameTaken)
+		return fmt.Errorf("%w, or gets it at this moment: wait %s, and try again", ErrNameTaken, claimGrace)
 	case err != nil && !errors.Is(err, ErrWebhookNotFound):
 		return err
 	}
 	if _, err := bucket.Update(ctx, key, []byte(rec.ID), claim.Revision()); err != nil {
 		if errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
-			return fmt.Errorf("%w, or is being created with it", ErrNameTaken)
+			return fmt.Errorf("%w, or gets it at this moment", ErrNameTaken)
 		}
 		return fmt.Errorf("claim the name %q: %w", rec.Name, err)
 	}
 	return nil
+}
+
+// Rename saves the next version of a webhook, with another name. The name is claimed
+// first. The claim on the old one stays, and is good for nothing: see holds.
+func (d *Definitions) Rename(ctx context.Context, s Saved, name string, now time.Time) (Saved, error) {
+	if s.Newer != nil { // before anything is claimed
+		return Saved{}, fmt.Errorf("nothing was saved: %w", s.Newer)
+	}
+	bucket, err := d.bucket(ctx)
+	if err != nil {
+		return Saved{}, err
+	}
+	s.Name = name
+	if err := d.claim(ctx, bucket, s.Record); err != nil {
+		return Saved{}, err
+	}
+	return d.Update(ctx, s, now)
 }
 
 // Undelete saves the next version of a deleted webhook, as it was before. The name is
@@ -225,7 +243,7 @@ func (d *Definitions) Undelete(ctx context.Context, deleted Saved, before webhoo
 	return d.Update(ctx, Saved{Record: before, Revision: deleted.Revision}, now)
 }
 
-// claimGrace is how long a claim without a webhook is respected.
+// claimGrace is how long a claim is respected whose webhook does not have the name.
 const claimGrace = 10 * time.Second
 
 // Update saves the next version of a webhook that was read at a revision. It

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -96,6 +97,92 @@ func TestOneOfManyCreatesTheName(t *testing.T) {
 	wg.Wait()
 	if created != 1 {
 		t.Errorf("%d webhooks have the name", created)
+	}
+}
+
+// A webhook keeps its id under another name. Its old name is free after a while, and
+// never belongs to two.
+func TestRename(t *testing.T) {
+	t.Parallel()
+	conn := brokertest.Start(t).ConnectSetUp()
+	defs, ctx, now := broker.NewDefinitions(conn), t.Context(), time.Now().UTC()
+	shop, err := defs.Create(ctx, record("Shop"), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := defs.Create(ctx, record("Other"), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := defs.Rename(ctx, other, "Shop", now); !errors.Is(err, broker.ErrNameTaken) {
+		t.Errorf("to a name that another one has: %v", err)
+	}
+	store, err := defs.Rename(ctx, shop, "Store", now)
+	if err != nil || store.ID != shop.ID || store.Name != "Store" || store.Version != 2 {
+		t.Fatalf("%+v, %v", store, err)
+	}
+	if _, err := defs.Rename(ctx, shop, "Storehouse", now); !errors.Is(err, broker.ErrConflict) {
+		t.Errorf("of what was read before another save: %v", err)
+	}
+	if got, err := defs.Find(ctx, "default", "Store"); err != nil || got.ID != shop.ID {
+		t.Errorf("by the new name: %+v, %v", got, err)
+	}
+	if got, err := defs.Find(ctx, "default", "Shop"); !errors.Is(err, broker.ErrWebhookNotFound) {
+		t.Errorf("by the old name: %+v, %v", got, err)
+	}
+	if _, err := defs.Create(ctx, record("Store"), now); !errors.Is(err, broker.ErrNameTaken) {
+		t.Errorf("another one with the new name: %v", err)
+	}
+	back, err := defs.Rename(ctx, store, "Shop", now)
+	if err != nil || back.Name != "Shop" {
+		t.Fatalf("back: %+v, %v", back, err)
+	}
+	if _, err := defs.Create(ctx, record("Shop"), now); !errors.Is(err, broker.ErrNameTaken) {
+		t.Errorf("another one with the name that it has again: %v", err)
+	}
+	eventually(t, "the name that it had is free", func() bool {
+		_, err := defs.Create(ctx, record("Store"), now)
+		return err == nil
+	})
+}
+
+// Of those who want one name, by a new webhook or another name for one that is there,
+// one gets it.
+func TestOneOfManyGetsTheName(t *testing.T) {
+	t.Parallel()
+	conn := brokertest.Start(t).ConnectSetUp()
+	defs := broker.NewDefinitions(conn)
+	var wg sync.WaitGroup
+	for i := range 16 {
+		var saved broker.Saved
+		if i%2 == 0 {
+			var err error
+			if saved, err = defs.Create(t.Context(), record(fmt.Sprint("Shop ", i)), time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wg.Go(func() {
+			var err error
+			if i%2 == 0 {
+				_, err = defs.Rename(t.Context(), saved, "Wanted", time.Now())
+			} else {
+				_, err = defs.Create(t.Context(), record("Wanted"), time.Now())
+			}
+			if err != nil && !errors.Is(err, broker.ErrNameTaken) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	all, err := defs.List(t.Context())
+	named := 0
+	for _, w := range all {
+		if w.Name == "Wanted" {
+			named++
+		}
+	}
+	if err != nil || named != 1 {
+		t.Errorf("%d webhooks have the name: %v", named, err)
 	}
 }
 

@@ -60,6 +60,10 @@ func (k *kept) Create(_ context.Context, rec webhook.Record, now time.Time) (bro
 	return *k.saved, nil
 }
 
+func (k *kept) Rename(context.Context, broker.Saved, string, time.Time) (broker.Saved, error) {
+	panic("nobody renames it")
+}
+
 func (k *kept) Update(_ context.Context, s broker.Saved, _ time.Time) (broker.Saved, error) {
 	s.Version++
 	s.Revision++

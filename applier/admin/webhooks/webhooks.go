@@ -32,6 +32,7 @@ type Definitions interface {
 	List(ctx context.Context) ([]broker.Saved, error)
 	Create(ctx context.Context, rec webhook.Record, now time.Time) (broker.Saved, error)
 	Update(ctx context.Context, s broker.Saved, now time.Time) (broker.Saved, error)
+	Rename(ctx context.Context, s broker.Saved, name string, now time.Time) (broker.Saved, error)
 	Undelete(ctx context.Context, deleted broker.Saved, before webhook.Record, now time.Time) (broker.Saved, error)
 	Versions(ctx context.Context, id string) ([]broker.Saved, error)
 	// Unreadable returns what List and Deleted leave out.
