@@ -123,6 +123,8 @@ func (s *Console) routes() []route {
 		{get, "/webhooks/:id/settings", viewer, s.webhookSettings},
 		{post, "/webhooks/:id/settings", manager, s.saveSettings},
 		{post, "/webhooks/:id/restore", editor, s.restoreWebhook},
+		{post, "/webhooks/:id/name", manager, s.renameWebhook},
+		{post, "/webhooks/:id/duplicate", manager, s.duplicateWebhook},
 		{get, "/webhooks/:id/sample", viewer, s.sample},
 		{post, previewPath, editor, s.webhookPreview},
 		{get, "/webhooks/:id/versions", viewer, s.webhookVersions},
