@@ -70,7 +70,7 @@ var examples = map[string][]string{
 
 	"audit look":     {"coinhook audit", "coinhook audit --repair"},
 	"audit ack":      {`coinhook audit ack 0199c0de-0000-7000-8000-000000000000 --note "lost with the old disk"`},
-	"trail list":     {"coinhook trail list --limit 200"},
+	"trail list":     {"coinhook trail list --what \"set state\" --since 7d"},
 	"admins add":     {"coinhook admins add ann --role owner", "coinhook admins add eva --role editor --community shop"},
 	"admins list":    {"coinhook admins list"},
 	"admins set":     {"coinhook admins set ann --disable"},

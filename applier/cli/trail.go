@@ -138,8 +138,26 @@ type trailCmd struct {
 }
 
 type trailListCmd struct {
-	Before int64 `placeholder:"ID" help:"Only entries before this one."`
-	Limit  int   `placeholder:"N" default:"50" help:"How many at most."`
+	By     string `name:"by" placeholder:"WHO" help:"Only of this account, person or token."`
+	What   string `placeholder:"WHAT" help:"Only of this, such as \"replay dead letters\"."`
+	Via    string `placeholder:"FACE" enum:",command,console,api" default:"" help:"Only by this face: command, console or api."`
+	Target string `placeholder:"ID" help:"Only what was done to this: a webhook, delivery or user, by its id."`
+	Since  *ago   `placeholder:"D" help:"Only since then: 90m, 24h, 7d or a date."`
+	Until  *ago   `placeholder:"T" help:"Only until then, as --since."`
+	Before int64  `placeholder:"ID" help:"Only entries before this one."`
+	Limit  int    `placeholder:"N" default:"50" help:"How many at most."`
+}
+
+// filter is what the flags ask for.
+func (c *trailListCmd) filter(community string) access.TrailFilter {
+	f := access.TrailFilter{Who: c.By, What: c.What, Via: c.Via, Community: community, TargetID: c.Target, Before: c.Before, Limit: c.Limit}
+	if c.Since != nil {
+		f.Since = c.Since.Time
+	}
+	if c.Until != nil {
+		f.Until = c.Until.Time
+	}
+	return f
 }
 
 func (c *trailListCmd) Run(a *app) error {
@@ -150,7 +168,7 @@ func (c *trailListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	entries, err := db.Trail().List(a.ctx, c.Before, c.Limit)
+	entries, err := db.Trail().List(a.ctx, c.filter(a.flags.Community))
 	if err != nil {
 		return err
 	}
@@ -159,9 +177,9 @@ func (c *trailListCmd) Run(a *app) error {
 	}
 	rows := make([][]string, len(entries))
 	for i, e := range entries {
-		detail := string(e.Detail)
-		if detail == "{}" {
-			detail = ""
+		var detail []string
+		for _, fact := range e.Facts() {
+			detail = append(detail, fact.String())
 		}
 		from := e.Via
 		for _, more := range []string{e.OSUser, e.Address} {
@@ -169,7 +187,7 @@ func (c *trailListCmd) Run(a *app) error {
 				from += " " + more
 			}
 		}
-		rows[i] = []string{strconv.FormatInt(e.ID, 10), localTime(e.At), e.Who, from, e.What, e.TargetKind, e.TargetID, detail}
+		rows[i] = []string{strconv.FormatInt(e.ID, 10), localTime(e.At), e.Who, from, e.What, e.TargetKind, e.TargetID, strings.Join(detail, "; ")}
 	}
 	a.printTable([]string{"id", "at", "who", "from", "what", "to", "id", "detail"}, rows)
 	return nil

@@ -130,3 +130,28 @@ func TestTheAuditChecksTheTrail(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// The command narrows the trail as the console does.
+func TestTrailListIsNarrowed(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	for _, args := range [][]string{{"users", "add", "--email", "ann@example.com"}, {"currencies", "set", "gems"}} {
+		if r := i.run(args...); r.code != 0 {
+			t.Fatalf("%q: %+v", args, r)
+		}
+	}
+	var all []trailJSON
+	for _, args := range [][]string{{"--what", "add user"}, {"--what", "add user", "--via", "command", "--since", "1h"}, {"--what", "add user", "--community", "default"}} {
+		i.json(&all, append([]string{"trail", "list"}, args...)...)
+		if len(all) != 1 || all[0].What != "add user" {
+			t.Errorf("%q: %+v", args, all)
+		}
+	}
+	for _, args := range [][]string{{"--via", "api"}, {"--by", "nobody"}, {"--until", "2020-01-01"}, {"--target", all[0].TargetID, "--what", "set currency"}} {
+		i.json(&all, append([]string{"trail", "list"}, args...)...)
+		if len(all) != 0 {
+			t.Errorf("%q: %+v", args, all)
+		}
+		i.json(&all, "trail", "list", "--what", "add user")
+	}
+}

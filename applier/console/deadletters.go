@@ -298,11 +298,12 @@ func (s *Console) discard(c *request) error {
 	if plan.Count() == 0 {
 		return s.discardPage(c, http.StatusConflict, note, "There is nothing to discard.")
 	}
-	if err := c.record("discard dead letters", "dead letters", form.values().Encode(), map[string]any{"count": plan.Count(), "note": note}); err != nil {
+	id := delivery.NewID()
+	if err := c.record("discard dead letters", "dead letters", form.values().Encode(), map[string]any{"count": plan.Count(), "note": note, runFact: id}); err != nil {
 		return err
 	}
 	by := c.session.Account
-	one := s.runs.begin(fmt.Sprintf("Discard of %s", countedLetters(plan.Count())), by, "/dead-letters",
+	one := s.runs.begin(id, fmt.Sprintf("Discard of %s", countedLetters(plan.Count())), by, "/dead-letters",
 		func(ctx context.Context, one *run) (string, error) {
 			done, err := plan.Run(ctx, by, note, func(done int) {
 				one.report(done, plan.Count(), fmt.Sprintf("%d of %d discarded", done, plan.Count()))

@@ -185,12 +185,13 @@ func (s *Console) replay(c *request) error {
 	if plan.Selected == 0 {
 		return s.replayPage(c, http.StatusConflict, "There is nothing to replay.")
 	}
+	id := delivery.NewID()
 	if err := c.record("replay dead letters", "dead letters", data.Form.values().Encode(), map[string]any{
-		"count": plan.Selected, "of": seen.plan.Selected, "mapping": data.Mapping, "force": data.Force, "note": data.Note, "edited": data.Edited,
+		"count": plan.Selected, "of": seen.plan.Selected, "mapping": data.Mapping, "force": data.Force, "note": data.Note, "edited": data.Edited, runFact: id,
 	}); err != nil {
 		return err
 	}
-	one := s.runs.begin("Replay of "+countedLetters(plan.Selected), c.session.Account, "/dead-letters",
+	one := s.runs.begin(id, "Replay of "+countedLetters(plan.Selected), c.session.Account, "/dead-letters",
 		func(ctx context.Context, one *run) (string, error) {
 			result, err := s.Replayer.Run(ctx, request, plan, replay.Options{Progress: func(p replay.Progress) {
 				one.report(p.Published-p.Result.Pending, p.Total, p.Result.Text())

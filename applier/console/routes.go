@@ -138,6 +138,7 @@ func (s *Console) routes() []route {
 		{post, "/webhooks/:id/secret", manager, s.setSecret},
 
 		{get, "/trail", owner, s.trail},
+		{get, "/trail.csv", owner, s.trailFile},
 	}
 }
 

@@ -69,8 +69,8 @@ func (r *runs) stop() {
 }
 
 // begin starts f, which ends soon after its context does. f says on the run how far it is.
-func (r *runs) begin(what, by, back string, f func(ctx context.Context, one *run) (result string, err error)) *run {
-	one := &run{ID: delivery.NewID(), What: what, By: by, Began: time.Now().UTC(), Back: back}
+func (r *runs) begin(id delivery.ID, what, by, back string, f func(ctx context.Context, one *run) (result string, err error)) *run {
+	one := &run{ID: id, What: what, By: by, Began: time.Now().UTC(), Back: back}
 	r.mu.Lock()
 	r.all = append(r.all, one)
 	tooMany := len(r.all) - runsKept

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"testing"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // The oldest runs that have ended go, and no others.
@@ -12,12 +14,12 @@ func TestRunsAreKept(t *testing.T) {
 	t.Parallel()
 	r := newRuns()
 	hold := make(chan bool)
-	r.begin("going", "anna", "/", func(context.Context, *run) (string, error) {
+	r.begin(delivery.NewID(), "going", "anna", "/", func(context.Context, *run) (string, error) {
 		<-hold
 		return "", nil
 	})
 	for i := range runsKept + 5 {
-		one := r.begin(fmt.Sprint(i), "anna", "/", func(context.Context, *run) (string, error) { return "", nil })
+		one := r.begin(delivery.NewID(), fmt.Sprint(i), "anna", "/", func(context.Context, *run) (string, error) { return "", nil })
 		for !one.view().HasEnded {
 			runtime.Gosched()
 		}

@@ -2,36 +2,267 @@ package console
 
 import (
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
 const pageSize = 50
 
+// trailForm is what the form says, as it was typed.
+type trailForm struct {
+	Who, What, Via, Community, Target string
+	Times                             timesForm
+}
+
+func readTrailForm(c *request) trailForm {
+	value := func(name string) string { return strings.TrimSpace(c.QueryParam(name)) }
+	return trailForm{
+		Who: value("who"), What: value("what"), Via: value("via"), Community: value("community"), Target: value("target"), Times: readTimesForm(c),
+	}
+}
+
+// address is that of what the form asks for, from an entry on; 0 is the newest.
+func (f trailForm) address(path string, before int64) string {
+	q := url.Values{}
+	for name, value := range map[string]string{"who": f.Who, "what": f.What, "via": f.Via, "community": f.Community, "target": f.Target} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	f.Times.addTo(q)
+	if before > 0 {
+		q.Set("before", strconv.FormatInt(before, 10))
+	}
+	if len(q) == 0 {
+		return path
+	}
+	return path + "?" + q.Encode()
+}
+
+// Newest is the address of the first page.
+func (f trailForm) Newest() string { return f.address("/trail", 0) }
+
+// setChips are the parts of the form that have no chips of their own.
+func (f trailForm) setChips() (all []setChip) {
+	for _, part := range []struct {
+		name  string
+		value *string
+	}{{"Who", &f.Who}, {"What", &f.What}, {"Community", &f.Community}, {"To what", &f.Target}, {"Since", &f.Times.Since}, {"Until", &f.Times.Until}} {
+		if text := *part.value; text != "" {
+			*part.value = ""
+			without := f.address("/trail", 0)
+			*part.value = text
+			if part.name == "Since" || part.name == "Until" {
+				text = strings.Replace(text, "T", " ", 1)
+			}
+			all = append(all, setChip{part.name, text, without})
+		}
+	}
+	return all
+}
+
 type trailData struct {
-	Entries []access.TrailEntry
-	Older   string // the next page, empty if there is none
+	Form  trailForm
+	Error string // in the form
+
+	Vias, Spans              []chip
+	Whos, Whats, Communities []option
+	Set                      []setChip
+
+	Entries []trailRow
+	Older   string // addresses
+	File    string
 	IsFirst bool
+}
+
+// trailRow is an entry with the pages about what was done.
+type trailRow struct {
+	access.TrailEntry
+	// Link is the page of what it was done to; Changes shows what a save changed, Run a
+	// replay. Each may be empty.
+	Link, Changes, Run string
+	// Same is the list of all that was done to it.
+	Same string
 }
 
 // trail lists who changed what, for admins.
 func (s *Console) trail(c *request) error {
-	var before int64
-	if text := c.QueryParam("before"); text != "" {
-		var err error
-		if before, err = strconv.ParseInt(text, 10, 64); err != nil || before < 1 {
-			return failf(http.StatusBadRequest, "The page's address is not right. Begin again at the newest entries: /trail.")
-		}
-	}
-	entries, err := s.Trail.List(c.ctx(), before, pageSize+1)
+	data := trailData{Form: readTrailForm(c), IsFirst: c.QueryParam("before") == ""}
+	filter, problem, err := s.trailFilter(c, &data.Form)
 	if err != nil {
 		return err
 	}
-	data := trailData{Entries: entries, IsFirst: before == 0}
+	if err := s.addTrailChoices(c, &data); err != nil {
+		return err
+	}
+	if problem != "" {
+		data.Error = problem
+		return c.pageWith(http.StatusUnprocessableEntity, "trail", "Audit trail", data)
+	}
+	filter.Limit = pageSize + 1
+	entries, err := s.Trail.List(c.ctx(), filter)
+	if err != nil {
+		return err
+	}
 	if len(entries) > pageSize {
-		data.Entries = entries[:pageSize]
-		data.Older = "/trail?before=" + strconv.FormatInt(data.Entries[pageSize-1].ID, 10)
+		entries = entries[:pageSize]
+		data.Older = data.Form.address("/trail", entries[pageSize-1].ID)
+	}
+	for _, e := range entries {
+		data.Entries = append(data.Entries, s.trailRow(e))
 	}
 	return c.page("trail", "Audit trail", data)
 }
+
+// trailFilter returns what the form asks for, or what is wrong with it.
+func (s *Console) trailFilter(c *request, form *trailForm) (f access.TrailFilter, problem string, err error) {
+	f = access.TrailFilter{Who: form.Who, What: form.What, Via: form.Via, Community: form.Community, TargetID: form.Target}
+	if text := c.QueryParam("before"); text != "" {
+		if f.Before, err = strconv.ParseInt(text, 10, 64); err != nil || f.Before < 1 {
+			return f, "", failf(http.StatusBadRequest, "The page's address is not right. Begin again at the newest entries: /trail.")
+		}
+	}
+	f.Since, f.Until, problem = form.Times.read(c, time.Now())
+	return f, problem, nil
+}
+
+// addTrailChoices fills what the list can be narrowed to.
+func (s *Console) addTrailChoices(c *request, data *trailData) error {
+	words, err := s.Trail.Words(c.ctx())
+	if err != nil {
+		return err
+	}
+	options := func(words []string, chosen string) (all []option) {
+		if chosen != "" && !slices.Contains(words, chosen) {
+			words = append(words, chosen)
+		}
+		for _, word := range words {
+			all = append(all, option{word, word})
+		}
+		return all
+	}
+	data.Whos, data.Whats = options(words["who"], data.Form.Who), options(words["what"], data.Form.What)
+	if data.Communities, _, err = s.options(c, ""); err != nil {
+		return err
+	}
+	for _, via := range append([]string{""}, words["via"]...) {
+		f := data.Form
+		f.Via = via
+		data.Vias = append(data.Vias, chip{viaText(via), f.address("/trail", 0), via == data.Form.Via})
+	}
+	data.Spans = data.Form.Times.spanChips(func(t timesForm) string {
+		f := data.Form
+		f.Times = t
+		return f.address("/trail", 0)
+	})
+	data.Set, data.File = data.Form.setChips(), data.Form.address("/trail.csv", 0)
+	return nil
+}
+
+func viaText(via string) string {
+	switch via {
+	case "":
+		return "All"
+	case access.ViaAPI:
+		return "Read API"
+	}
+	return strings.ToUpper(via[:1]) + via[1:]
+}
+
+func (s *Console) trailRow(e access.TrailEntry) trailRow {
+	row := trailRow{TrailEntry: e, Link: targetLink(e)}
+	if e.TargetID != "" {
+		row.Same = trailForm{Target: e.TargetID}.address("/trail", 0)
+	}
+	if version := e.Version(); version > 1 {
+		row.Changes = row.Link + "/versions?from=" + strconv.Itoa(version-1) + "&to=" + strconv.Itoa(version)
+	}
+	for _, fact := range e.Facts() {
+		if fact.Name == runFact && s.runs.find(fact.Value) != nil { // those of before the last start are forgotten
+			row.Run = "/runs/" + fact.Value
+		}
+	}
+	return row
+}
+
+// runFact names the run of a replay or a discard in the detail of an entry.
+const runFact = "run"
+
+// targetLink is the address of what was changed, where it has a page.
+func targetLink(e access.TrailEntry) string {
+	id := url.PathEscape(e.TargetID)
+	switch e.TargetKind {
+	case "delivery":
+		return "/deliveries/" + id
+	case "webhook":
+		return "/webhooks/" + id
+	case "user":
+		return "/users/" + id
+	case "account", "token":
+		return "/accounts"
+	case "community":
+		return "/users?community=" + url.QueryEscape(e.TargetID)
+	case "currency", "field":
+		return "/settings?community=" + url.QueryEscape(e.Community())
+	case "dead letters": // of the command these are its words
+		if _, err := url.ParseQuery(e.TargetID); err == nil && e.Via == access.ViaConsole {
+			return "/dead-letters?" + e.TargetID
+		}
+	}
+	return ""
+}
+
+// Facts are those of the entry which the row does not show elsewhere.
+func (r trailRow) Facts() []admin.Fact {
+	return slices.DeleteFunc(r.TrailEntry.Facts(), func(f admin.Fact) bool { return f.Name == runFact || f.Name == "community" })
+}
+
+// Target is what the entry is about, as people name it: a webhook by its name.
+func (r trailRow) Target() string {
+	if r.TargetKind != "webhook" {
+		return r.TargetID
+	}
+	for _, f := range r.TrailEntry.Facts() {
+		if f.Name == "name" {
+			return f.Value
+		}
+	}
+	return r.TargetID
+}
+
+// trailFile sends all entries of the form as CSV.
+func (s *Console) trailFile(c *request) error {
+	form := readTrailForm(c)
+	filter, problem, err := s.trailFilter(c, &form)
+	if err != nil {
+		return err
+	}
+	if problem != "" {
+		return failf(http.StatusUnprocessableEntity, "%s Go back, and mend the form.", problem)
+	}
+	filter.Limit = csvPage
+	ended := false
+	return c.csvFile("audit-trail", "audit trail", trailColumns, func() (rows [][]string, err error) {
+		if ended {
+			return nil, nil
+		}
+		page, err := s.Trail.List(c.ctx(), filter)
+		for _, e := range page {
+			rows = append(rows, []string{
+				strconv.FormatInt(e.ID, 10), e.At.Format(time.RFC3339Nano), e.Via, e.Who, e.OSUser, e.Address, e.What,
+				e.TargetKind, e.TargetID, e.Community(), string(e.Detail), e.Hash,
+			})
+			filter.Before = e.ID
+		}
+		ended = len(page) < csvPage
+		return rows, err
+	})
+}
+
+var trailColumns = []string{"id", "at", "via", "who", "os_user", "address", "what", "target_kind", "target_id", "community", "detail", "hash"}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -33,7 +33,7 @@ func TestAWebhookIsRenamedOnItsSettings(t *testing.T) {
 	if trail := w.admin.get("/trail").text("tbody"); !strings.Contains(trail, "rename webhook") || !strings.Contains(trail, "Shop") {
 		t.Errorf("the trail says %q", trail)
 	}
-	if p := w.signedIn("vera", access.Viewer).post(address, form("Mine")); p.status != http.StatusForbidden {
+	if p := w.signedIn("vera", admin.Viewer).post(address, form("Mine")); p.status != http.StatusForbidden {
 		t.Errorf("a viewer: %d", p.status)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
@@ -23,9 +24,13 @@ INSERT INTO audit_trail (via, who, os_user, address, what, target_kind, target_i
 	// keeps all others waiting.
 	trailPatienceQuery = `SET LOCAL lock_timeout = '2s'`
 	trailColumns       = `SELECT id, at, via, who, os_user, address, what, target_kind, target_id, detail, hash FROM audit_trail`
-	listTrailQuery     = trailColumns + ` WHERE id < $1 ORDER BY id DESC LIMIT $2`
-	allTrailQuery      = trailColumns + ` ORDER BY id`
-	trailHeadQuery     = `SELECT id, hash FROM audit_trail_head`
+	// The newest lines have what is to choose from: a filter takes any other text.
+	trailWordsQuery = `
+SELECT DISTINCT kind, word FROM (SELECT via, who, what FROM audit_trail ORDER BY id DESC LIMIT 5000) t
+CROSS JOIN LATERAL (VALUES ('via', via), ('who', who), ('what', what)) AS w (kind, word)
+WHERE word <> '' ORDER BY kind, word`
+	allTrailQuery  = trailColumns + ` ORDER BY id`
+	trailHeadQuery = `SELECT id, hash FROM audit_trail_head`
 )
 
 // ErrTrailHeld: somebody keeps others from writing the audit trail.
@@ -50,18 +55,78 @@ func (s *Store) AddTrail(ctx context.Context, e admin.TrailEntry) error {
 	return nil
 }
 
-// ListTrail returns lines of the audit trail, newest first, those with smaller
-// ids than before.
-func (s *Store) ListTrail(ctx context.Context, before int64, limit int) (all []admin.TrailEntry, err error) {
-	err = pg.Each(ctx, s.db, listTrailQuery, func(scan pg.Scan) error {
+// TrailFilter narrows the audit trail; zero values do not.
+type TrailFilter struct {
+	Who, What, Via string
+	// Community is that of the entry's detail, or of the user or delivery that the entry
+	// is about.
+	Community string
+	// TargetKind and TargetID are as in the entry.
+	TargetKind, TargetID string
+	Since, Until         time.Time // Until is exclusive
+	// Before is the last id of the page before.
+	Before int64
+	Limit  int
+}
+
+// An id that is none has no community.
+const ofCommunityQuery = `(a.detail ->> 'community' = ? OR a.target_kind = 'community' AND a.target_id = ?
+    OR a.target_id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' AND CASE a.target_kind
+        WHEN 'user' THEN EXISTS (SELECT FROM users u WHERE u.id = a.target_id::uuid AND u.community = ?)
+        WHEN 'delivery' THEN EXISTS (SELECT FROM outcomes o WHERE o.delivery_id = a.target_id::uuid AND o.community = ?)
+    END)`
+
+func (f TrailFilter) query() (query string, args []any) {
+	var w pg.Where
+	for _, c := range []struct{ column, text string }{{"who", f.Who}, {"what", f.What}, {"via", f.Via}, {"target_kind", f.TargetKind}, {"target_id", f.TargetID}} {
+		if c.text != "" {
+			w.Add("a."+c.column+" = ?", c.text)
+		}
+	}
+	if f.Community != "" {
+		w.Add(ofCommunityQuery, f.Community, f.Community, f.Community, f.Community)
+	}
+	if !f.Since.IsZero() {
+		w.Add("a.at >= ?", f.Since)
+	}
+	if !f.Until.IsZero() {
+		w.Add("a.at < ?", f.Until)
+	}
+	if f.Before != 0 {
+		w.Add("a.id < ?", f.Before)
+	}
+	w.Args = append(w.Args, f.Limit)
+	return trailColumns + " a" + w.String() + fmt.Sprintf(" ORDER BY a.id DESC LIMIT $%d", len(w.Args)), w.Args
+}
+
+// ListTrail returns lines of the audit trail, newest first.
+func (s *Store) ListTrail(ctx context.Context, f TrailFilter) (all []admin.TrailEntry, err error) {
+	query, args := f.query()
+	err = pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
 		e, err := scanTrail(scan)
 		all = append(all, e)
 		return err
-	}, before, limit)
+	}, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the audit trail: %w", err)
 	}
 	return all, nil
+}
+
+// TrailWords returns who did what by which face, as the newest lines have it, by via, who
+// and what.
+func (s *Store) TrailWords(ctx context.Context) (map[string][]string, error) {
+	words := map[string][]string{}
+	err := pg.Each(ctx, s.db, trailWordsQuery, func(scan pg.Scan) error {
+		var kind, word string
+		err := scan(&kind, &word)
+		words[kind] = append(words[kind], word)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the audit trail: %w", err)
+	}
+	return words, nil
 }
 
 func scanTrail(scan pg.Scan) (e admin.TrailEntry, err error) {

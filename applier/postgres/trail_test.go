@@ -206,8 +206,65 @@ func TestOlderRowsBeginTheChain(t *testing.T) {
 	if err != nil || state.Entries != 3 || state.Newest != 4 || len(state.Breaks) > 0 {
 		t.Errorf("%+v, %v", state, err)
 	}
-	entries, err := s.ListTrail(t.Context(), 10, 10)
+	entries, err := s.ListTrail(t.Context(), postgres.TrailFilter{Before: 10, Limit: 10})
 	if err != nil || len(entries) != 3 || entries[0].OSUser != "root@host" || entries[2].Via != "console" {
 		t.Errorf("%+v, %v", entries, err)
+	}
+}
+
+// Each filter lets through what it names, and all together what has all of it.
+func TestTrailIsFiltered(t *testing.T) {
+	t.Parallel()
+	s, db := postgrestest.Open(t, postgres.Options{})
+	user, err := s.AddUser(t.Context(), "guild", postgres.NewUser{Email: "ann@example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := idAt(time.Now())
+	addOutcome(t, db, of, "uild", "applied", time.Second) // of the community c-uild
+	for _, e := range []admin.TrailEntry{
+		{Actor: admin.Actor{Via: "console", Who: "anna"}, What: "add user", TargetKind: "user", TargetID: "x", Detail: []byte(`{"community":"guild"}`)},
+		{Actor: admin.Actor{Via: "command", Who: "root"}, What: "change user", TargetKind: "user", TargetID: user.String(), Detail: []byte(`{}`)},
+		{Actor: admin.Actor{Via: "command", Who: "anna"}, What: "import users", TargetKind: "community", TargetID: "guild", Detail: []byte(`{}`)},
+		{Actor: admin.Actor{Via: "console", Who: "anna"}, What: "reveal payload", TargetKind: "delivery", TargetID: of.String(), Detail: []byte(`["old"]`)},
+		{Actor: admin.Actor{Via: "api", Who: "bot"}, What: "token refused", TargetKind: "token", TargetID: "no-uuid", Detail: []byte(`{"community":"other"}`)},
+	} {
+		if err := s.AddTrail(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := time.Now()
+	for name, tc := range map[string]struct {
+		f    postgres.TrailFilter
+		want []int64
+	}{
+		"nothing":                {postgres.TrailFilter{}, []int64{5, 4, 3, 2, 1}},
+		"who":                    {postgres.TrailFilter{Who: "anna"}, []int64{4, 3, 1}},
+		"what":                   {postgres.TrailFilter{What: "change user"}, []int64{2}},
+		"via":                    {postgres.TrailFilter{Via: "command"}, []int64{3, 2}},
+		"who by what face":       {postgres.TrailFilter{Who: "anna", Via: "command"}, []int64{3}},
+		"a community":            {postgres.TrailFilter{Community: "guild"}, []int64{3, 2, 1}},
+		"a delivery's community": {postgres.TrailFilter{Community: "c-uild"}, []int64{4}},
+		"no community":           {postgres.TrailFilter{Community: "nobody's"}, nil},
+		"to what":                {postgres.TrailFilter{TargetKind: "user", TargetID: user.String()}, []int64{2}},
+		"since":                  {postgres.TrailFilter{Since: now.Add(time.Hour)}, nil},
+		"until":                  {postgres.TrailFilter{Until: now.Add(time.Hour), Before: 3, Limit: 1}, []int64{2}},
+		"another text":           {postgres.TrailFilter{What: `' OR true --`}, nil},
+	} {
+		if tc.f.Limit == 0 {
+			tc.f.Limit = 10
+		}
+		entries, err := s.ListTrail(t.Context(), tc.f)
+		var got []int64
+		for _, e := range entries {
+			got = append(got, e.ID)
+		}
+		if err != nil || !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %v, want %v: %v", name, got, tc.want, err)
+		}
+	}
+	words, err := s.TrailWords(t.Context())
+	if err != nil || !slices.Equal(words["who"], []string{"anna", "bot", "root"}) || !slices.Equal(words["via"], []string{"api", "command", "console"}) || len(words["what"]) != 5 {
+		t.Errorf("the words are %v: %v", words, err)
 	}
 }

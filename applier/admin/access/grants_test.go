@@ -152,7 +152,7 @@ func TestAccountsAreForOwners(t *testing.T) {
 		"token":    func() error { _, _, err := tokens.Add(ctx, "default", "t", 0, "anna"); return err },
 		"tokens":   func() error { _, err := tokens.List(ctx, "default"); return err },
 		"revoke":   func() error { return tokens.Revoke(ctx, "default", "t", "anna") },
-		"trail":    func() error { _, err := trail.List(ctx, 0, 1); return err },
+		"trail":    func() error { _, err := trail.List(ctx, access.TrailFilter{Limit: 1}); return err },
 	} {
 		var refused *admin.NotAllowedError
 		if err := try(); !errors.As(err, &refused) || refused.Needs != admin.Owner {

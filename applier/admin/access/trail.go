@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin"
@@ -61,35 +60,39 @@ func (t *Trail) Record(ctx context.Context, by Actor, what, targetKind, targetID
 	})
 }
 
-// lookBack is how much of the audit trail is read to find who saved a webhook.
+// lookBack is how many saves of a webhook are read to find who made them.
 const lookBack = 300
 
 // Savers are those who saved the versions of a webhook, as far as the trail is read. The
 // caller sees the webhook.
 func (t *Trail) Savers(ctx context.Context, webhookID string) (map[int]string, error) {
-	entries, err := t.store.ListTrail(ctx, math.MaxInt64, lookBack)
+	entries, err := t.store.ListTrail(ctx, TrailFilter{TargetKind: "webhook", TargetID: webhookID, Limit: lookBack})
 	if err != nil {
 		return nil, err
 	}
 	who := map[int]string{}
 	for _, e := range entries {
-		var detail struct{ Version int }
-		if e.TargetKind == "webhook" && e.TargetID == webhookID && json.Unmarshal(e.Detail, &detail) == nil && who[detail.Version] == "" {
-			who[detail.Version] = e.Who
+		if version := e.Version(); who[version] == "" {
+			who[version] = e.Who
 		}
 	}
 	return who, nil
 }
 
-// List returns lines of the audit trail, newest first: those before a line, all if
-// it is 0. It is for owners.
-func (t *Trail) List(ctx context.Context, before int64, limit int) ([]TrailEntry, error) {
+// TrailFilter narrows a list of lines; zero values do not.
+type TrailFilter = postgres.TrailFilter
+
+// List returns lines of the audit trail, newest first. It is for owners.
+func (t *Trail) List(ctx context.Context, f TrailFilter) ([]TrailEntry, error) {
 	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil {
 		return nil, err
 	}
-	if before == 0 {
-		before = math.MaxInt64
-	}
-	all, err := t.store.ListTrail(ctx, before, limit)
+	all, err := t.store.ListTrail(ctx, f)
 	return append([]TrailEntry{}, all...), err
+}
+
+// Words returns what there is to narrow a list by: "who", "what" and "via" of the newest
+// lines.
+func (t *Trail) Words(ctx context.Context) (map[string][]string, error) {
+	return t.store.TrailWords(ctx)
 }
