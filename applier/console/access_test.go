@@ -140,7 +140,7 @@ func TestWhatChangesIsDoneToItsEnd(t *testing.T) {
 	if rows := cells(w.admin.get("/users"), "#users tbody tr"); len(rows) != 1 {
 		t.Errorf("there are %d users", len(rows))
 	}
-	if trail := w.admin.get("/trail").text("main"); !strings.Contains(trail, "add user") {
+	if trail := w.admin.get("/trail").text("#trail"); !strings.Contains(trail, "add user") {
 		t.Errorf("the trail is %q", trail)
 	}
 }

@@ -85,7 +85,7 @@ func TestDeadLettersAreReplayedAsPlanned(t *testing.T) {
 	if runs := w.admin.get("/deliveries/" + last.String() + "?tab=runs").text("article"); !strings.Contains(runs, "asked for by anna: the user was late") {
 		t.Errorf("its executions: %q", runs)
 	}
-	if trail := w.admin.get("/trail").text("main"); !strings.Contains(trail, "replay dead letters") {
+	if trail := w.admin.get("/trail").text("#trail"); !strings.Contains(trail, "replay dead letters") {
 		t.Errorf("the trail: %q", trail)
 	}
 }
@@ -160,7 +160,7 @@ func TestAPayloadThatNobodyEditedStaysTheSenders(t *testing.T) {
 			t.Errorf("%s: it counts as edited: %q", name, full)
 		}
 	}
-	if trail := w.admin.get("/trail").text("main"); strings.Count(trail, "reveal payload") != 1 {
+	if trail := w.admin.get("/trail").text("#trail"); strings.Count(trail, "reveal payload") != 1 {
 		t.Errorf("the trail of who saw a secret: %q", trail)
 	}
 }

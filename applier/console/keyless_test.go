@@ -127,7 +127,7 @@ func TestViewersNeverSeeAKeylessID(t *testing.T) {
 // notForViewers are pages that viewers are refused, and the stream of news.
 var notForViewers = []string{
 	"/accounts",
-	"/live", "/trail", "/settings/fields/:name/delete", "/deliveries/:id/revert", "/dead-letters/replay",
+	"/live", "/trail", "/trail.csv", "/settings/fields/:name/delete", "/deliveries/:id/revert", "/dead-letters/replay",
 	"/dead-letters/discard", "/dead-letters/export", "/runs/:id",
 }
 

@@ -84,7 +84,7 @@ func TestUsersAreImported(t *testing.T) {
 	if p = w.admin.post("/users/import", url.Values{}); p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("#import-problem"), "Choose") {
 		t.Errorf("no file: status %d, %q", p.status, p.text("main"))
 	}
-	if trail := w.admin.get("/trail").text("main"); strings.Count(trail, "import users") != 2 {
+	if trail := w.admin.get("/trail").text("#trail"); strings.Count(trail, "import users") != 2 {
 		t.Errorf("the trail is %q", trail)
 	}
 	if p := w.signedIn("val", admin.Viewer).upload("/users/import", "email\nx@example.com\n"); p.status != http.StatusForbidden {

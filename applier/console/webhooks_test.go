@@ -312,7 +312,7 @@ func pauseInConsole(t *testing.T, w *world, id string, act func(path string, pai
 	if p := act("/state", "state", "active"); p.status != http.StatusSeeOther {
 		t.Errorf("enable: %d", p.status)
 	}
-	trail := w.admin.get("/trail").text("main")
+	trail := w.admin.get("/trail").text("#trail")
 	for _, what := range []string{"pause webhook", "resume webhook"} {
 		if strings.Count(trail, what) != 1 {
 			t.Errorf("the audit trail does not have %q once: %s", what, trail)

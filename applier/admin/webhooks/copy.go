@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -10,6 +11,9 @@ import (
 // Rename gives a webhook another name. It keeps its id, so its URL, keys and history. Its
 // gamification logs have the new name as their action from now on.
 func (s *Service) Rename(ctx context.Context, w broker.Saved, name string) (Saved, error) {
+	if err := admin.Allow(ctx, w.Community, admin.AdminOf); err != nil {
+		return Saved{}, err
+	}
 	def := w.Definition
 	def.Name = name
 	if err := s.Check(ctx, def); err != nil {
@@ -26,6 +30,9 @@ func (s *Service) Rename(ctx context.Context, w broker.Saved, name string) (Save
 // draft has an id of its own, and none of the keys and secrets: those that its definition
 // asks for are made, as for any new webhook.
 func (s *Service) Duplicate(ctx context.Context, w broker.Saved, name string) (Saved, error) {
+	if err := admin.Allow(ctx, w.Community, admin.AdminOf); err != nil {
+		return Saved{}, err
+	}
 	if w.Newer != nil {
 		return Saved{}, w.Newer
 	}

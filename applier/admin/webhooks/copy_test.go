@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/broker/brokertest"
@@ -84,5 +85,19 @@ func TestADuplicateIsADraftWithKeysOfItsOwn(t *testing.T) {
 	}
 	if _, err := d.Duplicate(t.Context(), of, "Shop"); !errors.Is(err, webhooks.ErrNameTaken) {
 		t.Errorf("with a name that is taken: %v", err)
+	}
+}
+
+func TestAnEditorNeitherRenamesNorDuplicates(t *testing.T) {
+	t.Parallel()
+	d, apply := realDesk(t)
+	made := apply(shop)
+	ctx := admin.WithActor(t.Context(), admin.Actor{Who: "eva", Grants: admin.Grants{"default": admin.Editor, "guild": admin.AdminOf}}, admin.Viewer)
+	var refused *admin.NotAllowedError
+	if _, err := d.Rename(ctx, made.Saved, "Store"); !errors.As(err, &refused) {
+		t.Errorf("rename: %v", err)
+	}
+	if _, err := d.Duplicate(ctx, made.Saved, "Store"); !errors.As(err, &refused) {
+		t.Errorf("duplicate: %v", err)
 	}
 }
