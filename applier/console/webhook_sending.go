@@ -2,8 +2,10 @@ package console
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 
+	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -18,10 +20,19 @@ type sentData struct {
 	Answer   string
 	Delivery string // its id, where it was accepted
 	Captured bool
+	// Outcome is what is known of it. It is nil where nothing is, as in a draft.
+	Outcome *history.Delivery
 }
 
-// askTest shows the form for a test request.
+// Accepted: the door took it, whatever it answered.
+func (d *sentData) Accepted() bool { return d.Status < http.StatusMultipleChoices }
+
+// Following is the address that tells how it goes on.
+func (d *sentData) Following() string { return d.Address() + "/test?delivery=" + d.Delivery }
+
+// askTest shows the form for a test request, and what became of one that was sent.
 func (s *Console) askTest(c *request) error {
+	seen := c.seen("deliveries")
 	w, err := s.findWebhook(c)
 	if err != nil {
 		return err
@@ -30,7 +41,33 @@ func (s *Console) askTest(c *request) error {
 	if sample := w.Auth.Preset().Sample; sample.Body+sample.Query != "" {
 		data.Payload = sample.Body + sample.Query
 	}
-	return c.page("webhook-test", "Test "+w.Name, &data)
+	if id := c.QueryParam("delivery"); id != "" {
+		if err := s.followTest(c, &data, id); err != nil {
+			return err
+		}
+	}
+	return c.livePage("webhook-test", "Test "+w.Name, seen, &data)
+}
+
+// followTest adds what is known of a test that was accepted. One that nobody knows yet is
+// on its way.
+func (s *Console) followTest(c *request, data *sentData, id string) error {
+	parsed, err := delivery.ParseID(id)
+	if err != nil {
+		return failf(http.StatusNotFound, "This is no delivery's id. Send the test again.")
+	}
+	data.Delivery = parsed.String()
+	full, err := s.History.Show(c.ctx(), parsed)
+	switch {
+	case errors.Is(err, history.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case full.WebhookID != data.Webhook.ID:
+		return failf(http.StatusNotFound, "This delivery is of another webhook.")
+	}
+	data.Outcome = &full.Delivery
+	return nil
 }
 
 // sendTest sends a request to the webhook's URL as its sender would, and says what it was
@@ -54,6 +91,7 @@ func (s *Console) sendTest(c *request) error {
 	if err := c.recordWebhook("send test", w); err != nil {
 		return err
 	}
+	seen := c.seen("deliveries")
 	status, body, err := webhooks.SendTest(c.ctx(), r)
 	if err != nil {
 		s.Log.Warn().Err(err).Str("webhook_id", webhook.Fingerprint(w.ID)).Msg("cannot send a test")
@@ -67,5 +105,10 @@ func (s *Console) sendTest(c *request) error {
 			data.Delivery, data.Captured = receipt.ID, receipt.Status == "captured"
 		}
 	}
-	return c.page("webhook-test", "Test "+w.Name, &data)
+	if data.Delivery != "" && !data.Captured {
+		if err := s.followTest(c, &data, data.Delivery); err != nil {
+			return err
+		}
+	}
+	return c.livePage("webhook-test", "Test "+w.Name, seen, &data)
 }

@@ -80,3 +80,41 @@ func TestATestIsSentAsTheSenderWould(t *testing.T) {
 		t.Errorf("a viewer sends: %d", p.status)
 	}
 }
+
+// The page follows a test that has no outcome yet, and stops once it has one.
+func TestATestIsFollowedUntilItIsSettled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user("alice@example.com")
+	hook, other := w.webhook("Shop"), w.webhook("Other")
+	id := w.send(hook, `{"user":"alice@example.com","coins":25}`)
+	address := "/webhooks/" + hook.ID + "/test?delivery=" + id.String()
+	if p := w.admin.get(address); p.status != http.StatusOK || p.Find("#outcome").AttrOr("hx-get", "") != address || !strings.Contains(p.text("#outcome"), "no outcome yet") {
+		t.Errorf("pending: %d %s", p.status, p.text("#outcome"))
+	}
+	if p := w.admin.get("/webhooks/" + hook.ID + "/test?delivery=" + delivery.NewID().String()); p.Find("#outcome").AttrOr("hx-get", "") == "" {
+		t.Errorf("on its way: %d %s", p.status, p.text("main"))
+	}
+	w.settle()
+	w.eventually("the delivery is settled", func() bool { return w.admin.get(address).Find("#outcome[hx-get]").Length() == 0 })
+	p := w.admin.get(address)
+	if text := p.text("#outcome"); !strings.Contains(text, "success") || !strings.Contains(text, "+25") || !strings.Contains(text, "alice@example.com") {
+		t.Errorf("settled: %s", text)
+	}
+	if p := w.admin.get("/webhooks/" + other.ID + "/test?delivery=" + id.String()); p.status != http.StatusNotFound {
+		t.Errorf("by another webhook: %d", p.status)
+	}
+}
+
+// A definition may have the door answer in the sender's own words, without an id.
+func TestATestWithAnAnswerOfTheSendersIsAccepted(t *testing.T) {
+	t.Parallel()
+	d := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "7:OK") }))
+	t.Cleanup(d.Close)
+	w := newWorld(t, func(o *console.Options) { o.HookURL = func(string) string { return d.URL } })
+	hook := w.webhookOf(`{name: Ads, auth: {}, receive: {answer: {status: 200, body: "7:OK"}}, state: active, user: {by: email, path: user}, mappings: [{currency: coins, operator: add, value: {path: coins}}]}`)
+	p := w.admin.post("/webhooks/"+hook.ID+"/test", url.Values{"payload": {`{}`}})
+	if text := p.text("#answer"); !strings.Contains(text, "7:OK") || strings.Contains(text, "rejections") || p.Find(`#answer a[href$="/deliveries"]`).Length() != 1 {
+		t.Errorf("%d %s", p.status, text)
+	}
+}
