@@ -24,8 +24,8 @@ type Violation struct {
 
 // The ledger is audited page by page, so that the database sorts a page at a
 // time however much there is: accounts by the ids of their users, deliveries by
-// their own. A page holds all of its accounts or deliveries, and pages leave
-// nothing out between them, also what has no row where it should have one.
+// their own. A page holds all accounts or deliveries between two ids. Pages have no
+// gap between them, so the audit also finds a row that is missing.
 var (
 	auditAccounts = auditPart{
 		name: "accounts", bound: accountsBoundQuery,

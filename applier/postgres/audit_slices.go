@@ -10,9 +10,9 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// A page of accounts has all logs of each. Where that is too many for a statement,
-// for one account may have millions, the logs are checked slice by slice, each with
-// the last two entries of every account before it.
+// A page of accounts has all logs of each, and one account may have millions. If that
+// is too many for a statement, the audit checks the logs slice by slice. Each slice
+// brings the last two entries of every account before it.
 
 // auditSlices says from how many entries on a page is cut, and how many ids of logs
 // a slice has. The zero value is the default.

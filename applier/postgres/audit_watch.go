@@ -23,7 +23,7 @@ type StreamProgress struct {
 	// StoredAt is when that message was stored, to the microsecond, and zero if it
 	// is not known. Another message at its place has another time.
 	StoredAt time.Time
-	// turn counts what was recorded: whoever records next has seen the last.
+	// turn counts the records: an applier that records has to have seen the last one.
 	turn int64
 }
 

@@ -157,8 +157,8 @@ const (
 	ofTimes
 )
 
-// countsQuery reads whole steps from the coarsest counts that there are, what is left of
-// them from finer ones, and what is not counted from the rows.
+// countsQuery reads whole steps from the coarsest counts, the rest of a span from finer
+// counts, and minutes that are not counted yet from the rows.
 func (f CountFilter) countsQuery(from, to, countedTo time.Time, step time.Duration) (query string, args []any) {
 	var rows spans
 	end := to

@@ -77,9 +77,8 @@ type FullDeadLetter struct {
 	Executions []Execution
 }
 
-// ReadDeadLetters returns those of the filter's ids that are dead letters, match
-// the filter, and as they are at one moment. It holds all of them in memory: ask
-// for few.
+// ReadDeadLetters returns the dead letters of the filter's ids that match the filter,
+// as they are at one moment. It holds all of them in memory: ask for few.
 func (s *Store) ReadDeadLetters(ctx context.Context, f DeadLetterFilter) (all []FullDeadLetter, err error) {
 	f.Limit = len(f.IDs)
 	err = pg.Snapshot(ctx, s.db, func(tx *sqlx.Tx) error {

@@ -49,8 +49,8 @@ func importDeadLetters(ctx context.Context, tx *sqlx.Tx, letters []FullDeadLette
 	for i := range letters {
 		all[i] = letters[i].ID
 	}
-	// What is read has to be read after the locks are held, in a statement of its
-	// own: a statement sees nothing newer than its beginning.
+	// The statement that reads comes after the one that locks: a statement sees nothing
+	// newer than its own beginning.
 	if _, err := tx.ExecContext(ctx, lockOutcomesQuery, pg.IDs(all)); err != nil {
 		return nil, err
 	}
@@ -127,8 +127,8 @@ func (k knownLetter) decide(letter *FullDeadLetter, ok bool) LetterImport {
 	return LetterRestored
 }
 
-// restored is the letter as it was when it was discarded, where that was after it
-// was exported: it may have failed again between, for another reason.
+// restored is the letter as it was when an admin discarded it. That may be later than
+// the export: between them the delivery may have failed again, for another reason.
 func (k knownLetter) restored(letter *FullDeadLetter) *FullDeadLetter {
 	r := *letter
 	if k.replays != r.Replays {
@@ -140,9 +140,9 @@ func (k knownLetter) restored(letter *FullDeadLetter) *FullDeadLetter {
 	return &r
 }
 
-// writeLetters inserts outcomes and executions of those that are added, and the
-// dead letters that are kept. A count that is not the expected one means that
-// somebody else wrote the same deliveries meanwhile.
+// writeLetters inserts outcomes and executions of added letters, and the dead letters
+// that are kept. If the statement writes another number of rows than expected, somebody
+// else wrote the same deliveries meanwhile.
 func writeLetters(ctx context.Context, tx *sqlx.Tx, added, kept []*FullDeadLetter) error {
 	for _, letters := range [][]*FullDeadLetter{added, kept} {
 		// In one order imports never wait for each other in a circle.

@@ -19,8 +19,8 @@ type DeadLetter struct {
 	Community string
 	WebhookID string
 	Webhook   string
-	// Version is that of the definition that decided last, FirstVersion that of
-	// the one that decided first.
+	// Version is the definition's version at the last decision, FirstVersion its version
+	// at the first one.
 	Version, FirstVersion int
 	Reason                delivery.Reason
 	Detail, Path          string
@@ -43,8 +43,8 @@ type DeadLetterFilter struct {
 	Reason    delivery.Reason
 	// Path is the path at fault; an empty one narrows to failures without a path.
 	Path *string
-	// UserID narrows to those of a user, and WaitingFor to those that wait for one
-	// to appear. Both together let both through.
+	// UserID narrows to the letters of a user, WaitingFor to letters that wait for a
+	// user to appear. With both, a letter needs to match one of them.
 	UserID     delivery.ID
 	WaitingFor *UserKeys
 	// Since and Until are about when deliveries were received. Until is exclusive.
@@ -54,7 +54,7 @@ type DeadLetterFilter struct {
 	FailedBy    time.Time
 	// Text is part of the detail, compared without case.
 	Text string
-	// OldestFirst turns the order around: newest first is the usual one.
+	// OldestFirst reverses the order: lists have the newest first.
 	OldestFirst bool
 	// After is the last id of the page before, in the order of the list.
 	After delivery.ID

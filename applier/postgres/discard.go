@@ -34,9 +34,8 @@ SELECT delivery_id, $3, $4, clock_timestamp()
 FROM gone
 RETURNING delivery_id`
 
-// DiscardDeadLetters gives up those of the ids that are dead letters and have not
-// failed again after a moment, in one transaction, and returns them. Their
-// outcomes stay failed.
+// DiscardDeadLetters gives up dead letters in one transaction and returns their ids. It
+// leaves out letters that failed again after failedBy. The outcomes stay failed.
 func (s *Store) DiscardDeadLetters(ctx context.Context, ids []delivery.ID, failedBy time.Time, by, note string) (gone []delivery.ID, err error) {
 	err = s.inTxAgain(ctx, func(tx *sqlx.Tx) error {
 		gone = nil

@@ -55,8 +55,8 @@ SELECT l.id FROM %s CROSS JOIN LATERAL (
 LIMIT $%[3]d`, logEras, w.String(), len(w.Args)), w.Args
 }
 
-// Ids of logs rise with their times but for as long as a transaction takes. So a
-// search by halves finds where a time begins, without an index of times.
+// Ids of logs rise with their times, except within the duration of a transaction. So a
+// binary search finds where a time begins, without an index of times.
 const logIDAtQuery = `
 WITH RECURSIVE search (low, high) AS (
     SELECT coalesce((SELECT min(id) FROM gamification_logs), 0), coalesce((SELECT max(id) FROM gamification_logs), 0) + 1

@@ -25,9 +25,9 @@ type Erasure struct {
 }
 
 const (
-	// lettersOf are the dead letters of a user, those that looked for the user by a name,
-	// and those whose payload has an email, or another name as a whole text: a delivery
-	// may have failed before its user was looked up.
+	// lettersOf are the dead letters of a user and those that looked for the user by a
+	// name. A delivery may also have failed before its user was looked up: so letters
+	// whose payload has the email, or another name as a whole text, belong to them.
 	lettersOf = `
 SELECT d.delivery_id FROM outcomes o JOIN dead_letters d ON d.delivery_id = o.delivery_id WHERE o.user_id IS NOT NULL AND o.user_id = $1
 UNION

@@ -25,8 +25,8 @@ WHERE ctid = ANY (ARRAY(
     FOR UPDATE SKIP LOCKED
 ))`
 
-// DeleteKeys deletes idempotency keys that are older than that, of no dead letter
-// and of no webhook with parked deliveries, some at once, and says how many.
+// DeleteKeys deletes old idempotency keys, at most so many, and returns how many. It
+// keeps the keys of dead letters and of webhooks with parked deliveries.
 func (s *Store) DeleteKeys(ctx context.Context, olderThan time.Duration, atMost int) (deleted int, err error) {
 	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
 		result, err := tx.ExecContext(ctx, deleteKeysQuery, olderThan.Microseconds(), atMost)

@@ -40,8 +40,8 @@ const (
 // longer than the pool keeps a connection.
 const leadSilence = 6 * time.Minute
 
-// A database that still waits for an applier whose machine is gone gives the
-// lead to another after half a minute instead of two hours.
+// The machine of the applier that leads may vanish. With these settings the database
+// notices after half a minute instead of two hours, and another applier gets the lead.
 const leadQuery = `
 SELECT pg_try_advisory_lock($1), set_config('tcp_keepalives_idle', '10', false),
     set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '4', false),

@@ -54,8 +54,8 @@ type OutcomeFilter struct {
 	IDs   []delivery.ID
 	Since time.Time
 	Until time.Time // received before it
-	// Before is the last id of the page before. After turns the order around: the
-	// oldest of what is newer comes first.
+	// Before is the last id of the page before. After reverses the order: of the newer
+	// outcomes the oldest comes first.
 	Before, After delivery.ID
 	Limit         int
 }
@@ -67,7 +67,7 @@ SELECT o.delivery_id, o.community, o.webhook_id, o.webhook, o.version, o.status,
     r.at, coalesce(r.reverted_by, ''), coalesce(r.note, '')
 FROM outcomes o LEFT JOIN users u ON u.id = o.user_id LEFT JOIN reverts r ON r.delivery_id = o.delivery_id`
 
-// ListOutcomes returns outcomes, newest first, but for After.
+// ListOutcomes returns outcomes, newest first except with After.
 func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, error) {
 	var w pg.Where
 	if f.Community != "" {
@@ -122,7 +122,7 @@ func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, e
 	return outcomes, nil
 }
 
-// oldestFirst turns a query's order around, and that of eras.
+// oldestFirst reverses the order of a query and of its time buckets.
 var oldestFirst = strings.NewReplacer(" DESC", " ASC", "< eras.era", "> eras.era")
 
 func (s *Store) listOutcomes(ctx context.Context, f OutcomeFilter, w pg.Where, order string) ([]Outcome, error) {

@@ -48,8 +48,8 @@ type parkedReplay struct {
 	Edited      bool           `json:"edited,omitempty"`
 }
 
-// add has the row of a delivery that waits for a user or, where that is zero, for its
-// webhook. A delivery that a batch has twice has one row.
+// add adds the row of a delivery that waits for a user or, if the user is zero, for its
+// webhook. A delivery that comes twice in a batch gets one row.
 func (r *parkedRows) add(p applier.Parking, user delivery.ID, w *work) {
 	d, key := p.Delivery, parkedKeyOf(p.Delivery)
 	if r.seen[key] {

@@ -161,8 +161,8 @@ SELECT delivery_id, replay_id, reason, detail, parked_at
 FROM parked WHERE delivery_id = ANY ($1::uuid[]) AND replay_id <> $2
 ORDER BY delivery_id, parked_at, replay_id`
 
-// ParkedReplays returns the replays of these deliveries that wait, those of each in the
-// order in which they were parked.
+// ParkedReplays returns the waiting replays of these deliveries. The replays of one
+// delivery are in the order in which they were parked.
 func (s *Store) ParkedReplays(ctx context.Context, ids []delivery.ID) (all []ParkedReplay, err error) {
 	err = pg.Each(ctx, s.db, parkedReplaysQuery, func(scan pg.Scan) error {
 		var r ParkedReplay
@@ -212,8 +212,8 @@ const (
 	parkedCounted       = 10_000
 )
 
-// One step through the index for each webhook finds those that have parked rows,
-// however many rows these are.
+// The query finds the webhooks that have parked rows. It takes one step through the
+// index for each webhook, however many rows that webhook has.
 const webhooksWithParkedQuery = `
 WITH RECURSIVE w AS (
     (SELECT webhook_id FROM parked WHERE webhook_id >= '' ORDER BY webhook_id LIMIT 1)
@@ -224,9 +224,9 @@ WITH RECURSIVE w AS (
 )
 SELECT webhook_id FROM w LIMIT $1`
 
-// The oldest rows of a webhook are counted. The rows are bounded from one side only,
-// and those of the next webhook left out later: with both bounds the planner sorts all
-// rows of the webhook first.
+// The query counts the oldest rows of a webhook. It bounds the rows from one side only
+// and drops the rows of the next webhook later: with both bounds the planner first sorts
+// all rows of the webhook.
 const parkedGroupsQuery = `
 SELECT max(r.community), r.reason, max(r.detail), count(*) FILTER (WHERE NOT r.is_replay), count(*) FILTER (WHERE r.is_replay), min(r.since)
 FROM (

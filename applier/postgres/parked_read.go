@@ -217,8 +217,8 @@ const firstNewerQuery = `
 SELECT coalesce(min(p.stream_sequence), 0) FROM parked p
 WHERE p.newer AND p.stream_epoch = coalesce((SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $1), CASE WHEN $1 = '' THEN 0 ELSE -2 END)`
 
-// FirstNewer returns the first message of that incarnation of the stream with a parked
-// delivery whose payload only the stream has, 0 where there is none.
+// FirstNewer returns the first message of this stream that a parked delivery still
+// needs, because only the stream has its payload; 0 if there is none.
 func (s *Store) FirstNewer(ctx context.Context, incarnation string) (sequence uint64, err error) {
 	if err := s.db.QueryRowContext(ctx, firstNewerQuery, incarnation).Scan(&sequence); err != nil {
 		return 0, fmt.Errorf("look for parked deliveries of a newer format: %w", err)

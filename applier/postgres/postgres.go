@@ -88,8 +88,7 @@ func (s *Store) inTx(ctx context.Context, f func(*sqlx.Tx) error) error {
 // maxTries bounds how often inTxAgain begins.
 const maxTries = 10
 
-// inTxAgain is inTx that begins again after an error which is that of others who
-// write at the same time.
+// inTxAgain retries inTx after an error that comes from concurrent writers.
 func (s *Store) inTxAgain(ctx context.Context, f func(*sqlx.Tx) error) error {
 	for try := 1; ; try++ {
 		err := s.inTx(ctx, f)

@@ -13,10 +13,10 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// removal says that every delivery up to a message, of that stream and of those
-// before it, was settled if it was stored before a moment. Outcomes of such
-// deliveries were removed. A stream that comes back from a backup uses sequences
-// again, so that the moment is needed, too: what is stored after a restore is new.
+// removal names a message of a stream and a moment. Each delivery up to that message, of
+// this stream and of streams before it, was settled if it was stored before the moment.
+// Outcomes of such deliveries were removed. A restored stream uses sequences again: the
+// moment tells new deliveries from old ones.
 type removal struct {
 	epoch, sequence int64
 	storedBefore    time.Time
@@ -94,8 +94,8 @@ func addRemoval(ctx context.Context, tx *sqlx.Tx, old Old) error {
 	return err
 }
 
-// Forgotten returns which of these deliveries, that have no outcome and are of that
-// incarnation of the stream, had one that was removed for its age.
+// Forgotten takes deliveries of one stream that have no outcome. It returns the
+// deliveries whose outcome was removed for its age.
 func (s *Store) Forgotten(ctx context.Context, incarnation string, unknown []*delivery.Delivery) (map[delivery.ID]bool, error) {
 	forgotten := map[delivery.ID]bool{}
 	if len(unknown) == 0 {

@@ -11,9 +11,9 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// Old says what may be removed: what was finished before a moment and is of
-// deliveries that the stream holds no more. As long as it holds one, the
-// delivery's outcome is what keeps it from being executed again.
+// Old says which rows may be removed: rows that were finished before a moment, of
+// deliveries that have left the stream. While the stream holds a delivery, its outcome
+// prevents a second execution.
 type Old struct {
 	Before time.Time
 	// Incarnation is the stream's, and First the first message that it holds.
@@ -193,8 +193,8 @@ WITH page AS (
 )
 SELECT (SELECT count(*) FROM old), (SELECT count(*) FROM page) = $6`
 
-// RemoveOutcomes reads so many outcomes and removes those that are old and have no
-// gamification logs. More is false at the end of a round.
+// RemoveOutcomes reads a page of outcomes and removes old ones without gamification
+// logs. More is false at the end of a round.
 func (s *Store) RemoveOutcomes(ctx context.Context, old Old, page int) (r Removed, err error) {
 	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
 		_, from, _, err := lockRetention(ctx, tx)
@@ -214,9 +214,9 @@ func (s *Store) RemoveOutcomes(ctx context.Context, old Old, page int) (r Remove
 	return r, nil
 }
 
-// What a field's value is, and what it goes back to if that is reverted, stays:
-// the newest old value that is not reverted. A value whose delivery has an outcome
-// can still be reverted, and does not stand for those before it.
+// Two values of a field stay: its current value, and the one that a revert brings back,
+// which is the newest old value that is not reverted. A value whose delivery has an
+// outcome can still be reverted, so the value before it stays, too.
 const removeFieldHistoryQuery = `
 WITH page AS (
     SELECT DISTINCT delivery_id FROM field_history WHERE delivery_id > $2 AND delivery_id < $3 ORDER BY delivery_id LIMIT $4
@@ -240,9 +240,9 @@ WITH page AS (
 )
 SELECT (SELECT count(*) FROM old), (SELECT count(*) FROM page) = $4`
 
-// RemoveFieldHistory looks at the custom fields of so many deliveries and removes
-// the history's entries that are old, whose deliveries are removed, and that no field can
-// go back to. More is false at the end of a round.
+// RemoveFieldHistory checks the custom fields of a page of deliveries. It removes old
+// entries whose delivery is removed and that no revert can bring back. More is false at
+// the end of a round.
 func (s *Store) RemoveFieldHistory(ctx context.Context, old Old, page int) (r Removed, err error) {
 	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
 		_, _, from, err := lockRetention(ctx, tx)

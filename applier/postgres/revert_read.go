@@ -11,8 +11,8 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// The locks are those of Settle, taken in the same order: first those that an admin
-// who changes a scale or a field's type takes alone, then the users.
+// A revert takes the locks of Settle in the same order: first the locks that exclude a
+// change of a scale or a field's type, then the users.
 const lockRevertedQuery = `
 SELECT u.id FROM users u
 WHERE (

@@ -23,15 +23,15 @@ type Session struct {
 }
 
 const (
-	// The lock: whoever disables the account meanwhile, or changes its password, ends
-	// this session too.
+	// FOR SHARE: a concurrent change of the account's password or state waits for this
+	// lock, and then ends this session too.
 	addSessionQuery = `
 INSERT INTO sessions (token, admin, created_at, used_at, address)
 SELECT $1, name, $4, $4, $5 FROM admins WHERE name = $2 AND password = $3 AND NOT disabled FOR SHARE`
 	// Those that are over are of no use to anybody.
 	forgetSessionsQuery = `DELETE FROM sessions WHERE created_at < $1 OR used_at < $2`
-	// What succeeded does not count: not at all against the name from this network, nor
-	// once against the others.
+	// A sign-in that succeeds is no attempt: it clears the name's attempts from this
+	// network, and takes one away from the other limits.
 	forgiveQuery = `
 DELETE FROM sign_in_attempts WHERE key = $1 OR id IN (SELECT max(id) FROM sign_in_attempts WHERE key = ANY ($2) GROUP BY key)`
 	knowNetworkQuery = `

@@ -25,9 +25,9 @@ const settleTimeout = 45 * time.Second
 //
 //  1. share the locks of the partitions, find the users and lock their rows; then the
 //     outcomes of what is replayed;
-//  2. in new statements, and so with a view of all that committed before the
-//     locks were ours, compare the leases, and read which deliveries and idempotency
-//     keys are known, what is parked, the balances, and the limits;
+//  2. in new statements, which see everything that committed before we got the locks:
+//     compare the leases; read the known deliveries and idempotency keys, the parked
+//     rows, the balances, and the limits;
 //  3. decide in Go, in the order given;
 //  4. write all of it with one statement, and compare what it wrote.
 //

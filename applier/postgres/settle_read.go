@@ -15,10 +15,9 @@ import (
 // OFFSET 0 or a lock makes the plan look rows up one by one.
 
 // One statement reads the outcomes of deliveries, the taken keys, the removals, the
-// numbers of the streams, the tokens of leases, and the parked rows of the batch. Because
-// it is one statement, it sees an outcome that is removed meanwhile, or its removal; and
-// a parked row that is decided meanwhile, or its outcome. Whether any row waits for a user
-// is one lookup; usually there is none.
+// numbers of the streams, the tokens of leases, and the parked rows of the batch. One
+// statement sees one moment: either an outcome or its removal, either a parked row or its
+// outcome. One lookup says whether any row waits for a user; usually none does.
 const knownQuery = `
 SELECT 'outcome', delivery_id, status, coalesce(outcome, ''), coalesce(reason, ''), coalesce(detail, ''), coalesce(path, ''), duplicate_of,
     '', NULL::bytea, NULL::bytea, NULL::bytea, 0, 0::bigint, 0, NULL::timestamptz

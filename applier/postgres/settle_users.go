@@ -167,8 +167,8 @@ func (w *work) readUsers(ctx context.Context, run query, which []userKey, more .
 	return rows.Err()
 }
 
-// lookups writes identifiers as columns: those of emails and of usernames with their
-// communities, those of external ids with community and kind, and users' ids.
+// lookups writes identifiers as columns: emails and usernames with their communities,
+// external ids with community and kind, and users' ids.
 func lookups(which []userKey) (columns [9]pg.Array) {
 	for _, key := range which {
 		kind, external := webhook.UserKey(key.by).ExternalKind()

@@ -134,10 +134,9 @@ func (r *rows) isEmpty() bool { return r.counts == [tableCount]int{} }
 // errOvertaken is not the batch's fault: the next run finds the rows.
 var errOvertaken = errors.New("another applier was faster")
 
-// write sends all rows. A key that is taken, or counts that are not the expected
-// ones, mean that another applier settled some of the batch meanwhile, or a
-// delivery with the same idempotency key: the transaction is rolled back, and
-// the next try finds it.
+// write sends all rows and compares how many were written. If a key is taken or a count
+// differs, another applier has settled a part of the batch meanwhile, or a delivery with
+// the same idempotency key. The transaction rolls back, and the next try finds its rows.
 func (w *work) write(ctx context.Context, stmt *sqlx.Stmt) error {
 	r := w.rows
 	if r.isEmpty() {

@@ -76,8 +76,7 @@ WHERE u.id IN (
 )
 ORDER BY u.community, u.id DESC LIMIT $5`
 
-// FindUsers returns the users of these communities, or of all if nil, whom FindUser
-// finds in one of them.
+// FindUsers is FindUser in several communities: in these, or in all if nil.
 func (s *Store) FindUsers(ctx context.Context, communities []string, ref string, limit int) (users []User, err error) {
 	if id, notAnID := delivery.ParseID(ref); notAnID == nil {
 		query := selectUser + ` WHERE u.id = $1 AND ($2::text[] IS NULL OR u.community = ANY ($2::text[]))`

@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- Users are found by email or username, compared without case: the keys hold
--- the folded form, made by the program, for databases fold by locale.
+-- the folded form. The program makes it, because databases fold by locale.
 CREATE TABLE users (
     id           uuid PRIMARY KEY,
     community    text NOT NULL,
@@ -18,7 +18,7 @@ CREATE UNIQUE INDEX users_email ON users (community, email_key);
 CREATE UNIQUE INDEX users_username ON users (community, username_key);
 
 -- One row a user and currency. No index holds the amount, and pages keep room:
--- updates stay heap-only. Whoever writes here has locked the user's row.
+-- updates stay heap-only. A transaction that writes here has locked the user's row.
 CREATE TABLE balances (
     user_id    uuid   NOT NULL REFERENCES users (id),
     currency   text   NOT NULL,
@@ -78,8 +78,8 @@ CREATE TABLE gamification_logs (
 CREATE UNIQUE INDEX gamification_logs_newest ON gamification_logs (id);
 CREATE UNIQUE INDEX gamification_logs_account ON gamification_logs (user_id, currency, number);
 
--- What a failed delivery needs to be looked at and run again. "headers" is json,
--- not jsonb, and "payload" is bytes: both take whatever a sender sent.
+-- Failed deliveries with all that showing and replaying them takes. "headers" is json,
+-- not jsonb, and "payload" is bytes: both take any request.
 CREATE TABLE dead_letters (
     delivery_id uuid PRIMARY KEY,
     headers     json  NOT NULL,

@@ -12,8 +12,8 @@ CREATE TABLE currencies (
     CHECK (minimum <= maximum)
 );
 
--- A definition's revision is never used again: an applier that checked a value
--- by a definition that has changed since is told so by it.
+-- A revision is never used again: by it an applier notices that a definition has
+-- changed since it checked a value.
 CREATE SEQUENCE field_revisions;
 CREATE TABLE fields (
     community text   NOT NULL,
@@ -32,8 +32,8 @@ CREATE TABLE stream_epochs (
     incarnation text NOT NULL UNIQUE
 );
 
--- The value of each custom field and the place of the delivery that set it: what
--- is later in the stream wins. Whoever writes here has locked the user's row.
+-- The value of each custom field and the position of the delivery that set it: the
+-- later position wins. A transaction that writes here has locked the user's row.
 CREATE TABLE user_fields (
     user_id         uuid    NOT NULL REFERENCES users (id),
     field           text    NOT NULL,
@@ -45,7 +45,7 @@ CREATE TABLE user_fields (
     PRIMARY KEY (user_id, field)
 ) WITH (fillfactor = 75);
 
--- Append-only: every value that a delivery set, those that came too late too.
+-- Append-only: every value that a delivery set, also a value that came too late.
 CREATE TABLE field_history (
     delivery_id     uuid     NOT NULL,
     ordinal         smallint NOT NULL, -- the field's place in its delivery, from 1

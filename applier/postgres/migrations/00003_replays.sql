@@ -5,7 +5,7 @@
 ALTER TABLE outcomes ADD COLUMN stream_epoch integer NOT NULL DEFAULT 0;
 ALTER TABLE outcomes ADD COLUMN replays integer NOT NULL DEFAULT 0;
 
--- "failed_at" is when it failed last; whoever watches reads on from there.
+-- "failed_at" is when it failed last: `dlq watch` reads on from there.
 -- "edited" is the payload as an admin left it, not encrypted; "payload" stays as
 -- the sender sent it. The user is the one that was not found, by the folded key.
 ALTER TABLE dead_letters ADD COLUMN failed_at timestamptz;
@@ -17,8 +17,8 @@ ALTER TABLE dead_letters ADD COLUMN user_by text;
 ALTER TABLE dead_letters ADD COLUMN user_key text;
 CREATE INDEX dead_letters_user ON dead_letters (delivery_id) WHERE user_key IS NOT NULL;
 
--- Append-only: every replay, those too that changed nothing, and the first
--- execution of each delivery that was run again, with the delivery's own id.
+-- Append-only: every replay, also one that changed nothing. A replayed delivery also
+-- has a row of its first execution, with the delivery's own id.
 CREATE TABLE executions (
     delivery_id     uuid NOT NULL,
     execution_id    uuid NOT NULL, -- the replay's

@@ -13,7 +13,7 @@ CREATE TABLE reverts (
 -- NULL: the revert took the value away, and there was none before.
 ALTER TABLE field_history ALTER COLUMN value DROP NOT NULL;
 
--- A field that was deleted and added anew has none of its earlier values, though
+-- A field that was deleted and added again has none of its earlier values, although
 -- the history keeps them.
 ALTER TABLE fields ADD COLUMN added_at timestamptz NOT NULL DEFAULT '-infinity';
 ALTER TABLE fields ALTER COLUMN added_at SET DEFAULT clock_timestamp();

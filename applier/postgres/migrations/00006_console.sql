@@ -18,9 +18,8 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_admin ON sessions (admin);
 
--- Sign-ins that failed or are being decided, by what they are limited by: the
--- account's name and the address. In the database, so that a limit holds for all
--- consoles together.
+-- Sign-ins that failed or are being decided, by the account's name and by the address.
+-- They are in the database, so that a limit counts the sign-ins of all consoles.
 CREATE TABLE sign_in_attempts (
     id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     key text NOT NULL,

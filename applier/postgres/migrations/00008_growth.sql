@@ -1,14 +1,14 @@
 -- +goose Up
 
--- By user, rows are found era by era. An index over all there is would be written
--- in another place for each user, and there are more places the more there is;
--- within an era they stay few, and in memory. An era of outcomes is 2^24
--- milliseconds, the first three bytes of a UUIDv7, an era of logs is 2^18 logs.
+-- Lists of one user read rows time bucket by time bucket ("era"). Without buckets each
+-- user's entry goes to another page of the index, and the pages grow with the table.
+-- Within a bucket they are few and stay in memory. A bucket of outcomes is 2^24
+-- milliseconds, the first three bytes of a UUIDv7; a bucket of logs is 2^18 logs.
 DROP INDEX outcomes_user;
 CREATE INDEX outcomes_user ON outcomes (substring(uuid_send(delivery_id), 1, 3), user_id, delivery_id) WHERE user_id IS NOT NULL;
 
--- That an account's numbers have no gap and none comes twice is seen to by
--- "entries" of its balance: no change is written that it does not count.
+-- "entries" of the balance keeps the numbers of an account without gaps and repeats: no
+-- change is written that it does not count.
 DROP INDEX gamification_logs_account;
 CREATE INDEX gamification_logs_user ON gamification_logs ((id >> 18), user_id, id);
 
@@ -16,9 +16,8 @@ CREATE INDEX gamification_logs_user ON gamification_logs ((id >> 18), user_id, i
 CREATE INDEX gamification_logs_webhook ON gamification_logs (webhook_id, id);
 CREATE INDEX gamification_logs_currency ON gamification_logs (currency, id);
 
--- What an account was when its oldest gamification logs were removed: the number
--- and the balance of the newest one of those. The logs that are left go on from
--- there, so that everything still adds up.
+-- The state of an account when its oldest gamification logs were removed: number and
+-- balance of the newest removed log. The remaining logs continue from there.
 CREATE TABLE log_bases (
     user_id  uuid   NOT NULL,
     currency text   NOT NULL,
@@ -48,8 +47,8 @@ CREATE TABLE audit_progress (
 INSERT INTO audit_progress (incarnation, sequence, users_to, deliveries_to)
 VALUES ('', 0, '00000000-0000-0000-0000-000000000000', '00000000-0000-0000-0000-000000000000');
 
--- What that check found and still finds. What a finding is not about is zero or
--- empty: all of it together is the key.
+-- The findings of that check, while they last. All columns together are the key; a
+-- column that a finding does not use is zero or empty.
 CREATE TABLE audit_findings (
     kind            text   NOT NULL,
     part            text   NOT NULL CHECK (part IN ('stream', 'accounts', 'deliveries')),

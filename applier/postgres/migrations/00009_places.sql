@@ -1,8 +1,7 @@
 -- +goose Up
 
--- Where the delivery was in the stream first, if its outcome is that of a copy
--- which a repair has published: a replay counts as of then. NULL: where the
--- outcome says.
+-- The delivery's first position in the stream, if its outcome is of a copy that a repair
+-- has published. A replay counts from this position. NULL: the position of the outcome.
 ALTER TABLE dead_letters ADD COLUMN stream_epoch integer;
 ALTER TABLE dead_letters ADD COLUMN stream_sequence bigint;
 ALTER TABLE dead_letters ADD COLUMN stream_index integer;

@@ -1,7 +1,7 @@
 -- +goose Up
 
--- Whatever finished before may have been removed with its outcome: what is not known
--- and older may have been executed all the same.
+-- Outcomes that finished before this may have been removed. So an older delivery may
+-- have been executed although it has no outcome.
 ALTER TABLE retention ADD COLUMN removed_before timestamptz;
 UPDATE retention SET removed_before = now() WHERE log_id > 0;
 

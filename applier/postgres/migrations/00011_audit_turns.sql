@@ -3,8 +3,8 @@
 -- When the message at "sequence" was stored, NULL if that is not known: a stream
 -- that came back from a backup has another one there.
 ALTER TABLE audit_progress ADD COLUMN stored_at timestamptz;
--- What was recorded of the stream is counted, so that nobody who has lost the lead
--- records over what came after.
+-- The number of records of the stream. An applier that has lost the lead sees that it
+-- has risen, and does not overwrite a later record.
 ALTER TABLE audit_progress ADD COLUMN turn bigint NOT NULL DEFAULT 0;
 
 -- +goose Down

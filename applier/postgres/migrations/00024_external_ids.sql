@@ -13,7 +13,7 @@ CREATE TABLE external_ids (
 CREATE UNIQUE INDEX external_ids_user ON external_ids (user_id, kind) WHERE user_id IS NOT NULL;
 
 -- A user may be known by an external id alone. One that was erased has no name left,
--- and keeps its id, for the ledger.
+-- and keeps its id: the ledger needs it.
 ALTER TABLE users DROP CONSTRAINT users_check;
 ALTER TABLE users
     ADD COLUMN erased_at timestamptz,

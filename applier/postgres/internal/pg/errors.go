@@ -9,9 +9,8 @@ import (
 	"github.com/coinhook/coinhook/applier"
 )
 
-// classify marks the errors that the values are to blame for. Those of
-// connection, resources, locks or a missing table are not among them: they pass,
-// or somebody mends them.
+// classify marks errors that the written values cause. Errors of connections, resources,
+// locks or a missing table are not marked: they pass, or somebody repairs the database.
 func classify(err error) error {
 	pqErr := pq.As(err)
 	if pqErr == nil {
@@ -32,7 +31,7 @@ func classify(err error) error {
 // they wrote.
 var ErrRaced = errors.New("somebody else changed the same meanwhile")
 
-// IsPassing reports whether an error is that of others who write at the same time.
+// IsPassing reports whether an error comes from concurrent writers, so that a retry helps.
 func IsPassing(err error) bool {
 	if errors.Is(err, ErrRaced) {
 		return true

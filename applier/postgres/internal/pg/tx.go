@@ -20,9 +20,8 @@ func InTx(ctx context.Context, db *sqlx.DB, f func(*sqlx.Tx) error) error {
 		_ = tx.Rollback() // the first error is the one that counts
 		return classify(err)
 	}
-	// An error of COMMIT leaves the outcome unknown. Whoever calls runs the whole
-	// again: a SELECT would not see a transaction that is still committing, an
-	// INSERT waits for it.
+	// An error of COMMIT leaves the result unknown. The caller runs the whole again: a
+	// SELECT does not see a transaction that is still committing, an INSERT waits for it.
 	if err := tx.Commit(); err != nil {
 		return classify(fmt.Errorf("commit: %w", err))
 	}
