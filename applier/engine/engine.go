@@ -167,7 +167,7 @@ func (e *Engine) Drop(ctx context.Context, name delivery.Partition) (idle bool) 
 		return false
 	}
 	if err := p.feed.Flush(ctx); err != nil {
-		e.Log.Debug().Err(err).Msg("the next owner may see some deliveries again")
+		e.Log.Debug().Err(err).Msg("some deliveries may be redelivered to the next owner")
 	}
 	return ctx.Err() == nil
 }

@@ -198,7 +198,7 @@ func (p *partition) retryLater(err error, h *heldWebhook, now time.Time) {
 		return
 	}
 	h.draining, h.next = false, now.Add(time.Second)
-	p.log.Warn().Err(err).Msg("cannot go on with parked deliveries, trying again")
+	p.log.Warn().Err(err).Msg("cannot resume parked deliveries, trying again")
 }
 
 // biteOfUsers takes out deliveries whose users were locked.

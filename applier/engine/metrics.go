@@ -20,7 +20,7 @@ func newMetrics(r prometheus.Registerer) metrics {
 		}),
 		retried: m.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_settle_retried_batches_total",
-			Help: "Transactions that could not be committed and were tried again.",
+			Help: "Transactions that could not be committed and were retried.",
 		}),
 	}
 }

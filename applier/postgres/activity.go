@@ -47,7 +47,7 @@ func (s *Store) Activities(ctx context.Context, users []delivery.ID, since, unti
 	}
 	low, high, err := s.logIDs(ctx, since, until)
 	if err != nil {
-		return nil, fmt.Errorf("sum up what happened to balances: %w", err)
+		return nil, fmt.Errorf("sum up changes of balances: %w", err)
 	}
 	err = pg.Each(ctx, s.db, activityQuery, func(scan pg.Scan) error {
 		var id pg.ID
@@ -60,7 +60,7 @@ func (s *Store) Activities(ctx context.Context, users []delivery.ID, since, unti
 		return nil
 	}, pg.IDs(users), "xp coins", since, until, low, high)
 	if err != nil {
-		return nil, fmt.Errorf("sum up what happened to balances: %w", err)
+		return nil, fmt.Errorf("sum up changes of balances: %w", err)
 	}
 	return all, nil
 }

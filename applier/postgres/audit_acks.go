@@ -62,7 +62,7 @@ func queryAcks(ctx context.Context, db sqlx.QueryerContext) (all []Ack, err erro
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read what is acknowledged: %w", err)
+		return nil, fmt.Errorf("read acknowledged findings: %w", err)
 	}
 	return all, nil
 }

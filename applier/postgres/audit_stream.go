@@ -113,7 +113,7 @@ SELECT coalesce((SELECT l.incarnation FROM stream_epochs l
 // LaterIncarnation returns one that came after this one, empty if there is none.
 func (s *Store) LaterIncarnation(ctx context.Context, incarnation string) (later string, err error) {
 	if err := s.db.QueryRowContext(ctx, laterIncarnationQuery, incarnation).Scan(&later); err != nil {
-		return "", fmt.Errorf("look at what is known of the stream: %w", err)
+		return "", fmt.Errorf("read the known streams: %w", err)
 	}
 	return later, nil
 }
@@ -123,7 +123,7 @@ func (s *Store) LaterIncarnation(ctx context.Context, incarnation string) (later
 func (s *Store) KnowsOfStream(ctx context.Context, incarnation string, first, last uint64) (k StreamKnowledge, err error) {
 	row := s.db.QueryRowContext(ctx, streamKnowledgeQuery, incarnation, int64(first), int64(last))
 	if err := row.Scan(&k.LastSequence, &k.Outcomes); err != nil {
-		return k, fmt.Errorf("look at what is known of the stream: %w", err)
+		return k, fmt.Errorf("read the known streams: %w", err)
 	}
 	k.Later, err = s.LaterIncarnation(ctx, incarnation)
 	return k, err

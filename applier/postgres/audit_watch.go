@@ -77,7 +77,7 @@ func (s *Store) RecordStream(ctx context.Context, p StreamProgress, found []Find
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("record what the audit found in the stream: %w", err)
+		return nil, fmt.Errorf("record findings about the stream: %w", err)
 	}
 	return fresh, nil
 }
@@ -174,7 +174,7 @@ func (s *Store) auditPage(ctx context.Context, part auditPart, name FindingsPart
 		return err
 	})
 	if err != nil {
-		return to, nil, fmt.Errorf("record what the audit found: %w", err)
+		return to, nil, fmt.Errorf("record findings about the ledger: %w", err)
 	}
 	return to, fresh, nil
 }
@@ -240,7 +240,7 @@ func recordFindings(ctx context.Context, tx *sqlx.Tx, part FindingsPart, where s
 func (s *Store) Findings(ctx context.Context) ([]Finding, error) {
 	all, err := queryFindings(ctx, s.db, findingsQuery)
 	if err != nil {
-		return nil, fmt.Errorf("read what the audit found: %w", err)
+		return nil, fmt.Errorf("read findings of the audit: %w", err)
 	}
 	return all, nil
 }

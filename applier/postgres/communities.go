@@ -101,7 +101,7 @@ func readCommunity(ctx context.Context, db sqlx.QueryerContext, name string) (*a
 		return nil
 	}, name)
 	if err != nil {
-		return nil, fmt.Errorf("read what the community %s has: %w", name, err)
+		return nil, fmt.Errorf("read currencies and fields of the community %s: %w", name, err)
 	}
 	return c, nil
 }

@@ -41,7 +41,7 @@ func (s *Store) Fates(ctx context.Context, ids []delivery.ID) (map[delivery.ID]F
 		return nil
 	}, pg.IDs(ids))
 	if err != nil {
-		return nil, fmt.Errorf("look up what became of deliveries: %w", err)
+		return nil, fmt.Errorf("look up the fates of dead letters: %w", err)
 	}
 	return fates, nil
 }

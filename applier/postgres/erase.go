@@ -75,7 +75,7 @@ var ErrUserWaits = errors.New("deliveries of the user are parked: erase the user
 func (s *Store) Erasure(ctx context.Context, id delivery.ID) (e Erasure, err error) {
 	err = s.db.QueryRowContext(ctx, erasureQuery, id.String()).Scan(&e.ExternalIDs, &e.Fields, &e.FieldValues, &e.DeadLetters, &e.Logs, &e.Parked, &e.Balances)
 	if err != nil {
-		return Erasure{}, fmt.Errorf("count what is known of a user: %w", err)
+		return Erasure{}, fmt.Errorf("count the data of a user: %w", err)
 	}
 	return e, nil
 }

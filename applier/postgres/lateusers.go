@@ -178,7 +178,7 @@ func (l *Lead) LateRuns(ctx context.Context, users []LateUser) (map[LateUser]int
 	defer l.mu.Unlock()
 	rows, err := l.conn.QueryContext(ctx, lateRunsQuery, columns[0].String(), columns[1].String())
 	if err != nil {
-		return nil, fmt.Errorf("count what ran for users that have appeared: %w", err)
+		return nil, fmt.Errorf("count replays for users that have appeared: %w", err)
 	}
 	defer rows.Close()
 	runs := make(map[LateUser]int, len(users))
@@ -187,13 +187,13 @@ func (l *Lead) LateRuns(ctx context.Context, users []LateUser) (map[LateUser]int
 		var id pg.ID
 		var n int
 		if err := rows.Scan(&id, &u.WebhookID, &n); err != nil {
-			return nil, fmt.Errorf("count what ran for users that have appeared: %w", err)
+			return nil, fmt.Errorf("count replays for users that have appeared: %w", err)
 		}
 		u.ID = delivery.ID(id)
 		runs[u] = n
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("count what ran for users that have appeared: %w", err)
+		return nil, fmt.Errorf("count replays for users that have appeared: %w", err)
 	}
 	return runs, nil
 }

@@ -104,7 +104,7 @@ func (s *Store) Forgotten(ctx context.Context, incarnation string, unknown []*de
 	w := work{epochs: map[string]int64{"": 0}}
 	rows, err := s.db.QueryContext(ctx, removalsQuery)
 	if err != nil {
-		return nil, fmt.Errorf("read what was removed: %w", err)
+		return nil, fmt.Errorf("read the removals: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -112,7 +112,7 @@ func (s *Store) Forgotten(ctx context.Context, incarnation string, unknown []*de
 		var r removal
 		var storedBefore sql.NullTime
 		if err := rows.Scan(&of, &r.epoch, &r.sequence, &storedBefore); err != nil {
-			return nil, fmt.Errorf("read what was removed: %w", err)
+			return nil, fmt.Errorf("read the removals: %w", err)
 		}
 		if of.Valid {
 			w.epochs[of.String] = r.epoch

@@ -137,7 +137,7 @@ func (w *work) run(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) er
 		return fmt.Errorf("lock users: %w", err)
 	}
 	if err := w.lockReplayed(ctx, tx); err != nil {
-		return fmt.Errorf("lock what is replayed: %w", err)
+		return fmt.Errorf("lock the outcomes of replays: %w", err)
 	}
 	if err := w.readOutcomes(ctx, tx, stmts); err != nil {
 		return err
@@ -158,7 +158,7 @@ func (w *work) run(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) er
 		return fmt.Errorf("write %d replays: %w", w.rows.replays.count, err)
 	}
 	if err := w.writeParked(ctx, tx, stmts); err != nil {
-		return fmt.Errorf("write what is parked: %w", err)
+		return fmt.Errorf("write parked deliveries: %w", err)
 	}
 	return nil
 }
@@ -167,7 +167,7 @@ func (w *work) run(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) er
 // epochs that the same statement brings.
 func (w *work) readOutcomes(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) error {
 	if err := w.readReplayed(ctx, tx); err != nil {
-		return fmt.Errorf("read what is replayed: %w", err)
+		return fmt.Errorf("read the outcomes of replays: %w", err)
 	}
 	if err := w.readKnown(ctx, tx.StmtxContext(ctx, stmts.known).QueryContext); err != nil {
 		return fmt.Errorf("read known deliveries: %w", err)

@@ -53,7 +53,7 @@ func (s *Store) WebhookActivities(ctx context.Context, ids []string) (map[string
 		return nil
 	}, pq.StringArray(ids))
 	if err != nil {
-		return nil, fmt.Errorf("read what webhooks were sent: %w", err)
+		return nil, fmt.Errorf("read the activity of webhooks: %w", err)
 	}
 	return all, nil
 }

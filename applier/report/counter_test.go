@@ -30,7 +30,7 @@ func TestParkedDeliveriesAreCountedNow(t *testing.T) {
 	counter := report.NewParkedCounter(report.ParkedCounter{Store: store, Log: zerolog.Nop()}, metrics)
 	compare := func(n string) error {
 		return testutil.GatherAndCompare(metrics, strings.NewReader(`
-# HELP coinhook_parked_deliveries Deliveries and replays that are parked now, by reason, as the applier that counts them knows it; 0 at the others. Of a webhook with more than 10000 the rest is estimated.
+# HELP coinhook_parked_deliveries Deliveries and replays that are parked now, by reason. Only the applier that counts them reports them; the others report 0. Beyond 10000 of one webhook the rest is estimated.
 # TYPE coinhook_parked_deliveries gauge
 coinhook_parked_deliveries{reason="key_unavailable"} `+n+`
 coinhook_parked_deliveries{reason="newer_format"} 0

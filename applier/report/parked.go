@@ -34,8 +34,8 @@ type ParkedCounter struct {
 func NewParkedCounter(c ParkedCounter, metrics prometheus.Registerer) *ParkedCounter {
 	c.parked = promauto.With(metrics).NewGaugeVec(prometheus.GaugeOpts{
 		Name: "coinhook_parked_deliveries",
-		Help: "Deliveries and replays that are parked now, by reason, as the applier that counts them knows it; 0 at the others. " +
-			"Of a webhook with more than 10000 the rest is estimated.",
+		Help: "Deliveries and replays that are parked now, by reason. Only the applier that counts them reports them; the others report 0. " +
+			"Beyond 10000 of one webhook the rest is estimated.",
 	}, []string{"reason"})
 	c.set(nil)
 	return &c

@@ -116,7 +116,7 @@ func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
 		}, []string{"status", "outcome", "reason"}),
 		known: m.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_applier_known_deliveries_total",
-			Help: "Deliveries that were redelivered although they had their outcome: nothing changed.",
+			Help: "Deliveries that were redelivered after they got their outcome: nothing changed.",
 		}),
 		forgotten: m.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_applier_forgotten_deliveries_total",
@@ -128,7 +128,7 @@ func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
 		}),
 		parked: m.NewCounterVec(prometheus.CounterOpts{
 			Name: "coinhook_applier_parked_deliveries_total",
-			Help: "Deliveries that were parked: they wait in rows of their own until their webhook or user is ready, by reason.",
+			Help: "Deliveries that were parked, by reason. They wait in rows of their own until their webhook or user is ready.",
 		}, []string{"reason"}),
 		replays: m.NewCounterVec(prometheus.CounterOpts{
 			Name: "coinhook_applier_replays_total",
@@ -208,7 +208,7 @@ func (r *Reporter) Postponed(deliveries []*delivery.Delivery, err error) {
 	r.troubles.postponed(deliveries, err)
 	r.postponed.Add(float64(len(deliveries)))
 	if r.postponedLog.due(r.now()) {
-		r.log.Warn().Err(err).Int("deliveries", len(deliveries)).Msg("deliveries stay pending and are tried again")
+		r.log.Warn().Err(err).Int("deliveries", len(deliveries)).Msg("deliveries stay pending and are retried")
 	}
 }
 

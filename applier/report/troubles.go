@@ -155,7 +155,7 @@ func (p *publisher) run(ctx context.Context) error {
 			tidied = p.notice.Tidy(ctx) == nil
 		}
 		if err := p.publish(ctx); err != nil {
-			p.log.Debug().Err(err).Msg("cannot publish what is retried, trying again")
+			p.log.Debug().Err(err).Msg("cannot publish the causes of retries, trying again")
 		}
 	}
 }
@@ -191,7 +191,7 @@ func (p *publisher) withdraw(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if err := p.notice.Clear(ctx); err != nil {
-		p.log.Debug().Err(err).Msg("could not withdraw what was said of deliveries that are tried again")
+		p.log.Debug().Err(err).Msg("cannot withdraw the causes of retries")
 	}
 }
 

@@ -48,7 +48,7 @@ func (f *Feed) keepFloor(reading context.Context) error {
 			}
 		}
 		if err != nil && f.conn.Connected() {
-			f.log.Debug().Err(err).Msg("cannot keep the floor, trying again")
+			f.log.Debug().Err(err).Msg("cannot save the floor of a partition, trying again")
 		}
 	}
 }

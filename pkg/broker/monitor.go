@@ -67,14 +67,14 @@ func NewMonitor(c *Conn, opts MonitorOptions) *Monitor {
 	}
 	metrics.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "coinhook_settling_stalled_seconds",
-		Help: "How long nothing has been settled in a partition while its deliveries wait for no known cause; 0 while settling goes on.",
+		Help: "How long a partition has settled nothing although its deliveries wait and no cause is known; 0 while settling goes on.",
 	}, func() float64 {
 		still, _, _ := m.settling.stalled()
 		return still.Seconds()
 	})
 	metrics.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "coinhook_pending_oldest_seconds",
-		Help: "How long the oldest message of the stream with a delivery that is not settled has been waiting; 0 when none is.",
+		Help: "How long the oldest message with an unsettled delivery has been waiting in the stream; 0 if there is none.",
 	}, func() float64 { return m.oldestAge().Seconds() })
 	return m
 }

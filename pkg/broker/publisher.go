@@ -131,7 +131,7 @@ func NewPublisher(c *Conn, opts PublisherOptions) *Publisher {
 		}),
 		attempts: metrics.NewCounterVec(prometheus.CounterOpts{
 			Name: "coinhook_publish_attempts_total",
-			Help: "Attempts to store a message, by result: confirmed, refused, not_stored (and tried again) or unknown.",
+			Help: "Attempts to store a message, by result: confirmed, refused, not_stored (and retried) or unknown.",
 		}, []string{"result"}),
 	}
 }

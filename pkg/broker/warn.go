@@ -106,7 +106,7 @@ func (m *Monitor) logOverdue(ctx context.Context, p Pending, q Queue, first, las
 		}
 		message, _, err := m.stream.Message(ctx, sequence)
 		if err != nil {
-			m.log.Error().Err(err).Msg("cannot read what is pending for too long")
+			m.log.Error().Err(err).Msg("cannot read which deliveries are pending for too long")
 			m.logMany(ctx, p, q, sequence, last)
 			return
 		}

@@ -77,7 +77,7 @@ func NewWatch(opts WatchOptions) *Watch {
 		}),
 		unchecked: metrics.NewGauge(prometheus.GaugeOpts{
 			Name: "coinhook_audit_unchecked_messages",
-			Help: "Messages that are settled and not yet compared with their outcomes.",
+			Help: "Settled messages that the audit has not compared with their outcomes yet.",
 		}),
 		checked: metrics.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_audit_checked_deliveries_total",

@@ -73,7 +73,7 @@ func (c *Clocks) Agree(ctx context.Context) (bool, error) {
 		for name, now := range times {
 			e = e.Time(name, now.UTC())
 		}
-		e.Msg("the clocks differ by more than 5 minutes: nothing is removed for its age until somebody sets them right")
+		e.Msg("the clocks differ by more than 5 minutes: nothing is removed for its age until they agree again")
 	}
 	c.apart = apart
 	return !apart, nil

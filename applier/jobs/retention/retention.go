@@ -85,7 +85,7 @@ func (j *Job) Run(ctx context.Context) error {
 		return nil
 	}
 	return jobs.Job{
-		Store: j.Store, Lead: postgres.Retention, Every: j.every(), What: "remove what is old", Log: j.Log, Behind: j.Behind,
+		Store: j.Store, Lead: postgres.Retention, Every: j.every(), What: "remove old rows and messages", Log: j.Log, Behind: j.Behind,
 		Turn: func(ctx context.Context, _ *postgres.Lead) (time.Duration, error) {
 			start := time.Now()
 			more, err := j.turn(ctx)
@@ -155,7 +155,7 @@ func heldBack(found []postgres.Finding) (everything bool, from uint64) {
 func (j *Job) warnHeld(held bool, found int) {
 	if held && !j.held {
 		j.Log.Warn().Int("findings", found).
-			Msg("rows that findings of the audit are about are not removed: see `coinhook audit`; `coinhook audit ack` acknowledges a finding that cannot be corrected")
+			Msg("rows with findings of the audit are not removed: see `coinhook audit`; `coinhook audit ack` acknowledges a finding that cannot be corrected")
 	}
 	j.held = held
 }
