@@ -5,7 +5,7 @@ import "time"
 // Code says why a request was not accepted. Senders switch on it.
 type Code string
 
-// What a Receiver answers.
+// The codes that a Receiver answers with.
 const (
 	EmptyBody            Code = "empty_body"
 	EncryptionRequired   Code = "encryption_required"

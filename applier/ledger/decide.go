@@ -51,7 +51,7 @@ type Decision struct {
 }
 
 // Decide says what becomes of a delivery, and books its changes. It looks at the
-// idempotency key first: a retry of what was applied is a duplicate, whatever became
+// idempotency key first: a retry of an applied delivery is a duplicate, whatever became
 // of the mapping or the user since. The error is applier.ErrChanged: the plan was made
 // by other settings, and has to be made again.
 func (b Book) Decide(c Case) (Decision, error) {

@@ -28,8 +28,8 @@ type Options struct {
 	Role  Role // Admin where it is empty
 	// Name is shown by the broker's own tools.
 	Name string
-	// DeliveryKeys sign what is published, and what is read from the stream is checked
-	// with them. Without any, nothing is.
+	// DeliveryKeys sign published deliveries and check deliveries of the stream. Without
+	// any, deliveries are neither signed nor checked.
 	DeliveryKeys secret.DeliveryKeys
 	Log          zerolog.Logger
 	Metrics      prometheus.Registerer // nil for none

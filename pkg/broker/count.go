@@ -12,8 +12,8 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// A message says in its headers what it carries, so that a backlog is counted
-// without its bodies. Messages of older versions do not, and are read whole.
+// The headers of a message count its deliveries, so that a backlog is counted without
+// bodies. Messages of older versions have no such headers and are read whole.
 const (
 	deliveriesHeader = "Coinhook-Deliveries" // all
 	replaysHeader    = "Coinhook-Replays"    // those of them that are replays; absent for none

@@ -15,8 +15,8 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// The bucket has three kinds of keys: a webhook's record, a claim on a name, whose
-// value is the id of the webhook that has it, and a version that was rewritten.
+// The bucket has three kinds of keys: a webhook's record, a claim on a name, and a
+// rewritten version. A claim's value is the id of the webhook that has the name.
 const (
 	definitionPrefix = "webhook."
 	namePrefix       = "name."

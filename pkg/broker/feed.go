@@ -47,8 +47,8 @@ const (
 // have the broker write the consumer's state, with two fsyncs, ten times a second and
 // partition.
 //
-// An owner begins at the floor. So the order holds whatever the owner before had read:
-// no message is redelivered behind newer ones.
+// An owner begins at the floor, however far the owner before had read. So the order
+// holds: no message is redelivered behind newer ones.
 type Feed struct {
 	conn      *Conn
 	partition delivery.Partition
@@ -270,9 +270,9 @@ func (f *Feed) receive(ctx context.Context, msg jetstream.Msg, incarnation strin
 }
 
 // decode returns the deliveries of a message that are in the partition. Most messages
-// say in a header that they have none. No MAC covers the header, so that one partition of
-// each message compares it with what the message has, and takes the forged deliveries
-// that it hides.
+// say in a header that they have none. No MAC covers the header. So one partition of
+// each message compares the header with the deliveries, and takes the forged deliveries
+// that the header hides.
 func (f *Feed) decode(msg jetstream.Msg, meta *jetstream.MsgMetadata, incarnation string, proof proof) []delivery.Delivery {
 	wanted := f.isMine
 	if counts, ok := slotsOf(msg.Headers()); ok {

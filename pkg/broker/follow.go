@@ -14,8 +14,8 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// The catalog follows the bucket without a consumer. Whoever makes a consumer says where
-// the server sends messages, so that the ingress may make none.
+// The catalog follows the bucket without a consumer. A client that makes a consumer
+// chooses where the server sends messages, so the ingress has no right to make one.
 
 const (
 	// checkBucketEvery is how often the catalog asks whether the bucket has something new.
@@ -60,8 +60,8 @@ func identify(ctx context.Context, bucket jetstream.Stream) (identity, error) {
 	return identity{created: info.Created, last: info.State.LastSeq}, nil
 }
 
-// follow reads what the bucket has, and then what is saved, until the connection is lost
-// or the bucket is another one.
+// follow reads the whole bucket and then every save, until the connection is lost or the
+// bucket is replaced.
 func (c *Catalog) follow(ctx context.Context) error {
 	if err := c.conn.WaitConnected(ctx); err != nil {
 		return err
@@ -90,8 +90,8 @@ func (c *Catalog) follow(ctx context.Context) error {
 	return c.poll(ctx, bucket, hints)
 }
 
-// poll asks for what is new, soon after a hint and once a second anyway: a hint may get
-// lost, and it comes before the bucket has what it hints at.
+// poll asks for new revisions soon after a hint, and once a second without one. A hint
+// may get lost, and it may come before the bucket has the new revision.
 func (c *Catalog) poll(ctx context.Context, bucket jetstream.Stream, hints <-chan struct{}) error {
 	var failing time.Time
 	for wait := checkBucketSoon; ; wait = min(2*wait, checkBucketEvery) {

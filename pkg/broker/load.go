@@ -10,7 +10,7 @@ const (
 	// lookAtLoadEvery is the least time from one look to the next: three requests and
 	// one for each partition.
 	lookAtLoadEvery = time.Second
-	// fewMessages may wait whatever the rate is: an applier reads that many at a time.
+	// fewMessages may wait at any rate: an applier reads that many at a time.
 	fewMessages = 64
 )
 

@@ -106,8 +106,8 @@ func (p Pending) isBehind(i int) bool {
 	return e.First <= e.Last
 }
 
-// partitionOf returns the partition that settles the deliveries of a slot in a message,
-// -1 where it has no consumer.
+// partitionOf returns the partition that settles a slot's deliveries of a message, -1 if
+// the partition has no consumer.
 func (p Pending) partitionOf(sequence uint64, slot int) int {
 	if len(p.Partitions) == 0 {
 		return -1

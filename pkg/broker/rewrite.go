@@ -33,10 +33,9 @@ type rewritten struct {
 // Rewriting returns a record changed, and reports whether it had to be.
 type Rewriting func(webhook.Record) (webhook.Record, bool)
 
-// RewriteVersions changes the versions of a webhook that are kept before its newest,
-// so that nothing of them is left in the bucket as it was. It returns those that it
-// wrote again. The newest one is the caller's to save; one of the same version that
-// it has replaced goes.
+// RewriteVersions changes the older versions of a webhook. Nothing of their old form is
+// left in the bucket. It returns the versions that it has written again. The caller saves
+// the newest one; a record of the same version that it replaced is removed.
 //
 // It may be interrupted, and run again or twice at once: a version that somebody has
 // rewritten is changed from there, and what is there is purged only once all of it is

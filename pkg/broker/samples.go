@@ -39,8 +39,7 @@ func (s *Samples) Newest(ctx context.Context, webhookID string) (d delivery.Deli
 	return d, ok, nil
 }
 
-// Wait returns the webhook's newest sample, and waits for the first one where
-// there is none.
+// Wait returns the webhook's newest sample. If there is none, it waits for the first.
 func (s *Samples) Wait(ctx context.Context, webhookID string) (delivery.Delivery, error) {
 	return follow(ctx, s.js, proof{}, samplesStream, webhookID, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{samplesSubjectPrefix + webhookID},

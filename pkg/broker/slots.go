@@ -95,8 +95,8 @@ func newSlotCounts(bySlot *[delivery.Slots + 1]int) slotCounts {
 	return counts
 }
 
-// slotsOf reads what countHeaders wrote. ok is false where it did not, or where the sum
-// of the slots is not the number of deliveries: then the message has to be decoded.
+// slotsOf reads the headers of countHeaders. ok is false if they are missing, or if the
+// slots do not sum up to the number of deliveries: then the message has to be decoded.
 func slotsOf(h nats.Header) (counts slotCounts, ok bool) {
 	all, ok := countOf(h)
 	if !ok {

@@ -52,10 +52,9 @@ func (d *Definitions) Unreadable(ctx context.Context) ([]Unreadable, error) {
 	return all, nil
 }
 
-// DeleteUnreadable puts a deleted webhook in the place of a record that cannot be
-// read, so that its history keeps a name and Undelete finds the version before. It
-// returns ErrWebhookNotFound where there is no such record. A key that names no
-// webhook is removed.
+// DeleteUnreadable replaces a record that cannot be read by a deleted webhook. So its
+// history keeps a name, and Undelete finds the version before. It returns
+// ErrWebhookNotFound if there is no such record, and removes a key that names no webhook.
 func (d *Definitions) DeleteUnreadable(ctx context.Context, id string, now time.Time) (Saved, error) {
 	bucket, err := d.bucket(ctx)
 	if err != nil {

@@ -69,9 +69,9 @@ func (s shares) take() []delivery.Partition {
 	return s.free[:n]
 }
 
-// give returns how many this applier gives back: what is above the most, and one more
-// where another member lacks it and nothing else is free for that. Of the members that
-// could give, the first ones by name do.
+// give returns how many partitions this applier gives back: all above the most, and one
+// more if another member lacks one and no partition is free. Of the members that could
+// give, the first ones by name do.
 func (s shares) give() int {
 	n := max(s.has-s.most, 0)
 	if s.has-n <= s.least {

@@ -93,8 +93,8 @@ func (o *Owner) count() {
 	o.owned.Set(float64(n))
 }
 
-// leave hands everything over: what is in flight is finished, and then all leases are
-// released in one transaction.
+// leave hands everything over: it finishes the batches in flight, and then releases all
+// leases in one transaction.
 func (o *Owner) leave(ctx context.Context) {
 	// When the leases run out the others take over without being told.
 	draining, cancel := context.WithDeadline(ctx, o.until)

@@ -56,7 +56,7 @@ type Clocks interface {
 type Job struct {
 	Options
 	stream *broker.Stream
-	held   bool // since something does not add up
+	held   bool // because the audit has findings
 
 	messages prometheus.Counter
 	rows     *prometheus.CounterVec

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes foreign.jsonl anew: payload.json encrypted by openssl and by Node's crypto,
+# Makes foreign.jsonl again: payload.json encrypted by openssl and by Node's crypto,
 # a body a line.
 set -eu
 cd "$(dirname "$0")"
