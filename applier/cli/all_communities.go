@@ -1,8 +1,7 @@
 package cli
 
 import (
-	"fmt"
-
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/planning"
 )
 
@@ -30,16 +29,8 @@ func (f allCommunitiesFlag) check(a *app, named bool, plan []planning.InCommunit
 		a.say("Without --dry-run this needs --all-communities, or one by --community.")
 		return nil
 	}
-	return usagef("nothing was changed: these are of %s. Name one with --community, or add --all-communities", manyOf(len(plan), "community", "communities"))
-}
-
-// manyOf is a number of things, in the singular where it is one.
-func manyOf(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
+	return usagef("nothing was changed: these are of %s. Name one with --community, or add --all-communities", admin.Counted(len(plan), "community", "communities"))
 }
 
 // moreAre is the beginning of a sentence about some more of what was counted.
-func moreAre(n int) string { return manyOf(n, "more is", "more are") }
+func moreAre(n int) string { return admin.Counted(n, "more is", "more are") }

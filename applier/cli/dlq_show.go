@@ -2,8 +2,8 @@ package cli
 
 import (
 	"fmt"
-	"strconv"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -92,10 +92,4 @@ func printDiscards(a *app, discards []history.Discard) {
 }
 
 // counted is a number with its noun.
-func counted(n int, noun string) string {
-	s := "s"
-	if n == 1 {
-		s = ""
-	}
-	return strconv.Itoa(n) + " " + noun + s
-}
+func counted(n int, noun string) string { return admin.Counted(n, noun, noun+"s") }

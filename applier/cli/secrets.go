@@ -42,7 +42,7 @@ func (c *secretsRotateCmd) Run(a *app) error {
 	}))
 	if err != nil {
 		a.say("Stopped after %s in %s. Run the same command again: it goes on with the rest.",
-			count(done.Secrets+done.Removed, "secret"), count(done.Versions, "version"))
+			counted(done.Secrets+done.Removed, "secret"), counted(done.Versions, "version"))
 		return err
 	}
 	if a.json() {
@@ -52,7 +52,7 @@ func (c *secretsRotateCmd) Run(a *app) error {
 	}
 	if err == nil && len(done.Left) > 0 {
 		return fmt.Errorf("not every secret is sealed under the new key: give each webhook that is named a new secret with "+
-			"`coinhook webhooks set-secret` or `set-encryption`, or run this again with the key that sealed it (%s)", count(len(done.Left), "case"))
+			"`coinhook webhooks set-secret` or `set-encryption`, or run this again with the key that sealed it (%s)", counted(len(done.Left), "case"))
 	}
 	return err
 }
@@ -76,9 +76,9 @@ func (a *app) readMasterKey() (secret.MasterKey, error) {
 
 func (a *app) printRotation(done webhooks.Rotation) {
 	fmt.Fprintf(a.Stdout, "%s read. %s sealed under the new key, in %s.\n",
-		count(done.Webhooks, "webhook"), count(done.Secrets, "secret"), count(done.Versions, "version"))
+		counted(done.Webhooks, "webhook"), counted(done.Secrets, "secret"), counted(done.Versions, "version"))
 	if done.Removed > 0 {
-		fmt.Fprintf(a.Stdout, "%s of deleted webhooks removed.\n", count(done.Removed, "secret"))
+		fmt.Fprintf(a.Stdout, "%s of deleted webhooks removed.\n", counted(done.Removed, "secret"))
 	}
 	for _, left := range done.Left {
 		versions := strings.Trim(fmt.Sprint(left.Versions), "[]")

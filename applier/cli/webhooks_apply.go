@@ -50,7 +50,7 @@ func (c *webhooksApplyCmd) Run(a *app) error {
 		}
 	}
 	if updates > 0 {
-		if err := a.confirm(fmt.Sprintf("Change %s?", count(updates, "webhook"))); err != nil {
+		if err := a.confirm(fmt.Sprintf("Change %s?", counted(updates, "webhook"))); err != nil {
 			return err
 		}
 	}
@@ -247,11 +247,4 @@ func (a *app) sayDiff(p webhooks.Planned) {
 	if p.Diff != "" {
 		a.say("%s", printableText(strings.TrimSuffix(p.Diff, "\n")))
 	}
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
@@ -114,7 +115,7 @@ func (a *app) sayLookedAt(r *trial.Comparison) {
 }
 
 func countOf(deliveries int) string {
-	return manyOf(deliveries, "delivery", "deliveries")
+	return admin.Counted(deliveries, "delivery", "deliveries")
 }
 
 func printBacktest(a *app, r *trial.Comparison) {

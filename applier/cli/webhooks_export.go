@@ -89,14 +89,14 @@ func exportAll(a *app, dir string, force bool) error {
 	if a.json() {
 		err = a.printJSON(results)
 	} else {
-		a.say("%s written.", count(len(all), "definition"))
+		a.say("%s written.", counted(len(all), "definition"))
 	}
 	if err != nil {
 		return err
 	}
 	left, err := a.sayUnreadable(service)
 	if err == nil && left > 0 { // a backup that lacks something must not look whole
-		err = fmt.Errorf("%s could not be written", count(left, "definition"))
+		err = fmt.Errorf("%s could not be written", counted(left, "definition"))
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -323,9 +324,4 @@ func (s *Console) discard(c *request) error {
 // whyNote is what a form says without a note.
 const whyNote = "Say why, for the history."
 
-func countedLetters(n int) string {
-	if n == 1 {
-		return "1 dead letter"
-	}
-	return strconv.Itoa(n) + " dead letters"
-}
+func countedLetters(n int) string { return admin.Counted(n, "dead letter", "dead letters") }

@@ -66,7 +66,7 @@ func (h Head) InTheWay() (causes []string, advice string) {
 	if causes == nil {
 		text := "they wait behind others"
 		if n := inHand(p); n > 0 {
-			text = fmt.Sprintf("they wait behind others: appliers have %s that they have not settled yet", counted(n, "message", "messages"))
+			text = fmt.Sprintf("they wait behind others: appliers have %s that they have not settled yet", admin.Counted(n, "message", "messages"))
 		}
 		return []string{text}, "See again in a minute: while they become fewer, more appliers or a faster PostgreSQL help; " +
 			"otherwise the appliers do no work, and their logs say why."
@@ -111,7 +111,7 @@ func (p Pending) Text() string {
 		text += " since " + localTime(*p.Since)
 	}
 	if p.Attempts != nil {
-		text += ", " + counted(*p.Attempts, "attempt", "attempts")
+		text += ", " + admin.Counted(*p.Attempts, "attempt", "attempts")
 	}
 	if p.Why != nil {
 		text += ": " + *p.Why
@@ -158,10 +158,10 @@ func (g ParkedGroup) Text() string {
 func (g ParkedGroup) Waits() string {
 	var parts []string
 	if g.Count > 0 {
-		parts = append(parts, counted(g.Count, "delivery", "deliveries"))
+		parts = append(parts, admin.Counted(g.Count, "delivery", "deliveries"))
 	}
 	if g.Replays > 0 {
-		parts = append(parts, counted(g.Replays, "replay", "replays"))
+		parts = append(parts, admin.Counted(g.Replays, "replay", "replays"))
 	}
 	text := strings.Join(parts, " and ")
 	if g.AtLeast {
@@ -186,13 +186,6 @@ func (g ParkedGroup) Advice() string {
 		return "They go on by themselves once all appliers are of the version that wrote them."
 	}
 	return ""
-}
-
-func counted(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }
 
 // HolderText names a session that holds a user's row.

@@ -23,3 +23,11 @@ func DurationText(d time.Duration, names [4]string) string {
 	}
 	return ""
 }
+
+// Counted is a number of things, in the singular where it is one.
+func Counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
