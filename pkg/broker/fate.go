@@ -59,7 +59,8 @@ func (p Pending) Fate(sequence uint64, slot int) Fate {
 	return Fate{State: HandedOut, Why: p.inTheWayOf(i)}
 }
 
-const noApplier = "no applier is asking for deliveries"
+// NobodyAsks says that no applier shows a sign of life.
+const NobodyAsks = "no applier is asking for deliveries"
 
 func waitsBehind(r *TroubleRetried) string {
 	if r.isGeneral() {
@@ -81,7 +82,7 @@ func (p Pending) InTheWay() string {
 // inTheWayOf says it of one partition, or of all where that is not known.
 func (p Pending) inTheWayOf(i int) string {
 	if p.NoApplier() {
-		return noApplier
+		return NobodyAsks
 	}
 	if i < 0 {
 		return ""

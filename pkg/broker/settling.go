@@ -43,9 +43,9 @@ func (p Pending) whyStill(i int) string {
 	s := p.Partitions[i]
 	switch {
 	case p.NoApplier():
-		return noApplier
+		return NobodyAsks
 	case !p.hasOwner(i):
-		return fmt.Sprintf("no applier is asking for deliveries of partition %s", s.Partition)
+		return fmt.Sprintf("%s of partition %s", NobodyAsks, s.Partition)
 	case s.AckPending > 0:
 		return fmt.Sprintf("an applier has %d messages of partition %s and settles none", s.AckPending, s.Partition)
 	}

@@ -75,9 +75,9 @@ func TestAStallByTheBrokersTimes(t *testing.T) {
 	}{
 		"given some just now":          {ago(time.Hour), ago(time.Second), nil},
 		"idle for long, and a new one": {ago(time.Second), ago(time.Hour), nil},
-		"nothing since":                {ago(time.Hour), ago(time.Minute), &Stall{For: time.Minute, Why: noApplier}},
-		"since it came":                {ago(time.Minute), ago(time.Hour), &Stall{For: time.Minute, Why: noApplier}},
-		"nobody reads it":              {ago(time.Hour), time.Time{}, &Stall{Why: noApplier}},
+		"nothing since":                {ago(time.Hour), ago(time.Minute), &Stall{For: time.Minute, Why: NobodyAsks}},
+		"since it came":                {ago(time.Minute), ago(time.Hour), &Stall{For: time.Minute, Why: NobodyAsks}},
+		"nobody reads it":              {ago(time.Hour), time.Time{}, &Stall{Why: NobodyAsks}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -50,7 +50,7 @@ func (h Head) Count() string {
 func (h Head) InTheWay() (causes []string, advice string) {
 	p := h.Pending
 	if p.NoApplier() {
-		causes = append(causes, "no applier is asking for deliveries")
+		causes = append(causes, broker.NobodyAsks)
 		advice = "Start an applier, or see in its log why it does not reach NATS."
 	}
 	if h.Unchecked != nil {
