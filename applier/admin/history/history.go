@@ -83,20 +83,9 @@ func (h *History) SearchAtMost(messages int) *History {
 	return h
 }
 
-// Filter narrows a list; zero values do not.
-type Filter struct {
-	Community string
-	WebhookID string
-	UserID    delivery.ID
-	Status    delivery.Status
-	Outcome   delivery.Outcome
-	Reason    delivery.Reason
-	// IDs narrows to these deliveries, which have outcomes, unless it is nil.
-	IDs   []delivery.ID
-	Since time.Time
-	Until time.Time // received before it
-	Limit int
-}
+// Filter narrows a list; zero values do not. Before and After are for outcomes: a page has
+// a Place.
+type Filter = postgres.OutcomeFilter
 
 // pageSize is how many rows one query brings.
 const pageSize = 1000
@@ -168,7 +157,7 @@ func mayBeQueued(f Filter) bool { return mayBeParked(f) && f.UserID == (delivery
 
 func (h *History) outcomes(ctx context.Context, f Filter) ([]Delivery, error) {
 	var all []Delivery
-	query := f.query()
+	query := f
 	for len(all) < f.Limit {
 		query.Limit = min(pageSize, f.Limit-len(all))
 		page, err := h.store.ListOutcomes(ctx, query)
@@ -184,13 +173,6 @@ func (h *History) outcomes(ctx context.Context, f Filter) ([]Delivery, error) {
 		query.Before = page[len(page)-1].ID
 	}
 	return all, h.addWaitingReplays(ctx, all)
-}
-
-func (f Filter) query() postgres.OutcomeFilter {
-	return postgres.OutcomeFilter{
-		Community: f.Community, WebhookID: f.WebhookID, UserID: f.UserID,
-		Status: f.Status, Outcome: f.Outcome, Reason: f.Reason, IDs: f.IDs, Since: f.Since, Until: f.Until, Limit: f.Limit,
-	}
 }
 
 func fromOutcome(o postgres.Outcome) Delivery {

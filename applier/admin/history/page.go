@@ -72,9 +72,8 @@ func (h *History) Page(ctx context.Context, f Filter, at Place) (Page, error) {
 
 // outcomePage returns the outcomes of a page.
 func (h *History) outcomePage(ctx context.Context, f Filter, at Place) ([]Delivery, error) {
-	query := f.query()
-	query.Before, query.After = at.Before, at.After
-	outcomes, err := h.store.ListOutcomes(ctx, query)
+	f.Before, f.After = at.Before, at.After
+	outcomes, err := h.store.ListOutcomes(ctx, f)
 	if err != nil {
 		return nil, err
 	}

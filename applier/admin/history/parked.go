@@ -28,7 +28,7 @@ func mayBeParked(f Filter) bool {
 func (h *History) parked(ctx context.Context, f Filter, at Place) ([]Delivery, error) {
 	var all []Delivery
 	names := h.names()
-	query := f.query()
+	query := f
 	query.Before, query.After = at.Before, at.After
 	for len(all) < f.Limit {
 		query.Limit = min(pageSize, f.Limit-len(all))
