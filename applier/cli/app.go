@@ -226,16 +226,20 @@ func (a *app) readCommunity(ctx context.Context, name string) (*applier.Communit
 	return db.Community(ctx, name)
 }
 
+// databaseAndStream opens both sources of what an admin sees of deliveries.
+func (a *app) databaseAndStream() (db *wiring.Database, conn *broker.Conn, stream *broker.Stream, err error) {
+	if db, err = a.database(); err != nil {
+		return nil, nil, nil, err
+	}
+	if conn, err = a.broker(); err != nil {
+		return nil, nil, nil, err
+	}
+	stream, err = conn.OpenStream(a.ctx)
+	return db, conn, stream, err
+}
+
 func (a *app) history() (*history.History, error) {
-	db, err := a.database()
-	if err != nil {
-		return nil, err
-	}
-	conn, err := a.broker()
-	if err != nil {
-		return nil, err
-	}
-	stream, err := conn.OpenStream(a.ctx)
+	db, conn, stream, err := a.databaseAndStream()
 	if err != nil {
 		return nil, err
 	}

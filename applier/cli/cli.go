@@ -231,3 +231,12 @@ func parseDuration(s string) (time.Duration, error) {
 	}
 	return time.ParseDuration(s)
 }
+
+// parseOverlap reads how long what is replaced still works.
+func parseOverlap(s string) (time.Duration, error) {
+	overlap, err := parseDuration(s)
+	if err != nil || overlap < 0 {
+		return 0, usagef("--overlap is a duration such as 24h or 7d, or 0, not %q", s)
+	}
+	return overlap, nil
+}

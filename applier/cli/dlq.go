@@ -38,6 +38,19 @@ type dlqFilterFlags struct {
 func (f dlqFilterFlags) isEmpty() bool { return f == dlqFilterFlags{} }
 
 // filter turns names into ids. Only a webhook's name takes the broker.
+// open returns the filter and what it is for.
+func (f dlqFilterFlags) open(a *app) (deadletter.Filter, *deadletter.Service, error) {
+	filter, err := f.filter(a)
+	if err != nil {
+		return filter, nil, err
+	}
+	db, err := a.database()
+	if err != nil {
+		return filter, nil, err
+	}
+	return filter, db.DeadLetters(), nil
+}
+
 func (f dlqFilterFlags) filter(a *app) (deadletter.Filter, error) {
 	filter := deadletter.Filter{Community: a.flags.Community, Path: f.Path}
 	for flag, text := range map[string]*string{"--webhook": f.Webhook, "--reason": f.Reason, "--user": f.User, "--text": f.Text} {

@@ -16,11 +16,7 @@ type dlqExportCmd struct {
 }
 
 func (c *dlqExportCmd) Run(a *app) error {
-	f, err := c.filter(a)
-	if err != nil {
-		return err
-	}
-	db, err := a.database()
+	f, letters, err := c.open(a)
 	if err != nil {
 		return err
 	}
@@ -34,7 +30,7 @@ func (c *dlqExportCmd) Run(a *app) error {
 	line := progressLine{a: a}
 	done := 0
 	err = a.writeFile(c.File, func(w io.Writer) (err error) {
-		done, err = db.DeadLetters().Export(a.ctx, w, f, func(done int) {
+		done, err = letters.Export(a.ctx, w, f, func(done int) {
 			line.show(0, "%s exported", counted(done, "dead letter"))
 		})
 		return err

@@ -19,18 +19,14 @@ func (c *dlqListCmd) Run(a *app) error {
 	if c.Limit < 1 {
 		return usagef("--limit is 1 or more, not %d", c.Limit)
 	}
-	f, err := c.filter(a)
-	if err != nil {
-		return err
-	}
-	db, err := a.database()
+	f, letters, err := c.open(a)
 	if err != nil {
 		return err
 	}
 	f.Limit = c.Limit + 1 // one more, to know whether that is all
 	list := newDeadLetterList(a)
 	shown, more := 0, false
-	for d, err := range db.DeadLetters().All(a.ctx, f) {
+	for d, err := range letters.All(a.ctx, f) {
 		if err != nil {
 			return err
 		}
@@ -118,15 +114,11 @@ type dlqGroupsCmd struct {
 }
 
 func (c *dlqGroupsCmd) Run(a *app) error {
-	f, err := c.filter(a)
+	f, letters, err := c.open(a)
 	if err != nil {
 		return err
 	}
-	db, err := a.database()
-	if err != nil {
-		return err
-	}
-	groups, err := db.DeadLetters().Groups(a.ctx, f)
+	groups, err := letters.Groups(a.ctx, f)
 	if err != nil {
 		return err
 	}

@@ -22,11 +22,7 @@ func (c *dlqWatchCmd) Run(a *app) error {
 	if c.Until != nil {
 		return usagef("--until does not go with watch: end it with Ctrl-C")
 	}
-	f, err := c.filter(a)
-	if err != nil {
-		return err
-	}
-	db, err := a.database()
+	f, letters, err := c.open(a)
 	if err != nil {
 		return err
 	}
@@ -36,7 +32,7 @@ func (c *dlqWatchCmd) Run(a *app) error {
 		Back: func() { a.say("The database answers again.") },
 	}
 	watcher.Filter.Since = time.Time{} // what counts here is when they failed
-	return db.DeadLetters().Watch(a.ctx, watcher)
+	return letters.Watch(a.ctx, watcher)
 }
 
 // printDeadLetter writes one line, for people or for programs.

@@ -45,9 +45,9 @@ type webhooksEncryptionCmd struct {
 }
 
 func (c *webhooksEncryptionCmd) Run(a *app) error {
-	overlap, err := parseDuration(c.Overlap)
-	if err != nil || overlap < 0 {
-		return usagef("--overlap is a duration such as 24h or 7d, or 0, not %q", c.Overlap)
+	overlap, err := parseOverlap(c.Overlap)
+	if err != nil {
+		return err
 	}
 	key, err := c.givenKey(a)
 	if err != nil {

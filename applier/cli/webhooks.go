@@ -210,9 +210,9 @@ type webhooksRotateCmd struct {
 }
 
 func (c *webhooksRotateCmd) Run(a *app) error {
-	overlap, err := parseDuration(c.Overlap)
-	if err != nil || overlap < 0 {
-		return usagef("--overlap is a duration such as 24h or 7d, or 0, not %q", c.Overlap)
+	overlap, err := parseOverlap(c.Overlap)
+	if err != nil {
+		return err
 	}
 	service, saved, err := c.find(a)
 	if err != nil {

@@ -77,15 +77,7 @@ func (c *webhooksBacktestCmd) request(a *app, service *webhooks.Service, saved b
 
 // backtest is one that decides as the appliers do.
 func (a *app) backtest() (*trial.Backtest, error) {
-	db, err := a.database()
-	if err != nil {
-		return nil, err
-	}
-	conn, err := a.broker()
-	if err != nil {
-		return nil, err
-	}
-	stream, err := conn.OpenStream(a.ctx)
+	db, conn, stream, err := a.databaseAndStream()
 	if err != nil {
 		return nil, err
 	}
