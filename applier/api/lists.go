@@ -38,11 +38,7 @@ func (s *server) listDeliveries(ctx context.Context, community string, r *http.R
 	if p.err != nil {
 		return answer{}, p.err
 	}
-	var err error
-	if f.WebhookID, err = s.webhook(ctx, community, p); err != nil {
-		return answer{}, err
-	}
-	if f.UserID, err = s.user(ctx, community, p); err != nil {
+	if err := s.narrow(ctx, community, p, &f.WebhookID, &f.UserID); err != nil {
 		return answer{}, err
 	}
 	found, err := s.Deliveries.Page(ctx, f, history.Place{Before: before})
@@ -97,11 +93,7 @@ func (s *server) listLogs(ctx context.Context, community string, r *http.Request
 	if p.err != nil {
 		return answer{}, p.err
 	}
-	var err error
-	if f.WebhookID, err = s.webhook(ctx, community, p); err != nil {
-		return answer{}, err
-	}
-	if f.UserID, err = s.user(ctx, community, p); err != nil {
+	if err := s.narrow(ctx, community, p, &f.WebhookID, &f.UserID); err != nil {
 		return answer{}, err
 	}
 	list, err := s.Logs.List(ctx, f)

@@ -168,6 +168,14 @@ func (s *server) user(ctx context.Context, community string, p *parameters) (del
 	return u.ID, err
 }
 
+// narrow reads whose deliveries or changes are asked for.
+func (s *server) narrow(ctx context.Context, community string, p *parameters, webhookID *string, user *delivery.ID) (err error) {
+	if *webhookID, err = s.webhook(ctx, community, p); err == nil {
+		*user, err = s.user(ctx, community, p)
+	}
+	return err
+}
+
 // page is a part of a list.
 type page struct {
 	Results any     `json:"results"`
