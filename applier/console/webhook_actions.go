@@ -20,6 +20,18 @@ func (s *Console) asRead(c *request) (webhooks.Stored, error) {
 	return w, err
 }
 
+// changed records what a click has changed, and leads back to the settings. An error is
+// shown as what to do about it.
+func (s *Console) changed(c *request, saved webhooks.Saved, err error, what, message string) error {
+	if err != nil {
+		return conflictFailure(err)
+	}
+	if err := c.recordWebhook(what, saved.Saved); err != nil {
+		return err
+	}
+	return s.showSettings(c, saved, message)
+}
+
 // conflictFailure says what to do about what people can mend.
 func conflictFailure(err error) error {
 	var problems webhook.Errors
@@ -63,13 +75,7 @@ func (s *Console) webhookState(c *request) error {
 		what, message = "enable webhook", "The webhook is active: what is sent to its URL is executed."
 		saved, err = s.Webhooks.SetState(c.ctx(), w, webhook.Active)
 	}
-	if err != nil {
-		return conflictFailure(err)
-	}
-	if err := c.recordWebhook(what, saved.Saved); err != nil {
-		return err
-	}
-	return s.showSettings(c, saved, message)
+	return s.changed(c, saved, err, what, message)
 }
 
 func (s *Console) deleteWebhook(c *request) error {
@@ -138,13 +144,7 @@ func (s *Console) rotateKey(c *request) error {
 		return err
 	}
 	saved, err := s.Webhooks.RotateKey(c.ctx(), w, overlap)
-	if err != nil {
-		return conflictFailure(err)
-	}
-	if err := c.recordWebhook("rotate key", saved.Saved); err != nil {
-		return err
-	}
-	return s.showSettings(c, saved, "There is a new API key.")
+	return s.changed(c, saved, err, "rotate key", "There is a new API key.")
 }
 
 func (s *Console) setEncryption(c *request) error {
@@ -167,13 +167,7 @@ func (s *Console) setEncryption(c *request) error {
 		return err
 	}
 	saved, err := s.Webhooks.SetEncryption(c.ctx(), w, mode, key, overlap)
-	if err != nil {
-		return conflictFailure(err)
-	}
-	if err := c.recordWebhook("set encryption", saved.Saved); err != nil {
-		return err
-	}
-	return s.showSettings(c, saved, "Encryption of bodies is set to "+string(mode)+".")
+	return s.changed(c, saved, err, "set encryption", "Encryption of bodies is set to "+string(mode)+".")
 }
 
 // setSecret sets what the sender signs with, or the password of basic authentication.

@@ -223,13 +223,7 @@ func (s *Console) saveSettings(c *request) error {
 		return c.page("webhook-settings", "Settings of "+w.Name, data)
 	}
 	saved, err := s.Webhooks.ApplyPlanned(c.ctx(), plan)
-	if err != nil {
-		return conflictFailure(err)
-	}
-	if err := c.recordWebhook("save webhook", saved.Saved); err != nil {
-		return err
-	}
-	return s.showSettings(c, saved, "Saved as version "+strconv.Itoa(saved.Version)+".")
+	return s.changed(c, saved, err, "save webhook", "Saved as version "+strconv.Itoa(saved.Version)+".")
 }
 
 // refuseSettings shows what is wrong, each at its field where it has one.
@@ -280,11 +274,5 @@ func (s *Console) restoreWebhook(c *request) error {
 		return conflictFailure(err)
 	}
 	saved, err := s.Webhooks.ApplyPlanned(c.ctx(), plan)
-	if err != nil {
-		return conflictFailure(err)
-	}
-	if err := c.recordWebhook("restore webhook", saved.Saved); err != nil {
-		return err
-	}
-	return s.showSettings(c, saved, "Version "+strconv.Itoa(number)+" is restored, as version "+strconv.Itoa(saved.Version)+".")
+	return s.changed(c, saved, err, "restore webhook", "Version "+strconv.Itoa(number)+" is restored, as version "+strconv.Itoa(saved.Version)+".")
 }
