@@ -58,7 +58,7 @@ func remedyOf(reason delivery.Reason, webhookID, community string) *remedy {
 	switch reason {
 	case delivery.InvalidJSON, delivery.InvalidPayload, delivery.MissingUserIdentifier, delivery.InvalidUserIdentifier, delivery.MissingField,
 		delivery.InvalidAmount, delivery.NegativeAmount, delivery.InvalidMapping:
-		return &remedy{"Open the mapping", "/webhooks/" + webhookID}
+		return &remedy{"Open the mapping", "/webhooks/" + webhookID + "/mapping"}
 	case delivery.DecryptionFailed:
 		return &remedy{"Open the webhook", "/webhooks/" + webhookID}
 	case delivery.UserNotFound:
