@@ -139,6 +139,13 @@ func WithActor(ctx context.Context, a Actor, needs Right) context.Context {
 	return context.WithValue(ctx, actorKey{}, asked{a, max(needs, Viewer)})
 }
 
+// Needing returns a context under which the same actor sees what is in communities where
+// the actor has a greater right.
+func Needing(ctx context.Context, right Right) context.Context {
+	a := askedBy(ctx)
+	return WithActor(ctx, a.Actor, max(a.needs, right))
+}
+
 // askedBy returns who asks. A context without an actor is one of the command, a job or
 // an applier, which may do everything. Console and API give each request an actor.
 func askedBy(ctx context.Context) asked {
@@ -152,6 +159,14 @@ func askedBy(ctx context.Context) asked {
 func HasActor(ctx context.Context) bool {
 	_, ok := ctx.Value(actorKey{}).(asked)
 	return ok
+}
+
+// Carry returns a context with the actor of another one, for what goes on after a request.
+func Carry(to, from context.Context) context.Context {
+	if a, ok := from.Value(actorKey{}).(asked); ok {
+		return context.WithValue(to, actorKey{}, a)
+	}
+	return to
 }
 
 // ActorOf returns who asks.

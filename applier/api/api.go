@@ -20,6 +20,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/users"
@@ -69,8 +70,8 @@ func New(opts Options) http.Handler {
 	s := &server{Options: opts, mux: http.NewServeMux(), limits: newLimits(opts.PerSecond, opts.Burst), strangers: newStrangers(opts.Now), searches: make(searches, searchPlaces)}
 	s.mux.HandleFunc("/", s.noRoute)
 	s.mux.HandleFunc("GET /openapi.json", describe)
-	for pattern, h := range s.routes() {
-		s.mux.Handle(pattern, s.authenticated(h))
+	for pattern, e := range s.routes() {
+		s.mux.Handle(pattern, s.authenticated(e))
 	}
 	return s
 }
@@ -98,15 +99,22 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-func (s *server) routes() map[string]handler {
-	return map[string]handler{
-		"GET /apis/v1/deliveries":            s.listDeliveries,
-		"GET /apis/v1/deliveries/{id}":       s.showDelivery,
-		"GET /apis/v1/logs":                  s.listLogs,
-		"GET /apis/v1/users":                 s.listUsers,
-		"GET /apis/v1/users/{user}":          s.showUser,
-		"POST /apis/v1/users/activity/daily": s.dailyActivity,
-		"POST /apis/v1/users/info":           s.userInfo,
+// endpoint is a route with the right that its request needs: under it the services show
+// what is in the token's community, and nothing else.
+type endpoint struct {
+	needs  admin.Right
+	handle handler
+}
+
+func (s *server) routes() map[string]endpoint {
+	return map[string]endpoint{
+		"GET /apis/v1/deliveries":            {admin.Viewer, s.listDeliveries},
+		"GET /apis/v1/deliveries/{id}":       {admin.Viewer, s.showDelivery},
+		"GET /apis/v1/logs":                  {admin.Viewer, s.listLogs},
+		"GET /apis/v1/users":                 {admin.Viewer, s.listUsers},
+		"GET /apis/v1/users/{user}":          {admin.Viewer, s.showUser},
+		"POST /apis/v1/users/activity/daily": {admin.Viewer, s.dailyActivity},
+		"POST /apis/v1/users/info":           {admin.Viewer, s.userInfo},
 	}
 }
 
@@ -121,7 +129,7 @@ type answer struct {
 }
 
 // authenticated lets requests with a token through, each to its community.
-func (s *server) authenticated(h handler) http.Handler {
+func (s *server) authenticated(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := s.authenticate(r)
 		if err != nil {
@@ -132,13 +140,19 @@ func (s *server) authenticated(h handler) http.Handler {
 			s.writeError(w, r, token.Name, errRateLimited)
 			return
 		}
-		a, err := h(r.Context(), token.Community, r)
+		r = r.WithContext(admin.WithActor(r.Context(), s.actor(r, token), e.needs))
+		a, err := e.handle(r.Context(), token.Community, r)
 		if err != nil {
 			s.writeError(w, r, token.Name, err)
 			return
 		}
 		writeJSON(w, http.StatusOK, envelope{Status: "success", Message: a.message, Data: a.data}, s.Webhooks.Hidden(r.Context()))
 	})
+}
+
+// actor is who shows a token: a viewer of its community.
+func (s *server) actor(r *http.Request, token access.Token) access.Actor {
+	return access.Actor{Via: access.ViaAPI, Who: token.Name, Address: s.Address(r), Grants: admin.Grants{token.Community: admin.Viewer}}
 }
 
 func (s *server) authenticate(r *http.Request) (access.Token, error) {

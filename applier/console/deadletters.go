@@ -138,7 +138,7 @@ func (s *Console) deadLetters(c *request) error {
 		data.Total += g.Count
 		data.Groups = append(data.Groups, groupRow{Group: g, Form: data.Form.of(g), Advice: advice[g.Reason], Remedy: remedyOf(g.Reason, g.WebhookID, g.Community)})
 	}
-	data.Runs = s.runs.list()
+	data.Runs = s.runs.list(c)
 	data.Runs = data.Runs[:min(len(data.Runs), runsShown)]
 	return c.livePage("dead-letters", "Dead letters", seen, data)
 }
@@ -304,7 +304,7 @@ func (s *Console) discard(c *request) error {
 		return err
 	}
 	by := c.session.Account
-	one := s.runs.begin(id, fmt.Sprintf("Discard of %s", countedLetters(plan.Count())), by, "/dead-letters",
+	one := s.runs.begin(c, id, fmt.Sprintf("Discard of %s", countedLetters(plan.Count())), "/dead-letters",
 		func(ctx context.Context, one *run) (string, error) {
 			done, err := plan.Run(ctx, by, note, func(done int) {
 				one.report(done, plan.Count(), fmt.Sprintf("%d of %d discarded", done, plan.Count()))

@@ -11,7 +11,10 @@ import (
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/admin/communities"
 	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin/users"
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
 )
 
 // failure is an error that is meant for the person at the browser.
@@ -61,6 +64,8 @@ func (s *Console) answerError(err error, c echo.Context) {
 		data.Status, data.Text = http.StatusForbidden, sentence(refused.Error())
 	case errors.As(err, &f):
 		data.Status, data.Text = f.status, f.text
+	case errors.Is(err, communities.ErrNoCommunity), errors.Is(err, users.ErrNotFound), errors.Is(err, webhooks.ErrNotFound), errors.Is(err, history.ErrNotFound):
+		data.Status, data.Text = http.StatusNotFound, "There is no such thing, or it is in a community where your account has no such role."
 	case errors.As(err, &routing) && routing.Code == http.StatusNotFound:
 		data.Status, data.Text = routing.Code, "There is no such page. The navigation leads to all there are."
 	case errors.As(err, &routing) && routing.Code == http.StatusRequestEntityTooLarge:

@@ -334,7 +334,9 @@ func (s *Console) options(c *request, chosen string) (communities, webhooks []op
 	if err != nil {
 		return nil, nil, err
 	}
-	names = append(names, defaultCommunity)
+	if c.sees(defaultCommunity) {
+		names = append(names, defaultCommunity)
+	}
 	known := chosen == ""
 	for _, w := range all {
 		names = append(names, w.Community)

@@ -79,7 +79,7 @@ func (s *Console) logs(c *request) error {
 // currencyOptions are the currencies of a community, with the one that is chosen.
 func (s *Console) currencyOptions(c *request, community, chosen string) (all []option, err error) {
 	if community == "" {
-		community = defaultCommunity
+		community = c.firstCommunity()
 	}
 	list, err := s.Settings.Currencies(c.ctx(), community)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/redact"
 	"github.com/coinhook/coinhook/applier/admin/replay"
 	"github.com/coinhook/coinhook/applier/admin/revert"
@@ -117,6 +118,11 @@ func (s *Console) addPayload(c *request, data *replayData, r *replay.Request) er
 	data.Payload = editable(string(payload))
 	if !c.Request().PostForm.Has("payload") {
 		if _, hasSecrets := redact.Payload(payload); hasSecrets {
+			if !c.may(full.Community, admin.AdminOf) {
+				data.CanEdit, data.Editing, data.Payload = false, false, ""
+				data.WhyNoEdit = "The payload has secrets, which an admin of the community may see and edit."
+				return nil
+			}
 			return c.record("reveal payload", "delivery", full.ID.String(), map[string]any{"to": "edit"})
 		}
 		return nil
@@ -191,7 +197,7 @@ func (s *Console) replay(c *request) error {
 	}); err != nil {
 		return err
 	}
-	one := s.runs.begin(id, "Replay of "+countedLetters(plan.Selected), c.session.Account, "/dead-letters",
+	one := s.runs.begin(c, id, "Replay of "+countedLetters(plan.Selected), "/dead-letters",
 		func(ctx context.Context, one *run) (string, error) {
 			result, err := s.Replayer.Run(ctx, request, plan, replay.Options{Progress: func(p replay.Progress) {
 				one.report(p.Published-p.Result.Pending, p.Total, p.Result.Text())
@@ -239,12 +245,12 @@ func (s *Console) revertPage(c *request, status int, problem string) error {
 }
 
 func (s *Console) revertRequest(c *request) (*revert.Request, error) {
-	id, err := delivery.ParseID(c.Param("id"))
+	full, err := s.find(c)
 	if err != nil {
-		return nil, failf(http.StatusNotFound, "This is no delivery's id. The list of deliveries has all there are.")
+		return nil, err
 	}
 	return &revert.Request{
-		IDs: []delivery.ID{id}, AllowNegative: c.FormValue("allow-negative") != "",
+		IDs: []delivery.ID{full.ID}, AllowNegative: c.FormValue("allow-negative") != "",
 		By: c.session.Account, Note: strings.TrimSpace(c.FormValue("note")),
 	}, nil
 }

@@ -167,6 +167,18 @@ func (c *request) may(community string, right admin.Right) bool {
 	return c.session.Grants.In(community) >= right
 }
 
+// sees reports whether who asks sees a community.
+func (c *request) sees(community string) bool { return admin.Sees(c.ctx(), community) }
+
+// firstCommunity is where a page begins that is about one: the default community, or the
+// first that who asks sees.
+func (c *request) firstCommunity() string {
+	if in := admin.Narrow(c.ctx(), ""); !c.sees(defaultCommunity) && len(in) > 0 {
+		return in[0]
+	}
+	return defaultCommunity
+}
+
 // mayHere is may where the page is about one community, and in some community where it
 // shows several.
 func (c *request) mayHere(right admin.Right) bool {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -68,9 +69,9 @@ func (r *runs) stop() {
 	r.group.Wait()
 }
 
-// begin starts f, which ends soon after its context does. f says on the run how far it is.
-func (r *runs) begin(id delivery.ID, what, by, back string, f func(ctx context.Context, one *run) (result string, err error)) *run {
-	one := &run{ID: id, What: what, By: by, Began: time.Now().UTC(), Back: back}
+// begin starts f for who asks. It ends soon after its context does. f says on the run how far it is.
+func (r *runs) begin(c *request, id delivery.ID, what, back string, f func(ctx context.Context, one *run) (result string, err error)) *run {
+	one := &run{ID: id, What: what, By: c.session.Account, Began: time.Now().UTC(), Back: back}
 	r.mu.Lock()
 	r.all = append(r.all, one)
 	tooMany := len(r.all) - runsKept
@@ -82,18 +83,24 @@ func (r *runs) begin(id delivery.ID, what, by, back string, f func(ctx context.C
 		return goes
 	})
 	r.mu.Unlock()
+	ctx := admin.Carry(r.ctx, c.ctx())
 	r.group.Go(func() {
-		text, err := f(r.ctx, one)
+		text, err := f(ctx, one)
 		one.end(text, err)
 	})
 	return one
 }
 
-func (r *runs) find(id string) *run {
+// isShownTo: a run says how many dead letters it is about, of all communities together.
+func (r *run) isShownTo(c *request) bool {
+	return r.By == c.session.Account || admin.SeesAll(c.ctx())
+}
+
+func (r *runs) find(c *request, id string) *run {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, one := range r.all {
-		if one.ID.String() == id {
+		if one.ID.String() == id && one.isShownTo(c) {
 			return one
 		}
 	}
@@ -101,12 +108,14 @@ func (r *runs) find(id string) *run {
 }
 
 // list returns all there are, the newest first.
-func (r *runs) list() []runView {
+func (r *runs) list(c *request) []runView {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var views []runView
 	for _, one := range slices.Backward(r.all) {
-		views = append(views, one.view())
+		if one.isShownTo(c) {
+			views = append(views, one.view())
+		}
 	}
 	return views
 }
@@ -145,7 +154,7 @@ func (r *run) view() runView {
 // run shows how far a run is; the page looks again every second until it has
 // ended.
 func (s *Console) run(c *request) error {
-	one := s.runs.find(c.Param("id"))
+	one := s.runs.find(c, c.Param("id"))
 	if one == nil {
 		return failf(http.StatusNotFound, "The console does not know this run: the console was restarted, or the run ended long ago. "+
 			"Replayed deliveries are in the histories. The same action continues an interrupted replay.")

@@ -48,7 +48,7 @@ func (s *Console) importUsers(c *request) error {
 		io.Copy(io.Discard, file) // a browser that still sends would see no answer
 		return err
 	}
-	community = cmp.Or(community, defaultCommunity)
+	community = cmp.Or(community, c.firstCommunity())
 	done, bad, err := s.Users.Import(c.ctx(), community, file, badShown)
 	problem := uploadProblem(err)
 	if problem != "" { // a browser that still sends would see no answer

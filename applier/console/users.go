@@ -159,7 +159,7 @@ func communityIn(c *request) string {
 	if name := c.FormValue("community"); name != "" {
 		return name
 	}
-	return defaultCommunity
+	return c.firstCommunity()
 }
 
 // userProblem is what a form says of an error that the person can mend, and which

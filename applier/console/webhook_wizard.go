@@ -30,7 +30,7 @@ func (d *newWebhookData) Groups() []signature.Group { return signature.Groups() 
 
 // newWebhook asks who sends, then for what cannot be known of that sender.
 func (s *Console) newWebhook(c *request) error {
-	data := &newWebhookData{Sender: c.QueryParam("sender"), Community: defaultCommunity, APIKey: true, Encryption: string(webhook.NoEncryption)}
+	data := &newWebhookData{Sender: c.QueryParam("sender"), Community: c.firstCommunity(), APIKey: true, Encryption: string(webhook.NoEncryption)}
 	if data.Sender == "" {
 		return c.page("webhook-new", "New webhook", data)
 	}

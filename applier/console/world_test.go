@@ -321,12 +321,18 @@ func (b *browser) post(path string, form url.Values, headers ...string) *page {
 func (b *browser) do(method, path string, form url.Values, headers ...string) *page {
 	t := b.w.t
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, b.w.url+path, strings.NewReader(form.Encode()))
+	if form != nil {
+		headers = append([]string{"Content-Type", "application/x-www-form-urlencoded"}, headers...)
+	}
+	return b.send(method, path, strings.NewReader(form.Encode()), headers...)
+}
+
+func (b *browser) send(method, path string, body io.Reader, headers ...string) *page {
+	t := b.w.t
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, b.w.url+path, body)
 	if err != nil {
 		t.Fatal(err)
-	}
-	if form != nil {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
@@ -336,13 +342,13 @@ func (b *browser) do(method, path string, form url.Values, headers ...string) *p
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
+	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	document, err := goquery.NewDocumentFromReader(strings.NewReader(string(body)))
+	document, err := goquery.NewDocumentFromReader(strings.NewReader(string(text)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &page{document, resp.StatusCode, resp.Header, string(body)}
+	return &page{document, resp.StatusCode, resp.Header, string(text)}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -72,6 +73,9 @@ FROM users u WHERE u.community = $1 AND u.%[1]s = ANY ($2::text[])`
 // FindNames returns the users who have these emails, or usernames, by the folded
 // key; without balances.
 func (s *Store) FindNames(ctx context.Context, community string, by webhook.UserKey, names []string) (map[string]User, error) {
+	if !admin.Sees(ctx, community) {
+		return nil, nil
+	}
 	var keys pg.Array
 	for _, name := range names {
 		keys.Text(applier.FoldKey(name))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
@@ -35,7 +36,9 @@ func (s *Store) Communities(ctx context.Context) (all []string, err error) {
 	err = pg.Each(ctx, s.db, communitiesQuery, func(scan pg.Scan) error {
 		var name string
 		err := scan(&name)
-		all = append(all, name)
+		if admin.Sees(ctx, name) {
+			all = append(all, name)
+		}
 		return err
 	})
 	if err != nil {

@@ -102,6 +102,7 @@ const (
 // before another, by steps. The times and the step are multiples of a minute, and from
 // is a multiple of the step.
 func (s *Store) Counts(ctx context.Context, f CountFilter, from, to time.Time, step time.Duration) (c Counted, err error) {
+	f.Communities = seenOf(ctx, f.Communities)
 	err = pg.Snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		since, countedTo, err := countedSpan(ctx, tx, from)
 		if err != nil {
@@ -121,6 +122,7 @@ func (s *Store) Counts(ctx context.Context, f CountFilter, from, to time.Time, s
 // before another, both multiples of a minute. It reads far less than Counts: no
 // durations, and the coarsest counts there are. since is as in Counted.
 func (s *Store) Total(ctx context.Context, f CountFilter, from, to time.Time) (total Count, since time.Time, err error) {
+	f.Communities = seenOf(ctx, f.Communities)
 	err = pg.Snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		var countedTo time.Time
 		if since, countedTo, err = countedSpan(ctx, tx, from); err != nil {

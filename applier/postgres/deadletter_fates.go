@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -20,7 +21,7 @@ type Fate struct {
 }
 
 const fatesQuery = `
-SELECT o.delivery_id, o.status, coalesce(o.outcome, ''), d.delivery_id IS NOT NULL, coalesce(x.discarded_by, ''), coalesce(x.note, ''), x.at
+SELECT o.delivery_id, o.community, o.status, coalesce(o.outcome, ''), d.delivery_id IS NOT NULL, coalesce(x.discarded_by, ''), coalesce(x.note, ''), x.at
 FROM outcomes o
 LEFT JOIN dead_letters d ON d.delivery_id = o.delivery_id
 LEFT JOIN LATERAL (SELECT * FROM discards WHERE delivery_id = o.delivery_id ORDER BY at DESC LIMIT 1) AS x ON true
@@ -32,9 +33,13 @@ func (s *Store) Fates(ctx context.Context, ids []delivery.ID) (map[delivery.ID]F
 	err := pg.Each(ctx, s.db, fatesQuery, func(scan pg.Scan) error {
 		var id pg.ID
 		var f Fate
+		var community string
 		var at sql.Null[time.Time]
-		if err := scan(&id, &f.Status, &f.Outcome, &f.DeadLetter, &f.Discarded.By, &f.Discarded.Note, &at); err != nil {
+		if err := scan(&id, &community, &f.Status, &f.Outcome, &f.DeadLetter, &f.Discarded.By, &f.Discarded.Note, &at); err != nil {
 			return err
+		}
+		if !admin.Sees(ctx, community) {
+			return nil
 		}
 		f.Discarded.DeliveryID, f.Discarded.At = delivery.ID(id), at.V
 		fates[delivery.ID(id)] = f

@@ -26,8 +26,8 @@ const groupDeadLetters = `
     FROM causes GROUP BY 1, 2, 3`
 
 // groups returns the statement that groups what the filter lets through.
-func (f DeadLetterFilter) groups() (query string, args []any) {
-	w := f.where()
+func (f DeadLetterFilter) groups(ctx context.Context) (query string, args []any) {
+	w := f.where(ctx)
 	return `WITH causes AS (` + fmt.Sprintf(deadLetterCauses, w.String()) + `
 ), g AS (` + groupDeadLetters + `
 )
@@ -39,7 +39,7 @@ ORDER BY g.count DESC, g.example DESC`, w.Args
 
 // GroupDeadLetters counts dead letters by webhook, reason and path, most first.
 func (s *Store) GroupDeadLetters(ctx context.Context, f DeadLetterFilter) ([]admin.Group, error) {
-	query, args := f.groups()
+	query, args := f.groups(ctx)
 	all := []admin.Group{}
 	err := pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
 		var g admin.Group
@@ -65,6 +65,9 @@ ORDER BY 1`
 // DeadLetterWebhooks returns the ids of the webhooks that had this name in the
 // community when they made dead letters.
 func (s *Store) DeadLetterWebhooks(ctx context.Context, community, name string) (ids []string, err error) {
+	if !admin.Sees(ctx, community) {
+		return nil, nil
+	}
 	if err := s.db.SelectContext(ctx, &ids, deadLetterWebhooksQuery, community, name); err != nil {
 		return nil, fmt.Errorf("find webhooks by their dead letters: %w", err)
 	}

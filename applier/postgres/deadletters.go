@@ -79,14 +79,12 @@ JOIN outcomes o ON o.delivery_id = d.delivery_id
 LEFT JOIN users u ON u.id = o.user_id`
 
 // where returns the conditions of the filter, without those of its pages.
-func (f DeadLetterFilter) where() (w pg.Where) {
+func (f DeadLetterFilter) where(ctx context.Context) (w pg.Where) {
 	w.Conditions = []string{"o.status = 'failed'"}
 	if f.IDs != nil {
 		w.Add("d.delivery_id = ANY (?::uuid[])", pg.IDs(f.IDs))
 	}
-	if f.Community != "" {
-		w.Add("o.community = ?", f.Community)
-	}
+	inSeen(ctx, &w, "o.community", f.Community)
 	if f.WebhookID != "" {
 		w.Add("o.webhook_id = ?", f.WebhookID)
 	}
@@ -136,8 +134,8 @@ func (f DeadLetterFilter) addUser(w *pg.Where) {
 }
 
 // page returns the statement that lists a page.
-func (f DeadLetterFilter) page() (query string, args []any) {
-	w, order, beyond := f.where(), "DESC", "d.delivery_id < ?"
+func (f DeadLetterFilter) page(ctx context.Context) (query string, args []any) {
+	w, order, beyond := f.where(ctx), "DESC", "d.delivery_id < ?"
 	if f.OldestFirst {
 		order, beyond = "ASC", "d.delivery_id > ?"
 	}
@@ -176,7 +174,7 @@ func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter) ([]Dead
 }
 
 func listDeadLetters(ctx context.Context, db sqlx.QueryerContext, f DeadLetterFilter) ([]DeadLetter, error) {
-	query, args := f.page()
+	query, args := f.page(ctx)
 	var all []DeadLetter
 	err := pg.Each(ctx, db, query, func(scan pg.Scan) error {
 		var d DeadLetter

@@ -14,8 +14,11 @@ import (
 
 // PageQuery and GroupsQuery are the statements that a filter makes, to look at
 // their plans.
-func (f DeadLetterFilter) PageQuery() (query string, args []any)   { return f.page() }
-func (f DeadLetterFilter) GroupsQuery() (query string, args []any) { return f.groups() }
+func (f DeadLetterFilter) PageQuery() (query string, args []any) { return f.page(context.Background()) }
+
+func (f DeadLetterFilter) GroupsQuery() (query string, args []any) {
+	return f.groups(context.Background())
+}
 
 // FailuresQuery is the statement of Failures.
 const FailuresQuery = failuresQuery
@@ -140,4 +143,4 @@ func InPieces(from, to time.Time) (all []string) {
 }
 
 // ListUsersQuery is what ListUsers asks.
-func ListUsersQuery(f UserFilter) (query string, args []any) { return f.query() }
+func ListUsersQuery(f UserFilter) (query string, args []any) { return f.query(context.Background()) }

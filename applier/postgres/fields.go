@@ -155,9 +155,7 @@ type FieldFilter struct {
 // revert did stands before it.
 func (s *Store) ListFieldHistory(ctx context.Context, f FieldFilter) ([]FieldEntry, error) {
 	var w pg.Where
-	if f.Community != "" {
-		w.Add("u.community = ?", f.Community)
-	}
+	inSeen(ctx, &w, "u.community", f.Community)
 	if f.UserID != (delivery.ID{}) {
 		w.Add("h.user_id = ?", f.UserID.String())
 	}

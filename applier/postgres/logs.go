@@ -87,9 +87,7 @@ func (s *Store) listLogs(ctx context.Context, f LogFilter) ([]Log, error) {
 		w, order = pg.Where{}, "l.id DESC"
 		w.Add("l.id = ANY (?::bigint[])", ids.String())
 	}
-	if f.Community != "" {
-		w.Add("u.community = ?", f.Community)
-	}
+	inSeen(ctx, &w, "u.community", f.Community)
 	w.Args = append(w.Args, f.Limit)
 	return s.queryLogs(ctx, selectLogs+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.Args)), w.Args...)
 }

@@ -70,9 +70,7 @@ FROM outcomes o LEFT JOIN users u ON u.id = o.user_id LEFT JOIN reverts r ON r.d
 // ListOutcomes returns outcomes, newest first except with After.
 func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, error) {
 	var w pg.Where
-	if f.Community != "" {
-		w.Add("o.community = ?", f.Community)
-	}
+	inSeen(ctx, &w, "o.community", f.Community)
 	order := "o.delivery_id DESC"
 	switch failed := f.Status == delivery.Failed || f.Reason != ""; {
 	case f.WebhookID == "":
@@ -160,7 +158,7 @@ func (s *Store) FindOutcome(ctx context.Context, id delivery.ID) (Outcome, error
 	if err != nil {
 		return Outcome{}, fmt.Errorf("find an outcome: %w", err)
 	}
-	if len(outcomes) == 0 {
+	if len(outcomes) == 0 || !admin.Sees(ctx, outcomes[0].Community) {
 		return Outcome{}, ErrOutcomeNotFound
 	}
 	return outcomes[0], nil

@@ -52,9 +52,7 @@ func (s *Store) ListParked(ctx context.Context, f OutcomeFilter) ([]ParkedDelive
 	var w pg.Where
 	order := "p.delivery_id DESC"
 	w.Add("p.replay_id = ?", noReplay)
-	if f.Community != "" {
-		w.Add("p.community = ?", f.Community)
-	}
+	inSeen(ctx, &w, "p.community", f.Community)
 	if f.WebhookID != "" {
 		// As with outcomes, so that the webhook's own index serves.
 		w.Add("p.webhook_id >= ? AND p.webhook_id <= ?", f.WebhookID, f.WebhookID)
@@ -108,7 +106,7 @@ func (s *Store) queryParked(ctx context.Context, query string, args ...any) (all
 // not parked.
 func (s *Store) FindParked(ctx context.Context, id delivery.ID) (p ParkedDelivery, body ParkedBody, ok bool, err error) {
 	all, err := s.queryParked(ctx, selectParked+` WHERE p.delivery_id = $1 AND p.replay_id = $2`, id.String(), noReplay)
-	if err != nil || len(all) == 0 {
+	if err != nil || len(all) == 0 || !admin.Sees(ctx, all[0].Community) {
 		return p, body, false, wrapParked(err)
 	}
 	err = pg.Each(ctx, s.db, `SELECT headers, payload, newer, coalesce(method, ''), query FROM parked WHERE delivery_id = $1 AND replay_id = $2`, func(scan pg.Scan) error {
@@ -253,7 +251,7 @@ func (s *Store) ParkedGroups(ctx context.Context) (all []ParkedGroup, err error)
 		}
 		var of []ParkedGroup
 		of, err = s.parkedGroupsOf(ctx, id)
-		all = append(all, of...)
+		all = append(all, slices.DeleteFunc(of, func(g ParkedGroup) bool { return !admin.Sees(ctx, g.Community) })...)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("count parked deliveries: %w", err)

@@ -27,9 +27,7 @@ type AppliedFilter struct {
 // are reverted.
 func (s *Store) ListApplied(ctx context.Context, f AppliedFilter) ([]delivery.ID, error) {
 	w := pg.Where{Conditions: []string{"o.outcome = 'applied'"}}
-	if f.Community != "" {
-		w.Add("o.community = ?", f.Community)
-	}
+	inSeen(ctx, &w, "o.community", f.Community)
 	if f.WebhookID != "" {
 		w.Add("o.webhook_id = ?", f.WebhookID)
 	}

@@ -3,9 +3,11 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/ledger"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -49,11 +51,15 @@ func (u *undoing) lockTargets(ctx context.Context, tx *sqlx.Tx, ids []delivery.I
 // read learns all that the batch is decided by.
 func (u *undoing) read(ctx context.Context, db sqlx.QueryerContext, ids []delivery.ID) error {
 	u.targets, u.Earlier, u.rows = map[delivery.ID]*target{}, map[ledger.UserField][]ledger.FieldValue{}, undoRows{}
+	unseen, err := u.readTargets(ctx, db, pg.IDs(ids))
+	if err != nil {
+		return fmt.Errorf("read deliveries: %w", err)
+	}
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id delivery.ID) bool { return unseen[id] })
 	for _, step := range []struct {
 		what string
 		read func(context.Context, sqlx.QueryerContext, string) error
 	}{
-		{"deliveries", u.readTargets},
 		{"gamification logs", u.readEntries},
 		{"balances", u.readBalances},
 		{"custom fields", u.readFields},
@@ -71,17 +77,24 @@ SELECT o.delivery_id, o.user_id, o.community, o.webhook_id, o.webhook, coalesce(
 FROM outcomes o LEFT JOIN reverts r ON r.delivery_id = o.delivery_id
 WHERE o.delivery_id = ANY ($1::uuid[])`
 
-func (u *undoing) readTargets(ctx context.Context, db sqlx.QueryerContext, ids string) error {
-	return pg.Each(ctx, db, revertTargetsQuery, func(scan pg.Scan) error {
+// readTargets leaves out what who asks may not see, and returns that.
+func (u *undoing) readTargets(ctx context.Context, db sqlx.QueryerContext, ids string) (unseen map[delivery.ID]bool, err error) {
+	unseen = map[delivery.ID]bool{}
+	err = pg.Each(ctx, db, revertTargetsQuery, func(scan pg.Scan) error {
 		var t target
 		var id, user pg.ID
 		if err := scan(&id, &user, &t.Community, &t.webhookID, &t.action, &t.Outcome, &t.changes, &t.WasReverted); err != nil {
 			return err
 		}
+		if !admin.Sees(ctx, t.Community) {
+			unseen[delivery.ID(id)] = true
+			return nil
+		}
 		t.id, t.User = delivery.ID(id), delivery.ID(user)
 		u.targets[t.id] = &t
 		return nil
 	}, ids)
+	return unseen, err
 }
 
 const revertEntriesQuery = `

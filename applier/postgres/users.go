@@ -11,6 +11,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -62,7 +63,7 @@ func (s *Store) FindUser(ctx context.Context, community, ref string) (User, erro
 	if err != nil {
 		return User{}, fmt.Errorf("find a user: %w", err)
 	}
-	if len(users) == 0 {
+	if len(users) == 0 || !admin.Sees(ctx, users[0].Community) {
 		return User{}, ErrUserNotFound
 	}
 	return users[0], nil
@@ -78,6 +79,7 @@ ORDER BY u.community, u.id DESC LIMIT $5`
 
 // FindUsers is FindUser in several communities: in these, or in all if nil.
 func (s *Store) FindUsers(ctx context.Context, communities []string, ref string, limit int) (users []User, err error) {
+	communities = seenOf(ctx, communities)
 	if id, notAnID := delivery.ParseID(ref); notAnID == nil {
 		query := selectUser + ` WHERE u.id = $1 AND ($2::text[] IS NULL OR u.community = ANY ($2::text[]))`
 		users, err = s.queryUsers(ctx, query, id.String(), pq.StringArray(communities))
@@ -123,7 +125,7 @@ SELECT x.user_id FROM kinds k JOIN external_ids x ON x.community = k.community A
 
 // ListUsers returns users, newest first.
 func (s *Store) ListUsers(ctx context.Context, f UserFilter) ([]User, error) {
-	query, args := f.query()
+	query, args := f.query(ctx)
 	users, err := s.queryUsers(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list users: %w", err)
@@ -131,12 +133,10 @@ func (s *Store) ListUsers(ctx context.Context, f UserFilter) ([]User, error) {
 	return users, nil
 }
 
-func (f UserFilter) query() (query string, args []any) {
+func (f UserFilter) query(ctx context.Context) (query string, args []any) {
 	var w pg.Where
 	w.Add("u.erased_at IS NULL")
-	if f.Community != "" {
-		w.Add("u.community = ?", f.Community)
-	}
+	inSeen(ctx, &w, "u.community", f.Community)
 	if f.Search != "" {
 		key := applier.FoldKey(f.Search)
 		w.Add("(strpos(u.email_key, ?) > 0 OR strpos(u.username_key, ?) > 0 OR u.id = ANY (ARRAY("+usersKnownAsQuery+")))", key, key, f.Search)

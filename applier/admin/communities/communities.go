@@ -21,6 +21,8 @@ import (
 var (
 	// ErrFieldNotFound: the community has no such custom field.
 	ErrFieldNotFound = postgres.ErrFieldNotFound
+	// ErrNoCommunity: there is no such community for who asks.
+	ErrNoCommunity = errors.New("no such community")
 	// ErrScaleInUse and ErrTypeInUse: there are amounts or values already.
 	ErrScaleInUse = postgres.ErrScaleInUse
 	ErrTypeInUse  = postgres.ErrTypeInUse
@@ -64,12 +66,26 @@ func (s *Service) Create(ctx context.Context, name string) error {
 
 // Currencies returns those of a community.
 func (s *Service) Currencies(ctx context.Context, community string) ([]applier.Currency, error) {
+	if !admin.Sees(ctx, community) {
+		return nil, ErrNoCommunity
+	}
 	return s.store.ListCurrencies(ctx, community)
 }
 
 // Fields returns the custom fields of a community.
 func (s *Service) Fields(ctx context.Context, community string) ([]applier.Field, error) {
+	if !admin.Sees(ctx, community) {
+		return nil, ErrNoCommunity
+	}
 	return s.store.ListFields(ctx, community)
+}
+
+// allow refuses a change of what a community has to all but its admins.
+func allow(ctx context.Context, community string) error {
+	if !admin.Sees(ctx, community) {
+		return ErrNoCommunity
+	}
+	return admin.Allow(ctx, community, admin.AdminOf)
 }
 
 // CurrencyChange says what to change. nil leaves it as it is; the limits are
@@ -84,6 +100,9 @@ var currencyPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
 // SetCurrency adds a currency or changes its limits. A new one has no decimals, a
 // minimum of 0 and no maximum.
 func (s *Service) SetCurrency(ctx context.Context, community, code string, change CurrencyChange) (applier.Currency, error) {
+	if err := allow(ctx, community); err != nil {
+		return applier.Currency{}, err
+	}
 	if err := CheckCurrency(code, change); err != nil {
 		return applier.Currency{}, err
 	}
@@ -156,6 +175,9 @@ const maxOptions = 1000
 
 // SetField adds a custom field or changes its options.
 func (s *Service) SetField(ctx context.Context, community string, f applier.Field) error {
+	if err := allow(ctx, community); err != nil {
+		return err
+	}
 	if err := CheckField(f); err != nil {
 		return err
 	}
@@ -194,6 +216,9 @@ func CheckField(f applier.Field) error {
 // DeleteField deletes a custom field and the users' values of it, and returns how
 // many had one. The history stays.
 func (s *Service) DeleteField(ctx context.Context, community, name string) (values int64, err error) {
+	if err := allow(ctx, community); err != nil {
+		return 0, err
+	}
 	values, err = s.store.DeleteField(ctx, community, name)
 	if errors.Is(err, ErrFieldNotFound) {
 		err = fmt.Errorf("%w: %q in the community %q", ErrFieldNotFound, name, community)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/planning"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -111,6 +112,9 @@ func why(f postgres.Fate, known bool) string {
 // gone. Those that failed again or succeeded since the plan are left. Progress is
 // told after each transaction; after an error the same call goes on.
 func (p *DiscardPlan) Run(ctx context.Context, by, note string, progress func(done int)) (done int, err error) {
+	if err := planning.Allow(ctx, p.Communities(), admin.Editor); err != nil {
+		return 0, err
+	}
 	for chunk := range slices.Chunk(p.ids, discardPage) {
 		if err := ctx.Err(); err != nil {
 			return done, context.Cause(ctx)

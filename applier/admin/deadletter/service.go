@@ -8,6 +8,7 @@ import (
 	"iter"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -56,14 +57,22 @@ func (s *Service) PlanDiscard(ctx context.Context, f Filter) (*DiscardPlan, erro
 	return PlanDiscard(ctx, s.store, f)
 }
 
-// Export writes them, a line of JSON each, oldest first.
+// Export writes those of communities of which who asks is an admin, a line of JSON each,
+// oldest first: it leaves nothing out of payloads.
 func (s *Service) Export(ctx context.Context, w io.Writer, f Filter, progress func(done int)) (done int, err error) {
+	if admin.ActorOf(ctx).Grants.Most() < admin.AdminOf {
+		return 0, &admin.NotAllowedError{Needs: admin.AdminOf}
+	}
+	ctx = admin.Needing(ctx, admin.AdminOf)
 	e := Exporter{Store: s.store, Progress: progress}
 	return e.Run(ctx, w, f)
 }
 
 // Import brings exported ones back.
 func (s *Service) Import(ctx context.Context, r *Reader, bad func(BadLine) error, progress func(Imported)) (Imported, error) {
+	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil { // a file names communities itself
+		return Imported{}, err
+	}
 	im := Importer{Store: s.store, Bad: bad, Progress: progress}
 	return im.Run(ctx, r)
 }

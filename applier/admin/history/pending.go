@@ -63,7 +63,7 @@ func (b *backlog) collect(ctx context.Context, f Filter, into *[]Delivery, limit
 			return true, nil
 		}
 		d, err := b.line(ctx, w)
-		if err == nil && (f.Community == "" || d.Community == f.Community) {
+		if err == nil && (f.Community == "" || d.Community == f.Community) && admin.Sees(ctx, d.Community) {
 			*into = append(*into, d)
 			b.fruitless = 0
 		}
@@ -93,6 +93,9 @@ func (h *History) Head(ctx context.Context) (Head, error) {
 	if err != nil {
 		return Head{}, err
 	}
+	if !admin.SeesAll(ctx) {
+		return b.ownHead(ctx)
+	}
 	head := Head{Pending: b.Pending, Limit: h.limit}
 	var overdue bool
 	err = b.walk(ctx, b.First, up, func(broker.Message) bool { return true }, func(w waiting) (more bool, err error) {
@@ -108,13 +111,51 @@ func (h *History) Head(ctx context.Context) (Head, error) {
 	return head, err
 }
 
+// ownCounted is how many pending deliveries are counted for somebody who does not see all:
+// each is looked at.
+const ownCounted = 1000
+
+// ownHead is the head of what who asks may see. The causes that the broker and the appliers
+// tell are about deliveries of all communities, so that it leaves them out.
+func (b *backlog) ownHead(ctx context.Context) (Head, error) {
+	head := Head{Pending: b.Pending, Limit: b.limit}
+	head.Pending.Troubles, head.Pending.Stall = nil, nil
+	overdue, recent, err := b.pending(ctx, Filter{Limit: ownCounted})
+	if err != nil {
+		return Head{}, err
+	}
+	oldest := overdue
+	if len(oldest) == 0 {
+		oldest = recent[max(len(recent)-1, 0):]
+	}
+	if len(oldest) > 0 {
+		head.Oldest, head.Age = &oldest[0].ID, max(b.At.Sub(oldest[0].ReceivedAt), 0)
+	}
+	head.Overdue, head.Estimated, head.Unchecked = len(overdue), b.cutShort || len(overdue) == ownCounted, b.unchecked
+	return head, nil
+}
+
 // Waiting counts all that is pending in the stream now; estimated is set when not all
 // was counted.
 func (h *History) Waiting(ctx context.Context) (n int, estimated bool, err error) {
+	if !admin.SeesAll(ctx) {
+		return h.ownWaiting(ctx)
+	}
 	p, err := h.stream.Pending(ctx)
 	if err != nil {
 		return 0, false, err
 	}
 	q, err := h.stream.Queue(ctx, p, h.limit)
 	return q.All.Pending(), q.Estimated, err
+}
+
+// ownWaiting is Waiting for somebody who does not see all.
+func (h *History) ownWaiting(ctx context.Context) (n int, estimated bool, err error) {
+	b, err := h.backlog(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	overdue, recent, err := b.pending(ctx, Filter{Limit: ownCounted})
+	n = len(overdue) + len(recent)
+	return n, b.cutShort || n == ownCounted, err
 }

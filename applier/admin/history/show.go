@@ -77,6 +77,9 @@ func (h *History) Show(ctx context.Context, id delivery.ID) (Full, error) {
 		full.Unchecked = err
 	}
 	full.Delivery, err = b.line(ctx, *w)
+	if err == nil && !admin.Sees(ctx, full.Community) {
+		return Full{}, ErrNotFound
+	}
 	return full, err
 }
 

@@ -1,6 +1,11 @@
 package planning
 
-import "cmp"
+import (
+	"cmp"
+	"context"
+
+	"github.com/coinhook/coinhook/applier/admin"
+)
 
 // InCommunity says how many deliveries of a plan are of a community.
 type InCommunity struct {
@@ -22,4 +27,14 @@ func (all Communities) Add(community string, n int) {
 // Sorted returns the communities by name.
 func (all Communities) Sorted() []InCommunity {
 	return sorted(all, func(a, b InCommunity) int { return cmp.Compare(a.Community, b.Community) })
+}
+
+// Allow returns an error unless who asks has a right in all of these communities.
+func Allow(ctx context.Context, all []InCommunity, right admin.Right) error {
+	for _, one := range all {
+		if err := admin.Allow(ctx, one.Community, right); err != nil {
+			return err
+		}
+	}
+	return nil
 }

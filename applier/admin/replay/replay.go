@@ -44,6 +44,9 @@ type Request struct {
 	By, Note string
 	// part: it names a part of what was asked for.
 	part bool
+	// scope are the communities of who asks, nil for all. The same text of somebody else
+	// asks for other dead letters.
+	scope []string
 }
 
 // isByID reports whether the request names dead letters by id. Such a run is not resumed:
@@ -60,7 +63,11 @@ func (r *Request) cause() delivery.Cause {
 
 // selection identifies a request, so that an interrupted run is found again.
 func (r *Request) selection() string {
-	return fmt.Sprintf("%s by the %s definition, force: %t", r.Asked, r.Mapping, r.Force)
+	text := fmt.Sprintf("%s by the %s definition, force: %t", r.Asked, r.Mapping, r.Force)
+	if r.scope != nil {
+		text += fmt.Sprintf(", in %q", r.scope)
+	}
+	return text
 }
 
 // leavesOut reports whether a dead letter was run again too often.

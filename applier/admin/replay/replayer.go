@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/planning"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -33,6 +34,7 @@ func New(store *postgres.Store, definitions applier.Definitions, evaluate applie
 // Plan says what the request would do, and changes nothing. It continues an interrupted
 // run, unless the request starts again.
 func (r *Replayer) Plan(ctx context.Context, request *Request, anew bool) (*Plan, error) {
+	request.scope = admin.Narrow(ctx, "")
 	p := r.newPlanner(request)
 	if err := p.find(ctx, anew); err != nil {
 		return nil, err

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/admin/planning"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -94,6 +96,9 @@ var ErrInterrupted = errors.New("interrupted")
 // is done before, it ends in good order. Then, or after a crash, the same request continues
 // where it stopped.
 func (r *Replayer) Run(ctx context.Context, request *Request, plan *Plan, opts Options) (Result, error) {
+	if err := planning.Allow(ctx, plan.Communities, admin.Editor); err != nil {
+		return Result{}, err
+	}
 	if !request.isByID() {
 		release, err := r.claim(ctx, request, plan)
 		if err != nil {

@@ -118,6 +118,9 @@ var ErrInterrupted = errors.New("interrupted")
 // stay reverted. progress may be nil.
 func (r *Reverter) Run(ctx context.Context, request *Request, plan *Plan, progress func(Progress)) (Result, error) {
 	result := Result{LeftOut: []LeftOut{}, NotApplied: []NotApplied{}}
+	if err := planning.Allow(ctx, plan.Communities, admin.Editor); err != nil {
+		return result, err
+	}
 	done := 0
 	err := chunks(plan.ids, func(ids []delivery.ID) error {
 		if ctx.Err() != nil {

@@ -54,7 +54,7 @@ func (s *Service) Adjust(ctx context.Context, publisher Publisher, all []applier
 
 // CheckAdjustment refuses what would fail for sure, and trims the note.
 func (s *Service) CheckAdjustment(ctx context.Context, a *applier.Adjustment) error {
-	if err := admin.Allow(ctx, a.Community, admin.Editor); err != nil {
+	if err := allow(ctx, a.Community, admin.Editor); err != nil {
 		return err
 	}
 	a.Note = strings.TrimSpace(a.Note)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -17,6 +18,9 @@ var ErrExists = postgres.ErrUserExists
 
 // Add adds a user of a community.
 func (s *Service) Add(ctx context.Context, community string, u NewUser) (delivery.ID, error) {
+	if err := allow(ctx, community, admin.Editor); err != nil {
+		return delivery.ID{}, err
+	}
 	u.Email, u.Username = strings.TrimSpace(u.Email), strings.TrimSpace(u.Username)
 	if part, err := check(u); err != nil {
 		return delivery.ID{}, &Invalid{part, err}
@@ -30,6 +34,9 @@ type Change = postgres.UserChange
 // Rename gives a user other names; nil leaves an email or username as it is, and an
 // empty text takes a name away.
 func (s *Service) Rename(ctx context.Context, id delivery.ID, change Change) error {
+	if err := s.allowUser(ctx, id, admin.Editor); err != nil {
+		return err
+	}
 	for _, one := range []struct {
 		part  string
 		text  *string
@@ -71,6 +78,9 @@ func (e *Invalid) Unwrap() error { return e.Err }
 // Import takes a CSV file over, as `users import` does, and returns the first bad
 // lines, "keep" of them.
 func (s *Service) Import(ctx context.Context, community string, file io.Reader, keep int) (done Progress, bad []BadLine, err error) {
+	if err := allow(ctx, community, admin.Editor); err != nil {
+		return done, nil, err
+	}
 	reader, err := NewReader(file)
 	if err != nil {
 		return done, nil, &Invalid{"file", err}
@@ -98,6 +108,9 @@ type DaySum struct {
 // Days returns what each of the last days brought, today last. Currencies that
 // nothing happened to are left out.
 func (s *Service) Days(ctx context.Context, id delivery.ID, now time.Time, days int) ([]DaySum, error) {
+	if err := s.allowUser(ctx, id, admin.Viewer); err != nil {
+		return nil, err
+	}
 	until := now.UTC().Truncate(24*time.Hour).AddDate(0, 0, 1)
 	since := until.AddDate(0, 0, -days)
 	rows, err := s.store.Days(ctx, id, since, until)

@@ -3,6 +3,7 @@ package users
 import (
 	"context"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -18,12 +19,18 @@ type Erased interface {
 
 // Erasure counts what Erase would remove.
 func (s *Service) Erasure(ctx context.Context, id delivery.ID) (Erasure, error) {
+	if err := s.allowUser(ctx, id, admin.AdminOf); err != nil {
+		return Erasure{}, err
+	}
 	return s.store.Erasure(ctx, id)
 }
 
 // Erase removes what is known of a person. It is noted first: what a crash leaves
 // undone is found by the audit.
 func (s *Service) Erase(ctx context.Context, noted Erased, id delivery.ID, by string) error {
+	if err := s.allowUser(ctx, id, admin.AdminOf); err != nil {
+		return err
+	}
 	if err := noted.NoteErased(ctx, id); err != nil {
 		return err
 	}
@@ -32,6 +39,9 @@ func (s *Service) Erase(ctx context.Context, noted Erased, id delivery.ID, by st
 
 // EraseAgain erases those who came back with a restored database, and returns them.
 func (s *Service) EraseAgain(ctx context.Context, noted Erased, by string) ([]delivery.ID, error) {
+	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil {
+		return nil, err
+	}
 	all, err := noted.Erased(ctx)
 	if err != nil {
 		return nil, err

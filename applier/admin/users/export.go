@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -32,6 +33,9 @@ type FieldValue struct {
 func (s *Service) Export(ctx context.Context, h *history.History, logs *history.Logs, community, ref string, now time.Time) (Export, error) {
 	profile, err := s.Profile(ctx, community, ref)
 	if err != nil {
+		return Export{}, err
+	}
+	if err := admin.Allow(ctx, profile.Community, admin.AdminOf); err != nil {
 		return Export{}, err
 	}
 	all := Export{User: profile, Fields: []FieldValue{}, Deliveries: []history.Delivery{}, At: now.UTC()}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/lines"
 	"github.com/coinhook/coinhook/applier/postgres"
 )
@@ -44,6 +45,9 @@ type Importer struct {
 // Run imports all lines. After an error the progress says what was done. Another run
 // on the same file goes on from there, because known users stay as they are.
 func (im *Importer) Run(ctx context.Context, r *Reader) (done Progress, err error) {
+	if err := allow(ctx, im.Community, admin.Editor); err != nil {
+		return done, err
+	}
 	file := lines.Importer[postgres.NewUser]{
 		Next: r.Next, Most: Chunk, Bad: im.Bad,
 		Write:     func(ctx context.Context, c *lines.Chunk[postgres.NewUser]) error { return im.write(ctx, c, &done) },

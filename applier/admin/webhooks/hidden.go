@@ -5,19 +5,20 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// Hidden returns what tells whether a webhook's id is for admins only: it is where
-// the webhook is keyless, and where nobody can say. Each webhook is read once.
+// Hidden returns what tells whether a webhook's id is hidden from who asks: from all but
+// its editors where it is keyless, and where nobody can say. Each webhook is read once.
 func (s *Service) Hidden(ctx context.Context) func(id string) bool {
 	known := map[string]bool{}
 	return func(id string) bool {
 		hidden, ok := known[id]
 		if !ok {
 			saved, err := s.definitions.Get(ctx, id)
-			hidden = err != nil || saved.IsKeyless()
+			hidden = err != nil || saved.IsKeyless() && admin.Allow(ctx, saved.Community, admin.Editor) != nil
 			known[id] = hidden
 		}
 		return hidden

@@ -54,7 +54,7 @@ type Community func(ctx context.Context, name string) (*applier.Community, error
 
 // New returns a service. Without a master key it cannot make or take AES keys.
 func New(definitions Definitions, community Community, now func() time.Time, master secret.MasterKey) *Service {
-	return &Service{definitions: definitions, community: community, now: now, master: master}
+	return &Service{definitions: guarded{definitions}, community: community, now: now, master: master}
 }
 
 // Saved is a webhook as saved. APIKey is the text of a key that was made with
