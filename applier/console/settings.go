@@ -68,6 +68,7 @@ func (s *Console) settingsPage(c *request, status int, refused refusedSettings) 
 		NewCommunity: refused.community, CommunityProblem: refused.problem,
 		Community: communityIn(c), Types: fieldTypes, NewCurrency: currencyForm{Scale: "0", Min: "0", Max: "none"}, NewField: fieldForm{Type: "text"},
 	}
+	c.community = data.Community
 	var err error
 	if data.Communities, _, err = s.options(c, ""); err != nil {
 		return err

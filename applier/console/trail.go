@@ -115,7 +115,7 @@ func (s *Console) trail(c *request) error {
 		data.Older = data.Form.address("/trail", entries[pageSize-1].ID)
 	}
 	for _, e := range entries {
-		data.Entries = append(data.Entries, s.trailRow(e))
+		data.Entries = append(data.Entries, s.trailRow(c, e))
 	}
 	return c.page("trail", "Audit trail", data)
 }
@@ -175,7 +175,7 @@ func viaText(via string) string {
 	return strings.ToUpper(via[:1]) + via[1:]
 }
 
-func (s *Console) trailRow(e access.TrailEntry) trailRow {
+func (s *Console) trailRow(c *request, e access.TrailEntry) trailRow {
 	row := trailRow{TrailEntry: e, Link: targetLink(e)}
 	if e.TargetID != "" {
 		row.Same = trailForm{Target: e.TargetID}.address("/trail", 0)
@@ -184,7 +184,7 @@ func (s *Console) trailRow(e access.TrailEntry) trailRow {
 		row.Changes = row.Link + "/versions?from=" + strconv.Itoa(version-1) + "&to=" + strconv.Itoa(version)
 	}
 	for _, fact := range e.Facts() {
-		if fact.Name == runFact && s.runs.find(fact.Value) != nil { // those of before the last start are forgotten
+		if fact.Name == runFact && s.runs.find(c, fact.Value) != nil { // those of before the last start are forgotten
 			row.Run = "/runs/" + fact.Value
 		}
 	}
