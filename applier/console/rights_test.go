@@ -43,6 +43,7 @@ var tries = map[string]try{
 	"POST /tokens":            {path: "/tokens", form: url.Values{"name": {"t"}}},
 	"POST /tokens/revoke":     {path: "/tokens/revoke", form: url.Values{"name": {"t"}}},
 	"GET /trail":              {path: "/trail"},
+	"GET /trail.csv":          {path: "/trail.csv"},
 
 	"GET /":       {path: "/"},
 	"GET /live":   {path: "/live?topic=none"},
@@ -100,6 +101,8 @@ var tries = map[string]try{
 	"GET /webhooks/:id/rejections":  {path: "/webhooks/{webhook}/rejections"},
 	"GET /webhooks/:id/export":      {path: "/webhooks/{webhook}/export"},
 	"POST /webhooks/:id/state":      {path: "/webhooks/{webhook}/state", form: url.Values{"revision": {"{revision}"}, "state": {"paused"}}},
+	"POST /webhooks/:id/name":       {path: "/webhooks/{webhook}/name", form: url.Values{"revision": {"{revision}"}, "name": {"Renamed"}}},
+	"POST /webhooks/:id/duplicate":  {path: "/webhooks/{webhook}/duplicate", form: url.Values{"name": {"Copied"}}},
 	"POST /webhooks/:id/delete":     {path: "/webhooks/{webhook}/delete", form: url.Values{"revision": {"{revision}"}}},
 	"POST /webhooks/:id/undelete":   {path: "/webhooks/{gone}/undelete"},
 	"POST /webhooks/:id/rotate-key": {path: "/webhooks/{webhook}/rotate-key", form: url.Values{"revision": {"{revision}"}, "overlap": {"0"}}},

@@ -94,5 +94,8 @@ func (t *Trail) List(ctx context.Context, f TrailFilter) ([]TrailEntry, error) {
 // Words returns what there is to narrow a list by: "who", "what" and "via" of the newest
 // lines.
 func (t *Trail) Words(ctx context.Context) (map[string][]string, error) {
+	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil {
+		return nil, err
+	}
 	return t.store.TrailWords(ctx)
 }
