@@ -33,7 +33,7 @@ type work struct {
 	partition *partition
 	receipt   *broker.Receipt // nil for one that was parked
 	ofUser    bool            // it was parked for its user
-	changes   int             // that it was planned with
+	changes   int             // in its plan
 }
 
 // lane commits one transaction at a time.
@@ -47,7 +47,7 @@ type lane struct {
 	came   chan struct{}
 }
 
-// queue is what waits in a lane of one partition, in its order.
+// queue is the work of one partition that waits in a lane, in its order.
 type queue struct {
 	partition *partition
 	work      []work
@@ -82,8 +82,8 @@ func (l *lane) forget(p *partition) {
 // that have work share it evenly, and one that has little leaves its rest to the
 // others. So a long queue of one community delays nobody else by more than a batch.
 //
-// Nothing of a partition that was dropped is taken: its feeder may put in more behind
-// what was forgotten, and a transaction may have given up what was before.
+// Nothing of a partition that was dropped is taken. After forget, its feeder may still add
+// later work while earlier work was given up: to settle that would break the order.
 func (l *lane) take() (batch []work) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -23,7 +23,7 @@ type partition struct {
 	feed   *broker.Feed
 	log    zerolog.Logger
 
-	// held and users are used by the goroutine that feeds alone.
+	// held and users are used only by the goroutine that feeds.
 	held  map[string]*heldWebhook
 	users heldUsers
 
@@ -242,7 +242,7 @@ func (p *partition) persist(do func(context.Context) error) bool {
 			return true
 		}
 		if p.ctx.Err() != nil {
-			return false // it says nothing of PostgreSQL
+			return false // the error is ours, not PostgreSQL's
 		}
 		var fenced *applier.FencedError
 		if errors.As(err, &fenced) {

@@ -29,10 +29,10 @@ const (
 	// floorEvery is how often a floor that moves is written. Each write takes two fsyncs
 	// at the broker, next to those of the stream.
 	floorEvery = 250 * time.Millisecond
-	// idleFloorEvery is how often one is written that moves over messages of other
-	// partitions alone. Nothing waits for it but the audit.
+	// idleFloorEvery is how often a floor is written that has only skipped messages of
+	// other partitions. Nothing waits for it but the audit.
 	idleFloorEvery = time.Second
-	// compareEvery is how often it is read.
+	// compareEvery is how often the written floor is read back.
 	compareEvery = 5 * time.Second
 
 	// feedReaderIdle is when the broker forgets the reader of an owner that was killed.
@@ -270,9 +270,9 @@ func (f *Feed) receive(ctx context.Context, msg jetstream.Msg, incarnation strin
 }
 
 // decode returns the deliveries of a message that are in the partition. Most messages
-// say in a header that they have none. No MAC covers the header. So one partition of
-// each message compares the header with the deliveries, and takes the forged deliveries
-// that the header hides.
+// say in a header that they have none. No MAC covers the header. So for each message
+// one partition checks the header against the content, and takes any forged deliveries
+// that the header conceals.
 func (f *Feed) decode(msg jetstream.Msg, meta *jetstream.MsgMetadata, incarnation string, proof proof) []delivery.Delivery {
 	wanted := f.isMine
 	if counts, ok := slotsOf(msg.Headers()); ok {

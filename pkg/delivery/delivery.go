@@ -57,7 +57,7 @@ type Delivery struct {
 	Incarnation string
 	// StoredAt is when the broker stored the message, by the broker's clock.
 	StoredAt time.Time
-	// Attempt counts the times the broker handed it out: 1 the first time.
+	// Attempt counts the tries of the applier that has it: 1 for the first.
 	Attempt int
 }
 

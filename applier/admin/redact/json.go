@@ -22,7 +22,7 @@ type pair struct {
 	value    span // what to replace, once the name says secret
 }
 
-// jsonSpans reads JSON as far as it is any. rest is where it stops: at the end,
+// jsonSpans reads JSON as far as it is valid. rest is where it stops: at the end,
 // or at the member or value that is broken.
 func jsonSpans(src []byte, depth int) (spans []span, rest int) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(src), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
@@ -117,7 +117,7 @@ func (r *jsonReader) pair(p pair) {
 }
 
 // stringSpans finds what to hide in a JSON string that ends at end. A string with
-// escapes is rewritten if it has any, because an escape may be inside of it.
+// escapes is rewritten as a whole if it has a secret: an escape may be inside of that.
 func stringSpans(v jsontext.Value, text []byte, end, depth int) []span {
 	clean, changed := nested(text, depth)
 	if !changed && !bytes.ContainsRune(v, '\\') {

@@ -32,8 +32,8 @@ var (
 	scalars = []string{"auth", "session", "signature", "hmac", "card", "creditcard", "debitcard"}
 )
 
-// saysSecretScalar is saysSecret, and of a value that is no object and no array also for
-// names that say it of nothing else.
+// saysSecretScalar is saysSecret, plus the names that mark only a text or a number as
+// secret.
 func saysSecretScalar(name string) bool {
 	if saysSecret(name) {
 		return true

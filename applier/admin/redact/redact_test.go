@@ -124,7 +124,7 @@ func TestSecretsInsideOfTexts(t *testing.T) {
 	}
 }
 
-// Each byte is read a few times at most: a longer payload takes no longer a byte.
+// Each byte is read a few times at most: a longer payload takes no longer per byte.
 func BenchmarkPayload(b *testing.B) {
 	for name, part := range map[string]string{
 		"fields": "a=", "members": "a:", "parameters": "?a=b", "escapes": "%61=", "pairs": `{"name":"pin","value":`,
