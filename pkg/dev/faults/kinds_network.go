@@ -24,7 +24,7 @@ func partitions() []kind {
 		{name: "partition: a NATS server and an ingress from the rest", lone: true, inject: func(ctx context.Context, r *round) error {
 			return errors.Join(r.isolate([]string{r.pick(r.Servers()), r.pick(r.Ingresses())}), r.hold(ctx, 2000*ms, 7000*ms))
 		}},
-		{name: "partition: asymmetric, the NATS leader from one follower", inject: func(ctx context.Context, r *round) error {
+		{name: "partition: asymmetric, NATS leader from a follower", inject: func(ctx context.Context, r *round) error {
 			leader, followers, err := r.leader(ctx)
 			if err != nil {
 				return err
