@@ -51,9 +51,6 @@ type Session struct {
 	Grants admin.Grants
 }
 
-// MayChange reports whether the session may do more than look, in some community.
-func (s Session) MayChange() bool { return s.Grants.Most() >= admin.Editor }
-
 // SignIn returns the token of a new session, and ends the one that the browser had.
 // The error may be ErrWrong, ErrBusy or a *LimitedError.
 func (s *Accounts) SignIn(ctx context.Context, name, password, address, had string) (token string, err error) {
