@@ -57,7 +57,7 @@ func TestTheCommandLeavesATrail(t *testing.T) {
 		"secrets rotate", "webhooks delete Shop", "webhooks list", "users list",
 		"users add --email a@example.com", "users set a@example.com --username ann", "users import users.csv", "users show ann",
 		"currencies set gems", "fields set team --type text", "fields delete team",
-		"tokens add bot", "tokens revoke bot", "admins add anna --role admin", "admins set anna --disable",
+		"tokens add bot", "tokens revoke bot", "admins add anna --role editor", "admins set anna --disable",
 	)
 	i.bring(letter)
 	id := letter.ID.String()
