@@ -35,7 +35,7 @@ var noLock = []Patch{
 	{
 		File: "applier/engine/partition.go",
 		Old:  "lane := int(binary.BigEndian.Uint64(users[i][8:]) % uint64(len(shares)))",
-		New:  "lane := (i + int(binary.BigEndian.Uint64(users[i][8:])&0)) % len(shares)",
+		New:  "lane := int((uint64(time.Now().UnixMicro()) + binary.BigEndian.Uint64(users[i][8:])&0) % uint64(len(shares)))",
 	},
 	{File: "applier/postgres/settle_users.go", Old: "usersByID + `FOR NO KEY UPDATE SKIP LOCKED) AS u", New: "usersByID + `OFFSET 0) AS u"},
 	{
@@ -44,7 +44,7 @@ var noLock = []Patch{
 	},
 	{
 		File: "applier/postgres/settle.go",
-		Old:  "\tif err := w.decide(); err != nil {\n", New: "\ttime.Sleep(10 * time.Millisecond)\n\tif err := w.decide(); err != nil {\n",
+		Old:  "\tif err := w.decide(); err != nil {\n", New: "\ttime.Sleep(100 * time.Millisecond)\n\tif err := w.decide(); err != nil {\n",
 	},
 	{File: "applier/postgres/settle_write.go", Old: "\t\t\tWHERE balances.entries < excluded.entries`", New: "`"},
 }
