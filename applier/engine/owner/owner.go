@@ -88,6 +88,9 @@ type Owner struct {
 
 	// The fields below are used by the goroutine of Run only.
 	tenures map[delivery.Partition]*tenure
+	// finished are generations of which this applier has finished a partition, with their
+	// numbers of partitions, until their consumers are deleted.
+	finished map[int]int
 	// until is when the leases run out by this process's clock, counted from before the
 	// last round that succeeded was sent.
 	until      time.Time
@@ -114,7 +117,7 @@ func New(opts Options) *Owner {
 	metrics := promauto.With(opts.Metrics)
 	return &Owner{
 		Options: opts,
-		tenures: map[delivery.Partition]*tenure{},
+		tenures: map[delivery.Partition]*tenure{}, finished: map[int]int{},
 		// Senders never block: Run may have ended, and reads no late results.
 		dropped: make(chan *tenure, 1000), rounds: make(chan *round, 1000),
 		owned: metrics.NewGauge(prometheus.GaugeOpts{

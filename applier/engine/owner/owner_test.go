@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -279,4 +280,46 @@ func TestAppliersThatStartTogether(t *testing.T) {
 	all[3].kill()
 	again := w.join("applier-3")
 	w.within(2*time.Second, "it has its own again", func() bool { return len(again.leases()) == 2 })
+}
+
+// Several appliers finish the last partitions of a generation at the same time. One of
+// them has to see that nothing is left of it, and delete its consumers.
+func TestConsumersGoWhenAppliersFinishTogether(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	p := broker.NewPublisher(w.conn, broker.PublisherOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go p.Run(ctx) // ends with ctx
+	all := []*member{w.join("a"), w.join("b"), w.join("c")}
+	for generation := 2; generation < 12; generation++ {
+		d := delivery.Delivery{ID: delivery.NewID(), WebhookID: "wh_aaaaaaaaaaaaaaaaaaaaaaaaaa", ReceivedAt: time.Now(), Body: []byte("{}")}
+		if err := p.Publish(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		count := 1 + generation%3*2
+		w.setup(count)
+		w.within(10*time.Second, "the generation before is finished", func() bool {
+			total := 0
+			for _, m := range all {
+				for p, l := range m.leases() {
+					if l.endsAt > 0 {
+						m.finish(p)
+					}
+					if p.Generation == generation {
+						total++
+					}
+				}
+			}
+			return total == count
+		})
+	}
+	w.within(5*time.Second, "only the last generation has consumers", func() bool {
+		for _, name := range w.server.PartitionConsumers() {
+			if !strings.HasPrefix(name, "partition-11-") {
+				return false
+			}
+		}
+		return true
+	})
 }

@@ -103,11 +103,22 @@ func (o *Owner) ended(ctx context.Context, r *round, rows map[delivery.Partition
 		delete(o.tenures, l.Partition)
 		o.say(o.Log.Info(), t).Msg("finished a partition of an old generation")
 		changed = true
-		if !slices.ContainsFunc(r.view.Partitions, func(p postgres.LeasedPartition) bool { return p.Generation == l.Generation }) {
-			go o.remove(ctx, l.Generation, l.Count)
+		o.finished[l.Generation] = l.Count
+	}
+	o.removeFinished(ctx, r.view)
+	return changed
+}
+
+// removeFinished deletes the consumers of generations of which nothing is left. Appliers
+// that finish the last partitions at the same time do not see each other yet: so each
+// remembers the generation until a later round shows that nothing is left of it.
+func (o *Owner) removeFinished(ctx context.Context, view postgres.LeaseView) {
+	for generation, count := range o.finished {
+		if !slices.ContainsFunc(view.Partitions, func(p postgres.LeasedPartition) bool { return p.Generation == generation }) {
+			delete(o.finished, generation)
+			go o.remove(ctx, generation, count)
 		}
 	}
-	return changed
 }
 
 // renewed compares the leases that the round held with the rows.
@@ -165,8 +176,8 @@ func (o *Owner) giveBack(r *round) {
 	}
 }
 
-// remove deletes the consumers of a finished generation. If this process ends before,
-// the next setup deletes them.
+// remove deletes the consumers of a finished generation, which several appliers may do. If
+// this process ends before, the next setup deletes them.
 func (o *Owner) remove(ctx context.Context, generation, partitions int) {
 	for {
 		err := o.Broker.DeleteGeneration(ctx, generation, partitions)
