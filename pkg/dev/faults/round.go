@@ -294,7 +294,18 @@ func (r *round) pause(names ...string) error {
 func (r *round) settle(ctx context.Context, ids []string) error {
 	ctx, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()
-	return process.Await(ctx, func(ctx context.Context) error { return r.settled(ctx, ids) })
+	var last error // before the time was up, which makes errors of its own
+	err := process.Await(ctx, func(ctx context.Context) error {
+		err := r.settled(ctx, ids)
+		if ctx.Err() == nil {
+			last = err
+		}
+		return err
+	})
+	if err != nil && last != nil {
+		return last
+	}
+	return err
 }
 
 func acceptedIDs(requests []*request) (ids []string) {
