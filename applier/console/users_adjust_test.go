@@ -79,7 +79,7 @@ func TestAnAdjustmentThatCannotBeIsRefused(t *testing.T) {
 			t.Errorf("%+v can be done", tc)
 		}
 	}
-	// What the plan did not see: it fails as a delivery does.
+	// Sent past the plan, it fails as a delivery does.
 	p := w.admin.post(at+"/adjust", adjustForm(first, "currency", "coins", "operator", "subtract", "amount", "7", "note", "x", "sure", "1"))
 	if p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("#adjust .problem"), "Nothing was changed") || p.Find("#adjust[open]").Length() != 1 {
 		t.Errorf("%d %s", p.status, p.text("main"))

@@ -153,7 +153,7 @@ func TestAWrongSecretCreatesNothing(t *testing.T) {
 	}
 }
 
-// What was really sent takes the place of the example.
+// A request that was really sent takes the place of the example.
 func TestASampleReplacesTheExample(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

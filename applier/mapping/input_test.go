@@ -371,7 +371,7 @@ func FuzzUnwrap(f *testing.F) {
 	})
 }
 
-// What has an equals sign is not therefore a form.
+// An equals sign alone makes no form.
 func TestWhatIsNoFormIsNotCalledOne(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", "=", "aGVsbG8=", "aGVsbG8h==", "a = b", "x=1\ny=2", `{"a=b"`, "<a b=\"c\"/>", "a&b=1\x00", "1+1=2 says he", "=1&b=2", "a=\xff"} {

@@ -90,7 +90,7 @@ type undoing struct {
 	known      map[delivery.ID]bool // users whose balances are in the book
 	currencies map[inCommunity]applier.Currency
 
-	// What follows is of one batch, and Earlier too.
+	// The fields below, and Earlier, are of one batch.
 	targets   map[delivery.ID]*target
 	reversals []ledger.Reversal
 	rows      undoRows

@@ -9,9 +9,9 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
-// What is read for somebody is read as if only those communities existed that they may
-// see: all lists narrow themselves with inSeen, and what is found by its id is left out with
-// admin.Sees. Appliers, jobs and the command have no actor, and see all.
+// An actor reads as if there were only the communities that the actor may see. Lists are
+// narrowed by inSeen, and a thing that is found by its id is checked by admin.Sees.
+// Appliers, jobs and the command have no actor, and see all.
 
 // inSeen narrows to a community, or without one to all that who asks may see.
 func inSeen(ctx context.Context, w *pg.Where, column, community string) {

@@ -132,7 +132,7 @@ func TestOwnersLowerEachOther(t *testing.T) {
 	}
 }
 
-// Whoever is no owner neither sees nor changes accounts, tokens and the trail.
+// Only owners see and change accounts, tokens and the trail.
 func TestAccountsAreForOwners(t *testing.T) {
 	t.Parallel()
 	store, _ := postgrestest.Open(t, postgres.Options{})
