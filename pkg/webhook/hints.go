@@ -37,6 +37,8 @@ func writeInstead(n *node, field string, want nodeKind) string {
 		return "; write none, cbc or gcm"
 	case listIndex.ReplaceAllString(name, "") == "when" && isText:
 		return fmt.Sprintf("; write {path: %s, equals: …}", short)
+	case field == "" && n.kind == listNode:
+		return "; put each webhook into a file of its own"
 	case field == "" && isText:
 		return "; a definition has lines such as name: Shop"
 	}

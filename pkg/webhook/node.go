@@ -80,17 +80,24 @@ const (
 func parseTree(src []byte) (*node, error) {
 	src = bytes.TrimPrefix(src, []byte("\uFEFF"))
 	switch {
+	case bytes.HasPrefix(src, []byte("\xff\xfe")), bytes.HasPrefix(src, []byte("\xfe\xff")):
+		return nil, sourceError(position{1, 1}, "the text is UTF-16; save the file as UTF-8")
+	case bytes.IndexByte(src, 0) >= 0:
+		return nil, sourceError(placeOf(src, bytes.IndexByte(src, 0)), "a byte here is 0: a definition is YAML or JSON in UTF-8, and this file is UTF-16 or no text at all")
 	case len(src) > maxSource:
 		return nil, sourceError(position{}, "the definition has %d bytes; the limit is %d", len(src), maxSource)
 	case !utf8.Valid(src):
 		bad := validPrefix(string(src))
-		return nil, sourceError(placeOf(src, bad), "the text is not UTF-8")
+		return nil, sourceError(placeOf(src, bad), "the text is not UTF-8: save the file as YAML or JSON in UTF-8")
 	case json.Valid(src):
 		// JSON is YAML, but a YAML parser is not what JSON's escapes were made for.
 		return parseJSON(src)
-	default:
-		return parseYAML(src)
 	}
+	tree, err := parseYAML(src)
+	if err != nil && isLikeJSON(src) {
+		err = jsonProblem(src, err)
+	}
+	return tree, err
 }
 
 func sourceError(place position, format string, args ...any) error {
