@@ -19,7 +19,8 @@ import (
 var Roles = []string{"coinhook_applier", "coinhook_console", "coinhook_command"}
 
 // tableGrants are what the roles may do with a table, in the order of Roles: s
-// for SELECT, i for INSERT, u for UPDATE, d for DELETE. A row lock needs UPDATE.
+// for SELECT, i for INSERT, u for UPDATE, d for DELETE. A row lock needs UPDATE of a
+// column: l is UPDATE of one that is always empty.
 type tableGrants struct {
 	table string
 	of    [3]string
@@ -29,7 +30,7 @@ type tableGrants struct {
 var grants = []tableGrants{
 	// What settling writes. A revert, a discard and an import of dead letters write
 	// some of it, too.
-	{"users", [...]string{"su", "siu", "siu"}},
+	{"users", [...]string{"sl", "siu", "siu"}},
 	{"external_ids", [...]string{"s", "siud", "siud"}},
 	{"balances", [...]string{"siu", "siu", "siu"}},
 	{"outcomes", [...]string{"siud", "su", "siu"}},
@@ -77,7 +78,7 @@ var grants = []tableGrants{
 	{"field_revisions", [...]string{"", "U", "U"}}, // a sequence
 }
 
-var privileges = map[byte]string{'s': "SELECT", 'i': "INSERT", 'u': "UPDATE", 'd': "DELETE", 'U': "USAGE"}
+var privileges = map[byte]string{'s': "SELECT", 'i': "INSERT", 'u': "UPDATE", 'l': "UPDATE (lockable)", 'd': "DELETE", 'U': "USAGE"}
 
 // RoleDifference is a grant that a role lacks or has too much, or a role that is
 // not there.
@@ -91,8 +92,16 @@ type RoleDifference struct {
 const (
 	rolesQuery   = `SELECT rolname FROM pg_roles WHERE rolname = ANY ($1)`
 	grantedQuery = `
-SELECT r.rolname, c.relname, a.privilege_type
-FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a JOIN pg_roles r ON r.oid = a.grantee
+SELECT r.rolname, c.relname, a.privilege_type || a.of_column
+FROM pg_class c
+CROSS JOIN LATERAL (
+    SELECT grantee, privilege_type, '' AS of_column FROM aclexplode(c.relacl)
+    UNION ALL
+    SELECT x.grantee, x.privilege_type, ' (' || t.attname || ')'
+    FROM pg_attribute t CROSS JOIN LATERAL aclexplode(t.attacl) x
+    WHERE t.attrelid = c.oid AND NOT t.attisdropped
+) a
+JOIN pg_roles r ON r.oid = a.grantee
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'S') AND r.rolname = ANY ($1)`
 	schemaUsageQuery = `SELECT rolname FROM pg_roles WHERE rolname = ANY ($1) AND NOT has_schema_privilege(oid, current_schema(), 'USAGE')`
 	currentSchema    = `SELECT current_schema()`

@@ -6,12 +6,14 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
+	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -30,6 +32,37 @@ func wantNoDifferences(tb testing.TB, s *postgres.Store) {
 	tb.Helper()
 	if got, err := s.RoleDifferences(tb.Context()); err != nil || len(got) > 0 {
 		tb.Errorf("differences %v, %v", got, err)
+	}
+}
+
+// checkUsersAreSafe fails if an applier's role can change a user, or cannot lock one.
+func checkUsersAreSafe(tb testing.TB, owner string) {
+	tb.Helper()
+	as, err := sql.Open("postgres", postgrestest.As(tb, owner, "coinhook_applier"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer as.Close()
+	for statement, want := range map[string]string{
+		"UPDATE users SET email = 'mallory@example.com', email_key = 'mallory@example.com'":                   "permission denied for table users",
+		"UPDATE users SET username = 'mallory', username_key = 'mallory'":                                     "permission denied for table users",
+		"UPDATE users SET email = NULL, email_key = NULL, erased_at = now()":                                  "permission denied for table users",
+		"UPDATE users SET community = 'other'":                                                                "permission denied for table users",
+		"UPDATE users SET id = gen_random_uuid()":                                                             "permission denied for table users",
+		"UPDATE users SET created_at = now()":                                                                 "permission denied for table users",
+		"INSERT INTO users (id, community, email, email_key) VALUES (gen_random_uuid(), 'default', 'm', 'm')": "permission denied for table users",
+		"DELETE FROM users": "permission denied for table users",
+		"INSERT INTO external_ids (community, kind, value, user_id) SELECT 'default', 'steam', '1', id FROM users": "permission denied for table external_ids",
+		"UPDATE users SET lockable = true": "users_lockable_empty",
+	} {
+		if _, err := as.ExecContext(tb.Context(), statement); err == nil || !strings.Contains(err.Error(), want) {
+			tb.Errorf("%s: %v, want %s", statement, err, want)
+		}
+	}
+	for _, lock := range []string{"FOR NO KEY UPDATE", "FOR UPDATE SKIP LOCKED", "FOR KEY SHARE"} {
+		if _, err := as.ExecContext(tb.Context(), "SELECT id FROM users "+lock); err != nil {
+			tb.Errorf("%s: %v", lock, err)
+		}
 	}
 }
 
@@ -96,6 +129,80 @@ func TestGrantRoles(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "permission denied for table currencies") {
 			t.Errorf("an applier sets a currency: %v", err)
 		}
+	})
+
+	t.Run("lets an applier lock users, and change nothing about them", func(t *testing.T) {
+		t.Parallel()
+		owner, s, _ := granted(t)
+		addUsers(t, s, "alice@example.com")
+		checkUsersAreSafe(t, owner)
+	})
+
+	t.Run("lets an applier find late users and what is parked", func(t *testing.T) {
+		t.Parallel()
+		owner, s, db := granted(t)
+		as, _ := postgrestest.OpenURL(t, postgrestest.As(t, owner, "coinhook_applier"), postgres.Options{Settling: true})
+		hook := lateHook("a", "default", webhook.ByEmail)
+		waits := letter(t, as, hook, "alice@example.com", time.Now().Add(-time.Hour))
+		addUsers(t, s, "alice@example.com")
+		ask := asking(hook, time.Now().Add(-24*time.Hour))
+		ask.KeysSince = ask.Since
+		if diff := cmp.Diff([]delivery.ID{waits.Delivery.ID}, late(t, mustLead(t, as), ask)); diff != "" {
+			t.Error(diff)
+		}
+		runAgain(t, as, waits, delivery.UserFound, plan(t, "alice@example.com", change(webhook.Add, "coins", 2)))
+		if got := balances(t, s, "alice@example.com")["coins"]; got != 2 {
+			t.Errorf("%d coins", got)
+		}
+		alice, err := s.FindUser(t.Context(), "default", "alice@example.com")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rename := "alice"
+		if err := s.ChangeUser(t.Context(), alice.ID, postgres.UserChange{Username: &rename}); err != nil {
+			t.Fatal(err)
+		}
+		settle(t, as, plan(t, "alice@example.com", change(webhook.Add, "coins", 1)))
+		checkLedger(t, db)
+		if _, err := as.ParkedOfUsers(t.Context(), delivery.Partition{}, 10); err != nil {
+			t.Error(err)
+		}
+	})
+
+	t.Run("takes the right to change users from appliers that had it", func(t *testing.T) {
+		t.Parallel()
+		owner, s, db := granted(t)
+		addUsers(t, s, "alice@example.com")
+		execute(t, db, "REVOKE UPDATE (lockable) ON users FROM coinhook_applier")
+		execute(t, db, "GRANT UPDATE ON users TO coinhook_applier")
+		as, _ := postgrestest.OpenURL(t, postgrestest.As(t, owner, "coinhook_applier"), postgres.Options{Settling: true})
+		settle(t, as, plan(t, "alice@example.com", change(webhook.Add, "coins", 3)))
+		want := []postgres.RoleDifference{{Role: "coinhook_applier", Table: "users", Is: "SELECT, UPDATE", Should: "SELECT, UPDATE (lockable)"}}
+		got, err := s.RoleDifferences(t.Context())
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Error(diff, err)
+		}
+		if err := s.GrantRoles(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantNoDifferences(t, s)
+		settle(t, as, plan(t, "alice@example.com", change(webhook.Add, "coins", 4))) // on the connections of before
+		if got := balances(t, s, "alice@example.com")["coins"]; got != 7 {
+			t.Errorf("%d coins", got)
+		}
+		checkUsersAreSafe(t, owner)
+	})
+
+	t.Run("takes back a column, too", func(t *testing.T) {
+		t.Parallel()
+		owner, s, db := granted(t)
+		addUsers(t, s, "alice@example.com")
+		execute(t, db, "GRANT UPDATE (email) ON users TO coinhook_applier")
+		if err := s.GrantRoles(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantNoDifferences(t, s)
+		checkUsersAreSafe(t, owner)
 	})
 
 	t.Run("works for an owner that is no superuser", func(t *testing.T) {
