@@ -171,6 +171,8 @@ func (c *fieldsHistoryCmd) Run(a *app) error {
 	if a.json() {
 		return a.printJSON(list)
 	}
-	a.printTable([]string{"at", "user", "field", "value", "", "action", "delivery"}, rows)
+	header, rows := a.inCommunities([]string{"at", "user", "field", "value", "", "action", "delivery"}, rows,
+		func(i int) string { return entries[i].Community })
+	a.printTable(header, rows)
 	return nil
 }

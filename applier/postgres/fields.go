@@ -126,6 +126,7 @@ func (s *Store) DeleteField(ctx context.Context, community, name string) (values
 // was reverted.
 type FieldEntry struct {
 	DeliveryID   delivery.ID
+	Community    string
 	User         admin.User
 	Field, Value string
 	// Removed is set when a revert left no value.
@@ -137,8 +138,8 @@ type FieldEntry struct {
 }
 
 const selectFieldHistory = `
-SELECT h.delivery_id, h.user_id, coalesce(u.email, ''), coalesce(u.username, ''), h.field, coalesce(h.value, ''), h.value IS NULL, h.action, h.at,
-    f.delivery_id IS NOT NULL
+SELECT h.delivery_id, h.user_id, coalesce(u.community, ''), coalesce(u.email, ''), coalesce(u.username, ''), h.field, coalesce(h.value, ''),
+    h.value IS NULL, h.action, h.at, f.delivery_id IS NOT NULL
 FROM field_history h
 LEFT JOIN users u ON u.id = h.user_id
 LEFT JOIN user_fields f ON f.user_id = h.user_id AND f.field = h.field AND f.delivery_id = h.delivery_id AND h.ordinal > 0`
@@ -176,7 +177,7 @@ func (s *Store) queryFieldHistory(ctx context.Context, query string, args ...any
 	err := pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
 		var e FieldEntry
 		var id, user pg.ID
-		if err := scan(&id, &user, &e.User.Email, &e.User.Username, &e.Field, &e.Value, &e.Removed, &e.Action, &e.At, &e.Current); err != nil {
+		if err := scan(&id, &user, &e.Community, &e.User.Email, &e.User.Username, &e.Field, &e.Value, &e.Removed, &e.Action, &e.At, &e.Current); err != nil {
 			return err
 		}
 		e.DeliveryID, e.User.ID = delivery.ID(id), delivery.ID(user)
