@@ -130,6 +130,9 @@ func check(d postgres.FullDeadLetter, wantSHA256 string) error {
 	if err := checkNumbers(d.Version, d.Attempts, d.Replays); err != nil {
 		return err
 	}
+	if at := d.ID.Time(); isAhead(at) {
+		return fmt.Errorf("the id says that it was made at %s, which is in the future: an export has the ids that an ingress gave", at.UTC().Format(time.RFC3339))
+	}
 	return checkTimes(d.ReceivedAt, d.FailedAt)
 }
 
@@ -144,12 +147,22 @@ func checkNumbers(numbers ...int) error {
 
 func checkTimes(times ...time.Time) error {
 	for _, t := range times {
-		if t.Year() < 1970 {
+		switch {
+		case t.Year() < 1970:
 			return errors.New("a time is missing, or before 1970")
+		case isAhead(t):
+			return fmt.Errorf("the time %s is in the future: was the file edited, or is a clock wrong?", t.UTC().Format(time.RFC3339))
 		}
 	}
 	return nil
 }
+
+// clocksDiffer is more than the clocks of two servers do.
+const clocksDiffer = 5 * time.Minute
+
+// isAhead reports whether nothing can have happened at that time yet. Lists, the removal
+// for age and late users go by times: a letter of the future would be first for years.
+func isAhead(t time.Time) bool { return t.After(time.Now().Add(clocksDiffer)) }
 
 var causes = []delivery.Cause{history.FirstDelivery, delivery.Manual, delivery.Bulk, delivery.UserFound}
 
@@ -168,6 +181,8 @@ func decodeExecution(x execution, d postgres.FullDeadLetter) (postgres.Execution
 	switch {
 	case e.ID == delivery.ID{}:
 		return e, errors.New("its id is missing")
+	case isAhead(e.RequestedAt):
+		return e, checkTimes(e.RequestedAt)
 	case !slices.Contains(causes, e.Cause):
 		return e, fmt.Errorf("%q is not a cause", e.Cause)
 	case (e.Cause == history.FirstDelivery) != (e.ID == d.ID):
