@@ -39,7 +39,7 @@ func (c *usersAddCmd) Run(a *app) error {
 	}
 	id, err := db.Users().Add(a.ctx, a.community(), user)
 	if err != nil {
-		return err
+		return nameTaken(err)
 	}
 	if err := a.record("add user", "user", id.String(), map[string]any{"community": a.community()}); err != nil {
 		return err
@@ -129,6 +129,19 @@ func (a *app) noSuchUser(err error, ref string) error {
 		return a.userElsewhere(fmt.Errorf("%w: %q in the community %q", err, ref, a.community()), ref)
 	}
 	return err
+}
+
+// nameTaken adds to an error about a name that is somebody's how it is taken away.
+func nameTaken(err error) error {
+	taken, ok := errors.AsType[*users.NameTaken](err)
+	if !ok {
+		return err
+	}
+	flag := "--" + string(taken.By) + "="
+	if kind, external := taken.By.ExternalKind(); external {
+		flag = "--external " + kind + "=none"
+	}
+	return fmt.Errorf("%w. Choose another one, or take it away first: coinhook users set %s %s", err, taken.Of.ID, flag)
 }
 
 func textOrNone(s *string) string {

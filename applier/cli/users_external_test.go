@@ -32,7 +32,8 @@ func TestUsersWithExternalIDs(t *testing.T) {
 		says string
 	}{
 		{[]string{"users", "add", "--external", "Steam!=1"}, 2, "1 to 32 of a-z"},
-		{[]string{"users", "add", "--external", "discord=ann#1"}, 1, "belongs to a user already"},
+		{[]string{"users", "add", "--external", "discord=ann#1"}, 1, `the discord id "ann#1" is that of the user "ann@example.com" (`},
+		{[]string{"users", "add", "--external", "discord=ann#1"}, 1, " --external discord=none"},
 		{[]string{"users", "set", "ann@example.com", "--external", "steam="}, 2, "steam=none"},
 		{[]string{"users", "set", "steam=7656", "--username", "x"}, 1, "no such user"},
 	} {

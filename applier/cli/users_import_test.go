@@ -66,7 +66,7 @@ func TestImportReportsBadLines(t *testing.T) {
 	file := i.write("users.csv", b.String())
 	r := i.run("users", "import", file, "--report", "bad.csv")
 	if r.code != 1 || !strings.Contains(r.stdout, "3 users added, 0 updated, 0 unchanged, 32 bad lines") ||
-		!strings.Contains(r.stderr, "line 4: the username is that of the user ") || !strings.Contains(r.stderr, "line 5: a quote") ||
+		!strings.Contains(r.stderr, "line 4: the username \"b\" is that of the user \"b@example.com\" (") || !strings.Contains(r.stderr, "line 5: a quote") ||
 		!strings.Contains(r.stderr, "and 12 more bad lines") || strings.Count(r.stderr, "users.csv: line") != 20 {
 		t.Errorf("%+v", r)
 	}
@@ -156,7 +156,9 @@ func TestUsersSet(t *testing.T) {
 		{[]string{"users", "set", "ann"}, 2, "--email, --username or --external"},
 		{[]string{"users", "set", "ann", "--email", "nonsense"}, 2, "@"},
 		{[]string{"users", "set", "ann", "--username", ""}, 2, "an email, a username or an external id"},
-		{[]string{"users", "set", "ann", "--username", "B"}, 1, "belongs to a user already"},
+		{[]string{"users", "set", "ann", "--username", "B"}, 1, `nothing was changed: the username "B" is that of the user "b" (`},
+		{[]string{"users", "set", "ann", "--username", "B"}, 1, " --username="},
+		{[]string{"users", "add", "--username", "ANN"}, 1, `the username "ANN" is that of the user "Ann" (` + id + `) in the community "default". Choose another one, or take it away first: coinhook users set ` + id + " --username="},
 		{[]string{"users", "set", "nobody", "--username", "x"}, 1, "no such user"},
 	} {
 		if r := i.run(tc.args...); r.code != tc.code || r.stdout != "" || !strings.Contains(r.stderr, tc.says) {

@@ -38,7 +38,7 @@ func (c *usersSetCmd) Run(a *app) error {
 		return usageError{invalid}
 	}
 	if errors.Is(err, users.ErrExists) {
-		return fmt.Errorf("nothing was changed: %w", err)
+		return fmt.Errorf("nothing was changed: %w", nameTaken(err))
 	}
 	if err != nil {
 		return err

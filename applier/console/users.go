@@ -166,9 +166,12 @@ func communityIn(c *request) string {
 // field it is about; else nothing.
 func userProblem(err error) (text, part string) {
 	invalid, isInvalid := errors.AsType[*users.Invalid](err)
+	taken, isTaken := errors.AsType[*users.NameTaken](err)
 	switch {
 	case isInvalid:
 		return sentence(invalid.Error()), invalid.Part
+	case isTaken:
+		return sentence(taken.Error()), string(taken.By)
 	case errors.Is(err, users.ErrExists):
 		return "Another user of the community has this email or username.", ""
 	}

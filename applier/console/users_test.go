@@ -54,7 +54,7 @@ func TestUsersAreAddedAndChanged(t *testing.T) {
 	w := newWorld(t)
 	w.user("alice@example.com")
 	p := w.admin.post("/users", url.Values{"email": {"alice@EXAMPLE.com"}})
-	if p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("#add-problem"), "Another user") || p.Find(`input[name=email][value="alice@EXAMPLE.com"]`).Length() != 1 {
+	if p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("#add-problem"), `The email "alice@EXAMPLE.com" is that of the user "alice@example.com" (`) || p.Find(`input[name=email][value="alice@EXAMPLE.com"]`).Length() != 1 {
 		t.Errorf("a second alice: status %d, %q", p.status, p.text("#add-problem"))
 	}
 	if p = w.admin.post("/users", url.Values{"email": {"no at sign"}}); !strings.Contains(p.text("#add-problem"), "needs an @") {

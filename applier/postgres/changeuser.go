@@ -16,7 +16,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// AddUser adds one user. It returns ErrUserExists if a name is somebody's.
+// AddUser adds one user. It returns NameTaken if a name is somebody's.
 func (s *Store) AddUser(ctx context.Context, community string, u NewUser) (delivery.ID, error) {
 	n := newPerson(delivery.NewID())
 	names, texts := u.names()
@@ -31,7 +31,7 @@ func (s *Store) AddUser(ctx context.Context, community string, u NewUser) (deliv
 		return writeExternal(ctx, tx, community, []*person{n})
 	})
 	if errors.Is(err, pg.ErrRaced) {
-		return delivery.ID{}, ErrUserExists
+		return delivery.ID{}, s.taken(ctx, community, u, n.id)
 	}
 	if err != nil {
 		return delivery.ID{}, fmt.Errorf("add a user: %w", err)
@@ -65,27 +65,48 @@ type UserChange struct {
 	External        map[string]string // by kind
 }
 
-// ChangeUser gives a user other names. It returns ErrUserExists if one is another user's.
+// ChangeUser gives a user other names. It returns NameTaken if one is another user's.
 func (s *Store) ChangeUser(ctx context.Context, id delivery.ID, change UserChange) error {
-	err := s.inTx(ctx, func(tx *sqlx.Tx) error { return changeUser(ctx, tx, id, change) })
+	var community string
+	err := s.inTx(ctx, func(tx *sqlx.Tx) (err error) {
+		community, err = changeUser(ctx, tx, id, change)
+		return err
+	})
 	switch pqErr := pq.As(err); {
 	case err == nil, errors.Is(err, ErrUserNotFound), errors.Is(err, ErrUserNameless):
 		return err
 	case pqErr != nil && pqErr.Code == "23505": // unique violation
-		return ErrUserExists
+		return s.taken(ctx, community, change.names(), id)
 	}
 	return fmt.Errorf("change a user: %w", err)
 }
 
-func changeUser(ctx context.Context, tx *sqlx.Tx, id delivery.ID, change UserChange) error {
-	var community string
-	err := tx.GetContext(ctx, &community, userForChangeQuery, id.String())
+// names are those that the user is to get.
+func (c UserChange) names() NewUser {
+	u := NewUser{External: c.External}
+	if c.Email != nil {
+		u.Email = *c.Email
+	}
+	if c.Username != nil {
+		u.Username = *c.Username
+	}
+	return u
+}
+
+// changeUser returns the community of the user, also with the error of a name that is
+// taken.
+func changeUser(ctx context.Context, tx *sqlx.Tx, id delivery.ID, change UserChange) (community string, err error) {
+	err = tx.GetContext(ctx, &community, userForChangeQuery, id.String())
 	if errors.Is(err, sql.ErrNoRows) {
-		return ErrUserNotFound
+		return "", ErrUserNotFound
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
+	return community, writeChange(ctx, tx, community, id, change)
+}
+
+func writeChange(ctx context.Context, tx *sqlx.Tx, community string, id delivery.ID, change UserChange) error {
 	args := []any{id.String()}
 	for _, text := range []*string{change.Email, change.Username} {
 		args = append(args, text != nil, nil, nil)

@@ -55,9 +55,11 @@ const (
 // Imported is an Import, and for UserClashes whose name it is.
 type Imported struct {
 	Import
-	// Name is the first one that another user has, Of that user's id.
+	// Name is the first one that another user has, Text how the file writes it.
 	Name webhook.UserKey
-	Of   delivery.ID
+	Text string
+	// Of is that user.
+	Of Holder
 	// Last: the user would have no name left, so that it cannot be moved.
 	Last bool
 }
@@ -159,7 +161,7 @@ func (p *importPass) decide(u NewUser) (result Imported, ok bool) {
 		}
 	}
 	known := p.known(names)
-	if other, clash := p.clash(known, names); other != nil {
+	if other, clash := p.clash(known, names, texts); other != nil {
 		if !p.move || clash.Last {
 			return clash, true
 		}
@@ -197,8 +199,8 @@ func (p *importPass) known(names []name) *person {
 }
 
 // clash finds a name that is another user's.
-func (p *importPass) clash(known *person, names []name) (*person, Imported) {
-	for _, n := range names {
+func (p *importPass) clash(known *person, names []name, texts []string) (*person, Imported) {
+	for i, n := range names {
 		if other := p.by[n]; other != nil && other != known {
 			left := len(other.now)
 			for _, taken := range names {
@@ -206,7 +208,7 @@ func (p *importPass) clash(known *person, names []name) (*person, Imported) {
 					left--
 				}
 			}
-			return other, Imported{Import: UserClashes, Name: n.by, Of: other.id, Last: left == 0}
+			return other, Imported{Import: UserClashes, Name: n.by, Text: texts[i], Of: other.holder(), Last: left == 0}
 		}
 	}
 	return nil, Imported{}

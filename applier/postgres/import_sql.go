@@ -37,7 +37,7 @@ FROM (
 JOIN users u ON u.id = f.id`
 
 // read finds the users that have a name of the chunk.
-func (p *importPass) read(ctx context.Context, tx *sqlx.Tx, community string, users []NewUser, open []int) error {
+func (p *importPass) read(ctx context.Context, q sqlx.QueryerContext, community string, users []NewUser, open []int) error {
 	var emails, usernames, kinds, values pg.Array
 	for _, i := range open {
 		names, _ := users[i].names()
@@ -54,7 +54,7 @@ func (p *importPass) read(ctx context.Context, tx *sqlx.Tx, community string, us
 			}
 		}
 	}
-	return pg.Each(ctx, tx, matchingUsersQuery, p.take, community, emails.String(), usernames.String(), kinds.String(), values.String())
+	return pg.Each(ctx, q, matchingUsersQuery, p.take, community, emails.String(), usernames.String(), kinds.String(), values.String())
 }
 
 // take takes over one user as read.

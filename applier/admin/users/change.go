@@ -13,8 +13,11 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// ErrExists: another user has this email or username.
+// ErrExists: another user has this email, username or external id. NameTaken says who.
 var ErrExists = postgres.ErrUserExists
+
+// NameTaken says which name another user has, and who that is.
+type NameTaken = postgres.NameTaken
 
 // Add adds a user of a community.
 func (s *Service) Add(ctx context.Context, community string, u NewUser) (delivery.ID, error) {

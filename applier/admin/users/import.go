@@ -2,7 +2,6 @@ package users
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -76,17 +75,18 @@ func (im *Importer) write(ctx context.Context, c *lines.Chunk[postgres.NewUser],
 		case postgres.UserKnown:
 			done.Known++
 		default:
-			c.Refuse(i, clash(r))
+			c.Refuse(i, im.clash(r))
 		}
 	}
 	return nil
 }
 
-func clash(r postgres.Imported) string {
+func (im *Importer) clash(r postgres.Imported) string {
+	taken := postgres.NameTaken{By: r.Name, Text: r.Text, Of: r.Of, Community: im.Community}
 	if r.Last {
-		return fmt.Sprintf("the %s is that of the user %s, who would have no name left", r.Name, r.Of)
+		return taken.Error() + ", who would have no name left"
 	}
-	return fmt.Sprintf("the %s is that of the user %s, who has other names: --move-names takes it away from them", r.Name, r.Of)
+	return taken.Error() + ", who has other names: --move-names takes it away from them"
 }
 
 // supersede has the last line of a chunk about a user count: the names that earlier ones
