@@ -167,11 +167,31 @@ func (a *app) userElsewhere(err error, ref string) error {
 	if findErr != nil {
 		return err
 	}
+	if len(found) == 0 {
+		return a.nearUsers(err, ref)
+	}
 	communities := make([]string, len(found))
 	for i, u := range found {
 		communities[i] = u.Community
 	}
 	return elsewhere(err, communities)
+}
+
+// nearUsers adds to an error about a user those whose names are like it.
+func (a *app) nearUsers(err error, ref string) error {
+	db, openErr := a.database()
+	if openErr != nil {
+		return err
+	}
+	const most = 3
+	near, findErr := db.Users().Near(a.ctx, a.community(), ref, most)
+	if findErr != nil {
+		return err // which tells more
+	}
+	if len(near) == 0 {
+		return fmt.Errorf("%w. `coinhook users list` lists the users", err)
+	}
+	return fmt.Errorf("%w: did you mean %s?", err, quoted(near))
 }
 
 // elsewhere names at most a few communities.

@@ -115,6 +115,48 @@ func TestAMistypedWebhookSuggestsTheNearOnes(t *testing.T) {
 	}
 }
 
+func TestAMistypedUserSuggestsTheNearOnes(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.do("users add --email ann@example.com --username ann_the_first --external steam=7656")
+	const none = "`coinhook users list` lists the users"
+	for args, want := range map[string]string{
+		"users show anm@example.com":                                        `no such user: "anm@example.com" in the community "default": did you mean "ann@example.com"?`,
+		"users set ann_the_frist --username x":                              `did you mean "ann_the_first"?`,
+		"users adjust an@example.com --currency coins --add 1 --note gift":  `did you mean "ann@example.com"?`,
+		"users delete ann --yes":                                            `did you mean "ann@example.com"`,
+		"users export steem=7656":                                           `did you mean "steam=7656"?`,
+		"users show zebedee":                                                none,
+		"users show 00000000-0000-7000-8000-000000000000":                   none,
+		"logs list --user ann@exmaple.com":                                  `did you mean "ann@example.com"?`,
+		"users adjust --note gift --file " + i.write("gifts.csv", giftsCSV): `gifts.csv: line 2: no such user: "ann@example.co" in the community "default": did you mean "ann@example.com"?`,
+	} {
+		if r := i.run(strings.Fields(args)...); r.code != 1 || !strings.Contains(r.stderr, want) {
+			t.Errorf("coinhook %s: %+v, want %s", args, r, want)
+		}
+	}
+}
+
+const giftsCSV = "user,currency,operator,amount,key\nann@example.co,coins,add,1,k\n"
+
+func TestABrokenDefinitionSaysWhereAndWhatToDo(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	for name, c := range map[string]struct{ text, want string }{
+		"cut.json":    {"{\"name\": \"Shop\",\n \"auth\": {\"api_key\": true,", "nothing was changed: cut.json: line 2: the JSON ends too early: the { of line 2 is not closed. Is the file cut?"},
+		"empty.json":  {"", "empty.json: line 1: there is nothing here; a definition needs at least a name"},
+		"two.json":    {"{\"name\": \"Shop\"}\n{\"name\": \"Game\"}\n", "two.json: line 2: one file holds one document; put this one into a file of its own"},
+		"two.yaml":    {"name: Shop\n---\nname: Game\n", "two.yaml: line 3: one file holds one document; put this one into a file of its own"},
+		"program":     {"\x7fELF\x02\x01\x01\x00", "program: line 1: a byte here is 0"},
+		"picture.png": {"\x89PNG\r\n\x1a\n", "picture.png: line 1: the text is not UTF-8: save the file as YAML or JSON in UTF-8"},
+		"utf16.yaml":  {"\xff\xfen\x00a\x00m\x00e\x00", "utf16.yaml: line 1: the text is UTF-16; save the file as UTF-8"},
+	} {
+		if r := i.run("webhooks", "apply", "-f", i.write(name, c.text)); r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, c.want) {
+			t.Errorf("%s: %+v, want %s", name, r, c.want)
+		}
+	}
+}
+
 // Lists span communities unless one is named.
 func TestListsOfAllCommunitiesNameThem(t *testing.T) {
 	t.Parallel()

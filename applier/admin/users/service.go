@@ -31,3 +31,8 @@ func (s *Service) Find(ctx context.Context, community, ref string) (User, error)
 func (s *Service) FindNamed(ctx context.Context, communities []string, ref string, limit int) ([]User, error) {
 	return s.store.FindUsers(ctx, communities, ref, limit)
 }
+
+// Near returns names of users of a community that may be meant by one that nobody has.
+func (s *Service) Near(ctx context.Context, community, ref string, limit int) ([]string, error) {
+	return s.store.NearUsers(ctx, community, ref, limit)
+}
