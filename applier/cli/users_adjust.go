@@ -1,11 +1,7 @@
 package cli
 
 import (
-	"encoding/csv"
 	"errors"
-	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
@@ -49,6 +45,9 @@ func (c *usersAdjustCmd) Run(a *app) error {
 	}
 	adjustment.Community, adjustment.User = u.Community, u.ID.String()
 	id, err := adjust(a, []applier.Adjustment{adjustment})
+	if invalid, ok := errors.AsType[*users.Invalid](err); ok {
+		return usageError{invalid}
+	}
 	if err != nil {
 		return err
 	}
@@ -88,11 +87,7 @@ func adjust(a *app, all []applier.Adjustment) ([]delivery.ID, error) {
 		return nil, err
 	}
 	defer stop()
-	ids, err := db.Users().Adjust(a.ctx, publisher, all)
-	if invalid, ok := errors.AsType[*users.Invalid](err); ok {
-		return nil, usageError{invalid}
-	}
-	return ids, err
+	return db.Users().Adjust(a.ctx, publisher, all)
 }
 
 // settledWithin is how long the command waits for an outcome.
@@ -115,65 +110,4 @@ func showSettled(a *app, id delivery.ID) error {
 		return errors.New("nothing was changed: the adjustment failed")
 	}
 	return nil
-}
-
-// runFile adjusts many balances. The whole file is read and checked first.
-func (c *usersAdjustCmd) runFile(a *app) error {
-	src, _, err := a.openFile(c.File)
-	if err != nil {
-		return err
-	}
-	defer src.Close() // only read
-	all, err := c.read(a, src)
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.File, err)
-	}
-	if err := a.confirm(fmt.Sprintf("Adjust %s in the community %q?", counted(len(all), "balance"), a.community())); err != nil {
-		return err
-	}
-	if _, err := adjust(a, all); err != nil {
-		return fmt.Errorf("%w; the same command goes on: a key takes effect once", err)
-	}
-	if err := a.record("adjust balances", "community", a.community(), map[string]any{"adjustments": len(all), "note": c.Note}); err != nil {
-		return err
-	}
-	if a.json() {
-		return a.printJSON(map[string]int{"published": len(all)})
-	}
-	fmt.Fprintf(a.Stdout, "%s published. The outcomes: `coinhook deliveries list`, the changes: `coinhook logs list`.\n", counted(len(all), "adjustment"))
-	return nil
-}
-
-// read takes a file over, or says of the first bad line what is wrong.
-func (c *usersAdjustCmd) read(a *app, src io.Reader) (all []applier.Adjustment, err error) {
-	lines := csv.NewReader(src)
-	header, err := lines.Read()
-	if want := []string{"user", "currency", "operator", "amount", "key"}; err != nil || strings.Join(header, ",") != strings.Join(want, ",") {
-		return nil, fmt.Errorf("the first line is %s", strings.Join(want, ","))
-	}
-	found := map[string]string{}
-	for {
-		cells, err := lines.Read()
-		if err == io.EOF {
-			return all, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		line, _ := lines.FieldPos(0)
-		if cells[4] == "" {
-			return nil, fmt.Errorf("line %d has no key: without one a second run would adjust twice", line)
-		}
-		if found[cells[0]] == "" {
-			u, err := findUser(a, cells[0])
-			if err != nil {
-				return nil, fmt.Errorf("line %d: %w", line, err)
-			}
-			found[cells[0]] = u.ID.String()
-		}
-		all = append(all, applier.Adjustment{
-			Community: a.community(), User: found[cells[0]], Currency: cells[1], Operator: webhook.Operator(cells[2]), Amount: cells[3],
-			Note: c.Note, Key: cells[4], By: a.who(),
-		})
-	}
 }

@@ -53,9 +53,39 @@ func TestUsersAdjust(t *testing.T) {
 		{"users adjust ann@example.com --currency gold --add 1 --note x", "no currency"},
 		{"users adjust ann@example.com --currency gems --add 1.234 --note x", "decimals"},
 		{"users adjust ann@example.com --currency gems --add=-5 --note x", "more than 0"},
+		{"users adjust ann@example.com --currency coin --add 1 --note x", `did you mean "coins"?`},
 	} {
 		if r := i.run(strings.Fields(tc.args)...); r.code != 2 || !strings.Contains(r.stderr, tc.says) {
 			t.Errorf("%s: %+v, want exit 2 and %q", tc.args, r, tc.says)
 		}
+	}
+}
+
+func TestAFileOfAdjustmentsThatIsWrongSaysWhere(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.do("users add --email ann@example.com")
+	const header = "user,currency,operator,amount,key\n"
+	for text, want := range map[string]string{
+		"":                                       "the file is empty; its first line is user,currency,operator,amount,key",
+		header:                                   "there is no line behind the first one",
+		"user,amount\nann,5\n":                   "the first line is user,amount, and should be user,currency,operator,amount,key",
+		"user;currency;operator\na;b;c":          "separated by semicolons: save the file with commas",
+		header + "ann@example.com,coins,add,5\n": "line 2: it has 4 cells, and needs 5: user,currency,operator,amount,key",
+		header + "ann@example.com,coins,add,5,\n":                                      "line 2: it has no key",
+		header + "ann@example.com,coins,add,5,k\nann@example.com,coins,add,6,k\n":      `line 3: it has the key "k" of line 2`,
+		header + "ann@example.com,coins,plus,5,k\n":                                    "line 2: an operator is add or subtract",
+		header + "ann@example.com,coins,add,5,a\n\nann@example.com,coins,add,five,b\n": `line 4: "five" is not a number`,
+		header + "\"ann@example.com,coins,add,5,a\n":                                   "line 2",
+		"\uFEFF" + header + "anm@example.com,coins,add,5,a\n":                          "line 2: no such user",
+	} {
+		file := i.write("bad.csv", text)
+		if r := i.run("users", "adjust", "--file", file, "--note", "gift", "--yes"); r.code == 0 || r.stdout != "" || !strings.Contains(r.stderr, "nothing was changed: bad.csv: ") || !strings.Contains(r.stderr, want) {
+			t.Errorf("%q: %+v, want %s", text, r, want)
+		}
+	}
+	var published []struct{ ID string }
+	if i.json(&published, "deliveries", "list"); len(published) > 0 {
+		t.Errorf("published %v", published)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,15 @@ type Publisher interface {
 // published is how many adjustments are stored at once.
 const published = 1000
 
+// BadAdjustment is what is wrong with one of many, counted from 0.
+type BadAdjustment struct {
+	Index int
+	Err   error
+}
+
+func (e *BadAdjustment) Error() string { return fmt.Sprintf("adjustment %d: %v", e.Index+1, e.Err) }
+func (e *BadAdjustment) Unwrap() error { return e.Err }
+
 // Adjust puts adjustments on their way and returns the ids of their deliveries: appliers
 // decide them as they decide all deliveries. Nothing is stored if one of them is bad.
 func (s *Service) Adjust(ctx context.Context, publisher Publisher, all []applier.Adjustment) ([]delivery.ID, error) {
@@ -37,7 +47,7 @@ func (s *Service) Adjust(ctx context.Context, publisher Publisher, all []applier
 			deliveries[i], err = a.Delivery()
 		}
 		if err != nil && len(all) > 1 {
-			err = fmt.Errorf("adjustment %d: %w", i+1, err)
+			err = &BadAdjustment{i, err}
 		}
 		if err != nil {
 			return nil, err
@@ -50,6 +60,16 @@ func (s *Service) Adjust(ctx context.Context, publisher Publisher, all []applier
 		}
 	}
 	return ids, nil
+}
+
+// noCurrency names the currencies that are like an unknown one.
+func noCurrency(c *applier.Community, code string) error {
+	known := slices.Concat(slices.Sorted(maps.Keys(c.Currencies)), []string{"coins", "xp"})
+	slices.Sort(known)
+	if like := webhook.Alike(code, slices.Compact(known)); len(like) > 0 {
+		return fmt.Errorf("the community %q has no currency %q: did you mean %q?", c.Name, code, like[0])
+	}
+	return fmt.Errorf("the community %q has no currency %q: see `coinhook currencies list`", c.Name, code)
 }
 
 // CheckAdjustment refuses what would fail for sure, and trims the note.
@@ -72,7 +92,7 @@ func (s *Service) CheckAdjustment(ctx context.Context, a *applier.Adjustment) er
 	}
 	c, ok := community.Currency(a.Currency)
 	if !ok {
-		return &Invalid{"currency", fmt.Errorf("the community %q has no currency %q: see `coinhook currencies list`", a.Community, a.Currency)}
+		return &Invalid{"currency", noCurrency(community, a.Currency)}
 	}
 	amount, err := c.Parse(a.Amount)
 	if err != nil {
