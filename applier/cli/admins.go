@@ -12,6 +12,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 type adminsCmd struct {
@@ -94,7 +95,7 @@ func (c *adminsAddCmd) Run(a *app) error {
 	}
 	grants, err := give.Over(nil)
 	if err != nil {
-		return badAccount(err)
+		return a.badAccount(err, c.Name)
 	}
 	service, err := a.accounts()
 	if err != nil {
@@ -113,7 +114,7 @@ func (c *adminsAddCmd) Run(a *app) error {
 	}
 	account, err := service.Add(a.ctx, c.Name, grants, password)
 	if err != nil {
-		return badAccount(err)
+		return a.badAccount(err, c.Name)
 	}
 	if err := a.record("add account", "account", account.Name, map[string]any{"role": account.Role, "grants": account.Grants}); err != nil {
 		return err
@@ -197,7 +198,7 @@ func (c *adminsSetCmd) Run(a *app) error {
 	made := ""
 	if reset {
 		if _, err := service.Find(a.ctx, c.Name); err != nil { // before anybody is asked
-			return badAccount(err)
+			return a.badAccount(err, c.Name)
 		}
 		var password string
 		if password, made, err = c.newPassword(a); err != nil {
@@ -207,7 +208,7 @@ func (c *adminsSetCmd) Run(a *app) error {
 	}
 	account, err := service.Set(a.ctx, c.Name, change)
 	if err != nil {
-		return badAccount(err)
+		return a.badAccount(err, c.Name)
 	}
 	detail := map[string]any{"role": account.Role, "grants": account.Grants, "disabled": account.Disabled, "new_password": reset}
 	if err := a.record("change account", "account", account.Name, detail); err != nil {
@@ -224,14 +225,41 @@ func (a *app) accounts() (*access.Accounts, error) {
 	return db.Accounts(), nil
 }
 
-// badAccount tells words that are off from what failed.
-func badAccount(err error) error {
+// badAccount tells words that are off from what failed, and says how to go on.
+func (a *app) badAccount(err error, name string) error {
+	switch {
+	case errors.Is(err, access.ErrAccountExists):
+		return fmt.Errorf("%w: `coinhook admins set %s` changes it", err, name)
+	case errors.Is(err, access.ErrNoAccount):
+		return a.alikeAccounts(err, name)
+	}
 	for _, bad := range []error{access.ErrAccountName, access.ErrGrants, access.ErrWeakPassword} {
 		if errors.Is(err, bad) {
 			return usageError{err}
 		}
 	}
 	return err
+}
+
+// alikeAccounts adds to an error about an account those whose names are like it.
+func (a *app) alikeAccounts(err error, name string) error {
+	err = fmt.Errorf("%w: %q", err, name)
+	service, listErr := a.accounts()
+	if listErr != nil {
+		return err
+	}
+	all, listErr := service.List(a.ctx)
+	if listErr != nil {
+		return err // which tells more
+	}
+	names := make([]string, len(all))
+	for i, account := range all {
+		names[i] = account.Name
+	}
+	if like := webhook.Alike(name, names); len(like) > 0 {
+		return fmt.Errorf("%w. Did you mean %s?", err, quoted(like[:min(len(like), 3)]))
+	}
+	return fmt.Errorf("%w. `coinhook admins list` lists all", err)
 }
 
 // newPassword returns a password, and the same as made if it was made here and

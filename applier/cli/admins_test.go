@@ -38,7 +38,7 @@ func TestAdmins(t *testing.T) {
 	if again.Role != "owner" || again.Password != "" {
 		t.Errorf("added what is there: %+v", again)
 	}
-	if r := i.run("admins", "add", "anna"); r.code != 1 || !strings.Contains(r.stderr, "there is an account with this name already") {
+	if r := i.run("admins", "add", "anna"); r.code != 1 || !strings.Contains(r.stderr, "there is an account with this name already: `coinhook admins set anna` changes it") {
 		t.Errorf("twice: %+v", r)
 	}
 	if r := i.run("admins", "add", "an na"); r.code != 2 {
@@ -63,8 +63,12 @@ func TestAdmins(t *testing.T) {
 			t.Errorf("%v: %+v", args, r)
 		}
 	}
-	if r := i.run("admins", "set", "nobody", "--reset-password"); r.code != 1 || !strings.Contains(r.stderr, "no such account") {
-		t.Errorf("of nobody: %+v", r)
+	for name, want := range map[string]string{"anne": `no such account: "anne". Did you mean "anna"?`, "nobody": "`coinhook admins list` lists all"} {
+		for _, flag := range []string{"--reset-password", "--disable"} {
+			if r := i.run("admins", "set", name, flag); r.code != 1 || !strings.Contains(r.stderr, want) {
+				t.Errorf("of %s: %+v", name, r)
+			}
+		}
 	}
 	owner := map[string]string{"*": "owner"}
 	var all []accountJSON

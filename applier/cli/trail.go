@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/user"
 	"slices"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/wiring"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // showsPayload is what commands record that may show a payload as it was sent.
@@ -160,6 +163,20 @@ func (c *trailListCmd) filter(community string) access.TrailFilter {
 	return f
 }
 
+// sayUnknown explains an empty list by what was probably mistyped.
+func (c *trailListCmd) sayUnknown(a *app) {
+	known := slices.Sorted(maps.Values(records))
+	if c.What != "" && !slices.Contains(known, c.What) {
+		if like := webhook.Alike(c.What, slices.Compact(known)); len(like) > 0 {
+			a.say("The commands record nothing called %q: did you mean %s?", printable(c.What), quoted(like[:min(len(like), 3)]))
+		}
+	}
+	_, notAnID := delivery.ParseID(c.Target)
+	if c.Target != "" && notAnID != nil && !webhook.IsID(c.Target) {
+		a.say("A webhook, delivery or user is found by its id, and %q is none: `coinhook webhooks show` and `coinhook users show` print ids.", printable(c.Target))
+	}
+}
+
 func (c *trailListCmd) Run(a *app) error {
 	if c.Limit < 1 || c.Before < 0 {
 		return usagef("--limit is 1 or more, and --before the id of an entry")
@@ -168,9 +185,16 @@ func (c *trailListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	entries, err := db.Trail().List(a.ctx, c.filter(a.flags.Community))
+	filter := c.filter(a.flags.Community)
+	if !filter.Until.IsZero() && !filter.Since.Before(filter.Until) {
+		return usagef("--until has to be later than --since")
+	}
+	entries, err := db.Trail().List(a.ctx, filter)
 	if err != nil {
 		return err
+	}
+	if len(entries) == 0 {
+		c.sayUnknown(a)
 	}
 	if a.json() {
 		return a.printJSON(slices.Concat([]access.TrailEntry{}, entries))

@@ -43,6 +43,25 @@ func (i *installation) do(commands ...string) {
 	}
 }
 
+func TestAnEmptyTrailSaysWhatWasMeant(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.do("users add --email ann@example.com")
+	for args, want := range map[string]string{
+		"--what adduser":         `The commands record nothing called "adduser": did you mean "add user"?`,
+		"--target Shop":          `A webhook, delivery or user is found by its id, and "Shop" is none`,
+		"--what wash --by bob":   "Nothing found.",
+		"--what add --since 24h": `did you mean "add `,
+	} {
+		if r := i.run(append([]string{"trail", "list"}, strings.Fields(args)...)...); r.code != 0 || !strings.Contains(r.stderr, want) {
+			t.Errorf("%s: %+v, want %s", args, r, want)
+		}
+	}
+	if r := i.run("trail", "list", "--since", "1h", "--until", "2h"); r.code != 2 || !strings.Contains(r.stderr, "--until has to be later than --since") {
+		t.Errorf("a span that ends before it begins: %+v", r)
+	}
+}
+
 func TestTheCommandLeavesATrail(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)
