@@ -159,6 +159,11 @@ func (c *Catcher) newest(ctx context.Context, saved broker.Saved) (caught Caught
 	return caught, end, err
 }
 
+// Opened is a delivery that was read elsewhere, as if it was caught.
+func (c *Catcher) Opened(ctx context.Context, saved broker.Saved, d delivery.Delivery) (Caught, error) {
+	return c.opened(ctx, saved, d, FromDelivery)
+}
+
 func (c *Catcher) opened(ctx context.Context, saved broker.Saved, d delivery.Delivery, source Source) (Caught, error) {
 	payload, err := c.open(ctx, saved, d)
 	if err != nil {

@@ -21,6 +21,9 @@ var (
 // maxSeen is how many values a lookup's skeleton has.
 const maxSeen = 50
 
+// maxSeenText is how long a value of a lookup's skeleton is.
+const maxSeenText = 100
+
 // array is what a sample's elements of one array have.
 type array struct {
 	path    webhook.Path
@@ -122,11 +125,44 @@ func (m *lineMember) isScalar() bool {
 	return slices.ContainsFunc(m.values, func(s webhook.Scalar) bool { return s.Kind() != webhook.NullScalar })
 }
 
+// ValuesAt returns the texts that a payload has at a path, each once: of every line of the
+// array at each, or of the payload where that is empty. There are none where a path is no
+// path.
+func ValuesAt(payload []byte, each, path string) (values []string) {
+	scalars, failure := mapping.Scalars(payload)
+	at, err := webhook.ParsePath(path)
+	if failure != nil || err != nil {
+		return nil
+	}
+	for _, s := range scalars {
+		inside, ok := insideOf(s.Path, each)
+		text := s.Value.Text()
+		isWanted := ok && inside.Equal(at) && s.Value.Kind() != webhook.NullScalar && len(text) <= maxSeenText
+		if isWanted && len(values) < maxSeen && !slices.Contains(values, text) {
+			values = append(values, text)
+		}
+	}
+	return values
+}
+
+// insideOf is what follows an element of the array at each.
+func insideOf(path webhook.Path, each string) (inside webhook.Path, ok bool) {
+	if each == "" {
+		return path, true
+	}
+	list, err := webhook.ParsePath(each)
+	n, segments := len(list.Segments()), path.Segments()
+	if err != nil || len(segments) <= n || !segments[n].IsIndex || !slices.Equal(segments[:n], list.Segments()) {
+		return inside, false
+	}
+	return webhook.PathTo(segments[n+1:]...), true
+}
+
 // skeleton is a lookup of the values seen, which give nothing yet.
 func (m *lineMember) skeleton() map[string]string {
 	lookup := map[string]string{}
 	for _, s := range m.values {
-		if s.Kind() != webhook.NullScalar && len(s.Text()) <= 100 && len(lookup) < maxSeen {
+		if s.Kind() != webhook.NullScalar && len(s.Text()) <= maxSeenText && len(lookup) < maxSeen {
 			lookup[s.Text()] = "0"
 		}
 	}

@@ -52,6 +52,31 @@ value:
 	}
 }
 
+// The values at a path are those of all lines, each once.
+func TestValuesAtAPath(t *testing.T) {
+	t.Parallel()
+	const payload = `{"plan":"gold","lines":[{"sku":"a","n":1},{"sku":"b"},{"sku":"a"},{"sku":null},{"parts":[{"sku":"c"}]}],"tags":["x","y"]}`
+	for _, tc := range []struct {
+		each, path string
+		want       []string
+	}{
+		{"lines", "sku", []string{"a", "b"}},
+		{"$.lines", "$['sku']", []string{"a", "b"}},
+		{"lines[4].parts", "sku", []string{"c"}},
+		{"tags", "$", []string{"x", "y"}},
+		{"", "plan", []string{"gold"}},
+		{"", "lines[0].n", []string{"1"}},
+		{"plan", "sku", nil},
+		{"lines", "nothing", nil},
+		{"lines[", "sku", nil},
+		{"lines", "sku[", nil},
+	} {
+		if diff := cmp.Diff(tc.want, sample.ValuesAt([]byte(payload), tc.each, tc.path)); diff != "" {
+			t.Errorf("%q of %q (-want +got):\n%s", tc.path, tc.each, diff)
+		}
+	}
+}
+
 // Refunds count where the sender says what is left of a quantity.
 func TestLinesCountWhatIsLeftOfThem(t *testing.T) {
 	t.Parallel()
