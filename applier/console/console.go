@@ -25,7 +25,7 @@
 //     return c.livePage("users", "Users", seen, data), and give what is to be fetched
 //     again hx-get="this page's address" hx-trigger="deliveries from:body throttle:1s"
 //     hx-select="#users" hx-swap="outerMorph" hx-headers='{"Coinhook-Unasked":"true"}'.
-//     A new topic is a line in topics().
+//     A new topic is a line in sources().
 //  7. A script of the page goes into static/, and {{define "head"}}<script …
 //     src="{{asset "uplot.js"}}"></script>{{end}} into its template. No inline
 //     scripts, styles or handlers: the browser refuses them.
@@ -141,7 +141,7 @@ func New(opts Options) (*Console, error) {
 	if s.templates, err = parseTemplates(); err != nil {
 		return nil, err
 	}
-	s.hub = newHub(s.topics(), opts.Log)
+	s.hub = newHub(s.sources(), opts.Log)
 
 	s.echo = echo.New()
 	s.echo.Logger.SetOutput(io.Discard) // all that matters is logged here

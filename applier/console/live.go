@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/admin/history"
 )
 
 const (
@@ -25,12 +28,15 @@ const (
 	sendWithin = 10 * time.Second
 )
 
-// look returns a word that changes whenever there is news.
-type look func(context.Context) (mark string, err error)
+// source is where news come from: history.History.
+type source interface {
+	Mark(ctx context.Context) (history.Mark, error)
+	Changed(ctx context.Context, from, to history.Mark) (communities []string, all bool, err error)
+}
 
-// topics are what pages can listen to, by the event that they get.
-func (s *Console) topics() map[string]look {
-	return map[string]look{"deliveries": s.History.Mark}
+// sources are what pages can listen to, by the event that they get.
+func (s *Console) sources() map[string]source {
+	return map[string]source{"deliveries": s.History}
 }
 
 // hub looks for news once for all who listen.
@@ -74,43 +80,62 @@ func (h *hub) admit(account, session string) (leave func(), ok bool) {
 
 // topic is polled while it has listeners.
 type topic struct {
-	look look
+	source source
 
-	mu        sync.Mutex
-	mark      string
+	mu sync.Mutex
+	// now is zero until the first look. since is what it was when somebody began to listen.
+	now       history.Mark
+	since     string
+	changes   int
+	changed   map[string]change // the last one of a community; empty is that of all
 	listeners map[*listener]bool
 	stop      context.CancelFunc
 }
 
-// listener is one page. Its channel says that the mark has changed.
+// change is one of the communities' deliveries, numbered in their order.
+type change struct {
+	number int
+	mark   string
+}
+
+// scope is the communities that a page is about; nil is all.
+type scope []string
+
+// has reports whether a change is of the scope. That of all is of each.
+func (s scope) has(community string) bool {
+	return s == nil || community == "" || slices.Contains(s, community)
+}
+
+// listener is one page. Its channel says that there is news of its scope.
 type listener struct {
 	topic *topic
+	scope scope
 	news  chan struct{}
 }
 
-func newHub(looks map[string]look, log zerolog.Logger) *hub {
+func newHub(sources map[string]source, log zerolog.Logger) *hub {
 	h := &hub{log: log, topics: map[string]*topic{}, open: map[string]int{}}
 	h.ctx, h.close = context.WithCancel(context.Background())
-	for name, l := range looks {
-		h.topics[name] = &topic{look: l, listeners: map[*listener]bool{}}
+	for name, from := range sources {
+		h.topics[name] = &topic{source: from, listeners: map[*listener]bool{}}
 	}
 	return h
 }
 
 // listen returns nil if there is no such topic.
-func (h *hub) listen(name string) *listener {
+func (h *hub) listen(name string, about scope) *listener {
 	t := h.topics[name]
 	if t == nil {
 		return nil
 	}
-	l := &listener{topic: t, news: make(chan struct{}, 1)}
+	l := &listener{topic: t, scope: about, news: make(chan struct{}, 1)}
 	l.news <- struct{}{} // for what is known already
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.listeners[l] = true
 	if len(t.listeners) == 1 {
 		ctx, stop := context.WithCancel(h.ctx)
-		t.stop, t.mark = stop, ""
+		t.stop, t.now, t.since, t.changed = stop, history.Mark{}, "", map[string]change{}
 		go t.watch(ctx, h.log.With().Str("topic", name).Logger())
 	}
 	return l
@@ -125,10 +150,19 @@ func (l *listener) leave() {
 	}
 }
 
-func (l *listener) mark() string {
-	l.topic.mu.Lock()
-	defer l.topic.mu.Unlock()
-	return l.topic.mark
+func (l *listener) mark() string { return l.topic.markOf(l.scope) }
+
+// markOf is the mark of the last change of a scope, empty where nothing is known yet.
+func (t *topic) markOf(about scope) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := change{mark: t.since}
+	for community, one := range t.changed {
+		if about.has(community) && one.number > last.number {
+			last = one
+		}
+	}
+	return last.mark
 }
 
 // watch looks until ctx is done.
@@ -137,7 +171,7 @@ func (t *topic) watch(ctx context.Context, log zerolog.Logger) {
 	defer ticker.Stop()
 	failing := false
 	for {
-		mark, err := t.look(ctx)
+		err := t.look(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -145,9 +179,6 @@ func (t *topic) watch(ctx context.Context, log zerolog.Logger) {
 			log.Warn().Err(err).Msg("cannot look for news, trying again")
 		}
 		failing = err != nil
-		if err == nil {
-			t.tell(ctx, mark)
-		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -156,14 +187,61 @@ func (t *topic) watch(ctx context.Context, log zerolog.Logger) {
 	}
 }
 
-func (t *topic) tell(ctx context.Context, mark string) {
+// look tells those who listen of what has changed since it looked last.
+func (t *topic) look(ctx context.Context) error {
+	mark, err := t.source.Mark(ctx)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	before := t.now
+	t.mu.Unlock()
+	if mark.String() == before.String() && !before.IsZero() {
+		return nil
+	}
+	communities, all := []string(nil), true
+	if !before.IsZero() && t.hasScopes() {
+		if communities, all, err = t.source.Changed(ctx, before, mark); err != nil {
+			return err // it looks again, from the same mark on
+		}
+	}
+	if all {
+		communities = []string{""}
+	}
+	t.tell(ctx, mark, communities)
+	return nil
+}
+
+// hasScopes reports whether somebody listens who is not to hear of all.
+func (t *topic) hasScopes() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if mark == t.mark || ctx.Err() != nil { // the next watch tells
+	for l := range t.listeners {
+		if l.scope != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *topic) tell(ctx context.Context, mark history.Mark, communities []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if ctx.Err() != nil { // the next watch tells
 		return
 	}
-	t.mark = mark
+	if t.since == "" {
+		t.since = mark.String()
+	}
+	t.now = mark
+	t.changes++
+	for _, community := range communities {
+		t.changed[community] = change{t.changes, mark.String()}
+	}
 	for l := range t.listeners {
+		if !slices.ContainsFunc(communities, l.scope.has) {
+			continue
+		}
 		select {
 		case l.news <- struct{}{}:
 		default: // it has not looked since the last time
@@ -171,21 +249,35 @@ func (t *topic) tell(ctx context.Context, mark string) {
 	}
 }
 
-// seen is what a page knows of a topic.
-type seen struct{ topic, mark string }
+// seen is what a page knows of a topic. Community is what it is about, empty for all that
+// who asks may see.
+type seen struct{ topic, community, mark string }
 
 func (s seen) url() string {
-	return "/live?" + url.Values{"topic": {s.topic}, "seen": {s.mark}}.Encode()
+	q := url.Values{"topic": {s.topic}, "seen": {s.mark}}
+	if s.community != "" {
+		q.Set("community", s.community)
+	}
+	return "/live?" + q.Encode()
 }
 
 // seen is to be taken before the data are read: what happens meanwhile is news
 // then. It is empty while the broker is away.
 func (c *request) seen(name string) seen {
-	mark, err := c.console.hub.topics[name].look(c.ctx())
-	if err != nil {
-		c.console.Log.Warn().Err(err).Str("topic", name).Msg("cannot look for news")
+	s := seen{topic: name, community: cmp.Or(c.community, c.QueryParam("community"))}
+	t := c.console.hub.topics[name]
+	if about := scope(admin.Narrow(c.ctx(), s.community)); about != nil {
+		s.mark = t.markOf(about)
 	}
-	return seen{name, mark}
+	if s.mark == "" {
+		mark, err := t.source.Mark(c.ctx())
+		if err != nil {
+			c.console.Log.Warn().Err(err).Str("topic", name).Msg("cannot look for news")
+			return s
+		}
+		s.mark = mark.String()
+	}
+	return s
 }
 
 // live sends an event of the topic's name whenever there is news.
@@ -197,7 +289,7 @@ func (s *Console) live(c *request) error {
 	}
 	defer leave()
 	name := c.QueryParam("topic")
-	l := s.hub.listen(name)
+	l := s.hub.listen(name, admin.Narrow(c.ctx(), c.QueryParam("community")))
 	if l == nil {
 		return failf(http.StatusNotFound, "There is no such topic.")
 	}

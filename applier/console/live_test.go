@@ -4,12 +4,16 @@ import (
 	"bufio"
 	"context"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/console"
+	"github.com/coinhook/coinhook/pkg/broker"
 )
 
 // listen returns the lines that the server sends, until it ends.
@@ -81,6 +85,77 @@ func TestADeliveryIsNews(t *testing.T) {
 	// What happened since the page was made is news at once.
 	if !await(t, w.admin.listen(live), "event: deliveries") {
 		t.Error("a page is not told what it has missed")
+	}
+}
+
+// A page of one community, and an account of one, do not hear of others.
+func TestNewsIsOfACommunity(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hook := func(community string) broker.Saved {
+		return w.webhookOf("{name: Shop, community: " + community + ", state: active, auth: {}, user: {by: email, path: user},\nmappings: [{currency: coins, operator: add, value: {path: coins}}]}")
+	}
+	north, south := hook("north"), hook("south")
+	w.settle()
+	listens := func(b *browser, path string) <-chan string {
+		live, ok := b.get(path).Find("#live").Attr("hx-sse:connect")
+		if !ok {
+			t.Fatalf("%s does not listen", path)
+		}
+		return b.listen(live)
+	}
+	stream, err := w.conn.OpenStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	quiet := func() string {
+		w.eventually("all is settled", func() bool {
+			p, err := stream.Pending(t.Context())
+			return err == nil && !slices.ContainsFunc(p.Partitions, func(s broker.PartitionState) bool { return s.Floor < p.Last })
+		})
+		live, err := url.Parse(w.admin.get("/deliveries").Find("#live").AttrOr("hx-sse:connect", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return live.Query().Get("seen")
+	}
+	w.settled(north, `{}`)
+	quiet()
+	all := listens(w.admin, "/deliveries")
+	own := map[string]<-chan string{
+		"a page of the community":       listens(w.admin, "/deliveries?community=north"),
+		"a page of one of its webhooks": listens(w.admin, "/webhooks/"+north.ID),
+		"an account of the community":   listens(w.member("nora", "north", admin.Viewer), "/deliveries"),
+	}
+	w.settled(south, `{}`)
+	others := map[string]bool{}
+	for last := quiet(); !others[last]; {
+		others[nextMark(t, all)] = true
+	}
+	w.settled(north, `{}`)
+	for who, lines := range own {
+		if mark := nextMark(t, lines); others[mark] {
+			t.Errorf("%s hears of another community", who)
+		}
+	}
+}
+
+// nextMark waits for the next event, and returns its mark.
+func nextMark(t *testing.T, lines <-chan string) string {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		select {
+		case line, ok := <-lines:
+			if mark, isMark := strings.CutPrefix(line, "id: "); isMark {
+				return mark
+			}
+			if !ok {
+				t.Fatal("the connection has ended")
+			}
+		case <-deadline:
+			t.Fatal("waited in vain for news")
+		}
 	}
 }
 

@@ -32,11 +32,11 @@ func (d *sentData) Following() string { return d.Address() + "/test?delivery=" +
 
 // askTest shows the form for a test request, and what became of one that was sent.
 func (s *Console) askTest(c *request) error {
-	seen := c.seen("deliveries")
 	w, err := s.findWebhook(c)
 	if err != nil {
 		return err
 	}
+	seen := c.seen("deliveries")
 	data := sentData{webhookHead: s.webhookHead(c, w, ""), Payload: sampleBody}
 	if sample := w.Auth.Preset().Sample; sample.Body+sample.Query != "" {
 		data.Payload = sample.Body + sample.Query

@@ -163,21 +163,3 @@ func (h *History) Overdue(ctx context.Context, f Filter) ([]Delivery, error) {
 	err = b.walk(ctx, first, up, isOverdue, b.collect(ctx, f, &overdue, f.Limit))
 	return overdue, err
 }
-
-// Mark changes whenever a delivery is accepted, parked or settled. While the database
-// does not answer, Mark depends only on the broker.
-func (h *History) Mark(ctx context.Context) (string, error) {
-	p, err := h.stream.Pending(ctx)
-	if err != nil {
-		return "", err
-	}
-	parked, err := h.store.ParkedMark(ctx)
-	if err != nil && ctx.Err() != nil {
-		return "", err
-	}
-	mark := fmt.Sprintf("%d-%d", p.Last, parked)
-	for _, s := range p.Partitions {
-		mark += fmt.Sprintf("-%d", s.Floor)
-	}
-	return mark, nil
-}

@@ -68,17 +68,17 @@ func TestAMarkChanges(t *testing.T) {
 	mark := func() {
 		t.Helper()
 		m, err := h.Mark(t.Context())
-		if err != nil || marks[m] {
+		if err != nil || marks[m.String()] {
 			t.Errorf("the mark is %q again, %v", m, err)
 		}
-		marks[m] = true
+		marks[m.String()] = true
 	}
 	mark()
 	i.publish("a")
 	mark()
 	i.settle()
 	mark()
-	if m, err := h.Mark(t.Context()); err != nil || !marks[m] {
+	if m, err := h.Mark(t.Context()); err != nil || !marks[m.String()] {
 		t.Errorf("nothing happened, and the mark is %q, %v", m, err)
 	}
 }

@@ -181,7 +181,7 @@ func TestAMarkChangesWithParkedRows(t *testing.T) {
 		if err != nil || time.Now().After(deadline) {
 			t.Fatalf("the mark stays %q, %v", before, err)
 		}
-		if after != before {
+		if after.String() != before.String() {
 			return
 		}
 	}
