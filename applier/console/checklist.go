@@ -33,7 +33,7 @@ func (s *Console) firstSteps(c *request) ([]firstStep, error) {
 		return nil, err
 	}
 	steps := stepsOf(all, func(w webhooks.Stored) bool {
-		view := s.sampleOf(c, w)
+		view := s.sampleOf(c, w, "")
 		return view.Caught != nil && !view.IsExample()
 	})
 	if next := slices.IndexFunc(steps, func(s firstStep) bool { return !s.Done }); next >= 0 {

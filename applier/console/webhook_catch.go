@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin"
@@ -18,11 +17,6 @@ import (
 const (
 	// catchWithin bounds one look for the newest sample or delivery.
 	catchWithin = 5 * time.Second
-	// caughtFor is how long previews use a caught payload, because every key press asks for
-	// one.
-	caughtFor = 10 * time.Minute
-	// caughtMost is how many webhooks' catches are kept.
-	caughtMost = 64
 	// likelyMost is how many suggestions are shown.
 	likelyMost = 8
 )
@@ -43,6 +37,10 @@ type sampleView struct {
 	Redacted bool
 	// Likely are fit for a user or an amount, Paths are all there are.
 	Likely, Paths []sample.Suggestion
+	// Of is the one that was chosen, empty for the newest. Choices are what there is to
+	// choose from.
+	Of      string
+	Choices []choice
 }
 
 // sample answers with what was caught, as a part of the webhook's page. With "after"
@@ -52,10 +50,13 @@ func (s *Console) sample(c *request) error {
 	if err != nil {
 		return err
 	}
-	view := s.sampleOf(c, w)
+	view := s.sampleOf(c, w, c.QueryParam("of"))
 	after := c.QueryParam("after")
 	if view.Caught == nil && c.QueryParams().Has("after") || view.Caught != nil && after == view.Caught.ID.String() {
 		view.Waiting, view.After = true, after
+	}
+	if !view.Waiting {
+		view.choose(s, c)
 	}
 	if view.Caught != nil && !view.Waiting {
 		c.Response().Header().Set("HX-Trigger", "caught")
@@ -63,11 +64,20 @@ func (s *Console) sample(c *request) error {
 	return c.page("webhook-sample", "Catch · "+w.Name, view)
 }
 
-// sampleOf looks for what was sent last.
-func (s *Console) sampleOf(c *request, w webhooks.Stored) sampleView {
+// sampleOf looks for the one that was chosen, or for what was sent last.
+func (s *Console) sampleOf(c *request, w webhooks.Stored, of string) sampleView {
 	view := sampleView{Webhook: w, MayChange: c.may(w.Community, admin.Editor)}
 	ctx, cancel := context.WithTimeout(c.ctx(), catchWithin)
 	defer cancel()
+	if of != "" {
+		if caught, ok := s.chosen(ctx, w, of); ok {
+			s.caught.put(w.ID, caught)
+			view.Of = of
+			view.show(caught)
+			return view
+		}
+		view.Problem = "The one that was chosen cannot be read any more. This is the newest."
+	}
 	caught, err := s.Catcher.Newest(ctx, w)
 	var failure *delivery.Failure
 	switch {
@@ -115,42 +125,16 @@ func (v *sampleView) show(caught sample.Caught) {
 	}
 }
 
-// caughtCache keeps what was caught last, for the previews.
-type caughtCache struct {
-	mu  sync.Mutex
-	all map[string]cachedCatch
-}
-
-type cachedCatch struct {
-	sample.Caught
-	at time.Time
-}
-
-func (cc *caughtCache) put(id string, caught sample.Caught) {
-	cc.mu.Lock()
-	defer cc.mu.Unlock()
-	if cc.all == nil || len(cc.all) >= caughtMost {
-		cc.all = map[string]cachedCatch{}
-	}
-	cc.all[id] = cachedCatch{caught, time.Now()}
-}
-
-func (cc *caughtCache) get(id string) (sample.Caught, bool) {
-	cc.mu.Lock()
-	defer cc.mu.Unlock()
-	one, ok := cc.all[id]
-	return one.Caught, ok && time.Since(one.at) < caughtFor
-}
-
 // inputFor is what a preview goes by: what was pasted, else what was caught.
 func (s *Console) inputFor(c *request, w webhooks.Stored) (in mapping.Input, problem string) {
 	if text := c.FormValue("payload"); text != "" {
 		return mapping.Pasted([]byte(text)), ""
 	}
-	if caught, ok := s.caught.get(w.ID); ok {
+	of := c.FormValue("sample")
+	if caught, ok := s.caught.get(w.ID, of); ok {
 		return caught.Input(), ""
 	}
-	view := s.sampleOf(c, w)
+	view := s.sampleOf(c, w, of)
 	switch {
 	case view.Problem != "" && view.Caught == nil:
 		return in, view.Problem
@@ -162,6 +146,27 @@ func (s *Console) inputFor(c *request, w webhooks.Stored) (in mapping.Input, pro
 
 // IsExample: nothing was sent yet, and the sender's example stands in.
 func (v sampleView) IsExample() bool { return v.Caught != nil && v.Caught.Source == sample.FromPreset }
+
+// choose adds what there is to choose from, where that is more than one.
+func (v *sampleView) choose(s *Console, c *request) {
+	if v.Caught == nil || v.IsExample() {
+		return
+	}
+	if all := s.choices(c, v.Webhook, v.Caught.ID); len(all) > 1 {
+		v.Choices = all
+	}
+}
+
+// Newest is the newest one that is known.
+func (v sampleView) Newest() string {
+	switch {
+	case len(v.Choices) > 0:
+		return v.Choices[0].ID.String()
+	case v.Caught != nil:
+		return v.Caught.ID.String()
+	}
+	return ""
+}
 
 // isDraft reports whether what is sent is a sample.
 func (v sampleView) isDraft() bool { return v.Webhook.State == webhook.Draft }

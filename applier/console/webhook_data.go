@@ -54,9 +54,11 @@ func (s *Console) webhookData(c *request, w webhooks.Stored, form webhookForm) (
 		community = &applier.Community{Name: w.Community}
 	}
 	d.Targets = targets(community, form)
-	d.Sample = sampleView{Webhook: w, MayChange: c.may(w.Community, admin.Editor), Looking: true}
+	of := c.FormValue("sample") // the form keeps what was chosen
+	d.Sample = sampleView{Webhook: w, MayChange: c.may(w.Community, admin.Editor), Looking: true, Of: of}
 	if w.State == webhook.Draft {
-		d.Sample = s.sampleOf(c, w)
+		d.Sample = s.sampleOf(c, w, of)
+		d.Sample.choose(s, c)
 	}
 	return d, nil
 }
@@ -78,13 +80,19 @@ func (d *webhookData) keepRevision(revision string) {
 	}
 }
 
-// focusOn leads to the row that was added.
+// focusOn leads to the first field of the row that was added.
 func (d *webhookData) focusOn(do string) {
-	switch do {
+	what, i, _ := rowsOf(do)
+	last := func(list string, count int, field string) { d.Focus = list + "." + strconv.Itoa(count-1) + "." + field }
+	switch what {
 	case "add-mapping", "add-list":
-		d.Focus = "new-" + strconv.Itoa(len(d.Form.Mappings)-1)
+		last("mappings", len(d.Form.Mappings), "target")
 	case "add-condition":
-		d.Focus = "newcondition-" + strconv.Itoa(len(d.Form.Conditions)-1)
+		last("when", len(d.Form.Conditions), "name")
+	case "add-lookup", "add-seen":
+		last(fmt.Sprintf("mappings.%d.lookup", i), len(d.Form.Mappings[i].Lookup), "key")
+	case "add-when":
+		last(fmt.Sprintf("mappings.%d.when", i), len(d.Form.Mappings[i].When), "name")
 	}
 }
 
@@ -132,69 +140,86 @@ func targets(community *applier.Community, form webhookForm) []optionGroup {
 
 // idOf is the id of the field that has a part of the definition.
 func (f webhookForm) idOf(field string) string {
-	if m := rowPattern.FindStringSubmatch(field); m != nil {
-		i, err := strconv.Atoi(m[2])
-		isYAML := err == nil && (m[1] == "mappings" && i < len(f.Mappings) && f.Mappings[i].YAML != "" ||
-			m[1] == "when" && i < len(f.Conditions) && f.Conditions[i].YAML != "")
-		if isYAML {
-			return m[1] + "." + m[2] + ".yaml"
-		}
-	}
-	return fieldID(field)
-}
-
-var rowPattern = regexp.MustCompile(`^(mappings|when)\[(\d+)\](.*)$`)
-
-// fieldID is the id of the page's field that has a definition's field.
-func fieldID(field string) string {
 	m := rowPattern.FindStringSubmatch(field)
 	if m == nil {
-		switch field {
-		case "user":
-			return "user.path"
-		case "mappings":
-			return "add-mapping"
-		case "when":
-			return "add-condition"
-		case "user.header":
-			return "user.path"
-		case "idempotency.yaml":
-			return "idempotency"
-		case "auth.api_key":
-			return "api_key"
-		case "idempotency.header", "idempotency.path":
-			return "idempotency"
-		}
-		return field
+		return fieldID(field)
 	}
-	row, part := m[1]+"."+m[2]+".", m[3]
-	if m[1] == "when" {
-		switch part {
-		case "", ".path", ".header":
-			return row + "name"
-		}
-		return row + "value"
+	list, i, part := m[1], rowOf(m[2]), m[3]
+	row := fmt.Sprintf("%s.%d.", list, i)
+	if list == "when" {
+		return row + conditionPart(f.Conditions, i, part)
 	}
-	switch part {
-	case "", ".currency", ".field":
-		return row + "target"
-	case ".value.path", ".value.constant":
-		return row + "value"
+	if i < len(f.Mappings) && f.Mappings[i].YAML != "" {
+		return row + "yaml"
 	}
-	return row + part[strings.LastIndex(part, ".")+1:]
+	if m := whenPattern.FindStringSubmatch(part); m != nil && i < len(f.Mappings) {
+		return fmt.Sprintf("%swhen.%d.%s", row, rowOf(m[1]), conditionPart(f.Mappings[i].When, rowOf(m[1]), m[2]))
+	}
+	return row + mappingPart(part)
+}
+
+var (
+	rowPattern  = regexp.MustCompile(`^(mappings|when)\[(\d+)\](.*)$`)
+	whenPattern = regexp.MustCompile(`^\.when\[(\d+)\](.*)$`)
+)
+
+// rowOf reads the number of a row, which a pattern has found to be one.
+func rowOf(digits string) int {
+	n, _ := strconv.Atoi(digits)
+	return n
+}
+
+// conditionPart is the field of a condition that has a part of it.
+func conditionPart(all []conditionForm, i int, part string) string {
+	switch {
+	case i < len(all) && all[i].YAML != "":
+		return "yaml"
+	case part == "" || part == ".path" || part == ".header":
+		return "name"
+	}
+	return "value"
+}
+
+// mappingPart is the field of a mapping that has a part of it.
+func mappingPart(part string) string {
+	switch {
+	case part == "" || part == ".currency" || part == ".field":
+		return "target"
+	case part == ".value.path" || part == ".value.header" || part == ".value.constant":
+		return "value"
+	case strings.HasPrefix(part, ".value.lookup"):
+		return "lookup"
+	case strings.HasPrefix(part, ".value.times"):
+		return "times"
+	}
+	return part[strings.LastIndex(part, ".")+1:]
+}
+
+// fieldID is the id of the page's field that has a definition's field of no row.
+func fieldID(field string) string {
+	switch field {
+	case "user", "user.header":
+		return "user.path"
+	case "mappings":
+		return "add-mapping"
+	case "when":
+		return "add-condition"
+	case "auth.api_key":
+		return "api_key"
+	case "idempotency.yaml", "idempotency.header", "idempotency.path":
+		return "idempotency"
+	}
+	return field
 }
 
 // fieldWords names a field as the page does.
 func fieldWords(field string) string {
 	if m := rowPattern.FindStringSubmatch(field); m != nil {
-		n, err := strconv.Atoi(m[2])
-		if err != nil {
-			return field
+		words := map[string]string{"when": "Condition ", "mappings": "Field mapping "}[m[1]] + strconv.Itoa(rowOf(m[2])+1)
+		if in := whenPattern.FindStringSubmatch(m[3]); in != nil && m[1] == "mappings" {
+			words += ", condition " + strconv.Itoa(rowOf(in[1])+1)
 		}
-		if m[1] == "when" {
-			return "Condition " + strconv.Itoa(n+1)
-		}
-		return "Field mapping " + strconv.Itoa(n+1)
+		return words
 	}
 	switch first, _, _ := strings.Cut(field, "."); first {
 	case "user":
@@ -314,9 +339,6 @@ func (d *webhookData) Tests() []option {
 	}
 }
 
-// Rows is how many lines the YAML needs.
-func (f mappingForm) Rows() int { return strings.Count(f.YAML, "\n") + 2 }
-
 // Rows is how many lines the value has, and one more for the next where there are several.
 func (f conditionForm) Rows() int {
 	if n := strings.Count(f.Value, "\n"); n > 0 || f.Test == testIn {
@@ -324,9 +346,3 @@ func (f conditionForm) Rows() int {
 	}
 	return 1
 }
-
-// IsField: it is about a custom field, which is set.
-func (f mappingForm) IsField() bool { return strings.HasPrefix(f.Target, onField) }
-
-// MultiLine: only a large field keeps the ends of its lines.
-func (f mappingForm) MultiLine() bool { return strings.ContainsAny(f.Value, "\r\n") }

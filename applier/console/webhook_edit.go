@@ -52,26 +52,48 @@ func (s *Console) readEdit(c *request) (edit, error) {
 		return edit{}, err
 	}
 	e.Payload, e.Focus = values.Get("payload"), e.do
-	if e.do == "add-list" && e.ofRows {
+	if what, i, _ := rowsOf(e.do); e.ofRows && what == "add-list" {
 		s.fillList(c, &e)
+	} else if e.ofRows && what == "add-seen" {
+		s.fillSeen(c, &e, i)
 	}
 	return e, nil
 }
 
-// fillList has the mapping of a list that was just added go over the lines that the sample
-// has. The amount of each product is 0, to be filled in.
-func (s *Console) fillList(c *request, e *edit) {
-	in, problem := s.inputFor(c, e.Webhook)
+// samplePayload is the sample as paths see it, if there is one.
+func (s *Console) samplePayload(c *request, w webhooks.Stored) (payload []byte, ok bool) {
+	in, problem := s.inputFor(c, w)
 	if problem != "" {
-		return
+		return nil, false
 	}
-	payload, failure := sample.Mapped(e.Webhook.Definition, in)
-	if failure != nil {
+	payload, failure := sample.Mapped(w.Definition, in)
+	return payload, failure == nil
+}
+
+// fillList has the mapping of a list that was just added go over the lines that the sample
+// has. The amount of each product is 0, to be filled in; what it changes is to be chosen.
+func (s *Console) fillList(c *request, e *edit) {
+	payload, ok := s.samplePayload(c, e.Webhook)
+	if !ok {
 		return
 	}
 	all, failure := sample.Suggest(payload)
-	if i := slices.IndexFunc(all, func(one sample.Suggestion) bool { return one.Mapping != nil }); failure == nil && i >= 0 {
-		e.Form.Mappings[len(e.Form.Mappings)-1].YAML = *all[i].Mapping
+	i := slices.IndexFunc(all, func(one sample.Suggestion) bool { return one.Mapping != nil })
+	if failure != nil || i < 0 {
+		return
+	}
+	m, err := webhook.ParseMapping(*all[i].Mapping)
+	if f := mappingFormOf(m); err == nil && f.YAML == "" {
+		f.Target = ""
+		e.Form.Mappings[len(e.Form.Mappings)-1] = f
+	}
+}
+
+// fillSeen adds the values that the sample has at a mapping's path to its table.
+func (s *Console) fillSeen(c *request, e *edit, i int) {
+	m := &e.Form.Mappings[i]
+	if payload, ok := s.samplePayload(c, e.Webhook); ok && m.Source == fromPath {
+		m.addRows(sample.ValuesAt(payload, m.Each, m.Value))
 	}
 }
 
@@ -82,7 +104,7 @@ func (s *Console) editWebhook(c *request) error {
 	if err != nil {
 		return err
 	}
-	if e.ofRows || e.do == "" || e.do == "show" {
+	if e.ofRows || !slices.Contains([]string{"save", "activate", "backtest"}, e.do) {
 		e.focusOn(e.do)
 		return s.showUnsaved(c, http.StatusOK, e)
 	}

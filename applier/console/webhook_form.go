@@ -1,7 +1,6 @@
 package console
 
 import (
-	"encoding/json"
 	"net/url"
 	"strconv"
 	"strings"
@@ -30,19 +29,6 @@ type webhookForm struct {
 
 	Late                    bool
 	LateAge, LateDeliveries string
-}
-
-// mappingForm is one field mapping.
-type mappingForm struct {
-	Target   string // currency:coins or field:level
-	Operator string
-	Source   string // path or constant
-	Value    string
-	Times    string
-	Round    string
-	Signed   bool
-	// YAML is the whole mapping where it has what the fields cannot show.
-	YAML string
 }
 
 // conditionForm is one condition. Value has a JSON scalar or plain text, and for
@@ -94,42 +80,33 @@ func readWebhookForm(v url.Values) webhookForm {
 		Late: v.Get("late") != "", LateAge: trimmed(v.Get("late_age")), LateDeliveries: trimmed(v.Get("late_deliveries")),
 	}
 	for i := 0; i < maxRows; i++ {
-		key := "mappings." + strconv.Itoa(i) + "."
-		if v.Has(key + "yaml") {
-			f.Mappings = append(f.Mappings, mappingForm{YAML: lineEnds(v.Get(key + "yaml"))})
-			continue
-		}
-		if !v.Has(key + "target") {
+		m, ok := readMappingForm(v, "mappings."+strconv.Itoa(i)+".")
+		if !ok {
 			break
-		}
-		m := mappingForm{
-			Target: v.Get(key + "target"), Operator: v.Get(key + "operator"), Source: v.Get(key + "source"),
-			Value: lineEnds(v.Get(key + "value")), Times: trimmed(v.Get(key + "times")), Round: v.Get(key + "round"),
-			Signed: v.Get(key+"signed") != "",
-		}
-		switch exact := exactly(v.Get(key + "exact")); {
-		case m.Source != fromConstant || strings.HasPrefix(m.Target, onCurrency):
-			m.Value = trimmed(m.Value)
-		case asBrowsersHave(exact) == m.Value:
-			m.Value = exact
 		}
 		f.Mappings = append(f.Mappings, m)
 	}
+	f.Conditions = readConditions(v, "when.")
+	return f
+}
+
+// readConditions reads the conditions whose fields begin so.
+func readConditions(v url.Values, prefix string) (all []conditionForm) {
 	for i := 0; i < maxRows; i++ {
-		key := "when." + strconv.Itoa(i) + "."
+		key := prefix + strconv.Itoa(i) + "."
 		if v.Has(key + "yaml") {
-			f.Conditions = append(f.Conditions, conditionForm{YAML: lineEnds(v.Get(key + "yaml"))})
+			all = append(all, conditionForm{YAML: lineEnds(v.Get(key + "yaml"))})
 			continue
 		}
 		if !v.Has(key + "name") {
 			break
 		}
-		f.Conditions = append(f.Conditions, conditionForm{
+		all = append(all, conditionForm{
 			On: v.Get(key + "on"), Name: trimmed(v.Get(key + "name")),
 			Test: v.Get(key + "test"), Value: lineEnds(v.Get(key + "value")),
 		})
 	}
-	return f
+	return all
 }
 
 // lineEnds undoes what browsers make of ends of lines.
@@ -145,55 +122,16 @@ func asBrowsersHave(text string) string {
 	return strings.NewReplacer("\r\n", "\n", "\r", "\n", "\x00", "\uFFFD").Replace(text)
 }
 
-// Exact is a value that no field brings back as it is, in a form that one does. It
-// goes along, and holds as long as nobody changes the field.
-func (f mappingForm) Exact() string {
-	if asBrowsersHave(f.Value) == f.Value {
-		return ""
-	}
-	quoted, err := json.Marshal(f.Value)
-	if err != nil {
-		return ""
-	}
-	return string(quoted)
-}
-
-// exactly reads what Exact wrote.
-func exactly(quoted string) (text string) {
-	if quoted == "" || json.Unmarshal([]byte(quoted), &text) != nil {
-		return ""
-	}
-	return text
-}
-
-// listSkeleton is what a mapping of an order's lines looks like, where the sample has
-// none.
-const listSkeleton = `currency: coins
-operator: add
-each: line_items
-when:
-  - {path: refunded, not_equals: true}
-value:
-  path: sku
-  lookup:
-    gems_500: "500"
-  default: "0"
-  times: {path: quantity}`
-
 // edit adds, removes and moves rows, as the button says: add-mapping,
-// remove-mapping.1, up-mapping.1, add-condition, remove-condition.0. It reports
-// whether that was it.
+// remove-mapping.1, up-mapping.1, add-condition, remove-condition.0, or of mapping 1
+// add-lookup.1, remove-lookup.1.0 and so on. It reports whether that was it.
 func (f *webhookForm) edit(do string) bool {
-	what, number, _ := strings.Cut(do, ".")
-	i, err := strconv.Atoi(number)
-	if err != nil {
-		i = -1
-	}
+	what, i, j := rowsOf(do)
 	switch {
 	case what == "add-mapping" && len(f.Mappings) < maxRows:
 		f.Mappings = append(f.Mappings, mappingForm{Operator: string(webhook.Add), Source: fromPath})
 	case what == "add-list" && len(f.Mappings) < maxRows:
-		f.Mappings = append(f.Mappings, mappingForm{YAML: listSkeleton})
+		f.Mappings = append(f.Mappings, mappingForm{Operator: string(webhook.Add), Source: fromPath, List: true, TimesFrom: fromPath})
 	case what == "remove-mapping" && 0 <= i && i < len(f.Mappings):
 		f.Mappings = append(f.Mappings[:i], f.Mappings[i+1:]...)
 	case what == "up-mapping" && 0 < i && i < len(f.Mappings):
@@ -203,7 +141,21 @@ func (f *webhookForm) edit(do string) bool {
 	case what == "remove-condition" && 0 <= i && i < len(f.Conditions):
 		f.Conditions = append(f.Conditions[:i], f.Conditions[i+1:]...)
 	default:
-		return false
+		return 0 <= i && i < len(f.Mappings) && f.Mappings[i].edit(what, j)
 	}
 	return true
+}
+
+// rowsOf takes a button's value apart: what to do, with which row, and which row of that.
+// A number that is not there is -1.
+func rowsOf(do string) (what string, i, j int) {
+	parts := append(strings.Split(do, "."), "", "")
+	number := func(text string) int {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return -1
+		}
+		return n
+	}
+	return parts[0], number(parts[1]), number(parts[2])
 }

@@ -47,27 +47,15 @@ func formOf(def webhook.Definition) webhookForm {
 	return f
 }
 
-func mappingFormOf(m webhook.Mapping) mappingForm {
-	if m.IsOpen() {
-		return mappingForm{YAML: webhook.FormatMapping(m)}
-	}
-	f := mappingForm{
-		Target: onCurrency + m.Currency, Operator: string(m.Operator), Source: fromPath, Value: m.Value.Path,
-		Times: m.Value.Times, Round: string(m.Value.Round), Signed: m.Value.Signed,
-	}
-	if m.Field != "" {
-		f.Target = onField + m.Field
-	}
-	if m.Value.Constant != nil {
-		f.Source, f.Value = fromConstant, *m.Value.Constant
+func conditionFormOf(c webhook.Condition) conditionForm {
+	f := conditionFieldsOf(c)
+	if len(c.Any) > 0 || !isPlain(f.Name) || asBrowsersHave(f.Value) != f.Value {
+		return conditionForm{YAML: webhook.FormatCondition(c)}
 	}
 	return f
 }
 
-func conditionFormOf(c webhook.Condition) conditionForm {
-	if len(c.Any) > 0 {
-		return conditionForm{YAML: webhook.FormatCondition(c)}
-	}
+func conditionFieldsOf(c webhook.Condition) conditionForm {
 	f := conditionForm{On: fromPath, Name: c.Path}
 	if c.Header != "" {
 		f.On, f.Name = retryHeader, c.Header
@@ -127,8 +115,8 @@ func (f webhookForm) definition(of webhook.Definition) (webhook.Definition, webh
 		}
 	}
 	for i, m := range f.Mappings {
-		mapping, err := m.mapping()
-		problems = append(problems, partProblems(fmt.Sprintf("mappings[%d]", i), err)...)
+		mapping, wrong := m.mapping(fmt.Sprintf("mappings[%d]", i))
+		problems = append(problems, wrong...)
 		def.Mappings = append(def.Mappings, mapping)
 	}
 	for i, c := range f.Conditions {
@@ -170,25 +158,6 @@ func partProblems(field string, err error) webhook.Errors {
 		out[i] = &webhook.Error{Field: field + ".yaml", Message: one.Error()}
 	}
 	return out
-}
-
-func (f mappingForm) mapping() (webhook.Mapping, error) {
-	if f.YAML != "" {
-		return webhook.ParseMapping(f.YAML)
-	}
-	var m webhook.Mapping
-	if name, ok := strings.CutPrefix(f.Target, onField); ok {
-		m.Field = name // it is set: nothing else is shown, and nothing else counts
-	} else {
-		m.Value = webhook.Value{Times: f.Times, Round: webhook.Round(f.Round), Signed: f.Signed}
-		m.Currency, m.Operator = strings.TrimPrefix(f.Target, onCurrency), webhook.Operator(f.Operator)
-	}
-	if f.Source == fromConstant {
-		m.Value.Constant = &f.Value
-	} else {
-		m.Value.Path = f.Value
-	}
-	return m, nil
 }
 
 func (f conditionForm) condition() (webhook.Condition, error) {

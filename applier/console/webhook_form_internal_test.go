@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/url"
 	"reflect"
@@ -56,32 +57,53 @@ func (f webhookForm) values() url.Values {
 			v.Set(key+"yaml", textArea(m.YAML))
 			continue
 		}
-		for name, value := range map[string]string{
-			"target": m.Target, "operator": m.Operator, "source": m.Source, "value": m.posted(), "exact": m.Exact(), "times": m.Times, "round": m.Round,
-		} {
-			v.Set(key+name, value)
-		}
-		check(key+"signed", m.Signed)
+		m.addTo(v, key)
 	}
-	for i, c := range f.Conditions {
-		key := "when." + strconv.Itoa(i) + "."
+	addConditions(v, "when.", f.Conditions)
+	return v
+}
+
+func (f mappingForm) addTo(v url.Values, key string) {
+	for name, value := range map[string]string{
+		"target": f.Target, "operator": f.Operator, "source": f.Source, "value": f.posted(), "exact": f.Exact(), "round": f.Round, "times_from": f.TimesFrom,
+		"times": line(f.Times), "each": line(f.Each), "default": line(f.Default), "min": line(f.Min), "max": line(f.Max),
+	} {
+		v.Set(key+name, value)
+	}
+	for name, on := range map[string]bool{"signed": f.Signed, "list": f.List} {
+		if on {
+			v.Set(key+name, "on")
+		}
+	}
+	for i, row := range f.Lookup {
+		v.Set(fmt.Sprintf("%slookup.%d.key", key, i), line(row.Key))
+		v.Set(fmt.Sprintf("%slookup.%d.value", key, i), line(row.Value))
+	}
+	addConditions(v, key+"when.", f.When)
+}
+
+func addConditions(v url.Values, prefix string, all []conditionForm) {
+	for i, c := range all {
+		key := prefix + strconv.Itoa(i) + "."
 		if c.YAML != "" {
 			v.Set(key+"yaml", textArea(c.YAML))
 			continue
 		}
-		for name, value := range map[string]string{"on": c.On, "name": c.Name, "test": c.Test, "value": textArea(c.Value)} {
+		for name, value := range map[string]string{"on": c.On, "name": line(c.Name), "test": c.Test, "value": textArea(c.Value)} {
 			v.Set(key+name, value)
 		}
 	}
-	return v
 }
+
+// line is what a browser sends of a small field.
+func line(text string) string { return strings.ReplaceAll(asBrowsersHave(text), "\n", "") }
 
 // posted is what a browser sends of the field that has the value.
 func (f mappingForm) posted() string {
 	if f.MultiLine() {
 		return textArea(f.Value)
 	}
-	return strings.ReplaceAll(asBrowsersHave(f.Value), "\n", "")
+	return line(f.Value)
 }
 
 // textArea is what a browser sends of a large field.
@@ -135,19 +157,62 @@ func anyDefinition(r *rand.Rand) webhook.Definition {
 func anyOpenMapping(r *rand.Rand, path func() string) webhook.Mapping {
 	m := webhook.Mapping{Currency: "coins", Operator: webhook.Add, Value: webhook.Value{Path: path()}}
 	if r.IntN(2) == 0 {
-		m.Each, m.When = path(), []webhook.Condition{anyCondition(r, path())}
+		m.Each = path()
 	}
-	switch r.IntN(3) {
+	for range r.IntN(3) {
+		m.When = append(m.When, anyCondition(r, path()))
+	}
+	if r.IntN(4) == 0 {
+		m.When = append(m.When, webhook.Condition{Any: []webhook.Condition{anyCondition(r, path()), anyCondition(r, path())}})
+	}
+	switch r.IntN(4) {
 	case 0:
-		m.Value.Lookup = map[string]string{pick(r, "gems", "12", "true", "", "a: b", "é\"\r\n", "\x00"): "500", "b": "-1.5"}
+		m.Value.Lookup = map[string]string{pick(r, "gems", "12", "true", "", "a: b", "é\"\r\n", "\x00", " blank"): "500", "b": "-1.5"}
 	case 1:
 		m.Value.Path, m.Value.Header = "", "X-Sku"
+	case 2:
+		m.Value.Lookup = map[string]string{}
+		for i := range 1 + r.IntN(lookupShown+50) {
+			m.Value.Lookup["sku_"+strconv.Itoa(i)] = strconv.Itoa(i)
+		}
 	}
 	if r.IntN(2) == 0 {
-		m.Value.Default, m.Value.TimesBy = new("0"), &webhook.Source{Path: path()}
+		m.Value.Default = new(pick(r, "0", "-1.50"))
 	}
-	m.Value.Max = "5000"
+	m.Value.TimesBy = pick(r, nil, &webhook.Source{Path: path()}, &webhook.Source{Header: "X-Count"})
+	m.Value.Min, m.Value.Max = pick(r, "", "-5"), pick(r, "", "5000")
+	if r.IntN(4) == 0 { // of a custom field
+		v := m.Value
+		m = webhook.Mapping{Field: "level", When: m.When, Value: webhook.Value{Path: v.Path, Header: v.Header, Lookup: v.Lookup, Default: v.Default}}
+		if v.Default != nil {
+			m.Value.Default = new(pick(r, "", "none", " ", "two\nlines"))
+		}
+	}
 	return m
+}
+
+// The YAML box is for what fields cannot hold, and for nothing else.
+func TestFieldsHoldAllButOddTexts(t *testing.T) {
+	t.Parallel()
+	usual := webhook.Mapping{
+		Currency: "coins", Operator: webhook.Add, Each: "line_items", When: []webhook.Condition{{Path: "refunded", NotEquals: webhook.Bool(true)}},
+		Value: webhook.Value{
+			Path: "sku", Lookup: map[string]string{"gems_500": "500", "": "1"}, Default: new("0"), TimesBy: &webhook.Source{Path: "quantity"},
+			Min: "0", Max: "5000", Round: webhook.RoundDown, Signed: true,
+		},
+	}
+	if f := mappingFormOf(usual); f.YAML != "" || !f.List || len(f.Lookup) != 2 || len(f.When) != 1 || f.TimesFrom != fromPath {
+		t.Errorf("the fields of a list are %+v", f)
+	}
+	header := webhook.Mapping{Field: "level", Value: webhook.Value{Header: "X-Plan", Lookup: map[string]string{"gold": "9"}}}
+	if f := mappingFormOf(header); f.YAML != "" || f.Source != retryHeader {
+		t.Errorf("the fields of a header are %+v", f)
+	}
+	odd := usual
+	odd.Value.Lookup = map[string]string{"two\nlines": "5"}
+	if f := mappingFormOf(odd); f.YAML == "" {
+		t.Errorf("a text of two lines is in a field of one: %+v", f)
+	}
 }
 
 func anyCondition(r *rand.Rand, path string) webhook.Condition {
@@ -201,15 +266,21 @@ func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 func TestRowsOfAForm(t *testing.T) {
 	t.Parallel()
 	f := webhookForm{Mappings: []mappingForm{{Value: "a"}, {Value: "b"}}}
-	for _, do := range []string{"up-mapping.1", "add-mapping", "remove-mapping.1", "add-condition"} {
+	for _, do := range []string{
+		"up-mapping.1", "add-mapping", "remove-mapping.1", "add-condition",
+		"add-lookup.0", "add-lookup.0", "remove-lookup.0.1", "add-when.1", "add-when.1", "remove-when.1.0",
+	} {
 		if !f.edit(do) {
 			t.Errorf("%s was refused", do)
 		}
 	}
-	if len(f.Mappings) != 2 || f.Mappings[0].Value != "b" || f.Mappings[1].Target != "" || len(f.Conditions) != 1 {
+	if len(f.Mappings) != 2 || f.Mappings[0].Value != "b" || f.Mappings[1].Target != "" || len(f.Conditions) != 1 || len(f.Mappings[0].Lookup) != 1 || len(f.Mappings[1].When) != 1 {
 		t.Errorf("got %+v", f)
 	}
-	for _, do := range []string{"", "save", "up-mapping.0", "remove-mapping.2", "remove-mapping.-1", "remove-condition.x"} {
+	for _, do := range []string{
+		"", "save", "up-mapping.0", "remove-mapping.2", "remove-mapping.-1", "remove-condition.x",
+		"add-lookup", "add-lookup.2", "remove-lookup.0.1", "remove-when.1", "remove-when.1.-1",
+	} {
 		if f.edit(do) {
 			t.Errorf("%s was done", do)
 		}

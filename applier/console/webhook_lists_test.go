@@ -18,22 +18,25 @@ func TestAMappingOfAListBeginsWithTheSample(t *testing.T) {
 	address := w.admin.post("/webhooks", url.Values{"name": {"Orders"}, "encryption": {"none"}}).header.Get("Location")
 	w.capture(w.reread(strings.TrimPrefix(address, "/webhooks/")), `{"order":{"lines":[{"sku":"gold","qty":2},{"sku":"silver","qty":1}]}}`)
 	p := w.admin.post(address, with(fields(w.admin.get(address)), "do", "add-list"))
-	const want = `currency: coins
-operator: add
-each: order.lines
-value:
-  path: sku
-  lookup:
-    gold: "0"
-    silver: "0"
-  times: {path: qty}`
-	if diff := cmp.Diff(want, strings.TrimPrefix(p.Find(`[name="mappings.0.yaml"]`).Text(), "\n")); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	got := fields(p)
+	for name, want := range map[string]string{
+		"list": "1", "each": "order.lines", "source": "path", "value": "sku", "times": "qty", "times_from": "path", "target": "", "operator": "add",
+		"lookup.0.key": "gold", "lookup.0.value": "0", "lookup.1.key": "silver", "lookup.1.value": "0",
+	} {
+		if got.Get("mappings.0."+name) != want {
+			t.Errorf("%s is %q, want %q", name, got.Get("mappings.0."+name), want)
+		}
+	}
+	// One that was drawn by hand gets the values that the sample has.
+	p = w.admin.post(address, with(got, "mappings.0.lookup.0.value", "5", "mappings.0.lookup.1.key", "bronze", "do", "add-seen.0"))
+	got = fields(p)
+	if got.Get("mappings.0.lookup.0.value") != "5" || got.Get("mappings.0.lookup.1.key") != "bronze" || got.Get("mappings.0.lookup.2.key") != "silver" || got.Has("mappings.0.lookup.3.key") {
+		t.Errorf("after the sample's values were added the form has %v", got)
 	}
 }
 
-// An order is mapped by clicks: a mapping of a list is one field of YAML. What is
-// wrong with it is said there, and what the fields cannot show stays.
+// An order is mapped by fields. What is wrong is said at its field, and the definition that
+// they make is shown as the same fields.
 func TestAMappingOfAListIsMadeAndKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -41,18 +44,23 @@ func TestAMappingOfAListIsMadeAndKept(t *testing.T) {
 	p := w.admin.post("/webhooks", url.Values{"name": {"Orders"}, "api_key": {"on"}, "encryption": {"none"}})
 	address := p.Find("[data-address]").AttrOr("data-address", "")
 	id := strings.TrimPrefix(address, "/webhooks/")
-	p = w.admin.post(address, with(fields(w.admin.get(address)), "user_path", "customer.email", "do", "add-list"))
-	if !strings.Contains(p.Find(`[name="mappings.0.yaml"]`).Text(), "each: line_items") {
-		t.Fatalf("no mapping of a list was added: %s", p.text("#mappings"))
+	form := with(fields(w.admin.get(address)), "user_path", "customer.email")
+	for _, do := range []string{"add-list", "add-lookup.0", "add-lookup.0", "add-when.0"} {
+		form = fields(w.admin.post(address, with(form, "do", do)))
 	}
-	form := with(fields(p), "retry", "several", "retry_name", "[{path: id}, {header: x-topic}]")
-	refused := w.admin.post(address, with(form, "mappings.0.yaml", "currency: coins\noperator: add\neach: a\nvalue: {path: sku, loockup: {a: 1}}", "do", "save"))
-	if refused.status != http.StatusUnprocessableEntity || !strings.Contains(refused.Find(`[id="mappings.0.yaml-error"]`).Text(), `Line 4: value: the key "loockup" is not known`) {
-		t.Errorf("%d: %s", refused.status, refused.text("#mappings"))
+	refused := w.admin.post(address, with(form, "mappings.0.target", "currency:coins", "mappings.0.lookup.0.key", "shirt", "mappings.0.lookup.1.key", "shirt",
+		"mappings.0.lookup.1.value", "many", "mappings.0.value", "sku[", "mappings.0.when.0.name", "a", "do", "save"))
+	for part, want := range map[string]string{"each": "The list is missing", "lookup": `"shirt" stands twice`, "value": "column"} {
+		if got := refused.Find(`[id="mappings.0.` + part + `-error"]`).Text(); refused.status != http.StatusUnprocessableEntity || !strings.Contains(got, want) {
+			t.Errorf("%d, %s: %q, want %q", refused.status, part, got, want)
+		}
 	}
+	form = with(form, "mappings.0.each", "line_items", "mappings.0.target", "currency:coins", "mappings.0.value", "sku", "mappings.0.times", "quantity",
+		"mappings.0.lookup.0.key", "gems_500", "mappings.0.lookup.0.value", "500", "mappings.0.lookup.1.key", "", "mappings.0.lookup.1.value", "", "mappings.0.default", "0",
+		"mappings.0.when.0.name", "refunded", "mappings.0.when.0.test", "not_equals", "mappings.0.when.0.value", "true",
+		"retry", "several", "retry_name", "[{path: id}, {path: customer.email}]")
 	const order = `{"id":1,"customer":{"email":"alice@example.com"},"line_items":[
 		{"sku":"gems_500","quantity":2},{"sku":"gems_500","quantity":9,"refunded":true},{"sku":"shirt","quantity":1}]}`
-	form = with(fields(p), "retry", "several", "retry_name", "[{path: id}, {path: customer.email}]")
 	preview := w.admin.post(address+"/preview", with(form, "payload", order))
 	if !strings.Contains(preview.text(".result.success"), "alice@example.com: coins 0 → 1000") {
 		t.Errorf("the preview says %q", preview.text("main"))
@@ -62,9 +70,29 @@ func TestAMappingOfAListIsMadeAndKept(t *testing.T) {
 	if p.status != http.StatusSeeOther || saved.State != webhook.Active || saved.Mappings[0].Each != "line_items" || len(saved.Idempotency.Composite) != 2 {
 		t.Fatalf("%d %s: %+v", p.status, p.text("main"), saved.Definition)
 	}
-	p = w.admin.get(address)
+	p = w.admin.get(address + "/mapping")
+	if p.Find(`[name$=".yaml"]`).Length() > 0 {
+		t.Errorf("the mapping is shown as YAML: %s", p.text("#mappings"))
+	}
 	w.admin.post(address, with(fields(p), "do", "save"))
 	if diff := cmp.Diff(saved.Definition, w.reread(id).Definition, cmp.AllowUnexported(webhook.Scalar{})); diff != "" {
 		t.Errorf("saved again it differs: %s", diff)
+	}
+}
+
+// What the fields cannot hold is YAML, and what is wrong with it is said there.
+func TestAMappingThatFieldsCannotHoldIsYAML(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hook := w.webhookOf(`{name: Shop, auth: {}, user: {by: email, path: user},
+mappings: [{currency: coins, operator: add, value: {path: note, lookup: {"two\nlines": "5"}}}]}`)
+	address := "/webhooks/" + hook.ID
+	form := fields(w.admin.get(address))
+	if !strings.Contains(form.Get("mappings.0.yaml"), `"two\nlines": "5"`) {
+		t.Fatalf("the form has %v", form)
+	}
+	refused := w.admin.post(address, with(form, "mappings.0.yaml", "currency: coins\noperator: add\neach: a\nvalue: {path: sku, loockup: {a: 1}}", "do", "save"))
+	if refused.status != http.StatusUnprocessableEntity || !strings.Contains(refused.Find(`[id="mappings.0.yaml-error"]`).Text(), `Line 4: value: the key "loockup" is not known`) {
+		t.Errorf("%d: %s", refused.status, refused.text("#mappings"))
 	}
 }

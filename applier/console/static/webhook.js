@@ -10,7 +10,45 @@
   const empty = () => fields().find((f) => f.value === "" && f.dataset.optional === undefined);
 
   // The name of a field as the page has it: "Field mapping 2" or "User".
-  const nameOf = (field) => field.closest("fieldset.mapping")?.querySelector("legend")?.textContent ?? field.dataset.name ?? "this field";
+  const nameOf = (field) => field.dataset.name ?? field.closest("fieldset.mapping")?.querySelector("legend")?.textContent ?? "this field";
+
+  // The field with the list whose lines a mapping goes over; its other paths start at a line.
+  function listFieldOf(field) {
+    const list = field.closest("fieldset[data-list]")?.querySelector("[data-each]");
+    return list && list !== field && list.offsetParent ? list : null;
+  }
+
+  // The innermost list that a path leads into, null if it leads into none. An index in
+  // quotes is a name.
+  function listOf(path) {
+    let at = -1;
+    for (let i = 0, quoted = false; i < path.length; i++) {
+      if (quoted && path[i] === "\\") i++;
+      else if (path[i] === "'") quoted = !quoted;
+      else if (!quoted && /^\[\d+\]/.test(path.slice(i))) at = i;
+    }
+    return at < 0 ? null : path.slice(0, at);
+  }
+
+  // The path from a line of the list, null for what is in no line of it.
+  function fromLine(path, list) {
+    const index = path.startsWith(list) && path.slice(list.length).match(/^\[\d+\]/);
+    if (!index) return null;
+    const rest = path.slice(list.length + index[0].length);
+    return rest.startsWith(".") ? rest.slice(1) : "$" + rest;
+  }
+
+  // What a click on a path writes into a field, or why it cannot.
+  function fit(field, path, isList) {
+    if (field.matches("[data-each]")) {
+      const list = isList ? path : listOf(path);
+      return list === null ? { why: path + " is in no list. Click on a value of one of the lines." } : { path: list };
+    }
+    const list = listFieldOf(field)?.value;
+    if (list === undefined) return isList ? { why: path + " is a list. “Add a mapping of a list” goes over its lines." } : { path };
+    const inside = isList ? null : fromLine(path, list);
+    return inside === null ? { why: path + " is not in a line of " + list + ", and this mapping sees one line at a time." } : { path: inside };
+  }
 
   function say(text, canUndo) {
     const line = document.getElementById("picking");
@@ -32,10 +70,17 @@
     else say("Click into a path first: then a click on a value writes into it.", Boolean(undo));
   }
 
+  // The path of a mapping or condition that a click is likely meant for: the first that has
+  // to be filled, else that of the value.
+  function pathOf(row) {
+    const all = fields().filter((f) => f.closest(".mapping") === row);
+    return all.find((f) => f.value === "" && f.dataset.optional === undefined) ?? all.find((f) => f.dataset.main !== undefined) ?? all[0];
+  }
+
   // A focus anywhere in a mapping or condition arms its path.
   document.addEventListener("focusin", (event) => {
     const row = event.target.closest("#editor input[data-path], #editor .mapping");
-    const field = row?.matches("input") ? row : row?.querySelector("input[data-path]");
+    const field = row?.matches("input") ? row : row && pathOf(row);
     if (field && field.id !== armed) armAndSay(field);
   });
 
@@ -45,9 +90,12 @@
     field.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
-  function pick(path) {
-    const field = armed && document.getElementById(armed);
+  function pick(picked, isList) {
+    let field = armed && document.getElementById(armed);
     if (!field) { armAndSay(null); return; }
+    if (listFieldOf(field)?.value === "") field = listFieldOf(field); // it comes first
+    const { path, why } = fit(field, picked, isList);
+    if (why) { say(why, Boolean(undo)); return; }
     const source = document.getElementById(field.dataset.path || "");
     const [before, from, id] = [field.value, source?.value, field.id];
     put(field, path, source, "path");
@@ -75,7 +123,7 @@
     if (!(event.target instanceof Element)) return;
     if (event.target.closest("#picking [data-undo]")) { undo?.(); return; }
     const button = event.target.closest("[data-pick]");
-    if (button) pick(button.dataset.pick);
+    if (button) pick(button.dataset.pick, button.dataset.list !== undefined);
   });
 
   document.addEventListener("change", (event) => {

@@ -1,0 +1,119 @@
+package console
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/admin/sample"
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
+	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
+)
+
+const (
+	// choicesShown is how many samples or deliveries there are to choose from.
+	choicesShown = 10
+	// caughtFor is how long previews use a caught payload, because every key press asks for
+	// one.
+	caughtFor = 10 * time.Minute
+	// caughtBytes is how much of payloads is kept.
+	caughtBytes = 32 << 20
+)
+
+// choice is a sample or a delivery that the mapping can be drawn from. What became of it is
+// empty for a sample.
+type choice struct {
+	ID      delivery.ID
+	At      time.Time
+	Status  delivery.Status
+	Current bool
+}
+
+// choices are the last deliveries of a webhook, the newest first. Of a draft they are the
+// samples that this console has caught.
+func (s *Console) choices(c *request, w webhooks.Stored, current delivery.ID) (all []choice) {
+	if w.State == webhook.Draft {
+		for _, one := range s.caught.list(w.ID) {
+			if one.Source == sample.FromSample {
+				all = append(all, choice{ID: one.ID, At: one.ReceivedAt, Current: one.ID == current})
+			}
+		}
+		slices.SortFunc(all, func(a, b choice) int { return b.At.Compare(a.At) })
+		return all
+	}
+	page, err := s.History.Page(c.ctx(), history.Filter{WebhookID: w.ID, Limit: choicesShown}, history.Place{})
+	if err != nil { // there is the newest one
+		s.Log.Warn().Err(err).Str("webhook_id", webhook.Fingerprint(w.ID)).Msg("cannot list deliveries to choose from")
+		return nil
+	}
+	for _, d := range page.Deliveries {
+		all = append(all, choice{ID: d.ID, At: d.ReceivedAt, Status: d.Status, Current: d.ID == current})
+	}
+	return all
+}
+
+// chosen is the sample or delivery with an id; not ok where the webhook has none that can be
+// read.
+func (s *Console) chosen(ctx context.Context, w webhooks.Stored, text string) (caught sample.Caught, ok bool) {
+	if caught, ok = s.caught.get(w.ID, text); ok {
+		return caught, true
+	}
+	id, err := delivery.ParseID(text)
+	if err != nil {
+		return caught, false
+	}
+	full, err := s.History.Show(ctx, id)
+	if err != nil || full.WebhookID != w.ID || full.Payload == nil {
+		return caught, false
+	}
+	caught, err = s.Catcher.Opened(ctx, w, delivery.Delivery{
+		ID: full.ID, WebhookID: full.WebhookID, ReceivedAt: full.ReceivedAt, Headers: full.Headers, Method: full.Method, Query: full.Query, Body: full.Payload,
+	})
+	return caught, err == nil
+}
+
+// caughtCache keeps what was caught, for previews and choices: of each webhook the last
+// ones, that which was shown last first.
+type caughtCache struct {
+	mu    sync.Mutex
+	all   map[string][]cachedCatch
+	bytes int
+}
+
+type cachedCatch struct {
+	sample.Caught
+	at time.Time
+}
+
+func (cc *caughtCache) put(id string, caught sample.Caught) {
+	cc.mu.Lock()
+	defer cc.mu.Unlock()
+	kept := slices.DeleteFunc(cc.all[id], func(one cachedCatch) bool { return one.ID == caught.ID })
+	kept = append([]cachedCatch{{caught, time.Now()}}, kept...)
+	if cc.bytes += len(caught.Payload) + len(caught.Body); cc.all == nil || cc.bytes > caughtBytes {
+		cc.all, cc.bytes, kept = map[string][]cachedCatch{}, 0, kept[:1]
+	}
+	cc.all[id] = kept[:min(len(kept), choicesShown)]
+}
+
+// get returns what was caught with an id; without one that which was shown last.
+func (cc *caughtCache) get(id, of string) (sample.Caught, bool) {
+	for _, one := range cc.list(id) {
+		if of == "" && time.Since(one.at) >= caughtFor {
+			break
+		}
+		if of == "" || one.ID.String() == of {
+			return one.Caught, true
+		}
+	}
+	return sample.Caught{}, false
+}
+
+func (cc *caughtCache) list(id string) []cachedCatch {
+	cc.mu.Lock()
+	defer cc.mu.Unlock()
+	return slices.Clone(cc.all[id])
+}
