@@ -1,0 +1,71 @@
+package console_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
+
+// An older delivery of an active webhook can be shown in the place of the newest. The preview
+// and the editor's buttons go by it.
+func TestAnOlderDeliveryIsChosen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle()
+	w.user("ann@example.com")
+	shop, other := w.webhook("Shop"), w.webhook("Other")
+	older := w.settled(shop, `{"user":"ann@example.com","coins":3}`)
+	newest := w.settled(shop, `{"user":"ann@example.com","coins":40}`)
+	foreign := w.settled(other, `{"user":"ann@example.com","coins":500}`)
+
+	address := "/webhooks/" + shop.ID
+	pane := w.admin.get(address + "/sample")
+	if got := pane.Find(".choices a"); got.Length() != 2 || !strings.HasSuffix(got.First().AttrOr("href", ""), newest.String()) {
+		t.Fatalf("there are %d to choose from: %s", got.Length(), pane.text(".choices"))
+	}
+	pane = w.admin.get(pane.Find(".choices a").Last().AttrOr("href", ""))
+	if got := pane.text(`.tree [data-pick="coins"]`); !strings.HasPrefix(got, "3") || pane.Find(`input[name="sample"]`).AttrOr("value", "") != older.String() {
+		t.Errorf("the older one is shown as %q", got)
+	}
+	if got := pane.Find("#catch").AttrOr("href", ""); !strings.HasSuffix(got, newest.String()) {
+		t.Errorf("Catch waits for one after %q, not after the newest", got)
+	}
+	form := with(fields(w.admin.get(address+"/mapping")), "sample", older.String())
+	if got := w.admin.post(address+"/preview", form).text(".result"); !strings.Contains(got, "coins 543 → 546") {
+		t.Errorf("the preview of the older one is %q", got)
+	}
+	p := w.admin.post(address, with(form, "do", "add-mapping"))
+	if got := p.Find("#sample [hx-trigger=load]").AttrOr("hx-get", ""); !strings.HasSuffix(got, "of="+older.String()) {
+		t.Errorf("after a click in the editor it shows %q", got)
+	}
+	for _, id := range []string{foreign.String(), delivery.NewID().String(), "nonsense"} {
+		pane = w.admin.get(address + "/sample?of=" + id)
+		if got := pane.text(`.tree [data-pick="coins"]`); !strings.HasPrefix(got, "40") || !strings.Contains(pane.text(".problem"), "This is the newest") {
+			t.Errorf("%s is shown as %q", id, got)
+		}
+	}
+}
+
+// Of a draft there are the samples that were caught.
+func TestAnOlderSampleIsChosen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hook := w.webhookOf(`{name: Shop, auth: {}}`)
+	address := "/webhooks/" + hook.ID
+	var ids []string
+	for _, body := range []string{`{"n":1}`, `{"n":2}`} {
+		ids = append(ids, w.capture(hook, body).String())
+		if p := w.admin.get(address + "/sample"); len(ids) < 2 && p.Find(".choices").Length() > 0 {
+			t.Errorf("there is a choice of one: %s", p.text(".choices"))
+		}
+	}
+	form := with(fields(w.admin.get(address)), "sample", ids[0])
+	p := w.admin.post(address, with(form, "do", "add-mapping"))
+	if got := p.text(`.tree [data-pick="n"]`); !strings.HasPrefix(got, "1") || p.Find(".choices a").Length() != 2 {
+		t.Errorf("the older one is shown as %q, of %d", got, p.Find(".choices a").Length())
+	}
+	if got := p.Find(`.choices [aria-current]`).AttrOr("href", ""); !strings.HasSuffix(got, ids[0]) {
+		t.Errorf("the current one is %q", got)
+	}
+}
