@@ -128,8 +128,10 @@ func (s *Console) payloadFile(c *request) error {
 	return c.Blob(http.StatusOK, "application/octet-stream", payloads[0].bytes)
 }
 
-func (s *Console) find(c *request) (history.Full, error) {
-	id, err := delivery.ParseID(c.Param("id"))
+func (s *Console) find(c *request) (history.Full, error) { return s.findDelivery(c, c.Param("id")) }
+
+func (s *Console) findDelivery(c *request, text string) (history.Full, error) {
+	id, err := delivery.ParseID(text)
 	if err != nil {
 		return history.Full{}, failf(http.StatusNotFound, "This is no delivery's id. The list of deliveries has all there are.")
 	}

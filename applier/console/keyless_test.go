@@ -77,9 +77,10 @@ func TestViewersNeverSeeAKeylessID(t *testing.T) {
 	deleted := w.webhookOf("{name: Deleted, state: active, auth: {}, " + rest)
 	sample := w.capture(draft, `{"user":"alice@example.com","callback":"https://hooks.example.com/hooks/`+draft.ID+`"}`)
 	w.settle()
+	var sent []string
 	for _, hook := range []broker.Saved{keyed, keyless, deleted} {
 		for _, body := range []string{`{"user":"alice@example.com","coins":5}`, `{"user":"nobody@example.com","coins":5}`, `{"user":1,"hook":"` + hook.ID + `"}`} {
-			w.settled(hook, body)
+			sent = append(sent, w.settled(hook, body).String())
 		}
 	}
 	if err := w.webhooks.Delete(t.Context(), deleted); err != nil {
@@ -90,7 +91,7 @@ func TestViewersNeverSeeAKeylessID(t *testing.T) {
 	}
 	postgrestest.Park(t, w.db, postgrestest.Parked{ID: delivery.NewID(), Webhook: keyless.ID, Community: "default", Reason: applier.Paused, Body: `{"coins":5}`})
 	viewer := w.signedIn("vera", admin.Viewer)
-	first := []string{"/", "/webhooks/new", "/webhooks/" + draft.ID + "/sample?after=" + sample.String(), "/webhooks/" + keyless.ID + "/export", "/nowhere/" + keyless.ID, "/search?q=Keyless", "/search?q=alice"}
+	first := []string{"/", "/deliveries/compare?id=" + sent[5] + "&with=" + sent[8], "/webhooks/new", "/webhooks/" + draft.ID + "/sample?after=" + sample.String(), "/webhooks/" + keyless.ID + "/export", "/nowhere/" + keyless.ID, "/search?q=Keyless", "/search?q=alice"}
 	for _, id := range []string{keyless.ID, deleted.ID} { // addresses that a viewer knows from before
 		first = append(first, "/search?q="+id, "/webhooks/"+id, "/deliveries?webhook="+id, "/logs?webhook="+id, "/logs.csv?webhook="+id, "/dead-letters?webhook="+id)
 	}

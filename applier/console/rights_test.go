@@ -51,6 +51,7 @@ var tries = map[string]try{
 
 	"GET /deliveries":             {path: "/deliveries?webhook={webhook}&span=24h"},
 	"GET /deliveries.csv":         {path: "/deliveries.csv"},
+	"GET /deliveries/compare":     {path: "/deliveries/compare?id={success}&with={letter}"},
 	"GET /deliveries/:id":         {path: "/deliveries/{success}?tab=payload"},
 	"GET /deliveries/:id/payload": {path: "/deliveries/{letter}/payload"},
 	"POST /deliveries/:id/reveal": {path: "/deliveries/{letter}/reveal"},

@@ -76,6 +76,7 @@ func (s *Console) routes() []route {
 
 		{get, "/deliveries", viewer, s.histories},
 		{get, "/deliveries.csv", viewer, s.historiesFile},
+		{get, "/deliveries/compare", viewer, s.compare},
 		{get, "/deliveries/:id", viewer, s.delivery},
 		{get, "/deliveries/:id/payload", viewer, s.payloadFile},
 		{post, "/deliveries/:id/reveal", manager, s.reveal},

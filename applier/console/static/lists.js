@@ -89,11 +89,16 @@
     const bar = form.querySelector("[data-marked-bar]");
     if (!bar) return;
     const boxes = [...form.querySelectorAll("tbody input[type=checkbox]")];
-    const n = boxes.filter((box) => box.checked).length;
+    const marked = boxes.filter((box) => box.checked);
+    const n = marked.length;
     bar.hidden = n === 0;
+    for (const button of bar.querySelectorAll("[data-exactly]")) button.disabled = n !== Number(button.dataset.exactly);
+    for (const button of bar.querySelectorAll("[data-some]")) button.disabled = !marked.some((box) => box.name === button.dataset.some);
     bar.querySelector("[data-marked-count]").textContent = `${n} marked:`;
     const all = form.querySelector("[data-mark-all]");
-    if (all) { all.checked = n > 0 && n === boxes.length; all.indeterminate = n > 0 && n < boxes.length; all.disabled = boxes.length === 0; }
+    const ids = boxes.filter((box) => box.name === "id"); // the box for all marks what can be replayed
+    const markedIDs = ids.filter((box) => box.checked).length;
+    if (all) { all.checked = markedIDs > 0 && markedIDs === ids.length; all.indeterminate = markedIDs > 0 && markedIDs < ids.length; all.disabled = ids.length === 0; }
   }
 
   const countAll = () => { for (const bar of document.querySelectorAll("[data-marked-bar]")) count(bar.closest("form")); };
@@ -102,7 +107,7 @@
     const form = event.target.form;
     if (!form?.querySelector("[data-marked-bar]")) return;
     if (event.target.matches("[data-mark-all]")) {
-      for (const box of form.querySelectorAll("tbody input[type=checkbox]")) box.checked = event.target.checked;
+      for (const box of form.querySelectorAll("tbody input[type=checkbox][name=id]")) box.checked = event.target.checked;
     }
     count(form);
   });
