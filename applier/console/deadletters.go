@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -111,6 +112,8 @@ type deadLettersData struct {
 	Communities, Webhooks []option
 	Reasons               []delivery.Reason
 	Groups                []groupRow
+	Sorting               sorting
+	Sort                  string // as the address says it
 	Total                 int
 	Here                  string
 	Runs                  []runView
@@ -138,6 +141,14 @@ func (s *Console) deadLetters(c *request) error {
 		data.Total += g.Count
 		data.Groups = append(data.Groups, groupRow{Group: g, Form: data.Form.of(g), Advice: advice[g.Reason], Remedy: remedyOf(g.Reason, g.WebhookID, g.Community)})
 	}
+	data.Sort = c.QueryParam("sort")
+	data.Sorting = c.sorting(sortable{"count", "Most", true}, sortable{"last", "Last received", true})
+	slices.SortStableFunc(data.Groups, func(a, b groupRow) int {
+		if data.Sorting.By == "last" {
+			return data.Sorting.turned(a.LastAt.Compare(b.LastAt))
+		}
+		return data.Sorting.turned(cmp.Compare(a.Count, b.Count))
+	})
 	data.Runs = s.runs.list(c)
 	data.Runs = data.Runs[:min(len(data.Runs), runsShown)]
 	return c.livePage("dead-letters", "Dead letters", seen, data)

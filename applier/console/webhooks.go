@@ -1,8 +1,10 @@
 package console
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/coinhook/coinhook/applier/admin"
@@ -28,6 +30,7 @@ type webhooksData struct {
 	ManyCommunities bool
 	// Deleted are those that were deleted last.
 	Deleted []webhooks.Stored
+	Sorting sorting
 }
 
 // deletedShown is how many deleted webhooks the list has at most.
@@ -70,7 +73,35 @@ func (s *Console) webhookList(c *request) error {
 		data.Webhooks = append(data.Webhooks, row)
 		data.ManyCommunities = data.ManyCommunities || w.Community != all[0].Community
 	}
+	data.sort(c)
 	return c.page("webhooks", "Webhooks", data)
+}
+
+// sort sorts the list, which comes by community and name. What was sent nothing is last.
+func (d *webhooksData) sort(c *request) {
+	d.Sorting = c.sorting(sortable{"name", "Name", false}, sortable{"last", "Last delivery", true}, sortable{"dead", "Dead letters", true})
+	if d.Sorting.By == "name" {
+		if d.Sorting.Descending {
+			slices.Reverse(d.Webhooks)
+		}
+		return
+	}
+	slices.SortStableFunc(d.Webhooks, func(a, b webhookRow) int {
+		switch {
+		case a.Activity == nil || b.Activity == nil:
+			return cmp.Compare(isNil(a.Activity), isNil(b.Activity))
+		case d.Sorting.By == "last":
+			return d.Sorting.turned(a.Activity.LastAt.Compare(b.Activity.LastAt))
+		}
+		return d.Sorting.turned(cmp.Compare(a.Activity.DeadLetters, b.Activity.DeadLetters))
+	})
+}
+
+func isNil(a *history.Activity) int {
+	if a == nil {
+		return 1
+	}
+	return 0
 }
 
 // recordWebhook writes down what was saved.
