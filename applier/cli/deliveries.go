@@ -174,5 +174,8 @@ func checkReason(reason string) error {
 		}
 		known = append(known, string(r))
 	}
+	if like := quoted(webhook.Alike(reason, known)); like != "" {
+		return usagef("--reason: there is no reason %q: did you mean %s?", reason, like)
+	}
 	return usagef("--reason is one of %s, not %q", strings.Join(known, ", "), reason)
 }

@@ -42,6 +42,9 @@ func (c *dlqImportCmd) Run(a *app) error {
 		bar.show(reader.Offset(), "line %d: %s", p.Line, lettersText(p))
 	})
 	bar.clear()
+	if err == nil && done.Line == 0 {
+		a.say("%s is empty: `coinhook dlq export` writes a line for each dead letter.", c.File)
+	}
 	recorded := a.record("import dead letters", "dead letters", "", map[string]any{
 		"added": done.Added, "restored": done.Restored, "known": done.Known, "applied": done.Applied, "bad_lines": done.Bad,
 	})

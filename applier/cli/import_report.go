@@ -107,7 +107,12 @@ func (a *app) openFile(name string) (f io.ReadCloser, size int64, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+	info, err := file.Stat()
+	switch {
+	case err == nil && info.IsDir():
+		file.Close() // it cannot be read
+		return nil, 0, fmt.Errorf("%s is a folder: name a file", name)
+	case err == nil && info.Mode().IsRegular():
 		size = info.Size()
 	}
 	return file, size, nil

@@ -72,6 +72,12 @@ func TestMistypedCommandsSayWhatWasMeant(t *testing.T) {
 		"webhoks list":                           `did you mean "webhooks"`,
 		"deliveries list --statuss failed":       `did you mean "--status"`,
 		"deliveries list --before 12":            "",
+		"users list --limit many":                "--limit: want a whole number, not \"many\"",
+		"setup --max-bytes 1GB":                  "--max-bytes: want a whole number, not \"1GB\"",
+		"users set ann --external steam":         "--external: want KIND=ID, such as steam=76561198000000000, not \"steam\"",
+		"users adjust ann --key --add 5":         "--key has no value: --add follows it",
+		"dlq export out.jsonl":                   "A file goes after -f: coinhook dlq export -f out.jsonl",
+		"dlq list --reason user_not_fuond":       "there is no reason \"user_not_fuond\": did you mean \"user_not_found\"?",
 		"users remove jenny":                     "The commands here are import, add, set, list",
 		"version":                                "coinhook --version",
 		"users add bob@example.com":              "It takes flags only. See coinhook users add --help",
@@ -138,6 +144,31 @@ func TestAMistypedUserSuggestsTheNearOnes(t *testing.T) {
 }
 
 const giftsCSV = "user,currency,operator,amount,key\nann@example.co,coins,add,1,k\n"
+
+func TestFilesThatAreNoneSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.do("users add --email ann@example.com")
+	for args, want := range map[string]string{
+		"users import .": ". is a folder: name a file",
+		"users import " + i.write("empty.csv", ""):                            "empty.csv: the file is empty: it needs a first line that names the columns: email,username",
+		"users import " + i.write("utf16.csv", "\xff\xfee\x00m\x00\n\x00"):    "utf16.csv: the file is UTF-16: save it as CSV in UTF-8",
+		"users import " + i.write("sheet.xlsx", "PK\x03\x04\x00\xff;\n"):      "sheet.xlsx: the file is no text in UTF-8: export it as CSV in UTF-8",
+		"users adjust --note x --file .":                                      ". is a folder: name a file",
+		"users list --before ann":                                             "--before: want a user's id",
+		"dlq import .":                                                        ". is a folder: name a file",
+		"dlq import " + i.write("empty.jsonl", ""):                            "empty.jsonl is empty: `coinhook dlq export` writes a line for each dead letter.",
+		"dlq import " + i.write("users.csv", "email\na@x\n"):                  "users.csv: line 1: it is not JSON at byte 0, as the lines of an export are",
+		"dlq export -f no/such/folder.jsonl":                                  "the folder of no/such/folder.jsonl: ",
+		"users adjust ann@example.com --note x --currency coins --add a-lot":  "--add: \"a-lot\" is not a number",
+		"users adjust ann@example.com --note x --currency coin --subtract 1":  "--currency: the community \"default\" has no currency \"coin\": did you mean \"coins\"?",
+		"users adjust ann@example.com --note x --currency coins --subtract 0": "--subtract: an amount is more than 0",
+	} {
+		if r := i.run(strings.Fields(args)...); r.code == 0 != strings.Contains(args, "empty.jsonl") || !strings.Contains(r.stderr, want) {
+			t.Errorf("coinhook %s: %+v, want %s", args, r, want)
+		}
+	}
+}
 
 func TestABrokenDefinitionSaysWhereAndWhatToDo(t *testing.T) {
 	t.Parallel()

@@ -15,14 +15,34 @@ import (
 var (
 	unexpectedArgument = regexp.MustCompile(`^unexpected argument (.+?)(, did you mean .*)?$`)
 	dashedValue        = regexp.MustCompile(`^--([a-z-]+): expected .* value but got "(-[^"]*)"`)
+	noNumber           = regexp.MustCompile(`^--([a-z-]+): expected a valid \d+ bit int but got (".*")`)
+	noPair             = regexp.MustCompile(`^--external: expected "<key>=<value>" but got (".*")`)
 )
+
+// badValue says what a flag wants, "" for an error that is about something else.
+func badValue(text string) string {
+	if m := noNumber.FindStringSubmatch(text); m != nil {
+		return fmt.Sprintf("--%s: want a whole number, not %s", m[1], m[2])
+	}
+	if m := noPair.FindStringSubmatch(text); m != nil {
+		return fmt.Sprintf("--external: want KIND=ID, such as steam=76561198000000000, not %s", m[1])
+	}
+	switch m := dashedValue.FindStringSubmatch(text); {
+	case m == nil:
+		return ""
+	case strings.HasPrefix(m[2], "--"):
+		return fmt.Sprintf("--%s has no value: %s follows it", m[1], m[2])
+	default:
+		return fmt.Sprintf("a value that begins with a dash stands after =: --%s=%s", m[1], m[2])
+	}
+}
 
 // usageText says what is wrong with a command line, and how it was probably meant.
 func usageText(parser *kong.Kong, p Process, err error) string {
 	message := strings.ReplaceAll(err.Error(), `must be one of "",`, "must be one of ")
 	text := strings.TrimSuffix(strings.TrimRight(message, "?. "), ", ...")
-	if m := dashedValue.FindStringSubmatch(text); m != nil {
-		return fmt.Sprintf("a value that begins with a dash stands after =: --%s=%s", m[1], m[2])
+	if bad := badValue(text); bad != "" {
+		return bad
 	}
 	m := unexpectedArgument.FindStringSubmatch(text)
 	if m == nil {
@@ -92,7 +112,7 @@ func isFile(p Process, word string) bool {
 		return true
 	}
 	switch filepath.Ext(word) {
-	case ".yaml", ".yml", ".json", ".csv":
+	case ".yaml", ".yml", ".json", ".jsonl", ".csv":
 		return true
 	}
 	return false

@@ -63,7 +63,7 @@ func (c *usersListCmd) Run(a *app) error {
 	filter := users.Filter{Community: a.flags.Community, Limit: c.Limit}
 	if c.Before != "" {
 		if filter.Before, err = delivery.ParseID(c.Before); err != nil {
-			return usagef("--before: %q is %w", c.Before, err)
+			return usagef("--before: want a user's id, as the last line of the page before has it, not %q", c.Before)
 		}
 	}
 	list, err := db.Users().List(a.ctx, filter)

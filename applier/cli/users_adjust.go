@@ -46,7 +46,11 @@ func (c *usersAdjustCmd) Run(a *app) error {
 	adjustment.Community, adjustment.User = u.Community, u.ID.String()
 	id, err := adjust(a, []applier.Adjustment{adjustment})
 	if invalid, ok := errors.AsType[*users.Invalid](err); ok {
-		return usageError{invalid}
+		part := invalid.Part
+		if part == "amount" {
+			part = string(adjustment.Operator)
+		}
+		return usagef("--%s: %w", part, invalid)
 	}
 	if err != nil {
 		return err

@@ -74,7 +74,7 @@ func explain(err error) error {
 		if errors.Is(err, jsontext.ErrDuplicateName) {
 			return fmt.Errorf("%s is there twice", member(syntax.JSONPointer))
 		}
-		return fmt.Errorf("it is not JSON at byte %d: was the file cut or edited?", syntax.ByteOffset)
+		return fmt.Errorf("it is not JSON at byte %d, as the lines of an export are: was the file cut or edited?", syntax.ByteOffset)
 	}
 	semantic, ok := errors.AsType[*json.SemanticError](err)
 	switch {

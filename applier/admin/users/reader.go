@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/coinhook/coinhook/applier/admin/lines"
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -55,8 +56,8 @@ func NewReader(r io.Reader) (*Reader, error) {
 	c.FieldsPerRecord = -1
 	c.ReuseRecord = true
 	header, err := c.Read()
-	if err != nil {
-		return nil, errors.New("the file needs a first line that names the columns: email,username")
+	if err := badHeader(header, err); err != nil {
+		return nil, err
 	}
 	reader := &Reader{csv: c, src: src, columns: len(header), email: -1, username: -1, external: map[string]int{}}
 	var unknown []string
@@ -79,14 +80,33 @@ func NewReader(r io.Reader) (*Reader, error) {
 	}
 	const columns = "email, username and external:KIND, such as external:steam"
 	switch {
-	case strings.Contains(header[0], ";"):
-		return nil, errors.New("the first line is separated by semicolons: save the file with commas")
 	case reader.email < 0 && reader.username < 0 && len(reader.external) == 0:
-		return nil, errors.New("the first line names none of the columns " + columns)
+		return nil, errors.New("the first line names none of the columns " + columns + ": put a line before it such as email,username")
 	case len(unknown) > 0:
 		return nil, fmt.Errorf("the first line names %s, which is no column of users: take it out, or name it one of %s", strings.Join(unknown, ", "), columns)
 	}
 	return reader, nil
+}
+
+// badHeader says what kind of file it is that has no first line of columns.
+func badHeader(header []string, err error) error {
+	parse, isParse := errors.AsType[*csv.ParseError](err)
+	text := strings.Join(header, ",")
+	switch {
+	case errors.Is(err, io.EOF):
+		return errors.New("the file is empty: it needs a first line that names the columns: email,username")
+	case strings.HasPrefix(text, "\xff\xfe"), strings.HasPrefix(text, "\xfe\xff"):
+		return errors.New("the file is UTF-16: save it as CSV in UTF-8")
+	case !utf8.ValidString(text), strings.ContainsRune(text, 0):
+		return errors.New("the file is no text in UTF-8: export it as CSV in UTF-8, also from a spreadsheet")
+	case isParse:
+		return badCSV(parse)
+	case err != nil:
+		return err
+	case strings.Contains(header[0], ";"):
+		return errors.New("the first line is separated by semicolons: save the file with commas")
+	}
+	return nil
 }
 
 // BadLine is a line that names no user who can be imported.
