@@ -84,6 +84,9 @@ func (b *browser) lookAt(t *testing.T, pages []string) {
 			if wide := b.eval(`String(document.documentElement.scrollWidth - document.documentElement.clientWidth)`); wide != "0" {
 				t.Errorf("%s %s is %s px too wide", look.name, page, wide)
 			}
+			if hidden := b.eval(fieldsOutOfSight); hidden != "" {
+				t.Errorf("%s %s has fields that nobody sees: %s", look.name, page, hidden)
+			}
 			if !look.axe {
 				continue
 			}
@@ -93,6 +96,11 @@ func (b *browser) lookAt(t *testing.T, pages []string) {
 		}
 	}
 }
+
+// fieldsOutOfSight names the fields that are neither in a closed part nor hidden on
+// purpose, and yet take no room: a narrow screen has all of a form.
+const fieldsOutOfSight = `[...document.querySelectorAll("main :is(input:not([type=hidden]), select, textarea)")]
+	.filter((f) => !f.closest("[hidden], details:not([open])") && f.getClientRects().length === 0).map((f) => f.id || f.name).join(", ")`
 
 // axe returns what it finds that is serious.
 func (b *browser) axe(t *testing.T) (serious []string) {
