@@ -11,7 +11,6 @@ import (
 
 // health is what became of a webhook's deliveries within a time.
 type health struct {
-	Title string
 	history.Count
 	Rejected int64
 }
@@ -28,7 +27,7 @@ func (h health) Rate() string {
 
 type webhookOverview struct {
 	webhookHead
-	Health     []health
+	Health     []health // of 24 hours and of 7 days, or none
 	Activity   *history.Activity
 	Unknown    bool // PostgreSQL does not tell
 	Deliveries []history.Delivery
@@ -48,16 +47,13 @@ func (s *Console) webhookPage(c *request) error {
 		return s.showEditor(c, w)
 	}
 	seen := c.seen("deliveries")
-	for _, span := range []struct {
-		title      string
-		long, step time.Duration
-	}{{"24 hours", 24 * time.Hour, time.Hour}, {"7 days", 7 * 24 * time.Hour, 6 * time.Hour}} {
-		one := health{Title: span.title}
+	for _, span := range []struct{ long, step time.Duration }{{24 * time.Hour, time.Hour}, {7 * 24 * time.Hour, 6 * time.Hour}} {
+		var one health
 		now := time.Now()
 		counts, err := s.History.Counts(c.ctx(), history.CountFilter{WebhookID: w.ID}, now.Add(-span.long), now, span.step)
 		if err != nil {
 			s.Log.Warn().Err(err).Str("webhook_id", w.ID).Msg("cannot count a webhook's deliveries")
-			data.Unknown = true
+			data.Unknown, data.Health = true, nil
 			break
 		}
 		one.Count = counts.Total
