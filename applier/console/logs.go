@@ -16,6 +16,11 @@ type logsForm struct {
 	Times                              timesForm
 }
 
+// IsSet says that the list is narrowed by more than a span of time.
+func (f logsForm) IsSet() bool {
+	return f.Community != "" || f.Webhook != "" || f.User != "" || f.Currency != "" || f.Times.Since != "" || f.Times.Until != ""
+}
+
 type logsData struct {
 	Form  logsForm
 	Error string // in the form

@@ -55,7 +55,8 @@ func spanChips(path string, chosen timeSpan) (all []chip) {
 		if i > 0 {
 			address += "?" + url.Values{"span": {s.Name}}.Encode()
 		}
-		all = append(all, chip{s.Name, address, s == chosen})
+		last := len(s.Name) - 1 // the unit
+		all = append(all, chip{s.Name[:last] + " " + s.Name[last:], address, s == chosen})
 	}
 	return all
 }
