@@ -29,6 +29,21 @@
   const seconds = (v) => v === null ? "–" : v < 1 ? Number((v * 1000).toPrecision(3)) + " ms" : v < 120 ? Number(v.toPrecision(3)) + " s" : v < 7200 ? Math.round(v / 60) + " min" : Math.round(v / 3600) + " h";
   const plain = (v) => v === null ? "–" : v.toLocaleString(undefined, { maximumFractionDigits: 6 });
 
+  // Days and times as in the rest of the console: 11-27 and 07:05.
+  const two = (n) => String(n).padStart(2, "0");
+  const day = (d) => `${two(d.getMonth() + 1)}-${two(d.getDate())}`;
+  const clock = (d) => `${two(d.getHours())}:${two(d.getMinutes())}`;
+
+  // The labels of the axis of time, at least step seconds apart: the day is said once.
+  const times = (dates, step) => dates.map((d, i) => step >= 86400 ? day(d) : clock(d) + (i && day(dates[i - 1]) === day(d) ? "" : "\n" + day(d)));
+
+  // Steps of an axis of counts: there is no half delivery.
+  const wholeSteps = Array.from({ length: 45 }, (_, i) => [1, 2, 5][i % 3] * 10 ** Math.floor(i / 3));
+  const areWhole = (lines) => lines.every((line) => line.values.every((v) => v === null || Number.isInteger(v)));
+
+  // A line at zero has no dots, so that the others are seen.
+  const dots = (values) => values.flatMap((v, i) => v ? [i] : []);
+
   // Empty is the browser's own. See app.js.
   function chosenZone() {
     try { return localStorage.getItem("zone") ?? ""; } catch { return ""; }
@@ -45,14 +60,17 @@
     const isTime = figure.dataset.unit === "s";
     const text = isTime ? seconds : plain;
     const grid = { stroke: colour("--line"), width: 1 };
-    const zone = figure.dataset.utc === undefined ? chosenZone() : "Etc/UTC";
+    const isDaily = figure.dataset.utc !== undefined;
+    const zone = isDaily ? "Etc/UTC" : chosenZone();
+    const local = (at) => zone ? uPlot.tzDate(new Date(at * 1000), zone) : new Date(at * 1000);
+    const most = (min, max) => max > 0 ? max * 1.05 : min < 0 ? 0 : 1; // nothing but zeros has an axis, too
     return {
       width: figure.clientWidth, height, cursor: { sync: { key: figure.dataset.chart } },
-      tzDate: (at) => zone ? uPlot.tzDate(new Date(at * 1000), zone) : new Date(at * 1000),
-      scales: { y: isTime && isWide(lines) ? { distr: 3, log: 10 } : { range: (_, min, max) => min === null ? [0, 1] : [Math.min(0, min), Math.max(max * 1.05, min < 0 ? 0 : 1e-6)] } },
-      axes: [{ stroke: colour("--muted"), grid }, { stroke: colour("--muted"), grid, size: 70, values: (_, splits) => splits.map((v) => v === null ? "" : text(v)) }],
-      series: [{}, ...lines.map((line) => ({
-        label: line.label, width: 2, dash: line.dash, points: { show: points < 100 }, stroke: colour(line.tone), value: (_, v) => text(v),
+      tzDate: local,
+      scales: { y: isTime && isWide(lines) ? { distr: 3, log: 10 } : { range: (_, min, max) => min === null ? [0, 1] : [Math.min(0, min), most(min, max)] } },
+      axes: [{ stroke: colour("--muted"), grid, values: (_, splits, axis, space, step) => times(splits.map(local), step) }, { stroke: colour("--muted"), grid, size: 70, ...(!isTime && areWhole(lines) && { incrs: wholeSteps }), values: (_, splits) => splits.map((v) => v === null ? "" : text(v)) }],
+      series: [{ label: "Time", value: (_, at) => at === null ? "–" : day(local(at)) + (isDaily ? "" : " " + clock(local(at))) }, ...lines.map((line) => ({
+        label: line.label, width: 2, dash: line.dash, points: { show: points < 100, size: 5, filter: () => points < 100 ? dots(line.values) : null }, stroke: colour(line.tone), value: (_, v) => text(v),
       }))],
     };
   }
