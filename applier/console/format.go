@@ -62,6 +62,15 @@ func changeText(operator any, amount string) string {
 	return "+" + strings.TrimPrefix(text, minusSign)
 }
 
+// changeTone is the class of a change: what takes away is a minus, also where a negative
+// amount is added.
+func changeTone(operator any, amount string) string {
+	if strings.HasPrefix(changeText(operator, amount), minusSign) {
+		return "minus"
+	}
+	return "plus"
+}
+
 // numberText is a count: 16 427.
 func numberText(n any) string { return amountText(fmt.Sprint(n)) }
 

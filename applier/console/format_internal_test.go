@@ -29,6 +29,13 @@ func TestAmountsReadTheSameEverywhere(t *testing.T) {
 		if got := changeText(tc.operator, tc.amount); got != tc.want {
 			t.Errorf("%s %s = %q, want %q", tc.operator, tc.amount, got, tc.want)
 		}
+		tone := "plus"
+		if strings.HasPrefix(tc.want, minusSign) {
+			tone = "minus"
+		}
+		if got := changeTone(tc.operator, tc.amount); got != tone {
+			t.Errorf("%s is a %s", tc.want, got)
+		}
 	}
 }
 

@@ -163,6 +163,7 @@ var functions = template.FuncMap{
 	"age":      durationText,
 	"amount":   amountText,
 	"change":   changeText,
+	"tone":     changeTone,
 	"number":   numberText,
 	"count":    countText,
 	"reason":   reasonText,

@@ -54,8 +54,8 @@ func TestAWebhookOpensOnItsHealth(t *testing.T) {
 	p := w.admin.get(address)
 	tiles := strings.Join(strings.Fields(p.text("#health .tiles")), " ")
 	for _, want := range []string{
-		"Succeeded 75.00 % in 24 hours; 75.00 % in 7 days", "success 3 in 24 hours; 3 in 7 days", "failed 1 in 24 hours; 1 in 7 days",
-		"Rejected requests 5 in 24 hours; 5 in 7 days",
+		"Succeeded 75.00 % in 24 h; 75.00 % in 7 d", "success 3 in 24 h; 3 in 7 d", "failed 1 in 24 h; 1 in 7 d",
+		"Rejected requests 5 in 24 h; 5 in 7 d",
 	} {
 		if !strings.Contains(tiles, want) {
 			t.Errorf("the tiles say %q, and not %q", tiles, want)
