@@ -34,7 +34,7 @@ func TestUsers(t *testing.T) {
 		t.Errorf("found %q", rows)
 	}
 	p = w.admin.get("/users/" + alice.String())
-	if got := p.text("main"); !strings.Contains(got, "alice@example.com") || !strings.Contains(got, "Coins50") {
+	if got := p.text("main"); !strings.Contains(got, "alice@example.com") || !strings.Contains(got, "Coins 50") {
 		t.Errorf("the page says %q", got)
 	}
 	days := cells(p, "#days tbody tr")
