@@ -296,7 +296,7 @@ func pauseInConsole(t *testing.T, w *world, id string, act func(path string, pai
 	offers("active", true)
 	offers("disabled", true)
 	for _, path := range []string{"/webhooks", "/webhooks/" + id, "/webhooks/" + id + "/versions"} {
-		if badge := w.admin.get(path).Find(".state.paused").First(); strings.Join(strings.Fields(badge.Text()), " ") != "⏸ paused" {
+		if badge := w.admin.get(path).Find(".state.paused").First(); strings.Join(strings.Fields(badge.Text()), " ") != "‖ paused" {
 			t.Errorf("%s shows the state as %q", path, badge.Text())
 		}
 	}

@@ -256,7 +256,7 @@ func TestAWebhookIsPausedInTheConsole(t *testing.T) {
 	b.await("● active")
 	b.click(`#manage details:has([name="state"]) summary`)
 	b.clickText("Pause “shop”")
-	b.await("⏸ paused", "The webhook is paused")
+	b.await("‖ paused", "The webhook is paused")
 	shop.awaitParking(t)
 	id := shop.deliver(t, coinsBody("ann", "5"))
 	w.awaitParked(t, shop.ID, "paused", id)
