@@ -142,6 +142,8 @@ func TestSignatures(t *testing.T) {
 		"a changed body":                  {github, changed(sign(t, github, "new", body, noon), `{"coins":6}`), "invalid_signature", "does not match"},
 		"an empty body":                   {github, changed(sign(t, github, "new", "", noon), ""), "empty_body", ""},
 		"an empty body, forged":           {github, changed(sign(t, github, "guess", "", noon), ""), "invalid_signature", "does not match"},
+		"encrypted, forged":               {github, header(sign(t, github, "guess", body, noon), "X-Encrypted", "true"), "invalid_signature", "does not match"},
+		"encrypted":                       {github, header(sign(t, github, "new", body, noon), "X-Encrypted", "true"), "encryption_not_enabled", ""},
 		"no signature":                    {github, ingress.Request{Head: ingress.Head{WebhookID: id, Header: http.Header{}}, Body: []byte(body)}, "invalid_signature", "X-Hub-Signature-256 is missing"},
 		"made up":                         {stripe, header(sign(t, stripe, "whsec_s", body, noon), "Stripe-Signature", "t=1,v1=deadbeef"), "invalid_signature", ""},
 		"an old timestamp":                {stripe, sign(t, stripe, "whsec_s", body, noon.Add(-9*time.Minute)), "invalid_signature", "9 minutes old"},
@@ -242,8 +244,8 @@ func TestOrderOfAuthentication(t *testing.T) {
 		{"address_not_allowed", func() { req.Address = netip.MustParseAddr("203.0.113.7") }},
 		{"invalid_api_key", func() { req.Header.Set("X-Api-Key", text) }},
 		{"invalid_credentials", func() { req.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("shop:p"))) }},
-		{"encryption_required", func() { req.Header.Set("X-Encrypted", "true") }},
 		{"invalid_signature", func() { maps.Copy(req.Header, right) }},
+		{"encryption_required", func() { req.Header.Set("X-Encrypted", "true") }},
 		{"pending", func() {}},
 	} {
 		r := receiver(definitions{id: w}, &publisher{})

@@ -96,6 +96,9 @@ func (r *Receiver) Receive(ctx context.Context, req Request) (Receipt, error) {
 	if req.Proven != nil && !w.IsKeyless() {
 		req.Proven()
 	}
+	if err := checkEncryption(w, req.Header); err != nil {
+		return Receipt{}, err
+	}
 	if len(req.Body) == 0 && w.Intake.HasBody(req.Method) {
 		return Receipt{}, NoBody()
 	}
@@ -179,15 +182,22 @@ func (r *Receiver) Authenticate(head Head) (*webhook.Webhook, error) {
 	if err := r.checkCredentials(w, head.Header); err != nil {
 		return nil, err
 	}
+	if w.Auth.Signature != nil {
+		return w, nil // Receive checks both, once it has the body that is signed
+	}
+	return w, checkEncryption(w, head.Header)
+}
+
+func checkEncryption(w *webhook.Webhook, header http.Header) error {
 	expected := w.Encryption != webhook.NoEncryption && w.Encryption != ""
-	encrypted := strings.EqualFold(head.Header.Get(encryptedHeader), "true")
+	encrypted := strings.EqualFold(header.Get(encryptedHeader), "true")
 	switch {
 	case expected && !encrypted:
-		return nil, &Error{Code: EncryptionRequired, Detail: "This webhook takes encrypted bodies only. Encrypt the body and send the header x-encrypted: true."}
+		return &Error{Code: EncryptionRequired, Detail: "This webhook takes encrypted bodies only. Encrypt the body and send the header x-encrypted: true."}
 	case !expected && encrypted:
-		return nil, &Error{Code: EncryptionNotEnabled, Detail: "The header x-encrypted: true is there, but this webhook has no key. Send the body as it is, without the header."}
+		return &Error{Code: EncryptionNotEnabled, Detail: "The header x-encrypted: true is there, but this webhook has no key. Send the body as it is, without the header."}
 	}
-	return w, nil
+	return nil
 }
 
 // lookup finds a webhook that takes requests, of this address.

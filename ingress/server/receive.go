@@ -119,8 +119,6 @@ func (s *Server) checkHead(head ingress.Head, r *http.Request, intake *webhook.I
 		return ingress.NoWebhook()
 	case !intake.Takes(r.Method) && !ingress.IsGreeting(intake, head):
 		return s.wrongMethod(head.WebhookID)
-	case r.ContentLength == 0 && intake.HasBody(r.Method):
-		return ingress.NoBody()
 	case r.ContentLength > limit:
 		return tooLarge(limit)
 	case encoded(r):

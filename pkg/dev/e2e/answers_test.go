@@ -131,6 +131,9 @@ func TestRefusalsAreProblemsAndStoreNothing(t *testing.T) {
 		code   string
 	}{
 		{"an_empty_body", post(h, ""), 400, "empty_body"},
+		{"an_empty_body_with_a_wrong_api_key", post(h, "", "X-Api-Key", "x"), 401, "invalid_api_key"},
+		{"an_empty_body_to_an_unknown_webhook", send("POST", "/hooks/wh_"+strings.Repeat("a", 26), header, nil), 404, "webhook_not_found"},
+		{"an_empty_body_to_a_disabled_webhook", post(disabled, ""), 404, "webhook_not_found"},
 		{"an_encrypted_body_without_a_key", post(h, good, "X-Encrypted", "true"), 400, "encryption_not_enabled"},
 		{"no_api_key", post(h, good, "X-Api-Key", ""), 401, "invalid_api_key"},
 		{"a_wrong_api_key", post(h, good, "X-Api-Key", "chk_"+strings.Repeat("A", 43)), 401, "invalid_api_key"},
