@@ -66,7 +66,7 @@ func NewLetter(d postgres.DeadLetter) Letter {
 			ID: d.ID, WebhookID: d.WebhookID, Webhook: d.Webhook, Community: d.Community,
 			Status: delivery.Failed, Reason: &d.Reason, Detail: &d.Detail, Changes: []admin.Change{}, Fields: []admin.Field{},
 			ReceivedAt: d.ReceivedAt.UTC(), FinishedAt: new(d.FailedAt.UTC()), Attempts: d.Attempts, Replays: d.Replays,
-			WaitingReplay: history.NewWaitingReplay(d.Waiting), User: d.User,
+			WaitingReplay: history.NewWaitingReplay(d.Waiting), User: d.User, Source: history.SourceOf(d.WebhookID),
 		},
 		Path: admin.OrNil(d.Path), Version: d.Version, FailedAt: d.FailedAt.UTC(), PayloadBytes: d.PayloadBytes, Edited: d.Edited, UserKey: d.UserKey,
 	}

@@ -197,7 +197,7 @@ func (b *backlog) line(ctx context.Context, w waiting) (Delivery, error) {
 	}
 	return Delivery{
 		ID: w.ID, WebhookID: w.WebhookID, Webhook: saved.Name, Community: saved.Community,
-		Status: delivery.Pending, Changes: []admin.Change{}, Fields: []admin.Field{}, ReceivedAt: w.ReceivedAt.UTC(),
+		Status: delivery.Pending, Changes: []admin.Change{}, Fields: []admin.Field{}, ReceivedAt: w.ReceivedAt.UTC(), Source: SourceOf(w.WebhookID),
 		Pending: newPending(b.isOverdue(w.storedAt), b.Fate(w.Position.Sequence, w.InSlot())),
 	}, nil
 }

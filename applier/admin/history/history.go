@@ -47,6 +47,23 @@ type Delivery struct {
 	// WaitingReplay is the first replay of a dead letter that is parked, nil for none.
 	WaitingReplay *WaitingReplay `json:"waiting_replay"`
 	Reverted      *admin.Revert  `json:"reverted"`
+	Source        Source         `json:"source"`
+}
+
+// Source says whose request a delivery is.
+type Source string
+
+const (
+	FromWebhook Source = "webhook" // a sender's
+	FromAdmin   Source = "admin"   // an adjustment
+)
+
+// SourceOf is that of the deliveries with a webhook's id.
+func SourceOf(webhookID string) Source {
+	if webhookID == applier.AdjustmentID {
+		return FromAdmin
+	}
+	return FromWebhook
 }
 
 // Definitions reads webhooks.
@@ -180,7 +197,7 @@ func fromOutcome(o postgres.Outcome) Delivery {
 		ID: o.ID, WebhookID: o.WebhookID, Webhook: o.Webhook, Community: o.Community,
 		Status: o.Status, Changes: []admin.Change{}, Fields: []admin.Field{},
 		ReceivedAt: o.ReceivedAt.UTC(), FinishedAt: new(o.FinishedAt.UTC()), Attempts: o.Attempts, Replays: o.Replays,
-		User: o.User, Reverted: o.Reverted,
+		User: o.User, Reverted: o.Reverted, Source: SourceOf(o.WebhookID),
 	}
 	if o.Status == delivery.Success {
 		d.Outcome, d.Detail = &o.Outcome, admin.OrNil(o.Detail) // of one that is skipped

@@ -62,7 +62,7 @@ func (h *History) fromParked(ctx context.Context, n *names, p postgres.ParkedDel
 	}
 	d := Delivery{
 		ID: p.ID, WebhookID: p.WebhookID, Webhook: saved.Name, Community: p.Community,
-		Status: delivery.Pending, Changes: []admin.Change{}, Fields: []admin.Field{}, ReceivedAt: p.ReceivedAt.UTC(), User: p.User,
+		Status: delivery.Pending, Changes: []admin.Change{}, Fields: []admin.Field{}, ReceivedAt: p.ReceivedAt.UTC(), User: p.User, Source: SourceOf(p.WebhookID),
 		Pending: &Pending{
 			// An admin wants a paused webhook's deliveries to wait.
 			Overdue: p.Reason != applier.Paused && time.Since(p.StoredAt) >= h.limit,
