@@ -58,6 +58,7 @@ func (consoleCmd) Help() string {
   TRUSTED_PROXIES  networks whose X-Forwarded-For is believed, such as 10.0.0.0/8; by default none
   INGRESS_URL      what the URLs of webhooks begin with
   SHUTDOWN_DELAY   how long it still takes requests after SIGTERM, while /readyz says draining, by default 0s
+  OPS_ADDR         where /healthz, /readyz and /metrics listen, by default :9090 if it is free
   PENDING_LIMIT    how long a delivery may be pending before it stands out, by default 1h
   LOG_LEVEL        by default info
   LOG_FORMAT       json or console, by default console on a terminal and json elsewhere`

@@ -38,7 +38,8 @@ type OpsOptions struct {
 }
 
 // Ops is the listener for operators and probes: /healthz says that the process
-// is alive, /readyz whether it is of use, /metrics how it does.
+// is alive, /readyz whether it is of use, /metrics how it does. A nil one drains and
+// closes, too.
 type Ops struct {
 	listener net.Listener
 	server   *http.Server
@@ -90,7 +91,11 @@ func ListenOps(opts OpsOptions) (*Ops, error) {
 func (o *Ops) Addr() string { return o.listener.Addr().String() }
 
 // Drain makes /readyz answer 503 from now on.
-func (o *Ops) Drain() { o.draining.Store(true) }
+func (o *Ops) Drain() {
+	if o != nil {
+		o.draining.Store(true)
+	}
+}
 
 // Run serves until ctx is done.
 func (o *Ops) Run(ctx context.Context) error {
@@ -104,6 +109,9 @@ func (o *Ops) Run(ctx context.Context) error {
 
 // Close gives the address back if Run was never called.
 func (o *Ops) Close() error {
+	if o == nil {
+		return nil
+	}
 	if err := o.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return err
 	}

@@ -39,6 +39,9 @@ func (s *Stack) chooseAddresses(ctx context.Context) (err error) {
 		}
 	}
 	names := []string{NATS, Postgres, opsOf(Ingress)}
+	if s.opts.Console {
+		names = append(names, opsOf(Console))
+	}
 	for i := range s.opts.Appliers {
 		names = append(names, opsOf(applierName(i)))
 	}

@@ -173,7 +173,10 @@ func (s *Stack) startService(ctx context.Context, name, program string, env ...s
 func (s *Stack) startConsole(ctx context.Context) error {
 	spec := process.Spec{
 		Name: Console, Path: s.program("coinhook"), Args: []string{"console"}, LogFile: s.logFile(Console),
-		Env: s.serviceEnv("CONSOLE_ADDR="+s.consoleAddr, "NATS_URL="+s.natsURLOf("console"), "DATABASE_URL="+s.roleURL(Console)),
+		Env: s.serviceEnv(
+			"CONSOLE_ADDR="+s.consoleAddr, "OPS_ADDR="+s.state.Addrs[opsOf(Console)],
+			"NATS_URL="+s.natsURLOf("console"), "DATABASE_URL="+s.roleURL(Console),
+		),
 	}
 	return s.start(ctx, spec, func(ctx context.Context) error {
 		return probeHTTP(ctx, httpURL(s.consoleAddr)+"/healthz", func(status int) bool { return status == http.StatusOK })

@@ -2,6 +2,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ type settings struct {
 	TLSKey         string            `env:"TLS_KEY"`
 	TrustedProxies proxies.Trusted   `env:"TRUSTED_PROXIES"`
 	ShutdownDelay  time.Duration     `env:"SHUTDOWN_DELAY" envDefault:"0s" min:"0s" max:"10m"`
+	OpsAddr        service.Addr      `env:"OPS_ADDR"`
 	LogLevel       service.LogLevel  `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat      service.LogFormat `env:"LOG_FORMAT"`
 }
@@ -65,6 +67,14 @@ func Console(ctx context.Context, p cli.Process, open cli.OpenParts) error {
 	if err != nil {
 		return fmt.Errorf("CONSOLE_ADDR: %w", err)
 	}
+	registry := service.NewRegistry()
+	ops, err := s.listenOps(service.OpsOptions{
+		Gatherer: registry, Log: log,
+		Checks: []service.Check{{Name: "nats", Run: parts.Broker.Ready}, {Name: "postgres", Run: parts.Database.Ready}},
+	})
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	opts := options(parts, s.TrustedProxies, log)
 	opts.ShutdownDelay, opts.Certificate, opts.URL = s.ShutdownDelay, certificate, s.URL.URL
 	if opts.URL == nil { // the port may have been picked just now
@@ -72,11 +82,36 @@ func Console(ctx context.Context, p cli.Process, open cli.OpenParts) error {
 	}
 	pages, err := console.New(opts)
 	if err != nil {
-		listener.Close() // the first error tells more
-		return err
+		return errors.Join(err, listener.Close(), ops.Close())
 	}
-	defer watchPending(ctx, parts, log)()
-	return pages.Run(ctx, listener)
+	// While all appliers are stopped, only the console can name deliveries that are
+	// pending for too long: an ingress does not read them.
+	monitor := broker.NewMonitor(parts.Broker, broker.MonitorOptions{Limit: parts.PendingLimit, Log: log, Metrics: registry})
+	var group service.Group
+	if ops != nil {
+		group.Add("ops", 2*time.Second, ops.Run)
+	}
+	group.Add("pending", 2*time.Second, monitor.Run)
+	group.Add("pages", s.ShutdownDelay+11*time.Second, func(ctx context.Context) error {
+		context.AfterFunc(ctx, ops.Drain)
+		return pages.Run(ctx, listener)
+	})
+	return group.Run(ctx)
+}
+
+// defaultOps is that of the services.
+const defaultOps = service.Addr(":9090")
+
+// listenOps takes OPS_ADDR. A console on the machine of a service would meet that one's
+// listener at the default. It then goes without: CONSOLE_ADDR answers probes, too.
+func (s settings) listenOps(opts service.OpsOptions) (*service.Ops, error) {
+	opts.Addr = cmp.Or(s.OpsAddr, defaultOps)
+	ops, err := service.ListenOps(opts)
+	if err != nil && s.OpsAddr == "" {
+		opts.Log.Warn().Err(err).Msg("the console shows no metrics: set OPS_ADDR to an address that is free")
+		return nil, nil
+	}
+	return ops, err
 }
 
 func readSettings(p cli.Process) (settings, error) {
@@ -142,21 +177,4 @@ func options(p cli.Parts, trusted proxies.Trusted, log zerolog.Logger) console.O
 		Now:        time.Now,
 	})
 	return opts
-}
-
-// watchPending warns of deliveries that are pending for too long, until stop is called.
-// While all appliers are stopped, only the console can name them: an ingress does not
-// read deliveries.
-func watchPending(ctx context.Context, p cli.Parts, log zerolog.Logger) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	monitor := broker.NewMonitor(p.Broker, broker.MonitorOptions{Limit: p.PendingLimit, Log: log})
-	go func() {
-		defer close(ended)
-		monitor.Run(ctx) // it returns none
-	}()
-	return func() {
-		cancel()
-		<-ended
-	}
 }
