@@ -122,7 +122,7 @@ func (c *adminsAddCmd) Run(a *app) error {
 	return a.printAccount(account, made, "added")
 }
 
-type adminsListCmd struct{}
+type adminsListCmd struct{ limitFlag }
 
 func (c *adminsListCmd) Run(a *app) error {
 	service, err := a.accounts()
@@ -131,6 +131,9 @@ func (c *adminsListCmd) Run(a *app) error {
 	}
 	all, err := service.List(a.ctx)
 	if err != nil {
+		return err
+	}
+	if all, err = cut(a, c.limitFlag, all); err != nil {
 		return err
 	}
 	if a.json() {

@@ -110,7 +110,7 @@ func Run(ctx context.Context, p Process) (code int) {
 			code = exitFailed
 		}
 	}()
-	if len(p.Args) == 1 && p.Args[0] == "--version" { // commands have a flag of that name, about webhooks
+	if len(p.Args) > 0 && p.Args[0] == "--version" { // commands have a flag of that name, about webhooks
 		fmt.Fprintln(p.Stdout, "coinhook", service.ReadBuild())
 		return exitDone
 	}

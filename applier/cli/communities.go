@@ -9,7 +9,7 @@ type communitiesCmd struct {
 	List communitiesListCmd `cmd:"" help:"List the communities that have webhooks, users, currencies or custom fields."`
 }
 
-type communitiesListCmd struct{}
+type communitiesListCmd struct{ limitFlag }
 
 // communityJSON is a community as programs read it.
 type communityJSON struct {
@@ -41,7 +41,9 @@ func (c *communitiesListCmd) Run(a *app) error {
 		names = append(names, w.Community)
 	}
 	slices.Sort(names)
-	names = slices.Compact(names)
+	if names, err = cut(a, c.limitFlag, slices.Compact(names)); err != nil {
+		return err
+	}
 	list, rows := make([]communityJSON, len(names)), make([][]string, len(names))
 	for i, name := range names {
 		list[i] = communityJSON{Community: name, Webhooks: webhooks[name]}

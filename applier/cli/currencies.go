@@ -43,7 +43,7 @@ func (c currencyJSON) cells() []string {
 	return []string{c.Code, c.Community, strconv.Itoa(c.Scale), limit(c.Minimum), limit(c.Maximum)}
 }
 
-type currenciesListCmd struct{}
+type currenciesListCmd struct{ limitFlag }
 
 func (c *currenciesListCmd) Run(a *app) error {
 	db, err := a.database()
@@ -52,6 +52,9 @@ func (c *currenciesListCmd) Run(a *app) error {
 	}
 	all, err := db.Communities().Currencies(a.ctx, a.community())
 	if err != nil {
+		return err
+	}
+	if all, err = cut(a, c.limitFlag, all); err != nil {
 		return err
 	}
 	list, rows := make([]currencyJSON, len(all)), make([][]string, len(all))

@@ -32,7 +32,7 @@ func newFieldJSON(community string, f applier.Field) fieldJSON {
 	return fieldJSON{Community: community, Name: f.Name, Type: string(f.Type), Options: append([]string{}, f.Options...)}
 }
 
-type fieldsListCmd struct{}
+type fieldsListCmd struct{ limitFlag }
 
 func (c *fieldsListCmd) Run(a *app) error {
 	db, err := a.database()
@@ -41,6 +41,9 @@ func (c *fieldsListCmd) Run(a *app) error {
 	}
 	all, err := db.Communities().Fields(a.ctx, a.community())
 	if err != nil {
+		return err
+	}
+	if all, err = cut(a, c.limitFlag, all); err != nil {
 		return err
 	}
 	list, rows := make([]fieldJSON, len(all)), make([][]string, len(all))

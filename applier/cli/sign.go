@@ -104,7 +104,7 @@ func (c *signCmd) print(a *app, w *webhook.Webhook, signed signature.Request) er
 	if len(signed.Body) > 0 {
 		fmt.Fprintf(a.Stdout, "\n%s\n", printableText(string(signed.Body)))
 	}
-	a.say("\nTo send it:\n%s", curl)
+	fmt.Fprintf(a.Stdout, "\nTo send it:\n%s\n", curl)
 	return nil
 }
 

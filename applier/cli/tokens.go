@@ -70,7 +70,7 @@ func (c *tokensAddCmd) Run(a *app) error {
 	return nil
 }
 
-type tokensListCmd struct{}
+type tokensListCmd struct{ limitFlag }
 
 func (c *tokensListCmd) Run(a *app) error {
 	service, err := a.tokens()
@@ -79,6 +79,9 @@ func (c *tokensListCmd) Run(a *app) error {
 	}
 	list, err := service.List(a.ctx, a.flags.Community)
 	if err != nil {
+		return err
+	}
+	if list, err = cut(a, c.limitFlag, list); err != nil {
 		return err
 	}
 	if a.json() {

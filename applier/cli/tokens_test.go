@@ -22,6 +22,9 @@ func TestTokens(t *testing.T) {
 	i := newInstallation(t)
 	i.env["COINHOOK_USER"] = "anna"
 
+	if r := i.run("tokens", "list", "-o", "json"); r.code != 0 || r.stdout != "[]\n" {
+		t.Errorf("none are listed as %+v", r)
+	}
 	var made, other tokenJSON
 	i.json(&made, "tokens", "add", "reports", "--expires", "90d")
 	if !regexp.MustCompile(`^cht_[A-Za-z0-9_-]{43}$`).MatchString(made.Token) || made.Community != "default" || made.State != "active" || made.CreatedBy != "anna" {

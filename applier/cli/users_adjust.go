@@ -17,7 +17,7 @@ type usersAdjustCmd struct {
 	Currency string  `placeholder:"C" help:"The currency, such as coins."`
 	Add      *string `placeholder:"A" help:"The amount to add."`
 	Subtract *string `placeholder:"A" help:"The amount to subtract."`
-	Note     string  `placeholder:"WHY" help:"Why. It stands in the gamification logs."`
+	Note     string  `placeholder:"WHY" help:"Why. It stands in the gamification logs. A --file may go without."`
 	Key      string  `placeholder:"K" help:"A key of yours: with the same key it takes effect once."`
 	File     string  `placeholder:"FILE" help:"A CSV file with the columns user, currency, operator, amount, key for many. Safe to repeat: a key takes effect once."`
 }
@@ -64,7 +64,7 @@ func (c *usersAdjustCmd) Run(a *app) error {
 
 func (c *usersAdjustCmd) check() error {
 	switch {
-	case c.Note == "":
+	case c.Note == "" && c.File == "":
 		return usagef("--note says why: it stands in the gamification logs")
 	case c.File != "" && (c.User != "" || c.Currency != "" || c.Add != nil || c.Subtract != nil || c.Key != ""):
 		return usagef("--file names users, currencies, amounts and keys itself")

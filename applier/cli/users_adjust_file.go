@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ var adjustColumns = []string{"user", "currency", "operator", "amount", "key"}
 
 // runFile adjusts many balances. The whole file is read and checked first.
 func (c *usersAdjustCmd) runFile(a *app) error {
+	c.Note = cmp.Or(c.Note, "from a file") // not its name: a key with another note would conflict
 	src, _, err := a.openFile(c.File)
 	if err != nil {
 		return err

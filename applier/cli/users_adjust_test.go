@@ -38,7 +38,11 @@ func TestUsersAdjust(t *testing.T) {
 	for range 2 {
 		i.do("users adjust --file " + file + " --note season")
 	}
+	i.do("users adjust --file " + i.write("b.csv", "user,currency,operator,amount,key\nann@example.com,xp,add,1,k3\n"))
 	i.settleAll()
+	if i.json(&logs, "logs", "list", "--currency", "xp"); len(logs) != 1 || logs[0].Action != "Adjustment: from a file" {
+		t.Errorf("logs are %+v", logs)
+	}
 	var u struct{ Balances map[string]string }
 	i.json(&u, "users", "show", "ann@example.com")
 	if u.Balances["coins"] != "12" || u.Balances["gems"] != "10.00" {

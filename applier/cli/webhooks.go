@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +16,7 @@ import (
 
 type webhooksCmd struct {
 	Apply     webhooksApplyCmd    `cmd:"" help:"Create or update webhooks from files, by community and name."`
-	List      webhooksListCmd     `cmd:"" help:"List webhooks."`
+	List      webhooksListCmd     `cmd:"" help:"List webhooks, newest first."`
 	Show      webhooksShowCmd     `cmd:"" help:"Show a webhook's definition, id and URL."`
 	Export    webhooksExportCmd   `cmd:"" help:"Write a webhook's definition as YAML, as apply takes it."`
 	Delete    webhooksDeleteCmd   `cmd:"" help:"Delete a webhook. Its history stays, and undelete brings it back."`
@@ -88,7 +89,7 @@ func (a *app) printSecretPairs(s webhooks.Saved) {
 	}
 }
 
-type webhooksListCmd struct{}
+type webhooksListCmd struct{ limitFlag }
 
 func (c *webhooksListCmd) Run(a *app) error {
 	service, err := a.webhooks()
@@ -100,6 +101,10 @@ func (c *webhooksListCmd) Run(a *app) error {
 		return err
 	}
 	if _, err := a.sayUnreadable(service); err != nil {
+		return err
+	}
+	slices.SortStableFunc(all, func(x, y broker.Saved) int { return y.CreatedAt.Compare(x.CreatedAt) })
+	if all, err = cut(a, c.limitFlag, all); err != nil {
 		return err
 	}
 	if a.json() {

@@ -117,7 +117,7 @@ func TestSign(t *testing.T) {
 	if other.Headers["X-Hub-Signature-256"] == got.Headers["X-Hub-Signature-256"] || other.Headers["X-Github-Event"] != "push" {
 		t.Errorf("with another secret: %+v", other)
 	}
-	if r := i.answering(false, `{"a": "it's"}`, "sign", "GitHub"); r.code != 0 || !strings.Contains(r.stdout, "X-Hub-Signature-256: sha256=") || !strings.Contains(r.stderr, `--data-binary '{"a": "it'\''s"}'`) {
+	if r := i.answering(false, `{"a": "it's"}`, "sign", "GitHub"); r.code != 0 || !strings.Contains(r.stdout, "X-Hub-Signature-256: sha256=") || !strings.Contains(r.stdout, `--data-binary '{"a": "it'\''s"}'`) {
 		t.Errorf("the table: %+v", r)
 	}
 	i.mustRun("webhooks", "apply", "-f", i.write("discord.yaml", "name: Discord\nauth: {signature: discord}\n"), "-f", i.write("keyed.yaml", "name: Keyed\n"))

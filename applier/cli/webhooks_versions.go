@@ -27,6 +27,7 @@ func (f versionFlag) findVersion(a *app, arg webhookArg) (broker.Saved, error) {
 
 type webhooksVersionsCmd struct {
 	webhookArg
+	limitFlag
 }
 
 // versionJSON is a version as programs read it.
@@ -45,6 +46,9 @@ func (c *webhooksVersionsCmd) Run(a *app) error {
 	}
 	versions, err := service.Versions(a.ctx, saved.ID)
 	if err != nil {
+		return err
+	}
+	if versions, err = cut(a, c.limitFlag, versions); err != nil {
 		return err
 	}
 	if a.json() {

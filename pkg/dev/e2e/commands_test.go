@@ -252,6 +252,36 @@ func wantLogs(t *testing.T, w *world, taken string) {
 	}
 }
 
+// TestEachListTakesALimit: the newest come first, where there is a newest.
+func TestEachListTakesALimit(t *testing.T) {
+	t.Parallel()
+	w := sharedStack(t).newWorld(t, "ann", "eve")
+	w.hook(t, "alpha", "active", userLine+addCoins)
+	w.hook(t, "beta", "draft", "")
+	newest := w.hook(t, "aardvark", "draft", "")
+	newest.apply(t, w.yaml("aardvark", "draft", userLine))
+	for _, name := range []string{"team", "team2"} {
+		w.query(t, new(any), "fields", "set", name, "--type", "text", "--community", w.community)
+	}
+	for _, list := range []string{"webhooks list", "users list", "currencies list", "fields list", "communities list", "webhooks versions aardvark"} {
+		var two, one []any
+		args := append(strings.Fields(list), "--community", w.community, "--limit")
+		w.query(t, &two, append(args, "2")...)
+		w.query(t, &one, append(args, "1")...)
+		if len(two) != 2 || len(one) != 1 || !cmp.Equal(one[0], two[0]) {
+			t.Errorf("%s: --limit 2 has %d, --limit 1 has %v", list, len(two), one)
+		}
+		if got := w.coinhook(t, append(args, "0")...); got.code != 2 || got.stdout != "" {
+			t.Errorf("%s --limit 0: %+v", list, got)
+		}
+	}
+	var all []webhookJSON
+	w.query(t, &all, "webhooks", "list", "--community", w.community)
+	if len(all) != 3 || all[0].ID != newest.ID || all[2].Name != "alpha" {
+		t.Errorf("webhooks list has %+v, want aardvark, beta, alpha", all)
+	}
+}
+
 func TestUsersImportIsSafeToRepeat(t *testing.T) {
 	t.Parallel()
 	w := sharedStack(t).newWorld(t)

@@ -16,6 +16,11 @@ func TestEveryProgramSaysItsVersion(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if name == "coinhook" {
+				if again, err := exec.CommandContext(t.Context(), filepath.Join(binDir, name), "--version", "-o", "json").Output(); err != nil || string(again) != string(out) {
+					t.Errorf("with another flag: %q, %v", again, err)
+				}
+			}
 			if want := regexp.MustCompile(`^` + name + ` \S+ \(commit [0-9a-z+]+, go\d[^)]*\)\n$`); !want.Match(out) {
 				t.Errorf("got %q, want %v", out, want)
 			}
