@@ -222,6 +222,23 @@ func (a *ago) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// span is what --since and --until ask for, zero where they are left out.
+func (a *app) span(since, until *ago) (from, to time.Time, err error) {
+	if since != nil {
+		from = since.Time
+	}
+	if until != nil {
+		to = until.Time
+	}
+	if until != nil && !from.Before(to) {
+		return from, to, usagef("--until has to be later than --since")
+	}
+	if from.After(time.Now()) {
+		a.say("--since %s is in the future: nothing has happened since then.", since.text)
+	}
+	return from, to, nil
+}
+
 // parseDuration takes days too, written 7d.
 func parseDuration(s string) (time.Duration, error) {
 	var days int

@@ -59,16 +59,8 @@ func (f listFlags) resolve(a *app) (r resolved, err error) {
 		}
 		r.userID = u.ID
 	}
-	if f.Since != nil {
-		r.since = f.Since.Time
-	}
-	if f.Until != nil {
-		r.until = f.Until.Time
-		if !r.since.Before(r.until) {
-			return r, usagef("--until has to be later than --since")
-		}
-	}
-	return r, nil
+	r.since, r.until, err = a.span(f.Since, f.Until)
+	return r, err
 }
 
 type deliveriesListCmd struct {

@@ -58,14 +58,9 @@ func (f dlqFilterFlags) filter(a *app) (deadletter.Filter, error) {
 			return filter, usagef("%s is empty: give it a value, or leave it out", flag)
 		}
 	}
-	if f.Since != nil {
-		filter.Since = f.Since.Time
-	}
-	if f.Until != nil {
-		filter.Until = f.Until.Time
-		if !filter.Since.Before(filter.Until) {
-			return filter, usagef("--until has to be later than --since")
-		}
+	var err error
+	if filter.Since, filter.Until, err = a.span(f.Since, f.Until); err != nil {
+		return filter, err
 	}
 	if f.Text != nil {
 		filter.Text = *f.Text

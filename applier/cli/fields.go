@@ -154,6 +154,9 @@ func (c *fieldsHistoryCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if len(entries) == 0 && c.Field != "" {
+		a.sayUnknownField(c.Field)
+	}
 	list, rows := make([]fieldEntryJSON, len(entries)), make([][]string, len(entries))
 	for i, e := range entries {
 		list[i] = fieldEntryJSON{
@@ -178,4 +181,30 @@ func (c *fieldsHistoryCmd) Run(a *app) error {
 		func(i int) string { return entries[i].Community })
 	a.printTable(header, rows)
 	return nil
+}
+
+// sayUnknownField explains an empty history by a field that does not exist. A deleted one
+// has a history.
+func (a *app) sayUnknownField(name string) {
+	db, err := a.database()
+	if err != nil {
+		return
+	}
+	in := []string{a.flags.Community}
+	if a.flags.Community == "" {
+		if in, err = a.knownCommunities(""); err != nil {
+			return
+		}
+	}
+	var known []string
+	for _, community := range in {
+		fields, err := db.Communities().Fields(a.ctx, community)
+		if err != nil {
+			return
+		}
+		for _, f := range fields {
+			known = append(known, f.Name)
+		}
+	}
+	a.sayUnknown("custom field", name, known, "fields")
 }

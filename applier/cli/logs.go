@@ -74,16 +74,22 @@ func (a *app) sayUnknownCurrency(code string) {
 			known = append(known, c.Code)
 		}
 	}
+	a.sayUnknown("currency", code, known, "currencies")
+}
+
+// sayUnknown says of a name that none of its kind has which ones are like it. Words of
+// the command line list them.
+func (a *app) sayUnknown(kind, name string, known []string, words string) {
 	slices.Sort(known)
 	known = slices.Compact(known)
-	if slices.Contains(known, code) {
+	if slices.Contains(known, name) {
 		return
 	}
-	text := fmt.Sprintf("There is no currency %q", code)
-	if like := quoted(webhook.Alike(code, known)); like != "" {
+	text := fmt.Sprintf("There is no %s %q", kind, printable(name))
+	if like := quoted(webhook.Alike(name, known)); like != "" {
 		text += ": did you mean " + like + "?"
 	} else {
 		text += "."
 	}
-	a.say("%s `coinhook currencies list` lists them.", text)
+	a.say("%s `coinhook %s list` lists them.", text, words)
 }

@@ -76,6 +76,11 @@ func TestMistypedCommandsSayWhatWasMeant(t *testing.T) {
 		"setup --max-bytes 1GB":                  "--max-bytes: want a whole number, not \"1GB\"",
 		"users set ann --external steam":         "--external: want KIND=ID, such as steam=76561198000000000, not \"steam\"",
 		"users adjust ann --key --add 5":         "--key has no value: --add follows it",
+		"users adjust ann coins 5 --note x":      "After USER it takes flags only",
+		"users export ann -f out.json":           "unknown flag -f. The result goes to the standard output: coinhook users export … > FILE",
+		"users import -f users.csv":              "unknown flag -f. The file stands without it: coinhook users import FILE",
+		"users adjust -f users.csv --note x":     "unknown flag -f. The flag is --file",
+		"setup --wait 5":                         "--wait: want a duration such as 30s or 2m, not \"5\"",
 		"dlq export out.jsonl":                   "A file goes after -f: coinhook dlq export -f out.jsonl",
 		"dlq list --reason user_not_fuond":       "there is no reason \"user_not_fuond\": did you mean \"user_not_found\"?",
 		"users remove jenny":                     "The commands here are import, add, set, list",
@@ -104,6 +109,21 @@ func TestAnEmptyListSaysWhereTheRequestsAre(t *testing.T) {
 	}
 	if r := i.run("logs", "list", "--currency", "coin", "-o", "json"); r.code != 0 || strings.TrimSpace(r.stdout) != "[]" || !strings.Contains(r.stderr, `There is no currency "coin": did you mean "coins"?`) {
 		t.Errorf("a currency that there is not: %+v", r)
+	}
+	i.do("fields set team --type text")
+	if r := i.run("fields", "history", "--field", "teem"); r.code != 0 || !strings.Contains(r.stderr, `There is no custom field "teem": did you mean "team"? `+"`coinhook fields list`") {
+		t.Errorf("a custom field that there is not: %+v", r)
+	}
+	if r := i.run("fields", "history", "--field", "team"); strings.Contains(r.stderr, "no custom field") {
+		t.Errorf("a custom field that there is: %+v", r)
+	}
+	for _, list := range []string{"dlq", "trail", "deliveries", "logs"} {
+		if r := i.run(list, "list", "--since", "2999-01-01"); r.code != 0 || !strings.Contains(r.stderr, "--since 2999-01-01 is in the future") {
+			t.Errorf("%s since a time that is to come: %+v", list, r)
+		}
+	}
+	if r := i.run("users", "show", " "); r.code != 2 || !strings.Contains(r.stderr, "the user is empty: give an id") {
+		t.Errorf("nobody: %+v", r)
 	}
 	if r := i.run("logs", "list", "--currency", "coins"); strings.Contains(r.stderr, "no currency") {
 		t.Errorf("a currency that there is: %+v", r)

@@ -152,15 +152,10 @@ type trailListCmd struct {
 }
 
 // filter is what the flags ask for.
-func (c *trailListCmd) filter(community string) access.TrailFilter {
-	f := access.TrailFilter{Who: c.By, What: c.What, Via: c.Via, Community: community, TargetID: c.Target, Before: c.Before, Limit: c.Limit}
-	if c.Since != nil {
-		f.Since = c.Since.Time
-	}
-	if c.Until != nil {
-		f.Until = c.Until.Time
-	}
-	return f
+func (c *trailListCmd) filter(a *app) (f access.TrailFilter, err error) {
+	f = access.TrailFilter{Who: c.By, What: c.What, Via: c.Via, Community: a.flags.Community, TargetID: c.Target, Before: c.Before, Limit: c.Limit}
+	f.Since, f.Until, err = a.span(c.Since, c.Until)
+	return f, err
 }
 
 // sayUnknown explains an empty list by what was probably mistyped.
@@ -181,13 +176,13 @@ func (c *trailListCmd) Run(a *app) error {
 	if c.Limit < 1 || c.Before < 0 {
 		return usagef("--limit is 1 or more, and --before the id of an entry")
 	}
-	db, err := a.database()
+	filter, err := c.filter(a)
 	if err != nil {
 		return err
 	}
-	filter := c.filter(a.flags.Community)
-	if !filter.Until.IsZero() && !filter.Since.Before(filter.Until) {
-		return usagef("--until has to be later than --since")
+	db, err := a.database()
+	if err != nil {
+		return err
 	}
 	entries, err := db.Trail().List(a.ctx, filter)
 	if err != nil {

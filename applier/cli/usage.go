@@ -16,6 +16,7 @@ var (
 	unexpectedArgument = regexp.MustCompile(`^unexpected argument (.+?)(, did you mean .*)?$`)
 	dashedValue        = regexp.MustCompile(`^--([a-z-]+): expected .* value but got "(-[^"]*)"`)
 	noNumber           = regexp.MustCompile(`^--([a-z-]+): expected a valid \d+ bit int but got (".*")`)
+	noDuration         = regexp.MustCompile(`^--([a-z-]+): expected duration but got (".*?")`)
 	noPair             = regexp.MustCompile(`^--external: expected "<key>=<value>" but got (".*")`)
 )
 
@@ -23,6 +24,9 @@ var (
 func badValue(text string) string {
 	if m := noNumber.FindStringSubmatch(text); m != nil {
 		return fmt.Sprintf("--%s: want a whole number, not %s", m[1], m[2])
+	}
+	if m := noDuration.FindStringSubmatch(text); m != nil {
+		return fmt.Sprintf("--%s: want a duration such as 30s or 2m, not %s", m[1], m[2])
 	}
 	if m := noPair.FindStringSubmatch(text); m != nil {
 		return fmt.Sprintf("--external: want KIND=ID, such as steam=76561198000000000, not %s", m[1])
@@ -44,6 +48,9 @@ func usageText(parser *kong.Kong, p Process, err error) string {
 	if bad := badValue(text); bad != "" {
 		return bad
 	}
+	if strings.HasPrefix(text, "unknown flag -f, ") || text == "unknown flag -f" {
+		return "unknown flag -f" + withoutFileFlag(selected(err))
+	}
 	m := unexpectedArgument.FindStringSubmatch(text)
 	if m == nil {
 		return text
@@ -63,10 +70,23 @@ func usageText(parser *kong.Kong, p Process, err error) string {
 	if n := len(command.Positional); n > 0 && !command.Positional[n-1].IsCumulative() && strings.Contains(command.Positional[n-1].Name, "name") {
 		return fmt.Sprintf("%s. A name with spaces stands in quotes: coinhook %s %s", text, pathOf(command), quotedName(p.Args, command, word))
 	}
-	if len(command.Positional) == 0 {
-		return text + ". It takes flags only"
+	if n := len(command.Positional); n > 0 {
+		return fmt.Sprintf("%s. After %s it takes flags only", text, strings.ToUpper(command.Positional[n-1].Name))
 	}
-	return text
+	return text + ". It takes flags only"
+}
+
+// withoutFileFlag says where the file of a command goes that has no -f.
+func withoutFileFlag(command *kong.Node) string {
+	switch {
+	case command == nil:
+		return ""
+	case slices.ContainsFunc(command.Positional, func(p *kong.Positional) bool { return p.Name == "file" }):
+		return fmt.Sprintf(". The file stands without it: coinhook %s FILE", pathOf(command))
+	case slices.ContainsFunc(command.Flags, func(f *kong.Flag) bool { return f.Name == "file" }):
+		return ". The flag is --file"
+	}
+	return fmt.Sprintf(". The result goes to the standard output: coinhook %s … > FILE", pathOf(command))
 }
 
 // selected is the command that the words name so far, nil for none.

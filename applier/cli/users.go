@@ -126,6 +126,9 @@ func findUser(a *app, ref string) (users.User, error) {
 // noSuchUser says where a user was looked for who is not there.
 func (a *app) noSuchUser(err error, ref string) error {
 	if errors.Is(err, users.ErrNotFound) {
+		if strings.TrimSpace(ref) == "" {
+			return usagef("the user is empty: give an id, an email, a username, or an external id as KIND=ID")
+		}
 		return a.userElsewhere(fmt.Errorf("%w: %q in the community %q", err, ref, a.community()), ref)
 	}
 	return err

@@ -61,6 +61,9 @@ func checkEmail(email string) error {
 	if at := strings.LastIndexByte(email, '@'); at <= 0 || at == len(email)-1 {
 		return errors.New("the email needs an @ with something on both sides")
 	}
+	if strings.ContainsFunc(email, unicode.IsSpace) {
+		return errors.New("the email has a blank in it")
+	}
 	return nil
 }
 

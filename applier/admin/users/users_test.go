@@ -53,6 +53,7 @@ func TestReader(t *testing.T) {
 		"an empty line is no user":  {"email,username\n\na@x,\n", []string{"3: a@x|"}},
 		"a line without a user":     {"email,username\n,\nb@x,\n", []string{"2: a user needs an email, a username or an external id", "3: b@x|"}},
 		"an email without an @":     {"email\nalice\n@x\n", []string{"2: the email needs an @ with something on both sides", "3: the email needs an @ with something on both sides"}},
+		"an email with a blank":     {"email\na b@x\n", []string{"2: the email has a blank in it"}},
 		"a control character":       {"username\n\"a\x07\"\n", []string{"2: the username has a control character"}},
 		"not UTF-8":                 {"username\na\xff\n", []string{"2: the username is not UTF-8"}},
 		"too long":                  {"username\n" + strings.Repeat("a", 321) + "\n", []string{"2: the username is longer than 320 characters"}},
