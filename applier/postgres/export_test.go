@@ -61,7 +61,7 @@ func Password(url string) (string, error) {
 // KeptPlans are the statements of Settle whose plans are kept, by name.
 func KeptPlans() map[string]string {
 	all := map[string]string{
-		"lock users": lockUsersQuery, "find users": findUsersQuery, "known": knownQuery, "state": stateQuery,
+		"lock users": lockUsersQuery, "find users": findUsersQuery, "read": readQuery,
 		"park": parkQuery, "unpark": unparkQuery, "parked first": parkedFirstQuery,
 	}
 	for _, used := range writeSets {

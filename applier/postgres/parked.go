@@ -154,7 +154,7 @@ func (w *work) parkAll(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements
 	if err := w.lockPartitions(ctx, tx, stmts); err != nil {
 		return fmt.Errorf("lock partitions: %w", err)
 	}
-	if err := w.readOutcomes(ctx, tx, stmts); err != nil {
+	if err := w.readAll(ctx, tx, stmts); err != nil {
 		return err
 	}
 	for _, p := range batch {

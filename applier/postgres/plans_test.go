@@ -20,10 +20,10 @@ import (
 var lookups = map[string]map[string]int{
 	"lock users": {"users_email": 2, "users_username": 2, "users_pkey": 1, "external_ids_pkey": 3, "external_ids_user": 1},
 	"find users": {"users_email": 2, "users_username": 2, "users_pkey": 1, "external_ids_pkey": 3, "external_ids_user": 1},
-	"known": {
+	"read": {
 		"outcomes_pkey": 1, "idempotency_keys_pkey": 2, "stream_epochs_incarnation_key": 1, "partitions_pkey": 2, "parked_pkey": 2,
+		"balances_pkey": 1, "currencies_pkey": 2, "fields_pkey": 2,
 	},
-	"state":        {"balances_pkey": 1, "currencies_pkey": 2, "fields_pkey": 2},
 	"unpark":       {"parked_pkey": 2},
 	"parked first": {"parked_user": 1},
 }

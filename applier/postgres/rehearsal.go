@@ -74,13 +74,13 @@ func (r *Rehearsal) learn(ctx context.Context, batch []applier.Item) error {
 			return err
 		}
 	}
-	if !r.keysAreFree {
-		if err := fresh.readKnown(ctx, r.run(knownQuery)); err != nil {
-			return err
-		}
-	}
-	if err := fresh.readState(ctx, r.run(stateQuery)); err != nil {
+	if err := fresh.read(ctx, r.run(readQuery)); err != nil {
 		return err
+	}
+	if r.keysAreFree {
+		for key := range fresh.keys {
+			fresh.keys[key] = ledger.Taken{}
+		}
 	}
 	addMissing(r.work.users, fresh.users)
 	addMissing(r.work.keys, fresh.keys)

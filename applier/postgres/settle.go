@@ -25,9 +25,9 @@ const settleTimeout = 45 * time.Second
 //
 //  1. share the locks of the partitions, find the users and lock their rows; then the
 //     outcomes of what is replayed;
-//  2. in new statements, which see everything that committed before we got the locks:
-//     compare the leases; read the known deliveries and idempotency keys, the parked
-//     rows, the balances, and the limits;
+//  2. in a new statement, which sees everything that committed before we got the locks:
+//     read the leases, the known deliveries and idempotency keys, the balances, and the
+//     limits; in another the parked rows, if there are any;
 //  3. decide in Go, in the order given;
 //  4. write all of it with one statement, and compare what it wrote.
 //
@@ -139,14 +139,11 @@ func (w *work) run(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) er
 	if err := w.lockReplayed(ctx, tx); err != nil {
 		return fmt.Errorf("lock the outcomes of replays: %w", err)
 	}
-	if err := w.readOutcomes(ctx, tx, stmts); err != nil {
+	if err := w.readAll(ctx, tx, stmts); err != nil {
 		return err
 	}
 	if err := w.readParked(ctx, tx, stmts); err != nil {
 		return fmt.Errorf("read parked deliveries: %w", err)
-	}
-	if err := w.readState(ctx, tx.StmtxContext(ctx, stmts.state).QueryContext); err != nil {
-		return fmt.Errorf("read balances: %w", err)
 	}
 	if err := w.decide(); err != nil {
 		return err
@@ -163,14 +160,14 @@ func (w *work) run(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) er
 	return nil
 }
 
-// readOutcomes reads what is known of the batch's deliveries, and checks the leases and
+// readAll reads what the batch's deliveries are decided by, and checks the leases and
 // epochs that the same statement brings.
-func (w *work) readOutcomes(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) error {
+func (w *work) readAll(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements) error {
 	if err := w.readReplayed(ctx, tx); err != nil {
 		return fmt.Errorf("read the outcomes of replays: %w", err)
 	}
-	if err := w.readKnown(ctx, tx.StmtxContext(ctx, stmts.known).QueryContext); err != nil {
-		return fmt.Errorf("read known deliveries: %w", err)
+	if err := w.read(ctx, tx.StmtxContext(ctx, stmts.read).QueryContext); err != nil {
+		return fmt.Errorf("read known deliveries and balances: %w", err)
 	}
 	if err := w.checkLeases(); err != nil {
 		return err

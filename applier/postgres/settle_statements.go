@@ -17,7 +17,7 @@ type settleStatements struct {
 	ready                bool
 	lockUsers, findUsers *sqlx.Stmt
 	lockPartitions       *sqlx.Stmt
-	known, state         *sqlx.Stmt
+	read                 *sqlx.Stmt
 	park, unpark         *sqlx.Stmt
 	parkedFirst          *sqlx.Stmt
 	writes               map[tables]*sqlx.Stmt
@@ -37,8 +37,7 @@ func (p *settleStatements) get(ctx context.Context) (*settleStatements, error) {
 		{&p.lockUsers, lockUsersQuery},
 		{&p.findUsers, findUsersQuery},
 		{&p.lockPartitions, lockPartitionsQuery},
-		{&p.known, knownQuery},
-		{&p.state, stateQuery},
+		{&p.read, readQuery},
 		{&p.park, parkQuery},
 		{&p.unpark, unparkQuery},
 		{&p.parkedFirst, parkedFirstQuery},
