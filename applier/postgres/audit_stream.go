@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/lib/pq"
 
@@ -24,12 +25,15 @@ type Settled struct {
 	Here     bool
 }
 
-// One statement sees one moment: a delivery leaves its row together with its outcome.
-const settledQuery = `
+// outcomesQuery is the first part of settledQuery.
+const outcomesQuery = `
 WITH here AS (SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $2)
 SELECT o.delivery_id, o.status, false, o.webhook_id, o.payload_sha256, o.stream_sequence, o.stream_index,
     coalesce(o.stream_epoch = (SELECT epoch FROM here), false)
-FROM outcomes o WHERE o.delivery_id = ANY ($1::uuid[])
+FROM outcomes o WHERE o.delivery_id = ANY ($1::uuid[])`
+
+// One statement sees one moment: a delivery leaves its row together with its outcome.
+const settledQuery = outcomesQuery + `
 UNION ALL
 SELECT p.delivery_id, '', true, p.webhook_id, NULL, p.stream_sequence, p.stream_index,
     coalesce(p.stream_epoch = (SELECT epoch FROM here), false)
@@ -41,13 +45,31 @@ SELECT DISTINCT l.delivery_id, '', false, l.webhook_id, NULL::bytea, 0, 0, false
 WHERE l.delivery_id = ANY ($1::uuid[]) AND NOT EXISTS (SELECT FROM outcomes o WHERE o.delivery_id = l.delivery_id)`
 
 // SettledOf returns what is known of deliveries in that incarnation of the stream.
+//
+// Nearly all have outcomes. To look only those up that have none in the other tables
+// takes a third of the time.
 func (s *Store) SettledOf(ctx context.Context, incarnation string, ids []delivery.ID) (map[delivery.ID]Settled, error) {
+	settled := make(map[delivery.ID]Settled, len(ids))
+	err := s.addSettled(ctx, settled, outcomesQuery, incarnation, ids)
+	isKnown := func(id delivery.ID) bool {
+		_, known := settled[id]
+		return known
+	}
+	if rest := slices.DeleteFunc(slices.Clone(ids), isKnown); err == nil && len(rest) > 0 {
+		err = s.addSettled(ctx, settled, settledQuery, incarnation, rest)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up outcomes: %w", err)
+	}
+	return settled, nil
+}
+
+func (s *Store) addSettled(ctx context.Context, settled map[delivery.ID]Settled, query, incarnation string, ids []delivery.ID) error {
 	var column pg.Array
 	for _, id := range ids {
 		column.ID(id)
 	}
-	settled := make(map[delivery.ID]Settled, len(ids))
-	err := pg.Each(ctx, s.db, settledQuery, func(scan pg.Scan) error {
+	return pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
 		var id pg.ID
 		var o Settled
 		if err := scan(&id, &o.Status, &o.Parked, &o.WebhookID, &o.PayloadSHA256, &o.Position.Sequence, &o.Position.Index, &o.Here); err != nil {
@@ -57,10 +79,6 @@ func (s *Store) SettledOf(ctx context.Context, incarnation string, ids []deliver
 		settled[o.ID] = o
 		return nil
 	}, column.String(), incarnation)
-	if err != nil {
-		return nil, fmt.Errorf("look up outcomes: %w", err)
-	}
-	return settled, nil
 }
 
 const accountedReplaysQuery = `
