@@ -2,12 +2,13 @@
 //
 // A feeder for each partition reads its deliveries, plans them, parks those that
 // have to wait, and puts the others into lanes. A lane commits what waits in it, of
-// all partitions, in one transaction. A user is always in the same lane, so that all
-// deliveries of a user are decided in the order in which they were accepted.
+// all partitions, in one transaction. A user's deliveries in flight are always in the
+// same lane, so that they are decided in the order in which they were accepted.
 package engine
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -89,10 +90,20 @@ func (e *Engine) Take(l applier.Lease, endsAt uint64) {
 	}
 	p := newPartition(e, l)
 	p.feed.EndAt(endsAt)
+	p.home = e.quietestLane()
 	e.partitions[l.Partition] = p
 	if e.running != nil {
 		e.start(p)
 	}
+}
+
+// quietestLane returns the lane that is home to the fewest partitions; mu is held.
+func (e *Engine) quietestLane() int {
+	homes := make([]int, len(e.lanes))
+	for _, p := range e.partitions {
+		homes[p.home]++
+	}
+	return slices.Index(homes, slices.Min(homes))
 }
 
 // start runs a partition; mu is held.

@@ -11,6 +11,9 @@ const (
 	flowDeliveries = 2 * soleDeliveries
 	flowBytes      = 16 << 20
 	flowChanges    = 2 * batchChanges
+	// A partition with so many in one lane has work for others: the lane commits a batch,
+	// and another is ready.
+	spreadDeliveries = 2 * batchDeliveries
 )
 
 // flow counts the deliveries of a partition that are in lanes.

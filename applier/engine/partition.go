@@ -31,6 +31,11 @@ type partition struct {
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when nothing more is put into lanes
 
+	// home is the partition's lane while it is not spread: see spread.
+	home     int
+	isSpread bool
+	wasFull  time.Time
+
 	flow flow
 	// changed tells that a transaction with deliveries of the partition has ended.
 	changed chan struct{}
@@ -188,8 +193,8 @@ func (p *partition) park(all []parking) bool {
 	return true
 }
 
-// enqueue puts deliveries into the lanes of their users. It returns false when the
-// partition was dropped.
+// enqueue puts deliveries into lanes, those of a user into the same one. It returns false
+// when the partition was dropped.
 func (p *partition) enqueue(all []work) bool {
 	if len(all) == 0 {
 		return true
@@ -199,9 +204,12 @@ func (p *partition) enqueue(all []work) bool {
 	}
 	lanes := p.engine.lanes
 	shares := make([][]work, len(lanes))
-	if len(lanes) == 1 {
-		shares[0] = all
-	} else if !p.share(all, shares) {
+	switch {
+	case !p.spread(time.Now()):
+		return false
+	case !p.isSpread:
+		shares[p.home] = all
+	case !p.share(all, shares):
 		return false
 	}
 	p.count(all)
@@ -211,6 +219,32 @@ func (p *partition) enqueue(all []work) bool {
 		}
 	}
 	return true
+}
+
+// spread decides whether the partition's deliveries go to its home only or to all lanes.
+// One lane needs nobody to look users up, and its transactions are larger, so they cost
+// less. So only a partition that has work for several is spread. It changes while none
+// of its deliveries is in a lane, or a user would be in two. It returns false when the
+// partition was dropped.
+func (p *partition) spread(now time.Time) bool {
+	if len(p.engine.lanes) == 1 {
+		return true
+	}
+	p.flow.mu.Lock()
+	deliveries := p.flow.deliveries
+	p.flow.mu.Unlock()
+	if deliveries >= spreadDeliveries {
+		p.wasFull = now
+	}
+	switch isFull := now.Sub(p.wasFull) < lately; {
+	case isFull == p.isSpread, !isFull && deliveries > 0:
+		return true
+	case isFull && !p.awaitEmpty():
+		return false
+	default:
+		p.isSpread = isFull
+		return true
+	}
 }
 
 // share divides deliveries by their users. Email, username and external id may name
