@@ -22,6 +22,9 @@ const (
 	goodRate = 1000
 	// goodRateInFlood is theirs next to whole requests.
 	goodRateInFlood = 2000
+	// floodTurn is how many times as long a turn next to whole requests lasts. The first
+	// hundreds are refused at once, and only those that follow wait.
+	floodTurn = 5
 )
 
 // flood is one way of strangers to hold places.
@@ -90,6 +93,14 @@ func (f flood) goodRate() int {
 	return goodRate
 }
 
+// lasts is how long a turn next to the flood is, where others are short.
+func (f flood) lasts(short time.Duration) time.Duration {
+	if f.whole {
+		return floodTurn * short
+	}
+	return short
+}
+
 // slug is the name in figures.
 func (f flood) slug() string {
 	return strings.NewReplacer(", ", "_", " ", "_", "'", "").Replace(f.name)
@@ -102,7 +113,7 @@ func (b *bench) strangers(ctx context.Context) (section, error) {
 		Notes: []string{
 			"202 p99 in ms, of the senders with a key. refused: their requests that got another answer, of all in these turns.",
 			"knocks/s: connections that strangers opened, or requests with a wrong signature. One that is closed comes again at once.",
-			fmt.Sprintf("Wrong signatures come on %d connections, next to %d/s of the senders with a key.", forgers, goodRateInFlood),
+			fmt.Sprintf("Wrong signatures come on %d connections, next to %d/s of the senders with a key, %s a turn.", forgers, goodRateInFlood, floodTurn*b.size.measure),
 			"many: each stranger has an address of its own, 127.1.x.y. In every other round the strangers come first.",
 		},
 		header: []string{"strangers", "knocks/s", "alone p99", "next to them", "ratio", "refused", "of"},
@@ -141,7 +152,7 @@ func (b *bench) nextToStrangers(ctx context.Context, s *section, good *side, f f
 	var knocks series
 	var refusedAlone, refused, of atomic.Int64
 	err := takeTurns(ctx, b.size.rounds, func(ctx context.Context, _ int) error {
-		t, _, err := b.goodTurn(ctx, good, f.goodRate(), &refusedAlone)
+		t, _, err := b.goodTurn(ctx, good, f, &refusedAlone)
 		alone = append(alone, t)
 		return err
 	}, func(ctx context.Context, _ int) error {
@@ -149,7 +160,7 @@ func (b *bench) nextToStrangers(ctx context.Context, s *section, good *side, f f
 		if err != nil {
 			return err
 		}
-		t, accepted, err := b.goodTurn(ctx, good, f.goodRate(), &refused)
+		t, accepted, err := b.goodTurn(ctx, good, f, &refused)
 		next, knocks = append(next, t), append(knocks, stop())
 		of.Add(accepted)
 		return err
@@ -174,8 +185,8 @@ func (b *bench) nextToStrangers(ctx context.Context, s *section, good *side, f f
 	return nil
 }
 
-func (b *bench) goodTurn(ctx context.Context, good *side, rate int, refused *atomic.Int64) (t turn, accepted int64, err error) {
-	sent, err := good.flow(ctx, load{connections: 32, rate: rate, lasts: b.size.measure, refused: refused})
+func (b *bench) goodTurn(ctx context.Context, good *side, f flood, refused *atomic.Int64) (t turn, accepted int64, err error) {
+	sent, err := good.flow(ctx, load{connections: 32, rate: f.goodRate(), lasts: f.lasts(b.size.measure), refused: refused})
 	if err != nil || len(sent.requests) == 0 {
 		return t, 0, err
 	}
