@@ -138,7 +138,7 @@ func TestSettings(t *testing.T) {
 	p = w.admin.get("/settings")
 	found := false
 	for _, row := range cells(p, "table tbody tr") {
-		found = found || slices.Equal(row[:5], []string{"gems", "gems", "2", "-1.50", "none"})
+		found = found || slices.Equal(row[:5], []string{"gems", "gems", "2", "−1.50", "none"})
 	}
 	if !found {
 		t.Errorf("the currencies are %q", cells(p, "table tbody tr"))
@@ -199,7 +199,7 @@ func TestTwoChangeTheSame(t *testing.T) {
 	saved(currencies, filled(page, gems, "max", "1000.00"))
 	saved(currencies, filled(page, gems, "min", "-5"))
 	row := cells(w.admin.get("/settings"), "table tbody tr:has(input[value=gems])")
-	if len(row) != 1 || !slices.Equal(row[0][1:5], []string{"gems", "2", "-5.00", "1000.00"}) {
+	if len(row) != 1 || !slices.Equal(row[0][1:5], []string{"gems", "2", "−5.00", "1 000.00"}) {
 		t.Errorf("gems are %q", row)
 	}
 	saved(fields, filled(page, team, "options", "red\nblue\ngreen"))
