@@ -172,11 +172,13 @@
   const working = new Map(); // element -> {timers, line}
   const isUnasked = (ctx) => Boolean(ctx?.request?.headers?.["Coinhook-Unasked"]);
 
+  const busy = (element) => element === root ? "data-busy" : "aria-busy"; // <html> takes no aria-busy
+
   function begin(element) {
     end(element);
     element.parentElement?.querySelectorAll(":scope > .unanswered").forEach((line) => line.remove());
     const work = { timers: [] };
-    work.timers.push(setTimeout(() => element.setAttribute("aria-busy", "true"), 100));
+    work.timers.push(setTimeout(() => element.setAttribute(busy(element), "true"), 100));
     work.timers.push(setTimeout(() => { work.line = say(element, "slow", "status", "This takes longer than usual. It goes on; wait, or reload the page later."); }, 8000));
     working.set(element, work);
   }
@@ -187,7 +189,7 @@
     working.delete(element);
     work.timers.forEach(clearTimeout);
     work.line?.remove();
-    element.removeAttribute("aria-busy");
+    element.removeAttribute(busy(element));
   }
 
   function say(element, kind, role, text) {
