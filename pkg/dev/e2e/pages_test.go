@@ -35,6 +35,21 @@ var looks = []struct {
 
 const looksTested = 3
 
+const orderLines = `mappings:
+  - currency: coins
+    operator: add
+    each: lines
+    when:
+      - {path: refunded, not_equals: true}
+    value:
+      path: sku
+      lookup:
+        gems_1200: "1200"
+        gems_500: "500"
+      default: "0"
+      times: {path: quantity}
+`
+
 // Every page can be used by all: axe finds nothing serious, nothing sticks out at
 // the side, and no page complains, wide and narrow, light and dark.
 func TestEveryPageCanBeUsed(t *testing.T) {
@@ -45,6 +60,7 @@ func TestEveryPageCanBeUsed(t *testing.T) {
 	w.addUsers(t, "ann", "bob")
 	h := w.hook(t, "Shop purchases", "active", userLine+addCoins)
 	draft := w.hook(t, "A draft", "draft", "")
+	lines := w.hook(t, "Shop orders", "active", userLine+"when:\n  - {path: type, in: [a, b]}\n"+orderLines)
 	good := h.deliver(t, coinsBody("ann", "7"))
 	failed := h.deliver(t, `{"user":"ann","amount":"a lot"}`)
 	w.awaitRows(t, good, failed)
@@ -55,10 +71,11 @@ func TestEveryPageCanBeUsed(t *testing.T) {
 	b.lookAt(t, pages)
 	b.signIn(w.Env()["CONSOLE_USER"], w.Env()["CONSOLE_PASSWORD"])
 	b.lookAt(t, []string{
-		"/", "/webhooks", "/webhooks/new", "/webhooks/new?sender=github", "/webhooks/" + h.ID, "/webhooks/" + h.ID + "/deliveries", "/webhooks/" + h.ID + "/mapping",
+		"/", "/webhooks", "/webhooks/new", "/webhooks/new?sender=github", "/webhooks/" + h.ID, "/webhooks/" + h.ID + "/deliveries", "/webhooks/" + h.ID + "/mapping", "/webhooks/" + lines.ID + "/mapping",
 		"/webhooks/" + h.ID + "/rejections", "/webhooks/" + h.ID + "/settings", "/webhooks/" + h.ID + "/versions", "/webhooks/" + draft.ID,
 		"/deliveries", "/deliveries?status=failed", "/deliveries/" + good, "/deliveries/" + failed, "/deliveries/" + failed + "?tab=payload",
 		"/deliveries/" + good + "?tab=changes", "/deliveries/" + good + "?tab=runs", "/deliveries/" + good + "/revert",
+		"/deliveries/compare?id=" + failed + "&with=" + good,
 		"/dead-letters", "/dead-letters/list", "/dead-letters/replay?id=" + failed, "/dead-letters/discard?id=" + failed,
 		"/logs", "/users", "/users/" + user, "/settings", "/trail",
 	})
