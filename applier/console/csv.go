@@ -10,11 +10,12 @@ import (
 // csvPage is how many rows a download reads at once.
 const csvPage = 1000
 
-// csvFile sends a list as CSV, page by page as they are read. next returns a page, empty
-// after the last one. The first one is read before the answer begins, so that its error
-// is answered.
-func (c *request) csvFile(name, what string, header []string, next func() ([][]string, error)) error {
-	page, err := next()
+// csvFile sends a list as CSV, page by page as they are read. A page has csvPage rows,
+// except the last one; after is told the last row of a page before the next one is read.
+// The first page is read before the answer begins, so that its error is answered.
+func csvFile[T any](c *request, name string, columns []string, read func() ([]T, error), after func(last T), cells func(T) []string) error {
+	what := strings.ReplaceAll(name, "-", " ")
+	page, err := read()
 	if err != nil {
 		return err
 	}
@@ -27,20 +28,22 @@ func (c *request) csvFile(name, what string, header []string, next func() ([][]s
 	control := http.NewResponseController(c.Response())
 	out := csv.NewWriter(c.Response())
 	out.UseCRLF = true // RFC 4180
-	err = out.Write(header)
+	err = out.Write(columns)
 	for err == nil && len(page) > 0 {
 		_ = control.SetWriteDeadline(time.Now().Add(time.Minute)) // as long as it goes on
-		for _, row := range page {
+		for _, one := range page {
+			row := cells(one)
 			for i := range row {
 				row[i] = harmless(row[i])
 			}
 			_ = out.Write(row) // Flush has the error
 		}
-		if out.Flush(); out.Error() == nil {
-			page, err = next()
-		} else {
-			err = out.Error()
+		out.Flush()
+		if err = out.Error(); err != nil || len(page) < csvPage {
+			break
 		}
+		after(page[len(page)-1])
+		page, err = read()
 	}
 	out.Flush()
 	if err != nil && c.ctx().Err() == nil {

@@ -201,19 +201,8 @@ func (s *Console) lettersFile(c *request) error {
 		return err
 	}
 	filter.Limit = csvPage
-	ended := false
-	return c.csvFile("dead-letters", "dead letters", letterColumns, func() (rows [][]string, err error) {
-		if ended {
-			return nil, nil
-		}
-		page, err := s.DeadLetters.List(c.ctx(), filter)
-		for _, l := range page {
-			rows = append(rows, letterRow(l))
-			filter.After = l.ID
-		}
-		ended = len(page) < csvPage
-		return rows, err
-	})
+	read := func() ([]deadletter.Letter, error) { return s.DeadLetters.List(c.ctx(), filter) }
+	return csvFile(c, "dead-letters", letterColumns, read, func(last deadletter.Letter) { filter.After = last.ID }, letterRow)
 }
 
 var letterColumns = []string{

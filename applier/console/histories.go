@@ -220,22 +220,11 @@ func (s *Console) historiesFile(c *request) error {
 	}
 	filter.Limit = csvPage
 	var at history.Place
-	ended := false
-	return c.csvFile("deliveries", "deliveries", deliveryColumns, func() (rows [][]string, err error) {
-		if ended {
-			return nil, nil
-		}
+	read := func() ([]history.Delivery, error) {
 		page, err := s.History.Page(c.ctx(), filter, at)
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range page.Deliveries {
-			rows = append(rows, deliveryRow(d))
-			at.Before = d.ID
-		}
-		ended = !page.Older
-		return rows, nil
-	})
+		return page.Deliveries, err
+	}
+	return csvFile(c, "deliveries", deliveryColumns, read, func(last history.Delivery) { at.Before = last.ID }, deliveryRow)
 }
 
 var deliveryColumns = []string{

@@ -147,19 +147,8 @@ func (s *Console) logsFile(c *request) error {
 		return failf(http.StatusUnprocessableEntity, "%s Go back, and mend the form.", problem)
 	}
 	filter.Limit = csvPage
-	ended := false
-	return c.csvFile("gamification-logs", "gamification logs", logColumns, func() (rows [][]string, err error) {
-		if ended {
-			return nil, nil
-		}
-		page, err := s.Logs.List(c.ctx(), filter)
-		for _, l := range page {
-			rows = append(rows, logRow(l))
-			filter.Before = l.Entry
-		}
-		ended = len(page) < csvPage
-		return rows, err
-	})
+	read := func() ([]history.Log, error) { return s.Logs.List(c.ctx(), filter) }
+	return csvFile(c, "gamification-logs", logColumns, read, func(last history.Log) { filter.Before = last.Entry }, logRow)
 }
 
 var logColumns = []string{"at", "email", "username", "user_id", "currency", "operator", "amount", "balance", "action", "delivery_id"}

@@ -247,22 +247,15 @@ func (s *Console) trailFile(c *request) error {
 		return failf(http.StatusUnprocessableEntity, "%s Go back, and mend the form.", problem)
 	}
 	filter.Limit = csvPage
-	ended := false
-	return c.csvFile("audit-trail", "audit trail", trailColumns, func() (rows [][]string, err error) {
-		if ended {
-			return nil, nil
-		}
-		page, err := s.Trail.List(c.ctx(), filter)
-		for _, e := range page {
-			rows = append(rows, []string{
-				strconv.FormatInt(e.ID, 10), e.At.Format(time.RFC3339Nano), e.Via, e.Who, e.OSUser, e.Address, e.What,
-				e.TargetKind, e.TargetID, e.Community(), string(e.Detail), e.Hash,
-			})
-			filter.Before = e.ID
-		}
-		ended = len(page) < csvPage
-		return rows, err
-	})
+	read := func() ([]access.TrailEntry, error) { return s.Trail.List(c.ctx(), filter) }
+	return csvFile(c, "audit-trail", trailColumns, read, func(last access.TrailEntry) { filter.Before = last.ID }, trailCells)
 }
 
 var trailColumns = []string{"id", "at", "via", "who", "os_user", "address", "what", "target_kind", "target_id", "community", "detail", "hash"}
+
+func trailCells(e access.TrailEntry) []string {
+	return []string{
+		strconv.FormatInt(e.ID, 10), e.At.Format(time.RFC3339Nano), e.Via, e.Who, e.OSUser, e.Address, e.What,
+		e.TargetKind, e.TargetID, e.Community(), string(e.Detail), e.Hash,
+	}
+}

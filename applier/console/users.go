@@ -93,19 +93,8 @@ func (s *Console) usersPage(c *request, status int, data usersData) error {
 // usersFile sends the list as CSV.
 func (s *Console) usersFile(c *request) error {
 	filter := users.Filter{Community: c.QueryParam("community"), Search: strings.TrimSpace(c.QueryParam("search")), Limit: csvPage}
-	ended := false
-	return c.csvFile("users", "users", userColumns, func() (rows [][]string, err error) {
-		if ended {
-			return nil, nil
-		}
-		page, err := s.Users.List(c.ctx(), filter)
-		for _, u := range page {
-			rows = append(rows, userCells(u))
-			filter.Before = u.ID
-		}
-		ended = len(page) < csvPage
-		return rows, err
-	})
+	read := func() ([]users.Profile, error) { return s.Users.List(c.ctx(), filter) }
+	return csvFile(c, "users", userColumns, read, func(last users.Profile) { filter.Before = last.ID }, userCells)
 }
 
 var userColumns = []string{"id", "community", "email", "username", "coins", "xp", "other_balances", "created_at"}
