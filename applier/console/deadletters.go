@@ -68,12 +68,7 @@ func (f lettersForm) filter() (deadletter.Filter, error) {
 
 // values are the form's own, as a query has them.
 func (f lettersForm) values() url.Values {
-	q := url.Values{}
-	for name, value := range map[string]string{"community": f.Community, "webhook": f.Webhook, "reason": f.Reason, "text": f.Text, "failed_since": f.Since} {
-		if value != "" {
-			q.Set(name, value)
-		}
-	}
+	q := queryOf(map[string]string{"community": f.Community, "webhook": f.Webhook, "reason": f.Reason, "text": f.Text, "failed_since": f.Since})
 	if f.HasPath {
 		q.Set("path", f.Path)
 	}
@@ -84,12 +79,7 @@ func (f lettersForm) values() url.Values {
 }
 
 // Address is that of a page about what the form selects.
-func (f lettersForm) Address(path string) string {
-	if q := f.values(); len(q) > 0 {
-		return path + "?" + q.Encode()
-	}
-	return path
-}
+func (f lettersForm) Address(path string) string { return addressOf(path, f.values()) }
 
 // of is the form for one group.
 func (f lettersForm) of(g deadletter.Group) lettersForm {

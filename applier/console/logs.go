@@ -2,8 +2,6 @@ package console
 
 import (
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -107,10 +105,8 @@ func (s *Console) logFilter(c *request, form *logsForm) (f history.LogFilter, pr
 	if f.Since, f.Until, problem = form.Times.read(c, time.Now()); problem != "" {
 		return f, problem, nil
 	}
-	if text := c.QueryParam("before"); text != "" {
-		if f.Before, err = strconv.ParseInt(text, 10, 64); err != nil || f.Before < 1 {
-			return f, "", failf(http.StatusBadRequest, "The page's address is not right. Begin again at the newest logs: /logs.")
-		}
+	if f.Before, err = readBefore(c, "logs: /logs"); err != nil {
+		return f, "", err
 	}
 	f.UserID, problem, err = s.userOf(c, form.Community, form.Webhook, form.User)
 	return f, problem, err
@@ -118,22 +114,9 @@ func (s *Console) logFilter(c *request, form *logsForm) (f history.LogFilter, pr
 
 // address is that of what the form asks for, from an entry on; 0 is the newest.
 func (f logsForm) address(path string, before int64) string {
-	q := url.Values{}
-	for key, value := range map[string]string{
-		"community": f.Community, "webhook": f.Webhook, "user": f.User, "currency": f.Currency,
-	} {
-		if value != "" {
-			q.Set(key, value)
-		}
-	}
+	q := queryOf(map[string]string{"community": f.Community, "webhook": f.Webhook, "user": f.User, "currency": f.Currency})
 	f.Times.addTo(q)
-	if before > 0 {
-		q.Set("before", strconv.FormatInt(before, 10))
-	}
-	if len(q) == 0 {
-		return path
-	}
-	return path + "?" + q.Encode()
+	return addressBefore(path, q, before)
 }
 
 // logsFile sends all logs of the form as CSV.

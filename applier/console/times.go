@@ -1,6 +1,7 @@
 package console
 
 import (
+	"maps"
 	"net/url"
 	"time"
 )
@@ -32,17 +33,11 @@ func readTimesForm(c *request) timesForm {
 
 // addTo adds what is set to a query.
 func (f timesForm) addTo(q url.Values) {
-	set := func(name, value string) {
-		if value != "" {
-			q.Set(name, value)
-		}
-	}
-	set("span", f.Span)
-	set("since", f.Since)
-	set("until", f.Until)
+	all := map[string]string{"span": f.Span, "since": f.Since, "until": f.Until}
 	if f.Since != "" || f.Until != "" {
-		set("zone", f.Zone)
+		all["zone"] = f.Zone
 	}
+	maps.Copy(q, queryOf(all))
 }
 
 // read returns the times, or what is wrong with them. It puts those of the form into the

@@ -12,8 +12,6 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
-const pageSize = 50
-
 // trailForm is what the form says, as it was typed.
 type trailForm struct {
 	Who, What, Via, Community, Target string
@@ -29,42 +27,25 @@ func readTrailForm(c *request) trailForm {
 
 // address is that of what the form asks for, from an entry on; 0 is the newest.
 func (f trailForm) address(path string, before int64) string {
-	q := url.Values{}
-	for name, value := range map[string]string{"who": f.Who, "what": f.What, "via": f.Via, "community": f.Community, "target": f.Target} {
-		if value != "" {
-			q.Set(name, value)
-		}
-	}
+	q := queryOf(map[string]string{"who": f.Who, "what": f.What, "via": f.Via, "community": f.Community, "target": f.Target})
 	f.Times.addTo(q)
-	if before > 0 {
-		q.Set("before", strconv.FormatInt(before, 10))
-	}
-	if len(q) == 0 {
-		return path
-	}
-	return path + "?" + q.Encode()
+	return addressBefore(path, q, before)
 }
 
 // Newest is the address of the first page.
 func (f trailForm) Newest() string { return f.address("/trail", 0) }
 
 // setChips are the parts of the form that have no chips of their own.
-func (f trailForm) setChips() (all []setChip) {
-	for _, part := range []struct {
-		name  string
-		value *string
-	}{{"Who", &f.Who}, {"What", &f.What}, {"Community", &f.Community}, {"To what", &f.Target}, {"Since", &f.Times.Since}, {"Until", &f.Times.Until}} {
-		if text := *part.value; text != "" {
-			*part.value = ""
-			without := f.address("/trail", 0)
-			*part.value = text
-			if part.name == "Since" || part.name == "Until" {
-				text = strings.Replace(text, "T", " ", 1)
-			}
-			all = append(all, setChip{part.name, text, without})
-		}
-	}
-	return all
+func (f trailForm) setChips() []setChip {
+	return setChipsOf(
+		func() string { return f.address("/trail", 0) },
+		formPart{"Who", &f.Who, asIs},
+		formPart{"What", &f.What, asIs},
+		formPart{"Community", &f.Community, asIs},
+		formPart{"To what", &f.Target, asIs},
+		formPart{"Since", &f.Times.Since, timeText},
+		formPart{"Until", &f.Times.Until, timeText},
+	)
 }
 
 type trailData struct {
@@ -123,13 +104,9 @@ func (s *Console) trail(c *request) error {
 // trailFilter returns what the form asks for, or what is wrong with it.
 func (s *Console) trailFilter(c *request, form *trailForm) (f access.TrailFilter, problem string, err error) {
 	f = access.TrailFilter{Who: form.Who, What: form.What, Via: form.Via, Community: form.Community, TargetID: form.Target}
-	if text := c.QueryParam("before"); text != "" {
-		if f.Before, err = strconv.ParseInt(text, 10, 64); err != nil || f.Before < 1 {
-			return f, "", failf(http.StatusBadRequest, "The page's address is not right. Begin again at the newest entries: /trail.")
-		}
-	}
 	f.Since, f.Until, problem = form.Times.read(c, time.Now())
-	return f, problem, nil
+	f.Before, err = readBefore(c, "entries: /trail")
+	return f, problem, err
 }
 
 // addTrailChoices fills what the list can be narrowed to.

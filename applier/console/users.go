@@ -65,7 +65,7 @@ func (s *Console) usersPage(c *request, status int, data usersData) error {
 	filter := users.Filter{Community: data.Community, Search: data.Search, Limit: pageSize + 1}
 	if text := c.QueryParam("before"); text != "" {
 		if filter.Before, err = delivery.ParseID(text); err != nil {
-			return failf(http.StatusBadRequest, "The page's address is not right. Begin again at the newest users: /users.")
+			return wrongPlace("users: /users")
 		}
 	}
 	data.IsFirst = filter.Before == (delivery.ID{})
@@ -76,13 +76,7 @@ func (s *Console) usersPage(c *request, status int, data usersData) error {
 	}
 	if len(list) > pageSize {
 		list = list[:pageSize]
-		q := url.Values{"before": {list[pageSize-1].ID.String()}}
-		for name, value := range map[string]string{"search": data.Search, "community": data.Community} {
-			if value != "" {
-				q.Set(name, value)
-			}
-		}
-		data.Older = "/users?" + q.Encode()
+		data.Older = addressOf("/users", queryOf(map[string]string{"search": data.Search, "community": data.Community, "before": list[pageSize-1].ID.String()}))
 	}
 	for _, u := range list {
 		data.Users = append(data.Users, userRow{u, amountsOf(u.Balances)})

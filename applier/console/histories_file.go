@@ -1,0 +1,57 @@
+package console
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/admin/history"
+)
+
+// historiesFile sends all deliveries of the form that have outcomes as CSV.
+func (s *Console) historiesFile(c *request) error {
+	form := readHistoriesForm(c)
+	filter, problem, err := s.historyFilter(c, &form)
+	if err != nil {
+		return err
+	}
+	if problem != "" {
+		return failf(http.StatusUnprocessableEntity, "%s Go back, and mend the form.", problem)
+	}
+	filter.Limit = csvPage
+	var at history.Place
+	read := func() ([]history.Delivery, error) {
+		page, err := s.History.Page(c.ctx(), filter, at)
+		return page.Deliveries, err
+	}
+	return csvFile(c, "deliveries", deliveryColumns, read, func(last history.Delivery) { at.Before = last.ID }, deliveryRow)
+}
+
+var deliveryColumns = []string{
+	"id", "status", "outcome", "reason", "detail", "community", "webhook_id", "webhook", "user_id", "email", "username",
+	"changes", "fields", "received_at", "finished_at", "attempts", "replays", "duplicate_of",
+}
+
+func deliveryRow(d history.Delivery) []string {
+	row := []string{
+		d.ID.String(), string(d.Status), "", "", textOf(d.Detail), d.Community, d.WebhookID, d.Webhook, "", "", "",
+		admin.ChangesText(d.Changes), admin.FieldsText(d.Fields), d.ReceivedAt.Format(time.RFC3339Nano), "", strconv.Itoa(d.Attempts), strconv.Itoa(d.Replays), "",
+	}
+	if d.Outcome != nil {
+		row[2] = string(*d.Outcome)
+	}
+	if d.Reason != nil {
+		row[3] = string(*d.Reason)
+	}
+	if d.User != nil {
+		row[8], row[9], row[10] = d.User.ID.String(), d.User.Email, d.User.Username
+	}
+	if d.FinishedAt != nil {
+		row[14] = d.FinishedAt.Format(time.RFC3339Nano)
+	}
+	if d.DuplicateOf != nil {
+		row[17] = d.DuplicateOf.String()
+	}
+	return row
+}
