@@ -95,14 +95,7 @@ func (f DeadLetterFilter) where(ctx context.Context) (w pg.Where) {
 		w.Add("coalesce(o.path, '') = ?", *f.Path)
 	}
 	f.addUser(&w)
-	if !f.Since.IsZero() {
-		w.Add("d.delivery_id >= ?", pg.FirstIDAt(f.Since).String()) // by index, to the millisecond
-		w.Add("o.received_at >= ?", f.Since)
-	}
-	if !f.Until.IsZero() {
-		w.Add("d.delivery_id < ?", pg.FirstIDAt(f.Until.Add(time.Millisecond)).String())
-		w.Add("o.received_at < ?", f.Until)
-	}
+	w.ReceivedIn("d.delivery_id", "o.received_at", f.Since, f.Until)
 	if !f.FailedSince.IsZero() {
 		w.Add("d.failed_at >= ?", f.FailedSince)
 	}

@@ -98,14 +98,7 @@ func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, e
 		w.Conditions = append(w.Conditions, "o.status = 'failed'") // so that the small index serves
 		w.Add("o.reason = ?", string(f.Reason))
 	}
-	if !f.Since.IsZero() {
-		w.Add("o.delivery_id >= ?", pg.FirstIDAt(f.Since).String()) // by index, to the millisecond
-		w.Add("o.received_at >= ?", f.Since)
-	}
-	if !f.Until.IsZero() {
-		w.Add("o.delivery_id < ?", pg.FirstIDAt(f.Until.Add(time.Millisecond)).String())
-		w.Add("o.received_at < ?", f.Until)
-	}
+	w.ReceivedIn("o.delivery_id", "o.received_at", f.Since, f.Until)
 	if f.Before != (delivery.ID{}) {
 		w.Add("o.delivery_id < ?", f.Before.String())
 	}

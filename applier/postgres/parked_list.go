@@ -61,14 +61,7 @@ func (s *Store) ListParked(ctx context.Context, f OutcomeFilter) ([]ParkedDelive
 	if f.UserID != (delivery.ID{}) {
 		w.Add("p.user_id = ?", f.UserID.String())
 	}
-	if !f.Since.IsZero() {
-		w.Add("p.delivery_id >= ?", pg.FirstIDAt(f.Since).String())
-		w.Add("p.received_at >= ?", f.Since)
-	}
-	if !f.Until.IsZero() {
-		w.Add("p.delivery_id < ?", pg.FirstIDAt(f.Until.Add(time.Millisecond)).String())
-		w.Add("p.received_at < ?", f.Until)
-	}
+	w.ReceivedIn("p.delivery_id", "p.received_at", f.Since, f.Until)
 	if f.Before != (delivery.ID{}) {
 		w.Add("p.delivery_id < ?", f.Before.String())
 	}

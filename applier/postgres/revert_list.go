@@ -34,14 +34,7 @@ func (s *Store) ListApplied(ctx context.Context, f AppliedFilter) ([]delivery.ID
 	if f.Version != 0 {
 		w.Add("o.version = ?", f.Version)
 	}
-	if !f.Since.IsZero() {
-		w.Add("o.delivery_id >= ?", pg.FirstIDAt(f.Since).String()) // by index, to the millisecond
-		w.Add("o.received_at >= ?", f.Since)
-	}
-	if !f.Until.IsZero() {
-		w.Add("o.delivery_id < ?", pg.FirstIDAt(f.Until.Add(time.Millisecond)).String())
-		w.Add("o.received_at < ?", f.Until)
-	}
+	w.ReceivedIn("o.delivery_id", "o.received_at", f.Since, f.Until)
 	if f.Before != (delivery.ID{}) {
 		w.Add("o.delivery_id < ?", f.Before.String())
 	}

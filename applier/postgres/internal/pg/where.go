@@ -3,6 +3,7 @@ package pg
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Where collects the conditions of a list.
@@ -18,6 +19,19 @@ func (w *Where) Add(condition string, args ...any) {
 		condition = strings.Replace(condition, "?", fmt.Sprintf("$%d", len(w.Args)), 1)
 	}
 	w.Conditions = append(w.Conditions, condition)
+}
+
+// ReceivedIn narrows to deliveries that were received from a time on and before another
+// one; zero ones do not. Ids have the millisecond, so that their index serves.
+func (w *Where) ReceivedIn(id, receivedAt string, since, until time.Time) {
+	if !since.IsZero() {
+		w.Add(id+" >= ?", FirstIDAt(since).String())
+		w.Add(receivedAt+" >= ?", since)
+	}
+	if !until.IsZero() {
+		w.Add(id+" < ?", FirstIDAt(until.Add(time.Millisecond)).String())
+		w.Add(receivedAt+" < ?", until)
+	}
 }
 
 func (w *Where) String() string {
