@@ -24,7 +24,7 @@ func twoDays(w *world) (alice, bob string) {
 	w.settled(theirs, "alice@example.com", next, change(webhook.Add, "coins", 1000))
 	w.clock.Store(next.Add(13 * time.Hour).UnixNano())
 	for name, id := range map[string]*string{"alice": &alice, "bob@example.com": &bob} {
-		u, err := w.store.FindUser(w.t.Context(), mine, name)
+		u, err := w.Store.FindUser(w.t.Context(), mine, name)
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -80,10 +80,10 @@ func TestUserInfo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	alice, bob := twoDays(w)
-	if err := w.store.SetField(t.Context(), mine, applier.Field{Name: "favourite_team", Type: applier.Text}); err != nil {
+	if err := w.Store.SetField(t.Context(), mine, applier.Field{Name: "favourite_team", Type: applier.Text}); err != nil {
 		t.Fatal(err)
 	}
-	w.exec(`INSERT INTO user_fields (user_id, field, value, delivery_id, stream_epoch, stream_sequence, stream_index)
+	w.Exec(`INSERT INTO user_fields (user_id, field, value, delivery_id, stream_epoch, stream_sequence, stream_index)
 		VALUES ($1, 'favourite_team', 'red', $1, 0, 1, 0)`, alice)
 	for ref, want := range map[string]string{
 		"ALICE@example.com": `{"userId":"` + alice + `","username":"alice","xp":125,"coins":90,"xpEarnedToday":5,"coinsEarnedToday":50,"customFields":{"favourite_team":"red"}}`,
@@ -94,7 +94,7 @@ func TestUserInfo(t *testing.T) {
 			t.Errorf("%s: %s", got.body, diff)
 		}
 	}
-	other, err := w.store.FindUser(t.Context(), theirs, "alice")
+	other, err := w.Store.FindUser(t.Context(), theirs, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func TestTheUseOfATokenIsNotedOnceAMinute(t *testing.T) {
 	}
 	for after, want := range map[time.Duration]time.Duration{0: 0, 59 * time.Second: 0, 61 * time.Second: 61 * time.Second} {
 		w.clock.Store(start.UnixNano()) // whatever the order
-		w.exec(`UPDATE tokens SET last_used_at = NULL`)
+		w.Exec(`UPDATE tokens SET last_used_at = NULL`)
 		w.get("/apis/v1/users")
 		w.clock.Store(start.Add(after).UnixNano())
 		w.get("/apis/v1/users")
@@ -166,7 +166,7 @@ func TestParametersAreStrict(t *testing.T) {
 func TestWhileTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	if err := w.store.Close(); err != nil {
+	if err := w.Store.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.get("/apis/v1/users"); got.status != http.StatusServiceUnavailable || got.Code != "unavailable" || got.header.Get("Retry-After") == "" ||
@@ -271,7 +271,7 @@ func TestParkedDeliveriesAreTold(t *testing.T) {
 	w := newWorld(t)
 	dead := w.settled(mine, "nobody@example.com", time.Time{}, change(webhook.Add, "coins", 5))
 	parked, foreign := delivery.NewID(), delivery.NewID()
-	postgrestest.Park(t, w.db,
+	postgrestest.Park(t, w.DB,
 		postgrestest.Parked{ID: parked, Webhook: w.shops[mine].ID, Community: mine, Reason: applier.Paused, Body: `{"password":"hunter2"}`},
 		postgrestest.Parked{ID: foreign, Webhook: w.shops[theirs].ID, Community: theirs, Reason: applier.Paused},
 		postgrestest.Parked{ID: dead, Replay: delivery.NewID(), Webhook: w.shops[mine].ID, Community: mine, Reason: applier.KeyUnavailable},
@@ -409,7 +409,7 @@ func TestUsers(t *testing.T) {
 			}
 		}
 	}
-	alice, err := w.store.FindUser(t.Context(), mine, "alice")
+	alice, err := w.Store.FindUser(t.Context(), mine, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -420,7 +420,7 @@ func TestUsers(t *testing.T) {
 			t.Errorf("%s is %+v", ref, got)
 		}
 	}
-	other, err := w.store.FindUser(t.Context(), theirs, "alice")
+	other, err := w.Store.FindUser(t.Context(), theirs, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -446,7 +446,7 @@ func TestNoAnswerHasAKeylessID(t *testing.T) {
 		t.Fatal(err)
 	}
 	parked := delivery.NewID()
-	postgrestest.Park(t, w.db, postgrestest.Parked{ID: parked, Webhook: id, Community: mine, Reason: applier.Paused})
+	postgrestest.Park(t, w.DB, postgrestest.Parked{ID: parked, Webhook: id, Community: mine, Reason: applier.Paused})
 	wants := map[string]bool{ // whether there is something that a webhook has to be named in
 		"/apis/v1/deliveries": true, "/apis/v1/deliveries?webhook=" + id: true, "/apis/v1/deliveries?webhook=" + fingerprint: true,
 		"/apis/v1/deliveries/" + success.String(): true, "/apis/v1/deliveries/" + failed.String(): true,

@@ -10,7 +10,7 @@ func TestABrokerThatIsAwayIsNoErrorOfOurs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.pending(mine)
-	w.server.Stop()
+	w.Server.Stop()
 	for _, path := range []string{"/apis/v1/deliveries", "/apis/v1/deliveries?limit=1", "/apis/v1/deliveries/" + id.String(), "/apis/v1/logs?webhook=Shop"} {
 		got := w.get(path)
 		if got.status != http.StatusServiceUnavailable || got.Code != "unavailable" || got.header.Get("Retry-After") == "" {

@@ -28,7 +28,7 @@ var tries = map[string][]string{ // targets, or a target and bodies
 func TestATokensCommunityIsAllThereIs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	user, err := w.store.AddUser(t.Context(), theirs, postgres.NewUser{Email: "zebra@example.com", Username: "zebra"})
+	user, err := w.Store.AddUser(t.Context(), theirs, postgres.NewUser{Email: "zebra@example.com", Username: "zebra"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func TestATokenThatIsRefusedIsInTheTrail(t *testing.T) {
 			t.Errorf("%d", got.status)
 		}
 	}
-	entries, err := access.NewTrail(w.store, w.now).List(t.Context(), access.TrailFilter{Limit: 10})
+	entries, err := access.NewTrail(w.Store, w.now).List(t.Context(), access.TrailFilter{Limit: 10})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,8 +2,6 @@ package api_test
 
 import (
 	"bytes"
-	"context"
-	"database/sql"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -21,10 +19,10 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/api"
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/broker"
-	"github.com/coinhook/coinhook/pkg/broker/brokertest"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -35,10 +33,8 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 // world is the API on a broker and a database of its own, with two communities
 // that have a webhook, two users and a token each.
 type world struct {
+	*appliertest.World
 	t         *testing.T
-	server    *brokertest.Server
-	store     *postgres.Store
-	db        *sql.DB
 	history   *history.History
 	tokens    *access.Tokens
 	webhooks  *webhooks.Service
@@ -53,25 +49,24 @@ const mine, theirs = "default", "other"
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	server := brokertest.Start(t)
-	conn := server.SetUpAs(broker.Console)
-	stream, err := conn.OpenStream(t.Context())
+	w := &world{
+		t: t, World: appliertest.New(t, appliertest.Options{Role: broker.Console}),
+		clock: &atomic.Int64{}, shops: map[string]*webhook.Webhook{}, bearer: map[string]string{},
+	}
+	stream, err := w.Conn.OpenStream(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, server: server, clock: &atomic.Int64{}, shops: map[string]*webhook.Webhook{}, bearer: map[string]string{}}
 	w.clock.Store(time.Now().UnixNano())
-	w.store, w.db = postgrestest.Open(t, postgres.Options{})
-	w.publisher = broker.NewPublisher(conn, broker.PublisherOptions{Log: zerolog.Nop()})
-	w.runPublisher()
-	w.tokens = access.NewTokens(w.store, w.now)
-	definitions := broker.NewDefinitions(conn)
-	service := webhooks.New(definitions, w.store.Reread, w.now, secret.MasterKey{})
+	w.publisher = appliertest.Publisher(t, w.Conn)
+	w.tokens = access.NewTokens(w.Store, w.now)
+	definitions := broker.NewDefinitions(w.Conn)
+	service := webhooks.New(definitions, w.Store.Reread, w.now, secret.MasterKey{})
 	w.webhooks = service
-	w.history = history.New(w.store, stream, definitions, time.Hour)
+	w.history = history.New(w.Store, stream, definitions, time.Hour)
 	w.handler = api.New(api.Options{
-		Tokens: w.tokens, Trail: access.NewTrail(w.store, w.now), Deliveries: w.history, Logs: history.NewLogs(w.store),
-		Users: users.New(w.store), Webhooks: service, Now: w.now, Log: zerolog.Nop(), PerSecond: 10_000, Burst: 10_000,
+		Tokens: w.tokens, Trail: access.NewTrail(w.Store, w.now), Deliveries: w.history, Logs: history.NewLogs(w.Store),
+		Users: users.New(w.Store), Webhooks: service, Now: w.now, Log: zerolog.Nop(), PerSecond: 10_000, Burst: 10_000,
 	})
 	for _, community := range []string{mine, theirs} {
 		saved, err := service.Apply(t.Context(), webhook.Definition{
@@ -82,9 +77,10 @@ func newWorld(t *testing.T) *world {
 			t.Fatal(err)
 		}
 		w.shops[community] = &webhook.Webhook{Record: saved.Record, Revision: saved.Revision}
-		if _, err := w.store.ImportUsers(t.Context(), community, []postgres.NewUser{{Email: "Alice@example.com", Username: "alice"}, {Email: "bob@example.com"}}); err != nil {
+		if _, err := w.Store.AddUser(t.Context(), community, postgres.NewUser{Email: "Alice@example.com", Username: "alice"}); err != nil {
 			t.Fatal(err)
 		}
+		w.AddUsers(community, "bob@example.com")
 		if w.bearer[community], _, err = w.tokens.Add(t.Context(), community, "test", 0, "anna"); err != nil {
 			t.Fatal(err)
 		}
@@ -93,18 +89,6 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) now() time.Time { return time.Unix(0, w.clock.Load()).UTC() }
-
-func (w *world) runPublisher() {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- w.publisher.Run(ctx) }()
-	w.t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			w.t.Error(err)
-		}
-	})
-}
 
 func (w *world) delivery(community string) *delivery.Delivery {
 	return &delivery.Delivery{
@@ -117,9 +101,7 @@ func (w *world) delivery(community string) *delivery.Delivery {
 func (w *world) pending(community string) delivery.ID {
 	w.t.Helper()
 	d := w.delivery(community)
-	if err := w.publisher.Publish(w.t.Context(), *d); err != nil {
-		w.t.Fatal(err)
-	}
+	appliertest.Publish(w.t, w.publisher, *d)
 	return d.ID
 }
 
@@ -134,21 +116,14 @@ func (w *world) settled(community, email string, day time.Time, changes ...appli
 		Delivery: w.delivery(community), Webhook: w.shops[community],
 		Plan: applier.Plan{User: applier.UserRef{By: webhook.ByEmail, Value: email}, Changes: changes},
 	}
-	settlements, err := w.store.Settle(w.t.Context(), []applier.Item{item})
+	settlements, err := w.Store.Settle(w.t.Context(), []applier.Item{item})
 	if err != nil || (settlements[0].Status == delivery.Success) == (email == "nobody@example.com") {
 		w.t.Fatalf("settled as %+v, %v", settlements, err)
 	}
 	if !day.IsZero() {
-		w.exec(`UPDATE gamification_logs SET at = $2 WHERE delivery_id = $1`, item.Delivery.ID.String(), day)
+		w.Exec(`UPDATE gamification_logs SET at = $2 WHERE delivery_id = $1`, item.Delivery.ID.String(), day)
 	}
 	return item.Delivery.ID
-}
-
-func (w *world) exec(query string, args ...any) {
-	w.t.Helper()
-	if _, err := w.db.ExecContext(w.t.Context(), query, args...); err != nil {
-		w.t.Fatal(err)
-	}
 }
 
 // reply is an answer, which is as the OpenAPI document says.

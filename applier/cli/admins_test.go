@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/cli"
 	"github.com/coinhook/coinhook/applier/cmd/coinhook/serve"
 	"github.com/coinhook/coinhook/pkg/service/tlstest"
@@ -233,7 +234,7 @@ func TestTheConsoleWarnsOfClearPasswords(t *testing.T) {
 		env := maps.Clone(i.env)
 		maps.Copy(env, tt.env)
 		env["CONSOLE_ADDR"], env["LOG_FORMAT"] = tt.address, "json"
-		var log lockedBuffer
+		var log appliertest.Log
 		ctx, stop := context.WithCancel(t.Context())
 		stderr := writer(func(p []byte) (int, error) {
 			if bytes.Contains(p, []byte(`"listening"`)) {

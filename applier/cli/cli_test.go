@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/cli"
 	"github.com/coinhook/coinhook/applier/cmd/coinhook/serve"
 	"github.com/coinhook/coinhook/applier/engine"
@@ -78,32 +78,13 @@ type result struct {
 func (i *installation) run(args ...string) result {
 	i.t.Helper()
 	var stdout bytes.Buffer
-	var stderr lockedBuffer
+	var stderr appliertest.Log // the connection to the broker may write to it when the command has ended
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	code := cli.Run(ctx, cli.Process{
 		Args: args, Env: i.env, Dir: i.dir, Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Console: serve.Console,
 	})
 	return result{code, stdout.String(), stderr.String()}
-}
-
-// lockedBuffer is for what is still written to when a command has ended: the log of
-// the connection to the broker.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // json runs a command that has to succeed and reads its result.

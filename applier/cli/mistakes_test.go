@@ -7,6 +7,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/cli"
 )
 
@@ -23,7 +24,7 @@ func TestResultsThatCannotBeWrittenAreAFailure(t *testing.T) {
 		"webhooks rotate-key Shop", "webhooks export Shop", "webhooks show Shop", "webhooks list", "users list", "users show ann@example.com -o json",
 		"currencies list", "webhooks schema", "webhooks presets stripe", "audit", "--version", "help", "dlq groups -o json", "completion bash",
 	} {
-		var stderr lockedBuffer
+		var stderr appliertest.Log
 		code := cli.Run(t.Context(), cli.Process{
 			Args: strings.Fields(args), Env: i.env, Dir: i.dir, Stdin: strings.NewReader(""), Stdout: fullDisk{}, Stderr: &stderr,
 		})

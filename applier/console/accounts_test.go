@@ -107,7 +107,7 @@ func TestTokensAreMadeInTheConsole(t *testing.T) {
 	w := newWorld(t)
 	made := w.admin.post("/tokens", url.Values{"name": {"leaderboard"}, "community": {"default"}, "days": {"30"}})
 	text := made.text("#shown")
-	tokens := access.NewTokens(w.store, w.clock.now)
+	tokens := access.NewTokens(w.Store, w.clock.now)
 	found, err := tokens.Authenticate(t.Context(), text)
 	if err != nil || found.Community != "default" || found.ExpiresAt == nil {
 		t.Fatalf("%d %s: %+v, %v", made.status, made.text("main"), found, err)

@@ -64,7 +64,7 @@ func TestAFormMakesNoCommunityByMistake(t *testing.T) {
 	if p := w.admin.get("/settings?community=nort"); p.status != http.StatusUnprocessableEntity {
 		t.Errorf("settings of none: %d", p.status)
 	}
-	known, err := w.store.Communities(t.Context())
+	known, err := w.Store.Communities(t.Context())
 	if err != nil || strings.Join(known, " ") != "north" {
 		t.Errorf("there are %q, %v", known, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/PuerkitoBio/goquery"
 
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -21,7 +22,7 @@ func (w *world) ended(t *testing.T, started *page) string {
 		t.Fatalf("it did not start: status %d, %q", started.status, started.text("main"))
 	}
 	var p *page
-	w.eventually("the run has ended", func() bool {
+	appliertest.Eventually(w.t, "the run has ended", func() bool {
 		p = w.admin.get(started.header.Get("Location"))
 		return p.Find("#run[hx-get]").Length() == 0
 	})
@@ -252,7 +253,7 @@ func hidden(p *page) url.Values {
 
 func outcomeOf(t *testing.T, w *world, id delivery.ID) postgres.Outcome {
 	t.Helper()
-	o, err := w.store.FindOutcome(t.Context(), id)
+	o, err := w.Store.FindOutcome(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -82,7 +83,7 @@ func TestHistories(t *testing.T) {
 		"of all":       {postgres.OutcomeFilter{}, bad},
 	} {
 		tc.filter.After, tc.filter.Limit = good, 1
-		if newer, err := w.store.ListOutcomes(t.Context(), tc.filter); err != nil || len(newer) != 1 || newer[0].ID != tc.want {
+		if newer, err := w.Store.ListOutcomes(t.Context(), tc.filter); err != nil || len(newer) != 1 || newer[0].ID != tc.want {
 			t.Errorf("newer ones %s: %+v, %v", name, newer, err)
 		}
 	}
@@ -136,8 +137,8 @@ func TestHistoriesPages(t *testing.T) {
 	check(third, ids[100:], true, false)
 	check(follow(third, "prev"), ids[50:100], true, true)
 	w.settle()
-	w.eventually("all are settled", func() bool {
-		have, err := w.store.HaveOutcomes(t.Context(), ids)
+	appliertest.Eventually(w.t, "all are settled", func() bool {
+		have, err := w.Store.HaveOutcomes(t.Context(), ids)
 		return err == nil && len(have) == len(ids)
 	})
 	check(follow(first, "next"), ids[50:100], true, true)
@@ -305,7 +306,7 @@ func TestAUserIsFoundInAllCommunities(t *testing.T) {
 	w := newWorld(t)
 	for community, emails := range map[string][]string{"default": {"alice@example.com"}, "northwind": {"alice@example.com", "nora@example.com"}} {
 		for _, email := range emails {
-			if _, err := w.store.AddUser(t.Context(), community, postgres.NewUser{Email: email}); err != nil {
+			if _, err := w.Store.AddUser(t.Context(), community, postgres.NewUser{Email: email}); err != nil {
 				t.Fatal(err)
 			}
 		}

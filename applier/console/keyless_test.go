@@ -89,7 +89,7 @@ func TestViewersNeverSeeAKeylessID(t *testing.T) {
 	if _, err := w.webhooks.Pause(t.Context(), w.reread(keyless.ID)); err != nil {
 		t.Fatal(err)
 	}
-	postgrestest.Park(t, w.db, postgrestest.Parked{ID: delivery.NewID(), Webhook: keyless.ID, Community: "default", Reason: applier.Paused, Body: `{"coins":5}`})
+	postgrestest.Park(t, w.DB, postgrestest.Parked{ID: delivery.NewID(), Webhook: keyless.ID, Community: "default", Reason: applier.Paused, Body: `{"coins":5}`})
 	viewer := w.signedIn("vera", admin.Viewer)
 	first := []string{"/", "/deliveries/compare?id=" + sent[5] + "&with=" + sent[8], "/webhooks/new", "/webhooks/" + draft.ID + "/sample?after=" + sample.String(), "/webhooks/" + keyless.ID + "/export", "/nowhere/" + keyless.ID, "/search?q=Keyless", "/search?q=alice"}
 	for _, id := range []string{keyless.ID, deleted.ID} { // addresses that a viewer knows from before

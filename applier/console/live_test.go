@@ -12,6 +12,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/console"
 	"github.com/coinhook/coinhook/pkg/broker"
 )
@@ -104,12 +105,12 @@ func TestNewsIsOfACommunity(t *testing.T) {
 		}
 		return b.listen(live)
 	}
-	stream, err := w.conn.OpenStream(t.Context())
+	stream, err := w.Conn.OpenStream(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	quiet := func() string {
-		w.eventually("all is settled", func() bool {
+		appliertest.Eventually(w.t, "all is settled", func() bool {
 			p, err := stream.Pending(t.Context())
 			return err == nil && !slices.ContainsFunc(p.Partitions, func(s broker.PartitionState) bool { return s.Floor < p.Last })
 		})
@@ -217,7 +218,7 @@ func TestAViewerListensOnAFewPages(t *testing.T) {
 	}
 	w.admin.listen("/live?topic=deliveries") // others go on
 	closePage()
-	w.eventually("there is room", func() bool {
+	appliertest.Eventually(w.t, "there is room", func() bool {
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.url+"/live?topic=deliveries", nil)

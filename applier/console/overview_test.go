@@ -36,7 +36,7 @@ func TestOverview(t *testing.T) {
 	if diff := cmp.Diff([][]string{{"Shop", "1", "4", "Why Shop fails"}}, cells(p, "#failing tbody tr")); diff != "" {
 		t.Errorf("failing are (-want +got):\n%s", diff)
 	}
-	if _, err := w.db.ExecContext(t.Context(), `INSERT INTO audit_findings (kind, part, delivery_id, user_id, currency, stream_sequence, detail)
+	if _, err := w.DB.ExecContext(t.Context(), `INSERT INTO audit_findings (kind, part, delivery_id, user_id, currency, stream_sequence, detail)
 		SELECT 'balance_changed', 'accounts', '00000000-0000-0000-0000-000000000000', id, 'coins', 0, 'The balance is odd.' FROM users`); err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func fillWorld(t *testing.T, w *world) (hook string) {
 	for i := range manyWebhooks {
 		ids = append(ids, w.webhook(fmt.Sprint("Shop ", i)).ID)
 	}
-	conn, err := w.db.Conn(t.Context())
+	conn, err := w.DB.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func fillWorld(t *testing.T, w *world) (hook string) {
 		}
 		t.Logf("%s: %.40s", time.Since(begun).Round(time.Millisecond), statement)
 	}
-	counter, begun := postgres.NewDeliveryCounter(w.store), time.Now()
+	counter, begun := postgres.NewDeliveryCounter(w.Store), time.Now()
 	for more := true; more; {
 		var err error
 		if _, more, err = counter.Count(t.Context()); err != nil {
@@ -85,7 +85,7 @@ func TestPagesOfAMillionDeliveries(t *testing.T) {
 	w := newWorld(t)
 	hook := fillWorld(t, w)
 	var user, duplicate, failed string
-	if err := w.db.QueryRow(`SELECT (SELECT user_id FROM outcomes WHERE stream_sequence = 500000), (SELECT max(delivery_id::text) FROM outcomes WHERE outcome = 'duplicate'),
+	if err := w.DB.QueryRow(`SELECT (SELECT user_id FROM outcomes WHERE stream_sequence = 500000), (SELECT max(delivery_id::text) FROM outcomes WHERE outcome = 'duplicate'),
 		(SELECT max(delivery_id::text) FROM dead_letters)`).Scan(&user, &duplicate, &failed); err != nil {
 		t.Fatal(err)
 	}

@@ -20,20 +20,18 @@ func TestWhatIsParkedIsSeenOnEachPage(t *testing.T) {
 	w := newWorld(t)
 	shop, other := w.webhook("Shop"), w.webhook("Other")
 	w.user("ann@example.com")
-	ann, err := w.store.FindUser(t.Context(), "default", "ann@example.com")
+	ann, err := w.Store.FindUser(t.Context(), "default", "ann@example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
 	paused, locked, newer := delivery.NewID(), delivery.NewID(), delivery.NewID()
-	postgrestest.Park(t, w.db,
+	postgrestest.Park(t, w.DB,
 		postgrestest.Parked{ID: paused, Webhook: shop.ID, Community: "default", Reason: applier.Paused, Body: `{"coins":5,"password":"hunter2"}`},
 		postgrestest.Parked{ID: locked, Webhook: other.ID, Community: "default", Reason: applier.UserLocked, User: ann.ID},
 		postgrestest.Parked{ID: newer, Webhook: other.ID, Community: "default", Reason: applier.NewerFormat},
 	)
-	if _, err := w.db.ExecContext(t.Context(), "UPDATE parked SET newer = true WHERE delivery_id = $1", newer.String()); err != nil {
-		t.Fatal(err)
-	}
-	tx, err := w.db.BeginTx(t.Context(), nil)
+	w.Exec("UPDATE parked SET newer = true WHERE delivery_id = $1", newer.String())
+	tx, err := w.DB.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +84,7 @@ func TestADeadLetterSaysThatItsReplayWaits(t *testing.T) {
 	shop := w.webhook("Shop")
 	w.settle()
 	dead := w.settled(shop, `{"user":"nobody@example.com","coins":50}`)
-	postgrestest.Park(t, w.db, postgrestest.Parked{ID: dead, Replay: delivery.NewID(), Webhook: shop.ID, Community: "default", Reason: applier.Paused})
+	postgrestest.Park(t, w.DB, postgrestest.Parked{ID: dead, Replay: delivery.NewID(), Webhook: shop.ID, Community: "default", Reason: applier.Paused})
 	for path, want := range map[string]string{
 		"/":                            `1 replay of "Shop"`,
 		"/deliveries":                  "user_not_found, a replay waits: paused",

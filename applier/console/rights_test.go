@@ -129,11 +129,11 @@ func (th things) fill(text string) string {
 func makeThings(w *world, community, marker string) things {
 	t := w.t
 	t.Helper()
-	user, err := w.store.AddUser(t.Context(), community, postgres.NewUser{Email: marker + "@example.com", Username: marker})
+	user, err := w.Store.AddUser(t.Context(), community, postgres.NewUser{Email: marker + "@example.com", Username: marker})
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings := communities.New(w.store)
+	settings := communities.New(w.Store)
 	if _, err := settings.SetCurrency(t.Context(), community, marker, communities.CurrencyChange{}); err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func (w *world) state(community string) string {
 		`SELECT e::text FROM executions e JOIN outcomes o USING (delivery_id) WHERE o.community = $1`,
 		`SELECT g::text FROM admin_grants g WHERE community = $1 OR community = '*' OR admin = 'eve'`, `SELECT a.name FROM admins a WHERE $1 <> ''`,
 	} {
-		rows, err := w.db.QueryContext(w.t.Context(), query, community)
+		rows, err := w.DB.QueryContext(w.t.Context(), query, community)
 		if err != nil {
 			w.t.Fatal(query, err)
 		}

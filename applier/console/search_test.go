@@ -14,7 +14,7 @@ func TestSearch(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.user("alice@example.com")
-	if _, err := w.store.AddUser(t.Context(), "northwind", postgres.NewUser{Email: "ALICE@example.com", Username: "ally"}); err != nil {
+	if _, err := w.Store.AddUser(t.Context(), "northwind", postgres.NewUser{Email: "ALICE@example.com", Username: "ally"}); err != nil {
 		t.Fatal(err)
 	}
 	shop := w.webhookOf(`{name: Shop orders, state: active, user: {by: email, path: user}, idempotency: {path: order}, mappings: [{currency: coins, operator: add, value: {path: coins}}]}`)

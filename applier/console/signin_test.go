@@ -190,7 +190,7 @@ func TestCookies(t *testing.T) {
 	}
 	var stored int
 	token := strings.TrimPrefix(strings.Split(cookie, ";")[0], "coinhook_session=")
-	if err := w.db.QueryRow(`SELECT count(*) FROM sessions WHERE position($1 IN encode(token, 'escape')) > 0`, token).Scan(&stored); err != nil || stored > 0 {
+	if err := w.DB.QueryRow(`SELECT count(*) FROM sessions WHERE position($1 IN encode(token, 'escape')) > 0`, token).Scan(&stored); err != nil || stored > 0 {
 		t.Errorf("the token itself is stored: %d, %v", stored, err)
 	}
 }
@@ -216,7 +216,7 @@ func TestCookiesOfHTTPS(t *testing.T) {
 func TestSignInSaysThatTheTrailIsHeld(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	tx, err := w.db.Begin()
+	tx, err := w.DB.Begin()
 	if err != nil {
 		t.Fatal(err)
 	}

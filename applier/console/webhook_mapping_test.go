@@ -31,7 +31,7 @@ func TestANewMappingHasNoCurrency(t *testing.T) {
 func TestAMappingOfACustomFieldAsksForItsValueOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	if err := w.store.SetField(t.Context(), "default", applier.Field{Name: "favourite_team", Type: applier.Text}); err != nil {
+	if err := w.Store.SetField(t.Context(), "default", applier.Field{Name: "favourite_team", Type: applier.Text}); err != nil {
 		t.Fatal(err)
 	}
 	hook := w.webhookOf(`{name: Shop, state: active, auth: {}, user: {by: email, path: user},

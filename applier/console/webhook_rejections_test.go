@@ -24,7 +24,7 @@ func (w *world) reject(hook broker.Saved, at time.Time, code, cause string) {
 		},
 		Counted: map[string]int64{code: 4},
 	}
-	if err := broker.NewRejectionStore(w.conn, zerolog.Nop()).StoreRejection(w.t.Context(), hook.ID, n); err != nil {
+	if err := broker.NewRejectionStore(w.Conn, zerolog.Nop()).StoreRejection(w.t.Context(), hook.ID, n); err != nil {
 		w.t.Fatal(err)
 	}
 }

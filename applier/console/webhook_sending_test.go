@@ -14,6 +14,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/console"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/secret"
@@ -96,7 +97,7 @@ func TestATestIsFollowedUntilItIsSettled(t *testing.T) {
 		t.Errorf("on its way: %d %s", p.status, p.text("main"))
 	}
 	w.settle()
-	w.eventually("the delivery is settled", func() bool { return w.admin.get(address).Find("#outcome[hx-get]").Length() == 0 })
+	appliertest.Eventually(w.t, "the delivery is settled", func() bool { return w.admin.get(address).Find("#outcome[hx-get]").Length() == 0 })
 	p := w.admin.get(address)
 	if text := p.text("#outcome"); !strings.Contains(text, "success") || !strings.Contains(text, "+25") || !strings.Contains(text, "alice@example.com") {
 		t.Errorf("settled: %s", text)

@@ -50,7 +50,7 @@ func TestASenderFillsANewWebhook(t *testing.T) {
 	t.Parallel()
 	w := newSealingWorld(t)
 	for _, name := range []string{"ada", "U0000000001", "771129655544643584", "+14155550100"} {
-		if _, err := w.store.AddUser(t.Context(), "default", postgres.NewUser{Email: strings.Trim(name, "+") + "@example.com", Username: name}); err != nil {
+		if _, err := w.Store.AddUser(t.Context(), "default", postgres.NewUser{Email: strings.Trim(name, "+") + "@example.com", Username: name}); err != nil {
 			t.Fatal(err)
 		}
 	}

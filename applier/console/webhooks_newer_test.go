@@ -18,7 +18,7 @@ func TestAWebhookThatANewerVersionSaved(t *testing.T) {
 		ID: webhook.NewID(), Format: webhook.RecordFormat + 1,
 		Definition: webhook.Definition{Name: "Shop", Community: "default", State: webhook.Active},
 	}
-	saved, err := broker.NewDefinitions(w.conn).Create(t.Context(), rec, time.Now())
+	saved, err := broker.NewDefinitions(w.Conn).Create(t.Context(), rec, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,8 +2,6 @@ package console_test
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,10 +14,8 @@ import (
 	"time"
 
 	"github.com/PuerkitoBio/goquery"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
-	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/communities"
@@ -31,16 +27,14 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/console"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
-	"github.com/coinhook/coinhook/applier/report"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
-	"github.com/coinhook/coinhook/pkg/broker/brokertest"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/secret"
-	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
@@ -51,12 +45,10 @@ const password = "correct horse battery"
 // world is a broker, a database and a console, with somebody signed in. Deliveries
 // are settled once settle is called.
 type world struct {
+	*appliertest.World
 	t         *testing.T
 	url       string // of the console
 	console   *console.Console
-	conn      *broker.Conn
-	store     *postgres.Store
-	db        *sql.DB
 	accounts  *access.Accounts
 	trail     *access.Trail
 	webhooks  *webhooks.Service
@@ -114,19 +106,16 @@ func newSealingWorld(t *testing.T) *world {
 
 func makeWorld(t *testing.T, limit time.Duration, master secret.MasterKey, options ...option) *world {
 	t.Helper()
-	w := &world{t: t, conn: brokertest.Start(t).ConnectSetUp(), clock: &clock{}}
-	database := postgrestest.URL(t)
-	w.store, w.db = postgrestest.OpenURL(t, database, postgres.Options{MaxConns: 8})
-	own, _ := postgrestest.OpenURL(t, postgrestest.As(t, database, "coinhook_console"), postgres.Options{MaxConns: 8})
-	stream, err := w.conn.OpenStream(t.Context())
+	w := &world{t: t, World: appliertest.New(t, appliertest.Options{Store: postgres.Options{MaxConns: 8}}), clock: &clock{}}
+	own, _ := postgrestest.OpenURL(t, postgrestest.As(t, w.URL, "coinhook_console"), postgres.Options{MaxConns: 8})
+	stream, err := w.Conn.OpenStream(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	definitions := broker.NewDefinitions(w.conn)
-	w.accounts, w.trail = access.NewAccounts(w.store, w.clock.now), access.NewTrail(own, w.clock.now)
+	definitions := broker.NewDefinitions(w.Conn)
+	w.accounts, w.trail = access.NewAccounts(w.Store, w.clock.now), access.NewTrail(own, w.clock.now)
 	w.webhooks = webhooks.New(definitions, own.Reread, func() time.Time { return time.Now().UTC() }, master)
-	w.publisher = broker.NewPublisher(w.conn, broker.PublisherOptions{Log: zerolog.Nop()})
-	w.running(w.publisher.Run)
+	w.publisher = appliertest.Publisher(t, w.Conn)
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -138,54 +127,36 @@ func makeWorld(t *testing.T, limit time.Duration, master secret.MasterKey, optio
 		Accounts: access.NewAccounts(own, w.clock.now), Tokens: access.NewTokens(own, w.clock.now), Trail: w.trail, Webhooks: w.webhooks, Users: users.New(own), Payloads: sealed.NewPayloads(master),
 		Logs: history.NewLogs(own), Settings: communities.New(own),
 		DeadLetters: deadletter.New(own), Reverter: revert.New(own), Publisher: w.publisher,
-		Replayer: replay.New(own, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate, w.publisher),
+		Replayer: replay.New(own, broker.NewCatalog(w.Conn), sealed.NewPayloads(master).Evaluate, w.publisher),
 		History:  history.New(own, stream, definitions, limit),
 		Preview:  trial.NewPreview(own), HookURL: func(id string) string { return "https://hooks.example.com/hooks/" + id },
-		Backtest: trial.NewBacktest(own, stream, broker.NewCatalog(w.conn), sealed.NewPayloads(master).Evaluate),
+		Backtest: trial.NewBacktest(own, stream, broker.NewCatalog(w.Conn), sealed.NewPayloads(master).Evaluate),
 	}
-	opts.Catcher, opts.Rejections = w.catcher(stream), w.conn
+	opts.Catcher, opts.Rejections = w.catcher(stream), w.Conn
 	for _, o := range options {
 		o(&opts)
 	}
 	if w.console, err = console.New(opts); err != nil {
 		t.Fatal(err)
 	}
-	w.stop = w.running(func(ctx context.Context) error { return w.console.Run(ctx, listener) })
+	w.stop = appliertest.Running(t, func(ctx context.Context) error { return w.console.Run(ctx, listener) })
 	w.admin = w.signedIn("anna", admin.Owner)
 	return w
 }
 
 func (w *world) catcher(stream *broker.Stream) *sample.Catcher {
 	w.t.Helper()
-	samples, err := w.conn.OpenSamples(w.t.Context())
+	samples, err := w.Conn.OpenSamples(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	return sample.NewCatcher(samples, stream, func(_ context.Context, _ broker.Saved, d delivery.Delivery) ([]byte, error) { return d.Body, nil })
 }
 
-// running runs f until the test ends, or stop is called.
-func (w *world) running(f func(context.Context) error) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- f(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
-			w.t.Errorf("running: %v", err)
-		}
-	})
-	w.t.Cleanup(stop)
-	return stop
-}
-
 // settle runs an applier from now on.
 func (w *world) settle() {
 	w.t.Helper()
-	catalog := broker.NewCatalog(w.conn)
-	w.running(catalog.Run)
-	app := applier.New(catalog, w.store, sealed.NewPayloads(secret.MasterKey{}).Evaluate, w.store, report.New(zerolog.Nop(), prometheus.NewRegistry()))
-	w.running(brokertest.NewConsumer(w.conn, app.Handle).Run)
+	w.Consume(w.Applier(w.Catalog()).Handle)
 }
 
 // webhook saves an active webhook that adds coins to the user at "user" by the
@@ -199,11 +170,7 @@ mappings: [{currency: coins, operator: add, value: {path: coins}}]}`, name))
 // webhookOf saves a webhook from its definition.
 func (w *world) webhookOf(definition string) broker.Saved {
 	w.t.Helper()
-	def, err := webhook.Parse([]byte(definition))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	saved, err := w.webhooks.Apply(w.t.Context(), def)
+	saved, err := w.webhooks.Apply(w.t.Context(), appliertest.Parse(w.t, definition))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -212,7 +179,7 @@ func (w *world) webhookOf(definition string) broker.Saved {
 
 func (w *world) user(email string) delivery.ID {
 	w.t.Helper()
-	id, err := w.store.AddUser(w.t.Context(), "default", postgres.NewUser{Email: email})
+	id, err := w.Store.AddUser(w.t.Context(), "default", postgres.NewUser{Email: email})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -222,10 +189,8 @@ func (w *world) user(email string) delivery.ID {
 // send publishes a delivery, as an ingress does.
 func (w *world) send(hook broker.Saved, body string) delivery.ID {
 	w.t.Helper()
-	d := delivery.Delivery{ID: delivery.NewID(), WebhookID: hook.ID, Revision: hook.Revision, ReceivedAt: time.Now(), Body: []byte(body)}
-	if err := w.publisher.Publish(w.t.Context(), d); err != nil {
-		w.t.Fatal(err)
-	}
+	d := appliertest.Delivery(hook, []byte(body))
+	appliertest.Publish(w.t, w.publisher, d)
 	return d.ID
 }
 
@@ -233,25 +198,11 @@ func (w *world) send(hook broker.Saved, body string) delivery.ID {
 func (w *world) settled(hook broker.Saved, body string) delivery.ID {
 	w.t.Helper()
 	id := w.send(hook, body)
-	w.eventually("the delivery is settled", func() bool {
-		have, err := w.store.HaveOutcomes(w.t.Context(), []delivery.ID{id})
+	appliertest.Eventually(w.t, "the delivery is settled", func() bool {
+		have, err := w.Store.HaveOutcomes(w.t.Context(), []delivery.ID{id})
 		return err == nil && have[id]
 	})
 	return id
-}
-
-// eventually waits until the condition holds.
-func (w *world) eventually(what string, holds func() bool) {
-	w.t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.After(30 * time.Second); !holds(); {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			w.t.Fatalf("waited in vain until %s", what)
-		}
-	}
 }
 
 // browser is one, with its cookies. It does not follow redirects.

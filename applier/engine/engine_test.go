@@ -24,7 +24,7 @@ func TestDeliveriesOfAUserAreDecidedInOrder(t *testing.T) {
 			want := 0
 			for _, community := range []string{"red", "blue", "green"} {
 				earn, spend := w.hook(t, community, "Earn", "add"), w.hook(t, community, "Spend", "subtract")
-				for _, user := range w.addUsers(t, community, 40) {
+				for _, user := range w.addUsers(community, 40) {
 					want += 6
 					wg.Go(func() {
 						for range 3 {
@@ -49,7 +49,7 @@ func TestDeliveriesOfAUserAreDecidedInOrder(t *testing.T) {
 func TestAPausedWebhookIsExecutedWhenItIsResumed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	users := w.addUsers(t, "red", 3)
+	users := w.addUsers("red", 3)
 	paused, other := w.hook(t, "red", "Paused", "add"), w.hook(t, "red", "Other", "add")
 	paused.set(t, webhook.Paused)
 	e := w.startOwner(t, 2)
@@ -81,7 +81,7 @@ func (w *world) wantInOrder(t *testing.T, accepted []delivery.ID) {
 	for i, id := range accepted {
 		place[id.String()] = i
 	}
-	rows, err := w.db.QueryContext(t.Context(), `SELECT user_id, delivery_id FROM gamification_logs ORDER BY user_id, number`)
+	rows, err := w.DB.QueryContext(t.Context(), `SELECT user_id, delivery_id FROM gamification_logs ORDER BY user_id, number`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func (w *world) wantInOrder(t *testing.T, accepted []delivery.ID) {
 func TestAMissingKeyHoldsUpItsWebhookAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	users := w.addUsers(t, "red", 1)
+	users := w.addUsers("red", 1)
 	locked, other := w.hook(t, "red", "Locked", "add"), w.hook(t, "red", "Other", "add")
 	w.keyless.Store("Locked", true)
 	w.startOwner(t, 1)
@@ -131,7 +131,7 @@ func TestAMissingKeyHoldsUpItsWebhookAlone(t *testing.T) {
 func TestADeliveryOfANewerFormatGoesOnAfterAnUpdate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	users := w.addUsers(t, "red", 1)
+	users := w.addUsers("red", 1)
 	hook := w.hook(t, "red", "Shop", "add")
 	w.keyless.Store("Shop", true)
 	older := w.startOwner(t, 1)
@@ -139,7 +139,7 @@ func TestADeliveryOfANewerFormatGoesOnAfterAnUpdate(t *testing.T) {
 	w.awaitParked(t, 2)
 	w.awaitAcked(t)
 	older.stop()
-	w.exec(t, `UPDATE parked SET newer = true, payload = '', headers = '[]', reason = 'newer_format'`)
+	w.Exec(`UPDATE parked SET newer = true, payload = '', headers = '[]', reason = 'newer_format'`)
 	w.keyless.Delete("Shop")
 	w.startOwner(t, 1)
 	w.awaitSettled(t, 2)
@@ -150,9 +150,9 @@ func TestADeliveryOfANewerFormatGoesOnAfterAnUpdate(t *testing.T) {
 func TestALockedUserHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	users := w.addUsers(t, "red", 2)
+	users := w.addUsers("red", 2)
 	earn, spend := w.hook(t, "red", "Earn", "add"), w.hook(t, "red", "Spend", "subtract")
-	tx, err := w.db.BeginTx(t.Context(), nil)
+	tx, err := w.DB.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestALockedUserHoldsUpNobodyElse(t *testing.T) {
 func TestAPartitionChangesHands(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	users := w.addUsers(t, "red", 20)
+	users := w.addUsers("red", 20)
 	earn, spend := w.hook(t, "red", "Earn", "add"), w.hook(t, "red", "Spend", "subtract")
 	done := make(chan struct{})
 	sent := 0

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/jobs/audit"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -17,27 +18,27 @@ import (
 )
 
 func (w *world) coins(t *testing.T) int {
-	return w.number(t, `SELECT coalesce(sum(amount), 0)::bigint FROM balances WHERE currency = 'coins'`)
+	return w.Number(`SELECT coalesce(sum(amount), 0)::bigint FROM balances WHERE currency = 'coins'`)
 }
 
 // malformed is how many deliveries failed because nobody may have sent them.
 func (w *world) malformed(t *testing.T) int {
-	return w.number(t, `SELECT count(*) FROM outcomes WHERE status = 'failed' AND reason = 'malformed_delivery'`)
+	return w.Number(`SELECT count(*) FROM outcomes WHERE status = 'failed' AND reason = 'malformed_delivery'`)
 }
 
 func (w *world) audit(t *testing.T) *audit.Report {
 	t.Helper()
 	w.awaitAcked(t)
-	store, err := postgres.Open(w.url, postgres.Options{Name: "audit"})
+	store, err := postgres.Open(w.URL, postgres.Options{Name: "audit"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer store.Close() // all was read
-	stream, err := w.conn.OpenStream(t.Context())
+	stream, err := w.Conn.OpenStream(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	incarnation, err := w.conn.Incarnation(t.Context())
+	incarnation, err := w.Conn.Incarnation(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func (w *world) audit(t *testing.T) *audit.Report {
 func TestForgedDeliveriesCreditNothing(t *testing.T) {
 	t.Parallel()
 	w := newSignedWorld(t, 2, brokertest.DeliveryKeys(t, "a"))
-	users := w.addUsers(t, "red", 1)
+	users := w.addUsers("red", 1)
 	h, paused := w.hook(t, "red", "Shop", "add"), w.hook(t, "red", "Paused", "add")
 	paused.set(t, webhook.Paused)
 	w.startOwner(t, 2)
@@ -62,9 +63,9 @@ func TestForgedDeliveriesCreditNothing(t *testing.T) {
 	dead := h.send(t, 1, "nobody@red.example")  // message 4
 	w.awaitSettled(t, 3)
 	w.awaitParked(t, 1)
-	one, two := w.server.Data(1), w.server.Data(2)
+	one, two := w.Server.Data(1), w.Server.Data(2)
 
-	stranger, other := w.stranger(t), publisherOf(t, w.server.ConnectWith(brokertest.DeliveryKeys(t, "b")))
+	stranger, other := w.stranger(t), appliertest.Publisher(t, w.Server.ConnectWith(brokertest.DeliveryKeys(t, "b")))
 	forged := 0
 	publish := func(p *broker.Publisher, change func(*delivery.Delivery)) {
 		t.Helper()
@@ -90,19 +91,19 @@ func TestForgedDeliveriesCreditNothing(t *testing.T) {
 		[]byte("no message"),
 		one[:len(one)-1],
 	} {
-		w.server.Forge(data, nil)
+		w.Server.Forge(data, nil)
 		forged++
 	}
-	w.server.Forge(one, map[string]string{"Coinhook-Format": "99"})
+	w.Server.Forge(one, map[string]string{"Coinhook-Format": "99"})
 	forged++
 	// Genuine messages again, also mixed, are known.
-	w.server.Forge(one, nil)
-	w.server.Forge(slices.Concat(two, one), nil)
-	w.server.Forge(w.server.Data(3), nil)
+	w.Server.Forge(one, nil)
+	w.Server.Forge(slices.Concat(two, one), nil)
+	w.Server.Forge(w.Server.Data(3), nil)
 
 	last := h.send(t, 1, users[0])
-	eventually(t, "the last one is settled", func() bool {
-		return w.number(t, `SELECT count(*) FROM outcomes WHERE delivery_id = $1`, last[0].String()) == 1
+	appliertest.Eventually(t, "the last one is settled", func() bool {
+		return w.Number(`SELECT count(*) FROM outcomes WHERE delivery_id = $1`, last[0].String()) == 1
 	})
 	paused.set(t, webhook.Active)
 	w.awaitSettled(t, 5+forged)
@@ -112,10 +113,10 @@ func TestForgedDeliveriesCreditNothing(t *testing.T) {
 	if n := w.malformed(t); n != forged {
 		t.Errorf("%d failed as malformed, want %d", n, forged)
 	}
-	if n := w.number(t, `SELECT count(*) FROM outcomes WHERE delivery_id = $1 AND status = 'success'`, waiting[0].String()); n != 1 {
+	if n := w.Number(`SELECT count(*) FROM outcomes WHERE delivery_id = $1 AND status = 'success'`, waiting[0].String()); n != 1 {
 		t.Error("a genuine delivery that was parked is not executed: somebody has taken its id")
 	}
-	if n := w.number(t, `SELECT count(*) FROM outcomes WHERE delivery_id = $1 AND reason = 'user_not_found'`, dead[0].String()); n != 1 {
+	if n := w.Number(`SELECT count(*) FROM outcomes WHERE delivery_id = $1 AND reason = 'user_not_found'`, dead[0].String()); n != 1 {
 		t.Error("a forged replay has touched its dead letter")
 	}
 	w.wantNamed(t, forged)
@@ -125,8 +126,8 @@ func TestForgedDeliveriesCreditNothing(t *testing.T) {
 // the stream already.
 func (w *world) stranger(t *testing.T) *broker.Publisher {
 	t.Helper()
-	p := broker.NewPublisher(w.server.ConnectAs(broker.Ingress), broker.PublisherOptions{Again: true, Log: zerolog.Nop()})
-	running(t, p.Run)
+	p := broker.NewPublisher(w.Server.ConnectAs(broker.Ingress), broker.PublisherOptions{Again: true, Log: zerolog.Nop()})
+	appliertest.Running(t, p.Run)
 	return p
 }
 
@@ -151,7 +152,7 @@ func TestKeysAreRotated(t *testing.T) {
 	t.Parallel()
 	old := brokertest.DeliveryKeys(t, "a")
 	w := newSignedWorld(t, 1, old)
-	users := w.addUsers(t, "red", 1)
+	users := w.addUsers("red", 1)
 	h, paused := w.hook(t, "red", "Shop", "add"), w.hook(t, "red", "Paused", "add")
 	paused.set(t, webhook.Paused)
 	e := w.startOwner(t, 1)
@@ -178,20 +179,20 @@ func TestKeysAreRotated(t *testing.T) {
 	e.stop()
 
 	w.use(t, "b")
-	if err := w.conn.Setup(t.Context(), broker.Topology{}); err != nil {
+	if err := w.Conn.Setup(t.Context(), broker.Topology{}); err != nil {
 		t.Fatal(err)
 	}
 	w.startOwner(t, 1)
 	paused.set(t, webhook.Active)
 	w.awaitSettled(t, 2+len(queued)+3)
-	w.addUser(t, "red", "late@red.example")
+	w.AddUsers("red", "late@red.example")
 	dead.Replay = &delivery.Replay{ID: delivery.NewID(), Cause: delivery.Manual, RequestedAt: time.Now()}
 	dead.ReceivedAt = time.Now().Add(-1000 * time.Hour)
 	w.publish(t, w.publisher, dead)
 	w.publish(t, before, h.delivery(1, "late@red.example"))
 	w.awaitSettled(t, 2+len(queued)+4)
-	eventually(t, "the replay is executed", func() bool {
-		return w.number(t, `SELECT count(*) FROM outcomes WHERE delivery_id = $1 AND status = 'success'`, dead.ID.String()) == 1
+	appliertest.Eventually(t, "the replay is executed", func() bool {
+		return w.Number(`SELECT count(*) FROM outcomes WHERE delivery_id = $1 AND status = 'success'`, dead.ID.String()) == 1
 	})
 	if n, coins := w.malformed(t), w.coins(t); n != 1 || coins != 1+len(queued)+2+2 {
 		t.Errorf("%d are refused, and %d coins are there", n, coins)
@@ -209,8 +210,8 @@ func (w *world) publish(t *testing.T, p *broker.Publisher, d delivery.Delivery) 
 // use has all that starts from now on use other keys.
 func (w *world) use(t *testing.T, letters ...string) {
 	t.Helper()
-	w.conn = w.server.ConnectWith(brokertest.DeliveryKeys(t, letters...))
-	w.publisher = publisherOf(t, w.conn)
+	w.Conn = w.Server.ConnectWith(brokertest.DeliveryKeys(t, letters...))
+	w.publisher = appliertest.Publisher(t, w.Conn)
 }
 
 // Deliveries that were in the stream before there were keys are executed. Later ones need
@@ -218,12 +219,12 @@ func (w *world) use(t *testing.T, letters ...string) {
 func TestWhatIsOlderThanTheKeysIsExecuted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	users := w.addUsers(t, "red", 1)
+	users := w.addUsers("red", 1)
 	h := w.hook(t, "red", "Shop", "add")
 	h.send(t, 1, users[0], users[0])
 	before := w.publisher
 	w.use(t, "a")
-	if err := w.conn.Setup(t.Context(), broker.Topology{}); err != nil {
+	if err := w.Conn.Setup(t.Context(), broker.Topology{}); err != nil {
 		t.Fatal(err)
 	}
 	w.publish(t, before, h.delivery(1000, users[0]))
@@ -241,10 +242,10 @@ func TestWhatIsOlderThanTheKeysIsExecuted(t *testing.T) {
 func TestAForgedNewerMessageHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	w := newSignedWorld(t, 1, brokertest.DeliveryKeys(t, "a"))
-	users := w.addUsers(t, "red", 1)
+	users := w.addUsers("red", 1)
 	h := w.hook(t, "red", "Shop", "add")
 	w.startOwner(t, 1)
-	w.server.PublishNewer(delivery.NewID(), h.ID)
+	w.Server.PublishNewer(delivery.NewID(), h.ID)
 	h.send(t, 1, users[0])
 	w.awaitSettled(t, 2)
 	if w.parked(t) != 0 || w.malformed(t) != 1 || w.coins(t) != 1 {
@@ -264,8 +265,8 @@ func TestAForgedDeliveryHasOneOutcome(t *testing.T) {
 		w.awaitSettled(t, 1)
 		w.awaitAcked(t)
 		e.stop()
-		w.server.LosePartitions() // setup makes them again, and they hand out everything
-		if err := w.conn.Setup(t.Context(), broker.Topology{Partitions: 1}); err != nil {
+		w.Server.LosePartitions() // setup makes them again, and they hand out everything
+		if err := w.Conn.Setup(t.Context(), broker.Topology{Partitions: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -59,7 +60,7 @@ func (h *hook) parkFor(t *testing.T, n int, user string) (ids []delivery.ID) {
 	h.world.awaitParked(t, n)
 	h.world.awaitAcked(t)
 	e.stop()
-	h.world.exec(t, `UPDATE parked SET reason = 'user_locked', user_id = (SELECT id FROM users WHERE email = $1) WHERE delivery_id = $2`, user, ids[0].String())
+	h.world.Exec(`UPDATE parked SET reason = 'user_locked', user_id = (SELECT id FROM users WHERE email = $1) WHERE delivery_id = $2`, user, ids[0].String())
 	h.set(t, webhook.Active)
 	return ids
 }
@@ -69,7 +70,7 @@ func (h *hook) parkFor(t *testing.T, n int, user string) (ids []delivery.ID) {
 func TestDeliveriesThatWaitForTheirUserKeepTheirOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	user := w.addUsers(t, "red", 1)[0]
+	user := w.addUsers("red", 1)[0]
 	hook := w.hook(t, "red", "Shop", "add")
 	ids := hook.parkFor(t, 2, user)
 	e := w.startWith(t, 1, func(store *postgres.Store) applier.ParkingStore {
@@ -87,7 +88,7 @@ func TestDeliveriesThatWaitForTheirUserKeepTheirOrder(t *testing.T) {
 func TestDeliveriesOfAWebhookThatIsPausedKeepTheirOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	user := w.addUsers(t, "red", 1)[0]
+	user := w.addUsers("red", 1)[0]
 	hook := w.hook(t, "red", "Shop", "add")
 	ids := hook.parkFor(t, 1, user)
 	inLane := make(chan struct{})
@@ -101,8 +102,8 @@ func TestDeliveriesOfAWebhookThatIsPausedKeepTheirOrder(t *testing.T) {
 	<-inLane
 	hook.set(t, webhook.Paused)
 	close(s.look)
-	eventually(t, "the first waits for its webhook", func() bool {
-		return w.number(t, `SELECT count(*) FROM parked WHERE user_id IS NULL`) > 0
+	appliertest.Eventually(t, "the first waits for its webhook", func() bool {
+		return w.Number(`SELECT count(*) FROM parked WHERE user_id IS NULL`) > 0
 	})
 	hook.set(t, webhook.Active)
 	w.awaitSettled(t, 2)
@@ -114,10 +115,10 @@ func TestDeliveriesOfAWebhookThatIsPausedKeepTheirOrder(t *testing.T) {
 func TestAWebhookIsOutAlthoughOneOfItsUsersIsLocked(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	users := w.addUsers(t, "red", 2)
+	users := w.addUsers("red", 2)
 	hook := w.hook(t, "red", "Shop", "add")
 	hook.set(t, webhook.Paused)
-	tx, err := w.db.BeginTx(t.Context(), nil)
+	tx, err := w.DB.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +131,7 @@ func TestAWebhookIsOutAlthoughOneOfItsUsersIsLocked(t *testing.T) {
 	w.awaitParked(t, 2)
 	hook.set(t, webhook.Active)
 	settled := 1
-	eventually(t, "a delivery of the other user is not parked", func() bool {
+	appliertest.Eventually(t, "a delivery of the other user is not parked", func() bool {
 		id := hook.send(t, 1, users[1])[0]
 		settled++
 		w.awaitSettled(t, settled)

@@ -15,13 +15,13 @@ func TestAForgedHeaderHidesNoForgedDelivery(t *testing.T) {
 	t.Parallel()
 	const partitions = 4
 	w := newSignedWorld(t, partitions, brokertest.DeliveryKeys(t, "a"))
-	users := w.addUsers(t, "red", 1)
+	users := w.addUsers("red", 1)
 	h := w.hook(t, "red", "Shop", "add")
 	w.startOwner(t, 2)
 	h.send(t, 1, users[0])
 	w.awaitSettled(t, 1)
 	// The slot is in the message; every partition sees it named once, and never its own.
-	genuine := w.server.Data(1)
+	genuine := w.Server.Data(1)
 	forged := 0
 	mine := delivery.Partition{Count: partitions, Index: (delivery.SlotOf(h.Community) - 1) % partitions}
 	for slot := 1; forged < 3*partitions; slot++ {
@@ -32,7 +32,7 @@ func TestAForgedHeaderHidesNoForgedDelivery(t *testing.T) {
 		if mine.Has(slot) && mine.Has(1) {
 			continue
 		}
-		w.server.Forge(data, map[string]string{"Coinhook-Deliveries": "1", "Coinhook-Slots": fmt.Sprintf("%d:1", slot)})
+		w.Server.Forge(data, map[string]string{"Coinhook-Deliveries": "1", "Coinhook-Slots": fmt.Sprintf("%d:1", slot)})
 		forged++
 	}
 	last := h.send(t, 1, users[0])

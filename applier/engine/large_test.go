@@ -7,10 +7,9 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/postgres"
-	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
-	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // Deliveries of a thousand changes each would make a transaction that the database ends
@@ -20,19 +19,17 @@ func TestDeliveriesOfManyChangesAreSettledInParts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	large, other := w.eachHook(t), w.hook(t, "other", "other", "add")
-	user, neighbour := w.addUsers(t, "default", 1)[0], w.addUsers(t, "other", 1)[0]
+	user, neighbour := w.addUsers("default", 1)[0], w.addUsers("other", 1)[0]
 	const deliveries = 100
 	for range deliveries {
-		if err := w.publisher.Publish(t.Context(), large.ofElements(user, 1000)); err != nil {
-			t.Fatal(err)
-		}
+		appliertest.Publish(t, w.publisher, large.ofElements(user, 1000))
 	}
 	other.send(t, 1, neighbour)
 	e := w.startStore(t, 1, postgres.Options{Name: "engine", Settling: true, MaxConns: 3, StatementTimeout: 500 * time.Millisecond},
 		func(store *postgres.Store) applier.ParkingStore { return store })
 	e.Take(w.lease(t, w.partitions[0]), 0)
 	w.awaitSettled(t, deliveries+1)
-	if n := w.number(t, `SELECT amount FROM balances WHERE currency = 'coins' AND user_id = (SELECT id FROM users WHERE email_key = $1)`, user); n != 1000*deliveries {
+	if n := w.Number(`SELECT amount FROM balances WHERE currency = 'coins' AND user_id = (SELECT id FROM users WHERE email_key = $1)`, user); n != 1000*deliveries {
 		t.Errorf("the balance is %d, want %d", n, 1000*deliveries)
 	}
 }
@@ -40,21 +37,11 @@ func TestDeliveriesOfManyChangesAreSettledInParts(t *testing.T) {
 // eachHook saves a webhook that changes coins for each element of an array.
 func (w *world) eachHook(t *testing.T) *hook {
 	t.Helper()
-	def, err := webhook.Parse([]byte(`name: Orders
+	return w.saved(t, `name: Orders
 state: active
 user: {by: email, path: user}
 mappings: [{currency: coins, operator: add, each: items, value: {path: n}}]
-`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	saved, err := broker.NewDefinitions(w.conn).Create(t.Context(), webhook.Record{ID: webhook.NewID(), Definition: def}, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &hook{saved, w}
-	h.awaitKnown(t)
-	return h
+`)
 }
 
 func (h *hook) ofElements(user string, n int) delivery.Delivery {

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/engine"
 	ownerpkg "github.com/coinhook/coinhook/applier/engine/owner"
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -40,7 +41,7 @@ func (s mortal) Leases(ctx context.Context, r postgres.LeaseRound) (postgres.Lea
 // table is the store that setup and owners use.
 func (w *world) table(t *testing.T) *postgres.Store {
 	t.Helper()
-	store, err := postgres.Open(w.url, postgres.Options{Name: "leases"})
+	store, err := postgres.Open(w.URL, postgres.Options{Name: "leases"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +51,7 @@ func (w *world) table(t *testing.T) *postgres.Store {
 
 func (w *world) setPartitions(t *testing.T, store *postgres.Store, n int) {
 	t.Helper()
-	if err := w.conn.Setup(t.Context(), broker.Topology{Partitions: n, Table: store}); err != nil {
+	if err := w.Conn.Setup(t.Context(), broker.Topology{Partitions: n, Table: store}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -61,10 +62,10 @@ func (w *world) join(t *testing.T, name string) *member {
 	e := w.start(t, 2)
 	m := &member{name: name, engine: e.Engine}
 	o := ownerpkg.New(ownerpkg.Options{
-		Store: mortal{w.table(t), &m.killed}, Engine: e.Engine, Broker: w.conn, Name: name, Report: report.New(zerolog.Nop(), prometheus.NewRegistry()),
+		Store: mortal{w.table(t), &m.killed}, Engine: e.Engine, Broker: w.Conn, Name: name, Report: report.New(zerolog.Nop(), prometheus.NewRegistry()),
 		Log: zerolog.New(zerolog.NewTestWriter(t)).With().Str("applier", name).Logger(), Metrics: prometheus.NewRegistry(),
 	})
-	stopOwner := running(t, o.Run)
+	stopOwner := appliertest.Running(t, o.Run)
 	m.stop = func() {
 		stopOwner()
 		e.stop()
@@ -94,7 +95,7 @@ func TestPartitionsAreSharedAndRenumberedWhileDeliveriesFlow(t *testing.T) {
 	for _, community := range []string{"red", "blue", "green", "white"} {
 		earned = append(earned, w.hook(t, community, "Earn", "add"))
 		spent = append(spent, w.hook(t, community, "Spend", "subtract"))
-		users = append(users, w.addUsers(t, community, 15))
+		users = append(users, w.addUsers(community, 15))
 	}
 	go func() {
 		n := 0
@@ -110,7 +111,7 @@ func TestPartitionsAreSharedAndRenumberedWhileDeliveriesFlow(t *testing.T) {
 	flows := func(what string) {
 		t.Helper()
 		before := w.settled(t)
-		eventually(t, "deliveries are settled after "+what, func() bool { return w.settled(t) > before+50 })
+		appliertest.Eventually(t, "deliveries are settled after "+what, func() bool { return w.settled(t) > before+50 })
 	}
 	a := w.join(t, "a")
 	flows("the first has joined")
@@ -123,8 +124,8 @@ func TestPartitionsAreSharedAndRenumberedWhileDeliveriesFlow(t *testing.T) {
 	a.kill()
 	w.setPartitions(t, store, 2) // while partitions are with the dead
 	w.setPartitions(t, store, 4)
-	eventually(t, "all partitions of the newest generation are owned", func() bool {
-		return w.number(t, `SELECT count(*) FROM partitions WHERE partitions = 4 AND owner IN ('b', 'c')`) == 4
+	appliertest.Eventually(t, "all partitions of the newest generation are owned", func() bool {
+		return w.Number(`SELECT count(*) FROM partitions WHERE partitions = 4 AND owner IN ('b', 'c')`) == 4
 	})
 	flows("four partitions")
 	b.stop()
@@ -135,11 +136,11 @@ func TestPartitionsAreSharedAndRenumberedWhileDeliveriesFlow(t *testing.T) {
 	if n := w.failed(t); n > 0 {
 		t.Errorf("%d of %d failed, want none: the balance was there\n%s", n, want, w.around(t))
 	}
-	if n := w.number(t, `SELECT count(*) FROM (SELECT FROM gamification_logs GROUP BY delivery_id HAVING count(*) > 1) AS twice`); n > 0 {
+	if n := w.Number(`SELECT count(*) FROM (SELECT FROM gamification_logs GROUP BY delivery_id HAVING count(*) > 1) AS twice`); n > 0 {
 		t.Errorf("%d deliveries took effect twice", n)
 	}
-	eventually(t, "only the newest generation is left", func() bool {
-		return w.number(t, `SELECT count(*) FROM partitions WHERE finished_at IS NULL`) == 4
+	appliertest.Eventually(t, "only the newest generation is left", func() bool {
+		return w.Number(`SELECT count(*) FROM partitions WHERE finished_at IS NULL`) == 4
 	})
 	c.stop()
 }
@@ -153,7 +154,7 @@ func (w *world) around(t *testing.T) (all string) {
 		`SELECT concat_ws(' ', o.user_id, o.stream_sequence, o.webhook, o.status, o.reason, o.finished_at, o.xmin) FROM outcomes o
 		 WHERE o.user_id IN (SELECT user_id FROM outcomes WHERE status = 'failed') ORDER BY o.user_id, o.stream_sequence`,
 	} {
-		rows, err := w.db.QueryContext(t.Context(), query)
+		rows, err := w.DB.QueryContext(t.Context(), query)
 		if err != nil {
 			t.Fatal(err)
 		}

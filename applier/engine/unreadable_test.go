@@ -3,6 +3,7 @@ package engine_test
 import (
 	"testing"
 
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -12,19 +13,19 @@ import (
 func TestAnUnreadableRecordStopsNoOtherWebhook(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	users := w.addUsers(t, "red", 3)
+	users := w.addUsers("red", 3)
 	bad, other := w.hook(t, "red", "Bad", "add"), w.hook(t, "red", "Other", "add")
-	w.server.SaveWebhook(bad.ID, []byte(`{"id":`))
-	w.server.SaveWebhook(webhook.NewID(), []byte(`no record`))
-	started := broker.NewCatalog(w.conn) // it never saw the record of before
-	running(t, started.Run)
-	eventually(t, "the definitions are read", func() bool { return started.Ready(t.Context()) == nil })
+	w.Server.SaveWebhook(bad.ID, []byte(`{"id":`))
+	w.Server.SaveWebhook(webhook.NewID(), []byte(`no record`))
+	started := broker.NewCatalog(w.Conn) // it never saw the record of before
+	appliertest.Running(t, started.Run)
+	appliertest.Eventually(t, "the definitions are read", func() bool { return started.Ready(t.Context()) == nil })
 	w.catalog = started
 	w.startOwner(t, 2)
 	bad.send(t, 1, users...)
 	other.send(t, 1, users...)
-	eventually(t, "the other webhook's deliveries are settled", func() bool {
-		return w.number(t, `SELECT count(*) FROM outcomes WHERE status = 'success' AND webhook_id = $1`, other.ID) == 3
+	appliertest.Eventually(t, "the other webhook's deliveries are settled", func() bool {
+		return w.Number(`SELECT count(*) FROM outcomes WHERE status = 'success' AND webhook_id = $1`, other.ID) == 3
 	})
 	// Those of the unreadable one are decided by the version before, as its senders were
 	// answered.

@@ -2,7 +2,6 @@ package history_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,14 +9,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin/history"
-	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/broker"
-	"github.com/coinhook/coinhook/pkg/broker/brokertest"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -27,38 +24,21 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 // installation is a broker and a database, with deliveries that fail when they
 // are settled: nobody made their webhook.
 type installation struct {
+	*appliertest.World
 	t         *testing.T
-	conn      *broker.Conn
 	stream    *broker.Stream
-	store     *postgres.Store
-	db        *sql.DB
 	publisher *broker.Publisher
 }
 
 func newInstallation(t *testing.T) *installation {
 	t.Helper()
-	conn := brokertest.Start(t).ConnectSetUp()
-	stream, err := conn.OpenStream(t.Context())
-	if err != nil {
+	i := &installation{t: t, World: appliertest.New(t, appliertest.Options{})}
+	var err error
+	if i.stream, err = i.Conn.OpenStream(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	store, db := postgrestest.Open(t, postgres.Options{})
-	i := &installation{t: t, conn: conn, stream: stream, store: store, db: db, publisher: broker.NewPublisher(conn, broker.PublisherOptions{Log: zerolog.Nop()})}
-	t.Cleanup(i.running(i.publisher.Run))
+	i.publisher = appliertest.Publisher(t, i.Conn)
 	return i
-}
-
-// running runs f until stop is called.
-func (i *installation) running(f func(context.Context) error) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- f(ctx) }()
-	return func() {
-		cancel()
-		if err := <-done; err != nil {
-			i.t.Error(err)
-		}
-	}
 }
 
 // publish sends deliveries, each in a message of its own.
@@ -74,16 +54,14 @@ func (i *installation) publish(bodies ...string) (ids []delivery.ID) {
 
 func (i *installation) send(d delivery.Delivery) {
 	i.t.Helper()
-	if err := i.publisher.Publish(i.t.Context(), d); err != nil {
-		i.t.Fatal(err)
-	}
+	appliertest.Publish(i.t, i.publisher, d)
 }
 
 // settle settles everything but what is locked, which is parked, and returns once that
 // is acknowledged.
 func (i *installation) settle() {
 	i.t.Helper()
-	consumer := brokertest.NewConsumer(i.conn, func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
+	defer i.Consume(func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
 		var items []applier.Item
 		var parked []applier.Parking
 		for n := range batch {
@@ -93,15 +71,14 @@ func (i *installation) settle() {
 			}
 			items = append(items, applier.Item{Delivery: &batch[n], Failure: &delivery.Failure{Reason: delivery.WebhookDeleted, Detail: "gone"}})
 		}
-		if _, err := i.store.Settle(ctx, items); len(items) > 0 && err != nil {
+		if _, err := i.Store.Settle(ctx, items); len(items) > 0 && err != nil {
 			i.t.Error(err)
 		}
-		if err := i.store.Park(ctx, parked); len(parked) > 0 && err != nil {
+		if err := i.Store.Park(ctx, parked); len(parked) > 0 && err != nil {
 			i.t.Error(err)
 		}
 		return make([]delivery.Verdict, len(batch))
-	})
-	defer i.running(consumer.Run)()
+	})()
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		p, err := i.stream.Pending(i.t.Context())
 		if err != nil {
@@ -118,7 +95,7 @@ func (i *installation) settle() {
 
 // with returns the history by a limit.
 func (i *installation) with(limit time.Duration) *history.History {
-	return history.New(i.store, i.stream, broker.NewDefinitions(i.conn), limit)
+	return history.New(i.Store, i.stream, broker.NewDefinitions(i.Conn), limit)
 }
 
 func (i *installation) pending(h *history.History, f history.Filter) (ids []delivery.ID) {

@@ -26,13 +26,13 @@ func TestParkedDeliveriesAreListedOnce(t *testing.T) {
 	ids = append(ids, acked)
 	ids = append(ids, i.publish("e", "f", "g")...)
 	park := func(n int, reason applier.ParkReason) {
-		postgrestest.Park(t, i.db, postgrestest.Parked{ID: ids[n], Webhook: "wh_parked", Community: "default", Reason: reason, Sequence: uint64(n) + 1})
+		postgrestest.Park(t, i.DB, postgrestest.Parked{ID: ids[n], Webhook: "wh_parked", Community: "default", Reason: reason, Sequence: uint64(n) + 1})
 	}
 	park(4, applier.Paused)
 	park(5, applier.KeyUnavailable) // its message, the one of e, waits for others to be acked
 	park(7, applier.Paused)
 	replay := delivery.NewID()
-	postgrestest.Park(t, i.db, postgrestest.Parked{ID: ids[2], Replay: replay, Webhook: "wh_c", Community: "default", Reason: applier.Paused})
+	postgrestest.Park(t, i.DB, postgrestest.Parked{ID: ids[2], Replay: replay, Webhook: "wh_c", Community: "default", Reason: applier.Paused})
 
 	newestFirst := slices.Clone(ids)
 	slices.Reverse(newestFirst)
@@ -102,7 +102,7 @@ func TestOnlyWhatIsParkedAgainstTheAdminsWillIsOverdue(t *testing.T) {
 	i := newInstallation(t)
 	for _, reason := range []applier.ParkReason{applier.Paused, applier.KeyUnavailable, applier.NewerFormat} {
 		id := delivery.NewID()
-		postgrestest.Park(t, i.db, postgrestest.Parked{
+		postgrestest.Park(t, i.DB, postgrestest.Parked{
 			ID: id, Webhook: "wh_a", Community: "default", Reason: reason, Body: "the payload", Headers: []delivery.Header{{Name: "X-Kind", Value: "a"}},
 		})
 		full, err := i.with(everythingIsOverdue).Show(t.Context(), id)
@@ -123,15 +123,15 @@ func TestOnlyWhatIsParkedAgainstTheAdminsWillIsOverdue(t *testing.T) {
 func TestAParkedDeliveryOfALockedUserIsFoundByTheUser(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)
-	if _, err := i.store.ImportUsers(t.Context(), "default", []postgres.NewUser{{Email: "ann@example.com"}}); err != nil {
+	if _, err := i.Store.ImportUsers(t.Context(), "default", []postgres.NewUser{{Email: "ann@example.com"}}); err != nil {
 		t.Fatal(err)
 	}
-	ann, err := i.store.FindUser(t.Context(), "default", "ann@example.com")
+	ann, err := i.Store.FindUser(t.Context(), "default", "ann@example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
 	id := delivery.NewID()
-	postgrestest.Park(t, i.db,
+	postgrestest.Park(t, i.DB,
 		postgrestest.Parked{ID: id, Webhook: "wh_a", Community: "default", Reason: applier.UserLocked, User: ann.ID},
 		postgrestest.Parked{ID: delivery.NewID(), Webhook: "wh_a", Community: "default", Reason: applier.Paused})
 	h := i.with(nothingIsOverdue)
@@ -139,7 +139,7 @@ func TestAParkedDeliveryOfALockedUserIsFoundByTheUser(t *testing.T) {
 	if err != nil || len(list.Deliveries) != 1 || list.Deliveries[0].ID != id || list.Deliveries[0].User.Name() != "ann@example.com" || !list.Deliveries[0].IsLocked() {
 		t.Errorf("of the user: %+v, %v", list.Deliveries, err)
 	}
-	tx, err := i.db.BeginTx(t.Context(), nil)
+	tx, err := i.DB.BeginTx(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestAMarkChangesWithParkedRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	postgrestest.Park(t, i.db, postgrestest.Parked{ID: delivery.NewID(), Webhook: "wh_a", Community: "default", Reason: applier.Paused})
+	postgrestest.Park(t, i.DB, postgrestest.Parked{ID: delivery.NewID(), Webhook: "wh_a", Community: "default", Reason: applier.Paused})
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		after, err := h.Mark(t.Context())
 		if err != nil || time.Now().After(deadline) {

@@ -18,7 +18,7 @@ import (
 func TestReceiptsFollowADelivery(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)
-	receipts := history.NewReceipts(i.store, i.conn.OpenStream)
+	receipts := history.NewReceipts(i.Store, i.Conn.OpenStream)
 	want := func(about, webhookID string, id delivery.ID, status delivery.Status) {
 		t.Helper()
 		r, err := receipts.Of(t.Context(), webhookID, id)
@@ -33,7 +33,7 @@ func TestReceiptsFollowADelivery(t *testing.T) {
 	i.settle()
 	waits := i.publish("c")[0]
 	parked := delivery.NewID()
-	postgrestest.Park(t, i.db, postgrestest.Parked{ID: parked, Webhook: "wh_parked", Community: "default", Reason: applier.Paused})
+	postgrestest.Park(t, i.DB, postgrestest.Parked{ID: parked, Webhook: "wh_parked", Community: "default", Reason: applier.Paused})
 	want("settled", "wh_a", settled[0], delivery.Failed)
 	want("in the stream", "wh_c", waits, delivery.Pending)
 	want("parked", "wh_parked", parked, delivery.Pending)
@@ -54,7 +54,7 @@ func TestReceiptsOfALongBacklogSayNothingWrong(t *testing.T) {
 	copy(unknown[:], early[:])
 	unknown[15]++
 	i.publish("b", "c", "d", "e", "f", "g", "h")
-	receipts := history.NewReceipts(i.store, i.conn.OpenStream).SearchAtMost(3)
+	receipts := history.NewReceipts(i.Store, i.Conn.OpenStream).SearchAtMost(3)
 	if r, err := receipts.Of(t.Context(), "wh_a", early); err != nil || r.Status != delivery.Pending {
 		t.Errorf("the first of the backlog: %+v, %v", r, err)
 	}
@@ -72,10 +72,10 @@ func TestReceiptsShowNoAmounts(t *testing.T) {
 		id := i.publish("a")[0]
 		i.settle()
 		const detail = "The balance of 4711 coins of alice@example.com is too low."
-		if _, err := i.db.ExecContext(t.Context(), `UPDATE outcomes SET reason = $1, detail = $2, path = 'order.coins' WHERE delivery_id = $3`, reason, detail, id.String()); err != nil {
+		if _, err := i.DB.ExecContext(t.Context(), `UPDATE outcomes SET reason = $1, detail = $2, path = 'order.coins' WHERE delivery_id = $3`, reason, detail, id.String()); err != nil {
 			t.Fatal(err)
 		}
-		text, err := history.NewReceipts(i.store, i.conn.OpenStream).JSON(t.Context(), "wh_a", id)
+		text, err := history.NewReceipts(i.Store, i.Conn.OpenStream).JSON(t.Context(), "wh_a", id)
 		if err != nil {
 			t.Fatal(err)
 		}

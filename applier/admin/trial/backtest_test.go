@@ -42,7 +42,7 @@ func TestADefinitionIsComparedWithTheOneInForce(t *testing.T) {
 	if len(got.NewlyFailing) != 1 || !strings.Contains(got.NewlyFailing[0].Detail, "points") {
 		t.Errorf("newly failing: %+v", got.NewlyFailing)
 	}
-	u, err := w.store.FindUser(t.Context(), "default", "ann@example.com")
+	u, err := w.Store.FindUser(t.Context(), "default", "ann@example.com")
 	if err != nil || len(u.Balances) != 0 {
 		t.Errorf("trying has given ann %v, %v", u.Balances, err)
 	}
@@ -55,7 +55,7 @@ func TestTheOrderOfChangesAndTheUserMatterAndThatOfFieldsDoesNot(t *testing.T) {
 	const team, town = "  - {field: team, value: {path: team}}\n", "  - {field: town, value: {path: town}}\n"
 	w := newWorld(t, head+coins+xp+team+town)
 	for _, name := range []string{"team", "town"} {
-		if err := w.store.SetField(t.Context(), "default", applier.Field{Name: name, Type: applier.Text}); err != nil {
+		if err := w.Store.SetField(t.Context(), "default", applier.Field{Name: name, Type: applier.Text}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -181,7 +181,7 @@ func TestTheVersionsThatDecidedMayBeComparedWith(t *testing.T) {
 	for range 64 { // the first version is not kept any more
 		w.update(points)
 	}
-	w.catalog = broker.NewCatalog(w.conn)
+	w.catalog = broker.NewCatalog(w.Conn)
 	got := w.try(points, original)
 	w.check(got, "3 unchanged, 0 depend on the balance, 0 still failing")
 	if got.VersionsGone != 2 {
@@ -226,7 +226,7 @@ func TestItGivesUpWhereDeliveriesAreRare(t *testing.T) {
 		{1100, 11_000, true},
 		{2000, 11_996, false}, // looked at all there is
 	} {
-		b := trial.NewBacktest(w.store, busy{w.delivery(`{}`)}, w.catalog, w.evaluate())
+		b := trial.NewBacktest(w.Store, busy{w.delivery(`{}`)}, w.catalog, w.evaluate())
 		got, err := b.Run(t.Context(), trial.Request{Webhook: w.saved, Definition: w.saved.Definition, Last: tc.last})
 		if err != nil {
 			t.Fatal(err)
@@ -243,7 +243,7 @@ func TestAnInterruptedBacktestEnds(t *testing.T) {
 	w.sendBodies(`{"email":"ann@example.com","coins":1}`)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	b := trial.NewBacktest(w.store, busy{w.delivery(`{}`)}, w.catalog, w.evaluate())
+	b := trial.NewBacktest(w.Store, busy{w.delivery(`{}`)}, w.catalog, w.evaluate())
 	if _, err := b.Run(ctx, trial.Request{Webhook: w.saved, Definition: w.saved.Definition, Last: 1}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
@@ -276,7 +276,7 @@ func TestRealPayloads(t *testing.T) {
 		t.Parallel()
 		inForce := read(data + "purchases.yaml")
 		w := newWorld(t, inForce)
-		if _, err := w.store.ImportUsers(t.Context(), "default", []postgres.NewUser{{Email: "example@example.com"}}); err != nil {
+		if _, err := w.Store.ImportUsers(t.Context(), "default", []postgres.NewUser{{Email: "example@example.com"}}); err != nil {
 			t.Fatal(err)
 		}
 		w.sendBodies(read(data+"checkout.session.completed.json"), read(data+"charge.refunded.json"))

@@ -5,31 +5,27 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin/trial"
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
-	"github.com/coinhook/coinhook/applier/report"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
-	"github.com/coinhook/coinhook/pkg/broker/brokertest"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/secret"
-	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
 
 // world is a webhook with what it was sent.
 type world struct {
+	*appliertest.World
 	t       *testing.T
-	conn    *broker.Conn
-	store   *postgres.Store
 	stream  *stream
 	catalog *broker.Catalog
 	saved   broker.Saved
@@ -49,67 +45,39 @@ func (s *stream) Bounds(ctx context.Context) (first, last uint64, err error) {
 // newWorld has two users with 10 coins each: ann and bob.
 func newWorld(t *testing.T, definition string) *world {
 	t.Helper()
-	w := &world{t: t, conn: brokertest.Start(t).ConnectSetUp()}
-	w.store, _ = postgrestest.Open(t, postgres.Options{Settling: true})
-	w.catalog = broker.NewCatalog(w.conn)
-	opened, err := w.conn.OpenStream(t.Context())
+	w := &world{t: t, World: appliertest.New(t, appliertest.Options{Store: postgres.Options{Settling: true}})}
+	w.catalog = broker.NewCatalog(w.Conn)
+	opened, err := w.Conn.OpenStream(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.stream = &stream{Stream: opened}
-	users := []postgres.NewUser{{Email: "ann@example.com"}, {Email: "bob@example.com"}, {Username: "Codertocat"}}
-	if _, err := w.store.ImportUsers(t.Context(), "default", users); err != nil {
+	w.AddUsers("default", "ann@example.com", "bob@example.com")
+	if _, err := w.Store.AddUser(t.Context(), "default", postgres.NewUser{Username: "Codertocat"}); err != nil {
 		t.Fatal(err)
 	}
-	rec := webhook.Record{ID: webhook.NewID(), Definition: parse(t, definition)}
-	if w.saved, err = broker.NewDefinitions(w.conn).Create(t.Context(), rec, time.Now()); err != nil {
-		t.Fatal(err)
-	}
+	w.saved = w.Save(definition)
 	return w
-}
-
-func parse(t *testing.T, definition string) webhook.Definition {
-	t.Helper()
-	def, err := webhook.Parse([]byte(definition))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return def
 }
 
 // update saves the webhook's next version.
 func (w *world) update(definition string) {
 	w.t.Helper()
-	w.saved.Definition = parse(w.t, definition)
-	var err error
-	if w.saved, err = broker.NewDefinitions(w.conn).Update(w.t.Context(), w.saved, time.Now()); err != nil {
-		w.t.Fatal(err)
-	}
+	w.saved.Definition = appliertest.Parse(w.t, definition)
+	w.saved = w.Update(w.saved)
 }
 
 // delivery is one that the webhook is sent.
 func (w *world) delivery(body string) delivery.Delivery {
-	return delivery.Delivery{
-		ID: delivery.NewID(), WebhookID: w.saved.ID, Revision: w.saved.Revision, ReceivedAt: time.Now(), Body: []byte(body),
-	}
+	return appliertest.Delivery(w.saved, []byte(body))
 }
 
-// send stores deliveries as the ingress does, each in a message of its own.
+// send stores deliveries as the ingress does.
 func (w *world) send(all ...delivery.Delivery) {
 	w.t.Helper()
-	ctx, cancel := context.WithCancel(w.t.Context())
-	p := broker.NewPublisher(w.conn, broker.PublisherOptions{Log: zerolog.Nop()})
-	done := make(chan error, 1)
-	go func() { done <- p.Run(ctx) }()
-	for _, d := range all {
-		if err := p.Publish(ctx, d); err != nil {
-			w.t.Error(err)
-		}
-	}
-	cancel()
-	if err := <-done; err != nil {
-		w.t.Fatal(err)
-	}
+	p := broker.NewPublisher(w.Conn, broker.PublisherOptions{Log: zerolog.Nop()})
+	defer appliertest.Running(w.t, p.Run)()
+	appliertest.Publish(w.t, p, all...)
 }
 
 // sendBodies stores a delivery for each body.
@@ -127,7 +95,7 @@ func (w *world) sendBodies(bodies ...string) (ids []delivery.ID) {
 // settle executes all that the stream holds.
 func (w *world) settle() {
 	w.t.Helper()
-	app := applier.New(w.catalog, w.store, w.evaluate(), w.store, report.New(zerolog.Nop(), nil))
+	app := w.Applier(w.catalog)
 	first, last, err := w.stream.Bounds(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
@@ -150,11 +118,11 @@ func (w *world) evaluate() applier.Evaluate { return sealed.NewPayloads(secret.M
 // try runs a backtest and checks that it adds up.
 func (w *world) try(definition string, change ...func(*trial.Request)) *trial.Comparison {
 	w.t.Helper()
-	r := trial.Request{Webhook: w.saved, Definition: parse(w.t, definition), Last: 1000}
+	r := trial.Request{Webhook: w.saved, Definition: appliertest.Parse(w.t, definition), Last: 1000}
 	for _, f := range change {
 		f(&r)
 	}
-	b := trial.NewBacktest(w.store, w.stream, w.catalog, w.evaluate())
+	b := trial.NewBacktest(w.Store, w.stream, w.catalog, w.evaluate())
 	got, err := b.Run(w.t.Context(), r)
 	if err != nil {
 		w.t.Fatal(err)

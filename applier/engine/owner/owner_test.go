@@ -128,7 +128,7 @@ func TestAFrozenApplierIsFenced(t *testing.T) {
 	// It has the lease's lock: b does not take the partition under it, and goes on.
 	w.within(6*time.Second, "the lease has run out", func() bool {
 		var out bool
-		if err := w.db.QueryRowContext(t.Context(), "SELECT expires_at < clock_timestamp() - interval '1 second' FROM partitions").Scan(&out); err != nil {
+		if err := w.DB.QueryRowContext(t.Context(), "SELECT expires_at < clock_timestamp() - interval '1 second' FROM partitions").Scan(&out); err != nil {
 			t.Fatal(err)
 		}
 		return out
@@ -151,7 +151,7 @@ func TestAFrozenApplierIsFenced(t *testing.T) {
 		}
 	}
 	var tokens string
-	if err := w.db.QueryRowContext(t.Context(), "SELECT string_agg(token::text, ',' ORDER BY at) FROM settled").Scan(&tokens); err != nil {
+	if err := w.DB.QueryRowContext(t.Context(), "SELECT string_agg(token::text, ',' ORDER BY at) FROM settled").Scan(&tokens); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff("1,1,2", tokens); diff != "" {
@@ -176,7 +176,7 @@ func TestGivingBackFinishesWhatIsInFlight(t *testing.T) {
 		return a.drops == 1
 	})
 	var first time.Time
-	if err := w.db.QueryRowContext(t.Context(), "SELECT max(expires_at) FROM partitions").Scan(&first); err != nil {
+	if err := w.DB.QueryRowContext(t.Context(), "SELECT max(expires_at) FROM partitions").Scan(&first); err != nil {
 		t.Fatal(err)
 	}
 	w.within(5*time.Second, "without renewals the leases have run out", func() bool {
@@ -186,7 +186,7 @@ func TestGivingBackFinishesWhatIsInFlight(t *testing.T) {
 		}
 		var now time.Time
 		var live int
-		if err := w.db.QueryRowContext(t.Context(), "SELECT clock_timestamp(), count(*) FILTER (WHERE expires_at > clock_timestamp()) FROM partitions").Scan(&now, &live); err != nil {
+		if err := w.DB.QueryRowContext(t.Context(), "SELECT clock_timestamp(), count(*) FILTER (WHERE expires_at > clock_timestamp()) FROM partitions").Scan(&now, &live); err != nil {
 			t.Fatal(err)
 		}
 		if live != 2 {
@@ -214,7 +214,7 @@ func TestAnApplierWithoutNATSHandsOver(t *testing.T) {
 func TestAnotherNumberOfPartitions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	p := broker.NewPublisher(w.conn, broker.PublisherOptions{})
+	p := broker.NewPublisher(w.Conn, broker.PublisherOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go p.Run(ctx) // ends with ctx
@@ -223,7 +223,7 @@ func TestAnotherNumberOfPartitions(t *testing.T) {
 	}
 	a, b := w.join("a"), w.join("b")
 	w.within(2*time.Second, "one has it", func() bool { return slices.Equal(w.shares(a, b), []int{0, 1}) })
-	w.setup(4)
+	w.SetUp(4)
 	old := delivery.Partition{Generation: 1, Index: 0, Count: 1}
 	holder := a
 	w.within(2*time.Second, "its owner knows the end", func() bool {
@@ -232,7 +232,7 @@ func TestAnotherNumberOfPartitions(t *testing.T) {
 		}
 		return holder.leases()[old].endsAt == 1
 	})
-	w.setup(3) // on top of it
+	w.SetUp(3) // on top of it
 	w.together(a, b)
 	if got := w.shares(a, b); !slices.Equal(got, []int{0, 1}) {
 		t.Fatalf("the shares are %v before the old generation is finished", got)
@@ -252,7 +252,7 @@ func TestAnotherNumberOfPartitions(t *testing.T) {
 	w.together(a, b)
 	want := []string{"partition-3-0", "partition-3-1", "partition-3-2"}
 	w.within(3*time.Second, "only its consumers are left", func() bool {
-		return slices.Equal(w.server.PartitionConsumers(), want)
+		return slices.Equal(w.Server.PartitionConsumers(), want)
 	})
 }
 
@@ -268,7 +268,7 @@ func TestAppliersThatStartTogether(t *testing.T) {
 	w.within(3*time.Second, "nothing moves any more", func() bool {
 		before := w.shares(all...)
 		tokens := func() (sum int64) {
-			if err := w.db.QueryRowContext(t.Context(), "SELECT sum(token) FROM partitions").Scan(&sum); err != nil {
+			if err := w.DB.QueryRowContext(t.Context(), "SELECT sum(token) FROM partitions").Scan(&sum); err != nil {
 				t.Fatal(err)
 			}
 			return sum
@@ -287,7 +287,7 @@ func TestAppliersThatStartTogether(t *testing.T) {
 func TestConsumersGoWhenAppliersFinishTogether(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	p := broker.NewPublisher(w.conn, broker.PublisherOptions{})
+	p := broker.NewPublisher(w.Conn, broker.PublisherOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go p.Run(ctx) // ends with ctx
@@ -298,7 +298,7 @@ func TestConsumersGoWhenAppliersFinishTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 		count := 1 + generation%3*2
-		w.setup(count)
+		w.SetUp(count)
 		w.within(10*time.Second, "the generation before is finished", func() bool {
 			total := 0
 			for _, m := range all {
@@ -315,7 +315,7 @@ func TestConsumersGoWhenAppliersFinishTogether(t *testing.T) {
 		})
 	}
 	w.within(5*time.Second, "only the last generation has consumers", func() bool {
-		for _, name := range w.server.PartitionConsumers() {
+		for _, name := range w.Server.PartitionConsumers() {
 			if !strings.HasPrefix(name, "partition-11-") {
 				return false
 			}

@@ -2,7 +2,6 @@ package owner_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,12 +16,12 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/engine/owner"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/applier/report"
 	"github.com/coinhook/coinhook/pkg/broker"
-	"github.com/coinhook/coinhook/pkg/broker/brokertest"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -30,36 +29,16 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 
 // world is a broker and a database that are set up.
 type world struct {
-	t      *testing.T
-	server *brokertest.Server
-	conn   *broker.Conn
-	store  *postgres.Store
-	db     *sql.DB
-	all    []*member
+	*appliertest.World
+	t   *testing.T
+	all []*member
 }
 
 func newWorld(t *testing.T, partitions int) *world {
 	t.Helper()
-	server := brokertest.Start(t)
-	store, db := postgrestest.Open(t, postgres.Options{MaxConns: 8})
-	w := &world{t: t, server: server, conn: server.Connect(), store: store, db: db}
-	w.setup(partitions)
-	w.execute("CREATE TABLE settled (partition integer, token bigint, at timestamptz DEFAULT clock_timestamp())")
+	w := &world{t: t, World: appliertest.New(t, appliertest.Options{Store: postgres.Options{MaxConns: 8}, Partitions: partitions})}
+	w.Exec("CREATE TABLE settled (partition integer, token bigint, at timestamptz DEFAULT clock_timestamp())")
 	return w
-}
-
-func (w *world) setup(partitions int) {
-	w.t.Helper()
-	if err := w.conn.Setup(w.t.Context(), broker.Topology{Partitions: partitions, Table: w.store}); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (w *world) execute(statement string, args ...any) {
-	w.t.Helper()
-	if _, err := w.db.ExecContext(w.t.Context(), statement, args...); err != nil {
-		w.t.Fatal(err)
-	}
 }
 
 // member is an applier: an owner and an engine that settles nothing.
@@ -79,13 +58,13 @@ func (w *world) join(name string) *member {
 	w.t.Helper()
 	m := &member{
 		engine: &engine{has: map[delivery.Partition]tenure{}}, w: w, name: name, metrics: prometheus.NewRegistry(),
-		store: &gate{Store: w.store}, stopped: make(chan struct{}),
+		store: &gate{Store: w.Store}, stopped: make(chan struct{}),
 	}
 	var ctx context.Context
 	ctx, m.stop = context.WithCancel(context.Background())
 	log := zerolog.New(zerolog.NewTestWriter(w.t)).With().Str("applier", name).Logger()
 	o := owner.New(owner.Options{
-		Store: m.store, Engine: m.engine, Broker: &line{Conn: w.server.ConnectAs(broker.Applier), away: &m.away}, Name: name, Log: log, Metrics: m.metrics,
+		Store: m.store, Engine: m.engine, Broker: &line{Conn: w.Server.ConnectAs(broker.Applier), away: &m.away}, Name: name, Log: log, Metrics: m.metrics,
 		Report: report.New(zerolog.Nop(), prometheus.NewRegistry()),
 	})
 	go func() {
@@ -217,7 +196,7 @@ func (e *engine) leases() map[delivery.Partition]tenure {
 
 // settle is a transaction of a lease, as the store's are.
 func (w *world) settle(ctx context.Context, l applier.Lease, meanwhile func()) error {
-	tx, err := w.db.BeginTx(ctx, nil)
+	tx, err := w.DB.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -291,20 +270,7 @@ func (w *world) awaitShares(limit time.Duration, want []int, members ...*member)
 
 func metricOf(t *testing.T, m *member, name string) float64 {
 	t.Helper()
-	families, err := m.metrics.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == name {
-			if g := f.GetMetric()[0].GetGauge(); g != nil {
-				return g.GetValue()
-			}
-			return f.GetMetric()[0].GetCounter().GetValue()
-		}
-	}
-	t.Fatalf("no metric %s", name)
-	return 0
+	return appliertest.Metric(t, m.metrics, name)
 }
 
 func takeovers(t *testing.T, m *member) float64 {

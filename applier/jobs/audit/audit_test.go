@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/jobs/audit"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
@@ -25,33 +25,6 @@ import (
 )
 
 func TestMain(m *testing.M) { postgrestest.Main(m) }
-
-// running runs f until the test ends.
-func running(t *testing.T, f func(context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	var done sync.WaitGroup
-	done.Go(func() {
-		if err := f(ctx); err != nil {
-			t.Errorf("running: %v", err)
-		}
-	})
-	t.Cleanup(func() { cancel(); done.Wait() })
-}
-
-// eventually waits until the condition holds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.After(60 * time.Second); !holds(); {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited in vain until %s", what)
-		}
-	}
-}
 
 // lose publishes deliveries that an applier takes from the stream and forgets.
 func lose(t *testing.T, conn *broker.Conn, n, atOnce int) (ids []string) {
@@ -81,14 +54,14 @@ func failing(t *testing.T, store *postgres.Store) brokertest.Handler {
 // ends.
 func consume(t *testing.T, conn *broker.Conn, handle brokertest.Handler) {
 	t.Helper()
-	running(t, brokertest.NewConsumer(conn, handle).Run)
+	appliertest.Running(t, brokertest.NewConsumer(conn, handle).Run)
 	awaitConsumed(t, conn)
 }
 
 func awaitConsumed(t *testing.T, conn *broker.Conn) {
 	t.Helper()
 	stream, _ := opened(t, conn)
-	eventually(t, "all are let go of", func() bool {
+	appliertest.Eventually(t, "all are let go of", func() bool {
 		p, err := stream.Pending(t.Context())
 		return err == nil && p.First > p.Last
 	})
@@ -116,7 +89,7 @@ func newDelivery(body []byte) delivery.Delivery {
 func publishAll(t *testing.T, conn *broker.Conn, chunks iter.Seq[[]delivery.Delivery]) {
 	t.Helper()
 	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Log: zerolog.Nop()})
-	running(t, publisher.Run)
+	appliertest.Running(t, publisher.Run)
 	for chunk := range chunks {
 		if err := publisher.PublishAll(t.Context(), chunk); err != nil {
 			t.Fatal(err)
@@ -146,9 +119,9 @@ func TestEachLostDeliveryIsNamed(t *testing.T) {
 	}
 
 	metrics := prometheus.NewRegistry()
-	running(t, audit.NewWatch(audit.WatchOptions{Store: store, Conn: conn, Log: zerolog.Nop(), Metrics: metrics}).Run)
+	appliertest.Running(t, audit.NewWatch(audit.WatchOptions{Store: store, Conn: conn, Log: zerolog.Nop(), Metrics: metrics}).Run)
 	var found []postgres.Finding
-	eventually(t, "the findings are there", func() bool {
+	appliertest.Eventually(t, "the findings are there", func() bool {
 		found, err = store.Findings(t.Context())
 		return err == nil && len(found) > 0
 	})
@@ -160,7 +133,7 @@ func TestEachLostDeliveryIsNamed(t *testing.T) {
 			t.Fatalf("found %+v", f)
 		}
 	}
-	eventually(t, "they are counted", func() bool {
+	appliertest.Eventually(t, "they are counted", func() bool {
 		n, err := testutil.GatherAndCount(metrics, "coinhook_audit_findings")
 		return err == nil && n == 1
 	})
@@ -176,12 +149,12 @@ func TestALedgerThatCannotBeReadLeavesTheStreamToBeCompared(t *testing.T) {
 	}
 	lose(t, conn, 3, 3)
 	metrics := prometheus.NewRegistry()
-	running(t, audit.NewWatch(audit.WatchOptions{Store: store, Conn: conn, Log: zerolog.Nop(), Metrics: metrics}).Run)
-	eventually(t, "the stream is compared", func() bool {
+	appliertest.Running(t, audit.NewWatch(audit.WatchOptions{Store: store, Conn: conn, Log: zerolog.Nop(), Metrics: metrics}).Run)
+	appliertest.Eventually(t, "the stream is compared", func() bool {
 		p, found, err := store.Audited(t.Context())
 		return err == nil && p.Sequence > 0 && len(found) == 3
 	})
-	eventually(t, "the findings are counted", func() bool {
+	appliertest.Eventually(t, "the findings are counted", func() bool {
 		n, err := testutil.GatherAndCount(metrics, "coinhook_audit_findings")
 		return err == nil && n == 1
 	})
@@ -206,9 +179,9 @@ func TestABacklogIsComparedInFewTurns(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			running(t, audit.NewWatch(audit.WatchOptions{Store: store, Conn: conn, Log: zerolog.Nop(), Metrics: prometheus.NewRegistry()}).Run)
+			appliertest.Running(t, audit.NewWatch(audit.WatchOptions{Store: store, Conn: conn, Log: zerolog.Nop(), Metrics: prometheus.NewRegistry()}).Run)
 			var turns int
-			eventually(t, "all are compared", func() bool {
+			appliertest.Eventually(t, "all are compared", func() bool {
 				var sequence uint64
 				err := db.QueryRowContext(t.Context(), `SELECT sequence, turn FROM audit_progress`).Scan(&sequence, &turns)
 				return err == nil && sequence == last
@@ -263,7 +236,7 @@ func TestTheAuditDoesNotMissWhatIsRemovedMeanwhile(t *testing.T) {
 // opened opens the stream, also of a server that was just started again.
 func opened(t *testing.T, conn *broker.Conn) (stream *broker.Stream, incarnation string) {
 	t.Helper()
-	eventually(t, "the stream is there", func() (ok bool) {
+	appliertest.Eventually(t, "the stream is there", func() (ok bool) {
 		var err error
 		if stream, err = conn.OpenStream(t.Context()); err == nil {
 			incarnation, err = conn.Incarnation(t.Context())

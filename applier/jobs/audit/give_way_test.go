@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/jobs/audit"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
@@ -24,7 +25,7 @@ func TestTheAuditGivesWayToSettling(t *testing.T) {
 	consume(t, conn, failing(t, store))
 	var caughtUp atomic.Bool
 	var asked atomic.Int64
-	running(t, audit.NewWatch(audit.WatchOptions{
+	appliertest.Running(t, audit.NewWatch(audit.WatchOptions{
 		Store: store, Conn: conn, Log: zerolog.Nop(), Metrics: prometheus.NewRegistry(),
 		Behind: func(context.Context) bool { asked.Add(1); return !caughtUp.Load() },
 	}).Run)
@@ -35,14 +36,14 @@ func TestTheAuditGivesWayToSettling(t *testing.T) {
 		}
 		return p.Sequence
 	}
-	eventually(t, "the first turn is over", func() bool { return compared() == before })
+	appliertest.Eventually(t, "the first turn is over", func() bool { return compared() == before })
 	publish(t, conn, since, 1)
 	awaitConsumed(t, conn)
 	until := asked.Load() + 4 // by two jobs
-	eventually(t, "it was asked again and again", func() bool { return asked.Load() >= until })
+	appliertest.Eventually(t, "it was asked again and again", func() bool { return asked.Load() >= until })
 	if n := compared(); n != before {
 		t.Errorf("message %d was compared, want %d", n, before)
 	}
 	caughtUp.Store(true)
-	eventually(t, "all is compared", func() bool { return compared() == before+since })
+	appliertest.Eventually(t, "all is compared", func() bool { return compared() == before+since })
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/jobs/audit"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
@@ -134,7 +135,7 @@ func TestParkedDeliveriesThatARestoreLostAreRepaired(t *testing.T) {
 	check(audit.Report{Accepted: 2 + others, Unsettled: 2 + others, Replays: 1}, lost...)
 	p.unpause(waits.WebhookID)
 	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Again: true, Log: zerolog.Nop()})
-	running(t, publisher.Run)
+	appliertest.Running(t, publisher.Run)
 	for _, want := range []int{len(lost), 0} {
 		_, repaired, err := audit.New(stores[1], stream).Repair(t.Context(), incarnation, publisher, func(*audit.Report, int) error { return nil })
 		if err != nil || repaired != want {
@@ -161,14 +162,14 @@ func TestAPartitionThatStandsStillHidesNothing(t *testing.T) {
 	stuck.Slot = slot + 1
 	publishAll(t, conn, slices.Values([][]delivery.Delivery{{stuck}}))
 	ids := publish(t, conn, lost, 1)
-	running(t, brokertest.NewConsumer(conn, func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
+	appliertest.Running(t, brokertest.NewConsumer(conn, func(ctx context.Context, batch []delivery.Delivery) []delivery.Verdict {
 		if batch[0].ID == stuck.ID {
 			<-ctx.Done()
 		}
 		return make([]delivery.Verdict, len(batch))
 	}).Run)
 	stream, incarnation := opened(t, conn)
-	eventually(t, "the other partition is past", func() bool {
+	appliertest.Eventually(t, "the other partition is past", func() bool {
 		p, err := stream.Pending(t.Context())
 		return err == nil && !p.Beyond(1+lost, slot)
 	})

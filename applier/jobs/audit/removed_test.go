@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/jobs/audit"
 	"github.com/coinhook/coinhook/applier/jobs/retention"
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -72,7 +73,7 @@ func removeOld(t *testing.T, conn *broker.Conn, store *postgres.Store, db *sql.D
 			}
 		})
 	}
-	eventually(t, "what is old is removed", func() bool {
+	appliertest.Eventually(t, "what is old is removed", func() bool {
 		var n int
 		err := db.QueryRowContext(t.Context(), `SELECT count(*) FROM outcomes`).Scan(&n)
 		return err == nil && n == left

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/jobs/audit"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
@@ -50,10 +51,10 @@ func TestACopySaysWhereTheDeliveryWasFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	publisher := forgetful{Publisher: broker.NewPublisher(conn, broker.PublisherOptions{Again: true, Log: zerolog.Nop()})}
-	running(t, publisher.Run)
+	appliertest.Running(t, publisher.Run)
 	repair := func() map[delivery.ID][]delivery.Place {
 		t.Helper()
-		eventually(t, "all are let go of", func() bool {
+		appliertest.Eventually(t, "all are let go of", func() bool {
 			p, err := stream.Pending(t.Context())
 			return err == nil && p.First > p.Last
 		})

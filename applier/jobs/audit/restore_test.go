@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/jobs/audit"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
@@ -47,7 +48,7 @@ func watched(t *testing.T, conn *broker.Conn, store *postgres.Store, db *sql.DB)
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "all is compared", func() bool {
+	appliertest.Eventually(t, "all is compared", func() bool {
 		turned := turns() > before
 		p, list, err := store.Audited(t.Context())
 		found = list

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/jobs/audit"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
@@ -45,7 +46,7 @@ func TestARepairSignsNothingThatIsForged(t *testing.T) {
 	}
 	forget.on.Store(false)
 	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Again: true, Log: zerolog.Nop()})
-	running(t, publisher.Run)
+	appliertest.Running(t, publisher.Run)
 	var published []string
 	told := toldPublisher{publisher, func(d delivery.Delivery) { published = append(published, d.ID.String()) }}
 	_, repaired, err := a.Repair(t.Context(), incarnation, told, func(*audit.Report, int) error { return nil })

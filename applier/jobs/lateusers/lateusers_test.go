@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/jobs/lateusers"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -40,7 +41,7 @@ func TestDeliveriesRunAgainOnceTheirUserAppears(t *testing.T) {
 	if n := len(w.published()); n > 0 {
 		t.Fatalf("%d deliveries of nobody were published", n)
 	}
-	w.addUsers(t, "ALICE@example.com", bob)
+	w.AddUsers(community, "ALICE@example.com", bob)
 	w.awaitApplied(t, slices.Concat(alices, bobs)...)
 	j.awaitSweeps(t) // and nothing more
 	if diff := cmp.Diff([]string{"user_not_found"}, w.status(t, nobodys...)); diff != "" {
@@ -92,7 +93,7 @@ func TestWithoutAskingNothingRuns(t *testing.T) {
 	hooks[3].DeletedAt = &now
 	hooks[3] = w.update(t, hooks[3])
 	one := w.letters(t, asking, alice, 1)
-	w.addUsers(t, alice)
+	w.AddUsers(community, alice)
 	w.settles(t)
 	j := w.starts(t, "applier", nil)
 	w.awaitApplied(t, one...)
@@ -108,7 +109,7 @@ func TestWithoutAskingNothingRuns(t *testing.T) {
 	w.update(t, asking)
 	j.awaitSweeps(t)
 	more := w.letters(t, asking, bob, 1)
-	w.addUsers(t, bob)
+	w.AddUsers(community, bob)
 	j.awaitSweeps(t)
 	if diff := cmp.Diff([]string{"user_not_found"}, w.status(t, more...)); diff != "" {
 		t.Error(diff)
@@ -130,7 +131,7 @@ func TestTheDatabaseIsLeftAloneWhileNobodyAsks(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer store.Close() // there are no connections
-		var log lines
+		var log appliertest.Log
 		j := lateusers.New(lateusers.Options{Store: store, Definitions: none{}, Now: time.Now, Log: zerolog.New(&log), Metrics: prometheus.NewRegistry()})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -147,10 +148,10 @@ func TestWhatWasPublishedBeforeARestartTakesEffectOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ids := w.letters(t, w.hook(t, "Shop", asks), alice, 3)
-	w.addUsers(t, alice)
+	w.AddUsers(community, alice)
 	for _, name := range []string{"before", "after"} { // nothing settles meanwhile
 		j := w.starts(t, name, nil)
-		eventually(t, "all are published", func() bool { return j.replayed(t) == 3 })
+		appliertest.Eventually(t, "all are published", func() bool { return j.replayed(t) == 3 })
 		j.awaitSweeps(t)
 		if n := j.replayed(t); n != 3 {
 			t.Errorf("%d are published, want each once", n)
@@ -182,7 +183,7 @@ func TestWhatWasPublishedBeforeARestartTakesEffectOnce(t *testing.T) {
 // leader names the connections of whoever has the lead.
 func (w *world) leader(t *testing.T) (name string) {
 	t.Helper()
-	row := w.db.QueryRowContext(t.Context(), `SELECT coalesce(min(a.application_name), '') FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+	row := w.DB.QueryRowContext(t.Context(), `SELECT coalesce(min(a.application_name), '') FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 		WHERE l.locktype = 'advisory' AND l.granted AND a.datname = current_database() AND a.application_name LIKE 'applier%'`)
 	if err := row.Scan(&name); err != nil {
 		t.Fatal(err)
@@ -198,22 +199,22 @@ func TestAnotherApplierTakesOver(t *testing.T) {
 	carols := w.letters(t, hook, "carol@example.com", 2)
 	w.settles(t)
 	jobs := map[string]job{"applier-1": w.starts(t, "applier-1", nil), "applier-2": w.starts(t, "applier-2", nil)}
-	eventually(t, "one has the lead", func() bool { return w.leader(t) != "" })
-	w.addUsers(t, alice)
+	appliertest.Eventually(t, "one has the lead", func() bool { return w.leader(t) != "" })
+	w.AddUsers(community, alice)
 	w.awaitApplied(t, alices...)
 
 	// Its connection dies: it notices, and one of the two goes on.
-	if _, err := w.db.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1", w.leader(t)); err != nil {
+	if _, err := w.DB.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1", w.leader(t)); err != nil {
 		t.Fatal(err)
 	}
-	w.addUsers(t, bob)
+	w.AddUsers(community, bob)
 	w.awaitApplied(t, bobs...)
 
 	// It dies itself: the other one goes on.
-	eventually(t, "one has the lead again", func() bool { return w.leader(t) != "" })
+	appliertest.Eventually(t, "one has the lead again", func() bool { return w.leader(t) != "" })
 	first := w.leader(t)
 	jobs[first].stop()
-	w.addUsers(t, "carol@example.com")
+	w.AddUsers(community, "carol@example.com")
 	w.awaitApplied(t, carols...)
 	if second := w.leader(t); second == first || second == "" {
 		t.Errorf("%q has the lead after %q", second, first)
@@ -235,11 +236,11 @@ func TestTheBoundsOfAWebhook(t *testing.T) {
 	other := w.hook(t, "Other", "state: active\nlate_users: {max_deliveries: 1}\n")
 	ids, others, bobs := w.letters(t, hook, alice, 6), w.letters(t, other, alice, 2), w.letters(t, hook, bob, 1)
 	for i, age := range []time.Duration{2*time.Hour + time.Second, time.Hour} { // two are older, and one of them too old
-		if _, err := w.db.ExecContext(t.Context(), "UPDATE outcomes SET received_at = $2 WHERE delivery_id = $1", ids[i].String(), time.Now().Add(-age)); err != nil {
+		if _, err := w.DB.ExecContext(t.Context(), "UPDATE outcomes SET received_at = $2 WHERE delivery_id = $1", ids[i].String(), time.Now().Add(-age)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.addUsers(t, alice, bob)
+	w.AddUsers(community, alice, bob)
 	j := w.starts(t, "first", nil) // what is published counts before it has run
 	j.awaitSweeps(t)
 	if n := j.replayed(t); n != 5 {
