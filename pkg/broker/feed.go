@@ -219,7 +219,11 @@ func (f *Feed) begin(floor, connection uint64) {
 	defer f.mu.Unlock()
 	f.before = map[uint64]*Receipt{}
 	for _, r := range slices.Concat(f.settled, f.open) {
-		f.before[r.sequence] = r
+		// The floor may be ahead of what the feed knows: an answer was lost. Then it is
+		// not read again.
+		if r.sequence > floor {
+			f.before[r.sequence] = r
+		}
 	}
 	f.open, f.settled = nil, nil
 	f.floor, f.passed, f.seen, f.active, f.connection = floor, 0, floor, true, connection
@@ -353,8 +357,8 @@ func (f *Feed) EndAt(sequence uint64) {
 }
 
 // IsFinished reports whether all deliveries up to the end of the generation have rows.
-// The feed has to see the last message, or one behind it. To have read all that there was
-// is not enough: more may have come since.
+// The session has to see the last message, or one behind it, and so all before. To have
+// read all that there was is not enough: more may have come since.
 func (f *Feed) IsFinished() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -363,11 +367,6 @@ func (f *Feed) IsFinished() bool {
 	}
 	for _, r := range f.open {
 		if r.sequence <= f.ends && r.left > 0 {
-			return false
-		}
-	}
-	for sequence := range f.before {
-		if sequence <= f.ends {
 			return false
 		}
 	}

@@ -260,6 +260,33 @@ func TestAFeedEndsWithItsGeneration(t *testing.T) {
 	}
 }
 
+// The answer to the last write of the floor is lost with the connection. The next session
+// begins behind messages that the feed does not know to be covered, and never reads them
+// again.
+func TestAFeedEndsThoughTheAnswerToItsFloorIsLost(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Start(t)
+	conn, js := server.ConnectSetUp(), openJetStream(t, server.URL())
+	partition := addPartitions(t, js, 7, 1)[0]
+	publishIn(t, startPublisher(t, conn), 1, "1", "2")
+	owner := own(t, conn, partition, false)
+	owner.await(t, "1", "2")
+	if _, err := js.ResetConsumerToSequence(t.Context(), "DELIVERIES", partition.Name(), 3); err != nil {
+		t.Fatal(err)
+	}
+	server.Stop()
+	eventually(t, "the feed knows", func() bool { return !owner.IsReading() })
+	for _, r := range owner.open {
+		owner.Settled(r.Receipt, 1)
+	}
+	server.Start()
+	owner.EndAt(2)
+	eventually(t, "it is finished", owner.IsFinished)
+	if got := owner.got(); len(got) != 2 {
+		t.Errorf("the owner got %q again", got[2:])
+	}
+}
+
 // The end may be known before the messages up to it are read.
 func TestAFeedIsNotFinishedBeforeItHasReadAll(t *testing.T) {
 	t.Parallel()
