@@ -270,6 +270,12 @@ func TestTheHeaderOfEncryptionMustFitTheWebhook(t *testing.T) {
 	wantProblem(t, plain.post(t, coinsBody("ann", "1"), "X-Encrypted", "true"), http.StatusBadRequest, "encryption_not_enabled")
 	// An API key that is wrong says nothing of encryption.
 	wantProblem(t, h.post(t, sealed, "X-Api-Key", "none"), http.StatusUnauthorized, "invalid_api_key")
+	// Nor does a signature that is wrong.
+	signed := w.signed(t, "signed", "{signature: github}", "s")
+	const body = `{"user":"ann","amount":1}`
+	signed.wantRefused(t, "forged and encrypted", http.StatusUnauthorized, "invalid_signature", body, "X-Encrypted", "true")
+	signed.wantRefused(t, "signed and encrypted", http.StatusBadRequest, "encryption_not_enabled", body,
+		append(signGitHub("s", "1", body, time.Now()), "X-Encrypted", "true")...)
 	wantApplied(t, w.settled(t, h.deliver(t, sealed, "X-Encrypted", "true")))
 	w.wantBalances(t, "ann", "1", "0")
 	if all := w.list(t, "--community", w.community); len(all) != 1 {
