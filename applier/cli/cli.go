@@ -110,7 +110,7 @@ func Run(ctx context.Context, p Process) (code int) {
 			code = exitFailed
 		}
 	}()
-	if len(p.Args) > 0 && p.Args[0] == "--version" { // commands have a flag of that name, about webhooks
+	if asksVersion(p.Args) {
 		fmt.Fprintln(p.Stdout, "coinhook", service.ReadBuild())
 		return exitDone
 	}
@@ -156,6 +156,24 @@ func Run(ctx context.Context, p Process) (code int) {
 		fmt.Fprintln(p.Stderr, "coinhook:", a.withObjection(whoIsAway(err)))
 		return exitFailed
 	}
+}
+
+// asksVersion reports whether --version stands before any command. Some commands have a
+// flag of that name, about webhooks.
+func asksVersion(args []string) bool {
+	for i := 0; i < len(args); i++ {
+		switch args[i] {
+		case "--version":
+			return true
+		case "--nats-url", "--database-url", "--community", "-o", "--output":
+			i++ // its value
+		default:
+			if !strings.HasPrefix(args[i], "-") {
+				return false
+			}
+		}
+	}
+	return false
 }
 
 // newParser reads the command line into c.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,8 +20,11 @@ import (
 
 func (a *app) json() bool { return a.flags.Output == "json" }
 
-// printJSON writes one result for programs.
+// printJSON writes one result for programs. A list of nothing is [], never null.
 func (a *app) printJSON(v any) error {
+	if list := reflect.ValueOf(v); list.Kind() == reflect.Slice && list.IsNil() {
+		v = []any{}
+	}
 	text, err := encodeJSON(v, "", "  ")
 	if err != nil {
 		return err

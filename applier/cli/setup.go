@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin/setup"
@@ -151,7 +150,7 @@ func (c *setupCmd) check(ctx context.Context, a *app, tables *setup.Setup, plan 
 	if err != nil {
 		return err
 	}
-	differences := slices.Concat([]broker.Difference{}, plan.Differences, more)
+	differences := append(append([]broker.Difference{}, plan.Differences...), more...)
 	switch {
 	case a.json():
 		if err := a.printJSON(map[string]any{"ok": len(differences) == 0, "differences": differences}); err != nil {

@@ -45,7 +45,9 @@ func TestSetupCheck(t *testing.T) {
 		t.Errorf("setup --check has changed something: %q", again.stdout)
 	}
 	run(0, "setup", "--replicas", "3", "--max-bytes", "1000000000")
-	run(0, "setup", "--check")
+	if fits := run(0, "setup", "--check", "-o", "json"); !strings.Contains(fits.stdout, `"differences": []`) {
+		t.Errorf("what fits is %s", fits.stdout)
+	}
 	run(0, "setup")
 	run(0, "setup", "--check", "--replicas", "3", "--max-bytes", "1000000000")
 	run(0, "setup", "--max-age", "90s") // less than the time in which duplicates are known

@@ -154,6 +154,9 @@ func TestTheAuditChecksTheTrail(t *testing.T) {
 func TestTrailListIsNarrowed(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)
+	if r := i.run("trail", "list", "-o", "json"); r.code != 0 || r.stdout != "[]\n" {
+		t.Errorf("an empty trail is %+v", r)
+	}
 	for _, args := range [][]string{{"users", "add", "--email", "ann@example.com"}, {"currencies", "set", "gems"}} {
 		if r := i.run(args...); r.code != 0 {
 			t.Fatalf("%q: %+v", args, r)

@@ -11,11 +11,11 @@ func TestUsersAdjust(t *testing.T) {
 	i.do("users add --email ann@example.com", "currencies set gems --scale 2")
 	defer i.startApplier()()
 	var d struct {
-		ID, Webhook, Status, Outcome, Reason string
-		Changes                              []struct{ Currency, Operator, Amount, Balance string }
+		ID, Webhook, Source, Status, Outcome, Reason string
+		Changes                                      []struct{ Currency, Operator, Amount, Balance string }
 	}
 	i.json(&d, "users", "adjust", "ann@example.com", "--currency", "gems", "--add", "12.50", "--note", "sorry", "--key", "a1")
-	if d.Status != "success" || d.Outcome != "applied" || d.Webhook != "Adjustment: sorry" || len(d.Changes) != 1 || d.Changes[0].Balance != "12.50" {
+	if d.Status != "success" || d.Outcome != "applied" || d.Webhook != "Adjustment: sorry" || d.Source != "admin" || len(d.Changes) != 1 || d.Changes[0].Balance != "12.50" {
 		t.Fatalf("adjusted as %+v", d)
 	}
 	i.json(&d, "users", "adjust", "ann@example.com", "--currency", "gems", "--add", "12.50", "--note", "sorry", "--key", "a1")

@@ -17,7 +17,7 @@ func TestEveryProgramSaysItsVersion(t *testing.T) {
 				t.Fatal(err)
 			}
 			if name == "coinhook" {
-				if again, err := exec.CommandContext(t.Context(), filepath.Join(binDir, name), "--version", "-o", "json").Output(); err != nil || string(again) != string(out) {
+				if again, err := exec.CommandContext(t.Context(), filepath.Join(binDir, name), "-o", "json", "--version", "--yes").Output(); err != nil || string(again) != string(out) {
 					t.Errorf("with another flag: %q, %v", again, err)
 				}
 			}
