@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/PuerkitoBio/goquery"
+
+	"github.com/coinhook/coinhook/applier/postgres"
 )
 
 // texts are those of what a selector finds, in order.
@@ -74,5 +76,40 @@ func TestGroupsOfDeadLettersAreSorted(t *testing.T) {
 	}
 	if got := p.Find(`select[name="webhook"] option[selected]`).AttrOr("value", ""); got != shop.ID {
 		t.Errorf("the filter has lost its webhook: %q", got)
+	}
+}
+
+// Users of one community are sorted by their email, page by page. No index has the order of
+// several communities, nor of a search.
+func TestUsersAreSorted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for n := range 60 {
+		w.user(fmt.Sprintf("User%02d@example.com", (n*7)%60))
+	}
+	if _, err := w.Store.AddUser(t.Context(), "default", postgres.NewUser{Username: "nameless"}); err != nil {
+		t.Fatal(err)
+	}
+	p := w.admin.get("/users")
+	p = w.admin.get(p.Find(`#users th:contains("Email") a`).AttrOr("href", ""))
+	var got []string
+	for {
+		got = append(got, p.texts("#users td.lead")...)
+		next, ok := p.Find(`a[rel="next"]`).Attr("href")
+		if !ok {
+			break
+		}
+		p = w.admin.get(next)
+	}
+	for n := range 60 {
+		if want := fmt.Sprintf("User%02d@example.com", n); n >= len(got) || got[n] != want {
+			t.Fatalf("at %d of %d users want %s: %q", n, len(got), want, got)
+		}
+	}
+	if len(got) != 60 || p.Find(`#users th[aria-sort="ascending"]`).Length() != 1 {
+		t.Errorf("%d users, %q", len(got), p.texts("#users th[aria-sort]"))
+	}
+	if p := w.admin.get("/users?sort=email&search=user"); p.Find(`#users th:contains("Email") a`).Length() != 0 || p.Find(`#users th[aria-sort="descending"]`).Length() != 1 {
+		t.Errorf("a search is sorted by %q", p.texts("#users th[aria-sort]"))
 	}
 }

@@ -21,8 +21,12 @@ type usersData struct {
 	Communities       []option
 	Users             []userRow
 	Older             string // the next page, empty if there is none
-	File              string // all of them
-	IsFirst           bool
+	// ByEmail: they are in that order, and those without an email are left out. Heads are
+	// the links to the orders there are.
+	ByEmail bool
+	Heads   map[string]sortHead
+	File    string // all of them
+	IsFirst bool
 	// Add and Import are what was typed into the forms, and what is wrong with it.
 	Add    userForm
 	Import importResult
@@ -68,7 +72,8 @@ func (s *Console) usersPage(c *request, status int, data usersData) error {
 			return wrongPlace("users: /users")
 		}
 	}
-	data.IsFirst = filter.Before == (delivery.ID{})
+	data.sort(c, &filter)
+	data.IsFirst = filter.Before == (delivery.ID{}) && filter.AfterEmail == ""
 	data.File = "/users.csv?" + url.Values{"search": {data.Search}, "community": {data.Community}}.Encode()
 	list, err := s.Users.List(c.ctx(), filter)
 	if err != nil {
@@ -76,12 +81,35 @@ func (s *Console) usersPage(c *request, status int, data usersData) error {
 	}
 	if len(list) > pageSize {
 		list = list[:pageSize]
-		data.Older = addressOf("/users", queryOf(map[string]string{"search": data.Search, "community": data.Community, "before": list[pageSize-1].ID.String()}))
+		last, next := list[pageSize-1], map[string]string{"search": data.Search, "community": data.Community}
+		if data.ByEmail {
+			next["sort"], next["after"] = "email", textOf(last.Email)
+		} else {
+			next["before"] = last.ID.String()
+		}
+		data.Older = addressOf("/users", queryOf(next))
 	}
 	for _, u := range list {
 		data.Users = append(data.Users, userRow{u, amountsOf(u.Balances)})
 	}
 	return c.pageWith(status, "users", "Users", data)
+}
+
+// sort has the list sorted by email, where the address says so. That is for one community,
+// and for no search: else no index has the order.
+func (d *usersData) sort(c *request, f *users.Filter) {
+	d.Heads = map[string]sortHead{"email": {Text: "Email"}, "since": {Text: "Since", Address: c.sortAddress("since", true), Sort: "descending"}}
+	if d.Search != "" || f.Community == "" && len(d.Communities) != 1 {
+		return
+	}
+	email := sortHead{Text: "Email", Address: c.sortAddress("email", false)}
+	if d.ByEmail = c.QueryParam("sort") == "email"; d.ByEmail {
+		f.Community = cmp.Or(f.Community, d.Communities[0].Value)
+		f.ByEmail, f.AfterEmail, f.Before = true, c.QueryParam("after"), delivery.ID{}
+		email.Sort = "ascending"
+		d.Heads["since"] = sortHead{Text: "Since", Address: c.sortAddress("since", true)}
+	}
+	d.Heads["email"] = email
 }
 
 // usersFile sends the list as CSV.

@@ -108,7 +108,11 @@ type UserFilter struct {
 	Among int
 	// Before is the last id of the page before.
 	Before delivery.ID
-	Limit  int
+	// ByEmail lists those of one community that have an email by that, from the one behind
+	// AfterEmail on.
+	ByEmail    bool
+	AfterEmail string
+	Limit      int
 }
 
 // usersKnownAsQuery finds users by an external id of any kind. It jumps from one kind
@@ -123,7 +127,7 @@ WITH RECURSIVE kinds AS (
 )
 SELECT x.user_id FROM kinds k JOIN external_ids x ON x.community = k.community AND x.kind = k.kind AND x.value = ?`
 
-// ListUsers returns users, newest first.
+// ListUsers returns users, newest first or by email.
 func (s *Store) ListUsers(ctx context.Context, f UserFilter) ([]User, error) {
 	query, args := f.query(ctx)
 	users, err := s.queryUsers(ctx, query, args...)
@@ -148,8 +152,14 @@ func (f UserFilter) query(ctx context.Context) (query string, args []any) {
 	if f.Among > 0 {
 		query = strings.Replace(query, "FROM users u", fmt.Sprintf("FROM (SELECT * FROM users ORDER BY id DESC LIMIT %d) u", f.Among), 1)
 	}
+	order := "u.id DESC"
+	if f.ByEmail {
+		// Only of one community is it the order of an index.
+		w.Add("u.community = ? AND u.email_key > ?", f.Community, applier.FoldKey(f.AfterEmail))
+		order = "u.email_key"
+	}
 	w.Args = append(w.Args, f.Limit)
-	return query + w.String() + fmt.Sprintf(" ORDER BY u.id DESC LIMIT $%d", len(w.Args)), w.Args
+	return query + w.String() + fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.Args)), w.Args
 }
 
 func (s *Store) queryUsers(ctx context.Context, query string, args ...any) ([]User, error) {

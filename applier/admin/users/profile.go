@@ -56,7 +56,7 @@ func (s *Service) profile(ctx context.Context, found User, err error) (Profile, 
 	return list[0], nil
 }
 
-// List returns users, newest first.
+// List returns users, newest first or by email.
 func (s *Service) List(ctx context.Context, f Filter) ([]Profile, error) {
 	found, err := s.store.ListUsers(ctx, f)
 	if err != nil {
