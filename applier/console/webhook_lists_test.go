@@ -62,7 +62,7 @@ func TestAMappingOfAListIsMadeAndKept(t *testing.T) {
 	const order = `{"id":1,"customer":{"email":"alice@example.com"},"line_items":[
 		{"sku":"gems_500","quantity":2},{"sku":"gems_500","quantity":9,"refunded":true},{"sku":"shirt","quantity":1}]}`
 	preview := w.admin.post(address+"/preview", with(form, "payload", order))
-	if !strings.Contains(preview.text(".result.success"), "alice@example.com: coins 0 → 1000") {
+	if !strings.Contains(preview.text(".result.success"), "alice@example.com: Coins 0 → 1 000") {
 		t.Errorf("the preview says %q", preview.text("main"))
 	}
 	p = w.admin.post(address, with(form, "do", "activate"))

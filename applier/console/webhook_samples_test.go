@@ -32,7 +32,7 @@ func TestAnOlderDeliveryIsChosen(t *testing.T) {
 		t.Errorf("Catch waits for one after %q, not after the newest", got)
 	}
 	form := with(fields(w.admin.get(address+"/mapping")), "sample", older.String())
-	if got := w.admin.post(address+"/preview", form).text(".result"); !strings.Contains(got, "coins 543 → 546") {
+	if got := w.admin.post(address+"/preview", form).text(".result"); !strings.Contains(got, "Coins 543 → 546") {
 		t.Errorf("the preview of the older one is %q", got)
 	}
 	p := w.admin.post(address, with(form, "do", "add-mapping"))

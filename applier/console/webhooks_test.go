@@ -110,7 +110,7 @@ func TestAWebhookFromNothingToActive(t *testing.T) {
 	}
 	form := with(fields(p), "mappings.0.target", "currency:coins", "mappings.0.value", "order.coins")
 	// 7: the preview.
-	if p = w.admin.post(address+"/preview", form); !strings.Contains(p.text(".result.success"), "alice@example.com: coins 0 → 50") {
+	if p = w.admin.post(address+"/preview", form); !strings.Contains(p.text(".result.success"), "alice@example.com: Coins 0 → 50") {
 		t.Errorf("the preview says %q", p.text("main"))
 	}
 	if p = w.admin.post(address+"/preview", with(form, "mappings.0.value", "order.gone")); !strings.Contains(p.text(".result.failed"), "missing_field") || p.Find(".advice").Length() != 1 {

@@ -22,7 +22,7 @@ func TestASenderFromNothingToABalanceByClicks(t *testing.T) {
 	b.clickText("GitHub")
 	b.await("New webhook for GitHub")
 	b.clickText("Create the draft")
-	b.await("Copy this now", "At GitHub", "Paste this webhook's URL as the payload URL", "example of what GitHub sends", "ada@example.com: xp 0 → 50")
+	b.await("Copy this now", "At GitHub", "Paste this webhook's URL as the payload URL", "example of what GitHub sends", "ada@example.com: XP 0 → 50")
 	if secret := b.text("#secret"); len(secret) < 32 {
 		t.Errorf("the secret for GitHub is %q", secret)
 	}
@@ -54,7 +54,7 @@ func TestAShopifyOrderByClicks(t *testing.T) {
 	b.clickText("Shopify")
 	b.fill("#secret", "a secret of the shop")
 	b.clickText("Create the draft")
-	b.await("ada@example.com: coins 0 → 49")
+	b.await("ada@example.com: Coins 0 → 49")
 	b.sendTest(order)
 	b.await("It is captured")
 	b.clickText("Map its values")
@@ -80,7 +80,7 @@ func TestAShopifyOrderByClicks(t *testing.T) {
 	b.fill(field("when.0.value"), "0")
 	b.choose("#idempotency", "several values")
 	b.fill("#retry_name", "[{path: id}, {header: X-Shopify-Topic}]")
-	b.await("ada@example.com: coins 0 → 200, coins 200 → 470")
+	b.await("ada@example.com: Coins 0 → 200, Coins 200 → 470")
 	b.clickText("Activate")
 	b.await("● active")
 
@@ -123,7 +123,7 @@ func TestTheLinesOfAnOrderArePickedByHand(t *testing.T) {
 	b.awaitValues(map[string]string{"lookup.0.key": "gold", "lookup.1.key": "silver"})
 	b.choose(`#mappings\.0\.target`, "XP")
 	b.fill(`#mappings\.0\.lookup\.0\.value`, "7")
-	b.await("xp 0 → 7")
+	b.await("XP 0 → 7")
 }
 
 // awaitValues waits until the fields of the first mapping have these values.
