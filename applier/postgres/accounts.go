@@ -107,19 +107,16 @@ func (s *Store) ListAccounts(ctx context.Context) ([]admin.Account, error) {
 	return all, nil
 }
 
-func queryAccounts(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) (all []admin.Account, err error) {
-	err = pg.Each(ctx, db, query, func(scan pg.Scan) error {
-		var a admin.Account
+func queryAccounts(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]admin.Account, error) {
+	return pg.Collect(ctx, db, query, func(scan pg.Scan, a *admin.Account) error {
 		var grants []byte
 		err := scan(&a.Name, &a.PasswordHash, &a.Role, &grants, &a.Disabled, &a.CreatedAt)
 		if err == nil {
 			a.Grants, err = scanGrants(a.Role, grants)
 		}
 		a.CreatedAt = a.CreatedAt.UTC()
-		all = append(all, a)
 		return err
 	}, args...)
-	return all, err
 }
 
 // AccountChange is what is to change of an account; nil leaves it as it is.

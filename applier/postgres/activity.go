@@ -86,15 +86,11 @@ func (s *Store) FindNames(ctx context.Context, community string, by webhook.User
 		column = "username_key"
 	}
 	err := pg.Each(ctx, s.db, fmt.Sprintf(findNamesQuery, column), func(scan pg.Scan) error {
-		var id pg.ID
 		var u User
 		var key string
-		if err := scan(&id, &u.Community, &u.Email, &u.Username, &key); err != nil {
-			return err
-		}
-		u.ID = delivery.ID(id)
+		err := scan((*pg.ID)(&u.ID), &u.Community, &u.Email, &u.Username, &key)
 		found[key] = u
-		return nil
+		return err
 	}, community, keys.String())
 	if err != nil {
 		return nil, fmt.Errorf("look up users: %w", err)

@@ -224,11 +224,9 @@ func (p auditPart) page(ctx context.Context, tx *sqlx.Tx, slices auditSlices, af
 func auditOne(ctx context.Context, tx *sqlx.Tx, found func(Violation), query string, args ...any) error {
 	return pg.Each(ctx, tx, query, func(scan pg.Scan) error {
 		var v Violation
-		var id, user pg.ID
-		if err := scan(&v.Kind, &id, &user, &v.Currency, &v.Detail); err != nil {
+		if err := scan(&v.Kind, (*pg.ID)(&v.DeliveryID), (*pg.ID)(&v.UserID), &v.Currency, &v.Detail); err != nil {
 			return err
 		}
-		v.DeliveryID, v.UserID = delivery.ID(id), delivery.ID(user)
 		found(v)
 		return nil
 	}, args...)

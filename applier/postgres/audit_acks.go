@@ -52,14 +52,8 @@ ON CONFLICT DO NOTHING`
 func (s *Store) Acks(ctx context.Context) ([]Ack, error) { return queryAcks(ctx, s.db) }
 
 func queryAcks(ctx context.Context, db sqlx.QueryerContext) (all []Ack, err error) {
-	err = pg.Each(ctx, db, acksQuery, func(scan pg.Scan) error {
-		var a Ack
-		err := scan(&a.Kind, (*pg.ID)(&a.DeliveryID), (*pg.ID)(&a.UserID), &a.Currency, &a.Sequence, &a.Detail, &a.By, &a.Note, &a.At)
-		if err != nil {
-			return err
-		}
-		all = append(all, a)
-		return nil
+	all, err = pg.Collect(ctx, db, acksQuery, func(scan pg.Scan, a *Ack) error {
+		return scan(&a.Kind, (*pg.ID)(&a.DeliveryID), (*pg.ID)(&a.UserID), &a.Currency, &a.Sequence, &a.Detail, &a.By, &a.Note, &a.At)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read acknowledged findings: %w", err)

@@ -65,20 +65,12 @@ func (s *Store) SettledOf(ctx context.Context, incarnation string, ids []deliver
 }
 
 func (s *Store) addSettled(ctx context.Context, settled map[delivery.ID]Settled, query, incarnation string, ids []delivery.ID) error {
-	var column pg.Array
-	for _, id := range ids {
-		column.ID(id)
-	}
 	return pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
-		var id pg.ID
 		var o Settled
-		if err := scan(&id, &o.Status, &o.Parked, &o.WebhookID, &o.PayloadSHA256, &o.Position.Sequence, &o.Position.Index, &o.Here); err != nil {
-			return err
-		}
-		o.ID = delivery.ID(id)
+		err := scan((*pg.ID)(&o.ID), &o.Status, &o.Parked, &o.WebhookID, &o.PayloadSHA256, &o.Position.Sequence, &o.Position.Index, &o.Here)
 		settled[o.ID] = o
-		return nil
-	}, column.String(), incarnation)
+		return err
+	}, pg.IDs(ids), incarnation)
 }
 
 const accountedReplaysQuery = `
@@ -94,15 +86,7 @@ func (s *Store) AccountedReplays(ctx context.Context, deliveries, replays []deli
 		columns[0].ID(deliveries[i])
 		columns[1].ID(replays[i])
 	}
-	accounted := make(map[delivery.ID]bool, len(replays))
-	err := pg.Each(ctx, s.db, accountedReplaysQuery, func(scan pg.Scan) error {
-		var id pg.ID
-		if err := scan(&id); err != nil {
-			return err
-		}
-		accounted[delivery.ID(id)] = true
-		return nil
-	}, columns[0].String(), columns[1].String())
+	accounted, err := pg.QueryIDSet(ctx, s.db, accountedReplaysQuery, columns[0].String(), columns[1].String())
 	if err != nil {
 		return nil, fmt.Errorf("look up replays: %w", err)
 	}
@@ -162,16 +146,8 @@ type PlacedOutcome struct {
 
 // OutcomesInStream returns a page of the outcomes of that part of the stream.
 func (s *Store) OutcomesInStream(ctx context.Context, incarnation string, first, last uint64, after delivery.ID, limit int) ([]PlacedOutcome, error) {
-	var page []PlacedOutcome
-	err := pg.Each(ctx, s.db, outcomesInStreamQuery, func(scan pg.Scan) error {
-		var id pg.ID
-		var o PlacedOutcome
-		if err := scan(&id, &o.Sequence); err != nil {
-			return err
-		}
-		o.ID = delivery.ID(id)
-		page = append(page, o)
-		return nil
+	page, err := pg.Collect(ctx, s.db, outcomesInStreamQuery, func(scan pg.Scan, o *PlacedOutcome) error {
+		return scan((*pg.ID)(&o.ID), &o.Sequence)
 	}, incarnation, int64(first), int64(last), after.String(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("look up outcomes: %w", err)

@@ -246,16 +246,9 @@ func (s *Store) Findings(ctx context.Context) ([]Finding, error) {
 }
 
 func queryFindings(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]Finding, error) {
-	var all []Finding
-	err := pg.Each(ctx, db, query, func(scan pg.Scan) error {
-		var f Finding
-		if err := scan(&f.Part, &f.Kind, (*pg.ID)(&f.DeliveryID), (*pg.ID)(&f.UserID), &f.Currency, &f.Sequence, &f.Detail, &f.FoundAt, &f.Acked); err != nil {
-			return err
-		}
-		all = append(all, f)
-		return nil
+	return pg.Collect(ctx, db, query, func(scan pg.Scan, f *Finding) error {
+		return scan(&f.Part, &f.Kind, (*pg.ID)(&f.DeliveryID), (*pg.ID)(&f.UserID), &f.Currency, &f.Sequence, &f.Detail, &f.FoundAt, &f.Acked)
 	}, args...)
-	return all, err
 }
 
 const latestPlaceQuery = `

@@ -156,14 +156,12 @@ func (c *DeliveryCounter) count(ctx context.Context, tx *sqlx.Tx, now time.Time)
 }
 
 // takeMarks returns the oldest minutes that are marked, without their marks.
-func takeMarks(ctx context.Context, tx *sqlx.Tx, to time.Time) (all []time.Time, err error) {
-	err = pg.Each(ctx, tx, takeMarksQuery, func(scan pg.Scan) error {
-		var minute time.Time
-		err := scan(&minute)
-		all = append(all, minute.UTC())
+func takeMarks(ctx context.Context, tx *sqlx.Tx, to time.Time) ([]time.Time, error) {
+	return pg.Collect(ctx, tx, takeMarksQuery, func(scan pg.Scan, minute *time.Time) error {
+		err := scan(minute)
+		*minute = minute.UTC()
 		return err
 	}, to, minutesAtOnce)
-	return all, err
 }
 
 // older adds minutes before all that is counted, as far back as counts are kept.

@@ -36,14 +36,10 @@ func (s *Store) Days(ctx context.Context, user delivery.ID, since, until time.Ti
 	if err != nil {
 		return nil, err
 	}
-	err = pg.Each(ctx, s.db, daysQuery, func(scan pg.Scan) error {
-		var d Day
-		if err := scan(&d.Day, &d.Currency, &d.Scale, &d.Net); err != nil {
-			return err
-		}
+	all, err = pg.Collect(ctx, s.db, daysQuery, func(scan pg.Scan, d *Day) error {
+		err := scan(&d.Day, &d.Currency, &d.Scale, &d.Net)
 		d.Day = time.Date(d.Day.Year(), d.Day.Month(), d.Day.Day(), 0, 0, 0, 0, time.UTC)
-		all = append(all, d)
-		return nil
+		return err
 	}, user.String(), since, until, low, high)
 	if err != nil {
 		return nil, fmt.Errorf("sum up a user's days: %w", err)

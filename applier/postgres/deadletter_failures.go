@@ -26,22 +26,10 @@ LIMIT $3`
 // Failures returns those that come after one, oldest first. The zero id comes
 // before all others of its moment.
 func (s *Store) Failures(ctx context.Context, after Failure, limit int) ([]Failure, error) {
-	rows, err := s.db.QueryContext(ctx, failuresQuery, after.At, after.ID.String(), limit)
+	all, err := pg.Collect(ctx, s.db, failuresQuery, func(scan pg.Scan, f *Failure) error {
+		return scan((*pg.ID)(&f.ID), &f.At)
+	}, after.At, after.ID.String(), limit)
 	if err != nil {
-		return nil, fmt.Errorf("look for dead letters: %w", err)
-	}
-	defer rows.Close()
-	var all []Failure
-	for rows.Next() {
-		var id pg.ID
-		var f Failure
-		if err := rows.Scan(&id, &f.At); err != nil {
-			return nil, fmt.Errorf("look for dead letters: %w", err)
-		}
-		f.ID = delivery.ID(id)
-		all = append(all, f)
-	}
-	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("look for dead letters: %w", err)
 	}
 	return all, nil

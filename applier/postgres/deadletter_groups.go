@@ -41,12 +41,10 @@ ORDER BY g.count DESC, g.example DESC`, w.Args
 func (s *Store) GroupDeadLetters(ctx context.Context, f DeadLetterFilter) ([]admin.Group, error) {
 	query, args := f.groups(ctx)
 	all := []admin.Group{}
-	err := pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
-		var g admin.Group
+	all, err := pg.Collect(ctx, s.db, query, func(scan pg.Scan, g *admin.Group) error {
 		var path string
 		err := scan(&g.WebhookID, &g.Reason, &path, &g.Count, &g.FirstAt, &g.LastAt, (*pg.ID)(&g.Example), &g.Webhook, &g.Community)
 		g.Path, g.FirstAt, g.LastAt = admin.OrNil(path), g.FirstAt.UTC(), g.LastAt.UTC()
-		all = append(all, g)
 		return err
 	}, args...)
 	if err != nil {

@@ -168,22 +168,12 @@ func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter) ([]Dead
 
 func listDeadLetters(ctx context.Context, db sqlx.QueryerContext, f DeadLetterFilter) ([]DeadLetter, error) {
 	query, args := f.page(ctx)
-	var all []DeadLetter
-	err := pg.Each(ctx, db, query, func(scan pg.Scan) error {
-		var d DeadLetter
-		var id, user pg.ID
-		var email, username string
-		if err := scan(&id, &d.Community, &d.WebhookID, &d.Webhook, &d.Version, &d.FirstVersion, &d.Reason, &d.Detail, &d.Path,
-			&user, &email, &username, &d.UserBy, &d.UserKey,
-			&d.Attempts, &d.Replays, &d.PayloadBytes, &d.Edited, &d.EditedBytes, &d.ReceivedAt, &d.FailedAt); err != nil {
-			return err
-		}
-		d.ID = delivery.ID(id)
-		if user != (pg.ID{}) {
-			d.User = &admin.User{ID: delivery.ID(user), Email: email, Username: username}
-		}
-		all = append(all, d)
-		return nil
+	return pg.Collect(ctx, db, query, func(scan pg.Scan, d *DeadLetter) error {
+		var user admin.User
+		err := scan((*pg.ID)(&d.ID), &d.Community, &d.WebhookID, &d.Webhook, &d.Version, &d.FirstVersion, &d.Reason, &d.Detail, &d.Path,
+			(*pg.ID)(&user.ID), &user.Email, &user.Username, &d.UserBy, &d.UserKey,
+			&d.Attempts, &d.Replays, &d.PayloadBytes, &d.Edited, &d.EditedBytes, &d.ReceivedAt, &d.FailedAt)
+		d.User = known(user)
+		return err
 	}, args...)
-	return all, err
 }

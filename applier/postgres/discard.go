@@ -38,18 +38,11 @@ RETURNING delivery_id`
 // leaves out letters that failed again after failedBy. The outcomes stay failed.
 func (s *Store) DiscardDeadLetters(ctx context.Context, ids []delivery.ID, failedBy time.Time, by, note string) (gone []delivery.ID, err error) {
 	err = s.inTxAgain(ctx, func(tx *sqlx.Tx) error {
-		gone = nil
 		if _, err := tx.ExecContext(ctx, lockOutcomesQuery, pg.IDs(ids)); err != nil {
 			return err
 		}
-		return pg.Each(ctx, tx, discardQuery, func(scan pg.Scan) error {
-			var id pg.ID
-			if err := scan(&id); err != nil {
-				return err
-			}
-			gone = append(gone, delivery.ID(id))
-			return nil
-		}, pg.IDs(ids), failedBy, by, note)
+		gone, err = pg.QueryIDs(ctx, tx, discardQuery, pg.IDs(ids), failedBy, by, note)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("discard dead letters: %w", err)
@@ -62,14 +55,9 @@ const discardsQuery = `SELECT discarded_by, note, at FROM discards WHERE deliver
 // Discards returns how often a delivery was given up: it may have been imported
 // again between.
 func (s *Store) Discards(ctx context.Context, id delivery.ID) ([]Discard, error) {
-	var all []Discard
-	err := pg.Each(ctx, s.db, discardsQuery, func(scan pg.Scan) error {
-		d := Discard{DeliveryID: id}
-		if err := scan(&d.By, &d.Note, &d.At); err != nil {
-			return err
-		}
-		all = append(all, d)
-		return nil
+	all, err := pg.Collect(ctx, s.db, discardsQuery, func(scan pg.Scan, d *Discard) error {
+		d.DeliveryID = id
+		return scan(&d.By, &d.Note, &d.At)
 	}, id.String())
 	if err != nil {
 		return nil, fmt.Errorf("read discards: %w", err)

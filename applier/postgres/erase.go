@@ -120,13 +120,7 @@ func (s *Store) EraseUser(ctx context.Context, id delivery.ID, by string) error 
 
 // NotErased returns those of the users who have their names, or have them again.
 func (s *Store) NotErased(ctx context.Context, users []delivery.ID) (again []delivery.ID, err error) {
-	err = pg.Each(ctx, s.db, notErasedQuery, func(scan pg.Scan) error {
-		var id pg.ID
-		err := scan(&id)
-		again = append(again, delivery.ID(id))
-		return err
-	}, pg.IDs(users))
-	if err != nil {
+	if again, err = pg.QueryIDs(ctx, s.db, notErasedQuery, pg.IDs(users)); err != nil {
 		return nil, fmt.Errorf("look for users who were erased: %w", err)
 	}
 	return again, nil

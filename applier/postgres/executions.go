@@ -70,23 +70,16 @@ func (s *Store) Replayed(ctx context.Context, deliveries, replays []delivery.ID)
 }
 
 func queryExecutions(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]Execution, error) {
-	var all []Execution
-	err := pg.Each(ctx, db, query, func(scan pg.Scan) error {
-		var e Execution
-		var id, replay pg.ID
+	return pg.Collect(ctx, db, query, func(scan pg.Scan, e *Execution) error {
 		var requestedAt sql.Null[time.Time]
-		if err := scan(&id, &replay, &e.Cause, &e.RequestedBy, &requestedAt, &e.Note, &e.Effect, &e.Version,
-			&e.Status, &e.Outcome, &e.Reason, &e.Detail, &e.Path, &e.Edited, &e.Original, &e.Attempts, &e.At); err != nil {
-			return err
-		}
-		e.DeliveryID, e.ID, e.RequestedAt = delivery.ID(id), delivery.ID(replay), requestedAt.V
+		err := scan((*pg.ID)(&e.DeliveryID), (*pg.ID)(&e.ID), &e.Cause, &e.RequestedBy, &requestedAt, &e.Note, &e.Effect, &e.Version,
+			&e.Status, &e.Outcome, &e.Reason, &e.Detail, &e.Path, &e.Edited, &e.Original, &e.Attempts, &e.At)
+		e.RequestedAt = requestedAt.V
 		if e.Cause == firstExecution {
 			e.Cause = ""
 		}
-		all = append(all, e)
-		return nil
+		return err
 	}, args...)
-	return all, err
 }
 
 // firstExecution is what the table says of a first execution.

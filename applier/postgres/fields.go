@@ -173,16 +173,8 @@ func (s *Store) ListFieldHistory(ctx context.Context, f FieldFilter) ([]FieldEnt
 }
 
 func (s *Store) queryFieldHistory(ctx context.Context, query string, args ...any) ([]FieldEntry, error) {
-	var entries []FieldEntry
-	err := pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
-		var e FieldEntry
-		var id, user pg.ID
-		if err := scan(&id, &user, &e.Community, &e.User.Email, &e.User.Username, &e.Field, &e.Value, &e.Removed, &e.Action, &e.At, &e.Current); err != nil {
-			return err
-		}
-		e.DeliveryID, e.User.ID = delivery.ID(id), delivery.ID(user)
-		entries = append(entries, e)
-		return nil
+	return pg.Collect(ctx, s.db, query, func(scan pg.Scan, e *FieldEntry) error {
+		return scan((*pg.ID)(&e.DeliveryID), (*pg.ID)(&e.User.ID), &e.Community, &e.User.Email, &e.User.Username,
+			&e.Field, &e.Value, &e.Removed, &e.Action, &e.At, &e.Current)
 	}, args...)
-	return entries, err
 }

@@ -60,12 +60,10 @@ LIMIT 10`
 // LockHolders returns the sessions that hold the rows of these users, as far as the
 // database tells.
 func (s *Store) LockHolders(ctx context.Context, users []delivery.ID) (all []LockHolder, err error) {
-	err = pg.Each(ctx, s.db, lockHoldersQuery, func(scan pg.Scan) error {
-		var h LockHolder
+	all, err = pg.Collect(ctx, s.db, lockHoldersQuery, func(scan pg.Scan, h *LockHolder) error {
 		var since sql.Null[time.Time]
 		err := scan(&h.PID, &h.Application, &h.Role, &h.Client, &h.State, &since)
 		h.Since = since.V
-		all = append(all, h)
 		return err
 	}, pg.IDs(users))
 	if err != nil {

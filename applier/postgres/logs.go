@@ -93,17 +93,8 @@ func (s *Store) listLogs(ctx context.Context, f LogFilter) ([]Log, error) {
 }
 
 func (s *Store) queryLogs(ctx context.Context, query string, args ...any) ([]Log, error) {
-	var logs []Log
-	err := pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
-		var l Log
-		var id, user pg.ID
-		if err := scan(&l.Entry, &id, &user, &l.User.Email, &l.User.Username, &l.Currency, &l.Scale, &l.Operator,
-			&l.Amount, &l.Balance, &l.Action, &l.Community, &l.At); err != nil {
-			return err
-		}
-		l.DeliveryID, l.User.ID = delivery.ID(id), delivery.ID(user)
-		logs = append(logs, l)
-		return nil
+	return pg.Collect(ctx, s.db, query, func(scan pg.Scan, l *Log) error {
+		return scan(&l.Entry, (*pg.ID)(&l.DeliveryID), (*pg.ID)(&l.User.ID), &l.User.Email, &l.User.Username, &l.Currency, &l.Scale, &l.Operator,
+			&l.Amount, &l.Balance, &l.Action, &l.Community, &l.At)
 	}, args...)
-	return logs, err
 }

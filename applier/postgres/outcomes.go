@@ -163,21 +163,17 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 	var ids pg.Array
 	err := pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
 		var o Outcome
-		var id, user, duplicateOf pg.ID
-		var email, username string
+		var user admin.User
 		var revertedAt sql.Null[time.Time]
 		var revert admin.Revert
 		var note string
-		if err := scan(&id, &o.Community, &o.WebhookID, &o.Webhook, &o.Version, &o.Status, &o.Outcome, &o.Reason,
-			&o.Detail, &o.Path, &user, &email, &username, &o.Position.Sequence, &o.Position.Index,
-			&o.Attempts, &o.Replays, &o.ReceivedAt, &o.FinishedAt, &duplicateOf,
+		if err := scan((*pg.ID)(&o.ID), &o.Community, &o.WebhookID, &o.Webhook, &o.Version, &o.Status, &o.Outcome, &o.Reason,
+			&o.Detail, &o.Path, (*pg.ID)(&user.ID), &user.Email, &user.Username, &o.Position.Sequence, &o.Position.Index,
+			&o.Attempts, &o.Replays, &o.ReceivedAt, &o.FinishedAt, (*pg.ID)(&o.DuplicateOf),
 			&revertedAt, &revert.By, &note); err != nil {
 			return err
 		}
-		o.ID, o.DuplicateOf = delivery.ID(id), delivery.ID(duplicateOf)
-		if user != (pg.ID{}) {
-			o.User = &admin.User{ID: delivery.ID(user), Email: email, Username: username}
-		}
+		o.User = known(user)
 		if revertedAt.Valid {
 			revert.At, revert.Note = revertedAt.V.UTC(), admin.OrNil(note)
 			o.Reverted = &revert
@@ -209,23 +205,19 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 	return outcomes, nil
 }
 
+// known is a user of a row, nil where the row has none.
+func known(user admin.User) *admin.User {
+	if user.ID == (delivery.ID{}) {
+		return nil
+	}
+	return &user
+}
+
 const haveOutcomesQuery = `SELECT delivery_id FROM outcomes WHERE delivery_id = ANY ($1::uuid[])`
 
 // HaveOutcomes returns those of the ids that have an outcome.
 func (s *Store) HaveOutcomes(ctx context.Context, ids []delivery.ID) (map[delivery.ID]bool, error) {
-	var column pg.Array
-	for _, id := range ids {
-		column.ID(id)
-	}
-	have := make(map[delivery.ID]bool, len(ids))
-	err := pg.Each(ctx, s.db, haveOutcomesQuery, func(scan pg.Scan) error {
-		var id pg.ID
-		if err := scan(&id); err != nil {
-			return err
-		}
-		have[delivery.ID(id)] = true
-		return nil
-	}, column.String())
+	have, err := pg.QueryIDSet(ctx, s.db, haveOutcomesQuery, pg.IDs(ids))
 	if err != nil {
 		return nil, fmt.Errorf("look up outcomes: %w", err)
 	}
@@ -237,10 +229,6 @@ const decidedByQuery = `SELECT delivery_id, version FROM outcomes WHERE delivery
 // DecidedBy returns the version of the definition that decided each of the ids
 // last. Those that no definition has decided are left out.
 func (s *Store) DecidedBy(ctx context.Context, ids []delivery.ID) (map[delivery.ID]int, error) {
-	var column pg.Array
-	for _, id := range ids {
-		column.ID(id)
-	}
 	versions := make(map[delivery.ID]int, len(ids))
 	err := pg.Each(ctx, s.db, decidedByQuery, func(scan pg.Scan) error {
 		var id pg.ID
@@ -250,7 +238,7 @@ func (s *Store) DecidedBy(ctx context.Context, ids []delivery.ID) (map[delivery.
 		}
 		versions[delivery.ID(id)] = version
 		return nil
-	}, column.String())
+	}, pg.IDs(ids))
 	if err != nil {
 		return nil, fmt.Errorf("look up versions: %w", err)
 	}

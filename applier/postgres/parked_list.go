@@ -77,22 +77,14 @@ func (s *Store) ListParked(ctx context.Context, f OutcomeFilter) ([]ParkedDelive
 	return all, nil
 }
 
-func (s *Store) queryParked(ctx context.Context, query string, args ...any) (all []ParkedDelivery, err error) {
-	err = pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
-		var p ParkedDelivery
-		var id, user pg.ID
-		var email, username string
-		if err := scan(&id, &p.WebhookID, &p.Community, &user, &email, &username, &p.Reason, &p.Detail, &p.ReceivedAt, &p.StoredAt, &p.ParkedAt); err != nil {
-			return err
-		}
-		p.ID = delivery.ID(id)
-		if user != (pg.ID{}) {
-			p.User = &admin.User{ID: delivery.ID(user), Email: email, Username: username}
-		}
-		all = append(all, p)
-		return nil
+func (s *Store) queryParked(ctx context.Context, query string, args ...any) ([]ParkedDelivery, error) {
+	return pg.Collect(ctx, s.db, query, func(scan pg.Scan, p *ParkedDelivery) error {
+		var user admin.User
+		err := scan((*pg.ID)(&p.ID), &p.WebhookID, &p.Community, (*pg.ID)(&user.ID), &user.Email, &user.Username,
+			&p.Reason, &p.Detail, &p.ReceivedAt, &p.StoredAt, &p.ParkedAt)
+		p.User = known(user)
+		return err
 	}, args...)
-	return all, err
 }
 
 // FindParked returns a parked delivery with what the sender sent; ok is false if it is
@@ -127,15 +119,11 @@ SELECT delivery_id FROM parked WHERE delivery_id = ANY ($1::uuid[]) AND replay_i
 
 // HaveRows returns those of the ids that have an outcome or are parked.
 func (s *Store) HaveRows(ctx context.Context, ids []delivery.ID) (map[delivery.ID]bool, error) {
-	have, err := pg.QueryIDs(ctx, s.db, haveRowsQuery, pg.IDs(ids), noReplay)
+	have, err := pg.QueryIDSet(ctx, s.db, haveRowsQuery, pg.IDs(ids), noReplay)
 	if err != nil {
 		return nil, fmt.Errorf("look up outcomes and parked deliveries: %w", err)
 	}
-	rows := make(map[delivery.ID]bool, len(have))
-	for _, id := range have {
-		rows[id] = true
-	}
-	return rows, nil
+	return have, nil
 }
 
 // ParkedReplay is a replay that waits.
@@ -155,13 +143,8 @@ ORDER BY delivery_id, parked_at, replay_id`
 // ParkedReplays returns the waiting replays of these deliveries. The replays of one
 // delivery are in the order in which they were parked.
 func (s *Store) ParkedReplays(ctx context.Context, ids []delivery.ID) (all []ParkedReplay, err error) {
-	err = pg.Each(ctx, s.db, parkedReplaysQuery, func(scan pg.Scan) error {
-		var r ParkedReplay
-		var id, replay pg.ID
-		err := scan(&id, &replay, &r.Reason, &r.Detail, &r.ParkedAt)
-		r.DeliveryID, r.ID = delivery.ID(id), delivery.ID(replay)
-		all = append(all, r)
-		return err
+	all, err = pg.Collect(ctx, s.db, parkedReplaysQuery, func(scan pg.Scan, r *ParkedReplay) error {
+		return scan((*pg.ID)(&r.DeliveryID), (*pg.ID)(&r.ID), &r.Reason, &r.Detail, &r.ParkedAt)
 	}, pg.IDs(ids), noReplay)
 	if err != nil {
 		return nil, fmt.Errorf("look for replays that wait: %w", err)
@@ -231,13 +214,7 @@ GROUP BY r.reason`
 // ParkedGroups says what waits in rows of its own, and why. The group that waits
 // longest comes first.
 func (s *Store) ParkedGroups(ctx context.Context) (all []ParkedGroup, err error) {
-	var webhooks []string
-	err = pg.Each(ctx, s.db, webhooksWithParkedQuery, func(scan pg.Scan) error {
-		var id string
-		err := scan(&id)
-		webhooks = append(webhooks, id)
-		return err
-	}, parkedWebhooksShown)
+	webhooks, err := pg.Collect(ctx, s.db, webhooksWithParkedQuery, func(scan pg.Scan, id *string) error { return scan(id) }, parkedWebhooksShown)
 	for _, id := range webhooks {
 		if err != nil {
 			break

@@ -157,16 +157,9 @@ func lockRetention(ctx context.Context, tx *sqlx.Tx) (logID int64, outcomes, his
 }
 
 func oldLogs(ctx context.Context, tx *sqlx.Tx, old Old, from int64, limit int) ([]oldLog, error) {
-	var logs []oldLog
-	err := pg.Each(ctx, tx, oldLogsQuery, func(scan pg.Scan) error {
-		var l oldLog
-		if err := scan(&l.id, &l.gone, &l.last); err != nil {
-			return err
-		}
-		logs = append(logs, l)
-		return nil
+	return pg.Collect(ctx, tx, oldLogsQuery, func(scan pg.Scan, l *oldLog) error {
+		return scan(&l.id, &l.gone, &l.last)
 	}, old.Before, old.Incarnation, int64(old.First), from, limit)
-	return logs, err
 }
 
 // Outcomes without logs are removed in the order of their ids, in which everybody locks

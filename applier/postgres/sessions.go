@@ -175,12 +175,10 @@ WHERE admin = $1 AND created_at >= $2 AND used_at >= $3 ORDER BY used_at DESC, t
 // ListSessions returns the sessions of an account that are not over, the one that was
 // used last first.
 func (s *Store) ListSessions(ctx context.Context, account string, madeAfter, usedAfter time.Time) (all []admin.Session, err error) {
-	err = pg.Each(ctx, s.db, listSessionsQuery, func(scan pg.Scan) error {
-		var one admin.Session
+	all, err = pg.Collect(ctx, s.db, listSessionsQuery, func(scan pg.Scan, one *admin.Session) error {
 		var token []byte
 		err := scan(&token, &one.Address, &one.CreatedAt, &one.UsedAt)
 		copy(one.ID[:], token)
-		all = append(all, one)
 		return err
 	}, account, madeAfter, usedAfter)
 	if err != nil {

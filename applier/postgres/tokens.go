@@ -47,12 +47,7 @@ func (s *Store) AddToken(ctx context.Context, t admin.Token) (createdAt time.Tim
 // ListTokens returns tokens, newest first, those too that work no more. An empty
 // community is all of them.
 func (s *Store) ListTokens(ctx context.Context, community string) ([]admin.Token, error) {
-	var tokens []admin.Token
-	err := pg.Each(ctx, s.db, selectTokens+` WHERE $1 = '' OR community = $1 ORDER BY created_at DESC, sha256`, func(scan pg.Scan) error {
-		t, err := scanToken(scan)
-		tokens = append(tokens, t)
-		return err
-	}, community)
+	tokens, err := pg.Collect(ctx, s.db, selectTokens+` WHERE $1 = '' OR community = $1 ORDER BY created_at DESC, sha256`, scanToken, community)
 	if err != nil {
 		return nil, fmt.Errorf("list tokens: %w", err)
 	}
@@ -61,7 +56,8 @@ func (s *Store) ListTokens(ctx context.Context, community string) ([]admin.Token
 
 // FindToken returns a token by its hash, one too that works no more.
 func (s *Store) FindToken(ctx context.Context, hash [32]byte) (admin.Token, error) {
-	t, err := scanToken(s.db.QueryRowContext(ctx, selectTokens+` WHERE sha256 = $1`, hash[:]).Scan)
+	var t admin.Token
+	err := scanToken(s.db.QueryRowContext(ctx, selectTokens+` WHERE sha256 = $1`, hash[:]).Scan, &t)
 	if errors.Is(err, sql.ErrNoRows) {
 		return admin.Token{}, ErrTokenNotFound
 	}
@@ -71,16 +67,13 @@ func (s *Store) FindToken(ctx context.Context, hash [32]byte) (admin.Token, erro
 	return t, nil
 }
 
-func scanToken(scan pg.Scan) (admin.Token, error) {
-	var t admin.Token
+func scanToken(scan pg.Scan, t *admin.Token) error {
 	var hash []byte
 	var expires, used, revoked sql.Null[time.Time]
-	if err := scan(&hash, &t.Community, &t.Name, &t.CreatedBy, &t.CreatedAt, &expires, &used, &t.RevokedBy, &revoked); err != nil {
-		return admin.Token{}, err
-	}
+	err := scan(&hash, &t.Community, &t.Name, &t.CreatedBy, &t.CreatedAt, &expires, &used, &t.RevokedBy, &revoked)
 	copy(t.ID[:], hash)
 	t.ExpiresAt, t.LastUsedAt, t.RevokedAt = pg.TimeOrNil(expires), pg.TimeOrNil(used), pg.TimeOrNil(revoked)
-	return t, nil
+	return err
 }
 
 const useTokenQuery = `

@@ -102,12 +102,7 @@ func (f TrailFilter) query() (query string, args []any) {
 // ListTrail returns lines of the audit trail, newest first.
 func (s *Store) ListTrail(ctx context.Context, f TrailFilter) (all []admin.TrailEntry, err error) {
 	query, args := f.query()
-	err = pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
-		e, err := scanTrail(scan)
-		all = append(all, e)
-		return err
-	}, args...)
-	if err != nil {
+	if all, err = pg.Collect(ctx, s.db, query, scanTrail, args...); err != nil {
 		return nil, fmt.Errorf("read the audit trail: %w", err)
 	}
 	return all, nil
@@ -129,11 +124,11 @@ func (s *Store) TrailWords(ctx context.Context) (map[string][]string, error) {
 	return words, nil
 }
 
-func scanTrail(scan pg.Scan) (e admin.TrailEntry, err error) {
+func scanTrail(scan pg.Scan, e *admin.TrailEntry) error {
 	var detail, hash []byte
-	err = scan(&e.ID, &e.At, &e.Via, &e.Who, &e.OSUser, &e.Address, &e.What, &e.TargetKind, &e.TargetID, &detail, &hash)
+	err := scan(&e.ID, &e.At, &e.Via, &e.Who, &e.OSUser, &e.Address, &e.What, &e.TargetKind, &e.TargetID, &detail, &hash)
 	e.At, e.Detail, e.Hash = e.At.UTC(), detail, hex.EncodeToString(hash)
-	return e, err
+	return err
 }
 
 // TrailState is what a check of the chain found.
@@ -160,7 +155,8 @@ func (s *Store) CheckTrail(ctx context.Context) (TrailState, error) {
 	check := trailCheck{}
 	err := pg.Snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		err := pg.Each(ctx, tx, allTrailQuery, func(scan pg.Scan) error {
-			e, err := scanTrail(scan)
+			var e admin.TrailEntry
+			err := scanTrail(scan, &e)
 			if err == nil {
 				check.next(e)
 			}

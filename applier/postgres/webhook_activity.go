@@ -44,13 +44,9 @@ func (s *Store) WebhookActivities(ctx context.Context, ids []string) (map[string
 	all := map[string]WebhookActivity{}
 	err := pg.Each(ctx, s.db, webhookActivityQuery, func(scan pg.Scan) error {
 		var a WebhookActivity
-		var last pg.ID
-		if err := scan(&a.WebhookID, &last, &a.LastAt, &a.LastStatus, &a.DeadLetters); err != nil {
-			return err
-		}
-		a.Last = delivery.ID(last)
+		err := scan(&a.WebhookID, (*pg.ID)(&a.Last), &a.LastAt, &a.LastStatus, &a.DeadLetters)
 		all[a.WebhookID] = a
-		return nil
+		return err
 	}, pq.StringArray(ids))
 	if err != nil {
 		return nil, fmt.Errorf("read the activity of webhooks: %w", err)

@@ -48,14 +48,16 @@ func FirstIDAt(t time.Time) (id delivery.ID) {
 }
 
 // QueryIDs returns the ids that a query is for.
-func QueryIDs(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) (ids []delivery.ID, err error) {
-	err = Each(ctx, db, query, func(scan Scan) error {
-		var id ID
-		if err := scan(&id); err != nil {
-			return err
-		}
-		ids = append(ids, delivery.ID(id))
-		return nil
-	}, args...)
-	return ids, err
+func QueryIDs(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]delivery.ID, error) {
+	return Collect(ctx, db, query, func(scan Scan, id *delivery.ID) error { return scan((*ID)(id)) }, args...)
+}
+
+// QueryIDSet is QueryIDs, as a set.
+func QueryIDSet(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) (map[delivery.ID]bool, error) {
+	ids, err := QueryIDs(ctx, db, query, args...)
+	set := make(map[delivery.ID]bool, len(ids))
+	for _, id := range ids {
+		set[id] = true
+	}
+	return set, err
 }

@@ -26,6 +26,20 @@ func Each(ctx context.Context, db sqlx.QueryerContext, query string, f func(Scan
 	return rows.Err()
 }
 
+// Collect runs a query and returns what f makes of each row.
+func Collect[T any](ctx context.Context, db sqlx.QueryerContext, query string, f func(Scan, *T) error, args ...any) (all []T, err error) {
+	err = Each(ctx, db, query, func(scan Scan) error {
+		var one T
+		err := f(scan, &one)
+		all = append(all, one)
+		return err
+	}, args...)
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
 // OrNil returns nil for NULL.
 func OrNil(n sql.Null[int64]) *int64 {
 	if !n.Valid {
