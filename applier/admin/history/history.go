@@ -3,7 +3,7 @@
 package history
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -121,43 +121,62 @@ type Listing struct {
 // long, the oldest first, then all others, newest first. Only the
 // filter limits it. Deliveries in the stream can be listed without the database.
 func (h *History) List(ctx context.Context, f Filter) (Listing, error) {
-	var list Listing
-	var overdue, rest []Delivery
-	// A delivery goes from the stream to a parked row to its outcome, or leaves that row
-	// out. It is looked for in this order: so a delivery that goes on meanwhile is found
-	// later, not nowhere.
+	all, list, err := h.gather(ctx, f, Place{}, func(b *backlog) ([]Delivery, error) {
+		overdue, rest, err := b.pending(ctx, f)
+		return append(overdue, rest...), err
+	})
+	if err != nil {
+		return Listing{}, err
+	}
+	slices.SortStableFunc(all, func(a, b Delivery) int {
+		switch isFirst := a.isQueuedTooLong(); {
+		case isFirst != b.isQueuedTooLong():
+			return map[bool]int{true: -1, false: 1}[isFirst]
+		case isFirst:
+			return 0 // as they came
+		}
+		return bytes.Compare(b.ID[:], a.ID[:])
+	})
+	list.Deliveries = all[:min(len(all), f.Limit)]
+	return list, nil
+}
+
+// isQueuedTooLong reports whether a list has the delivery before all others.
+func (d Delivery) isQueuedTooLong() bool {
+	return d.Pending != nil && d.Pending.Overdue && d.Pending.State != Parked
+}
+
+// gather returns what the filter lets through from a place on, without an order of the
+// whole: what queued returns of the stream, then what is parked, then outcomes. A delivery
+// goes from the stream to a parked row to its outcome, or leaves that row out. It is looked
+// for in this order: so a delivery that goes on meanwhile is found later, not nowhere.
+func (h *History) gather(ctx context.Context, f Filter, at Place, queued func(*backlog) ([]Delivery, error)) (all []Delivery, list Listing, err error) {
 	if mayBeQueued(f) {
 		b, err := h.backlog(ctx)
 		if err != nil {
-			return Listing{}, err
+			return nil, list, err
 		}
-		if overdue, rest, err = b.pending(ctx, f); err != nil {
-			return Listing{}, err
+		if all, err = queued(b); err != nil {
+			return nil, list, err
 		}
 		list.Unchecked, list.CutShort = b.unchecked, b.cutShort
 	}
-	later := func(found []Delivery) {
-		overdue, rest = without(overdue, found), append(without(rest, found), found...)
-	}
 	if mayBeParked(f) && list.Unchecked == nil {
-		parked, err := h.parked(ctx, f, Place{})
+		parked, err := h.parked(ctx, f, at)
 		if err != nil && ctx.Err() != nil {
-			return Listing{}, err
+			return nil, list, err
 		}
 		list.Unchecked = err
-		later(parked)
+		all = append(without(all, parked), parked...)
 	}
 	if f.Status != delivery.Pending {
-		outcomes, err := h.outcomes(ctx, f)
+		outcomes, err := h.outcomes(ctx, f, at)
 		if err != nil {
-			return Listing{}, fmt.Errorf("%w: %w", ErrDatabase, err)
+			return nil, list, fmt.Errorf("%w: %w", ErrDatabase, err)
 		}
-		later(outcomes)
+		all = append(without(all, outcomes), outcomes...)
 	}
-	slices.SortFunc(rest, func(a, b Delivery) int { return cmp.Compare(string(b.ID[:]), string(a.ID[:])) })
-	all := append(overdue, rest...)
-	list.Deliveries = all[:min(len(all), f.Limit)]
-	return list, nil
+	return all, list, nil
 }
 
 // without returns the deliveries that were not found later once more.
@@ -172,9 +191,10 @@ func without(all, later []Delivery) []Delivery {
 // mayBeQueued: of a delivery in the stream neither user nor reason is known.
 func mayBeQueued(f Filter) bool { return mayBeParked(f) && f.UserID == (delivery.ID{}) }
 
-func (h *History) outcomes(ctx context.Context, f Filter) ([]Delivery, error) {
+func (h *History) outcomes(ctx context.Context, f Filter, at Place) ([]Delivery, error) {
 	var all []Delivery
 	query := f
+	query.Before, query.After = at.Before, at.After
 	for len(all) < f.Limit {
 		query.Limit = min(pageSize, f.Limit-len(all))
 		page, err := h.store.ListOutcomes(ctx, query)
@@ -187,7 +207,11 @@ func (h *History) outcomes(ctx context.Context, f Filter) ([]Delivery, error) {
 		if len(page) < query.Limit {
 			break
 		}
-		query.Before = page[len(page)-1].ID
+		if last := page[len(page)-1].ID; at.After != (delivery.ID{}) {
+			query.After = last
+		} else {
+			query.Before = last
+		}
 	}
 	return all, h.addWaitingReplays(ctx, all)
 }

@@ -3,7 +3,6 @@ package history
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -18,70 +17,28 @@ type Place struct{ Before, After delivery.ID }
 
 // Page is a part of the history, newest first.
 type Page struct {
-	Deliveries []Delivery
+	Listing
 	// Older and Newer say on which side there are more.
 	Older, Newer bool
-	// CutShort is as in Listing.
-	CutShort bool
-	// Unchecked is why the database could not say which pending ones are settled.
-	Unchecked error
 }
 
 // Page returns a page of as many deliveries as the filter's limit says. Unlike
 // List it has what is overdue in its place.
 func (h *History) Page(ctx context.Context, f Filter, at Place) (Page, error) {
-	var page Page
-	var all []Delivery
-	f.Limit++           // to see whether there are more
-	if mayBeQueued(f) { // the stream goes first, as in List
-		b, err := h.backlog(ctx)
-		if err != nil {
-			return Page{}, err
-		}
-		if all, err = b.page(ctx, f, at); err != nil {
-			return Page{}, err
-		}
-		page.Unchecked, page.CutShort = b.unchecked, b.cutShort
-	}
-	if mayBeParked(f) && page.Unchecked == nil {
-		parked, err := h.parked(ctx, f, at)
-		if err != nil && ctx.Err() != nil {
-			return Page{}, err
-		}
-		page.Unchecked = err
-		all = append(without(all, parked), parked...)
-	}
-	if f.Status != delivery.Pending {
-		outcomes, err := h.outcomePage(ctx, f, at)
-		if err != nil {
-			return Page{}, fmt.Errorf("%w: %w", ErrDatabase, err)
-		}
-		all = append(without(all, outcomes), outcomes...)
+	f.Limit++ // to see whether there are more
+	all, list, err := h.gather(ctx, f, at, func(b *backlog) ([]Delivery, error) { return b.page(ctx, f, at) })
+	if err != nil {
+		return Page{}, err
 	}
 	isAfter := at.After != delivery.ID{}
 	slices.SortFunc(all, func(a, b Delivery) int { return at.compare(a.ID, b.ID) })
 	more := len(all) >= f.Limit
 	all = all[:min(len(all), f.Limit-1)]
-	page.Older, page.Newer = more || isAfter, isAfter && more || at.Before != delivery.ID{}
 	if isAfter {
 		slices.Reverse(all)
 	}
-	page.Deliveries = all
-	return page, nil
-}
-
-// outcomePage returns the outcomes of a page.
-func (h *History) outcomePage(ctx context.Context, f Filter, at Place) ([]Delivery, error) {
-	f.Before, f.After = at.Before, at.After
-	outcomes, err := h.store.ListOutcomes(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	all := make([]Delivery, len(outcomes))
-	for i, o := range outcomes {
-		all[i] = fromOutcome(o)
-	}
-	return all, h.addWaitingReplays(ctx, all)
+	list.Deliveries = all
+	return Page{Listing: list, Older: more || isAfter, Newer: isAfter && more || at.Before != delivery.ID{}}, nil
 }
 
 // compare orders ids as they come from the place.
