@@ -155,12 +155,6 @@ func askedBy(ctx context.Context) asked {
 	return asked{Actor{Grants: OwnerGrants()}, Viewer}
 }
 
-// HasActor reports whether a context says who asks.
-func HasActor(ctx context.Context) bool {
-	_, ok := ctx.Value(actorKey{}).(asked)
-	return ok
-}
-
 // Carry returns a context with the actor of another one, for what goes on after a request.
 func Carry(to, from context.Context) context.Context {
 	if a, ok := from.Value(actorKey{}).(asked); ok {
@@ -175,16 +169,6 @@ func ActorOf(ctx context.Context) Actor { return askedBy(ctx).Actor }
 // Allow is Actor.Allow for who asks. Services call it before they change something.
 func Allow(ctx context.Context, community string, right Right) error {
 	return askedBy(ctx).Allow(community, right)
-}
-
-// AllowAll is Allow for several communities.
-func AllowAll(ctx context.Context, communities []string, right Right) error {
-	for _, community := range communities {
-		if err := Allow(ctx, community, right); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Sees reports whether who asks may see what is in a community.

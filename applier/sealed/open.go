@@ -6,7 +6,6 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/subtle"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"unicode"
@@ -49,16 +48,13 @@ func NewKey(mode webhook.Encryption, key secret.AESKey) (Key, error) {
 	return Key{mode: mode, block: block, aead: aead}, nil
 }
 
-// Open decrypts a body with the first of the keys that opens it. The error is
-// ErrDecrypt.
+// openAs decrypts a body with the first of the keys that opens it. The error is
+// ErrDecrypt. isPayload recognizes a payload.
 //
 // GCM says by itself whether key, reading and bytes are right. CBC does not: of
 // all wrong keys one in 256 gives a padding that looks right, and so does a bit
-// that was changed before the last two blocks. What comes out must therefore be
-// JSON, too; with CBC, a payload that is no JSON counts as not decrypted.
-func Open(body []byte, keys ...Key) ([]byte, error) { return openAs(json.Valid, body, keys) }
-
-// openAs is Open for payloads that are recognized by something else than JSON.
+// that was changed before the last two blocks. The result must therefore be a payload,
+// too: with CBC, bytes of another form count as not decrypted.
 func openAs(isPayload func([]byte) bool, body []byte, keys []Key) ([]byte, error) {
 	var readings [2][]box
 	for _, k := range keys {

@@ -41,12 +41,6 @@ func NewReceipts(store *postgres.Store, open func(context.Context) (*broker.Stre
 	return &Receipts{store: store, open: open, search: receiptSearch}
 }
 
-// SearchAtMost has a receipt read so many messages of the stream at most.
-func (r *Receipts) SearchAtMost(messages int) *Receipts {
-	r.search = messages
-	return r
-}
-
 // errNotRead: the delivery may be among the messages that were not read.
 var errNotRead = errors.New("the backlog is too long to find the delivery in it")
 
