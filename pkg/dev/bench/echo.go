@@ -29,15 +29,11 @@ func (b *bench) echo(ctx context.Context) (section, error) {
 	if err := b.stopAppliers(ctx); err != nil {
 		return s, err
 	}
-	w, err := b.newWorld(ctx, "echo", 1, usualBody)
+	ours, err := b.newSide(ctx, "echo", 1)
 	if err != nil {
 		return s, err
 	}
-	ours, err := b.coinhookSide(w)
-	if err != nil {
-		return s, err
-	}
-	bare, err := b.echoSide(ctx, w)
+	bare, err := b.echoSide(ctx, ours.world)
 	if err != nil {
 		return s, err
 	}

@@ -26,11 +26,7 @@ func (b *bench) failover(ctx context.Context) (section, error) {
 		},
 		header: []string{"event", "median", "most", "outcome p99 ms"},
 	}
-	w, err := b.newWorld(ctx, "bench", failoverCommunities, usualBody)
-	if err != nil {
-		return s, err
-	}
-	ours, err := b.coinhookSide(w)
+	ours, err := b.newSide(ctx, "bench", failoverCommunities)
 	if err != nil {
 		return s, err
 	}

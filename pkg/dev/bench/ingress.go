@@ -37,11 +37,7 @@ func (b *bench) ingress(ctx context.Context) (section, error) {
 	if err := b.stopAppliers(ctx); err != nil {
 		return s, err
 	}
-	w, err := b.newWorld(ctx, "bench", 1, usualBody)
-	if err != nil {
-		return s, err
-	}
-	ours, err := b.coinhookSide(w)
+	ours, err := b.newSide(ctx, "bench", 1)
 	if err != nil {
 		return s, err
 	}

@@ -82,11 +82,8 @@ func (x *macSide) prepare(ctx context.Context) error {
 	if err := x.stopAppliers(ctx); err != nil {
 		return err
 	}
-	w, err := x.newWorld(ctx, "mac", 1, usualBody)
-	if err != nil {
-		return err
-	}
-	x.side, err = x.coinhookSide(w)
+	var err error
+	x.side, err = x.newSide(ctx, "mac", 1)
 	return err
 }
 

@@ -24,11 +24,7 @@ func (b *bench) neighbours(ctx context.Context) (section, error) {
 		},
 		header: []string{"noise", "noise/s", "alone p99", "next to it", "ratio", "gap alone", "next to it", "most"},
 	}
-	w, err := b.newWorld(ctx, "healthy", 1, usualBody)
-	if err != nil {
-		return s, err
-	}
-	healthy, err := b.coinhookSide(w)
+	healthy, err := b.newSide(ctx, "healthy", 1)
 	if err != nil {
 		return s, err
 	}

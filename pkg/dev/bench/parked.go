@@ -20,18 +20,11 @@ func (b *bench) parked(ctx context.Context) (section, error) {
 		},
 		header: []string{"alone", "next to them", "ratio", "parking", "resume", "to alone"},
 	}
-	w, err := b.newWorld(ctx, "healthy", 1, usualBody)
+	healthy, err := b.newSide(ctx, "healthy", 1)
 	if err != nil {
 		return s, err
 	}
-	healthy, err := b.coinhookSide(w)
-	if err != nil {
-		return s, err
-	}
-	if w, err = b.newWorld(ctx, "paused", 1, usualBody); err != nil {
-		return s, err
-	}
-	waiting, err := b.coinhookSide(w)
+	waiting, err := b.newSide(ctx, "paused", 1)
 	if err != nil {
 		return s, err
 	}
@@ -116,11 +109,7 @@ func (b *bench) idle(ctx context.Context) (section, error) {
 		Notes:  []string{"Each had one request before. RSS, from /proc."},
 		header: []string{"before", "with them", "KB each"},
 	}
-	w, err := b.newWorld(ctx, "bench", 1, usualBody)
-	if err != nil {
-		return s, err
-	}
-	ours, err := b.coinhookSide(w)
+	ours, err := b.newSide(ctx, "bench", 1)
 	if err != nil {
 		return s, err
 	}

@@ -15,11 +15,7 @@ func (b *bench) partitions(ctx context.Context) (section, error) {
 			"partitions", "drain", "to 1", "accepted", "to 1", "applied", "to 1", "outcome p50", "to 1",
 		},
 	}
-	w, err := b.newWorld(ctx, "bench", 1, usualBody)
-	if err != nil {
-		return s, err
-	}
-	ours, err := b.coinhookSide(w)
+	ours, err := b.newSide(ctx, "bench", 1)
 	if err != nil {
 		return s, err
 	}

@@ -21,11 +21,7 @@ func (b *bench) quota(ctx context.Context) (section, error) {
 		},
 		header: []string{"body", "appliers", "drain", "ratio", "applier CPU", "postgres CPU", "postgres cores"},
 	}
-	w, err := b.newWorld(ctx, "bench", 8, usualBody)
-	if err != nil {
-		return s, err
-	}
-	ours, err := b.coinhookSide(w)
+	ours, err := b.newSide(ctx, "bench", 8)
 	if err != nil {
 		return s, err
 	}

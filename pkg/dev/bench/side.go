@@ -31,6 +31,15 @@ type side struct {
 	sent *tally
 }
 
+// newSide is Coinhook's side with communities of its own.
+func (b *bench) newSide(ctx context.Context, name string, communities int) (*side, error) {
+	w, err := b.newWorld(ctx, name, communities, usualBody)
+	if err != nil {
+		return nil, err
+	}
+	return b.coinhookSide(w)
+}
+
 // coinhookSide is the stack with the events of a world.
 func (b *bench) coinhookSide(w *world) (*side, error) {
 	host, err := b.ingressHost()

@@ -118,15 +118,11 @@ func (b *bench) strangers(ctx context.Context) (section, error) {
 		},
 		header: []string{"strangers", "knocks/s", "alone p99", "next to them", "ratio", "refused", "of"},
 	}
-	w, err := b.newWorld(ctx, "good", 1, usualBody)
+	good, err := b.newSide(ctx, "good", 1)
 	if err != nil {
 		return s, err
 	}
-	good, err := b.coinhookSide(w)
-	if err != nil {
-		return s, err
-	}
-	keyless, err := b.apply(ctx, nil, strings.NewReplacer("Bench", "Keyless", "\n  api_key: true", " {}").Replace(fmt.Sprintf(definition, w.communities[0])))
+	keyless, err := b.apply(ctx, nil, strings.NewReplacer("Bench", "Keyless", "\n  api_key: true", " {}").Replace(fmt.Sprintf(definition, good.communities[0])))
 	if err != nil {
 		return s, err
 	}
@@ -137,7 +133,7 @@ func (b *bench) strangers(ctx context.Context) (section, error) {
 	for _, f := range floods {
 		head := forgedRequest(good.host, signed.webhooks[0])
 		if !f.whole {
-			head = f.head(w.webhooks[0], keyless)
+			head = f.head(good.webhooks[0], keyless)
 		}
 		if err := b.nextToStrangers(ctx, &s, good, f, head); err != nil {
 			return s, fmt.Errorf("next to %s: %w", f.name, err)
