@@ -151,42 +151,42 @@ func (s *server) authenticated(e endpoint) http.Handler {
 }
 
 // actor is who shows a token: a viewer of its community.
-func (s *server) actor(r *http.Request, token access.Token) access.Actor {
-	return access.Actor{Via: access.ViaAPI, Who: token.Name, Address: s.Address(r), Grants: admin.Grants{token.Community: admin.Viewer}}
+func (s *server) actor(r *http.Request, token admin.Token) admin.Actor {
+	return admin.Actor{Via: admin.ViaAPI, Who: token.Name, Address: s.Address(r), Grants: admin.Grants{token.Community: admin.Viewer}}
 }
 
-func (s *server) authenticate(r *http.Request) (access.Token, error) {
+func (s *server) authenticate(r *http.Request) (admin.Token, error) {
 	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return access.Token{}, errNoToken
+		return admin.Token{}, errNoToken
 	}
 	text = strings.TrimSpace(text)
 	id, network := access.TokenID(text), proxies.Network(s.Address(r))
 	if !s.limits.knows(id) && !s.strangers.mayTry(network) {
-		s.recordRefused(r, access.Token{})
-		return access.Token{}, errStrangers
+		s.recordRefused(r, admin.Token{})
+		return admin.Token{}, errStrangers
 	}
 	token, err := s.Tokens.Authenticate(r.Context(), text)
 	if errors.Is(err, access.ErrTokenInvalid) {
 		s.limits.forget(id)
 		s.strangers.failed(network)
 		s.recordRefused(r, token)
-		return access.Token{}, errInvalidToken
+		return admin.Token{}, errInvalidToken
 	}
 	if err != nil {
-		return access.Token{}, &failure{code: unavailable, message: "The token cannot be checked now. Try again later.", err: err}
+		return admin.Token{}, &failure{code: unavailable, message: "The token cannot be checked now. Try again later.", err: err}
 	}
 	return token, nil
 }
 
 // recordRefused records a token that is refused, with its name if it worked once.
-func (s *server) recordRefused(r *http.Request, token access.Token) {
+func (s *server) recordRefused(r *http.Request, token admin.Token) {
 	address := s.Address(r)
 	why := map[string]any{"why": "unknown"}
 	if token.State != "" {
 		why = map[string]any{"why": token.State, "community": token.Community}
 	}
-	err := s.Trail.Refused(r.Context(), access.Actor{Via: access.ViaAPI, Address: address}, "token refused", "token", token.Name, why)
+	err := s.Trail.Refused(r.Context(), admin.Actor{Via: admin.ViaAPI, Address: address}, "token refused", "token", token.Name, why)
 	if err != nil {
 		s.Log.Error().Err(err).Str("address", address).Msg("a token was refused: the audit trail could not be written")
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/applier"
-	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/api"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -179,7 +179,7 @@ func TestAuthenticateTellsTheCommunity(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	got, err := w.tokens.Authenticate(t.Context(), w.bearer[theirs])
-	if err != nil || got.Community != theirs || got.State != access.TokenActive {
+	if err != nil || got.Community != theirs || got.State != admin.TokenActive {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

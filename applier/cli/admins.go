@@ -35,7 +35,7 @@ type adminsAddCmd struct {
 
 // accountJSON is an account as programs read it, with a password that was made.
 type accountJSON struct {
-	access.Account
+	admin.Account
 	Password string `json:"password,omitempty"`
 }
 
@@ -322,7 +322,7 @@ func (a *app) askHidden(question string) (string, error) {
 	return string(answer), nil
 }
 
-func (a *app) printAccount(account access.Account, made, what string) error {
+func (a *app) printAccount(account admin.Account, made, what string) error {
 	if a.json() {
 		return a.printJSON(accountJSON{account, made})
 	}

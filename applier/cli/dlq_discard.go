@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -19,9 +20,9 @@ type dlqDiscardCmd struct {
 
 // discardJSON is what a discard did, as programs read it.
 type discardJSON struct {
-	Discarded int                `json:"discarded"`
-	Groups    []deadletter.Group `json:"groups"`
-	Left      []deadletter.Left  `json:"left"`
+	Discarded int               `json:"discarded"`
+	Groups    []admin.Group     `json:"groups"`
+	Left      []deadletter.Left `json:"left"`
 }
 
 func (c *dlqDiscardCmd) Run(a *app) error {
@@ -121,7 +122,7 @@ func (c *dlqDiscardCmd) discard(a *app, plan *deadletter.DiscardPlan, note strin
 }
 
 // sayGroups shows what would be changed, beside the question.
-func (a *app) sayGroups(groups []deadletter.Group) {
+func (a *app) sayGroups(groups []admin.Group) {
 	for _, g := range groups {
 		name, path := g.Webhook, ""
 		if name == "" {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -134,7 +135,7 @@ func (c *dlqGroupsCmd) Run(a *app) error {
 	return nil
 }
 
-func (a *app) printGroups(groups []deadletter.Group) {
+func (a *app) printGroups(groups []admin.Group) {
 	rows := make([][]string, len(groups))
 	for i, g := range groups {
 		name, path := g.Webhook, ""
@@ -155,7 +156,7 @@ func (a *app) printGroups(groups []deadletter.Group) {
 
 // groupArgs are the flags that narrow to a group, within what was narrowed
 // already. The webhook is named by its id: it may be deleted, or renamed.
-func groupArgs(g deadletter.Group, f deadletter.Filter) string {
+func groupArgs(g admin.Group, f deadletter.Filter) string {
 	var args []string
 	add := func(flag, value string) { args = append(args, flag, quoteArg(value)) }
 	if webhook.IsID(g.WebhookID) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
@@ -30,7 +31,7 @@ type tokensAddCmd struct {
 
 // newTokenJSON is a token with its text.
 type newTokenJSON struct {
-	access.Token
+	admin.Token
 	Text string `json:"token"`
 }
 
@@ -109,7 +110,7 @@ func (c *tokensRevokeCmd) Run(a *app) error {
 		return err
 	}
 	notFound := fmt.Errorf("%w: %q in the community %q", access.ErrNoToken, c.Name, a.community())
-	if !slices.ContainsFunc(list, func(t access.Token) bool { return t.Name == c.Name && t.State != access.TokenRevoked }) {
+	if !slices.ContainsFunc(list, func(t admin.Token) bool { return t.Name == c.Name && t.State != admin.TokenRevoked }) {
 		return notFound // before anybody is asked
 	}
 	if err := a.confirm(fmt.Sprintf("Revoke the token %q of the community %q? What uses it is refused from then on.", printable(c.Name), printable(a.community()))); err != nil {

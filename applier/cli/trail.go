@@ -12,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/wiring"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -120,8 +121,8 @@ func (a *app) trail() (*access.Trail, error) {
 
 // actor is the person at the terminal, as they call themselves, and as the operating
 // system knows them.
-func (a *app) actor() access.Actor {
-	return access.Actor{Via: access.ViaCommand, Who: a.who(), OSUser: osUser()}
+func (a *app) actor() admin.Actor {
+	return admin.Actor{Via: admin.ViaCommand, Who: a.who(), OSUser: osUser()}
 }
 
 // osUser is by the user id of the process, which no variable changes.
@@ -192,7 +193,7 @@ func (c *trailListCmd) Run(a *app) error {
 		c.sayUnknown(a)
 	}
 	if a.json() {
-		return a.printJSON(slices.Concat([]access.TrailEntry{}, entries))
+		return a.printJSON(slices.Concat([]admin.TrailEntry{}, entries))
 	}
 	rows := make([][]string, len(entries))
 	for i, e := range entries {

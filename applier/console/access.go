@@ -125,7 +125,7 @@ func (s *Console) admit(next echo.HandlerFunc) echo.HandlerFunc {
 
 // act puts who asks, and for what, into the request's context.
 func (c *request) act(session access.Session, needs need) {
-	actor := access.Actor{Via: access.ViaConsole, Who: session.Account, Address: c.RealIP(), Grants: session.Grants}
+	actor := admin.Actor{Via: admin.ViaConsole, Who: session.Account, Address: c.RealIP(), Grants: session.Grants}
 	c.SetRequest(c.Request().WithContext(admin.WithActor(c.ctx(), actor, rights[needs])))
 }
 

@@ -13,8 +13,8 @@ import (
 
 // accountsData is the page of all accounts, and of the read API's tokens.
 type accountsData struct {
-	Accounts    []access.Account
-	Tokens      []access.Token
+	Accounts    []admin.Account
+	Tokens      []admin.Token
 	Communities []option
 	Roles       []admin.Right
 	// Made is what is shown this once.
@@ -51,7 +51,7 @@ func (s *Console) accountsPage(c *request, status int, data accountsData) (err e
 func (s *Console) addAccount(c *request) error {
 	data := accountsData{Form: "account", Name: strings.TrimSpace(c.FormValue("name")), Role: c.FormValue("role"), In: c.FormValue("in")}
 	password := access.NewPassword()
-	var account access.Account
+	var account admin.Account
 	grants, err := giveOf(c).Over(nil)
 	if err == nil {
 		account, err = s.Accounts.Add(c.ctx(), data.Name, grants, password)

@@ -82,7 +82,7 @@ func (f lettersForm) values() url.Values {
 func (f lettersForm) Address(path string) string { return addressOf(path, f.values()) }
 
 // of is the form for one group.
-func (f lettersForm) of(g deadletter.Group) lettersForm {
+func (f lettersForm) of(g admin.Group) lettersForm {
 	one := lettersForm{Community: f.Community, Webhook: g.WebhookID, Reason: string(g.Reason), Text: f.Text, Since: f.Since, HasPath: true}
 	if g.Path != nil {
 		one.Path = *g.Path
@@ -91,7 +91,7 @@ func (f lettersForm) of(g deadletter.Group) lettersForm {
 }
 
 type groupRow struct {
-	deadletter.Group
+	admin.Group
 	Form   lettersForm
 	Advice string
 	Remedy *remedy
@@ -245,7 +245,7 @@ func (p *patient) Write(b []byte) (int, error) {
 
 type discardData struct {
 	Form   lettersForm
-	Groups []deadletter.Group
+	Groups []admin.Group
 	Left   []deadletter.Left
 	Count  int
 	Note   string

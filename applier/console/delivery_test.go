@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/coinhook/coinhook/applier/admin"
-	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -105,7 +104,7 @@ func TestTheTrailHasPages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for range 60 {
-		if err := w.trail.Record(t.Context(), access.Actor{Via: access.ViaConsole, Who: "anna"}, "test", "thing", "<b>", map[string]any{"a": 1}); err != nil {
+		if err := w.trail.Record(t.Context(), admin.Actor{Via: admin.ViaConsole, Who: "anna"}, "test", "thing", "<b>", map[string]any{"a": 1}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
@@ -104,8 +105,8 @@ func (c *request) recordRefused(what, targetKind, targetID string, detail map[st
 	}
 }
 
-func (c *request) actor() access.Actor {
-	return access.Actor{Via: access.ViaConsole, Who: c.session.Account, Address: c.RealIP(), Grants: c.session.Grants}
+func (c *request) actor() admin.Actor {
+	return admin.Actor{Via: admin.ViaConsole, Who: c.session.Account, Address: c.RealIP(), Grants: c.session.Grants}
 }
 
 // recordRefusedSignIn records the name that was tried if an account has it. Other names may

@@ -64,7 +64,7 @@ type trailData struct {
 
 // trailRow is an entry with the pages about what was done.
 type trailRow struct {
-	access.TrailEntry
+	admin.TrailEntry
 	// Link is the page of what it was done to; Changes shows what a save changed, Run a
 	// replay. Each may be empty.
 	Link, Changes, Run string
@@ -146,13 +146,13 @@ func viaText(via string) string {
 	switch via {
 	case "":
 		return "All"
-	case access.ViaAPI:
+	case admin.ViaAPI:
 		return "Read API"
 	}
 	return strings.ToUpper(via[:1]) + via[1:]
 }
 
-func (s *Console) trailRow(c *request, e access.TrailEntry) trailRow {
+func (s *Console) trailRow(c *request, e admin.TrailEntry) trailRow {
 	row := trailRow{TrailEntry: e, Link: targetLink(e)}
 	if e.TargetID != "" {
 		row.Same = trailForm{Target: e.TargetID}.address("/trail", 0)
@@ -172,7 +172,7 @@ func (s *Console) trailRow(c *request, e access.TrailEntry) trailRow {
 const runFact = "run"
 
 // targetLink is the address of what was changed, where it has a page.
-func targetLink(e access.TrailEntry) string {
+func targetLink(e admin.TrailEntry) string {
 	id := url.PathEscape(e.TargetID)
 	switch e.TargetKind {
 	case "delivery":
@@ -188,7 +188,7 @@ func targetLink(e access.TrailEntry) string {
 	case "currency", "field":
 		return "/settings?community=" + url.QueryEscape(e.Community())
 	case "dead letters": // of the command these are its words
-		if _, err := url.ParseQuery(e.TargetID); err == nil && e.Via == access.ViaConsole {
+		if _, err := url.ParseQuery(e.TargetID); err == nil && e.Via == admin.ViaConsole {
 			return "/dead-letters?" + e.TargetID
 		}
 	}
@@ -224,13 +224,13 @@ func (s *Console) trailFile(c *request) error {
 		return failf(http.StatusUnprocessableEntity, "%s Go back, and mend the form.", problem)
 	}
 	filter.Limit = csvPage
-	read := func() ([]access.TrailEntry, error) { return s.Trail.List(c.ctx(), filter) }
-	return csvFile(c, "audit-trail", trailColumns, read, func(last access.TrailEntry) { filter.Before = last.ID }, trailCells)
+	read := func() ([]admin.TrailEntry, error) { return s.Trail.List(c.ctx(), filter) }
+	return csvFile(c, "audit-trail", trailColumns, read, func(last admin.TrailEntry) { filter.Before = last.ID }, trailCells)
 }
 
 var trailColumns = []string{"id", "at", "via", "who", "os_user", "address", "what", "target_kind", "target_id", "community", "detail", "hash"}
 
-func trailCells(e access.TrailEntry) []string {
+func trailCells(e admin.TrailEntry) []string {
 	return []string{
 		strconv.FormatInt(e.ID, 10), e.At.Format(time.RFC3339Nano), e.Via, e.Who, e.OSUser, e.Address, e.What,
 		e.TargetKind, e.TargetID, e.Community(), string(e.Detail), e.Hash,

@@ -38,7 +38,7 @@ func TestWhatIsRefusedIsInTheTrail(t *testing.T) {
 			break
 		}
 		got = append(got, line{e.Who, e.What, e.TargetKind, e.TargetID, string(e.Detail)})
-		if e.Via != access.ViaConsole || e.Address != "127.0.0.1" {
+		if e.Via != admin.ViaConsole || e.Address != "127.0.0.1" {
 			t.Errorf("%+v", e)
 		}
 	}
@@ -70,7 +70,7 @@ func TestTheTrailIsNarrowedAndLinked(t *testing.T) {
 	}
 	rename(shop.ID, "Store")
 	rename(other.ID, "Inn")
-	if err := w.trail.Record(t.Context(), access.Actor{Via: access.ViaCommand, Who: "root"}, "set state", "webhook", shop.ID,
+	if err := w.trail.Record(t.Context(), admin.Actor{Via: admin.ViaCommand, Who: "root"}, "set state", "webhook", shop.ID,
 		map[string]any{"name": "Store", "community": "default", "state": "paused", "was": "active", "version": 3}); err != nil {
 		t.Fatal(err)
 	}

@@ -16,9 +16,6 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// Account may sign in to the console.
-type Account = admin.Account
-
 // Errors of accounts that a caller can tell apart.
 var (
 	ErrNoAccount     = postgres.ErrAccountNotFound
@@ -60,37 +57,37 @@ func checkGrants(grants admin.Grants) error {
 }
 
 // Add adds an account. It is for owners, as all of List, Set and SignOutEverywhere.
-func (s *Accounts) Add(ctx context.Context, name string, grants admin.Grants, password string) (Account, error) {
+func (s *Accounts) Add(ctx context.Context, name string, grants admin.Grants, password string) (admin.Account, error) {
 	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil {
-		return Account{}, err
+		return admin.Account{}, err
 	}
 	if !accountName.MatchString(name) {
-		return Account{}, ErrAccountName
+		return admin.Account{}, ErrAccountName
 	}
 	if err := checkGrants(grants); err != nil {
-		return Account{}, err
+		return admin.Account{}, err
 	}
 	hash, err := s.newHash(ctx, name, password)
 	if err != nil {
-		return Account{}, err
+		return admin.Account{}, err
 	}
-	if err := s.store.AddAccount(ctx, Account{Name: name, PasswordHash: hash, Grants: grants, CreatedAt: s.now().UTC()}); err != nil {
-		return Account{}, err
+	if err := s.store.AddAccount(ctx, admin.Account{Name: name, PasswordHash: hash, Grants: grants, CreatedAt: s.now().UTC()}); err != nil {
+		return admin.Account{}, err
 	}
 	return s.Find(ctx, name)
 }
 
 // List returns all accounts by name.
-func (s *Accounts) List(ctx context.Context) ([]Account, error) {
+func (s *Accounts) List(ctx context.Context) ([]admin.Account, error) {
 	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil {
 		return nil, err
 	}
 	all, err := s.store.ListAccounts(ctx)
-	return append([]Account{}, all...), err
+	return append([]admin.Account{}, all...), err
 }
 
 // Find returns an account.
-func (s *Accounts) Find(ctx context.Context, name string) (Account, error) {
+func (s *Accounts) Find(ctx context.Context, name string) (admin.Account, error) {
 	return s.store.FindAccount(ctx, name)
 }
 
@@ -129,9 +126,9 @@ type AccountChange struct {
 
 // Set changes an account. With a new password, or disabled, it is signed out
 // everywhere. The only owner who can sign in stays one: ErrLastOwner.
-func (s *Accounts) Set(ctx context.Context, name string, c AccountChange) (Account, error) {
+func (s *Accounts) Set(ctx context.Context, name string, c AccountChange) (admin.Account, error) {
 	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil {
-		return Account{}, err
+		return admin.Account{}, err
 	}
 	change := postgres.AccountChange{Disabled: c.Disabled}
 	if c.Give != nil {
@@ -140,12 +137,12 @@ func (s *Accounts) Set(ctx context.Context, name string, c AccountChange) (Accou
 	if c.Password != nil {
 		hash, err := s.newHash(ctx, name, *c.Password)
 		if err != nil {
-			return Account{}, err
+			return admin.Account{}, err
 		}
 		change.PasswordHash = &hash
 	}
 	if err := s.store.SetAccount(ctx, name, change); err != nil {
-		return Account{}, err
+		return admin.Account{}, err
 	}
 	return s.Find(ctx, name)
 }

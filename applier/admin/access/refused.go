@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/proxies"
 )
 
@@ -20,7 +21,7 @@ const (
 
 // Refused is Record of something that was refused, such as a sign-in. It bounds what
 // strangers can have written.
-func (t *Trail) Refused(ctx context.Context, by Actor, what, targetKind, targetID string, detail map[string]any) error {
+func (t *Trail) Refused(ctx context.Context, by admin.Actor, what, targetKind, targetID string, detail map[string]any) error {
 	bound, of := &t.strangers, proxies.Network(by.Address)
 	if by.Who != "" {
 		bound, of = &t.accounts, by.Who

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
@@ -18,7 +19,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 	refuse := func(n int, address func(i int) string) {
 		t.Helper()
 		for i := range n {
-			if err := tr.Refused(t.Context(), access.Actor{Via: access.ViaConsole, Address: address(i)}, "sign-in refused", "account", "", nil); err != nil {
+			if err := tr.Refused(t.Context(), admin.Actor{Via: admin.ViaConsole, Address: address(i)}, "sign-in refused", "account", "", nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -56,7 +57,7 @@ func TestStrangersLeaveRoomForAccounts(t *testing.T) {
 	tr := access.NewTrail(store, func() time.Time { return now })
 	refuse := func(who, address string) {
 		t.Helper()
-		if err := tr.Refused(t.Context(), access.Actor{Via: access.ViaConsole, Who: who, Address: address}, "refused", "page", "", nil); err != nil {
+		if err := tr.Refused(t.Context(), admin.Actor{Via: admin.ViaConsole, Who: who, Address: address}, "refused", "page", "", nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -32,18 +32,6 @@ var (
 	ErrTokenInvalid = errors.New("the token is not valid")
 )
 
-// The vocabulary of tokens.
-type (
-	Token      = admin.Token
-	TokenState = admin.TokenState
-)
-
-const (
-	TokenActive  = admin.TokenActive
-	TokenExpired = admin.TokenExpired
-	TokenRevoked = admin.TokenRevoked
-)
-
 // Tokens makes, lists, revokes and checks the bearer tokens of the read API.
 type Tokens struct {
 	store *postgres.Store
@@ -67,29 +55,29 @@ func CheckTokenName(name string) error {
 
 // Add makes a token of a community, which never expires if it is to last for 0.
 // The text is to be shown once: only its hash is kept.
-func (s *Tokens) Add(ctx context.Context, community, name string, lasts time.Duration, by string) (text string, t Token, err error) {
+func (s *Tokens) Add(ctx context.Context, community, name string, lasts time.Duration, by string) (text string, t admin.Token, err error) {
 	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil {
-		return "", Token{}, err
+		return "", admin.Token{}, err
 	}
 	if err := CheckTokenName(name); err != nil {
-		return "", Token{}, err
+		return "", admin.Token{}, err
 	}
 	var b [sha256.Size]byte
 	rand.Read(b[:]) // documented never to fail
 	text = tokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])
-	t = Token{ID: TokenID(text), Community: community, Name: name, CreatedBy: by}
+	t = admin.Token{ID: TokenID(text), Community: community, Name: name, CreatedBy: by}
 	if lasts > 0 {
 		t.ExpiresAt = new(s.now().Add(lasts).Truncate(time.Microsecond).UTC()) // as the database keeps it
 	}
 	if t.CreatedAt, err = s.store.AddToken(ctx, t); err != nil {
-		return "", Token{}, err
+		return "", admin.Token{}, err
 	}
 	t.State = s.state(t)
 	return text, t, nil
 }
 
 // List returns the tokens of a community, or all if it is empty, newest first.
-func (s *Tokens) List(ctx context.Context, community string) ([]Token, error) {
+func (s *Tokens) List(ctx context.Context, community string) ([]admin.Token, error) {
 	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil {
 		return nil, err
 	}
@@ -114,35 +102,35 @@ func TokenID(text string) [sha256.Size]byte { return sha256.Sum256([]byte(text))
 // Authenticate returns the token whose text this is, if it works, and ErrInvalid
 // otherwise, with the token if it is one that works no more. It is looked up by its hash, so that the time this takes says
 // nothing about the texts of others.
-func (s *Tokens) Authenticate(ctx context.Context, text string) (Token, error) {
+func (s *Tokens) Authenticate(ctx context.Context, text string) (admin.Token, error) {
 	if len(text) != tokenLength || !strings.HasPrefix(text, tokenPrefix) {
-		return Token{}, ErrTokenInvalid
+		return admin.Token{}, ErrTokenInvalid
 	}
 	t, err := s.store.FindToken(ctx, TokenID(text))
 	if errors.Is(err, postgres.ErrTokenNotFound) {
-		return Token{}, ErrTokenInvalid
+		return admin.Token{}, ErrTokenInvalid
 	}
 	if err != nil {
-		return Token{}, err
+		return admin.Token{}, err
 	}
-	if t.State = s.state(t); t.State != TokenActive {
+	if t.State = s.state(t); t.State != admin.TokenActive {
 		return t, ErrTokenInvalid
 	}
 	now := s.now()
 	if since := now.Add(-noteUseEvery); t.LastUsedAt == nil || t.LastUsedAt.Before(since) {
 		if err := s.store.UseToken(ctx, t.ID, now, since); err != nil {
-			return Token{}, err
+			return admin.Token{}, err
 		}
 	}
 	return t, nil
 }
 
-func (s *Tokens) state(t Token) TokenState {
+func (s *Tokens) state(t admin.Token) admin.TokenState {
 	switch {
 	case t.RevokedAt != nil:
-		return TokenRevoked
+		return admin.TokenRevoked
 	case t.ExpiresAt != nil && !s.now().Before(*t.ExpiresAt):
-		return TokenExpired
+		return admin.TokenExpired
 	}
-	return TokenActive
+	return admin.TokenActive
 }

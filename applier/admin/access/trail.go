@@ -10,18 +10,6 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 
-// The vocabulary of the audit trail.
-type (
-	Actor      = admin.Actor
-	TrailEntry = admin.TrailEntry
-)
-
-const (
-	ViaCommand = admin.ViaCommand
-	ViaConsole = admin.ViaConsole
-	ViaAPI     = admin.ViaAPI
-)
-
 // Trail is the audit trail, and the only writer of it: who changed or saw what,
 // by the command, the console and the read API.
 type Trail struct {
@@ -45,7 +33,7 @@ const recordWithin = 10 * time.Second
 
 // Record writes a line of the audit trail, even when ctx is done: a change that was
 // made is recorded. The detail must not hold a secret or a payload.
-func (t *Trail) Record(ctx context.Context, by Actor, what, targetKind, targetID string, detail map[string]any) error {
+func (t *Trail) Record(ctx context.Context, by admin.Actor, what, targetKind, targetID string, detail map[string]any) error {
 	if detail == nil {
 		detail = map[string]any{}
 	}
@@ -55,7 +43,7 @@ func (t *Trail) Record(ctx context.Context, by Actor, what, targetKind, targetID
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
-	return t.store.AddTrail(ctx, TrailEntry{
+	return t.store.AddTrail(ctx, admin.TrailEntry{
 		Actor: by, What: what, TargetKind: targetKind, TargetID: targetID, Detail: text,
 	})
 }
@@ -83,12 +71,12 @@ func (t *Trail) Savers(ctx context.Context, webhookID string) (map[int]string, e
 type TrailFilter = postgres.TrailFilter
 
 // List returns lines of the audit trail, newest first. It is for owners.
-func (t *Trail) List(ctx context.Context, f TrailFilter) ([]TrailEntry, error) {
+func (t *Trail) List(ctx context.Context, f TrailFilter) ([]admin.TrailEntry, error) {
 	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil {
 		return nil, err
 	}
 	all, err := t.store.ListTrail(ctx, f)
-	return append([]TrailEntry{}, all...), err
+	return append([]admin.TrailEntry{}, all...), err
 }
 
 // Words returns what there is to narrow a list by: "who", "what" and "via" of the newest

@@ -17,7 +17,7 @@ const discardPage = 1000
 
 // DiscardPlan is what a discard would do.
 type DiscardPlan struct {
-	Groups []Group
+	Groups []admin.Group
 	// Left are the ids that were asked for and are no dead letters.
 	Left []Left
 

@@ -11,17 +11,14 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// Group is what dead letters have in common that fail for one cause.
-type Group = admin.Group
-
 // Groups counts what the filter lets through by webhook, reason and path, most
 // first.
-func Groups(ctx context.Context, store *postgres.Store, f postgres.DeadLetterFilter) ([]Group, error) {
+func Groups(ctx context.Context, store *postgres.Store, f postgres.DeadLetterFilter) ([]admin.Group, error) {
 	return store.GroupDeadLetters(ctx, f)
 }
 
 // grouping groups dead letters that were already read, as the database does.
-type grouping map[groupKey]*Group
+type grouping map[groupKey]*admin.Group
 
 type groupKey struct {
 	webhookID string
@@ -33,7 +30,7 @@ func (g grouping) add(d postgres.DeadLetter) {
 	key := groupKey{d.WebhookID, d.Reason, d.Path}
 	group, ok := g[key]
 	if !ok {
-		group = &Group{WebhookID: d.WebhookID, Reason: d.Reason, Path: admin.OrNil(d.Path), FirstAt: d.ReceivedAt.UTC(), LastAt: d.ReceivedAt.UTC()}
+		group = &admin.Group{WebhookID: d.WebhookID, Reason: d.Reason, Path: admin.OrNil(d.Path), FirstAt: d.ReceivedAt.UTC(), LastAt: d.ReceivedAt.UTC()}
 		g[key] = group
 	}
 	group.Count++
@@ -48,12 +45,12 @@ func (g grouping) add(d postgres.DeadLetter) {
 	}
 }
 
-func (g grouping) sorted() []Group {
-	groups := make([]Group, 0, len(g))
+func (g grouping) sorted() []admin.Group {
+	groups := make([]admin.Group, 0, len(g))
 	for _, group := range g {
 		groups = append(groups, *group)
 	}
-	slices.SortFunc(groups, func(a, b Group) int {
+	slices.SortFunc(groups, func(a, b admin.Group) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), bytes.Compare(b.Example[:], a.Example[:]))
 	})
 	return groups

@@ -23,7 +23,7 @@ type Service struct{ store *postgres.Store }
 func New(store *postgres.Store) *Service { return &Service{store: store} }
 
 // Groups counts what the filter lets through by webhook, reason and path, most first.
-func (s *Service) Groups(ctx context.Context, f Filter) ([]Group, error) {
+func (s *Service) Groups(ctx context.Context, f Filter) ([]admin.Group, error) {
 	return Groups(ctx, s.store, f)
 }
 
