@@ -190,7 +190,9 @@ func (d *Definitions) claim(ctx context.Context, bucket jetstream.KeyValue, rec 
 		return fmt.Errorf("claim the name %q: %w", rec.Name, err)
 	}
 	holder, err := d.Get(ctx, string(claim.Value()))
-	mayCome := errors.Is(err, ErrWebhookNotFound) || err == nil && holder.DeletedAt == nil && holder.ID != rec.ID
+	// A deleted holder that claimed the name after its deletion is being undeleted.
+	gives := holder.DeletedAt != nil && claim.Revision() < holder.Revision
+	mayCome := errors.Is(err, ErrWebhookNotFound) || err == nil && !gives && holder.ID != rec.ID
 	switch {
 	case err == nil && holder.ID != rec.ID && holds(holder, rec.Community, rec.Name):
 		return fmt.Errorf("%w: %s", ErrNameTaken, holder.ID)

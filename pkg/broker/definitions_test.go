@@ -146,6 +146,43 @@ func TestRename(t *testing.T) {
 	})
 }
 
+// A name that a deleted webhook gets back at this moment is taken: else two webhooks would
+// have it. What is deleted frees its name at once.
+func TestANameThatIsGivenBackIsTaken(t *testing.T) {
+	t.Parallel()
+	defs := broker.NewDefinitions(brokertest.Start(t).ConnectSetUp())
+	ctx, now := t.Context(), time.Now()
+	saved, err := defs.Create(ctx, record("Shop"), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := saved
+	gone.DeletedAt = &now
+	if gone, err = defs.Update(ctx, gone, now); err != nil {
+		t.Fatal(err)
+	}
+	if err := defs.Claim(ctx, saved.Record); err != nil { // Undelete begins
+		t.Fatal(err)
+	}
+	if _, err := defs.Create(ctx, record("Shop"), now); !errors.Is(err, broker.ErrNameTaken) {
+		t.Errorf("another webhook got the name: %v", err)
+	}
+	if _, err := defs.Undelete(ctx, gone, saved.Record, now); err != nil {
+		t.Errorf("the webhook does not come back: %v", err)
+	}
+	other, err := defs.Create(ctx, record("Store"), now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.DeletedAt = &now
+	if _, err := defs.Update(ctx, other, now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := defs.Create(ctx, record("Store"), now); err != nil {
+		t.Errorf("a deleted webhook keeps its name: %v", err)
+	}
+}
+
 // Of those who want one name, by a new webhook or another name for one that is there,
 // one gets it.
 func TestOneOfManyGetsTheName(t *testing.T) {

@@ -17,6 +17,15 @@ func (c *Catalog) ReadAnEmptyServer(ctx context.Context, waited bool) (taken boo
 	return c.take(reading{all: map[string]*webhook.Webhook{}, bucket: now}, waited), err
 }
 
+// Claim takes a webhook's name, as saving it does first.
+func (d *Definitions) Claim(ctx context.Context, rec webhook.Record) error {
+	bucket, err := d.bucket(ctx)
+	if err != nil {
+		return err
+	}
+	return d.claim(ctx, bucket, rec)
+}
+
 // Partitions are the partitions that have a consumer.
 func (s *Stream) Partitions(ctx context.Context) ([]PartitionState, error) { return s.partitions(ctx) }
 
