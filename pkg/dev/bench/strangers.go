@@ -33,7 +33,7 @@ type flood struct {
 	// many: each comes from an address of its own.
 	many bool
 	// head is the start of a request, with its first byte.
-	head func(good, keyless webhook) string
+	head func(good, keyless, signed webhook) string
 	// whole: each sends whole requests with a wrong signature, as fast as they are
 	// answered.
 	whole bool
@@ -47,32 +47,43 @@ const chunked = "Transfer-Encoding: chunked\r\n\r\n" + oneByte
 const oneByte = "1\r\nx\r\n"
 
 var floods = []flood{
-	{name: "one address, no such webhook", head: func(webhook, webhook) string {
+	{name: "one address, no such webhook", head: func(_, _, _ webhook) string {
 		return "POST /hooks/wh_aaaaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\nHost: h\r\n" + chunked
 	}},
-	{name: "many, no such webhook", many: true, head: func(webhook, webhook) string {
+	{name: "many, no such webhook", many: true, head: func(_, _, _ webhook) string {
 		return "POST /hooks/wh_aaaaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\nHost: h\r\n" + chunked
 	}},
-	{name: "one address, no key", head: func(good, _ webhook) string {
+	{name: "one address, no key", head: func(good, _, _ webhook) string {
 		return "POST /hooks/" + good.ID + " HTTP/1.1\r\nHost: h\r\n" + chunked
 	}},
-	{name: "many, no key", many: true, head: func(good, _ webhook) string {
+	{name: "many, no key", many: true, head: func(good, _, _ webhook) string {
 		return "POST /hooks/" + good.ID + " HTTP/1.1\r\nHost: h\r\nContent-Length: 524288\r\n\r\nx"
 	}},
-	{name: "one address, keyless webhook", head: func(_, keyless webhook) string {
+	{name: "one address, keyless webhook", head: func(_, keyless, _ webhook) string {
 		return "POST /hooks/" + keyless.ID + " HTTP/1.1\r\nHost: h\r\n" + chunked
 	}},
-	{name: "many, keyless webhook", many: true, head: func(_, keyless webhook) string {
+	{name: "many, keyless webhook", many: true, head: func(_, keyless, _ webhook) string {
 		return "POST /hooks/" + keyless.ID + " HTTP/1.1\r\nHost: h\r\n" + chunked
 	}},
-	{name: "many, the same webhook's key", many: true, head: func(good, _ webhook) string {
+	{name: "one address, webhook with signatures", head: func(_, _, signed webhook) string {
+		return signedHead(signed)
+	}},
+	{name: "many, webhook with signatures", many: true, head: func(_, _, signed webhook) string {
+		return signedHead(signed)
+	}},
+	{name: "many, the same webhook's key", many: true, head: func(good, _, _ webhook) string {
 		return "POST /hooks/" + good.ID + " HTTP/1.1\r\nHost: h\r\nX-Api-Key: " + good.APIKey + "\r\n" + chunked
 	}},
-	{name: "many, headers that do not end", many: true, head: func(good, _ webhook) string {
+	{name: "many, headers that do not end", many: true, head: func(good, _, _ webhook) string {
 		return "POST /hooks/" + good.ID + " HTTP/1.1\r\nHost: h\r\nX-Slow: "
 	}, piece: "x"},
 	{name: "one address, wrong signatures", whole: true},
 	{name: "many, wrong signatures", many: true, whole: true},
+}
+
+// signedHead begins a request whose signature cannot be checked before its body is there.
+func signedHead(signed webhook) string {
+	return "POST /hooks/" + signed.ID + " HTTP/1.1\r\nHost: h\r\nX-Hub-Signature-256: sha256=" + strings.Repeat("00", 32) + "\r\n" + chunked
 }
 
 // forgers is how many connections send wrong signatures: they keep the ingress busier
@@ -133,7 +144,7 @@ func (b *bench) strangers(ctx context.Context) (section, error) {
 	for _, f := range floods {
 		head := forgedRequest(good.host, signed.webhooks[0])
 		if !f.whole {
-			head = f.head(good.webhooks[0], keyless)
+			head = f.head(good.webhooks[0], keyless, signed.webhooks[0])
 		}
 		if err := b.nextToStrangers(ctx, &s, good, f, head); err != nil {
 			return s, fmt.Errorf("next to %s: %w", f.name, err)
