@@ -40,7 +40,6 @@ ORDER BY g.count DESC, g.example DESC`, w.Args
 // GroupDeadLetters counts dead letters by webhook, reason and path, most first.
 func (s *Store) GroupDeadLetters(ctx context.Context, f DeadLetterFilter) ([]admin.Group, error) {
 	query, args := f.groups(ctx)
-	all := []admin.Group{}
 	all, err := pg.Collect(ctx, s.db, query, func(scan pg.Scan, g *admin.Group) error {
 		var path string
 		err := scan(&g.WebhookID, &g.Reason, &path, &g.Count, &g.FirstAt, &g.LastAt, (*pg.ID)(&g.Example), &g.Webhook, &g.Community)
