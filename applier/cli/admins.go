@@ -228,7 +228,8 @@ func (a *app) accounts() (*access.Accounts, error) {
 	return db.Accounts(), nil
 }
 
-// badAccount tells words that are off from what failed, and says how to go on.
+// badAccount says of an error about an account how to go on. A bad name, grant or password
+// is an error of usage.
 func (a *app) badAccount(err error, name string) error {
 	switch {
 	case errors.Is(err, access.ErrAccountExists):

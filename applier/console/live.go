@@ -101,7 +101,7 @@ type change struct {
 // scope is the communities that a page is about; nil is all.
 type scope []string
 
-// has reports whether a change is of the scope. That of all is of each.
+// has reports whether a change is of the scope. A change of all communities is of every scope.
 func (s scope) has(community string) bool {
 	return s == nil || community == "" || slices.Contains(s, community)
 }

@@ -164,7 +164,7 @@ func isPlain(text string) bool {
 	return asBrowsersHave(text) == text && !strings.Contains(text, "\n") && trimmed(text) == text
 }
 
-// mapping reads the fields. Its problems are at the mapping's field.
+// mapping reads the fields. Problems are shown at the field of the whole mapping.
 func (f mappingForm) mapping(field string) (m webhook.Mapping, problems webhook.Errors) {
 	if f.YAML != "" {
 		m, err := webhook.ParseMapping(f.YAML)
@@ -209,7 +209,7 @@ func sourceOf(from, text string) *webhook.Source {
 	return &webhook.Source{Path: text}
 }
 
-// lookup reads the table. Rows of nothing do not count.
+// lookup reads the table. Empty rows do not count.
 func (f mappingForm) lookup(field string, problems webhook.Errors) (map[string]string, webhook.Errors) {
 	var lookup map[string]string
 	for _, row := range f.Lookup {

@@ -31,7 +31,7 @@ type partition struct {
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when nothing more is put into lanes
 
-	// home is the partition's lane while it is not spread: see spread.
+	// home is the lane of all deliveries, unless isSpread: see spread.
 	home     int
 	isSpread bool
 	wasFull  time.Time

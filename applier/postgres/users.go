@@ -154,7 +154,7 @@ func (f UserFilter) query(ctx context.Context) (query string, args []any) {
 	}
 	order := "u.id DESC"
 	if f.ByEmail {
-		// Only of one community is it the order of an index.
+		// An index has this order for one community, not for all.
 		w.Add("u.community = ? AND u.email_key > ?", f.Community, applier.FoldKey(f.AfterEmail))
 		order = "u.email_key"
 	}

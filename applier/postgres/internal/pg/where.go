@@ -22,7 +22,7 @@ func (w *Where) Add(condition string, args ...any) {
 }
 
 // ReceivedIn narrows to deliveries that were received from a time on and before another
-// one; zero ones do not. Ids have the millisecond, so that their index serves.
+// one; zero ones do not. Ids begin with the millisecond, so their index is used.
 func (w *Where) ReceivedIn(id, receivedAt string, since, until time.Time) {
 	if !since.IsZero() {
 		w.Add(id+" >= ?", FirstIDAt(since).String())
