@@ -141,7 +141,7 @@ func TestAGroupIsReplayedInTheConsole(t *testing.T) {
 	b.clickText("Replay 40")
 	b.await("Done. 40 applied.")
 	b.clickText("Back to the dead letters")
-	b.await("There are none")
+	b.await("There are no dead letters")
 	w.awaitCount(t, letters, "SELECT count(*) FROM outcomes WHERE community = $1 AND status = 'success'")
 	w.checkLogs(t)
 }
