@@ -80,7 +80,7 @@ func TestAMappingOfAListIsMadeAndKept(t *testing.T) {
 	}
 }
 
-// What the fields cannot hold is YAML, and what is wrong with it is said there.
+// A mapping that fields cannot hold is YAML, and its problems are shown there.
 func TestAMappingThatFieldsCannotHoldIsYAML(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

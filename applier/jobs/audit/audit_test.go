@@ -61,7 +61,7 @@ func consume(t *testing.T, conn *broker.Conn, handle brokertest.Handler) {
 func awaitConsumed(t *testing.T, conn *broker.Conn) {
 	t.Helper()
 	stream, _ := opened(t, conn)
-	appliertest.Eventually(t, "all are let go of", func() bool {
+	appliertest.Eventually(t, "the broker counts all as settled", func() bool {
 		p, err := stream.Pending(t.Context())
 		return err == nil && p.First > p.Last
 	})

@@ -54,7 +54,7 @@ func TestACopySaysWhereTheDeliveryWasFirst(t *testing.T) {
 	appliertest.Running(t, publisher.Run)
 	repair := func() map[delivery.ID][]delivery.Place {
 		t.Helper()
-		appliertest.Eventually(t, "all are let go of", func() bool {
+		appliertest.Eventually(t, "the broker counts all as settled", func() bool {
 			p, err := stream.Pending(t.Context())
 			return err == nil && p.First > p.Last
 		})

@@ -69,7 +69,7 @@ func TestAShopifyOrderByClicks(t *testing.T) {
 		b.fill(field(fmt.Sprintf("lookup.%d.value", row)), amount)
 	}
 	b.fill(field("default"), "0")
-	// What is picked in the sample is a path from the line.
+	// A click in the sample writes the path from the line.
 	b.click(`button[value="add-when.0"]`)
 	b.click(field("when.0.name"))
 	b.click(`#sample button[data-pick="email"]`)
