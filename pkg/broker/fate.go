@@ -3,6 +3,8 @@ package broker
 import (
 	"fmt"
 	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // hasOwner reports whether an applier shows a sign of life in a partition: it asks for
@@ -25,18 +27,9 @@ func (p Pending) NoApplier() bool {
 	return behind && len(p.Troubles) == 0
 }
 
-// State is where a pending delivery is.
-type State string
-
-const (
-	Queued    State = "queued"     // never delivered to an applier
-	HandedOut State = "handed_out" // an applier has it, or had it when it ended
-	Retried   State = "retried"    // an applier tries again to settle it
-)
-
 // Fate is what is known of one pending delivery.
 type Fate struct {
-	State State
+	State delivery.State
 	// Since and Attempts are about retried deliveries; zero for others.
 	Since    time.Time
 	Attempts int
@@ -50,13 +43,13 @@ func (p Pending) Fate(sequence uint64, slot int) Fate {
 	for _, t := range p.Troubles {
 		// An applier that cannot own partitions now concerns those that have no owner.
 		if r := t.Retried; r != nil && (r.has(sequence, slot) || r.isGeneral() && (i < 0 || !p.hasOwner(i))) {
-			return Fate{State: Retried, Since: r.Since, Attempts: r.Attempts, Why: r.Why}
+			return Fate{State: delivery.StateRetried, Since: r.Since, Attempts: r.Attempts, Why: r.Why}
 		}
 	}
 	if i < 0 || sequence > p.Partitions[i].Delivered {
-		return Fate{State: Queued, Why: p.inTheWayOf(i)}
+		return Fate{State: delivery.StateQueued, Why: p.inTheWayOf(i)}
 	}
-	return Fate{State: HandedOut, Why: p.inTheWayOf(i)}
+	return Fate{State: delivery.StateHandedOut, Why: p.inTheWayOf(i)}
 }
 
 // NobodyAsks says that no applier shows a sign of life.

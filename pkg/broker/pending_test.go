@@ -113,28 +113,28 @@ func TestFate(t *testing.T) {
 		slot     int
 		want     Fate
 	}{
-		"with an applier":                 {working, 30, 1, Fate{State: HandedOut}},
-		"queued":                          {working, 60, 1, Fate{State: Queued}},
-		"tried again":                     {retrying, 12, 3, Fate{Retried, at, 9, "PostgreSQL is away"}},
-		"behind it":                       {retrying, 16, 1, Fate{State: HandedOut, Why: behind}},
-		"in the same message, of others":  {retrying, 12, 2, Fate{State: HandedOut}},
-		"queued behind it":                {retrying, 60, 1, Fate{State: Queued, Why: behind}},
-		"queued in another partition":     {retrying, 60, 2, Fate{State: Queued}},
-		"while no delivery in particular": {general, 30, 2, Fate{State: HandedOut, Why: "PostgreSQL is away"}},
-		"that has no owner for that":      {unowned, 60, 2, Fate{Retried, at, 9, "PostgreSQL is away"}},
-		"queued without an applier":       {nobody, 60, 2, Fate{State: Queued, Why: NobodyAsks}},
-		"left by one that died":           {died, 30, 2, Fate{State: HandedOut, Why: NobodyAsks}},
-		"with one that is busy":           {busy, 30, 2, Fate{State: HandedOut}},
-		"with one that stands still":      {stalled, 30, 2, Fate{State: HandedOut, Why: "it acks none"}},
-		"another partition goes on":       {stalled, 30, 1, Fate{State: HandedOut}},
-		"of the next generation":          {next, 70, 2, Fate{State: Queued, Why: "waits until generation 1 of the partitions is settled"}},
+		"with an applier":                 {working, 30, 1, Fate{State: delivery.StateHandedOut}},
+		"queued":                          {working, 60, 1, Fate{State: delivery.StateQueued}},
+		"tried again":                     {retrying, 12, 3, Fate{delivery.StateRetried, at, 9, "PostgreSQL is away"}},
+		"behind it":                       {retrying, 16, 1, Fate{State: delivery.StateHandedOut, Why: behind}},
+		"in the same message, of others":  {retrying, 12, 2, Fate{State: delivery.StateHandedOut}},
+		"queued behind it":                {retrying, 60, 1, Fate{State: delivery.StateQueued, Why: behind}},
+		"queued in another partition":     {retrying, 60, 2, Fate{State: delivery.StateQueued}},
+		"while no delivery in particular": {general, 30, 2, Fate{State: delivery.StateHandedOut, Why: "PostgreSQL is away"}},
+		"that has no owner for that":      {unowned, 60, 2, Fate{delivery.StateRetried, at, 9, "PostgreSQL is away"}},
+		"queued without an applier":       {nobody, 60, 2, Fate{State: delivery.StateQueued, Why: NobodyAsks}},
+		"left by one that died":           {died, 30, 2, Fate{State: delivery.StateHandedOut, Why: NobodyAsks}},
+		"with one that is busy":           {busy, 30, 2, Fate{State: delivery.StateHandedOut}},
+		"with one that stands still":      {stalled, 30, 2, Fate{State: delivery.StateHandedOut, Why: "it acks none"}},
+		"another partition goes on":       {stalled, 30, 1, Fate{State: delivery.StateHandedOut}},
+		"of the next generation":          {next, 70, 2, Fate{State: delivery.StateQueued, Why: "waits until generation 1 of the partitions is settled"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if diff := cmp.Diff(tc.want, tc.p.Fate(tc.sequence, tc.slot)); diff != "" {
 				t.Error(diff)
 			}
-			if got := tc.p.InTheWay(); tc.want.Why != "" && tc.want.State != Retried && got != tc.want.Why {
+			if got := tc.p.InTheWay(); tc.want.Why != "" && tc.want.State != delivery.StateRetried && got != tc.want.Why {
 				t.Errorf("in the way of all is %q, want %q", got, tc.want.Why)
 			}
 		})

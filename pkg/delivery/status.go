@@ -14,6 +14,16 @@ const (
 	Failed  Status = "failed"  // not executed, because of a Reason; kept as a dead letter
 )
 
+// State is where a pending delivery is.
+type State string
+
+const (
+	StateQueued    State = "queued"     // never delivered to an applier
+	StateHandedOut State = "handed_out" // an applier has it, or had it when it ended
+	StateRetried   State = "retried"    // an applier tries again to settle it
+	StateParked    State = "parked"     // it waits in a row of its own while others go on
+)
+
 // Outcome says what a success did.
 type Outcome string
 

@@ -143,7 +143,7 @@ func (h *History) List(ctx context.Context, f Filter) (Listing, error) {
 
 // isQueuedTooLong reports whether a list has the delivery before all others.
 func (d Delivery) isQueuedTooLong() bool {
-	return d.Pending != nil && d.Pending.Overdue && d.Pending.State != Parked
+	return d.Pending != nil && d.Pending.Overdue && d.Pending.State != delivery.StateParked
 }
 
 // gather returns what the filter lets through from a place on, without an order of the

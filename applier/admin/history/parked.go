@@ -13,10 +13,6 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// Parked is the state of a pending delivery that waits in a row of its own while
-// others go on. Its Why is one of applier.ParkReason.
-const Parked broker.State = "parked"
-
 // mayBeParked: of a parked delivery neither outcome nor reason is known, and its user only
 // where it waits for that user.
 func mayBeParked(f Filter) bool {
@@ -66,7 +62,7 @@ func (h *History) fromParked(ctx context.Context, n *names, p postgres.ParkedDel
 		Pending: &Pending{
 			// An admin wants a paused webhook's deliveries to wait.
 			Overdue: p.Reason != applier.Paused && time.Since(p.StoredAt) >= h.limit,
-			State:   Parked, Since: new(p.ParkedAt.UTC()), Why: new(string(p.Reason)), Detail: admin.OrNil(p.Detail),
+			State:   delivery.StateParked, Since: new(p.ParkedAt.UTC()), Why: new(string(p.Reason)), Detail: admin.OrNil(p.Detail),
 		},
 	}
 	return d, nil

@@ -42,7 +42,7 @@ func TestParkedDeliveriesAreListedOnce(t *testing.T) {
 			return "failed, a replay waits: " + string(d.WaitingReplay.Why)
 		case d.Pending == nil:
 			return string(d.Status)
-		case d.Pending.State == history.Parked:
+		case d.Pending.State == delivery.StateParked:
 			return "parked: " + *d.Pending.Why
 		}
 		return string(d.Pending.State)

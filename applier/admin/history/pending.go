@@ -12,11 +12,11 @@ import (
 // Pending is what is known of a delivery without an outcome.
 type Pending struct {
 	// Overdue is set when it has been pending for longer than the limit.
-	Overdue  bool         `json:"overdue"`
-	State    broker.State `json:"state"`
-	Since    *time.Time   `json:"since"`
-	Attempts *int         `json:"attempts"`
-	Why      *string      `json:"why"`
+	Overdue  bool           `json:"overdue"`
+	State    delivery.State `json:"state"`
+	Since    *time.Time     `json:"since"`
+	Attempts *int           `json:"attempts"`
+	Why      *string        `json:"why"`
 	// Detail is a sentence on a parked delivery: what is in its way.
 	Detail *string `json:"detail"`
 }

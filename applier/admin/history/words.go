@@ -10,6 +10,7 @@ import (
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/broker"
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // Result says in a word what a delivery did, or why it did not.
@@ -101,11 +102,11 @@ func firstRetried(troubles []broker.Trouble) (first *broker.TroubleRetried) {
 
 // Text says in a line what is known of a pending delivery.
 func (p Pending) Text() string {
-	text := map[broker.State]string{
-		broker.Queued:    "not handed out yet",
-		broker.HandedOut: "with an applier",
-		broker.Retried:   "tried again",
-		Parked:           "parked",
+	text := map[delivery.State]string{
+		delivery.StateQueued:    "not handed out yet",
+		delivery.StateHandedOut: "with an applier",
+		delivery.StateRetried:   "tried again",
+		delivery.StateParked:    "parked",
 	}[p.State]
 	if p.Since != nil {
 		text += " since " + localTime(*p.Since)
