@@ -37,7 +37,7 @@ func (s *Console) knownCommunities(c *request, wanted string) ([]string, error) 
 func (s *Console) checkCommunity(c *request) error {
 	path := c.Path()
 	isForm := c.Request().Method == post && path != communitiesPath && path != importPath && path != "/tokens/revoke"
-	if !isForm && path != "/settings" {
+	if !isForm && path != "/settings" && path != "/webhooks/new" {
 		return nil
 	}
 	return s.isCommunity(c, c.FormValue("community"))

@@ -19,6 +19,7 @@ type newWebhookData struct {
 	Sender          string // a preset's name, otherSender, or empty
 	Preset          signature.Preset
 	Name, Community string
+	In              string // the community of the address, which links to other senders keep
 	APIKey          bool
 	Encryption      string
 	Communities     []option
@@ -30,7 +31,7 @@ func (d *newWebhookData) Groups() []signature.Group { return signature.Groups() 
 
 // newWebhook asks who sends, then for what cannot be known of that sender.
 func (s *Console) newWebhook(c *request) error {
-	data := &newWebhookData{Sender: c.QueryParam("sender"), Community: c.firstCommunity(), APIKey: true, Encryption: string(webhook.NoEncryption)}
+	data := &newWebhookData{Sender: c.QueryParam("sender"), Community: communityIn(c), In: c.QueryParam("community"), APIKey: true, Encryption: string(webhook.NoEncryption)}
 	if data.Sender == "" {
 		return c.page("webhook-new", "New webhook", data)
 	}

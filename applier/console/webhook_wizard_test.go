@@ -44,6 +44,29 @@ func TestANewWebhookBeginsWithWhoSends(t *testing.T) {
 	}
 }
 
+// The community of the address is the one that the form has chosen, whoever sends.
+func TestANewWebhookIsOfTheCommunityOfTheAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.admin.post("/settings/communities", url.Values{"name": {"north"}})
+	for _, sender := range []string{"github", "other"} {
+		at := "/webhooks/new?sender=" + sender + "&community=north"
+		if w.admin.get("/webhooks/new?community=north").Find(`.senders a[href="`+at+`"]`).Length() != 1 {
+			t.Errorf("nothing leads to %s", at)
+		}
+		p := w.admin.get(at)
+		if got := p.Find("#community option[selected]").AttrOr("value", ""); got != "north" {
+			t.Errorf("%s chooses %q", at, got)
+		}
+		if p.Find(`a[href="/webhooks/new?community=north"]`).Length() != 1 {
+			t.Error("to choose another sender is to lose the community")
+		}
+	}
+	if p := w.admin.get("/webhooks/new?sender=other&community=nort"); p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("main"), "did you mean “north”?") {
+		t.Errorf("no such community: %d %s", p.status, p.text("main"))
+	}
+}
+
 // Each sender that is known: the form is filled, the draft has the definition that the
 // command prints, its sample gives a preview, and nothing is lost until it is active.
 func TestASenderFillsANewWebhook(t *testing.T) {
