@@ -123,16 +123,15 @@ func factsOf(a, b history.Full) []comparedFact {
 			result += ", " + string(*full.Outcome)
 		}
 		if full.Reason != nil {
-			result += ", " + string(*full.Reason) + ": " + textOf(full.Detail)
+			result += ": " + reasonText(full.Reason) + " (" + string(*full.Reason) + "). " + textOf(full.Detail)
 		}
 		return []string{
-			full.Webhook, full.Community, version, result, full.User.Name(), admin.ChangesText(full.Changes), admin.FieldsText(full.Fields),
-			exactText(full.ReceivedAt),
+			full.Webhook, full.Community, version, result, full.User.Name(), changesText(full.Changes), admin.FieldsText(full.Fields),
 		}
 	}
 	left, right := of(a), of(b)
 	var facts []comparedFact
-	for i, name := range []string{"Webhook", "Community", "Version of its mapping", "Result", "User", "Changes", "Custom fields", "Received"} {
+	for i, name := range []string{"Webhook", "Community", "Version of its mapping", "Result", "User", "Changes", "Custom fields"} {
 		facts = append(facts, comparedFact{name, [2]string{left[i], right[i]}})
 	}
 	return facts

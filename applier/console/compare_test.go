@@ -17,7 +17,7 @@ func TestTwoDeliveriesAreCompared(t *testing.T) {
 	w.settle()
 	w.user("ann@example.com")
 	shop := w.webhook("Shop")
-	good := w.settled(shop, `{"user":"ann@example.com","coins":3,"note":"<b>","password":"one"}`).String()
+	good := w.settled(shop, `{"user":"ann@example.com","coins":11886734,"note":"<b>","password":"one"}`).String()
 	bad := w.settled(shop, `{"user":"ann@example.com","coins":"many","note":"<b>","password":"two"}`).String()
 
 	histories := w.signedIn("vera", admin.Viewer).get("/deliveries")
@@ -36,7 +36,7 @@ func TestTwoDeliveriesAreCompared(t *testing.T) {
 
 	p := w.admin.get("/deliveries/compare?" + url.Values{"id": {bad}, "with": {good}}.Encode())
 	differs := strings.Join(p.texts("#paths .differs code"), " ")
-	if differs != `coins "many" 3` || p.text("#paths > p") == "" || !strings.HasPrefix(p.text("#paths > p"), "1 value differs") {
+	if differs != `coins "many" 11886734` || p.text("#paths > p") == "" || !strings.HasPrefix(p.text("#paths > p"), "1 value differs") {
 		t.Errorf("what differs is %q: %s", differs, p.text("#paths > p"))
 	}
 	if read := p.Find(`#paths th:contains("◆")`); read.Length() != 2 { // user and coins
@@ -46,10 +46,13 @@ func TestTwoDeliveriesAreCompared(t *testing.T) {
 		t.Errorf("secrets are shown: %s", p.text("#paths"))
 	}
 	facts := p.text("#facts")
-	for _, want := range []string{"failed, invalid_amount", "success, applied", "coins +3", bad, good} {
+	for _, want := range []string{"failed: Amount cannot be used (invalid_amount). ", "success, applied", "Coins +11 886 734 → 11 886 734", bad, good} {
 		if !strings.Contains(facts, want) {
 			t.Errorf("the facts lack %q: %s", want, facts)
 		}
+	}
+	if p.Find("#facts time[data-exact]").Length() != 2 {
+		t.Error("the times are not in the zone that the person chose")
 	}
 	for query, status := range map[string]int{
 		"": http.StatusUnprocessableEntity, "id=" + good: http.StatusUnprocessableEntity, "id=" + good + "&id=" + bad + "&with=" + good: http.StatusUnprocessableEntity,

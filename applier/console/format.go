@@ -71,6 +71,15 @@ func changeTone(operator any, amount string) string {
 	return "plus"
 }
 
+// changesText is what became of balances: Coins +25 → 11 886 759, XP −1 → 0.
+func changesText(changes []admin.Change) string {
+	all := make([]string, len(changes))
+	for i, c := range changes {
+		all[i] = currencyName(c.Currency) + " " + changeText(c.Operator, c.Amount) + " → " + amountText(c.Balance)
+	}
+	return strings.Join(all, ", ")
+}
+
 // numberText is a count: 16 427.
 func numberText(n any) string { return amountText(fmt.Sprint(n)) }
 

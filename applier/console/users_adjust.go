@@ -96,9 +96,5 @@ func (s *Console) showAdjusted(c *request, u users.Profile, form adjustForm, id 
 	case full.Outcome != nil && *full.Outcome == delivery.Duplicate:
 		return c.done(at, "Nothing was changed: this form was sent before, and has taken effect.")
 	}
-	var done []string
-	for _, change := range full.Changes {
-		done = append(done, currencyName(change.Currency)+" "+changeText(change.Operator, change.Amount)+" → "+amountText(change.Balance))
-	}
-	return c.done(at, "The balance is adjusted: "+strings.Join(done, ", ")+".")
+	return c.done(at, "The balance is adjusted: "+changesText(full.Changes)+".")
 }
