@@ -54,6 +54,11 @@ type fieldForm struct {
 	Error, Part string
 }
 
+// OptionList has the options in one line.
+func (f fieldForm) OptionList() string {
+	return strings.Join(strings.FieldsFunc(f.Options, func(r rune) bool { return r == '\n' || r == '\r' }), ", ")
+}
+
 var fieldTypes = []string{"text", "number", "boolean", "date", "select"}
 
 // settings shows a community's currencies and custom fields.

@@ -58,6 +58,8 @@ func TestEveryPageCanBeUsed(t *testing.T) {
 	w := s.newWorld(t, "ann", "bob")
 	w.community = "default"
 	w.addUsers(t, "ann", "bob")
+	w.set(t, "currencies", "set", "gems_of_the_northern_kingdom", "--scale", "2", "--min=-1234567.50", "--max", "1000000")
+	w.set(t, "fields", "set", "favourite_team", "--type", "select", "--option", "red", "--option", "blue")
 	h := w.hook(t, "Shop purchases", "active", userLine+addCoins)
 	draft := w.hook(t, "A draft", "draft", "")
 	lines := w.hook(t, "Shop orders", "active", userLine+"when:\n  - {path: type, in: [a, b]}\n"+orderLines)
@@ -77,9 +79,27 @@ func TestEveryPageCanBeUsed(t *testing.T) {
 		"/deliveries/" + good + "?tab=changes", "/deliveries/" + good + "?tab=runs", "/deliveries/" + good + "/revert",
 		"/deliveries/compare?id=" + failed + "&with=" + good,
 		"/dead-letters", "/dead-letters/list", "/dead-letters/replay?id=" + failed, "/dead-letters/discard?id=" + failed,
-		"/logs", "/users", "/users/" + user, "/settings", "/trail",
+		"/logs", "/users", "/users/" + user, "/settings", "/settings/fields/favourite_team/delete", "/trail", "/accounts", "/account",
+		"/search?q=ann", "/webhooks/" + h.ID + "/test",
 	})
+	b.look(390, 844, "light")
+	b.open("/settings")
+	if high := b.eval(rowsNotDense); high != "" {
+		t.Errorf("on a phone these rows have more than two lines, or are cut off: %s", high)
+	}
+	b.click(`tr:has([value="gems_of_the_northern_kingdom"]) summary`)
+	if wide := b.eval(`String(document.querySelector("details[open]").clientWidth > 340)`); wide != "true" {
+		t.Error("on a phone the form of a currency is not as wide as the page")
+	}
+	for _, finding := range b.axe(t) {
+		t.Errorf("with a form open: %s", finding)
+	}
 }
+
+// rowsNotDense names the rows of tables that are higher than two lines, or have a cell of
+// which a part is cut off.
+const rowsNotDense = `[...document.querySelectorAll("main tbody tr")].filter((row) => row.offsetHeight > 64 ||
+	[...row.cells].some((c) => c.scrollWidth > c.clientWidth + 1 || !c.matches(".minor, :empty") && !c.getClientRects().length)).map((row) => row.offsetHeight + " px: " + row.innerText).join(", ")`
 
 func (b *browser) lookAt(t *testing.T, pages []string) {
 	t.Helper()
