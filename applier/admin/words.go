@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -30,4 +31,20 @@ func Counted(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
+}
+
+// AgeText is a duration in its two largest units.
+func AgeText(d time.Duration) string {
+	return cmp.Or(DurationText(d, [4]string{"d", "h", "m", "s"}), "less than 1s")
+}
+
+// LocalTime is a time for people, to the second.
+func LocalTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+
+// shortened cuts a text for a table.
+func shortened(text string, runes int) string {
+	if r := []rune(text); len(r) > runes {
+		return string(r[:runes-1]) + "…"
+	}
+	return text
 }

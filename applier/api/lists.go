@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -50,7 +51,7 @@ func (s *server) listDeliveries(ctx context.Context, community string, r *http.R
 	}
 	list := deliveryPage{page: page{Results: found.Deliveries}, Incomplete: found.CutShort}
 	if found.Deliveries == nil {
-		list.Results = []history.Delivery{}
+		list.Results = []admin.Delivery{}
 	} else if found.Older {
 		list.Next = new(found.Deliveries[len(found.Deliveries)-1].ID.String())
 	}
@@ -100,7 +101,7 @@ func (s *server) listLogs(ctx context.Context, community string, r *http.Request
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{"Gamification logs, newest first.", newPage(list, f.Limit-1, func(l history.Log) string { return strconv.FormatInt(l.Entry, 10) })}, nil
+	return answer{"Gamification logs, newest first.", newPage(list, f.Limit-1, func(l admin.Log) string { return strconv.FormatInt(l.Entry, 10) })}, nil
 }
 
 func (s *server) listUsers(ctx context.Context, community string, r *http.Request) (answer, error) {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -100,7 +101,7 @@ func (c *deliveriesListCmd) Run(a *app) error {
 	}
 	if a.json() {
 		if list.Deliveries == nil {
-			list.Deliveries = []history.Delivery{}
+			list.Deliveries = []admin.Delivery{}
 		}
 		return a.printJSON(list.Deliveries)
 	}

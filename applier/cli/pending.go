@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 )
 
@@ -47,7 +48,7 @@ func (a *app) printParked(h *history.History, webhookID string) error {
 	if err != nil {
 		return err
 	}
-	groups = slices.DeleteFunc(groups, func(g history.ParkedGroup) bool {
+	groups = slices.DeleteFunc(groups, func(g admin.ParkedGroup) bool {
 		return webhookID != "" && g.WebhookID != webhookID || a.flags.Community != "" && g.Community != a.flags.Community
 	})
 	for i, g := range groups {
@@ -90,11 +91,11 @@ func (a *app) printHead(h history.Head, narrowed bool) {
 	if narrowed {
 		of = " of all webhooks"
 	}
-	line := fmt.Sprintf("Oldest pending%s: %s (%s).", of, history.AgeText(h.Age), h.Oldest)
+	line := fmt.Sprintf("Oldest pending%s: %s (%s).", of, admin.AgeText(h.Age), h.Oldest)
 	if h.Overdue == 0 {
 		fmt.Fprintf(a.Stdout, "%s\n\n", line)
 		return
 	}
 	causes, advice := h.InTheWay()
-	fmt.Fprintf(a.Stdout, "%s %s older than %s: %s.\n%s\n\n", line, h.Count(), history.AgeText(h.Limit), printable(strings.Join(causes, "; ")), advice)
+	fmt.Fprintf(a.Stdout, "%s %s older than %s: %s.\n%s\n\n", line, h.Count(), admin.AgeText(h.Limit), printable(strings.Join(causes, "; ")), advice)
 }

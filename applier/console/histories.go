@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -21,8 +22,8 @@ type historiesData struct {
 	Communities, Webhooks []option
 	Reasons               []delivery.Reason
 
-	Deliveries   []history.Delivery
-	Overdue      []history.Delivery
+	Deliveries   []admin.Delivery
+	Overdue      []admin.Delivery
 	Head         headData
 	Parked       []parkedRow
 	Older, Newer string // addresses

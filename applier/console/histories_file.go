@@ -21,11 +21,11 @@ func (s *Console) historiesFile(c *request) error {
 	}
 	filter.Limit = csvPage
 	var at history.Place
-	read := func() ([]history.Delivery, error) {
+	read := func() ([]admin.Delivery, error) {
 		page, err := s.History.Page(c.ctx(), filter, at)
 		return page.Deliveries, err
 	}
-	return csvFile(c, "deliveries", deliveryColumns, read, func(last history.Delivery) { at.Before = last.ID }, deliveryRow)
+	return csvFile(c, "deliveries", deliveryColumns, read, func(last admin.Delivery) { at.Before = last.ID }, deliveryRow)
 }
 
 var deliveryColumns = []string{
@@ -33,7 +33,7 @@ var deliveryColumns = []string{
 	"changes", "fields", "received_at", "finished_at", "attempts", "replays", "duplicate_of",
 }
 
-func deliveryRow(d history.Delivery) []string {
+func deliveryRow(d admin.Delivery) []string {
 	row := []string{
 		d.ID.String(), string(d.Status), "", "", textOf(d.Detail), d.Community, d.WebhookID, d.Webhook, "", "", "",
 		admin.ChangesText(d.Changes), admin.FieldsText(d.Fields), d.ReceivedAt.Format(time.RFC3339Nano), "", strconv.Itoa(d.Attempts), strconv.Itoa(d.Replays), "",

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 )
 
@@ -26,7 +27,7 @@ type logsData struct {
 	Communities, Webhooks, Currencies []option
 	Spans                             []chip
 
-	Logs    []history.Log
+	Logs    []admin.Log
 	Older   string // addresses
 	File    string
 	Here    string // this page's own
@@ -130,13 +131,13 @@ func (s *Console) logsFile(c *request) error {
 		return failf(http.StatusUnprocessableEntity, "%s Go back, and mend the form.", problem)
 	}
 	filter.Limit = csvPage
-	read := func() ([]history.Log, error) { return s.Logs.List(c.ctx(), filter) }
-	return csvFile(c, "gamification-logs", logColumns, read, func(last history.Log) { filter.Before = last.Entry }, logRow)
+	read := func() ([]admin.Log, error) { return s.Logs.List(c.ctx(), filter) }
+	return csvFile(c, "gamification-logs", logColumns, read, func(last admin.Log) { filter.Before = last.Entry }, logRow)
 }
 
 var logColumns = []string{"at", "email", "username", "user_id", "currency", "operator", "amount", "balance", "action", "delivery_id"}
 
-func logRow(l history.Log) []string {
+func logRow(l admin.Log) []string {
 	return []string{
 		l.At.Format(time.RFC3339Nano), l.User.Email, l.User.Username, l.User.ID.String(), l.Currency,
 		l.Operator, l.Amount, l.Balance, l.Action, l.DeliveryID.String(),

@@ -1,10 +1,13 @@
 package console
 
-import "github.com/coinhook/coinhook/applier/admin/history"
+import (
+	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/admin/history"
+)
 
 // parkedRow is what of a webhook is parked for one reason.
 type parkedRow struct {
-	history.ParkedGroup
+	admin.ParkedGroup
 	Holders []string // the sessions that hold its users
 }
 

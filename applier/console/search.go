@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
@@ -21,9 +22,9 @@ const (
 type searchData struct {
 	Query string
 	// Delivery has the id that was searched for.
-	Delivery *history.Delivery
+	Delivery *admin.Delivery
 	// Keyed came with it as their idempotency key.
-	Keyed    []history.Delivery
+	Keyed    []admin.Delivery
 	Users    []userRow
 	Webhooks []webhooks.Stored
 }

@@ -212,7 +212,7 @@ type userData struct {
 	Currencies []option
 	Days       []dayRow
 
-	Deliveries []history.Delivery
+	Deliveries []admin.Delivery
 	Form       userForm
 
 	Adjust     adjustForm

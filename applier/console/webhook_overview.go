@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 )
@@ -30,7 +31,7 @@ type webhookOverview struct {
 	Health     []health // of 24 hours and of 7 days, or none
 	Activity   *history.Activity
 	Unknown    bool // PostgreSQL does not tell
-	Deliveries []history.Delivery
+	Deliveries []admin.Delivery
 }
 
 // latestShown is how many deliveries the overview of a webhook has.
@@ -82,7 +83,7 @@ func (s *Console) webhookPage(c *request) error {
 type webhookDeliveries struct {
 	webhookHead
 	Status       string
-	Deliveries   []history.Delivery
+	Deliveries   []admin.Delivery
 	Unchecked    bool
 	Older, Newer string
 }

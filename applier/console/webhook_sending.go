@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -21,7 +22,7 @@ type sentData struct {
 	Delivery string // its id, where it was accepted
 	Captured bool
 	// Outcome is what is known of it. It is nil where nothing is, as in a draft.
-	Outcome *history.Delivery
+	Outcome *admin.Delivery
 }
 
 // Accepted: the door took it, whatever it answered.

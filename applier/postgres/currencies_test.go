@@ -84,7 +84,7 @@ func TestScale(t *testing.T) {
 		t.Errorf("changing a scale with entries gives %v", err)
 	}
 	logs, err := s.ListLogs(t.Context(), postgres.LogFilter{Limit: 1})
-	if err != nil || len(logs) != 1 || logs[0].Scale != 2 || logs[0].Balance != 30 {
+	if err != nil || len(logs) != 1 || logs[0].Balance != "0.30" {
 		t.Errorf("logs %+v, %v", logs, err)
 	}
 	got := settle(t, s, plan(t, "alice@example.com", change(webhook.Add, "rubies", 5)))[0]

@@ -32,7 +32,7 @@ type DeadLetter struct {
 	EditedBytes           int
 	ReceivedAt, FailedAt  time.Time
 	// Waiting is the first of its replays that are parked, nil for none.
-	Waiting *ParkedReplay
+	Waiting *admin.WaitingReplay
 }
 
 // DeadLetterFilter narrows a list; zero values do not.

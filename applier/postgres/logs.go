@@ -5,26 +5,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
-	"github.com/coinhook/coinhook/pkg/webhook"
 )
-
-// Log is one gamification log.
-type Log struct {
-	// Entry counts all logs, in the order in which they were written.
-	Entry           int64
-	DeliveryID      delivery.ID
-	User            admin.User
-	Currency        string
-	Scale           int // of the currency
-	Operator        webhook.Operator
-	Amount, Balance int64
-	Action          string
-	Community       string
-	At              time.Time
-}
 
 const selectLogs = `
 SELECT l.id, l.delivery_id, l.user_id, coalesce(u.email, ''), coalesce(u.username, ''), l.currency, coalesce(c.scale, 0),
@@ -47,7 +32,7 @@ type LogFilter struct {
 }
 
 // ListLogs returns gamification logs, newest first.
-func (s *Store) ListLogs(ctx context.Context, f LogFilter) ([]Log, error) {
+func (s *Store) ListLogs(ctx context.Context, f LogFilter) ([]admin.Log, error) {
 	logs, err := s.listLogs(ctx, f)
 	if err != nil {
 		return nil, fmt.Errorf("list gamification logs: %w", err)
@@ -55,7 +40,7 @@ func (s *Store) ListLogs(ctx context.Context, f LogFilter) ([]Log, error) {
 	return logs, nil
 }
 
-func (s *Store) listLogs(ctx context.Context, f LogFilter) ([]Log, error) {
+func (s *Store) listLogs(ctx context.Context, f LogFilter) ([]admin.Log, error) {
 	var w pg.Where
 	order := "l.id DESC"
 	if f.Currency != "" {
@@ -92,9 +77,13 @@ func (s *Store) listLogs(ctx context.Context, f LogFilter) ([]Log, error) {
 	return s.queryLogs(ctx, selectLogs+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.Args)), w.Args...)
 }
 
-func (s *Store) queryLogs(ctx context.Context, query string, args ...any) ([]Log, error) {
-	return pg.Collect(ctx, s.db, query, func(scan pg.Scan, l *Log) error {
-		return scan(&l.Entry, (*pg.ID)(&l.DeliveryID), (*pg.ID)(&l.User.ID), &l.User.Email, &l.User.Username, &l.Currency, &l.Scale, &l.Operator,
-			&l.Amount, &l.Balance, &l.Action, &l.Community, &l.At)
+func (s *Store) queryLogs(ctx context.Context, query string, args ...any) ([]admin.Log, error) {
+	return pg.Collect(ctx, s.db, query, func(scan pg.Scan, l *admin.Log) error {
+		var currency applier.Currency
+		var amount, balance int64
+		err := scan(&l.Entry, (*pg.ID)(&l.DeliveryID), (*pg.ID)(&l.User.ID), &l.User.Email, &l.User.Username, &l.Currency, &currency.Scale, &l.Operator,
+			&amount, &balance, &l.Action, &l.Community, &l.At)
+		l.Amount, l.Balance, l.At = currency.Format(amount), currency.Format(balance), l.At.UTC()
+		return err
 	}, args...)
 }

@@ -16,30 +16,12 @@ import (
 // ErrOutcomeNotFound: no delivery with this id has an outcome.
 var ErrOutcomeNotFound = errors.New("no delivery with this id has an outcome")
 
-// Outcome is what became of a delivery. It stays apart from history.Delivery, the JSON
-// form of the contract, which has pending deliveries too.
+// Outcome is a delivery that has its outcome, with what only its own page shows.
 type Outcome struct {
-	ID        delivery.ID
-	Community string
-	WebhookID string
-	Webhook   string
-	Version   int
-	Status    delivery.Status
-	Outcome   delivery.Outcome
-	Reason    delivery.Reason
-	Detail    string
-	Path      string // the path at fault, where there is one
-	User      *admin.User
-	Changes   []Log
-	Fields    []admin.Field
-	// DuplicateOf is the delivery that a duplicate repeats.
-	DuplicateOf delivery.ID
-	Position    delivery.Position
-	Attempts    int
-	Replays     int
-	Reverted    *admin.Revert // nil unless it was
-	ReceivedAt  time.Time
-	FinishedAt  time.Time
+	admin.Delivery
+	Version  int
+	Path     string // the path at fault, where there is one
+	Position delivery.Position
 }
 
 // OutcomeFilter narrows a list; zero values do not.
@@ -162,21 +144,9 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 	places := map[delivery.ID]int{}
 	var ids pg.Array
 	err := pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
-		var o Outcome
-		var user admin.User
-		var revertedAt sql.Null[time.Time]
-		var revert admin.Revert
-		var note string
-		if err := scan((*pg.ID)(&o.ID), &o.Community, &o.WebhookID, &o.Webhook, &o.Version, &o.Status, &o.Outcome, &o.Reason,
-			&o.Detail, &o.Path, (*pg.ID)(&user.ID), &user.Email, &user.Username, &o.Position.Sequence, &o.Position.Index,
-			&o.Attempts, &o.Replays, &o.ReceivedAt, &o.FinishedAt, (*pg.ID)(&o.DuplicateOf),
-			&revertedAt, &revert.By, &note); err != nil {
+		o, err := scanOutcome(scan)
+		if err != nil {
 			return err
-		}
-		o.User = known(user)
-		if revertedAt.Valid {
-			revert.At, revert.Note = revertedAt.V.UTC(), admin.OrNil(note)
-			o.Reverted = &revert
 		}
 		ids.ID(o.ID)
 		places[o.ID] = len(outcomes)
@@ -192,7 +162,7 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 	}
 	for _, l := range logs {
 		o := &outcomes[places[l.DeliveryID]]
-		o.Changes = append(o.Changes, l)
+		o.Changes = append(o.Changes, l.Change)
 	}
 	entries, err := s.queryFieldHistory(ctx, selectFieldHistory+` WHERE h.delivery_id = ANY ($1::uuid[]) AND h.ordinal > 0 ORDER BY h.delivery_id, h.ordinal`, ids.String())
 	if err != nil {
@@ -203,6 +173,36 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 		o.Fields = append(o.Fields, admin.Field{Field: e.Field, Value: e.Value})
 	}
 	return outcomes, nil
+}
+
+func scanOutcome(scan pg.Scan) (Outcome, error) {
+	o := Outcome{Delivery: admin.Delivery{Changes: []admin.Change{}, Fields: []admin.Field{}}}
+	var user admin.User
+	var outcome delivery.Outcome
+	var reason delivery.Reason
+	var detail, note string
+	var finishedAt time.Time
+	var duplicateOf delivery.ID
+	var revertedAt sql.Null[time.Time]
+	var revert admin.Revert
+	err := scan((*pg.ID)(&o.ID), &o.Community, &o.WebhookID, &o.Webhook, &o.Version, &o.Status, &outcome, &reason,
+		&detail, &o.Path, (*pg.ID)(&user.ID), &user.Email, &user.Username, &o.Position.Sequence, &o.Position.Index,
+		&o.Attempts, &o.Replays, &o.ReceivedAt, &finishedAt, (*pg.ID)(&duplicateOf), &revertedAt, &revert.By, &note)
+	o.User, o.Source = known(user), admin.SourceOf(o.WebhookID)
+	o.ReceivedAt, o.FinishedAt = o.ReceivedAt.UTC(), new(finishedAt.UTC())
+	if o.Status == delivery.Success {
+		o.Outcome, o.Detail = &outcome, admin.OrNil(detail) // of one that is skipped
+	} else {
+		o.Reason, o.Detail = &reason, &detail
+	}
+	if duplicateOf != (delivery.ID{}) {
+		o.DuplicateOf = &duplicateOf
+	}
+	if revertedAt.Valid {
+		revert.At, revert.Note = revertedAt.V.UTC(), admin.OrNil(note)
+		o.Reverted = &revert
+	}
+	return o, err
 }
 
 // known is a user of a row, nil where the row has none.

@@ -8,24 +8,17 @@ import (
 	"slices"
 	"time"
 
-	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // ParkedDelivery is a delivery that waits in a row of its own. It is no replay: the
-// delivery of a parked replay has an outcome.
+// delivery of a parked replay has an outcome. The name of its webhook is not in the
+// database, nor is for how long it may wait.
 type ParkedDelivery struct {
-	ID         delivery.ID
-	WebhookID  string
-	Community  string
-	User       *admin.User // whom it waits for, nil for none
-	Reason     applier.ParkReason
-	Detail     string
-	ReceivedAt time.Time
-	StoredAt   time.Time // by the broker's clock, else that of receiving
-	ParkedAt   time.Time
+	admin.Delivery
+	StoredAt time.Time // by the broker's clock, else that of receiving
 }
 
 // ParkedBody is what the sender sent. A delivery that is Newer has its payload in the
@@ -80,9 +73,13 @@ func (s *Store) ListParked(ctx context.Context, f OutcomeFilter) ([]ParkedDelive
 func (s *Store) queryParked(ctx context.Context, query string, args ...any) ([]ParkedDelivery, error) {
 	return pg.Collect(ctx, s.db, query, func(scan pg.Scan, p *ParkedDelivery) error {
 		var user admin.User
+		var why, detail string
+		var parkedAt time.Time
 		err := scan((*pg.ID)(&p.ID), &p.WebhookID, &p.Community, (*pg.ID)(&user.ID), &user.Email, &user.Username,
-			&p.Reason, &p.Detail, &p.ReceivedAt, &p.StoredAt, &p.ParkedAt)
-		p.User = known(user)
+			&why, &detail, &p.ReceivedAt, &p.StoredAt, &parkedAt)
+		p.Status, p.Changes, p.Fields = delivery.Pending, []admin.Change{}, []admin.Field{}
+		p.User, p.ReceivedAt, p.Source = known(user), p.ReceivedAt.UTC(), admin.SourceOf(p.WebhookID)
+		p.Pending = &admin.Pending{State: delivery.StateParked, Since: new(parkedAt.UTC()), Why: &why, Detail: admin.OrNil(detail)}
 		return err
 	}, args...)
 }
@@ -126,13 +123,10 @@ func (s *Store) HaveRows(ctx context.Context, ids []delivery.ID) (map[delivery.I
 	return have, nil
 }
 
-// ParkedReplay is a replay that waits.
+// ParkedReplay is a replay of a delivery that waits.
 type ParkedReplay struct {
 	DeliveryID delivery.ID
-	ID         delivery.ID
-	Reason     applier.ParkReason
-	Detail     string
-	ParkedAt   time.Time
+	admin.WaitingReplay
 }
 
 const parkedReplaysQuery = `
@@ -144,7 +138,10 @@ ORDER BY delivery_id, parked_at, replay_id`
 // delivery are in the order in which they were parked.
 func (s *Store) ParkedReplays(ctx context.Context, ids []delivery.ID) (all []ParkedReplay, err error) {
 	all, err = pg.Collect(ctx, s.db, parkedReplaysQuery, func(scan pg.Scan, r *ParkedReplay) error {
-		return scan((*pg.ID)(&r.DeliveryID), (*pg.ID)(&r.ID), &r.Reason, &r.Detail, &r.ParkedAt)
+		var detail string
+		err := scan((*pg.ID)(&r.DeliveryID), (*pg.ID)(&r.ID), &r.Why, &detail, &r.Since)
+		r.Detail, r.Since = admin.OrNil(detail), r.Since.UTC()
+		return err
 	}, pg.IDs(ids), noReplay)
 	if err != nil {
 		return nil, fmt.Errorf("look for replays that wait: %w", err)
@@ -153,31 +150,18 @@ func (s *Store) ParkedReplays(ctx context.Context, ids []delivery.ID) (all []Par
 }
 
 // FirstParkedReplays returns of each delivery the first of its replays that wait.
-func (s *Store) FirstParkedReplays(ctx context.Context, ids []delivery.ID) (map[delivery.ID]*ParkedReplay, error) {
+func (s *Store) FirstParkedReplays(ctx context.Context, ids []delivery.ID) (map[delivery.ID]*admin.WaitingReplay, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
 	all, err := s.ParkedReplays(ctx, ids)
-	first := make(map[delivery.ID]*ParkedReplay, len(all))
+	first := make(map[delivery.ID]*admin.WaitingReplay, len(all))
 	for i, r := range all {
 		if first[r.DeliveryID] == nil {
-			first[r.DeliveryID] = &all[i]
+			first[r.DeliveryID] = &all[i].WaitingReplay
 		}
 	}
 	return first, err
-}
-
-// ParkedGroup is how many deliveries and replays of a webhook wait for a reason.
-type ParkedGroup struct {
-	WebhookID, Community string
-	Reason               applier.ParkReason
-	Detail               string // of one of them
-	// Count is how many deliveries wait, Replays how many replays of dead letters.
-	Count, Replays int
-	// AtLeast is set where not all were counted.
-	AtLeast bool
-	// Oldest is when the first delivery was received, or the first replay parked.
-	Oldest time.Time
 }
 
 const (
@@ -213,29 +197,29 @@ GROUP BY r.reason`
 
 // ParkedGroups says what waits in rows of its own, and why. The group that waits
 // longest comes first.
-func (s *Store) ParkedGroups(ctx context.Context) (all []ParkedGroup, err error) {
+func (s *Store) ParkedGroups(ctx context.Context) (all []admin.ParkedGroup, err error) {
 	webhooks, err := pg.Collect(ctx, s.db, webhooksWithParkedQuery, func(scan pg.Scan, id *string) error { return scan(id) }, parkedWebhooksShown)
 	for _, id := range webhooks {
 		if err != nil {
 			break
 		}
-		var of []ParkedGroup
+		var of []admin.ParkedGroup
 		of, err = s.parkedGroupsOf(ctx, id)
-		all = append(all, slices.DeleteFunc(of, func(g ParkedGroup) bool { return !admin.Sees(ctx, g.Community) })...)
+		all = append(all, slices.DeleteFunc(of, func(g admin.ParkedGroup) bool { return !admin.Sees(ctx, g.Community) })...)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("count parked deliveries: %w", err)
 	}
-	slices.SortFunc(all, func(a, b ParkedGroup) int {
+	slices.SortFunc(all, func(a, b admin.ParkedGroup) int {
 		return cmp.Or(a.Oldest.Compare(b.Oldest), cmp.Compare(a.WebhookID, b.WebhookID), cmp.Compare(a.Reason, b.Reason))
 	})
 	return all, nil
 }
 
-func (s *Store) parkedGroupsOf(ctx context.Context, webhookID string) (of []ParkedGroup, err error) {
+func (s *Store) parkedGroupsOf(ctx context.Context, webhookID string) (of []admin.ParkedGroup, err error) {
 	rows := 0
 	err = pg.Each(ctx, s.db, parkedGroupsQuery, func(scan pg.Scan) error {
-		g := ParkedGroup{WebhookID: webhookID}
+		g := admin.ParkedGroup{WebhookID: webhookID}
 		err := scan(&g.Community, &g.Reason, &g.Detail, &g.Count, &g.Replays, &g.Oldest)
 		of, rows = append(of, g), rows+g.Count+g.Replays
 		return err

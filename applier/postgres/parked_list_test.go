@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -74,7 +75,7 @@ func TestListParked(t *testing.T) {
 		}
 	}
 	p, body, ok, err := s.FindParked(t.Context(), ids[2])
-	if err != nil || !ok || p.Reason != applier.UserLocked || p.Detail != "because" || p.User == nil || p.User.Email != "ann@example.com" ||
+	if err != nil || !ok || *p.Pending.Why != string(applier.UserLocked) || *p.Pending.Detail != "because" || p.User == nil || p.User.Email != "ann@example.com" ||
 		string(body.Payload) != "the payload" || len(body.Headers) != 1 || body.Headers[0].Name != "X-Kind" {
 		t.Errorf("found %+v %+v %t, %v", p, body, ok, err)
 	}
@@ -113,7 +114,7 @@ func TestParkedGroups(t *testing.T) {
 		rows = append(rows, r)
 	}
 	postgrestest.Park(t, db, rows...)
-	want := []postgres.ParkedGroup{
+	want := []admin.ParkedGroup{
 		{WebhookID: "wh_b", Community: "one", Reason: applier.KeyUnavailable, Detail: "because", Count: 1, Oldest: at},
 		{WebhookID: "wh_a", Community: "one", Reason: applier.Paused, Detail: "because", Count: 2, Oldest: at.Add(time.Minute)},
 		{WebhookID: "wh_a", Community: "one", Reason: applier.UserLocked, Detail: "because", Count: 1, Oldest: at.Add(3 * time.Minute)},
@@ -130,7 +131,7 @@ func TestParkedGroups(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	first, err := s.FirstParkedReplays(t.Context(), []delivery.ID{dead, rows[0].ID})
-	if err != nil || len(first) != 1 || first[dead] == nil || first[dead].ID != replays[0] || first[dead].Reason != applier.Paused {
+	if err != nil || len(first) != 1 || first[dead] == nil || first[dead].ID != replays[0] || first[dead].Why != applier.Paused {
 		t.Errorf("the first replays are %+v, %v", first, err)
 	}
 }

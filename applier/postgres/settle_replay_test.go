@@ -52,7 +52,15 @@ func outcome(tb testing.TB, s *postgres.Store, id delivery.ID) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return fmt.Sprintf("%s %s%s, %d replays, %d attempts", o.Status, o.Outcome, o.Reason, o.Replays, o.Attempts)
+	return fmt.Sprintf("%s %s%s, %d replays, %d attempts", o.Status, orNone(o.Outcome), orNone(o.Reason), o.Replays, o.Attempts)
+}
+
+// orNone is what a pointer points to, empty for nil.
+func orNone[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
 }
 
 func isDeadLetter(tb testing.TB, s *postgres.Store, id delivery.ID) bool {

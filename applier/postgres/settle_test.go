@@ -110,7 +110,7 @@ func TestSettle(t *testing.T) {
 		}
 		var got []string
 		for _, l := range logs {
-			got = append(got, fmt.Sprintf("%s %s %d -> %d by %s", l.Operator, l.Currency, l.Amount, l.Balance, l.Action))
+			got = append(got, fmt.Sprintf("%s %s %s -> %s by %s", l.Operator, l.Currency, l.Amount, l.Balance, l.Action))
 		}
 		want := []string{"subtract coins 8 -> 42 by Shop", "add xp 5 -> 5 by Shop", "add coins 50 -> 50 by Shop"}
 		if diff := cmp.Diff(want, got); diff != "" {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin"
-	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -49,7 +48,7 @@ func All(ctx context.Context, store *postgres.Store, f postgres.DeadLetterFilter
 // Letter is one line of a list, in the form that programs read: a delivery, with the
 // columns that only dead letters have.
 type Letter struct {
-	history.Delivery
+	admin.Delivery
 	Path         *string   `json:"path"`
 	Version      int       `json:"version"`
 	FailedAt     time.Time `json:"failed_at"`
@@ -62,11 +61,11 @@ type Letter struct {
 // NewLetter makes a line of a dead letter.
 func NewLetter(d postgres.DeadLetter) Letter {
 	return Letter{
-		Delivery: history.Delivery{
+		Delivery: admin.Delivery{
 			ID: d.ID, WebhookID: d.WebhookID, Webhook: d.Webhook, Community: d.Community,
 			Status: delivery.Failed, Reason: &d.Reason, Detail: &d.Detail, Changes: []admin.Change{}, Fields: []admin.Field{},
 			ReceivedAt: d.ReceivedAt.UTC(), FinishedAt: new(d.FailedAt.UTC()), Attempts: d.Attempts, Replays: d.Replays,
-			WaitingReplay: history.NewWaitingReplay(d.Waiting), User: d.User, Source: history.SourceOf(d.WebhookID),
+			WaitingReplay: d.Waiting, User: d.User, Source: admin.SourceOf(d.WebhookID),
 		},
 		Path: admin.OrNil(d.Path), Version: d.Version, FailedAt: d.FailedAt.UTC(), PayloadBytes: d.PayloadBytes, Edited: d.Edited, UserKey: d.UserKey,
 	}

@@ -190,14 +190,14 @@ func (b *backlog) find(ctx context.Context, id delivery.ID) (w *waiting, notRead
 }
 
 // line makes a line of the history.
-func (b *backlog) line(ctx context.Context, w waiting) (Delivery, error) {
+func (b *backlog) line(ctx context.Context, w waiting) (admin.Delivery, error) {
 	saved, err := b.names.of(ctx, w.WebhookID)
 	if err != nil {
-		return Delivery{}, err
+		return admin.Delivery{}, err
 	}
-	return Delivery{
+	return admin.Delivery{
 		ID: w.ID, WebhookID: w.WebhookID, Webhook: saved.Name, Community: saved.Community,
-		Status: delivery.Pending, Changes: []admin.Change{}, Fields: []admin.Field{}, ReceivedAt: w.ReceivedAt.UTC(), Source: SourceOf(w.WebhookID),
+		Status: delivery.Pending, Changes: []admin.Change{}, Fields: []admin.Field{}, ReceivedAt: w.ReceivedAt.UTC(), Source: admin.SourceOf(w.WebhookID),
 		Pending: newPending(b.isOverdue(w.storedAt), b.Fate(w.Position.Sequence, w.InSlot())),
 	}, nil
 }

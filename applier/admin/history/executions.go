@@ -40,7 +40,7 @@ func (f *Full) addExecutions(o postgres.Outcome, all []postgres.Execution) {
 	if len(all) == 0 {
 		f.Executions = []Execution{{
 			ID: o.ID, Cause: FirstDelivery, Version: o.Version, Effect: true, Status: o.Status, Outcome: f.Outcome,
-			Reason: f.Reason, Detail: f.Detail, Path: f.Path, Attempts: o.Attempts, At: o.FinishedAt.UTC(),
+			Reason: f.Reason, Detail: f.Detail, Path: f.Path, Attempts: o.Attempts, At: *o.FinishedAt,
 		}}
 		return
 	}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -23,48 +22,6 @@ var (
 	// ErrDatabase: only the database has the answer, and it does not respond.
 	ErrDatabase = errors.New("PostgreSQL does not tell the outcomes")
 )
-
-// Delivery is one line of the history, in the form that programs read.
-type Delivery struct {
-	ID          delivery.ID       `json:"id"`
-	WebhookID   string            `json:"webhook_id"`
-	Webhook     string            `json:"webhook"`
-	Community   string            `json:"community"`
-	Status      delivery.Status   `json:"status"`
-	Outcome     *delivery.Outcome `json:"outcome"`
-	Reason      *delivery.Reason  `json:"reason"`
-	Detail      *string           `json:"detail"`
-	User        *admin.User       `json:"user"`
-	Changes     []admin.Change    `json:"changes"`
-	Fields      []admin.Field     `json:"fields"`
-	ReceivedAt  time.Time         `json:"received_at"`
-	FinishedAt  *time.Time        `json:"finished_at"`
-	Attempts    int               `json:"attempts"`
-	Replays     int               `json:"replays"`
-	DuplicateOf *delivery.ID      `json:"duplicate_of"`
-	// Pending is nil for a delivery that has its outcome.
-	Pending *Pending `json:"pending"`
-	// WaitingReplay is the first replay of a dead letter that is parked, nil for none.
-	WaitingReplay *WaitingReplay `json:"waiting_replay"`
-	Reverted      *admin.Revert  `json:"reverted"`
-	Source        Source         `json:"source"`
-}
-
-// Source says whose request a delivery is.
-type Source string
-
-const (
-	FromWebhook Source = "webhook" // a sender's
-	FromAdmin   Source = "admin"   // an adjustment
-)
-
-// SourceOf is that of the deliveries with a webhook's id.
-func SourceOf(webhookID string) Source {
-	if webhookID == applier.AdjustmentID {
-		return FromAdmin
-	}
-	return FromWebhook
-}
 
 // Definitions reads webhooks.
 type Definitions interface {
@@ -109,7 +66,7 @@ const pageSize = 1000
 
 // Listing is a list of deliveries.
 type Listing struct {
-	Deliveries []Delivery
+	Deliveries []admin.Delivery
 	// CutShort is set when the backlog is so long that some of it was not read: there
 	// may be more pending deliveries that the filter lets through.
 	CutShort bool
@@ -121,16 +78,16 @@ type Listing struct {
 // long, the oldest first, then all others, newest first. Only the
 // filter limits it. Deliveries in the stream can be listed without the database.
 func (h *History) List(ctx context.Context, f Filter) (Listing, error) {
-	all, list, err := h.gather(ctx, f, Place{}, func(b *backlog) ([]Delivery, error) {
+	all, list, err := h.gather(ctx, f, Place{}, func(b *backlog) ([]admin.Delivery, error) {
 		overdue, rest, err := b.pending(ctx, f)
 		return append(overdue, rest...), err
 	})
 	if err != nil {
 		return Listing{}, err
 	}
-	slices.SortStableFunc(all, func(a, b Delivery) int {
-		switch isFirst := a.isQueuedTooLong(); {
-		case isFirst != b.isQueuedTooLong():
+	slices.SortStableFunc(all, func(a, b admin.Delivery) int {
+		switch isFirst := a.IsQueuedTooLong(); {
+		case isFirst != b.IsQueuedTooLong():
 			return map[bool]int{true: -1, false: 1}[isFirst]
 		case isFirst:
 			return 0 // as they came
@@ -141,16 +98,11 @@ func (h *History) List(ctx context.Context, f Filter) (Listing, error) {
 	return list, nil
 }
 
-// isQueuedTooLong reports whether a list has the delivery before all others.
-func (d Delivery) isQueuedTooLong() bool {
-	return d.Pending != nil && d.Pending.Overdue && d.Pending.State != delivery.StateParked
-}
-
 // gather returns what the filter lets through from a place on, without an order of the
 // whole: what queued returns of the stream, then what is parked, then outcomes. A delivery
 // goes from the stream to a parked row to its outcome, or leaves that row out. It is looked
 // for in this order: so a delivery that goes on meanwhile is found later, not nowhere.
-func (h *History) gather(ctx context.Context, f Filter, at Place, queued func(*backlog) ([]Delivery, error)) (all []Delivery, list Listing, err error) {
+func (h *History) gather(ctx context.Context, f Filter, at Place, queued func(*backlog) ([]admin.Delivery, error)) (all []admin.Delivery, list Listing, err error) {
 	if mayBeQueued(f) {
 		b, err := h.backlog(ctx)
 		if err != nil {
@@ -180,19 +132,19 @@ func (h *History) gather(ctx context.Context, f Filter, at Place, queued func(*b
 }
 
 // without returns the deliveries that were not found later once more.
-func without(all, later []Delivery) []Delivery {
+func without(all, later []admin.Delivery) []admin.Delivery {
 	found := make(map[delivery.ID]bool, len(later))
 	for _, d := range later {
 		found[d.ID] = true
 	}
-	return slices.DeleteFunc(all, func(d Delivery) bool { return found[d.ID] })
+	return slices.DeleteFunc(all, func(d admin.Delivery) bool { return found[d.ID] })
 }
 
 // mayBeQueued: of a delivery in the stream neither user nor reason is known.
 func mayBeQueued(f Filter) bool { return mayBeParked(f) && f.UserID == (delivery.ID{}) }
 
-func (h *History) outcomes(ctx context.Context, f Filter, at Place) ([]Delivery, error) {
-	var all []Delivery
+func (h *History) outcomes(ctx context.Context, f Filter, at Place) ([]admin.Delivery, error) {
+	var all []admin.Delivery
 	query := f
 	query.Before, query.After = at.Before, at.After
 	for len(all) < f.Limit {
@@ -202,7 +154,7 @@ func (h *History) outcomes(ctx context.Context, f Filter, at Place) ([]Delivery,
 			return nil, err
 		}
 		for _, o := range page {
-			all = append(all, fromOutcome(o))
+			all = append(all, o.Delivery)
 		}
 		if len(page) < query.Limit {
 			break
@@ -214,29 +166,4 @@ func (h *History) outcomes(ctx context.Context, f Filter, at Place) ([]Delivery,
 		}
 	}
 	return all, h.addWaitingReplays(ctx, all)
-}
-
-func fromOutcome(o postgres.Outcome) Delivery {
-	d := Delivery{
-		ID: o.ID, WebhookID: o.WebhookID, Webhook: o.Webhook, Community: o.Community,
-		Status: o.Status, Changes: []admin.Change{}, Fields: []admin.Field{},
-		ReceivedAt: o.ReceivedAt.UTC(), FinishedAt: new(o.FinishedAt.UTC()), Attempts: o.Attempts, Replays: o.Replays,
-		User: o.User, Reverted: o.Reverted, Source: SourceOf(o.WebhookID),
-	}
-	if o.Status == delivery.Success {
-		d.Outcome, d.Detail = &o.Outcome, admin.OrNil(o.Detail) // of one that is skipped
-	} else {
-		d.Reason, d.Detail = &o.Reason, &o.Detail
-	}
-	if o.DuplicateOf != (delivery.ID{}) {
-		d.DuplicateOf = &o.DuplicateOf
-	}
-	d.Fields = append(d.Fields, o.Fields...)
-	for _, l := range o.Changes {
-		c := applier.Currency{Code: l.Currency, Scale: l.Scale}
-		d.Changes = append(d.Changes, admin.Change{
-			Currency: l.Currency, Operator: string(l.Operator), Amount: c.Format(l.Amount), Balance: c.Format(l.Balance),
-		})
-	}
-	return d
 }

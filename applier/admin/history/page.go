@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -26,12 +27,12 @@ type Page struct {
 // List it has what is overdue in its place.
 func (h *History) Page(ctx context.Context, f Filter, at Place) (Page, error) {
 	f.Limit++ // to see whether there are more
-	all, list, err := h.gather(ctx, f, at, func(b *backlog) ([]Delivery, error) { return b.page(ctx, f, at) })
+	all, list, err := h.gather(ctx, f, at, func(b *backlog) ([]admin.Delivery, error) { return b.page(ctx, f, at) })
 	if err != nil {
 		return Page{}, err
 	}
 	isAfter := at.After != delivery.ID{}
-	slices.SortFunc(all, func(a, b Delivery) int { return at.compare(a.ID, b.ID) })
+	slices.SortFunc(all, func(a, b admin.Delivery) int { return at.compare(a.ID, b.ID) })
 	more := len(all) >= f.Limit
 	all = all[:min(len(all), f.Limit-1)]
 	if isAfter {
@@ -60,7 +61,7 @@ const disorder = 2 * time.Second
 
 // page returns at most as many pending deliveries as the filter's limit says, the
 // nearest to the place.
-func (b *backlog) page(ctx context.Context, f Filter, at Place) ([]Delivery, error) {
+func (b *backlog) page(ctx context.Context, f Filter, at Place) ([]admin.Delivery, error) {
 	first, err := b.start(ctx, f)
 	if err != nil {
 		return nil, err
@@ -77,7 +78,7 @@ func (b *backlog) page(ctx context.Context, f Filter, at Place) ([]Delivery, err
 	if err != nil {
 		return nil, err
 	}
-	var found []Delivery
+	var found []admin.Delivery
 	collect := b.collect(ctx, f, &found, math.MaxInt)
 	// Behind as many as are wanted some of the next ones may belong before them.
 	beyond := func(m broker.Message) bool {
@@ -97,13 +98,13 @@ func (b *backlog) page(ctx context.Context, f Filter, at Place) ([]Delivery, err
 		}
 		return collect(w)
 	})
-	slices.SortFunc(found, func(a, b Delivery) int { return at.compare(a.ID, b.ID) })
+	slices.SortFunc(found, func(a, b admin.Delivery) int { return at.compare(a.ID, b.ID) })
 	return found[:min(len(found), f.Limit)], err
 }
 
 // Overdue returns what lies in the stream for too long, the oldest first, at most as
 // many as the filter's limit says.
-func (h *History) Overdue(ctx context.Context, f Filter) ([]Delivery, error) {
+func (h *History) Overdue(ctx context.Context, f Filter) ([]admin.Delivery, error) {
 	if !mayBeQueued(f) {
 		return nil, nil
 	}
@@ -115,7 +116,7 @@ func (h *History) Overdue(ctx context.Context, f Filter) ([]Delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	var overdue []Delivery
+	var overdue []admin.Delivery
 	isOverdue := func(m broker.Message) bool { return b.isOverdue(m.StoredAt) }
 	err = b.walk(ctx, first, up, isOverdue, b.collect(ctx, f, &overdue, f.Limit))
 	return overdue, err

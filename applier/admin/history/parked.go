@@ -21,8 +21,8 @@ func mayBeParked(f Filter) bool {
 
 // parked returns the parked deliveries that a filter lets through, as many as its
 // limit says, from a place on.
-func (h *History) parked(ctx context.Context, f Filter, at Place) ([]Delivery, error) {
-	var all []Delivery
+func (h *History) parked(ctx context.Context, f Filter, at Place) ([]admin.Delivery, error) {
+	var all []admin.Delivery
 	names := h.names()
 	query := f
 	query.Before, query.After = at.Before, at.After
@@ -51,21 +51,16 @@ func (h *History) parked(ctx context.Context, f Filter, at Place) ([]Delivery, e
 	return all, nil
 }
 
-func (h *History) fromParked(ctx context.Context, n *names, p postgres.ParkedDelivery) (Delivery, error) {
+// fromParked adds what the database does not know.
+func (h *History) fromParked(ctx context.Context, n *names, p postgres.ParkedDelivery) (admin.Delivery, error) {
 	saved, err := n.of(ctx, p.WebhookID)
 	if err != nil {
-		return Delivery{}, err
+		return admin.Delivery{}, err
 	}
-	d := Delivery{
-		ID: p.ID, WebhookID: p.WebhookID, Webhook: saved.Name, Community: p.Community,
-		Status: delivery.Pending, Changes: []admin.Change{}, Fields: []admin.Field{}, ReceivedAt: p.ReceivedAt.UTC(), User: p.User, Source: SourceOf(p.WebhookID),
-		Pending: &Pending{
-			// An admin wants a paused webhook's deliveries to wait.
-			Overdue: p.Reason != applier.Paused && time.Since(p.StoredAt) >= h.limit,
-			State:   delivery.StateParked, Since: new(p.ParkedAt.UTC()), Why: new(string(p.Reason)), Detail: admin.OrNil(p.Detail),
-		},
-	}
-	return d, nil
+	p.Webhook = saved.Name
+	// An admin wants a paused webhook's deliveries to wait.
+	p.Pending.Overdue = *p.Pending.Why != string(applier.Paused) && time.Since(p.StoredAt) >= h.limit
+	return p.Delivery, nil
 }
 
 // names finds what webhooks are called. It reads each once.
@@ -104,21 +99,8 @@ func (h *History) showParked(ctx context.Context, id delivery.ID) (*Full, error)
 	return full, err
 }
 
-// IsLocked reports whether the delivery waits for the row of its user.
-func (d Delivery) IsLocked() bool {
-	return d.User != nil && d.Pending != nil && d.Pending.Why != nil && *d.Pending.Why == string(applier.UserLocked)
-}
-
-// WaitingReplay is a replay that waits. The delivery stays failed until then.
-type WaitingReplay struct {
-	ID     delivery.ID        `json:"id"`
-	Why    applier.ParkReason `json:"why"`
-	Detail *string            `json:"detail"`
-	Since  time.Time          `json:"since"`
-}
-
 // addWaitingReplays notes which of the failed deliveries have a replay that waits.
-func (h *History) addWaitingReplays(ctx context.Context, all []Delivery) error {
+func (h *History) addWaitingReplays(ctx context.Context, all []admin.Delivery) error {
 	var failed []delivery.ID
 	for _, d := range all {
 		if d.Status == delivery.Failed {
@@ -127,40 +109,25 @@ func (h *History) addWaitingReplays(ctx context.Context, all []Delivery) error {
 	}
 	replays, err := h.store.FirstParkedReplays(ctx, failed)
 	for i := range all {
-		all[i].WaitingReplay = NewWaitingReplay(replays[all[i].ID])
+		all[i].WaitingReplay = replays[all[i].ID]
 	}
 	return err
 }
 
-// NewWaitingReplay is nil for none.
-func NewWaitingReplay(r *postgres.ParkedReplay) *WaitingReplay {
-	if r == nil {
-		return nil
-	}
-	return &WaitingReplay{ID: r.ID, Why: r.Reason, Detail: admin.OrNil(r.Detail), Since: r.ParkedAt.UTC()}
-}
-
-// ParkedGroup is how many deliveries of a webhook wait in rows of their own, and why.
-type ParkedGroup struct {
-	postgres.ParkedGroup
-	Webhook string // its name
-}
-
 // ParkedGroups says what is parked. The group that waits longest comes first.
-func (h *History) ParkedGroups(ctx context.Context) ([]ParkedGroup, error) {
-	all, err := h.store.ParkedGroups(ctx)
+func (h *History) ParkedGroups(ctx context.Context) ([]admin.ParkedGroup, error) {
+	groups, err := h.store.ParkedGroups(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDatabase, err)
 	}
-	groups := make([]ParkedGroup, len(all))
 	names := h.names()
-	for i, g := range all {
-		saved, err := names.of(ctx, g.WebhookID)
+	for i := range groups {
+		saved, err := names.of(ctx, groups[i].WebhookID)
 		if err != nil {
 			return nil, err
 		}
-		groups[i] = ParkedGroup{g, saved.Name}
-		if g.Community == "" {
+		groups[i].Webhook = saved.Name
+		if groups[i].Community == "" {
 			groups[i].Community = saved.Community
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
@@ -36,7 +37,7 @@ func TestParkedDeliveriesAreListedOnce(t *testing.T) {
 
 	newestFirst := slices.Clone(ids)
 	slices.Reverse(newestFirst)
-	state := func(d history.Delivery) string {
+	state := func(d admin.Delivery) string {
 		switch {
 		case d.WaitingReplay != nil:
 			return "failed, a replay waits: " + string(d.WaitingReplay.Why)
@@ -48,7 +49,7 @@ func TestParkedDeliveriesAreListedOnce(t *testing.T) {
 		return string(d.Pending.State)
 	}
 	want := []string{"parked: paused", "queued", "parked: key_unavailable", "parked: paused", "failed", "failed, a replay waits: paused", "failed", "failed"}
-	check := func(about string, got []history.Delivery, wantIDs []delivery.ID, want []string) {
+	check := func(about string, got []admin.Delivery, wantIDs []delivery.ID, want []string) {
 		t.Helper()
 		var gotIDs []delivery.ID
 		var states []string
@@ -74,7 +75,7 @@ func TestParkedDeliveriesAreListedOnce(t *testing.T) {
 	}
 	check("of the webhook", list.Deliveries, []delivery.ID{ids[7], ids[5], ids[4]}, []string{want[0], want[2], want[3]})
 	for size := 1; size < 10; size++ {
-		var met []history.Delivery
+		var met []admin.Delivery
 		for at, more := (history.Place{}), true; more; {
 			page, err := h.Page(t.Context(), history.Filter{Limit: size}, at)
 			if err != nil || page.Unchecked != nil {

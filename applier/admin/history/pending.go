@@ -9,20 +9,8 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// Pending is what is known of a delivery without an outcome.
-type Pending struct {
-	// Overdue is set when it has been pending for longer than the limit.
-	Overdue  bool           `json:"overdue"`
-	State    delivery.State `json:"state"`
-	Since    *time.Time     `json:"since"`
-	Attempts *int           `json:"attempts"`
-	Why      *string        `json:"why"`
-	// Detail is a sentence on a parked delivery: what is in its way.
-	Detail *string `json:"detail"`
-}
-
-func newPending(overdue bool, f broker.Fate) *Pending {
-	p := &Pending{Overdue: overdue, State: f.State, Why: admin.OrNil(f.Why)}
+func newPending(overdue bool, f broker.Fate) *admin.Pending {
+	p := &admin.Pending{Overdue: overdue, State: f.State, Why: admin.OrNil(f.Why)}
 	if !f.Since.IsZero() {
 		p.Since, p.Attempts = new(f.Since.UTC()), &f.Attempts
 	}
@@ -31,7 +19,7 @@ func newPending(overdue bool, f broker.Fate) *Pending {
 
 // pending returns what is overdue, the oldest first, and the rest, the newest
 // first; together no more than the filter's limit.
-func (b *backlog) pending(ctx context.Context, f Filter) (overdue, recent []Delivery, err error) {
+func (b *backlog) pending(ctx context.Context, f Filter) (overdue, recent []admin.Delivery, err error) {
 	from, err := b.start(ctx, f)
 	if err != nil {
 		return nil, nil, err
@@ -57,7 +45,7 @@ func (b *backlog) start(ctx context.Context, f Filter) (uint64, error) {
 }
 
 // collect returns what walk calls to collect what the filter lets through.
-func (b *backlog) collect(ctx context.Context, f Filter, into *[]Delivery, limit int) func(waiting) (bool, error) {
+func (b *backlog) collect(ctx context.Context, f Filter, into *[]admin.Delivery, limit int) func(waiting) (bool, error) {
 	return func(w waiting) (more bool, err error) {
 		if f.WebhookID != "" && w.WebhookID != f.WebhookID || w.ReceivedAt.Before(f.Since) || !f.Until.IsZero() && !w.ReceivedAt.Before(f.Until) {
 			return true, nil

@@ -98,7 +98,7 @@ func (r *Receipts) fromRows(ctx context.Context, webhookID string, id delivery.I
 	case p.WebhookID != webhookID:
 		return Receipt{}, broker.ErrNoReceipt
 	}
-	return Receipt{ID: id, Status: delivery.Pending, ReceivedAt: p.ReceivedAt.UTC()}, nil
+	return Receipt{ID: id, Status: delivery.Pending, ReceivedAt: p.ReceivedAt}, nil
 }
 
 // waiting finds a delivery in the backlog.
@@ -116,12 +116,12 @@ func (r *Receipts) waiting(ctx context.Context, id delivery.ID) (w *waiting, not
 }
 
 func receiptOf(o postgres.Outcome) Receipt {
-	r := Receipt{ID: o.ID, Status: o.Status, ReceivedAt: o.ReceivedAt.UTC(), FinishedAt: new(o.FinishedAt.UTC())}
+	r := Receipt{ID: o.ID, Status: o.Status, ReceivedAt: o.ReceivedAt, FinishedAt: o.FinishedAt}
 	if o.Status == delivery.Success {
-		r.Outcome = &o.Outcome
+		r.Outcome = o.Outcome
 		return r
 	}
-	r.Reason, r.Detail = &o.Reason, new(receiptDetail(o))
+	r.Reason, r.Detail = o.Reason, new(receiptDetail(o))
 	return r
 }
 
@@ -148,10 +148,10 @@ var otherDetail = map[delivery.Reason]string{
 
 // receiptDetail is a sentence for the sender.
 func receiptDetail(o postgres.Outcome) string {
-	if ownDetail[o.Reason] {
-		return o.Detail
+	if ownDetail[*o.Reason] {
+		return *o.Detail
 	}
-	text, ok := otherDetail[o.Reason]
+	text, ok := otherDetail[*o.Reason]
 	if !ok {
 		text = "The delivery could not be executed: ask the receiver's admin."
 	}

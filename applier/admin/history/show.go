@@ -13,7 +13,7 @@ import (
 
 // Full is a delivery with what the sender sent and all that was done with it.
 type Full struct {
-	Delivery
+	admin.Delivery
 	Path    *string           `json:"path"`
 	Version int               `json:"version,omitempty"`
 	Headers []delivery.Header `json:"headers"`
@@ -84,7 +84,7 @@ func (h *History) Show(ctx context.Context, id delivery.ID) (Full, error) {
 }
 
 func (h *History) showOutcome(ctx context.Context, o postgres.Outcome) (Full, error) {
-	one := []Delivery{fromOutcome(o)}
+	one := []admin.Delivery{o.Delivery}
 	if err := h.addWaitingReplays(ctx, one); err != nil {
 		return Full{}, err
 	}

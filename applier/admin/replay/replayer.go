@@ -107,7 +107,7 @@ func (p *planner) explainMissing(ctx context.Context) error {
 			if parked, _, ok, err := p.store.FindParked(ctx, id); err != nil {
 				return err
 			} else if ok {
-				state = "pending: parked, " + string(parked.Reason)
+				state = "pending: parked, " + *parked.Pending.Why
 			}
 		case fate.Status == delivery.Success:
 			state = string(fate.Outcome)

@@ -13,11 +13,11 @@ import (
 // Export is all that the database knows of one person. Payloads are not in it: they
 // are the senders', and `deliveries show --reveal` shows those that are kept.
 type Export struct {
-	User       Profile            `json:"user"`
-	Logs       []history.Log      `json:"logs"`
-	Fields     []FieldValue       `json:"field_history"`
-	Deliveries []history.Delivery `json:"deliveries"`
-	At         time.Time          `json:"exported_at"`
+	User       Profile          `json:"user"`
+	Logs       []admin.Log      `json:"logs"`
+	Fields     []FieldValue     `json:"field_history"`
+	Deliveries []admin.Delivery `json:"deliveries"`
+	At         time.Time        `json:"exported_at"`
 }
 
 // FieldValue is a value that a custom field had; nil where it was taken away.
@@ -38,7 +38,7 @@ func (s *Service) Export(ctx context.Context, h *history.History, logs *history.
 	if err := admin.Allow(ctx, profile.Community, admin.AdminOf); err != nil {
 		return Export{}, err
 	}
-	all := Export{User: profile, Fields: []FieldValue{}, Deliveries: []history.Delivery{}, At: now.UTC()}
+	all := Export{User: profile, Fields: []FieldValue{}, Deliveries: []admin.Delivery{}, At: now.UTC()}
 	if all.Logs, err = logs.List(ctx, history.LogFilter{UserID: profile.ID, Limit: math.MaxInt32}); err != nil {
 		return Export{}, err
 	}

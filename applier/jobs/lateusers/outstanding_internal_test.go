@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -22,9 +23,9 @@ func TestParkedReplaysAreInNobodysWay(t *testing.T) {
 		o.add(d, now)
 	}
 	o.park([]postgres.ParkedReplay{
-		{DeliveryID: all[0].ID, ID: replayID(all[0])},
-		{DeliveryID: all[1].ID, ID: delivery.NewID()}, // another replay, such as by an admin
-		{DeliveryID: delivery.NewID(), ID: delivery.NewID()},
+		{DeliveryID: all[0].ID, WaitingReplay: admin.WaitingReplay{ID: replayID(all[0])}},
+		{DeliveryID: all[1].ID, WaitingReplay: admin.WaitingReplay{ID: delivery.NewID()}}, // another replay, such as by an admin
+		{DeliveryID: delivery.NewID(), WaitingReplay: admin.WaitingReplay{ID: delivery.NewID()}},
 	})
 	runs := map[postgres.LateUser]int{user: 0}
 	o.addTo(runs)

@@ -170,7 +170,11 @@ func (w *world) status(t *testing.T, ids ...delivery.ID) (words []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		words = append(words, string(o.Outcome)+string(o.Reason))
+		if o.Reason != nil {
+			words = append(words, string(*o.Reason))
+		} else {
+			words = append(words, string(*o.Outcome))
+		}
 	}
 	return words
 }
