@@ -124,3 +124,11 @@ func OrNil(text string) *string {
 	}
 	return &text
 }
+
+// OrEmpty is the inverse of OrNil.
+func OrEmpty(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}

@@ -70,6 +70,24 @@ type WaitingReplay struct {
 	Since  time.Time          `json:"since"`
 }
 
+// Letter is a dead letter: a delivery, with the columns that only dead letters have.
+type Letter struct {
+	Delivery
+	Path *string `json:"path"`
+	// Version is the definition's version at the last decision.
+	Version      int       `json:"version"`
+	FailedAt     time.Time `json:"failed_at"`
+	PayloadBytes int       `json:"payload_bytes"`
+	Edited       bool      `json:"edited"`
+
+	// FirstVersion is the definition's version at the first decision.
+	FirstVersion int `json:"-"`
+	EditedBytes  int `json:"-"`
+	// UserBy and UserKey are what a user that was not found is looked up by.
+	UserBy  string `json:"-"`
+	UserKey string `json:"-"`
+}
+
 // User names a user. Either name may be empty; both are once the user was erased.
 type User struct {
 	ID       delivery.ID `json:"id"`

@@ -66,7 +66,7 @@ func newDeadLetterList(a *app) *deadLetterList {
 	return l
 }
 
-func (l *deadLetterList) add(d deadletter.Letter) error {
+func (l *deadLetterList) add(d admin.Letter) error {
 	if l.json != nil {
 		return l.json.add(d)
 	}
@@ -76,7 +76,7 @@ func (l *deadLetterList) add(d deadletter.Letter) error {
 	}
 	l.communities = append(l.communities, d.Community)
 	l.rows = append(l.rows, []string{
-		localTime(d.ReceivedAt), webhookName(d), reason, textOrNone(d.Path), deadLetterUser(d), strconv.Itoa(d.Replays), d.ID.String(),
+		localTime(d.ReceivedAt), webhookName(d), reason, admin.OrEmpty(d.Path), deadLetterUser(d), strconv.Itoa(d.Replays), d.ID.String(),
 	})
 	return nil
 }
@@ -92,7 +92,7 @@ func (l *deadLetterList) close() error {
 }
 
 // webhookName is the webhook's id where it never had a name.
-func webhookName(d deadletter.Letter) string {
+func webhookName(d admin.Letter) string {
 	if d.Webhook == "" {
 		return d.WebhookID
 	}
@@ -100,7 +100,7 @@ func webhookName(d deadletter.Letter) string {
 }
 
 // deadLetterUser names the user, or the one that was not found.
-func deadLetterUser(d deadletter.Letter) string {
+func deadLetterUser(d admin.Letter) string {
 	switch {
 	case d.UserKey != "":
 		return d.UserKey + " (missing)"

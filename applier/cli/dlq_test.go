@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/cli"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -53,10 +54,11 @@ func (i *installation) bring(letters ...postgres.FullDeadLetter) {
 func newLetter(change ...func(*postgres.FullDeadLetter)) postgres.FullDeadLetter {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	d := postgres.FullDeadLetter{
-		DeadLetter: postgres.DeadLetter{
-			ID: delivery.NewID(), Community: "default", WebhookID: "wh_aaaaaaaaaaaaaaaaaaaaaaaaaa", Webhook: "Gone", Version: 3,
-			Reason: delivery.MissingField, Detail: "The path order.coins is absent.", Path: "order.coins",
-			Attempts: 1, ReceivedAt: now, FailedAt: now,
+		Letter: admin.Letter{
+			Delivery: admin.Delivery{
+				ID: delivery.NewID(), Community: "default", WebhookID: "wh_aaaaaaaaaaaaaaaaaaaaaaaaaa", Webhook: "Gone", Reason: new(delivery.MissingField), Detail: new("The path order.coins is absent."), Attempts: 1, ReceivedAt: now,
+			},
+			Version: 3, Path: new("order.coins"), FailedAt: now,
 		},
 		Body: postgres.DeadLetterBody{Payload: []byte(`{"order":{}}`)},
 	}
@@ -221,8 +223,8 @@ func TestListsOfDeadLettersHaveNoHiddenCap(t *testing.T) {
 func TestGroupsSayHowToGoOn(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t).withoutBroker()
-	odd := func(d *postgres.FullDeadLetter) { d.Path = `order['it''s']` }
-	letters := append(manyLetters(3, odd), newLetter(), newLetter(func(d *postgres.FullDeadLetter) { d.Path = "" }))
+	odd := func(d *postgres.FullDeadLetter) { d.Path = new(`order['it''s']`) }
+	letters := append(manyLetters(3, odd), newLetter(), newLetter(func(d *postgres.FullDeadLetter) { d.Path = nil }))
 	i.bring(letters...)
 	var groups []map[string]any
 	i.json(&groups, "dlq", "groups")
@@ -230,7 +232,7 @@ func TestGroupsSayHowToGoOn(t *testing.T) {
 		t.Fatalf("%d groups: %v", len(groups), groups)
 	}
 	want := map[string]any{
-		"webhook": "Gone", "webhook_id": letters[0].WebhookID, "community": "default", "reason": "missing_field", "path": letters[0].Path,
+		"webhook": "Gone", "webhook_id": letters[0].WebhookID, "community": "default", "reason": "missing_field", "path": *letters[0].Path,
 		"count": 3.0, "first_at": groups[0]["first_at"], "last_at": groups[0]["last_at"], "example": letters[2].ID.String(),
 	}
 	if diff := cmp.Diff(want, groups[0]); diff != "" {
@@ -260,7 +262,7 @@ func TestDiscard(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t).withoutBroker()
 	i.env["COINHOOK_USER"] = "anna@office"
-	letters := append(manyLetters(3), manyLetters(2, func(d *postgres.FullDeadLetter) { d.Reason, d.Path = delivery.Internal, "" })...)
+	letters := append(manyLetters(3), manyLetters(2, func(d *postgres.FullDeadLetter) { d.Reason, d.Path = new(delivery.Internal), nil })...)
 	i.bring(letters...)
 
 	for _, tc := range []struct {
@@ -325,7 +327,7 @@ func TestDiscard(t *testing.T) {
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t).withoutBroker()
-	first, second := newLetter(), newLetter(func(d *postgres.FullDeadLetter) { d.Reason = delivery.Internal })
+	first, second := newLetter(), newLetter(func(d *postgres.FullDeadLetter) { d.Reason = new(delivery.Internal) })
 	i.bring(first, second)
 	for output, want := range map[string]string{
 		"json":  `{"id":"` + second.ID.String() + `","webhook_id":"` + second.WebhookID + `"`,

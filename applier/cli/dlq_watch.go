@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
 )
 
@@ -36,7 +37,7 @@ func (c *dlqWatchCmd) Run(a *app) error {
 }
 
 // printDeadLetter writes one line, for people or for programs.
-func (a *app) printDeadLetter(d deadletter.Letter) error {
+func (a *app) printDeadLetter(d admin.Letter) error {
 	if a.json() {
 		text, err := encodeJSON(d, "", "")
 		if err != nil {

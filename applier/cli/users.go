@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -78,7 +79,7 @@ func (c *usersListCmd) Run(a *app) error {
 	}
 	rows := make([][]string, len(list))
 	for i, u := range list {
-		rows[i] = []string{textOrNone(u.Email), textOrNone(u.Username), pairsText(u.External), u.Community, pairsText(u.Balances), pairsText(u.Fields), u.ID.String()}
+		rows[i] = []string{admin.OrEmpty(u.Email), admin.OrEmpty(u.Username), pairsText(u.External), u.Community, pairsText(u.Balances), pairsText(u.Fields), u.ID.String()}
 	}
 	a.printTable([]string{"email", "username", "external", "community", "balances", "fields", "id"}, rows)
 	return nil
@@ -104,8 +105,8 @@ func showUser(a *app, ref string) error {
 	}
 	a.printPairs([][2]string{
 		{"id", u.ID.String()},
-		{"email", textOrNone(u.Email)},
-		{"username", textOrNone(u.Username)},
+		{"email", admin.OrEmpty(u.Email)},
+		{"username", admin.OrEmpty(u.Username)},
 		{"external", pairsText(u.External)},
 		{"community", u.Community},
 		{"balances", pairsText(u.Balances)},
@@ -145,13 +146,6 @@ func nameTaken(err error) error {
 		flag = "--external " + kind + "=none"
 	}
 	return fmt.Errorf("%w. Choose another one, or take it away first: coinhook users set %s %s", err, taken.Of.ID, flag)
-}
-
-func textOrNone(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }
 
 func pairsText(pairs map[string]string) string {

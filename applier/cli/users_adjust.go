@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -35,7 +36,7 @@ func (c *usersAdjustCmd) Run(a *app) error {
 		return c.runFile(a)
 	}
 	adjustment := applier.Adjustment{Community: a.community(), Currency: c.Currency, Note: c.Note, Key: c.Key, By: a.who()}
-	adjustment.Operator, adjustment.Amount = webhook.Subtract, textOrNone(c.Subtract)
+	adjustment.Operator, adjustment.Amount = webhook.Subtract, admin.OrEmpty(c.Subtract)
 	if c.Add != nil {
 		adjustment.Operator, adjustment.Amount = webhook.Add, *c.Add
 	}

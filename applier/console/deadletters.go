@@ -146,7 +146,7 @@ func (s *Console) deadLetters(c *request) error {
 
 type letterListData struct {
 	Form    lettersForm
-	Letters []deadletter.Letter
+	Letters []admin.Letter
 	Older   string
 	IsFirst bool
 	// ManyCommunities says that rows have to tell their community.
@@ -191,15 +191,15 @@ func (s *Console) lettersFile(c *request) error {
 		return err
 	}
 	filter.Limit = csvPage
-	read := func() ([]deadletter.Letter, error) { return s.DeadLetters.List(c.ctx(), filter) }
-	return csvFile(c, "dead-letters", letterColumns, read, func(last deadletter.Letter) { filter.After = last.ID }, letterRow)
+	read := func() ([]admin.Letter, error) { return s.DeadLetters.List(c.ctx(), filter) }
+	return csvFile(c, "dead-letters", letterColumns, read, func(last admin.Letter) { filter.After = last.ID }, letterRow)
 }
 
 var letterColumns = []string{
 	"id", "failed_at", "received_at", "community", "webhook_id", "webhook", "reason", "path", "detail", "user_id", "email", "username", "attempts", "replays",
 }
 
-func letterRow(l deadletter.Letter) []string {
+func letterRow(l admin.Letter) []string {
 	row := []string{
 		l.ID.String(), l.FailedAt.Format(time.RFC3339Nano), l.ReceivedAt.Format(time.RFC3339Nano), l.Community, l.WebhookID, l.Webhook,
 		string(*l.Reason), textOf(l.Path), textOf(l.Detail), "", "", "", strconv.Itoa(l.Attempts), strconv.Itoa(l.Replays),

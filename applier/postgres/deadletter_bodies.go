@@ -8,6 +8,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -72,7 +73,7 @@ func deadLetterBodies(ctx context.Context, db sqlx.QueryerContext, ids []deliver
 // FullDeadLetter is all there is of a dead letter: what it takes to bring it back
 // elsewhere.
 type FullDeadLetter struct {
-	DeadLetter
+	admin.Letter
 	Body       DeadLetterBody
 	Executions []Execution
 }
@@ -100,7 +101,7 @@ func (s *Store) ReadDeadLetters(ctx context.Context, f DeadLetterFilter) (all []
 		}
 		all = make([]FullDeadLetter, len(letters))
 		for i, d := range letters {
-			all[i] = FullDeadLetter{DeadLetter: d, Body: bodies[d.ID], Executions: byID[d.ID]}
+			all[i] = FullDeadLetter{Letter: d, Body: bodies[d.ID], Executions: byID[d.ID]}
 		}
 		return nil
 	})

@@ -12,29 +12,6 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// DeadLetter is a failed delivery that is kept with its payload. It stays apart from
-// deadletter.Letter, the JSON form, because replays and exports need its other columns.
-type DeadLetter struct {
-	ID        delivery.ID
-	Community string
-	WebhookID string
-	Webhook   string
-	// Version is the definition's version at the last decision, FirstVersion its version
-	// at the first one.
-	Version, FirstVersion int
-	Reason                delivery.Reason
-	Detail, Path          string
-	User                  *admin.User // nil when it was not found
-	UserBy, UserKey       string      // what the user that was not found is looked up by
-	Attempts, Replays     int
-	PayloadBytes          int
-	Edited                bool
-	EditedBytes           int
-	ReceivedAt, FailedAt  time.Time
-	// Waiting is the first of its replays that are parked, nil for none.
-	Waiting *admin.WaitingReplay
-}
-
 // DeadLetterFilter narrows a list; zero values do not.
 type DeadLetterFilter struct {
 	IDs       []delivery.ID
@@ -150,7 +127,7 @@ func (f DeadLetterFilter) page(ctx context.Context) (query string, args []any) {
 }
 
 // ListDeadLetters returns dead letters, newest first.
-func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter) ([]DeadLetter, error) {
+func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter) ([]admin.Letter, error) {
 	all, err := listDeadLetters(ctx, s.db, f)
 	if err != nil {
 		return nil, fmt.Errorf("list dead letters: %w", err)
@@ -161,19 +138,23 @@ func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter) ([]Dead
 	}
 	waiting, err := s.FirstParkedReplays(ctx, ids)
 	for i, d := range all {
-		all[i].Waiting = waiting[d.ID]
+		all[i].WaitingReplay = waiting[d.ID]
 	}
 	return all, err
 }
 
-func listDeadLetters(ctx context.Context, db sqlx.QueryerContext, f DeadLetterFilter) ([]DeadLetter, error) {
+func listDeadLetters(ctx context.Context, db sqlx.QueryerContext, f DeadLetterFilter) ([]admin.Letter, error) {
 	query, args := f.page(ctx)
-	return pg.Collect(ctx, db, query, func(scan pg.Scan, d *DeadLetter) error {
+	return pg.Collect(ctx, db, query, func(scan pg.Scan, l *admin.Letter) error {
 		var user admin.User
-		err := scan((*pg.ID)(&d.ID), &d.Community, &d.WebhookID, &d.Webhook, &d.Version, &d.FirstVersion, &d.Reason, &d.Detail, &d.Path,
-			(*pg.ID)(&user.ID), &user.Email, &user.Username, &d.UserBy, &d.UserKey,
-			&d.Attempts, &d.Replays, &d.PayloadBytes, &d.Edited, &d.EditedBytes, &d.ReceivedAt, &d.FailedAt)
-		d.User = known(user)
+		var reason delivery.Reason
+		var detail, path string
+		err := scan((*pg.ID)(&l.ID), &l.Community, &l.WebhookID, &l.Webhook, &l.Version, &l.FirstVersion, &reason, &detail, &path,
+			(*pg.ID)(&user.ID), &user.Email, &user.Username, &l.UserBy, &l.UserKey,
+			&l.Attempts, &l.Replays, &l.PayloadBytes, &l.Edited, &l.EditedBytes, &l.ReceivedAt, &l.FailedAt)
+		l.ReceivedAt, l.FailedAt = l.ReceivedAt.UTC(), l.FailedAt.UTC()
+		l.Status, l.Reason, l.Detail, l.Path, l.FinishedAt = delivery.Failed, &reason, &detail, admin.OrNil(path), &l.FailedAt
+		l.User, l.Changes, l.Fields, l.Source = known(user), []admin.Change{}, []admin.Field{}, admin.SourceOf(l.WebhookID)
 		return err
 	}, args...)
 }

@@ -18,10 +18,11 @@ import (
 func newLetter(change ...func(*postgres.FullDeadLetter)) postgres.FullDeadLetter {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	d := postgres.FullDeadLetter{
-		DeadLetter: postgres.DeadLetter{
-			ID: delivery.NewID(), Community: community, WebhookID: shop.ID, Webhook: "Shop", Version: 3,
-			Reason: delivery.MissingField, Detail: "The path order.coins is absent.", Path: "order.coins",
-			Attempts: 1, ReceivedAt: now, FailedAt: now.Add(time.Millisecond),
+		Letter: admin.Letter{
+			Delivery: admin.Delivery{
+				ID: delivery.NewID(), Community: community, WebhookID: shop.ID, Webhook: "Shop", Reason: new(delivery.MissingField), Detail: new("The path order.coins is absent."), Attempts: 1, ReceivedAt: now,
+			},
+			Version: 3, Path: new("order.coins"), FailedAt: now.Add(time.Millisecond),
 		},
 		Body: postgres.DeadLetterBody{Headers: []delivery.Header{{Name: "X-Event", Value: "a\x00b"}}, Payload: []byte(`{"a":"\u0000"}`), Method: "PUT", Query: "a=\xff\x00"},
 	}
@@ -73,7 +74,7 @@ func TestADeadLetterIsListedWithAllThatIsKnown(t *testing.T) {
 	}
 	d := all[1]
 	if d.ID != poor.Delivery.ID || d.Webhook != "Shop" || d.WebhookID != shop.ID || d.Community != community || d.Version != 3 ||
-		d.Reason != delivery.InsufficientBalance || d.Detail == "" || d.User == nil || d.User.Email != "alice@example.com" || d.UserKey != "" ||
+		*d.Reason != delivery.InsufficientBalance || *d.Detail == "" || d.User == nil || d.User.Email != "alice@example.com" || d.UserKey != "" ||
 		d.Attempts != 1 || d.PayloadBytes != len(poor.Delivery.Body) || d.Edited || !d.ReceivedAt.Equal(poor.Delivery.ReceivedAt) || d.FailedAt.Before(d.ReceivedAt) {
 		t.Errorf("listed as %+v", d)
 	}
@@ -98,13 +99,13 @@ func TestDeadLettersAreNarrowed(t *testing.T) {
 		d.WebhookID, d.Webhook, d.Community = "wh_bbbbbbbbbbbbbbbbbbbbbbbbbb", "Other", "elsewhere"
 	})
 	poor := newLetter(at(hour.Add(-2*time.Hour)), func(d *postgres.FullDeadLetter) {
-		d.Reason, d.Path, d.Detail, d.User = delivery.InsufficientBalance, "", "100% of the COINS", &admin.User{ID: user}
+		d.Reason, d.Path, d.Detail, d.User = new(delivery.InsufficientBalance), nil, new("100% of the COINS"), &admin.User{ID: user}
 	})
 	waiting := newLetter(at(hour.Add(-time.Hour)), func(d *postgres.FullDeadLetter) {
-		d.Reason, d.UserBy, d.UserKey = delivery.UserNotFound, "email", "bob@example.com"
+		d.Reason, d.UserBy, d.UserKey = new(delivery.UserNotFound), "email", "bob@example.com"
 	})
 	elsewhere := newLetter(at(hour), func(d *postgres.FullDeadLetter) {
-		d.Reason, d.UserBy, d.UserKey, d.Community = delivery.UserNotFound, "email", "bob@example.com", "elsewhere"
+		d.Reason, d.UserBy, d.UserKey, d.Community = new(delivery.UserNotFound), "email", "bob@example.com", "elsewhere"
 	})
 	bring(t, s, old, other, poor, waiting, elsewhere)
 	bob := &postgres.UserKeys{Community: community, Keys: []string{"bob", "bob@example.com"}}
@@ -157,9 +158,9 @@ func TestDeadLettersAreGrouped(t *testing.T) {
 	first := newLetter(named("Shop"))
 	second := newLetter(named("Shop"))
 	renamed := newLetter(named("Store"))
-	noPath := newLetter(func(d *postgres.FullDeadLetter) { d.Path = "" })
+	noPath := newLetter(func(d *postgres.FullDeadLetter) { d.Path = nil })
 	other := newLetter(func(d *postgres.FullDeadLetter) {
-		d.WebhookID, d.Reason = "wh_bbbbbbbbbbbbbbbbbbbbbbbbbb", delivery.Internal
+		d.WebhookID, d.Reason = "wh_bbbbbbbbbbbbbbbbbbbbbbbbbb", new(delivery.Internal)
 	})
 	bring(t, s, renamed, second, first, noPath, other)
 

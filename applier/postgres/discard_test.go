@@ -166,7 +166,7 @@ func TestAnImportedLetterIsAsItWas(t *testing.T) {
 	t.Parallel()
 	s, _ := postgrestest.Open(t, postgres.Options{})
 	letter := newLetter(func(d *postgres.FullDeadLetter) {
-		d.Reason, d.UserBy, d.UserKey, d.Replays, d.Attempts = delivery.UserNotFound, "username", "bob", 2, 5
+		d.Reason, d.UserBy, d.UserKey, d.Replays, d.Attempts = new(delivery.UserNotFound), "username", "bob", 2, 5
 		d.User = &admin.User{ID: delivery.NewID()}
 		d.Body.Payload, d.Body.Edited = []byte("\x00\xff"), []byte{}
 		d.PayloadBytes, d.Edited, d.FirstVersion = 2, true, 1
@@ -184,6 +184,8 @@ func TestAnImportedLetterIsAsItWas(t *testing.T) {
 	if err != nil || len(got) != 1 {
 		t.Fatal(got, err)
 	}
+	letter.Status, letter.FinishedAt, letter.Source = delivery.Failed, &letter.FailedAt, admin.FromWebhook // no import needs them
+	letter.Changes, letter.Fields = []admin.Change{}, []admin.Field{}
 	if diff := cmp.Diff(letter, got[0], cmpopts.EquateApproxTime(0)); diff != "" {
 		t.Error(diff)
 	}
@@ -195,7 +197,7 @@ func TestAnOldExportDoesNotUndoWhatHappenedSince(t *testing.T) {
 	t.Parallel()
 	s, db := postgrestest.Open(t, postgres.Options{})
 	letter := newLetter(func(d *postgres.FullDeadLetter) {
-		d.Reason, d.UserBy, d.UserKey = delivery.UserNotFound, "email", "bob@example.com"
+		d.Reason, d.UserBy, d.UserKey = new(delivery.UserNotFound), "email", "bob@example.com"
 	})
 	bring(t, s, letter)
 	later := letter.FailedAt.Add(time.Minute)
@@ -209,7 +211,7 @@ func TestAnOldExportDoesNotUndoWhatHappenedSince(t *testing.T) {
 		t.Fatal(results, err)
 	}
 	all, err := s.ListDeadLetters(t.Context(), postgres.DeadLetterFilter{Limit: 1})
-	if err != nil || all[0].Reason != delivery.Internal || all[0].Replays != 1 || all[0].UserKey != "" || !all[0].FailedAt.Equal(later) {
+	if err != nil || *all[0].Reason != delivery.Internal || all[0].Replays != 1 || all[0].UserKey != "" || !all[0].FailedAt.Equal(later) {
 		t.Errorf("restored as %+v, %v", all, err)
 	}
 }

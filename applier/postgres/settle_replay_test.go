@@ -124,7 +124,7 @@ func TestAReplay(t *testing.T) {
 			t.Error(got)
 		}
 		list, err := s.ListDeadLetters(t.Context(), postgres.DeadLetterFilter{Limit: 10})
-		if err != nil || len(list) != 1 || list[0].Path != "coins" || list[0].UserKey != "" || list[0].Replays != 1 {
+		if err != nil || len(list) != 1 || *list[0].Path != "coins" || list[0].UserKey != "" || list[0].Replays != 1 {
 			t.Errorf("dead letters %+v, %v", list, err)
 		}
 		checkLedger(t, db)

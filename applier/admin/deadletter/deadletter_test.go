@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
@@ -23,10 +24,11 @@ const shop = "wh_aaaaaaaaaaaaaaaaaaaaaaaaaa"
 func newLetter(change ...func(*postgres.FullDeadLetter)) postgres.FullDeadLetter {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	d := postgres.FullDeadLetter{
-		DeadLetter: postgres.DeadLetter{
-			ID: delivery.NewID(), Community: "default", WebhookID: shop, Webhook: "Shop", Version: 3,
-			Reason: delivery.MissingField, Detail: "The path order.coins is absent.", Path: "order.coins",
-			Attempts: 1, ReceivedAt: now, FailedAt: now.Add(time.Millisecond),
+		Letter: admin.Letter{
+			Delivery: admin.Delivery{
+				ID: delivery.NewID(), Community: "default", WebhookID: shop, Webhook: "Shop", Reason: new(delivery.MissingField), Detail: new("The path order.coins is absent."), Attempts: 1, ReceivedAt: now,
+			},
+			Version: 3, Path: new("order.coins"), FailedAt: now.Add(time.Millisecond),
 		},
 		Body: postgres.DeadLetterBody{Headers: []delivery.Header{{Name: "X-Event", Value: "order"}}, Method: "GET", Query: "a=\xff", Payload: []byte(`{"order":{}}`)},
 	}
@@ -129,7 +131,7 @@ func TestAPlanToDiscardSaysWhatItIsAbout(t *testing.T) {
 	t.Parallel()
 	s, db := postgrestest.Open(t, postgres.Options{})
 	one, two := newLetter(), newLetter()
-	other := newLetter(func(d *postgres.FullDeadLetter) { d.Reason, d.Path = delivery.Internal, "" })
+	other := newLetter(func(d *postgres.FullDeadLetter) { d.Reason, d.Path = new(delivery.Internal), nil })
 	gone, applied, elsewhere := newLetter(), newLetter(), newLetter(func(d *postgres.FullDeadLetter) { d.Community = "elsewhere" })
 	bring(t, s, one, two, other, gone, applied, elsewhere)
 	early, err := deadletter.PlanDiscard(t.Context(), s, postgres.DeadLetterFilter{IDs: []delivery.ID{gone.ID}})

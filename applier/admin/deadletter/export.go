@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -69,7 +70,7 @@ func (c *chunkOf) add(id delivery.ID, bytes int) {
 
 // weight is about what a dead letter takes in memory: each of its executions may
 // have an edited payload, too.
-func weight(d postgres.DeadLetter) int {
+func weight(d admin.Letter) int {
 	const rest = 1 << 10
 	return d.PayloadBytes + d.EditedBytes + (1+d.Replays)*(rest+d.EditedBytes)
 }

@@ -26,19 +26,19 @@ type groupKey struct {
 	path      string
 }
 
-func (g grouping) add(d postgres.DeadLetter) {
-	key := groupKey{d.WebhookID, d.Reason, d.Path}
+func (g grouping) add(d admin.Letter) {
+	key := groupKey{d.WebhookID, *d.Reason, admin.OrEmpty(d.Path)}
 	group, ok := g[key]
 	if !ok {
-		group = &admin.Group{WebhookID: d.WebhookID, Reason: d.Reason, Path: admin.OrNil(d.Path), FirstAt: d.ReceivedAt.UTC(), LastAt: d.ReceivedAt.UTC()}
+		group = &admin.Group{WebhookID: d.WebhookID, Reason: *d.Reason, Path: d.Path, FirstAt: d.ReceivedAt, LastAt: d.ReceivedAt}
 		g[key] = group
 	}
 	group.Count++
 	if d.ReceivedAt.Before(group.FirstAt) {
-		group.FirstAt = d.ReceivedAt.UTC()
+		group.FirstAt = d.ReceivedAt
 	}
 	if d.ReceivedAt.After(group.LastAt) {
-		group.LastAt = d.ReceivedAt.UTC()
+		group.LastAt = d.ReceivedAt
 	}
 	if bytes.Compare(d.ID[:], group.Example[:]) > 0 {
 		group.Example, group.Webhook, group.Community = d.ID, d.Webhook, d.Community

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -71,7 +72,7 @@ func encode(d postgres.FullDeadLetter) ([]byte, error) {
 	sum := sha256.Sum256(d.Body.Payload)
 	l := line{
 		ID: d.ID, Community: d.Community, WebhookID: d.WebhookID, Webhook: d.Webhook, Version: d.Version,
-		Reason: d.Reason, Detail: d.Detail, Path: d.Path, Headers: d.Body.Headers, PayloadSHA256: hex.EncodeToString(sum[:]),
+		Reason: *d.Reason, Detail: *d.Detail, Path: admin.OrEmpty(d.Path), Headers: d.Body.Headers, PayloadSHA256: hex.EncodeToString(sum[:]),
 		UserBy: d.UserBy, UserKey: d.UserKey, Attempts: d.Attempts, Replays: d.Replays,
 		ReceivedAt: d.ReceivedAt.UTC(), FailedAt: d.FailedAt.UTC(), Executions: make([]execution, len(d.Executions)),
 	}

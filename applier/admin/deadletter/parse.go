@@ -30,10 +30,12 @@ func decode(text []byte) (postgres.FullDeadLetter, error) {
 		return postgres.FullDeadLetter{}, explain(err)
 	}
 	d := postgres.FullDeadLetter{
-		DeadLetter: postgres.DeadLetter{
-			ID: l.ID, Community: l.Community, WebhookID: l.WebhookID, Webhook: l.Webhook, Version: l.Version,
-			Reason: l.Reason, Detail: l.Detail, Path: l.Path, UserBy: l.UserBy, UserKey: l.UserKey,
-			Attempts: l.Attempts, Replays: l.Replays, ReceivedAt: l.ReceivedAt, FailedAt: l.FailedAt,
+		Letter: admin.Letter{
+			Delivery: admin.Delivery{
+				ID: l.ID, Community: l.Community, WebhookID: l.WebhookID, Webhook: l.Webhook, Reason: &l.Reason, Detail: &l.Detail,
+				Attempts: l.Attempts, Replays: l.Replays, ReceivedAt: l.ReceivedAt,
+			},
+			Version: l.Version, Path: admin.OrNil(l.Path), UserBy: l.UserBy, UserKey: l.UserKey, FailedAt: l.FailedAt,
 		},
 		Body: postgres.DeadLetterBody{Headers: l.Headers},
 	}
@@ -108,10 +110,10 @@ func check(d postgres.FullDeadLetter, wantSHA256 string) error {
 	switch {
 	case d.ID == delivery.ID{}:
 		return errors.New("the id is missing")
-	case !webhook.IsID(d.WebhookID) && d.Reason != delivery.MalformedDelivery && d.Reason != delivery.WebhookDeleted:
+	case !webhook.IsID(d.WebhookID) && *d.Reason != delivery.MalformedDelivery && *d.Reason != delivery.WebhookDeleted:
 		return errors.New("webhook_id is not a webhook's id")
-	case !slices.Contains(delivery.Reasons(), d.Reason):
-		return fmt.Errorf("%q is not a reason", d.Reason)
+	case !slices.Contains(delivery.Reasons(), *d.Reason):
+		return fmt.Errorf("%q is not a reason", *d.Reason)
 	case d.Body.Payload == nil:
 		return errors.New("there is neither payload nor payload_base64")
 	case max(len(d.Body.Payload), len(d.Body.Edited)) > broker.MaxBodyBytes:

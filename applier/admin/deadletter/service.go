@@ -29,27 +29,13 @@ func (s *Service) Groups(ctx context.Context, f Filter) ([]admin.Group, error) {
 
 // All hands out dead letters in the filter's order, as many as its limit says; 0 is all
 // of them.
-func (s *Service) All(ctx context.Context, f Filter) iter.Seq2[Letter, error] {
-	return func(yield func(Letter, error) bool) {
-		for d, err := range All(ctx, s.store, f) {
-			if !yield(NewLetter(d), err) {
-				return
-			}
-		}
-	}
+func (s *Service) All(ctx context.Context, f Filter) iter.Seq2[admin.Letter, error] {
+	return All(ctx, s.store, f)
 }
 
 // List returns a page of dead letters in the filter's order.
-func (s *Service) List(ctx context.Context, f Filter) ([]Letter, error) {
-	rows, err := s.store.ListDeadLetters(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	list := make([]Letter, len(rows))
-	for i, row := range rows {
-		list[i] = NewLetter(row)
-	}
-	return list, nil
+func (s *Service) List(ctx context.Context, f Filter) ([]admin.Letter, error) {
+	return s.store.ListDeadLetters(ctx, f)
 }
 
 // PlanDiscard says what a discard would do, and changes nothing.

@@ -32,8 +32,8 @@ func odd() []postgres.FullDeadLetter {
 		}))
 	}
 	replayed := newLetter(func(d *postgres.FullDeadLetter) {
-		d.Reason, d.UserBy, d.UserKey, d.User = delivery.UserNotFound, "email", "bob@example.com", &admin.User{ID: delivery.NewID()}
-		d.Replays, d.Path, d.Detail = 2, "", ""
+		d.Reason, d.UserBy, d.UserKey, d.User = new(delivery.UserNotFound), "email", "bob@example.com", &admin.User{ID: delivery.NewID()}
+		d.Replays, d.Path, d.Detail = 2, nil, new("")
 		d.Body.Edited, d.Body.Headers = []byte{}, nil
 		d.Executions = []postgres.Execution{
 			{ID: d.ID, Effect: true, Version: 1, Status: delivery.Failed, Reason: delivery.Internal, Detail: "d", Path: "p", Attempts: 1, At: d.ReceivedAt},
@@ -45,7 +45,7 @@ func odd() []postgres.FullDeadLetter {
 		}
 	})
 	malformed := newLetter(func(d *postgres.FullDeadLetter) {
-		d.Reason, d.WebhookID, d.Webhook, d.Community, d.Version = delivery.MalformedDelivery, "", "", "", 0
+		d.Reason, d.WebhookID, d.Webhook, d.Community, d.Version = new(delivery.MalformedDelivery), "", "", "", 0
 	})
 	return append(letters, replayed, malformed)
 }
@@ -91,7 +91,7 @@ func TestAnExportIsOldestFirstAndNarrowed(t *testing.T) {
 	t.Parallel()
 	s, _ := postgrestest.Open(t, postgres.Options{})
 	letters := newLetters(1700) // more than a page and several chunks
-	letters[7].Reason = delivery.Internal
+	letters[7].Reason = new(delivery.Internal)
 	bring(t, s, letters...)
 	at := 0
 	for line := range strings.Lines(exported(t, s)) {

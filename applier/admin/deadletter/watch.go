@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -21,7 +22,7 @@ type Watcher struct {
 	// failure becomes visible when its transaction ends, after its time was taken.
 	Every, Overlap time.Duration
 	// Print is told new dead letters, in the order in which they failed.
-	Print func(Letter) error
+	Print func(admin.Letter) error
 	// Away is told why the database does not answer, once; Back that it does.
 	Away func(error)
 	Back func()
@@ -142,14 +143,14 @@ func (w *Watcher) print(ctx context.Context, fresh []postgres.Failure) error {
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(letters, func(a, b postgres.DeadLetter) int {
+	slices.SortFunc(letters, func(a, b admin.Letter) int {
 		return cmp.Or(a.FailedAt.Compare(b.FailedAt), slices.Compare(a.ID[:], b.ID[:]))
 	})
 	for _, d := range letters {
 		// It may have failed once more since.
 		if key := failureOf(d.ID, d.FailedAt); !w.seen[key] {
 			w.seen[key] = true
-			if err := w.Print(NewLetter(d)); err != nil {
+			if err := w.Print(d); err != nil {
 				return printError{err}
 			}
 		}

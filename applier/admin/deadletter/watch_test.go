@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
@@ -20,7 +21,7 @@ import (
 // watch is a watcher at work. What it prints comes out of printed.
 type watch struct {
 	t       *testing.T
-	printed chan deadletter.Letter
+	printed chan admin.Letter
 	away    chan error
 	back    chan struct{}
 	stop    func() error
@@ -28,10 +29,10 @@ type watch struct {
 
 func startWatch(t *testing.T, s *postgres.Store, change ...func(*deadletter.Watcher)) *watch {
 	t.Helper()
-	w := &watch{t: t, printed: make(chan deadletter.Letter, 100), away: make(chan error, 100), back: make(chan struct{}, 100)}
+	w := &watch{t: t, printed: make(chan admin.Letter, 100), away: make(chan error, 100), back: make(chan struct{}, 100)}
 	watcher := deadletter.Watcher{
 		Store: s, Every: 5 * time.Millisecond, Overlap: time.Minute,
-		Print: func(d deadletter.Letter) error {
+		Print: func(d admin.Letter) error {
 			w.printed <- d
 			return nil
 		},
@@ -53,7 +54,7 @@ func startWatch(t *testing.T, s *postgres.Store, change ...func(*deadletter.Watc
 }
 
 // next waits for the next dead letter that is printed.
-func (w *watch) next() deadletter.Letter {
+func (w *watch) next() admin.Letter {
 	w.t.Helper()
 	return receive(w.t, w.printed)
 }
@@ -84,7 +85,7 @@ func TestAWatchPrintsWhatComesOnce(t *testing.T) {
 	s, db := postgrestest.Open(t, postgres.Options{})
 	bring(t, s, letterNow(t, s)) // there already
 	w := startWatch(t, s, func(w *deadletter.Watcher) { w.Filter.Text = "watched" })
-	isWatched := func(d *postgres.FullDeadLetter) { d.Detail = "This one is watched." }
+	isWatched := func(d *postgres.FullDeadLetter) { d.Detail = new("This one is watched.") }
 
 	// Until it has begun what comes is passed over.
 	for begun := false; !begun; {
@@ -237,7 +238,7 @@ func TestAWatchEndsWhenNobodyReads(t *testing.T) {
 	broken := errors.New("broken pipe")
 	watcher := deadletter.Watcher{
 		Store: s, Since: letter.FailedAt, Every: time.Hour, Overlap: time.Minute,
-		Print: func(deadletter.Letter) error { return broken },
+		Print: func(admin.Letter) error { return broken },
 	}
 	if err := watcher.Run(t.Context()); !errors.Is(err, broken) {
 		t.Errorf("ended with %v", err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/planning"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -142,7 +143,7 @@ func (d *definitions) revision(ctx context.Context, id string) (uint64, error) {
 }
 
 // lacks reports whether the version that a request asks for is no longer kept.
-func (d *definitions) lacks(ctx context.Context, r *Request, l postgres.DeadLetter) (bool, error) {
+func (d *definitions) lacks(ctx context.Context, r *Request, l admin.Letter) (bool, error) {
 	if r.Mapping != Original || l.FirstVersion == 0 {
 		return false, nil
 	}
@@ -185,15 +186,15 @@ func (p *planner) rehearse(ctx context.Context, page []letter) error {
 	var batch []delivery.Delivery
 	var letters []letter
 	for _, l := range page {
-		if p.request.leavesOut(l.DeadLetter) {
+		if p.request.leavesOut(l.Letter) {
 			p.plan.LeftOut++
 			continue
 		}
-		if p.request.isUnasked(l.DeadLetter) {
+		if p.request.isUnasked(l.Letter) {
 			p.plan.Malformed++
 			continue
 		}
-		if gone, err := p.definitions.lacks(ctx, p.request, l.DeadLetter); err != nil {
+		if gone, err := p.definitions.lacks(ctx, p.request, l.Letter); err != nil {
 			return err
 		} else if gone {
 			p.plan.VersionsGone++
@@ -206,7 +207,7 @@ func (p *planner) rehearse(ctx context.Context, page []letter) error {
 		if err := p.count(ctx, l); err != nil {
 			return err
 		}
-		batch = append(batch, p.request.replayOf(l.ID, l.DeadLetter, l.body, revision, p.plan.run.PlannedAt))
+		batch = append(batch, p.request.replayOf(l.ID, l.Letter, l.body, revision, p.plan.run.PlannedAt))
 		letters = append(letters, l)
 	}
 	verdicts := p.app.Handle(ctx, batch)
@@ -228,9 +229,9 @@ func (p *planner) rehearse(ctx context.Context, page []letter) error {
 // count adds a dead letter that would run.
 func (p *planner) count(ctx context.Context, l letter) error {
 	p.plan.Selected++
-	p.reasons[l.Reason]++
+	p.reasons[*l.Reason]++
 	p.communities.Add(l.Community, 1)
-	if l.Waiting != nil {
+	if l.WaitingReplay != nil {
 		p.plan.ReplayWaits++
 	}
 	paused, err := p.definitions.isPaused(ctx, l.WebhookID)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -71,17 +72,17 @@ func (r *Request) selection() string {
 }
 
 // leavesOut reports whether a dead letter was run again too often.
-func (r *Request) leavesOut(l postgres.DeadLetter) bool { return !r.Force && l.Replays >= MaxReplays }
+func (r *Request) leavesOut(l admin.Letter) bool { return !r.Force && l.Replays >= MaxReplays }
 
 // isUnasked reports whether nobody with permission may have sent a dead letter, and the
 // request does not ask for such ones. A replay would sign it.
-func (r *Request) isUnasked(l postgres.DeadLetter) bool {
-	return l.Reason == delivery.MalformedDelivery && r.Filter.Reason != delivery.MalformedDelivery && !r.isByID()
+func (r *Request) isUnasked(l admin.Letter) bool {
+	return *l.Reason == delivery.MalformedDelivery && r.Filter.Reason != delivery.MalformedDelivery && !r.isByID()
 }
 
 // replayOf returns a dead letter as a delivery that runs again. revision is that of the
 // definition with which the plan was made.
-func (r *Request) replayOf(id delivery.ID, l postgres.DeadLetter, body postgres.DeadLetterBody, revision uint64, at time.Time) delivery.Delivery {
+func (r *Request) replayOf(id delivery.ID, l admin.Letter, body postgres.DeadLetterBody, revision uint64, at time.Time) delivery.Delivery {
 	d := delivery.Delivery{
 		ID: l.ID, WebhookID: l.WebhookID, Slot: delivery.SlotOf(l.Community), ReceivedAt: l.ReceivedAt,
 		Headers: body.Headers, Method: body.Method, Query: body.Query, Body: body.Payload, First: body.First,
@@ -115,7 +116,7 @@ func replayID(run, d delivery.ID) delivery.ID {
 
 // Store has the dead letters and the outcomes of replays.
 type Store interface {
-	ListDeadLetters(ctx context.Context, f postgres.DeadLetterFilter) ([]postgres.DeadLetter, error)
+	ListDeadLetters(ctx context.Context, f postgres.DeadLetterFilter) ([]admin.Letter, error)
 	DeadLetterBodies(ctx context.Context, ids []delivery.ID) (map[delivery.ID]postgres.DeadLetterBody, error)
 }
 
@@ -127,7 +128,7 @@ const (
 
 // letter is a dead letter with the body that runs.
 type letter struct {
-	postgres.DeadLetter
+	admin.Letter
 	body postgres.DeadLetterBody
 }
 
@@ -161,7 +162,7 @@ func (r *Request) walk(ctx context.Context, s Store, after delivery.ID, f func([
 
 // fitting is how many of the dead letters, one at least, have payloads that go
 // into memory together.
-func fitting(list []postgres.DeadLetter) int {
+func fitting(list []admin.Letter) int {
 	bytes := 0
 	for i, l := range list {
 		if bytes += l.PayloadBytes; bytes > pageBytes && i > 0 {
@@ -172,7 +173,7 @@ func fitting(list []postgres.DeadLetter) int {
 }
 
 // readBodies leaves out deliveries that are no longer dead letters.
-func readBodies(ctx context.Context, s Store, list []postgres.DeadLetter) ([]letter, error) {
+func readBodies(ctx context.Context, s Store, list []admin.Letter) ([]letter, error) {
 	ids := make([]delivery.ID, len(list))
 	for i, l := range list {
 		ids[i] = l.ID

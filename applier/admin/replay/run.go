@@ -182,11 +182,11 @@ func (e *execution) publishPage(ctx context.Context, page []letter) error {
 func (e *execution) selected(ctx context.Context, page []letter) ([]letter, error) {
 	selected := page[:0]
 	for _, l := range page {
-		gone, err := e.definitions.lacks(ctx, e.request, l.DeadLetter)
+		gone, err := e.definitions.lacks(ctx, e.request, l.Letter)
 		if err != nil {
 			return nil, err
 		}
-		if !gone && !e.request.leavesOut(l.DeadLetter) && !e.request.isUnasked(l.DeadLetter) {
+		if !gone && !e.request.leavesOut(l.Letter) && !e.request.isUnasked(l.Letter) {
 			selected = append(selected, l)
 		}
 	}
@@ -202,7 +202,7 @@ func (e *execution) publish(ctx context.Context, chunk []letter) error {
 		if err != nil {
 			return err
 		}
-		batch[i] = e.request.replayOf(replayID(e.plan.run.ID, l.ID), l.DeadLetter, l.body, revision, time.Now().UTC())
+		batch[i] = e.request.replayOf(replayID(e.plan.run.ID, l.ID), l.Letter, l.body, revision, time.Now().UTC())
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishWithin)
 	defer cancel()

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -13,7 +14,7 @@ import (
 func TestAReplayIsInTheSlotOfItsCommunity(t *testing.T) {
 	t.Parallel()
 	var r Request
-	l := postgres.DeadLetter{ID: delivery.NewID(), Community: "shop", WebhookID: "wh_a"}
+	l := admin.Letter{Delivery: admin.Delivery{ID: delivery.NewID(), Community: "shop", WebhookID: "wh_a"}}
 	d := r.replayOf(delivery.NewID(), l, postgres.DeadLetterBody{}, 1, time.Now())
 	if want := delivery.SlotOf("shop"); d.Slot != want {
 		t.Errorf("slot %d, want %d", d.Slot, want)
