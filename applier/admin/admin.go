@@ -117,18 +117,18 @@ type Group struct {
 	Example delivery.ID `json:"example"`
 }
 
-// OrNil is nil for an empty text: programs read null where there is none.
-func OrNil(text string) *string {
-	if text == "" {
+// OrNil is nil for an empty value: programs read null where there is none.
+func OrNil[T comparable](value T) *T {
+	if value == *new(T) {
 		return nil
 	}
-	return &text
+	return &value
 }
 
 // OrEmpty is the inverse of OrNil.
-func OrEmpty(text *string) string {
-	if text == nil {
-		return ""
+func OrEmpty[T any](p *T) (value T) {
+	if p != nil {
+		value = *p
 	}
-	return *text
+	return value
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/jobs/audit"
 	"github.com/coinhook/coinhook/pkg/broker"
 )
@@ -159,7 +160,7 @@ func printAudit(a *app, r *audit.Report) {
 // violationsPrinted bounds a table. JSON has all of them.
 const violationsPrinted = 1000
 
-func (a *app) printViolations(violations []audit.Violation) {
+func (a *app) printViolations(violations []admin.Finding) {
 	if more := len(violations) - violationsPrinted; more > 0 {
 		defer fmt.Fprintf(a.Stdout, "\n%d more violations are not shown; -o json names them.\n", more)
 		violations = violations[:violationsPrinted]

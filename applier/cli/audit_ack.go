@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/coinhook/coinhook/applier/jobs/audit"
+	"github.com/coinhook/coinhook/applier/admin"
 )
 
 type auditAckCmd struct {
@@ -14,7 +14,7 @@ type auditAckCmd struct {
 
 // ackJSON is what was acknowledged, as programs read it.
 type ackJSON struct {
-	Acknowledged []audit.Violation `json:"acknowledged"`
+	Acknowledged []admin.Finding `json:"acknowledged"`
 }
 
 func (c *auditAckCmd) Run(a *app) error {
@@ -27,8 +27,8 @@ func (c *auditAckCmd) Run(a *app) error {
 	}
 	bar := progressLine{a: a}
 	auditor.Progress = func(what string) { bar.show(0, "%s", what) }
-	var chosen []audit.Violation
-	err = auditor.Acknowledge(a.ctx, incarnation, c.Which, a.who(), c.Note, func(found []audit.Violation) error {
+	var chosen []admin.Finding
+	err = auditor.Acknowledge(a.ctx, incarnation, c.Which, a.who(), c.Note, func(found []admin.Finding) error {
 		bar.clear()
 		chosen = found
 		if !a.json() {

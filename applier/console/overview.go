@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 )
 
@@ -75,7 +76,7 @@ type overviewData struct {
 	Head            headData
 	Parked          []parkedRow
 	Waiting         string // how many are pending
-	Findings        []history.Finding
+	Findings        []admin.Finding
 	More            int // findings that are not shown
 	// Steps are those of a new installation, none once a delivery succeeded.
 	Steps []firstStep

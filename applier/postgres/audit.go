@@ -9,18 +9,10 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
-
-// Violation is an inconsistency. Fields that it is not about are zero.
-type Violation struct {
-	Kind       string
-	DeliveryID delivery.ID
-	UserID     delivery.ID
-	Currency   string
-	Detail     string
-}
 
 // The ledger is audited page by page, so that the database sorts a page at a
 // time however much there is: accounts by the ids of their users, deliveries by
@@ -171,7 +163,7 @@ WHERE d.delivery_id > $1 AND d.delivery_id <= $2 AND o.status IS DISTINCT FROM '
 
 // AuditLedger checks the whole ledger as of one moment and passes on each violation. It
 // calls step with its progress.
-func (s *Store) AuditLedger(ctx context.Context, step func(what string), found func(Violation)) error {
+func (s *Store) AuditLedger(ctx context.Context, step func(what string), found func(admin.Finding)) error {
 	return pg.Snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		for _, part := range []auditPart{auditAccounts, auditDeliveries} {
 			var at delivery.ID
@@ -191,7 +183,7 @@ func (s *Store) AuditLedger(ctx context.Context, step func(what string), found f
 var lastID = delivery.ID(bytes.Repeat([]byte{0xff}, len(delivery.ID{})))
 
 // page checks what comes after an id, and returns how far it came.
-func (p auditPart) page(ctx context.Context, tx *sqlx.Tx, slices auditSlices, after delivery.ID, found func(Violation)) (to delivery.ID, err error) {
+func (p auditPart) page(ctx context.Context, tx *sqlx.Tx, slices auditSlices, after delivery.ID, found func(admin.Finding)) (to delivery.ID, err error) {
 	err = tx.QueryRowContext(ctx, p.bound, after.String(), auditPageRows).Scan((*pg.ID)(&to))
 	if errors.Is(err, sql.ErrNoRows) {
 		to, err = lastID, nil
@@ -221,13 +213,15 @@ func (p auditPart) page(ctx context.Context, tx *sqlx.Tx, slices auditSlices, af
 	return to, nil
 }
 
-func auditOne(ctx context.Context, tx *sqlx.Tx, found func(Violation), query string, args ...any) error {
+func auditOne(ctx context.Context, tx *sqlx.Tx, found func(admin.Finding), query string, args ...any) error {
 	return pg.Each(ctx, tx, query, func(scan pg.Scan) error {
-		var v Violation
-		if err := scan(&v.Kind, (*pg.ID)(&v.DeliveryID), (*pg.ID)(&v.UserID), &v.Currency, &v.Detail); err != nil {
+		var f admin.Finding
+		var about subject
+		if err := scan(&f.Kind, &about.delivery, &about.user, &about.currency, &f.Detail); err != nil {
 			return err
 		}
-		found(v)
+		about.put(&f)
+		found(f)
 		return nil
 	}, args...)
 }

@@ -8,25 +8,10 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
-
-// Ack is an admin's acknowledgement of a finding.
-type Ack struct {
-	Finding
-	By, Note string
-	At       time.Time
-}
-
-// FindingKey tells findings apart. Only a finding with the same detail is covered by
-// an acknowledgement.
-type FindingKey struct {
-	Violation
-	Sequence uint64
-}
-
-// Key returns the finding's key.
-func (f Finding) Key() FindingKey { return FindingKey{f.Violation, f.Sequence} }
 
 // ackedFinding is SQL for whether the finding "f" is acknowledged.
 const ackedFinding = `EXISTS (SELECT FROM audit_acks a
@@ -49,11 +34,15 @@ ON CONFLICT DO NOTHING`
 )
 
 // Acks returns all acknowledgements.
-func (s *Store) Acks(ctx context.Context) ([]Ack, error) { return queryAcks(ctx, s.db) }
+func (s *Store) Acks(ctx context.Context) ([]admin.Acknowledged, error) { return queryAcks(ctx, s.db) }
 
-func queryAcks(ctx context.Context, db sqlx.QueryerContext) (all []Ack, err error) {
-	all, err = pg.Collect(ctx, db, acksQuery, func(scan pg.Scan, a *Ack) error {
-		return scan(&a.Kind, (*pg.ID)(&a.DeliveryID), (*pg.ID)(&a.UserID), &a.Currency, &a.Sequence, &a.Detail, &a.By, &a.Note, &a.At)
+func queryAcks(ctx context.Context, db sqlx.QueryerContext) (all []admin.Acknowledged, err error) {
+	all, err = pg.Collect(ctx, db, acksQuery, func(scan pg.Scan, a *admin.Acknowledged) error {
+		var about subject
+		err := scan(&a.Kind, &about.delivery, &about.user, &about.currency, &a.Sequence, &a.Detail, &a.By, &a.Note, &a.At)
+		about.put(&a.Finding)
+		a.At = a.At.UTC()
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read acknowledged findings: %w", err)
@@ -94,7 +83,7 @@ func (s *Store) AckTrail(ctx context.Context) (all []AckTrail, err error) {
 }
 
 // Acknowledge keeps that findings were acknowledged, by whom and why.
-func (s *Store) Acknowledge(ctx context.Context, found []Finding, by, note string) error {
+func (s *Store) Acknowledge(ctx context.Context, found []admin.Finding, by, note string) error {
 	kinds, columns := findingColumns(found)
 	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, ackQuery, append([]any{by, note}, columns...)...); err != nil {
@@ -110,13 +99,13 @@ func (s *Store) Acknowledge(ctx context.Context, found []Finding, by, note strin
 }
 
 // findingColumns are the parameters of statements about findings.
-func findingColumns(found []Finding) (kinds string, columns []any) {
+func findingColumns(found []admin.Finding) (kinds string, columns []any) {
 	var c [6]pg.Array
 	for _, f := range found {
 		c[0].Text(f.Kind)
-		c[1].ID(f.DeliveryID)
-		c[2].ID(f.UserID)
-		c[3].Text(f.Currency)
+		c[1].ID(admin.OrEmpty(f.DeliveryID))
+		c[2].ID(admin.OrEmpty(f.UserID))
+		c[3].Text(admin.OrEmpty(f.Currency))
 		c[4].Int(int64(f.Sequence)) // sequences fit
 		c[5].Text(f.Detail)
 	}
@@ -124,4 +113,14 @@ func findingColumns(found []Finding) (kinds string, columns []any) {
 		columns = append(columns, c[i].String())
 	}
 	return c[0].String(), columns
+}
+
+// subject is what the row of a finding is about. What it is not about is zero.
+type subject struct {
+	delivery, user pg.ID
+	currency       string
+}
+
+func (s subject) put(f *admin.Finding) {
+	f.DeliveryID, f.UserID, f.Currency = admin.OrNil(delivery.ID(s.delivery)), admin.OrNil(delivery.ID(s.user)), admin.OrNil(s.currency)
 }

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"testing"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 )
@@ -23,8 +24,8 @@ SELECT id, 'c' || n, 5, 0, now() FROM users, generate_series($1::int, $2::int) n
 		}
 	}
 	breakBalances(1, postgres.MaxFindings+200)
-	var all []postgres.Finding
-	err := s.AuditLedger(t.Context(), func(string) {}, func(v postgres.Violation) { all = append(all, postgres.Finding{Violation: v}) })
+	var all []admin.Finding
+	err := s.AuditLedger(t.Context(), func(string) {}, func(f admin.Finding) { all = append(all, f) })
 	if err != nil || len(all) != postgres.MaxFindings+200 {
 		t.Fatalf("found %d, %v", len(all), err)
 	}
@@ -33,7 +34,7 @@ SELECT id, 'c' || n, 5, 0, now() FROM users, generate_series($1::int, $2::int) n
 		t.Fatal(err)
 	}
 	auditPasses(t, s)
-	count := func(found []postgres.Finding) (acked, others int) {
+	count := func(found []admin.Finding) (acked, others int) {
 		for _, f := range found {
 			if f.Acked {
 				acked++

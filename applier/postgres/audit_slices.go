@@ -6,6 +6,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -100,7 +101,7 @@ func (s auditSlices) isLarge(ctx context.Context, tx *sqlx.Tx, after, to deliver
 }
 
 // check checks a page of accounts slice by slice.
-func (s auditSlices) check(ctx context.Context, tx *sqlx.Tx, after, to delivery.ID, found func(Violation)) error {
+func (s auditSlices) check(ctx context.Context, tx *sqlx.Tx, after, to delivery.ID, found func(admin.Finding)) error {
 	var first, last int64
 	if err := tx.QueryRowContext(ctx, logIDsQuery).Scan(&first, &last); err != nil {
 		return err

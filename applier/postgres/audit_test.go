@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -29,8 +30,8 @@ func auditLedger(tb testing.TB, s *postgres.Store, ids []delivery.ID) (found []s
 
 func auditOnce(tb testing.TB, s *postgres.Store, ids []delivery.ID) (found []string) {
 	tb.Helper()
-	err := s.AuditLedger(tb.Context(), func(string) {}, func(v postgres.Violation) {
-		found = append(found, fmt.Sprintf("%s %d %s", v.Kind, slices.Index(ids, v.DeliveryID), v.Currency))
+	err := s.AuditLedger(tb.Context(), func(string) {}, func(v admin.Finding) {
+		found = append(found, fmt.Sprintf("%s %d %s", v.Kind, slices.Index(ids, admin.OrEmpty(v.DeliveryID)), admin.OrEmpty(v.Currency)))
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -43,7 +44,7 @@ const (
 // Audited returns how far the audit is in the stream and what it finds, as of one
 // moment. A delivery up to there that is not settled is among the findings, except
 // acknowledged ones, of which not all are kept.
-func (s *Store) Audited(ctx context.Context) (p StreamProgress, found []Finding, err error) {
+func (s *Store) Audited(ctx context.Context) (p StreamProgress, found []admin.Finding, err error) {
 	err = pg.Snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		var storedAt sql.NullTime
 		if err := tx.QueryRowContext(ctx, streamProgressQuery).Scan(&p.Incarnation, &p.Sequence, &storedAt, &p.turn); err != nil {
@@ -63,7 +64,7 @@ func (s *Store) Audited(ctx context.Context) (p StreamProgress, found []Finding,
 // them, and says how far it was looked at for them. The caller puts acknowledged ones
 // last. It returns those that are new.
 // Progress that was read before somebody else recorded is refused.
-func (s *Store) RecordStream(ctx context.Context, p StreamProgress, found []Finding) (fresh []Finding, err error) {
+func (s *Store) RecordStream(ctx context.Context, p StreamProgress, found []admin.Finding) (fresh []admin.Finding, err error) {
 	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
 		storedAt := sql.NullTime{Time: p.StoredAt, Valid: !p.StoredAt.IsZero()}
 		res, err := tx.ExecContext(ctx, saveStreamQuery, p.Incarnation, int64(p.Sequence), storedAt, p.turn)
@@ -73,7 +74,7 @@ func (s *Store) RecordStream(ctx context.Context, p StreamProgress, found []Find
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return cmp.Or(err, errNotLeading)
 		}
-		fresh, err = recordFindings(ctx, tx, StreamFindings, "true", nil, found[:min(len(found), MaxFindings)])
+		fresh, err = recordFindings(ctx, tx, admin.StreamFindings, "true", nil, found[:min(len(found), MaxFindings)])
 		return err
 	})
 	if err != nil {
@@ -103,28 +104,6 @@ func (s *Store) SaveLedgerProgress(ctx context.Context, p LedgerProgress) error 
 	return nil
 }
 
-// Finding is a violation that the audit found and that is still there. It is defined
-// here, not in admin, because jobs record it and may not import admin.
-type Finding struct {
-	Violation
-	Part     FindingsPart
-	Sequence uint64 // of the message, 0 if it is about none
-	FoundAt  time.Time
-	// Acked says that an admin has acknowledged it.
-	Acked bool
-}
-
-// FindingsPart is which part of the audit a finding is of, and so which part has
-// to find it again.
-type FindingsPart string
-
-// The parts of the audit.
-const (
-	StreamFindings     FindingsPart = "stream"
-	AccountFindings    FindingsPart = "accounts"
-	DeliveriesFindings FindingsPart = "deliveries"
-)
-
 // MaxFindings is how many are kept of each part. Acknowledged ones take no place from
 // others. A table that was emptied has as many as it had rows, and `coinhook audit`
 // names them all.
@@ -133,32 +112,31 @@ const MaxFindings = 1000
 // AuditAccounts checks the page of accounts after a user's id and returns how far
 // it came; LastPage is the end. What was found there before and is not any more
 // is forgotten; what is new is returned.
-func (s *Store) AuditAccounts(ctx context.Context, after delivery.ID) (to delivery.ID, fresh []Finding, err error) {
-	return s.auditPage(ctx, auditAccounts, AccountFindings, "user_id", after)
+func (s *Store) AuditAccounts(ctx context.Context, after delivery.ID) (to delivery.ID, fresh []admin.Finding, err error) {
+	return s.auditPage(ctx, auditAccounts, admin.AccountFindings, "user_id", after)
 }
 
 // AuditDeliveries is AuditAccounts for a page of deliveries.
-func (s *Store) AuditDeliveries(ctx context.Context, after delivery.ID) (to delivery.ID, fresh []Finding, err error) {
-	return s.auditPage(ctx, auditDeliveries, DeliveriesFindings, "delivery_id", after)
+func (s *Store) AuditDeliveries(ctx context.Context, after delivery.ID) (to delivery.ID, fresh []admin.Finding, err error) {
+	return s.auditPage(ctx, auditDeliveries, admin.DeliveriesFindings, "delivery_id", after)
 }
 
 // IsLastPage reports whether a page was the last one.
 func IsLastPage(to delivery.ID) bool { return to == lastID }
 
-func (s *Store) auditPage(ctx context.Context, part auditPart, name FindingsPart, by string, after delivery.ID) (to delivery.ID, fresh []Finding, err error) {
-	var found []Finding
+func (s *Store) auditPage(ctx context.Context, part auditPart, name admin.FindingsPart, by string, after delivery.ID) (to delivery.ID, fresh []admin.Finding, err error) {
+	var found []admin.Finding
 	err = pg.Snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		acks, err := queryAcks(ctx, tx)
 		if err != nil {
 			return err
 		}
-		acked := make(map[FindingKey]bool, len(acks))
+		acked := make(map[admin.FindingKey]bool, len(acks))
 		for _, a := range acks {
 			acked[a.Key()] = true
 		}
 		kept := map[bool]int{} // by whether they are acknowledged
-		to, err = part.page(ctx, tx, s.slices, after, func(v Violation) {
-			f := Finding{Violation: v}
+		to, err = part.page(ctx, tx, s.slices, after, func(f admin.Finding) {
 			if of := acked[f.Key()]; kept[of] < MaxFindings {
 				kept[of]++
 				found = append(found, f)
@@ -218,7 +196,7 @@ FROM audit_findings f ORDER BY found_at, kind, delivery_id`
 
 // recordFindings replaces the findings that "where" is about, and returns those
 // that were not there.
-func recordFindings(ctx context.Context, tx *sqlx.Tx, part FindingsPart, where string, args []any, found []Finding) (fresh []Finding, err error) {
+func recordFindings(ctx context.Context, tx *sqlx.Tx, part admin.FindingsPart, where string, args []any, found []admin.Finding) (fresh []admin.Finding, err error) {
 	_, columns := findingColumns(found)
 	n := len(args) + 2
 	forget := fmt.Sprintf(forgetFindingsQuery, where, n, n+1, n+2, n+3, n+4)
@@ -237,7 +215,7 @@ func recordFindings(ctx context.Context, tx *sqlx.Tx, part FindingsPart, where s
 
 // Findings returns what the audit that always runs found and still finds, the
 // oldest first.
-func (s *Store) Findings(ctx context.Context) ([]Finding, error) {
+func (s *Store) Findings(ctx context.Context) ([]admin.Finding, error) {
 	all, err := queryFindings(ctx, s.db, findingsQuery)
 	if err != nil {
 		return nil, fmt.Errorf("read findings of the audit: %w", err)
@@ -245,9 +223,12 @@ func (s *Store) Findings(ctx context.Context) ([]Finding, error) {
 	return all, nil
 }
 
-func queryFindings(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]Finding, error) {
-	return pg.Collect(ctx, db, query, func(scan pg.Scan, f *Finding) error {
-		return scan(&f.Part, &f.Kind, (*pg.ID)(&f.DeliveryID), (*pg.ID)(&f.UserID), &f.Currency, &f.Sequence, &f.Detail, &f.FoundAt, &f.Acked)
+func queryFindings(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]admin.Finding, error) {
+	return pg.Collect(ctx, db, query, func(scan pg.Scan, f *admin.Finding) error {
+		var about subject
+		err := scan(&f.Part, &f.Kind, &about.delivery, &about.user, &about.currency, &f.Sequence, &f.Detail, &f.FoundAt, &f.Acked)
+		about.put(f)
+		return err
 	}, args...)
 }
 

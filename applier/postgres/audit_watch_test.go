@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -17,9 +18,9 @@ import (
 )
 
 // auditPasses audits all pages, and returns what is new.
-func auditPasses(tb testing.TB, s *postgres.Store) (fresh []postgres.Finding) {
+func auditPasses(tb testing.TB, s *postgres.Store) (fresh []admin.Finding) {
 	tb.Helper()
-	for _, page := range []func(context.Context, delivery.ID) (delivery.ID, []postgres.Finding, error){s.AuditAccounts, s.AuditDeliveries} {
+	for _, page := range []func(context.Context, delivery.ID) (delivery.ID, []admin.Finding, error){s.AuditAccounts, s.AuditDeliveries} {
 		for at := (delivery.ID{}); !postgres.IsLastPage(at); {
 			to, found, err := page(tb.Context(), at)
 			if err != nil {
@@ -47,7 +48,7 @@ func TestFindingsComeAndGo(t *testing.T) {
 		t.Fatalf("found %+v in a ledger that adds up", fresh)
 	}
 	exec(`UPDATE balances SET amount = 6 WHERE user_id = (SELECT id FROM users WHERE email = 'a@x')`)
-	if fresh := auditPasses(t, s); len(fresh) != 1 || fresh[0].Kind != "balance_changed" || fresh[0].UserID != userID(t, s, "a@x") {
+	if fresh := auditPasses(t, s); len(fresh) != 1 || fresh[0].Kind != "balance_changed" || *fresh[0].UserID != userID(t, s, "a@x") {
 		t.Fatalf("found %+v", fresh)
 	}
 	if fresh := auditPasses(t, s); len(fresh) > 0 {
@@ -73,7 +74,7 @@ func TestNobodySeesProgressWithoutItsFindings(t *testing.T) {
 			p, _, err := s.Audited(t.Context())
 			if err == nil {
 				p.Incarnation, p.Sequence = "stream", n
-				_, err = s.RecordStream(t.Context(), p, []postgres.Finding{{Violation: postgres.Violation{Kind: "unsettled"}, Sequence: n}})
+				_, err = s.RecordStream(t.Context(), p, []admin.Finding{{Kind: "unsettled", Sequence: n}})
 			}
 			if err != nil {
 				t.Error(err)
@@ -107,7 +108,7 @@ func TestAWatchThatIsNotTheLastOneRecordsNothing(t *testing.T) {
 	}
 	now := old
 	now.Incarnation, now.Sequence = "stream", 7
-	found := []postgres.Finding{{Violation: postgres.Violation{Kind: "unsettled"}, Sequence: 5}}
+	found := []admin.Finding{{Kind: "unsettled", Sequence: 5}}
 	if _, err := s.RecordStream(t.Context(), now, found); err != nil {
 		t.Fatal(err)
 	}

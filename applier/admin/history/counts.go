@@ -12,11 +12,8 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 
-// Finding is something that does not add up.
-type Finding = postgres.Finding
-
 // Findings are what the audit that always runs finds.
-func (h *History) Findings(ctx context.Context) ([]Finding, error) {
+func (h *History) Findings(ctx context.Context) ([]admin.Finding, error) {
 	if !admin.SeesAll(ctx) { // they are about the whole installation
 		return nil, nil
 	}

@@ -8,39 +8,17 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// Acknowledged is a finding that an admin has acknowledged.
-type Acknowledged struct {
-	Violation
-	By   string    `json:"acknowledged_by"`
-	Note string    `json:"note"`
-	At   time.Time `json:"acknowledged_at"`
-}
-
 // ErrNothingFound: the audit finds nothing of that kind or about that id.
 var ErrNothingFound = errors.New("the audit finds nothing that is not acknowledged and is of that kind or about that id")
 
-// stored is a violation as the store keeps it.
-func (v Violation) stored() postgres.Finding {
-	f := postgres.Finding{Violation: postgres.Violation{Kind: v.Kind, Detail: v.Detail}, Sequence: v.Sequence}
-	if v.DeliveryID != nil {
-		f.DeliveryID = *v.DeliveryID
-	}
-	if v.UserID != nil {
-		f.UserID = *v.UserID
-	}
-	if v.Currency != nil {
-		f.Currency = *v.Currency
-	}
-	return f
-}
-
 // IsUnsettled reports whether the finding is about a delivery or replay that an
 // applier would settle if the broker redelivered its message.
-func IsUnsettled(f postgres.Finding) bool { return f.Kind == unsettled || f.Kind == unexecuted }
+func IsUnsettled(f admin.Finding) bool { return f.Kind == unsettled || f.Kind == unexecuted }
 
 // leaveOutAcknowledged takes what is acknowledged out of the violations, and out of
 // what a repair publishes. The acknowledgements are read once an audit.
@@ -54,10 +32,10 @@ func (x *audit) leaveOutAcknowledged(ctx context.Context) error {
 	if len(x.acks) == 0 {
 		return nil
 	}
-	x.report.Violations = slices.DeleteFunc(x.report.Violations, func(v Violation) bool {
-		a, ok := x.acks[v.stored().Key()]
+	x.report.Violations = slices.DeleteFunc(x.report.Violations, func(v admin.Finding) bool {
+		a, ok := x.acks[v.Key()]
 		if ok {
-			x.report.Acknowledged = append(x.report.Acknowledged, Acknowledged{v, a.By, a.Note, a.At.UTC()})
+			x.report.Acknowledged = append(x.report.Acknowledged, a)
 		}
 		return ok
 	})
@@ -76,7 +54,7 @@ func (x *audit) readAcks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	x.acks = make(map[postgres.FindingKey]postgres.Ack, len(acks))
+	x.acks = make(map[admin.FindingKey]admin.Acknowledged, len(acks))
 	for _, a := range acks {
 		x.acks[a.Key()] = a
 	}
@@ -97,7 +75,7 @@ func (x *audit) checkAcks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	inOrder := func(a, b postgres.Ack) int { return a.At.Compare(b.At) }
+	inOrder := func(a, b admin.Acknowledged) int { return a.At.Compare(b.At) }
 	for _, a := range slices.SortedFunc(maps.Values(x.acks), inOrder) {
 		i := slices.IndexFunc(lines, func(l postgres.AckTrail) bool { return l.Findings > 0 && tells(l, a) })
 		if i >= 0 {
@@ -105,8 +83,8 @@ func (x *audit) checkAcks(ctx context.Context) error {
 			continue
 		}
 		delete(x.acks, a.Key())
-		x.found(Violation{
-			Kind: untold, DeliveryID: idOrNil(a.DeliveryID), UserID: idOrNil(a.UserID), Currency: textOrNil(a.Currency), Sequence: a.Sequence,
+		x.found(admin.Finding{
+			Kind: untold, DeliveryID: a.DeliveryID, UserID: a.UserID, Currency: a.Currency, Sequence: a.Sequence,
 			Detail: fmt.Sprintf("The acknowledgement of %s by %q has no line in the audit trail: `coinhook audit ack` did not write it. It does not count.", a.Kind, a.By),
 		})
 	}
@@ -114,23 +92,22 @@ func (x *audit) checkAcks(ctx context.Context) error {
 }
 
 // tells reports whether a line of the trail is of that acknowledgement.
-func tells(l postgres.AckTrail, a postgres.Ack) bool {
+func tells(l postgres.AckTrail, a admin.Acknowledged) bool {
 	id, err := delivery.ParseID(l.Which)
-	isAbout := l.Which == a.Kind || err == nil && id != (delivery.ID{}) && (id == a.DeliveryID || id == a.UserID)
+	isAbout := l.Which == a.Kind || err == nil && a.IsAbout(id)
 	return isAbout && l.Who == a.By && l.Note == a.Note && l.At.Sub(a.At).Abs() <= ackToldWithin
 }
 
 // Acknowledge audits, and keeps that what it finds of a kind, or about a delivery's
 // or user's id, is known and accepted. ask is told what that is before.
-func (a *Auditor) Acknowledge(ctx context.Context, incarnation, which, by, note string, ask func([]Violation) error) error {
+func (a *Auditor) Acknowledge(ctx context.Context, incarnation, which, by, note string, ask func([]admin.Finding) error) error {
 	report, err := a.Run(ctx, incarnation)
 	if err != nil {
 		return err
 	}
 	id, err := delivery.ParseID(which)
-	chosen := slices.DeleteFunc(report.Violations, func(v Violation) bool {
-		f := v.stored()
-		return f.Kind != which && (err != nil || f.DeliveryID != id && f.UserID != id)
+	chosen := slices.DeleteFunc(report.Violations, func(v admin.Finding) bool {
+		return v.Kind != which && (err != nil || !v.IsAbout(id))
 	})
 	if len(chosen) == 0 {
 		return fmt.Errorf("%w: %s", ErrNothingFound, which)
@@ -138,9 +115,5 @@ func (a *Auditor) Acknowledge(ctx context.Context, incarnation, which, by, note 
 	if err := ask(chosen); err != nil {
 		return err
 	}
-	found := make([]postgres.Finding, len(chosen))
-	for i, v := range chosen {
-		found[i] = v.stored()
-	}
-	return a.store.Acknowledge(ctx, found, by, note)
+	return a.store.Acknowledge(ctx, chosen, by, note)
 }

@@ -19,13 +19,13 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-func yes([]audit.Violation) error { return nil }
+func yes([]admin.Finding) error { return nil }
 
 // acknowledge does what the command does: it writes the audit trail, too.
 func acknowledge(t *testing.T, a *audit.Auditor, store *postgres.Store, incarnation, which, note string) {
 	t.Helper()
 	n := 0
-	count := func(found []audit.Violation) error { n = len(found); return nil }
+	count := func(found []admin.Finding) error { n = len(found); return nil }
 	if err := a.Acknowledge(t.Context(), incarnation, which, "ada", note, count); err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func acknowledge(t *testing.T, a *audit.Auditor, store *postgres.Store, incarnat
 }
 
 // kinds counts violations by their kinds.
-func kinds(violations []audit.Violation) map[string]int {
+func kinds(violations []admin.Finding) map[string]int {
 	n := map[string]int{}
 	for _, v := range violations {
 		n[v.Kind]++
@@ -84,7 +84,7 @@ func TestAcknowledgedFindings(t *testing.T) {
 	}
 
 	refused := errors.New("no")
-	if err := a.Acknowledge(t.Context(), incarnation, "balance_changed", "ada", "no", func([]audit.Violation) error { return refused }); !errors.Is(err, refused) {
+	if err := a.Acknowledge(t.Context(), incarnation, "balance_changed", "ada", "no", func([]admin.Finding) error { return refused }); !errors.Is(err, refused) {
 		t.Errorf("refused: %v", err)
 	}
 	for _, which := range []string{"balance_changed", lost[0]} {

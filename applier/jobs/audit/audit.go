@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -36,29 +37,18 @@ type Report struct {
 	// are among the failed.
 	Unproven int `json:"unproven"`
 	// Replays are those in the stream.
-	Replays    int         `json:"replays"`
-	Violations []Violation `json:"violations"`
+	Replays    int             `json:"replays"`
+	Violations []admin.Finding `json:"violations"`
 	// Beyond are outcomes that were applied, and that no message can show any more: it was
 	// removed for its age, or its stream is gone. Only the ledger speaks for them.
 	Beyond int `json:"beyond_the_stream"`
 	// Acknowledged are findings that an admin has acknowledged.
-	Acknowledged []Acknowledged `json:"acknowledged"`
-	Trail        Trail          `json:"trail"`
+	Acknowledged []admin.Acknowledged `json:"acknowledged"`
+	Trail        Trail                `json:"trail"`
 }
 
 // OK reports whether all adds up.
 func (r *Report) OK() bool { return len(r.Violations) == 0 }
-
-// Violation is something that does not add up.
-type Violation struct {
-	Kind       string       `json:"kind"`
-	DeliveryID *delivery.ID `json:"delivery_id"`
-	UserID     *delivery.ID `json:"user_id"`
-	Currency   *string      `json:"currency"`
-	// Sequence is the message in the stream, 0 if it is about none.
-	Sequence uint64 `json:"stream_sequence"`
-	Detail   string `json:"detail"`
-}
 
 // The kinds of violations that the stream shows; those of the ledger are named by
 // the store.
@@ -114,7 +104,7 @@ type audit struct {
 	report      Report
 	// again are the deliveries that a repair publishes again.
 	again []place
-	acks  map[postgres.FindingKey]postgres.Ack // nil until they are read
+	acks  map[admin.FindingKey]admin.Acknowledged // nil until they are read
 
 	page      []delivery.Delivery
 	pageBytes int // of their bodies
@@ -126,7 +116,7 @@ type audit struct {
 // place is where a finding's delivery is.
 type place struct {
 	delivery.Position
-	finding postgres.FindingKey
+	finding admin.FindingKey
 }
 
 // pageSize is how many deliveries one query is about, or fewer if their bodies are
@@ -146,7 +136,7 @@ func (a *Auditor) Run(ctx context.Context, incarnation string) (*Report, error) 
 }
 
 func (a *Auditor) run(ctx context.Context, incarnation string) (*audit, error) {
-	x := &audit{Auditor: a, incarnation: incarnation, report: Report{Violations: []Violation{}, Acknowledged: []Acknowledged{}}}
+	x := &audit{Auditor: a, incarnation: incarnation, report: Report{Violations: []admin.Finding{}, Acknowledged: []admin.Acknowledged{}}}
 	if err := x.auditStream(ctx); err != nil {
 		return nil, err
 	}
@@ -156,10 +146,7 @@ func (a *Auditor) run(ctx context.Context, incarnation string) (*audit, error) {
 	if err := x.findNowhere(ctx); err != nil {
 		return nil, err
 	}
-	err := a.store.AuditLedger(ctx, a.tell, func(v postgres.Violation) {
-		x.found(Violation{Kind: v.Kind, DeliveryID: idOrNil(v.DeliveryID), UserID: idOrNil(v.UserID), Currency: textOrNil(v.Currency), Detail: v.Detail})
-	})
-	if err != nil {
+	if err := a.store.AuditLedger(ctx, a.tell, x.found); err != nil {
 		return nil, err
 	}
 	if err := x.auditTrail(ctx); err != nil {
@@ -180,11 +167,11 @@ func (a *Auditor) tell(what string) {
 	}
 }
 
-func (x *audit) found(v Violation) { x.report.Violations = append(x.report.Violations, v) }
+func (x *audit) found(v admin.Finding) { x.report.Violations = append(x.report.Violations, v) }
 
 func (x *audit) foundIn(kind string, d *delivery.Delivery, format string, args ...any) {
 	id := d.ID // the page is used again
-	x.found(Violation{Kind: kind, DeliveryID: &id, Sequence: d.Position.Sequence, Detail: fmt.Sprintf(format, args...)})
+	x.found(admin.Finding{Kind: kind, DeliveryID: &id, Sequence: d.Position.Sequence, Detail: fmt.Sprintf(format, args...)})
 }
 
 // auditStream reads the stream to its present end. It reads the floors first: a delivery
@@ -376,19 +363,5 @@ func (x *audit) auditReplay(d *delivery.Delivery, accounted bool) {
 
 // publishAgain has a repair publish the delivery that was found last.
 func (x *audit) publishAgain(d *delivery.Delivery) {
-	x.again = append(x.again, place{d.Position, x.report.Violations[len(x.report.Violations)-1].stored().Key()})
-}
-
-func idOrNil(id delivery.ID) *delivery.ID {
-	if id == (delivery.ID{}) {
-		return nil
-	}
-	return &id
-}
-
-func textOrNil(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
+	x.again = append(x.again, place{d.Position, x.report.Violations[len(x.report.Violations)-1].Key()})
 }

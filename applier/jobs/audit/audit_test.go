@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/jobs/audit"
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -120,7 +121,7 @@ func TestEachLostDeliveryIsNamed(t *testing.T) {
 
 	metrics := prometheus.NewRegistry()
 	appliertest.Running(t, audit.NewWatch(audit.WatchOptions{Store: store, Conn: conn, Log: zerolog.Nop(), Metrics: metrics}).Run)
-	var found []postgres.Finding
+	var found []admin.Finding
 	appliertest.Eventually(t, "the findings are there", func() bool {
 		found, err = store.Findings(t.Context())
 		return err == nil && len(found) > 0

@@ -1,6 +1,10 @@
 package audit
 
-import "context"
+import (
+	"context"
+
+	"github.com/coinhook/coinhook/applier/admin"
+)
 
 // auditErased finds users who were erased and have names again: an older backup of the
 // database was restored.
@@ -10,7 +14,7 @@ func (x *audit) auditErased(ctx context.Context) error {
 		return err
 	}
 	for _, id := range again {
-		x.found(Violation{
+		x.found(admin.Finding{
 			Kind: notErased, UserID: &id,
 			Detail: "The user was erased, and a restored database has brought the names back: `coinhook audit --repair` erases the user again.",
 		})

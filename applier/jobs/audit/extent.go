@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -31,7 +32,7 @@ func (x *audit) compareExtent(ctx context.Context) error {
 // the end of the stream after the outcomes, because deliveries keep arriving.
 func (x *audit) compareEnds(ctx context.Context, later string, lastSequence uint64) error {
 	if later != "" {
-		x.found(Violation{Kind: streamSuperseded, Detail: fmt.Sprintf(
+		x.found(admin.Finding{Kind: streamSuperseded, Detail: fmt.Sprintf(
 			"Deliveries were settled from a later incarnation of the stream, %s: this one, %s, came back from a backup.", later, x.incarnation)})
 	}
 	now, err := x.stream.Extent(ctx)
@@ -39,7 +40,7 @@ func (x *audit) compareEnds(ctx context.Context, later string, lastSequence uint
 		return err
 	}
 	if lastSequence > now.Last {
-		x.found(Violation{Kind: streamWentBack, Sequence: lastSequence, Detail: fmt.Sprintf(
+		x.found(admin.Finding{Kind: streamWentBack, Sequence: lastSequence, Detail: fmt.Sprintf(
 			"A delivery was settled from message %d, and the stream ends at %d: it came back from a backup.", lastSequence, now.Last)})
 	}
 	return nil
@@ -60,7 +61,7 @@ func (x *audit) findStray(ctx context.Context) error {
 				return err
 			}
 			if stray {
-				x.found(Violation{
+				x.found(admin.Finding{
 					Kind: notInTheStream, DeliveryID: &o.ID, Sequence: o.Sequence,
 					Detail: fmt.Sprintf("There is an outcome of a delivery in message %d, and it is not there.", o.Sequence),
 				})
@@ -107,13 +108,13 @@ func (x *audit) findNowhere(ctx context.Context) error {
 	}
 	x.report.Beyond = beyond.Earlier
 	for _, id := range beyond.Examples {
-		x.found(Violation{
-			Kind: nowhere, DeliveryID: idOrNil(id),
+		x.found(admin.Finding{
+			Kind: nowhere, DeliveryID: admin.OrNil(id),
 			Detail: "The outcome was applied, and names no stream that its delivery came from: somebody has written it.",
 		})
 	}
 	if more := beyond.Nowhere - len(beyond.Examples); more > 0 {
-		x.found(Violation{Kind: nowhere, Detail: fmt.Sprintf("There are %d more outcomes that name no stream.", more)})
+		x.found(admin.Finding{Kind: nowhere, Detail: fmt.Sprintf("There are %d more outcomes that name no stream.", more)})
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/jobs/audit"
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -24,7 +25,7 @@ import (
 
 // watched runs a watch until it has compared all that the appliers have let go of,
 // and returns what it finds then and what it said.
-func watched(t *testing.T, conn *broker.Conn, store *postgres.Store, db *sql.DB) (found []postgres.Finding, log string) {
+func watched(t *testing.T, conn *broker.Conn, store *postgres.Store, db *sql.DB) (found []admin.Finding, log string) {
 	t.Helper()
 	var said bytes.Buffer
 	ctx, cancel := context.WithCancel(t.Context())

@@ -1,6 +1,10 @@
 package audit
 
-import "context"
+import (
+	"context"
+
+	"github.com/coinhook/coinhook/applier/admin"
+)
 
 // Trail is the audit trail. A copy of Newest and Head elsewhere shows later whether all
 // entries up to then are as they were.
@@ -19,7 +23,7 @@ func (x *audit) auditTrail(ctx context.Context) error {
 	}
 	x.report.Trail = Trail{Entries: state.Entries, Newest: state.Newest, Head: state.Head}
 	for _, b := range state.Breaks {
-		x.found(Violation{Kind: trailBroken, Detail: b.Detail})
+		x.found(admin.Finding{Kind: trailBroken, Detail: b.Detail})
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -23,7 +24,7 @@ func (x *audit) foundUnproven(d *delivery.Delivery) {
 func (x *audit) foundMoreUnproven() {
 	for _, sequence := range slices.Sorted(maps.Keys(x.forged)) {
 		if n := x.forged[sequence] - unprovenNamed; n > 0 {
-			x.found(Violation{Kind: unproven, Sequence: sequence, Detail: fmt.Sprintf(
+			x.found(admin.Finding{Kind: unproven, Sequence: sequence, Detail: fmt.Sprintf(
 				"The message holds %d more deliveries without a valid MAC than are named here. They change nothing.", n)})
 		}
 	}

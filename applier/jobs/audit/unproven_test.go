@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/jobs/audit"
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -119,13 +120,13 @@ func TestOneMessageDoesNotDrownTheAudit(t *testing.T) {
 	if r.OK() || r.Unproven != forged+2 || len(r.Violations) > 20 {
 		t.Errorf("%d are without proof, and %d violations are named", r.Unproven, len(r.Violations))
 	}
-	if !slices.ContainsFunc(r.Violations, func(v audit.Violation) bool {
+	if !slices.ContainsFunc(r.Violations, func(v admin.Finding) bool {
 		return v.Sequence == 3 && strings.Contains(v.Detail, fmt.Sprint(forged-10, " more"))
 	}) {
 		t.Errorf("it does not say how many more there are: %+v", r.Violations)
 	}
 	found, _ := watched(t, conn, store, db)
-	if !slices.ContainsFunc(found, func(f postgres.Finding) bool { return f.DeliveryID.String() == lost[0] }) {
+	if !slices.ContainsFunc(found, func(f admin.Finding) bool { return admin.OrEmpty(f.DeliveryID).String() == lost[0] }) {
 		t.Errorf("the audit that always runs does not get past the message: %+v", found)
 	}
 	acknowledge(t, a, store, incarnation, "unproven", "a test")

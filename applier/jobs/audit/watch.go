@@ -9,9 +9,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
-	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 const (
@@ -131,20 +131,20 @@ func (w *Watch) count(ctx context.Context) error {
 	return nil
 }
 
-func (w *Watch) warn(fresh []postgres.Finding) {
+func (w *Watch) warn(fresh []admin.Finding) {
 	for _, f := range fresh {
 		if f.Acked {
 			continue
 		}
 		e := w.Log.Warn().Str("kind", f.Kind).Str("detail", f.Detail)
-		if f.DeliveryID != (delivery.ID{}) {
+		if f.DeliveryID != nil {
 			e = e.Stringer("delivery_id", f.DeliveryID)
 		}
-		if f.UserID != (delivery.ID{}) {
+		if f.UserID != nil {
 			e = e.Stringer("user_id", f.UserID)
 		}
-		if f.Currency != "" {
-			e = e.Str("currency", f.Currency)
+		if f.Currency != nil {
+			e = e.Str("currency", *f.Currency)
 		}
 		if f.Sequence > 0 {
 			e = e.Uint64("stream_sequence", f.Sequence)

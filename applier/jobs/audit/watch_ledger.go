@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/jobs"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -44,7 +45,7 @@ func (w *Watch) watchLedger(ctx context.Context) error {
 }
 
 // watchPage checks one page. A part that is finished waits for the other one.
-func (w *Watch) watchPage(ctx context.Context, at *delivery.ID, check func(context.Context, delivery.ID) (delivery.ID, []postgres.Finding, error)) error {
+func (w *Watch) watchPage(ctx context.Context, at *delivery.ID, check func(context.Context, delivery.ID) (delivery.ID, []admin.Finding, error)) error {
 	if postgres.IsLastPage(*at) {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/jobs"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -118,8 +119,8 @@ func (x *audit) beginAgain(ctx context.Context, p *postgres.StreamProgress) erro
 	if err != nil {
 		return err
 	}
-	if back && !slices.ContainsFunc(x.report.Violations, func(v Violation) bool { return v.Kind == streamWentBack }) {
-		x.found(Violation{Kind: streamWentBack, Sequence: p.Sequence, Detail: fmt.Sprintf(
+	if back && !slices.ContainsFunc(x.report.Violations, func(v admin.Finding) bool { return v.Kind == streamWentBack }) {
+		x.found(admin.Finding{Kind: streamWentBack, Sequence: p.Sequence, Detail: fmt.Sprintf(
 			"Message %d had been compared, and the stream, which ends at %d, does not have it: it came back from a backup.", p.Sequence, x.extent.Last)})
 	}
 	if before := max(x.extent.First, 1) - 1; back || p.Sequence < before {
@@ -162,10 +163,10 @@ func (x *audit) auditNext(ctx context.Context, p *postgres.StreamProgress, lowes
 }
 
 // auditAgain checks the messages of findings again.
-func (x *audit) auditAgain(ctx context.Context, open []postgres.Finding) error {
+func (x *audit) auditAgain(ctx context.Context, open []admin.Finding) error {
 	sequences := map[uint64]struct{}{}
 	for _, f := range open {
-		if f.Part == postgres.StreamFindings && f.Sequence >= x.extent.First && f.Sequence <= x.extent.Last {
+		if f.Part == admin.StreamFindings && f.Sequence >= x.extent.First && f.Sequence <= x.extent.Last {
 			sequences[f.Sequence] = struct{}{}
 		}
 	}
@@ -184,13 +185,13 @@ func (x *audit) auditAgain(ctx context.Context, open []postgres.Finding) error {
 }
 
 // findings returns the violations as the store keeps them, acknowledged ones last.
-func (x *audit) findings() []postgres.Finding {
-	all := make([]postgres.Finding, 0, len(x.report.Violations)+len(x.report.Acknowledged))
+func (x *audit) findings() []admin.Finding {
+	all := make([]admin.Finding, 0, len(x.report.Violations)+len(x.report.Acknowledged))
 	for _, v := range x.report.Violations {
-		all = append(all, v.stored())
+		all = append(all, v)
 	}
 	for _, a := range x.report.Acknowledged {
-		all = append(all, a.stored())
+		all = append(all, a.Finding)
 	}
 	return all
 }

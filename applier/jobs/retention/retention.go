@@ -12,11 +12,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/jobs"
 	"github.com/coinhook/coinhook/applier/jobs/clocks"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
-	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 const (
@@ -137,12 +137,12 @@ func (j *Job) turn(ctx context.Context) (more bool, err error) {
 // heldBack says what unacknowledged findings hold back, because an admin needs all rows to
 // investigate them. A delivery in the stream holds back its message and those after it,
 // any other finding everything.
-func heldBack(found []postgres.Finding) (everything bool, from uint64) {
+func heldBack(found []admin.Finding) (everything bool, from uint64) {
 	from = math.MaxUint64
 	for _, f := range found {
 		switch {
 		case f.Acked:
-		case f.Part == postgres.StreamFindings && f.DeliveryID != (delivery.ID{}) && f.Sequence > 0:
+		case f.Part == admin.StreamFindings && f.DeliveryID != nil && f.Sequence > 0:
 			from = min(from, f.Sequence)
 		default:
 			everything = true

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -111,25 +112,25 @@ func publish(t *testing.T, conn *broker.Conn, n int) {
 // A finding holds back what it is about, until it is acknowledged.
 func TestWhatFindingsHoldBack(t *testing.T) {
 	t.Parallel()
-	about := func(kind string, part postgres.FindingsPart, sequence uint64, id delivery.ID) postgres.Finding {
-		return postgres.Finding{Violation: postgres.Violation{Kind: kind, DeliveryID: id}, Part: part, Sequence: sequence}
+	about := func(kind string, part admin.FindingsPart, sequence uint64, id delivery.ID) admin.Finding {
+		return admin.Finding{Kind: kind, DeliveryID: admin.OrNil(id), Part: part, Sequence: sequence}
 	}
-	acked := func(f postgres.Finding) postgres.Finding { f.Acked = true; return f }
+	acked := func(f admin.Finding) admin.Finding { f.Acked = true; return f }
 	id := delivery.NewID()
 	for name, tc := range map[string]struct {
-		found      []postgres.Finding
+		found      []admin.Finding
 		everything bool
 		from       uint64
 	}{
 		"nothing": {nil, false, math.MaxUint64},
 		"deliveries in the stream": {
-			[]postgres.Finding{about("unsettled", postgres.StreamFindings, 9, id), about("outcome_changed", postgres.StreamFindings, 4, id)}, false, 4,
+			[]admin.Finding{about("unsettled", admin.StreamFindings, 9, id), about("outcome_changed", admin.StreamFindings, 4, id)}, false, 4,
 		},
-		"the stream as a whole": {[]postgres.Finding{about("stream_went_back", postgres.StreamFindings, 9, delivery.ID{})}, true, math.MaxUint64},
-		"the ledger":            {[]postgres.Finding{about("log_missing", postgres.DeliveriesFindings, 0, id)}, true, math.MaxUint64},
-		"what is acknowledged":  {[]postgres.Finding{acked(about("log_missing", postgres.DeliveriesFindings, 0, id))}, false, math.MaxUint64},
+		"the stream as a whole": {[]admin.Finding{about("stream_went_back", admin.StreamFindings, 9, delivery.ID{})}, true, math.MaxUint64},
+		"the ledger":            {[]admin.Finding{about("log_missing", admin.DeliveriesFindings, 0, id)}, true, math.MaxUint64},
+		"what is acknowledged":  {[]admin.Finding{acked(about("log_missing", admin.DeliveriesFindings, 0, id))}, false, math.MaxUint64},
 		"some are acknowledged": {
-			[]postgres.Finding{acked(about("unsettled", postgres.StreamFindings, 2, id)), about("unsettled", postgres.StreamFindings, 7, id)}, false, 7,
+			[]admin.Finding{acked(about("unsettled", admin.StreamFindings, 2, id)), about("unsettled", admin.StreamFindings, 7, id)}, false, 7,
 		},
 	} {
 		everything, from := heldBack(tc.found)
