@@ -167,20 +167,17 @@ func (a *app) printViolations(violations []admin.Finding) {
 	}
 	rows := make([][]string, len(violations))
 	for i, v := range violations {
-		id, user, currency, sequence := "", "", "", ""
+		id, user, sequence := "", "", ""
 		if v.DeliveryID != nil {
 			id = v.DeliveryID.String()
 		}
 		if v.UserID != nil {
 			user = v.UserID.String()
 		}
-		if v.Currency != nil {
-			currency = *v.Currency
-		}
 		if v.Sequence > 0 {
 			sequence = strconv.FormatUint(v.Sequence, 10)
 		}
-		rows[i] = []string{v.Kind, id, user, currency, sequence, v.Detail}
+		rows[i] = []string{v.Kind, id, user, admin.OrEmpty(v.Currency), sequence, v.Detail}
 	}
 	a.printTable([]string{"violation", "delivery", "user", "currency", "message", "detail"}, rows)
 }

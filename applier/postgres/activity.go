@@ -67,12 +67,12 @@ func (s *Store) Activities(ctx context.Context, users []delivery.ID, since, unti
 }
 
 const findNamesQuery = `
-SELECT u.id, u.community, coalesce(u.email, ''), coalesce(u.username, ''), u.%[1]s
+SELECT u.id, u.%[1]s
 FROM users u WHERE u.community = $1 AND u.%[1]s = ANY ($2::text[])`
 
-// FindNames returns the users who have these emails, or usernames, by the folded
-// key; without balances.
-func (s *Store) FindNames(ctx context.Context, community string, by webhook.UserKey, names []string) (map[string]User, error) {
+// FindNames returns the ids of the users who have these emails, or usernames, by the
+// folded key.
+func (s *Store) FindNames(ctx context.Context, community string, by webhook.UserKey, names []string) (map[string]delivery.ID, error) {
 	if !admin.Sees(ctx, community) {
 		return nil, nil
 	}
@@ -80,16 +80,16 @@ func (s *Store) FindNames(ctx context.Context, community string, by webhook.User
 	for _, name := range names {
 		keys.Text(applier.FoldKey(name))
 	}
-	found := make(map[string]User, len(names))
+	found := make(map[string]delivery.ID, len(names))
 	column := "email_key"
 	if by == webhook.ByUsername {
 		column = "username_key"
 	}
 	err := pg.Each(ctx, s.db, fmt.Sprintf(findNamesQuery, column), func(scan pg.Scan) error {
-		var u User
+		var id pg.ID
 		var key string
-		err := scan((*pg.ID)(&u.ID), &u.Community, &u.Email, &u.Username, &key)
-		found[key] = u
+		err := scan(&id, &key)
+		found[key] = delivery.ID(id)
 		return err
 	}, community, keys.String())
 	if err != nil {

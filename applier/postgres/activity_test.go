@@ -161,8 +161,8 @@ func TestActivitiesOfManyEntriesGoThroughTheIndex(t *testing.T) {
 	}
 	var ids []string
 	var users []delivery.ID
-	for _, u := range found {
-		ids, users = append(ids, u.ID.String()), append(users, u.ID)
+	for _, id := range found {
+		ids, users = append(ids, id.String()), append(users, id)
 	}
 	day := time.Date(2025, 12, 22, 0, 0, 0, 0, time.UTC)
 	plan := explain(t, db, postgres.ActivityQuery, []any{"{" + strings.Join(ids, ",") + "}", "xp coins", day, day.Add(24 * time.Hour), 0, 1 << 20})

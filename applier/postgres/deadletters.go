@@ -154,7 +154,7 @@ func listDeadLetters(ctx context.Context, db sqlx.QueryerContext, f DeadLetterFi
 			&l.Attempts, &l.Replays, &l.PayloadBytes, &l.Edited, &l.EditedBytes, &l.ReceivedAt, &l.FailedAt)
 		l.ReceivedAt, l.FailedAt = l.ReceivedAt.UTC(), l.FailedAt.UTC()
 		l.Status, l.Reason, l.Detail, l.Path, l.FinishedAt = delivery.Failed, &reason, &detail, admin.OrNil(path), &l.FailedAt
-		l.User, l.Changes, l.Fields, l.Source = known(user), []admin.Change{}, []admin.Field{}, admin.SourceOf(l.WebhookID)
+		l.User, l.Changes, l.Fields, l.Source = admin.OrNil(user), []admin.Change{}, []admin.Field{}, admin.SourceOf(l.WebhookID)
 		return err
 	}, args...)
 }

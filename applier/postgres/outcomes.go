@@ -188,29 +188,18 @@ func scanOutcome(scan pg.Scan) (Outcome, error) {
 	err := scan((*pg.ID)(&o.ID), &o.Community, &o.WebhookID, &o.Webhook, &o.Version, &o.Status, &outcome, &reason,
 		&detail, &o.Path, (*pg.ID)(&user.ID), &user.Email, &user.Username, &o.Position.Sequence, &o.Position.Index,
 		&o.Attempts, &o.Replays, &o.ReceivedAt, &finishedAt, (*pg.ID)(&duplicateOf), &revertedAt, &revert.By, &note)
-	o.User, o.Source = known(user), admin.SourceOf(o.WebhookID)
+	o.User, o.DuplicateOf, o.Source = admin.OrNil(user), admin.OrNil(duplicateOf), admin.SourceOf(o.WebhookID)
 	o.ReceivedAt, o.FinishedAt = o.ReceivedAt.UTC(), new(finishedAt.UTC())
 	if o.Status == delivery.Success {
 		o.Outcome, o.Detail = &outcome, admin.OrNil(detail) // of one that is skipped
 	} else {
 		o.Reason, o.Detail = &reason, &detail
 	}
-	if duplicateOf != (delivery.ID{}) {
-		o.DuplicateOf = &duplicateOf
-	}
 	if revertedAt.Valid {
 		revert.At, revert.Note = revertedAt.V.UTC(), admin.OrNil(note)
 		o.Reverted = &revert
 	}
 	return o, err
-}
-
-// known is a user of a row, nil where the row has none.
-func known(user admin.User) *admin.User {
-	if user.ID == (delivery.ID{}) {
-		return nil
-	}
-	return &user
 }
 
 const haveOutcomesQuery = `SELECT delivery_id FROM outcomes WHERE delivery_id = ANY ($1::uuid[])`

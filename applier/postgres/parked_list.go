@@ -78,7 +78,7 @@ func (s *Store) queryParked(ctx context.Context, query string, args ...any) ([]P
 		err := scan((*pg.ID)(&p.ID), &p.WebhookID, &p.Community, (*pg.ID)(&user.ID), &user.Email, &user.Username,
 			&why, &detail, &p.ReceivedAt, &p.StoredAt, &parkedAt)
 		p.Status, p.Changes, p.Fields = delivery.Pending, []admin.Change{}, []admin.Field{}
-		p.User, p.ReceivedAt, p.Source = known(user), p.ReceivedAt.UTC(), admin.SourceOf(p.WebhookID)
+		p.User, p.ReceivedAt, p.Source = admin.OrNil(user), p.ReceivedAt.UTC(), admin.SourceOf(p.WebhookID)
 		p.Pending = &admin.Pending{State: delivery.StateParked, Since: new(parkedAt.UTC()), Why: &why, Detail: admin.OrNil(detail)}
 		return err
 	}, args...)

@@ -23,13 +23,10 @@ var (
 	ErrUserExists = errors.New("the email, username or external id belongs to a user already")
 )
 
-// User is somebody whose balances change. Each name may be empty, and all are once
-// the user was erased.
+// User is somebody whose balances change. An erased user has no names, and no external ids.
 type User struct {
-	ID        delivery.ID
+	admin.User
 	Community string
-	Email     string
-	Username  string
 	// External are the ids that other systems have for the user, by kind.
 	External  map[string]string
 	CreatedAt time.Time

@@ -55,17 +55,11 @@ func (f *Full) addExecutions(o postgres.Outcome, all []postgres.Execution) {
 func fromExecution(e postgres.Execution) Execution {
 	x := Execution{
 		ID: e.ID, Cause: cmp.Or(e.Cause, FirstDelivery), RequestedBy: admin.OrNil(e.RequestedBy), Note: admin.OrNil(e.Note),
-		Version: e.Version, Effect: e.Effect, Status: e.Status, Detail: admin.OrNil(e.Detail), Path: admin.OrNil(e.Path),
+		Version: e.Version, Effect: e.Effect, Status: e.Status, Outcome: admin.OrNil(e.Outcome), Reason: admin.OrNil(e.Reason), Detail: admin.OrNil(e.Detail), Path: admin.OrNil(e.Path),
 		Edited: e.Edited != nil, Attempts: e.Attempts, At: e.At.UTC(),
 	}
 	if !e.RequestedAt.IsZero() {
 		x.RequestedAt = new(e.RequestedAt.UTC())
-	}
-	if e.Outcome != "" {
-		x.Outcome = &e.Outcome
-	}
-	if e.Reason != "" {
-		x.Reason = &e.Reason
 	}
 	return x
 }

@@ -27,7 +27,7 @@ const DateFormat = "02/01/2006"
 // Found is who was found of those who were asked for, in their order.
 type Found struct {
 	identifiers []string
-	users       map[string]User
+	users       map[string]delivery.ID
 }
 
 // Count is how many of the identifiers are somebody's.
@@ -52,9 +52,9 @@ func (s *Service) Daily(ctx context.Context, f Found, from, to int, day time.Tim
 	list := []Daily{}
 	var ids []delivery.ID
 	for _, identifier := range f.identifiers[from:to] {
-		if u, ok := f.users[applier.FoldKey(identifier)]; ok {
-			ids = append(ids, u.ID)
-			list = append(list, Daily{Identifier: identifier, UserID: u.ID, Date: day.Format(DateFormat)})
+		if id, ok := f.users[applier.FoldKey(identifier)]; ok {
+			ids = append(ids, id)
+			list = append(list, Daily{Identifier: identifier, UserID: id, Date: day.Format(DateFormat)})
 		}
 	}
 	activities, err := s.store.Activities(ctx, ids, day, day.AddDate(0, 0, 1))
