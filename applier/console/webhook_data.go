@@ -82,18 +82,31 @@ func (d *webhookData) keepRevision(revision string) {
 
 // focusOn leads to the first field of the row that was added.
 func (d *webhookData) focusOn(do string) {
-	what, i, _ := rowsOf(do)
+	what, at := rowsOf(do)
 	last := func(list string, count int, field string) { d.Focus = list + "." + strconv.Itoa(count-1) + "." + field }
 	switch what {
 	case "add-mapping", "add-list":
 		last("mappings", len(d.Form.Mappings), "target")
-	case "add-condition":
-		last("when", len(d.Form.Conditions), "name")
+	case "add-condition", "add-any-condition", "add-one-condition":
+		d.Focus = "when." + lastCondition(d.Form.Conditions, what, at[0])
+	case "add-key":
+		last("retry", len(d.Form.RetryParts), "name")
 	case "add-lookup", "add-seen":
-		last(fmt.Sprintf("mappings.%d.lookup", i), len(d.Form.Mappings[i].Lookup), "key")
-	case "add-when":
-		last(fmt.Sprintf("mappings.%d.when", i), len(d.Form.Mappings[i].When), "name")
+		last(fmt.Sprintf("mappings.%d.lookup", at[0]), len(d.Form.Mappings[at[0]].Lookup), "key")
+	case "add-when", "add-any-when", "add-one-when":
+		d.Focus = fmt.Sprintf("mappings.%d.when.%s", at[0], lastCondition(d.Form.Mappings[at[0]].When, what, at[1]))
 	}
+}
+
+// lastCondition is the path of the condition that was added, or of the alternative.
+func lastCondition(all []conditionForm, what string, i int) string {
+	switch {
+	case strings.HasPrefix(what, "add-any-"):
+		return fmt.Sprintf("%d.any.0.name", len(all)-1)
+	case strings.HasPrefix(what, "add-one-"):
+		return fmt.Sprintf("%d.any.%d.name", i, len(all[i].Any)-1)
+	}
+	return fmt.Sprintf("%d.name", len(all)-1)
 }
 
 // refuse shows what is wrong, each at its field.
@@ -140,6 +153,9 @@ func targets(community *applier.Community, form webhookForm) []optionGroup {
 
 // idOf is the id of the field that has a part of the definition.
 func (f webhookForm) idOf(field string) string {
+	if m := keyPattern.FindStringSubmatch(field); m != nil {
+		return fmt.Sprintf("retry.%d.name", f.retryRow(rowOf(m[1])))
+	}
 	m := rowPattern.FindStringSubmatch(field)
 	if m == nil {
 		return fieldID(field)
@@ -161,7 +177,23 @@ func (f webhookForm) idOf(field string) string {
 var (
 	rowPattern  = regexp.MustCompile(`^(mappings|when)\[(\d+)\](.*)$`)
 	whenPattern = regexp.MustCompile(`^\.when\[(\d+)\](.*)$`)
+	anyPattern  = regexp.MustCompile(`^\.any\[(\d+)\](.*)$`)
+	keyPattern  = regexp.MustCompile(`^idempotency\[(\d+)\]`)
 )
+
+// retryRow is the row of the nth part of the key: those without a name do not count.
+func (f webhookForm) retryRow(n int) int {
+	for i, part := range f.RetryParts {
+		if part.Name == "" {
+			continue
+		}
+		if n == 0 {
+			return i
+		}
+		n--
+	}
+	return 0
+}
 
 // rowOf reads the number of a row, which a pattern has found to be one.
 func rowOf(digits string) int {
@@ -171,9 +203,15 @@ func rowOf(digits string) int {
 
 // conditionPart is the field of a condition that has a part of it.
 func conditionPart(all []conditionForm, i int, part string) string {
+	isSeveral := i < len(all) && all[i].Several
+	m := anyPattern.FindStringSubmatch(part)
 	switch {
 	case i < len(all) && all[i].YAML != "":
 		return "yaml"
+	case isSeveral && m != nil:
+		return fmt.Sprintf("any.%d.%s", rowOf(m[1]), conditionPart(all[i].Any, rowOf(m[1]), m[2]))
+	case isSeveral:
+		return "any"
 	case part == "" || part == ".path" || part == ".header":
 		return "name"
 	}
@@ -206,7 +244,7 @@ func fieldID(field string) string {
 		return "add-condition"
 	case "auth.api_key":
 		return "api_key"
-	case "idempotency.yaml", "idempotency.header", "idempotency.path":
+	case "idempotency.header", "idempotency.path":
 		return "idempotency"
 	}
 	return field

@@ -52,10 +52,10 @@ func (s *Console) readEdit(c *request) (edit, error) {
 		return edit{}, err
 	}
 	e.Payload, e.Focus = values.Get("payload"), e.do
-	if what, i, _ := rowsOf(e.do); e.ofRows && what == "add-list" {
+	if what, at := rowsOf(e.do); e.ofRows && what == "add-list" {
 		s.fillList(c, &e)
 	} else if e.ofRows && what == "add-seen" {
-		s.fillSeen(c, &e, i)
+		s.fillSeen(c, &e, at[0])
 	}
 	return e, nil
 }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,22 +24,31 @@ type webhookForm struct {
 	Mappings   []mappingForm
 	Conditions []conditionForm
 
-	// Retry is what tells a retry from a new event: "", header, path, body, or several
-	// for a list of places in YAML.
+	// Retry is what tells a retry from a new event: "", header, path, body, or several,
+	// which are in RetryParts. Those that have no name do not count.
 	Retry, RetryName string
+	RetryParts       []partForm
 
 	Late                    bool
 	LateAge, LateDeliveries string
 }
+
+// partForm is one of the values that are a key together: path or header, and which.
+type partForm struct{ From, Name string }
 
 // conditionForm is one condition. Value has a JSON scalar or plain text, and for
 // "in" one a line.
 type conditionForm struct {
 	On, Name    string // path or header, and which
 	Test, Value string
-	// YAML is the whole condition where it is an any.
+	// Several: one of Any must hold, and the rest is empty.
+	Several bool
+	Any     []conditionForm
+	// YAML is the whole condition where it has what the fields cannot hold.
 	YAML string
 }
+
+func newCondition() conditionForm { return conditionForm{On: fromPath, Test: testEquals} }
 
 // The tests of a condition.
 const (
@@ -86,6 +96,10 @@ func readWebhookForm(v url.Values) webhookForm {
 		}
 		f.Mappings = append(f.Mappings, m)
 	}
+	for i := 0; i < maxRows && v.Has("retry."+strconv.Itoa(i)+".name"); i++ {
+		key := "retry." + strconv.Itoa(i) + "."
+		f.RetryParts = append(f.RetryParts, partForm{v.Get(key + "from"), trimmed(v.Get(key + "name"))})
+	}
 	f.Conditions = readConditions(v, "when.")
 	return f
 }
@@ -96,6 +110,10 @@ func readConditions(v url.Values, prefix string) (all []conditionForm) {
 		key := prefix + strconv.Itoa(i) + "."
 		if v.Has(key + "yaml") {
 			all = append(all, conditionForm{YAML: lineEnds(v.Get(key + "yaml"))})
+			continue
+		}
+		if v.Has(key + "any") {
+			all = append(all, conditionForm{Several: true, Any: readConditions(v, key+"any.")})
 			continue
 		}
 		if !v.Has(key + "name") {
@@ -126,7 +144,11 @@ func asBrowsersHave(text string) string {
 // remove-mapping.1, up-mapping.1, add-condition, remove-condition.0, or of mapping 1
 // add-lookup.1, remove-lookup.1.0 and so on. It reports whether that was it.
 func (f *webhookForm) edit(do string) bool {
-	what, i, j := rowsOf(do)
+	what, at := rowsOf(do)
+	i := at[0]
+	if op, ok := strings.CutSuffix(what, "-condition"); ok {
+		return editConditions(&f.Conditions, op, at[0], at[1])
+	}
 	switch {
 	case what == "add-mapping" && len(f.Mappings) < maxRows:
 		f.Mappings = append(f.Mappings, mappingForm{Operator: string(webhook.Add), Source: fromPath})
@@ -136,26 +158,50 @@ func (f *webhookForm) edit(do string) bool {
 		f.Mappings = append(f.Mappings[:i], f.Mappings[i+1:]...)
 	case what == "up-mapping" && 0 < i && i < len(f.Mappings):
 		f.Mappings[i-1], f.Mappings[i] = f.Mappings[i], f.Mappings[i-1]
-	case what == "add-condition" && len(f.Conditions) < maxRows:
-		f.Conditions = append(f.Conditions, conditionForm{On: fromPath, Test: testEquals})
-	case what == "remove-condition" && 0 <= i && i < len(f.Conditions):
-		f.Conditions = append(f.Conditions[:i], f.Conditions[i+1:]...)
+	case what == "add-key" && len(f.RetryParts) < maxRows:
+		f.RetryParts = append(f.RetryParts, partForm{From: fromPath})
+	case what == "remove-key" && 0 <= i && i < len(f.RetryParts):
+		f.RetryParts = slices.Delete(f.RetryParts, i, i+1)
 	default:
-		return 0 <= i && i < len(f.Mappings) && f.Mappings[i].edit(what, j)
+		return 0 <= i && i < len(f.Mappings) && f.Mappings[i].edit(what, at[1], at[2])
 	}
 	return true
 }
 
-// rowsOf takes a button's value apart: what to do, with which row, and which row of that.
-// A number that is not there is -1.
-func rowsOf(do string) (what string, i, j int) {
-	parts := append(strings.Split(do, "."), "", "")
-	number := func(text string) int {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return -1
+// editConditions adds and removes rows of conditions: add, add-any, remove, and of the
+// alternatives of condition i add-one, remove-one. The last of these goes with its
+// condition.
+func editConditions(all *[]conditionForm, op string, i, j int) bool {
+	isRow := 0 <= i && i < len(*all)
+	switch {
+	case op == "add" && len(*all) < maxRows:
+		*all = append(*all, newCondition())
+	case op == "add-any" && len(*all) < maxRows:
+		*all = append(*all, conditionForm{Several: true, Any: []conditionForm{newCondition(), newCondition()}})
+	case op == "remove" && isRow:
+		*all = slices.Delete(*all, i, i+1)
+	case op == "add-one" && isRow && (*all)[i].Several:
+		return editConditions(&(*all)[i].Any, "add", -1, -1)
+	case op == "remove-one" && isRow && (*all)[i].Several && editConditions(&(*all)[i].Any, "remove", j, -1):
+		if len((*all)[i].Any) == 0 {
+			*all = slices.Delete(*all, i, i+1)
 		}
-		return n
+	default:
+		return false
 	}
-	return parts[0], number(parts[1]), number(parts[2])
+	return true
+}
+
+// rowsOf takes a button's value apart: what to do, with which row, which row of that, and
+// so on. A number that is not there is -1.
+func rowsOf(do string) (what string, at [3]int) {
+	parts := append(strings.Split(do, "."), "", "", "")
+	for i := range at {
+		n, err := strconv.Atoi(parts[i+1])
+		if err != nil {
+			n = -1
+		}
+		at[i] = n
+	}
+	return parts[0], at
 }

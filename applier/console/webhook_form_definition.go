@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -32,7 +33,7 @@ func formOf(def webhook.Definition) webhookForm {
 	if k := def.Idempotency; k != nil {
 		switch {
 		case k.Composite != nil:
-			f.Retry, f.RetryName = retrySeveral, webhook.FormatIdempotency(*k)
+			f.Retry = retrySeveral
 		case k.Header != "":
 			f.Retry, f.RetryName = retryHeader, k.Header
 		case k.Path != "":
@@ -41,21 +42,46 @@ func formOf(def webhook.Definition) webhookForm {
 			f.Retry = retryBody
 		}
 	}
+	f.RetryParts = retryParts(def.Idempotency)
 	if l := def.LateUsers; l != nil {
 		f.Late, f.LateAge, f.LateDeliveries = true, l.MaxAge, strconv.Itoa(l.MaxDeliveries)
 	}
 	return f
 }
 
+// retryParts are the rows of a key of several values, and two empty ones to begin with
+// where the key is another.
+func retryParts(key *webhook.Idempotency) []partForm {
+	if key == nil || key.Composite == nil {
+		return []partForm{{From: fromPath}, {From: fromPath}}
+	}
+	parts := make([]partForm, len(key.Composite))
+	for i, s := range key.Composite {
+		parts[i] = partForm{fromPath, s.Path}
+		if s.Header != "" {
+			parts[i] = partForm{retryHeader, s.Header}
+		}
+	}
+	return parts
+}
+
 func conditionFormOf(c webhook.Condition) conditionForm {
 	f := conditionFieldsOf(c)
-	if len(c.Any) > 0 || !isPlain(f.Name) || asBrowsersHave(f.Value) != f.Value {
+	isYAML := func(one conditionForm) bool { return one.YAML != "" }
+	if !isPlain(f.Name) || asBrowsersHave(f.Value) != f.Value || slices.ContainsFunc(f.Any, isYAML) {
 		return conditionForm{YAML: webhook.FormatCondition(c)}
 	}
 	return f
 }
 
 func conditionFieldsOf(c webhook.Condition) conditionForm {
+	if len(c.Any) > 0 {
+		f := conditionForm{Several: true}
+		for _, one := range c.Any {
+			f.Any = append(f.Any, conditionFormOf(one))
+		}
+		return f
+	}
 	f := conditionForm{On: fromPath, Name: c.Path}
 	if c.Header != "" {
 		f.On, f.Name = retryHeader, c.Header
@@ -124,18 +150,9 @@ func (f webhookForm) definition(of webhook.Definition) (webhook.Definition, webh
 		problems = append(problems, partProblems(fmt.Sprintf("when[%d]", i), err)...)
 		def.When = append(def.When, condition)
 	}
-	switch f.Retry {
-	case retryHeader:
-		def.Idempotency = &webhook.Idempotency{Header: textproto.CanonicalMIMEHeaderKey(f.RetryName)}
-	case retryPath:
-		def.Idempotency = &webhook.Idempotency{Path: f.RetryName}
-	case retryBody:
-		def.Idempotency = &webhook.Idempotency{Body: true}
-	case retrySeveral:
-		var err error
-		def.Idempotency, err = webhook.ParseIdempotency(f.RetryName)
-		problems = append(problems, partProblems("idempotency", err)...)
-	}
+	var wrong webhook.Errors
+	def.Idempotency, wrong = f.idempotency()
+	problems = append(problems, wrong...)
 	if f.Late {
 		n, err := strconv.ParseUint(f.LateDeliveries, 10, 31)
 		if err != nil {
@@ -145,6 +162,30 @@ func (f webhookForm) definition(of webhook.Definition) (webhook.Definition, webh
 		def.LateUsers = &webhook.LateUsers{MaxAge: f.LateAge, MaxDeliveries: int(n)}
 	}
 	return def, problems
+}
+
+// idempotency is what tells a retry from a new event.
+func (f webhookForm) idempotency() (*webhook.Idempotency, webhook.Errors) {
+	switch f.Retry {
+	case retryHeader:
+		return &webhook.Idempotency{Header: textproto.CanonicalMIMEHeaderKey(f.RetryName)}, nil
+	case retryPath:
+		return &webhook.Idempotency{Path: f.RetryName}, nil
+	case retryBody:
+		return &webhook.Idempotency{Body: true}, nil
+	case retrySeveral:
+		var key webhook.Idempotency
+		for _, part := range f.RetryParts {
+			if part.Name != "" {
+				key.Composite = append(key.Composite, *sourceOf(part.From, part.Name))
+			}
+		}
+		if key.Composite == nil {
+			return nil, webhook.Errors{{Field: "idempotency", Message: "name the values that make the key, or choose something else"}}
+		}
+		return &key, nil
+	}
+	return nil, nil
 }
 
 // partProblems are those of a part that was typed as YAML.
@@ -165,6 +206,16 @@ func (f conditionForm) condition() (webhook.Condition, error) {
 		return webhook.ParseCondition(f.YAML)
 	}
 	var c webhook.Condition
+	if f.Several {
+		for _, one := range f.Any {
+			alternative, err := one.condition()
+			if err != nil {
+				return c, err
+			}
+			c.Any = append(c.Any, alternative)
+		}
+		return c, nil
+	}
 	if f.On == retryHeader {
 		c.Header = textproto.CanonicalMIMEHeaderKey(f.Name)
 	} else {

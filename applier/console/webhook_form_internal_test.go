@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -59,6 +60,10 @@ func (f webhookForm) values() url.Values {
 		}
 		m.addTo(v, key)
 	}
+	for i, part := range f.RetryParts {
+		v.Set(fmt.Sprintf("retry.%d.from", i), part.From)
+		v.Set(fmt.Sprintf("retry.%d.name", i), line(part.Name))
+	}
 	addConditions(v, "when.", f.Conditions)
 	return v
 }
@@ -87,6 +92,11 @@ func addConditions(v url.Values, prefix string, all []conditionForm) {
 		key := prefix + strconv.Itoa(i) + "."
 		if c.YAML != "" {
 			v.Set(key+"yaml", textArea(c.YAML))
+			continue
+		}
+		if c.Several {
+			v.Set(key+"any", "1")
+			addConditions(v, key+"any.", c.Any)
 			continue
 		}
 		for name, value := range map[string]string{"on": c.On, "name": line(c.Name), "test": c.Test, "value": textArea(c.Value)} {
@@ -133,7 +143,7 @@ func anyDefinition(r *rand.Rand) webhook.Definition {
 		}
 	}
 	if r.IntN(2) == 0 {
-		several := []webhook.Source{{Path: path()}, {Header: "X-Topic"}}
+		several := []webhook.Source{{Path: path()}, {Header: "X-Topic"}, {Path: path()}, {Header: "X-Shop"}}[:1+r.IntN(4)]
 		def.Idempotency = pick(r, &webhook.Idempotency{Composite: several}, &webhook.Idempotency{Header: "X-Event-Id"}, &webhook.Idempotency{Path: path()}, &webhook.Idempotency{Body: true})
 	}
 	if r.IntN(2) == 0 {
@@ -143,7 +153,7 @@ func anyDefinition(r *rand.Rand) webhook.Definition {
 		def.When = append(def.When, anyCondition(r, path()))
 	}
 	if r.IntN(3) == 0 {
-		def.When = append(def.When, webhook.Condition{Any: []webhook.Condition{anyCondition(r, path()), anyCondition(r, path())}})
+		def.When = slices.Insert(def.When, r.IntN(len(def.When)+1), alternatives(r, path))
 	}
 	for range r.IntN(4) {
 		def.Mappings = append(def.Mappings, anyMapping(r, path()))
@@ -163,7 +173,7 @@ func anyOpenMapping(r *rand.Rand, path func() string) webhook.Mapping {
 		m.When = append(m.When, anyCondition(r, path()))
 	}
 	if r.IntN(4) == 0 {
-		m.When = append(m.When, webhook.Condition{Any: []webhook.Condition{anyCondition(r, path()), anyCondition(r, path())}})
+		m.When = slices.Insert(m.When, r.IntN(len(m.When)+1), alternatives(r, path))
 	}
 	switch r.IntN(4) {
 	case 0:
@@ -208,6 +218,14 @@ func TestFieldsHoldAllButOddTexts(t *testing.T) {
 	if f := mappingFormOf(header); f.YAML != "" || f.Source != retryHeader {
 		t.Errorf("the fields of a header are %+v", f)
 	}
+	alternatives := webhook.Condition{Any: []webhook.Condition{{Path: "plan", In: []webhook.Scalar{webhook.String("gold"), webhook.Null()}}, {Header: "X-Event", Contains: "a"}}}
+	if f := conditionFormOf(alternatives); f.YAML != "" || !f.Several || len(f.Any) != 2 || f.Any[1].On != retryHeader {
+		t.Errorf("the fields of alternatives are %+v", f)
+	}
+	alternatives.Any[1].Contains = "\x00"
+	if f := conditionFormOf(alternatives); f.YAML == "" {
+		t.Errorf("an alternative with a text that no browser brings back is in fields: %+v", f)
+	}
 	odd := usual
 	odd.Value.Lookup = map[string]string{"two\nlines": "5"}
 	if f := mappingFormOf(odd); f.YAML == "" {
@@ -236,6 +254,13 @@ func anyCondition(r *rand.Rand, path string) webhook.Condition {
 	default:
 		c.Exists = new(bool)
 		*c.Exists = r.IntN(2) == 0
+	}
+	return c
+}
+
+func alternatives(r *rand.Rand, path func() string) (c webhook.Condition) {
+	for range 1 + r.IntN(4) {
+		c.Any = append(c.Any, anyCondition(r, path()))
 	}
 	return c
 }
@@ -269,17 +294,22 @@ func TestRowsOfAForm(t *testing.T) {
 	for _, do := range []string{
 		"up-mapping.1", "add-mapping", "remove-mapping.1", "add-condition",
 		"add-lookup.0", "add-lookup.0", "remove-lookup.0.1", "add-when.1", "add-when.1", "remove-when.1.0",
+		"add-any-condition", "add-one-condition.1", "remove-one-condition.1.2", "remove-one-condition.1.0",
+		"add-any-when.1", "add-one-when.1.1", "remove-one-when.1.1.0", "remove-one-when.1.1.0", "remove-one-when.1.1.0",
+		"add-key", "add-key", "remove-key.0",
 	} {
 		if !f.edit(do) {
 			t.Errorf("%s was refused", do)
 		}
 	}
-	if len(f.Mappings) != 2 || f.Mappings[0].Value != "b" || f.Mappings[1].Target != "" || len(f.Conditions) != 1 || len(f.Mappings[0].Lookup) != 1 || len(f.Mappings[1].When) != 1 {
+	if len(f.Mappings) != 2 || f.Mappings[0].Value != "b" || f.Mappings[1].Target != "" || len(f.Conditions) != 2 ||
+		len(f.Conditions[1].Any) != 1 || len(f.RetryParts) != 1 || len(f.Mappings[0].Lookup) != 1 || len(f.Mappings[1].When) != 1 {
 		t.Errorf("got %+v", f)
 	}
 	for _, do := range []string{
 		"", "save", "up-mapping.0", "remove-mapping.2", "remove-mapping.-1", "remove-condition.x",
 		"add-lookup", "add-lookup.2", "remove-lookup.0.1", "remove-when.1", "remove-when.1.-1",
+		"add-one-condition.0", "add-one-condition", "remove-one-condition.1.1", "remove-one-condition.2.0", "add-one-when.1", "add-any-when.2", "remove-key.1",
 	} {
 		if f.edit(do) {
 			t.Errorf("%s was done", do)

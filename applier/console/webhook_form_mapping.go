@@ -73,19 +73,19 @@ func readMappingForm(v url.Values, key string) (m mappingForm, ok bool) {
 }
 
 // edit adds and removes rows of the mapping.
-func (f *mappingForm) edit(what string, j int) bool {
-	switch {
-	case f.YAML != "":
+func (f *mappingForm) edit(what string, j, k int) bool {
+	if f.YAML != "" {
 		return false
+	}
+	if op, ok := strings.CutSuffix(what, "-when"); ok {
+		return editConditions(&f.When, op, j, k)
+	}
+	switch {
 	case what == "add-lookup" && len(f.Lookup) < lookupShown:
 		f.Lookup = append(f.Lookup, lookupRow{})
 	case what == "add-seen": // which needs the sample: see fillSeen
 	case what == "remove-lookup" && 0 <= j && j < len(f.Lookup):
 		f.Lookup = append(f.Lookup[:j], f.Lookup[j+1:]...)
-	case what == "add-when" && len(f.When) < maxRows:
-		f.When = append(f.When, conditionForm{On: fromPath, Test: testEquals})
-	case what == "remove-when" && 0 <= j && j < len(f.When):
-		f.When = append(f.When[:j], f.When[j+1:]...)
 	default:
 		return false
 	}

@@ -24,14 +24,6 @@ func ParseCondition(text string) (Condition, error) {
 	return parsePart(text, (*decoder).condition)
 }
 
-// FormatIdempotency writes the place of a key as YAML.
-func FormatIdempotency(k Idempotency) string { return string(appendIdempotency(nil, k)) }
-
-// ParseIdempotency reads the place of a key. It does not check what it may be.
-func ParseIdempotency(text string) (*Idempotency, error) {
-	return parsePart(text, (*decoder).idempotency)
-}
-
 func parsePart[T any](text string, take func(d *decoder, n *node, field string) T) (part T, err error) {
 	tree, err := parseTree([]byte(text))
 	if err != nil {
