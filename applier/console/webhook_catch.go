@@ -139,7 +139,7 @@ func (s *Console) inputFor(c *request, w webhooks.Stored) (in mapping.Input, pro
 	case view.Problem != "" && view.Caught == nil:
 		return in, view.Problem
 	case view.Caught == nil:
-		return in, "Catch a sample in step 4, or paste a payload there, to see what the mapping makes of it."
+		return in, "Catch a sample, or paste a payload, to see what the mapping makes of it."
 	}
 	return view.Caught.Input(), ""
 }

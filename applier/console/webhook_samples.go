@@ -32,16 +32,13 @@ type choice struct {
 	Current bool
 }
 
-// choices are the last deliveries of a webhook, the newest first. Of a draft they are the
-// samples that this console has caught.
+// choices are the last deliveries of a webhook, the newest first. Of a draft they are its
+// samples.
 func (s *Console) choices(c *request, w webhooks.Stored, current delivery.ID) (all []choice) {
 	if w.State == webhook.Draft {
-		for _, one := range s.caught.list(w.ID) {
-			if one.Source == sample.FromSample {
-				all = append(all, choice{ID: one.ID, At: one.ReceivedAt, Current: one.ID == current})
-			}
+		for _, one := range s.samplesOf(c.ctx(), w) {
+			all = append(all, choice{ID: one.ID, At: one.ReceivedAt, Current: one.ID == current})
 		}
-		slices.SortFunc(all, func(a, b choice) int { return b.At.Compare(a.At) })
 		return all
 	}
 	page, err := s.History.Page(c.ctx(), history.Filter{WebhookID: w.ID, Limit: choicesShown}, history.Place{})
@@ -55,6 +52,15 @@ func (s *Console) choices(c *request, w webhooks.Stored, current delivery.ID) (a
 	return all
 }
 
+// samplesOf are those of a draft, the newest first.
+func (s *Console) samplesOf(ctx context.Context, w webhooks.Stored) []delivery.Delivery {
+	all, err := s.Catcher.Samples(ctx, w)
+	if err != nil { // there is the newest one
+		s.Log.Warn().Err(err).Str("webhook_id", webhook.Fingerprint(w.ID)).Msg("cannot list samples to choose from")
+	}
+	return all
+}
+
 // chosen is the sample or delivery with an id; not ok where the webhook has none that can be
 // read.
 func (s *Console) chosen(ctx context.Context, w webhooks.Stored, text string) (caught sample.Caught, ok bool) {
@@ -64,6 +70,13 @@ func (s *Console) chosen(ctx context.Context, w webhooks.Stored, text string) (c
 	id, err := delivery.ParseID(text)
 	if err != nil {
 		return caught, false
+	}
+	if w.State == webhook.Draft {
+		all := s.samplesOf(ctx, w)
+		if i := slices.IndexFunc(all, func(d delivery.Delivery) bool { return d.ID == id }); i >= 0 {
+			caught, err = s.Catcher.OpenedSample(ctx, w, all[i])
+			return caught, err == nil
+		}
 	}
 	full, err := s.History.Show(ctx, id)
 	if err != nil || full.WebhookID != w.ID || full.Payload == nil {

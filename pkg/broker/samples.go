@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -37,6 +38,24 @@ func (s *Samples) Newest(ctx context.Context, webhookID string) (d delivery.Deli
 	}
 	d, ok = newestOf(proof{}.decode(msg.Header, msg.Data, msg.Sequence, msg.Time, 0, nil), webhookID)
 	return d, ok, nil
+}
+
+// All returns the webhook's samples, the newest first. The stream keeps a few of each.
+func (s *Samples) All(ctx context.Context, webhookID string) (all []delivery.Delivery, err error) {
+	for next := uint64(1); ; {
+		msg, err := s.stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(samplesSubjectPrefix+webhookID))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			slices.Reverse(all)
+			return all, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the samples: %w", err)
+		}
+		if d, ok := newestOf(proof{}.decode(msg.Header, msg.Data, msg.Sequence, msg.Time, 0, nil), webhookID); ok {
+			all = append(all, d)
+		}
+		next = msg.Sequence + 1
+	}
 }
 
 // Wait returns the webhook's newest sample. If there is none, it waits for the first.

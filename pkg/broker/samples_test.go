@@ -60,6 +60,12 @@ func TestSamples(t *testing.T) {
 	if d, ok, err := samples.Newest(t.Context(), first.WebhookID); !ok || err != nil || d.ID != second.ID {
 		t.Errorf("the newest is %q, %v, %v", d.Body, ok, err)
 	}
+	if all, err := samples.All(t.Context(), first.WebhookID); err != nil || len(all) != 2 || all[0].ID != second.ID || all[1].ID != first.ID {
+		t.Errorf("there are %v, %v, want both, the newest first", all, err)
+	}
+	if all, err := samples.All(t.Context(), webhook.NewID()); err != nil || len(all) != 0 {
+		t.Errorf("samples of nothing: %v, %v", all, err)
+	}
 	if d, err := samples.Wait(t.Context(), first.WebhookID); err != nil || d.ID != second.ID {
 		t.Errorf("waiting where there are samples gives %q, %v", d.Body, err)
 	}

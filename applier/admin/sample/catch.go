@@ -81,6 +81,7 @@ type Open func(ctx context.Context, saved broker.Saved, d delivery.Delivery) ([]
 // Samples has what drafts captured.
 type Samples interface {
 	Newest(ctx context.Context, webhookID string) (d delivery.Delivery, ok bool, err error)
+	All(ctx context.Context, webhookID string) ([]delivery.Delivery, error)
 	Wait(ctx context.Context, webhookID string) (delivery.Delivery, error)
 }
 
@@ -157,6 +158,16 @@ func (c *Catcher) newest(ctx context.Context, saved broker.Saved) (caught Caught
 	}
 	caught, err = c.opened(ctx, saved, d, FromSample)
 	return caught, end, err
+}
+
+// Samples are those of a webhook that are kept, the newest first. OpenedSample opens one.
+func (c *Catcher) Samples(ctx context.Context, saved broker.Saved) ([]delivery.Delivery, error) {
+	return c.samples.All(ctx, saved.ID)
+}
+
+// OpenedSample is one of the samples, as if it was the newest.
+func (c *Catcher) OpenedSample(ctx context.Context, saved broker.Saved, d delivery.Delivery) (Caught, error) {
+	return c.opened(ctx, saved, d, FromSample)
 }
 
 // Opened is a delivery that was read elsewhere, as if it was caught.

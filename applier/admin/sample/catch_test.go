@@ -35,6 +35,8 @@ type samples struct{ shelf }
 
 func (s *samples) Newest(context.Context, string) (delivery.Delivery, bool, error) { return s.take() }
 
+func (s *samples) All(context.Context, string) ([]delivery.Delivery, error) { return nil, nil }
+
 func (s *samples) Wait(ctx context.Context, _ string) (delivery.Delivery, error) { return s.wait(ctx) }
 
 type stream struct{ shelf }
