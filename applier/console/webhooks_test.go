@@ -331,6 +331,10 @@ func TestAViewerLooksAtWebhooks(t *testing.T) {
 			t.Errorf("%s: %d, with what changes things", path, p.status)
 		}
 	}
+	draft := w.webhookOf("{name: A draft, auth: {api_key: true}}")
+	if p := viewer.get("/webhooks/" + draft.ID); p.Find("[data-copy]").Length() == 0 || p.Find("fieldset[disabled] [data-copy]").Length() != 0 {
+		t.Error("a viewer cannot copy the URL")
+	}
 	if p := viewer.post("/webhooks/"+hook.ID+"/delete", url.Values{"name": {"Shop"}}); p.status != http.StatusForbidden {
 		t.Errorf("a viewer deletes: %d", p.status)
 	}
