@@ -83,8 +83,8 @@ fmt: ## format the code
 	go run $(GOFUMPT) -w $$(git ls-files '*.go' | grep -v '\.pb\.go$$')
 
 .PHONY: measure-console
-measure-console: ## measure every page of the console with a million deliveries
-	go test -tags measure -run TestPagesOfAMillionDeliveries -count=1 -timeout 30m -v ./applier/console
+measure-console: ## measure every page of the console with a million deliveries, or DELIVERIES=10000 and more
+	COINHOOK_MEASURE_DELIVERIES=$(DELIVERIES) go test -tags measure -run TestPagesOfAMillionDeliveries -count=1 -timeout 30m -v ./applier/console
 
 .PHONY: bench
 bench: build ## measure Coinhook side by side with a peer and with bare servers: PART=sustained,open
