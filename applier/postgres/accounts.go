@@ -40,10 +40,7 @@ func (s *Store) AddAccount(ctx context.Context, a admin.Account) error {
 		}
 		return writeGrants(ctx, tx, a.Name, a.Grants)
 	})
-	if err != nil {
-		return fmt.Errorf("add an account: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "add an account")
 }
 
 func roleOf(g admin.Grants) admin.Role {
@@ -101,10 +98,7 @@ func (s *Store) FindAccount(ctx context.Context, name string) (admin.Account, er
 // ListAccounts returns all accounts by name.
 func (s *Store) ListAccounts(ctx context.Context) ([]admin.Account, error) {
 	all, err := queryAccounts(ctx, s.db, selectAdmins+` ORDER BY a.name`)
-	if err != nil {
-		return nil, fmt.Errorf("list accounts: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "list accounts")
 }
 
 func queryAccounts(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]admin.Account, error) {
@@ -199,10 +193,7 @@ func (s *Store) SetAccount(ctx context.Context, name string, c AccountChange) er
 		}
 		return setAccount(ctx, tx, name, c, grants)
 	})
-	if err != nil {
-		return fmt.Errorf("change an account: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "change an account")
 }
 
 func setAccount(ctx context.Context, tx *sqlx.Tx, name string, c AccountChange, grants admin.Grants) error {

@@ -60,10 +60,7 @@ func (s *Store) Activities(ctx context.Context, users []delivery.ID, since, unti
 		all[delivery.ID(id)][currency] = a
 		return nil
 	}, pg.IDs(users), "xp coins", since, until, low, high)
-	if err != nil {
-		return nil, fmt.Errorf("sum up changes of balances: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "sum up changes of balances")
 }
 
 const findNamesQuery = `
@@ -92,8 +89,5 @@ func (s *Store) FindNames(ctx context.Context, community string, by webhook.User
 		found[key] = delivery.ID(id)
 		return err
 	}, community, keys.String())
-	if err != nil {
-		return nil, fmt.Errorf("look up users: %w", err)
-	}
-	return found, nil
+	return found, pg.Wrap(err, "look up users")
 }

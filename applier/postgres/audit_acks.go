@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -44,10 +43,7 @@ func queryAcks(ctx context.Context, db sqlx.QueryerContext) (all []admin.Acknowl
 		a.At = a.At.UTC()
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read acknowledged findings: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "read acknowledged findings")
 }
 
 // AckTrail is what the audit trail says of findings that were acknowledged.
@@ -76,10 +72,7 @@ func (s *Store) AckTrail(ctx context.Context) (all []AckTrail, err error) {
 		}
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read the audit trail: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "read the audit trail")
 }
 
 // Acknowledge keeps that findings were acknowledged, by whom and why.
@@ -92,10 +85,7 @@ func (s *Store) Acknowledge(ctx context.Context, found []admin.Finding, by, note
 		_, err := tx.ExecContext(ctx, forgetWentBackQuery, kinds)
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("acknowledge findings: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "acknowledge findings")
 }
 
 // findingColumns are the parameters of statements about findings.

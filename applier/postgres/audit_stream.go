@@ -58,10 +58,7 @@ func (s *Store) SettledOf(ctx context.Context, incarnation string, ids []deliver
 	if rest := slices.DeleteFunc(slices.Clone(ids), isKnown); err == nil && len(rest) > 0 {
 		err = s.addSettled(ctx, settled, settledQuery, incarnation, rest)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("look up outcomes: %w", err)
-	}
-	return settled, nil
+	return settled, pg.Wrap(err, "look up outcomes")
 }
 
 func (s *Store) addSettled(ctx context.Context, settled map[delivery.ID]Settled, query, incarnation string, ids []delivery.ID) error {
@@ -87,10 +84,7 @@ func (s *Store) AccountedReplays(ctx context.Context, deliveries, replays []deli
 		columns[1].ID(replays[i])
 	}
 	accounted, err := pg.QueryIDSet(ctx, s.db, accountedReplaysQuery, columns[0].String(), columns[1].String())
-	if err != nil {
-		return nil, fmt.Errorf("look up replays: %w", err)
-	}
-	return accounted, nil
+	return accounted, pg.Wrap(err, "look up replays")
 }
 
 // StreamKnowledge is what the database knows of a stream.
@@ -114,10 +108,8 @@ SELECT coalesce((SELECT l.incarnation FROM stream_epochs l
 
 // LaterIncarnation returns one that came after this one, empty if there is none.
 func (s *Store) LaterIncarnation(ctx context.Context, incarnation string) (later string, err error) {
-	if err := s.db.QueryRowContext(ctx, laterIncarnationQuery, incarnation).Scan(&later); err != nil {
-		return "", fmt.Errorf("read the known streams: %w", err)
-	}
-	return later, nil
+	err = s.db.QueryRowContext(ctx, laterIncarnationQuery, incarnation).Scan(&later)
+	return later, pg.Wrap(err, "read the known streams")
 }
 
 // KnowsOfStream compares the database with an incarnation of the stream, of which
@@ -149,10 +141,7 @@ func (s *Store) OutcomesInStream(ctx context.Context, incarnation string, first,
 	page, err := pg.Collect(ctx, s.db, outcomesInStreamQuery, func(scan pg.Scan, o *PlacedOutcome) error {
 		return scan((*pg.ID)(&o.ID), &o.Sequence)
 	}, incarnation, int64(first), int64(last), after.String(), limit)
-	if err != nil {
-		return nil, fmt.Errorf("look up outcomes: %w", err)
-	}
-	return page, nil
+	return page, pg.Wrap(err, "look up outcomes")
 }
 
 // Beyond says which outcomes that were applied no message of the stream can show.

@@ -54,10 +54,7 @@ func (s *Store) Audited(ctx context.Context) (p StreamProgress, found []admin.Fi
 		found, err = queryFindings(ctx, tx, findingsQuery)
 		return err
 	})
-	if err != nil {
-		return p, nil, fmt.Errorf("read how far the audit is: %w", err)
-	}
-	return p, found, nil
+	return p, found, pg.Wrap(err, "read how far the audit is")
 }
 
 // RecordStream makes these the findings about the stream, the first MaxFindings of
@@ -77,19 +74,14 @@ func (s *Store) RecordStream(ctx context.Context, p StreamProgress, found []admi
 		fresh, err = recordFindings(ctx, tx, admin.StreamFindings, "true", nil, found[:min(len(found), MaxFindings)])
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("record findings about the stream: %w", err)
-	}
-	return fresh, nil
+	return fresh, pg.Wrap(err, "record findings about the stream")
 }
 
 // LedgerProgress returns what was saved last.
 func (s *Store) LedgerProgress(ctx context.Context) (p LedgerProgress, err error) {
 	row := s.db.QueryRowContext(ctx, ledgerProgressQuery)
-	if err := row.Scan((*pg.ID)(&p.Accounts), (*pg.ID)(&p.Deliveries)); err != nil {
-		return p, fmt.Errorf("read how far the audit is: %w", err)
-	}
-	return p, nil
+	err = row.Scan((*pg.ID)(&p.Accounts), (*pg.ID)(&p.Deliveries))
+	return p, pg.Wrap(err, "read how far the audit is")
 }
 
 // SaveLedgerProgress is where the next applier goes on.
@@ -98,10 +90,7 @@ func (s *Store) SaveLedgerProgress(ctx context.Context, p LedgerProgress) error 
 		_, err := tx.ExecContext(ctx, saveLedgerQuery, p.Accounts.String(), p.Deliveries.String())
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("save how far the audit is: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "save how far the audit is")
 }
 
 // MaxFindings is how many are kept of each part. Acknowledged ones take no place from
@@ -151,10 +140,7 @@ func (s *Store) auditPage(ctx context.Context, part auditPart, name admin.Findin
 		fresh, err = recordFindings(ctx, tx, name, by+" > $2 AND "+by+" <= $3", []any{after.String(), to.String()}, found)
 		return err
 	})
-	if err != nil {
-		return to, nil, fmt.Errorf("record findings about the ledger: %w", err)
-	}
-	return to, fresh, nil
+	return to, fresh, pg.Wrap(err, "record findings about the ledger")
 }
 
 const (
@@ -217,10 +203,7 @@ func recordFindings(ctx context.Context, tx *sqlx.Tx, part admin.FindingsPart, w
 // oldest first.
 func (s *Store) Findings(ctx context.Context) ([]admin.Finding, error) {
 	all, err := queryFindings(ctx, s.db, findingsQuery)
-	if err != nil {
-		return nil, fmt.Errorf("read findings of the audit: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "read findings of the audit")
 }
 
 func queryFindings(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]admin.Finding, error) {
@@ -240,8 +223,6 @@ WHERE stream_epoch = (SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = 
 // LatestPlace returns the highest message of that incarnation of the stream that
 // one of the latest thousand deliveries was settled from.
 func (s *Store) LatestPlace(ctx context.Context, incarnation string) (sequence uint64, err error) {
-	if err := s.db.QueryRowContext(ctx, latestPlaceQuery, incarnation).Scan(&sequence); err != nil {
-		return 0, fmt.Errorf("look up the latest outcomes: %w", err)
-	}
-	return sequence, nil
+	err = s.db.QueryRowContext(ctx, latestPlaceQuery, incarnation).Scan(&sequence)
+	return sequence, pg.Wrap(err, "look up the latest outcomes")
 }

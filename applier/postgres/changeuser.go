@@ -33,10 +33,7 @@ func (s *Store) AddUser(ctx context.Context, community string, u NewUser) (deliv
 	if errors.Is(err, pg.ErrRaced) {
 		return delivery.ID{}, s.taken(ctx, community, u, n.id)
 	}
-	if err != nil {
-		return delivery.ID{}, fmt.Errorf("add a user: %w", err)
-	}
-	return n.id, nil
+	return n.id, pg.Wrap(err, "add a user")
 }
 
 const (

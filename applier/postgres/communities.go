@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"sync"
 	"time"
 
@@ -105,8 +104,5 @@ func readCommunity(ctx context.Context, db sqlx.QueryerContext, name string) (*a
 		c.Fields[key] = applier.Field{Name: key, Type: applier.FieldType(fieldType), Options: options, Revision: number}
 		return nil
 	}, name)
-	if err != nil {
-		return nil, fmt.Errorf("read currencies and fields of the community %s: %w", name, err)
-	}
-	return c, nil
+	return c, pg.Wrap(err, "read currencies and fields of the community %s", name)
 }

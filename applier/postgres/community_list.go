@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
@@ -41,8 +40,5 @@ func (s *Store) Communities(ctx context.Context) (all []string, err error) {
 		}
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("list communities: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "list communities")
 }

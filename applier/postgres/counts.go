@@ -112,10 +112,7 @@ func (s *Store) Counts(ctx context.Context, f CountFilter, from, to time.Time, s
 		query, args := f.countsQuery(from, to, countedTo, step)
 		return c.read(ctx, tx, query, args)
 	})
-	if err != nil {
-		return c, fmt.Errorf("count deliveries: %w", err)
-	}
-	return c, nil
+	return c, pg.Wrap(err, "count deliveries")
 }
 
 // Total returns what became of all deliveries that were received from a time until
@@ -131,10 +128,7 @@ func (s *Store) Total(ctx context.Context, f CountFilter, from, to time.Time) (t
 		query, args := f.totalQuery(from, to, countedTo)
 		return tx.QueryRowContext(ctx, query, args...).Scan(&total.Applied, &total.Duplicate, &total.Skipped, &total.Failed)
 	})
-	if err != nil {
-		return total, since, fmt.Errorf("count deliveries: %w", err)
-	}
-	return total, since, nil
+	return total, since, pg.Wrap(err, "count deliveries")
 }
 
 // countedSpan returns up to when deliveries are counted, and since when if that is after

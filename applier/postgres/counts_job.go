@@ -85,10 +85,7 @@ func (c *DeliveryCounter) Count(ctx context.Context) (minutes int, more bool, er
 			return err
 		})
 	}
-	if err != nil {
-		return 0, false, fmt.Errorf("count deliveries by minute: %w", err)
-	}
-	return minutes, more, nil
+	return minutes, more, pg.Wrap(err, "count deliveries by minute")
 }
 
 // look finds out up to when all rows can be seen. Who wrote a row before the clock was

@@ -10,6 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
 // ErrScaleInUse: amounts were kept with the currency's scale.
@@ -76,8 +77,5 @@ func (s *Store) SetCurrency(
 		_, err = tx.ExecContext(ctx, setCurrencyQuery, community, code, after.Scale, after.Minimum, after.Maximum)
 		return err
 	})
-	if err != nil {
-		return applier.Currency{}, fmt.Errorf("set the currency: %w", err)
-	}
-	return after, nil
+	return after, pg.Wrap(err, "set the currency")
 }

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
@@ -41,8 +40,5 @@ func (s *Store) Days(ctx context.Context, user delivery.ID, since, until time.Ti
 		d.Day = time.Date(d.Day.Year(), d.Day.Month(), d.Day.Day(), 0, 0, 0, 0, time.UTC)
 		return err
 	}, user.String(), since, until, low, high)
-	if err != nil {
-		return nil, fmt.Errorf("sum up a user's days: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "sum up a user's days")
 }

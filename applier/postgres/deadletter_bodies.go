@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"fmt"
 
 	"github.com/jmoiron/sqlx"
 
@@ -38,10 +37,7 @@ WHERE d.delivery_id = ANY ($1::uuid[])`
 // DeadLetterBodies returns those of the ids that are dead letters.
 func (s *Store) DeadLetterBodies(ctx context.Context, ids []delivery.ID) (map[delivery.ID]DeadLetterBody, error) {
 	bodies, err := deadLetterBodies(ctx, s.db, ids)
-	if err != nil {
-		return nil, fmt.Errorf("read dead letters: %w", err)
-	}
-	return bodies, nil
+	return bodies, pg.Wrap(err, "read dead letters")
 }
 
 func deadLetterBodies(ctx context.Context, db sqlx.QueryerContext, ids []delivery.ID) (map[delivery.ID]DeadLetterBody, error) {
@@ -105,8 +101,5 @@ func (s *Store) ReadDeadLetters(ctx context.Context, f DeadLetterFilter) (all []
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read dead letters: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "read dead letters")
 }

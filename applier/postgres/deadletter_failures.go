@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
@@ -29,8 +28,5 @@ func (s *Store) Failures(ctx context.Context, after Failure, limit int) ([]Failu
 	all, err := pg.Collect(ctx, s.db, failuresQuery, func(scan pg.Scan, f *Failure) error {
 		return scan((*pg.ID)(&f.ID), &f.At)
 	}, after.At, after.ID.String(), limit)
-	if err != nil {
-		return nil, fmt.Errorf("look for dead letters: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "look for dead letters")
 }

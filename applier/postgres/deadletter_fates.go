@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin"
@@ -45,8 +44,5 @@ func (s *Store) Fates(ctx context.Context, ids []delivery.ID) (map[delivery.ID]F
 		fates[delivery.ID(id)] = f
 		return nil
 	}, pg.IDs(ids))
-	if err != nil {
-		return nil, fmt.Errorf("look up the fates of dead letters: %w", err)
-	}
-	return fates, nil
+	return fates, pg.Wrap(err, "look up the fates of dead letters")
 }

@@ -46,10 +46,7 @@ func (s *Store) GroupDeadLetters(ctx context.Context, f DeadLetterFilter) ([]adm
 		g.Path, g.FirstAt, g.LastAt = admin.OrNil(path), g.FirstAt.UTC(), g.LastAt.UTC()
 		return err
 	}, args...)
-	if err != nil {
-		return nil, fmt.Errorf("group dead letters: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "group dead letters")
 }
 
 const deadLetterWebhooksQuery = `
@@ -65,8 +62,6 @@ func (s *Store) DeadLetterWebhooks(ctx context.Context, community, name string) 
 	if !admin.Sees(ctx, community) {
 		return nil, nil
 	}
-	if err := s.db.SelectContext(ctx, &ids, deadLetterWebhooksQuery, community, name); err != nil {
-		return nil, fmt.Errorf("find webhooks by their dead letters: %w", err)
-	}
-	return ids, nil
+	err = s.db.SelectContext(ctx, &ids, deadLetterWebhooksQuery, community, name)
+	return ids, pg.Wrap(err, "find webhooks by their dead letters")
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
-	"fmt"
 	"slices"
 	"time"
 
@@ -38,10 +37,7 @@ func (s *Store) ImportDeadLetters(ctx context.Context, letters []FullDeadLetter)
 		results, err = importDeadLetters(ctx, tx, letters)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("import dead letters: %w", err)
-	}
-	return results, nil
+	return results, pg.Wrap(err, "import dead letters")
 }
 
 func importDeadLetters(ctx context.Context, tx *sqlx.Tx, letters []FullDeadLetter) ([]LetterImport, error) {

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -44,10 +43,7 @@ func (s *Store) DiscardDeadLetters(ctx context.Context, ids []delivery.ID, faile
 		gone, err = pg.QueryIDs(ctx, tx, discardQuery, pg.IDs(ids), failedBy, by, note)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("discard dead letters: %w", err)
-	}
-	return gone, nil
+	return gone, pg.Wrap(err, "discard dead letters")
 }
 
 const discardsQuery = `SELECT discarded_by, note, at FROM discards WHERE delivery_id = $1 ORDER BY at`
@@ -59,17 +55,12 @@ func (s *Store) Discards(ctx context.Context, id delivery.ID) ([]Discard, error)
 		d.DeliveryID = id
 		return scan(&d.By, &d.Note, &d.At)
 	}, id.String())
-	if err != nil {
-		return nil, fmt.Errorf("read discards: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "read discards")
 }
 
 // Now is the database's clock, which says when deliveries failed.
 func (s *Store) Now(ctx context.Context) (now time.Time, err error) {
 	const query = `SELECT clock_timestamp()`
-	if err := s.db.GetContext(ctx, &now, query); err != nil {
-		return time.Time{}, fmt.Errorf("read the database's clock: %w", err)
-	}
-	return now, nil
+	err = s.db.GetContext(ctx, &now, query)
+	return now, pg.Wrap(err, "read the database's clock")
 }

@@ -83,10 +83,7 @@ func (s *Store) logIDs(ctx context.Context, since, until time.Time) (low, high i
 	if err == nil && !until.IsZero() {
 		err = s.db.QueryRowContext(ctx, logIDAtQuery, until.Add(clockSlack)).Scan(&high)
 	}
-	if err != nil {
-		return 0, 0, fmt.Errorf("find the gamification logs of a time: %w", err)
-	}
-	return low, high, nil
+	return low, high, pg.Wrap(err, "find the gamification logs of a time")
 }
 
 // addLogTimes narrows logs "l" to those of a time. since is inclusive.

@@ -74,10 +74,7 @@ var ErrUserWaits = errors.New("deliveries of the user are parked: erase the user
 // Erasure counts what EraseUser would remove.
 func (s *Store) Erasure(ctx context.Context, id delivery.ID) (e Erasure, err error) {
 	err = s.db.QueryRowContext(ctx, erasureQuery, id.String()).Scan(&e.ExternalIDs, &e.Fields, &e.FieldValues, &e.DeadLetters, &e.Logs, &e.Parked, &e.Balances)
-	if err != nil {
-		return Erasure{}, fmt.Errorf("count the data of a user: %w", err)
-	}
-	return e, nil
+	return e, pg.Wrap(err, "count the data of a user")
 }
 
 // EraseUser removes names, custom fields and dead letters of a user. The ledger stays
@@ -112,10 +109,7 @@ func (s *Store) EraseUser(ctx context.Context, id delivery.ID, by string) error 
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("erase a user: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "erase a user")
 }
 
 // NotErased returns those of the users who have their names, or have them again.

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -47,10 +46,7 @@ FROM executions`
 // unless it was run again.
 func (s *Store) Executions(ctx context.Context, id delivery.ID) ([]Execution, error) {
 	all, err := queryExecutions(ctx, s.db, selectExecutions+` WHERE delivery_id = $1 ORDER BY at, execution_id`, id.String())
-	if err != nil {
-		return nil, fmt.Errorf("read executions: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "read executions")
 }
 
 // Replayed returns those of the replays that have been executed. The two lists
@@ -63,10 +59,7 @@ func (s *Store) Replayed(ctx context.Context, deliveries, replays []delivery.ID)
 	}
 	all, err := queryExecutions(ctx, s.db, selectExecutions+` JOIN unnest($1::uuid[], $2::uuid[]) AS r (delivery_id, execution_id) USING (delivery_id, execution_id)`,
 		columns[0].String(), columns[1].String())
-	if err != nil {
-		return nil, fmt.Errorf("read executions: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "read executions")
 }
 
 func queryExecutions(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]Execution, error) {

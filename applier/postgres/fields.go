@@ -116,10 +116,7 @@ func (s *Store) DeleteField(ctx context.Context, community, name string) (values
 	if err == nil && fields == 0 && values == 0 {
 		err = ErrFieldNotFound
 	}
-	if err != nil {
-		return 0, fmt.Errorf("delete the custom field: %w", err)
-	}
-	return values, nil
+	return values, pg.Wrap(err, "delete the custom field")
 }
 
 // FieldEntry is one value that a delivery set, or that is back since the delivery
@@ -166,10 +163,7 @@ func (s *Store) ListFieldHistory(ctx context.Context, f FieldFilter) ([]FieldEnt
 	w.Args = append(w.Args, f.Limit)
 	entries, err := s.queryFieldHistory(ctx, selectFieldHistory+w.String()+
 		fmt.Sprintf(" ORDER BY h.delivery_id DESC, h.ordinal > 0, h.ordinal DESC LIMIT $%d", len(w.Args)), w.Args...)
-	if err != nil {
-		return nil, fmt.Errorf("list the history of custom fields: %w", err)
-	}
-	return entries, nil
+	return entries, pg.Wrap(err, "list the history of custom fields")
 }
 
 func (s *Store) queryFieldHistory(ctx context.Context, query string, args ...any) ([]FieldEntry, error) {

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jmoiron/sqlx"
 
@@ -53,10 +52,7 @@ func (s *Store) Generations(ctx context.Context) (all []delivery.Generation, err
 			return nil
 		})
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read the generations of partitions: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "read the generations of partitions")
 }
 
 // SaveGenerations makes the table say this. Leases stay, except those of a generation
@@ -83,8 +79,5 @@ func (s *Store) SaveGenerations(ctx context.Context, all []delivery.Generation) 
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("save the generations of partitions: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "save the generations of partitions")
 }

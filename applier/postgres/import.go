@@ -2,13 +2,13 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -84,10 +84,7 @@ func (s *Store) importUsers(ctx context.Context, community string, users []NewUs
 		results, err = importUsers(ctx, tx, community, users, move)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("import users: %w", err)
-	}
-	return results, nil
+	return results, pg.Wrap(err, "import users")
 }
 
 // minImportWindow is the least number of lines that a pass looks at.

@@ -2,10 +2,11 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
 // Rows that another applier deletes at this moment, or that a batch reads, are skipped:
@@ -37,8 +38,5 @@ func (s *Store) DeleteKeys(ctx context.Context, olderThan time.Duration, atMost 
 		deleted = int(n)
 		return err
 	})
-	if err != nil {
-		return 0, fmt.Errorf("delete old idempotency keys: %w", err)
-	}
-	return deleted, nil
+	return deleted, pg.Wrap(err, "delete old idempotency keys")
 }

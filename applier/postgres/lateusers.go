@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
@@ -98,7 +97,7 @@ ORDER BY 2`
 
 // LatePage looks at the dead letters after that one, for users that have
 // appeared. It fails once the lead is lost.
-func (l *Lead) LatePage(ctx context.Context, webhooks []LateWebhook, after delivery.ID) (LatePage, error) {
+func (l *Lead) LatePage(ctx context.Context, webhooks []LateWebhook, after delivery.ID) (page LatePage, err error) {
 	var columns [5]pg.Array
 	oldest := time.Now()
 	for _, w := range webhooks {
@@ -116,36 +115,20 @@ func (l *Lead) LatePage(ctx context.Context, webhooks []LateWebhook, after deliv
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	rows, err := l.conn.QueryContext(ctx, latePageQuery, after.String(), latePage,
-		columns[0].String(), columns[1].String(), columns[2].String(), columns[3].String(), maxLateRuns, columns[4].String())
-	if err != nil {
-		return LatePage{}, fmt.Errorf("look for users that have appeared: %w", err)
-	}
-	defer rows.Close()
-	page, err := readLatePage(rows)
-	if err != nil {
-		return LatePage{}, fmt.Errorf("look for users that have appeared: %w", err)
-	}
-	return page, nil
-}
-
-func readLatePage(rows *sql.Rows) (page LatePage, err error) {
-	for rows.Next() {
+	err = pg.Each(ctx, l.conn, latePageQuery, func(scan pg.Scan) error {
 		var d LateDelivery
-		var id, user pg.ID
 		var ended bool
 		var receivedAt sql.Null[time.Time]
-		if err := rows.Scan(&ended, &id, &user, &d.WebhookID, &receivedAt, &d.Executions); err != nil {
-			return LatePage{}, err
-		}
-		d.ID, d.User, d.ReceivedAt = delivery.ID(id), delivery.ID(user), receivedAt.V
+		err := scan(&ended, (*pg.ID)(&d.ID), (*pg.ID)(&d.User), &d.WebhookID, &receivedAt, &d.Executions)
+		d.ReceivedAt = receivedAt.V
 		if ended {
 			page.Last, page.More = d.ID, d.Executions == latePage
-			continue
+		} else {
+			page.Found = append(page.Found, d)
 		}
-		page.Found = append(page.Found, d)
-	}
-	return page, rows.Err()
+		return err
+	}, after.String(), latePage, columns[0].String(), columns[1].String(), columns[2].String(), columns[3].String(), maxLateRuns, columns[4].String())
+	return page, pg.Wrap(err, "look for users that have appeared")
 }
 
 // LateUser is a user as one webhook sees them.
@@ -176,24 +159,13 @@ func (l *Lead) LateRuns(ctx context.Context, users []LateUser) (map[LateUser]int
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	rows, err := l.conn.QueryContext(ctx, lateRunsQuery, columns[0].String(), columns[1].String())
-	if err != nil {
-		return nil, fmt.Errorf("count replays for users that have appeared: %w", err)
-	}
-	defer rows.Close()
 	runs := make(map[LateUser]int, len(users))
-	for rows.Next() {
+	err := pg.Each(ctx, l.conn, lateRunsQuery, func(scan pg.Scan) error {
 		var u LateUser
-		var id pg.ID
 		var n int
-		if err := rows.Scan(&id, &u.WebhookID, &n); err != nil {
-			return nil, fmt.Errorf("count replays for users that have appeared: %w", err)
-		}
-		u.ID = delivery.ID(id)
+		err := scan((*pg.ID)(&u.ID), &u.WebhookID, &n)
 		runs[u] = n
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("count replays for users that have appeared: %w", err)
-	}
-	return runs, nil
+		return err
+	}, columns[0].String(), columns[1].String())
+	return runs, pg.Wrap(err, "count replays for users that have appeared")
 }

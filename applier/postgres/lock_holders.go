@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
@@ -19,10 +18,7 @@ SELECT DISTINCT user_id FROM (
 // deliveries.
 func (s *Store) LockedUsers(ctx context.Context, webhookID string, deliveries int) ([]delivery.ID, error) {
 	users, err := pg.QueryIDs(ctx, s.db, lockedUsersQuery, webhookID, deliveries)
-	if err != nil {
-		return nil, fmt.Errorf("look for users that are locked: %w", err)
-	}
-	return users, nil
+	return users, pg.Wrap(err, "look for users that are locked")
 }
 
 // LockHolder is a database session that may hold the row of a user.
@@ -66,8 +62,5 @@ func (s *Store) LockHolders(ctx context.Context, users []delivery.ID) (all []Loc
 		h.Since = since.V
 		return err
 	}, pg.IDs(users))
-	if err != nil {
-		return nil, fmt.Errorf("look for who holds a user: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "look for who holds a user")
 }

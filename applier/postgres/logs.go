@@ -34,10 +34,7 @@ type LogFilter struct {
 // ListLogs returns gamification logs, newest first.
 func (s *Store) ListLogs(ctx context.Context, f LogFilter) ([]admin.Log, error) {
 	logs, err := s.listLogs(ctx, f)
-	if err != nil {
-		return nil, fmt.Errorf("list gamification logs: %w", err)
-	}
-	return logs, nil
+	return logs, pg.Wrap(err, "list gamification logs")
 }
 
 func (s *Store) listLogs(ctx context.Context, f LogFilter) ([]admin.Log, error) {

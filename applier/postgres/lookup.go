@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
@@ -21,8 +20,5 @@ func (s *Store) UserNames(ctx context.Context, ids []delivery.ID) (map[delivery.
 		users[u.ID] = u
 		return err
 	}, pg.IDs(ids))
-	if err != nil {
-		return nil, fmt.Errorf("look up users: %w", err)
-	}
-	return users, nil
+	return users, pg.Wrap(err, "look up users")
 }

@@ -89,10 +89,7 @@ func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, e
 		order = oldestFirst.Replace(order)
 	}
 	outcomes, err := s.listOutcomes(ctx, f, w, order)
-	if err != nil {
-		return nil, fmt.Errorf("list outcomes: %w", err)
-	}
-	return outcomes, nil
+	return outcomes, pg.Wrap(err, "list outcomes")
 }
 
 // oldestFirst reverses the order of a query and of its time buckets.
@@ -207,10 +204,7 @@ const haveOutcomesQuery = `SELECT delivery_id FROM outcomes WHERE delivery_id = 
 // HaveOutcomes returns those of the ids that have an outcome.
 func (s *Store) HaveOutcomes(ctx context.Context, ids []delivery.ID) (map[delivery.ID]bool, error) {
 	have, err := pg.QueryIDSet(ctx, s.db, haveOutcomesQuery, pg.IDs(ids))
-	if err != nil {
-		return nil, fmt.Errorf("look up outcomes: %w", err)
-	}
-	return have, nil
+	return have, pg.Wrap(err, "look up outcomes")
 }
 
 const decidedByQuery = `SELECT delivery_id, version FROM outcomes WHERE delivery_id = ANY ($1::uuid[]) AND version > 0`
@@ -228,8 +222,5 @@ func (s *Store) DecidedBy(ctx context.Context, ids []delivery.ID) (map[delivery.
 		versions[delivery.ID(id)] = version
 		return nil
 	}, pg.IDs(ids))
-	if err != nil {
-		return nil, fmt.Errorf("look up versions: %w", err)
-	}
-	return versions, nil
+	return versions, pg.Wrap(err, "look up versions")
 }

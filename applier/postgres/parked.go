@@ -144,10 +144,7 @@ func (s *Store) Park(ctx context.Context, batch []applier.Parking) error {
 			return newWork(items, epochs).parkAll(ctx, tx, stmts, batch)
 		})
 	})
-	if err != nil {
-		return fmt.Errorf("park: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "park")
 }
 
 func (w *work) parkAll(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements, batch []applier.Parking) error {

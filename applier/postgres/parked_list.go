@@ -64,10 +64,7 @@ func (s *Store) ListParked(ctx context.Context, f OutcomeFilter) ([]ParkedDelive
 	}
 	w.Args = append(w.Args, f.Limit)
 	all, err := s.queryParked(ctx, selectParked+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.Args)), w.Args...)
-	if err != nil {
-		return nil, fmt.Errorf("list parked deliveries: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "list parked deliveries")
 }
 
 func (s *Store) queryParked(ctx context.Context, query string, args ...any) ([]ParkedDelivery, error) {
@@ -103,10 +100,7 @@ func (s *Store) FindParked(ctx context.Context, id delivery.ID) (p ParkedDeliver
 }
 
 func wrapParked(err error) error {
-	if err != nil {
-		return fmt.Errorf("look for a parked delivery: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "look for a parked delivery")
 }
 
 const haveRowsQuery = `
@@ -117,10 +111,7 @@ SELECT delivery_id FROM parked WHERE delivery_id = ANY ($1::uuid[]) AND replay_i
 // HaveRows returns those of the ids that have an outcome or are parked.
 func (s *Store) HaveRows(ctx context.Context, ids []delivery.ID) (map[delivery.ID]bool, error) {
 	have, err := pg.QueryIDSet(ctx, s.db, haveRowsQuery, pg.IDs(ids), noReplay)
-	if err != nil {
-		return nil, fmt.Errorf("look up outcomes and parked deliveries: %w", err)
-	}
-	return have, nil
+	return have, pg.Wrap(err, "look up outcomes and parked deliveries")
 }
 
 // ParkedReplay is a replay of a delivery that waits.
@@ -143,10 +134,7 @@ func (s *Store) ParkedReplays(ctx context.Context, ids []delivery.ID) (all []Par
 		r.Detail, r.Since = admin.OrNil(detail), r.Since.UTC()
 		return err
 	}, pg.IDs(ids), noReplay)
-	if err != nil {
-		return nil, fmt.Errorf("look for replays that wait: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "look for replays that wait")
 }
 
 // FirstParkedReplays returns of each delivery the first of its replays that wait.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 
@@ -41,22 +42,11 @@ SELECT webhook_id, reason FROM w WHERE slot = ANY ($1::smallint[]) ORDER BY webh
 // ParkedWebhooks returns the webhooks of a partition with deliveries that wait for
 // them.
 func (s *Store) ParkedWebhooks(ctx context.Context, p delivery.Partition) (all []applier.ParkedWebhook, err error) {
-	rows, err := s.db.QueryContext(ctx, parkedWebhooksQuery, slotsOf(p))
-	if err != nil {
-		return nil, fmt.Errorf("list webhooks with parked deliveries: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var w applier.ParkedWebhook
-		if err := rows.Scan(&w.ID, &w.Reason); err != nil {
-			return nil, fmt.Errorf("list webhooks with parked deliveries: %w", err)
-		}
-		if n := len(all); n > 0 && all[n-1].ID == w.ID { // in two slots
-			continue
-		}
-		all = append(all, w)
-	}
-	return all, rows.Err()
+	all, err = pg.Collect(ctx, s.db, parkedWebhooksQuery, func(scan pg.Scan, w *applier.ParkedWebhook) error {
+		return scan(&w.ID, &w.Reason)
+	}, slotsOf(p))
+	all = slices.CompactFunc(all, func(a, b applier.ParkedWebhook) bool { return a.ID == b.ID }) // in two slots
+	return all, pg.Wrap(err, "list webhooks with parked deliveries")
 }
 
 const (
@@ -137,10 +127,7 @@ func (s *Store) ParkedOf(ctx context.Context, p delivery.Partition, webhookID st
 		return nil, fmt.Errorf("read parked deliveries of a webhook: %w", err)
 	}
 	all, err := scanParked(rows)
-	if err != nil {
-		return nil, fmt.Errorf("read parked deliveries of a webhook: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "read parked deliveries of a webhook")
 }
 
 // ParkedOfUsers returns deliveries that wait for users, of those whom nobody has locked
@@ -154,10 +141,7 @@ func (s *Store) ParkedOfUsers(ctx context.Context, p delivery.Partition, limit i
 		all, err = scanParked(rows)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read parked deliveries of users: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "read parked deliveries of users")
 }
 
 func scanParked(rows *sql.Rows) (all []delivery.Delivery, err error) {
@@ -220,8 +204,6 @@ WHERE p.newer AND p.stream_epoch = coalesce((SELECT e.epoch FROM stream_epochs e
 // FirstNewer returns the first message of this stream that a parked delivery still
 // needs, because only the stream has its payload; 0 if there is none.
 func (s *Store) FirstNewer(ctx context.Context, incarnation string) (sequence uint64, err error) {
-	if err := s.db.QueryRowContext(ctx, firstNewerQuery, incarnation).Scan(&sequence); err != nil {
-		return 0, fmt.Errorf("look for parked deliveries of a newer format: %w", err)
-	}
-	return sequence, nil
+	err = s.db.QueryRowContext(ctx, firstNewerQuery, incarnation).Scan(&sequence)
+	return sequence, pg.Wrap(err, "look for parked deliveries of a newer format")
 }

@@ -52,10 +52,7 @@ func (s *Store) Close() error { return s.db.Close() }
 
 // Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
-	if err := s.db.PingContext(ctx); err != nil {
-		return fmt.Errorf("PostgreSQL does not answer: %w", err)
-	}
-	return nil
+	return pg.Wrap(s.db.PingContext(ctx), "PostgreSQL does not answer")
 }
 
 const readOnlyQuery = `SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean`

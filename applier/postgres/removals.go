@@ -10,6 +10,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -102,27 +103,24 @@ func (s *Store) Forgotten(ctx context.Context, incarnation string, unknown []*de
 		return forgotten, nil
 	}
 	w := work{epochs: map[string]int64{"": 0}}
-	rows, err := s.db.QueryContext(ctx, removalsQuery)
-	if err != nil {
-		return nil, fmt.Errorf("read the removals: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
+	err := pg.Each(ctx, s.db, removalsQuery, func(scan pg.Scan) error {
 		var of sql.NullString
 		var r removal
 		var storedBefore sql.NullTime
-		if err := rows.Scan(&of, &r.epoch, &r.sequence, &storedBefore); err != nil {
-			return nil, fmt.Errorf("read the removals: %w", err)
-		}
+		err := scan(&of, &r.epoch, &r.sequence, &storedBefore)
 		if of.Valid {
 			w.epochs[of.String] = r.epoch
-			continue
+			return err
 		}
 		r.storedBefore = storedBefore.Time
 		w.removals = append(w.removals, r)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the removals: %w", err)
 	}
 	if _, ok := w.epochs[incarnation]; !ok { // nothing was settled from it
-		return forgotten, rows.Err()
+		return forgotten, nil
 	}
 	for _, d := range unknown {
 		at := *d
@@ -131,7 +129,7 @@ func (s *Store) Forgotten(ctx context.Context, incarnation string, unknown []*de
 			forgotten[d.ID] = true
 		}
 	}
-	return forgotten, rows.Err()
+	return forgotten, nil
 }
 
 const removalsQuery = `

@@ -101,10 +101,7 @@ func (s *Store) BeginRun(ctx context.Context, selection string, r ReplayRun) err
 		_, err := tx.ExecContext(ctx, beginRunQuery, r.ID.String(), selection, r.RequestedBy, r.PlannedAt, r.Total)
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("begin a replay: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "begin a replay")
 }
 
 // AdvanceRun records that so many more dead letters are published, the last one
@@ -114,10 +111,7 @@ func (s *Store) AdvanceRun(ctx context.Context, run delivery.ID, more int, posit
 		_, err := tx.ExecContext(ctx, advanceRunQuery, run.String(), more, position.String())
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("record how far a replay is: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "record how far a replay is")
 }
 
 // FinishRun records that all of a run is published, or that it is given up.
@@ -126,8 +120,5 @@ func (s *Store) FinishRun(ctx context.Context, run delivery.ID) error {
 		_, err := tx.ExecContext(ctx, closeRunQuery, run.String())
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("finish a replay: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "finish a replay")
 }

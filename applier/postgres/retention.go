@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -145,10 +144,7 @@ func (s *Store) RemoveLogs(ctx context.Context, old Old, chunk int) (r Removed, 
 		}
 		return addRemoval(ctx, tx, old)
 	})
-	if err != nil {
-		return Removed{}, fmt.Errorf("remove old gamification logs: %w", err)
-	}
-	return r, nil
+	return r, pg.Wrap(err, "remove old gamification logs")
 }
 
 func lockRetention(ctx context.Context, tx *sqlx.Tx) (logID int64, outcomes, history delivery.ID, err error) {
@@ -201,10 +197,7 @@ func (s *Store) RemoveOutcomes(ctx context.Context, old Old, page int) (r Remove
 		}
 		return addRemoval(ctx, tx, old)
 	})
-	if err != nil {
-		return Removed{}, fmt.Errorf("remove old outcomes: %w", err)
-	}
-	return r, nil
+	return r, pg.Wrap(err, "remove old outcomes")
 }
 
 // Two values of a field stay: its current value, and the one that a revert brings back,
@@ -245,8 +238,5 @@ func (s *Store) RemoveFieldHistory(ctx context.Context, old Old, page int) (r Re
 		return tx.QueryRowContext(ctx, removeFieldHistoryQuery, old.Before, from.String(), pg.FirstIDAt(old.Before).String(), page).
 			Scan(&r.FieldHistory, &r.More)
 	})
-	if err != nil {
-		return Removed{}, fmt.Errorf("remove the old history of custom fields: %w", err)
-	}
-	return r, nil
+	return r, pg.Wrap(err, "remove the old history of custom fields")
 }

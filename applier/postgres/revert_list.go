@@ -46,8 +46,5 @@ func (s *Store) ListApplied(ctx context.Context, f AppliedFilter) ([]delivery.ID
 		query = "SELECT o.delivery_id FROM outcomes o" + w.String() + fmt.Sprintf(" ORDER BY o.delivery_id DESC LIMIT $%d", len(args))
 	}
 	ids, err := pg.QueryIDs(ctx, s.db, query, args...)
-	if err != nil {
-		return nil, fmt.Errorf("list applied deliveries: %w", err)
-	}
-	return ids, nil
+	return ids, pg.Wrap(err, "list applied deliveries")
 }

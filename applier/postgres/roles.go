@@ -116,10 +116,7 @@ func (s *Store) RoleDifferences(ctx context.Context) ([]RoleDifference, error) {
 		return nil, err
 	}
 	differences, err := roleDifferences(ctx, s.db)
-	if err != nil {
-		return nil, fmt.Errorf("read the database's roles: %w", err)
-	}
-	return differences, nil
+	return differences, pg.Wrap(err, "read the database's roles")
 }
 
 func roleDifferences(ctx context.Context, q sqlx.QueryerContext) ([]RoleDifference, error) {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
 // oldestSchema is the oldest schema that this program can work with: the number
@@ -80,10 +82,7 @@ func (s *Store) SchemaState(ctx context.Context) (SchemaState, error) {
 	if err == nil && compatibility {
 		err = s.db.GetContext(ctx, &state.LeastReader, leastReaderQuery)
 	}
-	if err != nil {
-		return SchemaState{}, fmt.Errorf("PostgreSQL does not answer: %w", err)
-	}
-	return state, nil
+	return state, pg.Wrap(err, "PostgreSQL does not answer")
 }
 
 // CheckSchema returns why this program cannot work with the database, or nil.

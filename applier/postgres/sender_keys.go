@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"crypto/sha256"
-	"fmt"
 
 	"github.com/lib/pq"
 
@@ -27,8 +26,5 @@ SELECT delivery_id FROM keyed ORDER BY delivery_id DESC LIMIT $3`
 func (s *Store) Keyed(ctx context.Context, webhookIDs []string, key string, limit int) ([]delivery.ID, error) {
 	hash := sha256.Sum256([]byte(key))
 	ids, err := pg.QueryIDs(ctx, s.db, keyedQuery, pq.StringArray(webhookIDs), hash[:], limit)
-	if err != nil {
-		return nil, fmt.Errorf("find deliveries by their key: %w", err)
-	}
-	return ids, nil
+	return ids, pg.Wrap(err, "find deliveries by their key")
 }

@@ -65,20 +65,15 @@ type NewSession struct {
 
 // KnowsNetwork reports whether an account has signed in from a network since then.
 func (s *Store) KnowsNetwork(ctx context.Context, account, network string, since time.Time) (known bool, err error) {
-	if err := s.db.QueryRowContext(ctx, knowsNetworkQuery, account, network, since).Scan(&known); err != nil {
-		return false, fmt.Errorf("find a network: %w", err)
-	}
-	return known, nil
+	err = s.db.QueryRowContext(ctx, knowsNetworkQuery, account, network, since).Scan(&known)
+	return known, pg.Wrap(err, "find a network")
 }
 
 // AddSession signs an account in. It returns ErrNoSession if the account has changed
 // since its password was found right.
 func (s *Store) AddSession(ctx context.Context, in NewSession) error {
 	err := s.inTxAgain(ctx, func(tx *sqlx.Tx) error { return addSession(ctx, tx, in) })
-	if err != nil {
-		return fmt.Errorf("sign in: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "sign in")
 }
 
 func addSession(ctx context.Context, tx *sqlx.Tx, in NewSession) error {
@@ -121,10 +116,7 @@ func (s *Store) ChangePassword(ctx context.Context, in NewSession, hash string) 
 		again.Account.PasswordHash = hash
 		return addSession(ctx, tx, again)
 	})
-	if err != nil {
-		return fmt.Errorf("change a password: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "change a password")
 }
 
 const findSessionQuery = `
@@ -162,10 +154,7 @@ func (s *Store) UseSession(ctx context.Context, token []byte, now time.Time) err
 		_, err := tx.ExecContext(ctx, useSessionQuery, token, now)
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("keep a session: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "keep a session")
 }
 
 const listSessionsQuery = `
@@ -181,10 +170,7 @@ func (s *Store) ListSessions(ctx context.Context, account string, madeAfter, use
 		copy(one.ID[:], token)
 		return err
 	}, account, madeAfter, usedAfter)
-	if err != nil {
-		return nil, fmt.Errorf("list sessions: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "list sessions")
 }
 
 const endSessionOfQuery = `DELETE FROM sessions WHERE admin = $1 AND token = $2`
@@ -195,18 +181,12 @@ func (s *Store) EndSessionOf(ctx context.Context, account string, id [32]byte) e
 		result, err := tx.ExecContext(ctx, endSessionOfQuery, account, id[:])
 		return oneRow(result, err, ErrNoSession)
 	})
-	if err != nil {
-		return fmt.Errorf("end a session: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "end a session")
 }
 
 // EndSessions signs an account out everywhere.
 func (s *Store) EndSessions(ctx context.Context, account string) error {
-	if err := s.inTx(ctx, func(tx *sqlx.Tx) error { return endSessions(ctx, tx, account) }); err != nil {
-		return fmt.Errorf("end sessions: %w", err)
-	}
-	return nil
+	return pg.Wrap(s.inTx(ctx, func(tx *sqlx.Tx) error { return endSessions(ctx, tx, account) }), "end sessions")
 }
 
 // EndSession signs out.
@@ -215,8 +195,5 @@ func (s *Store) EndSession(ctx context.Context, token []byte) error {
 		_, err := tx.ExecContext(ctx, endSessionQuery, token)
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("sign out: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "sign out")
 }

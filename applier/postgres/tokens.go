@@ -38,20 +38,14 @@ func (s *Store) AddToken(ctx context.Context, t admin.Token) (createdAt time.Tim
 	if pq.As(err, pqerror.UniqueViolation) != nil {
 		return time.Time{}, ErrTokenExists
 	}
-	if err != nil {
-		return time.Time{}, fmt.Errorf("add a token: %w", err)
-	}
-	return createdAt, nil
+	return createdAt, pg.Wrap(err, "add a token")
 }
 
 // ListTokens returns tokens, newest first, those too that work no more. An empty
 // community is all of them.
 func (s *Store) ListTokens(ctx context.Context, community string) ([]admin.Token, error) {
 	tokens, err := pg.Collect(ctx, s.db, selectTokens+` WHERE $1 = '' OR community = $1 ORDER BY created_at DESC, sha256`, scanToken, community)
-	if err != nil {
-		return nil, fmt.Errorf("list tokens: %w", err)
-	}
-	return tokens, nil
+	return tokens, pg.Wrap(err, "list tokens")
 }
 
 // FindToken returns a token by its hash, one too that works no more.
@@ -85,10 +79,7 @@ func (s *Store) UseToken(ctx context.Context, hash [32]byte, at, since time.Time
 		_, err := tx.ExecContext(ctx, useTokenQuery, hash[:], at, since)
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("note the use of a token: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "note the use of a token")
 }
 
 const revokeTokenQuery = `

@@ -49,10 +49,7 @@ func (s *Store) AddTrail(ctx context.Context, e admin.TrailEntry) error {
 	if pq.As(err, pqerror.LockNotAvailable) != nil {
 		return fmt.Errorf("%w: %w", ErrTrailHeld, err)
 	}
-	if err != nil {
-		return fmt.Errorf("write the audit trail: %w", err)
-	}
-	return nil
+	return pg.Wrap(err, "write the audit trail")
 }
 
 // TrailFilter narrows the audit trail; zero values do not.
@@ -118,10 +115,7 @@ func (s *Store) TrailWords(ctx context.Context) (map[string][]string, error) {
 		words[kind] = append(words[kind], word)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read the audit trail: %w", err)
-	}
-	return words, nil
+	return words, pg.Wrap(err, "read the audit trail")
 }
 
 func scanTrail(scan pg.Scan, e *admin.TrailEntry) error {
@@ -173,10 +167,7 @@ func (s *Store) CheckTrail(ctx context.Context) (TrailState, error) {
 		check.end(id, hash)
 		return nil
 	})
-	if err != nil {
-		return TrailState{}, fmt.Errorf("check the audit trail: %w", err)
-	}
-	return check.TrailState, nil
+	return check.TrailState, pg.Wrap(err, "check the audit trail")
 }
 
 // trailCheck goes through the chain.

@@ -89,10 +89,7 @@ func (s *Store) FindUsers(ctx context.Context, communities []string, ref string,
 		kind, value, _ := strings.Cut(ref, "=")
 		users, err = s.queryUsers(ctx, usersNamedQuery, pq.StringArray(communities), applier.FoldKey(ref), kind, value, limit)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("find users: %w", err)
-	}
-	return users, nil
+	return users, pg.Wrap(err, "find users")
 }
 
 // UserFilter narrows a list; zero values do not.
@@ -128,10 +125,7 @@ SELECT x.user_id FROM kinds k JOIN external_ids x ON x.community = k.community A
 func (s *Store) ListUsers(ctx context.Context, f UserFilter) ([]User, error) {
 	query, args := f.query(ctx)
 	users, err := s.queryUsers(ctx, query, args...)
-	if err != nil {
-		return nil, fmt.Errorf("list users: %w", err)
-	}
-	return users, nil
+	return users, pg.Wrap(err, "list users")
 }
 
 func (f UserFilter) query(ctx context.Context) (query string, args []any) {

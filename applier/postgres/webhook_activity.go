@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/lib/pq"
@@ -48,8 +47,5 @@ func (s *Store) WebhookActivities(ctx context.Context, ids []string) (map[string
 		all[a.WebhookID] = a
 		return err
 	}, pq.StringArray(ids))
-	if err != nil {
-		return nil, fmt.Errorf("read the activity of webhooks: %w", err)
-	}
-	return all, nil
+	return all, pg.Wrap(err, "read the activity of webhooks")
 }

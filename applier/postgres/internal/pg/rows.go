@@ -3,16 +3,20 @@ package pg
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"time"
-
-	"github.com/jmoiron/sqlx"
 )
 
 // Scan reads the columns of one row.
 type Scan func(into ...any) error
 
+// Queryer is a connection, a pool of them, or a transaction.
+type Queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
 // Each runs a query and calls f with each row.
-func Each(ctx context.Context, db sqlx.QueryerContext, query string, f func(Scan) error, args ...any) error {
+func Each(ctx context.Context, db Queryer, query string, f func(Scan) error, args ...any) error {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
@@ -27,7 +31,7 @@ func Each(ctx context.Context, db sqlx.QueryerContext, query string, f func(Scan
 }
 
 // Collect runs a query and returns what f makes of each row.
-func Collect[T any](ctx context.Context, db sqlx.QueryerContext, query string, f func(Scan, *T) error, args ...any) (all []T, err error) {
+func Collect[T any](ctx context.Context, db Queryer, query string, f func(Scan, *T) error, args ...any) (all []T, err error) {
 	err = Each(ctx, db, query, func(scan Scan) error {
 		var one T
 		err := f(scan, &one)
@@ -38,6 +42,14 @@ func Collect[T any](ctx context.Context, db sqlx.QueryerContext, query string, f
 		return nil, err
 	}
 	return all, nil
+}
+
+// Wrap says what could not be done. It is nil where nothing failed.
+func Wrap(err error, what string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", fmt.Sprintf(what, args...), err)
 }
 
 // OrNil returns nil for NULL.
