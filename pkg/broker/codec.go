@@ -76,16 +76,21 @@ func envelopeOf(d delivery.Delivery, stored time.Time) delivery.Delivery {
 
 // decodeBatch reads one message of the stream. A message that cannot be read becomes a
 // malformed delivery, because nothing in the stream may vanish.
+//
+// The deliveries are counted first. A forged message could hold 500,000 empty ones, and
+// each would become a dead letter.
 func decodeBatch(data []byte, sequence uint64, stored time.Time, attempt int) []delivery.Delivery {
 	var batch deliverypb.DeliveryBatch
-	err := proto.Unmarshal(data, &batch)
-	if err == nil && len(batch.GetDeliveries()) == 0 {
-		err = fmt.Errorf("it holds no delivery")
+	why := ""
+	switch {
+	case holdsMore(data, maxReadDeliveries):
+		why = fmt.Sprintf("The message has more than %d deliveries.", maxReadDeliveries)
+	case proto.Unmarshal(data, &batch) != nil || len(batch.GetDeliveries()) == 0:
+		why = "The message is not a batch of deliveries."
 	}
-	if err != nil {
+	if why != "" {
 		d := malformed(data, delivery.Position{Sequence: sequence}, stored)
-		d.Malformed = "The message is not a batch of deliveries."
-		d.StoredAt, d.Attempt = stored, attempt
+		d.Malformed, d.StoredAt, d.Attempt = why, stored, attempt
 		return []delivery.Delivery{d}
 	}
 	deliveries := make([]delivery.Delivery, len(batch.GetDeliveries()))
@@ -95,6 +100,19 @@ func decodeBatch(data []byte, sequence uint64, stored time.Time, attempt int) []
 		deliveries[i] = d
 	}
 	return deliveries
+}
+
+// maxReadDeliveries is 16 times what any program puts into a message, so that a later
+// version may put in more.
+const maxReadDeliveries = 16 * maxBatchDeliveries
+
+// holdsMore reports whether a batch has more than so many deliveries.
+func holdsMore(batch []byte, most int) bool {
+	n := 0
+	for ; len(batch) > 0 && n <= most; n++ {
+		_, batch = nextDelivery(batch)
+	}
+	return n > most
 }
 
 func fromProto(pb *deliverypb.Delivery, at delivery.Position, stored time.Time) delivery.Delivery {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -39,6 +40,21 @@ func FuzzDecodeBatch(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestAMessageOfTooManyDeliveriesIsOne: a forged message of 1 MB could be 500,000 dead
+// letters.
+func TestAMessageOfTooManyDeliveriesIsOne(t *testing.T) {
+	t.Parallel()
+	stored := time.UnixMilli(1767225660123).UTC()
+	most := bytes.Repeat([]byte{byte(batchDeliveries)<<3 | 2, 0}, maxReadDeliveries)
+	if got := decodeMessage(nil, most, 7, stored, 1); len(got) != maxReadDeliveries {
+		t.Errorf("%d empty deliveries are read as %d", maxReadDeliveries, len(got))
+	}
+	got := decodeMessage(nil, append(most, most[:2]...), 7, stored, 1)
+	if len(got) != 1 || got[0].Malformed != "The message has more than 4096 deliveries." || len(got[0].Body) == 0 {
+		t.Fatalf("one more is read as %d: %+v", len(got), got[0])
+	}
 }
 
 func TestReplaysSurviveTheBroker(t *testing.T) {
