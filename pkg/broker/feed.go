@@ -9,22 +9,20 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 const (
-	// A feed asks for at most so many messages and bytes of a partition at a time, and
-	// keeps as many in C. Fewer messages would make small batches where each message has
-	// few deliveries.
-	feedMessages = 256
-	feedBytes    = 2 << 20
-
-	feedExpires   = 5 * time.Second
-	feedHeartbeat = 500 * time.Millisecond
+	// A partition that has had no delivery for restAfter reads what comes for the others
+	// only every restEvery: to be woken up for each message costs more than to skip it.
+	restAfter = 250 * time.Millisecond
+	restEvery = 10 * time.Millisecond
 
 	// floorEvery is how often a floor that moves is written. Each write takes two fsyncs
 	// at the broker, next to those of the stream.
@@ -73,7 +71,9 @@ type Feed struct {
 	floor  uint64 // all up to it is settled
 	passed uint64 // the newest message up to floor that has deliveries of the partition
 	seen   uint64 // the newest message that was read
-	active bool   // a session is open
+	// came is when the newest delivery of the partition came.
+	came   time.Time
+	active bool // a session is open
 	// connection is the number of the connection that the session has, or had. Behind
 	// another one may be another stream: a broker that was restored from a backup.
 	connection uint64
@@ -98,7 +98,7 @@ type Receipt struct {
 // the partition may have one.
 func (c *Conn) NewFeed(p delivery.Partition, log zerolog.Logger) *Feed {
 	return &Feed{
-		conn: c, partition: p, out: make(chan Received, feedMessages), room: semaphore.NewWeighted(feedBytes),
+		conn: c, partition: p, out: make(chan Received, pullMessages), room: semaphore.NewWeighted(pullBytes),
 		log: log.With().Int("generation", p.Generation).Int("partition", p.Index).Logger(),
 	}
 }
@@ -161,28 +161,33 @@ func (f *Feed) session(ctx context.Context) error {
 	f.begin(floor, connection)
 	defer f.end()
 
-	reading, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	next := uint64(1)
-	consuming, err := reader.Consume(func(msg jetstream.Msg) {
-		if reading.Err() != nil {
-			return
-		}
-		if err := f.receive(reading, msg, incarnation, proof, &next); err != nil {
-			stop(err)
-		}
-	},
-		jetstream.PullMaxMessagesWithBytesLimit(feedMessages, feedBytes),
-		jetstream.PullExpiry(feedExpires), jetstream.PullHeartbeat(feedHeartbeat),
-		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) { stop(err) }))
+	messages, err := f.conn.newPull(deliveriesStream, reader.CachedInfo().Name)
 	if err != nil {
 		return fmt.Errorf("read the partition %s: %w", f.partition, err)
 	}
-	defer func() {
-		consuming.Stop()
-		<-consuming.Closed()
-	}()
-	return f.keepFloor(reading)
+	defer messages.close()
+	g, reading := errgroup.WithContext(ctx)
+	g.Go(func() error { return f.keepFloor(reading) })
+	g.Go(func() error {
+		next := uint64(1)
+		return messages.run(reading, f.rests, func(msg *nats.Msg) error {
+			if reading.Err() != nil { // a message before this one may not have been taken
+				return context.Cause(reading)
+			}
+			return f.receive(reading, msg, incarnation, proof, &next)
+		})
+	})
+	return g.Wait()
+}
+
+// rests is how long the partition rests before it reads on.
+func (f *Feed) rests() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if time.Since(f.came) < restAfter {
+		return 0
+	}
+	return restEvery
 }
 
 // openReader makes the consumer of this session.
@@ -227,6 +232,7 @@ func (f *Feed) begin(floor, connection uint64) {
 	}
 	f.open, f.settled = nil, nil
 	f.floor, f.passed, f.seen, f.active, f.connection = floor, 0, floor, true, connection
+	f.came = time.Now()
 }
 
 // IsReading reports whether a session with the broker is open.
@@ -245,7 +251,7 @@ func (f *Feed) end() {
 var errGap = errors.New("messages are missing between two that came")
 
 // receive takes one message. next is the consumer's own count of it.
-func (f *Feed) receive(ctx context.Context, msg jetstream.Msg, incarnation string, proof proof, next *uint64) error {
+func (f *Feed) receive(ctx context.Context, msg *nats.Msg, incarnation string, proof proof, next *uint64) error {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return fmt.Errorf("a message without its position in the stream: %w", err)
@@ -259,7 +265,7 @@ func (f *Feed) receive(ctx context.Context, msg jetstream.Msg, incarnation strin
 	if r == nil || len(deliveries) == 0 {
 		return nil
 	}
-	came := Received{r, deliveries, min(int64(len(msg.Data())), feedBytes)}
+	came := Received{r, deliveries, min(int64(len(msg.Data)), pullBytes)}
 	if f.room.Acquire(ctx, came.bytes) != nil {
 		f.untrack(r) // the next session reads it again
 		return nil
@@ -277,9 +283,9 @@ func (f *Feed) receive(ctx context.Context, msg jetstream.Msg, incarnation strin
 // say in a header that they have none. No MAC covers the header. So for each message
 // one partition checks the header against the content, and takes any forged deliveries
 // that the header conceals.
-func (f *Feed) decode(msg jetstream.Msg, meta *jetstream.MsgMetadata, incarnation string, proof proof) []delivery.Delivery {
+func (f *Feed) decode(msg *nats.Msg, meta *nats.MsgMetadata, incarnation string, proof proof) []delivery.Delivery {
 	wanted := f.isMine
-	if counts, ok := slotsOf(msg.Headers()); ok {
+	if counts, ok := slotsOf(msg.Header); ok {
 		checks := !proof.keys.IsZero() && f.checks(meta.Sequence.Stream)
 		if counts.in(f.partition) == 0 && !checks {
 			return nil
@@ -288,7 +294,7 @@ func (f *Feed) decode(msg jetstream.Msg, meta *jetstream.MsgMetadata, incarnatio
 			wanted = func(d *delivery.Delivery) bool { return f.isMine(d) || counts.hides(d.InSlot(), f.partition.Count) }
 		}
 	}
-	mine := proof.decode(msg.Headers(), msg.Data(), meta.Sequence.Stream, meta.Timestamp, int(meta.NumDelivered), wanted)
+	mine := proof.decode(msg.Header, msg.Data, meta.Sequence.Stream, meta.Timestamp, int(meta.NumDelivered), wanted)
 	// A genuine delivery of another partition is not this owner's to settle: the audit
 	// finds it, and a repair publishes it again.
 	mine = slices.DeleteFunc(mine, func(d delivery.Delivery) bool { return !f.isMine(&d) && !d.Unproven })
@@ -307,7 +313,7 @@ func (f *Feed) isMine(d *delivery.Delivery) bool { return f.partition.Has(d.InSl
 
 // track notes a message and returns its receipt. It returns nil where the owner has
 // the message already, and behind the end of the generation.
-func (f *Feed) track(meta *jetstream.MsgMetadata, deliveries int) *Receipt {
+func (f *Feed) track(meta *nats.MsgMetadata, deliveries int) *Receipt {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	sequence := meta.Sequence.Stream
@@ -321,6 +327,9 @@ func (f *Feed) track(meta *jetstream.MsgMetadata, deliveries int) *Receipt {
 		f.open = append(f.open, old)
 		f.advance()
 		return nil
+	}
+	if deliveries > 0 {
+		f.came = time.Now()
 	}
 	r := &Receipt{sequence: sequence, storedAt: meta.Timestamp, mine: deliveries > 0, left: deliveries}
 	f.open = append(f.open, r)

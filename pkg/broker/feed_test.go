@@ -137,6 +137,35 @@ func TestAFeedHasItsPartitionInOrder(t *testing.T) {
 
 // A new owner begins behind the ack floor, at once and in order, whatever the owner
 // before had read.
+// A partition without deliveries reads what comes for others in portions. Its own next one
+// comes all the same, and so does a message that looks like a status of the broker.
+func TestAPartitionThatRestsReadsOn(t *testing.T) {
+	t.Parallel()
+	server := brokertest.Start(t)
+	conn, js := server.ConnectSetUp(), openJetStream(t, server.URL())
+	partitions := addPartitions(t, js, 7, 2)
+	p := startPublisher(t, conn)
+	resting := own(t, conn, partitions[1], true)
+	var others []string
+	for range 300 { // more than one request brings
+		others = append(others, "of others")
+	}
+	began := time.Now()
+	eventually(t, "it rests", func() bool {
+		publishIn(t, p, 1, others[:10]...)
+		return time.Since(began) > time.Second
+	})
+	publishIn(t, p, 1, others...)
+	server.Forge(nil, map[string]string{"Status": "404", "Description": "No Messages"})
+	publishIn(t, p, 2, "b1")
+	publishIn(t, p, 1, others...)
+	publishIn(t, p, 2, "b2")
+	eventually(t, "its own have come", func() bool { return slices.Contains(resting.got(), "b2") })
+	if got := slices.DeleteFunc(resting.got(), func(body string) bool { return body == "" }); !slices.Equal(got, []string{"b1", "b2"}) {
+		t.Errorf("it got %q", got)
+	}
+}
+
 func TestANewOwnerBeginsAtTheAckFloor(t *testing.T) {
 	t.Parallel()
 	server := brokertest.Start(t)
