@@ -31,6 +31,10 @@ type commit struct {
 	// batch and data are the memory of the message before.
 	batch []*entry
 	data  []byte
+	// begun is when the message before was published; several says that it had more than
+	// one delivery.
+	begun   time.Time
+	several bool
 	// doubtful says that the broker has left an attempt without an answer, and has
 	// confirmed nothing since.
 	doubtful bool
@@ -43,6 +47,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	for {
 		p.commit.waiting = p.queue.takeInto(p.commit.waiting)
 		if len(p.commit.waiting) > 0 {
+			p.awaitOthers()
 			if batch := p.collect(); len(batch) > 0 {
 				p.storeBatch(batch)
 			}
@@ -54,6 +59,32 @@ func (p *Publisher) Run(ctx context.Context) error {
 			if p.queue.close() {
 				return nil
 			}
+		}
+	}
+}
+
+const (
+	// While several deliveries travel together, a message follows the one before after
+	// messageEvery, or once it has messageFull deliveries. Each message costs the broker
+	// an fsync, and wakes up the ingress, the broker and each applier.
+	messageEvery = 2 * time.Millisecond
+	messageFull  = 32
+)
+
+// awaitOthers gives the next message time to fill. A sender that is alone does not wait.
+func (p *Publisher) awaitOthers() {
+	rest := messageEvery - time.Since(p.commit.begun)
+	if !p.commit.several || p.commit.doubtful || rest <= 0 {
+		return
+	}
+	enough := time.NewTimer(rest)
+	defer enough.Stop()
+	for len(p.commit.waiting) < messageFull {
+		select {
+		case <-p.queue.filled:
+			p.commit.waiting = p.queue.takeInto(p.commit.waiting)
+		case <-enough.C:
+			return
 		}
 	}
 }
@@ -110,6 +141,7 @@ func (p *Publisher) collectOne() []*entry {
 // it and answers their senders. It puts the deliveries back when they certainly
 // are not stored.
 func (p *Publisher) storeBatch(batch []*entry) {
+	p.commit.begun, p.commit.several = time.Now(), len(batch) > 1
 	msg, id := p.message(batch)
 	p.batchDeliveries.Observe(float64(len(batch)))
 	ctx, cancel := context.WithDeadline(context.Background(), lastDeadline(batch))

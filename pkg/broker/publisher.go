@@ -49,7 +49,7 @@ type PublisherOptions struct {
 }
 
 // Publisher stores deliveries by group commit: one message carries what arrived
-// while the message before it was being stored. There is no timer: a lone
+// while the message before it was being stored, or in the 2 ms since that began. A lone
 // delivery travels at once, and the more arrive the more share one fsync.
 type Publisher struct {
 	conn    *Conn
