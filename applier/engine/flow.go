@@ -12,8 +12,9 @@ const (
 	flowBytes      = 16 << 20
 	flowChanges    = 2 * batchChanges
 	// A partition with so many in one lane has work for others: the lane commits a batch,
-	// and another is ready.
-	spreadDeliveries = 2 * batchDeliveries
+	// and another is ready. With fewer, a moment in which PostgreSQL is slow would spread
+	// it, and twice as many transactions would make that moment longer.
+	spreadDeliveries = soleDeliveries + batchDeliveries
 )
 
 // flow counts the deliveries of a partition that are in lanes.
