@@ -40,8 +40,12 @@ type auditPart struct {
 	sliced bool
 }
 
-// auditPageRows is about how many logs or outcomes a page has.
-const auditPageRows = 20_000
+// auditPageRows is about how many logs or outcomes a page has. Those of the audit that
+// runs next to appliers are smaller, so that no delivery waits long for one.
+const (
+	auditPageRows = 20_000
+	watchPageRows = 4_000
+)
 
 const (
 	// A balance says how many logs its account has. 5000 balances are enough for a
@@ -170,7 +174,7 @@ func (s *Store) AuditLedger(ctx context.Context, step func(what string), found f
 			for rows := 0; at != lastID; rows += auditPageRows {
 				step(fmt.Sprintf("the ledger's %s, after %d rows", part.name, rows))
 				var err error
-				if at, err = part.page(ctx, tx, s.slices, at, found); err != nil {
+				if at, err = part.page(ctx, tx, s.slices, at, auditPageRows, found); err != nil {
 					return fmt.Errorf("audit the ledger's %s: %w", part.name, err)
 				}
 			}
@@ -182,9 +186,9 @@ func (s *Store) AuditLedger(ctx context.Context, step func(what string), found f
 // lastID is the greatest: a page up to it is the last one.
 var lastID = delivery.ID(bytes.Repeat([]byte{0xff}, len(delivery.ID{})))
 
-// page checks what comes after an id, and returns how far it came.
-func (p auditPart) page(ctx context.Context, tx *sqlx.Tx, slices auditSlices, after delivery.ID, found func(admin.Finding)) (to delivery.ID, err error) {
-	err = tx.QueryRowContext(ctx, p.bound, after.String(), auditPageRows).Scan((*pg.ID)(&to))
+// page checks about so many rows that come after an id, and returns how far it came.
+func (p auditPart) page(ctx context.Context, tx *sqlx.Tx, slices auditSlices, after delivery.ID, rows int, found func(admin.Finding)) (to delivery.ID, err error) {
+	err = tx.QueryRowContext(ctx, p.bound, after.String(), rows).Scan((*pg.ID)(&to))
 	if errors.Is(err, sql.ErrNoRows) {
 		to, err = lastID, nil
 	}

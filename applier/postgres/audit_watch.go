@@ -125,7 +125,7 @@ func (s *Store) auditPage(ctx context.Context, part auditPart, name admin.Findin
 			acked[a.Key()] = true
 		}
 		kept := map[bool]int{} // by whether they are acknowledged
-		to, err = part.page(ctx, tx, s.slices, after, func(f admin.Finding) {
+		to, err = part.page(ctx, tx, s.slices, after, watchPageRows, func(f admin.Finding) {
 			if of := acked[f.Key()]; kept[of] < MaxFindings {
 				kept[of]++
 				found = append(found, f)

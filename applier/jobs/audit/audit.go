@@ -6,6 +6,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -107,6 +108,7 @@ type audit struct {
 	acks  map[admin.FindingKey]admin.Acknowledged // nil until they are read
 
 	page      []delivery.Delivery
+	pageSize  int // the most that it may have, 0 for pageSize
 	pageBytes int // of their bodies
 	// forged counts the deliveries without proof on the page, by message.
 	forged  map[uint64]int
@@ -219,7 +221,7 @@ func (x *audit) add(message []delivery.Delivery) (full bool) {
 		x.pageBytes += len(message[i].Body)
 	}
 	x.page = append(x.page, message...)
-	return len(x.page) >= pageSize || x.pageBytes >= pageBytes
+	return len(x.page) >= cmp.Or(x.pageSize, pageSize) || x.pageBytes >= pageBytes
 }
 
 // auditPage compares a page of deliveries with their outcomes.

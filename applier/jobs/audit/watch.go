@@ -18,15 +18,16 @@ const (
 	// every is the least pause between two passes, and how often an applier without the
 	// lead asks for it.
 	every = 2 * time.Second
-	// After each pass the audit sleeps idle times the duration of that pass, or
-	// idleBehind times while it lags behind the appliers. A quarter of a core compares
-	// more than they settle.
-	idle       = 10
+	// A pass works in portions of a page of deliveries, and rests after each as many times
+	// as long as that portion took. Appliers have the cores meanwhile: a pass in one go
+	// makes deliveries wait. It rests less while it lags behind the appliers.
+	idle       = 7
 	idleBehind = 3
+	watchPage  = 256
 	// One pass compares deliveriesAtOnce deliveries with their outcomes, or as many as it
-	// can in timeAtOnce.
+	// can in timeAtOnce of work.
 	deliveriesAtOnce = 20_000
-	timeAtOnce       = time.Second
+	timeAtOnce       = 250 * time.Millisecond
 	// turnWithin bounds a pass whose reads do not end.
 	turnWithin = time.Minute
 )
@@ -52,6 +53,8 @@ type WatchOptions struct {
 type Watch struct {
 	WatchOptions
 	stream *broker.Stream
+	// isBehind says that the pass before has left something to compare.
+	isBehind bool
 	// ledgerBegins is when the next pass through the ledger does.
 	ledgerBegins time.Time
 

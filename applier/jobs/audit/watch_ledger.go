@@ -18,7 +18,11 @@ func (w *Watch) ledgerJob() jobs.Job {
 		Turn: func(ctx context.Context, _ *postgres.Lead) (time.Duration, error) {
 			start := time.Now()
 			err := w.watchLedger(ctx)
-			return max(every, idle*time.Since(start)), err
+			pause := idle * time.Since(start)
+			if err != nil || start.Before(w.ledgerBegins) {
+				pause = max(every, pause)
+			}
+			return pause, err
 		},
 	}
 }

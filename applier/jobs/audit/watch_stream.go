@@ -29,28 +29,62 @@ func (w *Watch) streamJob() jobs.Job {
 			start := time.Now()
 			ctx, cancel := context.WithTimeoutCause(ctx, turnWithin, errTurnTooLong)
 			defer cancel()
-			behind, err := w.watchStream(ctx)
+			paced := &pace{rests: restsOf(w.isBehind), began: start}
+			behind, err := w.watchStream(ctx, paced)
 			if err == nil {
 				err = w.count(ctx)
 			}
-			return rest(time.Since(start), behind || err != nil), err
+			w.isBehind = behind || err != nil
+			return paced.left(time.Since(start), w.isBehind), err
 		},
 	}
 }
 
-// rest returns the pause after a pass that took so long. goOn says that there is more to
-// compare.
-func rest(took time.Duration, goOn bool) time.Duration {
-	if goOn {
-		return idleBehind * took
+// pace spreads the work of a pass.
+type pace struct {
+	rests          int // as many times as long as a portion took
+	began          time.Time
+	worked, rested time.Duration
+}
+
+func restsOf(isBehind bool) int {
+	if isBehind {
+		return idleBehind
 	}
-	return max(every, idle*took)
+	return idle
+}
+
+// rest rests after a portion, unless it was the last of the pass.
+func (p *pace) rest(ctx context.Context, isLast bool) error {
+	took := time.Since(p.began)
+	p.worked += took
+	if !isLast {
+		pause := time.Duration(p.rests) * took
+		p.rested += pause
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	p.began = time.Now()
+	return nil
+}
+
+// left is the pause after a pass that took so long, rests included. goOn says that there
+// is more to compare.
+func (p *pace) left(took time.Duration, goOn bool) time.Duration {
+	due := time.Duration(restsOf(goOn))*(took-p.rested) - p.rested
+	if goOn {
+		return max(due, 0)
+	}
+	return max(every-p.rested, due)
 }
 
 // watchStream compares the deliveries that were settled since the last pass, up to the
 // size of one pass, and checks its earlier findings again. It returns whether there is
 // more.
-func (w *Watch) watchStream(ctx context.Context) (behind bool, err error) {
+func (w *Watch) watchStream(ctx context.Context, paced *pace) (behind bool, err error) {
 	p, open, err := w.Store.Audited(ctx)
 	if err != nil {
 		return false, err
@@ -59,7 +93,7 @@ func (w *Watch) watchStream(ctx context.Context) (behind bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	x := &audit{Auditor: New(w.Store, w.stream), incarnation: pending.Incarnation, pending: pending}
+	x := &audit{Auditor: New(w.Store, w.stream), incarnation: pending.Incarnation, pending: pending, pageSize: watchPage}
 	if x.extent, err = w.stream.Extent(ctx); err != nil {
 		return false, err
 	}
@@ -91,7 +125,7 @@ func (w *Watch) watchStream(ctx context.Context) (behind bool, err error) {
 	if err := x.leaveOutAcknowledged(ctx); err != nil {
 		return false, err
 	}
-	if behind, err = x.auditNext(ctx, &p, lowest); err != nil {
+	if behind, err = x.auditNext(ctx, &p, lowest, paced); err != nil {
 		return false, err
 	}
 	w.checked.Add(float64(x.report.Accepted + x.report.Replays))
@@ -137,9 +171,9 @@ var errEnough = errors.New("enough for a turn")
 
 // auditNext compares the next deliveries, up to the lowest floor or the size of a pass.
 // It returns whether there is more.
-func (x *audit) auditNext(ctx context.Context, p *postgres.StreamProgress, lowest uint64) (behind bool, err error) {
+func (x *audit) auditNext(ctx context.Context, p *postgres.StreamProgress, lowest uint64, paced *pace) (behind bool, err error) {
 	next := broker.Extent{First: p.Sequence + 1, Last: lowest}
-	start, n := time.Now(), 0
+	n := 0
 	err = x.auditMessages(ctx, next, func(last broker.Message, deliveries int) error {
 		// Acknowledged findings take no room, or enough of them would stop the audit here.
 		if err := x.leaveOutAcknowledged(ctx); err != nil {
@@ -150,8 +184,13 @@ func (x *audit) auditNext(ctx context.Context, p *postgres.StreamProgress, lowes
 			return errEnough
 		}
 		p.Sequence, p.StoredAt = last.Sequence, last.StoredAt.Truncate(time.Microsecond)
-		if n += deliveries; n >= deliveriesAtOnce || time.Since(start) >= timeAtOnce {
-			behind = last.Sequence < next.Last
+		n += deliveries
+		isLast := last.Sequence >= next.Last
+		if err := paced.rest(ctx, isLast); err != nil {
+			return err
+		}
+		if n >= deliveriesAtOnce || paced.worked >= timeAtOnce {
+			behind = !isLast
 			return errEnough
 		}
 		return nil
