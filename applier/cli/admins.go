@@ -136,19 +136,13 @@ func (c *adminsListCmd) Run(a *app) error {
 	if all, err = cut(a, c.limitFlag, all); err != nil {
 		return err
 	}
-	if a.json() {
-		return a.printJSON(all)
-	}
-	rows := make([][]string, len(all))
-	for i, account := range all {
+	return printList(a, all, []string{"name", "role", "state", "added"}, func(account admin.Account) []string {
 		state := "enabled"
 		if account.Disabled {
 			state = "disabled"
 		}
-		rows[i] = []string{account.Name, account.Grants.String(), state, localTime(account.CreatedAt)}
-	}
-	a.printTable([]string{"name", "role", "state", "added"}, rows)
-	return nil
+		return []string{account.Name, account.Grants.String(), state, localTime(account.CreatedAt)}
+	})
 }
 
 type adminsSetCmd struct {

@@ -165,8 +165,7 @@ func (a *app) printViolations(violations []admin.Finding) {
 		defer fmt.Fprintf(a.Stdout, "\n%d more violations are not shown; -o json names them.\n", more)
 		violations = violations[:violationsPrinted]
 	}
-	rows := make([][]string, len(violations))
-	for i, v := range violations {
+	a.printTable([]string{"violation", "delivery", "user", "currency", "message", "detail"}, each(violations, func(v admin.Finding) []string {
 		id, user, sequence := "", "", ""
 		if v.DeliveryID != nil {
 			id = v.DeliveryID.String()
@@ -177,7 +176,6 @@ func (a *app) printViolations(violations []admin.Finding) {
 		if v.Sequence > 0 {
 			sequence = strconv.FormatUint(v.Sequence, 10)
 		}
-		rows[i] = []string{v.Kind, id, user, admin.OrEmpty(v.Currency), sequence, v.Detail}
-	}
-	a.printTable([]string{"violation", "delivery", "user", "currency", "message", "detail"}, rows)
+		return []string{v.Kind, id, user, admin.OrEmpty(v.Currency), sequence, v.Detail}
+	}))
 }

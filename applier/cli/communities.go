@@ -44,14 +44,8 @@ func (c *communitiesListCmd) Run(a *app) error {
 	if names, err = cut(a, c.limitFlag, slices.Compact(names)); err != nil {
 		return err
 	}
-	list, rows := make([]communityJSON, len(names)), make([][]string, len(names))
-	for i, name := range names {
-		list[i] = communityJSON{Community: name, Webhooks: webhooks[name]}
-		rows[i] = []string{name, strconv.Itoa(webhooks[name])}
-	}
-	if a.json() {
-		return a.printJSON(list)
-	}
-	a.printTable([]string{"community", "webhooks"}, rows)
-	return nil
+	list := each(names, func(name string) communityJSON { return communityJSON{Community: name, Webhooks: webhooks[name]} })
+	return printList(a, list, []string{"community", "webhooks"}, func(c communityJSON) []string {
+		return []string{c.Community, strconv.Itoa(c.Webhooks)}
+	})
 }

@@ -57,16 +57,8 @@ func (c *currenciesListCmd) Run(a *app) error {
 	if all, err = cut(a, c.limitFlag, all); err != nil {
 		return err
 	}
-	list, rows := make([]currencyJSON, len(all)), make([][]string, len(all))
-	for i, currency := range all {
-		list[i] = newCurrencyJSON(a.community(), currency)
-		rows[i] = list[i].cells()
-	}
-	if a.json() {
-		return a.printJSON(list)
-	}
-	a.printTable([]string{"code", "community", "decimals", "minimum", "maximum"}, rows)
-	return nil
+	list := each(all, func(c applier.Currency) currencyJSON { return newCurrencyJSON(a.community(), c) })
+	return printList(a, list, []string{"code", "community", "decimals", "minimum", "maximum"}, currencyJSON.cells)
 }
 
 type currenciesSetCmd struct {

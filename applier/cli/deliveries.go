@@ -115,13 +115,9 @@ func (c *deliveriesListCmd) Run(a *app) error {
 			return err
 		}
 	}
-	rows := make([][]string, len(list.Deliveries))
-	for i, d := range list.Deliveries {
-		rows[i] = []string{localTime(d.ReceivedAt), statusMark(d.Status), d.Webhook, d.User.Name(), d.Result(), d.ID.String()}
-	}
-	header, rows := a.inCommunities([]string{"received", "status", "webhook", "user", "result", "id"}, rows,
-		func(i int) string { return list.Deliveries[i].Community })
-	a.printTable(header, rows)
+	printInCommunities(a, list.Deliveries, func(d admin.Delivery) string { return d.Community }, []string{"received", "status", "webhook", "user", "result", "id"}, func(d admin.Delivery) []string {
+		return []string{localTime(d.ReceivedAt), statusMark(d.Status), d.Webhook, d.User.Name(), d.Result(), d.ID.String()}
+	})
 	return nil
 }
 

@@ -19,16 +19,12 @@ func printRevertPlan(a *app, p *revert.Plan, all bool) {
 	}
 	printNotApplied(a, p.NotApplied)
 	printBalances(a, p.Balances, all)
-	back := make([][]string, len(p.Fields))
-	for i, f := range p.Fields {
-		back[i] = []string{f.User.Name(), f.Field, valueOrNone(f.Before), valueOrNone(f.After)}
-	}
-	printSome(a, "custom fields", []string{"user", "goes back", "before", "after"}, back, all)
-	stay := make([][]string, len(p.FieldsStay))
-	for i, f := range p.FieldsStay {
-		stay[i] = []string{f.User.Name(), f.Field, f.Value, f.DeliveryID.String()}
-	}
-	printSome(a, "custom fields", []string{"user", "stays", "value", "set later by"}, stay, all)
+	printSome(a, "custom fields", []string{"user", "goes back", "before", "after"}, each(p.Fields, func(f revert.FieldBack) []string {
+		return []string{f.User.Name(), f.Field, valueOrNone(f.Before), valueOrNone(f.After)}
+	}), all)
+	printSome(a, "custom fields", []string{"user", "stays", "value", "set later by"}, each(p.FieldsStay, func(f revert.FieldStay) []string {
+		return []string{f.User.Name(), f.Field, f.Value, f.DeliveryID.String()}
+	}), all)
 	printLeftOut(a, p.LeftOut, all)
 }
 
@@ -39,11 +35,9 @@ func printNotApplied(a *app, all []revert.NotApplied) {
 }
 
 func printLeftOut(a *app, left []revert.LeftOut, all bool) {
-	rows := make([][]string, len(left))
-	for i, l := range left {
-		rows[i] = []string{l.ID.String(), l.User.Name(), l.Detail}
-	}
-	printSome(a, "deliveries", []string{"left out", "user", "why"}, rows, all)
+	printSome(a, "deliveries", []string{"left out", "user", "why"}, each(left, func(l revert.LeftOut) []string {
+		return []string{l.ID.String(), l.User.Name(), l.Detail}
+	}), all)
 }
 
 // printSome is a table of a plan, cut like that of the balances.

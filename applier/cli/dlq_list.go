@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -53,9 +54,7 @@ func (c *dlqListCmd) Run(a *app) error {
 type deadLetterList struct {
 	a    *app
 	json *jsonArray
-	rows [][]string
-	// communities are those of the rows.
-	communities []string
+	rows []admin.Letter
 }
 
 func newDeadLetterList(a *app) *deadLetterList {
@@ -70,14 +69,7 @@ func (l *deadLetterList) add(d admin.Letter) error {
 	if l.json != nil {
 		return l.json.add(d)
 	}
-	reason := string(*d.Reason)
-	if d.WaitingReplay != nil {
-		reason += fmt.Sprintf(", a replay waits: %s", d.WaitingReplay.Why)
-	}
-	l.communities = append(l.communities, d.Community)
-	l.rows = append(l.rows, []string{
-		localTime(d.ReceivedAt), webhookName(d), reason, admin.OrEmpty(d.Path), deadLetterUser(d), strconv.Itoa(d.Replays), d.ID.String(),
-	})
+	l.rows = append(l.rows, d)
 	return nil
 }
 
@@ -85,19 +77,15 @@ func (l *deadLetterList) close() error {
 	if l.json != nil {
 		return l.json.close()
 	}
-	header, rows := l.a.inCommunities([]string{"received", "webhook", "reason", "path", "user", "replays", "id"}, l.rows,
-		func(i int) string { return l.communities[i] })
-	l.a.printTable(header, rows)
+	community := func(d admin.Letter) string { return d.Community }
+	printInCommunities(l.a, l.rows, community, []string{"received", "webhook", "reason", "path", "user", "replays", "id"}, func(d admin.Letter) []string {
+		return []string{localTime(d.ReceivedAt), webhookName(d), d.Result(), admin.OrEmpty(d.Path), deadLetterUser(d), strconv.Itoa(d.Replays), d.ID.String()}
+	})
 	return nil
 }
 
 // webhookName is the webhook's id where it never had a name.
-func webhookName(d admin.Letter) string {
-	if d.Webhook == "" {
-		return d.WebhookID
-	}
-	return d.Webhook
-}
+func webhookName(d admin.Letter) string { return cmp.Or(d.Webhook, d.WebhookID) }
 
 // deadLetterUser names the user, or the one that was not found.
 func deadLetterUser(d admin.Letter) string {
@@ -136,22 +124,12 @@ func (c *dlqGroupsCmd) Run(a *app) error {
 }
 
 func (a *app) printGroups(groups []admin.Group) {
-	rows := make([][]string, len(groups))
-	for i, g := range groups {
-		name, path := g.Webhook, ""
-		if name == "" {
-			name = g.WebhookID
+	printInCommunities(a, groups, func(g admin.Group) string { return g.Community }, []string{"count", "webhook", "reason", "path", "first", "last", "example"}, func(g admin.Group) []string {
+		return []string{
+			strconv.Itoa(g.Count), cmp.Or(g.Webhook, g.WebhookID), string(g.Reason), admin.OrEmpty(g.Path),
+			localTime(g.FirstAt), localTime(g.LastAt), g.Example.String(),
 		}
-		if g.Path != nil {
-			path = *g.Path
-		}
-		rows[i] = []string{
-			strconv.Itoa(g.Count), name, string(g.Reason), path, localTime(g.FirstAt), localTime(g.LastAt), g.Example.String(),
-		}
-	}
-	header, rows := a.inCommunities([]string{"count", "webhook", "reason", "path", "first", "last", "example"}, rows,
-		func(i int) string { return groups[i].Community })
-	a.printTable(header, rows)
+	})
 }
 
 // groupArgs are the flags that narrow to a group, within what was narrowed

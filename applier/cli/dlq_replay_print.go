@@ -68,11 +68,9 @@ func printStillFailing(a *app, p *replay.Plan) {
 		return
 	}
 	fmt.Fprintln(a.Stdout)
-	rows := make([][]string, len(p.StillFailing))
-	for i, f := range p.StillFailing {
-		rows[i] = []string{strconv.Itoa(f.Count), string(f.Reason), f.Path, f.Detail, f.Example.String()}
-	}
-	a.printTable([]string{"still fail", "reason", "path", "detail", "example"}, rows)
+	a.printTable([]string{"still fail", "reason", "path", "detail", "example"}, each(p.StillFailing, func(f replay.Failing) []string {
+		return []string{strconv.Itoa(f.Count), string(f.Reason), f.Path, f.Detail, f.Example.String()}
+	}))
 }
 
 func printBalances(a *app, balances []replay.Balance, all bool) {
@@ -84,11 +82,9 @@ func printBalances(a *app, balances []replay.Balance, all bool) {
 		shown = shown[:shownBalances]
 	}
 	fmt.Fprintln(a.Stdout)
-	rows := make([][]string, len(shown))
-	for i, b := range shown {
-		rows[i] = []string{b.User.Name(), b.Currency, b.Before, b.After}
-	}
-	a.printTable([]string{"user", "currency", "before", "after"}, rows)
+	a.printTable([]string{"user", "currency", "before", "after"}, each(shown, func(b replay.Balance) []string {
+		return []string{b.User.Name(), b.Currency, b.Before, b.After}
+	}))
 	if more := len(balances) - len(shown); more > 0 {
 		fmt.Fprintf(a.Stdout, "… and %d more balances; --dry-run shows all.\n", more)
 	}

@@ -46,16 +46,10 @@ func (c *fieldsListCmd) Run(a *app) error {
 	if all, err = cut(a, c.limitFlag, all); err != nil {
 		return err
 	}
-	list, rows := make([]fieldJSON, len(all)), make([][]string, len(all))
-	for i, f := range all {
-		list[i] = newFieldJSON(a.community(), f)
-		rows[i] = []string{f.Name, a.community(), string(f.Type), strings.Join(f.Options, ", ")}
-	}
-	if a.json() {
-		return a.printJSON(list)
-	}
-	a.printTable([]string{"name", "community", "type", "options"}, rows)
-	return nil
+	list := each(all, func(f applier.Field) fieldJSON { return newFieldJSON(a.community(), f) })
+	return printList(a, list, []string{"name", "community", "type", "options"}, func(f fieldJSON) []string {
+		return []string{f.Name, f.Community, f.Type, strings.Join(f.Options, ", ")}
+	})
 }
 
 type fieldsSetCmd struct {
@@ -80,11 +74,7 @@ func (c *fieldsSetCmd) Run(a *app) error {
 	if err := a.record("set custom field", "field", f.Name, map[string]any{"community": a.community(), "type": f.Type, "options": f.Options}); err != nil {
 		return err
 	}
-	if a.json() {
-		return a.printJSON(newFieldJSON(a.community(), f))
-	}
-	fmt.Fprintf(a.Stdout, "Custom field %s of %s: %s.\n", f.Name, a.community(), strings.TrimSuffix(c.Type+" of "+printable(strings.Join(f.Options, ", ")), " of "))
-	return nil
+	return a.done(newFieldJSON(a.community(), f), "Custom field %s of %s: %s.", f.Name, a.community(), strings.TrimSuffix(c.Type+" of "+printable(strings.Join(f.Options, ", ")), " of "))
 }
 
 type fieldsDeleteCmd struct {
@@ -115,11 +105,7 @@ func (c *fieldsDeleteCmd) Run(a *app) error {
 	if err := a.record("delete custom field", "field", c.Name, map[string]any{"community": a.community(), "values": values}); err != nil {
 		return err
 	}
-	if a.json() {
-		return a.printJSON(map[string]any{"deleted": c.Name, "values": values})
-	}
-	fmt.Fprintf(a.Stdout, "Custom field %s deleted, with the values of %d users.\n", printable(c.Name), values)
-	return nil
+	return a.done(map[string]any{"deleted": c.Name, "values": values}, "Custom field %s deleted, with the values of %d users.", printable(c.Name), values)
 }
 
 type fieldsHistoryCmd struct {
@@ -137,6 +123,14 @@ type fieldEntryJSON struct {
 	Action     string      `json:"action"`
 	DeliveryID delivery.ID `json:"delivery_id"`
 	At         time.Time   `json:"at"`
+}
+
+func newFieldEntryJSON(e users.FieldEntry) fieldEntryJSON {
+	j := fieldEntryJSON{User: e.User, Field: e.Field, Current: e.Current, Action: e.Action, DeliveryID: e.DeliveryID, At: e.At.UTC()}
+	if !e.Removed {
+		j.Value = &e.Value
+	}
+	return j
 }
 
 func (c *fieldsHistoryCmd) Run(a *app) error {
@@ -157,29 +151,20 @@ func (c *fieldsHistoryCmd) Run(a *app) error {
 	if len(entries) == 0 && c.Field != "" {
 		a.sayUnknownField(c.Field)
 	}
-	list, rows := make([]fieldEntryJSON, len(entries)), make([][]string, len(entries))
-	for i, e := range entries {
-		list[i] = fieldEntryJSON{
-			User: e.User, Field: e.Field, Current: e.Current,
-			Action: e.Action, DeliveryID: e.DeliveryID, At: e.At.UTC(),
-		}
+	if a.json() {
+		return a.printJSON(each(entries, newFieldEntryJSON))
+	}
+	community := func(e users.FieldEntry) string { return e.Community }
+	printInCommunities(a, entries, community, []string{"at", "user", "field", "value", "", "action", "delivery"}, func(e users.FieldEntry) []string {
 		value, current := e.Value, ""
 		if e.Removed {
 			value = "(none)"
-		} else {
-			list[i].Value = &entries[i].Value
 		}
 		if e.Current {
 			current = "now"
 		}
-		rows[i] = []string{localTime(e.At), e.User.Name(), e.Field, value, current, e.Action, e.DeliveryID.String()}
-	}
-	if a.json() {
-		return a.printJSON(list)
-	}
-	header, rows := a.inCommunities([]string{"at", "user", "field", "value", "", "action", "delivery"}, rows,
-		func(i int) string { return entries[i].Community })
-	a.printTable(header, rows)
+		return []string{localTime(e.At), e.User.Name(), e.Field, value, current, e.Action, e.DeliveryID.String()}
+	})
 	return nil
 }
 

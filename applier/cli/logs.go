@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -42,13 +43,9 @@ func (c *logsListCmd) Run(a *app) error {
 	if a.json() {
 		return a.printJSON(list)
 	}
-	rows := make([][]string, len(list))
-	for i, l := range list {
-		rows[i] = []string{localTime(l.At), l.User.Name(), l.Currency, l.Operator, l.Amount, l.Balance, l.Action, l.DeliveryID.String()}
-	}
-	header, rows := a.inCommunities([]string{"at", "user", "currency", "operator", "amount", "balance", "action", "delivery"}, rows,
-		func(i int) string { return list[i].Community })
-	a.printTable(header, rows)
+	printInCommunities(a, list, func(l admin.Log) string { return l.Community }, []string{"at", "user", "currency", "operator", "amount", "balance", "action", "delivery"}, func(l admin.Log) []string {
+		return []string{localTime(l.At), l.User.Name(), l.Currency, l.Operator, l.Amount, l.Balance, l.Action, l.DeliveryID.String()}
+	})
 	return nil
 }
 

@@ -33,6 +33,15 @@ func (a *app) printJSON(v any) error {
 	return err
 }
 
+// done writes a result, for programs or as a sentence.
+func (a *app) done(result any, sentence string, args ...any) error {
+	if a.json() {
+		return a.printJSON(result)
+	}
+	fmt.Fprintf(a.Stdout, sentence+"\n", args...)
+	return nil
+}
+
 // encodeJSON writes one result and a line break. Senders choose some of what is in it,
 // and DEL and the C1 control characters, which JSON takes as they are, would act on a
 // terminal: they are escaped.
@@ -178,13 +187,33 @@ func statusMark(s delivery.Status) string {
 	}
 }
 
-// inCommunities puts the community behind the first column of a list that spans them.
-func (a *app) inCommunities(header []string, rows [][]string, community func(i int) string) ([]string, [][]string) {
-	if a.flags.Community != "" {
-		return header, rows
+// printInCommunities is printTable for a list that may span communities: then the
+// community stands behind the first column.
+func printInCommunities[T any](a *app, list []T, community func(T) string, header []string, cells func(T) []string) {
+	rows := each(list, cells)
+	if a.flags.Community == "" {
+		header = slices.Insert(header, 1, "community")
+		for i, r := range rows {
+			rows[i] = slices.Insert(r, 1, community(list[i]))
+		}
 	}
-	for i, r := range rows {
-		rows[i] = slices.Insert(r, 1, community(i))
+	a.printTable(header, rows)
+}
+
+// printList writes a list, for programs or as a table.
+func printList[T any](a *app, list []T, header []string, cells func(T) []string) error {
+	if a.json() {
+		return a.printJSON(list)
 	}
-	return slices.Insert(header, 1, "community"), rows
+	a.printTable(header, each(list, cells))
+	return nil
+}
+
+// each returns what f makes of each element.
+func each[T, R any](list []T, f func(T) R) []R {
+	all := make([]R, len(list))
+	for i, element := range list {
+		all[i] = f(element)
+	}
+	return all
 }

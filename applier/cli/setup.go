@@ -78,11 +78,7 @@ func (c *setupCmd) Run(a *app) error {
 	if err := c.record(a, db, migrations); err != nil {
 		return err
 	}
-	if a.json() {
-		return a.printJSON(map[string]any{"streams": "ready", "tables": "ready", "migrations_applied": migrations})
-	}
-	fmt.Fprintf(a.Stdout, "Streams, buckets and tables are ready (%d migrations applied).\n", migrations)
-	return nil
+	return a.done(map[string]any{"streams": "ready", "tables": "ready", "migrations_applied": migrations}, "Streams, buckets and tables are ready (%d migrations applied).", migrations)
 }
 
 // record has the connection of setup write the audit trail: DATABASE_URL may be of a
@@ -159,11 +155,9 @@ func (c *setupCmd) check(ctx context.Context, a *app, tables *setup.Setup, plan 
 	case len(differences) == 0:
 		fmt.Fprintln(a.Stdout, "Streams, buckets and tables are as they should be.")
 	default:
-		rows := make([][]string, len(differences))
-		for i, d := range differences {
-			rows[i] = []string{d.Where, d.What, d.Is, d.Should}
-		}
-		a.printTable([]string{"where", "what", "is", "should be"}, rows)
+		a.printTable([]string{"where", "what", "is", "should be"}, each(differences, func(d broker.Difference) []string {
+			return []string{d.Where, d.What, d.Is, d.Should}
+		}))
 	}
 	if len(differences) > 0 {
 		return errDiffers

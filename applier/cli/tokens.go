@@ -85,15 +85,9 @@ func (c *tokensListCmd) Run(a *app) error {
 	if list, err = cut(a, c.limitFlag, list); err != nil {
 		return err
 	}
-	if a.json() {
-		return a.printJSON(list)
-	}
-	rows := make([][]string, len(list))
-	for i, t := range list {
-		rows[i] = []string{t.Name, t.Community, string(t.State), localTime(t.CreatedAt), t.CreatedBy, timeOr(t.ExpiresAt, "never"), timeOr(t.LastUsedAt, "never")}
-	}
-	a.printTable([]string{"name", "community", "state", "made", "by", "expires", "last used"}, rows)
-	return nil
+	return printList(a, list, []string{"name", "community", "state", "made", "by", "expires", "last used"}, func(t admin.Token) []string {
+		return []string{t.Name, t.Community, string(t.State), localTime(t.CreatedAt), t.CreatedBy, timeOr(t.ExpiresAt, "never"), timeOr(t.LastUsedAt, "never")}
+	})
 }
 
 type tokensRevokeCmd struct {
@@ -126,11 +120,7 @@ func (c *tokensRevokeCmd) Run(a *app) error {
 	if err := a.record("revoke token", "token", c.Name, map[string]any{"community": a.community()}); err != nil {
 		return err
 	}
-	if a.json() {
-		return a.printJSON(map[string]string{"community": a.community(), "revoked": c.Name})
-	}
-	fmt.Fprintf(a.Stdout, "Token %q revoked.\n", printable(c.Name))
-	return nil
+	return a.done(map[string]string{"community": a.community(), "revoked": c.Name}, "Token %q revoked.", printable(c.Name))
 }
 
 func timeOr(t *time.Time, none string) string {

@@ -192,11 +192,7 @@ func (c *trailListCmd) Run(a *app) error {
 	if len(entries) == 0 {
 		c.sayUnknown(a)
 	}
-	if a.json() {
-		return a.printJSON(slices.Concat([]admin.TrailEntry{}, entries))
-	}
-	rows := make([][]string, len(entries))
-	for i, e := range entries {
+	return printList(a, entries, []string{"id", "at", "who", "from", "what", "to", "id", "detail"}, func(e admin.TrailEntry) []string {
 		var detail []string
 		for _, fact := range e.Facts() {
 			detail = append(detail, fact.String())
@@ -207,8 +203,6 @@ func (c *trailListCmd) Run(a *app) error {
 				from += " " + more
 			}
 		}
-		rows[i] = []string{strconv.FormatInt(e.ID, 10), localTime(e.At), e.Who, from, e.What, e.TargetKind, e.TargetID, strings.Join(detail, "; ")}
-	}
-	a.printTable([]string{"id", "at", "who", "from", "what", "to", "id", "detail"}, rows)
-	return nil
+		return []string{strconv.FormatInt(e.ID, 10), localTime(e.At), e.Who, from, e.What, e.TargetKind, e.TargetID, strings.Join(detail, "; ")}
+	})
 }

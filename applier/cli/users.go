@@ -74,15 +74,9 @@ func (c *usersListCmd) Run(a *app) error {
 	if n := len(list); n == c.Limit {
 		a.say("There may be more: add --before %s, or a larger --limit.", list[n-1].ID)
 	}
-	if a.json() {
-		return a.printJSON(list)
-	}
-	rows := make([][]string, len(list))
-	for i, u := range list {
-		rows[i] = []string{admin.OrEmpty(u.Email), admin.OrEmpty(u.Username), pairsText(u.External), u.Community, pairsText(u.Balances), pairsText(u.Fields), u.ID.String()}
-	}
-	a.printTable([]string{"email", "username", "external", "community", "balances", "fields", "id"}, rows)
-	return nil
+	return printList(a, list, []string{"email", "username", "external", "community", "balances", "fields", "id"}, func(u users.Profile) []string {
+		return []string{admin.OrEmpty(u.Email), admin.OrEmpty(u.Username), pairsText(u.External), u.Community, pairsText(u.Balances), pairsText(u.Fields), u.ID.String()}
+	})
 }
 
 type usersShowCmd struct {

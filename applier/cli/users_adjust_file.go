@@ -38,11 +38,7 @@ func (c *usersAdjustCmd) runFile(a *app) error {
 	if err := a.record("adjust balances", "community", a.community(), map[string]any{"adjustments": len(all), "note": c.Note}); err != nil {
 		return err
 	}
-	if a.json() {
-		return a.printJSON(map[string]int{"published": len(all)})
-	}
-	fmt.Fprintf(a.Stdout, "%s published. The outcomes: `coinhook deliveries list`, the changes: `coinhook logs list`.\n", counted(len(all), "adjustment"))
-	return nil
+	return a.done(map[string]int{"published": len(all)}, "%s published. The outcomes: `coinhook deliveries list`, the changes: `coinhook logs list`.", counted(len(all), "adjustment"))
 }
 
 // stopped says of an error which line it is about, or how to go on.

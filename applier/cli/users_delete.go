@@ -1,7 +1,5 @@
 package cli
 
-import "fmt"
-
 type usersDeleteCmd struct {
 	User string `arg:"" help:"The user's id, email, username, or external id as KIND=ID."`
 }
@@ -46,11 +44,7 @@ func (c *usersDeleteCmd) Run(a *app) error {
 	if err := a.record("erase user", "user", u.ID.String(), nil); err != nil {
 		return err
 	}
-	if a.json() {
-		return a.printJSON(plan)
-	}
-	fmt.Fprintf(a.Stdout, "The user %s is erased.\n", u.ID)
-	return nil
+	return a.done(plan, "The user %s is erased.", u.ID)
 }
 
 // eraseAgain erases users whom a restored database has brought back.

@@ -107,19 +107,10 @@ func (c *webhooksListCmd) Run(a *app) error {
 	if all, err = cut(a, c.limitFlag, all); err != nil {
 		return err
 	}
-	if a.json() {
-		list := make([]webhookJSON, len(all))
-		for i, s := range all {
-			list[i] = a.webhookJSON(s, "")
-		}
-		return a.printJSON(list)
-	}
-	rows := make([][]string, len(all))
-	for i, s := range all {
-		rows[i] = []string{s.Name, s.Community, string(s.State), strconv.Itoa(s.Version), s.ID}
-	}
-	a.printTable([]string{"name", "community", "state", "version", "id"}, rows)
-	return nil
+	list := each(all, func(s broker.Saved) webhookJSON { return a.webhookJSON(s, "") })
+	return printList(a, list, []string{"name", "community", "state", "version", "id"}, func(w webhookJSON) []string {
+		return []string{w.Name, w.Community, string(w.State), strconv.Itoa(w.Version), w.ID}
+	})
 }
 
 type webhooksShowCmd struct {

@@ -142,11 +142,9 @@ func (a *app) printCases(title string, cases []trial.Case, count int) {
 		return
 	}
 	fmt.Fprintln(a.Stdout)
-	rows := make([][]string, len(cases))
-	for i, c := range cases {
-		rows[i] = []string{c.ID.String(), sample.Shorten(c.Before.Text(), maxEffect), sample.Shorten(c.After.Text(), maxEffect)}
-	}
-	a.printTable([]string{title, "before", "after"}, rows)
+	a.printTable([]string{title, "before", "after"}, each(cases, func(c trial.Case) []string {
+		return []string{c.ID.String(), sample.Shorten(c.Before.Text(), maxEffect), sample.Shorten(c.After.Text(), maxEffect)}
+	}))
 	a.printMore(count - len(cases))
 }
 
@@ -156,11 +154,9 @@ func (a *app) printFailing(title string, failing []trial.Failing) {
 	}
 	fmt.Fprintln(a.Stdout)
 	shown := failing[:min(len(failing), shownCases)]
-	rows := make([][]string, len(shown))
-	for i, f := range shown {
-		rows[i] = []string{strconv.Itoa(f.Count), string(f.Reason), f.Path, f.Detail, f.Example.String()}
-	}
-	a.printTable([]string{title, "reason", "path", "detail", "example"}, rows)
+	a.printTable([]string{title, "reason", "path", "detail", "example"}, each(shown, func(f trial.Failing) []string {
+		return []string{strconv.Itoa(f.Count), string(f.Reason), f.Path, f.Detail, f.Example.String()}
+	}))
 	a.printMore(len(failing) - len(shown))
 }
 

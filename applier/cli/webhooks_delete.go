@@ -30,11 +30,7 @@ func (c *webhooksDeleteCmd) Run(a *app) error {
 	if err := a.recordWebhook("delete webhook", saved, nil); err != nil {
 		return err
 	}
-	if a.json() {
-		return a.printJSON(map[string]string{"id": saved.ID, "deleted": saved.Name})
-	}
-	fmt.Fprintf(a.Stdout, "Webhook %q deleted%s. `coinhook webhooks undelete %s` brings it back.\n", printable(saved.Name), keysToGo(saved), saved.ID)
-	return nil
+	return a.done(map[string]string{"id": saved.ID, "deleted": saved.Name}, "Webhook %q deleted%s. `coinhook webhooks undelete %s` brings it back.", printable(saved.Name), keysToGo(saved), saved.ID)
 }
 
 // keysToGo says what undelete cannot bring back.

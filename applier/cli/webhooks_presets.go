@@ -75,18 +75,13 @@ func (c *webhooksPresetsCmd) Run(a *app) error {
 }
 
 func listPresets(a *app) error {
-	list := make([]presetJSON, 0, len(signature.Names()))
-	rows := make([][]string, 0, cap(list))
-	for _, name := range signature.Names() {
+	list := each(signature.Names(), func(name string) presetJSON {
 		p, _ := signature.Find(name)
-		list = append(list, newPresetJSON(p))
-		rows = append(rows, []string{p.Name, p.Title, string(p.Spec.Algorithm), p.Secret.Name, p.Receive.Challenge})
-	}
-	if a.json() {
-		return a.printJSON(list)
-	}
-	a.printTable([]string{"name", "sender", "signs with", "its secret", "handshake"}, rows)
-	return nil
+		return newPresetJSON(p)
+	})
+	return printList(a, list, []string{"name", "sender", "signs with", "its secret", "handshake"}, func(p presetJSON) []string {
+		return []string{p.Name, p.Title, string(p.Algorithm), p.Secret.Name, p.Challenge}
+	})
 }
 
 func newPresetJSON(p signature.Preset) presetJSON {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
+	"github.com/coinhook/coinhook/pkg/rejection"
 )
 
 type webhooksRejectionsCmd struct {
@@ -61,15 +62,13 @@ func (a *app) printRejections(list webhooks.Rejections) {
 	}
 	a.printTable([]string{"code", "requests"}, counts)
 	fmt.Fprintln(a.Stdout)
-	rows := make([][]string, len(list.Last))
-	for i, r := range list.Last {
+	a.printTable([]string{"at", "code", "cause", "address", "method", "body bytes", "user agent"}, each(list.Last, func(r rejection.Rejection) []string {
 		var agent string
 		for _, h := range r.Headers {
 			if strings.EqualFold(h.Name, "User-Agent") {
 				agent = h.Value
 			}
 		}
-		rows[i] = []string{localTime(r.At), r.Code, r.Cause, r.Address, r.Method, strconv.FormatInt(r.BodyBytes, 10), agent}
-	}
-	a.printTable([]string{"at", "code", "cause", "address", "method", "body bytes", "user agent"}, rows)
+		return []string{localTime(r.At), r.Code, r.Cause, r.Address, r.Method, strconv.FormatInt(r.BodyBytes, 10), agent}
+	}))
 }

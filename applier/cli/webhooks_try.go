@@ -6,6 +6,7 @@ import (
 	"net/textproto"
 	"strings"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
@@ -123,19 +124,15 @@ func printPreview(a *app, r trial.PreviewResult) {
 	a.printPairs(append(pairs, [2]string{"user", r.User.Name()}))
 	if len(r.Changes) > 0 {
 		fmt.Fprintln(a.Stdout)
-		rows := make([][]string, len(r.Changes))
-		for i, c := range r.Changes {
-			rows[i] = []string{c.Currency, c.Operator, c.Amount, c.BalanceBefore, c.Balance}
-		}
-		a.printTable([]string{"currency", "operator", "amount", "before", "after"}, rows)
+		a.printTable([]string{"currency", "operator", "amount", "before", "after"}, each(r.Changes, func(c trial.PreviewChange) []string {
+			return []string{c.Currency, c.Operator, c.Amount, c.BalanceBefore, c.Balance}
+		}))
 	}
 	if len(r.Fields) > 0 {
 		fmt.Fprintln(a.Stdout)
-		rows := make([][]string, len(r.Fields))
-		for i, f := range r.Fields {
-			rows[i] = []string{f.Field, f.Value}
-		}
-		a.printTable([]string{"custom field", "value"}, rows)
+		a.printTable([]string{"custom field", "value"}, each(r.Fields, func(f admin.Field) []string {
+			return []string{f.Field, f.Value}
+		}))
 	}
 	fmt.Fprintln(a.Stdout, "\nNothing was changed.")
 }
@@ -174,15 +171,13 @@ func (c *webhooksSuggestCmd) Run(a *app) error {
 	if a.json() {
 		return a.printJSON(all)
 	}
-	rows := make([][]string, len(all))
-	for i, s := range all {
+	a.printTable([]string{"path", "kind", "value", "likely"}, each(all, func(s sample.Suggestion) []string {
 		use := ""
 		if s.Use != nil {
 			use = string(*s.Use) + ": " + s.Why
 		}
-		rows[i] = []string{s.Path, s.Kind, sample.Shorten(s.Value, maxCell), use}
-	}
-	a.printTable([]string{"path", "kind", "value", "likely"}, rows)
+		return []string{s.Path, s.Kind, sample.Shorten(s.Value, maxCell), use}
+	}))
 	for _, s := range all {
 		if s.Mapping != nil {
 			fmt.Fprintf(a.Stdout, "\nA mapping of each of %s, to fill in what a product gives:\n\n%s\n", printable(s.Path), printableText(asItem(*s.Mapping)))

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -51,17 +52,10 @@ func (c *webhooksVersionsCmd) Run(a *app) error {
 	if versions, err = cut(a, c.limitFlag, versions); err != nil {
 		return err
 	}
-	if a.json() {
-		list := make([]versionJSON, len(versions))
-		for i, v := range versions {
-			list[i] = versionJSON{v.Version, v.UpdatedAt.UTC(), v.State, v.Changed}
-		}
-		return a.printJSON(list)
-	}
-	rows := make([][]string, len(versions))
-	for i, v := range versions {
-		rows[i] = []string{strconv.Itoa(v.Version), localTime(v.UpdatedAt), string(v.State), strings.Join(v.Changed, ", ")}
-	}
-	a.printTable([]string{"version", "saved", "state", "changed"}, rows)
-	return nil
+	list := each(versions, func(v webhooks.Version) versionJSON {
+		return versionJSON{v.Version, v.UpdatedAt.UTC(), v.State, v.Changed}
+	})
+	return printList(a, list, []string{"version", "saved", "state", "changed"}, func(v versionJSON) []string {
+		return []string{strconv.Itoa(v.Version), localTime(v.At), string(v.State), strings.Join(v.Changed, ", ")}
+	})
 }
