@@ -68,7 +68,8 @@ func (p *pull) run(ctx context.Context, rest func() time.Duration, take func(*na
 	defer silence.Stop()
 	for came := 0; ; {
 		pause := rest()
-		if came > 0 && pause > 0 {
+		// A full answer has more behind it.
+		if came > 0 && came < pullMessages && pause > 0 {
 			select {
 			case <-time.After(pause):
 			case <-ctx.Done():
