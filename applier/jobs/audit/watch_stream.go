@@ -225,10 +225,7 @@ func (x *audit) auditAgain(ctx context.Context, open []admin.Finding) error {
 
 // findings returns the violations as the store keeps them, acknowledged ones last.
 func (x *audit) findings() []admin.Finding {
-	all := make([]admin.Finding, 0, len(x.report.Violations)+len(x.report.Acknowledged))
-	for _, v := range x.report.Violations {
-		all = append(all, v)
-	}
+	all := slices.Clone(x.report.Violations)
 	for _, a := range x.report.Acknowledged {
 		all = append(all, a.Finding)
 	}
