@@ -77,17 +77,12 @@ func (s *Store) FindNames(ctx context.Context, community string, by webhook.User
 	for _, name := range names {
 		keys.Text(applier.FoldKey(name))
 	}
-	found := make(map[string]delivery.ID, len(names))
 	column := "email_key"
 	if by == webhook.ByUsername {
 		column = "username_key"
 	}
-	err := pg.Each(ctx, s.db, fmt.Sprintf(findNamesQuery, column), func(scan pg.Scan) error {
-		var id pg.ID
-		var key string
-		err := scan(&id, &key)
-		found[key] = delivery.ID(id)
-		return err
+	found, err := pg.Map(ctx, s.db, fmt.Sprintf(findNamesQuery, column), func(scan pg.Scan, key *string, id *delivery.ID) error {
+		return scan((*pg.ID)(id), key)
 	}, community, keys.String())
 	return found, pg.Wrap(err, "look up users")
 }

@@ -95,17 +95,9 @@ LEFT JOIN dead_letters d ON d.delivery_id = o.delivery_id
 WHERE o.delivery_id = ANY ($1::uuid[])`
 
 func readKnownLetters(ctx context.Context, tx *sqlx.Tx, ids []delivery.ID) (map[delivery.ID]knownLetter, error) {
-	known := map[delivery.ID]knownLetter{}
-	err := pg.Each(ctx, tx, knownLettersQuery, func(scan pg.Scan) error {
-		var id pg.ID
-		var k knownLetter
-		if err := scan(&id, &k.status, &k.isDeadLetter, &k.webhookID, &k.payloadSHA256, &k.reason, &k.replays, &k.finishedAt); err != nil {
-			return err
-		}
-		known[delivery.ID(id)] = k
-		return nil
+	return pg.Map(ctx, tx, knownLettersQuery, func(scan pg.Scan, id *delivery.ID, k *knownLetter) error {
+		return scan((*pg.ID)(id), &k.status, &k.isDeadLetter, &k.webhookID, &k.payloadSHA256, &k.reason, &k.replays, &k.finishedAt)
 	}, pg.IDs(ids))
-	return known, err
 }
 
 func (k knownLetter) decide(letter *FullDeadLetter, ok bool) LetterImport {

@@ -159,13 +159,8 @@ func (l *Lead) LateRuns(ctx context.Context, users []LateUser) (map[LateUser]int
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	runs := make(map[LateUser]int, len(users))
-	err := pg.Each(ctx, l.conn, lateRunsQuery, func(scan pg.Scan) error {
-		var u LateUser
-		var n int
-		err := scan((*pg.ID)(&u.ID), &u.WebhookID, &n)
-		runs[u] = n
-		return err
+	runs, err := pg.Map(ctx, l.conn, lateRunsQuery, func(scan pg.Scan, u *LateUser, n *int) error {
+		return scan((*pg.ID)(&u.ID), &u.WebhookID, n)
 	}, columns[0].String(), columns[1].String())
 	return runs, pg.Wrap(err, "count replays for users that have appeared")
 }

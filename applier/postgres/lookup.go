@@ -13,11 +13,9 @@ SELECT id, coalesce(email, ''), coalesce(username, '') FROM users WHERE id = ANY
 
 // UserNames names users by their ids.
 func (s *Store) UserNames(ctx context.Context, ids []delivery.ID) (map[delivery.ID]admin.User, error) {
-	users := make(map[delivery.ID]admin.User, len(ids))
-	err := pg.Each(ctx, s.db, userNamesQuery, func(scan pg.Scan) error {
-		var u admin.User
-		err := scan((*pg.ID)(&u.ID), &u.Email, &u.Username)
-		users[u.ID] = u
+	users, err := pg.Map(ctx, s.db, userNamesQuery, func(scan pg.Scan, id *delivery.ID, u *admin.User) error {
+		err := scan((*pg.ID)(id), &u.Email, &u.Username)
+		u.ID = *id
 		return err
 	}, pg.IDs(ids))
 	return users, pg.Wrap(err, "look up users")

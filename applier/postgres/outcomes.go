@@ -212,15 +212,8 @@ const decidedByQuery = `SELECT delivery_id, version FROM outcomes WHERE delivery
 // DecidedBy returns the version of the definition that decided each of the ids
 // last. Those that no definition has decided are left out.
 func (s *Store) DecidedBy(ctx context.Context, ids []delivery.ID) (map[delivery.ID]int, error) {
-	versions := make(map[delivery.ID]int, len(ids))
-	err := pg.Each(ctx, s.db, decidedByQuery, func(scan pg.Scan) error {
-		var id pg.ID
-		var version int
-		if err := scan(&id, &version); err != nil {
-			return err
-		}
-		versions[delivery.ID(id)] = version
-		return nil
+	versions, err := pg.Map(ctx, s.db, decidedByQuery, func(scan pg.Scan, id *delivery.ID, version *int) error {
+		return scan((*pg.ID)(id), version)
 	}, pg.IDs(ids))
 	return versions, pg.Wrap(err, "look up versions")
 }

@@ -40,11 +40,9 @@ LEFT JOIN (
 // WebhookActivities returns what these webhooks were sent; those that never were
 // sent anything are left out.
 func (s *Store) WebhookActivities(ctx context.Context, ids []string) (map[string]WebhookActivity, error) {
-	all := map[string]WebhookActivity{}
-	err := pg.Each(ctx, s.db, webhookActivityQuery, func(scan pg.Scan) error {
-		var a WebhookActivity
-		err := scan(&a.WebhookID, (*pg.ID)(&a.Last), &a.LastAt, &a.LastStatus, &a.DeadLetters)
-		all[a.WebhookID] = a
+	all, err := pg.Map(ctx, s.db, webhookActivityQuery, func(scan pg.Scan, id *string, a *WebhookActivity) error {
+		err := scan(id, (*pg.ID)(&a.Last), &a.LastAt, &a.LastStatus, &a.DeadLetters)
+		a.WebhookID = *id
 		return err
 	}, pq.StringArray(ids))
 	return all, pg.Wrap(err, "read the activity of webhooks")

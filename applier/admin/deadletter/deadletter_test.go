@@ -85,7 +85,7 @@ func imported(tb testing.TB, s *postgres.Store, file string) (deadletter.Importe
 
 func discardAll(tb testing.TB, s *postgres.Store) int {
 	tb.Helper()
-	plan, err := deadletter.PlanDiscard(tb.Context(), s, postgres.DeadLetterFilter{})
+	plan, err := deadletter.New(s).PlanDiscard(tb.Context(), postgres.DeadLetterFilter{})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestAPlanToDiscardSaysWhatItIsAbout(t *testing.T) {
 	other := newLetter(func(d *postgres.FullDeadLetter) { d.Reason, d.Path = new(delivery.Internal), nil })
 	gone, applied, elsewhere := newLetter(), newLetter(), newLetter(func(d *postgres.FullDeadLetter) { d.Community = "elsewhere" })
 	bring(t, s, one, two, other, gone, applied, elsewhere)
-	early, err := deadletter.PlanDiscard(t.Context(), s, postgres.DeadLetterFilter{IDs: []delivery.ID{gone.ID}})
+	early, err := deadletter.New(s).PlanDiscard(t.Context(), postgres.DeadLetterFilter{IDs: []delivery.ID{gone.ID}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,13 +145,13 @@ func TestAPlanToDiscardSaysWhatItIsAbout(t *testing.T) {
 	execute(t, db, "DELETE FROM dead_letters WHERE delivery_id = $1", applied.ID.String())
 
 	unknown := delivery.NewID()
-	plan, err := deadletter.PlanDiscard(t.Context(), s, postgres.DeadLetterFilter{
+	plan, err := deadletter.New(s).PlanDiscard(t.Context(), postgres.DeadLetterFilter{
 		Community: "default", IDs: []delivery.ID{two.ID, unknown, gone.ID, one.ID, unknown, applied.ID, elsewhere.ID, other.ID},
 	})
 	if err != nil || plan.Count() != 3 || len(plan.Groups) != 2 || plan.Groups[0].Count != 2 || plan.Groups[0].Example != two.ID || *plan.Groups[0].Path != "order.coins" {
 		t.Fatalf("planned %+v, %v", plan, err)
 	}
-	byDatabase, err := deadletter.Groups(t.Context(), s, postgres.DeadLetterFilter{Community: "default"})
+	byDatabase, err := s.GroupDeadLetters(t.Context(), postgres.DeadLetterFilter{Community: "default"})
 	if diff := cmp.Diff(byDatabase, plan.Groups); diff != "" || err != nil {
 		t.Errorf("grouped unlike the database does: %v %s", err, diff)
 	}
@@ -174,7 +174,7 @@ func TestADiscardGoesOnAfterAnInterruption(t *testing.T) {
 	s, _ := postgrestest.Open(t, postgres.Options{})
 	const letters = 2100
 	bring(t, s, newLetters(letters)...)
-	plan, err := deadletter.PlanDiscard(t.Context(), s, postgres.DeadLetterFilter{})
+	plan, err := deadletter.New(s).PlanDiscard(t.Context(), postgres.DeadLetterFilter{})
 	if err != nil {
 		t.Fatal(err)
 	}

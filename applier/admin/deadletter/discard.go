@@ -34,15 +34,15 @@ type Left struct {
 }
 
 // PlanDiscard looks at what the filter lets through, and changes nothing.
-func PlanDiscard(ctx context.Context, store *postgres.Store, f postgres.DeadLetterFilter) (*DiscardPlan, error) {
-	at, err := store.Now(ctx)
+func (s *Service) PlanDiscard(ctx context.Context, f Filter) (*DiscardPlan, error) {
+	at, err := s.store.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p := &DiscardPlan{store: store, at: at}
+	p := &DiscardPlan{store: s.store, at: at}
 	f.OldestFirst, f.Limit = true, 0
 	groups := grouping{}
-	for d, err := range All(ctx, store, f) {
+	for d, err := range All(ctx, s.store, f) {
 		if err != nil {
 			return nil, err
 		}

@@ -3,19 +3,11 @@ package deadletter
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"slices"
 
 	"github.com/coinhook/coinhook/applier/admin"
-	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
-
-// Groups counts what the filter lets through by webhook, reason and path, most
-// first.
-func Groups(ctx context.Context, store *postgres.Store, f postgres.DeadLetterFilter) ([]admin.Group, error) {
-	return store.GroupDeadLetters(ctx, f)
-}
 
 // grouping groups dead letters that were already read, as the database does.
 type grouping map[groupKey]*admin.Group

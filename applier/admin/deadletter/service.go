@@ -24,7 +24,7 @@ func New(store *postgres.Store) *Service { return &Service{store: store} }
 
 // Groups counts what the filter lets through by webhook, reason and path, most first.
 func (s *Service) Groups(ctx context.Context, f Filter) ([]admin.Group, error) {
-	return Groups(ctx, s.store, f)
+	return s.store.GroupDeadLetters(ctx, f)
 }
 
 // All hands out dead letters in the filter's order, as many as its limit says; 0 is all
@@ -36,11 +36,6 @@ func (s *Service) All(ctx context.Context, f Filter) iter.Seq2[admin.Letter, err
 // List returns a page of dead letters in the filter's order.
 func (s *Service) List(ctx context.Context, f Filter) ([]admin.Letter, error) {
 	return s.store.ListDeadLetters(ctx, f)
-}
-
-// PlanDiscard says what a discard would do, and changes nothing.
-func (s *Service) PlanDiscard(ctx context.Context, f Filter) (*DiscardPlan, error) {
-	return PlanDiscard(ctx, s.store, f)
 }
 
 // Export writes those of communities of which who asks is an admin, a line of JSON each,

@@ -2,7 +2,6 @@ package history
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/coinhook/coinhook/applier/postgres"
 )
@@ -15,8 +14,5 @@ type Activity = postgres.WebhookActivity
 // were sent anything are left out.
 func (h *History) Activities(ctx context.Context, ids []string) (map[string]Activity, error) {
 	all, err := h.store.WebhookActivities(ctx, ids)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDatabase, err)
-	}
-	return all, nil
+	return all, databaseAway(err)
 }

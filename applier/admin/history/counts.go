@@ -18,10 +18,7 @@ func (h *History) Findings(ctx context.Context) ([]admin.Finding, error) {
 		return nil, nil
 	}
 	all, err := h.store.Findings(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDatabase, err)
-	}
-	return all, nil
+	return all, databaseAway(err)
 }
 
 // CountFilter narrows a count; zero values do not.
@@ -138,10 +135,7 @@ func (h *History) Total(ctx context.Context, f CountFilter, from, to time.Time) 
 		to = end.Add(time.Minute)
 	}
 	one, since, err := h.store.Total(ctx, f, from, to.UTC())
-	if err != nil {
-		return Count{}, false, fmt.Errorf("%w: %w", ErrDatabase, err)
-	}
-	return Count{Count: one}, since.IsZero(), nil
+	return Count{Count: one}, since.IsZero(), databaseAway(err)
 }
 
 // times are counts by bucket.

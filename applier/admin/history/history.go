@@ -23,6 +23,14 @@ var (
 	ErrDatabase = errors.New("PostgreSQL does not tell the outcomes")
 )
 
+// databaseAway is nil where nothing failed.
+func databaseAway(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrDatabase, err)
+}
+
 // Definitions reads webhooks.
 type Definitions interface {
 	Get(ctx context.Context, id string) (broker.Saved, error)

@@ -2,7 +2,6 @@ package history
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -12,8 +11,5 @@ import (
 // it, and dead letters. Newest first, at most so many. Pending ones are not known.
 func (h *History) Keyed(ctx context.Context, webhookIDs []string, key string, limit int) ([]delivery.ID, error) {
 	ids, err := h.store.Keyed(ctx, webhookIDs, key, limit)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDatabase, err)
-	}
-	return ids, nil
+	return ids, databaseAway(err)
 }

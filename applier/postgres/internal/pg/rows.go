@@ -44,6 +44,19 @@ func Collect[T any](ctx context.Context, db Queryer, query string, f func(Scan, 
 	return all, nil
 }
 
+// Map is Collect for rows with a key.
+func Map[K comparable, V any](ctx context.Context, db Queryer, query string, f func(Scan, *K, *V) error, args ...any) (map[K]V, error) {
+	all := map[K]V{}
+	err := Each(ctx, db, query, func(scan Scan) error {
+		var key K
+		var value V
+		err := f(scan, &key, &value)
+		all[key] = value
+		return err
+	}, args...)
+	return all, err
+}
+
 // Wrap says what could not be done. It is nil where nothing failed.
 func Wrap(err error, what string, args ...any) error {
 	if err == nil {
