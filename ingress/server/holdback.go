@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"time"
@@ -24,9 +25,13 @@ const (
 	maxHeldBackEach = 256
 )
 
+// An answer waits up to so many times longer, by chance. Strangers who come together and
+// come again once they are answered would all come in the same moment otherwise.
+const heldBackLonger = 3
+
 // holdBack has refused requests wait for their answers where too many come. A flood makes
-// as many requests as it has connections, four times a second, instead of as many as the
-// cores can refuse. A request that waits has no place and no body any more.
+// as many requests as it has connections, once or twice a second, instead of as many as
+// the cores can refuse. A request that waits has no place and no body any more.
 //
 // A sender that closes the connection does not end the wait: it would come again at once,
 // while the connection counts as open until then.
@@ -52,7 +57,7 @@ func (h *holdBack) wait(network netip.Addr) (stays bool) {
 	if !h.enter(network) {
 		return false
 	}
-	time.Sleep(h.lasts)
+	time.Sleep(h.lasts + rand.N(heldBackLonger*h.lasts))
 	h.leave(network)
 	return true
 }

@@ -59,7 +59,7 @@ func TestAFloodWaitsAndSendersPass(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, key := startReal(t, Options{Timeouts: Timeouts{HoldBack: 2 * time.Second}})
+			s, key := startReal(t, Options{Timeouts: Timeouts{HoldBack: time.Second}})
 			stop := make(chan struct{})
 			var flooding sync.WaitGroup
 			for range flood {
@@ -93,6 +93,39 @@ func isClosed(c <-chan struct{}) bool {
 	default:
 		return false
 	}
+}
+
+// Strangers who come together are answered one after the other: answers in one moment
+// would have all of them come again together.
+func TestAnswersThatWaitAreSpread(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHoldBack(250 * time.Millisecond)
+		addr := netip.MustParseAddr("203.0.113.1")
+		for range refusedPace.burst {
+			h.wait(addr)
+		}
+		start := time.Now()
+		var early, late atomic.Int64
+		var all sync.WaitGroup
+		for range maxHeldBackEach {
+			all.Go(func() {
+				h.wait(addr)
+				switch waited := time.Since(start); {
+				case waited < 250*time.Millisecond || waited > time.Second:
+					t.Errorf("waited %v, want 250 ms to 1 s", waited)
+				case waited < 500*time.Millisecond:
+					early.Add(1)
+				case waited > 750*time.Millisecond:
+					late.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if early.Load() < 32 || late.Load() < 32 {
+			t.Errorf("of %d, %d wait for less than 500 ms and %d for more than 750 ms", maxHeldBackEach, early.Load(), late.Load())
+		}
+	})
 }
 
 // No more than so many answers wait, in all and of one address: each may be a connection

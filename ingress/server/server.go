@@ -79,7 +79,8 @@ type Timeouts struct {
 	// Delay is how long a server that is told to stop still takes requests. Drain is
 	// how long those in flight have after that.
 	Delay, Drain time.Duration
-	// HoldBack is how long the answer to a refused request waits where too many come.
+	// HoldBack is how long the answer to a refused request waits at least where too many
+	// come.
 	HoldBack time.Duration
 }
 
