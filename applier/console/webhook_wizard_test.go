@@ -44,7 +44,7 @@ func TestANewWebhookBeginsWithWhoSends(t *testing.T) {
 	}
 }
 
-// The community of the address is the one that the form has chosen, whoever sends.
+// The form has chosen the community of the address, for each sender.
 func TestANewWebhookIsOfTheCommunityOfTheAddress(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

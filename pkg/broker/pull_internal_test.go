@@ -6,8 +6,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// What the broker may say at the end of a request is no error. All else ends the reading:
-// the next one begins behind what was settled.
+// Some statuses end a request as they should. Each other one ends the reading, and the next
+// one begins behind the messages that were settled.
 func TestTheEndOfARequestForMessages(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
