@@ -72,8 +72,8 @@ func (s *Stream) eachFrom(ctx context.Context, wanted *uint64, last uint64, f fu
 	if err != nil {
 		return false, fmt.Errorf("read the stream: %w", notSetUp(err))
 	}
-	// A limit in bytes is safe here, unlike with Fetch (see Feed): an ordered
-	// consumer has one copy, and Messages goes on after a status.
+	// A limit in bytes is safe here: an ordered consumer has one copy, and Messages goes
+	// on after a status.
 	messages, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(pullMessages, pullBytes))
 	if err != nil {
 		return false, fmt.Errorf("read the stream: %w", err)
