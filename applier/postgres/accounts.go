@@ -65,7 +65,7 @@ func writeGrants(ctx context.Context, tx *sqlx.Tx, name string, grants admin.Gra
 		communities.Text(community)
 		rights.Text(right.String())
 	}
-	_, err := tx.ExecContext(ctx, addGrantsQuery, name, communities.String(), rights.String())
+	_, err := tx.ExecContext(ctx, addGrantsQuery, name, communities.Param(), rights.Param())
 	return err
 }
 

@@ -83,6 +83,6 @@ func (s *Store) FindNames(ctx context.Context, community string, by webhook.User
 	}
 	found, err := pg.Map(ctx, s.db, fmt.Sprintf(findNamesQuery, column), func(scan pg.Scan, key *string, id *delivery.ID) error {
 		return scan((*pg.ID)(id), key)
-	}, community, keys.String())
+	}, community, keys.Param())
 	return found, pg.Wrap(err, "look up users")
 }

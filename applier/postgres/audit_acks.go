@@ -89,7 +89,7 @@ func (s *Store) Acknowledge(ctx context.Context, found []admin.Finding, by, note
 }
 
 // findingColumns are the parameters of statements about findings.
-func findingColumns(found []admin.Finding) (kinds string, columns []any) {
+func findingColumns(found []admin.Finding) (kinds any, columns []any) {
 	var c [6]pg.Array
 	for _, f := range found {
 		c[0].Text(f.Kind)
@@ -100,9 +100,9 @@ func findingColumns(found []admin.Finding) (kinds string, columns []any) {
 		c[5].Text(f.Detail)
 	}
 	for i := range c {
-		columns = append(columns, c[i].String())
+		columns = append(columns, c[i].Param())
 	}
-	return c[0].String(), columns
+	return c[0].Param(), columns
 }
 
 // subject is what the row of a finding is about. What it is not about is zero.

@@ -42,8 +42,8 @@ WITH entries AS (
         SELECT * FROM gamification_logs WHERE id >> 18 = era AND user_id > $1 AND user_id <= $2 AND id > $3 AND id <= $4 OFFSET 0
     ) l
     UNION ALL
-    SELECT NULL, NULL, user_id, currency, id, number, 0, balance, true, total - lag(total, 1, 0::numeric) OVER (PARTITION BY user_id, currency ORDER BY id)
-    FROM unnest($5::uuid[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::numeric[]) AS c (user_id, currency, id, number, balance, total)
+    SELECT NULL, NULL, user_id, currency, id, number, 0, balance, true, total::numeric - lag(total::numeric, 1, 0::numeric) OVER (PARTITION BY user_id, currency ORDER BY id)
+    FROM unnest($5::uuid[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::text[]) AS c (user_id, currency, id, number, balance, total)
 ), log AS (
     SELECT *, sum(effect) OVER account AS total, balance - sum(effect) OVER account AS off,
         lag(number::numeric, 1, 0::numeric) OVER account AS number_before, coalesce(lag(balance) OVER account, 0) + effect AS expected,
@@ -61,8 +61,8 @@ SELECT user_id, currency, id, number, balance, total::text, expected::text FROM 
 
 	brokenSlicedBalancesQuery = `
 WITH last AS (
-    SELECT DISTINCT ON (user_id, currency) user_id, currency, number, balance, expected
-    FROM unnest($3::uuid[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::numeric[]) AS c (user_id, currency, id, number, balance, expected)
+    SELECT DISTINCT ON (user_id, currency) user_id, currency, number, balance, expected::numeric
+    FROM unnest($3::uuid[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[]) AS c (user_id, currency, id, number, balance, expected)
     ORDER BY user_id, currency, id DESC
 )` + brokenBalances
 )
@@ -90,7 +90,7 @@ func (e *ends) read(ctx context.Context, tx *sqlx.Tx, query string, args ...any)
 }
 
 func (e *ends) columns() []any {
-	return []any{e.user.String(), e.currency.String(), e.id.String(), e.number.String(), e.balance.String()}
+	return []any{e.user.Param(), e.currency.Param(), e.id.Param(), e.number.Param(), e.balance.Param()}
 }
 
 // isLarge reports whether a page of accounts has to be cut.
@@ -111,7 +111,7 @@ func (s auditSlices) check(ctx context.Context, tx *sqlx.Tx, after, to delivery.
 		return err
 	}
 	for from := first - 1; from < last; from += s.width {
-		args := append([]any{after.String(), to.String(), from, from + s.width}, append(before.columns(), before.total.String())...)
+		args := append([]any{after.String(), to.String(), from, from + s.width}, append(before.columns(), before.total.Param())...)
 		if err := auditOne(ctx, tx, found, brokenSliceQuery, args...); err != nil {
 			return fmt.Errorf("logs after %d: %w", from, err)
 		}
@@ -121,6 +121,6 @@ func (s auditSlices) check(ctx context.Context, tx *sqlx.Tx, after, to delivery.
 		}
 		before = next
 	}
-	args := append([]any{after.String(), to.String()}, append(before.columns(), before.expected.String())...)
+	args := append([]any{after.String(), to.String()}, append(before.columns(), before.expected.Param())...)
 	return auditOne(ctx, tx, found, brokenSlicedBalancesQuery, args...)
 }

@@ -83,7 +83,7 @@ func (s *Store) AccountedReplays(ctx context.Context, deliveries, replays []deli
 		columns[0].ID(deliveries[i])
 		columns[1].ID(replays[i])
 	}
-	accounted, err := pg.QueryIDSet(ctx, s.db, accountedReplaysQuery, columns[0].String(), columns[1].String())
+	accounted, err := pg.QueryIDSet(ctx, s.db, accountedReplaysQuery, columns[0].Param(), columns[1].Param())
 	return accounted, pg.Wrap(err, "look up replays")
 }
 

@@ -91,7 +91,7 @@ func (s *spans) addSpan(from, to time.Time) {
 	s.high.ID(pg.FirstIDAt(to))
 }
 
-func (s *spans) args() []any { return []any{s.at.String(), s.low.String(), s.high.String()} }
+func (s *spans) args() []any { return []any{s.at.Param(), s.low.Param(), s.high.Param()} }
 
 const (
 	countsProgressQuery = `SELECT counted_from, counted_to FROM delivery_counts_progress`

@@ -199,7 +199,7 @@ func (s minuteSet) write(ctx context.Context, tx *sqlx.Tx) error {
 	for at := range s {
 		all.addSpan(at, at.Add(time.Minute))
 	}
-	if _, err := tx.ExecContext(ctx, forgetCountsQuery, 1, all.at.String()); err != nil {
+	if _, err := tx.ExecContext(ctx, forgetCountsQuery, 1, all.at.Param()); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, addCountsQuery, all.args()...); err != nil {
@@ -215,10 +215,10 @@ func (s minuteSet) write(ctx context.Context, tx *sqlx.Tx) error {
 			bins.Time(at)
 		}
 		size := int(step / time.Minute)
-		if _, err := tx.ExecContext(ctx, forgetCountsQuery, size, bins.String()); err != nil {
+		if _, err := tx.ExecContext(ctx, forgetCountsQuery, size, bins.Param()); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, addSumsQuery, bins.String(), int(countSteps[i]/time.Minute), fmt.Sprintf("%d minutes", size), size); err != nil {
+		if _, err := tx.ExecContext(ctx, addSumsQuery, bins.Param(), int(countSteps[i]/time.Minute), fmt.Sprintf("%d minutes", size), size); err != nil {
 			return err
 		}
 	}

@@ -18,8 +18,8 @@ INSERT INTO outcomes (delivery_id, community, webhook_id, webhook, version, stat
     stream_epoch, stream_sequence, stream_index, attempts, replays, received_at, finished_at)
 SELECT r.id, r.community, r.webhook_id, r.webhook, r.version, 'failed', r.reason, r.detail, r.path, r.user_id, r.payload_sha256,
     $1, 0, 0, r.attempts, r.replays, r.received_at, r.finished_at
-FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::text[], $9::text[], $10::uuid[], $11::bytea[],
-    $12::int[], $13::int[], $14::timestamptz[], $15::timestamptz[])
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::uuid[], $11::bytea[],
+    $12::bigint[], $13::bigint[], $14::timestamptz[], $15::timestamptz[])
     AS r (id, community, webhook_id, webhook, version, reason, detail, path, user_id, payload_sha256, attempts, replays, received_at, finished_at)
 ON CONFLICT DO NOTHING`
 
@@ -66,7 +66,7 @@ func letterColumns(letters []*FullDeadLetter) []any {
 			headers = []byte("[]")
 		}
 		c[0].ID(d.ID)
-		c[1].Text(string(headers))
+		c[1].JSON(string(headers))
 		c[2].Bytes(d.Body.Payload)
 		c[3].BytesOrNull(d.Body.Edited)
 		c[4].TextOrNull(d.UserBy)
@@ -83,8 +83,8 @@ INSERT INTO executions (delivery_id, execution_id, cause, requested_by, requeste
     detail, path, edited, original, stream_epoch, stream_sequence, stream_index, attempts, at)
 SELECT r.delivery_id, r.execution_id, r.cause, r.requested_by, r.requested_at, r.note, r.effect, r.version, r.status, r.outcome, r.reason,
     r.detail, r.path, r.edited, r.original, $1, 0, 0, r.attempts, r.at
-FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::boolean[], $9::int[], $10::text[], $11::text[],
-    $12::text[], $13::text[], $14::text[], $15::bytea[], $16::bytea[], $17::int[], $18::timestamptz[])
+FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::boolean[], $9::bigint[], $10::text[], $11::text[],
+    $12::text[], $13::text[], $14::text[], $15::bytea[], $16::bytea[], $17::bigint[], $18::timestamptz[])
     AS r (delivery_id, execution_id, cause, requested_by, requested_at, note, effect, version, status, outcome, reason,
         detail, path, edited, original, attempts, at)
 ON CONFLICT DO NOTHING`
@@ -123,7 +123,7 @@ func columns(first any, arrays []pg.Array) []any {
 		args = append(args, first)
 	}
 	for i := range arrays {
-		args = append(args, arrays[i].String())
+		args = append(args, arrays[i].Param())
 	}
 	return args
 }

@@ -95,9 +95,9 @@ func (f DeadLetterFilter) addUser(w *pg.Where) {
 	}
 	switch {
 	case f.WaitingFor != nil && f.UserID != (delivery.ID{}):
-		w.Add("(o.user_id = ? OR "+waits+")", f.UserID.String(), f.WaitingFor.Community, keys.String())
+		w.Add("(o.user_id = ? OR "+waits+")", f.UserID.String(), f.WaitingFor.Community, keys.Param())
 	case f.WaitingFor != nil:
-		w.Add("d.user_key IS NOT NULL AND "+waits, f.WaitingFor.Community, keys.String()) // so that the small index serves
+		w.Add("d.user_key IS NOT NULL AND "+waits, f.WaitingFor.Community, keys.Param()) // so that the small index serves
 	case f.UserID != (delivery.ID{}):
 		w.Add("o.user_id = ?", f.UserID.String())
 	}

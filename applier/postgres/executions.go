@@ -58,7 +58,7 @@ func (s *Store) Replayed(ctx context.Context, deliveries, replays []delivery.ID)
 		columns[1].ID(replays[i])
 	}
 	all, err := queryExecutions(ctx, s.db, selectExecutions+` JOIN unnest($1::uuid[], $2::uuid[]) AS r (delivery_id, execution_id) USING (delivery_id, execution_id)`,
-		columns[0].String(), columns[1].String())
+		columns[0].Param(), columns[1].Param())
 	return all, pg.Wrap(err, "read executions")
 }
 

@@ -54,7 +54,7 @@ func (p *importPass) read(ctx context.Context, q sqlx.QueryerContext, community 
 			}
 		}
 	}
-	return pg.Each(ctx, q, matchingUsersQuery, p.take, community, emails.String(), usernames.String(), kinds.String(), values.String())
+	return pg.Each(ctx, q, matchingUsersQuery, p.take, community, emails.Param(), usernames.Param(), kinds.Param(), values.Param())
 }
 
 // take takes over one user as read.
@@ -144,7 +144,7 @@ func (p *importPass) write(ctx context.Context, tx *sqlx.Tx, community string) e
 		oldUsernames.TextOrNull(n.old[webhook.ByUsername])
 	}
 	err := execAll(ctx, tx, len(updated), updateUsersQuery,
-		ids, columns[0], columns[1], columns[2], columns[3], oldEmails.String(), oldUsernames.String())
+		ids, columns[0], columns[1], columns[2], columns[3], oldEmails.Param(), oldUsernames.Param())
 	if err != nil {
 		return err
 	}
@@ -166,14 +166,14 @@ ON CONFLICT DO NOTHING`
 func writeExternal(ctx context.Context, tx *sqlx.Tx, community string, people []*person) error {
 	gone, come := externalDifference(people)
 	if gone.count > 0 {
-		if err := execAll(ctx, tx, gone.count, deleteExternalQuery, gone.ids.String(), gone.kinds.String(), gone.values.String()); err != nil {
+		if err := execAll(ctx, tx, gone.count, deleteExternalQuery, gone.ids.Param(), gone.kinds.Param(), gone.values.Param()); err != nil {
 			return err
 		}
 	}
 	if come.count == 0 {
 		return nil
 	}
-	return execAll(ctx, tx, come.count, insertExternalQuery, community, come.ids.String(), come.kinds.String(), come.values.String())
+	return execAll(ctx, tx, come.count, insertExternalQuery, community, come.ids.Param(), come.kinds.Param(), come.values.Param())
 }
 
 // externalColumns are external ids as columns.
@@ -207,7 +207,7 @@ func externalDifference(people []*person) (gone, come externalColumns) {
 }
 
 // userColumns writes people as columns: email, its key, username, its key.
-func userColumns(people []*person) (ids string, columns [4]string) {
+func userColumns(people []*person) (ids any, columns [4]any) {
 	var id pg.Array
 	var all [4]pg.Array
 	for _, n := range people {
@@ -218,9 +218,9 @@ func userColumns(people []*person) (ids string, columns [4]string) {
 		all[3].TextOrNull(n.now[webhook.ByUsername])
 	}
 	for i := range all {
-		columns[i] = all[i].String()
+		columns[i] = all[i].Param()
 	}
-	return id.String(), columns
+	return id.Param(), columns
 }
 
 // execAll runs a statement that has to write so many rows.

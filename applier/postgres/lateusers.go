@@ -127,7 +127,7 @@ func (l *Lead) LatePage(ctx context.Context, webhooks []LateWebhook, after deliv
 			page.Found = append(page.Found, d)
 		}
 		return err
-	}, after.String(), latePage, columns[0].String(), columns[1].String(), columns[2].String(), columns[3].String(), maxLateRuns, columns[4].String())
+	}, after.String(), latePage, columns[0].Param(), columns[1].Param(), columns[2].Param(), columns[3].Param(), maxLateRuns, columns[4].Param())
 	return page, pg.Wrap(err, "look for users that have appeared")
 }
 
@@ -161,6 +161,6 @@ func (l *Lead) LateRuns(ctx context.Context, users []LateUser) (map[LateUser]int
 	defer l.mu.Unlock()
 	runs, err := pg.Map(ctx, l.conn, lateRunsQuery, func(scan pg.Scan, u *LateUser, n *int) error {
 		return scan((*pg.ID)(&u.ID), &u.WebhookID, n)
-	}, columns[0].String(), columns[1].String())
+	}, columns[0].Param(), columns[1].Param())
 	return runs, pg.Wrap(err, "count replays for users that have appeared")
 }

@@ -78,7 +78,7 @@ DELETE FROM partition_members WHERE applier = $1`
 	renewQuery = `
 WITH mine AS (
     SELECT p.generation, p.partition FROM partitions p
-    JOIN unnest($3::integer[], $4::integer[], $5::bigint[]) AS h (generation, partition, token) USING (generation, partition, token)
+    JOIN unnest($3::bigint[], $4::bigint[], $5::bigint[]) AS h (generation, partition, token) USING (generation, partition, token)
     WHERE p.owner = $1 AND p.finished_at IS NULL FOR UPDATE OF p SKIP LOCKED)
 UPDATE partitions p SET expires_at = clock_timestamp() + $2 * interval '1 millisecond'
 FROM mine WHERE (p.generation, p.partition) = (mine.generation, mine.partition)`
@@ -86,7 +86,7 @@ FROM mine WHERE (p.generation, p.partition) = (mine.generation, mine.partition)`
 	releaseQuery = `
 WITH mine AS (
     SELECT p.generation, p.partition FROM partitions p
-    JOIN unnest($2::integer[], $3::integer[], $4::bigint[]) AS h (generation, partition, token) USING (generation, partition, token)
+    JOIN unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS h (generation, partition, token) USING (generation, partition, token)
     WHERE p.owner = $1 AND p.finished_at IS NULL FOR UPDATE OF p SKIP LOCKED)
 UPDATE partitions p SET owner = NULL, expires_at = NULL
 FROM mine WHERE (p.generation, p.partition) = (mine.generation, mine.partition)`
@@ -163,14 +163,14 @@ func sayLeases(ctx context.Context, tx *sqlx.Tx, r LeaseRound) (err error) {
 	return err
 }
 
-func leaseColumns(all []applier.Lease) (generations, partitions, tokens string) {
+func leaseColumns(all []applier.Lease) (generations, partitions, tokens any) {
 	var g, p, t pg.Array
 	for _, l := range all {
 		g.Int(int64(l.Generation))
 		p.Int(int64(l.Index))
 		t.Int(l.Token)
 	}
-	return g.String(), p.String(), t.String()
+	return g.Param(), p.Param(), t.Param()
 }
 
 func viewLeases(ctx context.Context, tx *sqlx.Tx) (view LeaseView, err error) {

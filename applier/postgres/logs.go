@@ -67,7 +67,7 @@ func (s *Store) listLogs(ctx context.Context, f LogFilter) ([]admin.Log, error) 
 			return nil, err
 		}
 		w, order = pg.Where{}, "l.id DESC"
-		w.Add("l.id = ANY (?::bigint[])", ids.String())
+		w.Add("l.id = ANY (?::bigint[])", ids.Param())
 	}
 	inSeen(ctx, &w, "u.community", f.Community)
 	w.Args = append(w.Args, f.Limit)

@@ -125,7 +125,7 @@ func (s *Store) nearNames(ctx context.Context, community, ref string, limit int)
 	for _, key := range slips(applier.FoldKey(ref), commonDomains(emails)) {
 		keys.Text(key)
 	}
-	near, err := s.texts(ctx, slipsQuery, community, keys.String(), limit)
+	near, err := s.texts(ctx, slipsQuery, community, keys.Param(), limit)
 	if err != nil || len(near) > 0 {
 		return near, err
 	}

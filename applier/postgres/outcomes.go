@@ -153,7 +153,7 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 	if err != nil {
 		return nil, err
 	}
-	logs, err := s.queryLogs(ctx, selectLogs+` WHERE l.delivery_id = ANY ($1::uuid[]) AND l.ordinal > 0 ORDER BY l.delivery_id, l.ordinal`, ids.String())
+	logs, err := s.queryLogs(ctx, selectLogs+` WHERE l.delivery_id = ANY ($1::uuid[]) AND l.ordinal > 0 ORDER BY l.delivery_id, l.ordinal`, ids.Param())
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,7 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 		o := &outcomes[places[l.DeliveryID]]
 		o.Changes = append(o.Changes, l.Change)
 	}
-	entries, err := s.queryFieldHistory(ctx, selectFieldHistory+` WHERE h.delivery_id = ANY ($1::uuid[]) AND h.ordinal > 0 ORDER BY h.delivery_id, h.ordinal`, ids.String())
+	entries, err := s.queryFieldHistory(ctx, selectFieldHistory+` WHERE h.delivery_id = ANY ($1::uuid[]) AND h.ordinal > 0 ORDER BY h.delivery_id, h.ordinal`, ids.Param())
 	if err != nil {
 		return nil, err
 	}

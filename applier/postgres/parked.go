@@ -19,8 +19,8 @@ const (
 	parkedColumns = `delivery_id, replay_id, slot, webhook_id, community, reason, detail, user_id, stream_epoch, stream_sequence, stream_index,
     stored_at, received_at, attempts, revision, headers, payload, replay, first_incarnation, first_sequence, first_index, first_stored_at,
     malformed, newer, method, query`
-	parkedTypes = "uuid uuid smallint text text text text uuid int bigint int timestamptz timestamptz int bigint json bytea json " +
-		"text bigint int timestamptz text bool text bytea"
+	parkedTypes = "uuid uuid bigint text text text text uuid bigint bigint bigint timestamptz timestamptz bigint bigint json bytea json " +
+		"text bigint bigint timestamptz text bool text bytea"
 	parkedColumnCount = 26
 )
 
@@ -79,9 +79,9 @@ func (r *parkedRows) add(p applier.Parking, user delivery.ID, w *work) {
 	c[12].Time(d.ReceivedAt)
 	c[13].Int(int64(d.Attempt))
 	c[14].Int(int64(d.Revision)) // it comes back as it was
-	c[15].Text(headersJSON(d.Headers))
+	c[15].JSON(headersJSON(d.Headers))
 	c[16].Bytes(d.Body)
-	c[17].TextOrNull(replayJSON(d.Replay))
+	c[17].JSONOrNull(replayJSON(d.Replay))
 	r.addFirst(d.First)
 	c[22].TextOrNull(d.Malformed)
 	c[23].Bool(d.Newer)
@@ -121,7 +121,7 @@ func (r *parkedRows) write(ctx context.Context, tx *sqlx.Tx, stmts *settleStatem
 	}
 	args := make([]any, len(r.columns))
 	for i := range r.columns {
-		args[i] = r.columns[i].String()
+		args[i] = r.columns[i].Param()
 	}
 	_, err := tx.StmtxContext(ctx, stmts.park).ExecContext(ctx, args...)
 	return err

@@ -15,14 +15,14 @@ import (
 )
 
 // slotsOf are the slots of a partition, as an array.
-func slotsOf(p delivery.Partition) string {
+func slotsOf(p delivery.Partition) any {
 	var slots pg.Array
 	for slot := 1; slot <= delivery.Slots; slot++ {
 		if p.Has(slot) {
 			slots.Int(int64(slot))
 		}
 	}
-	return slots.String()
+	return slots.Param()
 }
 
 // The scan goes from each webhook's first row to the next webhook's: what it costs
@@ -37,7 +37,7 @@ WITH RECURSIVE w AS (
         ORDER BY p.slot, p.webhook_id, p.stream_epoch, p.stream_sequence, p.stream_index LIMIT 1
     ) AS n
 )
-SELECT webhook_id, reason FROM w WHERE slot = ANY ($1::smallint[]) ORDER BY webhook_id`
+SELECT webhook_id, reason FROM w WHERE slot = ANY ($1::bigint[]) ORDER BY webhook_id`
 
 // ParkedWebhooks returns the webhooks of a partition with deliveries that wait for
 // them.
@@ -57,7 +57,7 @@ const (
 
 	parkedOfQuery = `
 SELECT ` + parkedRead + `
-FROM unnest($1::smallint[]) AS s (slot)
+FROM unnest($1::bigint[]) AS s (slot)
 CROSS JOIN LATERAL (
     SELECT * FROM parked t
     WHERE t.slot = s.slot AND t.webhook_id = $2 AND t.user_id IS NULL AND (t.stream_epoch, t.stream_sequence, t.stream_index) >
@@ -84,7 +84,7 @@ WITH RECURSIVE w AS (
 first AS MATERIALIZED (
     SELECT f.* FROM w CROSS JOIN LATERAL (
         SELECT p.user_id, p.community, p.stream_epoch, p.stream_sequence, p.stream_index FROM parked p
-        WHERE p.user_id = w.user_id AND p.slot = ANY ($1::smallint[])
+        WHERE p.user_id = w.user_id AND p.slot = ANY ($1::bigint[])
         ORDER BY p.stream_epoch, p.stream_sequence, p.stream_index LIMIT 1
     ) AS f
 ),
@@ -103,7 +103,7 @@ FROM (
     ORDER BY stream_epoch, stream_sequence, stream_index LIMIT $2
 ) AS r
 CROSS JOIN LATERAL (
-    SELECT * FROM parked t WHERE t.user_id = r.user_id AND t.slot = ANY ($1::smallint[])
+    SELECT * FROM parked t WHERE t.user_id = r.user_id AND t.slot = ANY ($1::bigint[])
     ORDER BY t.stream_epoch, t.stream_sequence, t.stream_index
     LIMIT CASE r.n WHEN 0 THEN 1 ELSE greatest(1, $2 / r.n) END
 ) AS p

@@ -22,12 +22,12 @@ func partitionKey(generation, partition int) int32 {
 
 // sharePartitions takes the locks of $11, of the class $12.
 const (
-	sharePartitions = `count(pg_advisory_xact_lock_shared($12, p.key))
-    FROM (SELECT k.key FROM unnest($11::int[]) AS k (key) ORDER BY k.key) AS p`
+	sharePartitions = `count(pg_advisory_xact_lock_shared($12, p.key::int))
+    FROM (SELECT k.key FROM unnest($11::bigint[]) AS k (key) ORDER BY k.key) AS p`
 
 	lockPartitionsQuery = `
-SELECT count(pg_advisory_xact_lock_shared($1, p.key))
-FROM (SELECT k.key FROM unnest($2::int[]) AS k (key) ORDER BY k.key) AS p`
+SELECT count(pg_advisory_xact_lock_shared($1, p.key::int))
+FROM (SELECT k.key FROM unnest($2::bigint[]) AS k (key) ORDER BY k.key) AS p`
 )
 
 // partition names a row of partitions.
@@ -36,12 +36,12 @@ type partition struct{ generation, index int }
 func partitionOf(l *applier.Lease) partition { return partition{l.Generation, l.Index} }
 
 // partitionKeys are the locks of the partitions that the batch has leases of.
-func (w *work) partitionKeys() string {
+func (w *work) partitionKeys() any {
 	var keys pg.Array
 	for p := range w.tokens {
 		keys.Int(int64(partitionKey(p.generation, p.index)))
 	}
-	return keys.String()
+	return keys.Param()
 }
 
 // lockPartitions is for a transaction that locks no users.

@@ -58,7 +58,7 @@ func (u *undoing) read(ctx context.Context, db sqlx.QueryerContext, ids []delive
 	ids = slices.DeleteFunc(slices.Clone(ids), func(id delivery.ID) bool { return unseen[id] })
 	for _, step := range []struct {
 		what string
-		read func(context.Context, sqlx.QueryerContext, string) error
+		read func(context.Context, sqlx.QueryerContext, any) error
 	}{
 		{"gamification logs", u.readEntries},
 		{"balances", u.readBalances},
@@ -78,7 +78,7 @@ FROM outcomes o LEFT JOIN reverts r ON r.delivery_id = o.delivery_id
 WHERE o.delivery_id = ANY ($1::uuid[])`
 
 // readTargets leaves out what who asks may not see, and returns that.
-func (u *undoing) readTargets(ctx context.Context, db sqlx.QueryerContext, ids string) (unseen map[delivery.ID]bool, err error) {
+func (u *undoing) readTargets(ctx context.Context, db sqlx.QueryerContext, ids any) (unseen map[delivery.ID]bool, err error) {
 	unseen = map[delivery.ID]bool{}
 	err = pg.Each(ctx, db, revertTargetsQuery, func(scan pg.Scan) error {
 		var t target
@@ -102,7 +102,7 @@ SELECT delivery_id, ordinal, user_id, currency, number, operator, amount, balanc
 FROM gamification_logs WHERE delivery_id = ANY ($1::uuid[]) AND ordinal > 0
 ORDER BY delivery_id, ordinal`
 
-func (u *undoing) readEntries(ctx context.Context, db sqlx.QueryerContext, ids string) error {
+func (u *undoing) readEntries(ctx context.Context, db sqlx.QueryerContext, ids any) error {
 	err := pg.Each(ctx, db, revertEntriesQuery, func(scan pg.Scan) error {
 		var id, user pg.ID
 		var ordinal int64
@@ -133,7 +133,7 @@ const revertBalancesQuery = `
 SELECT user_id, currency, amount, entries FROM balances WHERE user_id = ANY ($1::uuid[])`
 
 // readBalances reads those that are not known, and the limits.
-func (u *undoing) readBalances(ctx context.Context, db sqlx.QueryerContext, _ string) error {
+func (u *undoing) readBalances(ctx context.Context, db sqlx.QueryerContext, _ any) error {
 	var users pg.Array
 	communities := map[string]bool{}
 	for _, t := range u.targets {
@@ -162,7 +162,7 @@ func (u *undoing) readBalances(ctx context.Context, db sqlx.QueryerContext, _ st
 		a.User = delivery.ID(user)
 		u.Book[a] = b
 		return nil
-	}, users.String())
+	}, users.Param())
 }
 
 // A value from before the field was deleted and added again is not the field's
@@ -178,7 +178,7 @@ WHERE h.delivery_id = ANY ($1::uuid[]) AND h.ordinal > 0
 ORDER BY h.delivery_id, h.ordinal`
 
 // readFields reads what the deliveries set, and what their users have now.
-func (u *undoing) readFields(ctx context.Context, db sqlx.QueryerContext, ids string) error {
+func (u *undoing) readFields(ctx context.Context, db sqlx.QueryerContext, ids any) error {
 	return pg.Each(ctx, db, revertFieldsQuery, func(scan pg.Scan) error {
 		var id, user, holder pg.ID
 		var key ledger.UserField
@@ -208,7 +208,7 @@ func (u *undoing) readFields(ctx context.Context, db sqlx.QueryerContext, ids st
 // and was set by no delivery of the batch.
 const revertCandidatesQuery = `
 SELECT p.user_id, p.field, h.value, h.delivery_id, h.stream_epoch, h.stream_sequence, h.stream_index
-FROM unnest($1::uuid[], $2::text[], $3::int[], $4::bigint[], $5::int[]) AS p (user_id, field, epoch, sequence, index)
+FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) AS p (user_id, field, epoch, sequence, index)
 JOIN users u ON u.id = p.user_id
 JOIN fields f ON f.community = u.community AND f.name = p.field
 CROSS JOIN LATERAL (
@@ -224,7 +224,7 @@ CROSS JOIN LATERAL (
 // readCandidates finds the value that is left of each custom field if all of the
 // batch is reverted. In a rehearsal it may be one that is reverted already, and
 // then it is looked for below that.
-func (u *undoing) readCandidates(ctx context.Context, db sqlx.QueryerContext, ids string) error {
+func (u *undoing) readCandidates(ctx context.Context, db sqlx.QueryerContext, ids any) error {
 	below := map[ledger.UserField]ledger.Place{}
 	for key := range u.Earlier {
 		if holder := u.Held[key]; u.targets[holder.By] != nil {
@@ -255,7 +255,7 @@ func (u *undoing) readCandidates(ctx context.Context, db sqlx.QueryerContext, id
 			}
 			u.Earlier[key] = append(u.Earlier[key], v)
 			return nil
-		}, columns[0].String(), columns[1].String(), columns[2].String(), columns[3].String(), columns[4].String(), ids)
+		}, columns[0].Param(), columns[1].Param(), columns[2].Param(), columns[3].Param(), columns[4].Param(), ids)
 		if err != nil {
 			return err
 		}

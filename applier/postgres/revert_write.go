@@ -35,9 +35,9 @@ type restoredColumns struct {
 	Field    pg.Array `column:"field text"`
 	Value    pg.Array `column:"value text"`
 	ID       pg.Array `column:"delivery_id uuid"`
-	Epoch    pg.Array `column:"stream_epoch int"`
+	Epoch    pg.Array `column:"stream_epoch bigint"`
 	Sequence pg.Array `column:"stream_sequence bigint"`
-	Index    pg.Array `column:"stream_index int"`
+	Index    pg.Array `column:"stream_index bigint"`
 }
 
 // removedColumns are custom fields that go back to none.

@@ -9,7 +9,7 @@ type outcomeColumns struct {
 	Community   pg.Array `column:"community text"`
 	WebhookID   pg.Array `column:"webhook_id text"`
 	Webhook     pg.Array `column:"webhook text"`
-	Version     pg.Array `column:"version int"`
+	Version     pg.Array `column:"version bigint"`
 	Status      pg.Array `column:"status text"`
 	Outcome     pg.Array `column:"outcome text"`
 	Reason      pg.Array `column:"reason text"`
@@ -18,17 +18,17 @@ type outcomeColumns struct {
 	User        pg.Array `column:"user_id uuid"`
 	Payload     pg.Array `column:"payload_sha256 bytea"`
 	Sequence    pg.Array `column:"stream_sequence bigint"`
-	Index       pg.Array `column:"stream_index int"`
-	Attempts    pg.Array `column:"attempts int"`
+	Index       pg.Array `column:"stream_index bigint"`
+	Attempts    pg.Array `column:"attempts bigint"`
 	ReceivedAt  pg.Array `column:"received_at timestamptz"`
 	DuplicateOf pg.Array `column:"duplicate_of uuid"`
-	Epoch       pg.Array `column:"stream_epoch int"`
-	Changes     pg.Array `column:"changes smallint"`
+	Epoch       pg.Array `column:"stream_epoch bigint"`
+	Changes     pg.Array `column:"changes bigint"`
 }
 
 type logColumns struct {
 	ID        pg.Array `column:"delivery_id uuid"`
-	Ordinal   pg.Array `column:"ordinal smallint"`
+	Ordinal   pg.Array `column:"ordinal bigint"`
 	User      pg.Array `column:"user_id uuid"`
 	Currency  pg.Array `column:"currency text"`
 	Number    pg.Array `column:"number bigint"`
@@ -52,9 +52,9 @@ type deadLetterColumns struct {
 	Payload   pg.Array `column:"payload bytea"`
 	UserBy    pg.Array `column:"user_by text"`
 	UserKey   pg.Array `column:"user_key text"`
-	Epoch     pg.Array `column:"stream_epoch int"`
+	Epoch     pg.Array `column:"stream_epoch bigint"`
 	Sequence  pg.Array `column:"stream_sequence bigint"`
-	Index     pg.Array `column:"stream_index int"`
+	Index     pg.Array `column:"stream_index bigint"`
 	WebhookID pg.Array `column:"webhook_id text"`
 	Key       pg.Array `column:"key bytea"`
 	Body      pg.Array `column:"body_sha256 bytea"`
@@ -73,13 +73,13 @@ type keyColumns struct {
 
 type fieldHistoryColumns struct {
 	ID        pg.Array `column:"delivery_id uuid"`
-	Ordinal   pg.Array `column:"ordinal smallint"`
+	Ordinal   pg.Array `column:"ordinal bigint"`
 	User      pg.Array `column:"user_id uuid"`
 	Field     pg.Array `column:"field text"`
 	Value     pg.Array `column:"value text"`
-	Epoch     pg.Array `column:"stream_epoch int"`
+	Epoch     pg.Array `column:"stream_epoch bigint"`
 	Sequence  pg.Array `column:"stream_sequence bigint"`
-	Index     pg.Array `column:"stream_index int"`
+	Index     pg.Array `column:"stream_index bigint"`
 	WebhookID pg.Array `column:"webhook_id text"`
 	Action    pg.Array `column:"action text"`
 }
@@ -89,9 +89,9 @@ type userFieldColumns struct {
 	Field    pg.Array `column:"field text"`
 	Value    pg.Array `column:"value text"`
 	ID       pg.Array `column:"delivery_id uuid"`
-	Epoch    pg.Array `column:"stream_epoch int"`
+	Epoch    pg.Array `column:"stream_epoch bigint"`
 	Sequence pg.Array `column:"stream_sequence bigint"`
-	Index    pg.Array `column:"stream_index int"`
+	Index    pg.Array `column:"stream_index bigint"`
 	StoredAt pg.Array `column:"stored_at timestamptz"`
 }
 
@@ -104,23 +104,23 @@ type replayColumns struct {
 	Note        pg.Array `column:"note text"`
 	Effect      pg.Array `column:"effect bool"`
 	Runs        pg.Array `column:"runs bool"`
-	Version     pg.Array `column:"version int"`
+	Version     pg.Array `column:"version bigint"`
 	Status      pg.Array `column:"status text"`
 	Outcome     pg.Array `column:"outcome text"`
 	Reason      pg.Array `column:"reason text"`
 	Detail      pg.Array `column:"detail text"`
 	Path        pg.Array `column:"path text"`
 	Edited      pg.Array `column:"edited bytea"`
-	Epoch       pg.Array `column:"stream_epoch int"`
+	Epoch       pg.Array `column:"stream_epoch bigint"`
 	Sequence    pg.Array `column:"stream_sequence bigint"`
-	Index       pg.Array `column:"stream_index int"`
-	Attempts    pg.Array `column:"attempts int"`
+	Index       pg.Array `column:"stream_index bigint"`
+	Attempts    pg.Array `column:"attempts bigint"`
 	Webhook     pg.Array `column:"webhook text"`
 	User        pg.Array `column:"user_id uuid"`
 	DuplicateOf pg.Array `column:"duplicate_of uuid"`
 	UserBy      pg.Array `column:"user_by text"`
 	UserKey     pg.Array `column:"user_key text"`
-	Changes     pg.Array `column:"changes smallint"`
+	Changes     pg.Array `column:"changes bigint"`
 	WebhookID   pg.Array `column:"webhook_id text"`
 	Key         pg.Array `column:"key bytea"`
 	Body        pg.Array `column:"body_sha256 bytea"`

@@ -47,7 +47,7 @@ func (w *work) readParked(ctx context.Context, tx *sqlx.Tx, stmts *settleStateme
 	for id := range w.locked {
 		users.ID(id)
 	}
-	rows, err := tx.StmtxContext(ctx, stmts.parkedFirst).QueryContext(ctx, users.String(), len(w.own)+1)
+	rows, err := tx.StmtxContext(ctx, stmts.parkedFirst).QueryContext(ctx, users.Param(), len(w.own)+1)
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (w *work) writeParked(ctx context.Context, tx *sqlx.Tx, stmts *settleStatem
 			ids.ID(key.id)
 			replays.ID(key.replay)
 		}
-		result, err := tx.StmtxContext(ctx, stmts.unpark).ExecContext(ctx, ids.String(), replays.String())
+		result, err := tx.StmtxContext(ctx, stmts.unpark).ExecContext(ctx, ids.Param(), replays.Param())
 		if err != nil {
 			return err
 		}

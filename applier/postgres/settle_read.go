@@ -39,7 +39,7 @@ SELECT 'stream', NULL, incarnation, '', '', '', '', NULL, NULL, NULL, NULL, epoc
 FROM stream_epochs WHERE incarnation = ANY ($4::text[])
 UNION ALL
 SELECT 'lease', NULL, '', '', '', '', '', NULL, NULL, NULL, NULL, p.generation, p.token, 0, p.partition, NULL
-FROM unnest($5::int[], $6::int[]) AS r (generation, partition)
+FROM unnest($5::bigint[], $6::bigint[]) AS r (generation, partition)
 CROSS JOIN LATERAL (
     SELECT * FROM partitions t WHERE t.generation = r.generation AND t.partition = r.partition OFFSET 0
 ) AS p
@@ -107,8 +107,8 @@ func (w *work) knownArgs() []any {
 		partitions.Int(int64(p.index))
 	}
 	return []any{
-		ids.String(), webhooks.String(), keys.String(), streams.String(), generations.String(), partitions.String(),
-		own.String(), ownReplays.String(),
+		ids.Param(), webhooks.Param(), keys.Param(), streams.Param(), generations.Param(), partitions.Param(),
+		own.Param(), ownReplays.Param(),
 	}
 }
 
@@ -131,7 +131,7 @@ func (w *work) stateArgs() []any {
 			names[1].Text(f.name)
 		}
 	}
-	return []any{users.String(), communities[0].String(), names[0].String(), communities[1].String(), names[1].String()}
+	return []any{users.Param(), communities[0].Param(), names[0].Param(), communities[1].Param(), names[1].Param()}
 }
 
 // readRow is a row of readQuery. Its kind says which of the other columns are set, and

@@ -50,7 +50,7 @@ func (w *work) lockReplayed(ctx context.Context, tx *sqlx.Tx) error {
 		err := scan(&id)
 		w.lockedOutcomes[delivery.ID(id)] = true
 		return err
-	}, ids.String())
+	}, ids.Param())
 }
 
 func (w *work) readReplayed(ctx context.Context, tx *sqlx.Tx) error {
@@ -83,7 +83,7 @@ func (w *work) readReplayed(ctx context.Context, tx *sqlx.Tx) error {
 		r.IsLocked = w.lockedOutcomes != nil && !w.lockedOutcomes[delivery.ID(id)]
 		w.replayed[delivery.ID(id)] = &r
 		return nil
-	}, ids.String(), replays.String())
+	}, ids.Param(), replays.Param())
 }
 
 // decideReplay decides a dead letter again.

@@ -218,7 +218,7 @@ func (r *rows) addDeadLetter(item applier.Item, s decision) {
 	c := &r.deadLetters
 	r.counts[deadLettersTable]++
 	c.ID.ID(d.ID)
-	c.Headers.Text(headersJSON(d.Headers))
+	c.Headers.JSON(headersJSON(d.Headers))
 	c.Payload.Bytes(d.Body)
 	by, key := missingUser(item, s.Failure)
 	c.UserBy.TextOrNull(by)

@@ -135,7 +135,7 @@ func (w *work) keysOf(which func(userKey) bool) (keys []userKey) {
 func (w *work) readUsers(ctx context.Context, run query, which []userKey, more ...any) error {
 	args := make([]any, 0, 9+len(more))
 	for _, column := range lookups(which) {
-		args = append(args, column.String())
+		args = append(args, column.Param())
 	}
 	rows, err := run(ctx, append(args, more...)...)
 	if err != nil {

@@ -178,15 +178,15 @@ func (s *Store) queryUsers(ctx context.Context, query string, args ...any) ([]Us
 	if err != nil {
 		return nil, err
 	}
-	if err := s.addBalances(ctx, users, places, ids.String()); err != nil {
+	if err := s.addBalances(ctx, users, places, ids.Param()); err != nil {
 		return nil, err
 	}
-	return users, s.addFields(ctx, users, places, ids.String())
+	return users, s.addFields(ctx, users, places, ids.Param())
 }
 
 const userBalancesQuery = `SELECT user_id, currency, amount FROM balances WHERE user_id = ANY ($1::uuid[])`
 
-func (s *Store) addBalances(ctx context.Context, users []User, places map[delivery.ID]int, ids string) error {
+func (s *Store) addBalances(ctx context.Context, users []User, places map[delivery.ID]int, ids any) error {
 	return pg.Each(ctx, s.db, userBalancesQuery, func(scan pg.Scan) error {
 		var id pg.ID
 		var currency string
@@ -207,7 +207,7 @@ JOIN users u ON u.id = v.user_id
 JOIN fields f ON f.community = u.community AND f.name = v.field
 WHERE v.user_id = ANY ($1::uuid[])`
 
-func (s *Store) addFields(ctx context.Context, users []User, places map[delivery.ID]int, ids string) error {
+func (s *Store) addFields(ctx context.Context, users []User, places map[delivery.ID]int, ids any) error {
 	return pg.Each(ctx, s.db, userFieldsQuery, func(scan pg.Scan) error {
 		var id pg.ID
 		var field, value string

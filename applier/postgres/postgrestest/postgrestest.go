@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/lib/pq" // the driver of the databases made here
+	"github.com/lib/pq"
 
 	"github.com/coinhook/coinhook/applier/postgres"
 	devpostgres "github.com/coinhook/coinhook/pkg/dev/stack/postgres"
@@ -160,12 +160,19 @@ func OpenURL(tb testing.TB, url string, opts postgres.Options) (*postgres.Store,
 	return store, openDB(tb, url)
 }
 
+// openDB passes parameters as the store does: an array is binary.
 func openDB(tb testing.TB, url string) *sql.DB {
 	tb.Helper()
-	db, err := sql.Open("postgres", url)
+	cfg, err := pq.NewConfig(url)
 	if err != nil {
 		tb.Fatal(err)
 	}
+	cfg.BinaryParameters = true
+	connector, err := pq.NewConnectorConfig(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
 	tb.Cleanup(func() {
 		db.Close() // the database is dropped next
 	})

@@ -7,8 +7,9 @@ import (
 )
 
 // A table of rows that one statement writes is a struct of arrays, one field a column.
-// The tag `column` has the column's name and type. Statements are made of the same
-// struct, so that a value cannot get into another column than the one it is for.
+// The tag `column` has the column's name and the type of the array: bigint for a number
+// of any size. Statements are made of the same struct, so that a value cannot get into
+// another column than the one it is for.
 
 // ColumnNames returns the names of a table's columns, separated by commas.
 func ColumnNames[T any]() string {
@@ -41,7 +42,7 @@ func eachColumn[T any](text func(i int, name, kind string) string) []string {
 func AppendColumns(args []any, table any) []any {
 	v := reflect.ValueOf(table).Elem()
 	for i := range v.NumField() {
-		args = append(args, v.Field(i).Addr().Interface().(*Array).String()) // a column is an array
+		args = append(args, v.Field(i).Addr().Interface().(*Array).Param()) // a column is an array
 	}
 	return args
 }
@@ -53,11 +54,7 @@ const maxSpare = 1 << 20
 func Emptied[T any](table T) T {
 	v := reflect.ValueOf(&table).Elem()
 	for i := range v.NumField() {
-		a := v.Field(i).Addr().Interface().(*Array) // a column is an array
-		if cap(a.b) > maxSpare {
-			a.b = nil
-		}
-		a.b = a.b[:0]
+		v.Field(i).Addr().Interface().(*Array).empty() // a column is an array
 	}
 	return table
 }
