@@ -32,7 +32,7 @@ const headerSize = 20
 func (a *Array) next(of oid.Oid, size int) {
 	a.room()
 	a.of = of
-	a.b = binary.BigEndian.AppendUint32(a.b, uint32(size)) //nolint:gosec // parameters are below 1 GiB
+	a.b = binary.BigEndian.AppendUint32(a.b, uint32(size))
 }
 
 func (a *Array) room() {
@@ -59,7 +59,7 @@ func (a *Array) Param() any {
 		nulls = 1
 	}
 	header := a.b[:0]
-	for _, n := range [...]uint32{1, nulls, uint32(a.of), uint32(a.count), 1} { //nolint:gosec // memory bounds the count
+	for _, n := range [...]uint32{1, nulls, uint32(a.of), uint32(a.count), 1} {
 		header = binary.BigEndian.AppendUint32(header, n)
 	}
 	return a.b
@@ -107,7 +107,7 @@ func (a *Array) IDOrNull(id delivery.ID) {
 // Int writes a number, for bigint[].
 func (a *Array) Int(n int64) {
 	a.next(oid.T_int8, 8)
-	a.b = binary.BigEndian.AppendUint64(a.b, uint64(n)) //nolint:gosec // two's complement
+	a.b = binary.BigEndian.AppendUint64(a.b, uint64(n))
 }
 
 // Time writes a time of the years 1 to 9999, for timestamptz[]. A message may say any
@@ -120,7 +120,7 @@ func (a *Array) Time(t time.Time) {
 		t = latest
 	}
 	a.next(oid.T_timestamptz, 8)
-	a.b = binary.BigEndian.AppendUint64(a.b, uint64(t.UnixMicro()-epoch)) //nolint:gosec // two's complement
+	a.b = binary.BigEndian.AppendUint64(a.b, uint64(t.UnixMicro()-epoch))
 }
 
 // Bytes writes bytes, for bytea[], and nil as none.
