@@ -31,8 +31,8 @@ func (r ParkReason) Detail() string {
 	return "its webhook's key cannot be opened: give all appliers the COINHOOK_MASTER_KEY that sealed it"
 }
 
-// Parking is a delivery that has to wait in its own row: its message is acked, and
-// other deliveries go on.
+// Parking is a delivery that has to wait in its own row. The floor may pass its message,
+// and other deliveries go on.
 type Parking struct {
 	Item
 	Reason ParkReason

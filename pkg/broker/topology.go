@@ -30,8 +30,8 @@ const (
 	// MaxBodyBytes is the largest body that a message takes, where the server does.
 	MaxBodyBytes = maxMessageBytes - messageOverheadBytes
 
-	// partitionAckWait is how long a message of a partition may stay without an ack
-	// before the broker sends it again. A new owner does not wait for it.
+	// partitionAckWait is that of the durable consumer which keeps a partition's floor.
+	// Nobody reads from it, so nothing is ever sent again by it.
 	partitionAckWait = 30 * time.Second
 
 	samplesPerWebhook = 10

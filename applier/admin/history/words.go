@@ -47,7 +47,7 @@ func (h Head) InTheWay() (causes []string, advice string) {
 	return causes, cmp.Or(advice, "They go on by themselves once that is mended; `coinhook deliveries show ID` and the appliers' logs say more.")
 }
 
-// inHand is how many messages the broker has given to appliers that did not ack them.
+// inHand is how many messages beyond the floors the broker has given to owners.
 func inHand(p broker.Pending) (n int) {
 	for _, partition := range p.Partitions {
 		n += partition.AckPending
