@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -14,27 +13,17 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// parkedColumns are those of the rows that are parked, in the order of parkedRows.add.
-const (
-	parkedColumns = `delivery_id, replay_id, slot, webhook_id, community, reason, detail, user_id, stream_epoch, stream_sequence, stream_index,
-    stored_at, received_at, attempts, revision, headers, payload, replay, first_incarnation, first_sequence, first_index, first_stored_at,
-    malformed, newer, method, query`
-	parkedTypes = "uuid uuid bigint text text text text uuid bigint bigint bigint timestamptz timestamptz bigint bigint json bytea json " +
-		"text bigint bigint timestamptz text bool text bytea"
-	parkedColumnCount = 26
-)
-
 // A row that is there stays. What it waits for is renewed.
 var parkQuery = `
-INSERT INTO parked AS now (` + parkedColumns + `, parked_at)
-SELECT r.*, clock_timestamp() FROM unnest(` + strings.Join(parametersOf(parkedTypes, 0), ", ") + `) AS r
+INSERT INTO parked AS now (` + pg.ColumnNames[parkedColumns]() + `, parked_at)
+SELECT r.*, clock_timestamp() FROM unnest(` + pg.ColumnParameters[parkedColumns](0) + `) AS r
 ON CONFLICT (delivery_id, replay_id) DO UPDATE SET reason = excluded.reason, detail = excluded.detail, user_id = excluded.user_id
 WHERE (now.reason, now.detail) <> (excluded.reason, excluded.detail) OR now.user_id IS DISTINCT FROM excluded.user_id`
 
 // parkedRows are rows of parked, column by column.
 type parkedRows struct {
 	seen    map[parkedKey]bool
-	columns [parkedColumnCount]pg.Array
+	columns parkedColumns
 }
 
 // parkedReplay is the JSON of a replay. Its names stay.
@@ -64,44 +53,45 @@ func (r *parkedRows) add(p applier.Parking, user delivery.ID, w *work) {
 		community = p.Webhook.Community
 	}
 	c := &r.columns
-	c[0].ID(key.id)
-	c[1].ID(key.replay)
-	c[2].Int(int64(d.InSlot()))
-	c[3].Text(pg.NameText(d.WebhookID))
-	c[4].Text(pg.NameText(community))
-	c[5].Text(string(p.Reason))
-	c[6].Text(p.Detail)
-	c[7].IDOrNull(user)
-	c[8].Int(w.placeOf(d).Epoch)
-	c[9].Int(int64(d.Position.Sequence)) // sequences fit
-	c[10].Int(int64(d.Position.Index))
-	c[11].TimeOrNull(d.StoredAt)
-	c[12].Time(d.ReceivedAt)
-	c[13].Int(int64(d.Attempt))
-	c[14].Int(int64(d.Revision)) // it comes back as it was
-	c[15].JSON(headersJSON(d.Headers))
-	c[16].Bytes(d.Body)
-	c[17].JSONOrNull(replayJSON(d.Replay))
+	c.ID.ID(key.id)
+	c.ReplayID.ID(key.replay)
+	c.Slot.Int(int64(d.InSlot()))
+	c.WebhookID.Text(pg.NameText(d.WebhookID))
+	c.Community.Text(pg.NameText(community))
+	c.Reason.Text(string(p.Reason))
+	c.Detail.Text(p.Detail)
+	c.User.IDOrNull(user)
+	c.Epoch.Int(w.placeOf(d).Epoch)
+	c.Sequence.Int(int64(d.Position.Sequence)) // sequences fit
+	c.Index.Int(int64(d.Position.Index))
+	c.StoredAt.TimeOrNull(d.StoredAt)
+	c.ReceivedAt.Time(d.ReceivedAt)
+	c.Attempts.Int(int64(d.Attempt))
+	c.Revision.Int(int64(d.Revision)) // it comes back as it was
+	c.Headers.JSON(headersJSON(d.Headers))
+	c.Payload.Bytes(d.Body)
+	c.Replay.JSONOrNull(replayJSON(d.Replay))
 	r.addFirst(d.First)
-	c[22].TextOrNull(d.Malformed)
-	c[23].Bool(d.Newer)
-	c[24].TextOrNull(d.Method)
-	c[25].BytesOrNull(queryBytes(d.Query))
+	c.Malformed.TextOrNull(d.Malformed)
+	c.Newer.Bool(d.Newer)
+	c.Method.TextOrNull(d.Method)
+	c.Query.BytesOrNull(queryBytes(d.Query))
 }
 
 func (r *parkedRows) addFirst(first *delivery.Place) {
-	c := r.columns[18:22]
+	c := &r.columns
 	if first == nil {
-		for i := range c {
-			c[i].Null()
-		}
+		c.FirstIncarnation.Null()
+		c.FirstSequence.Null()
+		c.FirstIndex.Null()
+		c.FirstStoredAt.Null()
 		return
 	}
-	c[0].Text(first.Incarnation)
+	c.FirstIncarnation.Text(first.Incarnation)
 	at := storable(first.Position)
-	c[1].Int(int64(at.Sequence)) // it fits
-	c[2].Int(int64(at.Index))
-	c[3].TimeOrNull(first.StoredAt)
+	c.FirstSequence.Int(int64(at.Sequence)) // it fits
+	c.FirstIndex.Int(int64(at.Index))
+	c.FirstStoredAt.TimeOrNull(first.StoredAt)
 }
 
 func replayJSON(r *delivery.Replay) string {
@@ -119,11 +109,7 @@ func (r *parkedRows) write(ctx context.Context, tx *sqlx.Tx, stmts *settleStatem
 	if len(r.seen) == 0 {
 		return nil
 	}
-	args := make([]any, len(r.columns))
-	for i := range r.columns {
-		args[i] = r.columns[i].Param()
-	}
-	_, err := tx.StmtxContext(ctx, stmts.park).ExecContext(ctx, args...)
+	_, err := tx.StmtxContext(ctx, stmts.park).ExecContext(ctx, pg.AppendColumns(nil, &r.columns)...)
 	return err
 }
 

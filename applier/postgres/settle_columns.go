@@ -125,3 +125,32 @@ type replayColumns struct {
 	Key         pg.Array `column:"key bytea"`
 	Body        pg.Array `column:"body_sha256 bytea"`
 }
+
+type parkedColumns struct {
+	ID               pg.Array `column:"delivery_id uuid"`
+	ReplayID         pg.Array `column:"replay_id uuid"`
+	Slot             pg.Array `column:"slot bigint"`
+	WebhookID        pg.Array `column:"webhook_id text"`
+	Community        pg.Array `column:"community text"`
+	Reason           pg.Array `column:"reason text"`
+	Detail           pg.Array `column:"detail text"`
+	User             pg.Array `column:"user_id uuid"`
+	Epoch            pg.Array `column:"stream_epoch bigint"`
+	Sequence         pg.Array `column:"stream_sequence bigint"`
+	Index            pg.Array `column:"stream_index bigint"`
+	StoredAt         pg.Array `column:"stored_at timestamptz"`
+	ReceivedAt       pg.Array `column:"received_at timestamptz"`
+	Attempts         pg.Array `column:"attempts bigint"`
+	Revision         pg.Array `column:"revision bigint"`
+	Headers          pg.Array `column:"headers json"`
+	Payload          pg.Array `column:"payload bytea"`
+	Replay           pg.Array `column:"replay json"`
+	FirstIncarnation pg.Array `column:"first_incarnation text"`
+	FirstSequence    pg.Array `column:"first_sequence bigint"`
+	FirstIndex       pg.Array `column:"first_index bigint"`
+	FirstStoredAt    pg.Array `column:"first_stored_at timestamptz"`
+	Malformed        pg.Array `column:"malformed text"`
+	Newer            pg.Array `column:"newer bool"`
+	Method           pg.Array `column:"method text"`
+	Query            pg.Array `column:"query bytea"`
+}

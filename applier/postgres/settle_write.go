@@ -119,16 +119,6 @@ func writeQuery(used tables) string {
 	return b.String()
 }
 
-// parametersOf returns the parameters that are columns of these types, numbered
-// from the one after.
-func parametersOf(types string, after int) []string {
-	var p []string
-	for name := range strings.FieldsSeq(types) {
-		p = append(p, fmt.Sprintf("$%d::%s[]", after+len(p)+1, name))
-	}
-	return p
-}
-
 func (r *rows) isEmpty() bool { return r.counts == [tableCount]int{} }
 
 // errOvertaken is not the batch's fault: the next run finds the rows.

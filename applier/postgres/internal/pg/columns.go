@@ -24,6 +24,12 @@ func ColumnParameters[T any](after int) string {
 	}), ", ")
 }
 
+// Unnest returns the rows of a table for FROM, by the name "as". Its columns are the
+// parameters from the one after.
+func Unnest[T any](as string, after int) string {
+	return "unnest(" + ColumnParameters[T](after) + ") AS " + as + " (" + ColumnNames[T]() + ")"
+}
+
 // ColumnCount is how many columns a table has.
 func ColumnCount[T any]() int { return reflect.TypeFor[T]().NumField() }
 
