@@ -21,16 +21,39 @@ const ackedFinding = `EXISTS (SELECT FROM audit_acks a
 // Outcomes of before do not show it any more; outcomes of later deliveries do.
 const wentBackAcked = `coalesce((SELECT max(at) FROM audit_acks WHERE kind = 'stream_went_back'), '-infinity')`
 
-const (
-	acksQuery = `SELECT kind, delivery_id, user_id, currency, stream_sequence, detail, acked_by, note, at FROM audit_acks`
+// findingColumns are findings as columns.
+type findingColumns struct {
+	Kind     pg.Array `column:"kind text"`
+	Delivery pg.Array `column:"delivery_id uuid"`
+	User     pg.Array `column:"user_id uuid"`
+	Currency pg.Array `column:"currency text"`
+	Sequence pg.Array `column:"stream_sequence bigint"`
+	Detail   pg.Array `column:"detail text"`
+}
+
+func columnsOfFindings(found []admin.Finding) *findingColumns {
+	var c findingColumns
+	for _, f := range found {
+		c.Kind.Text(f.Kind)
+		c.Delivery.ID(admin.OrEmpty(f.DeliveryID))
+		c.User.ID(admin.OrEmpty(f.UserID))
+		c.Currency.Text(admin.OrEmpty(f.Currency))
+		c.Sequence.Int(int64(f.Sequence)) // sequences fit
+		c.Detail.Text(f.Detail)
+	}
+	return &c
+}
+
+var (
+	acksQuery = `SELECT ` + pg.ColumnNames[findingColumns]() + `, acked_by, note, at FROM audit_acks`
 	ackQuery  = `
-INSERT INTO audit_acks (kind, delivery_id, user_id, currency, stream_sequence, detail, acked_by, note)
-SELECT n.*, $1, $2
-FROM unnest($3::text[], $4::uuid[], $5::uuid[], $6::text[], $7::bigint[], $8::text[]) AS n (kind, delivery_id, user_id, currency, stream_sequence, detail)
+INSERT INTO audit_acks (` + pg.ColumnNames[findingColumns]() + `, acked_by, note)
+SELECT n.*, $1, $2 FROM ` + pg.Unnest[findingColumns]("n", 2) + `
 ON CONFLICT DO NOTHING`
-	// The continuous audit looks at what it found in the ledger in its next pass only.
-	forgetWentBackQuery = `DELETE FROM audit_findings f WHERE kind = 'stream_went_back' AND 'stream_went_back' = ANY ($1::text[])`
 )
+
+// The continuous audit looks at what it found in the ledger in its next pass only.
+const forgetWentBackQuery = `DELETE FROM audit_findings f WHERE kind = 'stream_went_back' AND 'stream_went_back' = ANY ($1::text[])`
 
 // Acks returns all acknowledgements.
 func (s *Store) Acks(ctx context.Context) ([]admin.Acknowledged, error) { return queryAcks(ctx, s.db) }
@@ -77,32 +100,15 @@ func (s *Store) AckTrail(ctx context.Context) (all []AckTrail, err error) {
 
 // Acknowledge keeps that findings were acknowledged, by whom and why.
 func (s *Store) Acknowledge(ctx context.Context, found []admin.Finding, by, note string) error {
-	kinds, columns := findingColumns(found)
+	columns := columnsOfFindings(found)
 	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, ackQuery, append([]any{by, note}, columns...)...); err != nil {
+		if _, err := tx.ExecContext(ctx, ackQuery, pg.AppendColumns([]any{by, note}, columns)...); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, forgetWentBackQuery, kinds)
+		_, err := tx.ExecContext(ctx, forgetWentBackQuery, columns.Kind.Param())
 		return err
 	})
 	return pg.Wrap(err, "acknowledge findings")
-}
-
-// findingColumns are the parameters of statements about findings.
-func findingColumns(found []admin.Finding) (kinds any, columns []any) {
-	var c [6]pg.Array
-	for _, f := range found {
-		c[0].Text(f.Kind)
-		c[1].ID(admin.OrEmpty(f.DeliveryID))
-		c[2].ID(admin.OrEmpty(f.UserID))
-		c[3].Text(admin.OrEmpty(f.Currency))
-		c[4].Int(int64(f.Sequence)) // sequences fit
-		c[5].Text(f.Detail)
-	}
-	for i := range c {
-		columns = append(columns, c[i].Param())
-	}
-	return c[0].Param(), columns
 }
 
 // subject is what the row of a finding is about. What it is not about is zero.

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -71,7 +72,7 @@ func (s *Store) RecordStream(ctx context.Context, p StreamProgress, found []admi
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return cmp.Or(err, errNotLeading)
 		}
-		fresh, err = recordFindings(ctx, tx, admin.StreamFindings, "true", nil, found[:min(len(found), MaxFindings)])
+		fresh, err = recordFindings(ctx, tx, admin.StreamFindings, "", nil, found[:min(len(found), MaxFindings)])
 		return err
 	})
 	return fresh, pg.Wrap(err, "record findings about the stream")
@@ -137,25 +138,25 @@ func (s *Store) auditPage(ctx context.Context, part auditPart, name admin.Findin
 		return to, nil, fmt.Errorf("audit a page of %s: %w", part.name, err)
 	}
 	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
-		fresh, err = recordFindings(ctx, tx, name, by+" > $2 AND "+by+" <= $3", []any{after.String(), to.String()}, found)
+		fresh, err = recordFindings(ctx, tx, name, " AND "+by+" > $8 AND "+by+" <= $9", []any{after.String(), to.String()}, found)
 		return err
 	})
 	return to, fresh, pg.Wrap(err, "record findings about the ledger")
 }
 
-const (
-	// A finding is the same one if it is about the same; what it says may change.
+// sameFinding is SQL for whether the findings "n" and "f" are about the same. What they
+// say of it may differ.
+const sameFinding = `(n.kind, n.delivery_id, n.user_id, n.currency, n.stream_sequence) = (f.kind, f.delivery_id, f.user_id, f.currency, f.stream_sequence)`
+
+// $1 is the part of the audit. The findings follow it.
+var (
 	restateFindingsQuery = `
 UPDATE audit_findings f SET detail = n.detail
-FROM unnest($2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[]) AS n (kind, delivery_id, user_id, currency, stream_sequence, detail)
-WHERE f.part = $1 AND f.detail <> n.detail
-    AND (n.kind, n.delivery_id, n.user_id, n.currency, n.stream_sequence) = (f.kind, f.delivery_id, f.user_id, f.currency, f.stream_sequence)`
+FROM ` + pg.Unnest[findingColumns]("n", 1) + `
+WHERE f.part = $1 AND f.detail <> n.detail AND ` + sameFinding
 	forgetFindingsQuery = `
 DELETE FROM audit_findings f
-WHERE part = $1 AND %s AND NOT EXISTS (
-    SELECT FROM unnest($%d::text[], $%d::uuid[], $%d::uuid[], $%d::text[], $%d::bigint[]) AS n (kind, delivery_id, user_id, currency, stream_sequence)
-    WHERE (n.kind, n.delivery_id, n.user_id, n.currency, n.stream_sequence) = (f.kind, f.delivery_id, f.user_id, f.currency, f.stream_sequence)
-)`
+WHERE part = $1 AND NOT EXISTS (SELECT FROM ` + pg.Unnest[findingColumns]("n", 1) + ` WHERE ` + sameFinding + `)`
 	// Acknowledged findings are counted separately: they must not keep out new ones.
 	addFindingsQuery = `
 WITH kept AS (
@@ -163,36 +164,30 @@ WITH kept AS (
     FROM (SELECT ` + ackedFinding + ` AS acked FROM audit_findings f WHERE part = $1) k
 ), unknown AS (
     SELECT f.*, ` + ackedFinding + ` AS acked
-    FROM unnest($2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[]) AS f (kind, delivery_id, user_id, currency, stream_sequence, detail)
-    WHERE NOT EXISTS (
-        SELECT FROM audit_findings x
-        WHERE (f.kind, f.delivery_id, f.user_id, f.currency, f.stream_sequence) = (x.kind, x.delivery_id, x.user_id, x.currency, x.stream_sequence)
-    )
+    FROM ` + pg.Unnest[findingColumns]("f", 1) + `
+    WHERE NOT EXISTS (SELECT FROM audit_findings n WHERE ` + sameFinding + `)
 ), numbered AS (SELECT *, row_number() OVER (PARTITION BY acked) AS n FROM unknown)
-INSERT INTO audit_findings AS f (part, kind, delivery_id, user_id, currency, stream_sequence, detail)
+INSERT INTO audit_findings AS f (part, ` + pg.ColumnNames[findingColumns]() + `)
 SELECT $1, n.kind, n.delivery_id, n.user_id, n.currency, n.stream_sequence, n.detail
 FROM numbered n, kept
 WHERE n.n <= $8::bigint - CASE WHEN n.acked THEN kept.acked ELSE kept.others END
 ON CONFLICT DO NOTHING
-RETURNING part, kind, delivery_id, user_id, currency, stream_sequence, detail, found_at, ` + ackedFinding
+RETURNING part, ` + pg.ColumnNames[findingColumns]() + `, found_at, ` + ackedFinding
 	findingsQuery = `
-SELECT part, kind, delivery_id, user_id, currency, stream_sequence, detail, found_at, ` + ackedFinding + `
+SELECT part, ` + pg.ColumnNames[findingColumns]() + `, found_at, ` + ackedFinding + `
 FROM audit_findings f ORDER BY found_at, kind, delivery_id`
 )
 
 // recordFindings replaces the findings that "where" is about, and returns those
-// that were not there.
+// that were not there. The arguments of "where" begin with $8.
 func recordFindings(ctx context.Context, tx *sqlx.Tx, part admin.FindingsPart, where string, args []any, found []admin.Finding) (fresh []admin.Finding, err error) {
-	_, columns := findingColumns(found)
-	n := len(args) + 2
-	forget := fmt.Sprintf(forgetFindingsQuery, where, n, n+1, n+2, n+3, n+4)
-	if _, err := tx.ExecContext(ctx, forget, append(append([]any{string(part)}, args...), columns[:5]...)...); err != nil {
+	columns := pg.AppendColumns([]any{string(part)}, columnsOfFindings(found))
+	if _, err := tx.ExecContext(ctx, forgetFindingsQuery+where, slices.Concat(columns, args)...); err != nil {
 		return nil, err
 	}
 	if len(found) == 0 {
 		return nil, nil
 	}
-	columns = append([]any{string(part)}, columns...)
 	if _, err := tx.ExecContext(ctx, restateFindingsQuery, columns...); err != nil {
 		return nil, err
 	}
