@@ -142,10 +142,10 @@ func writeLetters(ctx context.Context, tx *sqlx.Tx, added, kept []*FullDeadLette
 		}
 	}
 	if len(kept) > 0 {
-		if err := execAll(ctx, tx, len(kept), insertLettersQuery, letterColumns(kept)...); err != nil {
+		if err := execAll(ctx, tx, len(kept), insertLettersQuery, importedLetters(kept)...); err != nil {
 			return err
 		}
 	}
-	_, err := tx.ExecContext(ctx, insertExecutionsQuery, executionColumns(added)...)
+	_, err := tx.ExecContext(ctx, insertExecutionsQuery, importedExecutions(added)...)
 	return err
 }

@@ -3,127 +3,139 @@ package postgres
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/json"
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
-	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// importedEpoch says that a position is of a stream elsewhere, which is not known.
-const importedEpoch = -1
+// importedEpoch is SQL for the epoch of a position in a stream elsewhere, which is not
+// known.
+const importedEpoch = "-1"
 
-const insertOutcomesQuery = `
-INSERT INTO outcomes (delivery_id, community, webhook_id, webhook, version, status, reason, detail, path, user_id, payload_sha256,
-    stream_epoch, stream_sequence, stream_index, attempts, replays, received_at, finished_at)
-SELECT r.id, r.community, r.webhook_id, r.webhook, r.version, 'failed', r.reason, r.detail, r.path, r.user_id, r.payload_sha256,
-    $1, 0, 0, r.attempts, r.replays, r.received_at, r.finished_at
-FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::uuid[], $11::bytea[],
-    $12::bigint[], $13::bigint[], $14::timestamptz[], $15::timestamptz[])
-    AS r (id, community, webhook_id, webhook, version, reason, detail, path, user_id, payload_sha256, attempts, replays, received_at, finished_at)
+type importedColumns struct {
+	ID         pg.Array `column:"delivery_id uuid"`
+	Community  pg.Array `column:"community text"`
+	WebhookID  pg.Array `column:"webhook_id text"`
+	Webhook    pg.Array `column:"webhook text"`
+	Version    pg.Array `column:"version bigint"`
+	Reason     pg.Array `column:"reason text"`
+	Detail     pg.Array `column:"detail text"`
+	Path       pg.Array `column:"path text"`
+	User       pg.Array `column:"user_id uuid"`
+	Payload    pg.Array `column:"payload_sha256 bytea"`
+	Attempts   pg.Array `column:"attempts bigint"`
+	Replays    pg.Array `column:"replays bigint"`
+	ReceivedAt pg.Array `column:"received_at timestamptz"`
+	FinishedAt pg.Array `column:"finished_at timestamptz"`
+}
+
+var insertOutcomesQuery = `
+INSERT INTO outcomes (` + pg.ColumnNames[importedColumns]() + `, status, stream_epoch, stream_sequence, stream_index)
+SELECT r.*, 'failed', ` + importedEpoch + `, 0, 0 FROM ` + pg.Unnest[importedColumns]("r", 0) + `
 ON CONFLICT DO NOTHING`
 
 func importedOutcomes(letters []*FullDeadLetter) []any {
-	var c [14]pg.Array
+	var c importedColumns
 	for _, d := range letters {
 		sum := sha256.Sum256(d.Body.Payload)
-		c[0].ID(d.ID)
-		c[1].Text(d.Community)
-		c[2].Text(d.WebhookID)
-		c[3].Text(d.Webhook)
-		c[4].Int(int64(d.Version))
-		c[5].Text(string(*d.Reason))
-		c[6].TextOrNull(*d.Detail)
-		c[7].TextOrNull(admin.OrEmpty(d.Path))
-		c[8].IDOrNull(userID(d.User))
-		c[9].Bytes(sum[:])
-		c[10].Int(int64(d.Attempts))
-		c[11].Int(int64(d.Replays))
-		c[12].Time(d.ReceivedAt)
-		c[13].Time(d.FailedAt)
+		c.ID.ID(d.ID)
+		c.Community.Text(d.Community)
+		c.WebhookID.Text(d.WebhookID)
+		c.Webhook.Text(d.Webhook)
+		c.Version.Int(int64(d.Version))
+		c.Reason.Text(string(*d.Reason))
+		c.Detail.TextOrNull(*d.Detail)
+		c.Path.TextOrNull(admin.OrEmpty(d.Path))
+		c.User.IDOrNull(admin.OrEmpty(d.User).ID)
+		c.Payload.Bytes(sum[:])
+		c.Attempts.Int(int64(d.Attempts))
+		c.Replays.Int(int64(d.Replays))
+		c.ReceivedAt.Time(d.ReceivedAt)
+		c.FinishedAt.Time(d.FailedAt)
 	}
-	return columns(importedEpoch, c[:])
+	return pg.AppendColumns(nil, &c)
 }
 
-func userID(u *admin.User) delivery.ID {
-	if u == nil {
-		return delivery.ID{}
-	}
-	return u.ID
+type letterColumns struct {
+	ID       pg.Array `column:"delivery_id uuid"`
+	Headers  pg.Array `column:"headers json"`
+	Payload  pg.Array `column:"payload bytea"`
+	Edited   pg.Array `column:"edited bytea"`
+	UserBy   pg.Array `column:"user_by text"`
+	UserKey  pg.Array `column:"user_key text"`
+	FailedAt pg.Array `column:"failed_at timestamptz"`
+	Method   pg.Array `column:"method text"`
+	Query    pg.Array `column:"query bytea"`
 }
 
-const insertLettersQuery = `
-INSERT INTO dead_letters (delivery_id, headers, payload, edited, user_by, user_key, failed_at, method, query)
-SELECT r.*
-FROM unnest($1::uuid[], $2::json[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::timestamptz[], $8::text[], $9::bytea[]) AS r
+var insertLettersQuery = `
+INSERT INTO dead_letters (` + pg.ColumnNames[letterColumns]() + `)
+SELECT r.* FROM ` + pg.Unnest[letterColumns]("r", 0) + `
 ON CONFLICT DO NOTHING`
 
-func letterColumns(letters []*FullDeadLetter) []any {
-	var c [9]pg.Array
+func importedLetters(letters []*FullDeadLetter) []any {
+	var c letterColumns
 	for _, d := range letters {
-		headers, err := json.Marshal(d.Body.Headers)
-		if err != nil || d.Body.Headers == nil { // strings always marshal
-			headers = []byte("[]")
-		}
-		c[0].ID(d.ID)
-		c[1].JSON(string(headers))
-		c[2].Bytes(d.Body.Payload)
-		c[3].BytesOrNull(d.Body.Edited)
-		c[4].TextOrNull(d.UserBy)
-		c[5].TextOrNull(d.UserKey)
-		c[6].Time(d.FailedAt)
-		c[7].TextOrNull(d.Body.Method)
-		c[8].BytesOrNull(queryBytes(d.Body.Query))
+		c.ID.ID(d.ID)
+		c.Headers.JSON(headersJSON(d.Body.Headers))
+		c.Payload.Bytes(d.Body.Payload)
+		c.Edited.BytesOrNull(d.Body.Edited)
+		c.UserBy.TextOrNull(d.UserBy)
+		c.UserKey.TextOrNull(d.UserKey)
+		c.FailedAt.Time(d.FailedAt)
+		c.Method.TextOrNull(d.Body.Method)
+		c.Query.BytesOrNull(queryBytes(d.Body.Query))
 	}
-	return columns(nil, c[:])
+	return pg.AppendColumns(nil, &c)
 }
 
-const insertExecutionsQuery = `
-INSERT INTO executions (delivery_id, execution_id, cause, requested_by, requested_at, note, effect, version, status, outcome, reason,
-    detail, path, edited, original, stream_epoch, stream_sequence, stream_index, attempts, at)
-SELECT r.delivery_id, r.execution_id, r.cause, r.requested_by, r.requested_at, r.note, r.effect, r.version, r.status, r.outcome, r.reason,
-    r.detail, r.path, r.edited, r.original, $1, 0, 0, r.attempts, r.at
-FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[], $7::text[], $8::boolean[], $9::bigint[], $10::text[], $11::text[],
-    $12::text[], $13::text[], $14::text[], $15::bytea[], $16::bytea[], $17::bigint[], $18::timestamptz[])
-    AS r (delivery_id, execution_id, cause, requested_by, requested_at, note, effect, version, status, outcome, reason,
-        detail, path, edited, original, attempts, at)
+type executionColumns struct {
+	ID          pg.Array `column:"delivery_id uuid"`
+	Execution   pg.Array `column:"execution_id uuid"`
+	Cause       pg.Array `column:"cause text"`
+	RequestedBy pg.Array `column:"requested_by text"`
+	RequestedAt pg.Array `column:"requested_at timestamptz"`
+	Note        pg.Array `column:"note text"`
+	Effect      pg.Array `column:"effect bool"`
+	Version     pg.Array `column:"version bigint"`
+	Status      pg.Array `column:"status text"`
+	Outcome     pg.Array `column:"outcome text"`
+	Reason      pg.Array `column:"reason text"`
+	Detail      pg.Array `column:"detail text"`
+	Path        pg.Array `column:"path text"`
+	Edited      pg.Array `column:"edited bytea"`
+	Original    pg.Array `column:"original bytea"`
+	Attempts    pg.Array `column:"attempts bigint"`
+	At          pg.Array `column:"at timestamptz"`
+}
+
+var insertExecutionsQuery = `
+INSERT INTO executions (` + pg.ColumnNames[executionColumns]() + `, stream_epoch, stream_sequence, stream_index)
+SELECT r.*, ` + importedEpoch + `, 0, 0 FROM ` + pg.Unnest[executionColumns]("r", 0) + `
 ON CONFLICT DO NOTHING`
 
-func executionColumns(letters []*FullDeadLetter) []any {
-	var c [17]pg.Array
+func importedExecutions(letters []*FullDeadLetter) []any {
+	var c executionColumns
 	for _, d := range letters {
 		for _, e := range d.Executions {
-			c[0].ID(d.ID)
-			c[1].ID(e.ID)
-			c[2].Text(cmp.Or(string(e.Cause), firstExecution))
-			c[3].TextOrNull(e.RequestedBy)
-			c[4].TimeOrNull(e.RequestedAt)
-			c[5].TextOrNull(e.Note)
-			c[6].Bool(e.Effect)
-			c[7].Int(int64(e.Version))
-			c[8].Text(string(e.Status))
-			c[9].TextOrNull(string(e.Outcome))
-			c[10].TextOrNull(string(e.Reason))
-			c[11].TextOrNull(e.Detail)
-			c[12].TextOrNull(e.Path)
-			c[13].BytesOrNull(e.Edited)
-			c[14].BytesOrNull(e.Original)
-			c[15].Int(int64(e.Attempts))
-			c[16].Time(e.At)
+			c.ID.ID(d.ID)
+			c.Execution.ID(e.ID)
+			c.Cause.Text(cmp.Or(string(e.Cause), firstExecution))
+			c.RequestedBy.TextOrNull(e.RequestedBy)
+			c.RequestedAt.TimeOrNull(e.RequestedAt)
+			c.Note.TextOrNull(e.Note)
+			c.Effect.Bool(e.Effect)
+			c.Version.Int(int64(e.Version))
+			c.Status.Text(string(e.Status))
+			c.Outcome.TextOrNull(string(e.Outcome))
+			c.Reason.TextOrNull(string(e.Reason))
+			c.Detail.TextOrNull(e.Detail)
+			c.Path.TextOrNull(e.Path)
+			c.Edited.BytesOrNull(e.Edited)
+			c.Original.BytesOrNull(e.Original)
+			c.Attempts.Int(int64(e.Attempts))
+			c.At.Time(e.At)
 		}
 	}
-	return columns(importedEpoch, c[:])
-}
-
-// columns returns the parameters of a statement: one that is no column, unless it
-// is nil, and the columns.
-func columns(first any, arrays []pg.Array) []any {
-	var args []any
-	if first != nil {
-		args = append(args, first)
-	}
-	for i := range arrays {
-		args = append(args, arrays[i].Param())
-	}
-	return args
+	return pg.AppendColumns(nil, &c)
 }
