@@ -23,9 +23,8 @@ func (s *Store) AddUser(ctx context.Context, community string, u NewUser) (deliv
 	for i, name := range names {
 		n.now[name.by], n.texts[name.by] = name.key, texts[i]
 	}
-	ids, columns := userColumns([]*person{n})
 	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		if err := execAll(ctx, tx, 1, insertUsersQuery, ids, community, columns[0], columns[1], columns[2], columns[3]); err != nil {
+		if err := insertUsers(ctx, tx, community, []*person{n}); err != nil {
 			return err
 		}
 		return writeExternal(ctx, tx, community, []*person{n})

@@ -90,21 +90,44 @@ func externalIDs(text []byte) (all map[string]string, err error) {
 	return all, err
 }
 
-const insertUsersQuery = `
+// userColumns are people as columns. The old keys are those as read.
+type userColumns struct {
+	ID             pg.Array `column:"id uuid"`
+	Email          pg.Array `column:"email text"`
+	EmailKey       pg.Array `column:"email_key text"`
+	Username       pg.Array `column:"username text"`
+	UsernameKey    pg.Array `column:"username_key text"`
+	OldEmailKey    pg.Array `column:"old_email_key text"`
+	OldUsernameKey pg.Array `column:"old_username_key text"`
+}
+
+func columnsOfPeople(people []*person) *userColumns {
+	var c userColumns
+	for _, n := range people {
+		c.ID.ID(n.id)
+		c.Email.TextOrNull(n.texts[webhook.ByEmail])
+		c.EmailKey.TextOrNull(n.now[webhook.ByEmail])
+		c.Username.TextOrNull(n.texts[webhook.ByUsername])
+		c.UsernameKey.TextOrNull(n.now[webhook.ByUsername])
+		c.OldEmailKey.TextOrNull(n.old[webhook.ByEmail])
+		c.OldUsernameKey.TextOrNull(n.old[webhook.ByUsername])
+	}
+	return &c
+}
+
+var insertUsersQuery = `
 INSERT INTO users (id, community, email, email_key, username, username_key)
-SELECT r.id, $2, r.email, r.email_key, r.username, r.username_key
-FROM unnest($1::uuid[], $3::text[], $4::text[], $5::text[], $6::text[]) AS r (id, email, email_key, username, username_key)
+SELECT r.id, $1, r.email, r.email_key, r.username, r.username_key FROM ` + pg.Unnest[userColumns]("r", 1) + `
 ON CONFLICT DO NOTHING`
 
 // Changing a key takes the strongest lock on a row. Appliers lock users in the
 // order of their ids, and so does this: it waits for them and never deadlocks.
 const lockForChangeQuery = `SELECT id FROM users WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE`
 
-const updateUsersQuery = `
+var updateUsersQuery = `
 UPDATE users u
 SET email = r.email, email_key = r.email_key, username = r.username, username_key = r.username_key
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-    AS r (id, email, email_key, username, username_key, old_email_key, old_username_key)
+FROM ` + pg.Unnest[userColumns]("r", 0) + `
 WHERE u.id = r.id
   AND u.email_key IS NOT DISTINCT FROM r.old_email_key AND u.username_key IS NOT DISTINCT FROM r.old_username_key`
 
@@ -126,67 +149,63 @@ func (p *importPass) write(ctx context.Context, tx *sqlx.Tx, community string) e
 			return cmp.Or(
 				cmp.Compare(a.now[webhook.ByEmail], b.now[webhook.ByEmail]), cmp.Compare(a.now[webhook.ByUsername], b.now[webhook.ByUsername]))
 		})
-		ids, columns := userColumns(added)
-		if err := execAll(ctx, tx, len(added), insertUsersQuery, ids, community, columns[0], columns[1], columns[2], columns[3]); err != nil {
+		if err := insertUsers(ctx, tx, community, added); err != nil {
 			return err
 		}
 	}
 	if len(updated) == 0 {
 		return writeExternal(ctx, tx, community, added)
 	}
-	ids, columns := userColumns(updated)
-	if _, err := tx.ExecContext(ctx, lockForChangeQuery, ids); err != nil {
+	columns := columnsOfPeople(updated)
+	if _, err := tx.ExecContext(ctx, lockForChangeQuery, columns.ID.Param()); err != nil {
 		return err
 	}
-	var oldEmails, oldUsernames pg.Array
-	for _, n := range updated {
-		oldEmails.TextOrNull(n.old[webhook.ByEmail])
-		oldUsernames.TextOrNull(n.old[webhook.ByUsername])
-	}
-	err := execAll(ctx, tx, len(updated), updateUsersQuery,
-		ids, columns[0], columns[1], columns[2], columns[3], oldEmails.Param(), oldUsernames.Param())
-	if err != nil {
+	if err := execAll(ctx, tx, len(updated), updateUsersQuery, pg.AppendColumns(nil, columns)...); err != nil {
 		return err
 	}
 	return writeExternal(ctx, tx, community, p.order)
 }
 
-const (
+func insertUsers(ctx context.Context, tx *sqlx.Tx, community string, people []*person) error {
+	return execAll(ctx, tx, len(people), insertUsersQuery, pg.AppendColumns([]any{community}, columnsOfPeople(people))...)
+}
+
+// externalColumns are external ids as columns.
+type externalColumns struct {
+	User  pg.Array `column:"user_id uuid"`
+	Kind  pg.Array `column:"kind text"`
+	Value pg.Array `column:"value text"`
+}
+
+var (
 	deleteExternalQuery = `
-DELETE FROM external_ids x USING unnest($1::uuid[], $2::text[], $3::text[]) AS r (user_id, kind, value)
+DELETE FROM external_ids x USING ` + pg.Unnest[externalColumns]("r", 0) + `
 WHERE x.user_id = r.user_id AND x.kind = r.kind AND x.value = r.value`
 
 	insertExternalQuery = `
 INSERT INTO external_ids (community, kind, value, user_id)
-SELECT $1, r.kind, r.value, r.user_id FROM unnest($2::uuid[], $3::text[], $4::text[]) AS r (user_id, kind, value)
+SELECT $1, r.kind, r.value, r.user_id FROM ` + pg.Unnest[externalColumns]("r", 1) + `
 ON CONFLICT DO NOTHING`
 )
 
 // writeExternal saves the external ids of people, which are locked or new.
 func writeExternal(ctx context.Context, tx *sqlx.Tx, community string, people []*person) error {
 	gone, come := externalDifference(people)
-	if gone.count > 0 {
-		if err := execAll(ctx, tx, gone.count, deleteExternalQuery, gone.ids.Param(), gone.kinds.Param(), gone.values.Param()); err != nil {
+	if n := gone.User.Len(); n > 0 {
+		if err := execAll(ctx, tx, n, deleteExternalQuery, pg.AppendColumns(nil, &gone)...); err != nil {
 			return err
 		}
 	}
-	if come.count == 0 {
+	if come.User.Len() == 0 {
 		return nil
 	}
-	return execAll(ctx, tx, come.count, insertExternalQuery, community, come.ids.Param(), come.kinds.Param(), come.values.Param())
-}
-
-// externalColumns are external ids as columns.
-type externalColumns struct {
-	ids, kinds, values pg.Array
-	count              int
+	return execAll(ctx, tx, come.User.Len(), insertExternalQuery, pg.AppendColumns([]any{community}, &come)...)
 }
 
 func (c *externalColumns) add(user delivery.ID, kind, value string) {
-	c.ids.ID(user)
-	c.kinds.Text(kind)
-	c.values.Text(value)
-	c.count++
+	c.User.ID(user)
+	c.Kind.Text(kind)
+	c.Value.Text(value)
 }
 
 // externalDifference says what people had and have no more, and what they have now.
@@ -204,23 +223,6 @@ func externalDifference(people []*person) (gone, come externalColumns) {
 		}
 	}
 	return gone, come
-}
-
-// userColumns writes people as columns: email, its key, username, its key.
-func userColumns(people []*person) (ids any, columns [4]any) {
-	var id pg.Array
-	var all [4]pg.Array
-	for _, n := range people {
-		id.ID(n.id)
-		all[0].TextOrNull(n.texts[webhook.ByEmail])
-		all[1].TextOrNull(n.now[webhook.ByEmail])
-		all[2].TextOrNull(n.texts[webhook.ByUsername])
-		all[3].TextOrNull(n.now[webhook.ByUsername])
-	}
-	for i := range all {
-		columns[i] = all[i].Param()
-	}
-	return id.Param(), columns
 }
 
 // execAll runs a statement that has to write so many rows.

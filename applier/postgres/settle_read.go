@@ -121,7 +121,7 @@ func (w *work) stateArgs() []any {
 		}
 	}
 	var communities, names [2]pg.Array
-	if !users.IsEmpty() {
+	if users.Len() > 0 {
 		for c := range w.currencies {
 			communities[0].Text(c.community)
 			names[0].Text(c.name)

@@ -42,8 +42,8 @@ func (a *Array) room() {
 	a.count++
 }
 
-// IsEmpty reports whether nothing was written yet.
-func (a *Array) IsEmpty() bool { return a.count == 0 }
+// Len returns how many elements were written.
+func (a *Array) Len() int { return a.count }
 
 // Param returns the array as a parameter. It is the array's own memory: it holds until
 // the next element is written.
