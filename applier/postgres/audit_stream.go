@@ -78,12 +78,7 @@ WHERE EXISTS (SELECT FROM executions x WHERE x.delivery_id = r.delivery_id AND x
 // AccountedReplays returns those of the replays that were executed or are parked. The
 // two lists go together.
 func (s *Store) AccountedReplays(ctx context.Context, deliveries, replays []delivery.ID) (map[delivery.ID]bool, error) {
-	var columns [2]pg.Array
-	for i := range deliveries {
-		columns[0].ID(deliveries[i])
-		columns[1].ID(replays[i])
-	}
-	accounted, err := pg.QueryIDSet(ctx, s.db, accountedReplaysQuery, columns[0].Param(), columns[1].Param())
+	accounted, err := pg.QueryIDSet(ctx, s.db, accountedReplaysQuery, pg.IDs(deliveries), pg.IDs(replays))
 	return accounted, pg.Wrap(err, "look up replays")
 }
 

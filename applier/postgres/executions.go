@@ -52,13 +52,8 @@ func (s *Store) Executions(ctx context.Context, id delivery.ID) ([]Execution, er
 // Replayed returns those of the replays that have been executed. The two lists
 // go together.
 func (s *Store) Replayed(ctx context.Context, deliveries, replays []delivery.ID) ([]Execution, error) {
-	var columns [2]pg.Array
-	for i := range deliveries {
-		columns[0].ID(deliveries[i])
-		columns[1].ID(replays[i])
-	}
 	all, err := queryExecutions(ctx, s.db, selectExecutions+` JOIN unnest($1::uuid[], $2::uuid[]) AS r (delivery_id, execution_id) USING (delivery_id, execution_id)`,
-		columns[0].Param(), columns[1].Param())
+		pg.IDs(deliveries), pg.IDs(replays))
 	return all, pg.Wrap(err, "read executions")
 }
 
