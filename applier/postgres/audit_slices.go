@@ -26,14 +26,25 @@ func (s auditSlices) orDefault() auditSlices {
 	return s
 }
 
-const (
+// ends are the last two entries of each account before a slice. "total" is the sum of all
+// effects up to an entry, and the balance before and the entry's effect make what is
+// expected of it.
+type ends struct {
+	User     pg.Array `column:"user_id uuid"`
+	Currency pg.Array `column:"currency text"`
+	ID       pg.Array `column:"id bigint"`
+	Number   pg.Array `column:"number bigint"`
+	Balance  pg.Array `column:"balance bigint"`
+	Total    pg.Array `column:"total text"`
+	Expected pg.Array `column:"expected text"`
+}
+
+var (
 	entriesOfPageQuery = `SELECT coalesce(sum(entries), 0)::bigint FROM balances WHERE user_id > $1 AND user_id <= $2`
 	logIDsQuery        = `SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM gamification_logs`
 	basesQuery         = `
 SELECT user_id, currency, 0, number, balance, balance::text, balance::text FROM log_bases WHERE user_id > $1 AND user_id <= $2`
 
-	// "total" is the sum of all effects up to an entry, and the balance before and
-	// the entry's effect make what is expected of it.
 	sliceCTE = `
 WITH entries AS (
     SELECT delivery_id, ordinal, user_id, currency, id, number, amount, balance, false AS is_base,
@@ -43,7 +54,7 @@ WITH entries AS (
     ) l
     UNION ALL
     SELECT NULL, NULL, user_id, currency, id, number, 0, balance, true, total::numeric - lag(total::numeric, 1, 0::numeric) OVER (PARTITION BY user_id, currency ORDER BY id)
-    FROM unnest($5::uuid[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::text[]) AS c (user_id, currency, id, number, balance, total)
+    FROM ` + pg.Unnest[ends]("c", 4) + `
 ), log AS (
     SELECT *, sum(effect) OVER account AS total, balance - sum(effect) OVER account AS off,
         lag(number::numeric, 1, 0::numeric) OVER account AS number_before, coalesce(lag(balance) OVER account, 0) + effect AS expected,
@@ -62,13 +73,10 @@ SELECT user_id, currency, id, number, balance, total::text, expected::text FROM 
 	brokenSlicedBalancesQuery = `
 WITH last AS (
     SELECT DISTINCT ON (user_id, currency) user_id, currency, number, balance, expected::numeric
-    FROM unnest($3::uuid[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[]) AS c (user_id, currency, id, number, balance, expected)
+    FROM ` + pg.Unnest[ends]("c", 2) + `
     ORDER BY user_id, currency, id DESC
 )` + brokenBalances
 )
-
-// ends are the last two entries of each account before a slice.
-type ends struct{ user, currency, id, number, balance, total, expected pg.Array }
 
 func (e *ends) read(ctx context.Context, tx *sqlx.Tx, query string, args ...any) error {
 	return pg.Each(ctx, tx, query, func(scan pg.Scan) error {
@@ -78,19 +86,15 @@ func (e *ends) read(ctx context.Context, tx *sqlx.Tx, query string, args ...any)
 		if err := scan(&user, &currency, &id, &number, &balance, &total, &expected); err != nil {
 			return err
 		}
-		e.user.ID(delivery.ID(user))
-		e.currency.Text(currency)
-		e.id.Int(id)
-		e.number.Int(number)
-		e.balance.Int(balance)
-		e.total.Text(total)
-		e.expected.Text(expected)
+		e.User.ID(delivery.ID(user))
+		e.Currency.Text(currency)
+		e.ID.Int(id)
+		e.Number.Int(number)
+		e.Balance.Int(balance)
+		e.Total.Text(total)
+		e.Expected.Text(expected)
 		return nil
 	}, args...)
-}
-
-func (e *ends) columns() []any {
-	return []any{e.user.Param(), e.currency.Param(), e.id.Param(), e.number.Param(), e.balance.Param()}
 }
 
 // isLarge reports whether a page of accounts has to be cut.
@@ -111,7 +115,7 @@ func (s auditSlices) check(ctx context.Context, tx *sqlx.Tx, after, to delivery.
 		return err
 	}
 	for from := first - 1; from < last; from += s.width {
-		args := append([]any{after.String(), to.String(), from, from + s.width}, append(before.columns(), before.total.Param())...)
+		args := pg.AppendColumns([]any{after.String(), to.String(), from, from + s.width}, before)
 		if err := auditOne(ctx, tx, found, brokenSliceQuery, args...); err != nil {
 			return fmt.Errorf("logs after %d: %w", from, err)
 		}
@@ -121,6 +125,6 @@ func (s auditSlices) check(ctx context.Context, tx *sqlx.Tx, after, to delivery.
 		}
 		before = next
 	}
-	args := append([]any{after.String(), to.String()}, append(before.columns(), before.expected.Param())...)
+	args := pg.AppendColumns([]any{after.String(), to.String()}, before)
 	return auditOne(ctx, tx, found, brokenSlicedBalancesQuery, args...)
 }

@@ -67,12 +67,12 @@ type Counted struct {
 // countRowsQuery counts the outcomes of spans of ids. $1 to $3 are the spans: when each
 // begins, its first id, and the first id after it. A row is a span, webhook and
 // community.
-const countRowsQuery = `
+var countRowsQuery = `
 SELECT at, webhook_id, community, coalesce(sum(n) FILTER (WHERE kind = 'applied'), 0)::bigint AS applied,
     coalesce(sum(n) FILTER (WHERE kind = 'duplicate'), 0)::bigint AS duplicate, coalesce(sum(n) FILTER (WHERE kind = 'skipped'), 0)::bigint AS skipped,
     coalesce(sum(n) FILTER (WHERE kind = 'failed'), 0)::bigint AS failed, coalesce(array_agg(n * 64 + bucket) FILTER (WHERE bucket IS NOT NULL), '{}') AS times
 FROM (
-    SELECT m.at, o.* FROM unnest($1::timestamptz[], $2::uuid[], $3::uuid[]) AS m (at, low, high)
+    SELECT m.at, o.* FROM ` + pg.Unnest[spans]("m", 0) + `
     CROSS JOIN LATERAL (
         SELECT webhook_id, community, coalesce(outcome, status) AS kind,
             CASE WHEN replays = 0 THEN width_bucket(log(greatest(date_part('epoch', finished_at - received_at) * 1000, 1)), 0, 8, 48)::bigint END AS bucket,
@@ -82,16 +82,18 @@ FROM (
 ) r GROUP BY at, webhook_id, community`
 
 // spans are the parameters of countRowsQuery.
-type spans struct{ at, low, high pg.Array }
+type spans struct {
+	At   pg.Array `column:"at timestamptz"`
+	Low  pg.Array `column:"low uuid"`
+	High pg.Array `column:"high uuid"`
+}
 
 // addSpan adds a span, which begins and ends at a millisecond.
 func (s *spans) addSpan(from, to time.Time) {
-	s.at.Time(from)
-	s.low.ID(pg.FirstIDAt(from))
-	s.high.ID(pg.FirstIDAt(to))
+	s.At.Time(from)
+	s.Low.ID(pg.FirstIDAt(from))
+	s.High.ID(pg.FirstIDAt(to))
 }
-
-func (s *spans) args() []any { return []any{s.at.Param(), s.low.Param(), s.high.Param()} }
 
 const (
 	countsProgressQuery = `SELECT counted_from, counted_to FROM delivery_counts_progress`
@@ -172,7 +174,7 @@ func (f CountFilter) countsQuery(from, to, countedTo time.Time, step time.Durati
 		rows.addSpan(at, next)
 		at = next
 	}
-	args = append(rows.args(), fmt.Sprintf("%d minutes", step/time.Minute), from)
+	args = append(pg.AppendColumns(nil, &rows), fmt.Sprintf("%d minutes", step/time.Minute), from)
 	param := func(v any) string {
 		args = append(args, v)
 		return fmt.Sprintf("$%d", len(args))

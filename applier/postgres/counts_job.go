@@ -53,10 +53,7 @@ SELECT DISTINCT minute FROM taken`
 	newestBelowQuery = `SELECT delivery_id FROM outcomes WHERE delivery_id < $1 AND delivery_id >= $2 ORDER BY delivery_id DESC LIMIT 1`
 
 	forgetCountsQuery = `DELETE FROM delivery_counts WHERE step = $1 AND at = ANY ($2::timestamptz[])`
-	addCountsQuery    = `
-INSERT INTO delivery_counts (step, at, webhook_id, community, applied, duplicate, skipped, failed, times)
-SELECT 1, c.* FROM (` + countRowsQuery + `) c`
-	addSumsQuery = `
+	addSumsQuery      = `
 WITH finer AS MATERIALIZED (
     SELECT b.at AS bin, c.* FROM unnest($1::timestamptz[]) AS b (at)
     JOIN delivery_counts c ON c.step = $2 AND c.at >= b.at AND c.at < b.at + $3::interval
@@ -74,6 +71,10 @@ SELECT $4, bin, webhook_id, community, applied, duplicate, skipped, failed, coal
 	removeCountsQuery = `DELETE FROM delivery_counts WHERE step = ANY ($1::smallint[]) AND at < $2`
 	moveCountsQuery   = `UPDATE delivery_counts_progress SET counted_from = $1, counted_to = $2`
 )
+
+var addCountsQuery = `
+INSERT INTO delivery_counts (step, at, webhook_id, community, applied, duplicate, skipped, failed, times)
+SELECT 1, c.* FROM (` + countRowsQuery + `) c`
 
 // Count counts minutes that have ended or are marked, and some that are older than all
 // that is counted. It returns how many minutes it counted, and whether there are more.
@@ -199,10 +200,10 @@ func (s minuteSet) write(ctx context.Context, tx *sqlx.Tx) error {
 	for at := range s {
 		all.addSpan(at, at.Add(time.Minute))
 	}
-	if _, err := tx.ExecContext(ctx, forgetCountsQuery, 1, all.at.Param()); err != nil {
+	if _, err := tx.ExecContext(ctx, forgetCountsQuery, 1, all.At.Param()); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, addCountsQuery, all.args()...); err != nil {
+	if _, err := tx.ExecContext(ctx, addCountsQuery, pg.AppendColumns(nil, &all)...); err != nil {
 		return err
 	}
 	for i, step := range countSteps[1:] {

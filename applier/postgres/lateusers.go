@@ -51,11 +51,19 @@ const (
 	maxLateRuns = 3
 )
 
+type lateWebhookColumns struct {
+	ID        pg.Array `column:"id text"`
+	Community pg.Array `column:"community text"`
+	By        pg.Array `column:"by text"`
+	Since     pg.Array `column:"since timestamptz"`
+	KeysSince pg.Array `column:"keys_since timestamptz"`
+}
+
 // One look-up after the other, and each through an index: the page is small
 // whatever the tables are. MATERIALIZED and OFFSET 0 keep the planner from other
 // orders, such as that of all dead letters with all webhooks. The second part says
 // how far the page went, also when nobody was found.
-const latePageQuery = `
+var latePageQuery = `
 WITH page AS MATERIALIZED (
     SELECT delivery_id, user_by, user_key, webhook_id IS NOT NULL AS keyed
     FROM dead_letters
@@ -74,7 +82,7 @@ letters AS MATERIALIZED (
 )
 SELECT false, l.delivery_id, u.id, l.webhook_id, l.received_at, x.executions
 FROM letters l
-JOIN unnest($3::text[], $4::text[], $5::text[], $6::timestamptz[], $8::timestamptz[]) AS w (id, community, by, since, keys_since)
+JOIN ` + pg.Unnest[lateWebhookColumns]("w", 3) + `
     ON w.id = l.webhook_id AND w.by = l.user_by AND w.since <= l.received_at AND (l.keyed OR w.keys_since <= l.received_at)
 CROSS JOIN LATERAL (
     SELECT e.id FROM users e WHERE l.user_by = 'email' AND e.community = w.community AND e.email_key = l.user_key
@@ -90,7 +98,7 @@ CROSS JOIN LATERAL (
     FROM executions
     WHERE delivery_id = l.delivery_id AND u.id IS NOT NULL -- only of whom is found
 ) AS x
-WHERE x.runs < $7
+WHERE x.runs < $3
 UNION ALL
 (SELECT true, delivery_id, NULL, '', NULL, (SELECT count(*) FROM page) FROM page ORDER BY delivery_id DESC LIMIT 1)
 ORDER BY 2`
@@ -98,14 +106,14 @@ ORDER BY 2`
 // LatePage looks at the dead letters after that one, for users that have
 // appeared. It fails once the lead is lost.
 func (l *Lead) LatePage(ctx context.Context, webhooks []LateWebhook, after delivery.ID) (page LatePage, err error) {
-	var columns [5]pg.Array
+	var c lateWebhookColumns
 	oldest := time.Now()
 	for _, w := range webhooks {
-		columns[0].Text(w.ID)
-		columns[1].Text(w.Community)
-		columns[2].Text(string(w.By))
-		columns[3].Time(w.Since)
-		columns[4].Time(w.KeysSince)
+		c.ID.Text(w.ID)
+		c.Community.Text(w.Community)
+		c.By.Text(string(w.By))
+		c.Since.Time(w.Since)
+		c.KeysSince.Time(w.KeysSince)
 		if w.Since.Before(oldest) {
 			oldest = w.Since
 		}
@@ -127,7 +135,7 @@ func (l *Lead) LatePage(ctx context.Context, webhooks []LateWebhook, after deliv
 			page.Found = append(page.Found, d)
 		}
 		return err
-	}, after.String(), latePage, columns[0].Param(), columns[1].Param(), columns[2].Param(), columns[3].Param(), maxLateRuns, columns[4].Param())
+	}, pg.AppendColumns([]any{after.String(), latePage, maxLateRuns}, &c)...)
 	return page, pg.Wrap(err, "look for users that have appeared")
 }
 
@@ -152,15 +160,15 @@ GROUP BY r.user_id, r.webhook_id`
 
 // LateRuns counts the deliveries of users that ran because they had appeared.
 func (l *Lead) LateRuns(ctx context.Context, users []LateUser) (map[LateUser]int, error) {
-	var columns [2]pg.Array
+	var ids, webhooks pg.Array
 	for _, u := range users {
-		columns[0].ID(u.ID)
-		columns[1].Text(u.WebhookID)
+		ids.ID(u.ID)
+		webhooks.Text(u.WebhookID)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	runs, err := pg.Map(ctx, l.conn, lateRunsQuery, func(scan pg.Scan, u *LateUser, n *int) error {
 		return scan((*pg.ID)(&u.ID), &u.WebhookID, n)
-	}, columns[0].Param(), columns[1].Param())
+	}, ids.Param(), webhooks.Param())
 	return runs, pg.Wrap(err, "count replays for users that have appeared")
 }

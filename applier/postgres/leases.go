@@ -58,6 +58,28 @@ type LeasedPartition struct {
 	From  string
 }
 
+// leaseColumns are leases as columns.
+type leaseColumns struct {
+	Generation pg.Array `column:"generation bigint"`
+	Partition  pg.Array `column:"partition bigint"`
+	Token      pg.Array `column:"token bigint"`
+}
+
+// changeLeasesQuery makes a statement that changes those of the leases $2 to $4 that $1 has.
+func changeLeasesQuery(set string) string {
+	return `
+WITH mine AS (
+    SELECT p.generation, p.partition FROM partitions p JOIN ` + pg.Unnest[leaseColumns]("h", 1) + ` USING (generation, partition, token)
+    WHERE p.owner = $1 AND p.finished_at IS NULL FOR UPDATE OF p SKIP LOCKED)
+UPDATE partitions p SET ` + set + `
+FROM mine WHERE (p.generation, p.partition) = (mine.generation, mine.partition)`
+}
+
+var (
+	renewQuery   = changeLeasesQuery("expires_at = clock_timestamp() + $5 * interval '1 millisecond'")
+	releaseQuery = changeLeasesQuery("owner = NULL, expires_at = NULL")
+)
+
 // A round skips rows that another transaction has locked: a process that is frozen in
 // the middle of its round must not hold up the others.
 const (
@@ -74,22 +96,6 @@ WITH left_behind AS (
     UPDATE partitions SET owner = NULL, expires_at = NULL WHERE (generation, partition) IN (
         SELECT generation, partition FROM partitions WHERE owner = $1 FOR UPDATE SKIP LOCKED))
 DELETE FROM partition_members WHERE applier = $1`
-
-	renewQuery = `
-WITH mine AS (
-    SELECT p.generation, p.partition FROM partitions p
-    JOIN unnest($3::bigint[], $4::bigint[], $5::bigint[]) AS h (generation, partition, token) USING (generation, partition, token)
-    WHERE p.owner = $1 AND p.finished_at IS NULL FOR UPDATE OF p SKIP LOCKED)
-UPDATE partitions p SET expires_at = clock_timestamp() + $2 * interval '1 millisecond'
-FROM mine WHERE (p.generation, p.partition) = (mine.generation, mine.partition)`
-
-	releaseQuery = `
-WITH mine AS (
-    SELECT p.generation, p.partition FROM partitions p
-    JOIN unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS h (generation, partition, token) USING (generation, partition, token)
-    WHERE p.owner = $1 AND p.finished_at IS NULL FOR UPDATE OF p SKIP LOCKED)
-UPDATE partitions p SET owner = NULL, expires_at = NULL
-FROM mine WHERE (p.generation, p.partition) = (mine.generation, mine.partition)`
 
 	membersQuery = `SELECT applier FROM partition_members WHERE expires_at > clock_timestamp() ORDER BY applier`
 
@@ -153,24 +159,22 @@ func sayLeases(ctx context.Context, tx *sqlx.Tx, r LeaseRound) (err error) {
 		_, err = tx.ExecContext(ctx, joinQuery, r.Applier, lasts)
 	}
 	if err == nil && len(r.Hold) > 0 {
-		generations, partitions, tokens := leaseColumns(r.Hold)
-		_, err = tx.ExecContext(ctx, renewQuery, r.Applier, lasts, generations, partitions, tokens)
+		_, err = tx.ExecContext(ctx, renewQuery, append(leaseArgs(r.Applier, r.Hold), lasts)...)
 	}
 	if err == nil && len(r.Release) > 0 {
-		generations, partitions, tokens := leaseColumns(r.Release)
-		_, err = tx.ExecContext(ctx, releaseQuery, r.Applier, generations, partitions, tokens)
+		_, err = tx.ExecContext(ctx, releaseQuery, leaseArgs(r.Applier, r.Release)...)
 	}
 	return err
 }
 
-func leaseColumns(all []applier.Lease) (generations, partitions, tokens any) {
-	var g, p, t pg.Array
+func leaseArgs(owner string, all []applier.Lease) []any {
+	var c leaseColumns
 	for _, l := range all {
-		g.Int(int64(l.Generation))
-		p.Int(int64(l.Index))
-		t.Int(l.Token)
+		c.Generation.Int(int64(l.Generation))
+		c.Partition.Int(int64(l.Index))
+		c.Token.Int(l.Token)
 	}
-	return g.Param(), p.Param(), t.Param()
+	return pg.AppendColumns([]any{owner}, &c)
 }
 
 func viewLeases(ctx context.Context, tx *sqlx.Tx) (view LeaseView, err error) {

@@ -204,18 +204,27 @@ func (u *undoing) readFields(ctx context.Context, db sqlx.QueryerContext, ids an
 	}, ids)
 }
 
+// belowColumns are custom fields, each with a position in the stream.
+type belowColumns struct {
+	User     pg.Array `column:"user_id uuid"`
+	Field    pg.Array `column:"field text"`
+	Epoch    pg.Array `column:"epoch bigint"`
+	Sequence pg.Array `column:"sequence bigint"`
+	Index    pg.Array `column:"index bigint"`
+}
+
 // The latest value that is earlier in the stream than a place, is not reverted,
 // and was set by no delivery of the batch.
-const revertCandidatesQuery = `
+var revertCandidatesQuery = `
 SELECT p.user_id, p.field, h.value, h.delivery_id, h.stream_epoch, h.stream_sequence, h.stream_index
-FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) AS p (user_id, field, epoch, sequence, index)
+FROM ` + pg.Unnest[belowColumns]("p", 1) + `
 JOIN users u ON u.id = p.user_id
 JOIN fields f ON f.community = u.community AND f.name = p.field
 CROSS JOIN LATERAL (
     SELECT * FROM field_history h
     WHERE h.user_id = p.user_id AND h.field = p.field AND h.ordinal > 0 AND h.at >= f.added_at
         AND (h.stream_epoch, h.stream_sequence, h.stream_index) < (p.epoch, p.sequence, p.index)
-        AND h.delivery_id <> ALL ($6::uuid[])
+        AND h.delivery_id <> ALL ($1::uuid[])
         AND NOT EXISTS (SELECT FROM reverts r WHERE r.delivery_id = h.delivery_id)
     ORDER BY h.stream_epoch DESC, h.stream_sequence DESC, h.stream_index DESC
     LIMIT 1
@@ -232,13 +241,13 @@ func (u *undoing) readCandidates(ctx context.Context, db sqlx.QueryerContext, id
 		}
 	}
 	for len(below) > 0 {
-		var columns [5]pg.Array
+		var c belowColumns
 		for key, at := range below {
-			columns[0].ID(key.User)
-			columns[1].Text(key.Field)
-			columns[2].Int(at.Epoch)
-			columns[3].Int(int64(at.Sequence))
-			columns[4].Int(int64(at.Index))
+			c.User.ID(key.User)
+			c.Field.Text(key.Field)
+			c.Epoch.Int(at.Epoch)
+			c.Sequence.Int(int64(at.Sequence))
+			c.Index.Int(int64(at.Index))
 		}
 		clear(below)
 		err := pg.Each(ctx, db, revertCandidatesQuery, func(scan pg.Scan) error {
@@ -255,7 +264,7 @@ func (u *undoing) readCandidates(ctx context.Context, db sqlx.QueryerContext, id
 			}
 			u.Earlier[key] = append(u.Earlier[key], v)
 			return nil
-		}, columns[0].Param(), columns[1].Param(), columns[2].Param(), columns[3].Param(), columns[4].Param(), ids)
+		}, pg.AppendColumns([]any{ids}, &c)...)
 		if err != nil {
 			return err
 		}
