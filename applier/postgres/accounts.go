@@ -2,10 +2,8 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -34,8 +32,7 @@ INSERT INTO admins (name, password, role, created_at) VALUES ($1, $2, $3, $4) ON
 // AddAccount adds an account, or returns ErrAccountExists.
 func (s *Store) AddAccount(ctx context.Context, a admin.Account) error {
 	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		result, err := tx.ExecContext(ctx, addAdminQuery, a.Name, a.PasswordHash, string(roleOf(a.Grants)), a.CreatedAt)
-		if err := oneRow(result, err, ErrAccountExists); err != nil {
+		if err := execAll(ctx, tx, 1, ErrAccountExists, addAdminQuery, a.Name, a.PasswordHash, string(roleOf(a.Grants)), a.CreatedAt); err != nil {
 			return err
 		}
 		return writeGrants(ctx, tx, a.Name, a.Grants)
@@ -85,12 +82,17 @@ func scanGrants(role admin.Role, text []byte) (admin.Grants, error) {
 
 // FindAccount returns an account, or ErrAccountNotFound.
 func (s *Store) FindAccount(ctx context.Context, name string) (admin.Account, error) {
-	all, err := queryAccounts(ctx, s.db, selectAdmins+` WHERE a.name = $1`, name)
-	if err == nil && len(all) == 0 {
-		err = ErrAccountNotFound
-	}
+	a, err := findAccount(ctx, s.db, name)
+	return a, pg.Wrap(err, "find an account")
+}
+
+func findAccount(ctx context.Context, db sqlx.QueryerContext, name string) (admin.Account, error) {
+	all, err := queryAccounts(ctx, db, selectAdmins+` WHERE a.name = $1`, name)
 	if err != nil {
-		return admin.Account{}, fmt.Errorf("find an account: %w", err)
+		return admin.Account{}, err
+	}
+	if len(all) == 0 {
+		return admin.Account{}, ErrAccountNotFound
 	}
 	return all[0], nil
 }
@@ -131,12 +133,7 @@ UPDATE admins SET role = coalesce($2, role), password = coalesce($3, password), 
 
 // endSessions signs an account out everywhere.
 func endSessions(ctx context.Context, tx *sqlx.Tx, name string) error {
-	for _, query := range []string{endSessionsQuery, unknowNetworksQuery} {
-		if _, err := tx.ExecContext(ctx, query, name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return execEach(ctx, tx, []string{endSessionsQuery, unknowNetworksQuery}, name)
 }
 
 const (
@@ -149,14 +146,10 @@ const (
 // returns ErrLastOwner if nobody else is an owner who can sign in, and this one would not
 // be. The caller has the lock.
 func newGrants(ctx context.Context, tx *sqlx.Tx, name string, c AccountChange) (grants admin.Grants, err error) {
-	all, err := queryAccounts(ctx, tx, selectAdmins+` WHERE a.name = $1`, name)
-	switch {
-	case err != nil:
+	now, err := findAccount(ctx, tx, name)
+	if err != nil {
 		return nil, err
-	case len(all) == 0:
-		return nil, ErrAccountNotFound
 	}
-	now := all[0]
 	stays := c.Disabled == nil || !*c.Disabled
 	if c.Grants != nil {
 		if grants, err = c.Grants(now.Grants); err != nil {
@@ -201,8 +194,7 @@ func setAccount(ctx context.Context, tx *sqlx.Tx, name string, c AccountChange, 
 	if grants != nil {
 		role = new(roleOf(grants))
 	}
-	result, err := tx.ExecContext(ctx, setAdminQuery, name, role, c.PasswordHash, c.Disabled)
-	if err := oneRow(result, err, ErrAccountNotFound); err != nil {
+	if err := execAll(ctx, tx, 1, ErrAccountNotFound, setAdminQuery, name, role, c.PasswordHash, c.Disabled); err != nil {
 		return err
 	}
 	if grants != nil {
@@ -214,17 +206,6 @@ func setAccount(ctx context.Context, tx *sqlx.Tx, name string, c AccountChange, 
 		return nil
 	}
 	return endSessions(ctx, tx, name)
-}
-
-// oneRow returns none if a statement wrote no row.
-func oneRow(result sql.Result, err, none error) error {
-	if err != nil {
-		return err
-	}
-	if n, err := result.RowsAffected(); err != nil || n == 1 {
-		return err
-	}
-	return none
 }
 
 // AttemptLimit is how many sign-ins with one key may fail.
@@ -268,8 +249,5 @@ func (s *Store) TryAttempt(ctx context.Context, limits []AttemptLimit, since, no
 		_, err := tx.ExecContext(ctx, forgetAttemptsQuery, since)
 		return err
 	})
-	if err != nil {
-		return false, time.Time{}, fmt.Errorf("count a sign-in: %w", err)
-	}
-	return ok, first, nil
+	return ok && err == nil, first, pg.Wrap(err, "count a sign-in")
 }

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -65,12 +64,8 @@ func (s *Store) Audited(ctx context.Context) (p StreamProgress, found []admin.Fi
 func (s *Store) RecordStream(ctx context.Context, p StreamProgress, found []admin.Finding) (fresh []admin.Finding, err error) {
 	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
 		storedAt := sql.NullTime{Time: p.StoredAt, Valid: !p.StoredAt.IsZero()}
-		res, err := tx.ExecContext(ctx, saveStreamQuery, p.Incarnation, int64(p.Sequence), storedAt, p.turn)
-		if err != nil {
+		if err := execAll(ctx, tx, 1, errNotLeading, saveStreamQuery, p.Incarnation, int64(p.Sequence), storedAt, p.turn); err != nil {
 			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return cmp.Or(err, errNotLeading)
 		}
 		fresh, err = recordFindings(ctx, tx, admin.StreamFindings, "", nil, found[:min(len(found), MaxFindings)])
 		return err
@@ -87,10 +82,7 @@ func (s *Store) LedgerProgress(ctx context.Context) (p LedgerProgress, err error
 
 // SaveLedgerProgress is where the next applier goes on.
 func (s *Store) SaveLedgerProgress(ctx context.Context, p LedgerProgress) error {
-	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, saveLedgerQuery, p.Accounts.String(), p.Deliveries.String())
-		return err
-	})
+	_, err := s.exec(ctx, saveLedgerQuery, p.Accounts.String(), p.Deliveries.String())
 	return pg.Wrap(err, "save how far the audit is")
 }
 

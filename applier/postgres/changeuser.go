@@ -110,7 +110,7 @@ func writeChange(ctx context.Context, tx *sqlx.Tx, community string, id delivery
 			args[len(args)-2], args[len(args)-1] = *text, applier.FoldKey(*text)
 		}
 	}
-	if err := execAll(ctx, tx, 1, changeUserQuery, args...); err != nil {
+	if err := execAll(ctx, tx, 1, pg.ErrRaced, changeUserQuery, args...); err != nil {
 		return err
 	}
 	for _, kind := range slices.Sorted(maps.Keys(change.External)) {

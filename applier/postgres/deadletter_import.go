@@ -137,12 +137,12 @@ func writeLetters(ctx context.Context, tx *sqlx.Tx, added, kept []*FullDeadLette
 		slices.SortFunc(letters, func(a, b *FullDeadLetter) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	}
 	if len(added) > 0 {
-		if err := execAll(ctx, tx, len(added), insertOutcomesQuery, importedOutcomes(added)...); err != nil {
+		if err := execAll(ctx, tx, len(added), pg.ErrRaced, insertOutcomesQuery, importedOutcomes(added)...); err != nil {
 			return err
 		}
 	}
 	if len(kept) > 0 {
-		if err := execAll(ctx, tx, len(kept), insertLettersQuery, importedLetters(kept)...); err != nil {
+		if err := execAll(ctx, tx, len(kept), pg.ErrRaced, insertLettersQuery, importedLetters(kept)...); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 
 	"github.com/jmoiron/sqlx"
 
@@ -99,23 +98,16 @@ func (s *Store) EraseUser(ctx context.Context, id delivery.ID, by string) error 
 		if _, err := tx.ExecContext(ctx, eraseLettersQuery, id.String(), by); err != nil {
 			return err
 		}
-		for _, query := range []string{
+		return execEach(ctx, tx, []string{
 			`DELETE FROM external_ids WHERE user_id = $1`, `DELETE FROM user_fields WHERE user_id = $1`, `DELETE FROM field_history WHERE user_id = $1`,
 			eraseNamesQuery,
-		} {
-			if _, err := tx.ExecContext(ctx, query, id.String()); err != nil {
-				return err
-			}
-		}
-		return nil
+		}, id.String())
 	})
 	return pg.Wrap(err, "erase a user")
 }
 
 // NotErased returns those of the users who have their names, or have them again.
 func (s *Store) NotErased(ctx context.Context, users []delivery.ID) (again []delivery.ID, err error) {
-	if again, err = pg.QueryIDs(ctx, s.db, notErasedQuery, pg.IDs(users)); err != nil {
-		return nil, fmt.Errorf("look for users who were erased: %w", err)
-	}
-	return again, nil
+	again, err = pg.QueryIDs(ctx, s.db, notErasedQuery, pg.IDs(users))
+	return again, pg.Wrap(err, "look for users who were erased")
 }

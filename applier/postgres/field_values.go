@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
 // blocksAtOnce is how many blocks of the table of values one transaction looks at, of
@@ -66,9 +68,5 @@ func deleteValuesIn(ctx context.Context, tx *sqlx.Tx, community, name string, fr
 	if exists {
 		return 0, errFieldIsBack
 	}
-	result, err := tx.ExecContext(ctx, deleteValuesQuery, community, name, fmt.Sprintf("(%d,0)", from), fmt.Sprintf("(%d,0)", to))
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+	return pg.Exec(ctx, tx, deleteValuesQuery, community, name, fmt.Sprintf("(%d,0)", from), fmt.Sprintf("(%d,0)", to))
 }

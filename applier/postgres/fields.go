@@ -104,10 +104,7 @@ const deleteFieldQuery = `DELETE FROM fields WHERE community = $1 AND name = $2`
 func (s *Store) DeleteField(ctx context.Context, community, name string) (values int64, err error) {
 	var fields int64
 	err = s.changeConfiguration(ctx, community, func(tx *sqlx.Tx) error {
-		result, err := tx.ExecContext(ctx, deleteFieldQuery, community, name)
-		if err == nil {
-			fields, err = result.RowsAffected()
-		}
+		fields, err = pg.Exec(ctx, tx, deleteFieldQuery, community, name)
 		return err
 	})
 	if err == nil {

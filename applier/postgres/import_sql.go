@@ -160,14 +160,14 @@ func (p *importPass) write(ctx context.Context, tx *sqlx.Tx, community string) e
 	if _, err := tx.ExecContext(ctx, lockForChangeQuery, columns.ID.Param()); err != nil {
 		return err
 	}
-	if err := execAll(ctx, tx, len(updated), updateUsersQuery, pg.AppendColumns(nil, columns)...); err != nil {
+	if err := execAll(ctx, tx, len(updated), pg.ErrRaced, updateUsersQuery, pg.AppendColumns(nil, columns)...); err != nil {
 		return err
 	}
 	return writeExternal(ctx, tx, community, p.order)
 }
 
 func insertUsers(ctx context.Context, tx *sqlx.Tx, community string, people []*person) error {
-	return execAll(ctx, tx, len(people), insertUsersQuery, pg.AppendColumns([]any{community}, columnsOfPeople(people))...)
+	return execAll(ctx, tx, len(people), pg.ErrRaced, insertUsersQuery, pg.AppendColumns([]any{community}, columnsOfPeople(people))...)
 }
 
 // externalColumns are external ids as columns.
@@ -192,14 +192,14 @@ ON CONFLICT DO NOTHING`
 func writeExternal(ctx context.Context, tx *sqlx.Tx, community string, people []*person) error {
 	gone, come := externalDifference(people)
 	if n := gone.User.Len(); n > 0 {
-		if err := execAll(ctx, tx, n, deleteExternalQuery, pg.AppendColumns(nil, &gone)...); err != nil {
+		if err := execAll(ctx, tx, n, pg.ErrRaced, deleteExternalQuery, pg.AppendColumns(nil, &gone)...); err != nil {
 			return err
 		}
 	}
 	if come.User.Len() == 0 {
 		return nil
 	}
-	return execAll(ctx, tx, come.User.Len(), insertExternalQuery, pg.AppendColumns([]any{community}, &come)...)
+	return execAll(ctx, tx, come.User.Len(), pg.ErrRaced, insertExternalQuery, pg.AppendColumns([]any{community}, &come)...)
 }
 
 func (c *externalColumns) add(user delivery.ID, kind, value string) {
@@ -223,20 +223,4 @@ func externalDifference(people []*person) (gone, come externalColumns) {
 		}
 	}
 	return gone, come
-}
-
-// execAll runs a statement that has to write so many rows.
-func execAll(ctx context.Context, tx *sqlx.Tx, want int, query string, args ...any) error {
-	result, err := tx.ExecContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	wrote, err := result.RowsAffected()
-	if err != nil {
-		return err
-	}
-	if wrote != int64(want) {
-		return pg.ErrRaced
-	}
-	return nil
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
@@ -29,14 +27,6 @@ WHERE ctid = ANY (ARRAY(
 // DeleteKeys deletes old idempotency keys, at most so many, and returns how many. It
 // keeps the keys of dead letters and of webhooks with parked deliveries.
 func (s *Store) DeleteKeys(ctx context.Context, olderThan time.Duration, atMost int) (deleted int, err error) {
-	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
-		result, err := tx.ExecContext(ctx, deleteKeysQuery, olderThan.Microseconds(), atMost)
-		if err != nil {
-			return err
-		}
-		n, err := result.RowsAffected()
-		deleted = int(n)
-		return err
-	})
-	return deleted, pg.Wrap(err, "delete old idempotency keys")
+	rows, err := s.exec(ctx, deleteKeysQuery, olderThan.Microseconds(), atMost)
+	return int(rows), pg.Wrap(err, "delete old idempotency keys")
 }

@@ -82,6 +82,35 @@ func (s *Store) inTx(ctx context.Context, f func(*sqlx.Tx) error) error {
 	return pg.InTx(ctx, s.db, f)
 }
 
+// exec runs one statement in a transaction and returns how many rows it wrote.
+func (s *Store) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
+	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
+		rows, err = pg.Exec(ctx, tx, query, args...)
+		return err
+	})
+	return rows, err
+}
+
+// execAll runs a statement that has to write so many rows. It returns otherwise if the
+// statement wrote another number of them.
+func execAll(ctx context.Context, tx *sqlx.Tx, want int, otherwise error, query string, args ...any) error {
+	wrote, err := pg.Exec(ctx, tx, query, args...)
+	if err == nil && wrote != int64(want) {
+		return otherwise
+	}
+	return err
+}
+
+// execEach runs statements that take the same arguments.
+func execEach(ctx context.Context, tx *sqlx.Tx, queries []string, args ...any) error {
+	for _, query := range queries {
+		if _, err := tx.ExecContext(ctx, query, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // maxTries bounds how often inTxAgain begins.
 const maxTries = 10
 

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -97,28 +95,19 @@ func (s *Store) Hold(ctx context.Context, selection string) (release func(), err
 
 // BeginRun records that the replay of a selection begins.
 func (s *Store) BeginRun(ctx context.Context, selection string, r ReplayRun) error {
-	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, beginRunQuery, r.ID.String(), selection, r.RequestedBy, r.PlannedAt, r.Total)
-		return err
-	})
+	_, err := s.exec(ctx, beginRunQuery, r.ID.String(), selection, r.RequestedBy, r.PlannedAt, r.Total)
 	return pg.Wrap(err, "begin a replay")
 }
 
 // AdvanceRun records that so many more dead letters are published, the last one
 // of which is position.
 func (s *Store) AdvanceRun(ctx context.Context, run delivery.ID, more int, position delivery.ID) error {
-	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, advanceRunQuery, run.String(), more, position.String())
-		return err
-	})
+	_, err := s.exec(ctx, advanceRunQuery, run.String(), more, position.String())
 	return pg.Wrap(err, "record how far a replay is")
 }
 
 // FinishRun records that all of a run is published, or that it is given up.
 func (s *Store) FinishRun(ctx context.Context, run delivery.ID) error {
-	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, closeRunQuery, run.String())
-		return err
-	})
+	_, err := s.exec(ctx, closeRunQuery, run.String())
 	return pg.Wrap(err, "finish a replay")
 }

@@ -77,8 +77,7 @@ func (s *Store) AddSession(ctx context.Context, in NewSession) error {
 }
 
 func addSession(ctx context.Context, tx *sqlx.Tx, in NewSession) error {
-	result, err := tx.ExecContext(ctx, addSessionQuery, in.Token, in.Account.Name, in.Account.PasswordHash, in.At, in.Address)
-	if err := oneRow(result, err, ErrNoSession); err != nil {
+	if err := execAll(ctx, tx, 1, ErrNoSession, addSessionQuery, in.Token, in.Account.Name, in.Account.PasswordHash, in.At, in.Address); err != nil {
 		return err
 	}
 	for _, statement := range []struct {
@@ -105,8 +104,7 @@ const changePasswordQuery = `UPDATE admins SET password = $3 WHERE name = $1 AND
 // found right.
 func (s *Store) ChangePassword(ctx context.Context, in NewSession, hash string) error {
 	err := s.inTxAgain(ctx, func(tx *sqlx.Tx) error {
-		result, err := tx.ExecContext(ctx, changePasswordQuery, in.Account.Name, in.Account.PasswordHash, hash)
-		if err := oneRow(result, err, ErrNoSession); err != nil {
+		if err := execAll(ctx, tx, 1, ErrNoSession, changePasswordQuery, in.Account.Name, in.Account.PasswordHash, hash); err != nil {
 			return err
 		}
 		if err := endSessions(ctx, tx, in.Account.Name); err != nil {
@@ -150,10 +148,7 @@ const (
 
 // UseSession keeps a session from ending for want of use.
 func (s *Store) UseSession(ctx context.Context, token []byte, now time.Time) error {
-	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, useSessionQuery, token, now)
-		return err
-	})
+	_, err := s.exec(ctx, useSessionQuery, token, now)
 	return pg.Wrap(err, "keep a session")
 }
 
@@ -178,8 +173,7 @@ const endSessionOfQuery = `DELETE FROM sessions WHERE admin = $1 AND token = $2`
 // EndSessionOf ends a session of an account. It returns ErrNoSession if there is none.
 func (s *Store) EndSessionOf(ctx context.Context, account string, id [32]byte) error {
 	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		result, err := tx.ExecContext(ctx, endSessionOfQuery, account, id[:])
-		return oneRow(result, err, ErrNoSession)
+		return execAll(ctx, tx, 1, ErrNoSession, endSessionOfQuery, account, id[:])
 	})
 	return pg.Wrap(err, "end a session")
 }
@@ -191,9 +185,6 @@ func (s *Store) EndSessions(ctx context.Context, account string) error {
 
 // EndSession signs out.
 func (s *Store) EndSession(ctx context.Context, token []byte) error {
-	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, endSessionQuery, token)
-		return err
-	})
+	_, err := s.exec(ctx, endSessionQuery, token)
 	return pg.Wrap(err, "sign out")
 }

@@ -75,10 +75,7 @@ UPDATE tokens SET last_used_at = $2 WHERE sha256 = $1 AND (last_used_at IS NULL 
 
 // UseToken writes down that a token was used, unless that was written since.
 func (s *Store) UseToken(ctx context.Context, hash [32]byte, at, since time.Time) error {
-	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, useTokenQuery, hash[:], at, since)
-		return err
-	})
+	_, err := s.exec(ctx, useTokenQuery, hash[:], at, since)
 	return pg.Wrap(err, "note the use of a token")
 }
 
@@ -88,20 +85,9 @@ WHERE community = $1 AND name = $2 AND revoked_at IS NULL`
 
 // RevokeToken ends a token for good.
 func (s *Store) RevokeToken(ctx context.Context, community, name, by string) error {
-	var revoked int64
-	err := s.inTx(ctx, func(tx *sqlx.Tx) error {
-		result, err := tx.ExecContext(ctx, revokeTokenQuery, community, name, by)
-		if err != nil {
-			return err
-		}
-		revoked, err = result.RowsAffected()
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("revoke a token: %w", err)
-	}
-	if revoked == 0 {
+	revoked, err := s.exec(ctx, revokeTokenQuery, community, name, by)
+	if err == nil && revoked == 0 {
 		return ErrTokenNotFound
 	}
-	return nil
+	return pg.Wrap(err, "revoke a token")
 }

@@ -28,6 +28,15 @@ func InTx(ctx context.Context, db *sqlx.DB, f func(*sqlx.Tx) error) error {
 	return nil
 }
 
+// Exec runs a statement and returns how many rows it wrote.
+func Exec(ctx context.Context, tx *sqlx.Tx, query string, args ...any) (rows int64, err error) {
+	result, err := tx.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 // Snapshot runs f in a transaction that sees the database as it is at one moment,
 // and writes nothing.
 func Snapshot(ctx context.Context, db *sqlx.DB, f func(*sqlx.Tx) error) error {
