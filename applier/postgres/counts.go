@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -159,13 +158,7 @@ const (
 // counts, and minutes that are not counted yet from the rows.
 func (f CountFilter) countsQuery(from, to, countedTo time.Time, step time.Duration) (query string, args []any) {
 	var rows spans
-	end := to
-	if countedTo.Before(to) {
-		end = countedTo
-	}
-	if end.Before(from) {
-		end = from
-	}
+	end := within(countedTo, from, to)
 	for at := end; at.Before(to); {
 		next := at.Truncate(step).Add(step)
 		if to.Before(next) {
@@ -174,64 +167,58 @@ func (f CountFilter) countsQuery(from, to, countedTo time.Time, step time.Durati
 		rows.addSpan(at, next)
 		at = next
 	}
-	args = append(pg.AppendColumns(nil, &rows), fmt.Sprintf("%d minutes", step/time.Minute), from)
-	param := func(v any) string {
-		args = append(args, v)
-		return fmt.Sprintf("$%d", len(args))
-	}
-	parts := []string{countRowsQuery}
-	for _, p := range inPieces(from, end, slices.DeleteFunc(slices.Clone(countSteps), func(size time.Duration) bool { return step%size != 0 })) {
-		parts = append(parts, fmt.Sprintf("SELECT at, webhook_id, community, applied, duplicate, skipped, failed, times FROM delivery_counts WHERE step = %d AND at >= %s AND at < %s",
-			p.size/time.Minute, param(p.from), param(p.to)))
-	}
-	where := f.where(param)
+	w := pg.Where{Args: append(pg.AppendColumns(nil, &rows), fmt.Sprintf("%d minutes", step/time.Minute), from)}
+	sizes := slices.DeleteFunc(slices.Clone(countSteps), func(size time.Duration) bool { return step%size != 0 })
+	counted := countRowsQuery + countedQueries(&w, "at, webhook_id, community, applied, duplicate, skipped, failed, times", inPieces(from, end, sizes))
+	f.narrow(&w)
 	return `WITH c AS MATERIALIZED (
-    SELECT date_bin($4::interval, at, $5::timestamptz) AS bin, * FROM (` + strings.Join(parts, "\nUNION ALL ") + `) p` + where + `
+    SELECT date_bin($4::interval, at, $5::timestamptz) AS bin, * FROM (` + counted + `) p` + w.String() + `
 )
 SELECT 0, bin, '', '', 0, sum(applied)::bigint, sum(duplicate)::bigint, sum(skipped)::bigint, sum(failed)::bigint FROM c GROUP BY bin
 UNION ALL
 SELECT 1, now(), webhook_id, community, 0, sum(applied)::bigint, sum(duplicate)::bigint, sum(skipped)::bigint, sum(failed)::bigint FROM c GROUP BY webhook_id, community
 UNION ALL
-SELECT 2, bin, '', '', (t % 64)::int, sum(t / 64)::bigint, 0, 0, 0 FROM (SELECT bin, unnest(times) AS t FROM c) u GROUP BY bin, t % 64`, args
+SELECT 2, bin, '', '', (t % 64)::int, sum(t / 64)::bigint, 0, 0, 0 FROM (SELECT bin, unnest(times) AS t FROM c) u GROUP BY bin, t % 64`, w.Args
+}
+
+// countedQueries make the statements that read pieces of a span from the counts.
+func countedQueries(w *pg.Where, columns string, pieces []piece) (queries string) {
+	for _, p := range pieces {
+		queries += fmt.Sprintf("\nUNION ALL SELECT %s FROM delivery_counts WHERE step = %d AND at >= %s AND at < %s",
+			columns, p.size/time.Minute, w.Param(p.from), w.Param(p.to))
+	}
+	return queries
+}
+
+// within is the time of a span that is nearest to t.
+func within(t, from, to time.Time) time.Time {
+	if t.After(to) {
+		t = to
+	}
+	if t.Before(from) {
+		t = from
+	}
+	return t
 }
 
 // totalQuery adds up whole counts, and the rows after the last one that is counted.
 func (f CountFilter) totalQuery(from, to, countedTo time.Time) (query string, args []any) {
-	end := to
-	if countedTo.Before(end) {
-		end = countedTo
-	}
-	if end.Before(from) {
-		end = from
-	}
-	param := func(v any) string {
-		args = append(args, v)
-		return fmt.Sprintf("$%d", len(args))
-	}
-	parts := []string{fmt.Sprintf(`SELECT webhook_id, community, (outcome IS NOT DISTINCT FROM 'applied')::int AS applied, (outcome IS NOT DISTINCT FROM 'duplicate')::int AS duplicate,
+	var w pg.Where
+	end := within(countedTo, from, to)
+	rows := fmt.Sprintf(`SELECT webhook_id, community, (outcome IS NOT DISTINCT FROM 'applied')::int AS applied, (outcome IS NOT DISTINCT FROM 'duplicate')::int AS duplicate,
     (outcome IS NOT DISTINCT FROM 'skipped')::int AS skipped, (status = 'failed')::int AS failed FROM outcomes WHERE delivery_id >= %s AND delivery_id < %s`,
-		param(pg.FirstIDAt(end).String()), param(pg.FirstIDAt(to).String()))}
-	for _, p := range inPieces(from, end, countSteps) {
-		parts = append(parts, fmt.Sprintf("SELECT webhook_id, community, applied, duplicate, skipped, failed FROM delivery_counts WHERE step = %d AND at >= %s AND at < %s",
-			p.size/time.Minute, param(p.from), param(p.to)))
-	}
+		w.Param(pg.FirstIDAt(end).String()), w.Param(pg.FirstIDAt(to).String()))
+	counted := countedQueries(&w, "webhook_id, community, applied, duplicate, skipped, failed", inPieces(from, end, countSteps))
+	f.narrow(&w)
 	return `SELECT coalesce(sum(applied), 0)::bigint, coalesce(sum(duplicate), 0)::bigint, coalesce(sum(skipped), 0)::bigint, coalesce(sum(failed), 0)::bigint
-FROM (` + strings.Join(parts, "\nUNION ALL ") + `) p` + f.where(param), args
+FROM (` + rows + counted + `) p` + w.String(), w.Args
 }
 
-// where narrows what is counted.
-func (f CountFilter) where(param func(any) string) string {
-	var narrow []string
-	if f.WebhookID != "" {
-		narrow = append(narrow, "webhook_id = "+param(f.WebhookID))
-	}
+func (f CountFilter) narrow(w *pg.Where) {
+	w.Narrow("webhook_id = ?", f.WebhookID)
 	if f.Communities != nil {
-		narrow = append(narrow, "community = ANY ("+param(pq.Array(f.Communities))+"::text[])")
+		w.Add("community = ANY (?::text[])", pq.Array(f.Communities))
 	}
-	if narrow == nil {
-		return ""
-	}
-	return " WHERE " + strings.Join(narrow, " AND ")
 }
 
 // piece is a part of a span that counts of one size make up.

@@ -128,15 +128,10 @@ func (c *DeliveryCounter) count(ctx context.Context, tx *sqlx.Tx, now time.Time)
 			minutes[minute] = true
 		}
 	}
-	newTo := c.sure.Add(-countDelay).Truncate(time.Minute)
-	if limit := to.Add(minutesAtOnce * time.Minute); newTo.After(limit) {
-		newTo = limit
-	}
-	if newTo.Before(to) {
-		newTo = to
-	}
+	newTo := within(c.sure.Add(-countDelay).Truncate(time.Minute), to, to.Add(minutesAtOnce*time.Minute))
 	minutes.add(to, newTo)
-	newFrom, err := c.older(ctx, tx, minutes, from, now.Add(-CountsKept).Truncate(countSteps[len(countSteps)-1]))
+	oldest := now.Add(-CountsKept).Truncate(countSteps[len(countSteps)-1])
+	newFrom, err := c.older(ctx, tx, minutes, from, oldest)
 	if err != nil {
 		return 0, false, err
 	}
@@ -145,7 +140,7 @@ func (c *DeliveryCounter) count(ctx context.Context, tx *sqlx.Tx, now time.Time)
 			return 0, false, err
 		}
 	}
-	if _, err := tx.ExecContext(ctx, removeCountsQuery, "{1,15,180}", now.Add(-CountsKept).Truncate(countSteps[len(countSteps)-1])); err != nil {
+	if _, err := tx.ExecContext(ctx, removeCountsQuery, "{1,15,180}", oldest); err != nil {
 		return 0, false, err
 	}
 	_, err = tx.ExecContext(ctx, moveCountsQuery, newFrom, newTo)
@@ -177,9 +172,7 @@ func (c *DeliveryCounter) older(ctx context.Context, tx *sqlx.Tx, minutes minute
 		return from, err
 	}
 	end := minuteOf(delivery.ID(newest)).Add(time.Minute)
-	if newFrom = end.Add(-minutesAtOnce * time.Minute); newFrom.Before(oldest) {
-		newFrom = oldest
-	}
+	newFrom = within(end.Add(-minutesAtOnce*time.Minute), oldest, from)
 	minutes.add(newFrom, end)
 	return newFrom, nil
 }

@@ -62,26 +62,16 @@ func (f DeadLetterFilter) where(ctx context.Context) (w pg.Where) {
 		w.Add("d.delivery_id = ANY (?::uuid[])", pg.IDs(f.IDs))
 	}
 	inSeen(ctx, &w, "o.community", f.Community)
-	if f.WebhookID != "" {
-		w.Add("o.webhook_id = ?", f.WebhookID)
-	}
-	if f.Reason != "" {
-		w.Add("o.reason = ?", string(f.Reason))
-	}
+	w.Narrow("o.webhook_id = ?", f.WebhookID)
+	w.Narrow("o.reason = ?", f.Reason)
 	if f.Path != nil {
 		w.Add("coalesce(o.path, '') = ?", *f.Path)
 	}
 	f.addUser(&w)
 	w.ReceivedIn("d.delivery_id", "o.received_at", f.Since, f.Until)
-	if !f.FailedSince.IsZero() {
-		w.Add("d.failed_at >= ?", f.FailedSince)
-	}
-	if !f.FailedBy.IsZero() {
-		w.Add("d.failed_at <= ?", f.FailedBy)
-	}
-	if f.Text != "" {
-		w.Add("position(lower(?) in lower(o.detail)) > 0", f.Text)
-	}
+	w.Narrow("d.failed_at >= ?", f.FailedSince)
+	w.Narrow("d.failed_at <= ?", f.FailedBy)
+	w.Narrow("position(lower(?) in lower(o.detail)) > 0", f.Text)
 	return w
 }
 
@@ -105,25 +95,20 @@ func (f DeadLetterFilter) addUser(w *pg.Where) {
 
 // page returns the statement that lists a page.
 func (f DeadLetterFilter) page(ctx context.Context) (query string, args []any) {
-	w, order, beyond := f.where(ctx), "DESC", "d.delivery_id < ?"
+	w, order, beyond := f.where(ctx), " DESC", "d.delivery_id < ?"
 	if f.OldestFirst {
-		order, beyond = "ASC", "d.delivery_id > ?"
+		order, beyond = " ASC", "d.delivery_id > ?"
 	}
-	if f.After != (delivery.ID{}) {
-		w.Add(beyond, f.After.String())
-	}
-	if f.Newest != (delivery.ID{}) {
-		w.Add("d.delivery_id <= ?", f.Newest.String())
-	}
-	w.Args = append(w.Args, f.Limit)
-	page := fmt.Sprintf(" %s LIMIT $%d", order, len(w.Args))
+	w.Narrow(beyond, f.After)
+	w.Narrow("d.delivery_id <= ?", f.Newest)
 	if f.Reason == "" && f.Path == nil {
-		return selectDeadLetters + w.String() + " ORDER BY d.delivery_id" + page, w.Args
+		query = selectDeadLetters + w.Page("d.delivery_id"+order, f.Limit)
+		return query, w.Args
 	}
 	// Those of one cause may be rare: their ids come out of the index of causes.
 	ids := `SELECT delivery_id FROM (` + fmt.Sprintf(deadLetterCauses, w.String()) + `
-) causes ORDER BY delivery_id` + page
-	return selectDeadLetters + " WHERE d.delivery_id = ANY (ARRAY(" + ids + ")) ORDER BY d.delivery_id " + order, w.Args
+) causes ORDER BY delivery_id` + order + " LIMIT " + w.Param(f.Limit)
+	return selectDeadLetters + " WHERE d.delivery_id = ANY (ARRAY(" + ids + ")) ORDER BY d.delivery_id" + order, w.Args
 }
 
 // ListDeadLetters returns dead letters, newest first.

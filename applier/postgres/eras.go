@@ -36,23 +36,23 @@ WITH RECURSIVE eras (era) AS (
 // in theirs: a join to what depends on it can be made in no other way.
 func ofUser(w pg.Where, user delivery.ID, limit int) (query string, args []any) {
 	w.Add("o.user_id IS NOT NULL AND substring(uuid_send(o.delivery_id), 1, 3) = eras.era AND o.user_id = ?", user.String())
-	w.Args = append(w.Args, limit)
+	page := w.Page("o.delivery_id DESC", limit)
 	return outcomeEras + fmt.Sprintf(`
 SELECT o.delivery_id FROM eras CROSS JOIN LATERAL (
-    SELECT o.delivery_id FROM outcomes o%s ORDER BY o.delivery_id DESC LIMIT $%[2]d
+    SELECT o.delivery_id FROM outcomes o%s
 ) o
-LIMIT $%[2]d`, w.String(), len(w.Args)), w.Args
+LIMIT $%d`, page, len(w.Args)), w.Args
 }
 
 // logsOfUser is the same for the ids of logs "l".
 func logsOfUser(w pg.Where, user delivery.ID, limit int) (query string, args []any) {
 	w.Add("l.id >> 18 = era AND l.user_id = ?", user.String())
-	w.Args = append(w.Args, limit)
+	page := w.Page("l.id DESC", limit)
 	return fmt.Sprintf(`
 SELECT l.id FROM %s CROSS JOIN LATERAL (
-    SELECT l.id FROM gamification_logs l%s ORDER BY l.id DESC LIMIT $%[3]d
+    SELECT l.id FROM gamification_logs l%s
 ) l
-LIMIT $%[3]d`, logEras, w.String(), len(w.Args)), w.Args
+LIMIT $%d`, logEras, page, len(w.Args)), w.Args
 }
 
 // Ids of logs rise with their times, except within the duration of a transaction. So a
@@ -96,11 +96,7 @@ func (s *Store) addLogTimes(ctx context.Context, w *pg.Where, since, until time.
 		return err
 	}
 	w.Add("l.id >= ? AND l.id < ?", low, high)
-	if !since.IsZero() {
-		w.Add("l.at >= ?", since)
-	}
-	if !until.IsZero() {
-		w.Add("l.at < ?", until)
-	}
+	w.Narrow("l.at >= ?", since)
+	w.Narrow("l.at < ?", until)
 	return nil
 }

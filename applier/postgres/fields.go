@@ -151,15 +151,10 @@ type FieldFilter struct {
 func (s *Store) ListFieldHistory(ctx context.Context, f FieldFilter) ([]FieldEntry, error) {
 	var w pg.Where
 	inSeen(ctx, &w, "u.community", f.Community)
-	if f.UserID != (delivery.ID{}) {
-		w.Add("h.user_id = ?", f.UserID.String())
-	}
-	if f.Field != "" {
-		w.Add("h.field = ?", f.Field)
-	}
-	w.Args = append(w.Args, f.Limit)
-	entries, err := s.queryFieldHistory(ctx, selectFieldHistory+w.String()+
-		fmt.Sprintf(" ORDER BY h.delivery_id DESC, h.ordinal > 0, h.ordinal DESC LIMIT $%d", len(w.Args)), w.Args...)
+	w.Narrow("h.user_id = ?", f.UserID)
+	w.Narrow("h.field = ?", f.Field)
+	query := selectFieldHistory + w.Page("h.delivery_id DESC, h.ordinal > 0, h.ordinal DESC", f.Limit)
+	entries, err := s.queryFieldHistory(ctx, query, w.Args...)
 	return entries, pg.Wrap(err, "list the history of custom fields")
 }
 

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
@@ -40,9 +39,7 @@ func (s *Store) ListLogs(ctx context.Context, f LogFilter) ([]admin.Log, error) 
 func (s *Store) listLogs(ctx context.Context, f LogFilter) ([]admin.Log, error) {
 	var w pg.Where
 	order := "l.id DESC"
-	if f.Currency != "" {
-		w.Add("l.currency = ?", f.Currency)
-	}
+	w.Narrow("l.currency = ?", f.Currency)
 	if f.WebhookID != "" {
 		// As with outcomes, so that the webhook's own index serves.
 		w.Add("l.webhook_id >= ? AND l.webhook_id <= ?", f.WebhookID, f.WebhookID)
@@ -51,9 +48,7 @@ func (s *Store) listLogs(ctx context.Context, f LogFilter) ([]admin.Log, error) 
 	if err := s.addLogTimes(ctx, &w, f.Since, f.Until); err != nil {
 		return nil, err
 	}
-	if f.Before != 0 {
-		w.Add("l.id < ?", f.Before)
-	}
+	w.Narrow("l.id < ?", f.Before)
 	if f.UserID != (delivery.ID{}) {
 		query, args := logsOfUser(w, f.UserID, f.Limit)
 		var ids pg.Array
@@ -70,8 +65,8 @@ func (s *Store) listLogs(ctx context.Context, f LogFilter) ([]admin.Log, error) 
 		w.Add("l.id = ANY (?::bigint[])", ids.Param())
 	}
 	inSeen(ctx, &w, "u.community", f.Community)
-	w.Args = append(w.Args, f.Limit)
-	return s.queryLogs(ctx, selectLogs+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.Args)), w.Args...)
+	query := selectLogs + w.Page(order, f.Limit)
+	return s.queryLogs(ctx, query, w.Args...)
 }
 
 func (s *Store) queryLogs(ctx context.Context, query string, args ...any) ([]admin.Log, error) {

@@ -81,11 +81,9 @@ func (s *Store) ListOutcomes(ctx context.Context, f OutcomeFilter) ([]Outcome, e
 		w.Add("o.reason = ?", string(f.Reason))
 	}
 	w.ReceivedIn("o.delivery_id", "o.received_at", f.Since, f.Until)
-	if f.Before != (delivery.ID{}) {
-		w.Add("o.delivery_id < ?", f.Before.String())
-	}
+	w.Narrow("o.delivery_id < ?", f.Before)
 	if f.After != (delivery.ID{}) {
-		w.Add("o.delivery_id > ?", f.After.String())
+		w.Narrow("o.delivery_id > ?", f.After)
 		order = oldestFirst.Replace(order)
 	}
 	outcomes, err := s.listOutcomes(ctx, f, w, order)
@@ -103,10 +101,11 @@ func (s *Store) listOutcomes(ctx context.Context, f OutcomeFilter, w pg.Where, o
 	case f.UserID != (delivery.ID{}):
 		query, args = ofUser(w, f.UserID, f.Limit)
 	case f.isOfFew():
-		query, args = `SELECT o.delivery_id FROM outcomes o`+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.Args)+1), append(w.Args, f.Limit)
+		query = `SELECT o.delivery_id FROM outcomes o` + w.Page(order, f.Limit)
+		args = w.Args
 	default:
-		w.Args = append(w.Args, f.Limit)
-		return s.queryOutcomes(ctx, selectOutcomes+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.Args)), w.Args...)
+		query = selectOutcomes + w.Page(order, f.Limit)
+		return s.queryOutcomes(ctx, query, w.Args...)
 	}
 	if f.After != (delivery.ID{}) {
 		query, byID = oldestFirst.Replace(query), oldestFirst.Replace(byID)

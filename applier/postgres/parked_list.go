@@ -51,19 +51,15 @@ func (s *Store) ListParked(ctx context.Context, f OutcomeFilter) ([]ParkedDelive
 		w.Add("p.webhook_id >= ? AND p.webhook_id <= ?", f.WebhookID, f.WebhookID)
 		order = "p.webhook_id DESC, p.delivery_id DESC"
 	}
-	if f.UserID != (delivery.ID{}) {
-		w.Add("p.user_id = ?", f.UserID.String())
-	}
+	w.Narrow("p.user_id = ?", f.UserID)
 	w.ReceivedIn("p.delivery_id", "p.received_at", f.Since, f.Until)
-	if f.Before != (delivery.ID{}) {
-		w.Add("p.delivery_id < ?", f.Before.String())
-	}
+	w.Narrow("p.delivery_id < ?", f.Before)
 	if f.After != (delivery.ID{}) {
-		w.Add("p.delivery_id > ?", f.After.String())
+		w.Narrow("p.delivery_id > ?", f.After)
 		order = oldestFirst.Replace(order)
 	}
-	w.Args = append(w.Args, f.Limit)
-	all, err := s.queryParked(ctx, selectParked+w.String()+fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.Args)), w.Args...)
+	query := selectParked + w.Page(order, f.Limit)
+	all, err := s.queryParked(ctx, query, w.Args...)
 	return all, pg.Wrap(err, "list parked deliveries")
 }
 

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
@@ -28,23 +27,16 @@ type AppliedFilter struct {
 func (s *Store) ListApplied(ctx context.Context, f AppliedFilter) ([]delivery.ID, error) {
 	w := pg.Where{Conditions: []string{"o.outcome = 'applied'"}}
 	inSeen(ctx, &w, "o.community", f.Community)
-	if f.WebhookID != "" {
-		w.Add("o.webhook_id = ?", f.WebhookID)
-	}
-	if f.Version != 0 {
-		w.Add("o.version = ?", f.Version)
-	}
+	w.Narrow("o.webhook_id = ?", f.WebhookID)
+	w.Narrow("o.version = ?", f.Version)
 	w.ReceivedIn("o.delivery_id", "o.received_at", f.Since, f.Until)
-	if f.Before != (delivery.ID{}) {
-		w.Add("o.delivery_id < ?", f.Before.String())
-	}
+	w.Narrow("o.delivery_id < ?", f.Before)
 	var query string
-	args := append(w.Args, f.Limit)
 	if f.UserID != (delivery.ID{}) {
-		query, args = ofUser(w, f.UserID, f.Limit)
+		query, w.Args = ofUser(w, f.UserID, f.Limit)
 	} else {
-		query = "SELECT o.delivery_id FROM outcomes o" + w.String() + fmt.Sprintf(" ORDER BY o.delivery_id DESC LIMIT $%d", len(args))
+		query = "SELECT o.delivery_id FROM outcomes o" + w.Page("o.delivery_id DESC", f.Limit)
 	}
-	ids, err := pg.QueryIDs(ctx, s.db, query, args...)
+	ids, err := pg.QueryIDs(ctx, s.db, query, w.Args...)
 	return ids, pg.Wrap(err, "list applied deliveries")
 }

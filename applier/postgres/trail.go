@@ -75,34 +75,26 @@ const ofCommunityQuery = `(a.detail ->> 'community' = ? OR a.target_kind = 'comm
 
 func (f TrailFilter) query() (query string, args []any) {
 	var w pg.Where
-	for _, c := range []struct{ column, text string }{{"who", f.Who}, {"what", f.What}, {"via", f.Via}, {"target_kind", f.TargetKind}, {"target_id", f.TargetID}} {
-		if c.text != "" {
-			w.Add("a."+c.column+" = ?", c.text)
-		}
-	}
+	w.Narrow("a.who = ?", f.Who)
+	w.Narrow("a.what = ?", f.What)
+	w.Narrow("a.via = ?", f.Via)
+	w.Narrow("a.target_kind = ?", f.TargetKind)
+	w.Narrow("a.target_id = ?", f.TargetID)
 	if f.Community != "" {
 		w.Add(ofCommunityQuery, f.Community, f.Community, f.Community, f.Community)
 	}
-	if !f.Since.IsZero() {
-		w.Add("a.at >= ?", f.Since)
-	}
-	if !f.Until.IsZero() {
-		w.Add("a.at < ?", f.Until)
-	}
-	if f.Before != 0 {
-		w.Add("a.id < ?", f.Before)
-	}
-	w.Args = append(w.Args, f.Limit)
-	return trailColumns + " a" + w.String() + fmt.Sprintf(" ORDER BY a.id DESC LIMIT $%d", len(w.Args)), w.Args
+	w.Narrow("a.at >= ?", f.Since)
+	w.Narrow("a.at < ?", f.Until)
+	w.Narrow("a.id < ?", f.Before)
+	query = trailColumns + " a" + w.Page("a.id DESC", f.Limit)
+	return query, w.Args
 }
 
 // ListTrail returns lines of the audit trail, newest first.
 func (s *Store) ListTrail(ctx context.Context, f TrailFilter) (all []admin.TrailEntry, err error) {
 	query, args := f.query()
-	if all, err = pg.Collect(ctx, s.db, query, scanTrail, args...); err != nil {
-		return nil, fmt.Errorf("read the audit trail: %w", err)
-	}
-	return all, nil
+	all, err = pg.Collect(ctx, s.db, query, scanTrail, args...)
+	return all, pg.Wrap(err, "read the audit trail")
 }
 
 // TrailWords returns who did what by which face, as the newest lines have it, by via, who

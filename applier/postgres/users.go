@@ -136,9 +136,7 @@ func (f UserFilter) query(ctx context.Context) (query string, args []any) {
 		key := applier.FoldKey(f.Search)
 		w.Add("(strpos(u.email_key, ?) > 0 OR strpos(u.username_key, ?) > 0 OR u.id = ANY (ARRAY("+usersKnownAsQuery+")))", key, key, f.Search)
 	}
-	if f.Before != (delivery.ID{}) {
-		w.Add("u.id < ?", f.Before.String())
-	}
+	w.Narrow("u.id < ?", f.Before)
 	query = selectUser
 	if f.Among > 0 {
 		query = strings.Replace(query, "FROM users u", fmt.Sprintf("FROM (SELECT * FROM users ORDER BY id DESC LIMIT %d) u", f.Among), 1)
@@ -149,8 +147,8 @@ func (f UserFilter) query(ctx context.Context) (query string, args []any) {
 		w.Add("u.community = ? AND u.email_key > ?", f.Community, applier.FoldKey(f.AfterEmail))
 		order = "u.email_key"
 	}
-	w.Args = append(w.Args, f.Limit)
-	return query + w.String() + fmt.Sprintf(" ORDER BY %s LIMIT $%d", order, len(w.Args)), w.Args
+	query += w.Page(order, f.Limit)
+	return query, w.Args
 }
 
 func (s *Store) queryUsers(ctx context.Context, query string, args ...any) ([]User, error) {

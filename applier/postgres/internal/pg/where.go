@@ -2,8 +2,11 @@ package pg
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
+
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // Where collects the conditions of a list.
@@ -15,10 +18,40 @@ type Where struct {
 // Add appends a condition; its question marks stand for the arguments.
 func (w *Where) Add(condition string, args ...any) {
 	for _, arg := range args {
-		w.Args = append(w.Args, arg)
-		condition = strings.Replace(condition, "?", fmt.Sprintf("$%d", len(w.Args)), 1)
+		condition = strings.Replace(condition, "?", w.Param(arg), 1)
 	}
 	w.Conditions = append(w.Conditions, condition)
+}
+
+// Param appends an argument and returns its parameter.
+func (w *Where) Param(arg any) string {
+	w.Args = append(w.Args, arg)
+	return fmt.Sprintf("$%d", len(w.Args))
+}
+
+// Narrow adds a condition with one argument, unless that is zero.
+func (w *Where) Narrow(condition string, arg any) {
+	switch v := arg.(type) {
+	case delivery.ID:
+		if v == (delivery.ID{}) {
+			return
+		}
+		arg = v.String()
+	case time.Time:
+		if v.IsZero() {
+			return
+		}
+	default:
+		if reflect.ValueOf(arg).IsZero() {
+			return
+		}
+	}
+	w.Add(condition, arg)
+}
+
+// Page returns the conditions, the order and the limit of a list.
+func (w *Where) Page(order string, limit int) string {
+	return w.String() + " ORDER BY " + order + " LIMIT " + w.Param(limit)
 }
 
 // ReceivedIn narrows to deliveries that were received from a time on and before another
