@@ -106,11 +106,10 @@ func (s *Store) ListAccounts(ctx context.Context) ([]admin.Account, error) {
 func queryAccounts(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]admin.Account, error) {
 	return pg.Collect(ctx, db, query, func(scan pg.Scan, a *admin.Account) error {
 		var grants []byte
-		err := scan(&a.Name, &a.PasswordHash, &a.Role, &grants, &a.Disabled, &a.CreatedAt)
+		err := scan(&a.Name, &a.PasswordHash, &a.Role, &grants, &a.Disabled, (*pg.Time)(&a.CreatedAt))
 		if err == nil {
 			a.Grants, err = scanGrants(a.Role, grants)
 		}
-		a.CreatedAt = a.CreatedAt.UTC()
 		return err
 	}, args...)
 }

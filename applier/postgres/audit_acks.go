@@ -61,9 +61,8 @@ func (s *Store) Acks(ctx context.Context) ([]admin.Acknowledged, error) { return
 func queryAcks(ctx context.Context, db sqlx.QueryerContext) (all []admin.Acknowledged, err error) {
 	all, err = pg.Collect(ctx, db, acksQuery, func(scan pg.Scan, a *admin.Acknowledged) error {
 		var about subject
-		err := scan(&a.Kind, &about.delivery, &about.user, &about.currency, &a.Sequence, &a.Detail, &a.By, &a.Note, &a.At)
+		err := scan(&a.Kind, &about.delivery, &about.user, &about.currency, &a.Sequence, &a.Detail, &a.By, &a.Note, (*pg.Time)(&a.At))
 		about.put(&a.Finding)
-		a.At = a.At.UTC()
 		return err
 	})
 	return all, pg.Wrap(err, "read acknowledged findings")

@@ -46,11 +46,9 @@ const (
 // acknowledged ones, of which not all are kept.
 func (s *Store) Audited(ctx context.Context) (p StreamProgress, found []admin.Finding, err error) {
 	err = pg.Snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
-		var storedAt sql.NullTime
-		if err := tx.QueryRowContext(ctx, streamProgressQuery).Scan(&p.Incarnation, &p.Sequence, &storedAt, &p.turn); err != nil {
+		if err := tx.QueryRowContext(ctx, streamProgressQuery).Scan(&p.Incarnation, &p.Sequence, (*pg.Time)(&p.StoredAt), &p.turn); err != nil {
 			return err
 		}
-		p.StoredAt = storedAt.Time
 		found, err = queryFindings(ctx, tx, findingsQuery)
 		return err
 	})

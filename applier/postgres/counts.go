@@ -251,10 +251,9 @@ func (c *Counted) read(ctx context.Context, tx *sqlx.Tx, query string, args []an
 		var kind, bucket int
 		var at time.Time
 		var w WebhookCount
-		if err := scan(&kind, &at, &w.WebhookID, &w.Community, &bucket, &w.Applied, &w.Duplicate, &w.Skipped, &w.Failed); err != nil {
+		if err := scan(&kind, (*pg.Time)(&at), &w.WebhookID, &w.Community, &bucket, &w.Applied, &w.Duplicate, &w.Skipped, &w.Failed); err != nil {
 			return err
 		}
-		at = at.UTC()
 		switch kind {
 		case ofStep:
 			steps[at] = &StepCount{At: at, Count: w.Count}

@@ -114,10 +114,9 @@ func (c *DeliveryCounter) look(ctx context.Context) (now time.Time, err error) {
 
 func (c *DeliveryCounter) count(ctx context.Context, tx *sqlx.Tx, now time.Time) (int, bool, error) {
 	var from, to time.Time
-	if err := tx.QueryRowContext(ctx, lockCountsQuery).Scan(&from, &to); err != nil {
+	if err := tx.QueryRowContext(ctx, lockCountsQuery).Scan((*pg.Time)(&from), (*pg.Time)(&to)); err != nil {
 		return 0, false, err
 	}
-	from, to = from.UTC(), to.UTC()
 	minutes := minuteSet{}
 	marked, err := takeMarks(ctx, tx, to)
 	if err != nil {
@@ -151,9 +150,7 @@ func (c *DeliveryCounter) count(ctx context.Context, tx *sqlx.Tx, now time.Time)
 // takeMarks returns the oldest minutes that are marked, without their marks.
 func takeMarks(ctx context.Context, tx *sqlx.Tx, to time.Time) ([]time.Time, error) {
 	return pg.Collect(ctx, tx, takeMarksQuery, func(scan pg.Scan, minute *time.Time) error {
-		err := scan(minute)
-		*minute = minute.UTC()
-		return err
+		return scan((*pg.Time)(minute))
 	}, to, minutesAtOnce)
 }
 

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 
 	"github.com/jmoiron/sqlx"
@@ -48,13 +47,11 @@ func deadLetterBodies(ctx context.Context, db sqlx.QueryerContext, ids []deliver
 		var b DeadLetterBody
 		var inStream bool
 		var first delivery.Place
-		var storedAt sql.NullTime
-		if err := scan(&id, &headers, &b.Payload, &b.Edited, &b.Method, &query, &inStream, &first.Incarnation, &first.Sequence, &first.Index, &storedAt); err != nil {
+		if err := scan(&id, &headers, &b.Payload, &b.Edited, &b.Method, &query, &inStream, &first.Incarnation, &first.Sequence, &first.Index, (*pg.Time)(&first.StoredAt)); err != nil {
 			return err
 		}
 		b.Query = string(query)
 		if inStream {
-			first.StoredAt = storedAt.Time
 			b.First = &first
 		}
 		if err := json.Unmarshal(headers, &b.Headers); err != nil {

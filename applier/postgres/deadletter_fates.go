@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
-	"time"
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
@@ -33,14 +31,13 @@ func (s *Store) Fates(ctx context.Context, ids []delivery.ID) (map[delivery.ID]F
 		var id pg.ID
 		var f Fate
 		var community string
-		var at sql.Null[time.Time]
-		if err := scan(&id, &community, &f.Status, &f.Outcome, &f.DeadLetter, &f.Discarded.By, &f.Discarded.Note, &at); err != nil {
+		if err := scan(&id, &community, &f.Status, &f.Outcome, &f.DeadLetter, &f.Discarded.By, &f.Discarded.Note, (*pg.Time)(&f.Discarded.At)); err != nil {
 			return err
 		}
 		if !admin.Sees(ctx, community) {
 			return nil
 		}
-		f.Discarded.DeliveryID, f.Discarded.At = delivery.ID(id), at.V
+		f.Discarded.DeliveryID = delivery.ID(id)
 		fates[delivery.ID(id)] = f
 		return nil
 	}, pg.IDs(ids))

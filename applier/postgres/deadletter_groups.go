@@ -42,8 +42,8 @@ func (s *Store) GroupDeadLetters(ctx context.Context, f DeadLetterFilter) ([]adm
 	query, args := f.groups(ctx)
 	all, err := pg.Collect(ctx, s.db, query, func(scan pg.Scan, g *admin.Group) error {
 		var path string
-		err := scan(&g.WebhookID, &g.Reason, &path, &g.Count, &g.FirstAt, &g.LastAt, (*pg.ID)(&g.Example), &g.Webhook, &g.Community)
-		g.Path, g.FirstAt, g.LastAt = admin.OrNil(path), g.FirstAt.UTC(), g.LastAt.UTC()
+		err := scan(&g.WebhookID, &g.Reason, &path, &g.Count, (*pg.Time)(&g.FirstAt), (*pg.Time)(&g.LastAt), (*pg.ID)(&g.Example), &g.Webhook, &g.Community)
+		g.Path = admin.OrNil(path)
 		return err
 	}, args...)
 	return all, pg.Wrap(err, "group dead letters")

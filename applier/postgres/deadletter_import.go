@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"slices"
 	"time"
 
@@ -54,8 +53,8 @@ func importDeadLetters(ctx context.Context, tx *sqlx.Tx, letters []FullDeadLette
 	if err != nil {
 		return nil, err
 	}
-	var removedBefore sql.Null[time.Time] // read after what is known
-	if err := tx.QueryRowContext(ctx, `SELECT removed_before FROM retention`).Scan(&removedBefore); err != nil {
+	var removedBefore time.Time // read after what is known
+	if err := tx.QueryRowContext(ctx, `SELECT removed_before FROM retention`).Scan((*pg.Time)(&removedBefore)); err != nil {
 		return nil, err
 	}
 	results := make([]LetterImport, len(letters))
@@ -63,7 +62,7 @@ func importDeadLetters(ctx context.Context, tx *sqlx.Tx, letters []FullDeadLette
 	for i := range letters {
 		letter := &letters[i]
 		k, ok := known[letter.ID]
-		if results[i] = k.decide(letter, ok); !ok && letter.FailedAt.Before(removedBefore.V) {
+		if results[i] = k.decide(letter, ok); !ok && letter.FailedAt.Before(removedBefore) {
 			results[i] = LetterForgotten
 		}
 		switch results[i] {

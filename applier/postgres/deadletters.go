@@ -136,8 +136,7 @@ func listDeadLetters(ctx context.Context, db sqlx.QueryerContext, f DeadLetterFi
 		var detail, path string
 		err := scan((*pg.ID)(&l.ID), &l.Community, &l.WebhookID, &l.Webhook, &l.Version, &l.FirstVersion, &reason, &detail, &path,
 			(*pg.ID)(&user.ID), &user.Email, &user.Username, &l.UserBy, &l.UserKey,
-			&l.Attempts, &l.Replays, &l.PayloadBytes, &l.Edited, &l.EditedBytes, &l.ReceivedAt, &l.FailedAt)
-		l.ReceivedAt, l.FailedAt = l.ReceivedAt.UTC(), l.FailedAt.UTC()
+			&l.Attempts, &l.Replays, &l.PayloadBytes, &l.Edited, &l.EditedBytes, (*pg.Time)(&l.ReceivedAt), (*pg.Time)(&l.FailedAt))
 		l.Status, l.Reason, l.Detail, l.Path, l.FinishedAt = delivery.Failed, &reason, &detail, admin.OrNil(path), &l.FailedAt
 		l.User, l.Changes, l.Fields, l.Source = admin.OrNil(user), []admin.Change{}, []admin.Field{}, admin.SourceOf(l.WebhookID)
 		return err

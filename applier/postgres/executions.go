@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -59,10 +58,8 @@ func (s *Store) Replayed(ctx context.Context, deliveries, replays []delivery.ID)
 
 func queryExecutions(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]Execution, error) {
 	return pg.Collect(ctx, db, query, func(scan pg.Scan, e *Execution) error {
-		var requestedAt sql.Null[time.Time]
-		err := scan((*pg.ID)(&e.DeliveryID), (*pg.ID)(&e.ID), &e.Cause, &e.RequestedBy, &requestedAt, &e.Note, &e.Effect, &e.Version,
+		err := scan((*pg.ID)(&e.DeliveryID), (*pg.ID)(&e.ID), &e.Cause, &e.RequestedBy, (*pg.Time)(&e.RequestedAt), &e.Note, &e.Effect, &e.Version,
 			&e.Status, &e.Outcome, &e.Reason, &e.Detail, &e.Path, &e.Edited, &e.Original, &e.Attempts, &e.At)
-		e.RequestedAt = requestedAt.V
 		if e.Cause == firstExecution {
 			e.Cause = ""
 		}

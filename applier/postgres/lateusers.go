@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
@@ -126,9 +125,7 @@ func (l *Lead) LatePage(ctx context.Context, webhooks []LateWebhook, after deliv
 	err = pg.Each(ctx, l.conn, latePageQuery, func(scan pg.Scan) error {
 		var d LateDelivery
 		var ended bool
-		var receivedAt sql.Null[time.Time]
-		err := scan(&ended, (*pg.ID)(&d.ID), (*pg.ID)(&d.User), &d.WebhookID, &receivedAt, &d.Executions)
-		d.ReceivedAt = receivedAt.V
+		err := scan(&ended, (*pg.ID)(&d.ID), (*pg.ID)(&d.User), &d.WebhookID, (*pg.Time)(&d.ReceivedAt), &d.Executions)
 		if ended {
 			page.Last, page.More = d.ID, d.Executions == latePage
 		} else {

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
@@ -57,10 +56,7 @@ LIMIT 10`
 // database tells.
 func (s *Store) LockHolders(ctx context.Context, users []delivery.ID) (all []LockHolder, err error) {
 	all, err = pg.Collect(ctx, s.db, lockHoldersQuery, func(scan pg.Scan, h *LockHolder) error {
-		var since sql.Null[time.Time]
-		err := scan(&h.PID, &h.Application, &h.Role, &h.Client, &h.State, &since)
-		h.Since = since.V
-		return err
+		return scan(&h.PID, &h.Application, &h.Role, &h.Client, &h.State, (*pg.Time)(&h.Since))
 	}, pg.IDs(users))
 	return all, pg.Wrap(err, "look for who holds a user")
 }

@@ -74,8 +74,8 @@ func (s *Store) queryLogs(ctx context.Context, query string, args ...any) ([]adm
 		var currency applier.Currency
 		var amount, balance int64
 		err := scan(&l.Entry, (*pg.ID)(&l.DeliveryID), (*pg.ID)(&l.User.ID), &l.User.Email, &l.User.Username, &l.Currency, &currency.Scale, &l.Operator,
-			&amount, &balance, &l.Action, &l.Community, &l.At)
-		l.Amount, l.Balance, l.At = currency.Format(amount), currency.Format(balance), l.At.UTC()
+			&amount, &balance, &l.Action, &l.Community, (*pg.Time)(&l.At))
+		l.Amount, l.Balance = currency.Format(amount), currency.Format(balance)
 		return err
 	}, args...)
 }

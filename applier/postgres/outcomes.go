@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -179,20 +178,19 @@ func scanOutcome(scan pg.Scan) (Outcome, error) {
 	var detail, note string
 	var finishedAt time.Time
 	var duplicateOf delivery.ID
-	var revertedAt sql.Null[time.Time]
 	var revert admin.Revert
 	err := scan((*pg.ID)(&o.ID), &o.Community, &o.WebhookID, &o.Webhook, &o.Version, &o.Status, &outcome, &reason,
 		&detail, &o.Path, (*pg.ID)(&user.ID), &user.Email, &user.Username, &o.Position.Sequence, &o.Position.Index,
-		&o.Attempts, &o.Replays, &o.ReceivedAt, &finishedAt, (*pg.ID)(&duplicateOf), &revertedAt, &revert.By, &note)
+		&o.Attempts, &o.Replays, (*pg.Time)(&o.ReceivedAt), (*pg.Time)(&finishedAt), (*pg.ID)(&duplicateOf), (*pg.Time)(&revert.At), &revert.By, &note)
 	o.User, o.DuplicateOf, o.Source = admin.OrNil(user), admin.OrNil(duplicateOf), admin.SourceOf(o.WebhookID)
-	o.ReceivedAt, o.FinishedAt = o.ReceivedAt.UTC(), new(finishedAt.UTC())
+	o.FinishedAt = &finishedAt
 	if o.Status == delivery.Success {
 		o.Outcome, o.Detail = &outcome, admin.OrNil(detail) // of one that is skipped
 	} else {
 		o.Reason, o.Detail = &reason, &detail
 	}
-	if revertedAt.Valid {
-		revert.At, revert.Note = revertedAt.V.UTC(), admin.OrNil(note)
+	if !revert.At.IsZero() {
+		revert.Note = admin.OrNil(note)
 		o.Reverted = &revert
 	}
 	return o, err

@@ -69,10 +69,10 @@ func (s *Store) queryParked(ctx context.Context, query string, args ...any) ([]P
 		var why, detail string
 		var parkedAt time.Time
 		err := scan((*pg.ID)(&p.ID), &p.WebhookID, &p.Community, (*pg.ID)(&user.ID), &user.Email, &user.Username,
-			&why, &detail, &p.ReceivedAt, &p.StoredAt, &parkedAt)
+			&why, &detail, (*pg.Time)(&p.ReceivedAt), &p.StoredAt, (*pg.Time)(&parkedAt))
 		p.Status, p.Changes, p.Fields = delivery.Pending, []admin.Change{}, []admin.Field{}
-		p.User, p.ReceivedAt, p.Source = admin.OrNil(user), p.ReceivedAt.UTC(), admin.SourceOf(p.WebhookID)
-		p.Pending = &admin.Pending{State: delivery.StateParked, Since: new(parkedAt.UTC()), Why: &why, Detail: admin.OrNil(detail)}
+		p.User, p.Source = admin.OrNil(user), admin.SourceOf(p.WebhookID)
+		p.Pending = &admin.Pending{State: delivery.StateParked, Since: &parkedAt, Why: &why, Detail: admin.OrNil(detail)}
 		return err
 	}, args...)
 }
@@ -126,8 +126,8 @@ ORDER BY delivery_id, parked_at, replay_id`
 func (s *Store) ParkedReplays(ctx context.Context, ids []delivery.ID) (all []ParkedReplay, err error) {
 	all, err = pg.Collect(ctx, s.db, parkedReplaysQuery, func(scan pg.Scan, r *ParkedReplay) error {
 		var detail string
-		err := scan((*pg.ID)(&r.DeliveryID), (*pg.ID)(&r.ID), &r.Why, &detail, &r.Since)
-		r.Detail, r.Since = admin.OrNil(detail), r.Since.UTC()
+		err := scan((*pg.ID)(&r.DeliveryID), (*pg.ID)(&r.ID), &r.Why, &detail, (*pg.Time)(&r.Since))
+		r.Detail = admin.OrNil(detail)
 		return err
 	}, pg.IDs(ids), noReplay)
 	return all, pg.Wrap(err, "look for replays that wait")

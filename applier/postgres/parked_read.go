@@ -163,22 +163,15 @@ func scanParkedRow(rows *sql.Rows) (d delivery.Delivery, err error) {
 	var headers, replay, query []byte
 	var first delivery.Place
 	var firstIncarnation sql.NullString
-	var storedAt, firstStoredAt sql.NullTime
 	if err := rows.Scan(&id, &replayID, &d.Slot, &d.WebhookID, &d.Incarnation, &sequence, &d.Position.Index,
-		&storedAt, &d.ReceivedAt, &d.Attempt, &revision, &headers, &d.Body, &replay,
-		&firstIncarnation, &firstSequence, &first.Index, &firstStoredAt, &d.Malformed, &d.Newer, &d.Method, &query); err != nil {
+		(*pg.Time)(&d.StoredAt), (*pg.Time)(&d.ReceivedAt), &d.Attempt, &revision, &headers, &d.Body, &replay,
+		&firstIncarnation, &firstSequence, &first.Index, (*pg.Time)(&first.StoredAt), &d.Malformed, &d.Newer, &d.Method, &query); err != nil {
 		return d, err
 	}
 	d.ID, d.Position.Sequence, d.Revision = delivery.ID(id), uint64(sequence), uint64(revision) // as they were
-	d.ReceivedAt, d.Query = d.ReceivedAt.UTC(), string(query)
-	if storedAt.Valid {
-		d.StoredAt = storedAt.Time.UTC()
-	}
+	d.Query = string(query)
 	if firstIncarnation.Valid {
 		first.Incarnation, first.Sequence = firstIncarnation.String, uint64(firstSequence) // as it was
-		if firstStoredAt.Valid {
-			first.StoredAt = firstStoredAt.Time.UTC()
-		}
 		d.First = &first
 	}
 	if err := json.Unmarshal(headers, &d.Headers); err != nil {

@@ -106,13 +106,11 @@ func (s *Store) Forgotten(ctx context.Context, incarnation string, unknown []*de
 	err := pg.Each(ctx, s.db, removalsQuery, func(scan pg.Scan) error {
 		var of sql.NullString
 		var r removal
-		var storedBefore sql.NullTime
-		err := scan(&of, &r.epoch, &r.sequence, &storedBefore)
+		err := scan(&of, &r.epoch, &r.sequence, (*pg.Time)(&r.storedBefore))
 		if of.Valid {
 			w.epochs[of.String] = r.epoch
 			return err
 		}
-		r.storedBefore = storedBefore.Time
 		w.removals = append(w.removals, r)
 		return err
 	})

@@ -112,8 +112,8 @@ func (s *Store) TrailWords(ctx context.Context) (map[string][]string, error) {
 
 func scanTrail(scan pg.Scan, e *admin.TrailEntry) error {
 	var detail, hash []byte
-	err := scan(&e.ID, &e.At, &e.Via, &e.Who, &e.OSUser, &e.Address, &e.What, &e.TargetKind, &e.TargetID, &detail, &hash)
-	e.At, e.Detail, e.Hash = e.At.UTC(), detail, hex.EncodeToString(hash)
+	err := scan(&e.ID, (*pg.Time)(&e.At), &e.Via, &e.Who, &e.OSUser, &e.Address, &e.What, &e.TargetKind, &e.TargetID, &detail, &hash)
+	e.Detail, e.Hash = detail, hex.EncodeToString(hash)
 	return err
 }
 

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -159,15 +158,14 @@ func (s *Store) queryUsers(ctx context.Context, query string, args ...any) ([]Us
 		u := User{Balances: map[string]int64{}, Fields: map[string]string{}}
 		var id pg.ID
 		var external []byte
-		var erasedAt sql.NullTime
-		if err := scan(&id, &u.Community, &u.Email, &u.Username, &external, &u.CreatedAt, &erasedAt); err != nil {
+		if err := scan(&id, &u.Community, &u.Email, &u.Username, &external, &u.CreatedAt, (*pg.Time)(&u.ErasedAt)); err != nil {
 			return err
 		}
 		var err error
 		if u.External, err = externalIDs(external); err != nil {
 			return err
 		}
-		u.ID, u.ErasedAt = delivery.ID(id), erasedAt.Time
+		u.ID = delivery.ID(id)
 		ids.ID(u.ID)
 		places[u.ID] = len(users)
 		users = append(users, u)

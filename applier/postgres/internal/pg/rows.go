@@ -73,6 +73,22 @@ func OrNil(n sql.Null[int64]) *int64 {
 	return &n.V
 }
 
+// Time reads a time, in UTC; NULL is the zero time.
+type Time time.Time
+
+// Scan implements sql.Scanner.
+func (t *Time) Scan(src any) error {
+	switch v := src.(type) {
+	case nil:
+		*t = Time{}
+	case time.Time:
+		*t = Time(v.UTC())
+	default:
+		return fmt.Errorf("cannot read a time from %T", src)
+	}
+	return nil
+}
+
 // TimeOrNil returns nil for NULL, and a time in UTC.
 func TimeOrNil(t sql.Null[time.Time]) *time.Time {
 	if !t.Valid {
