@@ -51,13 +51,13 @@ func (s *Store) Activities(ctx context.Context, users []delivery.ID, since, unti
 		return nil, fmt.Errorf("sum up changes of balances: %w", err)
 	}
 	err = pg.Each(ctx, s.db, activityQuery, func(scan pg.Scan) error {
-		var id pg.ID
+		var id delivery.ID
 		var currency string
 		var a Activity
-		if err := scan(&id, &currency, &a.Balance, &a.Net); err != nil {
+		if err := scan((*pg.ID)(&id), &currency, &a.Balance, &a.Net); err != nil {
 			return err
 		}
-		all[delivery.ID(id)][currency] = a
+		all[id][currency] = a
 		return nil
 	}, pg.IDs(users), "xp coins", since, until, low, high)
 	return all, pg.Wrap(err, "sum up changes of balances")

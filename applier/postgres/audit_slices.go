@@ -80,13 +80,13 @@ WITH last AS (
 
 func (e *ends) read(ctx context.Context, tx *sqlx.Tx, query string, args ...any) error {
 	return pg.Each(ctx, tx, query, func(scan pg.Scan) error {
-		var user pg.ID
+		var user delivery.ID
 		var currency, total, expected string
 		var id, number, balance int64
-		if err := scan(&user, &currency, &id, &number, &balance, &total, &expected); err != nil {
+		if err := scan((*pg.ID)(&user), &currency, &id, &number, &balance, &total, &expected); err != nil {
 			return err
 		}
-		e.User.ID(delivery.ID(user))
+		e.User.ID(user)
 		e.Currency.Text(currency)
 		e.ID.Int(id)
 		e.Number.Int(number)
@@ -100,7 +100,7 @@ func (e *ends) read(ctx context.Context, tx *sqlx.Tx, query string, args ...any)
 // isLarge reports whether a page of accounts has to be cut.
 func (s auditSlices) isLarge(ctx context.Context, tx *sqlx.Tx, after, to delivery.ID) (bool, error) {
 	var entries int64
-	err := tx.QueryRowContext(ctx, entriesOfPageQuery, after.String(), to.String()).Scan(&entries)
+	err := tx.GetContext(ctx, &entries, entriesOfPageQuery, after.String(), to.String())
 	return entries > s.above, err
 }
 

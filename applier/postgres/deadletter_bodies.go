@@ -40,27 +40,19 @@ func (s *Store) DeadLetterBodies(ctx context.Context, ids []delivery.ID) (map[de
 }
 
 func deadLetterBodies(ctx context.Context, db sqlx.QueryerContext, ids []delivery.ID) (map[delivery.ID]DeadLetterBody, error) {
-	bodies := make(map[delivery.ID]DeadLetterBody, len(ids))
-	err := pg.Each(ctx, db, deadLetterBodiesQuery, func(scan pg.Scan) error {
-		var id pg.ID
+	return pg.Map(ctx, db, deadLetterBodiesQuery, func(scan pg.Scan, id *delivery.ID, b *DeadLetterBody) error {
 		var headers, query []byte
-		var b DeadLetterBody
 		var inStream bool
 		var first delivery.Place
-		if err := scan(&id, &headers, &b.Payload, &b.Edited, &b.Method, &query, &inStream, &first.Incarnation, &first.Sequence, &first.Index, (*pg.Time)(&first.StoredAt)); err != nil {
+		if err := scan((*pg.ID)(id), &headers, &b.Payload, &b.Edited, &b.Method, &query, &inStream, &first.Incarnation, &first.Sequence, &first.Index, (*pg.Time)(&first.StoredAt)); err != nil {
 			return err
 		}
 		b.Query = string(query)
 		if inStream {
 			b.First = &first
 		}
-		if err := json.Unmarshal(headers, &b.Headers); err != nil {
-			return err
-		}
-		bodies[delivery.ID(id)] = b
-		return nil
+		return json.Unmarshal(headers, &b.Headers)
 	}, pg.IDs(ids))
-	return bodies, err
 }
 
 // FullDeadLetter is all there is of a dead letter: what it takes to bring it back

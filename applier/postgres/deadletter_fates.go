@@ -28,17 +28,14 @@ WHERE o.delivery_id = ANY ($1::uuid[])`
 func (s *Store) Fates(ctx context.Context, ids []delivery.ID) (map[delivery.ID]Fate, error) {
 	fates := make(map[delivery.ID]Fate, len(ids))
 	err := pg.Each(ctx, s.db, fatesQuery, func(scan pg.Scan) error {
-		var id pg.ID
 		var f Fate
 		var community string
-		if err := scan(&id, &community, &f.Status, &f.Outcome, &f.DeadLetter, &f.Discarded.By, &f.Discarded.Note, (*pg.Time)(&f.Discarded.At)); err != nil {
+		if err := scan((*pg.ID)(&f.Discarded.DeliveryID), &community, &f.Status, &f.Outcome, &f.DeadLetter, &f.Discarded.By, &f.Discarded.Note, (*pg.Time)(&f.Discarded.At)); err != nil {
 			return err
 		}
-		if !admin.Sees(ctx, community) {
-			return nil
+		if admin.Sees(ctx, community) {
+			fates[f.Discarded.DeliveryID] = f
 		}
-		f.Discarded.DeliveryID = delivery.ID(id)
-		fates[delivery.ID(id)] = f
 		return nil
 	}, pg.IDs(ids))
 	return fates, pg.Wrap(err, "look up the fates of dead letters")

@@ -43,14 +43,10 @@ func (s *Store) Generations(ctx context.Context) (all []delivery.Generation, err
 		if err := tx.QueryRowContext(ctx, partitionsTableQuery).Scan(&there); err != nil || !there {
 			return err
 		}
-		return pg.Each(ctx, tx, generationsQuery, func(scan pg.Scan) error {
-			var g delivery.Generation
-			if err := scan(&g.Number, &g.Count, &g.BeginsAfter, &g.Ends, &g.EndsAt, &g.Incarnation, &g.Finished, &g.Rows); err != nil {
-				return err
-			}
-			all = append(all, g)
-			return nil
+		all, err = pg.Collect(ctx, tx, generationsQuery, func(scan pg.Scan, g *delivery.Generation) error {
+			return scan(&g.Number, &g.Count, &g.BeginsAfter, &g.Ends, &g.EndsAt, &g.Incarnation, &g.Finished, &g.Rows)
 		})
+		return err
 	})
 	return all, pg.Wrap(err, "read the generations of partitions")
 }

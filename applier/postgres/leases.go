@@ -181,13 +181,8 @@ func viewLeases(ctx context.Context, tx *sqlx.Tx) (view LeaseView, err error) {
 	if err := tx.SelectContext(ctx, &view.Members, membersQuery); err != nil {
 		return view, err
 	}
-	err = pg.Each(ctx, tx, takeableQuery, func(scan pg.Scan) error {
-		var p LeasedPartition
-		if err := scan(&p.Generation, &p.Index, &p.Count, &p.Token, &p.Owner, &p.Lives, &p.BeginsAfter, &p.Ends, &p.EndsAt); err != nil {
-			return err
-		}
-		view.Partitions = append(view.Partitions, p)
-		return nil
+	view.Partitions, err = pg.Collect(ctx, tx, takeableQuery, func(scan pg.Scan, p *LeasedPartition) error {
+		return scan(&p.Generation, &p.Index, &p.Count, &p.Token, &p.Owner, &p.Lives, &p.BeginsAfter, &p.Ends, &p.EndsAt)
 	})
 	return view, err
 }
@@ -215,7 +210,7 @@ func takeLeases(ctx context.Context, tx *sqlx.Tx, r LeaseRound, view *LeaseView)
 // that cannot be done now.
 func raise(ctx context.Context, tx *sqlx.Tx, p delivery.Partition, lock string, lockArgs []any, update string, args ...any) (before string, token int64, err error) {
 	row := []any{p.Generation, p.Index}
-	err = tx.QueryRowContext(ctx, lock, append(row, lockArgs...)...).Scan(&before)
+	err = tx.QueryRowContext(ctx, lock, slices.Concat(row, lockArgs)...).Scan(&before)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", 0, nil
 	}
@@ -226,8 +221,7 @@ func raise(ctx context.Context, tx *sqlx.Tx, p delivery.Partition, lock string, 
 	if err != nil || !alone {
 		return "", 0, err
 	}
-	row = []any{p.Generation, p.Index}
-	err = tx.QueryRowContext(ctx, update, append(row, args...)...).Scan(&token)
+	err = tx.QueryRowContext(ctx, update, slices.Concat(row, args)...).Scan(&token)
 	return before, token, err
 }
 

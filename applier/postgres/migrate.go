@@ -3,11 +3,12 @@ package postgres
 import (
 	"context"
 	"embed"
-	"fmt"
 	"io/fs"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
 //go:embed migrations/*.sql
@@ -21,28 +22,29 @@ func (s *Store) Migrate(ctx context.Context) (applied int, err error) {
 
 func (s *Store) migrateTo(ctx context.Context, version int64) (applied int, err error) {
 	state, err := s.SchemaState(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("migrate: %w", err)
+	if err == nil && state.Version >= state.Oldest {
+		err = state.Err()
 	}
-	if err := state.Err(); err != nil && state.Version >= state.Oldest {
-		return 0, fmt.Errorf("migrate: %w", err)
+	if err == nil {
+		applied, err = s.runMigrations(ctx, version)
 	}
+	return applied, pg.Wrap(err, "migrate")
+}
+
+func (s *Store) runMigrations(ctx context.Context, version int64) (applied int, err error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return 0, fmt.Errorf("migrate: %w", err)
+		return 0, err
 	}
 	locker, err := lock.NewPostgresSessionLocker()
 	if err != nil {
-		return 0, fmt.Errorf("migrate: %w", err)
+		return 0, err
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, s.db.DB, files,
 		goose.WithSessionLocker(locker), goose.WithTableName("schema_versions"))
 	if err != nil {
-		return 0, fmt.Errorf("migrate: %w", err)
+		return 0, err
 	}
 	results, err := provider.UpTo(ctx, version)
-	if err != nil {
-		return 0, fmt.Errorf("migrate: %w", err)
-	}
-	return len(results), nil
+	return len(results), err
 }

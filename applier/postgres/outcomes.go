@@ -135,28 +135,22 @@ func (s *Store) FindOutcome(ctx context.Context, id delivery.ID) (Outcome, error
 }
 
 func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([]Outcome, error) {
-	var outcomes []Outcome
-	places := map[delivery.ID]int{}
-	var ids pg.Array
-	err := pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
-		o, err := scanOutcome(scan)
-		if err != nil {
-			return err
-		}
-		ids.ID(o.ID)
-		places[o.ID] = len(outcomes)
-		outcomes = append(outcomes, o)
-		return nil
-	}, args...)
+	outcomes, err := pg.Collect(ctx, s.db, query, scanOutcome, args...)
 	if err != nil {
 		return nil, err
+	}
+	var ids pg.Array
+	byID := make(map[delivery.ID]*Outcome, len(outcomes))
+	for i := range outcomes {
+		ids.ID(outcomes[i].ID)
+		byID[outcomes[i].ID] = &outcomes[i]
 	}
 	logs, err := s.queryLogs(ctx, selectLogs+` WHERE l.delivery_id = ANY ($1::uuid[]) AND l.ordinal > 0 ORDER BY l.delivery_id, l.ordinal`, ids.Param())
 	if err != nil {
 		return nil, err
 	}
 	for _, l := range logs {
-		o := &outcomes[places[l.DeliveryID]]
+		o := byID[l.DeliveryID]
 		o.Changes = append(o.Changes, l.Change)
 	}
 	entries, err := s.queryFieldHistory(ctx, selectFieldHistory+` WHERE h.delivery_id = ANY ($1::uuid[]) AND h.ordinal > 0 ORDER BY h.delivery_id, h.ordinal`, ids.Param())
@@ -164,14 +158,14 @@ func (s *Store) queryOutcomes(ctx context.Context, query string, args ...any) ([
 		return nil, err
 	}
 	for _, e := range entries {
-		o := &outcomes[places[e.DeliveryID]]
+		o := byID[e.DeliveryID]
 		o.Fields = append(o.Fields, admin.Field{Field: e.Field, Value: e.Value})
 	}
 	return outcomes, nil
 }
 
-func scanOutcome(scan pg.Scan) (Outcome, error) {
-	o := Outcome{Delivery: admin.Delivery{Changes: []admin.Change{}, Fields: []admin.Field{}}}
+func scanOutcome(scan pg.Scan, o *Outcome) error {
+	o.Changes, o.Fields = []admin.Change{}, []admin.Field{}
 	var user admin.User
 	var outcome delivery.Outcome
 	var reason delivery.Reason
@@ -193,7 +187,7 @@ func scanOutcome(scan pg.Scan) (Outcome, error) {
 		revert.Note = admin.OrNil(note)
 		o.Reverted = &revert
 	}
-	return o, err
+	return err
 }
 
 const haveOutcomesQuery = `SELECT delivery_id FROM outcomes WHERE delivery_id = ANY ($1::uuid[])`

@@ -54,15 +54,14 @@ const releaseWithin = time.Second
 // FindRun returns the run of a selection that was begun and not finished, or nil.
 func (s *Store) FindRun(ctx context.Context, selection string) (*ReplayRun, error) {
 	r := ReplayRun{Resumed: true}
-	var id, position pg.ID
-	err := s.db.QueryRowContext(ctx, openRunQuery, selection).Scan(&id, &r.RequestedBy, &r.PlannedAt, &r.Total, &r.Published, &position)
+	err := s.db.QueryRowContext(ctx, openRunQuery, selection).
+		Scan((*pg.ID)(&r.ID), &r.RequestedBy, &r.PlannedAt, &r.Total, &r.Published, (*pg.ID)(&r.Position))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look for an interrupted replay: %w", err)
 	}
-	r.ID, r.Position = delivery.ID(id), delivery.ID(position)
 	return &r, nil
 }
 

@@ -25,16 +25,9 @@ WHERE (
 ORDER BY u.id
 FOR NO KEY UPDATE OF u`
 
-func (u *undoing) lockUsers(ctx context.Context, tx *sqlx.Tx, ids []delivery.ID) error {
-	u.locked = map[delivery.ID]bool{}
-	return pg.Each(ctx, tx, lockRevertedQuery, func(scan pg.Scan) error {
-		var id pg.ID
-		if err := scan(&id); err != nil {
-			return err
-		}
-		u.locked[delivery.ID(id)] = true
-		return nil
-	}, pg.IDs(ids), int64(configurationClass))
+func (u *undoing) lockUsers(ctx context.Context, tx *sqlx.Tx, ids []delivery.ID) (err error) {
+	u.locked, err = pg.QueryIDSet(ctx, tx, lockRevertedQuery, pg.IDs(ids), int64(configurationClass))
+	return err
 }
 
 // Retention removes outcomes and the rows that a revert reads in later statements. The
@@ -82,15 +75,13 @@ func (u *undoing) readTargets(ctx context.Context, db sqlx.QueryerContext, ids a
 	unseen = map[delivery.ID]bool{}
 	err = pg.Each(ctx, db, revertTargetsQuery, func(scan pg.Scan) error {
 		var t target
-		var id, user pg.ID
-		if err := scan(&id, &user, &t.Community, &t.webhookID, &t.action, &t.Outcome, &t.changes, &t.WasReverted); err != nil {
+		if err := scan((*pg.ID)(&t.id), (*pg.ID)(&t.User), &t.Community, &t.webhookID, &t.action, &t.Outcome, &t.changes, &t.WasReverted); err != nil {
 			return err
 		}
 		if !admin.Sees(ctx, t.Community) {
-			unseen[delivery.ID(id)] = true
+			unseen[t.id] = true
 			return nil
 		}
-		t.id, t.User = delivery.ID(id), delivery.ID(user)
 		u.targets[t.id] = &t
 		return nil
 	}, ids)
@@ -104,16 +95,15 @@ ORDER BY delivery_id, ordinal`
 
 func (u *undoing) readEntries(ctx context.Context, db sqlx.QueryerContext, ids any) error {
 	err := pg.Each(ctx, db, revertEntriesQuery, func(scan pg.Scan) error {
-		var id, user pg.ID
+		var id delivery.ID
 		var ordinal int64
 		var e ledger.Entry
-		if err := scan(&id, &ordinal, &user, &e.Currency, &e.Number, &e.Operator, &e.Amount, &e.Balance); err != nil {
+		if err := scan((*pg.ID)(&id), &ordinal, (*pg.ID)(&e.User), &e.Currency, &e.Number, &e.Operator, &e.Amount, &e.Balance); err != nil {
 			return err
 		}
-		e.User = delivery.ID(user)
-		t := u.targets[delivery.ID(id)]
+		t := u.targets[id]
 		if t == nil {
-			return fmt.Errorf("the delivery %s has logs and no outcome", delivery.ID(id))
+			return fmt.Errorf("the delivery %s has logs and no outcome", id)
 		}
 		t.ordinals, t.Entries = append(t.ordinals, ordinal), append(t.Entries, e)
 		return nil
@@ -153,15 +143,11 @@ func (u *undoing) readBalances(ctx context.Context, db sqlx.QueryerContext, _ an
 		}
 	}
 	return pg.Each(ctx, db, revertBalancesQuery, func(scan pg.Scan) error {
-		var user pg.ID
 		var a ledger.Account
 		var b ledger.Balance
-		if err := scan(&user, &a.Currency, &b.Amount, &b.Entries); err != nil {
-			return err
-		}
-		a.User = delivery.ID(user)
+		err := scan((*pg.ID)(&a.User), &a.Currency, &b.Amount, &b.Entries)
 		u.Book[a] = b
-		return nil
+		return err
 	}, users.Param())
 }
 
@@ -180,15 +166,14 @@ ORDER BY h.delivery_id, h.ordinal`
 // readFields reads what the deliveries set, and what their users have now.
 func (u *undoing) readFields(ctx context.Context, db sqlx.QueryerContext, ids any) error {
 	return pg.Each(ctx, db, revertFieldsQuery, func(scan pg.Scan) error {
-		var id, user, holder pg.ID
 		var key ledger.UserField
 		var set fieldSet
 		var value, now ledger.FieldValue
-		if err := scan(&id, &set.ordinal, &user, &key.Field, &value.Text, &set.at.Epoch, &set.at.Sequence, &set.at.Index,
-			&holder, &now.Text, &now.At.Epoch, &now.At.Sequence, &now.At.Index); err != nil {
+		if err := scan((*pg.ID)(&value.By), &set.ordinal, (*pg.ID)(&key.User), &key.Field, &value.Text, &set.at.Epoch, &set.at.Sequence, &set.at.Index,
+			(*pg.ID)(&now.By), &now.Text, &now.At.Epoch, &now.At.Sequence, &now.At.Index); err != nil {
 			return err
 		}
-		key.User, value.By, value.At, now.By = delivery.ID(user), delivery.ID(id), set.at, delivery.ID(holder)
+		value.At = set.at
 		if _, ok := u.Held[key]; !ok {
 			u.Held[key] = now
 		}
@@ -251,13 +236,11 @@ func (u *undoing) readCandidates(ctx context.Context, db sqlx.QueryerContext, id
 		}
 		clear(below)
 		err := pg.Each(ctx, db, revertCandidatesQuery, func(scan pg.Scan) error {
-			var user, by pg.ID
 			var key ledger.UserField
 			var v ledger.FieldValue
-			if err := scan(&user, &key.Field, &v.Text, &by, &v.At.Epoch, &v.At.Sequence, &v.At.Index); err != nil {
+			if err := scan((*pg.ID)(&key.User), &key.Field, &v.Text, (*pg.ID)(&v.By), &v.At.Epoch, &v.At.Sequence, &v.At.Index); err != nil {
 				return err
 			}
-			key.User, v.By = delivery.ID(user), delivery.ID(by)
 			if u.Gone[v.By] {
 				below[key] = v.At
 				return nil

@@ -151,49 +151,32 @@ func (f UserFilter) query(ctx context.Context) (query string, args []any) {
 }
 
 func (s *Store) queryUsers(ctx context.Context, query string, args ...any) ([]User, error) {
-	var users []User
-	places := map[delivery.ID]int{}
-	var ids pg.Array
-	err := pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
-		u := User{Balances: map[string]int64{}, Fields: map[string]string{}}
-		var id pg.ID
+	users, err := pg.Collect(ctx, s.db, query, func(scan pg.Scan, u *User) (err error) {
 		var external []byte
-		if err := scan(&id, &u.Community, &u.Email, &u.Username, &external, &u.CreatedAt, (*pg.Time)(&u.ErasedAt)); err != nil {
+		if err := scan((*pg.ID)(&u.ID), &u.Community, &u.Email, &u.Username, &external, &u.CreatedAt, (*pg.Time)(&u.ErasedAt)); err != nil {
 			return err
 		}
-		var err error
-		if u.External, err = externalIDs(external); err != nil {
-			return err
-		}
-		u.ID = delivery.ID(id)
-		ids.ID(u.ID)
-		places[u.ID] = len(users)
-		users = append(users, u)
-		return nil
+		u.Balances, u.Fields = map[string]int64{}, map[string]string{}
+		u.External, err = externalIDs(external)
+		return err
 	}, args...)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.addBalances(ctx, users, places, ids.Param()); err != nil {
+	var ids pg.Array
+	byID := make(map[delivery.ID]*User, len(users))
+	for i := range users {
+		ids.ID(users[i].ID)
+		byID[users[i].ID] = &users[i]
+	}
+	err = addValues(ctx, s.db, userBalancesQuery, ids.Param(), func(id delivery.ID) map[string]int64 { return byID[id].Balances })
+	if err != nil {
 		return nil, err
 	}
-	return users, s.addFields(ctx, users, places, ids.Param())
+	return users, addValues(ctx, s.db, userFieldsQuery, ids.Param(), func(id delivery.ID) map[string]string { return byID[id].Fields })
 }
 
 const userBalancesQuery = `SELECT user_id, currency, amount FROM balances WHERE user_id = ANY ($1::uuid[])`
-
-func (s *Store) addBalances(ctx context.Context, users []User, places map[delivery.ID]int, ids any) error {
-	return pg.Each(ctx, s.db, userBalancesQuery, func(scan pg.Scan) error {
-		var id pg.ID
-		var currency string
-		var amount int64
-		if err := scan(&id, &currency, &amount); err != nil {
-			return err
-		}
-		users[places[delivery.ID(id)]].Balances[currency] = amount
-		return nil
-	}, ids)
-}
 
 // The values of a deleted field may be there for a while.
 const userFieldsQuery = `
@@ -203,14 +186,16 @@ JOIN users u ON u.id = v.user_id
 JOIN fields f ON f.community = u.community AND f.name = v.field
 WHERE v.user_id = ANY ($1::uuid[])`
 
-func (s *Store) addFields(ctx context.Context, users []User, places map[delivery.ID]int, ids any) error {
-	return pg.Each(ctx, s.db, userFieldsQuery, func(scan pg.Scan) error {
-		var id pg.ID
-		var field, value string
-		if err := scan(&id, &field, &value); err != nil {
-			return err
+// addValues reads what users have by its name into the maps "of" them.
+func addValues[V any](ctx context.Context, db pg.Queryer, query string, ids any, of func(delivery.ID) map[string]V) error {
+	return pg.Each(ctx, db, query, func(scan pg.Scan) error {
+		var id delivery.ID
+		var name string
+		var value V
+		err := scan((*pg.ID)(&id), &name, &value)
+		if err == nil {
+			of(id)[name] = value
 		}
-		users[places[delivery.ID(id)]].Fields[field] = value
-		return nil
+		return err
 	}, ids)
 }
