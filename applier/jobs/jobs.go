@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/broker"
 )
 
 // Job is done by the applier that has the lead, or by each applier if it has no Lead.
@@ -99,10 +100,28 @@ func (j Job) wait(ctx context.Context, lead *postgres.Lead, d time.Duration) {
 		lead.Rest(ctx, d)
 		return
 	}
+	_ = Sleep(ctx, d) // the loop asks ctx
+}
+
+// Sleep waits. It returns why ctx is done if it is by then.
+func Sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
+		return nil
 	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
+}
+
+// OpenStream returns the broker's stream once the broker answers. One that is open stays.
+func OpenStream(ctx context.Context, conn *broker.Conn, open *broker.Stream) (*broker.Stream, error) {
+	if open != nil {
+		return open, nil
+	}
+	if err := conn.WaitConnected(ctx); err != nil {
+		return nil, err
+	}
+	return conn.OpenStream(ctx)
 }
 
 // rest returns the pause after a pass. A pass that takes long to fail is not repeated

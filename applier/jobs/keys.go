@@ -23,7 +23,7 @@ type KeyStore interface {
 	DeleteKeys(ctx context.Context, olderThan time.Duration, atMost int) (deleted int, err error)
 }
 
-// Clocks tells whether the clocks that say how old a key is can be right.
+// Clocks tells whether the clocks that say how old something is can be right.
 type Clocks interface {
 	Agree(ctx context.Context) (bool, error)
 }

@@ -119,13 +119,14 @@ func scanTrail(scan pg.Scan, e *admin.TrailEntry) error {
 
 // TrailState is what a check of the chain found.
 type TrailState struct {
-	Entries int64
+	Entries int64 `json:"entries"`
 	// Newest is the id of the newest entry, Head its hash in hexadecimal. A copy of it
 	// elsewhere shows whether all up to it is as it was.
-	Newest int64
-	Head   string
+	Newest int64  `json:"newest"`
+	Head   string `json:"head"`
 	// Breaks are where an entry does not follow from the one before it, the first ten.
-	Breaks []TrailBreak
+	// They are findings of the audit.
+	Breaks []TrailBreak `json:"-"`
 }
 
 // TrailBreak is where the chain breaks.

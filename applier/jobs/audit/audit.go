@@ -45,7 +45,7 @@ type Report struct {
 	Beyond int `json:"beyond_the_stream"`
 	// Acknowledged are findings that an admin has acknowledged.
 	Acknowledged []admin.Acknowledged `json:"acknowledged"`
-	Trail        Trail                `json:"trail"`
+	Trail        postgres.TrailState  `json:"trail"`
 }
 
 // OK reports whether all adds up.
@@ -139,28 +139,18 @@ func (a *Auditor) Run(ctx context.Context, incarnation string) (*Report, error) 
 
 func (a *Auditor) run(ctx context.Context, incarnation string) (*audit, error) {
 	x := &audit{Auditor: a, incarnation: incarnation, report: Report{Violations: []admin.Finding{}, Acknowledged: []admin.Acknowledged{}}}
-	if err := x.auditStream(ctx); err != nil {
-		return nil, err
+	for _, step := range []func(context.Context) error{
+		x.auditStream, x.compareExtent, x.findNowhere, x.auditLedger, x.auditTrail, x.auditErased, x.checkAcks, x.leaveOutAcknowledged,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
 	}
-	if err := x.compareExtent(ctx); err != nil {
-		return nil, err
-	}
-	if err := x.findNowhere(ctx); err != nil {
-		return nil, err
-	}
-	if err := a.store.AuditLedger(ctx, a.tell, x.found); err != nil {
-		return nil, err
-	}
-	if err := x.auditTrail(ctx); err != nil {
-		return nil, err
-	}
-	if err := x.auditErased(ctx); err != nil {
-		return nil, err
-	}
-	if err := x.checkAcks(ctx); err != nil {
-		return nil, err
-	}
-	return x, x.leaveOutAcknowledged(ctx)
+	return x, nil
+}
+
+func (x *audit) auditLedger(ctx context.Context) error {
+	return x.store.AuditLedger(ctx, x.tell, x.found)
 }
 
 func (a *Auditor) tell(what string) {

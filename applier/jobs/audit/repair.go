@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/jobs"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -81,10 +82,8 @@ func (x *audit) await(ctx context.Context, batch []delivery.Delivery) error {
 		if err != nil || open == 0 {
 			return err
 		}
-		select {
-		case <-time.After(pollEvery):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := jobs.Sleep(ctx, pollEvery); err != nil {
+			return err
 		}
 	}
 }

@@ -101,17 +101,6 @@ func (w *Watch) Run(ctx context.Context) error {
 	return w.streamJob().Run(ctx)
 }
 
-func (w *Watch) open(ctx context.Context) (err error) {
-	if w.stream != nil {
-		return nil
-	}
-	if err := w.Conn.WaitConnected(ctx); err != nil {
-		return err
-	}
-	w.stream, err = w.Conn.OpenStream(ctx)
-	return err
-}
-
 // count says how many findings there are, by kind.
 func (w *Watch) count(ctx context.Context) error {
 	open, err := w.Store.Findings(ctx)

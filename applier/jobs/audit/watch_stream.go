@@ -23,7 +23,8 @@ func (w *Watch) streamJob() jobs.Job {
 			w.unchecked.Set(0)
 		},
 		Turn: func(ctx context.Context, _ *postgres.Lead) (time.Duration, error) {
-			if err := w.open(ctx); err != nil {
+			var err error
+			if w.stream, err = jobs.OpenStream(ctx, w.Conn, w.stream); err != nil {
 				return 0, err
 			}
 			start := time.Now()
@@ -61,10 +62,8 @@ func (p *pace) rest(ctx context.Context, isLast bool) error {
 	if !isLast {
 		pause := time.Duration(p.rests) * took
 		p.rested += pause
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := jobs.Sleep(ctx, pause); err != nil {
+			return err
 		}
 	}
 	p.began = time.Now()

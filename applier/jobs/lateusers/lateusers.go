@@ -108,13 +108,3 @@ func (j *Job) asking() map[string]*webhook.Webhook {
 	}
 	return asking
 }
-
-// rest waits, and returns false if ctx is done by then.
-func rest(ctx context.Context, pause time.Duration) bool {
-	select {
-	case <-time.After(pause):
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

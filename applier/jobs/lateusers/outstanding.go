@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/jobs"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -153,8 +154,8 @@ func (j *Job) awaitRoom(ctx context.Context, n int) error {
 		if j.Now().Sub(began) > patience {
 			return fmt.Errorf("%d replays have not run within %s: check that the appliers settle", j.out.count(), patience)
 		}
-		if !rest(ctx, pause) {
-			return context.Cause(ctx)
+		if err := jobs.Sleep(ctx, pause); err != nil {
+			return err
 		}
 		if err := j.look(ctx); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/jobs"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -35,8 +36,8 @@ func (j *Job) sweep(ctx context.Context, lead *postgres.Lead) (pause time.Durati
 	s := sweep{Job: j, lead: lead, users: map[delivery.ID]struct{}{}, held: map[delivery.ID]struct{}{}}
 	defer s.report()
 	for page := (postgres.LatePage{More: true}); page.More; {
-		if !rest(ctx, pause) {
-			return 0, context.Cause(ctx)
+		if err := jobs.Sleep(ctx, pause); err != nil {
+			return 0, err
 		}
 		asking := j.asking() // one that stops, or changes its bounds, is heard at once
 		if len(asking) == 0 {

@@ -39,17 +39,12 @@ type Options struct {
 	// Stream is how long a message stays after it was stored, History how long an
 	// outcome stays after it was written. 0 is for good.
 	Stream, History time.Duration
-	Clocks          Clocks
+	Clocks          jobs.Clocks
 	// Behind reports whether settling is behind, so that removing gives way. nil: it
 	// never does.
 	Behind  func(context.Context) bool
 	Log     zerolog.Logger
 	Metrics prometheus.Registerer
-}
-
-// Clocks tells whether the clocks that say how old something is can be right.
-type Clocks interface {
-	Agree(ctx context.Context) (bool, error)
 }
 
 // Job removes. Every applier runs one, and one at a time works.
@@ -102,13 +97,8 @@ func (j *Job) every() time.Duration { return min(max(j.Stream/4, lookAtMost), lo
 // turn makes one pass: it removes a little of everything, and returns whether there may
 // be more.
 func (j *Job) turn(ctx context.Context) (more bool, err error) {
-	if j.stream == nil {
-		if err := j.Conn.WaitConnected(ctx); err != nil {
-			return false, err
-		}
-		if j.stream, err = j.Conn.OpenStream(ctx); err != nil {
-			return false, err
-		}
+	if j.stream, err = jobs.OpenStream(ctx, j.Conn, j.stream); err != nil {
+		return false, err
 	}
 	audited, found, err := j.Store.Audited(ctx)
 	if err != nil {
