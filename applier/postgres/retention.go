@@ -118,15 +118,11 @@ const maxLogsChunk = 1 << 17
 // deliveries, about as many as "chunk". Each account keeps the number and balance
 // that it had.
 func (s *Store) RemoveLogs(ctx context.Context, old Old, chunk int) (r Removed, err error) {
-	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
-		from, _, _, err := lockRetention(ctx, tx)
-		if err != nil {
-			return err
-		}
+	err = s.removing(ctx, func(tx *sqlx.Tx, at removedTo) error {
 		var cut int64
 		full := true
 		for ; cut == 0 && full && chunk <= maxLogsChunk; chunk *= 2 {
-			logs, err := oldLogs(ctx, tx, old, from, chunk)
+			logs, err := oldLogs(ctx, tx, old, at.log, chunk)
 			if err != nil {
 				return err
 			}
@@ -136,10 +132,10 @@ func (s *Store) RemoveLogs(ctx context.Context, old Old, chunk int) (r Removed, 
 			return nil
 		}
 		r.More = full
-		if _, err := tx.ExecContext(ctx, lockRemovedQuery, from, cut); err != nil {
+		if _, err := tx.ExecContext(ctx, lockRemovedQuery, at.log, cut); err != nil {
 			return err
 		}
-		if err := tx.QueryRowContext(ctx, removeLogsQuery, from, cut, old.Before).Scan(&r.Logs, &r.Outcomes); err != nil {
+		if err := tx.QueryRowContext(ctx, removeLogsQuery, at.log, cut, old.Before).Scan(&r.Logs, &r.Outcomes); err != nil {
 			return err
 		}
 		return addRemoval(ctx, tx, old)
@@ -147,9 +143,22 @@ func (s *Store) RemoveLogs(ctx context.Context, old Old, chunk int) (r Removed, 
 	return r, pg.Wrap(err, "remove old gamification logs")
 }
 
-func lockRetention(ctx context.Context, tx *sqlx.Tx) (logID int64, outcomes, history delivery.ID, err error) {
-	err = tx.QueryRowContext(ctx, lockRetentionQuery).Scan(&logID, (*pg.ID)(&outcomes), (*pg.ID)(&history))
-	return logID, outcomes, history, err
+// removedTo is how far the removal has come in each table.
+type removedTo struct {
+	log               int64
+	outcomes, history delivery.ID
+}
+
+// removing runs f alone among those who remove.
+func (s *Store) removing(ctx context.Context, f func(tx *sqlx.Tx, at removedTo) error) error {
+	return s.inTx(ctx, func(tx *sqlx.Tx) error {
+		var at removedTo
+		err := tx.QueryRowContext(ctx, lockRetentionQuery).Scan(&at.log, (*pg.ID)(&at.outcomes), (*pg.ID)(&at.history))
+		if err != nil {
+			return err
+		}
+		return f(tx, at)
+	})
 }
 
 func oldLogs(ctx context.Context, tx *sqlx.Tx, old Old, from int64, limit int) ([]oldLog, error) {
@@ -185,13 +194,9 @@ SELECT (SELECT count(*) FROM old), (SELECT count(*) FROM page) = $6`
 // RemoveOutcomes reads a page of outcomes and removes old ones without gamification
 // logs. More is false at the end of a round.
 func (s *Store) RemoveOutcomes(ctx context.Context, old Old, page int) (r Removed, err error) {
-	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
-		_, from, _, err := lockRetention(ctx, tx)
-		if err != nil {
-			return err
-		}
-		err = tx.QueryRowContext(ctx, removeOutcomesQuery, old.Before, old.Incarnation, int64(old.First),
-			from.String(), pg.FirstIDAt(old.Before).String(), page).Scan(&r.Outcomes, &r.More)
+	err = s.removing(ctx, func(tx *sqlx.Tx, at removedTo) error {
+		err := tx.QueryRowContext(ctx, removeOutcomesQuery, old.Before, old.Incarnation, int64(old.First),
+			at.outcomes.String(), pg.FirstIDAt(old.Before).String(), page).Scan(&r.Outcomes, &r.More)
 		if err != nil || r.Outcomes == 0 {
 			return err
 		}
@@ -230,12 +235,8 @@ SELECT (SELECT count(*) FROM old), (SELECT count(*) FROM page) = $4`
 // entries whose delivery is removed and that no revert can bring back. More is false at
 // the end of a round.
 func (s *Store) RemoveFieldHistory(ctx context.Context, old Old, page int) (r Removed, err error) {
-	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
-		_, _, from, err := lockRetention(ctx, tx)
-		if err != nil {
-			return err
-		}
-		return tx.QueryRowContext(ctx, removeFieldHistoryQuery, old.Before, from.String(), pg.FirstIDAt(old.Before).String(), page).
+	err = s.removing(ctx, func(tx *sqlx.Tx, at removedTo) error {
+		return tx.QueryRowContext(ctx, removeFieldHistoryQuery, old.Before, at.history.String(), pg.FirstIDAt(old.Before).String(), page).
 			Scan(&r.FieldHistory, &r.More)
 	})
 	return r, pg.Wrap(err, "remove the old history of custom fields")
