@@ -65,18 +65,8 @@ func (r *undoRows) addLog(t *target, ordinal int64, e ledger.Entry) {
 		r.accounts = map[ledger.Account]struct{}{}
 	}
 	r.accounts[e.Account] = struct{}{}
-	c := &r.logs
 	r.counts[undoLogs]++
-	c.ID.ID(t.id)
-	c.Ordinal.Int(ordinal)
-	c.User.ID(e.User)
-	c.Currency.Text(e.Currency)
-	c.Number.Int(e.Number)
-	c.Operator.Text(string(e.Operator))
-	c.Amount.Int(e.Amount)
-	c.Balance.Int(e.Balance)
-	c.WebhookID.Text(t.webhookID)
-	c.Action.Text(revertAction(t))
+	r.logs.add(t.id, ordinal, e, t.webhookID, revertAction(t))
 }
 
 // revertAction is what a log calls the taking back of a webhook's effect.
@@ -89,33 +79,20 @@ func (r *undoRows) addField(t *target, f ledger.FieldReversal) {
 	}
 	key, set := t.Fields[f.Of], t.sets[f.Of]
 	r.fields[key] = struct{}{}
-	c := &r.history
 	r.counts[undoHistory]++
-	c.ID.ID(t.id)
-	c.Ordinal.Int(-set.ordinal)
-	c.User.ID(key.User)
-	c.Field.Text(key.Field)
+	r.history.add(t.id, -set.ordinal, key, set.at, t.webhookID, revertAction(t))
 	if f.Now.IsNone() {
-		c.Value.Null()
+		r.history.Value.Null()
 	} else {
-		c.Value.Text(f.Now.Text)
+		r.history.Value.Text(f.Now.Text)
 	}
-	c.Epoch.Int(set.at.Epoch)
-	c.Sequence.Int(int64(set.at.Sequence))
-	c.Index.Int(int64(set.at.Index))
-	c.WebhookID.Text(t.webhookID)
-	c.Action.Text(revertAction(t))
 }
 
 // finish adds what is one row however many deliveries of the batch change it.
 func (r *undoRows) finish(u *undoing) {
 	for account := range r.accounts {
-		b, c := u.Book[account], &r.balances
 		r.counts[undoBalances]++
-		c.User.ID(account.User)
-		c.Currency.Text(account.Currency)
-		c.Amount.Int(b.Amount)
-		c.Entries.Int(b.Entries)
+		r.balances.add(account, u.Book[account])
 	}
 	for key := range r.fields {
 		v := u.Held[key]
@@ -150,14 +127,13 @@ const (
 // undoPart is what a revert does with one table. "rows AS r" stands for the arrays of
 // the batch, one a column.
 type undoPart struct {
-	columns    string
-	parameters func(after int) string
-	count      int // of the columns
-	query      string
+	query string
+	rows  func(as string, after int) string
+	count int // of the columns
 }
 
 func undo[T any](query string) undoPart {
-	return undoPart{columns: pg.ColumnNames[T](), parameters: pg.ColumnParameters[T], count: pg.ColumnCount[T](), query: query}
+	return undoPart{query: query, rows: pg.Unnest[T], count: pg.ColumnCount[T]()}
 }
 
 var undoParts = [...]undoPart{
@@ -190,9 +166,9 @@ var undoQuery = func() string {
 	counts := make([]string, len(undoParts))
 	parameter := 2
 	for i, part := range undoParts {
-		rows := "unnest(" + part.parameters(parameter) + ") AS r (" + part.columns + ")"
+		query := strings.Replace(part.query, "rows AS r", part.rows("r", parameter), 1)
 		parameter += part.count
-		fmt.Fprintf(&b, ", t%d AS (%s\nRETURNING 1\n)", i, strings.Replace(part.query, "rows AS r", rows, 1))
+		fmt.Fprintf(&b, ", t%d AS (%s\nRETURNING 1\n)", i, query)
 		counts[i] = fmt.Sprintf("(SELECT count(*) FROM t%d)", i)
 	}
 	return b.String() + "\nSELECT " + strings.Join(counts, ", ")

@@ -1,6 +1,10 @@
 package postgres
 
-import "github.com/coinhook/coinhook/applier/postgres/internal/pg"
+import (
+	"github.com/coinhook/coinhook/applier/ledger"
+	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
+	"github.com/coinhook/coinhook/pkg/delivery"
+)
 
 // The tables that a batch writes to.
 
@@ -39,11 +43,31 @@ type logColumns struct {
 	Action    pg.Array `column:"action text"`
 }
 
+func (c *logColumns) add(id delivery.ID, ordinal int64, e ledger.Entry, webhookID, action string) {
+	c.ID.ID(id)
+	c.Ordinal.Int(ordinal)
+	c.User.ID(e.User)
+	c.Currency.Text(e.Currency)
+	c.Number.Int(e.Number)
+	c.Operator.Text(string(e.Operator))
+	c.Amount.Int(e.Amount)
+	c.Balance.Int(e.Balance)
+	c.WebhookID.Text(webhookID)
+	c.Action.Text(action)
+}
+
 type balanceColumns struct {
 	User     pg.Array `column:"user_id uuid"`
 	Currency pg.Array `column:"currency text"`
 	Amount   pg.Array `column:"amount bigint"`
 	Entries  pg.Array `column:"entries bigint"`
+}
+
+func (c *balanceColumns) add(account ledger.Account, b ledger.Balance) {
+	c.User.ID(account.User)
+	c.Currency.Text(account.Currency)
+	c.Amount.Int(b.Amount)
+	c.Entries.Int(b.Entries)
 }
 
 type deadLetterColumns struct {
@@ -82,6 +106,19 @@ type fieldHistoryColumns struct {
 	Index     pg.Array `column:"stream_index bigint"`
 	WebhookID pg.Array `column:"webhook_id text"`
 	Action    pg.Array `column:"action text"`
+}
+
+// add writes all but the value.
+func (c *fieldHistoryColumns) add(id delivery.ID, ordinal int64, key ledger.UserField, at ledger.Place, webhookID, action string) {
+	c.ID.ID(id)
+	c.Ordinal.Int(ordinal)
+	c.User.ID(key.User)
+	c.Field.Text(key.Field)
+	c.Epoch.Int(at.Epoch)
+	c.Sequence.Int(int64(at.Sequence))
+	c.Index.Int(int64(at.Index))
+	c.WebhookID.Text(webhookID)
+	c.Action.Text(action)
 }
 
 type userFieldColumns struct {

@@ -98,7 +98,8 @@ func (r *rows) addEffect(item applier.Item, d decision) {
 // finish adds what is one row however many deliveries of the batch change it.
 func (r *rows) finish(book ledger.Book) {
 	for account := range r.touched {
-		r.addBalance(account, book[account])
+		r.counts[balancesTable]++
+		r.balances.add(account, book[account])
 	}
 	for key, v := range r.values {
 		c := &r.userFields
@@ -167,50 +168,22 @@ func (r *rows) addLog(item applier.Item, ordinal int, e ledger.Entry) {
 		r.touched = map[ledger.Account]struct{}{}
 	}
 	r.touched[e.Account] = struct{}{}
-	c := &r.logs
 	r.counts[logsTable]++
-	c.ID.ID(item.Delivery.ID)
-	c.Ordinal.Int(int64(ordinal))
-	c.User.ID(e.User)
-	c.Currency.Text(e.Currency)
-	c.Number.Int(e.Number)
-	c.Operator.Text(string(e.Operator))
-	c.Amount.Int(e.Amount)
-	c.Balance.Int(e.Balance)
-	c.WebhookID.Text(pg.NameText(item.Delivery.WebhookID))
-	c.Action.Text(item.Webhook.Name)
+	r.logs.add(item.Delivery.ID, int64(ordinal), e, pg.NameText(item.Delivery.WebhookID), item.Webhook.Name)
 }
 
 func (r *rows) addField(item applier.Item, ordinal int, user delivery.ID, f applier.FieldChange, at ledger.Place) {
-	d := item.Delivery
-	c := &r.fieldHistory
+	d, key := item.Delivery, ledger.UserField{User: user, Field: f.Field}
 	r.counts[fieldHistoryTable]++
-	c.ID.ID(d.ID)
-	c.Ordinal.Int(int64(ordinal))
-	c.User.ID(user)
-	c.Field.Text(f.Field)
-	c.Value.Text(f.Value)
-	c.Epoch.Int(at.Epoch)
-	c.Sequence.Int(int64(at.Sequence))
-	c.Index.Int(int64(at.Index))
-	c.WebhookID.Text(pg.NameText(d.WebhookID))
-	c.Action.Text(item.Webhook.Name)
+	r.fieldHistory.add(d.ID, int64(ordinal), key, at, pg.NameText(d.WebhookID), item.Webhook.Name)
+	r.fieldHistory.Value.Text(f.Value)
 	if r.values == nil {
 		r.values = map[ledger.UserField]ledger.FieldValue{}
 	}
-	key, v := ledger.UserField{User: user, Field: f.Field}, ledger.FieldValue{Text: f.Value, By: d.ID, At: at}
+	v := ledger.FieldValue{Text: f.Value, By: d.ID, At: at}
 	if old, ok := r.values[key]; !ok || old.Before(v) {
 		r.values[key] = v
 	}
-}
-
-func (r *rows) addBalance(account ledger.Account, b ledger.Balance) {
-	c := &r.balances
-	r.counts[balancesTable]++
-	c.User.ID(account.User)
-	c.Currency.Text(account.Currency)
-	c.Amount.Int(b.Amount)
-	c.Entries.Int(b.Entries)
 }
 
 func (r *rows) addDeadLetter(item applier.Item, s decision) {
