@@ -20,11 +20,11 @@ import (
 // gap between them, so the audit also finds a row that is missing.
 var (
 	auditAccounts = auditPart{
-		name: "accounts", bound: accountsBoundQuery,
+		name: admin.AccountFindings, by: "user_id", bound: accountsBoundQuery,
 		checks: []string{brokenLogsQuery, brokenBalancesQuery}, sliced: true,
 	}
 	auditDeliveries = auditPart{
-		name: "deliveries", bound: deliveriesBoundQuery,
+		name: admin.DeliveriesFindings, by: "delivery_id", bound: deliveriesBoundQuery,
 		checks: []string{brokenOutcomesQuery, strayLogsQuery, brokenRevertsQuery, brokenDeadLettersQuery},
 	}
 )
@@ -33,7 +33,8 @@ var (
 // row is a violation: kind, delivery, user, currency, detail. They are about the
 // ids after $1, up to $2.
 type auditPart struct {
-	name   string
+	name   admin.FindingsPart
+	by     string // the column of the ids
 	bound  string
 	checks []string
 	// sliced says that a large page of it can be cut.

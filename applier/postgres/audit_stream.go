@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/lib/pq"
@@ -49,23 +50,23 @@ WHERE l.delivery_id = ANY ($1::uuid[]) AND NOT EXISTS (SELECT FROM outcomes o WH
 // Nearly all have outcomes. Only those without one are looked up in the other tables,
 // which takes a third of the time.
 func (s *Store) SettledOf(ctx context.Context, incarnation string, ids []delivery.ID) (map[delivery.ID]Settled, error) {
-	settled := make(map[delivery.ID]Settled, len(ids))
-	err := s.addSettled(ctx, settled, outcomesQuery, incarnation, ids)
+	settled, err := s.settledBy(ctx, outcomesQuery, incarnation, ids)
 	isKnown := func(id delivery.ID) bool {
 		_, known := settled[id]
 		return known
 	}
 	if rest := slices.DeleteFunc(slices.Clone(ids), isKnown); err == nil && len(rest) > 0 {
-		err = s.addSettled(ctx, settled, settledQuery, incarnation, rest)
+		var others map[delivery.ID]Settled
+		others, err = s.settledBy(ctx, settledQuery, incarnation, rest)
+		maps.Copy(settled, others)
 	}
 	return settled, pg.Wrap(err, "look up outcomes")
 }
 
-func (s *Store) addSettled(ctx context.Context, settled map[delivery.ID]Settled, query, incarnation string, ids []delivery.ID) error {
-	return pg.Each(ctx, s.db, query, func(scan pg.Scan) error {
-		var o Settled
-		err := scan((*pg.ID)(&o.ID), &o.Status, &o.Parked, &o.WebhookID, &o.PayloadSHA256, &o.Position.Sequence, &o.Position.Index, &o.Here)
-		settled[o.ID] = o
+func (s *Store) settledBy(ctx context.Context, query, incarnation string, ids []delivery.ID) (map[delivery.ID]Settled, error) {
+	return pg.Map(ctx, s.db, query, func(scan pg.Scan, id *delivery.ID, o *Settled) error {
+		err := scan((*pg.ID)(id), &o.Status, &o.Parked, &o.WebhookID, &o.PayloadSHA256, &o.Position.Sequence, &o.Position.Index, &o.Here)
+		o.ID = *id
 		return err
 	}, pg.IDs(ids), incarnation)
 }
@@ -160,23 +161,19 @@ WITH beyond AS (
     WHERE o.outcome = 'applied' AND (o.stream_epoch IS DISTINCT FROM (SELECT e.epoch FROM stream_epochs e WHERE e.incarnation = $1) OR o.stream_sequence < $2)
 )
 SELECT count(*) FILTER (WHERE NOT nowhere), count(*) FILTER (WHERE nowhere),
-    coalesce((SELECT array_agg(delivery_id::text) FROM (SELECT delivery_id FROM beyond WHERE nowhere ORDER BY delivery_id LIMIT $3) f), '{}')
+    coalesce((SELECT array_agg(delivery_id) FROM (SELECT delivery_id FROM beyond WHERE nowhere ORDER BY delivery_id LIMIT $3) f), '{}')
 FROM beyond`
 
 // BeyondStream returns what an incarnation of the stream cannot show, of which first is
 // the first message.
 func (s *Store) BeyondStream(ctx context.Context, incarnation string, first uint64, examples int) (b Beyond, err error) {
-	var ids []string
+	var ids []pg.ID
 	row := s.db.QueryRowContext(ctx, beyondQuery, incarnation, int64(first), examples) // sequences fit
 	if err := row.Scan(&b.Earlier, &b.Nowhere, pq.Array(&ids)); err != nil {
 		return b, fmt.Errorf("look up outcomes: %w", err)
 	}
-	for _, text := range ids {
-		id, err := delivery.ParseID(text)
-		if err != nil {
-			return b, fmt.Errorf("look up outcomes: %w", err)
-		}
-		b.Examples = append(b.Examples, id)
+	for _, id := range ids {
+		b.Examples = append(b.Examples, delivery.ID(id))
 	}
 	return b, nil
 }

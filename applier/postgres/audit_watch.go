@@ -93,18 +93,18 @@ const MaxFindings = 1000
 // it came; LastPage is the end. What was found there before and is not any more
 // is forgotten; what is new is returned.
 func (s *Store) AuditAccounts(ctx context.Context, after delivery.ID) (to delivery.ID, fresh []admin.Finding, err error) {
-	return s.auditPage(ctx, auditAccounts, admin.AccountFindings, "user_id", after)
+	return s.auditPage(ctx, auditAccounts, after)
 }
 
 // AuditDeliveries is AuditAccounts for a page of deliveries.
 func (s *Store) AuditDeliveries(ctx context.Context, after delivery.ID) (to delivery.ID, fresh []admin.Finding, err error) {
-	return s.auditPage(ctx, auditDeliveries, admin.DeliveriesFindings, "delivery_id", after)
+	return s.auditPage(ctx, auditDeliveries, after)
 }
 
 // IsLastPage reports whether a page was the last one.
 func IsLastPage(to delivery.ID) bool { return to == lastID }
 
-func (s *Store) auditPage(ctx context.Context, part auditPart, name admin.FindingsPart, by string, after delivery.ID) (to delivery.ID, fresh []admin.Finding, err error) {
+func (s *Store) auditPage(ctx context.Context, part auditPart, after delivery.ID) (to delivery.ID, fresh []admin.Finding, err error) {
 	var found []admin.Finding
 	err = pg.Snapshot(ctx, s.db, func(tx *sqlx.Tx) error {
 		acks, err := queryAcks(ctx, tx)
@@ -128,7 +128,7 @@ func (s *Store) auditPage(ctx context.Context, part auditPart, name admin.Findin
 		return to, nil, fmt.Errorf("audit a page of %s: %w", part.name, err)
 	}
 	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
-		fresh, err = recordFindings(ctx, tx, name, " AND "+by+" > $8 AND "+by+" <= $9", []any{after.String(), to.String()}, found)
+		fresh, err = recordFindings(ctx, tx, part.name, " AND "+part.by+" > $8 AND "+part.by+" <= $9", []any{after.String(), to.String()}, found)
 		return err
 	})
 	return to, fresh, pg.Wrap(err, "record findings about the ledger")

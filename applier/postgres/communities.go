@@ -3,15 +3,15 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"sync"
 	"time"
-
-	"github.com/coinhook/coinhook/applier/admin"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 )
 
@@ -105,4 +105,34 @@ func readCommunity(ctx context.Context, db sqlx.QueryerContext, name string) (*a
 		return nil
 	}, name)
 	return c, pg.Wrap(err, "read currencies and fields of the community %s", name)
+}
+
+// Those of users are found by jumping from one to the next in each index. The indexes
+// of names have only users who have one: without the conditions all users are read.
+const communitiesQuery = `
+WITH RECURSIVE emails (community) AS (
+    SELECT min(community) FROM users WHERE email_key IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(u.community) FROM users u WHERE u.community > o.community AND u.email_key IS NOT NULL) FROM emails o WHERE o.community IS NOT NULL
+), usernames (community) AS (
+    SELECT min(community) FROM users WHERE username_key IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(u.community) FROM users u WHERE u.community > o.community AND u.username_key IS NOT NULL) FROM usernames o WHERE o.community IS NOT NULL
+), externals (community) AS (
+    SELECT min(community) FROM external_ids
+    UNION ALL
+    SELECT (SELECT min(x.community) FROM external_ids x WHERE x.community > o.community) FROM externals o WHERE o.community IS NOT NULL
+)
+SELECT community FROM emails WHERE community IS NOT NULL
+UNION SELECT community FROM usernames WHERE community IS NOT NULL
+UNION SELECT community FROM externals WHERE community IS NOT NULL
+UNION SELECT community FROM currencies
+UNION SELECT community FROM fields
+ORDER BY 1`
+
+// Communities returns those that have users, currencies or custom fields.
+func (s *Store) Communities(ctx context.Context) (all []string, err error) {
+	err = s.db.SelectContext(ctx, &all, communitiesQuery)
+	all = slices.DeleteFunc(all, func(name string) bool { return !admin.Sees(ctx, name) })
+	return all, pg.Wrap(err, "list communities")
 }

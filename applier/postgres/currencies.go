@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -23,14 +24,11 @@ func (s *Store) ListCurrencies(ctx context.Context, community string) ([]applier
 	if err != nil {
 		return nil, err
 	}
-	var all []applier.Currency
+	all := slices.Collect(maps.Values(c.Currencies))
 	for _, builtin := range applier.BuiltinCurrencies() {
 		if _, overridden := c.Currencies[builtin.Code]; !overridden {
 			all = append(all, builtin)
 		}
-	}
-	for _, currency := range c.Currencies {
-		all = append(all, currency)
 	}
 	slices.SortFunc(all, func(a, b applier.Currency) int { return strings.Compare(a.Code, b.Code) })
 	return all, nil

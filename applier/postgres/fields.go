@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -30,12 +31,8 @@ func (s *Store) ListFields(ctx context.Context, community string) ([]applier.Fie
 	if err != nil {
 		return nil, err
 	}
-	var all []applier.Field
-	for _, f := range c.Fields {
-		all = append(all, f)
-	}
-	slices.SortFunc(all, func(a, b applier.Field) int { return strings.Compare(a.Name, b.Name) })
-	return all, nil
+	byName := func(a, b applier.Field) int { return strings.Compare(a.Name, b.Name) }
+	return slices.SortedFunc(maps.Values(c.Fields), byName), nil
 }
 
 const (

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -144,10 +143,7 @@ func (s *Store) Leases(ctx context.Context, r LeaseRound) (view LeaseView, err e
 		}
 		return takeLeases(ctx, tx, r, &view)
 	})
-	if err != nil {
-		return LeaseView{}, fmt.Errorf("lease partitions: %w", err)
-	}
-	return view, nil
+	return view, pg.Wrap(err, "lease partitions")
 }
 
 // sayLeases writes that the applier lives, and what it has.

@@ -182,17 +182,16 @@ GROUP BY r.reason`
 // ParkedGroups says what waits in rows of its own, and why. The group that waits
 // longest comes first.
 func (s *Store) ParkedGroups(ctx context.Context) (all []admin.ParkedGroup, err error) {
-	webhooks, err := pg.Collect(ctx, s.db, webhooksWithParkedQuery, func(scan pg.Scan, id *string) error { return scan(id) }, parkedWebhooksShown)
-	for _, id := range webhooks {
-		if err != nil {
-			break
-		}
-		var of []admin.ParkedGroup
-		of, err = s.parkedGroupsOf(ctx, id)
-		all = append(all, slices.DeleteFunc(of, func(g admin.ParkedGroup) bool { return !admin.Sees(ctx, g.Community) })...)
-	}
-	if err != nil {
+	var webhooks []string
+	if err := s.db.SelectContext(ctx, &webhooks, webhooksWithParkedQuery, parkedWebhooksShown); err != nil {
 		return nil, fmt.Errorf("count parked deliveries: %w", err)
+	}
+	for _, id := range webhooks {
+		of, err := s.parkedGroupsOf(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("count parked deliveries: %w", err)
+		}
+		all = append(all, slices.DeleteFunc(of, func(g admin.ParkedGroup) bool { return !admin.Sees(ctx, g.Community) })...)
 	}
 	slices.SortFunc(all, func(a, b admin.ParkedGroup) int {
 		return cmp.Or(a.Oldest.Compare(b.Oldest), cmp.Compare(a.WebhookID, b.WebhookID), cmp.Compare(a.Reason, b.Reason))
@@ -202,10 +201,10 @@ func (s *Store) ParkedGroups(ctx context.Context) (all []admin.ParkedGroup, err 
 
 func (s *Store) parkedGroupsOf(ctx context.Context, webhookID string) (of []admin.ParkedGroup, err error) {
 	rows := 0
-	err = pg.Each(ctx, s.db, parkedGroupsQuery, func(scan pg.Scan) error {
-		g := admin.ParkedGroup{WebhookID: webhookID}
+	of, err = pg.Collect(ctx, s.db, parkedGroupsQuery, func(scan pg.Scan, g *admin.ParkedGroup) error {
+		g.WebhookID = webhookID
 		err := scan(&g.Community, &g.Reason, &g.Detail, &g.Count, &g.Replays, &g.Oldest)
-		of, rows = append(of, g), rows+g.Count+g.Replays
+		rows += g.Count + g.Replays
 		return err
 	}, webhookID, parkedCounted+1, noReplay)
 	for i := range of {

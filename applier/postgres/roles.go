@@ -191,7 +191,9 @@ func (s *Store) GrantRoles(ctx context.Context) error {
 		if d.Table != "" {
 			continue
 		}
-		err := s.executeGrant(ctx, "CREATE ROLE "+pq.QuoteIdentifier(d.Role)+" NOLOGIN")
+		err := s.inTx(ctx, func(tx *sqlx.Tx) error {
+			return execGrant(ctx, tx, "CREATE ROLE "+pq.QuoteIdentifier(d.Role)+" NOLOGIN")
+		})
 		// Another setup, of another database too, may have made it just now.
 		if err != nil && pq.As(err, pqerror.DuplicateObject, pqerror.UniqueViolation) == nil {
 			return notOwner(err)
@@ -204,12 +206,6 @@ func (s *Store) GrantRoles(ctx context.Context) error {
 		return grantIn(ctx, tx)
 	})
 	return notOwner(err)
-}
-
-func (s *Store) executeGrant(ctx context.Context, statement string) error {
-	return s.inTx(ctx, func(tx *sqlx.Tx) error {
-		return execGrant(ctx, tx, statement)
-	})
 }
 
 func execGrant(ctx context.Context, tx *sqlx.Tx, statement string) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -135,10 +134,7 @@ func (s *Store) FindSession(ctx context.Context, token []byte, madeAfter, usedAf
 	if err == nil {
 		found.Grants, err = scanGrants(role, grants)
 	}
-	if err != nil {
-		return Session{}, fmt.Errorf("find a session: %w", err)
-	}
-	return found, nil
+	return found, pg.Wrap(err, "find a session")
 }
 
 const (

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -55,10 +54,7 @@ func (s *Store) FindToken(ctx context.Context, hash [32]byte) (admin.Token, erro
 	if errors.Is(err, sql.ErrNoRows) {
 		return admin.Token{}, ErrTokenNotFound
 	}
-	if err != nil {
-		return admin.Token{}, fmt.Errorf("find a token: %w", err)
-	}
-	return t, nil
+	return t, pg.Wrap(err, "find a token")
 }
 
 func scanToken(scan pg.Scan, t *admin.Token) error {
