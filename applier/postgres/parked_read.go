@@ -4,12 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"fmt"
 	"slices"
 
 	"github.com/jmoiron/sqlx"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -117,16 +117,9 @@ const maxParkedBytes = 8 << 20
 
 // ParkedOf returns the deliveries that wait for a webhook, behind a place.
 func (s *Store) ParkedOf(ctx context.Context, p delivery.Partition, webhookID string, after *delivery.Place, limit int) ([]delivery.Delivery, error) {
-	at := delivery.Place{}
-	if after != nil {
-		at = *after
-	}
-	rows, err := s.db.QueryContext(ctx, parkedOfQuery, slotsOf(p), pg.NameText(webhookID), after != nil, at.Incarnation,
+	at := admin.OrEmpty(after)
+	all, err := readParkedRows(ctx, s.db, parkedOfQuery, slotsOf(p), pg.NameText(webhookID), after != nil, at.Incarnation,
 		int64(at.Sequence), at.Index, limit) // sequences fit
-	if err != nil {
-		return nil, fmt.Errorf("read parked deliveries of a webhook: %w", err)
-	}
-	all, err := scanParked(rows)
 	return all, pg.Wrap(err, "read parked deliveries of a webhook")
 }
 
@@ -134,17 +127,17 @@ func (s *Store) ParkedOf(ctx context.Context, p delivery.Partition, webhookID st
 // now.
 func (s *Store) ParkedOfUsers(ctx context.Context, p delivery.Partition, limit int) (all []delivery.Delivery, err error) {
 	err = s.inTx(ctx, func(tx *sqlx.Tx) error { // it locks users, for a moment
-		rows, err := tx.QueryContext(ctx, parkedOfUsersQuery, slotsOf(p), limit, int64(configurationClass))
-		if err != nil {
-			return err
-		}
-		all, err = scanParked(rows)
+		all, err = readParkedRows(ctx, tx, parkedOfUsersQuery, slotsOf(p), limit, int64(configurationClass))
 		return err
 	})
 	return all, pg.Wrap(err, "read parked deliveries of users")
 }
 
-func scanParked(rows *sql.Rows) (all []delivery.Delivery, err error) {
+func readParkedRows(ctx context.Context, db pg.Queryer, query string, args ...any) (all []delivery.Delivery, err error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
 	defer rows.Close()
 	for size := 0; size < maxParkedBytes && rows.Next(); {
 		d, err := scanParkedRow(rows)
@@ -158,17 +151,17 @@ func scanParked(rows *sql.Rows) (all []delivery.Delivery, err error) {
 }
 
 func scanParkedRow(rows *sql.Rows) (d delivery.Delivery, err error) {
-	var id, replayID pg.ID
+	var replayID delivery.ID
 	var sequence, revision, firstSequence int64
 	var headers, replay, query []byte
 	var first delivery.Place
 	var firstIncarnation sql.NullString
-	if err := rows.Scan(&id, &replayID, &d.Slot, &d.WebhookID, &d.Incarnation, &sequence, &d.Position.Index,
+	if err := rows.Scan((*pg.ID)(&d.ID), (*pg.ID)(&replayID), &d.Slot, &d.WebhookID, &d.Incarnation, &sequence, &d.Position.Index,
 		(*pg.Time)(&d.StoredAt), (*pg.Time)(&d.ReceivedAt), &d.Attempt, &revision, &headers, &d.Body, &replay,
 		&firstIncarnation, &firstSequence, &first.Index, (*pg.Time)(&first.StoredAt), &d.Malformed, &d.Newer, &d.Method, &query); err != nil {
 		return d, err
 	}
-	d.ID, d.Position.Sequence, d.Revision = delivery.ID(id), uint64(sequence), uint64(revision) // as they were
+	d.Position.Sequence, d.Revision = uint64(sequence), uint64(revision) // as they were
 	d.Query = string(query)
 	if firstIncarnation.Valid {
 		first.Incarnation, first.Sequence = firstIncarnation.String, uint64(firstSequence) // as it was
@@ -183,7 +176,7 @@ func scanParkedRow(rows *sql.Rows) (d delivery.Delivery, err error) {
 			return d, err
 		}
 		d.Replay = &delivery.Replay{
-			ID: delivery.ID(replayID), Cause: r.Cause, RequestedBy: r.RequestedBy, RequestedAt: r.RequestedAt.UTC(),
+			ID: replayID, Cause: r.Cause, RequestedBy: r.RequestedBy, RequestedAt: r.RequestedAt.UTC(),
 			Note: r.Note, Revision: r.Revision, Version: r.Version, Edited: r.Edited,
 		}
 	}

@@ -2,8 +2,9 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jmoiron/sqlx"
 
@@ -36,21 +37,12 @@ JOIN outcomes o ON o.delivery_id = r.delivery_id
 LEFT JOIN dead_letters d ON d.delivery_id = o.delivery_id`
 
 // lockReplayed locks the outcomes of replayed deliveries. A new statement reads them.
-func (w *work) lockReplayed(ctx context.Context, tx *sqlx.Tx) error {
-	if len(w.replayed) == 0 {
-		return nil
+func (w *work) lockReplayed(ctx context.Context, tx *sqlx.Tx) (err error) {
+	if len(w.replayed) > 0 {
+		ids := slices.Collect(maps.Keys(w.replayed))
+		w.lockedOutcomes, err = pg.QueryIDSet(ctx, tx, lockReplayedQuery, pg.IDs(ids))
 	}
-	var ids pg.Array
-	for id := range w.replayed {
-		ids.ID(id)
-	}
-	w.lockedOutcomes = map[delivery.ID]bool{}
-	return pg.Each(ctx, tx, lockReplayedQuery, func(scan pg.Scan) error {
-		var id pg.ID
-		err := scan(&id)
-		w.lockedOutcomes[delivery.ID(id)] = true
-		return err
-	}, ids.Param())
+	return err
 }
 
 func (w *work) readReplayed(ctx context.Context, tx *sqlx.Tx) error {
@@ -66,22 +58,19 @@ func (w *work) readReplayed(ctx context.Context, tx *sqlx.Tx) error {
 	}
 	return pg.Each(ctx, tx, replayedQuery, func(scan pg.Scan) error {
 		r := replayed{Replay: ledger.Replay{IsKnown: true}}
-		var id, duplicateOf pg.ID
+		var id delivery.ID
 		var f delivery.Failure
 		var body []byte
-		var storedAt sql.NullTime
-		if err := scan(&id, &r.Outcome.Status, &r.Outcome.Outcome, &f.Reason, &f.Detail, &f.Path, &duplicateOf,
-			&r.first.Epoch, &r.first.Sequence, &r.first.Index, &storedAt, &r.IsDead, &body, &r.Executed); err != nil {
+		if err := scan((*pg.ID)(&id), &r.Outcome.Status, &r.Outcome.Outcome, &f.Reason, &f.Detail, &f.Path, (*pg.ID)(&r.Outcome.DuplicateOf),
+			&r.first.Epoch, &r.first.Sequence, &r.first.Index, (*pg.Time)(&r.first.StoredAt), &r.IsDead, &body, &r.Executed); err != nil {
 			return err
 		}
 		if r.Outcome.Status == delivery.Failed {
 			r.Outcome.Failure = &f
 		}
-		r.Outcome.DuplicateOf = delivery.ID(duplicateOf)
 		copy(r.body[:], body)
-		r.first.StoredAt = storedAt.Time
-		r.IsLocked = w.lockedOutcomes != nil && !w.lockedOutcomes[delivery.ID(id)]
-		w.replayed[delivery.ID(id)] = &r
+		r.IsLocked = w.lockedOutcomes != nil && !w.lockedOutcomes[id]
+		w.replayed[id] = &r
 		return nil
 	}, ids.Param(), replays.Param())
 }
