@@ -137,8 +137,8 @@ func endSessions(ctx context.Context, tx *sqlx.Tx, name string) error {
 
 const (
 	// One at a time: two owners who lower each other would both see the other one.
-	lockOwnersQuery  = `SELECT pg_advisory_xact_lock(1869378162, 0)` // "olwr"
-	otherOwnersQuery = `SELECT EXISTS (SELECT FROM admins WHERE role = 'owner' AND NOT disabled AND name <> $1)`
+	lockOwnersQuery = `SELECT pg_advisory_xact_lock(1869378162, 0)` // "olwr"
+	lastOwnerQuery  = `SELECT NOT EXISTS (SELECT FROM admins WHERE role = 'owner' AND NOT disabled AND name <> $1)`
 )
 
 // newGrants returns what an account is granted after a change, nil for what it has. It
@@ -159,14 +159,7 @@ func newGrants(ctx context.Context, tx *sqlx.Tx, name string, c AccountChange) (
 	if stays || !now.Grants.IsOwner() || now.Disabled {
 		return grants, nil
 	}
-	var others bool
-	if err := tx.GetContext(ctx, &others, otherOwnersQuery, name); err != nil {
-		return nil, err
-	}
-	if !others {
-		return nil, ErrLastOwner
-	}
-	return grants, nil
+	return grants, refuseIf(ctx, tx, ErrLastOwner, lastOwnerQuery, name)
 }
 
 // SetAccount changes an account. With a new password, or disabled, it is signed out

@@ -123,12 +123,5 @@ func writeChange(ctx context.Context, tx *sqlx.Tx, community string, id delivery
 			}
 		}
 	}
-	var nameless bool
-	if err := tx.GetContext(ctx, &nameless, namelessQuery, id.String()); err != nil {
-		return err
-	}
-	if nameless {
-		return ErrUserNameless
-	}
-	return nil
+	return refuseIf(ctx, tx, ErrUserNameless, namelessQuery, id.String())
 }

@@ -64,12 +64,9 @@ func (s *Store) SetCurrency(
 			return err
 		}
 		if found && after.Scale != before.Scale {
-			var used bool
-			if err := tx.QueryRowContext(ctx, scaleInUseQuery, community, code).Scan(&used); err != nil {
+			refusal := fmt.Errorf("%w: %s keeps %d decimals", ErrScaleInUse, code, before.Scale)
+			if err := refuseIf(ctx, tx, refusal, scaleInUseQuery, community, code); err != nil {
 				return err
-			}
-			if used {
-				return fmt.Errorf("%w: %s keeps %d decimals", ErrScaleInUse, code, before.Scale)
 			}
 		}
 		_, err = tx.ExecContext(ctx, setCurrencyQuery, community, code, after.Scale, after.Minimum, after.Maximum)

@@ -64,6 +64,7 @@ SELECT delivery_id, $2, 'the user was erased', clock_timestamp() FROM gone`
 	eraseNamesQuery = `
 UPDATE users SET email = NULL, email_key = NULL, username = NULL, username_key = NULL, erased_at = clock_timestamp() WHERE id = $1`
 
+	userWaitsQuery = `SELECT EXISTS (SELECT FROM parked WHERE user_id IS NOT NULL AND user_id = $1)`
 	notErasedQuery = `SELECT id FROM users WHERE id = ANY ($1::uuid[]) AND erased_at IS NULL`
 )
 
@@ -88,12 +89,8 @@ func (s *Store) EraseUser(ctx context.Context, id delivery.ID, by string) error 
 		if err != nil {
 			return err
 		}
-		var parked bool
-		if err := tx.GetContext(ctx, &parked, `SELECT EXISTS (SELECT FROM parked WHERE user_id IS NOT NULL AND user_id = $1)`, id.String()); err != nil {
+		if err := refuseIf(ctx, tx, ErrUserWaits, userWaitsQuery, id.String()); err != nil {
 			return err
-		}
-		if parked {
-			return ErrUserWaits
 		}
 		if _, err := tx.ExecContext(ctx, eraseLettersQuery, id.String(), by); err != nil {
 			return err

@@ -61,12 +61,8 @@ func deleteValuesIn(ctx context.Context, tx *sqlx.Tx, community, name string, fr
 	if _, err := tx.ExecContext(ctx, shareConfigurationQuery, int64(configurationClass), community); err != nil {
 		return 0, err
 	}
-	var exists bool
-	if err := tx.QueryRowContext(ctx, fieldExistsQuery, community, name).Scan(&exists); err != nil {
+	if err := refuseIf(ctx, tx, errFieldIsBack, fieldExistsQuery, community, name); err != nil {
 		return 0, err
-	}
-	if exists {
-		return 0, errFieldIsBack
 	}
 	return pg.Exec(ctx, tx, deleteValuesQuery, community, name, fmt.Sprintf("(%d,0)", from), fmt.Sprintf("(%d,0)", to))
 }

@@ -76,15 +76,12 @@ func (s *Store) setField(ctx context.Context, community string, f applier.Field)
 		}
 		before, known := c.Field(f.Name)
 		if !known || before.Type != f.Type {
-			var used bool
-			if err := tx.QueryRowContext(ctx, fieldInUseQuery, community, f.Name).Scan(&used); err != nil {
-				return err
+			refusal := errValuesLeft
+			if known {
+				refusal = fmt.Errorf("%w: %s is a %s; delete the field to begin again", ErrTypeInUse, f.Name, before.Type)
 			}
-			switch {
-			case used && !known:
-				return errValuesLeft
-			case used:
-				return fmt.Errorf("%w: %s is a %s; delete the field to begin again", ErrTypeInUse, f.Name, before.Type)
+			if err := refuseIf(ctx, tx, refusal, fieldInUseQuery, community, f.Name); err != nil {
+				return err
 			}
 		}
 		_, err = tx.ExecContext(ctx, setFieldQuery, community, f.Name, string(f.Type), pq.StringArray(append([]string{}, f.Options...)))

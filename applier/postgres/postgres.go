@@ -101,6 +101,15 @@ func execAll(ctx context.Context, tx *sqlx.Tx, want int, otherwise error, query 
 	return err
 }
 
+// refuseIf returns the refusal if a query says true.
+func refuseIf(ctx context.Context, tx *sqlx.Tx, refusal error, query string, args ...any) error {
+	var is bool
+	if err := tx.GetContext(ctx, &is, query, args...); err != nil || !is {
+		return err
+	}
+	return refusal
+}
+
 // execEach runs statements that take the same arguments.
 func execEach(ctx context.Context, tx *sqlx.Tx, queries []string, args ...any) error {
 	for _, query := range queries {
