@@ -168,11 +168,11 @@ SELECT part, ` + pg.ColumnNames[findingColumns]() + `, found_at, ` + ackedFindin
 FROM audit_findings f ORDER BY found_at, kind, delivery_id`
 )
 
-// recordFindings replaces the findings that "where" is about, and returns those
-// that were not there. The arguments of "where" begin with $8.
-func recordFindings(ctx context.Context, tx *sqlx.Tx, part admin.FindingsPart, where string, args []any, found []admin.Finding) (fresh []admin.Finding, err error) {
+// recordFindings replaces the findings of a part, or only those with a condition, and
+// returns those that were not there. The arguments of the condition begin with $8.
+func recordFindings(ctx context.Context, tx *sqlx.Tx, part admin.FindingsPart, condition string, args []any, found []admin.Finding) (fresh []admin.Finding, err error) {
 	columns := pg.AppendColumns([]any{string(part)}, columnsOfFindings(found))
-	if _, err := tx.ExecContext(ctx, forgetFindingsQuery+where, slices.Concat(columns, args)...); err != nil {
+	if _, err := tx.ExecContext(ctx, forgetFindingsQuery+condition, slices.Concat(columns, args)...); err != nil {
 		return nil, err
 	}
 	if len(found) == 0 {

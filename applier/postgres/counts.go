@@ -181,7 +181,7 @@ UNION ALL
 SELECT 2, bin, '', '', (t % 64)::int, sum(t / 64)::bigint, 0, 0, 0 FROM (SELECT bin, unnest(times) AS t FROM c) u GROUP BY bin, t % 64`, w.Args
 }
 
-// countedQueries make the statements that read pieces of a span from the counts.
+// countedQueries makes the statements that read pieces of a span from the counts.
 func countedQueries(w *pg.Where, columns string, pieces []piece) (queries string) {
 	for _, p := range pieces {
 		queries += fmt.Sprintf("\nUNION ALL SELECT %s FROM delivery_counts WHERE step = %d AND at >= %s AND at < %s",
