@@ -117,6 +117,16 @@ type Group struct {
 	Example delivery.ID `json:"example"`
 }
 
+// Invalid is what is wrong with something that an admin has entered, and with which part
+// of it; with all together if that is empty.
+type Invalid struct {
+	Part string
+	Err  error
+}
+
+func (e *Invalid) Error() string { return e.Err.Error() }
+func (e *Invalid) Unwrap() error { return e.Err }
+
 // OrNil is nil for an empty value: programs read null where there is none.
 func OrNil[T comparable](value T) *T {
 	if value == *new(T) {

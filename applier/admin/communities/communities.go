@@ -28,15 +28,8 @@ var (
 	ErrTypeInUse  = postgres.ErrTypeInUse
 )
 
-// Invalid is what is wrong with a setting, and about which part of it: code,
-// scale, min, max, name, type, options.
-type Invalid struct {
-	Part string
-	Err  error
-}
-
-func (e *Invalid) Error() string { return e.Err.Error() }
-func (e *Invalid) Unwrap() error { return e.Err }
+// Invalid is about a part of a setting: code, scale, min, max, name, type, options.
+type Invalid = admin.Invalid
 
 func invalidf(part, format string, args ...any) error {
 	return &Invalid{Part: part, Err: fmt.Errorf(format, args...)}
@@ -163,7 +156,7 @@ func limit(part string, change *string, now applier.Currency, old *int64, after 
 	}
 	amount, err := after.Parse(text)
 	if err != nil {
-		return nil, &Invalid{part, err}
+		return nil, &Invalid{Part: part, Err: err}
 	}
 	return &amount, nil
 }

@@ -80,11 +80,11 @@ func (s *Service) CheckAdjustment(ctx context.Context, a *applier.Adjustment) er
 	a.Note = strings.TrimSpace(a.Note)
 	switch {
 	case a.Note == "":
-		return &Invalid{"note", errors.New("an adjustment needs a note that says why")}
+		return &Invalid{Part: "note", Err: errors.New("an adjustment needs a note that says why")}
 	case utf8.RuneCountInString(a.Note) > maxNote || !utf8.ValidString(a.Note) || strings.ContainsFunc(a.Note, unicode.IsControl):
-		return &Invalid{"note", fmt.Errorf("a note has at most %d characters, and no control characters", maxNote)}
+		return &Invalid{Part: "note", Err: fmt.Errorf("a note has at most %d characters, and no control characters", maxNote)}
 	case len(a.Key) > maxLength:
-		return &Invalid{"key", fmt.Errorf("a key has at most %d bytes", maxLength)}
+		return &Invalid{Part: "key", Err: fmt.Errorf("a key has at most %d bytes", maxLength)}
 	}
 	community, err := s.store.Community(ctx, a.Community)
 	if err != nil {
@@ -92,17 +92,17 @@ func (s *Service) CheckAdjustment(ctx context.Context, a *applier.Adjustment) er
 	}
 	c, ok := community.Currency(a.Currency)
 	if !ok {
-		return &Invalid{"currency", noCurrency(community, a.Currency)}
+		return &Invalid{Part: "currency", Err: noCurrency(community, a.Currency)}
 	}
 	amount, err := c.Parse(a.Amount)
 	if err != nil {
-		return &Invalid{"amount", err}
+		return &Invalid{Part: "amount", Err: err}
 	}
 	if amount <= 0 {
-		return &Invalid{"amount", errors.New("an amount is more than 0: add or subtract says which way")}
+		return &Invalid{Part: "amount", Err: errors.New("an amount is more than 0: add or subtract says which way")}
 	}
 	if a.Operator != webhook.Add && a.Operator != webhook.Subtract {
-		return &Invalid{"operator", errors.New("an operator is add or subtract")}
+		return &Invalid{Part: "operator", Err: errors.New("an operator is add or subtract")}
 	}
 	return nil
 }

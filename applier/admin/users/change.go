@@ -26,7 +26,7 @@ func (s *Service) Add(ctx context.Context, community string, u NewUser) (deliver
 	}
 	u.Email, u.Username = strings.TrimSpace(u.Email), strings.TrimSpace(u.Username)
 	if part, err := check(u); err != nil {
-		return delivery.ID{}, &Invalid{part, err}
+		return delivery.ID{}, &Invalid{Part: part, Err: err}
 	}
 	return s.store.AddUser(ctx, community, u)
 }
@@ -53,30 +53,24 @@ func (s *Service) Rename(ctx context.Context, id delivery.ID, change Change) err
 		}
 		*one.text = strings.TrimSpace(*one.text)
 		if err := one.check(*one.text); *one.text != "" && err != nil {
-			return &Invalid{one.part, err}
+			return &Invalid{Part: one.part, Err: err}
 		}
 	}
 	for kind, value := range change.External {
 		if err := CheckExternal(kind, value); err != nil {
-			return &Invalid{"external", err}
+			return &Invalid{Part: "external", Err: err}
 		}
 	}
 	err := s.store.ChangeUser(ctx, id, change)
 	if errors.Is(err, postgres.ErrUserNameless) {
-		return &Invalid{"", err}
+		return &Invalid{Err: err}
 	}
 	return err
 }
 
-// Invalid is what is wrong, and with which part: email, username, external or file. If
-// it is empty, the names are wrong together.
-type Invalid struct {
-	Part string
-	Err  error
-}
-
-func (e *Invalid) Error() string { return e.Err.Error() }
-func (e *Invalid) Unwrap() error { return e.Err }
+// Invalid is about a part of a user or adjustment, such as email, external or note, or about
+// the file of an import.
+type Invalid = admin.Invalid
 
 // Import takes a CSV file over, as `users import` does, and returns the first bad
 // lines, "keep" of them.
@@ -86,7 +80,7 @@ func (s *Service) Import(ctx context.Context, community string, file io.Reader, 
 	}
 	reader, err := NewReader(file)
 	if err != nil {
-		return done, nil, &Invalid{"file", err}
+		return done, nil, &Invalid{Part: "file", Err: err}
 	}
 	importer := s.Importer(community, func(b BadLine) error {
 		if len(bad) < keep {
@@ -96,7 +90,7 @@ func (s *Service) Import(ctx context.Context, community string, file io.Reader, 
 	}, func(Progress) {})
 	done, err = importer.Run(ctx, reader)
 	if errors.Is(err, ErrRecord) {
-		err = &Invalid{"file", err}
+		err = &Invalid{Part: "file", Err: err}
 	}
 	return done, bad, err
 }
