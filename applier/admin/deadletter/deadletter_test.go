@@ -57,8 +57,7 @@ func bring(tb testing.TB, s *postgres.Store, letters ...postgres.FullDeadLetter)
 func exported(tb testing.TB, s *postgres.Store) string {
 	tb.Helper()
 	var out bytes.Buffer
-	e := deadletter.Exporter{Store: s, Progress: func(int) {}}
-	n, err := e.Run(tb.Context(), &out, postgres.DeadLetterFilter{})
+	n, err := deadletter.New(s).Export(tb.Context(), &out, postgres.DeadLetterFilter{}, func(int) {})
 	if err != nil || n != strings.Count(out.String(), "\n") {
 		tb.Fatalf("exported %d lines: %v", n, err)
 	}
@@ -69,14 +68,11 @@ func exported(tb testing.TB, s *postgres.Store) string {
 func imported(tb testing.TB, s *postgres.Store, file string) (deadletter.Imported, []deadletter.BadLine) {
 	tb.Helper()
 	var bad []deadletter.BadLine
-	im := deadletter.Importer{
-		Store: s, Progress: func(deadletter.Imported) {},
-		Bad: func(b deadletter.BadLine) error {
-			bad = append(bad, b)
-			return nil
-		},
+	note := func(b deadletter.BadLine) error {
+		bad = append(bad, b)
+		return nil
 	}
-	done, err := im.Run(tb.Context(), deadletter.NewReader(strings.NewReader(file)))
+	done, err := deadletter.New(s).Import(tb.Context(), deadletter.NewReader(strings.NewReader(file)), note, func(deadletter.Imported) {})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -112,7 +108,7 @@ func TestAllGoesOnBeyondAPage(t *testing.T) {
 	}
 	for limit, want := range map[int]int{0: letters, 1: 1, 1000: 1000, 1500: 1500, 9999: letters} {
 		var ids []delivery.ID
-		for d, err := range deadletter.All(t.Context(), s, postgres.DeadLetterFilter{Limit: limit}) {
+		for d, err := range deadletter.New(s).All(t.Context(), postgres.DeadLetterFilter{Limit: limit}) {
 			if err != nil {
 				t.Fatal(err)
 			}

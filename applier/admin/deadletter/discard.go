@@ -42,7 +42,7 @@ func (s *Service) PlanDiscard(ctx context.Context, f Filter) (*DiscardPlan, erro
 	p := &DiscardPlan{store: s.store, at: at}
 	f.OldestFirst, f.Limit = true, 0
 	groups := grouping{}
-	for d, err := range All(ctx, s.store, f) {
+	for d, err := range s.All(ctx, f) {
 		if err != nil {
 			return nil, err
 		}

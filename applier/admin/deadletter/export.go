@@ -18,54 +18,57 @@ const (
 	chunkLetters = 500
 )
 
-// Exporter writes dead letters, a line of JSON each, oldest first.
-type Exporter struct {
-	Store *postgres.Store
-	// Progress is told how many are written.
-	Progress func(done int)
-}
-
-// Run writes what the filter lets through, up to the newest dead letter that is
-// there when it begins. What is replayed or discarded meanwhile may be left out.
-func (e *Exporter) Run(ctx context.Context, w io.Writer, f postgres.DeadLetterFilter) (done int, err error) {
+// Export writes those of communities of which who asks is an admin, a line of JSON each,
+// oldest first: it leaves nothing out of payloads. It ends with the newest dead letter
+// that is there when it begins. Those replayed or discarded meanwhile may be left out.
+// progress is told how many are written.
+func (s *Service) Export(ctx context.Context, w io.Writer, f Filter, progress func(done int)) (done int, err error) {
+	if admin.ActorOf(ctx).Grants.Most() < admin.AdminOf {
+		return 0, &admin.NotAllowedError{Needs: admin.AdminOf}
+	}
+	ctx = admin.Needing(ctx, admin.AdminOf)
 	f.Limit = 1
-	newest, err := e.Store.ListDeadLetters(ctx, f)
+	newest, err := s.store.ListDeadLetters(ctx, f)
 	if err != nil || len(newest) == 0 {
 		return 0, err
 	}
 	f.OldestFirst, f.Limit, f.Newest = true, 0, newest[0].ID
-	out := bufio.NewWriterSize(w, 64<<10)
-	var chunk chunkOf
-	for d, err := range All(ctx, e.Store, f) {
+	e := exporter{store: s.store, filter: f, out: bufio.NewWriterSize(w, 64<<10), progress: progress}
+	for d, err := range s.All(ctx, f) {
 		if err != nil {
-			return done, err
+			return e.done, err
 		}
-		if !chunk.takes(weight(d)) {
-			if done, err = e.write(ctx, out, f, &chunk, done); err != nil {
-				return done, err
-			}
+		if err := e.add(ctx, d); err != nil {
+			return e.done, err
 		}
-		chunk.add(d.ID, weight(d))
 	}
-	if done, err = e.write(ctx, out, f, &chunk, done); err != nil {
-		return done, err
+	if err := e.write(ctx); err != nil {
+		return e.done, err
 	}
-	return done, out.Flush()
+	return e.done, e.out.Flush()
 }
 
-// chunkOf are dead letters that are read together.
-type chunkOf struct {
-	ids   []delivery.ID
+// exporter writes dead letters. It reads those of a chunk together.
+type exporter struct {
+	store    *postgres.Store
+	filter   Filter
+	out      *bufio.Writer
+	progress func(done int)
+	done     int
+
+	ids   []delivery.ID // of the chunk
 	bytes int
 }
 
-func (c *chunkOf) takes(bytes int) bool {
-	return len(c.ids) == 0 || len(c.ids) < chunkLetters && c.bytes+bytes <= chunkBytes
-}
-
-func (c *chunkOf) add(id delivery.ID, bytes int) {
-	c.ids = append(c.ids, id)
-	c.bytes += bytes
+// add adds a dead letter to the chunk. It writes a chunk that has no room for it.
+func (e *exporter) add(ctx context.Context, d admin.Letter) error {
+	if len(e.ids) == chunkLetters || e.bytes+weight(d) > chunkBytes {
+		if err := e.write(ctx); err != nil {
+			return err
+		}
+	}
+	e.ids, e.bytes = append(e.ids, d.ID), e.bytes+weight(d)
+	return nil
 }
 
 // weight is about what a dead letter takes in memory: each of its executions may
@@ -75,26 +78,26 @@ func weight(d admin.Letter) int {
 	return d.PayloadBytes + d.EditedBytes + (1+d.Replays)*(rest+d.EditedBytes)
 }
 
-func (e *Exporter) write(ctx context.Context, out io.Writer, f postgres.DeadLetterFilter, chunk *chunkOf, done int) (int, error) {
-	if len(chunk.ids) == 0 {
-		return done, nil
+func (e *exporter) write(ctx context.Context) error {
+	if len(e.ids) == 0 {
+		return nil
 	}
-	f.IDs = chunk.ids
-	letters, err := e.Store.ReadDeadLetters(ctx, f)
+	e.filter.IDs = e.ids
+	letters, err := e.store.ReadDeadLetters(ctx, e.filter)
 	if err != nil {
-		return done, err
+		return err
 	}
 	for _, d := range letters {
 		text, err := encode(d)
 		if err != nil {
-			return done, fmt.Errorf("write the dead letter %s: %w", d.ID, err)
+			return fmt.Errorf("write the dead letter %s: %w", d.ID, err)
 		}
-		if _, err := out.Write(text); err != nil {
-			return done, err
+		if _, err := e.out.Write(text); err != nil {
+			return err
 		}
-		done++
+		e.done++
 	}
-	e.Progress(done)
-	*chunk = chunkOf{ids: chunk.ids[:0]}
-	return done, nil
+	e.progress(e.done)
+	e.ids, e.bytes = e.ids[:0], 0
+	return nil
 }

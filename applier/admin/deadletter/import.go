@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/lines"
 	"github.com/coinhook/coinhook/applier/postgres"
 )
@@ -17,16 +18,6 @@ type Imported struct {
 	Added, Restored, Known, Applied, Bad int
 }
 
-// Importer brings exported dead letters back, chunk by chunk. Appliers and replays
-// may run meanwhile.
-type Importer struct {
-	Store *postgres.Store
-	// Bad is told each bad line, in the order of the file.
-	Bad func(BadLine) error
-	// Progress is told after each chunk.
-	Progress func(Imported)
-}
-
 // imported is a dead letter of a file, and how long its line is.
 type imported struct {
 	postgres.FullDeadLetter
@@ -35,18 +26,23 @@ type imported struct {
 
 type chunk = lines.Chunk[imported]
 
-// Run imports all good lines. After an error the progress says what was done. Another
-// run on the same file goes on from there.
-func (im *Importer) Run(ctx context.Context, r *Reader) (done Imported, err error) {
+// Import brings exported dead letters back, chunk by chunk. Appliers and replays may run
+// meanwhile. bad is told each bad line, in the order of the file, and progress how far it
+// is after each chunk. After an error done says what was done. Another import of the same
+// file goes on from there.
+func (s *Service) Import(ctx context.Context, r *Reader, bad func(BadLine) error, progress func(Imported)) (done Imported, err error) {
+	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil { // a file names communities itself
+		return done, err
+	}
 	file := lines.Importer[imported]{
 		Next: func() (imported, int, error) {
 			letter, size, err := r.Next()
 			return imported{letter, size}, r.Line(), err
 		},
-		Most: chunkLetters, IsFull: isFull, Bad: im.Bad,
-		Write:     func(ctx context.Context, c *chunk) error { return im.take(ctx, c, &done) },
+		Most: chunkLetters, IsFull: isFull, Bad: bad,
+		Write:     func(ctx context.Context, c *chunk) error { return s.take(ctx, c, &done) },
 		Committed: func(line, bad int) { done.Line, done.Bad = line, done.Bad+bad },
-		Progress:  func() { im.Progress(done) },
+		Progress:  func() { progress(done) },
 	}
 	err = file.Run(ctx)
 	return done, err
@@ -65,12 +61,12 @@ func isFull(c *chunk, next imported) bool {
 	return len(c.Rows) > 0 && bytes > chunkBytes
 }
 
-func (im *Importer) take(ctx context.Context, c *chunk, done *Imported) error {
+func (s *Service) take(ctx context.Context, c *chunk, done *Imported) error {
 	letters := make([]postgres.FullDeadLetter, len(c.Rows))
 	for i := range c.Rows {
 		letters[i] = c.Rows[i].FullDeadLetter
 	}
-	results, err := im.write(ctx, letters)
+	results, err := s.insert(ctx, letters)
 	if err != nil {
 		return err
 	}
@@ -98,13 +94,13 @@ func (im *Importer) take(ctx context.Context, c *chunk, done *Imported) error {
 // refused is a letter whose values the database does not take, in any transaction.
 const refused postgres.LetterImport = ""
 
-// write imports letters; one that the database refuses is narrowed down by halves,
+// insert imports letters; one that the database refuses is narrowed down by halves,
 // and does not keep the others out.
-func (im *Importer) write(ctx context.Context, letters []postgres.FullDeadLetter) ([]postgres.LetterImport, error) {
+func (s *Service) insert(ctx context.Context, letters []postgres.FullDeadLetter) ([]postgres.LetterImport, error) {
 	if len(letters) == 0 {
 		return nil, nil
 	}
-	results, err := im.Store.ImportDeadLetters(ctx, letters)
+	results, err := s.store.ImportDeadLetters(ctx, letters)
 	if _, isData := errors.AsType[*applier.DataError](err); !isData {
 		return results, err
 	}
@@ -112,10 +108,10 @@ func (im *Importer) write(ctx context.Context, letters []postgres.FullDeadLetter
 		return []postgres.LetterImport{refused}, nil
 	}
 	half := len(letters) / 2
-	first, err := im.write(ctx, letters[:half])
+	first, err := s.insert(ctx, letters[:half])
 	if err != nil {
 		return nil, err
 	}
-	second, err := im.write(ctx, letters[half:])
+	second, err := s.insert(ctx, letters[half:])
 	return append(first, second...), err
 }

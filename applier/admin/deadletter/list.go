@@ -8,7 +8,6 @@ import (
 	"iter"
 
 	"github.com/coinhook/coinhook/applier/admin"
-	"github.com/coinhook/coinhook/applier/postgres"
 )
 
 // listPage is how many dead letters one query brings.
@@ -16,7 +15,7 @@ const listPage = 1000
 
 // All hands out dead letters in the filter's order, as many as its limit says; 0
 // is all of them. It keeps one page in memory.
-func All(ctx context.Context, store *postgres.Store, f postgres.DeadLetterFilter) iter.Seq2[admin.Letter, error] {
+func (s *Service) All(ctx context.Context, f Filter) iter.Seq2[admin.Letter, error] {
 	limit := f.Limit
 	return func(yield func(admin.Letter, error) bool) {
 		for done := 0; limit == 0 || done < limit; {
@@ -24,7 +23,7 @@ func All(ctx context.Context, store *postgres.Store, f postgres.DeadLetterFilter
 			if limit > 0 {
 				f.Limit = min(listPage, limit-done)
 			}
-			page, err := store.ListDeadLetters(ctx, f)
+			page, err := s.store.ListDeadLetters(ctx, f)
 			if err != nil {
 				yield(admin.Letter{}, err)
 				return

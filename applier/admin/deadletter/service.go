@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin"
@@ -27,35 +25,9 @@ func (s *Service) Groups(ctx context.Context, f Filter) ([]admin.Group, error) {
 	return s.store.GroupDeadLetters(ctx, f)
 }
 
-// All hands out dead letters in the filter's order, as many as its limit says; 0 is all
-// of them.
-func (s *Service) All(ctx context.Context, f Filter) iter.Seq2[admin.Letter, error] {
-	return All(ctx, s.store, f)
-}
-
 // List returns a page of dead letters in the filter's order.
 func (s *Service) List(ctx context.Context, f Filter) ([]admin.Letter, error) {
 	return s.store.ListDeadLetters(ctx, f)
-}
-
-// Export writes those of communities of which who asks is an admin, a line of JSON each,
-// oldest first: it leaves nothing out of payloads.
-func (s *Service) Export(ctx context.Context, w io.Writer, f Filter, progress func(done int)) (done int, err error) {
-	if admin.ActorOf(ctx).Grants.Most() < admin.AdminOf {
-		return 0, &admin.NotAllowedError{Needs: admin.AdminOf}
-	}
-	ctx = admin.Needing(ctx, admin.AdminOf)
-	e := Exporter{Store: s.store, Progress: progress}
-	return e.Run(ctx, w, f)
-}
-
-// Import brings exported ones back.
-func (s *Service) Import(ctx context.Context, r *Reader, bad func(BadLine) error, progress func(Imported)) (Imported, error) {
-	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil { // a file names communities itself
-		return Imported{}, err
-	}
-	im := Importer{Store: s.store, Bad: bad, Progress: progress}
-	return im.Run(ctx, r)
 }
 
 // Watch is Run of the watcher on these dead letters.

@@ -101,8 +101,7 @@ func TestAnExportIsOldestFirstAndNarrowed(t *testing.T) {
 		at++
 	}
 	var out bytes.Buffer
-	e := deadletter.Exporter{Store: s, Progress: func(int) {}}
-	n, err := e.Run(t.Context(), &out, postgres.DeadLetterFilter{Reason: delivery.Internal})
+	n, err := deadletter.New(s).Export(t.Context(), &out, postgres.DeadLetterFilter{Reason: delivery.Internal}, func(int) {})
 	if n != 1 || err != nil || !strings.Contains(out.String(), letters[7].ID.String()) {
 		t.Errorf("narrowed: %d, %v", n, err)
 	}
@@ -117,8 +116,7 @@ func TestAnExportThatCannotBeWrittenFails(t *testing.T) {
 	t.Parallel()
 	s, _ := postgrestest.Open(t, postgres.Options{})
 	bring(t, s, newLetter())
-	e := deadletter.Exporter{Store: s, Progress: func(int) {}}
-	if _, err := e.Run(t.Context(), full{}, postgres.DeadLetterFilter{}); err == nil {
+	if _, err := deadletter.New(s).Export(t.Context(), full{}, postgres.DeadLetterFilter{}, func(int) {}); err == nil {
 		t.Error("no error")
 	}
 }
@@ -240,11 +238,8 @@ func TestAnImportGoesOnAfterAnInterruption(t *testing.T) {
 	file := exported(t, s)
 	discardAll(t, s)
 	ctx, cancel := context.WithCancel(t.Context())
-	im := deadletter.Importer{
-		Store: s, Bad: func(b deadletter.BadLine) error { return &b },
-		Progress: func(p deadletter.Imported) { cancel() },
-	}
-	done, err := im.Run(ctx, deadletter.NewReader(strings.NewReader(file)))
+	note := func(b deadletter.BadLine) error { return &b }
+	done, err := deadletter.New(s).Import(ctx, deadletter.NewReader(strings.NewReader(file)), note, func(deadletter.Imported) { cancel() })
 	if err == nil || done.Restored != 500 || done.Line != 500 {
 		t.Fatalf("interrupted at %+v, %v", done, err)
 	}
