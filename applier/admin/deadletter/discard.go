@@ -58,7 +58,7 @@ func (s *Service) PlanDiscard(ctx context.Context, f Filter) (*DiscardPlan, erro
 func (p *DiscardPlan) Communities() []planning.InCommunity {
 	all := planning.Communities{}
 	for _, g := range p.Groups {
-		all.Add(g.Community, g.Count)
+		all[g.Community] += g.Count
 	}
 	return all.Sorted()
 }

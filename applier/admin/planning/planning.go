@@ -158,3 +158,31 @@ func Names(ctx context.Context, store *postgres.Store, ids map[delivery.ID]bool)
 	}
 	return users, nil
 }
+
+// InCommunity says how many deliveries of a plan are of a community.
+type InCommunity struct {
+	Community string `json:"community"`
+	Count     int    `json:"count"`
+}
+
+// Communities counts deliveries by their community.
+type Communities map[string]int
+
+// Sorted returns the communities by name.
+func (all Communities) Sorted() []InCommunity {
+	list := make([]InCommunity, 0, len(all))
+	for _, community := range slices.Sorted(maps.Keys(all)) {
+		list = append(list, InCommunity{community, all[community]})
+	}
+	return list
+}
+
+// Allow returns an error unless who asks has a right in all of these communities.
+func Allow(ctx context.Context, all []InCommunity, right admin.Right) error {
+	for _, one := range all {
+		if err := admin.Allow(ctx, one.Community, right); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -230,7 +230,7 @@ func (p *planner) rehearse(ctx context.Context, page []letter) error {
 func (p *planner) count(ctx context.Context, l letter) error {
 	p.plan.Selected++
 	p.reasons[*l.Reason]++
-	p.communities.Add(l.Community, 1)
+	p.communities[l.Community]++
 	if l.WaitingReplay != nil {
 		p.plan.ReplayWaits++
 	}

@@ -115,7 +115,7 @@ func (p *planner) rehearse(ctx context.Context, ids []delivery.ID) error {
 // note adds one delivery to the plan.
 func (p *planner) note(r ledger.Reversal) {
 	p.plan.Selected++
-	p.communities.Add(r.Community, 1)
+	p.communities[r.Community]++
 	p.plan.ids = append(p.plan.ids, r.ID)
 	for _, e := range r.Entries {
 		p.balances.Add(r.Community, e.Entry)
