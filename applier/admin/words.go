@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // DurationText is a duration in its two largest units, empty for less than a second. The
@@ -47,4 +48,13 @@ func shortened(text string, runes int) string {
 		return string(r[:runes-1]) + "…"
 	}
 	return text
+}
+
+// TextOrBytes returns a payload as text where it is text, and else as it is; nil is
+// neither.
+func TextOrBytes(payload []byte) (*string, []byte) {
+	if payload == nil || !utf8.Valid(payload) {
+		return nil, payload
+	}
+	return new(string(payload)), nil
 }

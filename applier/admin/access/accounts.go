@@ -82,8 +82,7 @@ func (s *Accounts) List(ctx context.Context) ([]admin.Account, error) {
 	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil {
 		return nil, err
 	}
-	all, err := s.store.ListAccounts(ctx)
-	return append([]admin.Account{}, all...), err
+	return s.store.ListAccounts(ctx)
 }
 
 // Find returns an account.
@@ -149,11 +148,7 @@ func (s *Accounts) Set(ctx context.Context, name string, c AccountChange) (admin
 
 // newHash checks a password that an account is to get.
 func (s *Accounts) newHash(ctx context.Context, account, password string) (string, error) {
-	words, err := s.words(ctx, account)
-	if err != nil {
-		return "", err
-	}
-	if err := checkPassword(password, words); err != nil {
+	if err := s.checkNew(ctx, account, password); err != nil {
 		return "", err
 	}
 	return s.hashPassword(ctx, password)

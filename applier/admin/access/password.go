@@ -76,13 +76,14 @@ func parsePHC(text string) (p phc, err error) {
 	if len(parts) != 6 || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
 		return phc{}, errors.New("the account's password hash is not argon2id")
 	}
-	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &p.memory, &p.time, &p.threads); err != nil {
-		return phc{}, fmt.Errorf("read the account's password hash: %w", err)
+	_, err = fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &p.memory, &p.time, &p.threads)
+	if err == nil {
+		p.salt, err = base64.RawStdEncoding.DecodeString(parts[4])
 	}
-	if p.salt, err = base64.RawStdEncoding.DecodeString(parts[4]); err != nil {
-		return phc{}, fmt.Errorf("read the account's password hash: %w", err)
+	if err == nil {
+		p.key, err = base64.RawStdEncoding.DecodeString(parts[5])
 	}
-	if p.key, err = base64.RawStdEncoding.DecodeString(parts[5]); err != nil {
+	if err != nil {
 		return phc{}, fmt.Errorf("read the account's password hash: %w", err)
 	}
 	return p, nil

@@ -31,11 +31,9 @@ func (t *Trail) Refused(ctx context.Context, by admin.Actor, what, targetKind, t
 		return nil
 	}
 	if leftOut > 0 {
-		detail = maps.Clone(detail)
-		if detail == nil {
-			detail = map[string]any{}
-		}
-		detail["not_recorded_since"] = leftOut
+		more := map[string]any{"not_recorded_since": leftOut}
+		maps.Copy(more, detail)
+		detail = more
 	}
 	return t.Record(ctx, by, what, targetKind, targetID, detail)
 }

@@ -70,11 +70,7 @@ func (s *Accounts) SignIn(ctx context.Context, name, password, address, had stri
 // sessions end, and the token is of a new one. The error may be ErrWrong, ErrBusy,
 // ErrWeakPassword or a *LimitedError.
 func (s *Accounts) ChangePassword(ctx context.Context, account, old, password, address string) (token string, err error) {
-	words, err := s.words(ctx, account)
-	if err != nil {
-		return "", err
-	}
-	if err := checkPassword(password, words); err != nil {
+	if err := s.checkNew(ctx, account, password); err != nil {
 		return "", err
 	}
 	if old == password {
@@ -232,6 +228,7 @@ func (s *Accounts) SignOutEverywhere(ctx context.Context, account string) error 
 // NewPassword makes a password that is shown once. It works until its owner changes it.
 func NewPassword() string { return rand.Text() }
 
+// newToken is 256 random bits in base64url.
 func newToken() string {
 	random := make([]byte, 32)
 	rand.Read(random) // documented never to fail

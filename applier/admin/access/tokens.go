@@ -2,9 +2,7 @@ package access
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"regexp"
@@ -62,9 +60,7 @@ func (s *Tokens) Add(ctx context.Context, community, name string, lasts time.Dur
 	if err := CheckTokenName(name); err != nil {
 		return "", admin.Token{}, err
 	}
-	var b [sha256.Size]byte
-	rand.Read(b[:]) // documented never to fail
-	text = tokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])
+	text = tokenPrefix + newToken()
 	t = admin.Token{ID: TokenID(text), Community: community, Name: name, CreatedBy: by}
 	if lasts > 0 {
 		t.ExpiresAt = new(s.now().Add(lasts).Truncate(time.Microsecond).UTC()) // as the database keeps it

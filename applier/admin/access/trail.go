@@ -75,8 +75,7 @@ func (t *Trail) List(ctx context.Context, f TrailFilter) ([]admin.TrailEntry, er
 	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil {
 		return nil, err
 	}
-	all, err := t.store.ListTrail(ctx, f)
-	return append([]admin.TrailEntry{}, all...), err
+	return t.store.ListTrail(ctx, f)
 }
 
 // Words returns what there is to narrow a list by: "who", "what" and "via" of the newest

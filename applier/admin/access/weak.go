@@ -62,11 +62,12 @@ func checkPassword(password string, words []string) error {
 	return nil
 }
 
-// words are those that an attacker of an account would put into a password.
-func (s *Accounts) words(ctx context.Context, account string) ([]string, error) {
+// checkNew checks a password that an account is to get. Its words are those that an
+// attacker of the account would put into a password.
+func (s *Accounts) checkNew(ctx context.Context, account, password string) error {
 	communities, err := s.store.Communities(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return append(communities, account, "coinhook"), nil
+	return checkPassword(password, append(communities, account, "coinhook"))
 }

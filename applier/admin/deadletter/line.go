@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 
@@ -80,10 +79,10 @@ func encode(d postgres.FullDeadLetter) ([]byte, error) {
 		l.UserID = d.User.ID
 	}
 	if l.Method = d.Body.Method; d.Body.Query != "" {
-		l.Query, l.QueryBase64 = split([]byte(d.Body.Query))
+		l.Query, l.QueryBase64 = admin.TextOrBytes([]byte(d.Body.Query))
 	}
-	l.Payload, l.PayloadBase64 = split(d.Body.Payload)
-	l.Edited, l.EditedBase64 = split(d.Body.Edited)
+	l.Payload, l.PayloadBase64 = admin.TextOrBytes(d.Body.Payload)
+	l.Edited, l.EditedBase64 = admin.TextOrBytes(d.Body.Edited)
 	for i, e := range d.Executions {
 		l.Executions[i] = encodeExecution(e)
 	}
@@ -95,23 +94,9 @@ func encodeExecution(e postgres.Execution) execution {
 	x := execution{
 		ID: e.ID, Cause: cmp.Or(e.Cause, history.FirstDelivery), RequestedBy: e.RequestedBy, Note: e.Note, Effect: e.Effect,
 		Version: e.Version, Status: e.Status, Outcome: e.Outcome, Reason: e.Reason, Detail: e.Detail, Path: e.Path,
-		Attempts: e.Attempts, At: e.At.UTC(),
+		RequestedAt: e.RequestedAt.UTC(), Attempts: e.Attempts, At: e.At.UTC(),
 	}
-	if !e.RequestedAt.IsZero() {
-		x.RequestedAt = e.RequestedAt.UTC()
-	}
-	x.Edited, x.EditedBase64 = split(e.Edited)
-	x.Original, x.OriginalBase64 = split(e.Original)
+	x.Edited, x.EditedBase64 = admin.TextOrBytes(e.Edited)
+	x.Original, x.OriginalBase64 = admin.TextOrBytes(e.Original)
 	return x
-}
-
-// split returns bytes as text, or else as they are; nil is neither.
-func split(p []byte) (text *string, bytes []byte) {
-	switch {
-	case p == nil:
-		return nil, nil
-	case utf8.Valid(p):
-		return new(string(p)), nil
-	}
-	return nil, p
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -123,11 +124,7 @@ func (w *Watcher) forget(before time.Time) {
 		return
 	}
 	w.from = before
-	for f := range w.seen {
-		if f.at < before.UnixMicro() {
-			delete(w.seen, f)
-		}
-	}
+	maps.DeleteFunc(w.seen, func(f failure, _ bool) bool { return f.at < before.UnixMicro() })
 }
 
 // printError ends a watch: nobody reads on.

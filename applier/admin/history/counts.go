@@ -36,15 +36,6 @@ func (c Count) Success() int64 { return c.Applied + c.Duplicate + c.Skipped }
 // All is how many have an outcome.
 func (c Count) All() int64 { return c.Success() + c.Failed }
 
-// SuccessRate is the share of successes, from 0 to 1; ok is false where there is none
-// of anything.
-func (c Count) SuccessRate() (rate float64, ok bool) {
-	if c.All() == 0 {
-		return 0, false
-	}
-	return float64(c.Success()) / float64(c.All()), true
-}
-
 // P50 and P99 are how long half, and 99 of 100, took at most from being received to
 // the outcome, to about a tenth; zero where there are none. Replays are left out.
 func (c Count) P50() time.Duration { return c.times.quantile(0.5) }
@@ -94,12 +85,7 @@ func (h *History) Counts(ctx context.Context, f CountFilter, from, to time.Time,
 	if to.Sub(from) > maxSteps*step {
 		return Counts{}, fmt.Errorf("count deliveries: more than %d steps", maxSteps)
 	}
-	from = from.UTC().Truncate(step)
-	if end := to.UTC().Truncate(step); end.Before(to) {
-		to = end.Add(step)
-	} else {
-		to = end
-	}
+	from, to = from.UTC().Truncate(step), endOf(to, step)
 	counted, err := h.store.Counts(ctx, f, from, to, step)
 	if err != nil {
 		return Counts{}, fmt.Errorf("%w: %w", ErrDatabase, err)
@@ -130,12 +116,13 @@ func (h *History) Counts(ctx context.Context, f CountFilter, from, to time.Time,
 // is as exact as Counts, and knows no times and steps. Not all of the span is counted
 // where complete is false: see Counts.Since.
 func (h *History) Total(ctx context.Context, f CountFilter, from, to time.Time) (total Count, complete bool, err error) {
-	from = from.UTC().Truncate(time.Minute)
-	if end := to.UTC().Truncate(time.Minute); end.Before(to) {
-		to = end.Add(time.Minute)
-	}
-	one, since, err := h.store.Total(ctx, f, from, to.UTC())
+	one, since, err := h.store.Total(ctx, f, from.UTC().Truncate(time.Minute), endOf(to, time.Minute))
 	return Count{Count: one}, since.IsZero(), databaseAway(err)
+}
+
+// endOf is the end of the step in which a span ends.
+func endOf(to time.Time, step time.Duration) time.Time {
+	return to.UTC().Add(step - 1).Truncate(step)
 }
 
 // times are counts by bucket.

@@ -23,9 +23,6 @@ func TestCounts(t *testing.T) {
 	if counts.Total.All() != 3 || counts.Total.P99() == 0 || len(counts.Webhooks) != 2 || counts.Webhooks[0].All() != 2 {
 		t.Errorf("it counts %+v", counts)
 	}
-	if _, ok := (history.Count{}).SuccessRate(); ok {
-		t.Error("nothing has a success rate")
-	}
 	if _, err := i.with(nothingIsOverdue).Counts(t.Context(), history.CountFilter{}, time.Time{}, now, time.Minute); err == nil {
 		t.Error("it counts since the year 1")
 	}

@@ -2,8 +2,8 @@ package history
 
 import (
 	"strings"
-	"unicode/utf8"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -29,15 +29,7 @@ func (f Full) Document(decrypted *string, redacted bool) Document {
 		doc.Headers = []delivery.Header{}
 	}
 	doc.Query = strings.ToValidUTF8(f.Query, "\uFFFD")
-	doc.Payload, doc.PayloadBase64 = textOrBytes(f.Payload)
-	doc.EditedPayload, doc.EditedPayloadBase64 = textOrBytes(f.Edited)
+	doc.Payload, doc.PayloadBase64 = admin.TextOrBytes(f.Payload)
+	doc.EditedPayload, doc.EditedPayloadBase64 = admin.TextOrBytes(f.Edited)
 	return doc
-}
-
-// textOrBytes returns a payload as text where it is text; nil is neither.
-func textOrBytes(payload []byte) (*string, []byte) {
-	if payload == nil || !utf8.Valid(payload) {
-		return nil, payload
-	}
-	return new(string(payload)), nil
 }

@@ -114,12 +114,6 @@ func replayID(run, d delivery.ID) delivery.ID {
 	return id
 }
 
-// Store has the dead letters and the outcomes of replays.
-type Store interface {
-	ListDeadLetters(ctx context.Context, f postgres.DeadLetterFilter) ([]admin.Letter, error)
-	DeadLetterBodies(ctx context.Context, ids []delivery.ID) (map[delivery.ID]postgres.DeadLetterBody, error)
-}
-
 const (
 	// pageLetters and pageBytes bound what is in memory at a time.
 	pageLetters = 256
@@ -134,7 +128,7 @@ type letter struct {
 
 // walk calls f with the dead letters that the request selects, page by page, the oldest
 // first, beginning after one.
-func (r *Request) walk(ctx context.Context, s Store, after delivery.ID, f func([]letter) error) error {
+func (r *Request) walk(ctx context.Context, s *postgres.Store, after delivery.ID, f func([]letter) error) error {
 	filter := r.Filter
 	filter.OldestFirst, filter.Limit, filter.After = true, pageLetters, after
 	for {
@@ -173,7 +167,7 @@ func fitting(list []admin.Letter) int {
 }
 
 // readBodies leaves out deliveries that are no longer dead letters.
-func readBodies(ctx context.Context, s Store, list []admin.Letter) ([]letter, error) {
+func readBodies(ctx context.Context, s *postgres.Store, list []admin.Letter) ([]letter, error) {
 	ids := make([]delivery.ID, len(list))
 	for i, l := range list {
 		ids[i] = l.ID

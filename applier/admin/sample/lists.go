@@ -1,9 +1,9 @@
 package sample
 
 import (
-	"fmt"
 	"slices"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -63,18 +63,11 @@ func lists(scalars []mapping.Scalar) []Suggestion {
 			m.When = []webhook.Condition{{Path: refunded.path.Text(), NotEquals: webhook.Bool(true)}}
 		}
 		out = append(out, Suggestion{
-			Path: a.path.Text(), Kind: "array", Value: elementsInWords(a.count), Use: new(Each), Why: why, Mapping: new(webhook.FormatMapping(m)),
+			Path: a.path.Text(), Kind: "array", Value: admin.Counted(int(a.count), "element", "elements"), Use: new(Each), Why: why, Mapping: new(webhook.FormatMapping(m)),
 			depth: len(a.path.Segments()),
 		})
 	}
 	return out
-}
-
-func elementsInWords(n int64) string {
-	if n == 1 {
-		return "1 element"
-	}
-	return fmt.Sprintf("%d elements", n)
 }
 
 // addToArray notes a scalar that is inside an element of an array. Arrays in arrays

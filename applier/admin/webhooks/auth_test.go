@@ -33,7 +33,7 @@ func TestApplyWithoutAuth(t *testing.T) {
 			d := newDesk(t)
 			apply := func(src string) webhooks.Saved {
 				t.Helper()
-				def, err := d.Parse(t.Context(), []byte("name: Shop"+src))
+				def, err := d.ParseIn(t.Context(), []byte("name: Shop"+src), "default")
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -26,7 +26,7 @@ func realDesk(t *testing.T) (*webhooks.Service, func(src string) webhooks.Saved)
 	s := webhooks.New(broker.NewDefinitions(brokertest.Start(t).ConnectSetUp()), nothingMore, time.Now().UTC, master)
 	return s, func(src string) webhooks.Saved {
 		t.Helper()
-		def, err := s.Parse(t.Context(), []byte(src))
+		def, err := s.ParseIn(t.Context(), []byte(src), "default")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -20,8 +20,8 @@ func TestWhatChangesOfAWebhookNeed(t *testing.T) {
 	t.Parallel()
 	definitions := broker.NewDefinitions(brokertest.Start(t).ConnectSetUp())
 	s := webhooks.New(definitions, nothingMore, func() time.Time { return time.Now().UTC() }, masterKey(t, 1))
-	def, err := s.Parse(t.Context(), []byte(`{name: Shop, community: shop, state: active, auth: {}, user: {by: email, path: user},
-mappings: [{currency: coins, operator: add, value: {path: coins}}]}`))
+	def, err := s.ParseIn(t.Context(), []byte(`{name: Shop, community: shop, state: active, auth: {}, user: {by: email, path: user},
+mappings: [{currency: coins, operator: add, value: {path: coins}}]}`), "shop")
 	if err != nil {
 		t.Fatal(err)
 	}

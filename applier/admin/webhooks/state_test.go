@@ -21,7 +21,7 @@ func TestApplyWithoutState(t *testing.T) {
 			d := newDesk(t)
 			apply := func(src string) webhooks.Saved {
 				t.Helper()
-				def, err := d.Parse(t.Context(), []byte(src))
+				def, err := d.ParseIn(t.Context(), []byte(src), "default")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -47,14 +47,14 @@ func TestAFileWithoutStateIsCheckedForTheStateThatStays(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	const mapped = "name: Shop\nstate: active\nuser: {by: email, path: e}\nmappings:\n  - {currency: xp, operator: add, value: {path: xp}}\n"
-	def, err := d.Parse(t.Context(), []byte(mapped))
+	def, err := d.ParseIn(t.Context(), []byte(mapped), "default")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.Apply(t.Context(), def); err != nil {
 		t.Fatal(err)
 	}
-	def, err = d.Parse(t.Context(), []byte("name: Shop\nuser: {by: email, path: e}"))
+	def, err = d.ParseIn(t.Context(), []byte("name: Shop\nuser: {by: email, path: e}"), "default")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestAPlanTellsAChangeOfState(t *testing.T) {
 	d := newDesk(t)
 	plan := func(src string) webhooks.Planned {
 		t.Helper()
-		def, err := d.Parse(t.Context(), []byte("name: Shop\nuser: {by: email, path: e}\nmappings:\n  - {currency: xp, operator: add, value: {path: xp}}\n"+src))
+		def, err := d.ParseIn(t.Context(), []byte("name: Shop\nuser: {by: email, path: e}\nmappings:\n  - {currency: xp, operator: add, value: {path: xp}}\n"+src), "default")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,10 +103,10 @@ func TestAnActiveMappingThatCannotSucceedIsRefused(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	const src = "name: Shop\nuser: {by: email, path: e}\nmappings:\n  - {currency: coins, operator: add, value: {constant: 1e19}}\n"
-	if _, err := d.Parse(t.Context(), []byte("state: active\n"+src)); err == nil || !strings.Contains(err.Error(), "line 5: mappings[0].value.constant: no delivery can succeed: The constant 1e19") {
+	if _, err := d.ParseIn(t.Context(), []byte("state: active\n"+src), "default"); err == nil || !strings.Contains(err.Error(), "line 5: mappings[0].value.constant: no delivery can succeed: The constant 1e19") {
 		t.Errorf("applied as active: %v", err)
 	}
-	def, err := d.Parse(t.Context(), []byte(src))
+	def, err := d.ParseIn(t.Context(), []byte(src), "default")
 	if err != nil {
 		t.Fatalf("a draft is refused: %v", err)
 	}

@@ -3,6 +3,7 @@
 package webhooks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,13 +79,8 @@ const (
 	Unchanged Change = "unchanged"
 )
 
-// Parse reads a definition and checks it against the currencies and custom fields
-// there are.
-func (s *Service) Parse(ctx context.Context, src []byte) (webhook.Definition, error) {
-	return s.ParseIn(ctx, src, "default")
-}
-
-// ParseIn is Parse with a default community: a text that names another one keeps it.
+// ParseIn reads a definition and checks it against the currencies and custom fields there
+// are. The community is that of a text that names none.
 func (s *Service) ParseIn(ctx context.Context, src []byte, community string) (webhook.Definition, error) {
 	// The community decides which currencies and fields exist, and the text names it.
 	def, err := webhook.Parse(src, webhook.InCommunity(community))
@@ -259,10 +255,7 @@ func (s *Service) List(ctx context.Context, community string) ([]broker.Saved, e
 	}
 	all = slices.DeleteFunc(all, func(w broker.Saved) bool { return community != "" && w.Community != community })
 	slices.SortFunc(all, func(a, b broker.Saved) int {
-		if c := strings.Compare(a.Community, b.Community); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Name, b.Name)
+		return cmp.Or(strings.Compare(a.Community, b.Community), strings.Compare(a.Name, b.Name))
 	})
 	return all, nil
 }
