@@ -3,7 +3,9 @@ package users
 import (
 	"context"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // User is somebody whose balances change, and NewUser one that is to be added.
@@ -35,4 +37,25 @@ func (s *Service) FindNamed(ctx context.Context, communities []string, ref strin
 // Near returns names of users of a community that may be meant by one that nobody has.
 func (s *Service) Near(ctx context.Context, community, ref string, limit int) ([]string, error) {
 	return s.store.NearUsers(ctx, community, ref, limit)
+}
+
+// allow returns an error unless who asks has a right in a community. Users of communities
+// that nobody may see do not exist.
+func allow(ctx context.Context, community string, right admin.Right) error {
+	if !admin.Sees(ctx, community) {
+		return ErrNotFound
+	}
+	return admin.Allow(ctx, community, right)
+}
+
+// allowUser is allow for the community of a user.
+func (s *Service) allowUser(ctx context.Context, id delivery.ID, right admin.Right) error {
+	if admin.Allow(ctx, admin.Everywhere, right) == nil {
+		return nil
+	}
+	u, err := s.store.FindUser(ctx, "", id.String()) // which sees what it may
+	if err != nil {
+		return err
+	}
+	return admin.Allow(ctx, u.Community, right)
 }
