@@ -12,7 +12,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -40,14 +39,14 @@ type Options struct {
 	Log        zerolog.Logger
 	// PerSecond and Burst bound the requests of one token; 20 and 50 if zero.
 	PerSecond, Burst int
-	// Address is that of the client; the connection's if it is nil.
+	// Address is that of the client.
 	Address func(*http.Request) string
 }
 
 type server struct {
 	Options
 	mux       *http.ServeMux
-	limits    limits
+	limits    *limits
 	strangers *strangers
 	searches  searches
 }
@@ -58,31 +57,19 @@ var description []byte
 // New returns the handler of /apis/ and /openapi.json. It authenticates by
 // itself: no session or form protection belongs before it.
 func New(opts Options) http.Handler {
-	if opts.Address == nil {
-		opts.Address = connected
-	}
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
 	if opts.PerSecond == 0 {
 		opts.PerSecond, opts.Burst = 20, 50
 	}
-	s := &server{Options: opts, mux: http.NewServeMux(), limits: newLimits(opts.PerSecond, opts.Burst), strangers: newStrangers(opts.Now), searches: make(searches, searchPlaces)}
+	s := &server{Options: opts, mux: http.NewServeMux(), limits: &limits{perSecond: opts.PerSecond, burst: opts.Burst}, strangers: newStrangers(opts.Now), searches: make(searches, searchPlaces)}
 	s.mux.HandleFunc("/", s.noRoute)
 	s.mux.HandleFunc("GET /openapi.json", describe)
 	for pattern, e := range s.routes() {
 		s.mux.Handle(pattern, s.authenticated(e))
 	}
 	return s
-}
-
-// connected is the address of the other end of the connection.
-func connected(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }
 
 // ServeHTTP answers a request, and turns a panic into an error that is logged.
@@ -131,17 +118,15 @@ type answer struct {
 // authenticated lets requests with a token through, each to its community.
 func (s *server) authenticated(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var a answer
 		token, err := s.authenticate(r)
-		if err != nil {
-			s.writeError(w, r, token.Name, err)
-			return
+		if err == nil && !s.limits.allow(token.ID) {
+			err = errRateLimited
 		}
-		if !s.limits.allow(token.ID) {
-			s.writeError(w, r, token.Name, errRateLimited)
-			return
+		if err == nil {
+			r = r.WithContext(admin.WithActor(r.Context(), s.actor(r, token), e.needs))
+			a, err = e.handle(r.Context(), token.Community, r)
 		}
-		r = r.WithContext(admin.WithActor(r.Context(), s.actor(r, token), e.needs))
-		a, err := e.handle(r.Context(), token.Community, r)
 		if err != nil {
 			s.writeError(w, r, token.Name, err)
 			return

@@ -15,6 +15,7 @@ import (
 	"github.com/coinhook/coinhook/applier/api"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/proxies"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -90,7 +91,7 @@ func TestTheUseOfATokenIsNotedOnceAMinute(t *testing.T) {
 func TestATokenThatAsksTooOften(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.handler = api.New(api.Options{Tokens: w.tokens, PerSecond: 1, Burst: 2})
+	w.handler = api.New(api.Options{Tokens: w.tokens, Address: proxies.Trusted{}.Extractor(), PerSecond: 1, Burst: 2})
 	for i, want := range []int{400, 400, 429} {
 		got := w.get("/apis/v1/users?limit=0")
 		if got.status != want || (want == 429) != (got.header.Get("Retry-After") == "1") {

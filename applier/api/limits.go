@@ -12,40 +12,23 @@ import (
 // limits bounds how often each token asks. There are never more than tokens that
 // work.
 type limits struct {
-	mu        *sync.Mutex
-	byToken   map[[32]byte]*rate.Limiter
-	perSecond rate.Limit
-	burst     int
+	perSecond, burst int
+	byToken          sync.Map // a *rate.Limiter by the token's id
 }
 
-func newLimits(perSecond, burst int) limits {
-	return limits{mu: &sync.Mutex{}, byToken: map[[32]byte]*rate.Limiter{}, perSecond: rate.Limit(perSecond), burst: burst}
-}
-
-func (l limits) allow(token [32]byte) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	limiter := l.byToken[token]
-	if limiter == nil {
-		limiter = rate.NewLimiter(l.perSecond, l.burst)
-		l.byToken[token] = limiter
-	}
-	return limiter.Allow()
+func (l *limits) allow(token [32]byte) bool {
+	limiter, _ := l.byToken.LoadOrStore(token, rate.NewLimiter(rate.Limit(l.perSecond), l.burst))
+	return limiter.(*rate.Limiter).Allow()
 }
 
 // knows reports whether a token has asked before and was right.
-func (l limits) knows(token [32]byte) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.byToken[token] != nil
+func (l *limits) knows(token [32]byte) bool {
+	_, ok := l.byToken.Load(token)
+	return ok
 }
 
 // forget: the token works no longer.
-func (l limits) forget(token [32]byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.byToken, token)
-}
+func (l *limits) forget(token [32]byte) { l.byToken.Delete(token) }
 
 // strangers bounds the tokens that a network may have looked up in vain. Tokens that
 // worked before are not held up by it.

@@ -24,6 +24,7 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/proxies"
 	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -66,7 +67,7 @@ func newWorld(t *testing.T) *world {
 	w.history = history.New(w.Store, stream, definitions, time.Hour)
 	w.handler = api.New(api.Options{
 		Tokens: w.tokens, Trail: access.NewTrail(w.Store, w.now), Deliveries: w.history, Logs: history.NewLogs(w.Store),
-		Users: users.New(w.Store), Webhooks: service, Now: w.now, Log: zerolog.Nop(), PerSecond: 10_000, Burst: 10_000,
+		Users: users.New(w.Store), Webhooks: service, Now: w.now, Log: zerolog.Nop(), Address: proxies.Trusted{}.Extractor(), PerSecond: 10_000, Burst: 10_000,
 	})
 	for _, community := range []string{mine, theirs} {
 		saved, err := service.Apply(t.Context(), webhook.Definition{
