@@ -12,6 +12,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/admin/wiring"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -97,10 +98,11 @@ func (c *adminsAddCmd) Run(a *app) error {
 	if err != nil {
 		return a.badAccount(err, c.Name)
 	}
-	service, err := a.accounts()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
+	service := db.Accounts()
 	if c.IfMissing {
 		if known, err := service.Find(a.ctx, c.Name); err == nil {
 			return a.printAccount(known, "", "is there already")
@@ -124,12 +126,8 @@ func (c *adminsAddCmd) Run(a *app) error {
 
 type adminsListCmd struct{ limitFlag }
 
-func (c *adminsListCmd) Run(a *app) error {
-	service, err := a.accounts()
-	if err != nil {
-		return err
-	}
-	all, err := service.List(a.ctx)
+func (c *adminsListCmd) Run(a *app, db *wiring.Database) error {
+	all, err := db.Accounts().List(a.ctx)
 	if err != nil {
 		return err
 	}
@@ -188,10 +186,11 @@ func (c *adminsSetCmd) Run(a *app) error {
 	if change == (access.AccountChange{}) && !reset {
 		return usagef("say what to change: --role, --disable, --enable or --reset-password")
 	}
-	service, err := a.accounts()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
+	service := db.Accounts()
 	made := ""
 	if reset {
 		if _, err := service.Find(a.ctx, c.Name); err != nil { // before anybody is asked
@@ -214,14 +213,6 @@ func (c *adminsSetCmd) Run(a *app) error {
 	return a.printAccount(account, made, "changed")
 }
 
-func (a *app) accounts() (*access.Accounts, error) {
-	db, err := a.database()
-	if err != nil {
-		return nil, err
-	}
-	return db.Accounts(), nil
-}
-
 // badAccount says of an error about an account how to go on. A bad name, grant or password
 // is an error of usage.
 func (a *app) badAccount(err error, name string) error {
@@ -242,11 +233,11 @@ func (a *app) badAccount(err error, name string) error {
 // alikeAccounts adds to an error about an account those whose names are like it.
 func (a *app) alikeAccounts(err error, name string) error {
 	err = fmt.Errorf("%w: %q", err, name)
-	service, listErr := a.accounts()
-	if listErr != nil {
+	db, openErr := a.database()
+	if openErr != nil {
 		return err
 	}
-	all, listErr := service.List(a.ctx)
+	all, listErr := db.Accounts().List(a.ctx)
 	if listErr != nil {
 		return err // which tells more
 	}

@@ -142,7 +142,7 @@ func Run(ctx context.Context, p Process) (code int) {
 	defer a.close()
 	a.command, a.parser = pathOf(parsed.Selected()), parser
 	if err = a.checkCommunity(parsed.Selected()); err == nil {
-		err = parsed.Run(a)
+		err = a.run(parsed)
 	}
 	var usage usageError
 	var setting *service.SettingError
@@ -156,6 +156,16 @@ func Run(ctx context.Context, p Process) (code int) {
 		fmt.Fprintln(p.Stderr, "coinhook:", a.withObjection(whoIsAway(err)))
 		return exitFailed
 	}
+}
+
+// run runs a command. One that needs a service before all else has it as a parameter.
+func (a *app) run(parsed *kong.Context) error {
+	for _, open := range []any{a.database, a.webhooks} {
+		if err := parsed.BindToProvider(open); err != nil {
+			return err
+		}
+	}
+	return parsed.Run(a)
 }
 
 // asksVersion reports whether --version stands before any command. Some commands have a

@@ -3,6 +3,8 @@ package cli
 import (
 	"slices"
 	"strconv"
+
+	"github.com/coinhook/coinhook/applier/admin/wiring"
 )
 
 type communitiesCmd struct {
@@ -17,11 +19,7 @@ type communityJSON struct {
 	Webhooks  int    `json:"webhooks"`
 }
 
-func (c *communitiesListCmd) Run(a *app) error {
-	db, err := a.database()
-	if err != nil {
-		return err
-	}
+func (c *communitiesListCmd) Run(a *app, db *wiring.Database) error {
 	names, err := db.Communities().Communities(a.ctx)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin/communities"
+	"github.com/coinhook/coinhook/applier/admin/wiring"
 )
 
 type currenciesCmd struct {
@@ -45,11 +46,7 @@ func (c currencyJSON) cells() []string {
 
 type currenciesListCmd struct{ limitFlag }
 
-func (c *currenciesListCmd) Run(a *app) error {
-	db, err := a.database()
-	if err != nil {
-		return err
-	}
+func (c *currenciesListCmd) Run(a *app, db *wiring.Database) error {
 	all, err := db.Communities().Currencies(a.ctx, a.community())
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/communities"
 	"github.com/coinhook/coinhook/applier/admin/users"
+	"github.com/coinhook/coinhook/applier/admin/wiring"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -34,11 +35,7 @@ func newFieldJSON(community string, f applier.Field) fieldJSON {
 
 type fieldsListCmd struct{ limitFlag }
 
-func (c *fieldsListCmd) Run(a *app) error {
-	db, err := a.database()
-	if err != nil {
-		return err
-	}
+func (c *fieldsListCmd) Run(a *app, db *wiring.Database) error {
 	all, err := db.Communities().Fields(a.ctx, a.community())
 	if err != nil {
 		return err
@@ -81,11 +78,7 @@ type fieldsDeleteCmd struct {
 	Name string `arg:"" help:"The field's name."`
 }
 
-func (c *fieldsDeleteCmd) Run(a *app) error {
-	db, err := a.database()
-	if err != nil {
-		return err
-	}
+func (c *fieldsDeleteCmd) Run(a *app, db *wiring.Database) error {
 	service := db.Communities()
 	known, err := service.Fields(a.ctx, a.community())
 	if err != nil {

@@ -8,20 +8,13 @@ import (
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
+	"github.com/coinhook/coinhook/applier/admin/wiring"
 )
 
 type tokensCmd struct {
 	Add    tokensAddCmd    `cmd:"" help:"Make a token. It is shown only once."`
 	List   tokensListCmd   `cmd:"" help:"List tokens, newest first, including those that no longer work."`
 	Revoke tokensRevokeCmd `cmd:"" help:"End a token for good, at once."`
-}
-
-func (a *app) tokens() (*access.Tokens, error) {
-	db, err := a.database()
-	if err != nil {
-		return nil, err
-	}
-	return db.Tokens(), nil
 }
 
 type tokensAddCmd struct {
@@ -46,11 +39,11 @@ func (c *tokensAddCmd) Run(a *app) error {
 			return usagef("--expires is a duration such as 90d or 12h, not %q", c.Expires)
 		}
 	}
-	service, err := a.tokens()
+	db, err := a.database()
 	if err != nil {
 		return err
 	}
-	text, t, err := service.Add(a.ctx, a.community(), c.Name, lasts, a.who())
+	text, t, err := db.Tokens().Add(a.ctx, a.community(), c.Name, lasts, a.who())
 	if errors.Is(err, access.ErrTokenExists) {
 		return fmt.Errorf("%w: %q in the community %q", err, c.Name, a.community())
 	}
@@ -73,12 +66,8 @@ func (c *tokensAddCmd) Run(a *app) error {
 
 type tokensListCmd struct{ limitFlag }
 
-func (c *tokensListCmd) Run(a *app) error {
-	service, err := a.tokens()
-	if err != nil {
-		return err
-	}
-	list, err := service.List(a.ctx, a.flags.Community)
+func (c *tokensListCmd) Run(a *app, db *wiring.Database) error {
+	list, err := db.Tokens().List(a.ctx, a.flags.Community)
 	if err != nil {
 		return err
 	}
@@ -94,11 +83,8 @@ type tokensRevokeCmd struct {
 	Name string `arg:"" help:"Its name."`
 }
 
-func (c *tokensRevokeCmd) Run(a *app) error {
-	service, err := a.tokens()
-	if err != nil {
-		return err
-	}
+func (c *tokensRevokeCmd) Run(a *app, db *wiring.Database) error {
+	service := db.Tokens()
 	list, err := service.List(a.ctx, a.community())
 	if err != nil {
 		return err

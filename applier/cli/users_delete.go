@@ -1,5 +1,7 @@
 package cli
 
+import "github.com/coinhook/coinhook/applier/admin/wiring"
+
 type usersDeleteCmd struct {
 	User string `arg:"" help:"The user's id, email, username, or external id as KIND=ID."`
 }
@@ -12,11 +14,7 @@ keeps payloads until STREAM_RETENTION. After a restore of an older backup,
 "coinhook audit --repair" erases the user again.`
 }
 
-func (c *usersDeleteCmd) Run(a *app) error {
-	db, err := a.database()
-	if err != nil {
-		return err
-	}
+func (c *usersDeleteCmd) Run(a *app, db *wiring.Database) error {
 	u, err := findUser(a, c.User)
 	if err != nil {
 		return err

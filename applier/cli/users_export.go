@@ -1,17 +1,17 @@
 package cli
 
-import "time"
+import (
+	"time"
+
+	"github.com/coinhook/coinhook/applier/admin/wiring"
+)
 
 type usersExportCmd struct {
 	User string `arg:"" help:"The user's id, email, username, or external id as KIND=ID."`
 }
 
 // Run prints JSON whatever -o says: it is for programs, and for the person.
-func (c *usersExportCmd) Run(a *app) error {
-	db, err := a.database()
-	if err != nil {
-		return err
-	}
+func (c *usersExportCmd) Run(a *app, db *wiring.Database) error {
 	h, err := a.history()
 	if err != nil {
 		return err

@@ -91,11 +91,7 @@ func (a *app) printSecretPairs(s webhooks.Saved) {
 
 type webhooksListCmd struct{ limitFlag }
 
-func (c *webhooksListCmd) Run(a *app) error {
-	service, err := a.webhooks()
-	if err != nil {
-		return err
-	}
+func (c *webhooksListCmd) Run(a *app, service *webhooks.Service) error {
 	all, err := service.List(a.ctx, a.flags.Community)
 	if err != nil {
 		return err
@@ -169,11 +165,7 @@ type webhooksUndeleteCmd struct {
 	webhookArg
 }
 
-func (c *webhooksUndeleteCmd) Run(a *app) error {
-	service, err := a.webhooks()
-	if err != nil {
-		return err
-	}
+func (c *webhooksUndeleteCmd) Run(a *app, service *webhooks.Service) error {
 	deleted, err := service.FindEver(a.ctx, a.community(), c.Webhook)
 	if err != nil {
 		return a.webhookElsewhere(service, err, c.Webhook)

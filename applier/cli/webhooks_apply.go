@@ -20,11 +20,7 @@ type webhooksApplyCmd struct {
 }
 
 // Run checks all definitions before it changes anything.
-func (c *webhooksApplyCmd) Run(a *app) error {
-	service, err := a.webhooks()
-	if err != nil {
-		return err
-	}
+func (c *webhooksApplyCmd) Run(a *app, service *webhooks.Service) error {
 	names, folder, err := a.definitionFiles(c.File)
 	if err != nil {
 		return err
