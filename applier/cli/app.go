@@ -330,6 +330,9 @@ func interruptible[T any](ctx context.Context, read func() (T, error)) (T, error
 	}
 }
 
+// causeOf is why the command was told to end, where it was, and else the error.
+func (a *app) causeOf(err error) error { return cmp.Or(context.Cause(a.ctx), err) }
+
 // path is that of a file named on the command line.
 func (a *app) path(name string) string {
 	if filepath.IsAbs(name) {

@@ -84,15 +84,10 @@ func (c *auditLookCmd) Run(a *app) error {
 }
 
 func (a *app) auditor() (*audit.Auditor, string, error) {
-	db, err := a.openDatabase(auditStatementTimeout)
-	if err != nil {
+	if _, err := a.openDatabase(auditStatementTimeout); err != nil {
 		return nil, "", err
 	}
-	conn, err := a.broker()
-	if err != nil {
-		return nil, "", err
-	}
-	stream, err := conn.OpenStream(a.ctx)
+	db, conn, stream, err := a.databaseAndStream()
 	if err != nil {
 		return nil, "", err
 	}
@@ -166,16 +161,10 @@ func (a *app) printViolations(violations []admin.Finding) {
 		violations = violations[:violationsPrinted]
 	}
 	a.printTable([]string{"violation", "delivery", "user", "currency", "message", "detail"}, each(violations, func(v admin.Finding) []string {
-		id, user, sequence := "", "", ""
-		if v.DeliveryID != nil {
-			id = v.DeliveryID.String()
-		}
-		if v.UserID != nil {
-			user = v.UserID.String()
-		}
+		sequence := ""
 		if v.Sequence > 0 {
 			sequence = strconv.FormatUint(v.Sequence, 10)
 		}
-		return []string{v.Kind, id, user, admin.OrEmpty(v.Currency), sequence, v.Detail}
+		return []string{v.Kind, idText(v.DeliveryID), idText(v.UserID), admin.OrEmpty(v.Currency), sequence, v.Detail}
 	}))
 }

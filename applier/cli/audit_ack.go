@@ -12,11 +12,6 @@ type auditAckCmd struct {
 	Note  string `required:"" placeholder:"WHY" help:"Why nothing has to be done about it."`
 }
 
-// ackJSON is what was acknowledged, as programs read it.
-type ackJSON struct {
-	Acknowledged []admin.Finding `json:"acknowledged"`
-}
-
 func (c *auditAckCmd) Run(a *app) error {
 	if strings.TrimSpace(c.Note) == "" {
 		return usagef("--note says why, for those who audit later")
@@ -44,7 +39,7 @@ func (c *auditAckCmd) Run(a *app) error {
 		return err
 	}
 	if a.json() {
-		return a.printJSON(ackJSON{chosen})
+		return a.printJSON(map[string]any{"acknowledged": chosen})
 	}
 	a.say("%s acknowledged.", counted(len(chosen), "finding"))
 	return nil

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 
 	"github.com/coinhook/coinhook/applier"
@@ -35,13 +34,7 @@ func newCurrencyJSON(community string, c applier.Currency) currencyJSON {
 }
 
 func (c currencyJSON) cells() []string {
-	limit := func(amount *string) string {
-		if amount == nil {
-			return "none"
-		}
-		return *amount
-	}
-	return []string{c.Code, c.Community, strconv.Itoa(c.Scale), limit(c.Minimum), limit(c.Maximum)}
+	return []string{c.Code, c.Community, strconv.Itoa(c.Scale), textOr(c.Minimum, "none"), textOr(c.Maximum, "none")}
 }
 
 type currenciesListCmd struct{ limitFlag }
@@ -83,12 +76,8 @@ func (c *currenciesSetCmd) Run(a *app) error {
 	if err := a.record("set currency", "currency", c.Code, map[string]any{"community": a.community(), "currency": result}); err != nil {
 		return err
 	}
-	if a.json() {
-		return a.printJSON(result)
-	}
-	cells := result.cells()
-	fmt.Fprintf(a.Stdout, "Currency %s of %s: %s decimals, minimum %s, maximum %s.\n", cells[0], cells[1], cells[2], cells[3], cells[4])
-	return nil
+	return a.done(result, "Currency %s of %s: %d decimals, minimum %s, maximum %s.",
+		c.Code, a.community(), result.Scale, textOr(result.Minimum, "none"), textOr(result.Maximum, "none"))
 }
 
 // usageIfInvalid says which flag a setting that is refused came from.

@@ -100,9 +100,6 @@ func (c *deliveriesListCmd) Run(a *app) error {
 		a.say("So much is pending that the list did not read all of it: there may be more. Narrow the list with --since, or try again later.")
 	}
 	if a.json() {
-		if list.Deliveries == nil {
-			list.Deliveries = []admin.Delivery{}
-		}
 		return a.printJSON(list.Deliveries)
 	}
 	head, err := h.Head(a.ctx)
@@ -115,10 +112,9 @@ func (c *deliveriesListCmd) Run(a *app) error {
 			return err
 		}
 	}
-	printInCommunities(a, list.Deliveries, func(d admin.Delivery) string { return d.Community }, []string{"received", "status", "webhook", "user", "result", "id"}, func(d admin.Delivery) []string {
+	return printInCommunities(a, list.Deliveries, func(d admin.Delivery) string { return d.Community }, []string{"received", "status", "webhook", "user", "result", "id"}, func(d admin.Delivery) []string {
 		return []string{localTime(d.ReceivedAt), statusMark(d.Status), d.Webhook, d.User.Name(), d.Result(), d.ID.String()}
 	})
-	return nil
 }
 
 // list is a page of the history, or its beginning with what is overdue.

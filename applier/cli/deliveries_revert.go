@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/coinhook/coinhook/applier/admin/revert"
-	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 type deliveriesRevertCmd struct {
@@ -120,14 +119,9 @@ func (c *deliveriesRevertCmd) request(a *app) (*revert.Request, error) {
 		r.Filter = filter
 		return r, err
 	}
-	for _, text := range c.IDs {
-		id, err := delivery.ParseID(text)
-		if err != nil {
-			return nil, usageError{fmt.Errorf("%q is %w", text, err)}
-		}
-		r.IDs = append(r.IDs, id)
-	}
-	return r, nil
+	ids, err := parseIDs(c.IDs...)
+	r.IDs = ids
+	return r, err
 }
 
 func (f revertFilterFlags) filter(a *app) (revert.Filter, error) {

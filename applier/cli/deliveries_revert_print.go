@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/revert"
@@ -20,7 +19,7 @@ func printRevertPlan(a *app, p *revert.Plan, all bool) {
 	printNotApplied(a, p.NotApplied)
 	printBalances(a, p.Balances, all)
 	printSome(a, "custom fields", []string{"user", "goes back", "before", "after"}, each(p.Fields, func(f revert.FieldBack) []string {
-		return []string{f.User.Name(), f.Field, valueOrNone(f.Before), valueOrNone(f.After)}
+		return []string{f.User.Name(), f.Field, textOr(f.Before, "(none)"), textOr(f.After, "(none)")}
 	}), all)
 	printSome(a, "custom fields", []string{"user", "stays", "value", "set later by"}, each(p.FieldsStay, func(f revert.FieldStay) []string {
 		return []string{f.User.Name(), f.Field, f.Value, f.DeliveryID.String()}
@@ -38,29 +37,6 @@ func printLeftOut(a *app, left []revert.LeftOut, all bool) {
 	printSome(a, "deliveries", []string{"left out", "user", "why"}, each(left, func(l revert.LeftOut) []string {
 		return []string{l.ID.String(), l.User.Name(), l.Detail}
 	}), all)
-}
-
-// printSome is a table of a plan, cut like that of the balances.
-func printSome(a *app, what string, header []string, rows [][]string, all bool) {
-	if len(rows) == 0 {
-		return
-	}
-	shown := rows
-	if !all && len(shown) > shownBalances {
-		shown = shown[:shownBalances]
-	}
-	fmt.Fprintln(a.Stdout)
-	a.printTable(header, shown)
-	if more := len(rows) - len(shown); more > 0 {
-		fmt.Fprintf(a.Stdout, "… and %d more %s; --dry-run shows all.\n", more, what)
-	}
-}
-
-func valueOrNone(v *string) string {
-	if v == nil {
-		return "(none)"
-	}
-	return *v
 }
 
 func printRevertResult(a *app, r *revert.Result) {
@@ -84,9 +60,7 @@ func revertWords(r revert.Result) string {
 }
 
 func revertProgressText(p revert.Progress) string {
-	total := max(p.Total, 1)
-	full := min(p.Done*barWidth/total, barWidth)
-	return fmt.Sprintf("[%s%s] %3d %%  %s", strings.Repeat("█", full), strings.Repeat("░", barWidth-full), p.Done*100/total, revertWords(p.Result))
+	return barText(p.Done, p.Total) + "  " + revertWords(p.Result)
 }
 
 // revertedText says by whom and when a delivery was reverted, and why.

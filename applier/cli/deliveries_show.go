@@ -22,10 +22,11 @@ func (c *deliveriesShowCmd) Run(a *app) error { return showDelivery(a, c.ID, !c.
 
 // showDelivery shows a delivery and all that was done with it.
 func showDelivery(a *app, text string, redacting bool) error {
-	id, err := delivery.ParseID(text)
+	ids, err := parseIDs(text)
 	if err != nil {
-		return usageError{fmt.Errorf("%q is %w", text, err)}
+		return err
 	}
+	id := ids[0]
 	h, err := a.history()
 	if err != nil {
 		return err
@@ -71,6 +72,18 @@ func showDelivery(a *app, text string, redacting bool) error {
 	return nil
 }
 
+// parseIDs reads the ids of deliveries.
+func parseIDs(texts ...string) ([]delivery.ID, error) {
+	ids := make([]delivery.ID, len(texts))
+	for i, text := range texts {
+		var err error
+		if ids[i], err = delivery.ParseID(text); err != nil {
+			return nil, usagef("%q is %w", text, err)
+		}
+	}
+	return ids, nil
+}
+
 // recordShown records that somebody sees what came encrypted, or secrets of a payload.
 func recordShown(a *app, full history.Full, decrypted *string, redacting bool) error {
 	_, secrets := full.Redacted()
@@ -96,12 +109,7 @@ func printDelivery(a *app, h *history.History, full history.Full) error {
 	printExecutions(a, full.Executions)
 	printDiscards(a, full.Discards)
 	a.printRequest(full.Method, full.Query)
-	for i, h := range full.Headers {
-		if i == 0 {
-			fmt.Fprintln(a.Stdout, "\nheaders")
-		}
-		fmt.Fprintf(a.Stdout, "  %s: %s\n", printable(h.Name), printable(h.Value))
-	}
+	a.printHeaders(full.Headers)
 	fmt.Fprintln(a.Stdout, "\npayload")
 	switch {
 	case full.Payload != nil:
@@ -116,6 +124,16 @@ func printDelivery(a *app, h *history.History, full history.Full) error {
 
 func deliveryPairs(full history.Full) [][2]string {
 	d := full.Delivery
+	pending, replay, reverted := "", "", ""
+	if d.Pending != nil {
+		pending = d.Pending.Text()
+	}
+	if d.WaitingReplay != nil {
+		replay = d.WaitingReplay.Text()
+	}
+	if d.Reverted != nil {
+		reverted = revertedText(d.Reverted)
+	}
 	pairs := [][2]string{
 		{"id", d.ID.String()},
 		{"status", statusMark(d.Status)},
@@ -123,40 +141,29 @@ func deliveryPairs(full history.Full) [][2]string {
 		{"community", d.Community},
 		{"received", localTime(d.ReceivedAt)},
 	}
-	if d.Pending != nil {
-		pairs = append(pairs, [2]string{"pending", d.Pending.Text()})
+	pairs = append(pairs, withoutEmpty([][2]string{
+		{"pending", pending},
+		{"replay", replay},
+		{"outcome", string(admin.OrEmpty(d.Outcome))},
+		{"duplicate of", idText(d.DuplicateOf)},
+		{"reason", string(admin.OrEmpty(d.Reason))},
+		{"detail", admin.OrEmpty(d.Detail)},
+		{"path", admin.OrEmpty(full.Path)},
+		{"user", d.User.Name()},
+		{"changes", admin.ChangesText(d.Changes)},
+		{"fields", admin.FieldsText(d.Fields)},
+		{"reverted", reverted},
+	})...)
+	if d.FinishedAt != nil {
+		took := d.FinishedAt.Sub(d.ReceivedAt).Round(time.Millisecond)
+		pairs = append(pairs, [][2]string{
+			{"finished", fmt.Sprintf("%s, after %s", localTime(*d.FinishedAt), took)},
+			{"definition", "version " + strconv.Itoa(full.Version)},
+			{"attempts", strconv.Itoa(d.Attempts)},
+			{"replays", strconv.Itoa(d.Replays)},
+		}...)
 	}
-	if d.WaitingReplay != nil {
-		pairs = append(pairs, [2]string{"replay", d.WaitingReplay.Text()})
-	}
-	if d.Outcome != nil {
-		pairs = append(pairs, [2]string{"outcome", string(*d.Outcome)})
-	}
-	if d.DuplicateOf != nil {
-		pairs = append(pairs, [2]string{"duplicate of", d.DuplicateOf.String()})
-	}
-	if d.Reason != nil {
-		pairs = append(pairs, [2]string{"reason", string(*d.Reason)})
-	}
-	if d.Detail != nil {
-		pairs = append(pairs, [2]string{"detail", *d.Detail})
-	}
-	if full.Path != nil {
-		pairs = append(pairs, [2]string{"path", *full.Path})
-	}
-	pairs = append(pairs, [2]string{"user", d.User.Name()}, [2]string{"changes", admin.ChangesText(d.Changes)}, [2]string{"fields", admin.FieldsText(d.Fields)})
-	if r := d.Reverted; r != nil {
-		pairs = append(pairs, [2]string{"reverted", revertedText(r)})
-	}
-	if d.FinishedAt == nil {
-		return pairs
-	}
-	took := d.FinishedAt.Sub(d.ReceivedAt).Round(time.Millisecond)
-	return append(pairs,
-		[2]string{"finished", fmt.Sprintf("%s, after %s", localTime(*d.FinishedAt), took)},
-		[2]string{"definition", "version " + strconv.Itoa(full.Version)},
-		[2]string{"attempts", strconv.Itoa(d.Attempts)},
-		[2]string{"replays", strconv.Itoa(d.Replays)})
+	return pairs
 }
 
 // printableText is printable that leaves lines and tabs as they are.

@@ -37,7 +37,6 @@ type dlqFilterFlags struct {
 // isEmpty reports whether all flags were left out, so that nothing is narrowed.
 func (f dlqFilterFlags) isEmpty() bool { return f == dlqFilterFlags{} }
 
-// filter turns names into ids. Only a webhook's name takes the broker.
 // open returns the filter and what it is for.
 func (f dlqFilterFlags) open(a *app) (deadletter.Filter, *deadletter.Service, error) {
 	filter, err := f.filter(a)
@@ -51,6 +50,7 @@ func (f dlqFilterFlags) open(a *app) (deadletter.Filter, *deadletter.Service, er
 	return filter, db.DeadLetters(), nil
 }
 
+// filter turns names into ids. Only a webhook's name takes the broker.
 func (f dlqFilterFlags) filter(a *app) (deadletter.Filter, error) {
 	filter := deadletter.Filter{Community: a.flags.Community, Path: f.Path}
 	for flag, text := range map[string]*string{"--webhook": f.Webhook, "--reason": f.Reason, "--user": f.User, "--text": f.Text} {
@@ -81,13 +81,9 @@ func (f dlqFilterFlags) filter(a *app) (deadletter.Filter, error) {
 		}
 	}
 	if f.Webhook != nil {
-		id, err := deadLetterWebhook(a, *f.Webhook)
-		if err != nil {
-			return filter, err
-		}
-		filter.WebhookID = id
+		filter.WebhookID, err = deadLetterWebhook(a, *f.Webhook)
 	}
-	return filter, nil
+	return filter, err
 }
 
 // deadLetterWebhook returns the id of a webhook. A name is that of the webhook

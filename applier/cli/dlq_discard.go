@@ -1,13 +1,12 @@
 package cli
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
-	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 type dlqDiscardCmd struct {
@@ -73,12 +72,8 @@ func (c *dlqDiscardCmd) selection(a *app) (deadletter.Filter, error) {
 		return deadletter.Filter{}, usagef("ids, flags such as --reason, and --all do not go together")
 	}
 	f, err := c.filter(a)
-	for _, text := range c.IDs {
-		id, parseErr := delivery.ParseID(text)
-		if parseErr != nil {
-			return f, usagef("%q is %w", text, parseErr)
-		}
-		f.IDs = append(f.IDs, id)
+	if err == nil && len(c.IDs) > 0 {
+		f.IDs, err = parseIDs(c.IDs...)
 	}
 	return f, err
 }
@@ -102,35 +97,22 @@ func (c *dlqDiscardCmd) discard(a *app, plan *deadletter.DiscardPlan, note strin
 	line.clear()
 	err = errors.Join(err, a.record("discard dead letters", "dead letters", a.words(), map[string]any{"discarded": done, "note": note}))
 	if err != nil {
-		if a.ctx.Err() != nil {
-			err = context.Cause(a.ctx)
-		}
-		return fmt.Errorf("stopped after %s: the same command goes on from there: %w", counted(done, "dead letter"), err)
+		return fmt.Errorf("stopped after %s: the same command goes on from there: %w", counted(done, "dead letter"), a.causeOf(err))
 	}
-	if left := plan.Count() - done; left > 0 {
-		a.say("%s failed again, succeeded or went since the question, and were left.", counted(left, "dead letter"))
+	if gone := plan.Count() - done; gone > 0 {
+		a.say("%s failed again, succeeded or went since the question, and were left.", counted(gone, "dead letter"))
 	}
-	if a.json() {
-		result := discardJSON{Discarded: done, Groups: plan.Groups, Left: plan.Left}
-		if result.Left == nil {
-			result.Left = []deadletter.Left{}
-		}
-		return a.printJSON(result)
-	}
-	fmt.Fprintf(a.Stdout, "%s discarded.\n", counted(done, "dead letter"))
-	return nil
+	left := append([]deadletter.Left{}, plan.Left...) // programs read [] where there is none
+	return a.done(discardJSON{done, plan.Groups, left}, "%s discarded.", counted(done, "dead letter"))
 }
 
 // sayGroups shows what would be changed, beside the question.
 func (a *app) sayGroups(groups []admin.Group) {
 	for _, g := range groups {
-		name, path := g.Webhook, ""
-		if name == "" {
-			name = g.WebhookID
-		}
+		path := ""
 		if g.Path != nil {
 			path = " at " + *g.Path
 		}
-		a.say("%8d  %s", g.Count, printable(name+": "+string(g.Reason)+path))
+		a.say("%8d  %s", g.Count, printable(cmp.Or(g.Webhook, g.WebhookID)+": "+string(g.Reason)+path))
 	}
 }

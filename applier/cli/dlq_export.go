@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -37,20 +36,13 @@ func (c *dlqExportCmd) Run(a *app) error {
 	})
 	line.clear()
 	if err != nil {
-		if a.ctx.Err() != nil {
-			err = context.Cause(a.ctx)
-		}
-		return fmt.Errorf("export dead letters: %w", err)
+		return fmt.Errorf("export dead letters: %w", a.causeOf(err))
 	}
-	switch {
-	case c.File == "-":
+	if c.File == "-" {
 		a.say("%s exported.", counted(done, "dead letter"))
-	case a.json():
-		return a.printJSON(map[string]any{"exported": done, "file": c.File})
-	default:
-		fmt.Fprintf(a.Stdout, "%s exported to %s.\n", counted(done, "dead letter"), c.File)
+		return nil
 	}
-	return nil
+	return a.done(map[string]any{"exported": done, "file": c.File}, "%s exported to %s.", counted(done, "dead letter"), c.File)
 }
 
 // refuseOverwriting keeps a file that is there. A pipe or a device can be written.

@@ -26,7 +26,9 @@ func (c *dlqListCmd) Run(a *app) error {
 		return err
 	}
 	f.Limit = c.Limit + 1 // one more, to know whether that is all
-	list := newDeadLetterList(a)
+
+	// JSON is written as it goes, because there may be many. A table needs all rows.
+	array, rows := a.newJSONArray(), []admin.Letter{}
 	shown, more := 0, false
 	for d, err := range letters.All(a.ctx, f) {
 		if err != nil {
@@ -36,52 +38,28 @@ func (c *dlqListCmd) Run(a *app) error {
 			break
 		}
 		shown++
-		if err := list.add(d); err != nil {
+		if !a.json() {
+			rows = append(rows, d)
+		} else if err := array.add(d); err != nil {
 			return err
 		}
 	}
-	if err := list.close(); err != nil {
-		return err
+	if a.json() {
+		err = array.close()
+	} else {
+		err = a.printLetters(rows)
 	}
-	if more {
+	if err == nil && more {
 		a.say("There are more than these %d: see them with --limit N, or counted with `coinhook dlq groups`.", shown)
 	}
-	return nil
+	return err
 }
 
-// deadLetterList is a list in the making: for people a table, which needs all rows
-// to be aligned; for programs an array that is written as it goes.
-type deadLetterList struct {
-	a    *app
-	json *jsonArray
-	rows []admin.Letter
-}
-
-func newDeadLetterList(a *app) *deadLetterList {
-	l := &deadLetterList{a: a}
-	if a.json() {
-		l.json = a.newJSONArray()
-	}
-	return l
-}
-
-func (l *deadLetterList) add(d admin.Letter) error {
-	if l.json != nil {
-		return l.json.add(d)
-	}
-	l.rows = append(l.rows, d)
-	return nil
-}
-
-func (l *deadLetterList) close() error {
-	if l.json != nil {
-		return l.json.close()
-	}
+func (a *app) printLetters(letters []admin.Letter) error {
 	community := func(d admin.Letter) string { return d.Community }
-	printInCommunities(l.a, l.rows, community, []string{"received", "webhook", "reason", "path", "user", "replays", "id"}, func(d admin.Letter) []string {
+	return printInCommunities(a, letters, community, []string{"received", "webhook", "reason", "path", "user", "replays", "id"}, func(d admin.Letter) []string {
 		return []string{localTime(d.ReceivedAt), webhookName(d), d.Result(), admin.OrEmpty(d.Path), deadLetterUser(d), strconv.Itoa(d.Replays), d.ID.String()}
 	})
-	return nil
 }
 
 // webhookName is the webhook's id where it never had a name.
@@ -111,25 +89,19 @@ func (c *dlqGroupsCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if a.json() {
-		return a.printJSON(groups)
-	}
-	a.printGroups(groups)
-	if len(groups) > 0 {
-		narrowed := groupArgs(groups[0], f)
-		fmt.Fprintf(a.Stdout, "\nTo see the largest group:           coinhook dlq list %s\n", narrowed)
-		fmt.Fprintf(a.Stdout, "To run it again, once it is mended: coinhook dlq replay %s\n", narrowed)
-	}
-	return nil
-}
-
-func (a *app) printGroups(groups []admin.Group) {
-	printInCommunities(a, groups, func(g admin.Group) string { return g.Community }, []string{"count", "webhook", "reason", "path", "first", "last", "example"}, func(g admin.Group) []string {
+	community := func(g admin.Group) string { return g.Community }
+	err = printInCommunities(a, groups, community, []string{"count", "webhook", "reason", "path", "first", "last", "example"}, func(g admin.Group) []string {
 		return []string{
 			strconv.Itoa(g.Count), cmp.Or(g.Webhook, g.WebhookID), string(g.Reason), admin.OrEmpty(g.Path),
 			localTime(g.FirstAt), localTime(g.LastAt), g.Example.String(),
 		}
 	})
+	if err == nil && len(groups) > 0 && !a.json() {
+		narrowed := groupArgs(groups[0], f)
+		fmt.Fprintf(a.Stdout, "\nTo see the largest group:           coinhook dlq list %s\n", narrowed)
+		fmt.Fprintf(a.Stdout, "To run it again, once it is mended: coinhook dlq replay %s\n", narrowed)
+	}
+	return err
 }
 
 // groupArgs are the flags that narrow to a group, within what was narrowed
@@ -141,11 +113,7 @@ func groupArgs(g admin.Group, f deadletter.Filter) string {
 		add("--webhook", g.WebhookID)
 	}
 	add("--reason", string(g.Reason))
-	path := ""
-	if g.Path != nil {
-		path = *g.Path
-	}
-	add("--path", path)
+	add("--path", admin.OrEmpty(g.Path))
 	if f.UserID != [16]byte{} {
 		add("--user", f.UserID.String())
 	} else if f.WaitingFor != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -157,18 +158,13 @@ func (c *dlqReplayCmd) request(a *app) (*replay.Request, error) {
 		r.Filter, r.Asked = filter, string(asked)
 		return r, err
 	}
-	seen := map[delivery.ID]bool{}
-	r.Filter.IDs = []delivery.ID{}
-	for _, text := range c.IDs {
-		id, err := delivery.ParseID(text)
-		if err != nil {
-			return nil, usageError{fmt.Errorf("%q is %w", text, err)}
-		}
-		if !seen[id] {
-			seen[id], r.Filter.IDs = true, append(r.Filter.IDs, id)
+	ids, err := parseIDs(c.IDs...)
+	for _, id := range ids {
+		if !slices.Contains(r.Filter.IDs, id) {
+			r.Filter.IDs = append(r.Filter.IDs, id)
 		}
 	}
-	return r, nil
+	return r, err
 }
 
 // asked is what was asked for, the same each time; empty for nothing.

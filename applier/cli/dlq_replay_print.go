@@ -8,9 +8,9 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/replay"
 )
 
-// shownBalances is how many balances are shown before a question; --dry-run
-// shows all.
-const shownBalances = 20
+// shownRows is how many rows of each table of a plan are shown before a question;
+// --dry-run shows all.
+const shownRows = 20
 
 func printPlan(a *app, p *replay.Plan, mapping string, all bool) {
 	if p.Resumes != nil {
@@ -40,10 +40,7 @@ func printPlan(a *app, p *replay.Plan, mapping string, all bool) {
 	if p.Selected == 0 {
 		return
 	}
-	failing, waiting := 0, 0
-	for _, f := range p.StillFailing {
-		failing += f.Count
-	}
+	waiting := 0
 	for _, w := range p.Waiting {
 		waiting += w.Count
 	}
@@ -52,52 +49,40 @@ func printPlan(a *app, p *replay.Plan, mapping string, all bool) {
 		{"would be applied", strconv.Itoa(p.Applied)},
 		{"would be duplicates", countOrNone(p.Duplicate)},
 		{"would be skipped", countOrNone(p.Skipped)},
-		{"would still fail", countOrNone(failing)},
+		{"would still fail", countOrNone(sum(p.StillFailing))},
 		{"would stay pending", countOrNone(waiting)},
 		{"custom fields set", countOrNone(p.Fields)},
 	})
-	printStillFailing(a, p)
+	a.printFailing("still fail", p.StillFailing)
 	for _, w := range p.Waiting {
 		fmt.Fprintf(a.Stdout, "\n%d would be pending, such as %s: %s.\n", w.Count, w.Example, printable(w.Why))
 	}
 	printBalances(a, p.Balances, all)
 }
 
-func printStillFailing(a *app, p *replay.Plan) {
-	if len(p.StillFailing) == 0 {
-		return
-	}
-	fmt.Fprintln(a.Stdout)
-	a.printTable([]string{"still fail", "reason", "path", "detail", "example"}, each(p.StillFailing, func(f replay.Failing) []string {
-		return []string{strconv.Itoa(f.Count), string(f.Reason), f.Path, f.Detail, f.Example.String()}
-	}))
+func printBalances(a *app, balances []replay.Balance, all bool) {
+	printSome(a, "balances", []string{"user", "currency", "before", "after"}, each(balances, func(b replay.Balance) []string {
+		return []string{b.User.Name(), b.Currency, b.Before, b.After}
+	}), all)
 }
 
-func printBalances(a *app, balances []replay.Balance, all bool) {
-	if len(balances) == 0 {
-		return
+// printSome is a table of a plan, cut unless all of it is to be shown.
+func printSome(a *app, what string, header []string, rows [][]string, all bool) {
+	shown := rows
+	if !all {
+		shown = rows[:min(len(rows), shownRows)]
 	}
-	shown := balances
-	if !all && len(shown) > shownBalances {
-		shown = shown[:shownBalances]
-	}
-	fmt.Fprintln(a.Stdout)
-	a.printTable([]string{"user", "currency", "before", "after"}, each(shown, func(b replay.Balance) []string {
-		return []string{b.User.Name(), b.Currency, b.Before, b.After}
-	}))
-	if more := len(balances) - len(shown); more > 0 {
-		fmt.Fprintf(a.Stdout, "… and %d more balances; --dry-run shows all.\n", more)
+	a.printPart(header, shown)
+	if more := len(rows) - len(shown); more > 0 {
+		fmt.Fprintf(a.Stdout, "… and %d more %s; --dry-run shows all.\n", more, what)
 	}
 }
 
 func reasonsText(reasons []replay.ReasonCount) string {
-	parts := make([]string, len(reasons))
-	for i, r := range reasons {
-		parts[i] = fmt.Sprintf("%s %d", r.Reason, r.Count)
-	}
-	if len(parts) == 0 {
+	if len(reasons) == 0 {
 		return ""
 	}
+	parts := each(reasons, func(r replay.ReasonCount) string { return fmt.Sprintf("%s %d", r.Reason, r.Count) })
 	return ": " + strings.Join(parts, ", ")
 }
 
@@ -114,8 +99,12 @@ const barWidth = 24
 
 func progressText(p replay.Progress) string {
 	executed := p.Result.Applied + p.Result.Duplicates + p.Result.Skipped + p.Result.Failed + p.Result.NoOps + p.Result.Parked
-	total := max(p.Total, 1)
-	full := min(executed*barWidth/total, barWidth)
-	return fmt.Sprintf("[%s%s] %3d %%  %d of %d published; %s", strings.Repeat("█", full), strings.Repeat("░", barWidth-full),
-		min(executed*100/total, 100), p.Published, p.Total, p.Result.Text())
+	return fmt.Sprintf("%s  %d of %d published; %s", barText(executed, p.Total), p.Published, p.Total, p.Result.Text())
+}
+
+// barText is a progress bar with its percentage.
+func barText(done, total int) string {
+	total = max(total, 1)
+	full := min(done*barWidth/total, barWidth)
+	return fmt.Sprintf("[%s%s] %3d %%", strings.Repeat("█", full), strings.Repeat("░", barWidth-full), min(done*100/total, 100))
 }

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"bufio"
-	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -29,7 +27,6 @@ type badReport struct {
 	kept   []lines.Bad
 
 	file *os.File // nil for none
-	buf  *bufio.Writer
 	csv  *csv.Writer
 }
 
@@ -43,8 +40,7 @@ func (a *app) newBadReport(source, name string) (*badReport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--report: %w", err)
 	}
-	r.file, r.buf = file, bufio.NewWriter(file)
-	r.csv = csv.NewWriter(r.buf)
+	r.file, r.csv = file, csv.NewWriter(file)
 	return r, r.csv.Write([]string{"line", "problem"})
 }
 
@@ -68,7 +64,7 @@ func (r *badReport) close() error {
 		return nil
 	}
 	r.csv.Flush()
-	return errors.Join(r.csv.Error(), r.buf.Flush(), r.file.Close())
+	return errors.Join(r.csv.Error(), r.file.Close())
 }
 
 // end says what became of the file: text, or the result to programs. Its last line is
@@ -76,20 +72,13 @@ func (r *badReport) close() error {
 func (r *badReport) end(last, bad int, text string, result any, err, recorded error) error {
 	a := r.a
 	if err = errors.Join(err, r.close(), recorded); err != nil {
-		if a.ctx.Err() != nil {
-			err = context.Cause(a.ctx)
-		}
-		return fmt.Errorf("stopped after line %d: %s; the same command goes on from there: %w", last, text, err)
+		return fmt.Errorf("stopped after line %d: %s; the same command goes on from there: %w", last, text, a.causeOf(err))
 	}
 	if more := bad - saidLines; more > 0 {
 		a.say("… and %d more bad lines; --report FILE writes all of them.", more)
 	}
-	if a.json() {
-		if err := a.printJSON(result); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintf(a.Stdout, "%s.\n", text)
+	if err := a.done(result, "%s.", text); err != nil {
+		return err
 	}
 	if bad > 0 {
 		return fmt.Errorf("%s left out: correct it and import the file again", counted(bad, "line"))

@@ -124,6 +124,14 @@ func (a *app) printTable(header []string, rows [][]string) {
 	}
 }
 
+// printPart is printTable below something else, where there are rows.
+func (a *app) printPart(header []string, rows [][]string) {
+	if len(rows) > 0 {
+		fmt.Fprintln(a.Stdout)
+		a.printTable(header, rows)
+	}
+}
+
 // printRecords is a list for a terminal that is narrower than its table: a line a cell.
 func (a *app) printRecords(header []string, rows [][]string) {
 	for i, r := range rows {
@@ -151,6 +159,11 @@ func (a *app) printPairs(pairs [][2]string) {
 	}
 }
 
+// withoutEmpty leaves out the properties that there are not: they do not widen the others.
+func withoutEmpty(pairs [][2]string) [][2]string {
+	return slices.DeleteFunc(pairs, func(p [2]string) bool { return p[1] == "" })
+}
+
 func row(cells []string) table.Row {
 	r := make(table.Row, len(cells))
 	for i, c := range cells {
@@ -175,6 +188,30 @@ func printable(s string) string {
 
 func localTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
+// timeOr is a time for people, where there is one.
+func timeOr(t *time.Time, none string) string {
+	if t == nil {
+		return none
+	}
+	return localTime(*t)
+}
+
+// textOr is a text, where there is one.
+func textOr(text *string, none string) string {
+	if text == nil {
+		return none
+	}
+	return *text
+}
+
+// idText is an id, where there is one.
+func idText(id *delivery.ID) string {
+	if id == nil {
+		return ""
+	}
+	return id.String()
+}
+
 // statusMark makes a status recognisable without reading.
 func statusMark(s delivery.Status) string {
 	switch s {
@@ -187,17 +224,15 @@ func statusMark(s delivery.Status) string {
 	}
 }
 
-// printInCommunities is printTable for a list that may span communities: then the
+// printInCommunities is printList for a list that may span communities: then the
 // community stands behind the first column.
-func printInCommunities[T any](a *app, list []T, community func(T) string, header []string, cells func(T) []string) {
-	rows := each(list, cells)
-	if a.flags.Community == "" {
-		header = slices.Insert(header, 1, "community")
-		for i, r := range rows {
-			rows[i] = slices.Insert(r, 1, community(list[i]))
-		}
+func printInCommunities[T any](a *app, list []T, community func(T) string, header []string, cells func(T) []string) error {
+	if a.flags.Community != "" {
+		return printList(a, list, header, cells)
 	}
-	a.printTable(header, rows)
+	return printList(a, list, slices.Insert(header, 1, "community"), func(t T) []string {
+		return slices.Insert(cells(t), 1, community(t))
+	})
 }
 
 // printList writes a list, for programs or as a table.

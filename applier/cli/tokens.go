@@ -108,10 +108,3 @@ func (c *tokensRevokeCmd) Run(a *app, db *wiring.Database) error {
 	}
 	return a.done(map[string]string{"community": a.community(), "revoked": c.Name}, "Token %q revoked.", printable(c.Name))
 }
-
-func timeOr(t *time.Time, none string) string {
-	if t == nil {
-		return none
-	}
-	return localTime(*t)
-}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/admin/planning"
 	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
@@ -125,12 +126,12 @@ func printBacktest(a *app, r *trial.Comparison) {
 		{"still failing", countOrNone(r.StillFailing)},
 	})
 	a.printCases("different", r.Different, r.DifferentCount)
-	a.printFailing("newly failing", r.NewlyFailing)
+	a.printSomeFailing("newly failing", r.NewlyFailing)
 	a.printCases("newly succeeding", r.NewlySucceeding, r.NewlySucceedingCount)
 	if example := r.DependsOnBalanceExample; example != nil {
 		a.printCases("depend on the balance", []trial.Case{*example}, r.DependsOnBalance)
 	}
-	a.printFailing("still failing", r.StillFailingBy)
+	a.printSomeFailing("still failing", r.StillFailingBy)
 	for _, u := range r.Undecided {
 		fmt.Fprintf(a.Stdout, "\n%d cannot be decided now, such as %s: %s.\n", u.Count, u.Example, printable(u.Why))
 	}
@@ -138,26 +139,23 @@ func printBacktest(a *app, r *trial.Comparison) {
 }
 
 func (a *app) printCases(title string, cases []trial.Case, count int) {
-	if len(cases) == 0 {
-		return
-	}
-	fmt.Fprintln(a.Stdout)
-	a.printTable([]string{title, "before", "after"}, each(cases, func(c trial.Case) []string {
+	a.printPart([]string{title, "before", "after"}, each(cases, func(c trial.Case) []string {
 		return []string{c.ID.String(), sample.Shorten(c.Before.Text(), maxEffect), sample.Shorten(c.After.Text(), maxEffect)}
 	}))
 	a.printMore(count - len(cases))
 }
 
-func (a *app) printFailing(title string, failing []trial.Failing) {
-	if len(failing) == 0 {
-		return
-	}
-	fmt.Fprintln(a.Stdout)
+func (a *app) printSomeFailing(title string, failing []trial.Failing) {
 	shown := failing[:min(len(failing), shownCases)]
-	a.printTable([]string{title, "reason", "path", "detail", "example"}, each(shown, func(f trial.Failing) []string {
+	a.printFailing(title, shown)
+	a.printMore(len(failing) - len(shown))
+}
+
+// printFailing is a table of what fails, by the cause.
+func (a *app) printFailing(title string, failing []planning.Failing) {
+	a.printPart([]string{title, "reason", "path", "detail", "example"}, each(failing, func(f planning.Failing) []string {
 		return []string{strconv.Itoa(f.Count), string(f.Reason), f.Path, f.Detail, f.Example.String()}
 	}))
-	a.printMore(len(failing) - len(shown))
 }
 
 func (a *app) printMore(n int) {
@@ -166,7 +164,7 @@ func (a *app) printMore(n int) {
 	}
 }
 
-func sum(failing []trial.Failing) int {
+func sum(failing []planning.Failing) int {
 	n := 0
 	for _, f := range failing {
 		n += f.Count

@@ -69,7 +69,8 @@ func (c *webhooksCatchCmd) Run(a *app) error {
 	})
 	a.printRequest(caught.Method, caught.Query)
 	mapped, failure := caught.Mapped(saved.Definition)
-	a.printSent(caught.Headers, readablePayload(caught.Payload))
+	a.printHeaders(caught.Headers)
+	fmt.Fprintf(a.Stdout, "\npayload\n%s\n", printableText(readablePayload(caught.Payload)))
 	if failure == nil && !bytes.Equal(mapped, caught.Payload) {
 		fmt.Fprintf(a.Stdout, "\nas the mapping reads it\n%s\n", printableText(readablePayload(mapped)))
 	}
@@ -195,13 +196,12 @@ func (a *app) printRequest(method, query string) {
 	fmt.Fprintf(a.Stdout, "\nrequest\n  %s ?%s\n", printable(cmp.Or(method, http.MethodPost)), printable(query))
 }
 
-// printSent shows headers and payload, harmless for a terminal.
-func (a *app) printSent(headers []delivery.Header, payload string) {
+// printHeaders shows headers, harmless for a terminal.
+func (a *app) printHeaders(headers []delivery.Header) {
 	for i, h := range headers {
 		if i == 0 {
 			fmt.Fprintln(a.Stdout, "\nheaders")
 		}
 		fmt.Fprintf(a.Stdout, "  %s: %s\n", printable(h.Name), printable(h.Value))
 	}
-	fmt.Fprintf(a.Stdout, "\npayload\n%s\n", printableText(payload))
 }

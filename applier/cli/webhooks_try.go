@@ -111,29 +111,19 @@ func parseHeaders(lines []string) ([]delivery.Header, error) {
 }
 
 func printPreview(a *app, r trial.PreviewResult) {
-	pairs := [][2]string{{"status", statusMark(r.Status)}}
-	if r.Outcome != nil {
-		pairs = append(pairs, [2]string{"outcome", string(*r.Outcome)})
-	}
-	if r.Reason != nil {
-		pairs = append(pairs, [2]string{"reason", string(*r.Reason)})
-	}
-	if r.Detail != nil {
-		pairs = append(pairs, [2]string{"detail", *r.Detail})
-	}
-	a.printPairs(append(pairs, [2]string{"user", r.User.Name()}))
-	if len(r.Changes) > 0 {
-		fmt.Fprintln(a.Stdout)
-		a.printTable([]string{"currency", "operator", "amount", "before", "after"}, each(r.Changes, func(c trial.PreviewChange) []string {
-			return []string{c.Currency, c.Operator, c.Amount, c.BalanceBefore, c.Balance}
-		}))
-	}
-	if len(r.Fields) > 0 {
-		fmt.Fprintln(a.Stdout)
-		a.printTable([]string{"custom field", "value"}, each(r.Fields, func(f admin.Field) []string {
-			return []string{f.Field, f.Value}
-		}))
-	}
+	a.printPairs(withoutEmpty([][2]string{
+		{"status", statusMark(r.Status)},
+		{"outcome", string(admin.OrEmpty(r.Outcome))},
+		{"reason", string(admin.OrEmpty(r.Reason))},
+		{"detail", admin.OrEmpty(r.Detail)},
+		{"user", r.User.Name()},
+	}))
+	a.printPart([]string{"currency", "operator", "amount", "before", "after"}, each(r.Changes, func(c trial.PreviewChange) []string {
+		return []string{c.Currency, c.Operator, c.Amount, c.BalanceBefore, c.Balance}
+	}))
+	a.printPart([]string{"custom field", "value"}, each(r.Fields, func(f admin.Field) []string {
+		return []string{f.Field, f.Value}
+	}))
 	fmt.Fprintln(a.Stdout, "\nNothing was changed.")
 }
 
