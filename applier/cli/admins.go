@@ -241,12 +241,9 @@ func (a *app) alikeAccounts(err error, name string) error {
 	if listErr != nil {
 		return err // which tells more
 	}
-	names := make([]string, len(all))
-	for i, account := range all {
-		names[i] = account.Name
-	}
+	names := each(all, func(account admin.Account) string { return account.Name })
 	if like := webhook.Alike(name, names); len(like) > 0 {
-		return fmt.Errorf("%w. Did you mean %s?", err, quoted(like[:min(len(like), 3)]))
+		return fmt.Errorf("%w. Did you mean %s?", err, quoted(like[:min(len(like), maxAlike)]))
 	}
 	return fmt.Errorf("%w. `coinhook admins list` lists all", err)
 }

@@ -10,8 +10,6 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/coinhook/coinhook/applier/admin/users"
-	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/admin/wiring"
 	"github.com/coinhook/coinhook/pkg/secret"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -71,24 +69,11 @@ func (a *app) checkCommunity(command *kong.Node) error {
 }
 
 func unknownCommunity(name string, known []string, makes bool) error {
-	text := fmt.Sprintf("there is no community %q", name)
-	if like := quoted(webhook.Alike(name, known)); like != "" {
-		text += ": did you mean " + like + "?"
-	} else {
-		text += "."
-	}
+	text := "there is " + noSuch("community", name, known)
 	if makes {
 		return errors.New(text + " --create-community creates it")
 	}
 	return errors.New(text + " `coinhook communities list` lists all")
-}
-
-func quoted(names []string) string {
-	parts := make([]string, len(names))
-	for i, name := range names {
-		parts[i] = fmt.Sprintf("%q", printable(name))
-	}
-	return strings.Join(parts, " or ")
 }
 
 // knownCommunities returns the communities that there are. It stops where it finds the
@@ -121,95 +106,6 @@ func (a *app) storedCommunities() ([]string, error) {
 	return db.Communities().Communities(a.ctx)
 }
 
-// webhookElsewhere adds to an error about a webhook's name where there is one of it.
-func (a *app) webhookElsewhere(service *webhooks.Service, err error, name string) error {
-	if !errors.Is(err, webhooks.ErrNotFound) || webhook.IsID(name) {
-		return err
-	}
-	communities, listErr := service.ElsewhereNamed(a.ctx, name)
-	if listErr != nil {
-		return err // which tells more
-	}
-	if len(communities) == 0 {
-		return a.alikeWebhooks(service, err, name)
-	}
-	return elsewhere(err, communities)
-}
-
-// alikeWebhooks adds to an error about a webhook's name those that are like it.
-func (a *app) alikeWebhooks(service *webhooks.Service, err error, name string) error {
-	all, listErr := service.List(a.ctx, a.community())
-	if listErr != nil {
-		return err // which tells more
-	}
-	var names []string
-	for _, w := range all {
-		names = append(names, w.Name)
-	}
-	like := webhook.Alike(name, names)
-	if len(like) == 0 {
-		return fmt.Errorf("%w. `coinhook webhooks list` lists all", err)
-	}
-	return fmt.Errorf("%w: did you mean %s?", err, quoted(like[:min(len(like), 3)]))
-}
-
-// userElsewhere adds to an error about a user where there is one of that name.
-func (a *app) userElsewhere(err error, ref string) error {
-	if !errors.Is(err, users.ErrNotFound) {
-		return err
-	}
-	db, openErr := a.database()
-	if openErr != nil {
-		return err
-	}
-	const most = 50
-	found, findErr := db.Users().FindNamed(a.ctx, nil, ref, most)
-	if findErr != nil {
-		return err
-	}
-	if len(found) == 0 {
-		return a.nearUsers(err, ref)
-	}
-	communities := make([]string, len(found))
-	for i, u := range found {
-		communities[i] = u.Community
-	}
-	return elsewhere(err, communities)
-}
-
-// nearUsers adds to an error about a user those whose names are like it.
-func (a *app) nearUsers(err error, ref string) error {
-	db, openErr := a.database()
-	if openErr != nil {
-		return err
-	}
-	const most = 3
-	near, findErr := db.Users().Near(a.ctx, a.community(), ref, most)
-	if findErr != nil {
-		return err // which tells more
-	}
-	if len(near) == 0 {
-		return fmt.Errorf("%w. `coinhook users list` lists the users", err)
-	}
-	return fmt.Errorf("%w: did you mean %s?", err, quoted(near))
-}
-
-// elsewhere names at most a few communities.
-func elsewhere(err error, communities []string) error {
-	const shown = 5
-	slices.Sort(communities)
-	communities = slices.Compact(communities)
-	switch n := len(communities); {
-	case n == 0:
-		return err
-	case n == 1:
-		return fmt.Errorf("%w. The community %[2]q has one: add --community %[2]s", err, communities[0])
-	case n > shown:
-		return fmt.Errorf("%w. %d communities have one, such as %s: add --community", err, n, strings.Join(communities[:shown], ", "))
-	}
-	return fmt.Errorf("%w. The communities %s have one: add --community", err, strings.Join(communities, ", "))
-}
-
 // numbered are the parts of a name that count: world-2 is no mistake for world-1, nor
 // team-b for team-a.
 var numbered = regexp.MustCompile(`[0-9]+|(^|[-_])[a-z]($|[-_])`)
@@ -217,15 +113,9 @@ var numbered = regexp.MustCompile(`[0-9]+|(^|[-_])[a-z]($|[-_])`)
 // isMistyped reports whether a name may be a mistake for another one: a letter more or
 // less, another letter, or two that are swapped.
 func isMistyped(name string, known []string) bool {
-	for _, other := range known {
-		if numbered.ReplaceAllString(name, "") == numbered.ReplaceAllString(other, "") {
-			continue
-		}
-		if isOneSlip(name, other) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(known, func(other string) bool {
+		return numbered.ReplaceAllString(name, "") != numbered.ReplaceAllString(other, "") && isOneSlip(name, other)
+	})
 }
 
 func isOneSlip(a, b string) bool {

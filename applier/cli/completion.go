@@ -11,7 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/service"
 	"github.com/coinhook/coinhook/pkg/signature"
 )
@@ -228,39 +228,25 @@ func (a *app) valuesOf(v *kong.Value) []string {
 	case "webhook", "name-or-id":
 		return a.webhookNames()
 	case "currency", "code":
-		return a.currencyCodes()
-	case "reason":
-		var all []string
-		for _, r := range delivery.Reasons() {
-			all = append(all, string(r))
+		db, err := a.database()
+		if err != nil {
+			return nil
 		}
-		return all
+		codes, _ := currencyCodes(a, db, a.community()) // those that can be read
+		return codes
+	case "reason":
+		return reasonNames()
 	case "preset":
 		return signature.Names()
 	}
 	return nil
 }
 
-func (a *app) webhookNames() (names []string) {
+func (a *app) webhookNames() []string {
 	service, err := a.webhooks()
 	if err != nil {
 		return nil
 	}
 	all, _ := service.List(a.ctx, a.community())
-	for _, w := range all {
-		names = append(names, w.Name)
-	}
-	return names
-}
-
-func (a *app) currencyCodes() (codes []string) {
-	db, err := a.database()
-	if err != nil {
-		return nil
-	}
-	all, _ := db.Communities().Currencies(a.ctx, a.community())
-	for _, c := range all {
-		codes = append(codes, c.Code)
-	}
-	return codes
+	return each(all, func(w broker.Saved) string { return w.Name })
 }

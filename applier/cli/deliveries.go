@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -148,16 +149,14 @@ func (a *app) sayDrafts(webhookID string) {
 	}
 }
 
+func reasonNames() []string {
+	return each(delivery.Reasons(), func(r delivery.Reason) string { return string(r) })
+}
+
 func checkReason(reason string) error {
-	if reason == "" {
+	known := reasonNames()
+	if reason == "" || slices.Contains(known, reason) {
 		return nil
-	}
-	var known []string
-	for _, r := range delivery.Reasons() {
-		if string(r) == reason {
-			return nil
-		}
-		known = append(known, string(r))
 	}
 	if like := quoted(webhook.Alike(reason, known)); like != "" {
 		return usagef("--reason: there is no reason %q: did you mean %s?", reason, like)

@@ -141,14 +141,14 @@ func (c *fieldsHistoryCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if len(entries) == 0 && c.Field != "" {
-		a.sayUnknownField(c.Field)
+	if len(entries) == 0 && c.Field != "" { // a deleted one has a history
+		a.sayUnknown(db, "custom field", c.Field, "fields", fieldNames)
 	}
 	if a.json() {
 		return a.printJSON(each(entries, newFieldEntryJSON))
 	}
 	community := func(e users.FieldEntry) string { return e.Community }
-	printInCommunities(a, entries, community, []string{"at", "user", "field", "value", "", "action", "delivery"}, func(e users.FieldEntry) []string {
+	return printInCommunities(a, entries, community, []string{"at", "user", "field", "value", "", "action", "delivery"}, func(e users.FieldEntry) []string {
 		value, current := e.Value, ""
 		if e.Removed {
 			value = "(none)"
@@ -158,31 +158,4 @@ func (c *fieldsHistoryCmd) Run(a *app) error {
 		}
 		return []string{localTime(e.At), e.User.Name(), e.Field, value, current, e.Action, e.DeliveryID.String()}
 	})
-	return nil
-}
-
-// sayUnknownField explains an empty history by a field that does not exist. A deleted one
-// has a history.
-func (a *app) sayUnknownField(name string) {
-	db, err := a.database()
-	if err != nil {
-		return
-	}
-	in := []string{a.flags.Community}
-	if a.flags.Community == "" {
-		if in, err = a.knownCommunities(""); err != nil {
-			return
-		}
-	}
-	var known []string
-	for _, community := range in {
-		fields, err := db.Communities().Fields(a.ctx, community)
-		if err != nil {
-			return
-		}
-		for _, f := range fields {
-			known = append(known, f.Name)
-		}
-	}
-	a.sayUnknown("custom field", name, known, "fields")
 }

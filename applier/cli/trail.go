@@ -164,7 +164,7 @@ func (c *trailListCmd) sayUnknown(a *app) {
 	known := slices.Sorted(maps.Values(records))
 	if c.What != "" && !slices.Contains(known, c.What) {
 		if like := webhook.Alike(c.What, slices.Compact(known)); len(like) > 0 {
-			a.say("The commands record nothing called %q: did you mean %s?", printable(c.What), quoted(like[:min(len(like), 3)]))
+			a.say("The commands record nothing called %q: did you mean %s?", printable(c.What), quoted(like[:min(len(like), maxAlike)]))
 		}
 	}
 	_, notAnID := delivery.ParseID(c.Target)

@@ -220,17 +220,6 @@ func (s *Service) FindEver(ctx context.Context, community, nameOrID string) (bro
 	return deleted[0], nil
 }
 
-// ElsewhereNamed returns the communities that have a webhook of this name.
-func (s *Service) ElsewhereNamed(ctx context.Context, name string) (communities []string, err error) {
-	all, err := s.List(ctx, "")
-	for _, w := range all {
-		if w.Name == name {
-			communities = append(communities, w.Community)
-		}
-	}
-	return communities, err
-}
-
 // Communities returns those that have, or had, a webhook.
 func (s *Service) Communities(ctx context.Context) ([]string, error) {
 	now, err := s.definitions.List(ctx)
