@@ -221,11 +221,8 @@ func (a *app) badAccount(err error, name string) error {
 		return fmt.Errorf("%w: `coinhook admins set %s` changes it", err, name)
 	case errors.Is(err, access.ErrNoAccount):
 		return a.alikeAccounts(err, name)
-	}
-	for _, bad := range []error{access.ErrAccountName, access.ErrGrants, access.ErrWeakPassword} {
-		if errors.Is(err, bad) {
-			return usageError{err}
-		}
+	case errors.Is(err, access.ErrAccountName), errors.Is(err, access.ErrGrants), errors.Is(err, access.ErrWeakPassword):
+		return usageError{err}
 	}
 	return err
 }
@@ -254,13 +251,13 @@ func (f passwordFlag) newPassword(a *app) (password, made string, err error) {
 	switch {
 	case f.PasswordStdin:
 		password, err = a.readSecret()
-		return password, "", err
 	case a.Interactive:
 		password, err = a.askPassword()
-		return password, "", err
+	default:
+		made = access.GeneratePassword()
+		password = made
 	}
-	made = access.GeneratePassword()
-	return made, made, nil
+	return password, made, err
 }
 
 // readSecret reads a secret on the standard input, where neither the process list nor
@@ -268,6 +265,14 @@ func (f passwordFlag) newPassword(a *app) (password, made string, err error) {
 func (a *app) readSecret() (string, error) {
 	text, err := interruptible(a.ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(a.Stdin, 1<<10)) })
 	return strings.TrimRight(string(text), "\r\n"), err
+}
+
+// readHidden reads a secret that somebody types, or else that of the standard input.
+func (a *app) readHidden(question string) (string, error) {
+	if a.Interactive {
+		return a.askHidden(question)
+	}
+	return a.readSecret()
 }
 
 func (a *app) askPassword() (string, error) {
@@ -306,12 +311,9 @@ func (a *app) askHidden(question string) (string, error) {
 }
 
 func (a *app) printAccount(account admin.Account, made, what string) error {
-	if a.json() {
-		return a.printJSON(accountJSON{account, made})
-	}
-	fmt.Fprintf(a.Stdout, "Account %s (%s) %s.\n", printable(account.Name), account.Grants, what)
+	text := fmt.Sprintf("Account %s (%s) %s.", printable(account.Name), account.Grants, what)
 	if made != "" {
-		fmt.Fprintf(a.Stdout, "Its password, shown this once: %s\n", made)
+		text += "\nIts password, shown this once: " + made
 	}
-	return nil
+	return a.done(accountJSON{account, made}, "%s", text)
 }

@@ -134,12 +134,10 @@ func candidates(ctx context.Context, p Process) []string {
 		all = a.valuesOf(line.flag.Value)
 	case strings.HasPrefix(last, "--") && hasValue:
 		if flag := line.find(name); flag != nil {
-			for _, v := range a.valuesOf(flag.Value) {
-				all = append(all, name+"="+v)
-			}
+			all = each(a.valuesOf(flag.Value), func(v string) string { return name + "=" + v })
 		}
 	case strings.HasPrefix(last, "-"):
-		all = line.flags()
+		all = each(line.flags(), func(f *kong.Flag) string { return "--" + f.Name })
 	default:
 		all = line.next(a)
 	}
@@ -183,32 +181,19 @@ func (t *typed) read(word string) {
 }
 
 func (t *typed) find(name string) *kong.Flag {
-	for _, group := range t.node.AllFlags(true) {
-		for _, flag := range group {
-			if "--"+flag.Name == name || flag.Short != 0 && "-"+string(flag.Short) == name {
-				return flag
-			}
+	for _, flag := range t.flags() {
+		if "--"+flag.Name == name || flag.Short != 0 && "-"+string(flag.Short) == name {
+			return flag
 		}
 	}
 	return nil
 }
 
-func (t *typed) flags() (all []string) {
-	for _, group := range t.node.AllFlags(true) {
-		for _, flag := range group {
-			all = append(all, "--"+flag.Name)
-		}
-	}
-	return all
-}
+func (t *typed) flags() []*kong.Flag { return slices.Concat(t.node.AllFlags(true)...) }
 
 // next are the commands that may follow, or what the next argument may be.
-func (t *typed) next(a *app) (all []string) {
-	for _, child := range t.node.Children {
-		if !child.Hidden {
-			all = append(all, child.Name)
-		}
-	}
+func (t *typed) next(a *app) []string {
+	all := childNames(t.node)
 	at := min(t.positional, len(t.node.Positional)-1)
 	if at < 0 || t.positional > at && !t.node.Positional[at].IsCumulative() {
 		return all

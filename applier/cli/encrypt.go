@@ -81,10 +81,11 @@ func (c *encryptCmd) how(mode webhook.Encryption, iv []byte) string {
 	if file == "-" {
 		file = "payload.json"
 	}
+	how := c.howOpenSSL
 	if mode == webhook.GCM {
-		return c.howNode(shellQuote(file), base64.StdEncoding.EncodeToString(iv))
+		how = c.howNode
 	}
-	return c.howOpenSSL(shellQuote(file), base64.StdEncoding.EncodeToString(iv))
+	return how(shellQuote(file), base64.StdEncoding.EncodeToString(iv))
 }
 
 func (c *encryptCmd) howOpenSSL(file, iv string) string {

@@ -117,8 +117,8 @@ func encryptionText(rec webhook.Record) string {
 
 // savedJSON is a webhook with the secrets that were made with it.
 func (a *app) savedJSON(s webhooks.Saved) webhookJSON {
-	j := a.webhookJSON(s.Saved, s.APIKey)
-	j.AESKey, j.Secret = s.AESKey.Reveal(), s.Secret
+	j := a.webhookJSON(s.Saved)
+	j.APIKey, j.AESKey, j.Secret = s.APIKey, s.AESKey.Reveal(), s.Secret
 	return j
 }
 

@@ -165,11 +165,7 @@ func withoutEmpty(pairs [][2]string) [][2]string {
 }
 
 func row(cells []string) table.Row {
-	r := make(table.Row, len(cells))
-	for i, c := range cells {
-		r[i] = printable(c)
-	}
-	return r
+	return each(cells, func(cell string) any { return printable(cell) })
 }
 
 // printable escapes what would act on a terminal: senders and users choose some

@@ -59,11 +59,7 @@ func (c *secretsRotateCmd) Run(a *app) error {
 
 // readMasterKey reads the key of before; a terminal does not show it.
 func (a *app) readMasterKey() (secret.MasterKey, error) {
-	read := a.readSecret
-	if a.Interactive {
-		read = func() (string, error) { return a.askHidden("The master key of before (nothing is shown):") }
-	}
-	text, err := read()
+	text, err := a.readHidden("The master key of before (nothing is shown):")
 	if err != nil {
 		return secret.MasterKey{}, err
 	}

@@ -75,17 +75,11 @@ func (c *setupCmd) Run(a *app) error {
 	if err := retry(ctx, func() error { return tables.Apply(ctx, conn, topology) }); err != nil {
 		return err
 	}
-	if err := c.record(a, db, migrations); err != nil {
+	a.trails = db // DATABASE_URL may be of a role that was granted nothing before
+	if err := a.record("set up", "installation", "", map[string]any{"words": a.words(), "migrations": migrations}); err != nil {
 		return err
 	}
 	return a.done(map[string]any{"streams": "ready", "tables": "ready", "migrations_applied": migrations}, "Streams, buckets and tables are ready (%d migrations applied).", migrations)
-}
-
-// record has the connection of setup write the audit trail: DATABASE_URL may be of a
-// role that was granted nothing before.
-func (c *setupCmd) record(a *app, db *wiring.Database, migrations int) error {
-	a.trails = db
-	return a.record("set up", "installation", "", map[string]any{"words": a.words(), "migrations": migrations})
 }
 
 // grantRoles gives the services' database roles what they need. A database whose

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
-	"os/user"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,18 +123,6 @@ func (a *app) actor() admin.Actor {
 	return admin.Actor{Via: admin.ViaCommand, Who: a.who(), OSUser: osUser()}
 }
 
-// osUser is by the user id of the process, which no variable changes.
-func osUser() string {
-	name := "uid " + strconv.Itoa(os.Getuid())
-	if u, err := user.LookupId(strconv.Itoa(os.Getuid())); err == nil {
-		name = u.Username
-	}
-	if host, err := os.Hostname(); err == nil {
-		name += "@" + host
-	}
-	return name
-}
-
 type trailCmd struct {
 	List trailListCmd `cmd:"" help:"List who changed or saw what, newest first."`
 }
@@ -150,13 +136,6 @@ type trailListCmd struct {
 	Until  *ago   `placeholder:"T" help:"Only until then, as --since."`
 	Before int64  `placeholder:"ID" help:"Only entries before this one."`
 	Limit  int    `placeholder:"N" default:"50" help:"How many at most."`
-}
-
-// filter is what the flags ask for.
-func (c *trailListCmd) filter(a *app) (f access.TrailFilter, err error) {
-	f = access.TrailFilter{Who: c.By, What: c.What, Via: c.Via, Community: a.flags.Community, TargetID: c.Target, Before: c.Before, Limit: c.Limit}
-	f.Since, f.Until, err = a.span(c.Since, c.Until)
-	return f, err
 }
 
 // sayUnknown explains an empty list by what was probably mistyped.
@@ -177,7 +156,7 @@ func (c *trailListCmd) Run(a *app) error {
 	if c.Limit < 1 || c.Before < 0 {
 		return usagef("--limit is 1 or more, and --before the id of an entry")
 	}
-	filter, err := c.filter(a)
+	since, until, err := a.span(c.Since, c.Until)
 	if err != nil {
 		return err
 	}
@@ -185,7 +164,10 @@ func (c *trailListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	entries, err := db.Trail().List(a.ctx, filter)
+	entries, err := db.Trail().List(a.ctx, access.TrailFilter{
+		Who: c.By, What: c.What, Via: c.Via, Community: a.flags.Community, TargetID: c.Target,
+		Since: since, Until: until, Before: c.Before, Limit: c.Limit,
+	})
 	if err != nil {
 		return err
 	}
@@ -193,10 +175,7 @@ func (c *trailListCmd) Run(a *app) error {
 		c.sayUnknown(a)
 	}
 	return printList(a, entries, []string{"id", "at", "who", "from", "what", "to", "id", "detail"}, func(e admin.TrailEntry) []string {
-		var detail []string
-		for _, fact := range e.Facts() {
-			detail = append(detail, fact.String())
-		}
+		detail := each(e.Facts(), admin.Fact.String)
 		from := e.Via
 		for _, more := range []string{e.OSUser, e.Address} {
 			if more != "" {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -60,7 +61,7 @@ func usageText(parser *kong.Kong, p Process, err error) string {
 	case word == "version" && command == nil:
 		return text + ". Its version is printed by coinhook --version"
 	case m[2] == "" && (command == nil || len(command.Children) > 0):
-		return text + ". The commands here are " + strings.Join(childNames(parser, command), ", ")
+		return text + ". The commands here are " + strings.Join(childNames(cmp.Or(command, parser.Model.Node)), ", ")
 	case m[2] != "":
 		return text
 	}
@@ -106,10 +107,8 @@ func selected(err error) *kong.Node {
 // reached is the part of the command line whose help tells more.
 func reached(err error) string { return strings.TrimSpace("coinhook " + pathOf(selected(err))) }
 
-func childNames(parser *kong.Kong, command *kong.Node) (names []string) {
-	if command == nil {
-		command = parser.Model.Node
-	}
+// childNames are the commands below another one.
+func childNames(command *kong.Node) (names []string) {
 	for _, child := range command.Children {
 		if !child.Hidden {
 			names = append(names, child.Name)
@@ -119,12 +118,7 @@ func childNames(parser *kong.Kong, command *kong.Node) (names []string) {
 }
 
 func takesFile(command *kong.Node) bool {
-	for _, flag := range command.Flags {
-		if flag.Short == 'f' {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(command.Flags, func(flag *kong.Flag) bool { return flag.Short == 'f' })
 }
 
 func isFile(p Process, word string) bool {
@@ -141,16 +135,9 @@ func isFile(p Process, word string) bool {
 // quotedName joins the words from the first one after the command to the last one that
 // is no flag.
 func quotedName(args []string, command *kong.Node, word string) string {
-	from := len(strings.Fields(pathOf(command)))
-	var name []string
-	for i, arg := range args {
-		if i < from || strings.HasPrefix(arg, "-") {
-			if i >= from {
-				break
-			}
-			continue
-		}
-		name = append(name, arg)
+	name := args[min(len(strings.Fields(pathOf(command))), len(args)):]
+	if flag := slices.IndexFunc(name, func(arg string) bool { return strings.HasPrefix(arg, "-") }); flag >= 0 {
+		name = name[:flag]
 	}
 	if len(name) < 2 {
 		name = []string{"NAME", word}

@@ -66,11 +66,8 @@ type webhookJSON struct {
 	Secret    string    `json:"secret,omitempty"`
 }
 
-func (a *app) webhookJSON(s broker.Saved, apiKey string) webhookJSON {
-	return webhookJSON{
-		ID: s.ID, URL: a.url(s.ID), Version: s.Version, Definition: s.Definition,
-		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, APIKey: apiKey,
-	}
+func (a *app) webhookJSON(s broker.Saved) webhookJSON {
+	return webhookJSON{ID: s.ID, URL: a.url(s.ID), Version: s.Version, Definition: s.Definition, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt}
 }
 
 // url is where senders POST to.
@@ -103,8 +100,7 @@ func (c *webhooksListCmd) Run(a *app, service *webhooks.Service) error {
 	if all, err = cut(a, c.limitFlag, all); err != nil {
 		return err
 	}
-	list := each(all, func(s broker.Saved) webhookJSON { return a.webhookJSON(s, "") })
-	return printList(a, list, []string{"name", "community", "state", "version", "id"}, func(w webhookJSON) []string {
+	return printList(a, each(all, a.webhookJSON), []string{"name", "community", "state", "version", "id"}, func(w webhookJSON) []string {
 		return []string{w.Name, w.Community, string(w.State), strconv.Itoa(w.Version), w.ID}
 	})
 }
@@ -120,7 +116,7 @@ func (c *webhooksShowCmd) Run(a *app) error {
 		return err
 	}
 	if a.json() {
-		return a.printJSON(a.webhookJSON(saved, ""))
+		return a.printJSON(a.webhookJSON(saved))
 	}
 	a.printPairs([][2]string{
 		{"id", saved.ID},
@@ -129,8 +125,8 @@ func (c *webhooksShowCmd) Run(a *app) error {
 		{"in logs", webhook.Fingerprint(saved.ID)},
 		{"api keys", apiKeysText(saved)},
 		{"aes keys", aesKeysText(saved)},
-		{"secrets", signingSecretsText(saved.Record)},
-		{"passwords", passwordsText(saved.Record)},
+		{"secrets", secretsText(saved.Auth.Signature != nil, saved.SigningSecrets)},
+		{"passwords", secretsText(saved.Auth.Basic != nil, saved.BasicPasswords)},
 	})
 	text, err := webhook.Format(saved.Definition)
 	if err != nil {

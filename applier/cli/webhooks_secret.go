@@ -8,7 +8,6 @@ import (
 
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/secret"
-	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 type webhooksSecretCmd struct {
@@ -67,11 +66,7 @@ func (c *webhooksSecretCmd) given(a *app) (string, error) {
 	if !c.Stdin {
 		return c.Secret, nil
 	}
-	read := a.readSecret
-	if a.Interactive {
-		read = func() (string, error) { return a.askHidden("The secret (nothing is shown):") }
-	}
-	text, err := read()
+	text, err := a.readHidden("The secret (nothing is shown):")
 	if err == nil && text == "" {
 		return "", usagef("--secret-stdin: there is nothing on the standard input")
 	}
@@ -109,8 +104,11 @@ func (c *webhooksSecretCmd) print(a *app, result webhooks.Saved, of webhooks.Sec
 	}
 }
 
-// sealedTextsText says of which secrets a webhook has, and shows none.
-func sealedTextsText(kept []secret.SealedText) string {
+// secretsText says which secrets of a kind a webhook has, and shows none.
+func secretsText(isWanted bool, kept []secret.SealedText) string {
+	if isWanted && len(kept) == 0 {
+		return "none: requests are answered 503 until set-secret"
+	}
 	var parts []string
 	for _, k := range kept {
 		switch {
@@ -121,18 +119,4 @@ func sealedTextsText(kept []secret.SealedText) string {
 		}
 	}
 	return strings.Join(parts, "; ")
-}
-
-func signingSecretsText(rec webhook.Record) string {
-	if rec.Auth.Signature != nil && len(rec.SigningSecrets) == 0 {
-		return "none: requests are answered 503 until set-secret"
-	}
-	return sealedTextsText(rec.SigningSecrets)
-}
-
-func passwordsText(rec webhook.Record) string {
-	if rec.Auth.Basic != nil && len(rec.BasicPasswords) == 0 {
-		return "none: requests are answered 503 until set-secret"
-	}
-	return sealedTextsText(rec.BasicPasswords)
 }

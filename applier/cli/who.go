@@ -17,10 +17,21 @@ func (a *app) who() string {
 	if u, err := user.Current(); err == nil && name == "" {
 		name = u.Username
 	}
-	name = cmp.Or(name, strconv.Itoa(os.Getuid()))
-	host, err := os.Hostname()
-	if err != nil {
-		return name
+	return atHost(cmp.Or(name, strconv.Itoa(os.Getuid())))
+}
+
+// osUser is by the user id of the process, which no variable changes.
+func osUser() string {
+	id := strconv.Itoa(os.Getuid())
+	if u, err := user.LookupId(id); err == nil {
+		return atHost(u.Username)
 	}
-	return name + "@" + host
+	return atHost("uid " + id)
+}
+
+func atHost(name string) string {
+	if host, err := os.Hostname(); err == nil {
+		return name + "@" + host
+	}
+	return name
 }
