@@ -51,7 +51,7 @@ func (s *Console) compare(c *request) error {
 	var payloads [2][]byte
 	var defs []webhook.Definition
 	for side, text := range ids {
-		full, err := s.findDelivery(c, text)
+		full, err := s.deliveryOf(c, text)
 		if err != nil {
 			return err
 		}

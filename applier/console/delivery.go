@@ -72,11 +72,7 @@ type payloadView struct {
 const maxRaw = 32 << 10
 
 // delivery shows one delivery, as a page or in the panel next to the list.
-func (s *Console) delivery(c *request) error {
-	full, err := s.find(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) delivery(c *request, full history.Full) error {
 	name := c.QueryParam("tab")
 	switch name {
 	case tabPayload, tabChanges, tabRuns:
@@ -96,11 +92,7 @@ func (s *Console) delivery(c *request) error {
 }
 
 // reveal shows the payload with its secrets, and writes down who saw it.
-func (s *Console) reveal(c *request) error {
-	full, err := s.find(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) reveal(c *request, full history.Full) error {
 	data, err := s.deliveryData(c, full, tabPayload, true)
 	if err != nil {
 		return err
@@ -112,11 +104,7 @@ func (s *Console) reveal(c *request) error {
 }
 
 // payloadFile is the whole payload, without secrets, to be kept as a file.
-func (s *Console) payloadFile(c *request) error {
-	full, err := s.find(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) payloadFile(c *request, full history.Full) error {
 	if full.Payload == nil {
 		return failf(http.StatusNotFound, "%s", deliveryData{Full: full}.NoPayload())
 	}
@@ -128,9 +116,11 @@ func (s *Console) payloadFile(c *request) error {
 	return c.Blob(http.StatusOK, "application/octet-stream", payloads[0].bytes)
 }
 
-func (s *Console) find(c *request) (history.Full, error) { return s.findDelivery(c, c.Param("id")) }
+func (s *Console) findDelivery(c *request) (history.Full, error) {
+	return s.deliveryOf(c, c.Param("id"))
+}
 
-func (s *Console) findDelivery(c *request, text string) (history.Full, error) {
+func (s *Console) deliveryOf(c *request, text string) (history.Full, error) {
 	id, err := delivery.ParseID(text)
 	if err != nil {
 		return history.Full{}, failf(http.StatusNotFound, "This is no delivery's id. The list of deliveries has all there are.")

@@ -227,25 +227,23 @@ type revertData struct {
 }
 
 // askRevert shows what taking back a delivery's effect would do.
-func (s *Console) askRevert(c *request) error { return s.revertPage(c, http.StatusOK, "") }
+func (s *Console) askRevert(c *request, r *revert.Request) error {
+	return s.revertPage(c, r, http.StatusOK, "")
+}
 
-func (s *Console) revertPage(c *request, status int, problem string) error {
-	request, err := s.revertRequest(c)
-	if err != nil {
-		return err
-	}
-	plan, err := s.Reverter.Plan(c.ctx(), request)
+func (s *Console) revertPage(c *request, r *revert.Request, status int, problem string) error {
+	plan, err := s.Reverter.Plan(c.ctx(), r)
 	if err != nil {
 		return err
 	}
 	return c.pageWith(status, "revert", "Revert", revertData{
-		ID: request.IDs[0], Plan: plan, AllowNegative: request.AllowNegative, Note: request.Note, Error: problem,
-		NoteError: problem == whyNote, Seen: s.plans.put(c, plan, revertChoices(request)),
+		ID: r.IDs[0], Plan: plan, AllowNegative: r.AllowNegative, Note: r.Note, Error: problem,
+		NoteError: problem == whyNote, Seen: s.plans.put(c, plan, revertChoices(r)),
 	})
 }
 
 func (s *Console) revertRequest(c *request) (*revert.Request, error) {
-	full, err := s.find(c)
+	full, err := s.findDelivery(c)
 	if err != nil {
 		return nil, err
 	}
@@ -255,34 +253,30 @@ func (s *Console) revertRequest(c *request) (*revert.Request, error) {
 	}, nil
 }
 
-func (s *Console) revert(c *request) error {
-	request, err := s.revertRequest(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) revert(c *request, r *revert.Request) error {
 	if c.FormValue("plan") != "" { // look again, with minimums lifted
-		return s.revertPage(c, http.StatusOK, "")
+		return s.revertPage(c, r, http.StatusOK, "")
 	}
-	if request.Note == "" {
-		return s.revertPage(c, http.StatusUnprocessableEntity, whyNote)
+	if r.Note == "" {
+		return s.revertPage(c, r, http.StatusUnprocessableEntity, whyNote)
 	}
-	plan, ok := s.plans.take(c, revertChoices(request)).(*revert.Plan)
+	plan, ok := s.plans.take(c, revertChoices(r)).(*revert.Plan)
 	if !ok {
-		return s.revertPage(c, http.StatusConflict, notSeen)
+		return s.revertPage(c, r, http.StatusConflict, notSeen)
 	}
-	id := request.IDs[0].String()
+	id := r.IDs[0].String()
 	if plan.Selected == 0 {
-		return s.revertPage(c, http.StatusConflict, "There is nothing to revert.")
+		return s.revertPage(c, r, http.StatusConflict, "There is nothing to revert.")
 	}
-	if err := c.record("revert delivery", "delivery", id, map[string]any{"note": request.Note, "allow_negative": request.AllowNegative}); err != nil {
+	if err := c.record("revert delivery", "delivery", id, map[string]any{"note": r.Note, "allow_negative": r.AllowNegative}); err != nil {
 		return err
 	}
-	result, err := s.Reverter.Run(c.ctx(), request, plan, nil)
+	result, err := s.Reverter.Run(c.ctx(), r, plan, nil)
 	if err != nil && !errors.Is(err, revert.ErrInterrupted) {
 		return err
 	}
 	if result.Reverted == 0 {
-		return s.revertPage(c, http.StatusConflict, "Nothing was reverted: see the plan as of now.")
+		return s.revertPage(c, r, http.StatusConflict, "Nothing was reverted: see the plan as of now.")
 	}
 	return c.done("/deliveries/"+id, "The effect of the delivery was taken back.")
 }

@@ -49,6 +49,17 @@ type route struct {
 	handler      func(*request) error
 }
 
+// of finds what a route is about, and gives it to the route's handler.
+func of[T any](find func(*request) (T, error), handler func(*request, T) error) func(*request) error {
+	return func(c *request) error {
+		found, err := find(c)
+		if err != nil {
+			return err
+		}
+		return handler(c, found)
+	}
+}
+
 // routes are all there are but the read API.
 func (s *Console) routes() []route {
 	return []route{
@@ -77,12 +88,12 @@ func (s *Console) routes() []route {
 		{get, "/deliveries", viewer, s.histories},
 		{get, "/deliveries.csv", viewer, s.historiesFile},
 		{get, "/deliveries/compare", viewer, s.compare},
-		{get, "/deliveries/:id", viewer, s.delivery},
-		{get, "/deliveries/:id/payload", viewer, s.payloadFile},
-		{post, "/deliveries/:id/reveal", manager, s.reveal},
+		{get, "/deliveries/:id", viewer, of(s.findDelivery, s.delivery)},
+		{get, "/deliveries/:id/payload", viewer, of(s.findDelivery, s.payloadFile)},
+		{post, "/deliveries/:id/reveal", manager, of(s.findDelivery, s.reveal)},
 
-		{get, "/deliveries/:id/revert", editor, s.askRevert},
-		{post, "/deliveries/:id/revert", editor, s.revert},
+		{get, "/deliveries/:id/revert", editor, of(s.revertRequest, s.askRevert)},
+		{post, "/deliveries/:id/revert", editor, of(s.revertRequest, s.revert)},
 
 		{get, "/dead-letters", viewer, s.deadLetters},
 		{get, "/dead-letters/list", viewer, s.letterList},
@@ -101,9 +112,9 @@ func (s *Console) routes() []route {
 		{get, "/users.csv", viewer, s.usersFile},
 		{post, "/users", editor, s.addUser},
 		{post, importPath, editor, s.importUsers},
-		{get, "/users/:id", viewer, s.user},
-		{post, "/users/:id", editor, s.renameUser},
-		{post, "/users/:id/adjust", editor, s.adjust},
+		{get, "/users/:id", viewer, of(s.findProfile, s.user)},
+		{post, "/users/:id", editor, of(s.findProfile, s.renameUser)},
+		{post, "/users/:id/adjust", editor, of(s.findProfile, s.adjust)},
 
 		{get, "/settings", viewer, s.settings},
 		{post, communitiesPath, owner, s.addCommunity},
@@ -115,24 +126,24 @@ func (s *Console) routes() []route {
 		{get, "/webhooks", viewer, s.webhookList},
 		{get, "/webhooks/new", manager, s.newWebhook},
 		{post, "/webhooks", manager, s.createWebhook},
-		{get, "/webhooks/:id", viewer, s.webhookPage},
+		{get, "/webhooks/:id", viewer, of(s.findWebhook, s.webhookPage)},
 		{post, "/webhooks/:id", editor, s.editWebhook},
-		{get, "/webhooks/:id/deliveries", viewer, s.webhookDeliveries},
-		{get, "/webhooks/:id/mapping", viewer, s.webhookMapping},
-		{get, "/webhooks/:id/test", editor, s.askTest},
-		{post, "/webhooks/:id/test", editor, s.sendTest},
-		{get, "/webhooks/:id/settings", viewer, s.webhookSettings},
-		{post, "/webhooks/:id/settings", manager, s.saveSettings},
-		{post, "/webhooks/:id/restore", editor, s.restoreWebhook},
-		{post, "/webhooks/:id/name", manager, s.renameWebhook},
-		{post, "/webhooks/:id/duplicate", manager, s.duplicateWebhook},
-		{get, "/webhooks/:id/sample", viewer, s.sample},
-		{post, previewPath, editor, s.webhookPreview},
-		{get, "/webhooks/:id/versions", viewer, s.webhookVersions},
-		{get, "/webhooks/:id/rejections", viewer, s.webhookRejections},
-		{get, "/webhooks/:id/export", viewer, s.webhookExport},
-		{post, "/webhooks/:id/state", editor, s.webhookState},
-		{post, "/webhooks/:id/delete", manager, s.deleteWebhook},
+		{get, "/webhooks/:id/deliveries", viewer, of(s.findWebhook, s.webhookDeliveries)},
+		{get, "/webhooks/:id/mapping", viewer, of(s.findWebhook, s.webhookMapping)},
+		{get, "/webhooks/:id/test", editor, of(s.findWebhook, s.askTest)},
+		{post, "/webhooks/:id/test", editor, of(s.findWebhook, s.sendTest)},
+		{get, "/webhooks/:id/settings", viewer, of(s.findWebhook, s.webhookSettings)},
+		{post, "/webhooks/:id/settings", manager, of(s.asRead, s.saveSettings)},
+		{post, "/webhooks/:id/restore", editor, of(s.asRead, s.restoreWebhook)},
+		{post, "/webhooks/:id/name", manager, of(s.asRead, s.renameWebhook)},
+		{post, "/webhooks/:id/duplicate", manager, of(s.findWebhook, s.duplicateWebhook)},
+		{get, "/webhooks/:id/sample", viewer, of(s.findWebhook, s.sample)},
+		{post, previewPath, editor, of(s.findWebhook, s.webhookPreview)},
+		{get, "/webhooks/:id/versions", viewer, of(s.findWebhook, s.webhookVersions)},
+		{get, "/webhooks/:id/rejections", viewer, of(s.findWebhook, s.webhookRejections)},
+		{get, "/webhooks/:id/export", viewer, of(s.findWebhook, s.webhookExport)},
+		{post, "/webhooks/:id/state", editor, of(s.asRead, s.webhookState)},
+		{post, "/webhooks/:id/delete", manager, of(s.asRead, s.deleteWebhook)},
 		{post, "/webhooks/:id/undelete", manager, s.undeleteWebhook},
 		{post, "/webhooks/:id/rotate-key", manager, s.rotateKey},
 		{post, "/webhooks/:id/encryption", manager, s.setEncryption},

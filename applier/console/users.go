@@ -231,11 +231,7 @@ const (
 )
 
 // user shows one user.
-func (s *Console) user(c *request) error {
-	u, err := s.findProfile(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) user(c *request, u users.Profile) error {
 	return s.userPage(c, http.StatusOK, u, userFormOf(u), newAdjustForm())
 }
 
@@ -328,13 +324,9 @@ func (s *Console) addDays(c *request, data *userData) error {
 	return nil
 }
 
-func (s *Console) renameUser(c *request) error {
-	u, err := s.findProfile(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) renameUser(c *request, u users.Profile) error {
 	form := userForm{Email: c.FormValue("email"), Username: c.FormValue("username"), WasEmail: c.FormValue("was_email"), WasUsername: c.FormValue("was_username")}
-	err = s.Users.Rename(c.ctx(), u.ID, users.Change{Email: changed(form.Email, form.WasEmail), Username: changed(form.Username, form.WasUsername)})
+	err := s.Users.Rename(c.ctx(), u.ID, users.Change{Email: changed(form.Email, form.WasEmail), Username: changed(form.Username, form.WasUsername)})
 	if form.Error, form.Part = userProblem(err); form.Error != "" {
 		return s.userPage(c, http.StatusUnprocessableEntity, u, form, newAdjustForm())
 	}

@@ -42,11 +42,7 @@ type adjustData struct {
 const adjustedWithin = 5 * time.Second
 
 // adjust asks first, then puts an adjustment on its way and shows what became of it.
-func (s *Console) adjust(c *request) error {
-	u, err := s.findProfile(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) adjust(c *request, u users.Profile) error {
 	form := readAdjustForm(c)
 	if form.Key == "" {
 		form.Key = rand.Text()
@@ -55,7 +51,7 @@ func (s *Console) adjust(c *request) error {
 		Community: u.Community, User: u.ID.String(), Currency: form.Currency, Operator: webhook.Operator(form.Operator), Amount: form.Amount,
 		Note: form.Note, Key: form.Key, By: c.session.Account,
 	}
-	err = s.Users.CheckAdjustment(c.ctx(), &adjustment)
+	err := s.Users.CheckAdjustment(c.ctx(), &adjustment)
 	if form.Error, form.Part = userProblem(err); form.Error != "" {
 		return s.userPage(c, http.StatusUnprocessableEntity, u, userFormOf(u), form)
 	} else if err != nil {

@@ -54,13 +54,10 @@ func conflictFailure(err error) error {
 }
 
 // webhookState enables, disables, pauses or resumes.
-func (s *Console) webhookState(c *request) error {
-	w, err := s.asRead(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) webhookState(c *request, w webhooks.Stored) error {
 	var saved webhooks.Saved
 	var what, message string
+	var err error
 	switch state := webhook.State(c.FormValue("state")); {
 	case state == webhook.Disabled:
 		what, message = "disable webhook", "The webhook is disabled: its URL refuses what is sent, as if it did not exist."
@@ -78,11 +75,7 @@ func (s *Console) webhookState(c *request) error {
 	return s.changed(c, saved, err, what, message)
 }
 
-func (s *Console) deleteWebhook(c *request) error {
-	w, err := s.asRead(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) deleteWebhook(c *request, w webhooks.Stored) error {
 	if trimmed(c.FormValue("name")) != w.Name {
 		return failf(http.StatusUnprocessableEntity, "Nothing was deleted: type the webhook's name, %s, to say that you want it.", w.Name)
 	}
@@ -223,11 +216,7 @@ type versionRow struct {
 type savedVersion = webhooks.Version
 
 // webhookVersions lists the saves that are kept, with the difference of two.
-func (s *Console) webhookVersions(c *request) error {
-	w, err := s.findWebhook(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) webhookVersions(c *request, w webhooks.Stored) error {
 	data := versionsData{webhookHead: s.webhookHead(c, w, tabVersions)}
 	versions, err := s.Webhooks.Versions(c.ctx(), w.ID)
 	if err != nil {

@@ -45,11 +45,7 @@ type sampleView struct {
 
 // sample answers with what was caught, as a part of the webhook's page. With "after"
 // it goes on asking until there is another one than that.
-func (s *Console) sample(c *request) error {
-	w, err := s.findWebhook(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) sample(c *request, w webhooks.Stored) error {
 	view := s.sampleOf(c, w, c.QueryParam("of"))
 	after := c.QueryParam("after")
 	if view.Caught == nil && c.QueryParams().Has("after") || view.Caught != nil && after == view.Caught.ID.String() {

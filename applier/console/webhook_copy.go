@@ -8,11 +8,7 @@ import (
 )
 
 // renameWebhook gives a webhook another name.
-func (s *Console) renameWebhook(c *request) error {
-	w, err := s.asRead(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) renameWebhook(c *request, w webhooks.Stored) error {
 	saved, err := s.Webhooks.Rename(c.ctx(), w, trimmed(c.FormValue("name")))
 	if err != nil {
 		return s.refuseName(err)
@@ -30,11 +26,7 @@ func (s *Console) renameWebhook(c *request) error {
 
 // duplicateWebhook makes a draft of a webhook's definition, and answers with its page,
 // which alone shows the keys that were made.
-func (s *Console) duplicateWebhook(c *request) error {
-	w, err := s.findWebhook(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) duplicateWebhook(c *request, w webhooks.Stored) error {
 	saved, err := s.Webhooks.Duplicate(c.ctx(), w, trimmed(c.FormValue("name")))
 	if err != nil {
 		return s.refuseName(err)

@@ -10,15 +10,7 @@ import (
 )
 
 // webhookMapping shows the editor of a webhook's mapping.
-func (s *Console) webhookMapping(c *request) error {
-	w, err := s.findWebhook(c)
-	if err != nil {
-		return err
-	}
-	return s.showEditor(c, w)
-}
-
-func (s *Console) showEditor(c *request, w webhooks.Stored) error {
+func (s *Console) webhookMapping(c *request, w webhooks.Stored) error {
 	data, err := s.webhookData(c, w, formOf(w.Definition))
 	if err != nil {
 		return err

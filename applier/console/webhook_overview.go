@@ -38,14 +38,10 @@ type webhookOverview struct {
 const latestShown = 10
 
 // webhookPage shows how a webhook does; of a draft what is to be done.
-func (s *Console) webhookPage(c *request) error {
-	w, err := s.findWebhook(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) webhookPage(c *request, w webhooks.Stored) error {
 	data := webhookOverview{webhookHead: s.webhookHead(c, w, tabOverview)}
 	if data.IsDraft() {
-		return s.showEditor(c, w)
+		return s.webhookMapping(c, w)
 	}
 	seen := c.seen("deliveries")
 	for _, span := range []struct{ long, step time.Duration }{{24 * time.Hour, time.Hour}, {7 * 24 * time.Hour, 6 * time.Hour}} {
@@ -98,11 +94,7 @@ func (d *webhookDeliveries) Statuses() []webhookTab {
 }
 
 // webhookDeliveries lists what a webhook was sent.
-func (s *Console) webhookDeliveries(c *request) error {
-	w, err := s.findWebhook(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) webhookDeliveries(c *request, w webhooks.Stored) error {
 	seen := c.seen("deliveries")
 	at, err := place(c)
 	if err != nil {

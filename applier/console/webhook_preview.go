@@ -19,11 +19,7 @@ type previewView struct {
 }
 
 // webhookPreview answers with what the form, as it is now, makes of what was caught.
-func (s *Console) webhookPreview(c *request) error {
-	w, err := s.findWebhook(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) webhookPreview(c *request, w webhooks.Stored) error {
 	values, err := c.FormParams()
 	if err != nil {
 		return failf(http.StatusBadRequest, "The form could not be read. Reload the page.")

@@ -25,11 +25,7 @@ func (d *rejectionsData) Ranges() []option {
 }
 
 // webhookRejections shows what was refused, and why.
-func (s *Console) webhookRejections(c *request) error {
-	w, err := s.findWebhook(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) webhookRejections(c *request, w webhooks.Stored) (err error) {
 	data := rejectionsData{webhookHead: s.webhookHead(c, w, tabRejections), Since: c.QueryParam("since")}
 	var since time.Time
 	if long, err := time.ParseDuration(data.Since); err == nil {

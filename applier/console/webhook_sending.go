@@ -32,11 +32,7 @@ func (d *sentData) Accepted() bool { return d.Status < http.StatusMultipleChoice
 func (d *sentData) Following() string { return d.Address() + "/test?delivery=" + d.Delivery }
 
 // askTest shows the form for a test request, and what became of one that was sent.
-func (s *Console) askTest(c *request) error {
-	w, err := s.findWebhook(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) askTest(c *request, w webhooks.Stored) error {
 	seen := c.seen("deliveries")
 	data := sentData{webhookHead: s.webhookHead(c, w, ""), Payload: sampleBody}
 	if sample := w.Auth.Preset().Sample; sample.Body+sample.Query != "" {
@@ -73,11 +69,7 @@ func (s *Console) followTest(c *request, data *sentData, id string) error {
 
 // sendTest sends a request to the webhook's URL as its sender would, and says what it was
 // answered. The door treats it as any other request.
-func (s *Console) sendTest(c *request) error {
-	w, err := s.findWebhook(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) sendTest(c *request, w webhooks.Stored) error {
 	data := sentData{webhookHead: s.webhookHead(c, w, ""), Payload: lineEnds(c.FormValue("payload"))}
 	key := trimmed(c.FormValue("api_key"))
 	if w.Auth.APIKey && key == "" {

@@ -182,21 +182,13 @@ func (s *Console) webhookSettingsData(c *request, w webhooks.Stored) *webhookSet
 	return &webhookSettingsData{webhookHead: s.webhookHead(c, w, tabSettings), Form: settingsOf(w.Definition), Keys: keyLines(w.Record, time.Now())}
 }
 
-func (s *Console) webhookSettings(c *request) error {
-	w, err := s.findWebhook(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) webhookSettings(c *request, w webhooks.Stored) error {
 	return c.page("webhook-settings", "Settings of "+w.Name, s.webhookSettingsData(c, w))
 }
 
 // saveSettings saves how requests look and prove themselves. Of a webhook that is no
 // draft it first shows what would change.
-func (s *Console) saveSettings(c *request) error {
-	w, err := s.asRead(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) saveSettings(c *request, w webhooks.Stored) error {
 	values, err := c.FormParams()
 	if err != nil {
 		return failf(http.StatusBadRequest, "The form could not be read. Go back, and send it again.")
@@ -249,11 +241,7 @@ func (s *Console) showSettings(c *request, saved webhooks.Saved, message string)
 }
 
 // restoreWebhook saves a version again, as the next one. The state stays as it is.
-func (s *Console) restoreWebhook(c *request) error {
-	w, err := s.asRead(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) restoreWebhook(c *request, w webhooks.Stored) error {
 	number, err := strconv.Atoi(c.FormValue("version"))
 	if err != nil {
 		return failf(http.StatusUnprocessableEntity, "Choose the version to restore in the list of versions.")

@@ -147,11 +147,7 @@ func (e fieldErrors) At(field string) string {
 }
 
 // webhookExport is the definition as `coinhook webhooks apply` takes it.
-func (s *Console) webhookExport(c *request) error {
-	w, err := s.findWebhook(c)
-	if err != nil {
-		return err
-	}
+func (s *Console) webhookExport(c *request, w webhooks.Stored) error {
 	text, err := webhook.Format(w.Definition)
 	if err != nil {
 		return err
