@@ -16,48 +16,49 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// lettersForm selects dead letters, by what an address says.
-type lettersForm struct {
-	Community, Webhook, Reason, Text string
-	// Path is the path at fault; HasPath tells none from an empty one.
-	Path    string
-	HasPath bool
-	IDs     []string // those of them alone
-	// Since narrows to those that failed from then on, in RFC 3339.
-	Since string
-}
+// lettersForm selects dead letters. An empty path is that of those without one; ids select
+// these alone. Of the times it has failed_since, in RFC 3339.
+type lettersForm struct{ listForm }
 
 func readLettersForm(c *request) lettersForm {
-	value := func(name string) string { return strings.TrimSpace(c.FormValue(name)) }
-	f := lettersForm{Community: value("community"), Webhook: value("webhook"), Reason: value("reason"), Text: value("text"), Since: value("failed_since")}
+	f := lettersForm{listForm{url.Values{}}}
+	for _, name := range []string{"community", "webhook", "reason", "text", "failed_since"} {
+		f.set(name, strings.TrimSpace(c.FormValue(name)))
+	}
 	values, err := c.FormParams()
 	if err != nil {
 		return f
 	}
-	if f.IDs = values["id"]; values.Has("path") {
-		f.Path, f.HasPath = values.Get("path"), true
+	if values.Has("id") {
+		f.Values["id"] = values["id"]
+	}
+	if values.Has("path") {
+		f.Set("path", values.Get("path"))
 	}
 	return f
 }
 
 // filter returns what the form selects.
 func (f lettersForm) filter() (deadletter.Filter, error) {
-	filter := deadletter.Filter{Community: f.Community, WebhookID: f.Webhook, Reason: delivery.Reason(f.Reason), Text: f.Text}
-	if f.Reason != "" && !slices.Contains(delivery.Reasons(), filter.Reason) {
+	filter := deadletter.Filter{
+		Community: f.Get("community"), WebhookID: f.Get("webhook"), Reason: delivery.Reason(f.Get("reason")), Text: f.Get("text"),
+	}
+	if filter.Reason != "" && !slices.Contains(delivery.Reasons(), filter.Reason) {
 		return filter, failf(http.StatusBadRequest, "There is no such reason. Begin again at the dead letters.")
 	}
-	if f.HasPath {
-		filter.Path = &f.Path
+	if f.Has("path") {
+		path := f.Get("path")
+		filter.Path = &path
 	}
-	for _, text := range f.IDs {
+	for _, text := range f.Values["id"] {
 		id, err := delivery.ParseID(text)
 		if err != nil {
 			return filter, failf(http.StatusNotFound, "This is no delivery's id. The list of dead letters has all there are.")
 		}
 		filter.IDs = append(filter.IDs, id)
 	}
-	if f.Since != "" {
-		since, err := time.Parse(time.RFC3339Nano, f.Since)
+	if f.Has("failed_since") {
+		since, err := time.Parse(time.RFC3339Nano, f.Get("failed_since"))
 		if err != nil {
 			return filter, failf(http.StatusBadRequest, "The page's address is not right. Begin again at the dead letters.")
 		}
@@ -66,28 +67,11 @@ func (f lettersForm) filter() (deadletter.Filter, error) {
 	return filter, nil
 }
 
-// values are the form's own, as a query has them.
-func (f lettersForm) values() url.Values {
-	q := queryOf(map[string]string{"community": f.Community, "webhook": f.Webhook, "reason": f.Reason, "text": f.Text, "failed_since": f.Since})
-	if f.HasPath {
-		q.Set("path", f.Path)
-	}
-	if len(f.IDs) > 0 {
-		q["id"] = f.IDs
-	}
-	return q
-}
-
-// Address is that of a page about what the form selects.
-func (f lettersForm) Address(path string) string { return addressOf(path, f.values()) }
-
 // of is the form for one group.
 func (f lettersForm) of(g admin.Group) lettersForm {
-	one := lettersForm{Community: f.Community, Webhook: g.WebhookID, Reason: string(g.Reason), Text: f.Text, Since: f.Since, HasPath: true}
-	if g.Path != nil {
-		one.Path = *g.Path
-	}
-	return one
+	one := f.with("id", "").with("webhook", g.WebhookID).with("reason", string(g.Reason))
+	one.Set("path", textOf(g.Path))
+	return lettersForm{one}
 }
 
 type groupRow struct {
@@ -120,7 +104,7 @@ func (s *Console) deadLetters(c *request) error {
 	if err != nil {
 		return err
 	}
-	if data.Communities, data.Webhooks, err = s.options(c, data.Form.Webhook); err != nil {
+	if data.Communities, data.Webhooks, err = s.options(c, data.Form.Get("webhook")); err != nil {
 		return err
 	}
 	groups, err := s.DeadLetters.Groups(c.ctx(), filter)
@@ -174,12 +158,10 @@ func (s *Console) letterList(c *request) error {
 	if err != nil {
 		return err
 	}
-	data.ManyCommunities = len(names) > 1 && data.Form.Community == ""
+	data.ManyCommunities = len(names) > 1 && !data.Form.Has("community")
 	if len(data.Letters) > pageSize {
 		data.Letters = data.Letters[:pageSize]
-		q := data.Form.values()
-		q.Set("after", data.Letters[pageSize-1].ID.String())
-		data.Older = "/dead-letters/list?" + q.Encode()
+		data.Older = data.Form.with("after", data.Letters[pageSize-1].ID.String()).Address("/dead-letters/list")
 	}
 	return c.page("dead-letter-list", "Dead letters one by one", data)
 }
@@ -218,7 +200,7 @@ func (s *Console) exportLetters(c *request) error {
 	if err != nil {
 		return err
 	}
-	if err := c.record("export dead letters", "dead letters", form.values().Encode(), nil); err != nil {
+	if err := c.record("export dead letters", "dead letters", form.Encode(), nil); err != nil {
 		return err
 	}
 	h := c.Response().Header()
@@ -272,7 +254,7 @@ func (s *Console) discardPage(c *request, status int, note, problem string) erro
 	}
 	return c.pageWith(status, "discard", "Discard dead letters", discardData{
 		Form: form, Groups: plan.Groups, Left: plan.Left, Count: plan.Count(), Note: note, Error: problem,
-		NoteError: problem == whyNote, Seen: s.plans.put(c, plan, form.values().Encode()),
+		NoteError: problem == whyNote, Seen: s.plans.put(c, plan, form.Encode()),
 	})
 }
 
@@ -282,7 +264,7 @@ func (s *Console) discard(c *request) error {
 	if note == "" {
 		return s.discardPage(c, http.StatusUnprocessableEntity, note, whyNote)
 	}
-	plan, ok := s.plans.take(c, form.values().Encode()).(*deadletter.DiscardPlan)
+	plan, ok := s.plans.take(c, form.Encode()).(*deadletter.DiscardPlan)
 	if !ok {
 		return s.discardPage(c, http.StatusConflict, note, notSeen)
 	}
@@ -290,7 +272,7 @@ func (s *Console) discard(c *request) error {
 		return s.discardPage(c, http.StatusConflict, note, "There is nothing to discard.")
 	}
 	id := delivery.NewID()
-	if err := c.record("discard dead letters", "dead letters", form.values().Encode(), map[string]any{"count": plan.Count(), "note": note, runFact: id}); err != nil {
+	if err := c.record("discard dead letters", "dead letters", form.Encode(), map[string]any{"count": plan.Count(), "note": note, runFact: id}); err != nil {
 		return err
 	}
 	by := c.session.Account

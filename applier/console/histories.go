@@ -13,7 +13,7 @@ import (
 const overdueShown = 5
 
 type historiesData struct {
-	Form     historiesForm
+	Form     listForm
 	Error    string // in the form
 	Statuses []statusChip
 	Spans    []chip
@@ -35,7 +35,7 @@ type historiesData struct {
 
 // ManyCommunities says that rows have to tell their community.
 func (d historiesData) ManyCommunities() bool {
-	return len(d.Communities) > 1 && d.Form.Community == ""
+	return len(d.Communities) > 1 && !d.Form.Has("community")
 }
 
 // headData says above the list what is pending for too long.
@@ -50,19 +50,15 @@ func (s *Console) histories(c *request) error {
 	seen := c.seen("deliveries")
 	data := historiesData{Form: readHistoriesForm(c), Reasons: delivery.Reasons(), Here: c.Request().URL.RequestURI()}
 	var err error
-	if data.Communities, data.Webhooks, err = s.options(c, data.Form.Webhook); err != nil {
+	if data.Communities, data.Webhooks, err = s.options(c, data.Form.Get("webhook")); err != nil {
 		return err
 	}
 	filter, problem, err := s.historyFilter(c, &data.Form)
 	if err != nil {
 		return err
 	}
-	data.Statuses, data.Set = data.Form.statusChips(s.countsOf(c, filter, data.Form)), data.Form.setChips(data.Webhooks)
-	data.Spans = data.Form.Times.spanChips(func(t timesForm) string {
-		f := data.Form
-		f.Times = t
-		return f.Address("/deliveries")
-	})
+	data.Statuses = statusChips(data.Form, s.countsOf(c, filter, data.Form))
+	data.Set, data.Spans = historyChips(data.Form, data.Webhooks), data.Form.spanChips("/deliveries")
 	if problem != "" {
 		data.Error = problem
 		return c.pageWith(http.StatusUnprocessableEntity, "histories", "Histories", data)
@@ -75,13 +71,13 @@ func (s *Console) histories(c *request) error {
 
 // countsOf counts what the chips are about. It is nil where only the rows could tell: for
 // a user, a reason or a key, and for times that are no whole span.
-func (s *Console) countsOf(c *request, f history.Filter, form historiesForm) *history.Count {
-	if f.Since.IsZero() || form.Times.Span == "" || form.User != "" || form.Reason != "" || form.Key != "" || isUnasked(c.Request()) {
+func (s *Console) countsOf(c *request, f history.Filter, form listForm) *history.Count {
+	if f.Since.IsZero() || !form.Has("span") || form.Has("user") || form.Has("reason") || form.Has("key") || isUnasked(c.Request()) {
 		return nil
 	}
-	count := history.CountFilter{WebhookID: form.Webhook}
-	if form.Community != "" {
-		count.Communities = []string{form.Community}
+	count := history.CountFilter{WebhookID: f.WebhookID}
+	if f.Community != "" {
+		count.Communities = []string{f.Community}
 	}
 	total, complete, err := s.History.Total(c.ctx(), count, f.Since, time.Now())
 	if err != nil {
@@ -109,10 +105,10 @@ func (s *Console) addDeliveries(c *request, filter history.Filter, data *histori
 	data.Deliveries, data.Unchecked, data.CutShort = page.Deliveries, page.Unchecked != nil, page.CutShort
 	if n := len(page.Deliveries); n > 0 {
 		if page.Older {
-			data.Older = data.Form.place("before", page.Deliveries[n-1].ID)
+			data.Older = data.Form.with("before", page.Deliveries[n-1].ID.String()).Address("/deliveries")
 		}
 		if page.Newer {
-			data.Newer = data.Form.place("after", page.Deliveries[0].ID)
+			data.Newer = data.Form.with("after", page.Deliveries[0].ID.String()).Address("/deliveries")
 		}
 	}
 	if data.IsFirst = at == (history.Place{}); !data.IsFirst {

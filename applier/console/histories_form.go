@@ -1,46 +1,15 @@
 package console
 
 import (
-	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// historiesForm is what the form says, as it was typed.
-type historiesForm struct {
-	Status, Outcome, Community, Webhook, User, Reason, Key string
-	Times                                                  timesForm
-}
-
-func readHistoriesForm(c *request) historiesForm {
-	value := func(name string) string { return strings.TrimSpace(c.QueryParam(name)) }
-	return historiesForm{
-		Status: value("status"), Outcome: value("outcome"), Community: value("community"), Webhook: value("webhook"),
-		User: value("user"), Reason: value("reason"), Key: value("key"), Times: readTimesForm(c),
-	}
-}
-
-// query is the address that has all of the form.
-func (f historiesForm) query() url.Values {
-	q := queryOf(map[string]string{
-		"status": f.Status, "outcome": f.Outcome, "community": f.Community, "webhook": f.Webhook, "user": f.User, "reason": f.Reason, "key": f.Key,
-	})
-	f.Times.addTo(q)
-	return q
-}
-
-// Address is that of a page of what the form asks for.
-func (f historiesForm) Address(path string) string { return addressOf(path, f.query()) }
-
-// place is the address of a page from a delivery on.
-func (f historiesForm) place(name string, id delivery.ID) string {
-	q := f.query()
-	q.Set(name, id.String())
-	return "/deliveries?" + q.Encode()
+func readHistoriesForm(c *request) listForm {
+	return readListForm(c, "status", "outcome", "community", "webhook", "user", "reason", "key")
 }
 
 // statusChip is a status or an outcome to choose, with how many there are, if known.
@@ -51,14 +20,13 @@ type statusChip struct {
 }
 
 // statusChips are the statuses and outcomes, as links that keep the rest of the form.
-func (f historiesForm) statusChips(total *history.Count) (all []statusChip) {
+func statusChips(f listForm, total *history.Count) (all []statusChip) {
 	add := func(name, status, outcome string, count func(history.Count) int64) {
-		one := f
-		one.Status, one.Outcome = status, outcome
+		one := f.with("status", status).with("outcome", outcome)
 		if outcome != "" || status != "failed" && status != "" {
-			one.Reason = ""
+			one = one.with("reason", "")
 		}
-		s := statusChip{chip: chip{name, one.Address("/deliveries"), f.Status == status && f.Outcome == outcome}}
+		s := statusChip{chip: chip{name, one.Address("/deliveries"), f.Get("status") == status && f.Get("outcome") == outcome}}
 		if total != nil && count != nil {
 			s.Count, s.Counted = count(*total), true
 		}
@@ -74,24 +42,16 @@ func (f historiesForm) statusChips(total *history.Count) (all []statusChip) {
 	return all
 }
 
-// setChips are the parts of the form that have no chips of their own.
-func (f historiesForm) setChips(webhooks []option) []setChip {
+// historyChips are the parts of the form that have no chips of their own.
+func historyChips(f listForm, webhooks []option) []setChip {
 	webhook := func(id string) string {
 		if i := slices.IndexFunc(webhooks, func(w option) bool { return w.Value == id }); i >= 0 {
 			return webhooks[i].Text
 		}
 		return id
 	}
-	return setChipsOf(
-		func() string { return f.Address("/deliveries") },
-		formPart{"Webhook", &f.Webhook, webhook},
-		formPart{"Community", &f.Community, asIs},
-		formPart{"User", &f.User, asIs},
-		formPart{"Reason", &f.Reason, func(code string) string { return reasonText(code) }},
-		formPart{"Key", &f.Key, asIs},
-		formPart{"Since", &f.Times.Since, timeText},
-		formPart{"Until", &f.Times.Until, timeText},
-	)
+	return f.setChips("/deliveries", formPart{"Webhook", "webhook", webhook}, formPart{"Community", "community", nil}, formPart{"User", "user", nil},
+		formPart{"Reason", "reason", func(code string) string { return reasonText(code) }}, formPart{"Key", "key", nil})
 }
 
 // place reads where the page begins.
@@ -107,10 +67,11 @@ func place(c *request) (at history.Place, err error) {
 }
 
 // historyFilter returns what the form asks for, or what is wrong with it.
-func (s *Console) historyFilter(c *request, form *historiesForm) (f history.Filter, problem string, err error) {
+func (s *Console) historyFilter(c *request, form *listForm) (f history.Filter, problem string, err error) {
+	community, webhook := form.Get("community"), form.Get("webhook")
 	f = history.Filter{
-		Community: form.Community, WebhookID: form.Webhook, Status: delivery.Status(form.Status),
-		Outcome: delivery.Outcome(form.Outcome), Reason: delivery.Reason(form.Reason), Limit: pageSize,
+		Community: community, WebhookID: webhook, Status: delivery.Status(form.Get("status")),
+		Outcome: delivery.Outcome(form.Get("outcome")), Reason: delivery.Reason(form.Get("reason")), Limit: pageSize,
 	}
 	switch f.Status {
 	case "", delivery.Pending, delivery.Success, delivery.Failed:
@@ -122,18 +83,18 @@ func (s *Console) historyFilter(c *request, form *historiesForm) (f history.Filt
 	default:
 		return f, "An outcome is applied, duplicate or skipped.", nil
 	}
-	if form.Reason != "" && !slices.Contains(delivery.Reasons(), f.Reason) {
+	if f.Reason != "" && !slices.Contains(delivery.Reasons(), f.Reason) {
 		return f, "There is no such reason.", nil
 	}
-	if f.Since, f.Until, problem = form.Times.read(c, time.Now()); problem != "" {
+	if f.Since, f.Until, problem = form.readTimes(c, time.Now()); problem != "" {
 		return f, problem, nil
 	}
-	if form.Key != "" {
-		if f.IDs, err = s.keyed(c, form.Community, form.Webhook, form.Key); err != nil {
+	if form.Has("key") {
+		if f.IDs, err = s.keyed(c, community, webhook, form.Get("key")); err != nil {
 			return f, "", err
 		}
 	}
-	f.UserID, problem, err = s.userOf(c, form.Community, form.Webhook, form.User)
+	f.UserID, problem, err = s.userOf(c, community, webhook, form.Get("user"))
 	return f, problem, err
 }
 

@@ -2,26 +2,14 @@ package console
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 )
 
-// logsForm is what the form says, as it was typed.
-type logsForm struct {
-	Community, Webhook, User, Currency string
-	Times                              timesForm
-}
-
-// IsSet says that the list is narrowed by more than a span of time.
-func (f logsForm) IsSet() bool {
-	return f.Community != "" || f.Webhook != "" || f.User != "" || f.Currency != "" || f.Times.Since != "" || f.Times.Until != ""
-}
-
 type logsData struct {
-	Form  logsForm
+	Form  listForm
 	Error string // in the form
 
 	Communities, Webhooks, Currencies []option
@@ -34,34 +22,27 @@ type logsData struct {
 	IsFirst bool
 }
 
-func readLogsForm(c *request) logsForm {
-	return logsForm{
-		Community: c.QueryParam("community"), Webhook: c.QueryParam("webhook"), User: strings.TrimSpace(c.QueryParam("user")),
-		Currency: c.QueryParam("currency"), Times: readTimesForm(c),
-	}
+func readLogsForm(c *request) listForm {
+	return readListForm(c, "community", "webhook", "user", "currency")
 }
 
 // logs lists gamification logs, newest first.
 func (s *Console) logs(c *request) error {
 	seen := c.seen("deliveries")
 	form := readLogsForm(c)
-	data := logsData{Form: form, Here: c.Request().URL.RequestURI(), File: form.address("/logs.csv", 0), IsFirst: c.QueryParam("before") == ""}
+	data := logsData{Form: form, Here: c.Request().URL.RequestURI(), File: form.Address("/logs.csv"), IsFirst: c.QueryParam("before") == ""}
 	var err error
-	if data.Communities, data.Webhooks, err = s.options(c, form.Webhook); err != nil {
+	if data.Communities, data.Webhooks, err = s.options(c, form.Get("webhook")); err != nil {
 		return err
 	}
-	if data.Currencies, err = s.currencyOptions(c, form.Community, form.Currency); err != nil {
+	if data.Currencies, err = s.currencyOptions(c, form.Get("community"), form.Get("currency")); err != nil {
 		return err
 	}
 	filter, problem, err := s.logFilter(c, &data.Form)
 	if err != nil {
 		return err
 	}
-	data.Spans = data.Form.Times.spanChips(func(t timesForm) string {
-		f := data.Form
-		f.Times = t
-		return f.address("/logs", 0)
-	})
+	data.Spans = data.Form.spanChips("/logs")
 	if problem != "" {
 		data.Error = problem
 		return c.pageWith(http.StatusUnprocessableEntity, "logs", "Gamification logs", data)
@@ -72,7 +53,7 @@ func (s *Console) logs(c *request) error {
 	}
 	if len(data.Logs) > pageSize {
 		data.Logs = data.Logs[:pageSize]
-		data.Older = form.address("/logs", data.Logs[pageSize-1].Entry)
+		data.Older = form.before(data.Logs[pageSize-1].Entry).Address("/logs")
 	}
 	if !data.IsFirst {
 		return c.page("logs", "Gamification logs", data)
@@ -101,23 +82,16 @@ func (s *Console) currencyOptions(c *request, community, chosen string) (all []o
 }
 
 // logFilter returns what the form asks for, or what is wrong with it.
-func (s *Console) logFilter(c *request, form *logsForm) (f history.LogFilter, problem string, err error) {
-	f = history.LogFilter{Community: form.Community, WebhookID: form.Webhook, Currency: form.Currency}
-	if f.Since, f.Until, problem = form.Times.read(c, time.Now()); problem != "" {
+func (s *Console) logFilter(c *request, form *listForm) (f history.LogFilter, problem string, err error) {
+	f = history.LogFilter{Community: form.Get("community"), WebhookID: form.Get("webhook"), Currency: form.Get("currency")}
+	if f.Since, f.Until, problem = form.readTimes(c, time.Now()); problem != "" {
 		return f, problem, nil
 	}
 	if f.Before, err = readBefore(c, "logs: /logs"); err != nil {
 		return f, "", err
 	}
-	f.UserID, problem, err = s.userOf(c, form.Community, form.Webhook, form.User)
+	f.UserID, problem, err = s.userOf(c, f.Community, f.WebhookID, form.Get("user"))
 	return f, problem, err
-}
-
-// address is that of what the form asks for, from an entry on; 0 is the newest.
-func (f logsForm) address(path string, before int64) string {
-	q := queryOf(map[string]string{"community": f.Community, "webhook": f.Webhook, "user": f.User, "currency": f.Currency})
-	f.Times.addTo(q)
-	return addressBefore(path, q, before)
 }
 
 // logsFile sends all logs of the form as CSV.

@@ -48,7 +48,7 @@ type planned struct {
 
 // choices are the fields of a replay's form, except the note.
 func (d *replayData) choices(r *replay.Request) string {
-	return fmt.Sprintf("%s %s %t %t %q", d.Form.values().Encode(), d.Mapping, d.Force, d.Edited, r.Edited)
+	return fmt.Sprintf("%s %s %t %t %q", d.Form.Encode(), d.Mapping, d.Force, d.Edited, r.Edited)
 }
 
 // askReplay shows the plan of a replay.
@@ -70,7 +70,7 @@ func (s *Console) replayRequest(c *request) (*replay.Request, replayData, error)
 		return nil, data, err
 	}
 	request := &replay.Request{
-		Filter: filter, Asked: "console: " + data.Form.values().Encode(), Mapping: replay.Mapping(data.Mapping),
+		Filter: filter, Asked: "console: " + data.Form.Encode(), Mapping: replay.Mapping(data.Mapping),
 		Force: data.Force, By: c.session.Account, Note: data.Note,
 	}
 	if len(filter.IDs) == 1 {
@@ -192,7 +192,7 @@ func (s *Console) replay(c *request) error {
 		return s.replayPage(c, http.StatusConflict, "There is nothing to replay.")
 	}
 	id := delivery.NewID()
-	if err := c.record("replay dead letters", "dead letters", data.Form.values().Encode(), map[string]any{
+	if err := c.record("replay dead letters", "dead letters", data.Form.Encode(), map[string]any{
 		"count": plan.Selected, "of": seen.plan.Selected, "mapping": data.Mapping, "force": data.Force, "note": data.Note, "edited": data.Edited, runFact: id,
 	}); err != nil {
 		return err
@@ -203,8 +203,7 @@ func (s *Console) replay(c *request) error {
 				one.report(p.Published-p.Result.Pending, p.Total, p.Result.Text())
 			}})
 			if result.Failed > 0 {
-				left := data.Form
-				left.Since = plan.PlannedAt().UTC().Format(time.RFC3339Nano)
+				left := data.Form.with("failed_since", plan.PlannedAt().UTC().Format(time.RFC3339Nano))
 				one.leave(result.Failed, left.Address("/dead-letters/list"))
 			}
 			text := sentence(result.Text())

@@ -1,10 +1,10 @@
 package console
 
-import (
-	"maps"
-	"net/url"
-	"time"
-)
+import "time"
+
+// A list is narrowed by time to a span up to now, or from one time to another. An address
+// that is kept, with a span, means the newest deliveries each time. Times are in the zone
+// that the address names: a reader who gets it as a link may have another.
 
 // listSpans are the spans of time that a list can be narrowed to by one click.
 var listSpans = []struct {
@@ -17,63 +17,44 @@ var listSpans = []struct {
 	{"7d", "7 d", 7 * 24 * time.Hour},
 }
 
-// timesForm narrows a list by time: to a span up to now, or from one time to another. An
-// address that is kept, with a span, means the newest deliveries each time.
-type timesForm struct{ Span, Since, Until, Zone string }
+func (f listForm) hasTimes() bool { return f.Has("since") || f.Has("until") }
 
-// readTimesForm reads an address. Times are in the zone that the address names: a
-// reader who gets it as a link may have another.
-func readTimesForm(c *request) timesForm {
-	f := timesForm{Span: c.QueryParam("span"), Since: c.QueryParam("since"), Until: c.QueryParam("until"), Zone: c.QueryParam("zone")}
-	if f.Since != "" || f.Until != "" {
-		f.Span = ""
-	}
-	return f
-}
-
-// addTo adds what is set to a query.
-func (f timesForm) addTo(q url.Values) {
-	all := map[string]string{"span": f.Span, "since": f.Since, "until": f.Until}
-	if f.Since != "" || f.Until != "" {
-		all["zone"] = f.Zone
-	}
-	maps.Copy(q, queryOf(all))
-}
-
-// read returns the times, or what is wrong with them. It puts those of the form into the
-// person's own zone, which is shown next to them.
-func (f *timesForm) read(c *request, now time.Time) (since, until time.Time, problem string) {
+// readTimes returns the times, or what is wrong with them. It puts those of the form into
+// the person's own zone, which is shown next to them.
+func (f *listForm) readTimes(c *request, now time.Time) (since, until time.Time, problem string) {
+	own := c.zone()
 	for _, s := range listSpans {
-		if s.Name == f.Span {
-			f.Zone = c.zone().String()
+		if s.Name == f.Get("span") {
+			*f = f.with("zone", own.String())
 			return now.Add(-s.length).Truncate(time.Minute), until, ""
 		}
 	}
-	if f.Span != "" {
+	if f.Has("span") {
 		return since, until, "There is no such span of time."
 	}
-	zone := c.zone()
-	if f.Zone != "" {
-		if named, err := time.LoadLocation(f.Zone); err == nil {
+	zone := own
+	if f.Has("zone") {
+		if named, err := time.LoadLocation(f.Get("zone")); err == nil {
 			zone = named
 		}
 	}
 	var ok bool
-	if since, ok = readTime(f.Since, zone); !ok {
+	if since, ok = readTime(f.Get("since"), zone); !ok {
 		return since, until, "Since is not a time."
 	}
-	if until, ok = readTime(f.Until, zone); !ok {
+	if until, ok = readTime(f.Get("until"), zone); !ok {
 		return since, until, "Until is not a time."
 	}
-	f.Since, f.Until, f.Zone = fieldTime(since, c.zone()), fieldTime(until, c.zone()), c.zone().String()
+	*f = f.with("since", fieldTime(since, own)).with("until", fieldTime(until, own)).with("zone", own.String())
 	return since, until, ""
 }
 
-// spanChips are links to a list of each span; address makes one.
-func (f timesForm) spanChips(address func(timesForm) string) []chip {
-	all := []chip{{"Any time", address(timesForm{}), f.Span == "" && f.Since == "" && f.Until == ""}}
+// spanChips are links to a list of each span.
+func (f listForm) spanChips(path string) []chip {
+	ever := f.with("span", "").with("since", "").with("until", "")
+	all := []chip{{"Any time", ever.Address(path), !f.Has("span") && !f.hasTimes()}}
 	for _, s := range listSpans {
-		all = append(all, chip{s.Text, address(timesForm{Span: s.Name}), s.Name == f.Span})
+		all = append(all, chip{s.Text, ever.with("span", s.Name).Address(path), s.Name == f.Get("span")})
 	}
 	return all
 }

@@ -12,44 +12,12 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/access"
 )
 
-// trailForm is what the form says, as it was typed.
-type trailForm struct {
-	Who, What, Via, Community, Target string
-	Times                             timesForm
-}
-
-func readTrailForm(c *request) trailForm {
-	value := func(name string) string { return strings.TrimSpace(c.QueryParam(name)) }
-	return trailForm{
-		Who: value("who"), What: value("what"), Via: value("via"), Community: value("community"), Target: value("target"), Times: readTimesForm(c),
-	}
-}
-
-// address is that of what the form asks for, from an entry on; 0 is the newest.
-func (f trailForm) address(path string, before int64) string {
-	q := queryOf(map[string]string{"who": f.Who, "what": f.What, "via": f.Via, "community": f.Community, "target": f.Target})
-	f.Times.addTo(q)
-	return addressBefore(path, q, before)
-}
-
-// Newest is the address of the first page.
-func (f trailForm) Newest() string { return f.address("/trail", 0) }
-
-// setChips are the parts of the form that have no chips of their own.
-func (f trailForm) setChips() []setChip {
-	return setChipsOf(
-		func() string { return f.address("/trail", 0) },
-		formPart{"Who", &f.Who, asIs},
-		formPart{"What", &f.What, asIs},
-		formPart{"Community", &f.Community, asIs},
-		formPart{"To what", &f.Target, asIs},
-		formPart{"Since", &f.Times.Since, timeText},
-		formPart{"Until", &f.Times.Until, timeText},
-	)
+func readTrailForm(c *request) listForm {
+	return readListForm(c, "who", "what", "via", "community", "target")
 }
 
 type trailData struct {
-	Form  trailForm
+	Form  listForm
 	Error string // in the form
 
 	Vias, Spans              []chip
@@ -57,8 +25,7 @@ type trailData struct {
 	Set                      []setChip
 
 	Entries []trailRow
-	Older   string // addresses
-	File    string
+	Older   string // an address
 	IsFirst bool
 }
 
@@ -93,7 +60,7 @@ func (s *Console) trail(c *request) error {
 	}
 	if len(entries) > pageSize {
 		entries = entries[:pageSize]
-		data.Older = data.Form.address("/trail", entries[pageSize-1].ID)
+		data.Older = data.Form.before(entries[pageSize-1].ID).Address("/trail")
 	}
 	for _, e := range entries {
 		data.Entries = append(data.Entries, s.trailRow(c, e))
@@ -102,9 +69,11 @@ func (s *Console) trail(c *request) error {
 }
 
 // trailFilter returns what the form asks for, or what is wrong with it.
-func (s *Console) trailFilter(c *request, form *trailForm) (f access.TrailFilter, problem string, err error) {
-	f = access.TrailFilter{Who: form.Who, What: form.What, Via: form.Via, Community: form.Community, TargetID: form.Target}
-	f.Since, f.Until, problem = form.Times.read(c, time.Now())
+func (s *Console) trailFilter(c *request, form *listForm) (f access.TrailFilter, problem string, err error) {
+	f = access.TrailFilter{
+		Who: form.Get("who"), What: form.Get("what"), Via: form.Get("via"), Community: form.Get("community"), TargetID: form.Get("target"),
+	}
+	f.Since, f.Until, problem = form.readTimes(c, time.Now())
 	f.Before, err = readBefore(c, "entries: /trail")
 	return f, problem, err
 }
@@ -124,21 +93,16 @@ func (s *Console) addTrailChoices(c *request, data *trailData) error {
 		}
 		return all
 	}
-	data.Whos, data.Whats = options(words["who"], data.Form.Who), options(words["what"], data.Form.What)
+	data.Whos, data.Whats = options(words["who"], data.Form.Get("who")), options(words["what"], data.Form.Get("what"))
 	if data.Communities, _, err = s.options(c, ""); err != nil {
 		return err
 	}
 	for _, via := range append([]string{""}, words["via"]...) {
-		f := data.Form
-		f.Via = via
-		data.Vias = append(data.Vias, chip{viaText(via), f.address("/trail", 0), via == data.Form.Via})
+		data.Vias = append(data.Vias, chip{viaText(via), data.Form.with("via", via).Address("/trail"), via == data.Form.Get("via")})
 	}
-	data.Spans = data.Form.Times.spanChips(func(t timesForm) string {
-		f := data.Form
-		f.Times = t
-		return f.address("/trail", 0)
-	})
-	data.Set, data.File = data.Form.setChips(), data.Form.address("/trail.csv", 0)
+	data.Spans = data.Form.spanChips("/trail")
+	data.Set = data.Form.setChips("/trail",
+		formPart{"Who", "who", nil}, formPart{"What", "what", nil}, formPart{"Community", "community", nil}, formPart{"To what", "target", nil})
 	return nil
 }
 
@@ -155,7 +119,7 @@ func viaText(via string) string {
 func (s *Console) trailRow(c *request, e admin.TrailEntry) trailRow {
 	row := trailRow{TrailEntry: e, Link: targetLink(e)}
 	if e.TargetID != "" {
-		row.Same = trailForm{Target: e.TargetID}.address("/trail", 0)
+		row.Same = "/trail?target=" + url.QueryEscape(e.TargetID)
 	}
 	if version := e.Version(); version > 1 {
 		row.Changes = row.Link + "/versions?from=" + strconv.Itoa(version-1) + "&to=" + strconv.Itoa(version)

@@ -81,13 +81,13 @@ func (s *Console) usersPage(c *request, status int, data usersData) error {
 	}
 	if len(list) > pageSize {
 		list = list[:pageSize]
-		last, next := list[pageSize-1], map[string]string{"search": data.Search, "community": data.Community}
+		last, next := list[pageSize-1], listForm{url.Values{}}.with("search", data.Search).with("community", data.Community)
 		if data.ByEmail {
-			next["sort"], next["after"] = "email", textOf(last.Email)
+			next = next.with("sort", "email").with("after", textOf(last.Email))
 		} else {
-			next["before"] = last.ID.String()
+			next = next.with("before", last.ID.String())
 		}
-		data.Older = addressOf("/users", queryOf(next))
+		data.Older = next.Address("/users")
 	}
 	for _, u := range list {
 		data.Users = append(data.Users, userRow{u, amountsOf(u.Balances)})

@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin"
@@ -101,7 +102,7 @@ func (s *Console) webhookDeliveries(c *request, w webhooks.Stored) error {
 		return err
 	}
 	data := webhookDeliveries{webhookHead: s.webhookHead(c, w, tabDeliveries), Status: c.QueryParam("status")}
-	filter, problem, err := s.historyFilter(c, &historiesForm{Webhook: w.ID, Status: data.Status})
+	filter, problem, err := s.historyFilter(c, &listForm{url.Values{"webhook": {w.ID}, "status": {data.Status}}})
 	if err != nil {
 		return err
 	}
