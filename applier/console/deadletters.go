@@ -276,7 +276,7 @@ func (s *Console) discard(c *request) error {
 		return err
 	}
 	by := c.session.Account
-	one := s.runs.begin(c, id, fmt.Sprintf("Discard of %s", countedLetters(plan.Count())), "/dead-letters",
+	s.runs.begin(c, id, fmt.Sprintf("Discard of %s", countedLetters(plan.Count())), "/dead-letters",
 		func(ctx context.Context, one *run) (string, error) {
 			done, err := plan.Run(ctx, by, note, func(done int) {
 				one.report(done, plan.Count(), fmt.Sprintf("%d of %d discarded", done, plan.Count()))
@@ -290,7 +290,7 @@ func (s *Console) discard(c *request) error {
 			}
 			return text, nil
 		})
-	return c.redirect("/runs/" + one.ID.String())
+	return c.redirect("/runs/" + id.String())
 }
 
 // whyNote is what a form says without a note.

@@ -197,7 +197,7 @@ func (s *Console) replay(c *request) error {
 	}); err != nil {
 		return err
 	}
-	one := s.runs.begin(c, id, "Replay of "+countedLetters(plan.Selected), "/dead-letters",
+	s.runs.begin(c, id, "Replay of "+countedLetters(plan.Selected), "/dead-letters",
 		func(ctx context.Context, one *run) (string, error) {
 			result, err := s.Replayer.Run(ctx, request, plan, replay.Options{Progress: func(p replay.Progress) {
 				one.report(p.Published-p.Result.Pending, p.Total, p.Result.Text())
@@ -212,7 +212,7 @@ func (s *Console) replay(c *request) error {
 			}
 			return text, nil
 		})
-	return c.redirect("/runs/" + one.ID.String())
+	return c.redirect("/runs/" + id.String())
 }
 
 type revertData struct {

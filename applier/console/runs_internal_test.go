@@ -27,7 +27,7 @@ func TestRunsAreKept(t *testing.T) {
 	})
 	for i := range runsKept + 5 {
 		one := r.begin(c, delivery.NewID(), fmt.Sprint(i), "/", func(context.Context, *run) (string, error) { return "", nil })
-		for !one.view().HasEnded {
+		for !one.view().HasEnded() {
 			runtime.Gosched()
 		}
 	}

@@ -125,7 +125,10 @@ func (s *Console) trailRow(c *request, e admin.TrailEntry) trailRow {
 		row.Changes = row.Link + "/versions?from=" + strconv.Itoa(version-1) + "&to=" + strconv.Itoa(version)
 	}
 	for _, fact := range e.Facts() {
-		if fact.Name == runFact && s.runs.find(c, fact.Value) != nil { // those of before the last start are forgotten
+		if fact.Name != runFact {
+			continue
+		}
+		if _, known := s.runs.find(c, fact.Value); known { // those of before the last start are forgotten
 			row.Run = "/runs/" + fact.Value
 		}
 	}
