@@ -21,11 +21,10 @@
 //  5. Something that changes is a POST form: <form method="post" action="/users/…"
 //     hx-post=…>. Its handler calls the service, then c.record(what, kind, id,
 //     detail) for the audit trail, then c.done("/users", "Saved."), which redirects.
-//  6. For live updates take seen := c.seen("deliveries") before the data are read,
+//  6. For live updates take seen := c.seen() before the data are read,
 //     return c.livePage("users", "Users", seen, data), and give what is to be fetched
 //     again hx-get="this page's address" hx-trigger="deliveries from:body throttle:1s"
 //     hx-select="#users" hx-swap="outerMorph" hx-headers='{"Coinhook-Unasked":"true"}'.
-//     A new topic is a line in sources().
 //  7. A script of the page goes into static/, and {{define "head"}}<script …
 //     src="{{asset "uplot.js"}}"></script>{{end}} into its template. No inline
 //     scripts, styles or handlers: the browser refuses them.
@@ -141,7 +140,7 @@ func New(opts Options) (*Console, error) {
 	if s.templates, err = parseTemplates(); err != nil {
 		return nil, err
 	}
-	s.hub = newHub(s.sources(), opts.Log)
+	s.hub = newHub(opts.History, opts.Log)
 
 	s.echo = echo.New()
 	s.echo.Logger.SetOutput(io.Discard) // all that matters is logged here

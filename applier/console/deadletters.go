@@ -98,7 +98,7 @@ const runsShown = 5
 
 // deadLetters shows what fails for one cause together.
 func (s *Console) deadLetters(c *request) error {
-	seen := c.seen("deliveries")
+	seen := c.seen()
 	data := deadLettersData{Form: readLettersForm(c), Reasons: delivery.Reasons(), Here: c.Request().URL.RequestURI()}
 	filter, err := data.Form.filter()
 	if err != nil {

@@ -47,7 +47,7 @@ type headData struct {
 
 // histories lists deliveries, newest first.
 func (s *Console) histories(c *request) error {
-	seen := c.seen("deliveries")
+	seen := c.seen()
 	data := historiesData{Form: readHistoriesForm(c), Reasons: delivery.Reasons(), Here: c.Request().URL.RequestURI()}
 	var err error
 	if data.Communities, data.Webhooks, err = s.options(c, data.Form.Get("webhook")); err != nil {

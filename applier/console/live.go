@@ -28,26 +28,25 @@ const (
 	sendWithin = 10 * time.Second
 )
 
-// source is where news come from: history.History.
-type source interface {
-	Mark(ctx context.Context) (history.Mark, error)
-	Changed(ctx context.Context, from, to history.Mark) (communities []string, all bool, err error)
-}
+// newsOf is what pages listen to, and the name of the event that they get.
+const newsOf = "deliveries"
 
-// sources are what pages can listen to, by the event that they get.
-func (s *Console) sources() map[string]source {
-	return map[string]source{"deliveries": s.History}
-}
-
-// hub looks for news once for all who listen.
+// hub looks for news once for all who listen, while there are any.
 type hub struct {
-	log    zerolog.Logger
-	ctx    context.Context // ends with the hub
-	close  context.CancelFunc
-	topics map[string]*topic
+	history *history.History
+	log     zerolog.Logger
+	ctx     context.Context // ends with the hub
+	close   context.CancelFunc
 
 	mu   sync.Mutex
 	open map[string]int // pages that listen, by account and by session
+	// now is zero until the first look. since is what it was when somebody began to listen.
+	now       history.Mark
+	since     string
+	changes   int
+	changed   map[string]change // the last one of a community; empty is that of all
+	listeners map[*listener]bool
+	stop      context.CancelFunc // ends the watch
 }
 
 // Each page that listens keeps a connection. Somebody who opens more has them answered
@@ -78,20 +77,6 @@ func (h *hub) admit(account, session string) (leave func(), ok bool) {
 	}, true
 }
 
-// topic is polled while it has listeners.
-type topic struct {
-	source source
-
-	mu sync.Mutex
-	// now is zero until the first look. since is what it was when somebody began to listen.
-	now       history.Mark
-	since     string
-	changes   int
-	changed   map[string]change // the last one of a community; empty is that of all
-	listeners map[*listener]bool
-	stop      context.CancelFunc
-}
-
 // change is one of the communities' deliveries, numbered in their order.
 type change struct {
 	number int
@@ -108,56 +93,45 @@ func (s scope) has(community string) bool {
 
 // listener is one page. Its channel says that there is news of its scope.
 type listener struct {
-	topic *topic
 	scope scope
 	news  chan struct{}
 }
 
-func newHub(sources map[string]source, log zerolog.Logger) *hub {
-	h := &hub{log: log, topics: map[string]*topic{}, open: map[string]int{}}
+func newHub(from *history.History, log zerolog.Logger) *hub {
+	h := &hub{history: from, log: log.With().Str("topic", newsOf).Logger(), open: map[string]int{}, listeners: map[*listener]bool{}}
 	h.ctx, h.close = context.WithCancel(context.Background())
-	for name, from := range sources {
-		h.topics[name] = &topic{source: from, listeners: map[*listener]bool{}}
-	}
 	return h
 }
 
-// listen returns nil if there is no such topic.
-func (h *hub) listen(name string, about scope) *listener {
-	t := h.topics[name]
-	if t == nil {
-		return nil
-	}
-	l := &listener{topic: t, scope: about, news: make(chan struct{}, 1)}
+func (h *hub) listen(about scope) *listener {
+	l := &listener{scope: about, news: make(chan struct{}, 1)}
 	l.news <- struct{}{} // for what is known already
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.listeners[l] = true
-	if len(t.listeners) == 1 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.listeners[l] = true
+	if len(h.listeners) == 1 {
 		ctx, stop := context.WithCancel(h.ctx)
-		t.stop, t.now, t.since, t.changed = stop, history.Mark{}, "", map[string]change{}
-		go t.watch(ctx, h.log.With().Str("topic", name).Logger())
+		h.stop, h.now, h.since, h.changed = stop, history.Mark{}, "", map[string]change{}
+		go h.watch(ctx)
 	}
 	return l
 }
 
-func (l *listener) leave() {
-	l.topic.mu.Lock()
-	defer l.topic.mu.Unlock()
-	delete(l.topic.listeners, l)
-	if len(l.topic.listeners) == 0 {
-		l.topic.stop()
+func (h *hub) leave(l *listener) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.listeners, l)
+	if len(h.listeners) == 0 {
+		h.stop()
 	}
 }
 
-func (l *listener) mark() string { return l.topic.markOf(l.scope) }
-
 // markOf is the mark of the last change of a scope, empty where nothing is known yet.
-func (t *topic) markOf(about scope) string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	last := change{mark: t.since}
-	for community, one := range t.changed {
+func (h *hub) markOf(about scope) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	last := change{mark: h.since}
+	for community, one := range h.changed {
 		if about.has(community) && one.number > last.number {
 			last = one
 		}
@@ -166,17 +140,17 @@ func (t *topic) markOf(about scope) string {
 }
 
 // watch looks until ctx is done.
-func (t *topic) watch(ctx context.Context, log zerolog.Logger) {
+func (h *hub) watch(ctx context.Context) {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	failing := false
 	for {
-		err := t.look(ctx)
+		err := h.look(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil && !failing {
-			log.Warn().Err(err).Msg("cannot look for news, trying again")
+			h.log.Warn().Err(err).Msg("cannot look for news, trying again")
 		}
 		failing = err != nil
 		select {
@@ -188,35 +162,35 @@ func (t *topic) watch(ctx context.Context, log zerolog.Logger) {
 }
 
 // look tells those who listen of what has changed since it looked last.
-func (t *topic) look(ctx context.Context) error {
-	mark, err := t.source.Mark(ctx)
+func (h *hub) look(ctx context.Context) error {
+	mark, err := h.history.Mark(ctx)
 	if err != nil {
 		return err
 	}
-	t.mu.Lock()
-	before := t.now
-	t.mu.Unlock()
+	h.mu.Lock()
+	before := h.now
+	h.mu.Unlock()
 	if mark.String() == before.String() && !before.IsZero() {
 		return nil
 	}
 	communities, all := []string(nil), true
-	if !before.IsZero() && t.hasScopes() {
-		if communities, all, err = t.source.Changed(ctx, before, mark); err != nil {
+	if !before.IsZero() && h.hasScopes() {
+		if communities, all, err = h.history.Changed(ctx, before, mark); err != nil {
 			return err // it looks again, from the same mark on
 		}
 	}
 	if all {
 		communities = []string{""}
 	}
-	t.tell(ctx, mark, communities)
+	h.tell(ctx, mark, communities)
 	return nil
 }
 
 // hasScopes reports whether somebody listens who is not to hear of all.
-func (t *topic) hasScopes() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for l := range t.listeners {
+func (h *hub) hasScopes() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for l := range h.listeners {
 		if l.scope != nil {
 			return true
 		}
@@ -224,21 +198,21 @@ func (t *topic) hasScopes() bool {
 	return false
 }
 
-func (t *topic) tell(ctx context.Context, mark history.Mark, communities []string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+func (h *hub) tell(ctx context.Context, mark history.Mark, communities []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if ctx.Err() != nil { // the next watch tells
 		return
 	}
-	if t.since == "" {
-		t.since = mark.String()
+	if h.since == "" {
+		h.since = mark.String()
 	}
-	t.now = mark
-	t.changes++
+	h.now = mark
+	h.changes++
 	for _, community := range communities {
-		t.changed[community] = change{t.changes, mark.String()}
+		h.changed[community] = change{h.changes, mark.String()}
 	}
-	for l := range t.listeners {
+	for l := range h.listeners {
 		if !slices.ContainsFunc(communities, l.scope.has) {
 			continue
 		}
@@ -249,12 +223,12 @@ func (t *topic) tell(ctx context.Context, mark history.Mark, communities []strin
 	}
 }
 
-// seen is what a page knows of a topic. Community is what it is about, empty for all that
+// seen is what a page knows of the news. Community is what it is about, empty for all that
 // who asks may see.
-type seen struct{ topic, community, mark string }
+type seen struct{ community, mark string }
 
 func (s seen) url() string {
-	q := url.Values{"topic": {s.topic}, "seen": {s.mark}}
+	q := url.Values{"topic": {newsOf}, "seen": {s.mark}}
 	if s.community != "" {
 		q.Set("community", s.community)
 	}
@@ -263,16 +237,16 @@ func (s seen) url() string {
 
 // seen is to be taken before the data are read: what happens meanwhile is news
 // then. It is empty while the broker is away.
-func (c *request) seen(name string) seen {
-	s := seen{topic: name, community: cmp.Or(c.community, c.QueryParam("community"))}
-	t := c.console.hub.topics[name]
+func (c *request) seen() seen {
+	s := seen{community: cmp.Or(c.community, c.QueryParam("community"))}
+	h := c.console.hub
 	if about := scope(admin.Narrow(c.ctx(), s.community)); about != nil {
-		s.mark = t.markOf(about)
+		s.mark = h.markOf(about)
 	}
 	if s.mark == "" {
-		mark, err := t.source.Mark(c.ctx())
+		mark, err := h.history.Mark(c.ctx())
 		if err != nil {
-			c.console.Log.Warn().Err(err).Str("topic", name).Msg("cannot look for news")
+			h.log.Warn().Err(err).Msg("cannot look for news")
 			return s
 		}
 		s.mark = mark.String()
@@ -280,7 +254,7 @@ func (c *request) seen(name string) seen {
 	return s
 }
 
-// live sends an event of the topic's name whenever there is news.
+// live sends an event whenever there is news.
 func (s *Console) live(c *request) error {
 	leave, ok := s.hub.admit(c.session.Account, s.token(c.Request()))
 	if !ok {
@@ -288,12 +262,11 @@ func (s *Console) live(c *request) error {
 		return failf(http.StatusTooManyRequests, "You have too many pages open that show news. Close some of them.")
 	}
 	defer leave()
-	name := c.QueryParam("topic")
-	l := s.hub.listen(name, admin.Narrow(c.ctx(), c.QueryParam("community")))
-	if l == nil {
+	if c.QueryParam("topic") != newsOf {
 		return failf(http.StatusNotFound, "There is no such topic.")
 	}
-	defer l.leave()
+	l := s.hub.listen(admin.Narrow(c.ctx(), c.QueryParam("community")))
+	defer s.hub.leave(l)
 	h := c.Response().Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // proxies would wait for more
@@ -305,9 +278,9 @@ func (s *Console) live(c *request) error {
 	for err == nil {
 		select {
 		case <-l.news:
-			if mark := l.mark(); mark != "" && mark != known {
+			if mark := s.hub.markOf(l.scope); mark != "" && mark != known {
 				known = mark
-				err = c.send("event: %s\nid: %s\ndata: %s\n\n", name, mark, mark)
+				err = c.send("event: %s\nid: %s\ndata: %s\n\n", newsOf, mark, mark)
 			}
 		case <-beat.C:
 			if _, err := s.Accounts.Look(c.ctx(), s.token(c.Request())); errors.Is(err, access.ErrSignedOut) {

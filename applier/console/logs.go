@@ -28,7 +28,7 @@ func readLogsForm(c *request) listForm {
 
 // logs lists gamification logs, newest first.
 func (s *Console) logs(c *request) error {
-	seen := c.seen("deliveries")
+	seen := c.seen()
 	form := readLogsForm(c)
 	data := logsData{Form: form, Here: c.Request().URL.RequestURI(), File: form.Address("/logs.csv"), IsFirst: c.QueryParam("before") == ""}
 	var err error

@@ -117,7 +117,7 @@ const (
 
 // overview shows how it goes.
 func (s *Console) overview(c *request) (err error) {
-	seen := c.seen("deliveries")
+	seen := c.seen()
 	data := overviewData{Here: c.Request().URL.RequestURI(), Span: spanNamed(c.QueryParam("span"))}
 	data.Spans = spanChips("/", data.Span)
 	if data.Counts, err = data.Span.counts(c.ctx(), s.History, history.CountFilter{}); err == nil {

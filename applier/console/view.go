@@ -105,7 +105,7 @@ func (c *request) pageWith(status int, name, title string, data any) error {
 
 // livePage is a page that hears of news. Look at seen before reading the data:
 //
-//	seen := c.seen("deliveries")
+//	seen := c.seen()
 //	…
 //	return c.livePage("histories", "Histories", seen, data)
 func (c *request) livePage(name, title string, seen seen, data any) error {

@@ -44,7 +44,7 @@ func (s *Console) webhookPage(c *request, w webhooks.Stored) error {
 	if data.IsDraft() {
 		return s.webhookMapping(c, w)
 	}
-	seen := c.seen("deliveries")
+	seen := c.seen()
 	for _, span := range []struct{ long, step time.Duration }{{24 * time.Hour, time.Hour}, {7 * 24 * time.Hour, 6 * time.Hour}} {
 		var one health
 		now := time.Now()
@@ -96,7 +96,7 @@ func (d *webhookDeliveries) Statuses() []webhookTab {
 
 // webhookDeliveries lists what a webhook was sent.
 func (s *Console) webhookDeliveries(c *request, w webhooks.Stored) error {
-	seen := c.seen("deliveries")
+	seen := c.seen()
 	at, err := place(c)
 	if err != nil {
 		return err

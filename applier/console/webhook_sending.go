@@ -33,7 +33,7 @@ func (d *sentData) Following() string { return d.Address() + "/test?delivery=" +
 
 // askTest shows the form for a test request, and what became of one that was sent.
 func (s *Console) askTest(c *request, w webhooks.Stored) error {
-	seen := c.seen("deliveries")
+	seen := c.seen()
 	data := sentData{webhookHead: s.webhookHead(c, w, ""), Payload: sampleBody}
 	if sample := w.Auth.Preset().Sample; sample.Body+sample.Query != "" {
 		data.Payload = sample.Body + sample.Query
@@ -84,7 +84,7 @@ func (s *Console) sendTest(c *request, w webhooks.Stored) error {
 	if err := c.recordWebhook("send test", w); err != nil {
 		return err
 	}
-	seen := c.seen("deliveries")
+	seen := c.seen()
 	status, body, err := webhooks.SendTest(c.ctx(), r)
 	if err != nil {
 		s.Log.Warn().Err(err).Str("webhook_id", webhook.Fingerprint(w.ID)).Msg("cannot send a test")
