@@ -2,6 +2,7 @@ package console
 
 import (
 	"encoding/csv"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -22,36 +23,52 @@ func csvFile[T any](c *request, name string, columns []string, read func() ([]T,
 	if err := c.record("export "+what, what, c.QueryString(), nil); err != nil {
 		return err
 	}
-	h := c.Response().Header()
-	h.Set("Content-Type", "text/csv; charset=utf-8; header=present")
-	h.Set("Content-Disposition", `attachment; filename="`+name+`.csv"`)
-	control := http.NewResponseController(c.Response())
-	out := csv.NewWriter(c.Response())
-	out.UseCRLF = true // RFC 4180
-	err = out.Write(columns)
-	for err == nil && len(page) > 0 {
-		_ = control.SetWriteDeadline(time.Now().Add(time.Minute)) // as long as it goes on
-		for _, one := range page {
-			row := cells(one)
-			for i := range row {
-				row[i] = harmless(row[i])
+	return c.download(name+".csv", "text/csv; charset=utf-8; header=present", what, func(w io.Writer) error {
+		out := csv.NewWriter(w)
+		out.UseCRLF = true // RFC 4180
+		err := out.Write(columns)
+		for err == nil && len(page) > 0 {
+			for _, one := range page {
+				row := cells(one)
+				for i := range row {
+					row[i] = harmless(row[i])
+				}
+				_ = out.Write(row) // Flush has the error
 			}
-			_ = out.Write(row) // Flush has the error
+			out.Flush()
+			if err = out.Error(); err != nil || len(page) < csvPage {
+				break
+			}
+			after(page[len(page)-1])
+			page, err = read()
 		}
 		out.Flush()
-		if err = out.Error(); err != nil || len(page) < csvPage {
-			break
-		}
-		after(page[len(page)-1])
-		page, err = read()
-	}
-	out.Flush()
+		return err
+	})
+}
+
+// download sends a file while it is made. Cut off, it is not taken for all there is.
+func (c *request) download(name, contentType, what string, write func(io.Writer) error) error {
+	h := c.Response().Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	err := write(&patient{ResponseWriter: c.Response(), control: http.NewResponseController(c.Response())})
 	if err != nil && c.ctx().Err() == nil {
-		// The answer has begun: cut off, it is not taken for all there is.
 		c.console.Log.Error().Err(err).Msg("a download of " + what + " broke off")
 		panic(http.ErrAbortHandler)
 	}
 	return nil
+}
+
+// patient is an answer that may take as long as it goes on.
+type patient struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (p *patient) Write(b []byte) (int, error) {
+	_ = p.control.SetWriteDeadline(time.Now().Add(time.Minute)) // where it cannot be set, the server's own holds
+	return p.ResponseWriter.Write(b)
 }
 
 // harmless keeps a spreadsheet from taking a text for a formula. Numbers stay.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -203,26 +204,10 @@ func (s *Console) exportLetters(c *request) error {
 	if err := c.record("export dead letters", "dead letters", form.Encode(), nil); err != nil {
 		return err
 	}
-	h := c.Response().Header()
-	h.Set("Content-Type", "application/x-ndjson")
-	h.Set("Content-Disposition", `attachment; filename="dead-letters.jsonl"`)
-	out := &patient{ResponseWriter: c.Response(), control: http.NewResponseController(c.Response())}
-	if _, err := s.DeadLetters.Export(c.ctx(), out, filter, func(int) {}); err != nil && c.ctx().Err() == nil {
-		s.Log.Error().Err(err).Msg("a download of dead letters broke off")
-		panic(http.ErrAbortHandler) // cut off, it is not taken for all there is
-	}
-	return nil
-}
-
-// patient is an answer that may take as long as it goes on.
-type patient struct {
-	http.ResponseWriter
-	control *http.ResponseController
-}
-
-func (p *patient) Write(b []byte) (int, error) {
-	_ = p.control.SetWriteDeadline(time.Now().Add(time.Minute)) // where it cannot be set, the server's own holds
-	return p.ResponseWriter.Write(b)
+	return c.download("dead-letters.jsonl", "application/x-ndjson", "dead letters", func(w io.Writer) error {
+		_, err := s.DeadLetters.Export(c.ctx(), w, filter, func(int) {})
+		return err
+	})
 }
 
 type discardData struct {
