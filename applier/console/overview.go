@@ -3,8 +3,6 @@ package console
 import (
 	"cmp"
 	"context"
-	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin"
@@ -49,12 +47,12 @@ type chip struct {
 	Current       bool
 }
 
-// spanChips are the spans, as links to a page.
-func spanChips(path string, chosen timeSpan) (all []chip) {
+// spanChips are the spans, as links to the overview.
+func spanChips(chosen timeSpan) (all []chip) {
 	for i, s := range timeSpans {
-		address := path
+		address := "/"
 		if i > 0 {
-			address += "?" + url.Values{"span": {s.Name}}.Encode()
+			address += "?span=" + s.Name
 		}
 		last := len(s.Name) - 1 // the unit
 		all = append(all, chip{s.Name[:last] + " " + s.Name[last:], address, s == chosen})
@@ -69,7 +67,6 @@ type overviewData struct {
 	Counts history.Counts
 	// Unknown: PostgreSQL does not tell the numbers.
 	Unknown         bool
-	Rows            []countRow
 	Failing         []failingRow
 	MoreFailing     int
 	ManyCommunities bool
@@ -80,28 +77,6 @@ type overviewData struct {
 	More            int // findings that are not shown
 	// Steps are those of a new installation, none once a delivery succeeded.
 	Steps []firstStep
-}
-
-// countRow is a step as a table has it. Times are empty where nothing was executed.
-type countRow struct {
-	At              time.Time
-	Success, Failed int64
-	P50, P99        duration
-}
-
-// duration is one to show, and to draw in seconds.
-type duration time.Duration
-
-func (d duration) Seconds() string {
-	return strconv.FormatFloat(time.Duration(d).Seconds(), 'g', 4, 64)
-}
-
-// Text is empty for none.
-func (d duration) Text() string {
-	if d <= 0 {
-		return ""
-	}
-	return durationText(time.Duration(d))
 }
 
 type failingRow struct {
@@ -119,7 +94,7 @@ const (
 func (s *Console) overview(c *request) (err error) {
 	seen := c.seen()
 	data := overviewData{Here: c.Request().URL.RequestURI(), Span: spanNamed(c.QueryParam("span"))}
-	data.Spans = spanChips("/", data.Span)
+	data.Spans = spanChips(data.Span)
 	if data.Counts, err = data.Span.counts(c.ctx(), s.History, history.CountFilter{}); err == nil {
 		data.Findings, err = s.History.Findings(c.ctx())
 	}
@@ -134,9 +109,6 @@ func (s *Console) overview(c *request) (err error) {
 	}
 	if err := s.addWaiting(c, &data); err != nil {
 		return err
-	}
-	for _, step := range data.Counts.Steps {
-		data.Rows = append(data.Rows, countRow{step.At, step.Success(), step.Failed, duration(step.P50()), duration(step.P99())})
 	}
 	if err := s.addFailing(c, &data); err != nil {
 		return err

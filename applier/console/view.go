@@ -152,15 +152,12 @@ func (c *request) links() []link {
 
 // functions are those that templates have.
 var functions = template.FuncMap{
-	"asset": assetURL,
-	"statuses": func() []delivery.Status {
-		return []delivery.Status{delivery.Pending, delivery.Success, delivery.Failed}
-	},
+	"asset":    assetURL,
 	"rfc3339":  func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
 	"exact":    exactText,
 	"relative": func(t time.Time) string { return relativeText(t, time.Now()) },
 	"duration": durationText,
-	"age":      durationText,
+	"seconds":  func(d time.Duration) string { return fmt.Sprintf("%.4g", d.Seconds()) },
 	"amount":   amountText,
 	"change":   changeText,
 	"tone":     changeTone,
