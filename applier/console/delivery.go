@@ -11,28 +11,21 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// The tabs of a delivery.
-const (
-	tabDetails = "details"
-	tabPayload = "payload"
-	tabChanges = "changes"
-	tabRuns    = "runs"
-)
+// tabPayload is the tab that needs the payload.
+const tabPayload = "payload"
 
-type tab struct {
-	Name, Text string
-	Current    bool
-}
+// deliveryTabs are those of a delivery; the first one is shown where none is asked for.
+var deliveryTabs = []option{{"details", "Details"}, {tabPayload, "Payload"}, {"changes", "Changes"}, {"runs", "Attempts and replays"}}
 
 type deliveryData struct {
 	history.Full
 	Tab    string
-	Tabs   []tab
+	Tabs   []option
 	Advice string // for a failed one
 	Remedy *remedy
 	// Payloads are what the sender sent, what that was decrypted, and what an admin
 	// made of it: as far as they are there.
-	Payloads []payloadView
+	Payloads []payload
 	// Redacted says that secrets are left out, Revealed that they are not.
 	Redacted, Revealed bool
 	// Holders are the sessions that hold its user, where it waits for that.
@@ -43,7 +36,7 @@ type deliveryData struct {
 
 // isDecrypted reports whether it shows what came encrypted.
 func (d deliveryData) isDecrypted() bool {
-	return slices.ContainsFunc(d.Payloads, func(p payloadView) bool { return p.Title == decryptedTitle })
+	return slices.ContainsFunc(d.Payloads, func(p payload) bool { return p.Title == decryptedTitle })
 }
 
 // decryptedTitle is that of a payload which came encrypted.
@@ -57,27 +50,40 @@ func (d deliveryData) NoPayload() string {
 	return "The payload is no longer in the stream: of a success only its checksum is kept."
 }
 
-// payloadView is one payload, shown twice.
-type payloadView struct {
+// payload is one payload, shown twice.
+type payload struct {
 	Title string
-	Tree  *node  // nil if it is no JSON
-	Raw   string // the beginning
-	Cut   bool
-	Bytes int
-	// IsText is false for bytes that no page can show.
-	IsText bool
+	bytes []byte
 }
+
+func (p payload) Bytes() int { return len(p.bytes) }
+
+// IsText is false for bytes that no page can show.
+func (p payload) IsText() bool { return utf8.Valid(p.bytes) }
+
+// Tree is nil if it is no JSON.
+func (p payload) Tree() *node { return tree(p.bytes) }
 
 // maxRaw is how much of a payload a page shows.
 const maxRaw = 32 << 10
 
+// Cut says that Raw is only the beginning.
+func (p payload) Cut() bool { return len(p.bytes) > maxRaw }
+
+// Raw is the text, as far as a page shows it.
+func (p payload) Raw() string {
+	raw := p.bytes[:min(len(p.bytes), maxRaw)]
+	for len(raw) > 0 && !utf8.Valid(raw) { // in the middle of a character
+		raw = raw[:len(raw)-1]
+	}
+	return string(raw)
+}
+
 // delivery shows one delivery, as a page or in the panel next to the list.
 func (s *Console) delivery(c *request, full history.Full) error {
 	name := c.QueryParam("tab")
-	switch name {
-	case tabPayload, tabChanges, tabRuns:
-	default:
-		name = tabDetails
+	if !slices.ContainsFunc(deliveryTabs, func(t option) bool { return t.Value == name }) {
+		name = deliveryTabs[0].Value
 	}
 	data, err := s.deliveryData(c, full, name, false)
 	if err != nil {
@@ -134,11 +140,7 @@ func (s *Console) deliveryOf(c *request, text string) (history.Full, error) {
 }
 
 func (s *Console) deliveryData(c *request, full history.Full, name string, reveal bool) (deliveryData, error) {
-	data := deliveryData{Full: full, Tab: name, Revealed: reveal}
-	for _, t := range []tab{{Name: tabDetails, Text: "Details"}, {Name: tabPayload, Text: "Payload"}, {Name: tabChanges, Text: "Changes"}, {Name: tabRuns, Text: "Attempts and replays"}} {
-		t.Current = t.Name == name
-		data.Tabs = append(data.Tabs, t)
-	}
+	data := deliveryData{Full: full, Tab: name, Tabs: deliveryTabs, Revealed: reveal}
 	if full.Reason != nil {
 		data.Advice, data.Remedy = advice[*full.Reason], remedyOf(*full.Reason, full.WebhookID, full.Community)
 	}
@@ -148,32 +150,24 @@ func (s *Console) deliveryData(c *request, full history.Full, name string, revea
 	if name != tabPayload {
 		return data, nil
 	}
-	payloads, redacted, locked, err := s.payloadsOf(c, full, reveal)
-	if err != nil {
+	var locked error
+	var err error
+	if data.Payloads, data.Redacted, locked, err = s.payloadsOf(c, full, reveal); err != nil {
 		return data, err
 	}
-	data.Redacted = redacted
 	if locked != nil {
 		data.Locked = locked.Error()
 	}
 	if !reveal {
 		clean, headers := full.Redacted()
-		data.Headers, data.Redacted = clean.Headers, redacted || headers
-	}
-	for _, p := range payloads {
-		data.Payloads = append(data.Payloads, newPayloadView(p))
+		data.Headers, data.Redacted = clean.Headers, data.Redacted || headers
 	}
 	return data, nil
 }
 
-type titledPayload struct {
-	title string
-	bytes []byte
-}
-
 // payloadsOf returns what there is of a delivery's payloads, without secrets unless
 // they are to be revealed.
-func (s *Console) payloadsOf(c *request, full history.Full, reveal bool) (all []titledPayload, redacted bool, locked, err error) {
+func (s *Console) payloadsOf(c *request, full history.Full, reveal bool) (all []payload, redacted bool, locked, err error) {
 	if full.Payload == nil {
 		return nil, false, nil, nil
 	}
@@ -188,7 +182,7 @@ func (s *Console) payloadsOf(c *request, full history.Full, reveal bool) (all []
 	if len(full.Payload) == 0 && query != nil {
 		full.Payload = nil // a GET: there is nothing to show but the query
 	}
-	for _, p := range []titledPayload{{"The query of the URL", query}, {"As the sender sent it", full.Payload}, {decryptedTitle, decrypted}, {"As an admin edited it, to run instead", full.Edited}} {
+	for _, p := range []payload{{"The query of the URL", query}, {"As the sender sent it", full.Payload}, {decryptedTitle, decrypted}, {"As an admin edited it, to run instead", full.Edited}} {
 		if p.bytes == nil {
 			continue
 		}
@@ -199,21 +193,4 @@ func (s *Console) payloadsOf(c *request, full history.Full, reveal bool) (all []
 		all = append(all, p)
 	}
 	return all, redacted, locked, nil
-}
-
-func newPayloadView(p titledPayload) payloadView {
-	v := payloadView{Title: p.title, Bytes: len(p.bytes), IsText: utf8.Valid(p.bytes)}
-	if !v.IsText {
-		return v
-	}
-	v.Tree = tree(p.bytes)
-	raw := p.bytes
-	if v.Cut = len(raw) > maxRaw; v.Cut {
-		raw = raw[:maxRaw]
-		for len(raw) > 0 && !utf8.Valid(raw) { // in the middle of a character
-			raw = raw[:len(raw)-1]
-		}
-	}
-	v.Raw = string(raw)
-	return v
 }
