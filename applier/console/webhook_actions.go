@@ -200,36 +200,26 @@ func (s *Console) setSecret(c *request) error {
 
 type versionsData struct {
 	webhookHead
-	Versions []versionRow
+	Versions []webhooks.Version
+	Who      map[int]string // saved them, as far as that is known
 	From, To int
 	Restore  int // the version that saving would bring back
 	Diff     string
 }
 
-// versionRow is one save, with who did it, as far as that is known.
-type versionRow struct {
-	savedVersion
-	Who string
-}
-
-// savedVersion leaves the name Version to the number.
-type savedVersion = webhooks.Version
-
 // webhookVersions lists the saves that are kept, with the difference of two.
 func (s *Console) webhookVersions(c *request, w webhooks.Stored) error {
 	data := versionsData{webhookHead: s.webhookHead(c, w, tabVersions)}
-	versions, err := s.Webhooks.Versions(c.ctx(), w.ID)
-	if err != nil {
+	var err error
+	if data.Versions, err = s.Webhooks.Versions(c.ctx(), w.ID); err != nil {
 		return err
 	}
-	who, err := s.Trail.Savers(c.ctx(), w.ID)
-	if err != nil {
+	if data.Who, err = s.Trail.Savers(c.ctx(), w.ID); err != nil {
 		s.Log.Warn().Err(err).Msg("cannot read who saved a webhook")
 	}
 	byNumber := map[int]webhooks.Version{}
-	for _, v := range versions {
+	for _, v := range data.Versions {
 		byNumber[v.Version] = v
-		data.Versions = append(data.Versions, versionRow{v, who[v.Version]})
 	}
 	from, _ := strconv.Atoi(c.QueryParam("from")) // 0 stands for none
 	to, _ := strconv.Atoi(c.QueryParam("to"))     // 0 stands for none

@@ -35,11 +35,6 @@ type webhookHead struct {
 	Secret  string // a signing secret or a password
 }
 
-type webhookTab struct {
-	Address, Text string
-	Current       bool
-}
-
 func (s *Console) webhookHead(c *request, w webhooks.Stored, tab string) webhookHead {
 	h := webhookHead{May: c.may(w.Community, admin.Editor), MayManage: c.may(w.Community, admin.AdminOf), Webhook: w, URL: s.urlFor(c, w), Tab: tab}
 	if !h.IsDraft() {
@@ -69,18 +64,18 @@ func (h *webhookHead) CBCWarning() string { return webhooks.CBCWarning(h.Webhook
 
 // Tabs are those of the webhook: a draft has no deliveries, and begins with what is to be
 // done.
-func (h *webhookHead) Tabs() []webhookTab {
-	all := []webhookTab{
-		{Address: tabOverview, Text: "Overview"},
-		{Address: tabDeliveries, Text: "Deliveries"},
-		{Address: tabMapping, Text: "Mapping"},
-		{Address: tabRejections, Text: "Rejections"},
-		{Address: tabSettings, Text: "Settings"},
-		{Address: tabVersions, Text: "Versions"},
+func (h *webhookHead) Tabs() []chip {
+	all := []chip{
+		{Name: "Overview", Address: tabOverview},
+		{Name: "Deliveries", Address: tabDeliveries},
+		{Name: "Mapping", Address: tabMapping},
+		{Name: "Rejections", Address: tabRejections},
+		{Name: "Settings", Address: tabSettings},
+		{Name: "Versions", Address: tabVersions},
 	}
 	if h.IsDraft() {
 		all = all[2:]
-		all[0].Text = "Set up"
+		all[0].Name = "Set up"
 	}
 	for i, t := range all {
 		all[i].Address, all[i].Current = h.address(t.Address), t.Address == h.Tab

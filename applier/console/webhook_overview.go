@@ -86,10 +86,10 @@ type webhookDeliveries struct {
 }
 
 // Statuses are what the list can be narrowed to.
-func (d *webhookDeliveries) Statuses() []webhookTab {
-	all := []webhookTab{{d.Here(), "All", d.Status == ""}}
+func (d *webhookDeliveries) Statuses() []chip {
+	all := []chip{{"All", d.Here(), d.Status == ""}}
 	for _, status := range []string{"pending", "success", "failed"} {
-		all = append(all, webhookTab{d.Here() + "?status=" + status, status, d.Status == status})
+		all = append(all, chip{status, d.Here() + "?status=" + status, d.Status == status})
 	}
 	return all
 }
