@@ -123,7 +123,7 @@ func factsOf(a, b history.Full) []comparedFact {
 			result += ", " + string(*full.Outcome)
 		}
 		if full.Reason != nil {
-			result += ": " + reasonText(full.Reason) + " (" + string(*full.Reason) + "). " + textOf(full.Detail)
+			result += ": " + reasonText(full.Reason) + " (" + string(*full.Reason) + "). " + admin.OrEmpty(full.Detail)
 		}
 		return []string{
 			full.Webhook, full.Community, version, result, full.User.Name(), changesText(full.Changes), admin.FieldsText(full.Fields),

@@ -71,7 +71,7 @@ func (f lettersForm) filter() (deadletter.Filter, error) {
 // of is the form for one group.
 func (f lettersForm) of(g admin.Group) lettersForm {
 	one := f.with("id", "").with("webhook", g.WebhookID).with("reason", string(g.Reason))
-	one.Set("path", textOf(g.Path))
+	one.Set("path", admin.OrEmpty(g.Path))
 	return lettersForm{one}
 }
 
@@ -185,7 +185,7 @@ var letterColumns = []string{
 func letterRow(l admin.Letter) []string {
 	row := []string{
 		l.ID.String(), l.FailedAt.Format(time.RFC3339Nano), l.ReceivedAt.Format(time.RFC3339Nano), l.Community, l.WebhookID, l.Webhook,
-		string(*l.Reason), textOf(l.Path), textOf(l.Detail), "", "", "", strconv.Itoa(l.Attempts), strconv.Itoa(l.Replays),
+		string(*l.Reason), admin.OrEmpty(l.Path), admin.OrEmpty(l.Detail), "", "", "", strconv.Itoa(l.Attempts), strconv.Itoa(l.Replays),
 	}
 	if l.User != nil {
 		row[9], row[10], row[11] = l.User.ID.String(), l.User.Email, l.User.Username

@@ -35,14 +35,8 @@ var deliveryColumns = []string{
 
 func deliveryRow(d admin.Delivery) []string {
 	row := []string{
-		d.ID.String(), string(d.Status), "", "", textOf(d.Detail), d.Community, d.WebhookID, d.Webhook, "", "", "",
+		d.ID.String(), string(d.Status), string(admin.OrEmpty(d.Outcome)), string(admin.OrEmpty(d.Reason)), admin.OrEmpty(d.Detail), d.Community, d.WebhookID, d.Webhook, "", "", "",
 		admin.ChangesText(d.Changes), admin.FieldsText(d.Fields), d.ReceivedAt.Format(time.RFC3339Nano), "", strconv.Itoa(d.Attempts), strconv.Itoa(d.Replays), "",
-	}
-	if d.Outcome != nil {
-		row[2] = string(*d.Outcome)
-	}
-	if d.Reason != nil {
-		row[3] = string(*d.Reason)
 	}
 	if d.User != nil {
 		row[8], row[9], row[10] = d.User.ID.String(), d.User.Email, d.User.Username

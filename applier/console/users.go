@@ -83,7 +83,7 @@ func (s *Console) usersPage(c *request, status int, data usersData) error {
 		list = list[:pageSize]
 		last, next := list[pageSize-1], listForm{url.Values{}}.with("search", data.Search).with("community", data.Community)
 		if data.ByEmail {
-			next = next.with("sort", "email").with("after", textOf(last.Email))
+			next = next.with("sort", "email").with("after", admin.OrEmpty(last.Email))
 		} else {
 			next = next.with("before", last.ID.String())
 		}
@@ -129,7 +129,7 @@ func userCells(u users.Profile) []string {
 		}
 	}
 	return []string{
-		u.ID.String(), u.Community, textOf(u.Email), textOf(u.Username), u.Balances["coins"], u.Balances["xp"], strings.Join(others, ", "),
+		u.ID.String(), u.Community, admin.OrEmpty(u.Email), admin.OrEmpty(u.Username), u.Balances["coins"], u.Balances["xp"], strings.Join(others, ", "),
 		u.CreatedAt.UTC().Format(time.RFC3339Nano),
 	}
 }
@@ -236,13 +236,13 @@ func (s *Console) user(c *request, u users.Profile) error {
 }
 
 func userFormOf(u users.Profile) userForm {
-	email, username := textOf(u.Email), textOf(u.Username)
+	email, username := admin.OrEmpty(u.Email), admin.OrEmpty(u.Username)
 	return userForm{Email: email, Username: username, WasEmail: email, WasUsername: username}
 }
 
 // nameOf is what people call a user.
 func nameOf(u users.Profile) string {
-	return cmp.Or(textOf(u.Email), textOf(u.Username), u.ID.String())
+	return cmp.Or(admin.OrEmpty(u.Email), admin.OrEmpty(u.Username), u.ID.String())
 }
 
 func (s *Console) findProfile(c *request) (users.Profile, error) {
@@ -252,13 +252,6 @@ func (s *Console) findProfile(c *request) (users.Profile, error) {
 		return u, failf(http.StatusNotFound, "There is no such user. Look for them in the list of users.")
 	}
 	return u, err
-}
-
-func textOf(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }
 
 func (s *Console) userPage(c *request, status int, u users.Profile, form userForm, adjust adjustForm) (err error) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/admin/users"
@@ -87,7 +88,7 @@ func (s *Console) showAdjusted(c *request, u users.Profile, form adjustForm, id 
 	case err != nil, full.Status == delivery.Pending:
 		return c.done("/deliveries/"+id.String(), "The adjustment is on its way. It has no outcome yet: reload this page in a moment.")
 	case full.Status == delivery.Failed:
-		form.Error, form.Key = "Nothing was changed. "+textOf(full.Detail)+" It stands in the dead letters, where it can be replayed or discarded.", rand.Text()
+		form.Error, form.Key = "Nothing was changed. "+admin.OrEmpty(full.Detail)+" It stands in the dead letters, where it can be replayed or discarded.", rand.Text()
 		return s.userPage(c, http.StatusUnprocessableEntity, u, userFormOf(u), form)
 	case full.Outcome != nil && *full.Outcome == delivery.Duplicate:
 		return c.done(at, "Nothing was changed: this form was sent before, and has taken effect.")
