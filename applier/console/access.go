@@ -92,7 +92,7 @@ func (s *Console) admit(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		needs := s.needs[c.Request().Method+" "+c.Path()]
 		if needs == public {
-			s.request(c).act(access.Session{}, needs)
+			s.request(c).act(needs)
 			return next(c)
 		}
 		find := s.Accounts.Session
@@ -108,7 +108,7 @@ func (s *Console) admit(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		c.Set(sessionKey, session)
 		r := s.request(c)
-		r.act(session, needs)
+		r.act(needs)
 		if right := rights[needs]; session.Grants.Most() < right {
 			r.recordRefused("refused", "page", c.Path(), map[string]any{"method": c.Request().Method, "needs": right})
 			return &admin.NotAllowedError{Needs: right}
@@ -124,9 +124,8 @@ func (s *Console) admit(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // act puts who asks, and for what, into the request's context.
-func (c *request) act(session access.Session, needs need) {
-	actor := admin.Actor{Via: admin.ViaConsole, Who: session.Account, Address: c.RealIP(), Grants: session.Grants}
-	c.SetRequest(c.Request().WithContext(admin.WithActor(c.ctx(), actor, rights[needs])))
+func (c *request) act(needs need) {
+	c.SetRequest(c.Request().WithContext(admin.WithActor(c.ctx(), c.actor(), rights[needs])))
 }
 
 // isUnasked: a page looks for news by itself, which is no use of the session.
@@ -185,6 +184,9 @@ const (
 	secureCookie = "__Host-coinhook_session"
 )
 
+// sessionSeconds is how long a browser keeps a session.
+const sessionSeconds = int(access.Longest / time.Second)
+
 func (s *Console) isHTTPS() bool { return s.URL.Scheme == "https" }
 
 func (s *Console) cookieName() string {
@@ -203,13 +205,9 @@ func (s *Console) token(r *http.Request) string {
 	return cookie.Value
 }
 
-func (s *Console) setToken(c echo.Context, token string) {
-	cookie := &http.Cookie{
-		Name: s.cookieName(), Value: token, Path: "/", MaxAge: int(access.Longest / time.Second),
-		HttpOnly: true, Secure: s.isHTTPS(), SameSite: http.SameSiteLaxMode,
-	}
-	if token == "" {
-		cookie.MaxAge = -1
-	}
-	c.SetCookie(cookie)
+// setCookie has the browser keep a cookie for so many seconds; -1 takes it away.
+func (c *request) setCookie(name, value string, seconds int) {
+	c.SetCookie(&http.Cookie{
+		Name: name, Value: value, Path: "/", MaxAge: seconds, HttpOnly: true, Secure: c.console.isHTTPS(), SameSite: http.SameSiteLaxMode,
+	})
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
@@ -44,10 +43,8 @@ func (s *Console) endSession(c *request) error {
 	if err != nil {
 		return err
 	}
-	if err := c.record("end session", "account", c.session.Account, nil); err != nil {
-		return err
-	}
-	return c.done("/account", "That browser is signed out.")
+	return c.recordDone("end session", "account", c.session.Account, nil,
+		"/account", "That browser is signed out.")
 }
 
 // changePassword takes the old password, too: a browser that was left alone must not
@@ -70,8 +67,7 @@ func (s *Console) changePassword(c *request) error {
 	}
 	switch {
 	case errors.Is(err, access.ErrWeakPassword):
-		text := err.Error()
-		return refuse(http.StatusUnprocessableEntity, "new", strings.ToUpper(text[:1])+text[1:]+".")
+		return refuse(http.StatusUnprocessableEntity, "new", sentence(err.Error()))
 	case errors.Is(err, access.ErrWrong):
 		return refuse(http.StatusUnprocessableEntity, "old", "This is not your password.")
 	case status != 0:
@@ -80,9 +76,7 @@ func (s *Console) changePassword(c *request) error {
 		return err
 	}
 	c.keepGoing()
-	s.setToken(c, token) // the old session has ended
-	if err := c.record("change password", "account", c.session.Account, nil); err != nil {
-		return err
-	}
-	return c.done("/account", "Your password is changed. You are signed out everywhere else.")
+	c.setCookie(s.cookieName(), token, sessionSeconds) // the old session has ended
+	return c.recordDone("change password", "account", c.session.Account, nil,
+		"/account", "Your password is changed. You are signed out everywhere else.")
 }

@@ -56,7 +56,8 @@ func (s *Console) addAccount(c *request) error {
 	if err == nil {
 		account, err = s.Accounts.Add(c.ctx(), data.Name, grants, password)
 	}
-	if data.Error = accountProblem(err); data.Error != "" {
+	if refused, ok := errors.AsType[*failure](accountFailure(err)); ok {
+		data.Error = refused.text
 		return s.accountsPage(c, http.StatusUnprocessableEntity, data)
 	}
 	if err != nil {
@@ -81,16 +82,17 @@ func giveOf(c *request) access.Give {
 	return access.Give{Right: right}
 }
 
-func accountProblem(err error) string {
+// accountFailure says what is wrong where a person can mend it. It is err elsewhere.
+func accountFailure(err error) error {
 	if errors.Is(err, access.ErrGrants) {
-		return sentence(err.Error())
+		return failf(http.StatusUnprocessableEntity, "%s", sentence(err.Error()))
 	}
 	for _, known := range []error{access.ErrAccountName, access.ErrAccountExists, access.ErrLastOwner, access.ErrNoAccount} {
 		if errors.Is(err, known) {
-			return sentence(known.Error())
+			return failf(http.StatusUnprocessableEntity, "%s", sentence(known.Error()))
 		}
 	}
-	return ""
+	return err
 }
 
 // setAccount changes a role, or whether the account may sign in. Nobody does that to
@@ -110,16 +112,11 @@ func (s *Console) setAccount(c *request) error {
 		change.Disabled = &disabled
 	}
 	account, err := s.Accounts.Set(c.ctx(), name, change)
-	if problem := accountProblem(err); problem != "" {
-		return failf(http.StatusUnprocessableEntity, "%s", problem)
-	}
 	if err != nil {
-		return err
+		return accountFailure(err)
 	}
-	if err := c.record("change account", "account", account.Name, map[string]any{"role": account.Role, "grants": account.Grants, "disabled": account.Disabled}); err != nil {
-		return err
-	}
-	return c.done("/accounts", "The account "+account.Name+" is changed.")
+	return c.recordDone("change account", "account", account.Name, map[string]any{"role": account.Role, "grants": account.Grants, "disabled": account.Disabled},
+		"/accounts", "The account "+account.Name+" is changed.")
 }
 
 // resetPassword gives an account a password that is shown once, and signs it out.
@@ -129,11 +126,8 @@ func (s *Console) resetPassword(c *request) error {
 		return failf(http.StatusUnprocessableEntity, "This is your own account: change its password under Your account.")
 	}
 	account, err := s.Accounts.Set(c.ctx(), name, access.AccountChange{Password: &password})
-	if problem := accountProblem(err); problem != "" {
-		return failf(http.StatusUnprocessableEntity, "%s", problem)
-	}
 	if err != nil {
-		return err
+		return accountFailure(err)
 	}
 	if err := c.record("change account", "account", account.Name, map[string]any{"new_password": true}); err != nil {
 		return err
@@ -144,19 +138,14 @@ func (s *Console) resetPassword(c *request) error {
 // signOutAccount ends all sessions of an account.
 func (s *Console) signOutAccount(c *request) error {
 	account, err := s.Accounts.Find(c.ctx(), c.FormValue("name"))
-	if problem := accountProblem(err); problem != "" {
-		return failf(http.StatusUnprocessableEntity, "%s", problem)
-	}
 	if err != nil {
-		return err
+		return accountFailure(err)
 	}
 	if err := s.Accounts.SignOutEverywhere(c.ctx(), account.Name); err != nil {
 		return err
 	}
-	if err := c.record("sign out everywhere", "account", account.Name, nil); err != nil {
-		return err
-	}
-	return c.done("/accounts", account.Name+" is signed out everywhere.")
+	return c.recordDone("sign out everywhere", "account", account.Name, nil,
+		"/accounts", account.Name+" is signed out everywhere.")
 }
 
 // addToken makes a token of the read API, shown once.
@@ -199,8 +188,6 @@ func (s *Console) revokeToken(c *request) error {
 	if err != nil {
 		return err
 	}
-	if err := c.record("revoke token", "token", name, map[string]any{"community": community}); err != nil {
-		return err
-	}
-	return c.done("/accounts", "The token "+name+" is revoked. What uses it is refused from now on.")
+	return c.recordDone("revoke token", "token", name, map[string]any{"community": community},
+		"/accounts", "The token "+name+" is revoked. What uses it is refused from now on.")
 }

@@ -43,7 +43,7 @@ func (s *Console) signIn(c *request) error {
 		c.session.Account = "" // nobody is signed in without a line of the trail
 		return err
 	}
-	s.setToken(c, token)
+	c.setCookie(s.cookieName(), token, sessionSeconds)
 	return c.Redirect(http.StatusSeeOther, data.Next)
 }
 
@@ -74,7 +74,7 @@ func (s *Console) signOut(c *request) error {
 	if err := c.record("sign out", "account", c.session.Account, nil); err != nil {
 		return err
 	}
-	s.setToken(c, "")
+	c.setCookie(s.cookieName(), "", -1)
 	// Not "cookies": that would take those of other programs of the same domain, too.
 	c.Response().Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	return c.done("/sign-in", "You are signed out.")
@@ -119,6 +119,15 @@ func (c *request) recordRefusedSignIn(name string, why error) {
 	c.recordRefused("sign-in refused", "account", known.Name, map[string]any{"why": why.Error()})
 }
 
+// recordDone ends what was changed: it records that, and sends the browser to a page that
+// says so.
+func (c *request) recordDone(what, targetKind, targetID string, detail map[string]any, to, message string) error {
+	if err := c.record(what, targetKind, targetID, detail); err != nil {
+		return err
+	}
+	return c.done(to, message)
+}
+
 // redirect sends the browser to another page, with and without htmx.
 func (c *request) redirect(to string) error {
 	if isHTMX(c.Request()) {
@@ -128,12 +137,9 @@ func (c *request) redirect(to string) error {
 	return c.Redirect(http.StatusSeeOther, to)
 }
 
-// done ends what was changed: it sends the browser to a page that says so.
+// done sends the browser to a page that says what was done.
 func (c *request) done(to, message string) error {
-	c.SetCookie(&http.Cookie{
-		Name: flashCookie, Value: url.QueryEscape(message), Path: "/", MaxAge: 60,
-		HttpOnly: true, Secure: c.console.isHTTPS(), SameSite: http.SameSiteLaxMode,
-	})
+	c.setCookie(flashCookie, url.QueryEscape(message), 60)
 	return c.redirect(to)
 }
 
@@ -145,7 +151,7 @@ func (c *request) flash() string {
 	if err != nil {
 		return ""
 	}
-	c.SetCookie(&http.Cookie{Name: flashCookie, Path: "/", MaxAge: -1, HttpOnly: true, Secure: c.console.isHTTPS(), SameSite: http.SameSiteLaxMode})
+	c.setCookie(flashCookie, "", -1)
 	text, err := url.QueryUnescape(cookie.Value)
 	if err != nil {
 		return ""

@@ -159,10 +159,8 @@ func (s *Console) addUser(c *request) error {
 	if err != nil {
 		return err
 	}
-	if err := c.record("add user", "user", id.String(), map[string]any{"community": communityIn(c)}); err != nil {
-		return err
-	}
-	return c.done("/users/"+id.String(), "The user was added.")
+	return c.recordDone("add user", "user", id.String(), map[string]any{"community": communityIn(c)},
+		"/users/"+id.String(), "The user was added.")
 }
 
 // communityIn is the community that a form is about.
@@ -326,8 +324,6 @@ func (s *Console) renameUser(c *request, u users.Profile) error {
 	if err != nil {
 		return err
 	}
-	if err := c.record("change user", "user", u.ID.String(), nil); err != nil {
-		return err
-	}
-	return c.done("/users/"+u.ID.String(), "Email and username were saved.")
+	return c.recordDone("change user", "user", u.ID.String(), nil,
+		"/users/"+u.ID.String(), "Email and username were saved.")
 }
