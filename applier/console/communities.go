@@ -75,13 +75,11 @@ func (s *Console) addCommunity(c *request) error {
 		err = s.Settings.Create(c.ctx(), name)
 	}
 	if problem, _ := settingProblem(err); problem != "" {
-		return s.settingsPage(c, http.StatusUnprocessableEntity, refusedSettings{community: name, problem: problem})
+		return s.settingsPage(c, http.StatusUnprocessableEntity, settingsData{NewCommunity: name, CommunityProblem: problem})
 	}
 	if err != nil {
 		return err
 	}
-	if err := c.record("create community", "community", name, nil); err != nil {
-		return err
-	}
-	return c.done(settingsAddress(name), "The community "+name+" is there. Add its users and webhooks next.")
+	return c.recordDone("create community", "community", name, nil,
+		inCommunity("/settings", name), "The community "+name+" is there. Add its users and webhooks next.")
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,18 +21,12 @@ type settingsData struct {
 	Currencies  []currencyForm
 	Fields      []fieldForm
 	Types       []string
-	// NewCurrency and NewField are what was typed into the forms.
+	// NewCurrency and NewField are what was typed into the forms. What was refused may be
+	// of a known one, whose form in the list it is put into.
 	NewCurrency currencyForm
 	NewField    fieldForm
 	// NewCommunity was refused for what CommunityProblem says.
 	NewCommunity, CommunityProblem string
-}
-
-// refusedSettings is the form that was refused.
-type refusedSettings struct {
-	currency           currencyForm
-	field              fieldForm
-	community, problem string
 }
 
 // currencyForm is a currency as a form has it.
@@ -63,17 +56,20 @@ var fieldTypes = []string{"text", "number", "boolean", "date", "select"}
 
 // settings shows a community's currencies and custom fields.
 func (s *Console) settings(c *request) error {
-	return s.settingsPage(c, http.StatusOK, refusedSettings{})
+	return s.settingsPage(c, http.StatusOK, settingsData{})
 }
 
 // settingsPage puts a form that was refused back to where it came from.
-func (s *Console) settingsPage(c *request, status int, refused refusedSettings) error {
-	currency, field := refused.currency, refused.field
-	data := settingsData{
-		NewCommunity: refused.community, CommunityProblem: refused.problem,
-		Community: communityIn(c), Types: fieldTypes, NewCurrency: currencyForm{Scale: "0", Min: "0", Max: "none"}, NewField: fieldForm{Type: "text"},
-	}
+func (s *Console) settingsPage(c *request, status int, data settingsData) error {
+	data.Community, data.Types = communityIn(c), fieldTypes
 	c.community = data.Community
+	currency, field := data.NewCurrency, data.NewField
+	if currency.Error == "" || currency.Was != "" {
+		data.NewCurrency = currencyForm{Scale: "0", Min: "0", Max: "none"}
+	}
+	if field.Error == "" || field.Was != "" {
+		data.NewField = fieldForm{Type: "text"}
+	}
 	var err error
 	if data.Communities, _, err = s.options(c, ""); err != nil {
 		return err
@@ -90,9 +86,6 @@ func (s *Console) settingsPage(c *request, status int, refused refusedSettings) 
 		}
 		data.Currencies = append(data.Currencies, form)
 	}
-	if currency.Error != "" && currency.Was == "" {
-		data.NewCurrency = currency
-	}
 	fields, err := s.Settings.Fields(c.ctx(), data.Community)
 	if err != nil {
 		return err
@@ -103,9 +96,6 @@ func (s *Console) settingsPage(c *request, status int, refused refusedSettings) 
 			form = field
 		}
 		data.Fields = append(data.Fields, form)
-	}
-	if field.Error != "" && field.Was == "" {
-		data.NewField = field
 	}
 	return c.pageWith(status, "settings", "Settings", data)
 }
@@ -148,10 +138,6 @@ func (f currencyForm) change() (change communities.CurrencyChange, err error) {
 	return change, nil
 }
 
-func settingsAddress(community string) string {
-	return "/settings?community=" + url.QueryEscape(community)
-}
-
 func (s *Console) setCurrency(c *request) error {
 	trimmed := func(name string) string { return strings.TrimSpace(c.FormValue(name)) }
 	form := currencyForm{Code: trimmed("code"), Scale: trimmed("scale"), Min: trimmed("min"), Max: trimmed("max"), Was: c.FormValue("was")}
@@ -163,17 +149,13 @@ func (s *Console) setCurrency(c *request) error {
 		_, err = s.Settings.SetCurrency(c.ctx(), communityIn(c), form.Code, change)
 	}
 	if form.Error, form.Part = settingProblem(err); form.Error != "" {
-		return s.settingsPage(c, http.StatusUnprocessableEntity, refusedSettings{currency: form})
+		return s.settingsPage(c, http.StatusUnprocessableEntity, settingsData{NewCurrency: form})
 	}
 	if err != nil {
 		return err
 	}
-	if err := c.record("set currency", "currency", form.Code, map[string]any{
-		"community": communityIn(c), "scale": form.Scale, "min": form.Min, "max": form.Max,
-	}); err != nil {
-		return err
-	}
-	return c.done(settingsAddress(communityIn(c)), "The currency "+form.Code+" was saved. Its limits hold from the next delivery on.")
+	return c.recordDone("set currency", "currency", form.Code, map[string]any{"community": communityIn(c), "scale": form.Scale, "min": form.Min, "max": form.Max},
+		inCommunity("/settings", communityIn(c)), "The currency "+form.Code+" was saved. Its limits hold from the next delivery on.")
 }
 
 // isNewCurrency returns an error if the community has the currency already. The form for
@@ -211,15 +193,13 @@ func (s *Console) setField(c *request) error {
 		err = s.Settings.SetField(c.ctx(), communityIn(c), form.field(now))
 	}
 	if form.Error, form.Part = settingProblem(err); form.Error != "" {
-		return s.settingsPage(c, http.StatusUnprocessableEntity, refusedSettings{field: form})
+		return s.settingsPage(c, http.StatusUnprocessableEntity, settingsData{NewField: form})
 	}
 	if err != nil {
 		return err
 	}
-	if err := c.record("set custom field", "field", form.Name, map[string]any{"community": communityIn(c), "type": form.Type}); err != nil {
-		return err
-	}
-	return c.done(settingsAddress(communityIn(c)), "The custom field "+form.Name+" was saved.")
+	return c.recordDone("set custom field", "field", form.Name, map[string]any{"community": communityIn(c), "type": form.Type},
+		inCommunity("/settings", communityIn(c)), "The custom field "+form.Name+" was saved.")
 }
 
 // fieldNow returns the field that the form is about, empty if it is new, and an error
@@ -286,8 +266,6 @@ func (s *Console) deleteField(c *request) error {
 	if err != nil {
 		return err
 	}
-	if err := c.record("delete custom field", "field", name, map[string]any{"community": communityIn(c), "values": values}); err != nil {
-		return err
-	}
-	return c.done(settingsAddress(communityIn(c)), "The custom field "+name+" was deleted, with the values of "+strconv.FormatInt(values, 10)+" users. Its history stays.")
+	return c.recordDone("delete custom field", "field", name, map[string]any{"community": communityIn(c), "values": values},
+		inCommunity("/settings", communityIn(c)), "The custom field "+name+" was deleted, with the values of "+strconv.FormatInt(values, 10)+" users. Its history stays.")
 }
