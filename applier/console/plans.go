@@ -2,6 +2,7 @@ package console
 
 import (
 	"crypto/rand"
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,11 +16,12 @@ const (
 
 type plans struct {
 	mu  sync.Mutex
-	all map[string]seenPlan
+	all []seenPlan // the newest last
 }
 
 // seenPlan is a plan with the choices that it was made for, and who saw it.
 type seenPlan struct {
+	name    string
 	plan    any
 	choices string
 	account string
@@ -30,20 +32,11 @@ type seenPlan struct {
 func (p *plans) put(c *request, plan any, choices string) (name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.all == nil {
-		p.all = map[string]seenPlan{}
-	}
-	for len(p.all) >= plansKept {
-		oldest := ""
-		for other, one := range p.all {
-			if oldest == "" || one.at.Before(p.all[oldest].at) {
-				oldest = other
-			}
-		}
-		delete(p.all, oldest)
-	}
 	name = rand.Text()
-	p.all[name] = seenPlan{plan, choices, c.session.Account, time.Now()}
+	p.all = append(p.all, seenPlan{name, plan, choices, c.session.Account, time.Now()})
+	if len(p.all) > plansKept {
+		p.all = slices.Delete(p.all, 0, 1)
+	}
 	return name
 }
 
@@ -53,12 +46,15 @@ func (p *plans) take(c *request, choices string) any {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	name := c.FormValue("seen")
-	one, ok := p.all[name]
-	if !ok || one.account != c.session.Account || one.choices != choices || time.Since(one.at) > planFor {
+	i := slices.IndexFunc(p.all, func(one seenPlan) bool {
+		return one.name == name && one.account == c.session.Account && one.choices == choices && time.Since(one.at) <= planFor
+	})
+	if i < 0 {
 		return nil
 	}
-	delete(p.all, name)
-	return one.plan
+	plan := p.all[i].plan
+	p.all = slices.Delete(p.all, i, i+1)
+	return plan
 }
 
 // notSeen is what a page says that was to run a plan which nobody saw.
