@@ -85,12 +85,10 @@ type groupRow struct {
 type deadLettersData struct {
 	Form                  lettersForm
 	Communities, Webhooks []option
-	Reasons               []delivery.Reason
 	Groups                []groupRow
 	Sorting               sorting
 	Sort                  string // as the address says it
 	Total                 int
-	Here                  string
 	Runs                  []runView
 }
 
@@ -100,7 +98,7 @@ const runsShown = 5
 // deadLetters shows what fails for one cause together.
 func (s *Console) deadLetters(c *request) error {
 	seen := c.seen()
-	data := deadLettersData{Form: readLettersForm(c), Reasons: delivery.Reasons(), Here: c.Request().URL.RequestURI()}
+	data := deadLettersData{Form: readLettersForm(c)}
 	filter, err := data.Form.filter()
 	if err != nil {
 		return err

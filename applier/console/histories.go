@@ -20,14 +20,12 @@ type historiesData struct {
 	Set      []setChip
 
 	Communities, Webhooks []option
-	Reasons               []delivery.Reason
 
 	Deliveries   []admin.Delivery
 	Overdue      []admin.Delivery
 	Head         headData
 	Parked       []parkedRow
 	Older, Newer string // addresses
-	Here         string // this page's own
 	IsFirst      bool
 	Unchecked    bool
 	CutShort     bool // some pending deliveries were not read
@@ -48,7 +46,7 @@ type headData struct {
 // histories lists deliveries, newest first.
 func (s *Console) histories(c *request) error {
 	seen := c.seen()
-	data := historiesData{Form: readHistoriesForm(c), Reasons: delivery.Reasons(), Here: c.Request().URL.RequestURI()}
+	data := historiesData{Form: readHistoriesForm(c)}
 	var err error
 	if data.Communities, data.Webhooks, err = s.options(c, data.Form.Get("webhook")); err != nil {
 		return err

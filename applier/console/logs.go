@@ -18,7 +18,6 @@ type logsData struct {
 	Logs    []admin.Log
 	Older   string // addresses
 	File    string
-	Here    string // this page's own
 	IsFirst bool
 }
 
@@ -30,7 +29,7 @@ func readLogsForm(c *request) listForm {
 func (s *Console) logs(c *request) error {
 	seen := c.seen()
 	form := readLogsForm(c)
-	data := logsData{Form: form, Here: c.Request().URL.RequestURI(), File: form.Address("/logs.csv"), IsFirst: c.QueryParam("before") == ""}
+	data := logsData{Form: form, File: form.Address("/logs.csv"), IsFirst: c.QueryParam("before") == ""}
 	var err error
 	if data.Communities, data.Webhooks, err = s.options(c, form.Get("webhook")); err != nil {
 		return err

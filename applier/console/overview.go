@@ -61,7 +61,6 @@ func spanChips(chosen timeSpan) (all []chip) {
 }
 
 type overviewData struct {
-	Here   string
 	Span   timeSpan
 	Spans  []chip
 	Counts history.Counts
@@ -93,7 +92,7 @@ const (
 // overview shows how it goes.
 func (s *Console) overview(c *request) (err error) {
 	seen := c.seen()
-	data := overviewData{Here: c.Request().URL.RequestURI(), Span: spanNamed(c.QueryParam("span"))}
+	data := overviewData{Span: spanNamed(c.QueryParam("span"))}
 	data.Spans = spanChips(data.Span)
 	if data.Counts, err = data.Span.counts(c.ctx(), s.History, history.CountFilter{}); err == nil {
 		data.Findings, err = s.History.Findings(c.ctx())

@@ -52,24 +52,22 @@ func parseTemplates() (templates, error) {
 // navigation is the order of the pages. Their places are: Overview, Webhooks,
 // Histories, Dead letters, Gamification logs, Users, Settings, Accounts, Audit trail.
 var navigation = []struct {
-	Path, Title string
-	group       string // the heading above it and those that follow
-	key         string // g and this letter open it
-	owners      bool   // for owners only
+	link
+	owners bool // for owners only
 }{
-	{Path: "/", Title: "Overview", key: "o"},
-	{Path: "/webhooks", Title: "Webhooks", group: "Deliveries", key: "w"},
-	{Path: "/deliveries", Title: "Histories", key: "h"},
-	{Path: "/dead-letters", Title: "Dead letters", key: "d"},
-	{Path: "/logs", Title: "Gamification logs", group: "Balances", key: "l"},
-	{Path: "/users", Title: "Users", key: "u"},
-	{Path: "/settings", Title: "Settings", group: "Administration", key: "s"},
-	{Path: "/accounts", Title: "Accounts", key: "a", owners: true},
-	{Path: "/trail", Title: "Audit trail", key: "t", owners: true},
+	{link: link{Path: "/", Title: "Overview", Key: "o"}},
+	{link: link{Path: "/webhooks", Title: "Webhooks", Opens: "Deliveries", Key: "w"}},
+	{link: link{Path: "/deliveries", Title: "Histories", Key: "h"}},
+	{link: link{Path: "/dead-letters", Title: "Dead letters", Key: "d"}},
+	{link: link{Path: "/logs", Title: "Gamification logs", Opens: "Balances", Key: "l"}},
+	{link: link{Path: "/users", Title: "Users", Key: "u"}},
+	{link: link{Path: "/settings", Title: "Settings", Opens: "Administration", Key: "s"}},
+	{link: link{Path: "/accounts", Title: "Accounts", Key: "a"}, owners: true},
+	{link: link{Path: "/trail", Title: "Audit trail", Key: "t"}, owners: true},
 }
 
-// link is a page in the navigation. Opens is the heading of the group that it is the
-// first of.
+// link is a page in the navigation. Opens is the heading above it and those that follow; g
+// and the letter Key open it.
 type link struct {
 	Path, Title, Opens, Key string
 	Current                 bool
@@ -87,6 +85,8 @@ type view struct {
 	Flash                         string
 	// Zone is that of the person's times, as filters mean it.
 	Zone string
+	// Here is the page's own address.
+	Here string
 	// Open is the delivery that is shown next to the list, empty for none.
 	Open string
 	// Live is where the page listens for news, empty if it does not.
@@ -117,7 +117,7 @@ func (c *request) render(status int, name string, v view) error {
 	if !ok {
 		return fmt.Errorf("there is no template %s", name)
 	}
-	v.Account, v.Zone = c.session.Account, c.zone().String()
+	v.Account, v.Zone, v.Here = c.session.Account, c.zone().String(), c.Request().URL.RequestURI()
 	v.MayChange, v.MayManage, v.IsOwner = c.mayHere(admin.Editor), c.mayHere(admin.AdminOf), c.session.Grants.IsOwner()
 	block := "content"
 	if beside := name == "error" && isHTMX(c.Request()); !beside && !isPartial(c.Request()) {
@@ -145,7 +145,7 @@ func (c *request) links() []link {
 		}
 		here := c.Request().URL.Path
 		current := here == n.Path || n.Path != "/" && strings.HasPrefix(here, n.Path+"/")
-		links = append(links, link{inCommunity(n.Path, c.QueryParam("community")), n.Title, n.group, n.key, current})
+		links = append(links, link{inCommunity(n.Path, c.QueryParam("community")), n.Title, n.Opens, n.Key, current})
 	}
 	return links
 }
@@ -164,6 +164,7 @@ var functions = template.FuncMap{
 	"number":   numberText,
 	"count":    countText,
 	"reason":   reasonText,
+	"reasons":  delivery.Reasons,
 	"foreign":  foreign,
 	"visible":  visible,
 	"sentence": sentence,
