@@ -1,10 +1,6 @@
 package console
 
-import (
-	"net/url"
-
-	"github.com/coinhook/coinhook/pkg/delivery"
-)
+import "github.com/coinhook/coinhook/pkg/delivery"
 
 // advice says what to do about a failed delivery, in one sentence a reason.
 var advice = map[delivery.Reason]string{
@@ -54,7 +50,6 @@ type remedy struct{ Text, Address string }
 
 // remedyOf returns nil where no page helps.
 func remedyOf(reason delivery.Reason, webhookID, community string) *remedy {
-	of := url.Values{"community": {community}}.Encode()
 	switch reason {
 	case delivery.InvalidJSON, delivery.InvalidPayload, delivery.MissingUserIdentifier, delivery.InvalidUserIdentifier, delivery.MissingField,
 		delivery.InvalidAmount, delivery.NegativeAmount, delivery.InvalidMapping:
@@ -62,11 +57,11 @@ func remedyOf(reason delivery.Reason, webhookID, community string) *remedy {
 	case delivery.DecryptionFailed:
 		return &remedy{"Open the webhook", "/webhooks/" + webhookID}
 	case delivery.UserNotFound:
-		return &remedy{"Add the user", "/users?" + of}
+		return &remedy{"Add the user", inCommunity("/users", community)}
 	case delivery.InsufficientBalance, delivery.BalanceLimitExceeded:
-		return &remedy{"See the currencies", "/settings?" + of}
+		return &remedy{"See the currencies", inCommunity("/settings", community)}
 	case delivery.InvalidFieldValue:
-		return &remedy{"See the custom fields", "/settings?" + of}
+		return &remedy{"See the custom fields", inCommunity("/settings", community)}
 	case delivery.WebhookDeleted:
 		return &remedy{"See the deleted webhooks", "/webhooks"}
 	}

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
-	"io/fs"
 	"mime"
 	"net/http"
 	"path"
@@ -33,12 +32,12 @@ type asset struct {
 // assets are read and compressed once.
 var assets = sync.OnceValue(func() map[string]asset {
 	all := map[string]asset{}
-	entries, err := fs.ReadDir(files, "static")
+	entries, err := files.ReadDir("static")
 	if err != nil {
 		panic(err) // they are in the program
 	}
 	for _, e := range entries {
-		plain, err := fs.ReadFile(files, "static/"+e.Name())
+		plain, err := files.ReadFile("static/" + e.Name())
 		if err != nil {
 			panic(err)
 		}

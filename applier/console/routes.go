@@ -20,10 +20,7 @@ const (
 // previewPath is asked with every key that is pressed, and changes nothing.
 const previewPath = "/webhooks/:id/preview"
 
-const (
-	passwordPath   = "/account/password"
-	endSessionPath = "/account/sessions/end"
-)
+const passwordPath = "/account/password"
 
 // need is what a request needs. The zero value lets nobody in.
 type need uint8
@@ -71,7 +68,7 @@ func (s *Console) routes() []route {
 		{post, "/sign-out", self, s.signOut},
 		{get, "/account", self, s.account},
 		{post, passwordPath, self, s.changePassword},
-		{post, endSessionPath, self, s.endSession},
+		{post, "/account/sessions/end", self, s.endSession},
 
 		{get, "/accounts", owner, s.accounts},
 		{post, "/accounts", owner, s.addAccount},

@@ -151,9 +151,9 @@ func targetLink(e admin.TrailEntry) string {
 	case "account", "token":
 		return "/accounts"
 	case "community":
-		return "/users?community=" + url.QueryEscape(e.TargetID)
+		return inCommunity("/users", e.TargetID)
 	case "currency", "field":
-		return "/settings?community=" + url.QueryEscape(e.Community())
+		return inCommunity("/settings", e.Community())
 	case "dead letters": // of the command these are its words
 		if _, err := url.ParseQuery(e.TargetID); err == nil && e.Via == admin.ViaConsole {
 			return "/dead-letters?" + e.TargetID

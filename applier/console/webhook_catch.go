@@ -164,12 +164,9 @@ func (v sampleView) Newest() string {
 	return ""
 }
 
-// isDraft reports whether what is sent is a sample.
-func (v sampleView) isDraft() bool { return v.Webhook.State == webhook.Draft }
-
 // What names what is caught.
 func (v sampleView) What() string {
-	if v.isDraft() {
+	if v.Webhook.State == webhook.Draft {
 		return "sample"
 	}
 	return "delivery"

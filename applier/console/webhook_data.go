@@ -32,12 +32,15 @@ type webhookData struct {
 	Sample   sampleView
 	Preview  *previewView
 	Payload  string // that was pasted
-	Revision string // that the form was read at
-	Unsaved  bool   // the form has what is not saved
-	Conflict *conflictView
-	Review   string // what saving would change, to be looked at first
-	Reviewed string // that it was looked at
-	Backtest *backtestView
+	// PastedTree is that payload, PastedProblem why it is none.
+	PastedTree    *node
+	PastedProblem string
+	Revision      string // that the form was read at
+	Unsaved       bool   // the form has what is not saved
+	Conflict      *conflictView
+	Review        string // what saving would change, to be looked at first
+	Reviewed      string // that it was looked at
+	Backtest      *backtestView
 }
 
 // problemLine is one thing that is wrong, with the field to go to.
@@ -65,19 +68,12 @@ func (s *Console) webhookData(c *request, w webhooks.Stored, form webhookForm) (
 
 // showWebhook renders the page, with the preview where that costs nothing.
 func (s *Console) showWebhook(c *request, status int, d *webhookData) error {
+	d.paste()
 	if d.Payload != "" || d.Sample.Caught != nil {
 		preview := s.preview(c, d.Webhook, d.Form)
 		d.Preview = &preview
 	}
 	return c.pageWith(status, "webhook", d.Webhook.Name, d)
-}
-
-// keepRevision leaves the form at the revision it was read at: else it would take
-// what somebody saved meanwhile for its own.
-func (d *webhookData) keepRevision(revision string) {
-	if revision != "" {
-		d.Revision = revision
-	}
 }
 
 // focusOn leads to the first field of the row that was added.
@@ -309,30 +305,18 @@ func (s *Console) curl(w webhooks.Stored, key string) string {
 	return body + strings.Join(append(parts, "-H 'x-encrypted: true'", "--data-binary @body.txt"), " \\\n  ")
 }
 
-// PastedTree is the payload that was pasted, as a tree, as the mapping sees it; nil if it
-// is none.
-func (d *webhookData) PastedTree() *node {
+// paste shows the payload that was pasted as a tree, as the mapping sees it, or why it is
+// none, with the line where that is known.
+func (d *webhookData) paste() {
 	if d.Payload == "" {
-		return nil
-	}
-	payload, failure := sample.Mapped(d.Webhook.Definition, mapping.Pasted([]byte(d.Payload)))
-	if failure != nil || jsonProblem(payload) != "" {
-		return nil
-	}
-	return tree(payload)
-}
-
-// PastedProblem is why the payload that was pasted is none, with the line where that is
-// known.
-func (d *webhookData) PastedProblem() string {
-	if d.Payload == "" {
-		return ""
+		return
 	}
 	payload, failure := sample.Mapped(d.Webhook.Definition, mapping.Pasted([]byte(d.Payload)))
 	if failure != nil {
-		return failure.Detail
+		d.PastedProblem = failure.Detail
+	} else if d.PastedProblem = jsonProblem(payload); d.PastedProblem == "" {
+		d.PastedTree = tree(payload)
 	}
-	return jsonProblem(payload)
 }
 
 // jsonProblem says in which line a text stops being JSON, and why; nothing of one that

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 
@@ -119,9 +120,9 @@ func (s *Console) editWebhook(c *request) error {
 	return s.saveEdit(c, e, def)
 }
 
-// showUnsaved shows the form again, as it was typed and at the revision that it was read.
+// showUnsaved shows the form again, as it was typed and at the revision that it was read:
+// else it would take what somebody saved meanwhile for its own.
 func (s *Console) showUnsaved(c *request, status int, e edit) error {
-	e.Unsaved = true
-	e.keepRevision(e.revision)
+	e.Unsaved, e.Revision = true, cmp.Or(e.revision, e.Revision)
 	return s.showWebhook(c, status, e.webhookData)
 }

@@ -114,7 +114,9 @@ func (cc *caughtCache) put(id string, caught sample.Caught) {
 
 // get returns what was caught with an id; without one that which was shown last.
 func (cc *caughtCache) get(id, of string) (sample.Caught, bool) {
-	for _, one := range cc.list(id) {
+	cc.mu.Lock()
+	defer cc.mu.Unlock()
+	for _, one := range cc.all[id] {
 		if of == "" && time.Since(one.at) >= caughtFor {
 			break
 		}
@@ -123,10 +125,4 @@ func (cc *caughtCache) get(id, of string) (sample.Caught, bool) {
 		}
 	}
 	return sample.Caught{}, false
-}
-
-func (cc *caughtCache) list(id string) []cachedCatch {
-	cc.mu.Lock()
-	defer cc.mu.Unlock()
-	return slices.Clone(cc.all[id])
 }

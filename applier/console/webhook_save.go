@@ -105,17 +105,13 @@ func (s *Console) conflict(c *request, e edit, def webhook.Definition) error {
 			}
 		}
 	}
-	if view.Who, err = s.whoSaved(c, now); err != nil {
+	who, err := s.Trail.Savers(c.ctx(), now.ID)
+	if err != nil {
 		return err
 	}
+	view.Who = who[now.Version]
 	e.Conflict, e.Focus, e.Unsaved = &view, "conflict", true
 	return s.showWebhook(c, http.StatusConflict, e.webhookData)
-}
-
-// whoSaved finds in the audit trail who saved a version.
-func (s *Console) whoSaved(c *request, w webhooks.Stored) (string, error) {
-	who, err := s.Trail.Savers(c.ctx(), w.ID)
-	return who[w.Version], err
 }
 
 // fingerprint identifies a definition: only the definition that was shown may be saved.
