@@ -69,15 +69,10 @@ func (s *Console) currencyOptions(c *request, community, chosen string) (all []o
 	if err != nil {
 		return nil, err
 	}
-	known := chosen == ""
 	for _, currency := range list {
-		known = known || currency.Code == chosen
 		all = append(all, option{currency.Code, currencyName(currency.Code)})
 	}
-	if !known {
-		all = append(all, option{chosen, chosen})
-	}
-	return all, nil
+	return withChosen(all, chosen), nil
 }
 
 // logFilter returns what the form asks for, or what is wrong with it.

@@ -29,20 +29,27 @@ func (s *Console) options(c *request, chosen string) (communities, webhooks []op
 	if c.sees(defaultCommunity) {
 		names = append(names, defaultCommunity)
 	}
-	known := chosen == ""
 	for _, w := range all {
 		names = append(names, w.Community)
-		known = known || w.ID == chosen
 		webhooks = append(webhooks, option{w.ID, w.Name + " (" + w.Community + ")"})
 	}
-	if !known {
-		webhooks = append(webhooks, option{chosen, chosen})
-	}
 	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		communities = append(communities, option{name, name})
+	return optionsOf(slices.Compact(names)), withChosen(webhooks, chosen), nil
+}
+
+func optionsOf(words []string) (all []option) {
+	for _, word := range words {
+		all = append(all, option{word, word})
 	}
-	return communities, webhooks, nil
+	return all
+}
+
+// withChosen adds the value that was chosen where it is not there any more.
+func withChosen(all []option, chosen string) []option {
+	if chosen == "" || slices.ContainsFunc(all, func(o option) bool { return o.Value == chosen }) {
+		return all
+	}
+	return append(all, option{chosen, chosen})
 }
 
 // userOf finds the user that a list is narrowed to, if it is, or says that there is

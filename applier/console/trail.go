@@ -84,16 +84,8 @@ func (s *Console) addTrailChoices(c *request, data *trailData) error {
 	if err != nil {
 		return err
 	}
-	options := func(words []string, chosen string) (all []option) {
-		if chosen != "" && !slices.Contains(words, chosen) {
-			words = append(words, chosen)
-		}
-		for _, word := range words {
-			all = append(all, option{word, word})
-		}
-		return all
-	}
-	data.Whos, data.Whats = options(words["who"], data.Form.Get("who")), options(words["what"], data.Form.Get("what"))
+	data.Whos = withChosen(optionsOf(words["who"]), data.Form.Get("who"))
+	data.Whats = withChosen(optionsOf(words["what"]), data.Form.Get("what"))
 	if data.Communities, _, err = s.options(c, ""); err != nil {
 		return err
 	}
