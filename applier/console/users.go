@@ -134,20 +134,19 @@ func userCells(u users.Profile) []string {
 	}
 }
 
-// amountsOf puts amounts in order: coins and XP first.
+// amountsOf puts amounts in order.
 func amountsOf(balances map[string]string) []amountOf {
 	var all []amountOf
-	for _, code := range []string{"coins", "xp"} {
-		if amount, ok := balances[code]; ok {
-			all = append(all, amountOf{currencyName(code), amount})
-		}
-	}
-	for _, code := range slices.Sorted(maps.Keys(balances)) {
-		if code != "coins" && code != "xp" {
-			all = append(all, amountOf{code, balances[code]})
-		}
+	for _, code := range slices.SortedFunc(maps.Keys(balances), currencyOrder) {
+		all = append(all, amountOf{currencyName(code), balances[code]})
 	}
 	return all
+}
+
+// currencyOrder has coins and XP first.
+func currencyOrder(a, b string) int {
+	first := map[string]int{"coins": -2, "xp": -1}
+	return cmp.Or(cmp.Compare(first[a], first[b]), cmp.Compare(a, b))
 }
 
 func (s *Console) addUser(c *request) error {
@@ -297,18 +296,14 @@ func (s *Console) addDays(c *request, data *userData) error {
 			}
 		}
 	}
-	slices.Sort(codes[2:])
+	slices.SortFunc(codes, currencyOrder)
 	for _, code := range codes {
 		data.Currencies = append(data.Currencies, option{code, currencyName(code)})
 	}
 	for _, d := range days {
 		row := dayRow{Day: d.Day}
 		for _, code := range codes {
-			net := d.Net[code]
-			if net == "" {
-				net = "0"
-			}
-			row.Nets = append(row.Nets, net)
+			row.Nets = append(row.Nets, cmp.Or(d.Net[code], "0"))
 		}
 		data.Days = append(data.Days, row)
 	}

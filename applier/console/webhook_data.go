@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -126,16 +127,13 @@ type optionGroup struct {
 func targets(community *applier.Community, form webhookForm) []optionGroup {
 	currencies := []option{{onCurrency + "xp", "XP"}, {onCurrency + "coins", "Coins"}}
 	var fields, unknown []option
-	for code := range community.Currencies {
+	for _, code := range slices.Sorted(maps.Keys(community.Currencies)) {
 		if code != "xp" && code != "coins" {
 			currencies = append(currencies, option{onCurrency + code, code})
 		}
 	}
-	for name := range community.Fields {
+	for _, name := range slices.Sorted(maps.Keys(community.Fields)) {
 		fields = append(fields, option{onField + name, name})
-	}
-	for _, some := range [][]option{currencies[2:], fields} {
-		slices.SortFunc(some, func(a, b option) int { return strings.Compare(a.Text, b.Text) })
 	}
 	all := slices.Concat(currencies, fields)
 	for _, m := range form.Mappings {
