@@ -19,10 +19,8 @@ import (
 func formOf(def webhook.Definition) webhookForm {
 	f := webhookForm{Protection: def.State == webhook.Draft, APIKey: def.Auth.APIKey, Encryption: string(def.Encryption), UserBy: string(webhook.ByEmail), UserFrom: fromPath}
 	if u := def.User; u != nil {
-		f.UserBy, f.UserKind, f.UserPath = string(u.By), u.Kind, u.Path
-		if u.Header != "" {
-			f.UserFrom, f.UserPath = retryHeader, u.Header
-		}
+		f.UserBy, f.UserKind = string(u.By), u.Kind
+		f.UserFrom, f.UserPath = placeOf(u.Path, u.Header)
 	}
 	for _, m := range def.Mappings {
 		f.Mappings = append(f.Mappings, mappingFormOf(m))
@@ -57,10 +55,7 @@ func retryParts(key *webhook.Idempotency) []partForm {
 	}
 	parts := make([]partForm, len(key.Composite))
 	for i, s := range key.Composite {
-		parts[i] = partForm{fromPath, s.Path}
-		if s.Header != "" {
-			parts[i] = partForm{retryHeader, s.Header}
-		}
+		parts[i].From, parts[i].Name = placeOf(s.Path, s.Header)
 	}
 	return parts
 }
@@ -82,10 +77,8 @@ func conditionFieldsOf(c webhook.Condition) conditionForm {
 		}
 		return f
 	}
-	f := conditionForm{On: fromPath, Name: c.Path}
-	if c.Header != "" {
-		f.On, f.Name = retryHeader, c.Header
-	}
+	var f conditionForm
+	f.On, f.Name = placeOf(c.Path, c.Header)
 	switch {
 	case c.Exists != nil && *c.Exists:
 		f.Test = testExists
@@ -132,12 +125,10 @@ func (f webhookForm) definition(of webhook.Definition) (webhook.Definition, webh
 		def.Auth.APIKey, def.Encryption = f.APIKey, webhook.Encryption(f.Encryption)
 	}
 	if f.UserPath != "" {
-		def.User = &webhook.UserRef{By: webhook.UserKey(f.UserBy), Path: f.UserPath}
+		at := sourceOf(f.UserFrom, f.UserPath)
+		def.User = &webhook.UserRef{By: webhook.UserKey(f.UserBy), Path: at.Path, Header: at.Header}
 		if def.User.By == webhook.ByExternal {
 			def.User.Kind = f.UserKind
-		}
-		if f.UserFrom == retryHeader {
-			def.User.Path, def.User.Header = "", textproto.CanonicalMIMEHeaderKey(f.UserPath)
 		}
 	}
 	for i, m := range f.Mappings {
@@ -216,11 +207,8 @@ func (f conditionForm) condition() (webhook.Condition, error) {
 		}
 		return c, nil
 	}
-	if f.On == retryHeader {
-		c.Header = textproto.CanonicalMIMEHeaderKey(f.Name)
-	} else {
-		c.Path = f.Name
-	}
+	at := sourceOf(f.On, f.Name)
+	c.Path, c.Header = at.Path, at.Header
 	switch f.Test {
 	case testEquals:
 		c.Equals = parseScalar(f.Value)

@@ -114,22 +114,18 @@ func mappingFormOf(m webhook.Mapping) mappingForm {
 
 func mappingFieldsOf(m webhook.Mapping) mappingForm {
 	f := mappingForm{
-		Target: onCurrency + m.Currency, Operator: string(m.Operator), List: m.Each != "", Each: m.Each, Source: fromPath, Value: m.Value.Path,
+		Target: onCurrency + m.Currency, Operator: string(m.Operator), List: m.Each != "", Each: m.Each,
 		Times: m.Value.Times, Min: m.Value.Min, Max: m.Value.Max, Round: string(m.Value.Round), Signed: m.Value.Signed,
 	}
 	if m.Field != "" {
 		f.Target = onField + m.Field
 	}
-	switch v := m.Value; {
-	case v.Constant != nil:
-		f.Source, f.Value = fromConstant, *v.Constant
-	case v.Header != "":
-		f.Source, f.Value = retryHeader, v.Header
+	f.Source, f.Value = placeOf(m.Value.Path, m.Value.Header)
+	if m.Value.Constant != nil {
+		f.Source, f.Value = fromConstant, *m.Value.Constant
 	}
-	if by := m.Value.TimesBy; by != nil && by.Header != "" {
-		f.TimesFrom, f.Times = retryHeader, by.Header
-	} else if by != nil {
-		f.TimesFrom, f.Times = fromPath, by.Path
+	if by := m.Value.TimesBy; by != nil {
+		f.TimesFrom, f.Times = placeOf(by.Path, by.Header)
 	}
 	if m.Value.Default != nil {
 		f.Default = *m.Value.Default
@@ -182,13 +178,11 @@ func (f mappingForm) mapping(field string) (m webhook.Mapping, problems webhook.
 			problems = append(problems, &webhook.Error{Field: field + ".each", Message: "the list is missing; pick a value of one of its lines in the sample"})
 		}
 	}
-	switch f.Source {
-	case fromConstant:
+	if f.Source == fromConstant {
 		m.Value.Constant = &f.Value
-	case retryHeader:
-		m.Value.Header = sourceOf(f.Source, f.Value).Header
-	default:
-		m.Value.Path = f.Value
+	} else {
+		at := sourceOf(f.Source, f.Value)
+		m.Value.Path, m.Value.Header = at.Path, at.Header
 	}
 	if f.Default != "" {
 		m.Value.Default = &f.Default
@@ -202,6 +196,15 @@ func (f mappingForm) mapping(field string) (m webhook.Mapping, problems webhook.
 	return m, problems
 }
 
+// placeOf says where a value is: path or header, and which.
+func placeOf(path, header string) (from, name string) {
+	if header != "" {
+		return retryHeader, header
+	}
+	return fromPath, path
+}
+
+// sourceOf is the inverse of placeOf.
 func sourceOf(from, text string) *webhook.Source {
 	if from == retryHeader {
 		return &webhook.Source{Header: textproto.CanonicalMIMEHeaderKey(text)}
