@@ -83,13 +83,11 @@ func (s *Console) compare(c *request) error {
 
 // show keeps what there is room for: where that is not all, what differs.
 func (d *compareData) show(all []sample.Difference) {
-	d.Paths = all
-	same := func(one sample.Difference) bool { return !one.Differs() }
-	if len(all) > comparedShown {
-		d.Cut, d.Paths = true, slices.DeleteFunc(slices.Clone(all), same)
+	different := slices.DeleteFunc(slices.Clone(all), func(one sample.Difference) bool { return !one.Differs() })
+	d.Paths, d.Different = all, len(different)
+	if d.Cut = len(all) > comparedShown; d.Cut {
+		d.Paths = different[:min(len(different), comparedShown)]
 	}
-	d.Different = len(slices.DeleteFunc(slices.Clone(all), same))
-	d.Paths = d.Paths[:min(len(d.Paths), comparedShown)]
 }
 
 // comparedPayload is what the mapping's paths see of a delivery, nil where there is nothing

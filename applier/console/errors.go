@@ -75,15 +75,15 @@ func (s *Console) answerError(err error, c echo.Context) {
 	case c.Request().Context().Err() != nil:
 		return // nobody waits for it
 	case errors.Is(err, access.ErrTrailHeld):
-		s.Log.Error().Err(err).Str("route", c.Path()).Msg("a request failed")
 		c.Response().Header().Set("Retry-After", "5")
 		data.Status, data.Text = http.StatusServiceUnavailable, "The audit trail cannot be written at this moment, because somebody keeps a transaction of PostgreSQL open. "+whatNow(c)
 	case errors.Is(err, history.ErrDatabase), errors.Is(err, context.DeadlineExceeded):
-		s.Log.Error().Err(err).Str("route", c.Path()).Msg("a request failed")
 		data.Status, data.Text = http.StatusServiceUnavailable, "PostgreSQL or NATS does not answer; deliveries are accepted all the same. "+whatNow(c)
 	default:
-		s.Log.Error().Err(err).Str("route", c.Path()).Msg("a request failed")
 		data.Text = "Something went wrong, and the console's log says what. If PostgreSQL or NATS is away, it will recover by itself. " + whatNow(c)
+	}
+	if data.Status >= http.StatusInternalServerError {
+		s.Log.Error().Err(err).Str("route", c.Path()).Msg("a request failed")
 	}
 	r := s.request(c)
 	if data.Beside = isHTMX(c.Request()); data.Beside {

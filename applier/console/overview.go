@@ -2,7 +2,7 @@ package console
 
 import (
 	"cmp"
-	"context"
+	"slices"
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin"
@@ -23,22 +23,6 @@ var timeSpans = []timeSpan{
 	{"24h", "the last 24 hours", 24 * time.Hour, 15 * time.Minute, "Quarter of an hour"},
 	{"7d", "the last 7 days", 7 * 24 * time.Hour, 3 * time.Hour, "3 hours"},
 	{"30d", "the last 30 days", 30 * 24 * time.Hour, 12 * time.Hour, "12 hours"},
-}
-
-func spanNamed(name string) timeSpan {
-	for _, s := range timeSpans {
-		if s.Name == name {
-			return s
-		}
-	}
-	return timeSpans[0]
-}
-
-// counts counts the deliveries of the span. It begins with a whole step, so that it is a
-// little longer than its name says.
-func (t timeSpan) counts(ctx context.Context, h *history.History, f history.CountFilter) (history.Counts, error) {
-	now := time.Now()
-	return h.Counts(ctx, f, now.Add(t.step-t.length), now, t.step)
 }
 
 // chip is one of several to choose from.
@@ -92,9 +76,11 @@ const (
 // overview shows how it goes.
 func (s *Console) overview(c *request) (err error) {
 	seen := c.seen()
-	data := overviewData{Span: spanNamed(c.QueryParam("span"))}
-	data.Spans = spanChips(data.Span)
-	if data.Counts, err = data.Span.counts(c.ctx(), s.History, history.CountFilter{}); err == nil {
+	span := timeSpans[max(0, slices.IndexFunc(timeSpans, func(t timeSpan) bool { return t.Name == c.QueryParam("span") }))]
+	data := overviewData{Span: span, Spans: spanChips(span)}
+	now := time.Now()
+	// The first step is a whole one: the span is a little longer than its name says.
+	if data.Counts, err = s.History.Counts(c.ctx(), history.CountFilter{}, now.Add(span.step-span.length), now, span.step); err == nil {
 		data.Findings, err = s.History.Findings(c.ctx())
 	}
 	if data.Unknown = err != nil && history.IsAway(err); err != nil && !data.Unknown {
