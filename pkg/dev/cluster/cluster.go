@@ -8,10 +8,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,7 +17,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coinhook/coinhook/pkg/dev/stack"
 	"github.com/coinhook/coinhook/pkg/dev/stack/postgres"
+	"github.com/coinhook/coinhook/pkg/dev/stack/process"
 )
 
 // Standby says whether PostgreSQL has a standby and what a commit waits for.
@@ -96,17 +96,11 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 		return nil, err
 	}
 	opts.Dir = dir
-	c := &Cluster{opts: opts, masterKey: newKey(), deliveryKey: newKey(), password: rand.Text(), natsPassword: rand.Text()}
+	c := &Cluster{opts: opts, masterKey: devstack.NewKey(), deliveryKey: devstack.NewKey(), password: rand.Text(), natsPassword: rand.Text()}
 	if err := c.bringUp(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
-}
-
-func newKey() string {
-	var key [32]byte
-	rand.Read(key[:]) // documented never to fail
-	return base64.StdEncoding.EncodeToString(key[:])
 }
 
 func (c *Cluster) bringUp(ctx context.Context) error {
@@ -120,7 +114,7 @@ func (c *Cluster) bringUp(ctx context.Context) error {
 	if err := c.define(ctx); err != nil {
 		return err
 	}
-	if err := inParallel(
+	if err := process.InParallel(
 		func() error { return c.StartPart(ctx, c.named("nats-")...) },
 		func() error { return c.startPostgres(ctx) },
 	); err != nil {
@@ -140,7 +134,7 @@ func (c *Cluster) Close() error {
 	for _, name := range c.Names() {
 		kills = append(kills, func() error { return c.Kill(name) })
 	}
-	return errors.Join(inParallel(kills...), c.unmount(), c.net.close())
+	return errors.Join(process.InParallel(kills...), c.unmount(), c.net.close())
 }
 
 // Dir is the cluster's folder.
@@ -204,13 +198,9 @@ func (c *Cluster) Env() map[string]string {
 // serviceEnv is the caller's environment with the cluster's settings, without
 // the variables of libpq. No service gets the owner of the database.
 func (c *Cluster) serviceEnv(settings ...string) []string {
-	env := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "PG") })
-	env = append(append(env, "LOG_FORMAT=json"), c.opts.Env...)
-	own := c.Env()
-	for _, key := range slices.Sorted(maps.Keys(own)) {
-		env = append(env, key+"="+own[key])
-	}
-	return append(append(env, "DATABASE_OWNER_URL="), settings...)
+	inherited := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "PG") })
+	return slices.Concat(inherited, []string{"LOG_FORMAT=json"}, c.opts.Env,
+		process.KeyValues(c.Env()), []string{"DATABASE_OWNER_URL="}, settings)
 }
 
 // IngressURL is where third parties send, OpsURL where a service shows its
@@ -230,15 +220,4 @@ func (c *Cluster) Addr(name string) string {
 		port = postgresPort
 	}
 	return fmt.Sprintf("%s:%d", c.net.ip(name), port)
-}
-
-// inParallel runs the functions at the same time and joins their errors.
-func inParallel(functions ...func() error) error {
-	errs := make([]error, len(functions))
-	var wg sync.WaitGroup
-	for i, f := range functions {
-		wg.Go(func() { errs[i] = f() })
-	}
-	wg.Wait()
-	return errors.Join(errs...)
 }

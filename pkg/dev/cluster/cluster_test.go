@@ -212,7 +212,7 @@ func TestAPartThatIsPausedDoesNothing(t *testing.T) {
 	ready := func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
-		return probe(ctx, c.OpsURL("applier-1")+"/readyz")
+		return process.ProbeHTTP(ctx, c.OpsURL("applier-1")+"/readyz")
 	}
 	if err := errors.Join(ready(), c.Pause("applier-1")); err != nil {
 		t.Fatal(err)

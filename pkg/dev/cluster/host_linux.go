@@ -8,29 +8,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
-
-// childrenOf are the processes whose parent is pid.
-func childrenOf(pid int) []int {
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	if err != nil {
-		panic(err) // the pattern is a constant
-	}
-	var children []int
-	for _, path := range threads {
-		text, _ := os.ReadFile(path) // it may just have ended
-		for field := range strings.FieldsSeq(string(text)) {
-			if n, err := strconv.Atoi(field); err == nil {
-				children = append(children, n)
-			}
-		}
-	}
-	return children
-}
 
 const bridgeName = "coinhook0"
 
@@ -104,9 +85,6 @@ const nowhere = "02:00:00:00:00:01"
 func (c *Cluster) CutOneWay(from, to string) error {
 	return ip("-n", from, "neigh", "replace", c.net.ip(to), "lladdr", nowhere, "dev", "eth0", "nud", "permanent")
 }
-
-// Cut drops what two parts send each other.
-func (c *Cluster) Cut(a, b string) error { return errors.Join(c.CutOneWay(a, b), c.CutOneWay(b, a)) }
 
 // Mend ends all cuts.
 func (c *Cluster) Mend() error {

@@ -10,17 +10,12 @@ import (
 
 var errLinuxOnly = errors.New("only Linux has network namespaces")
 
-func childrenOf(int) []int { return nil }
-
 func (n network) bridge() error           { return errLinuxOnly }
 func (n network) addHosts([]string) error { return nil }
 func (n network) close() error            { return nil }
 
 // CutOneWay drops what one part sends another.
 func (c *Cluster) CutOneWay(_, _ string) error { return errLinuxOnly }
-
-// Cut drops what two parts send each other.
-func (c *Cluster) Cut(_, _ string) error { return errLinuxOnly }
 
 // Mend ends all cuts.
 func (c *Cluster) Mend() error { return nil }

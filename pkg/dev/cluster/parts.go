@@ -1,19 +1,13 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/coinhook/coinhook/pkg/broker/permissions"
 	"github.com/coinhook/coinhook/pkg/dev/stack/natsserver"
@@ -97,29 +91,8 @@ func (c *Cluster) defineService(name, program string) {
 		settings = append(settings, "DATABASE_URL=", fmt.Sprintf("INGRESS_ADDR=%s:%d", c.net.ip(name), ingressPort))
 	}
 	p.spec.Env = c.clock(name, c.serviceEnv(settings...))
-	p.ready = func(ctx context.Context) error { return probe(ctx, c.OpsURL(name)+"/readyz") }
+	p.ready = func(ctx context.Context) error { return process.ProbeHTTP(ctx, c.OpsURL(name)+"/readyz") }
 	c.add(p)
-}
-
-// probe wants status 200.
-func probe(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	req.Close = true // a connection that is kept says nothing of the next process
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // the status decides
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s: %s", url, resp.Status, bytes.TrimSpace(body))
-	}
-	return nil
 }
 
 func (c *Cluster) part(name string) (*Part, error) {
@@ -234,7 +207,8 @@ func (c *Cluster) processes(name string) []int {
 	if pid == 0 {
 		return nil
 	}
-	return append([]int{pid}, childrenOf(pid)...)
+	children, _ := process.Children(pid) // it may just have ended
+	return append([]int{pid}, children...)
 }
 
 // StartPart starts parts that are down and waits until they are ready.
@@ -252,7 +226,7 @@ func (c *Cluster) StartPart(ctx context.Context, names ...string) error {
 			return c.Ready(ctx, name)
 		})
 	}
-	return inParallel(starts...)
+	return process.InParallel(starts...)
 }
 
 // Ready waits until the parts are ready.
@@ -282,13 +256,8 @@ func (c *Cluster) Ready(ctx context.Context, names ...string) error {
 
 // Coinhook runs the admin's command and returns what it printed.
 func (c *Cluster) Coinhook(ctx context.Context, input string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(c.opts.BinDir, "coinhook"), args...)
-	cmd.Env = c.serviceEnv("DATABASE_OWNER_URL=" + c.DatabaseURL())
-	cmd.Stdin = strings.NewReader(input)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return stdout.Bytes(), fmt.Errorf("coinhook %s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
-	}
-	return stdout.Bytes(), nil
+	return process.Output(ctx, process.Spec{
+		Name: "coinhook", Path: filepath.Join(c.opts.BinDir, "coinhook"), Args: args, Input: input,
+		Env: c.serviceEnv("DATABASE_OWNER_URL=" + c.DatabaseURL()),
+	})
 }

@@ -1,7 +1,9 @@
 package devstack
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"syscall"
@@ -131,7 +133,7 @@ func (p *part) awaitStart(ctx context.Context) error {
 	err := process.Await(ctx, func(ctx context.Context) error {
 		if deaths, err := p.child.Deaths(); deaths >= endsAllowed {
 			cancel()
-			return fmt.Errorf("it ended %d times, the last time with: %w", deaths, orSuccess(err))
+			return fmt.Errorf("it ended %d times, the last time with: %w", deaths, cmp.Or(err, errors.New("exit status 0")))
 		}
 		return p.probe(ctx)
 	})
@@ -161,11 +163,4 @@ func withLog(err error, path string, from int64) error {
 		return fmt.Errorf("%w\n(it wrote nothing to %s)", err, path)
 	}
 	return fmt.Errorf("%w\nlast lines of %s:\n%s", err, path, tail)
-}
-
-func orSuccess(err error) error {
-	if err == nil {
-		return fmt.Errorf("exit status 0")
-	}
-	return err
 }

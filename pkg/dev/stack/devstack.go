@@ -6,7 +6,6 @@ package devstack
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -163,7 +162,7 @@ func (s *Stack) bringUp(ctx context.Context) error {
 	if err := s.chooseAddresses(ctx); err != nil {
 		return err
 	}
-	if err := inParallel(
+	if err := process.InParallel(
 		func() error { return s.startNATS(ctx) },
 		func() error { return s.startPostgres(ctx) },
 	); err != nil {
@@ -176,17 +175,6 @@ func (s *Stack) bringUp(ctx context.Context) error {
 		return err
 	}
 	return s.writeDevEnv()
-}
-
-// inParallel runs the functions at the same time and joins their errors.
-func inParallel(functions ...func() error) error {
-	errs := make([]error, len(functions))
-	var wg sync.WaitGroup
-	for i, f := range functions {
-		wg.Go(func() { errs[i] = f() })
-	}
-	wg.Wait()
-	return errors.Join(errs...)
 }
 
 // Dir is the stack's folder.

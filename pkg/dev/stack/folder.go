@@ -6,10 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -35,7 +33,7 @@ func (s *Stack) openFolder() (err error) {
 		}
 	}()
 	// It is from a stack that was killed: nothing it says is true now.
-	if err := os.Remove(s.path("dev.env")); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := s.removeDevEnv(); err != nil {
 		return err
 	}
 	if s.state, err = readState(s.path("state.json")); err != nil {
@@ -43,13 +41,13 @@ func (s *Stack) openFolder() (err error) {
 	}
 	s.masterKey = s.opts.MasterKey
 	if s.masterKey == "" {
-		if s.masterKey, err = keepSecret(s.path("master-key"), newKey); err != nil {
+		if s.masterKey, err = keepSecret(s.path("master-key"), NewKey); err != nil {
 			return err
 		}
 	}
 	s.deliveryKey = s.opts.DeliveryKey
 	if s.deliveryKey == "" && !s.opts.NoDeliveryKey && s.opts.NATSURL == "" {
-		if s.deliveryKey, err = keepSecret(s.path("delivery-key"), newKey); err != nil {
+		if s.deliveryKey, err = keepSecret(s.path("delivery-key"), NewKey); err != nil {
 			return err
 		}
 	}
@@ -152,7 +150,8 @@ func keepSecret(path string, generate func() string) (string, error) {
 	return secret, process.WriteFile(path, []byte(secret+"\n"), 0o600)
 }
 
-func newKey() string {
+// NewKey makes a master key or a delivery key.
+func NewKey() string {
 	var key [32]byte
 	rand.Read(key[:]) // documented never to fail
 	return base64.StdEncoding.EncodeToString(key[:])
@@ -164,16 +163,16 @@ func newPassword() string {
 	return base64.RawURLEncoding.EncodeToString(random[:])
 }
 
-// newNATSPassword needs no quotes, in a URL and in the server's configuration.
-func newNATSPassword() string { return rand.Text() }
-
 // writeDevEnv tells the coinhook command, and people, how to reach the stack.
 // It is there only while the stack is ready.
 func (s *Stack) writeDevEnv() error {
-	var text strings.Builder
-	env := s.Env()
-	for _, key := range slices.Sorted(maps.Keys(env)) {
-		fmt.Fprintf(&text, "%s=%s\n", key, env[key])
+	text := strings.Join(process.KeyValues(s.Env()), "\n") + "\n"
+	return process.WriteFile(s.path("dev.env"), []byte(text), 0o600)
+}
+
+func (s *Stack) removeDevEnv() error {
+	if err := os.Remove(s.path("dev.env")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
-	return process.WriteFile(s.path("dev.env"), []byte(text.String()), 0o600)
+	return nil
 }

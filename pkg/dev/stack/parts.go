@@ -2,12 +2,12 @@ package devstack
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/coinhook/coinhook/pkg/broker/permissions"
 	"github.com/coinhook/coinhook/pkg/dev/stack/natsserver"
@@ -18,9 +18,6 @@ import (
 
 // database is the name of Coinhook's database in the private PostgreSQL.
 const database = "coinhook"
-
-// probeWithin bounds one look at whether a part is ready.
-const probeWithin = 2 * time.Second
 
 // part is one supervised process of the stack.
 type part struct {
@@ -49,7 +46,7 @@ func (s *Stack) startNATS(ctx context.Context) error {
 	addr := s.state.Addrs[NATS]
 	env := os.Environ()
 	for _, user := range permissions.Users {
-		password, err := keepSecret(s.path("nats-password-"+user), newNATSPassword)
+		password, err := keepSecret(s.path("nats-password-"+user), rand.Text) // needs no quotes in a URL
 		if err != nil {
 			return err
 		}
@@ -156,7 +153,7 @@ func (s *Stack) startServices(ctx context.Context) error {
 	if s.opts.Console {
 		starts = append(starts, func() error { return s.startConsole(ctx) })
 	}
-	return inParallel(starts...)
+	return process.InParallel(starts...)
 }
 
 func (s *Stack) startService(ctx context.Context, name, program string, env ...string) error {
@@ -165,9 +162,7 @@ func (s *Stack) startService(ctx context.Context, name, program string, env ...s
 		Name: name, Path: s.program(program), LogFile: s.logFile(name),
 		Env: s.serviceEnv(append(env, "OPS_ADDR="+ops, "NATS_URL="+s.natsURLOf(program))...),
 	}
-	return s.start(ctx, spec, func(ctx context.Context) error {
-		return probeHTTP(ctx, httpURL(ops)+"/readyz", func(status int) bool { return status == http.StatusOK })
-	})
+	return s.start(ctx, spec, func(ctx context.Context) error { return process.ProbeHTTP(ctx, httpURL(ops)+"/readyz") })
 }
 
 func (s *Stack) startConsole(ctx context.Context) error {
@@ -178,54 +173,20 @@ func (s *Stack) startConsole(ctx context.Context) error {
 			"NATS_URL="+s.natsURLOf("console"), "DATABASE_URL="+s.roleURL(Console),
 		),
 	}
-	return s.start(ctx, spec, func(ctx context.Context) error {
-		return probeHTTP(ctx, httpURL(s.consoleAddr)+"/healthz", func(status int) bool { return status == http.StatusOK })
-	})
+	return s.start(ctx, spec, func(ctx context.Context) error { return process.ProbeHTTP(ctx, httpURL(s.consoleAddr)+"/healthz") })
 }
 
 // serviceEnv is the caller's environment with the stack's settings. Variables
 // of libpq are left out: the driver would mix them into DATABASE_URL. No service gets
 // the owner of the database.
 func (s *Stack) serviceEnv(settings ...string) []string {
-	env := []string{}
-	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "PG") {
-			env = append(env, kv)
-		}
-	}
-	env = append(env, "LOG_FORMAT=json")
-	env = append(env, s.opts.Env...)
-	for variable, path := range s.natsFiles() {
-		env = append(env, variable+"="+path)
-	}
-	for key, value := range s.Env() {
-		if key != "CONSOLE_PASSWORD" { // it is for who signs in
-			env = append(env, key+"="+value)
-		}
-	}
-	return append(append(env, "DATABASE_OWNER_URL="), settings...)
+	inherited := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "PG") })
+	own := s.Env()
+	delete(own, "CONSOLE_PASSWORD") // it is for who signs in
+	return slices.Concat(inherited, []string{"LOG_FORMAT=json"}, s.opts.Env,
+		process.KeyValues(s.natsFiles()), process.KeyValues(own), []string{"DATABASE_OWNER_URL="}, settings)
 }
 
 func (s *Stack) program(name string) string { return filepath.Join(s.opts.BinDir, name) }
 
 func (s *Stack) logFile(name string) string { return s.path("logs", name+".log") }
-
-func probeHTTP(ctx context.Context, url string, good func(status int) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, probeWithin)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	// A connection of its own: one that is kept says nothing of the next process.
-	req.Close = true
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if !good(resp.StatusCode) {
-		return fmt.Errorf("%s answers %s", url, resp.Status)
-	}
-	return nil
-}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/coinhook/coinhook/pkg/dev/stack/process"
 )
 
 // The time each layer gets to stop; together less than the 10 s that the whole
@@ -28,7 +30,7 @@ func (s *Stack) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopWithin)
 	defer cancel()
 	// Nobody new should come while the parts go.
-	errs := []error{removeIfThere(s.path("dev.env"))}
+	errs := []error{s.removeDevEnv()}
 
 	var services []string
 	for _, name := range s.Names() {
@@ -61,7 +63,7 @@ func (s *Stack) stopLayer(ctx context.Context, within time.Duration, names ...st
 			stops = append(stops, func() error { return s.StopPart(ctx, name) })
 		}
 	}
-	return inParallel(stops...)
+	return process.InParallel(stops...)
 }
 
 func (s *Stack) removeData() error {
@@ -72,13 +74,6 @@ func (s *Stack) removeData() error {
 	}
 	if err := errors.Join(append(errs, os.RemoveAll(s.dir))...); err != nil {
 		return fmt.Errorf("remove the throw-away folder: %w", err)
-	}
-	return nil
-}
-
-func removeIfThere(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -10,10 +9,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/coinhook/coinhook/pkg/dev/stack/process"
 )
 
 // commandWithin bounds one run of the coinhook command.
@@ -52,17 +52,9 @@ func (c *cli) query(ctx context.Context, into any, args ...string) error {
 func (c *cli) output(ctx context.Context, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandWithin)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, c.path, args...)
-	cmd.Env = os.Environ()
-	for key, value := range c.env {
-		cmd.Env = append(cmd.Env, key+"="+value)
-	}
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("coinhook %s: %w\n%s", strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
-	}
-	return stdout.Bytes(), nil
+	return process.Output(ctx, process.Spec{
+		Name: "coinhook", Path: c.path, Args: args, Env: append(os.Environ(), process.KeyValues(c.env)...),
+	})
 }
 
 func (c *cli) balances(ctx context.Context, user string) (balances, error) {

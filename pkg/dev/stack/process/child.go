@@ -1,7 +1,9 @@
 package process
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"sync"
 	"syscall"
 	"time"
@@ -203,11 +205,8 @@ func (c *Child) ended(p *Process) (died bool) {
 		return false
 	}
 	c.deaths++
-	how := "exit status 0"
-	if c.err != nil {
-		how = c.err.Error()
-	}
-	c.logf("%s ended (%s), it is started again; its log: %s", c.spec.Name, how, c.spec.LogFile)
+	how := cmp.Or(c.err, errors.New("exit status 0"))
+	c.logf("%s ended (%v), it is started again; its log: %s", c.spec.Name, how, c.spec.LogFile)
 	return true
 }
 

@@ -3,15 +3,17 @@
 package process
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // Spec says how a child process is started.
@@ -53,11 +55,7 @@ type Process struct {
 // the terminal reaches the parent alone.
 func Start(spec Spec) (*Process, error) {
 	cmd := exec.Command(spec.Path, spec.Args...)
-	cmd.Env = spec.Env
-	if cmd.Env == nil {
-		cmd.Env = []string{}
-	}
-	cmd.Dir = spec.Dir
+	cmd.Env, cmd.Dir = nothingMore(spec.Env), spec.Dir
 	if spec.Input != "" {
 		cmd.Stdin = strings.NewReader(spec.Input)
 	}
@@ -167,23 +165,26 @@ func Run(ctx context.Context, spec Spec) error {
 	return nil
 }
 
-// pollEvery is how often conditions outside this process are looked at.
-const pollEvery = 20 * time.Millisecond
-
-// Await calls condition until it returns nil or ctx ends; then the error is
-// the condition's last one.
-func Await(ctx context.Context, condition func(context.Context) error) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		err := condition(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-tick.C:
-		}
+// Output runs a command to its end and returns what it printed. An error also has
+// what it wrote to standard error.
+func Output(ctx context.Context, spec Spec) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, spec.Path, spec.Args...)
+	cmd.Env, cmd.Dir, cmd.Stdin = nothingMore(spec.Env), spec.Dir, strings.NewReader(spec.Input)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.Bytes(), fmt.Errorf("%s %s: %w\n%s", spec.Name, strings.Join(spec.Args, " "), err, bytes.TrimSpace(stderr.Bytes()))
 	}
+	return stdout.Bytes(), nil
+}
+
+// nothingMore keeps an empty environment from standing for the caller's.
+func nothingMore(env []string) []string { return append([]string{}, env...) }
+
+// KeyValues are settings as an environment has them, sorted.
+func KeyValues(settings map[string]string) (env []string) {
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		env = append(env, key+"="+settings[key])
+	}
+	return env
 }

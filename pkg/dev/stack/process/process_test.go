@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -238,4 +240,36 @@ func isAlive(pid int) bool {
 	}
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	return !strings.HasPrefix(rest, "Z")
+}
+
+func TestOutputIsWhatACommandPrinted(t *testing.T) {
+	t.Parallel()
+	out, err := Output(deadline(t), helper(t, "fail"))
+	if string(out) != "cannot work\n" {
+		t.Errorf("it printed %q", out)
+	}
+	if err == nil || !strings.Contains(err.Error(), "exit status 3") {
+		t.Errorf("error %v, want one that has the exit status", err)
+	}
+}
+
+func TestProcKnowsChildrenAndTheirMemory(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has /proc")
+	}
+	pid := start(t, helper(t, "wait")).PID()
+	children, err := Children(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(children, pid) {
+		t.Errorf("children = %v, want %d among them", children, pid)
+	}
+	if size, err := Memory(pid, "status", "VmRSS"); err != nil || size < 1<<20 {
+		t.Errorf("it has %d bytes in memory, %v; want a MiB or more", size, err)
+	}
+	if _, err := Memory(pid, "status", "Nothing"); err == nil {
+		t.Error("a line that is not there is no error")
+	}
 }

@@ -27,8 +27,7 @@ func NewSupervisor(pidFile string, logf func(format string, args ...any)) *Super
 	return &Supervisor{pidFile: pidFile, logf: logf}
 }
 
-// Supervise starts a child and keeps it running until it is stopped. The
-// outcome of the start is in the child's Status.
+// Supervise starts a child and keeps it running until it is stopped.
 func (s *Supervisor) Supervise(spec Spec) *Child {
 	c := newChild(spec, s.logf, s.writePIDs)
 	s.mu.Lock()
@@ -36,16 +35,6 @@ func (s *Supervisor) Supervise(spec Spec) *Child {
 	s.mu.Unlock()
 	c.Start()
 	return c
-}
-
-// Child returns the child of that name, or nil.
-func (s *Supervisor) Child(name string) *Child {
-	for _, c := range s.list() {
-		if c.spec.Name == name {
-			return c
-		}
-	}
-	return nil
 }
 
 // Close ends the supervision. Children that still run are killed.

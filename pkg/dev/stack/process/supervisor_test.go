@@ -18,11 +18,13 @@ import (
 func TestSupervisorStartsAgainWhatDied(t *testing.T) {
 	t.Parallel()
 	s, file := supervisor(t)
-	for _, name := range []string{"one", "two"} {
+	supervise := func(name string) *Child {
 		spec := helper(t, "wait")
 		spec.Name = name
-		s.Supervise(spec)
+		return s.Supervise(spec)
 	}
+	one := supervise("one")
+	supervise("two")
 	first := awaitPIDs(t, file, "one", "two")
 
 	// From outside, as a crash or the kernel would.
@@ -40,10 +42,10 @@ func TestSupervisorStartsAgainWhatDied(t *testing.T) {
 	if now["two"] != first["two"] {
 		t.Errorf("the other child has pid %d, had %d", now["two"], first["two"])
 	}
-	if pid := s.Child("one").PID(); pid != now["one"] {
+	if pid := one.PID(); pid != now["one"] {
 		t.Errorf("PID() = %d, the file says %d", pid, now["one"])
 	}
-	if deaths, err := s.Child("one").Deaths(); deaths != 1 || err != nil {
+	if deaths, err := one.Deaths(); deaths != 1 || err != nil {
 		t.Errorf("Deaths() = %d, %v; want 1 of a process that runs again", deaths, err)
 	}
 }
