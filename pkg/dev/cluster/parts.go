@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -95,15 +96,14 @@ func (c *Cluster) defineService(name, program string) {
 	c.add(p)
 }
 
-func (c *Cluster) part(name string) (*Part, error) {
+func (c *Cluster) part(name string) *Part {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, p := range c.parts {
-		if p.Name == name {
-			return p, nil
-		}
+	i := slices.IndexFunc(c.parts, func(p *Part) bool { return p.Name == name })
+	if i < 0 {
+		panic(fmt.Sprintf("the cluster has no %q", name)) // names are ours
 	}
-	return nil, fmt.Errorf("the cluster has no %q", name)
+	return c.parts[i]
 }
 
 // LogFile is where a part's output goes.
@@ -141,10 +141,8 @@ func (p *Part) start() error {
 
 // PID is the process id of a part, 0 while it is down.
 func (c *Cluster) PID(name string) int {
-	if p, err := c.part(name); err == nil {
-		if proc := p.running(); proc != nil {
-			return proc.PID()
-		}
+	if proc := c.part(name).running(); proc != nil {
+		return proc.PID()
 	}
 	return 0
 }
@@ -152,11 +150,7 @@ func (c *Cluster) PID(name string) int {
 // Kill ends a part with SIGKILL, as a crash would. It stays down. One that is
 // down already is left alone.
 func (c *Cluster) Kill(name string) error {
-	p, err := c.part(name)
-	if err != nil {
-		return err
-	}
-	proc := p.running()
+	proc := c.part(name).running()
 	if proc == nil {
 		return nil
 	}
@@ -173,11 +167,7 @@ func (c *Cluster) Kill(name string) error {
 // wait. They stay down.
 func (c *Cluster) Stop(ctx context.Context, names ...string) error {
 	for _, name := range names {
-		p, err := c.part(name)
-		if err != nil {
-			return err
-		}
-		if proc := p.running(); proc != nil && proc.Stop(ctx) {
+		if proc := c.part(name).running(); proc != nil && proc.Stop(ctx) {
 			return fmt.Errorf("%s did not stop in time and was killed", name)
 		}
 	}
@@ -190,9 +180,6 @@ func (c *Cluster) Pause(name string) error  { return c.signal(name, syscall.SIGS
 func (c *Cluster) Resume(name string) error { return c.signal(name, syscall.SIGCONT) }
 
 func (c *Cluster) signal(name string, sig syscall.Signal) error {
-	if _, err := c.part(name); err != nil {
-		return err
-	}
 	for _, pid := range c.processes(name) {
 		if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("signal %s: %w", name, err)
@@ -216,11 +203,7 @@ func (c *Cluster) StartPart(ctx context.Context, names ...string) error {
 	var starts []func() error
 	for _, name := range names {
 		starts = append(starts, func() error {
-			p, err := c.part(name)
-			if err != nil {
-				return err
-			}
-			if err := p.start(); err != nil {
+			if err := c.part(name).start(); err != nil {
 				return err
 			}
 			return c.Ready(ctx, name)
@@ -234,12 +217,8 @@ func (c *Cluster) Ready(ctx context.Context, names ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyAfter)
 	defer cancel()
 	for _, name := range names {
-		p, err := c.part(name)
-		if err != nil {
-			return err
-		}
-		ended := false
-		err = process.Await(ctx, func(ctx context.Context) error {
+		p, ended := c.part(name), false
+		err := process.Await(ctx, func(ctx context.Context) error {
 			if p.running() == nil {
 				ended = true
 				cancel()

@@ -65,7 +65,7 @@ func (c *Cluster) startPostgres(ctx context.Context) error {
 	if err := c.StartPart(ctx, c.primary); err != nil {
 		return err
 	}
-	pg, addr := c.postgres(c.primary), c.Addr(c.primary)
+	pg, addr := c.primaryServer()
 	if err := pg.EnsureDatabase(ctx, addr, database); err != nil {
 		return err
 	}
@@ -81,12 +81,12 @@ func (c *Cluster) startPostgres(ctx context.Context) error {
 	return c.Rebuild(ctx)
 }
 
-func (c *Cluster) postgres(name string) *postgres.Cluster {
-	p, err := c.part(name)
-	if err != nil {
-		panic(err) // names are ours
-	}
-	return p.pg
+func (c *Cluster) postgres(name string) *postgres.Cluster { return c.part(name).pg }
+
+// primaryServer is the primary, and where clients reach it.
+func (c *Cluster) primaryServer() (pg *postgres.Cluster, addr string) {
+	name := c.Primary()
+	return c.postgres(name), c.Addr(name)
 }
 
 // Primary is the PostgreSQL server that takes writes, Standby the other one,
@@ -149,12 +149,12 @@ func (c *Cluster) Rebuild(ctx context.Context) error {
 func (c *Cluster) AwaitStandby(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyAfter)
 	defer cancel()
-	primary := c.Primary()
+	primary, addr := c.primaryServer()
 	return process.Await(ctx, func(ctx context.Context) error {
 		var n int
-		err := c.postgres(primary).Query(ctx, c.Addr(primary), "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'", &n)
+		err := primary.Query(ctx, addr, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'", &n)
 		if err == nil && n == 0 {
-			err = fmt.Errorf("%s does not follow %s", c.Standby(), primary)
+			err = fmt.Errorf("%s does not follow %s", c.Standby(), c.Primary())
 		}
 		return err
 	})
@@ -166,8 +166,8 @@ func (c *Cluster) Synchronous(ctx context.Context, wait bool) error {
 	if wait {
 		names = "*"
 	}
-	primary := c.Primary()
-	return c.postgres(primary).Exec(ctx, c.Addr(primary),
+	primary, addr := c.primaryServer()
+	return primary.Exec(ctx, addr,
 		fmt.Sprintf("ALTER SYSTEM SET synchronous_standby_names = '%s'", names), "SELECT pg_reload_conf()")
 }
 
@@ -175,8 +175,8 @@ func (c *Cluster) Synchronous(ctx context.Context, wait bool) error {
 func (c *Cluster) SwitchWAL(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	primary := c.Primary()
-	return c.postgres(primary).Exec(ctx, c.Addr(primary),
+	primary, addr := c.primaryServer()
+	return primary.Exec(ctx, addr,
 		"SET synchronous_commit = off", "SELECT pg_logical_emit_message(false, 'faults', 'x')", "SELECT pg_switch_wal()")
 }
 
@@ -184,8 +184,8 @@ func (c *Cluster) SwitchWAL(ctx context.Context) error {
 // system. RestorePostgres puts that copy in the primary's place, which has to be
 // down, and uses it up.
 func (c *Cluster) BackupPostgres(ctx context.Context) error {
-	primary := c.Primary()
-	return c.postgres(primary).Backup(ctx, c.Addr(primary), c.backupOf("pg"))
+	primary, addr := c.primaryServer()
+	return primary.Backup(ctx, addr, c.backupOf("pg"))
 }
 
 // RestorePostgres is the way back of BackupPostgres. It starts the primary.
@@ -202,36 +202,24 @@ func (c *Cluster) backupOf(name string) string {
 
 // Wipe removes the data of a NATS server, which has to be down.
 func (c *Cluster) Wipe(name string) error {
-	p, err := c.part(name)
-	if err != nil {
-		return err
-	}
-	return os.RemoveAll(filepath.Join(p.Store, "store"))
+	return os.RemoveAll(c.inStore(name, "store"))
 }
 
 // BackupNATS copies the data of a NATS server that is down, RestoreNATS puts the
 // copy in its place.
 func (c *Cluster) BackupNATS(ctx context.Context, name string) error {
-	p, err := c.part(name)
-	if err != nil {
-		return err
-	}
 	if err := os.RemoveAll(c.backupOf(name)); err != nil {
 		return err
 	}
-	return copyFolder(ctx, filepath.Join(p.Store, "store"), c.backupOf(name))
+	return copyFolder(ctx, c.inStore(name, "store"), c.backupOf(name))
 }
 
 // RestoreNATS is the way back of BackupNATS.
 func (c *Cluster) RestoreNATS(ctx context.Context, name string) error {
-	p, err := c.part(name)
-	if err != nil {
-		return err
-	}
 	if err := c.Wipe(name); err != nil {
 		return err
 	}
-	return copyFolder(ctx, c.backupOf(name), filepath.Join(p.Store, "store"))
+	return copyFolder(ctx, c.backupOf(name), c.inStore(name, "store"))
 }
 
 func copyFolder(ctx context.Context, from, to string) error {
@@ -241,27 +229,15 @@ func copyFolder(ctx context.Context, from, to string) error {
 	return process.Run(ctx, process.Spec{Name: "cp", Path: "/bin/cp", Args: []string{"-a", from, to}, Dir: "/"})
 }
 
-// Fill fills the file system of a server's data. Free makes the room again.
-func (c *Cluster) Fill(name string) error {
-	p, err := c.part(name)
-	if err != nil {
-		return err
-	}
-	return fill(filepath.Join(p.Store, "filler"))
-}
-
 // Free is the end of Fill.
-func (c *Cluster) Free(name string) error {
-	p, err := c.part(name)
-	if err != nil {
-		return err
-	}
-	return os.RemoveAll(filepath.Join(p.Store, "filler"))
-}
+func (c *Cluster) Free(name string) error { return os.RemoveAll(c.inStore(name, "filler")) }
 
-// fill writes a file until there is no room for one byte more.
-func fill(path string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
+// inStore is a path in the folder of a server's data.
+func (c *Cluster) inStore(name, path string) string { return filepath.Join(c.part(name).Store, path) }
+
+// Fill writes a file into a server's data until there is no room for one byte more.
+func (c *Cluster) Fill(name string) error {
+	file, err := os.OpenFile(c.inStore(name, "filler"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
 	}
