@@ -11,13 +11,13 @@ import (
 
 // operations are what operators do while deliveries flow.
 func operations() []kind {
-	roll := func(names func(*round) []string) func(context.Context, *round) error {
+	roll := func(names func(*round) []string) injection {
 		return func(ctx context.Context, r *round) error { return r.roll(ctx, names(r)) }
 	}
 	return []kind{
-		{name: "rolling update of the ingresses", lone: true, inject: roll(func(r *round) []string { return r.Ingresses() })},
-		{name: "rolling update of the appliers", lone: true, inject: roll(func(r *round) []string { return r.Appliers()[:r.scaled] })},
-		{name: "rolling update of the NATS servers", lone: true, inject: roll(func(r *round) []string { return r.Servers() })},
+		{name: "rolling update of the ingresses", lone: true, inject: roll(ingresses)},
+		{name: "rolling update of the appliers", lone: true, inject: roll(running)},
+		{name: "rolling update of the NATS servers", lone: true, inject: roll(servers)},
 		{name: "coinhook setup again", inject: func(ctx context.Context, r *round) error {
 			for _, flags := range [][]string{{}, {"--replicas", fmt.Sprint(len(r.Servers()))}, {"--max-bytes", "150000000"}} {
 				r.did("setup %v", flags)
@@ -50,9 +50,7 @@ func operations() []kind {
 			return nil
 		}},
 		{name: "failover to the synchronous standby", short: true, lone: true, inject: func(ctx context.Context, r *round) error {
-			r.markDown(r.Primary())
-			r.did("kill -9 %s, promote %s", r.Primary(), r.Standby())
-			if err := r.Kill(r.Primary()); err != nil {
+			if err := r.killPrimary(); err != nil {
 				return err
 			}
 			return errors.Join(r.hold(ctx, 300*ms, 1500*ms), r.Promote(ctx), r.hold(ctx, 500*ms, 2000*ms))
@@ -61,9 +59,7 @@ func operations() []kind {
 			if err := errors.Join(r.Synchronous(ctx, false), sleep(ctx, 300*ms), r.cut([]string{r.Primary()}, []string{r.Standby()}), r.hold(ctx, 500*ms, 2000*ms)); err != nil {
 				return err
 			}
-			r.markDown(r.Primary())
-			r.did("kill -9 %s, promote %s", r.Primary(), r.Standby())
-			if err := r.Kill(r.Primary()); err != nil {
+			if err := r.killPrimary(); err != nil {
 				return err
 			}
 			if err := errors.Join(r.Mend(), r.Promote(ctx), r.hold(ctx, 500*ms, 1500*ms)); err != nil {
@@ -75,15 +71,19 @@ func operations() []kind {
 	}
 }
 
+// killPrimary makes way for the standby.
+func (r *round) killPrimary() error {
+	r.markDown(r.Primary())
+	r.did("kill -9 %s, promote %s", r.Primary(), r.Standby())
+	return r.Kill(r.Primary())
+}
+
 // roll stops and starts parts, one after the other.
 func (r *round) roll(ctx context.Context, names []string) error {
 	for _, name := range names {
 		r.markDown(name)
 		r.did("SIGTERM %s", name)
-		stop, cancel := context.WithTimeout(ctx, 20*time.Second)
-		err := r.Stop(stop, name)
-		cancel()
-		if err != nil {
+		if err := r.stop(ctx, name); err != nil {
 			r.stuck("%v", err)
 		}
 		if err := r.StartPart(ctx, name); err != nil {
@@ -103,9 +103,13 @@ func (r *round) scale(ctx context.Context, n int) error {
 	all := r.Appliers()
 	r.scaled = n
 	r.markDown(all[n:]...)
-	stop, cancel := context.WithTimeout(ctx, 20*time.Second)
+	return errors.Join(r.StartPart(ctx, all[:n]...), r.stop(ctx, all[n:]...))
+}
+
+func (r *round) stop(ctx context.Context, names ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	return errors.Join(r.StartPart(ctx, all[:n]...), r.Stop(stop, all[n:]...))
+	return r.Stop(ctx, names...)
 }
 
 // repairAfterwards has the audit publish again what the database does not know
@@ -147,9 +151,7 @@ func restorePostgres(ctx context.Context, r *round) error {
 	}
 	appliers := r.Appliers()[:r.scaled]
 	r.markDown(append(appliers, r.Primary(), r.Standby())...)
-	stop, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	if err := r.Stop(stop, appliers...); err != nil {
+	if err := r.stop(ctx, appliers...); err != nil {
 		return err
 	}
 	r.did("PostgreSQL is restored")
@@ -174,10 +176,8 @@ func restoreNATS(ctx context.Context, r *round) error {
 	}
 	servers := r.Servers()
 	stores := func(do func(context.Context, string) error) error {
-		stop, cancel := context.WithTimeout(ctx, 20*time.Second)
-		defer cancel()
 		r.markDown(servers...)
-		if err := r.Stop(stop, servers...); err != nil {
+		if err := r.stop(ctx, servers...); err != nil {
 			return err
 		}
 		for _, name := range servers {

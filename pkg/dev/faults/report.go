@@ -3,6 +3,7 @@ package faults
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -66,7 +67,7 @@ const twoAtATime = "two of these at a time"
 
 // Table writes the campaign's table in Markdown.
 func (r *Result) Table(out io.Writer) {
-	lines, faults := map[string]*line{}, 0
+	lines, kinds, faults := map[string]*line{}, map[string]bool{}, 0
 	total := &line{kind: "all"}
 	for _, round := range r.Rounds {
 		name := round.Kinds[0]
@@ -79,9 +80,6 @@ func (r *Result) Table(out io.Writer) {
 		lines[name].add(round)
 		total.add(round)
 		faults += len(round.Kinds)
-	}
-	kinds := map[string]bool{}
-	for _, round := range r.Rounds {
 		for _, k := range round.Kinds {
 			kinds[k] = true
 		}
@@ -89,17 +87,13 @@ func (r *Result) Table(out io.Writer) {
 	fmt.Fprintf(out, "\n%d faults of %d kinds in %d rounds, %s.\n\n", faults, len(kinds), len(r.Rounds), r.Took.Round(time.Second))
 	fmt.Fprintln(out, "| fault | rounds | accepted | 503 | unanswered | lost | twice | wrong | stuck | no 202 for | nothing settled for |")
 	fmt.Fprintln(out, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-	names := make([]*line, 0, len(lines))
-	for _, l := range lines {
-		names = append(names, l)
+	last := lines[twoAtATime]
+	delete(lines, twoAtATime)
+	sorted := slices.SortedFunc(maps.Values(lines), func(a, b *line) int { return strings.Compare(a.kind, b.kind) })
+	if last != nil {
+		sorted = append(sorted, last)
 	}
-	slices.SortFunc(names, func(a, b *line) int {
-		if a.kind == twoAtATime || b.kind == twoAtATime {
-			return strings.Compare(map[bool]string{true: "1", false: "0"}[a.kind == twoAtATime], map[bool]string{true: "1", false: "0"}[b.kind == twoAtATime])
-		}
-		return strings.Compare(a.kind, b.kind)
-	})
-	for _, l := range append(names, total) {
+	for _, l := range append(sorted, total) {
 		fmt.Fprintf(out, "| %s | %d | %d | %d (%d) | %d (%d) | %d | %d | %d | %d | %.1f s | %.1f s |\n", l.kind, l.rounds, l.Accepted,
 			l.Refused, l.Stored, l.Unanswered, l.UnansweredStored, l.Lost, l.Twice, l.Wrong, l.stuck, l.acceptPause.Seconds(), l.settle.Seconds())
 	}

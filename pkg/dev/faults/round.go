@@ -138,13 +138,11 @@ func (r *round) addLate(ctx context.Context, name string) {
 func (r *round) inject(ctx context.Context, kinds []kind) error {
 	within, cancel := context.WithTimeout(ctx, injectWithin)
 	defer cancel()
-	errs := make([]error, len(kinds))
-	var wg sync.WaitGroup
-	for i, k := range kinds {
-		wg.Go(func() { errs[i] = k.inject(within, r) })
+	var injections []func() error
+	for _, k := range kinds {
+		injections = append(injections, func() error { return k.inject(within, r) })
 	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
+	if err := process.InParallel(injections...); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -183,21 +181,9 @@ func (r *round) stuck(format string, args ...any) {
 
 // heal ends all effects of the faults, as an operator would.
 func (r *round) heal(ctx context.Context) error {
-	errs := []error{r.Mend()}
-	for _, name := range r.free {
-		errs = append(errs, r.Free(name))
-	}
-	for _, name := range r.paused {
-		errs = append(errs, r.Resume(name))
-	}
-	for _, name := range r.jumped {
-		errs = append(errs, r.Jump(name, 0))
-	}
-	for _, name := range r.restart {
-		errs = append(errs, r.Kill(name))
-		r.markDown(name)
-	}
-	if err := errors.Join(errs...); err != nil {
+	r.markDown(r.restart...)
+	onTime := func(name string) error { return r.Jump(name, 0) }
+	if err := errors.Join(r.Mend(), each(r.free, r.Free), each(r.paused, r.Resume), each(r.jumped, onTime), each(r.restart, r.Kill)); err != nil {
 		return err
 	}
 	if err := r.startDown(ctx); err != nil {
@@ -272,20 +258,21 @@ func (r *round) later(list *[]string, names ...string) {
 func (r *round) kill(names ...string) error {
 	r.markDown(names...)
 	r.did("kill -9 %s", strings.Join(names, ", "))
-	var errs []error
-	for _, name := range names {
-		errs = append(errs, r.Kill(name))
-	}
-	return errors.Join(errs...)
+	return each(names, r.Kill)
 }
 
 // pause freezes parts until the healing.
 func (r *round) pause(names ...string) error {
 	r.later(&r.paused, names...)
 	r.did("SIGSTOP %s", strings.Join(names, ", "))
+	return each(names, r.Pause)
+}
+
+// each does it to all the names, also after an error.
+func each(names []string, do func(name string) error) error {
 	var errs []error
 	for _, name := range names {
-		errs = append(errs, r.Pause(name))
+		errs = append(errs, do(name))
 	}
 	return errors.Join(errs...)
 }

@@ -1,15 +1,12 @@
 package faults
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/coinhook/coinhook/pkg/dev/cluster"
+	"github.com/coinhook/coinhook/pkg/dev/stack/process"
 )
 
 const (
@@ -320,17 +318,8 @@ func (w *world) rss() map[string]int64 {
 		if pid == 0 {
 			continue
 		}
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		if err != nil {
-			continue
-		}
-		_, rest, _ := bytes.Cut(status, []byte("VmRSS:"))
-		fields := bytes.Fields(rest)
-		if len(fields) == 0 {
-			continue
-		}
-		if kib, err := strconv.ParseInt(string(fields[0]), 10, 64); err == nil {
-			sizes[name] = kib << 10
+		if size, err := process.Memory(pid, "status", "VmRSS"); err == nil {
+			sizes[name] = size
 		}
 	}
 	return sizes
