@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lib/pq"
+
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -64,37 +66,15 @@ func (b *bench) newBare(ctx context.Context, w *world) (*bare, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := b.coinhookSide(w)
-	if err != nil {
-		return nil, err
-	}
-	s.name, s.db = "the bare database", db
-	bare := &bare{side: s}
-	bare.ids, err = userIDs(ctx, db)
-	return bare, err
-}
-
-func userIDs(ctx context.Context, db *sql.DB) ([]string, error) {
-	var ids []string
-	rows, err := db.QueryContext(ctx, "SELECT id::text FROM users ORDER BY username")
-	if err != nil {
+	bare := &bare{side: b.coinhookSide(w)}
+	bare.side.name, bare.side.db = "the bare database", db
+	if err := db.QueryRowContext(ctx, "SELECT array_agg(id::text ORDER BY username) FROM users").Scan(pq.Array(&bare.ids)); err != nil {
 		return nil, fmt.Errorf("read the users: %w", err)
 	}
-	defer rows.Close() // rows.Err tells
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, fmt.Errorf("read the users: %w", err)
-		}
-		ids = append(ids, id)
+	if len(bare.ids) != users {
+		return nil, fmt.Errorf("the database has %d users, want %d", len(bare.ids), users)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read the users: %w", err)
-	}
-	if len(ids) != users {
-		return nil, fmt.Errorf("the database has %d users, want %d", len(ids), users)
-	}
-	return ids, nil
+	return bare, nil
 }
 
 // settle runs the statements for n deliveries, over a connection of their own. It

@@ -39,6 +39,22 @@ func (t *tally) add(points int64) {
 	t.points.Add(points)
 }
 
+// poll asks until it is done. It rests long, because a poll is work for what is
+// measured.
+func poll(ctx context.Context, isDone func() (bool, error)) error {
+	for {
+		began := time.Now()
+		if done, err := isDone(); done || err != nil {
+			return err
+		}
+		select {
+		case <-time.After(max(pollEvery, pollRests*time.Since(began))):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
 // settled waits until everything sent has its effect, and says when each had it.
 // It counts only after the last one has it: counting is work for PostgreSQL.
 func (s *side) settled(ctx context.Context, sent sending) (map[string]time.Time, error) {
@@ -49,26 +65,21 @@ func (s *side) settled(ctx context.Context, sent sending) (map[string]time.Time,
 		ids[i] = r.id
 	}
 	first, last := slices.Min(ids), slices.Max(ids)
-	from, want := last, 1
-	for {
-		var n int
-		began := time.Now()
-		if err := s.db.QueryRowContext(ctx, "SELECT count(*) FROM ("+applied+") a", from, last, pq.Array(s.communities)).Scan(&n); err != nil {
-			return nil, fmt.Errorf("count what had its effect: %w", err)
-		}
-		if n >= len(ids) {
-			return s.effects(ctx, first, last, ids)
-		}
-		if n >= want && from != first {
-			from, want = first, len(ids)
-			continue
-		}
-		select {
-		case <-time.After(max(pollEvery, pollRests*time.Since(began))):
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: only %d of %d accepted by %s have", context.Cause(ctx), n, len(ids), s.name)
-		}
+	n := 0
+	have := func(from string, want int) error {
+		return poll(ctx, func() (bool, error) {
+			err := s.db.QueryRowContext(ctx, "SELECT count(*) FROM ("+applied+") a", from, last, pq.Array(s.communities)).Scan(&n)
+			return n >= want, err
+		})
 	}
+	err := have(last, 1)
+	if err == nil {
+		err = have(first, len(ids))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: only %d of %d accepted by %s have their effect", err, n, len(ids), s.name)
+	}
+	return s.effects(ctx, first, last, ids)
 }
 
 // effects reads when each delivery had its effect: by the same machine's clock.

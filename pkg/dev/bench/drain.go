@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/coinhook/coinhook/pkg/dev/stack"
 )
 
 // drainSenders make the messages of a backlog as large as a busy ingress does.
@@ -29,7 +31,7 @@ func (b *bench) drain(ctx context.Context) (section, error) {
 		},
 		header: drainHeader,
 	}
-	w, err := b.newWorld(ctx, "bench", 1, usualBody)
+	w, err := b.newWorld(ctx, "bench", 1)
 	if err != nil {
 		return s, err
 	}
@@ -38,26 +40,19 @@ func (b *bench) drain(ctx context.Context) (section, error) {
 
 // drainAgainstBare adds a row for each variant, with n deliveries a figure.
 func (b *bench) drainAgainstBare(ctx context.Context, s *section, w *world, n int, variants ...variant) error {
-	ours, err := b.coinhookSide(w)
-	if err != nil {
-		return err
-	}
+	ours := b.coinhookSide(w)
 	bare, err := b.newBare(ctx, w)
 	if err != nil {
 		return err
 	}
 	for _, variant := range variants {
 		var drains []drained
-		var bares series
-		if err := takeTurns(ctx, b.size.rounds, func(ctx context.Context, _ int) error {
-			d, err := b.drainOnce(ctx, ours, load{connections: drainSenders, total: n, choose: variant.choose}, b.start())
-			drains = append(drains, d)
-			return err
-		}, func(ctx context.Context, round int) error {
-			rate, err := bare.settle(ctx, n, variant.choose(uint64(round)))
-			bares = append(bares, rate)
-			return err
-		}); err != nil {
+		var bares []float64
+		if err := takeTurns(ctx, b.size.rounds, keep(&drains, func(ctx context.Context, _ int) (drained, error) {
+			return b.drainOnce(ctx, ours, load{connections: drainSenders, total: n, choose: variant.choose}, b.start())
+		}), keep(&bares, func(ctx context.Context, round int) (float64, error) {
+			return bare.settle(ctx, n, variant.choose(uint64(round)))
+		})); err != nil {
 			return err
 		}
 		s.addDrain(variant.name, drains, bares)
@@ -67,27 +62,15 @@ func (b *bench) drainAgainstBare(ctx context.Context, s *section, w *world, n in
 
 func (s *section) addDrain(users string, drains []drained, bares series) {
 	rate := figures(drains, rateOf)
-	name := "drain_" + users + "_"
-	s.figure(name+"applier", rate.median(), perSecond)
-	s.figure(name+"bare", bares.median(), perSecond)
-	s.figure(name+"to_bare", rate.to(bares), ratio)
-	row := []string{users, whole(rate.median()), whole(bares.median()), times(rate.to(bares))}
-	for _, f := range []struct {
-		name, unit string
-		pick       func(drained) float64
-		text       func(float64) string
-	}{
-		{"cpu_applier", microseconds, applierCPUOf, ms},
-		{"cpu_postgres", microseconds, postgresCPUOf, ms},
-		{"wal", "bytes", func(d drained) float64 { return d.wal }, whole},
-		{"tables", "bytes", func(d drained) float64 { return d.tables }, whole},
-		{"stream", "bytes", func(d drained) float64 { return d.stream }, whole},
-	} {
-		of := figures(drains, f.pick).median()
-		s.figure(name+f.name, of, f.unit)
-		row = append(row, f.text(of))
-	}
-	s.rows = append(s.rows, row)
+	r := s.row("drain_"+users+"_", users)
+	r.figure("applier", rate.median(), perSecond)
+	r.figure("bare", bares.median(), perSecond)
+	r.figure("to_bare", rate.to(bares), ratio)
+	r.figure("cpu_applier", figures(drains, applierCPUOf).median(), microseconds)
+	r.figure("cpu_postgres", figures(drains, postgresCPUOf).median(), microseconds)
+	r.figure("wal", figures(drains, func(d drained) float64 { return d.wal }).median(), inBytes)
+	r.figure("tables", figures(drains, func(d drained) float64 { return d.tables }).median(), inBytes)
+	r.figure("stream", figures(drains, func(d drained) float64 { return d.stream }).median(), inBytes)
 }
 
 // drained is what one drain gave: deliveries a second, and a delivery's CPU time in
@@ -125,7 +108,7 @@ func (b *bench) drainOnce(ctx context.Context, s *side, l load, start func(conte
 	if err != nil {
 		return d, err
 	}
-	cpuBefore, err := cpuOf(s.servers["postgres"])
+	cpuBefore, err := cpuOf(s.servers[devstack.Postgres])
 	if err != nil {
 		return d, err
 	}
@@ -142,7 +125,7 @@ func (b *bench) drainOnce(ctx context.Context, s *side, l load, start func(conte
 		return d, err
 	}
 	n := float64(len(effects))
-	d.postgres = float64((used["postgres"] - cpuBefore).Microseconds()) / n
+	d.postgres = float64((used[devstack.Postgres] - cpuBefore).Microseconds()) / n
 	for _, name := range b.appliers { // they have just started
 		d.applier += float64(used[name].Microseconds()) / n
 	}

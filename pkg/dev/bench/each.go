@@ -30,21 +30,14 @@ func (b *bench) each(ctx context.Context) (section, error) {
 // eachWorld has one community, whose webhook takes orders with lines.
 func (b *bench) eachWorld(ctx context.Context) (*world, error) {
 	community := spread("each", 1)[0]
-	if err := b.importUsers(ctx, nil, community, 0, 1); err != nil {
-		return nil, err
-	}
 	const one, all = "value: {path: order.points}", "each: order.lines, value: {path: points}"
-	hook, err := b.apply(ctx, nil, strings.Replace(fmt.Sprintf(definition, community), one, all, 1))
-	if err != nil {
-		return nil, err
-	}
-	host, err := b.ingressHost()
+	hook, err := b.newCommunity(ctx, community, 0, 1, strings.Replace(definition, one, all, 1))
 	if err != nil {
 		return nil, err
 	}
 	w := &world{communities: []string{community}, webhooks: []webhook{hook}, events: make([]event, users), changes: lines}
 	for i := range w.events {
-		w.events[i] = orderEvent(host, hook, i)
+		w.events[i] = orderEvent(b.host, hook, i)
 	}
 	return w, nil
 }

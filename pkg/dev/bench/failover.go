@@ -30,41 +30,38 @@ func (b *bench) failover(ctx context.Context) (section, error) {
 	if err != nil {
 		return s, err
 	}
-	events := []struct {
+	type departure struct {
 		name, figure string
 		goes         func(ctx context.Context, applier string) error
-	}{
+	}
+	events := []departure{
 		{"alone", "alone", func(context.Context, string) error { return nil }},
 		{"kill -9", "kill", func(_ context.Context, applier string) error {
 			return syscall.Kill(b.stack.PID(applier), syscall.SIGKILL)
 		}},
 		{"SIGTERM", "stop", func(ctx context.Context, applier string) error { return b.stopAppliers(ctx, applier) }},
 	}
-	gaps, p99s := make([]series, len(events)), make([]series, len(events))
-	var takes []func(context.Context, int) error
-	for i, event := range events {
-		takes = append(takes, func(ctx context.Context, round int) error {
-			applier := b.appliers[round%len(b.appliers)]
-			gap, p99, err := b.failOnce(ctx, ours, applier, event.goes)
-			gaps[i], p99s[i] = append(gaps[i], gap.Seconds()), append(p99s[i], p99)
-			return err
-		})
-	}
-	if err := takeTurns(ctx, b.size.rounds, takes...); err != nil {
+	turns, err := turnsOf(ctx, b.size.rounds, events, func(ctx context.Context, d departure, round int) (turn, error) {
+		return b.failOnce(ctx, ours, b.appliers[round%len(b.appliers)], d.goes)
+	})
+	if err != nil {
 		return s, err
 	}
 	for i, event := range events {
-		s.figure("failover_"+event.figure, gaps[i].median(), "s")
-		s.figure("failover_"+event.figure+"_most", slices.Max(gaps[i]), "s")
-		s.rows = append(s.rows, []string{event.name, times(gaps[i].median()), times(slices.Max(gaps[i])), ms(p99s[i].median())})
+		gaps := figures(turns[i], func(t turn) float64 { return t.gap.Seconds() })
+		r := s.row("failover_", event.name)
+		r.figure(event.figure, gaps.median(), seconds)
+		r.figure(event.figure+"_most", slices.Max(gaps), seconds)
+		r.cell(ms(figures(turns[i], outcomeP99).median()))
 	}
 	return s, ours.check(ctx)
 }
 
-// failOnce has an applier go while deliveries arrive.
-func (b *bench) failOnce(ctx context.Context, s *side, applier string, goes func(context.Context, string) error) (gap time.Duration, p99 float64, err error) {
+// failOnce has an applier go while deliveries arrive. The turn's gap is that of the
+// community that waits longest after it.
+func (b *bench) failOnce(ctx context.Context, s *side, applier string, goes func(context.Context, string) error) (t turn, err error) {
 	if err := s.resume(ctx); err != nil {
-		return 0, 0, err
+		return t, err
 	}
 	ended := make(chan error, 1)
 	var gone time.Time
@@ -75,17 +72,17 @@ func (b *bench) failOnce(ctx context.Context, s *side, applier string, goes func
 	defer event.Stop()
 	sent, err := s.flow(ctx, load{connections: 64, rate: failoverRate, lasts: failoverLasts})
 	if err != nil {
-		return 0, 0, err
+		return t, err
 	}
 	if err := <-ended; err != nil {
-		return 0, 0, err
+		return t, err
 	}
 	effects, err := s.settled(ctx, sent)
 	if err != nil {
-		return 0, 0, err
+		return t, err
 	}
-	var t turn
 	t.add(sent, effects)
+	t.gap = 0
 	byCommunity := make([][]time.Duration, len(s.communities))
 	for _, r := range sent.requests {
 		if at := effects[r.id].Sub(gone); at > 0 {
@@ -94,7 +91,7 @@ func (b *bench) failOnce(ctx context.Context, s *side, applier string, goes func
 		}
 	}
 	for _, times := range byCommunity {
-		gap = max(gap, longestGap(times))
+		t.gap = max(t.gap, longestGap(times))
 	}
-	return gap, t.outcome.p99, b.startAppliers(ctx) // one that runs is left alone
+	return t, b.startAppliers(ctx) // one that runs is left alone
 }

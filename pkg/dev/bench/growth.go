@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os/exec"
@@ -29,21 +28,19 @@ func (b *bench) growth(ctx context.Context) (section, error) {
 	}
 	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "BenchmarkGrown", "-benchtime", "1x", "-timeout", partsWithin.String(),
 		"./applier/postgres", "-grown.rows", strconv.Itoa(rows), "-grown.base", strconv.Itoa(base))
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Run(); err != nil {
-		return s, fmt.Errorf("run BenchmarkGrown: %w\n%s", err, out.Bytes())
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return s, fmt.Errorf("run BenchmarkGrown: %w\n%s", err, out)
 	}
-	for _, match := range metric.FindAllStringSubmatch(out.String(), -1) {
+	for _, match := range metric.FindAllStringSubmatch(string(out), -1) {
 		speed, err := strconv.ParseFloat(match[1], 64)
 		if err != nil {
 			return s, fmt.Errorf("read %q: %w", match[0], err)
 		}
-		s.figure("growth_"+match[2], speed, ratio)
-		s.rows = append(s.rows, []string{match[2], times(speed)})
+		s.row("growth_", match[2]).figure(match[2], speed, ratio)
 	}
 	if len(s.rows) == 0 {
-		return s, fmt.Errorf("BenchmarkGrown printed no ratios:\n%s", out.Bytes())
+		return s, fmt.Errorf("BenchmarkGrown printed no ratios:\n%s", out)
 	}
 	return s, nil
 }

@@ -44,11 +44,10 @@ func (b *bench) ingress(ctx context.Context) (section, error) {
 	if err := b.createStream(ctx, bareStream, bareSubject); err != nil {
 		return s, err
 	}
-	var all sending
 	rounds := map[int][]ingressRound{}
 	for range b.size.rounds {
 		for _, n := range crowds {
-			r, err := b.ingressRound(ctx, ours, n, &all)
+			r, err := b.ingressRound(ctx, ours, n)
 			if err != nil {
 				return s, err
 			}
@@ -58,36 +57,23 @@ func (b *bench) ingress(ctx context.Context) (section, error) {
 	for _, n := range crowds {
 		s.addIngress(n, rounds[n])
 	}
-	if err := b.startAppliers(ctx); err != nil {
-		return s, err
-	}
-	if _, err := ours.settled(ctx, all); err != nil {
-		return s, err
-	}
-	return s, ours.check(ctx)
+	return s, b.finish(ctx, ours)
 }
 
 func (s *section) addIngress(senders int, rounds []ingressRound) {
-	all := figures(rounds, func(r ingressRound) float64 { return r.accepted })
-	singles := figures(rounds, func(r ingressRound) float64 { return r.single })
-	batcheds := figures(rounds, func(r ingressRound) float64 { return r.batched })
-	accepted, single, batched := all.median(), singles.median(), batcheds.median()
-	toSingle, toBatched := all.to(singles), all.to(batcheds)
-	batch := figures(rounds, func(r ingressRound) float64 { return r.batch }).median()
-	name := fmt.Sprintf("ingress_%d_", senders)
-	s.figure(name+"accepted", accepted, perSecond)
-	s.figure(name+"batch", batch, deliveries)
-	s.figure(name+"bare_single", single, perSecond)
-	s.figure(name+"to_bare_single", toSingle, ratio)
-	s.figure(name+"bare_batched", batched, perSecond)
-	s.figure(name+"to_bare_batched", toBatched, ratio)
-	s.rows = append(s.rows, []string{
-		strconv.Itoa(senders), whole(accepted), ms(batch),
-		whole(single), times(toSingle), whole(batched), times(toBatched),
-	})
+	accepted := figures(rounds, func(r ingressRound) float64 { return r.accepted })
+	single := figures(rounds, func(r ingressRound) float64 { return r.single })
+	batched := figures(rounds, func(r ingressRound) float64 { return r.batched })
+	r := s.row(fmt.Sprintf("ingress_%d_", senders), strconv.Itoa(senders))
+	r.figure("accepted", accepted.median(), perSecond)
+	r.figure("batch", figures(rounds, func(r ingressRound) float64 { return r.batch }).median(), deliveries)
+	r.figure("bare_single", single.median(), perSecond)
+	r.figure("to_bare_single", accepted.to(single), ratio)
+	r.figure("bare_batched", batched.median(), perSecond)
+	r.figure("to_bare_batched", accepted.to(batched), ratio)
 }
 
-func (b *bench) ingressRound(ctx context.Context, ours *side, n int, all *sending) (r ingressRound, err error) {
+func (b *bench) ingressRound(ctx context.Context, ours *side, n int) (r ingressRound, err error) {
 	before, err := b.published(ctx)
 	if err != nil {
 		return r, err
@@ -96,7 +82,7 @@ func (b *bench) ingressRound(ctx context.Context, ours *side, n int, all *sendin
 	if err != nil {
 		return r, err
 	}
-	all.requests = append(all.requests, sent.requests...)
+	ours.waiting = append(ours.waiting, sent.requests...)
 	after, err := b.published(ctx)
 	if err != nil {
 		return r, err

@@ -8,18 +8,10 @@ import (
 	"github.com/coinhook/coinhook/pkg/dev/stack"
 )
 
-// macRounds is how many turns each side has for one of another comparison's: the
-// difference is small.
-const macRounds = 2
-
-// macSide is a stack of its own with what it gave.
+// macSide is a stack of its own.
 type macSide struct {
 	*bench
 	side *side
-	sent sending
-
-	rates, cpu series // of the ingress, with the senders of the moment
-	drains     []drained
 }
 
 // mac compares a stack whose deliveries are signed and checked with one that has no
@@ -44,38 +36,28 @@ func (b *bench) mac(ctx context.Context) (s section, err error) {
 			return s, err
 		}
 	}
+	names := [2]string{"with", "without"}
 	for _, n := range crowds {
-		for _, x := range sides {
-			x.rates, x.cpu = nil, nil
-		}
-		if err := takeTurns(ctx, macRounds*b.size.rounds, turnsOf(sides, func(ctx context.Context, x *macSide) error {
-			sent, err := x.echoTurn(ctx, x.side, devstack.Ingress, n, &x.rates, &x.cpu)
-			x.sent.requests = append(x.sent.requests, sent.requests...)
-			return err
-		})...); err != nil {
+		turns, err := b.answering(ctx, n, sides[0].side, sides[1].side)
+		if err != nil {
 			return s, err
 		}
-		s.addMAC("ingress_"+strconv.Itoa(n), sides[0].rates, sides[1].rates, sides[0].cpu, sides[1].cpu)
+		what := "ingress_" + strconv.Itoa(n)
+		s.addAnswers("mac_"+what+"_", what, names, turns)
 	}
 	for _, x := range sides {
-		if err := x.finish(ctx); err != nil {
+		if err := errors.Join(x.finish(ctx, x.side), x.stopAppliers(ctx)); err != nil {
 			return s, err
 		}
 	}
-	if err := takeTurns(ctx, macRounds*b.size.rounds, turnsOf(sides, func(ctx context.Context, x *macSide) error { return x.drainTurn(ctx) })...); err != nil {
+	drains, err := turnsOf(ctx, moreRounds*b.size.rounds, sides,
+		func(ctx context.Context, x *macSide, _ int) (drained, error) { return x.drainTurn(ctx) })
+	if err != nil {
 		return s, err
 	}
-	with, plain := sides[0].drains, sides[1].drains
-	s.addMAC("drain", figures(with, rateOf), figures(plain, rateOf), figures(with, applierCPUOf), figures(plain, applierCPUOf))
+	with, plain := drains[0], drains[1]
+	s.addPair("mac_drain_", "drain", names, figures(with, rateOf), figures(plain, rateOf), figures(with, applierCPUOf), figures(plain, applierCPUOf))
 	return s, nil
-}
-
-// turnsOf are the turns of both sides.
-func turnsOf(sides []*macSide, turn func(context.Context, *macSide) error) (turns []func(context.Context, int) error) {
-	for _, x := range sides {
-		turns = append(turns, func(ctx context.Context, _ int) error { return turn(ctx, x) })
-	}
-	return turns
 }
 
 func (x *macSide) prepare(ctx context.Context) error {
@@ -87,32 +69,8 @@ func (x *macSide) prepare(ctx context.Context) error {
 	return err
 }
 
-// finish has what was sent settled.
-func (x *macSide) finish(ctx context.Context) error {
-	if err := x.startAppliers(ctx); err != nil {
-		return err
-	}
-	if _, err := x.side.settled(ctx, x.sent); err != nil {
-		return err
-	}
-	return errors.Join(x.side.check(ctx), x.stopAppliers(ctx))
-}
-
 // drainTurn leaves the applier stopped, for the other side's turn.
-func (x *macSide) drainTurn(ctx context.Context) error {
+func (x *macSide) drainTurn(ctx context.Context) (drained, error) {
 	d, err := x.drainOnce(ctx, x.side, load{connections: drainSenders, total: x.size.drained}, x.start())
-	x.drains = append(x.drains, d)
-	return errors.Join(err, x.stopAppliers(ctx))
-}
-
-func (s *section) addMAC(what string, with, without, cpu, cpuWithout series) {
-	name := "mac_" + what + "_"
-	s.figure(name+"with", with.median(), perSecond)
-	s.figure(name+"without", without.median(), perSecond)
-	s.figure(name+"ratio", with.to(without), ratio)
-	s.figure(name+"cpu_with", cpu.median(), microseconds)
-	s.figure(name+"cpu_without", cpuWithout.median(), microseconds)
-	s.rows = append(s.rows, []string{
-		what, whole(with.median()), whole(without.median()), thousandths(with.to(without)), ms(cpu.median()), ms(cpuWithout.median()), thousandths(cpu.to(cpuWithout)),
-	})
+	return d, errors.Join(err, x.stopAppliers(ctx))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -42,34 +43,26 @@ func (b *bench) neighbours(ctx context.Context) (section, error) {
 func (b *bench) nextTo(ctx context.Context, s *section, healthy *side, n noise) error {
 	var alone, next []turn
 	var noisy series
-	err := takeTurns(ctx, b.size.rounds, func(ctx context.Context, _ int) error {
-		t, err := b.quietTurn(ctx, healthy)
-		alone = append(alone, t)
-		return err
-	}, func(ctx context.Context, round int) error {
+	err := takeTurns(ctx, b.size.rounds, keep(&alone, func(ctx context.Context, _ int) (turn, error) {
+		return b.quietTurn(ctx, healthy)
+	}), keep(&next, func(ctx context.Context, round int) (turn, error) {
 		t, rate, err := b.noisyTurn(ctx, healthy, n, round)
-		next, noisy = append(next, t), append(noisy, rate)
-		return err
-	})
+		noisy = append(noisy, rate)
+		return t, err
+	}))
 	if err != nil {
 		return err
 	}
 	gapOf := func(t turn) float64 { return float64(t.gap.Microseconds()) / 1000 }
 	p99, p99Next := figures(alone, outcomeP99), figures(next, outcomeP99)
-	gap, gapNext := figures(alone, gapOf), figures(next, gapOf)
-	most := 0.0
-	for _, g := range gapNext {
-		most = max(most, g)
-	}
-	name := "neighbours_" + n.slug() + "_"
-	s.figure(name+"p99_alone", p99.median(), milliseconds)
-	s.figure(name+"p99", p99Next.median(), milliseconds)
-	s.figure(name+"p99_to_alone", p99Next.to(p99), ratio)
-	s.figure(name+"gap", gapNext.median(), milliseconds)
-	s.figure(name+"gap_most", most, milliseconds)
-	s.rows = append(s.rows, []string{
-		n.name, whole(noisy.median()), ms(p99.median()), ms(p99Next.median()), times(p99Next.to(p99)), ms(gap.median()), ms(gapNext.median()), ms(most),
-	})
+	gapNext := figures(next, gapOf)
+	r := s.row("neighbours_"+n.slug()+"_", n.name, whole(noisy.median()))
+	r.figure("p99_alone", p99.median(), milliseconds)
+	r.figure("p99", p99Next.median(), milliseconds)
+	r.figure("p99_to_alone", p99Next.to(p99), ratio)
+	r.cell(ms(figures(alone, gapOf).median()))
+	r.figure("gap", gapNext.median(), milliseconds)
+	r.figure("gap_most", slices.Max(gapNext), milliseconds)
 	return nil
 }
 

@@ -51,22 +51,15 @@ type neighbour struct {
 // neighbour makes one. The definition is the usual one with other lines in place of
 // its encryption and its mappings, where they are given.
 func (b *bench) neighbour(ctx context.Context, community, encryption, mappings string, env ...string) (*neighbour, error) {
-	if err := b.importUsers(ctx, nil, community, 0, users/noisyUsers); err != nil {
-		return nil, err
-	}
-	text := fmt.Sprintf(definition, community)
+	text := definition
 	if encryption != "" {
 		text = strings.Replace(text, "encryption: none", "encryption: "+encryption, 1)
 	}
 	if mappings != "" {
 		text = text[:strings.Index(text, "mappings:")] + mappings
 	}
-	hook, err := b.apply(ctx, env, text)
-	if err != nil {
-		return nil, err
-	}
-	host, err := b.ingressHost()
-	return &neighbour{b, community, host, hook}, err
+	hook, err := b.newCommunity(ctx, community, 0, users/noisyUsers, text, env...)
+	return &neighbour{b, community, b.host, hook}, err
 }
 
 // spew sends at a rate, each request of another user.
@@ -97,8 +90,7 @@ func (n *neighbour) garbage(rate int) func(context.Context) (int64, error) {
 
 // remove deletes the webhook, so that what waits for it fails.
 func (n *neighbour) remove(ctx context.Context) error {
-	_, err := n.b.coinhook(ctx, nil, nil, "webhooks", "delete", n.webhook.ID, "--yes")
-	return err
+	return n.b.do(ctx, "webhooks", "delete", n.webhook.ID, "--yes")
 }
 
 type doing = func(context.Context) (int64, error)
@@ -119,12 +111,11 @@ func paused(ctx context.Context, b *bench, community string) (doing, func(contex
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := b.coinhook(ctx, nil, nil, "webhooks", "pause", n.webhook.ID, "--yes"); err != nil {
+	if err := b.do(ctx, "webhooks", "pause", n.webhook.ID, "--yes"); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", errNoSuchNoise, err)
 	}
 	return n.spew(1000, 64, usualBody), func(ctx context.Context) error {
-		_, err := b.coinhook(ctx, nil, nil, "webhooks", "resume", n.webhook.ID, "--yes")
-		return err
+		return b.do(ctx, "webhooks", "resume", n.webhook.ID, "--yes")
 	}, nil
 }
 
@@ -191,7 +182,7 @@ func fieldsDelete(ctx context.Context, b *bench, community string) (doing, func(
 	if _, err := b.neighbour(ctx, community, "", ""); err != nil {
 		return nil, nil, err
 	}
-	if _, err := b.coinhook(ctx, nil, nil, "fields", "set", "note", "--type", "text", "--community", community, "--create-community", "--yes"); err != nil {
+	if err := b.do(ctx, "fields", "set", "note", "--type", "text", "--community", community, "--create-community", "--yes"); err != nil {
 		return nil, nil, err
 	}
 	const fill = `
@@ -206,8 +197,7 @@ SELECT id, 'note', 'a text of some length', gen_random_uuid(), 0, 1, 0 FROM made
 	}
 	return func(context.Context) (int64, error) {
 		// It ends by itself: the context's end is the healthy load's.
-		_, err := b.coinhook(ctx, nil, nil, "fields", "delete", "note", "--community", community, "--yes")
-		return 0, err
+		return 0, b.do(ctx, "fields", "delete", "note", "--community", community, "--yes")
 	}, nil, nil
 }
 
@@ -233,7 +223,6 @@ func replayAll(ctx context.Context, b *bench, community string) (doing, func(con
 		time.Sleep(pollEvery)
 	}
 	return func(ctx context.Context) (int64, error) {
-		_, err := b.coinhook(ctx, nil, nil, "dlq", "replay", "--webhook", n.webhook.ID, "--yes")
-		return 0, err
+		return 0, b.do(ctx, "dlq", "replay", "--webhook", n.webhook.ID, "--yes")
 	}, nil, nil
 }

@@ -49,21 +49,19 @@ func (b *bench) parked(ctx context.Context) (section, error) {
 		}
 		resume = append(resume, rate)
 	}
-	s.figure("parked_alone", alone.median(), perSecond)
-	s.figure("parked_next", next.median(), perSecond)
-	s.figure("parked_next_to_alone", next.to(alone), ratio)
-	s.figure("parked_parking", parking.median(), perSecond)
-	s.figure("parked_resume", resume.median(), perSecond)
-	s.figure("parked_resume_to_alone", resume.to(alone), ratio)
-	s.rows = append(s.rows, []string{
-		whole(alone.median()), whole(next.median()), times(next.to(alone)), whole(parking.median()), whole(resume.median()), times(resume.to(alone)),
-	})
+	r := s.row("parked_")
+	r.figure("alone", alone.median(), perSecond)
+	r.figure("next", next.median(), perSecond)
+	r.figure("next_to_alone", next.to(alone), ratio)
+	r.figure("parking", parking.median(), perSecond)
+	r.figure("resume", resume.median(), perSecond)
+	r.figure("resume_to_alone", resume.to(alone), ratio)
 	return s, nil
 }
 
 // park pauses the webhook and returns once all that is sent then is parked.
 func (b *bench) park(ctx context.Context, s *side) (sent sending, rate float64, err error) {
-	if _, err := b.coinhook(ctx, nil, nil, "webhooks", "pause", s.webhooks[0].ID, "--yes"); err != nil {
+	if err := b.do(ctx, "webhooks", "pause", s.webhooks[0].ID, "--yes"); err != nil {
 		return sent, 0, err
 	}
 	s.sent = &tally{}
@@ -89,7 +87,7 @@ func (b *bench) park(ctx context.Context, s *side) (sent sending, rate float64, 
 
 // resumeParked returns how many parked deliveries a second had their effect.
 func (b *bench) resumeParked(ctx context.Context, s *side, sent sending) (float64, error) {
-	if _, err := b.coinhook(ctx, nil, nil, "webhooks", "resume", s.webhooks[0].ID, "--yes"); err != nil {
+	if err := b.do(ctx, "webhooks", "resume", s.webhooks[0].ID, "--yes"); err != nil {
 		return 0, err
 	}
 	effects, err := s.settled(ctx, sent)
@@ -114,7 +112,7 @@ func (b *bench) idle(ctx context.Context) (section, error) {
 		return s, err
 	}
 	pid := b.stack.PID(devstack.Ingress)
-	before, _, err := memoryOf(pid)
+	before, err := residentMB(pid)
 	if err != nil {
 		return s, err
 	}
@@ -130,14 +128,14 @@ func (b *bench) idle(ctx context.Context) (section, error) {
 		}
 		ours.sent.add(e.points)
 	}
-	with, _, err := memoryOf(pid)
+	with, err := residentMB(pid)
 	if err != nil {
 		return s, err
 	}
-	each := float64(with-before) / 1e3 / idleConnections
-	s.figure("idle_before", megabytes(before), "MB")
-	s.figure("idle_with", megabytes(with), "MB")
-	s.rows = append(s.rows, []string{ms(megabytes(before)), ms(megabytes(with)), ms(each)})
+	r := s.row("idle_")
+	r.figure("before", before, inMB)
+	r.figure("with", with, inMB)
+	r.cell(ms(1e3 * (with - before) / idleConnections))
 	// The check waits for what these sent.
 	if _, err := ours.send(ctx, load{connections: 1, total: 1}); err != nil {
 		return s, err

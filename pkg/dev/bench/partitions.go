@@ -20,20 +20,14 @@ func (b *bench) partitions(ctx context.Context) (section, error) {
 		return s, err
 	}
 	counts := []int{1, 2, 4, 8}
-	rounds := make([][]partitioned, len(counts))
-	var takes []func(context.Context, int) error
-	for i, n := range counts {
-		takes = append(takes, func(ctx context.Context, _ int) error {
-			p, err := b.withPartitions(ctx, ours, n)
-			rounds[i] = append(rounds[i], p)
-			return err
-		})
-	}
-	if err := takeTurns(ctx, b.size.rounds, takes...); err != nil {
+	turns, err := turnsOf(ctx, b.size.rounds, counts, func(ctx context.Context, n, _ int) (partitioned, error) {
+		return b.withPartitions(ctx, ours, n)
+	})
+	if err != nil {
 		return s, err
 	}
 	for i, n := range counts {
-		row := []string{strconv.Itoa(n)}
+		r := s.row(fmt.Sprintf("partitions_%d_", n), strconv.Itoa(n))
 		for _, f := range []struct {
 			name string
 			pick func(partitioned) float64
@@ -44,12 +38,10 @@ func (b *bench) partitions(ctx context.Context) (section, error) {
 			{"applied", func(p partitioned) float64 { return p.busy.applied }, whole},
 			{"outcome_p50", func(p partitioned) float64 { return p.steady.outcome.p50 }, times},
 		} {
-			of, one := figures(rounds[i], f.pick), figures(rounds[0], f.pick)
-			s.figure(fmt.Sprintf("partitions_%d_%s", n, f.name), of.median(), "")
-			s.figure(fmt.Sprintf("partitions_%d_%s_to_one", n, f.name), of.to(one), ratio)
-			row = append(row, f.text(of.median()), times(of.to(one)))
+			of, one := figures(turns[i], f.pick), figures(turns[0], f.pick)
+			r.figure(f.name, of.median(), unit{text: f.text})
+			r.figure(f.name+"_to_one", of.to(one), ratio)
 		}
-		s.rows = append(s.rows, row)
 	}
 	return s, nil
 }
@@ -61,7 +53,7 @@ type partitioned struct {
 }
 
 func (b *bench) withPartitions(ctx context.Context, s *side, n int) (p partitioned, err error) {
-	if _, err := b.coinhook(ctx, nil, nil, "setup", "--partitions", strconv.Itoa(n), "--yes"); err != nil {
+	if err := b.do(ctx, "setup", "--partitions", strconv.Itoa(n), "--yes"); err != nil {
 		return p, err
 	}
 	// Once these have their effect, the owners take the new numbering.

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/coinhook/coinhook/pkg/dev/bench/peer"
@@ -16,7 +15,7 @@ import (
 
 // peerSide starts the peer next to the stack: its two processes, a database and a
 // stream of its own on the stack's servers, the same tables, users and bodies.
-func (b *bench) peerSide(ctx context.Context, w *world, bodyBytes int) (*side, error) {
+func (b *bench) peerSide(ctx context.Context, w *world) (*side, error) {
 	db, rawURL, err := b.copyTables(ctx, "bench_peer", w.communities[0])
 	if err != nil {
 		return nil, err
@@ -24,21 +23,21 @@ func (b *bench) peerSide(ctx context.Context, w *world, bodyBytes int) (*side, e
 	if err := b.createStream(ctx, peer.Stream, peer.Subject); err != nil {
 		return nil, err
 	}
-	const host, key = "127.0.0.1", "a key for the peer alone"
-	p, err := port.Free(host)
+	const key = "a key for the peer alone"
+	addr, err := port.Resolve("127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	c := peer.Config{
 		NATSURL: b.stack.Env()["NATS_URL"], DatabaseURL: rawURL + "&binary_parameters=yes",
-		Addr: net.JoinHostPort(host, strconv.Itoa(p)), APIKey: key,
+		Addr: addr, APIKey: key,
 		Community: w.communities[0], WebhookID: w.webhooks[0].ID,
 	}
 	s := &side{
-		name: "peer", host: c.Addr, db: db, servers: b.servers(), sent: &tally{},
+		name: "peer", host: addr, http: peer.Server, db: db, servers: b.servers(), sent: &tally{},
 		world: &world{communities: w.communities[:1], webhooks: []webhook{{ID: c.WebhookID, APIKey: key}}},
 	}
-	s.resize(bodyBytes)
+	s.resize(usualBody)
 	pids, err := b.startPeer(ctx, c, peer.Server, peer.Consumer)
 	s.own = func() map[string]int { return pids }
 	return s, err

@@ -28,29 +28,22 @@ func (b *bench) quota(ctx context.Context) (section, error) {
 	how := ""
 	for _, body := range []struct{ bytes, drained int }{{usualBody, b.size.drained / 4}, {10_000, b.size.drained / 16}} {
 		ours.resize(body.bytes)
-		var takes []func(context.Context, int) error
 		counts := []int{1, 2, 4}
-		drains := make([][]drained, len(counts))
-		for i, n := range counts {
-			takes = append(takes, func(ctx context.Context, _ int) error {
-				d, err := b.drainLimited(ctx, ours, load{connections: drainSenders, total: body.drained}, b.appliers[:n], &how)
-				drains[i] = append(drains[i], d)
-				return err
-			})
-		}
-		if err := takeTurns(ctx, b.size.rounds, takes...); err != nil {
+		drains, err := turnsOf(ctx, b.size.rounds, counts, func(ctx context.Context, n, _ int) (drained, error) {
+			return b.drainLimited(ctx, ours, load{connections: drainSenders, total: body.drained}, b.appliers[:n], &how)
+		})
+		if err != nil {
 			return s, err
 		}
 		for i, n := range counts {
 			rate, one := figures(drains[i], rateOf), figures(drains[0], rateOf)
-			applier, postgres := figures(drains[i], applierCPUOf).median(), figures(drains[i], postgresCPUOf).median()
-			name := fmt.Sprintf("quota_%d_%d_", body.bytes, n)
-			s.figure(name+"drain", rate.median(), perSecond)
-			s.figure(name+"to_one", rate.to(one), ratio)
-			s.rows = append(s.rows, []string{
-				whole(float64(body.bytes)), strconv.Itoa(n), whole(rate.median()), times(rate.to(one)),
-				ms(applier), ms(postgres), times(postgres * rate.median() / 1e6),
-			})
+			postgres := figures(drains[i], postgresCPUOf).median()
+			r := s.row(fmt.Sprintf("quota_%d_%d_", body.bytes, n), whole(float64(body.bytes)), strconv.Itoa(n))
+			r.figure("drain", rate.median(), perSecond)
+			r.figure("to_one", rate.to(one), ratio)
+			r.cell(ms(figures(drains[i], applierCPUOf).median()))
+			r.cell(ms(postgres))
+			r.cell(times(postgres * rate.median() / 1e6))
 		}
 	}
 	s.Notes = append(s.Notes, "Limited by "+how+".")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -28,11 +29,11 @@ type machine struct {
 
 // section is one part: a table for people, figures for programs.
 type section struct {
-	Title   string     `json:"title"`
-	Notes   []string   `json:"notes"`
-	Figures []figure   `json:"figures"`
-	header  []string   // of the table
-	rows    [][]string // of the table
+	Title   string   `json:"title"`
+	Notes   []string `json:"notes"`
+	Figures []figure `json:"figures"`
+	header  []string // of the table
+	rows    []*row   // of the table
 }
 
 type figure struct {
@@ -41,18 +42,46 @@ type figure struct {
 	Unit  string  `json:"unit"`
 }
 
-const (
-	perSecond    = "deliveries/s"
-	milliseconds = "ms"
-	deliveries   = "deliveries"
-	requests     = "requests"
-	microseconds = "us"
-	ratio        = "ratio"
+// unit is what figures are in, and how the table writes them.
+type unit struct {
+	name string
+	text func(float64) string
+}
+
+var (
+	perSecond    = unit{"deliveries/s", whole}
+	deliveries   = unit{"deliveries", ms}
+	requests     = unit{"requests", whole}
+	seconds      = unit{"s", times}
+	milliseconds = unit{"ms", ms}
+	microseconds = unit{"us", ms}
+	inBytes      = unit{"bytes", whole}
+	inMB         = unit{"MB", ms}
+	ratio        = unit{"ratio", times}
+	ratioNear1   = unit{"ratio", thousandths}
 )
 
-func (s *section) figure(name string, value float64, unit string) {
-	s.Figures = append(s.Figures, figure{name, value, unit})
+// row is one of the table. Most of its cells are figures for programs, too.
+type row struct {
+	section *section
+	prefix  string // of the figures' names
+	cells   []string
 }
+
+func (s *section) row(prefix string, labels ...string) *row {
+	r := &row{s, prefix, labels}
+	s.rows = append(s.rows, r)
+	return r
+}
+
+// figure adds a cell that is a figure.
+func (r *row) figure(name string, value float64, unit unit) {
+	r.section.Figures = append(r.section.Figures, figure{r.prefix + name, value, unit.name})
+	r.cell(unit.text(value))
+}
+
+// cell adds a cell for people alone.
+func (r *row) cell(text string) { r.cells = append(r.cells, text) }
 
 func (b *bench) machine(ctx context.Context) (machine, error) {
 	m := machine{
@@ -78,11 +107,8 @@ func (r *report) printHead(w io.Writer, size size) {
 func (s *section) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%s\n\n", s.Title)
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', tabwriter.AlignRight)
-	for _, row := range append([][]string{s.header}, s.rows...) {
-		for _, cell := range row {
-			fmt.Fprintf(table, "%s\t", cell)
-		}
-		fmt.Fprintln(table)
+	for _, row := range append([]*row{{cells: s.header}}, s.rows...) {
+		fmt.Fprintln(table, strings.Join(row.cells, "\t")+"\t")
 	}
 	table.Flush() // nobody reads any more
 	fmt.Fprintln(w)

@@ -8,11 +8,7 @@ import (
 
 // bodies compares both sides with larger bodies.
 func (b *bench) bodies(ctx context.Context) ([]section, error) {
-	w, err := b.newWorld(ctx, "bench", 1, usualBody)
-	if err != nil {
-		return nil, err
-	}
-	p, err := b.newPair(ctx, w, usualBody)
+	p, err := b.newPair(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -41,28 +37,21 @@ func (b *bench) communities(ctx context.Context) (section, error) {
 		header: []string{"communities", "accepted", "ratio", "applied", "ratio", "outcome p50 ms", "p99", "CPU", "ratio"},
 	}
 	numbers := []int{1, 8, 64}
-	turns := make([][]turn, len(numbers))
 	sides := make([]*side, len(numbers))
-	var takes []func(context.Context, int) error
 	for i, n := range numbers {
-		w, err := b.newWorld(ctx, "bench"+strconv.Itoa(n), n, usualBody)
-		if err != nil {
+		var err error
+		if sides[i], err = b.newSide(ctx, "bench"+strconv.Itoa(n), n); err != nil {
 			return s, err
 		}
-		if sides[i], err = b.coinhookSide(w); err != nil {
-			return s, err
-		}
-		takes = append(takes, func(ctx context.Context, _ int) error {
-			t, err := sides[i].turn(ctx, load{connections: crowds[0], lasts: b.size.measure})
-			turns[i] = append(turns[i], t)
-			return err
-		})
 	}
-	if err := takeTurns(ctx, b.size.rounds, takes...); err != nil {
+	turns, err := turnsOf(ctx, b.size.rounds, sides, func(ctx context.Context, x *side, _ int) (turn, error) {
+		return x.turn(ctx, load{connections: crowds[0], lasts: b.size.measure})
+	})
+	if err != nil {
 		return s, err
 	}
 	for i, n := range numbers {
-		row := []string{strconv.Itoa(n)}
+		r := s.row(fmt.Sprintf("communities_%d_", n), strconv.Itoa(n))
 		for _, f := range []struct {
 			name    string
 			pick    func(turn) float64
@@ -76,14 +65,11 @@ func (b *bench) communities(ctx context.Context) (section, error) {
 			{"cpu", cpuOfAll, ms, true},
 		} {
 			of, first := figures(turns[i], f.pick), figures(turns[0], f.pick)
-			s.figure(fmt.Sprintf("communities_%d_%s", n, f.name), of.median(), "")
-			row = append(row, f.text(of.median()))
+			r.figure(f.name, of.median(), unit{text: f.text})
 			if f.toFirst {
-				s.figure(fmt.Sprintf("communities_%d_%s_to_one", n, f.name), of.to(first), ratio)
-				row = append(row, times(of.to(first)))
+				r.figure(f.name+"_to_one", of.to(first), ratio)
 			}
 		}
-		s.rows = append(s.rows, row)
 		if err := sides[i].check(ctx); err != nil {
 			return s, err
 		}

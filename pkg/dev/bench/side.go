@@ -17,6 +17,7 @@ import (
 type side struct {
 	name string
 	host string // where it takes requests
+	http string // the process that takes them
 	*world
 	// db has the product's tables, made by its migrations.
 	db *sql.DB
@@ -29,22 +30,23 @@ type side struct {
 	servers map[string]int
 	// sent is what the tables have to have.
 	sent *tally
+	// waiting are requests for whose effects nobody has waited yet.
+	waiting []request
 }
 
 // newSide is Coinhook's side with communities of its own.
 func (b *bench) newSide(ctx context.Context, name string, communities int) (*side, error) {
-	w, err := b.newWorld(ctx, name, communities, usualBody)
+	w, err := b.newWorld(ctx, name, communities)
 	if err != nil {
 		return nil, err
 	}
-	return b.coinhookSide(w)
+	return b.coinhookSide(w), nil
 }
 
 // coinhookSide is the stack with the events of a world.
-func (b *bench) coinhookSide(w *world) (*side, error) {
-	host, err := b.ingressHost()
+func (b *bench) coinhookSide(w *world) *side {
 	return &side{
-		name: "coinhook", host: host, world: w, db: b.db,
+		name: "coinhook", host: b.host, http: devstack.Ingress, world: w, db: b.db,
 		own: func() map[string]int {
 			pids := map[string]int{}
 			for _, name := range append([]string{devstack.Ingress}, b.appliers...) {
@@ -56,12 +58,12 @@ func (b *bench) coinhookSide(w *world) (*side, error) {
 		},
 		shared:  b.awaitShares,
 		servers: b.servers(), sent: &tally{},
-	}, err
+	}
 }
 
 // awaitShares waits until the partitions are shared evenly among the appliers.
 func (b *bench) awaitShares(ctx context.Context) error {
-	for {
+	return poll(ctx, func() (bool, error) {
 		var all, owned, owners, most, least int
 		err := b.db.QueryRowContext(ctx, `
 			SELECT coalesce(sum(n), 0), coalesce(sum(n) FILTER (WHERE owner IS NOT NULL), 0), count(owner),
@@ -72,7 +74,7 @@ func (b *bench) awaitShares(ctx context.Context) error {
 				GROUP BY 1
 			) AS o`).Scan(&all, &owned, &owners, &most, &least)
 		if err != nil {
-			return fmt.Errorf("look at the partitions: %w", err)
+			return false, fmt.Errorf("read who owns the partitions: %w", err)
 		}
 		running := 0
 		for _, name := range b.appliers {
@@ -80,15 +82,8 @@ func (b *bench) awaitShares(ctx context.Context) error {
 				running++
 			}
 		}
-		if owned == all && owners == min(all, running) && most-least <= 1 {
-			return nil
-		}
-		select {
-		case <-time.After(pollEvery):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+		return owned == all && owners == min(all, running) && most-least <= 1, nil
+	})
 }
 
 func (b *bench) servers() map[string]int {
@@ -199,41 +194,22 @@ func (s *side) processes() map[string]int {
 	return pids
 }
 
-func (s *side) cpu() (map[string]time.Duration, error) {
-	used := map[string]time.Duration{}
-	for name, pid := range s.processes() {
-		cpu, err := cpuOf(pid)
-		if err != nil {
-			return nil, fmt.Errorf("read what %s used: %w", name, err)
-		}
-		used[name] = cpu
-	}
-	return used, nil
-}
+func (s *side) cpu() (map[string]time.Duration, error) { return ofEach(s.processes(), cpuOf) }
 
-func (s *side) memory() (map[string]float64, error) {
-	used := map[string]float64{}
-	for name, pid := range s.processes() {
-		now, _, err := memoryOf(pid)
-		if err != nil {
-			return nil, fmt.Errorf("read the memory of %s: %w", name, err)
-		}
-		used[name] = megabytes(now)
-	}
-	return used, nil
-}
+func (s *side) memory() (map[string]float64, error) { return ofEach(s.processes(), residentMB) }
 
-func megabytes(bytes int64) float64 { return float64(bytes) / 1e6 }
+// peaks is the most that each of the side's own processes had in memory.
+func (s *side) peaks() (map[string]float64, error) { return ofEach(s.own(), peakMB) }
 
-// peaks is the most that each of the side's own processes had in memory, in MB.
-func (s *side) peaks() (map[string]float64, error) {
-	used := map[string]float64{}
-	for name, pid := range s.own() {
-		_, peak, err := memoryOf(pid)
+// ofEach reads one thing of each process.
+func ofEach[T any](pids map[string]int, read func(pid int) (T, error)) (map[string]T, error) {
+	all := map[string]T{}
+	for name, pid := range pids {
+		value, err := read(pid)
 		if err != nil {
-			return nil, fmt.Errorf("read the memory of %s: %w", name, err)
+			return nil, fmt.Errorf("read what %s uses: %w", name, err)
 		}
-		used[name] = megabytes(peak)
+		all[name] = value
 	}
-	return used, nil
+	return all, nil
 }

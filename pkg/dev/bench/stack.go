@@ -1,22 +1,23 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/coinhook/coinhook/pkg/dev/stack"
+	"github.com/coinhook/coinhook/pkg/dev/stack/process"
 )
 
 const (
@@ -33,6 +34,7 @@ type bench struct {
 	bin      string
 	appliers []string
 	stack    *devstack.Stack
+	host     string // of the ingress
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	db       *sql.DB
@@ -47,7 +49,7 @@ func open(ctx context.Context, bin string, size size, opts devstack.Options) (_ 
 	if err != nil {
 		return nil, fmt.Errorf("start the stack: %w", err)
 	}
-	b := &bench{size: size, bin: bin, stack: stack}
+	b := &bench{size: size, bin: bin, stack: stack, host: strings.TrimPrefix(stack.IngressURL(), "http://")}
 	for i := range opts.Appliers {
 		b.appliers = append(b.appliers, "applier-"+strconv.Itoa(i+1))
 	}
@@ -121,22 +123,19 @@ func (b *bench) createStream(ctx context.Context, name, subject string) error {
 }
 
 // coinhook runs the command on the stack; env goes before the stack's own.
-func (b *bench) coinhook(ctx context.Context, env []string, stdin []byte, args ...string) ([]byte, error) {
+func (b *bench) coinhook(ctx context.Context, env []string, input string, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandWithin)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(b.bin, "coinhook"), args...)
-	cmd.Env = os.Environ()
-	for key, value := range b.stack.Env() {
-		cmd.Env = append(cmd.Env, key+"="+value)
-	}
-	cmd.Env = append(cmd.Env, env...)
-	cmd.Stdin = bytes.NewReader(stdin)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("coinhook %s %s: %w\n%s", args[0], args[1], err, bytes.TrimSpace(stderr.Bytes()))
-	}
-	return stdout.Bytes(), nil
+	return process.Output(ctx, process.Spec{
+		Name: "coinhook", Path: filepath.Join(b.bin, "coinhook"), Args: args, Input: input,
+		Env: slices.Concat(os.Environ(), process.KeyValues(b.stack.Env()), env),
+	})
+}
+
+// do is coinhook for commands that read nothing, and whose output nobody needs.
+func (b *bench) do(ctx context.Context, args ...string) error {
+	_, err := b.coinhook(ctx, nil, "", args...)
+	return err
 }
 
 // stopAppliers stops those that are named, or all.

@@ -160,20 +160,19 @@ func (b *bench) nextToStrangers(ctx context.Context, s *section, good *side, f f
 	var alone, next []turn
 	var knocks series
 	var refusedAlone, refused, of atomic.Int64
-	err := takeTurns(ctx, b.size.rounds, func(ctx context.Context, _ int) error {
+	err := takeTurns(ctx, b.size.rounds, keep(&alone, func(ctx context.Context, _ int) (turn, error) {
 		t, _, err := b.goodTurn(ctx, good, f, &refusedAlone)
-		alone = append(alone, t)
-		return err
-	}, func(ctx context.Context, _ int) error {
+		return t, err
+	}), keep(&next, func(ctx context.Context, _ int) (turn, error) {
 		stop, err := f.begin(ctx, good.host, head)
 		if err != nil {
-			return err
+			return turn{}, err
 		}
 		t, accepted, err := b.goodTurn(ctx, good, f, &refused)
-		next, knocks = append(next, t), append(knocks, stop())
+		knocks = append(knocks, stop())
 		of.Add(accepted)
-		return err
-	})
+		return t, err
+	}))
 	if err != nil {
 		return err
 	}
@@ -182,15 +181,12 @@ func (b *bench) nextToStrangers(ctx context.Context, s *section, good *side, f f
 	}
 	of.Add(refused.Load())
 	p99, p99Next := figures(alone, answeredP99), figures(next, answeredP99)
-	name := "strangers_" + f.slug() + "_"
-	s.figure(name+"p99_alone", p99.median(), milliseconds)
-	s.figure(name+"p99", p99Next.median(), milliseconds)
-	s.figure(name+"p99_to_alone", p99Next.to(p99), ratio)
-	s.figure(name+"refused", float64(refused.Load()), requests)
-	s.figure(name+"good", float64(of.Load()), requests)
-	s.rows = append(s.rows, []string{
-		f.name, whole(knocks.median()), ms(p99.median()), ms(p99Next.median()), times(p99Next.to(p99)), whole(float64(refused.Load())), whole(float64(of.Load())),
-	})
+	r := s.row("strangers_"+f.slug()+"_", f.name, whole(knocks.median()))
+	r.figure("p99_alone", p99.median(), milliseconds)
+	r.figure("p99", p99Next.median(), milliseconds)
+	r.figure("p99_to_alone", p99Next.to(p99), ratio)
+	r.figure("refused", float64(refused.Load()), requests)
+	r.figure("good", float64(of.Load()), requests)
 	return nil
 }
 

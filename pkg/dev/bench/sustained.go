@@ -3,11 +3,13 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 
+	"github.com/coinhook/coinhook/pkg/dev/bench/peer"
 	"github.com/coinhook/coinhook/pkg/dev/stack"
 )
 
@@ -22,33 +24,25 @@ type pair struct {
 }
 
 // newPair starts the peer. Both rest until their turn.
-func (b *bench) newPair(ctx context.Context, w *world, bodyBytes int) (*pair, error) {
+func (b *bench) newPair(ctx context.Context) (*pair, error) {
 	p := &pair{turns: map[string]map[string][]turn{"coinhook": {}, "peer": {}}}
 	var err error
-	if p.coinhook, err = b.coinhookSide(w); err != nil {
+	if p.coinhook, err = b.newSide(ctx, "bench", 1); err != nil {
 		return nil, err
 	}
-	if p.peer, err = b.peerSide(ctx, w, bodyBytes); err != nil {
+	if p.peer, err = b.peerSide(ctx, p.coinhook.world); err != nil {
 		return nil, err
 	}
-	for _, s := range []*side{p.coinhook, p.peer} {
-		if err := s.rest(); err != nil {
-			return nil, err
-		}
-	}
-	return p, nil
+	return p, errors.Join(p.coinhook.rest(), p.peer.rest())
 }
 
 // run has both take their turns with a load.
 func (p *pair) run(ctx context.Context, rounds int, what string, l load) error {
-	of := func(s *side) func(context.Context, int) error {
-		return func(ctx context.Context, _ int) error {
-			t, err := s.turn(ctx, l)
-			p.turns[s.name][what] = append(p.turns[s.name][what], t)
-			return err
-		}
-	}
-	return takeTurns(ctx, rounds, of(p.coinhook), of(p.peer))
+	turns, err := turnsOf(ctx, rounds, []*side{p.coinhook, p.peer}, func(ctx context.Context, s *side, _ int) (turn, error) {
+		return s.turn(ctx, l)
+	})
+	p.turns["coinhook"][what], p.turns["peer"][what] = turns[0], turns[1]
+	return err
 }
 
 // check checks what came out on both sides.
@@ -86,11 +80,7 @@ func cpuOfAll(t turn) (sum float64) {
 
 // sustained compares both when senders never pause. Tables are not emptied.
 func (b *bench) sustained(ctx context.Context) ([]section, error) {
-	w, err := b.newWorld(ctx, "bench", 1, usualBody)
-	if err != nil {
-		return nil, err
-	}
-	p, err := b.newPair(ctx, w, usualBody)
+	p, err := b.newPair(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -130,16 +120,16 @@ func (p *pair) flatOut(title, prefix, of string, whats []string) section {
 		a, peerA := p.of(what, acceptedOf)
 		d, peerD := p.of(what, appliedOf)
 		end, peerEnd := p.of(what, func(t turn) float64 { return t.drained.Seconds() })
-		name := prefix + what + "_"
-		s.figure(name+"accepted", a.median(), perSecond)
-		s.figure(name+"accepted_to_peer", a.to(peerA), ratio)
-		s.figure(name+"applied", d.median(), perSecond)
-		s.figure(name+"applied_to_peer", d.to(peerD), ratio)
-		s.figure(name+"applied_to_accepted", d.to(a), ratio)
-		s.rows = append(s.rows, []string{
-			what, whole(a.median()), whole(peerA.median()), times(a.to(peerA)), whole(d.median()), whole(peerD.median()), times(d.to(peerD)),
-			times(d.to(a)), times(end.median()), times(peerEnd.median()),
-		})
+		r := s.row(prefix+what+"_", what)
+		r.figure("accepted", a.median(), perSecond)
+		r.cell(whole(peerA.median()))
+		r.figure("accepted_to_peer", a.to(peerA), ratio)
+		r.figure("applied", d.median(), perSecond)
+		r.cell(whole(peerD.median()))
+		r.figure("applied_to_peer", d.to(peerD), ratio)
+		r.figure("applied_to_accepted", d.to(a), ratio)
+		r.cell(times(end.median()))
+		r.cell(times(peerEnd.median()))
 	}
 	return s
 }
@@ -157,7 +147,7 @@ func (p *pair) costs(whats []string) section {
 	for _, name := range []string{"coinhook", "peer"} {
 		for _, what := range whats {
 			turns := p.turns[name][what]
-			http := figures(turns, func(t turn) float64 { return t.cpu[devstack.Ingress] + t.cpu["peer-server"] })
+			http := figures(turns, func(t turn) float64 { return t.cpu[devstack.Ingress] + t.cpu[peer.Server] })
 			nats := figures(turns, func(t turn) float64 { return t.cpu[devstack.NATS] })
 			postgres := figures(turns, func(t turn) float64 { return t.cpu[devstack.Postgres] })
 			all := figures(turns, cpuOfAll)
@@ -165,12 +155,10 @@ func (p *pair) costs(whats []string) section {
 			for i := range all {
 				settle[i] = all[i] - http[i] - nats[i] - postgres[i]
 			}
-			row := []string{name, what}
+			r := s.row("cpu_"+name+"_"+what+"_", name, what)
 			for column, figures := range []series{http, settle, nats, postgres, all} {
-				s.figure(fmt.Sprintf("cpu_%s_%s_%s", name, what, s.header[2+column]), figures.median(), microseconds)
-				row = append(row, ms(figures.median()))
+				r.figure(s.header[2+column], figures.median(), microseconds)
 			}
-			s.rows = append(s.rows, row)
 		}
 	}
 	return s
@@ -186,21 +174,19 @@ func (p *pair) memory(whats []string, peaks map[string]float64) section {
 	for _, name := range []string{"coinhook", "peer"} {
 		first := p.turns[name][whats[0]]
 		for _, process := range slices.Sorted(maps.Keys(first[len(first)-1].memory)) {
-			row := []string{process}
+			r := s.row("memory_", process)
 			if process == devstack.NATS || process == devstack.Postgres {
-				row[0] += " (" + name + ")"
+				r.cells[0] += " (" + name + ")"
 			}
 			for _, what := range whats {
-				m := figures(p.turns[name][what], func(t turn) float64 { return t.memory[process] }).median()
-				s.figure(fmt.Sprintf("memory_%s_%s_%s", name, process, what), m, "MB")
-				row = append(row, ms(m))
+				m := figures(p.turns[name][what], func(t turn) float64 { return t.memory[process] })
+				r.figure(name+"_"+process+"_"+what, m.median(), inMB)
 			}
-			peak := ""
 			if most, known := peaks[process]; known {
-				s.figure("memory_peak_"+process, most, "MB")
-				peak = ms(most)
+				r.figure("peak_"+process, most, inMB)
+			} else {
+				r.cell("")
 			}
-			s.rows = append(s.rows, append(row, peak))
 		}
 	}
 	return s
@@ -222,11 +208,7 @@ func (b *bench) open(ctx context.Context) (section, error) {
 			"outcome p50", "peer", "ratio", "outcome p99", "peer", "ratio",
 		},
 	}
-	w, err := b.newWorld(ctx, "bench", 1, usualBody)
-	if err != nil {
-		return s, err
-	}
-	p, err := b.newPair(ctx, w, usualBody)
+	p, err := b.newPair(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -235,17 +217,16 @@ func (b *bench) open(ctx context.Context) (section, error) {
 		if err := p.run(ctx, b.size.rounds, what, load{connections: rate.connections, rate: rate.perSecond, lasts: b.size.measure}); err != nil {
 			return s, err
 		}
-		row := []string{whole(float64(rate.perSecond))}
+		r := s.row("open_"+what+"_", whole(float64(rate.perSecond)))
 		for _, figure := range []struct {
 			name string
 			pick func(turn) float64
 		}{{"accepted_p50", answeredP50}, {"accepted_p99", answeredP99}, {"outcome_p50", outcomeP50}, {"outcome_p99", outcomeP99}} {
 			ours, peers := p.of(what, figure.pick)
-			s.figure("open_"+what+"_"+figure.name, ours.median(), milliseconds)
-			s.figure("open_"+what+"_"+figure.name+"_to_peer", ours.to(peers), ratio)
-			row = append(row, ms(ours.median()), ms(peers.median()), times(ours.to(peers)))
+			r.figure(figure.name, ours.median(), milliseconds)
+			r.cell(ms(peers.median()))
+			r.figure(figure.name+"_to_peer", ours.to(peers), ratio)
 		}
-		s.rows = append(s.rows, row)
 	}
 	return s, p.check(ctx)
 }

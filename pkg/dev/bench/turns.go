@@ -36,3 +36,22 @@ func takeTurns(ctx context.Context, rounds int, sides ...func(ctx context.Contex
 	}
 	return nil
 }
+
+// keep is a side for takeTurns that adds what each turn gave to a list.
+func keep[T any](all *[]T, turn func(ctx context.Context, round int) (T, error)) func(context.Context, int) error {
+	return func(ctx context.Context, round int) error {
+		t, err := turn(ctx, round)
+		*all = append(*all, t)
+		return err
+	}
+}
+
+// turnsOf has sides take the same kind of turn, and returns what each gave.
+func turnsOf[S, T any](ctx context.Context, rounds int, sides []S, turn func(ctx context.Context, side S, round int) (T, error)) ([][]T, error) {
+	gave := make([][]T, len(sides))
+	var turns []func(context.Context, int) error
+	for i, side := range sides {
+		turns = append(turns, keep(&gave[i], func(ctx context.Context, round int) (T, error) { return turn(ctx, side, round) }))
+	}
+	return gave, takeTurns(ctx, rounds, turns...)
+}

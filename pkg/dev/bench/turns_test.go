@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -50,5 +52,34 @@ func TestTurnsEndWithTheFirstError(t *testing.T) {
 	})
 	if !errors.Is(err, broken) || calls != 1 {
 		t.Errorf("takeTurns = %v after %d calls, want %v after 1", err, calls, broken)
+	}
+}
+
+func TestTurnsAreKeptBySide(t *testing.T) {
+	t.Parallel()
+	got, err := turnsOf(t.Context(), 2, []string{"a", "b"}, func(_ context.Context, side string, round int) (string, error) {
+		return fmt.Sprint(side, round), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]string{{"a0", "a1"}, {"b0", "b1"}}, got); diff != "" {
+		t.Errorf("turns (-want +got):\n%s", diff)
+	}
+}
+
+func TestRowsAreForPeopleAndPrograms(t *testing.T) {
+	t.Parallel()
+	s := section{Title: "Drain", header: []string{"users", "drain", "bare"}}
+	r := s.row("drain_alike_", "alike")
+	r.figure("applier", 25_000, perSecond)
+	r.cell("none")
+	if diff := cmp.Diff([]figure{{"drain_alike_applier", 25_000, "deliveries/s"}}, s.Figures); diff != "" {
+		t.Errorf("figures (-want +got):\n%s", diff)
+	}
+	var text strings.Builder
+	s.print(&text)
+	if want := "\nDrain\n\n   users    drain   bare\n   alike   25,000   none\n\n"; text.String() != want {
+		t.Errorf("the table is\n%q, want\n%q", text.String(), want)
 	}
 }

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -39,24 +37,25 @@ type world struct {
 func (s *side) resize(bodyBytes int) { s.events = newEvents(s.host, s.webhooks, bodyBytes) }
 
 // newWorld makes the communities with the product's own command.
-func (b *bench) newWorld(ctx context.Context, name string, communities, bodyBytes int) (*world, error) {
+func (b *bench) newWorld(ctx context.Context, name string, communities int) (*world, error) {
 	w := &world{communities: spread(name, communities)}
 	for k, community := range w.communities {
-		if err := b.importUsers(ctx, nil, community, k, communities); err != nil {
-			return nil, err
-		}
-		hook, err := b.apply(ctx, nil, fmt.Sprintf(definition, community))
+		hook, err := b.newCommunity(ctx, community, k, communities, definition)
 		if err != nil {
 			return nil, err
 		}
 		w.webhooks = append(w.webhooks, hook)
 	}
-	host, err := b.ingressHost()
-	if err != nil {
-		return nil, err
-	}
-	w.events = newEvents(host, w.webhooks, bodyBytes)
+	w.events = newEvents(b.host, w.webhooks, usualBody)
 	return w, nil
+}
+
+// newCommunity makes a community with a webhook and every n-th user, from the k-th on.
+func (b *bench) newCommunity(ctx context.Context, community string, k, n int, definition string, env ...string) (webhook, error) {
+	if err := b.importUsers(ctx, nil, community, k, n); err != nil {
+		return webhook{}, err
+	}
+	return b.apply(ctx, env, fmt.Sprintf(definition, community))
 }
 
 // copyTables has the product's own migrations make the tables once more, in a
@@ -66,7 +65,7 @@ func (b *bench) copyTables(ctx context.Context, name, community string) (db *sql
 		return nil, "", err
 	}
 	env := []string{"DATABASE_URL=" + rawURL}
-	if _, err := b.coinhook(ctx, env, nil, "setup", "--yes"); err != nil {
+	if _, err := b.coinhook(ctx, env, "", "setup", "--yes"); err != nil {
 		return nil, "", err
 	}
 	return db, rawURL, b.importUsers(ctx, env, community, 0, 1)
@@ -87,27 +86,19 @@ func spread(name string, n int) []string {
 	return names
 }
 
-func (b *bench) ingressHost() (string, error) {
-	u, err := url.Parse(b.stack.IngressURL())
-	if err != nil {
-		return "", fmt.Errorf("read INGRESS_URL: %w", err)
-	}
-	return u.Host, nil
-}
-
 // importUsers makes every n-th user, from the k-th on.
 func (b *bench) importUsers(ctx context.Context, env []string, community string, k, n int) error {
-	var csv bytes.Buffer
+	var csv strings.Builder
 	fmt.Fprintln(&csv, "email,username")
 	for i := k; i < users; i += n {
 		fmt.Fprintf(&csv, "%s@example.com,%[1]s\n", userName(i))
 	}
-	_, err := b.coinhook(ctx, env, csv.Bytes(), "users", "import", "-", "--community", community, "--create-community", "--yes")
+	_, err := b.coinhook(ctx, env, csv.String(), "users", "import", "-", "--community", community, "--create-community", "--yes")
 	return err
 }
 
 func (b *bench) apply(ctx context.Context, env []string, definition string) (w webhook, err error) {
-	out, err := b.coinhook(ctx, env, []byte(definition), "webhooks", "apply", "-f", "-", "-o", "json", "--yes")
+	out, err := b.coinhook(ctx, env, definition, "webhooks", "apply", "-f", "-", "-o", "json", "--yes")
 	if err != nil {
 		return w, err
 	}
