@@ -82,8 +82,11 @@ func (b *bench) quietTurn(ctx context.Context, healthy *side) (t turn, err error
 // noisyTurn is a quietTurn while a neighbour makes its noise, which begins a little
 // before. It also returns the noise's rate.
 func (b *bench) noisyTurn(ctx context.Context, healthy *side, n noise, round int) (t turn, rate float64, err error) {
-	community := fmt.Sprintf("noise-%s-%d", n.slug(), round)
-	do, end, err := n.prepare(ctx, b, community)
+	source, err := b.neighbour(ctx, fmt.Sprintf("noise-%s-%d", n.slug(), round), n)
+	if err != nil {
+		return t, 0, err
+	}
+	do, end, err := n.prepare(ctx, source)
 	if err != nil {
 		return t, 0, err
 	}
