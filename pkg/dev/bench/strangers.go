@@ -15,103 +15,62 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-const (
-	// strangers is how many connections send a byte a second of a body that never ends.
-	strangers = 600
-	// goodRate is that of the senders with a key next to those that dribble, a second.
-	goodRate = 1000
-	// goodRateInFlood is theirs next to whole requests.
-	goodRateInFlood = 2000
-	// floodTurn and dribbleTurn are how many times as long a turn next to whole requests
-	// or those that dribble lasts. The first hundreds are refused at once, and only those
-	// that follow wait; and the p99 of 4,000 requests is one moment of 40 ms.
-	floodTurn   = 5
-	dribbleTurn = 3
+// pace is how fast strangers and the senders with a key next to them are.
+type pace struct {
+	connections int           // of strangers
+	goodRate    int           // of the senders with a key, a second
+	turn        time.Duration // how many times as long a turn lasts as others
+}
+
+// A turn is longer than others: the first hundreds are refused at once, and only those
+// that follow wait; and the p99 of 4,000 requests is one moment of 40 ms.
+var (
+	// dribbling connections send a byte a second of a body that never ends.
+	dribbling = pace{connections: 600, goodRate: 1000, turn: 3}
+	// forging ones send whole requests with wrong signatures, as fast as they are answered.
+	// Fewer keep the ingress busier.
+	forging = pace{connections: 64, goodRate: 2000, turn: 5}
 )
 
 // flood is one way of strangers to hold places.
 type flood struct {
+	pace
 	name string
 	// many: each comes from an address of its own.
 	many bool
-	// head is the start of a request, with its first byte.
-	head func(good, keyless, signed webhook) string
-	// whole: each sends whole requests with a wrong signature, as fast as they are
-	// answered.
-	whole bool
+	// head is a request, or the start of one that dribbles, with its first byte.
+	head string
 	// piece is what comes each second, a chunk of one byte where it is empty.
 	piece string
 }
 
-const chunked = "Transfer-Encoding: chunked\r\n\r\n" + oneByte
-
 // oneByte is a chunk.
 const oneByte = "1\r\nx\r\n"
 
-var floods = []flood{
-	{name: "one address, no such webhook", head: func(_, _, _ webhook) string {
-		return "POST /hooks/wh_aaaaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\nHost: h\r\n" + chunked
-	}},
-	{name: "many, no such webhook", many: true, head: func(_, _, _ webhook) string {
-		return "POST /hooks/wh_aaaaaaaaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\nHost: h\r\n" + chunked
-	}},
-	{name: "one address, no key", head: func(good, _, _ webhook) string {
-		return "POST /hooks/" + good.ID + " HTTP/1.1\r\nHost: h\r\n" + chunked
-	}},
-	{name: "many, no key", many: true, head: func(good, _, _ webhook) string {
-		return "POST /hooks/" + good.ID + " HTTP/1.1\r\nHost: h\r\nContent-Length: 524288\r\n\r\nx"
-	}},
-	{name: "one address, keyless webhook", head: func(_, keyless, _ webhook) string {
-		return "POST /hooks/" + keyless.ID + " HTTP/1.1\r\nHost: h\r\n" + chunked
-	}},
-	{name: "many, keyless webhook", many: true, head: func(_, keyless, _ webhook) string {
-		return "POST /hooks/" + keyless.ID + " HTTP/1.1\r\nHost: h\r\n" + chunked
-	}},
-	{name: "one address, webhook with signatures", head: func(_, _, signed webhook) string {
-		return signedHead(signed)
-	}},
-	{name: "many, webhook with signatures", many: true, head: func(_, _, signed webhook) string {
-		return signedHead(signed)
-	}},
-	{name: "many, the same webhook's key", many: true, head: func(good, _, _ webhook) string {
-		return "POST /hooks/" + good.ID + " HTTP/1.1\r\nHost: h\r\nX-Api-Key: " + good.APIKey + "\r\n" + chunked
-	}},
-	{name: "many, headers that do not end", many: true, head: func(good, _, _ webhook) string {
-		return "POST /hooks/" + good.ID + " HTTP/1.1\r\nHost: h\r\nX-Slow: "
-	}, piece: "x"},
-	{name: "one address, wrong signatures", whole: true},
-	{name: "many, wrong signatures", many: true, whole: true},
-}
+const chunked = "Transfer-Encoding: chunked\r\n\r\n" + oneByte
 
-// signedHead begins a request whose signature cannot be checked before its body is there.
-func signedHead(signed webhook) string {
-	return "POST /hooks/" + signed.ID + " HTTP/1.1\r\nHost: h\r\nX-Hub-Signature-256: sha256=" + strings.Repeat("00", 32) + "\r\n" + chunked
-}
-
-// forgers is how many connections send wrong signatures: they keep the ingress busier
-// than those that dribble.
-const forgers = 64
-
-func (f flood) connections() int {
-	if f.whole {
-		return forgers
+// floods are all there are, at a webhook with a key, one without, and one whose requests
+// are signed.
+func floods(host string, keyed, keyless, signed webhook) []flood {
+	to := func(id, rest string) string { return "POST /hooks/" + id + " HTTP/1.1\r\nHost: h\r\n" + rest }
+	absent := to("wh_aaaaaaaaaaaaaaaaaaaaaaaaaa", chunked)
+	// A signature cannot be checked before the body is there.
+	unchecked := to(signed.ID, "X-Hub-Signature-256: sha256="+strings.Repeat("00", 32)+"\r\n"+chunked)
+	forged := forgedRequest(host, signed)
+	return []flood{
+		{pace: dribbling, name: "one address, no such webhook", head: absent},
+		{pace: dribbling, name: "many, no such webhook", many: true, head: absent},
+		{pace: dribbling, name: "one address, no key", head: to(keyed.ID, chunked)},
+		{pace: dribbling, name: "many, no key", many: true, head: to(keyed.ID, "Content-Length: 524288\r\n\r\nx")},
+		{pace: dribbling, name: "one address, keyless webhook", head: to(keyless.ID, chunked)},
+		{pace: dribbling, name: "many, keyless webhook", many: true, head: to(keyless.ID, chunked)},
+		{pace: dribbling, name: "one address, webhook with signatures", head: unchecked},
+		{pace: dribbling, name: "many, webhook with signatures", many: true, head: unchecked},
+		{pace: dribbling, name: "many, the same webhook's key", many: true, head: to(keyed.ID, "X-Api-Key: "+keyed.APIKey+"\r\n"+chunked)},
+		{pace: dribbling, name: "many, headers that do not end", many: true, head: to(keyed.ID, "X-Slow: "), piece: "x"},
+		{pace: forging, name: "one address, wrong signatures", head: forged},
+		{pace: forging, name: "many, wrong signatures", many: true, head: forged},
 	}
-	return strangers
-}
-
-func (f flood) goodRate() int {
-	if f.whole {
-		return goodRateInFlood
-	}
-	return goodRate
-}
-
-// lasts is how long a turn next to the flood is, where others are short.
-func (f flood) lasts(short time.Duration) time.Duration {
-	if f.whole {
-		return floodTurn * short
-	}
-	return dribbleTurn * short
 }
 
 // slug is the name in figures.
@@ -122,11 +81,11 @@ func (f flood) slug() string {
 // strangers measures senders with a key alone and next to each flood.
 func (b *bench) strangers(ctx context.Context) (section, error) {
 	s := section{
-		Title: fmt.Sprintf("Strangers: senders with a key at %d/s, alone and next to %d connections that dribble, %s a turn", goodRate, strangers, dribbleTurn*b.size.measure),
+		Title: fmt.Sprintf("Strangers: senders with a key at %d/s, alone and next to %d connections that dribble, %s a turn", dribbling.goodRate, dribbling.connections, dribbling.turn*b.size.measure),
 		Notes: []string{
 			"202 p99 in ms, of the senders with a key. refused: their requests that got another answer, of all in these turns.",
 			"knocks/s: connections that strangers opened, or requests with a wrong signature. One that is closed comes again at once.",
-			fmt.Sprintf("Wrong signatures come on %d connections, next to %d/s of the senders with a key, %s a turn.", forgers, goodRateInFlood, floodTurn*b.size.measure),
+			fmt.Sprintf("Wrong signatures come on %d connections, next to %d/s of the senders with a key, %s a turn.", forging.connections, forging.goodRate, forging.turn*b.size.measure),
 			"many: each stranger has an address of its own, 127.1.x.y. In every other round the strangers come first.",
 		},
 		header: []string{"strangers", "knocks/s", "alone p99", "next to them", "ratio", "refused", "of"},
@@ -143,12 +102,8 @@ func (b *bench) strangers(ctx context.Context) (section, error) {
 	if err != nil {
 		return s, err
 	}
-	for _, f := range floods {
-		head := forgedRequest(good.host, signed.webhooks[0])
-		if !f.whole {
-			head = f.head(good.webhooks[0], keyless, signed.webhooks[0])
-		}
-		if err := b.nextToStrangers(ctx, &s, good, f, head); err != nil {
+	for _, f := range floods(b.host, good.webhooks[0], keyless, signed.webhooks[0]) {
+		if err := b.nextToStrangers(ctx, &s, good, f); err != nil {
 			return s, fmt.Errorf("next to %s: %w", f.name, err)
 		}
 	}
@@ -156,7 +111,7 @@ func (b *bench) strangers(ctx context.Context) (section, error) {
 }
 
 // nextToStrangers adds the row of one flood.
-func (b *bench) nextToStrangers(ctx context.Context, s *section, good *side, f flood, head string) error {
+func (b *bench) nextToStrangers(ctx context.Context, s *section, good *side, f flood) error {
 	var alone, next []turn
 	var knocks series
 	var refusedAlone, refused, of atomic.Int64
@@ -164,7 +119,7 @@ func (b *bench) nextToStrangers(ctx context.Context, s *section, good *side, f f
 		t, _, err := b.goodTurn(ctx, good, f, &refusedAlone)
 		return t, err
 	}), keep(&next, func(ctx context.Context, _ int) (turn, error) {
-		stop, err := f.begin(ctx, good.host, head)
+		stop, err := f.begin(ctx, good.host)
 		if err != nil {
 			return turn{}, err
 		}
@@ -191,7 +146,7 @@ func (b *bench) nextToStrangers(ctx context.Context, s *section, good *side, f f
 }
 
 func (b *bench) goodTurn(ctx context.Context, good *side, f flood, refused *atomic.Int64) (t turn, accepted int64, err error) {
-	sent, err := good.flow(ctx, load{connections: 32, rate: f.goodRate(), lasts: f.lasts(b.size.measure), refused: refused})
+	sent, err := good.flow(ctx, load{connections: 32, rate: f.goodRate, lasts: f.turn * b.size.measure, refused: refused})
 	if err != nil || len(sent.requests) == 0 {
 		return t, 0, err
 	}
@@ -204,22 +159,22 @@ func (b *bench) goodTurn(ctx context.Context, good *side, f flood, refused *atom
 
 // begin returns once all strangers are connected. stop ends them, and gives how many
 // connections they opened a second.
-func (f flood) begin(ctx context.Context, host, head string) (stop func() float64, err error) {
+func (f flood) begin(ctx context.Context, host string) (stop func() float64, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var all errgroup.Group
 	var opened atomic.Int64
 	start := time.Now()
-	connected := make(chan error, f.connections())
+	connected := make(chan error, f.connections)
 	knock := f.dribble
-	if f.whole {
+	if f.pace == forging {
 		knock = f.forge
 	}
-	for i := range f.connections() {
+	for i := range f.connections {
 		all.Go(func() error {
-			err := knock(ctx, host, head, i, &opened)
+			err := knock(ctx, host, i, &opened)
 			connected <- err
 			for err == nil && ctx.Err() == nil {
-				err = knock(ctx, host, head, i, &opened)
+				err = knock(ctx, host, i, &opened)
 			}
 			return nil
 		})
@@ -229,7 +184,7 @@ func (f flood) begin(ctx context.Context, host, head string) (stop func() float6
 		all.Wait() // none is returned
 		return float64(opened.Load()) / time.Since(start).Seconds()
 	}
-	for opened.Load() < int64(f.connections()) {
+	for opened.Load() < int64(f.connections) {
 		select {
 		case err := <-connected:
 			if err != nil {
@@ -247,7 +202,7 @@ func (f flood) begin(ctx context.Context, host, head string) (stop func() float6
 
 // dribble sends a byte a second on one connection, until it is closed. Only a
 // connection that cannot be made is an error.
-func (f flood) dribble(ctx context.Context, host, head string, i int, opened *atomic.Int64) error {
+func (f flood) dribble(ctx context.Context, host string, i int, opened *atomic.Int64) error {
 	conn, err := f.dial(ctx, host, i)
 	if conn == nil {
 		return err
@@ -256,7 +211,7 @@ func (f flood) dribble(ctx context.Context, host, head string, i int, opened *at
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	opened.Add(1)
 	answer := make([]byte, 1<<10)
-	for piece := head; ; piece = cmp.Or(f.piece, oneByte) {
+	for piece := f.head; ; piece = cmp.Or(f.piece, oneByte) {
 		if _, err := conn.Write([]byte(piece)); err != nil {
 			return nil
 		}
@@ -290,7 +245,7 @@ func (f flood) dial(ctx context.Context, host string, i int) (net.Conn, error) {
 
 // forge sends whole requests on one connection until it is closed. A request that is
 // accepted is an error.
-func (f flood) forge(ctx context.Context, host, request string, i int, opened *atomic.Int64) error {
+func (f flood) forge(ctx context.Context, host string, i int, opened *atomic.Int64) error {
 	conn, err := f.dial(ctx, host, i)
 	if conn == nil {
 		return err
@@ -300,7 +255,7 @@ func (f flood) forge(ctx context.Context, host, request string, i int, opened *a
 	s := &sender{conn: conn, reader: bufio.NewReaderSize(conn, 1<<10)}
 	for {
 		opened.Add(1)
-		status, err := s.post([]byte(request))
+		status, err := s.post([]byte(f.head))
 		switch {
 		case err != nil:
 			return nil // closed, as 429 does
