@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -14,6 +15,9 @@ type actor struct {
 	name     string
 	deadline time.Duration
 	run      func(context.Context) error
+	// The rest is set while it runs.
+	stop context.CancelFunc
+	done chan error
 }
 
 // Add adds an actor. run has to return once its context is done; after the
@@ -28,18 +32,17 @@ func (g *Group) Add(name string, deadline time.Duration, run func(context.Contex
 // returns unasked has failed.
 func (g *Group) Run(ctx context.Context) error {
 	first := make(chan error, len(g.actors))
-	running := make([]runningActor, len(g.actors))
-	for i, a := range g.actors {
+	for i := range g.actors {
+		a := &g.actors[i]
 		// An actor outlives ctx: it is stopped when its turn has come.
 		actorCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
-		done := make(chan error, 1)
-		running[i] = runningActor{actor: a, stop: stop, done: done}
+		a.stop, a.done = stop, make(chan error, 1)
 		go func() {
 			err := a.run(actorCtx)
 			if err == nil && actorCtx.Err() == nil {
 				err = errors.New("ended unasked")
 			}
-			done <- err
+			a.done <- err
 			first <- err
 		}()
 	}
@@ -48,20 +51,14 @@ func (g *Group) Run(ctx context.Context) error {
 	case <-first:
 	}
 	var errs []error
-	for i := len(running) - 1; i >= 0; i-- {
-		errs = append(errs, running[i].end())
+	for _, a := range slices.Backward(g.actors) {
+		errs = append(errs, a.end())
 	}
 	return errors.Join(errs...)
 }
 
-type runningActor struct {
-	actor
-	stop context.CancelFunc
-	done <-chan error
-}
-
 // end stops the actor and waits for it.
-func (a runningActor) end() error {
+func (a actor) end() error {
 	a.stop()
 	deadline := time.NewTimer(a.deadline)
 	defer deadline.Stop()

@@ -135,20 +135,16 @@ func (o *Ops) ready(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), checkTimeout)
 	defer cancel()
-	answer := readiness{Status: "ready"}
+	status, answer := http.StatusOK, readiness{Status: "ready"}
 	for _, check := range o.checks {
 		err := check.Run(ctx)
 		o.say(check.Name, err)
 		if err != nil {
-			answer.Status = "not ready"
+			status, answer.Status = http.StatusServiceUnavailable, "not ready"
 			answer.Failing = append(answer.Failing, failing{Check: check.Name, Error: withoutAddresses(err.Error())})
 		}
 	}
-	if len(answer.Failing) > 0 {
-		writeJSON(w, http.StatusServiceUnavailable, answer)
-		return
-	}
-	writeJSON(w, http.StatusOK, answer)
+	writeJSON(w, status, answer)
 }
 
 // say logs a check that begins to fail, with all of its error.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -98,6 +99,8 @@ func (a *Addr) UnmarshalText(text []byte) error {
 	return nil
 }
 
+var natsSchemes = []string{"nats", "tls", "ws", "wss"}
+
 // NATSURL is the address of a NATS server, or several separated by commas.
 type NATSURL string
 
@@ -109,7 +112,7 @@ func (u *NATSURL) UnmarshalText(text []byte) error {
 			server = "nats://" + server
 		}
 		parsed, err := url.Parse(server)
-		if err != nil || !isHost(parsed) || !natsScheme(parsed.Scheme) || !isPort(parsed.Port()) {
+		if err != nil || !isHost(parsed) || !slices.Contains(natsSchemes, parsed.Scheme) || !isPort(parsed.Port()) {
 			return errors.New("want nats://host:port, or several separated by commas, as in nats://a:4222,nats://b:4222; tls, ws and wss work, too")
 		}
 	}
@@ -128,8 +131,6 @@ func isPort(text string) bool {
 	n, err := strconv.ParseUint(text, 10, 16)
 	return text == "" || err == nil && n > 0
 }
-
-func natsScheme(s string) bool { return s == "nats" || s == "tls" || s == "ws" || s == "wss" }
 
 // LogLevel is the least level that is logged.
 type LogLevel zerolog.Level

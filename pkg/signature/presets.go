@@ -102,6 +102,12 @@ func bodyHMAC(header, prefix string, encoding Encoding) Spec {
 	return Spec{Algorithm: HMACSHA256, From: Place{Header: header}, Prefix: prefix, Encoding: encoding, Signed: "{body}"}
 }
 
+// withID names the header that has the sender's own id of an event.
+func (s Spec) withID(header string) Spec {
+	s.ID = Place{Header: header}
+	return s
+}
+
 // timed adds a signed timestamp.
 func (s Spec) timed(at Place, tolerance time.Duration, signed string) Spec {
 	s.Timestamp, s.Tolerance, s.Signed = at, tolerance, signed

@@ -10,8 +10,7 @@ func platforms() []Preset {
 
 func standardWebhooks() Preset {
 	shared := func(names string) Spec {
-		s := bodyHMAC(names+"-Signature", "v1,", Base64).timed(Place{Header: names + "-Timestamp"}, fiveMinutes, "{id}.{timestamp}.{body}")
-		s.ID = Place{Header: names + "-Id"}
+		s := bodyHMAC(names+"-Signature", "v1,", Base64).timed(Place{Header: names + "-Timestamp"}, fiveMinutes, "{id}.{timestamp}.{body}").withID(names + "-Id")
 		s.Separator = " "
 		s.SecretPrefix, s.SecretIsBase64 = "whsec_", true
 		return s
@@ -37,11 +36,9 @@ func standardWebhooks() Preset {
 }
 
 func github() Preset {
-	spec := bodyHMAC("X-Hub-Signature-256", "sha256=", Hex)
-	spec.ID = Place{Header: "X-Github-Delivery"}
 	return Preset{
 		Name: "github", Title: "GitHub", About: "pull requests, stars, issues",
-		Spec:   spec,
+		Spec:   bodyHMAC("X-Hub-Signature-256", "sha256=", Hex).withID("X-Github-Delivery"),
 		Secret: SecretHint{Name: "secret", Example: "a text that you choose", Chosen: true},
 		Setup: []string{
 			"In the repository or organization open Settings, then Webhooks, and choose Add webhook.",
@@ -55,11 +52,9 @@ func github() Preset {
 }
 
 func linear() Preset {
-	spec := bodyHMAC("Linear-Signature", "", Hex)
-	spec.ID = Place{Header: "Linear-Delivery"}
 	return Preset{
 		Name: "linear", Title: "Linear", About: "issues",
-		Spec:   spec,
+		Spec:   bodyHMAC("Linear-Signature", "", Hex).withID("Linear-Delivery"),
 		Secret: SecretHint{Name: "signing secret", Example: "lin_wh_…"},
 		Setup: []string{
 			"In Linear open Settings, then API, and choose New webhook.",
@@ -72,8 +67,8 @@ func linear() Preset {
 
 func twitch() Preset {
 	const names = "Twitch-Eventsub-Message-"
-	spec := bodyHMAC(names+"Signature", "sha256=", Hex).timed(Place{Header: names + "Timestamp"}, 10*time.Minute, "{id}{timestamp}{body}")
-	spec.ID, spec.Clock = Place{Header: names + "Id"}, RFC3339
+	spec := bodyHMAC(names+"Signature", "sha256=", Hex).timed(Place{Header: names + "Timestamp"}, 10*time.Minute, "{id}{timestamp}{body}").withID(names + "Id")
+	spec.Clock = RFC3339
 	return Preset{
 		Name: "twitch", Title: "Twitch EventSub", About: "follows, cheers, subscriptions",
 		Spec:    spec,

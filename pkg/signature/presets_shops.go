@@ -39,11 +39,8 @@ func paddle() Preset {
 }
 
 func shopify() Preset {
-	spec := bodyHMAC("X-Shopify-Hmac-Sha256", "", Base64)
-	spec.ID = Place{Header: "X-Shopify-Webhook-Id"}
-	short := bodyHMAC("Shopify-Hmac-Sha256", "", Base64)
-	short.ID = Place{Header: "Shopify-Webhook-Id"}
-	spec.Variants = []Spec{short}
+	spec := bodyHMAC("X-Shopify-Hmac-Sha256", "", Base64).withID("X-Shopify-Webhook-Id")
+	spec.Variants = []Spec{bodyHMAC("Shopify-Hmac-Sha256", "", Base64).withID("Shopify-Webhook-Id")}
 	return Preset{
 		Name: "shopify", Title: "Shopify", About: "orders of a shop",
 		Spec:   spec,

@@ -140,22 +140,15 @@ func (a Algorithm) IsPublic() bool { return a == Ed25519 || a == ECDSAP256 }
 // IDHeaders returns the headers that hold the sender's id of an event: the first of
 // them that a request has is its idempotency key. Verify has made sure that they
 // agree.
-func (s *Scheme) IDHeaders() []string {
-	var names []string
-	for _, w := range s.ways {
-		if name := w.ID.Header; name != "" && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
+func (s *Scheme) IDHeaders() []string { return s.headers(func(w *way) Place { return w.ID }) }
 
 // SecretHeaders returns the headers that carry signatures: they are not kept with a
 // delivery.
-func (s *Scheme) SecretHeaders() []string {
-	var names []string
+func (s *Scheme) SecretHeaders() []string { return s.headers(func(w *way) Place { return w.From }) }
+
+func (s *Scheme) headers(of func(*way) Place) (names []string) {
 	for _, w := range s.ways {
-		if name := w.From.Header; name != "" && !slices.Contains(names, name) {
+		if name := of(w).Header; name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

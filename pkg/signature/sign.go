@@ -1,6 +1,7 @@
 package signature
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -57,10 +58,7 @@ func (w *way) written(sum []byte, timestamp, id string) string {
 	if w.Encoding == Hex {
 		text = w.Prefix + hex.EncodeToString(sum)
 	}
-	separator := w.Separator
-	if separator == "" {
-		separator = ","
-	}
+	separator := cmp.Or(w.Separator, ",")
 	if w.ID.Field != "" {
 		text = w.ID.Field + "=" + id + separator + text
 	}
