@@ -33,8 +33,7 @@ func run(args []string) int {
 		return 0
 	}
 	if err := readSecretFiles(); err != nil {
-		fmt.Fprintf(os.Stderr, "devstack: %v\n", err)
-		return 2
+		return fail(2, "devstack", err)
 	}
 	if len(args) == 1 && args[0] == "ensure-postgres" {
 		return ensurePostgres()
@@ -44,25 +43,25 @@ func run(args []string) int {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case err != nil:
-		fmt.Fprintf(os.Stderr, "devstack: %v\n", err)
-		return 2
+		return fail(2, "devstack", err)
 	}
-	if err := s.run(); err != nil {
-		fmt.Fprintf(os.Stderr, "devstack: %v\n", err)
-		return 1
+	return fail(1, "devstack", s.run())
+}
+
+// fail says what went wrong and returns the exit status, 0 if nothing did.
+func fail(status int, name string, err error) int {
+	if err == nil {
+		return 0
 	}
-	return 0
+	fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+	return status
 }
 
 // runBroker is this program as the stack's broker.
 func runBroker(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := natsserver.Main(ctx, args, os.Stderr); err != nil {
-		fmt.Fprintf(os.Stderr, "nats-server: %v\n", err)
-		return 1
-	}
-	return 0
+	return fail(1, "nats-server", natsserver.Main(ctx, args, os.Stderr))
 }
 
 // ensurePostgres is for `make test`: it finds or installs what the tests need.
@@ -72,11 +71,8 @@ func ensurePostgres() int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if _, err := postgres.FindOrInstall(ctx, say); err != nil {
-		fmt.Fprintf(os.Stderr, "devstack: %v\n", err)
-		return 1
-	}
-	return 0
+	_, err := postgres.FindOrInstall(ctx, say)
+	return fail(1, "devstack", err)
 }
 
 // run keeps a stack up until it is interrupted; with --demo, until the demo

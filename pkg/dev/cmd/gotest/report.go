@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -121,13 +122,8 @@ func (r *report) sayWhatWasSkipped() {
 		fmt.Fprintln(r.out, "\nNo test was skipped.")
 		return
 	}
-	reasons := make([]string, 0, len(r.skipped))
-	for reason := range r.skipped {
-		reasons = append(reasons, reason)
-	}
-	slices.Sort(reasons)
 	fmt.Fprintln(r.out, "\nSKIPPED, so not tested here:")
-	for _, reason := range reasons {
+	for _, reason := range slices.Sorted(maps.Keys(r.skipped)) {
 		tests := r.skipped[reason]
 		slices.Sort(tests)
 		more := ""

@@ -118,17 +118,17 @@ func start(c Config) (*server.Server, error) {
 	}
 	s.ConfigureLogger()
 	s.Start()
-	if !s.ReadyForConnections(readyWithin) {
-		s.Shutdown()
-		s.WaitForShutdown()
-		return nil, fmt.Errorf("nats-server is not ready at %s after %s", c.Addr, readyWithin)
+	switch {
+	case !s.ReadyForConnections(readyWithin):
+		err = fmt.Errorf("nats-server is not ready at %s after %s", c.Addr, readyWithin)
+	case !s.JetStreamEnabled():
+		err = fmt.Errorf("JetStream could not use %s", c.StoreDir)
+	default:
+		return s, nil
 	}
-	if !s.JetStreamEnabled() {
-		s.Shutdown()
-		s.WaitForShutdown()
-		return nil, fmt.Errorf("JetStream could not use %s", c.StoreDir)
-	}
-	return s, nil
+	s.Shutdown()
+	s.WaitForShutdown()
+	return nil, err
 }
 
 func (c Config) options() (*server.Options, error) {

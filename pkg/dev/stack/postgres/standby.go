@@ -10,9 +10,6 @@ import (
 	"github.com/coinhook/coinhook/pkg/dev/stack/process"
 )
 
-// Data is the folder that the server serves.
-func (c *Cluster) Data() string { return c.data() }
-
 // CopyFrom replaces the folder's cluster by a copy of the server at addr, which
 // has the same password. With standby the copy follows that server, under that
 // name; else it is a backup that runs on its own.
