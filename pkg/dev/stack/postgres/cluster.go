@@ -133,8 +133,8 @@ func (l Login) URL(addr, database string) string {
 	return u.String()
 }
 
-// data is named by the major version, for another one cannot read it.
-func (c *Cluster) data() string { return filepath.Join(c.dir, strconv.Itoa(c.bin.Major)) }
+// Data is the folder of the cluster. It is named by the major version, for another one cannot read it.
+func (c *Cluster) Data() string { return filepath.Join(c.dir, strconv.Itoa(c.bin.Major)) }
 
 func (c *Cluster) passwordFile() string { return filepath.Join(c.dir, "password") }
 
@@ -161,13 +161,13 @@ func (c *Cluster) readPassword() error {
 // initialise makes the cluster beside its place and renames it, so that one
 // that was interrupted is never taken for a whole one.
 func (c *Cluster) initialise(ctx context.Context) error {
-	if _, err := os.Stat(filepath.Join(c.data(), "PG_VERSION")); err == nil {
+	if _, err := os.Stat(filepath.Join(c.Data(), "PG_VERSION")); err == nil {
 		return nil
 	}
 	if err := c.refuseOtherMajor(); err != nil {
 		return err
 	}
-	half := c.data() + ".half"
+	half := c.Data() + ".half"
 	if err := os.RemoveAll(half); err != nil {
 		return fmt.Errorf("remove a cluster left half-made: %w", err)
 	}
@@ -182,7 +182,7 @@ func (c *Cluster) initialise(ctx context.Context) error {
 	if err := c.admit(half); err != nil {
 		return fmt.Errorf("let networks in: %w", err)
 	}
-	if err := os.Rename(half, c.data()); err != nil {
+	if err := os.Rename(half, c.Data()); err != nil {
 		return fmt.Errorf("put the new cluster in its place: %w", err)
 	}
 	return nil
@@ -247,12 +247,12 @@ func (c *Cluster) Command(addr string) (process.Spec, error) {
 	if err != nil {
 		return process.Spec{}, fmt.Errorf("PostgreSQL's address: %w", err)
 	}
-	args := []string{"-D", c.data()}
+	args := []string{"-D", c.Data()}
 	for _, setting := range append(append(c.settings(), c.opts.Settings...), "listen_addresses="+host, "port="+port) {
 		args = append(args, "-c", setting)
 	}
 	return process.Spec{
-		Name: "postgres", Path: c.bin.postgres(), Args: args, Env: c.env(), Dir: c.data(),
+		Name: "postgres", Path: c.bin.postgres(), Args: args, Env: c.env(), Dir: c.Data(),
 		LogFile: c.LogFile(), Credential: c.account.credential, Network: c.opts.Network,
 		StopSignal:  syscall.SIGINT, // fast: sessions are ended, nothing is lost
 		DeathSignal: syscall.SIGINT,

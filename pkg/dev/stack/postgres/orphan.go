@@ -23,7 +23,7 @@ const orphanWait = 10 * time.Second
 // one that is going down, and removes the pid file of one that is gone. The
 // server itself is taken in by a pid that another program has by now.
 func (c *Cluster) clearOrphan(ctx context.Context) error {
-	pidFile := filepath.Join(c.data(), "postmaster.pid")
+	pidFile := filepath.Join(c.Data(), "postmaster.pid")
 	pid, err := readPID(pidFile)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -31,7 +31,7 @@ func (c *Cluster) clearOrphan(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for a PostgreSQL that still runs: %w", err)
 	}
-	if !isServer(pid, c.data()) {
+	if !isServer(pid, c.Data()) {
 		return removeStale(pidFile)
 	}
 	if c.opts.Exclusive {
@@ -41,8 +41,8 @@ func (c *Cluster) clearOrphan(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, orphanWait)
 	defer cancel()
 	err = process.Await(ctx, func(context.Context) error {
-		if isServer(pid, c.data()) {
-			return fmt.Errorf("PostgreSQL (pid %d) still runs in %s: stop it with kill -INT %[1]d", pid, c.data())
+		if isServer(pid, c.Data()) {
+			return fmt.Errorf("PostgreSQL (pid %d) still runs in %s: stop it with kill -INT %[1]d", pid, c.Data())
 		}
 		return nil
 	})

@@ -138,7 +138,7 @@ func TestStartSurvivesStalePIDFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { other.Process.Kill(); other.Wait() }) // it was killed
-	pidFile := filepath.Join(s.cluster.data(), "postmaster.pid")
+	pidFile := filepath.Join(s.cluster.Data(), "postmaster.pid")
 	text, err := os.ReadFile(pidFile)
 	if err != nil {
 		t.Fatalf("a killed server leaves its pid file: %v", err)
@@ -189,7 +189,7 @@ func TestServerDiesWithItsParent(t *testing.T) {
 	}
 	// At once: it may still be going down, and the next start waits for it.
 	s := startServer(t, Options{Dir: dir, Addr: addr, Durable: true, Exclusive: true})
-	if isServer(pid, s.cluster.data()) {
+	if isServer(pid, s.cluster.Data()) {
 		t.Error("the server outlives its parent")
 	}
 	if s.PID() == pid {

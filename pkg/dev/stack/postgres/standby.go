@@ -17,7 +17,7 @@ func (c *Cluster) CopyFrom(ctx context.Context, addr, standby string) error {
 	if err := c.Remove(); err != nil {
 		return err
 	}
-	if err := c.copy(ctx, addr, c.data(), standby); err != nil {
+	if err := c.copy(ctx, addr, c.Data(), standby); err != nil {
 		return err
 	}
 	return c.unsynchronised()
@@ -41,7 +41,7 @@ func (c *Cluster) Restore(dir string) error {
 	}
 	// The two may be on different file systems.
 	if err := process.Run(context.Background(), process.Spec{
-		Name: "cp", Path: "/bin/cp", Args: []string{"-a", dir, c.data()}, Env: c.env(), Dir: "/",
+		Name: "cp", Path: "/bin/cp", Args: []string{"-a", dir, c.Data()}, Env: c.env(), Dir: "/",
 	}); err != nil {
 		return fmt.Errorf("restore %s: %w", dir, err)
 	}
@@ -50,7 +50,7 @@ func (c *Cluster) Restore(dir string) error {
 
 // Remove removes the folder's cluster. No server may run in it.
 func (c *Cluster) Remove() error {
-	if err := os.RemoveAll(c.data()); err != nil {
+	if err := os.RemoveAll(c.Data()); err != nil {
 		return fmt.Errorf("remove PostgreSQL's data: %w", err)
 	}
 	return nil
@@ -81,7 +81,7 @@ func (c *Cluster) copy(ctx context.Context, addr, dir, standby string) error {
 // unsynchronised takes away from a copy that its commits wait for a standby: it
 // has none.
 func (c *Cluster) unsynchronised() error {
-	conf, err := os.OpenFile(filepath.Join(c.data(), "postgresql.auto.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	conf, err := os.OpenFile(filepath.Join(c.Data(), "postgresql.auto.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
