@@ -13,9 +13,10 @@ type answers struct{ rate, cpu float64 }
 func (a answers) rateOf() float64 { return a.rate }
 func (a answers) cpuOf() float64  { return a.cpu }
 
-// answering has n connections send flat out to the sides in turns.
-func (b *bench) answering(ctx context.Context, n int, sides ...*side) ([][]answers, error) {
-	return turnsOf(ctx, moreRounds*b.size.rounds, sides, func(ctx context.Context, s *side, _ int) (a answers, err error) {
+// answering has n connections send flat out to the sides in turns, so many for one of
+// another comparison's.
+func (b *bench) answering(ctx context.Context, times, n int, sides ...*side) ([][]answers, error) {
+	return turnsOf(ctx, times*b.size.rounds, sides, func(ctx context.Context, s *side, _ int) (a answers, err error) {
 		before, err := cpuOf(s.own()[s.http])
 		if err != nil {
 			return a, err

@@ -33,7 +33,7 @@ func (b *bench) echo(ctx context.Context) (section, error) {
 		return s, err
 	}
 	for _, n := range crowds {
-		turns, err := b.answering(ctx, n, ours, bare)
+		turns, err := b.answering(ctx, moreRounds, n, ours, bare)
 		if err != nil {
 			return s, err
 		}

@@ -38,7 +38,7 @@ func (b *bench) signatures(ctx context.Context) (section, error) {
 	}
 	signed := b.coinhookSide(world)
 	for _, n := range crowds {
-		turns, err := b.answering(ctx, n, signed, keyed)
+		turns, err := b.answering(ctx, moreRounds, n, signed, keyed)
 		if err != nil {
 			return s, err
 		}
