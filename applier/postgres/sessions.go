@@ -134,7 +134,10 @@ func (s *Store) FindSession(ctx context.Context, token []byte, madeAfter, usedAf
 	if err == nil {
 		found.Grants, err = scanGrants(role, grants)
 	}
-	return found, pg.Wrap(err, "find a session")
+	if err != nil {
+		return Session{}, pg.Wrap(err, "find a session")
+	}
+	return found, nil
 }
 
 const (

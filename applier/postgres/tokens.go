@@ -54,7 +54,10 @@ func (s *Store) FindToken(ctx context.Context, hash [32]byte) (admin.Token, erro
 	if errors.Is(err, sql.ErrNoRows) {
 		return admin.Token{}, ErrTokenNotFound
 	}
-	return t, pg.Wrap(err, "find a token")
+	if err != nil {
+		return admin.Token{}, pg.Wrap(err, "find a token")
+	}
+	return t, nil
 }
 
 func scanToken(scan pg.Scan, t *admin.Token) error {
