@@ -26,8 +26,9 @@ type sender struct {
 // dial opens n connections.
 func dial(ctx context.Context, host string, n int) ([]*sender, error) {
 	senders := make([]*sender, 0, n)
-	for range n {
-		var dialer net.Dialer
+	for i := range n {
+		// One address may have 2,048 connections.
+		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+i/1024))}}
 		conn, err := dialer.DialContext(ctx, "tcp", host)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("connect to %s: %w", host, err), hangUp(senders))
