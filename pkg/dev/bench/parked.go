@@ -116,12 +116,15 @@ func (b *bench) idle(ctx context.Context) (section, error) {
 	if err != nil {
 		return s, err
 	}
-	senders, err := dial(ctx, ours.host, idleConnections)
-	if err != nil {
-		return s, err
-	}
-	defer hangUp(senders) // nothing is left to be sent
-	for i, sender := range senders {
+	var senders []*sender
+	defer func() { hangUp(senders) }() // nothing is left to be sent
+	for i := range idleConnections {
+		// The ingress does not wait long for a connection's first request.
+		sender, err := dialOne(ctx, ours.host, i)
+		if err != nil {
+			return s, err
+		}
+		senders = append(senders, sender)
 		e := ours.events[i%len(ours.events)]
 		if _, err := sender.send(e.request); err != nil {
 			return s, err

@@ -27,18 +27,26 @@ type sender struct {
 func dial(ctx context.Context, host string, n int) ([]*sender, error) {
 	senders := make([]*sender, 0, n)
 	for i := range n {
-		// One address may have 2,048 connections.
-		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+i/1024))}}
-		conn, err := dialer.DialContext(ctx, "tcp", host)
+		s, err := dialOne(ctx, host, i)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("connect to %s: %w", host, err), hangUp(senders))
-		}
-		senders = append(senders, &sender{conn: conn, reader: bufio.NewReaderSize(conn, 1<<10)})
-		if err := conn.SetDeadline(time.Now().Add(sendWithin)); err != nil {
 			return nil, errors.Join(err, hangUp(senders))
 		}
+		senders = append(senders, s)
 	}
 	return senders, nil
+}
+
+// dialOne makes the connection with that number. One address may have 2,048.
+func dialOne(ctx context.Context, host string, i int) (*sender, error) {
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(1+i/1024))}}
+	conn, err := dialer.DialContext(ctx, "tcp", host)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", host, err)
+	}
+	if err := conn.SetDeadline(time.Now().Add(sendWithin)); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return &sender{conn: conn, reader: bufio.NewReaderSize(conn, 1<<10)}, nil
 }
 
 func hangUp(senders []*sender) error {
