@@ -254,7 +254,7 @@ func (f passwordFlag) newPassword(a *app) (password, made string, err error) {
 	case a.Interactive:
 		password, err = a.askPassword()
 	default:
-		made = access.GeneratePassword()
+		made = access.NewPassword()
 		password = made
 	}
 	return password, made, err

@@ -89,9 +89,5 @@ func parsePHC(text string) (p phc, err error) {
 	return p, nil
 }
 
-// GeneratePassword returns a password of 120 random bits.
-func GeneratePassword() string {
-	random := make([]byte, 15)
-	rand.Read(random) // documented never to fail
-	return base64.RawURLEncoding.EncodeToString(random)
-}
+// NewPassword makes a password that is shown once. It works until its owner changes it.
+func NewPassword() string { return rand.Text() }

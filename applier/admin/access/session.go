@@ -225,9 +225,6 @@ func (s *Accounts) SignOutEverywhere(ctx context.Context, account string) error 
 	return s.store.EndSessions(ctx, account)
 }
 
-// NewPassword makes a password that is shown once. It works until its owner changes it.
-func NewPassword() string { return rand.Text() }
-
 // newToken is 256 random bits in base64url.
 func newToken() string {
 	random := make([]byte, 32)
