@@ -7,27 +7,35 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// rates remember when the bucket of each webhook with a rate will be full again. Only
-// webhooks that exist are in it.
+// rates remember the bucket of each webhook with a rate. Only webhooks that exist are in
+// it.
 type rates struct {
-	mu   sync.Mutex
-	full map[string]time.Time
+	mu      sync.Mutex
+	buckets map[string]bucket
 }
 
-// take takes a token. It returns how long to wait for the next one, or 0.
+// bucket is what a webhook has used of its rate.
+type bucket struct {
+	rate webhook.Rate
+	full time.Time // when it will be full again
+}
+
+// take takes a token. It returns how long to wait for the next one, or 0. A rate that was
+// changed begins with a full bucket: an hour's wait of the rate before must not outlast it.
 func (r *rates) take(id string, rate webhook.Rate, now time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	full := r.full[id]
-	if full.Before(now) {
-		full = now
+	b := r.buckets[id]
+	if b.rate != rate || b.full.Before(now) {
+		b = bucket{rate: rate, full: now}
 	}
-	if wait := full.Sub(now) - time.Duration(rate.Burst-1)*rate.Every; wait > 0 {
+	if wait := b.full.Sub(now) - time.Duration(rate.Burst-1)*rate.Every; wait > 0 {
 		return wait
 	}
-	if r.full == nil {
-		r.full = map[string]time.Time{}
+	if r.buckets == nil {
+		r.buckets = map[string]bucket{}
 	}
-	r.full[id] = full.Add(rate.Every)
+	b.full = b.full.Add(rate.Every)
+	r.buckets[id] = b
 	return 0
 }

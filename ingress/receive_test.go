@@ -118,6 +118,34 @@ func TestARateIsABucketOfOneSecond(t *testing.T) {
 	wantRefused(id, 200*time.Millisecond)
 }
 
+// TestAChangedRateCountsAtOnce: a sender that used up one request an hour may send as soon
+// as its admin allows more.
+func TestAChangedRateCountsAtOnce(t *testing.T) {
+	t.Parallel()
+	known := definitions{id: receiving(t, webhook.Receive{Rate: "1/h"})}
+	r := receiver(known, new(publisher))
+	ask := func() error {
+		_, err := r.Authenticate(ingress.Head{WebhookID: id, Method: "POST", Header: http.Header{}})
+		return err
+	}
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(); err == nil {
+		t.Fatal("two in an hour")
+	}
+	known[id] = receiving(t, webhook.Receive{Rate: "2/s"})
+	for range 2 {
+		if err := ask(); err != nil {
+			t.Errorf("at the new rate: %v", err)
+		}
+	}
+	known[id] = receiving(t, webhook.Receive{Rate: "2/s", MaxBody: "1KiB"})
+	if err := ask(); err == nil {
+		t.Error("another change of the definition fills the bucket")
+	}
+}
+
 func TestIntakeOfWhatIsNotKnown(t *testing.T) {
 	t.Parallel()
 	get := receiving(t, webhook.Receive{Methods: []string{"GET"}})
