@@ -123,10 +123,8 @@ func writeProblem(c echo.Context, e *ingress.Error) {
 func (s *Server) noRoute(err error, c echo.Context) {
 	var answer *ingress.Error
 	switch {
-	case errors.Is(err, echo.ErrMethodNotAllowed) && !webhook.IsID(strings.TrimPrefix(c.Request().URL.Path, "/hooks/")):
-		answer = ingress.NoWebhook()
 	case errors.Is(err, echo.ErrMethodNotAllowed):
-		answer = s.wrongMethod(strings.TrimPrefix(c.Request().URL.Path, "/hooks/"))
+		answer = s.noSuchMethod(c)
 	case errors.Is(err, echo.ErrNotFound) && len(c.Request().URL.Path) > len("/hooks/") && strings.HasPrefix(c.Request().URL.Path, "/hooks/"):
 		answer = ingress.NoWebhook()
 	case errors.Is(err, echo.ErrNotFound):
@@ -136,8 +134,23 @@ func (s *Server) noRoute(err error, c echo.Context) {
 	}
 	s.refuseUpload(c)
 	s.metrics.count(string(answer.Code))
-	s.noteRefused(c, answer, 0)
+	if isNoted(c, answer) {
+		s.noteRefused(c, answer, 0)
+	}
 	s.refuse(c, answer)
+}
+
+// noSuchMethod answers a method that the path's route does not have.
+func (s *Server) noSuchMethod(c echo.Context) *ingress.Error {
+	id, _, _ := strings.Cut(strings.TrimPrefix(c.Request().URL.Path, "/hooks/"), "/")
+	switch {
+	case !webhook.IsID(id):
+		return ingress.NoWebhook()
+	case strings.HasSuffix(c.Path(), receiptPath):
+		return &ingress.Error{Code: methodNotAllowed, Allow: []string{http.MethodGet}, Detail: "Ask for a receipt with GET."}
+	default:
+		return s.wrongMethod(id)
+	}
 }
 
 // wrongMethod names those that the webhook takes.

@@ -87,6 +87,24 @@ func TestReceiptsThatAreRefused(t *testing.T) {
 	}
 }
 
+func TestReceiptsAreForGET(t *testing.T) {
+	t.Parallel()
+	b := &bookkeeper{receiverFunc: accept, receipt: `{"status":"pending"}`}
+	s := start(t, Options{Receiver: b})
+	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "BREW"} {
+		got := s.do(method, "/hooks/"+hook+"/deliveries/"+deliveryID, nil)
+		if method != "HEAD" {
+			wantProblem(t, got, 405, "method_not_allowed")
+		}
+		if got.status != 405 || got.header.Get("Allow") != "GET" {
+			t.Errorf("%s: %d, Allow %q, want 405 and GET", method, got.status, got.header.Get("Allow"))
+		}
+		if method != "HEAD" {
+			wantProblem(t, s.do(method, "/hooks/wh_x/deliveries/"+deliveryID, nil), 404, "webhook_not_found")
+		}
+	}
+}
+
 // A refused request is noted for admins after it has its answer.
 func TestRefusalsAreNoted(t *testing.T) {
 	t.Parallel()

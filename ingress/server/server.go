@@ -154,6 +154,7 @@ func New(opts Options) *Server {
 	e.GET(route+receiptPath, s.observe(s.tellReceipt))
 	// Without a route of its own echo answers OPTIONS with 204.
 	e.OPTIONS(route, echo.MethodNotAllowedHandler)
+	e.OPTIONS(route+receiptPath, echo.MethodNotAllowedHandler)
 
 	s.http = &http.Server{
 		Handler:           e,
