@@ -30,15 +30,27 @@ func (r *reader) fail(kind Kind, place string) {
 // there twice: the payload's reader might take the other one.
 func (r *reader) header(name string) string {
 	values := r.Header[name]
-	if len(values) == 0 {
-		r.fail(MissingHeader, name)
-		return ""
+	if name == "Host" && len(values) == 0 {
+		values = r.host()
 	}
-	return r.only(values, name)
+	return r.only(values, MissingHeader, name)
+}
+
+// host is the header Host as the sender wrote it: net/http keeps it apart from the others.
+func (r *reader) host() []string {
+	_, rest, found := strings.Cut(r.URL, "://")
+	if !found {
+		return nil
+	}
+	return []string{rest[:hostEnd(rest)]}
 }
 
 // parameter is header for the query.
 func (r *reader) parameter(name string) string {
+	return r.only(r.parameters(name), MissingQuery, name)
+}
+
+func (r *reader) parameters(name string) []string {
 	if r.query == nil {
 		query, err := url.ParseQuery(rawQuery(r.URL))
 		if err != nil {
@@ -46,15 +58,15 @@ func (r *reader) parameter(name string) string {
 		}
 		r.query = query
 	}
-	values := r.query[name]
-	if len(values) == 0 {
-		r.fail(MissingQuery, name)
-		return ""
-	}
-	return r.only(values, name)
+	return r.query[name]
 }
 
-func (r *reader) only(values []string, name string) string {
+// only returns the one value that a place has.
+func (r *reader) only(values []string, missing Kind, name string) string {
+	if len(values) == 0 {
+		r.fail(missing, name)
+		return ""
+	}
 	for _, value := range values[1:] {
 		if value != values[0] {
 			r.fail(MalformedRequest, name)
@@ -77,20 +89,32 @@ func (r *reader) text(p Place, list []string) string {
 	case p.Query != "":
 		return r.parameter(p.Query)
 	case p.Field != "":
-		var values []string
-		for _, element := range list {
-			if value, found := strings.CutPrefix(element, p.Field+"="); found {
-				values = append(values, value)
-			}
-		}
-		if len(values) == 0 {
-			r.fail(MalformedSignature, p.Field+"=")
-			return ""
-		}
-		return r.only(values, p.Field+"=")
+		return r.only(fields(p.Field, list), MalformedSignature, p.Field+"=")
 	default:
 		return ""
 	}
+}
+
+// has reports whether a place holds anything.
+func (r *reader) has(p Place, list []string) bool {
+	switch {
+	case p.Header != "":
+		return len(r.Header[p.Header]) > 0
+	case p.Query != "":
+		return len(r.parameters(p.Query)) > 0
+	default:
+		return len(fields(p.Field, list)) > 0
+	}
+}
+
+// fields returns the values of a list's elements of that name.
+func fields(name string, list []string) (values []string) {
+	for _, element := range list {
+		if value, found := strings.CutPrefix(element, name+"="); found {
+			values = append(values, value)
+		}
+	}
+	return values
 }
 
 // message returns the pieces of what is signed. The secret's own piece is nil: it
@@ -166,16 +190,21 @@ func (r *reader) isForm() bool {
 	return kind == "application/x-www-form-urlencoded"
 }
 
+// hostEnd is where the host ends in what follows a URL's scheme.
+func hostEnd(rest string) int {
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		return end
+	}
+	return len(rest)
+}
+
 // of returns a URL as a sender sees it.
 func (p Port) of(address string) string {
 	scheme, rest, found := strings.Cut(address, "://")
 	if p == PortAsCalled || !found {
 		return address
 	}
-	end := strings.IndexAny(rest, "/?#")
-	if end < 0 {
-		end = len(rest)
-	}
+	end := hostEnd(rest)
 	host, path := rest[:end], rest[end:]
 	// The colon of a port follows an IPv6 address's bracket.
 	colon := strings.LastIndexByte(host, ':')

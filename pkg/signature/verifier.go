@@ -128,10 +128,9 @@ func (w openWay) verify(r *reader, now time.Time) (id string, cause Cause) {
 	return id, w.checkAge(at, now)
 }
 
-// eventID returns the sender's id. It may be missing where it is not signed.
+// eventID returns the sender's id. It may be missing, except where {id} is signed.
 func (w *way) eventID(r *reader, list []string) string {
-	isSigned := w.template.has("id") || w.template.names(w.ID)
-	if !isSigned && w.ID.Header != "" && len(r.Header[w.ID.Header]) == 0 {
+	if !w.template.has("id") && !r.has(w.ID, list) {
 		return ""
 	}
 	return r.text(w.ID, list)

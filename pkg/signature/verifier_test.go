@@ -1,6 +1,9 @@
 package signature_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 	"testing"
 	"time"
@@ -270,5 +273,76 @@ func TestSecretsHaveTheSendersForm(t *testing.T) {
 		if _, err := scheme(t, test.preset).Open([]signature.Secret{{Text: test.secret}}); (err != nil) != (test.want != "") {
 			t.Errorf("%s, %.20q: Open says %v", test.preset, test.secret, err)
 		}
+	}
+}
+
+// An event without an id is taken where the id is not signed, wherever it would be.
+func TestAnIDThatIsNotSignedMayBeMissing(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		place   signature.Place
+		missing signature.Kind // where the id is signed
+	}{
+		"a header":    {signature.Place{Header: "X-Id"}, signature.MissingHeader},
+		"a parameter": {signature.Place{Query: "event"}, signature.MissingQuery},
+		"a field":     {signature.Place{Field: "id"}, signature.MalformedSignature},
+	} {
+		spec := plain()
+		spec.ID = test.place
+		without := spec
+		without.ID = signature.Place{}
+		unsigned := signed(t, compiled(t, without), post("{}", nil))
+		secret := signature.Secret{Text: "secret"}
+		if id, cause := open(t, compiled(t, spec), secret).Verify(unsigned, noon); id != "" || !cause.IsZero() {
+			t.Errorf("%s: the id is %q, and %q", name, id, cause)
+		}
+		s := compiled(t, spec)
+		if id, cause := open(t, s, secret).Verify(signed(t, s, post("{}", nil)), noon); id != "evt_1" || !cause.IsZero() {
+			t.Errorf("%s that is there: the id is %q, and %q", name, id, cause)
+		}
+		spec.Signed = "{id}" + spec.Signed
+		if _, cause := open(t, compiled(t, spec), secret).Verify(unsigned, noon); cause.Kind != test.missing {
+			t.Errorf("%s that is signed: %+v, want %s", name, cause, test.missing)
+		}
+	}
+}
+
+// Where the URL is signed, so is that it has no id.
+func TestASignedURLMayHaveNoID(t *testing.T) {
+	t.Parallel()
+	spec := plain()
+	spec.ID, spec.Signed = signature.Place{}, "{timestamp}{url}{body}"
+	r := signed(t, compiled(t, spec), post("{}", nil))
+	spec.ID = signature.Place{Query: "event"}
+	v := open(t, compiled(t, spec), signature.Secret{Text: "secret"})
+	if id, cause := v.Verify(r, noon); id != "" || !cause.IsZero() {
+		t.Errorf("the id is %q, and %q", id, cause)
+	}
+	r.URL += "?event=evt_2"
+	if _, cause := v.Verify(r, noon); cause.Kind != signature.WrongSignature {
+		t.Errorf("an id that was added: %+v", cause)
+	}
+}
+
+// net/http has the header Host apart from the others.
+func TestTheHostCanBeSigned(t *testing.T) {
+	t.Parallel()
+	spec := plain()
+	spec.Signed = "{method} {header.host} {timestamp} {body}"
+	s := compiled(t, spec)
+	v := open(t, s, signature.Secret{Text: "secret"})
+	r := signed(t, s, post("{}", nil))
+	if _, cause := v.Verify(r, noon); !cause.IsZero() {
+		t.Errorf("%s", cause)
+	}
+	const signedText = "POST hooks.example.com 1795176000 {}"
+	mac := hmac.New(sha256.New, []byte("secret"))
+	mac.Write([]byte(signedText))
+	if want := "sha256=" + hex.EncodeToString(mac.Sum(nil)); r.Header["X-Signature"][0] != want {
+		t.Errorf("the signature is not that of %q", signedText)
+	}
+	r.URL = "https://hooks.example.org/hooks/wh_test"
+	if _, cause := v.Verify(r, noon); cause.Kind != signature.WrongSignature {
+		t.Errorf("another host: %+v", cause)
 	}
 }
