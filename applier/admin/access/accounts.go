@@ -10,6 +10,7 @@ import (
 	"maps"
 	"regexp"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -38,7 +39,15 @@ func NewAccounts(store *postgres.Store, now func() time.Time) *Accounts {
 	return &Accounts{store: store, now: now, strangers: newGate(), trusted: newGate()}
 }
 
-var accountName = regexp.MustCompile(`^[\pL\pN._@-]{1,64}$`)
+var accountName = regexp.MustCompile(`^[\pL\pN._@-]+$`)
+
+// maxName bounds names, in characters. Patterns do not: they would hold all letters of
+// Unicode 64 times, which takes each program 9 ms and 5 MB as it starts.
+const maxName = 64
+
+func isAccountName(name string) bool {
+	return utf8.RuneCountInString(name) <= maxName && accountName.MatchString(name)
+}
 
 // checkGrants refuses rights that no account can have.
 func checkGrants(grants admin.Grants) error {
@@ -61,7 +70,7 @@ func (s *Accounts) Add(ctx context.Context, name string, grants admin.Grants, pa
 	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil {
 		return admin.Account{}, err
 	}
-	if !accountName.MatchString(name) {
+	if !isAccountName(name) {
 		return admin.Account{}, ErrAccountName
 	}
 	if err := checkGrants(grants); err != nil {

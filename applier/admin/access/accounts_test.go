@@ -35,6 +35,8 @@ func TestAdd(t *testing.T) {
 		"no name":     {"", admin.OwnerGrants(), password, access.ErrAccountName},
 		"with spaces": {"an na", admin.OwnerGrants(), password, access.ErrAccountName},
 		"with markup": {"<b>", admin.OwnerGrants(), password, access.ErrAccountName},
+		"long name":   {strings.Repeat("ä", 65), admin.OwnerGrants(), password, access.ErrAccountName},
+		"longest":     {strings.Repeat("ä", 64), admin.OwnerGrants(), password, nil},
 		"good":        {"anna", admin.OwnerGrants(), "zwölf Zeiche", nil}, // 12 characters
 		"twice":       {"there", admin.OwnerGrants(), password, access.ErrAccountExists},
 	} {

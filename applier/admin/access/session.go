@@ -99,7 +99,7 @@ func (s *Accounts) signedIn(err error) error {
 
 // verify finds an account by its name and password.
 func (s *Accounts) verify(ctx context.Context, name, password, address string) (in postgres.NewSession, err error) {
-	if !accountName.MatchString(name) {
+	if !isAccountName(name) {
 		name = "" // no account has such a name, so it is not stored
 	}
 	now, from := s.now(), proxies.Network(address)

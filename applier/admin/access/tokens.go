@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
@@ -41,11 +42,11 @@ func NewTokens(store *postgres.Store, now func() time.Time) *Tokens {
 	return &Tokens{store: store, now: now}
 }
 
-var tokenName = regexp.MustCompile(`^[\pL\pN][\pL\pN ._@:-]{0,63}$`)
+var tokenName = regexp.MustCompile(`^[\pL\pN][\pL\pN ._@:-]*$`)
 
 // CheckTokenName says what is wrong with a name.
 func CheckTokenName(name string) error {
-	if !tokenName.MatchString(name) || strings.TrimSpace(name) != name {
+	if utf8.RuneCountInString(name) > maxName || !tokenName.MatchString(name) || strings.TrimSpace(name) != name {
 		return fmt.Errorf("a token's name is 1 to 64 letters, digits, spaces and . _ @ : -, starting with a letter or digit, not %q", name)
 	}
 	return nil
