@@ -25,14 +25,18 @@ func Running(tb testing.TB, f func(context.Context) error) (stop func()) {
 	return stop
 }
 
-// Eventually waits until the condition holds.
+// Eventually waits until the condition holds. It pauses as long as the check took: one that
+// asks servers a lot leaves half of the time to what it waits for.
 func Eventually(tb testing.TB, what string, holds func() bool) {
 	tb.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.After(time.Minute); !holds(); {
+	deadline := time.After(time.Minute)
+	for {
+		began := time.Now()
+		if holds() {
+			return
+		}
 		select {
-		case <-tick.C:
+		case <-time.After(max(10*time.Millisecond, time.Since(began))):
 		case <-deadline:
 			tb.Fatalf("waited in vain until %s", what)
 		}

@@ -332,10 +332,11 @@ func (i *installation) settleAll() {
 	i.t.Helper()
 	stop := i.startApplier()
 	defer stop()
-	deadline := time.Now().Add(time.Minute)
-	for pending := []any{nil}; len(pending) > 0 && time.Now().Before(deadline); {
+	appliertest.Eventually(i.t, "nothing is pending", func() bool {
+		var pending []any
 		i.json(&pending, "deliveries", "list", "--status", "pending")
-	}
+		return len(pending) == 0
+	})
 }
 
 type deliveryJSON struct {

@@ -3,7 +3,8 @@ package cli_test
 import (
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/coinhook/coinhook/applier/appliertest"
 )
 
 // TestReplaysOfAPausedWebhookWait: they are accepted, and the command ends.
@@ -37,13 +38,9 @@ func TestReplaysOfAPausedWebhookWait(t *testing.T) {
 		t.Errorf("planned once more: %s", r.stdout)
 	}
 	i.json(&map[string]any{}, "webhooks", "resume", "Shop")
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		if a, b := i.coins("u0@example.com"), i.coins("u1@example.com"); a == "4" && b == "6" {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatalf("the balances are %s and %s, want 4 and 6", a, b)
-		}
-	}
+	appliertest.Eventually(t, "the balances are 4 and 6", func() bool {
+		return i.coins("u0@example.com") == "4" && i.coins("u1@example.com") == "6"
+	})
 	if r := i.run("deliveries", "list"); strings.Contains(r.stdout, "waits") || strings.Contains(r.stdout, "Parked") {
 		t.Errorf("after the resume the list is\n%s", r.stdout)
 	}

@@ -3,8 +3,8 @@ package cli_test
 import (
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -25,12 +25,10 @@ func TestADeliveryOfANewerVersionIsParked(t *testing.T) {
 			i.server.PublishNewer(id, of)
 			defer i.startApplier()()
 			var shown lineJSON
-			for deadline := time.Now().Add(30 * time.Second); shown.Pending == nil || shown.Pending.State != "parked"; {
+			appliertest.Eventually(t, "it is shown as parked", func() bool {
 				i.json(&shown, "deliveries", "show", id.String())
-				if time.Now().After(deadline) {
-					t.Fatalf("it is shown as %+v", shown.Pending)
-				}
-			}
+				return shown.Pending != nil && shown.Pending.State == "parked"
+			})
 			if *shown.Pending.Why != "newer_format" {
 				t.Errorf("it waits for %s", *shown.Pending.Why)
 			}

@@ -1,12 +1,14 @@
 package cli_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -36,7 +38,7 @@ func idsOf(list []lineJSON) (ids []string) {
 // awaitOverdue waits until so many deliveries are listed as overdue.
 func (i *installation) awaitOverdue(n int) {
 	i.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	appliertest.Eventually(i.t, fmt.Sprint(n, " deliveries are overdue"), func() bool {
 		var list []lineJSON
 		i.json(&list, "deliveries", "list", "--status", "pending")
 		found := 0
@@ -45,13 +47,8 @@ func (i *installation) awaitOverdue(n int) {
 				found++
 			}
 		}
-		if found >= n {
-			return
-		}
-		if time.Now().After(deadline) {
-			i.t.Fatalf("%d deliveries are overdue, want %d", found, n)
-		}
-	}
+		return found >= n
+	})
 }
 
 func TestWhatIsPendingForTooLongIsListedFirst(t *testing.T) {
@@ -165,15 +162,10 @@ func TestADeliveryWhoseKeyCannotBeOpenedIsParked(t *testing.T) {
 	stop := i.startApplier()
 	defer stop()
 	var shown lineJSON
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	appliertest.Eventually(t, "it is shown as parked", func() bool {
 		i.json(&shown, "deliveries", "show", locked.String())
-		if shown.Pending.State == "parked" {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("it is shown as %+v", shown.Pending)
-		}
-	}
+		return shown.Pending.State == "parked"
+	})
 	p := shown.Pending
 	if p.Since == nil || p.Why == nil || *p.Why != "key_unavailable" || p.Detail == nil || !strings.Contains(*p.Detail, "COINHOOK_MASTER_KEY is not set") {
 		t.Errorf("it is shown as %+v, want it with the missing key", p)
