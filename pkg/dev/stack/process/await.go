@@ -14,20 +14,25 @@ import (
 // pollEvery is how often conditions outside this process are polled.
 const pollEvery = 20 * time.Millisecond
 
+// pauseAtMost bounds the pause after a condition that took long to check.
+const pauseAtMost = 500 * time.Millisecond
+
 // Await calls condition until it returns nil or ctx ends; then the error is
-// the condition's last one.
+// the condition's last one. It pauses as long as the condition took: a check that
+// starts a program leaves half of the time to the programs it waits for.
 func Await(ctx context.Context, condition func(context.Context) error) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
 	for {
+		began := time.Now()
 		err := condition(ctx)
 		if err == nil {
 			return nil
 		}
+		pause := time.NewTimer(min(max(pollEvery, time.Since(began)), pauseAtMost))
 		select {
 		case <-ctx.Done():
+			pause.Stop()
 			return err
-		case <-tick.C:
+		case <-pause.C:
 		}
 	}
 }
