@@ -127,7 +127,8 @@ func newDatabase(tb testing.TB, from string) string {
 	}
 	name := fmt.Sprintf("test_%d", cluster.count.Add(1))
 	cluster.cloning.Lock()
-	err := execute(tb.Context(), "CREATE DATABASE "+name+" TEMPLATE "+from)
+	// Without fsync a copy of the files takes half the time of one through the log.
+	err := execute(tb.Context(), "CREATE DATABASE "+name+" TEMPLATE "+from+" STRATEGY file_copy")
 	cluster.cloning.Unlock()
 	if err != nil {
 		tb.Fatalf("create the test's database: %v", err)
