@@ -40,3 +40,6 @@ func (c *Conn) PartitionSteps(ctx context.Context, t Topology) ([]func(context.C
 	}
 	return x.plan(t.Partitions).steps(c, t), nil
 }
+
+// Reconnects is how often the connection was lost and is there again.
+func (c *Conn) Reconnects() uint64 { return c.nc.Stats().Reconnects }

@@ -387,11 +387,12 @@ func TestAFloorOfTheTimeBeforeARestoreIsNotWritten(t *testing.T) {
 	publishIn(t, publisher, slot, "1", "2", "3")
 	o.await(t, "1", "2", "3")
 	o.stop()
+	before := conn.Reconnects()
 	restore()
 	for _, r := range o.open {
 		o.Settled(r.Receipt, 1)
 	}
-	eventually(t, "the broker is there again", conn.Connected)
+	eventually(t, "the broker is there again", func() bool { return conn.Reconnects() > before && conn.Connected() })
 	if err := o.Flush(t.Context()); !errors.Is(err, broker.ErrNotConnected) {
 		t.Errorf("the floor is written: %v", err)
 	}
