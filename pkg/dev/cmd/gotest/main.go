@@ -1,5 +1,6 @@
 // Command gotest runs `go test` with its arguments, prints what that prints, and says at
-// the end which tests were skipped and why. It exits as `go test` does.
+// the end which tests were skipped and why. It exits as `go test` does. The PostgreSQL
+// clusters of all tests are copies of one that it makes.
 package main
 
 import (
@@ -10,10 +11,19 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
+
+	"github.com/coinhook/coinhook/pkg/dev/stack/postgres"
 )
 
 func main() {
-	code, err := run(context.Background(), os.Stdout, os.Stderr, os.Args[1:]...)
+	ctx := context.Background()
+	forget, err := shareCluster(ctx)
+	code := 1
+	if err == nil {
+		code, err = run(ctx, os.Stdout, os.Stderr, os.Args[1:]...)
+		err = errors.Join(err, forget())
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "gotest:", err)
 		code = 1
@@ -21,10 +31,36 @@ func main() {
 	os.Exit(code)
 }
 
+// packages is how many are tested at the same time. Their tests wait for servers for more
+// than half of their time.
+func packages(processors int) int { return processors + (processors+1)/2 }
+
+// shareCluster makes the cluster that those of the tests are copies of. Without
+// PostgreSQL the tests say themselves that they are skipped.
+func shareCluster(ctx context.Context) (forget func() error, err error) {
+	nothing := func() error { return nil }
+	if _, err := postgres.Find(); errors.Is(err, postgres.ErrNotFound) {
+		return nothing, nil
+	}
+	dir, err := os.MkdirTemp("", "coinhook-template-")
+	if err != nil {
+		return nothing, err
+	}
+	made, err := postgres.MakeTemplate(ctx, dir)
+	if err == nil {
+		err = os.Setenv(postgres.TemplateVariable, made)
+	}
+	forget = func() error { return errors.Join(os.RemoveAll(dir), os.RemoveAll(made)) }
+	if err != nil {
+		return forget, errors.Join(err, forget())
+	}
+	return forget, nil
+}
+
 func run(ctx context.Context, stdout, stderr io.Writer, args ...string) (code int, err error) {
 	// Ctrl-C reaches the tests, too: what they say until their end is still reported.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
-	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json"}, args...)...)
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json", fmt.Sprintf("-p=%d", packages(runtime.GOMAXPROCS(0)))}, args...)...)
 	cmd.Stderr = stderr
 	events, err := cmd.StdoutPipe()
 	if err != nil {

@@ -147,7 +147,7 @@ func (c *Cluster) readPassword() error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	c.password = cmp.Or(c.opts.Password, rand.Text())
+	c.password = cmp.Or(c.opts.Password, templatePassword(), rand.Text())
 	if err := process.WriteFile(c.passwordFile(), []byte(c.password+"\n"), 0o600); err != nil {
 		return err
 	}
@@ -171,10 +171,9 @@ func (c *Cluster) initialise(ctx context.Context) error {
 	if err := os.RemoveAll(half); err != nil {
 		return fmt.Errorf("remove a cluster left half-made: %w", err)
 	}
-	err := c.initdb(ctx, half, "C.UTF-8")
-	if err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "locale") {
-		// Not every system knows C.UTF-8; C is everywhere.
-		err = c.initdb(ctx, half, "C")
+	copied, err := c.copyTemplate(ctx, half)
+	if !copied && err == nil {
+		err = c.initdb(ctx, half)
 	}
 	if err != nil {
 		return err
@@ -200,7 +199,16 @@ func (c *Cluster) admit(data string) error {
 	return errors.Join(err, hba.Close())
 }
 
-func (c *Cluster) initdb(ctx context.Context, data, locale string) error {
+// initdb makes a cluster. Not every system knows C.UTF-8; C is everywhere.
+func (c *Cluster) initdb(ctx context.Context, data string) error {
+	err := c.initdbWith(ctx, data, "C.UTF-8")
+	if err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "locale") {
+		err = c.initdbWith(ctx, data, "C")
+	}
+	return err
+}
+
+func (c *Cluster) initdbWith(ctx context.Context, data, locale string) error {
 	log := filepath.Join(c.dir, "initdb.log")
 	os.Remove(log) // there is none the first time
 	spec := process.Spec{

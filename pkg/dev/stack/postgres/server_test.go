@@ -24,6 +24,7 @@ import (
 const parentVar = "POSTGRES_TEST_PARENT"
 
 func TestMain(m *testing.M) {
+	os.Unsetenv(TemplateVariable) // initdb is tested here
 	dir := os.Getenv(parentVar)
 	if dir == "" {
 		goleak.VerifyTestMain(m)
