@@ -20,8 +20,7 @@ const marker = "<!-- `make docs` writes everything below this line. -->\n"
 // TestTheReferenceIsCurrent: of settings, commands and metrics, as the programs have them.
 func TestTheReferenceIsCurrent(t *testing.T) {
 	t.Parallel()
-	bin := t.TempDir()
-	run(t, "go", "build", "-o", bin+string(filepath.Separator), "./ingress/cmd/ingress", "./applier/cmd/applier", "./applier/cmd/coinhook")
+	bin := programs(t)
 	help := func(program string, words ...string) string {
 		return run(t, filepath.Join(bin, program), append(words, "--help")...)
 	}
@@ -50,6 +49,17 @@ func TestTheReferenceIsCurrent(t *testing.T) {
 			t.Errorf("%s is stale at %q: run `make docs`", path, difference(string(got), want))
 		}
 	}
+}
+
+// programs returns the folder of COINHOOK_BIN_DIR, or builds the programs.
+func programs(t *testing.T) string {
+	t.Helper()
+	if given := os.Getenv("COINHOOK_BIN_DIR"); given != "" {
+		return given
+	}
+	dir := t.TempDir()
+	run(t, "go", "build", "-o", dir+string(filepath.Separator), "./ingress/cmd/ingress", "./applier/cmd/applier", "./applier/cmd/coinhook")
+	return dir
 }
 
 // difference returns the first line that only one of two texts has there.
