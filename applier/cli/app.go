@@ -43,6 +43,7 @@ type app struct {
 	conn    *broker.Conn
 	connErr error // of the first attempt
 	db      *wiring.Database
+	dbNamed string // what names the database, empty for the development stack
 	parser  *kong.Kong
 	command string           // its words, such as webhooks apply
 	trails  *wiring.Database // of the audit trail
@@ -72,6 +73,20 @@ func (a *app) close() {
 // running development stack.
 func (a *app) setting(flag, variable string) string {
 	return cmp.Or(flag, a.Env[variable], a.stack[variable])
+}
+
+// named is the flag or variable that a setting comes from, empty where it is that of the
+// development stack or a default.
+func (a *app) named(flag, value, variable string) string {
+	switch {
+	case value != "":
+		return flag
+	case a.Env[variable] != "" && a.Env[variable+"_FILE"] != "":
+		return variable + "_FILE"
+	case a.Env[variable] != "":
+		return variable
+	}
+	return ""
 }
 
 // community is where names are looked up and users are added.
@@ -106,10 +121,20 @@ func (a *app) broker() (*broker.Conn, error) {
 	}
 	err = conn.WaitConnected(ctx)
 	if err != nil && !errors.Is(err, broker.ErrRefused) {
-		err = errors.New("NATS does not answer: start the development stack with `make run`, or name the broker with --nats-url or NATS_URL")
+		err = a.silent(opts.URL)
 	}
 	a.connErr = err
 	return conn, err
+}
+
+// silent says which broker does not answer. Who has named one is not told to start the
+// development stack.
+func (a *app) silent(url string) error {
+	named := a.named("--nats-url", a.flags.NATSURL, "NATS_URL")
+	if named == "" {
+		return errors.New("NATS does not answer: start the development stack with `make run`, or name the broker with --nats-url or NATS_URL")
+	}
+	return fmt.Errorf("NATS does not answer at %s: see that it runs, and that %s names it", broker.WithoutSecrets(url), named)
 }
 
 // brokerOptions say where the broker is. The files and the delivery key belong to the
@@ -122,7 +147,7 @@ func (a *app) brokerOptions() (broker.Options, error) {
 	}
 	opts.URL = cmp.Or(opts.URL, defaultNATSURL)
 	if err := new(service.NATSURL).UnmarshalText([]byte(opts.URL)); err != nil {
-		return opts, usagef("--nats-url: %w", err)
+		return opts, usagef("%s: %w", a.named("--nats-url", a.flags.NATSURL, "NATS_URL"), err)
 	}
 	for variable, path := range opts.Files.Settings() {
 		if *path = env[variable]; *path == "" {
@@ -157,7 +182,7 @@ func (a *app) openFitting(opts wiring.Options) (*wiring.Database, error) {
 		return a.db, nil
 	}
 	var err error
-	if a.db, err = a.openURL(a.setting(a.flags.DatabaseURL, "DATABASE_URL"), opts); err != nil {
+	if a.db, err = a.openDefault(opts); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, connectWithin)
@@ -170,8 +195,17 @@ func (a *app) openFitting(opts wiring.Options) (*wiring.Database, error) {
 
 // openOwned opens the database as the owner of the tables, where one is named.
 func (a *app) openOwned(opts wiring.Options) (db *wiring.Database, err error) {
-	a.db, err = a.openURL(a.ownerURL(), opts)
+	if owner := a.ownerURL(); owner != a.setting(a.flags.DatabaseURL, "DATABASE_URL") {
+		a.db, err = a.openURL(owner, a.named("", "", "DATABASE_OWNER_URL"), opts)
+	} else {
+		a.db, err = a.openDefault(opts)
+	}
 	return a.db, err
+}
+
+// openDefault opens the database of all commands.
+func (a *app) openDefault(opts wiring.Options) (*wiring.Database, error) {
+	return a.openURL(a.setting(a.flags.DatabaseURL, "DATABASE_URL"), a.named("--database-url", a.flags.DatabaseURL, "DATABASE_URL"), opts)
 }
 
 func (a *app) ownerURL() string {
@@ -190,13 +224,14 @@ func (a *app) ownerURL() string {
 	return owner
 }
 
-func (a *app) openURL(url string, opts wiring.Options) (*wiring.Database, error) {
+func (a *app) openURL(url, named string, opts wiring.Options) (*wiring.Database, error) {
 	if url == "" {
 		return nil, usagef("no database is named: start the development stack with `make run`, or name one with --database-url or DATABASE_URL")
 	}
+	a.dbNamed = named
 	db, err := wiring.Open(url, opts)
 	if err != nil {
-		return nil, usagef("--database-url: %w", err)
+		return nil, usagef("%s: %w", named, err)
 	}
 	return db, nil
 }
@@ -210,6 +245,11 @@ func (a *app) webhooks() (*webhooks.Service, error) {
 }
 
 func (a *app) webhooksWith(master secret.MasterKey) (*webhooks.Service, error) {
+	if text := a.setting("", "INGRESS_URL"); text != "" { // URLs that are shown begin with it
+		if err := new(service.BaseURL).UnmarshalText([]byte(text)); err != nil {
+			return nil, usagef("INGRESS_URL=%q: %w", text, err)
+		}
+	}
 	conn, err := a.broker()
 	if err != nil {
 		return nil, err

@@ -153,7 +153,7 @@ func Run(ctx context.Context, p Process) (code int) {
 		fmt.Fprintln(p.Stderr, "coinhook:", err)
 		return exitUsage
 	default:
-		fmt.Fprintln(p.Stderr, "coinhook:", a.withObjection(whoIsAway(err)))
+		fmt.Fprintln(p.Stderr, "coinhook:", a.withObjection(a.whoIsAway(err)))
 		return exitFailed
 	}
 }
@@ -204,14 +204,15 @@ func newParser(c *commands, p Process) (*kong.Kong, error) {
 }
 
 // whoIsAway says whose address does not answer. The broker's own errors say it.
-func whoIsAway(err error) error {
-	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+func (a *app) whoIsAway(err error) error {
+	dial, ok := errors.AsType[*net.OpError](err)
+	switch {
+	case !ok || dial.Op != "dial":
+		return err
+	case a.dbNamed == "":
 		return fmt.Errorf("PostgreSQL does not answer: start the development stack with `make run`, or name the database with --database-url or DATABASE_URL: %w", err)
 	}
-	if strings.Contains(err.Error(), "SSL is not enabled on the server") {
-		return fmt.Errorf("%w: add ?sslmode=disable to the database's URL, if its network is trusted", err)
-	}
-	return err
+	return fmt.Errorf("%w: see that PostgreSQL runs, and that %s names it", err, a.dbNamed)
 }
 
 // withObjection adds what the broker did not permit. It leaves such requests without

@@ -98,7 +98,7 @@ func (a *app) knownCommunities(wanted string) ([]string, error) {
 // storedCommunities has a connection of its own: the command's may be set up for long
 // statements.
 func (a *app) storedCommunities() ([]string, error) {
-	db, err := a.openURL(a.setting(a.flags.DatabaseURL, "DATABASE_URL"), wiring.Options{Name: "coinhook", MaxConns: 1, StatementTimeout: connectWithin})
+	db, err := a.openDefault(wiring.Options{Name: "coinhook", MaxConns: 1, StatementTimeout: connectWithin})
 	if err != nil {
 		return nil, err
 	}

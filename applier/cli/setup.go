@@ -37,14 +37,15 @@ func (c *setupCmd) Run(a *app) error {
 	}
 	tables := db.Setup()
 	topology = tables.Topology(topology)
-	var conn *broker.Conn
-	for conn == nil {
-		if conn, err = a.broker(); err != nil && ctx.Err() != nil {
-			return err
-		}
+	conn, silent := a.broker()
+	if conn == nil { // a setting cannot be used
+		return silent
 	}
 	var plan *broker.Plan
 	if err := retry(ctx, func() error { plan, err = conn.PlanSetup(ctx, topology); return err }); err != nil {
+		if silent != nil && !conn.Connected() {
+			return silent // it says which broker
+		}
 		return err
 	}
 	if err := retry(ctx, func() error { return tables.Ping(ctx) }); err != nil {

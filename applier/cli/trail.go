@@ -108,7 +108,7 @@ func (a *app) words() string {
 // trail has a connection of its own: the command's may be set up for long statements.
 func (a *app) trail() (*access.Trail, error) {
 	if a.trails == nil {
-		db, err := a.openURL(a.setting(a.flags.DatabaseURL, "DATABASE_URL"), wiring.Options{Name: "coinhook trail", MaxConns: 1})
+		db, err := a.openDefault(wiring.Options{Name: "coinhook trail", MaxConns: 1})
 		if err != nil {
 			return nil, err
 		}

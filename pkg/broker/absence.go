@@ -33,15 +33,15 @@ func reportAbsence(log zerolog.Logger, urls string, awayFor func() time.Duration
 		case away == 0:
 			warnAt = warnAwayAfter
 		case away >= warnAt:
-			log.Warn().Err(cause()).Str("nats_url", withoutSecrets(urls)).Int64("away_seconds", int64(away.Seconds())).
+			log.Warn().Err(cause()).Str("nats_url", WithoutSecrets(urls)).Int64("away_seconds", int64(away.Seconds())).
 				Msg("NATS does not answer, trying again")
 			warnAt = away + warnAwayEvery
 		}
 	}
 }
 
-// withoutSecrets hides passwords and tokens in the URLs of servers.
-func withoutSecrets(urls string) string {
+// WithoutSecrets hides passwords and tokens in the URLs of servers.
+func WithoutSecrets(urls string) string {
 	shown := strings.Split(urls, ",")
 	for i, text := range shown {
 		shown[i] = "(not a URL)"

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/rs/zerolog"
 )
@@ -132,6 +131,19 @@ func isPort(text string) bool {
 	return text == "" || err == nil && n > 0
 }
 
+// BaseURL is where senders reach the ingress: /hooks/ and the webhook's id follow.
+type BaseURL struct{ *url.URL }
+
+// UnmarshalText reads a URL above /hooks/.
+func (u *BaseURL) UnmarshalText(text []byte) error {
+	parsed, err := url.Parse(string(text))
+	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Hostname() == "" || parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" {
+		return errors.New("want a URL such as https://hooks.example.com, without /hooks/ and what follows")
+	}
+	u.URL = parsed
+	return nil
+}
+
 // LogLevel is the least level that is logged.
 type LogLevel zerolog.Level
 
@@ -174,7 +186,8 @@ func bounds(kind, low, high string) string {
 	case high != "":
 		return fmt.Sprintf("want %s of %s or less", kind, high)
 	}
-	return "want " + kind
+	return "want " + strings.TrimSuffix(kind, ",")
 }
 
-var durationExample = "a duration such as " + (1500 * time.Millisecond).String()
+// aDuration names the units: people write 30d.
+const aDuration = "a duration in h, m, s or ms, such as 1h30m,"

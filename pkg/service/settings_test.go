@@ -43,8 +43,9 @@ func TestParseRefuses(t *testing.T) {
 		{"a number that is too small", "SIZE=0", `SIZE="0": want a whole number from 1 to 100`},
 		{"a number that is too large", "SIZE=101", `SIZE="101": want a whole number from 1 to 100`},
 		{"a number beyond 64 bits", "SIZE=99999999999999999999", `SIZE="99999999999999999999": want a whole number from 1 to 100`},
-		{"a duration without a unit", "WAIT=5", `WAIT="5": want a duration such as 1.5s from 100ms to 9s`},
-		{"a duration that is too long", "WAIT=10s", `WAIT="10s": want a duration such as 1.5s from 100ms to 9s`},
+		{"a duration without a unit", "WAIT=5", `WAIT="5": want a duration in h, m, s or ms, such as 1h30m, from 100ms to 9s`},
+		{"a duration in days", "WAIT=3d", `WAIT="3d": want a duration in h, m, s or ms, such as 1h30m, from 100ms to 9s`},
+		{"a duration that is too long", "WAIT=10s", `WAIT="10s": want a duration in h, m, s or ms, such as 1h30m, from 100ms to 9s`},
 		{"a flag that is none", "FAST=perhaps", `FAST="perhaps": want true or false`},
 		{"an unknown level", "LOG_LEVEL=loud", `LOG_LEVEL="loud": want debug, info, warn or error`},
 		{"an unknown format", "LOG_FORMAT=xml", `LOG_FORMAT="xml": want json or console`},
@@ -80,7 +81,7 @@ func TestParseRefuses(t *testing.T) {
 func TestParseNamesEverythingThatIsWrong(t *testing.T) {
 	t.Parallel()
 	_, err := Parse[testSettings]([]string{"SIZE=0", "WAIT=1h"})
-	want := `SIZE="0": want a whole number from 1 to 100; WAIT="1h": want a duration such as 1.5s from 100ms to 9s`
+	want := `SIZE="0": want a whole number from 1 to 100; WAIT="1h": want a duration in h, m, s or ms, such as 1h30m, from 100ms to 9s`
 	if err == nil || err.Error() != want {
 		t.Errorf("error\n%v\nwant\n%s", err, want)
 	}

@@ -104,7 +104,7 @@ func (v variable) refuse(values map[string]string, want string) *SettingError {
 func (v variable) want() string {
 	switch {
 	case v.field.Type == reflect.TypeFor[time.Duration]():
-		return bounds(durationExample, v.tag("min"), v.tag("max"))
+		return bounds(aDuration, v.tag("min"), v.tag("max"))
 	case v.field.Type.Kind() == reflect.Bool:
 		return "want true or false"
 	case v.field.Type.Kind() >= reflect.Int && v.field.Type.Kind() <= reflect.Uint64:

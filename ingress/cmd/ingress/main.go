@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -41,7 +40,7 @@ type settings struct {
 	TLSCert               string          `env:"TLS_CERT" help:"file of the certificate chain in PEM, read again when it changes; without it, plain HTTP"`
 	TLSKey                string          `env:"TLS_KEY" help:"file of the private key of TLS_CERT"`
 	TrustedProxies        proxies.Trusted `env:"TRUSTED_PROXIES" help:"networks whose X-Forwarded-For, -Proto and -Host are believed, such as 10.0.0.0/8"`
-	URL                   publicURL       `env:"INGRESS_URL" shown:"what the request and trusted proxies say" help:"where senders reach the ingress, such as https://hooks.example.com: some sign the URL that they call"`
+	URL                   service.BaseURL `env:"INGRESS_URL" shown:"what the request and trusted proxies say" help:"where senders reach the ingress, such as https://hooks.example.com: some sign the URL that they call"`
 }
 
 func main() {
@@ -126,19 +125,6 @@ func sayUnopened(log zerolog.Logger) func(webhookID string, err error) {
 	return func(webhookID string, err error) {
 		log.Error().Err(err).Str("webhook_id", webhookID).Msg("the secrets of a webhook cannot be used: its requests are answered 503")
 	}
-}
-
-// publicURL is where senders reach the ingress.
-type publicURL struct{ *url.URL }
-
-// UnmarshalText reads a URL above /hooks/.
-func (u *publicURL) UnmarshalText(text []byte) error {
-	parsed, err := url.Parse(string(text))
-	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Hostname() == "" || parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" {
-		return errors.New("want a URL such as https://hooks.example.com, without /hooks/ and what follows")
-	}
-	u.URL = parsed
-	return nil
 }
 
 func now() time.Time { return time.Now().UTC() }
