@@ -231,3 +231,35 @@ func TestAPrimaryAndAStandby(t *testing.T) {
 		settlesAgain(t, s)
 	})
 }
+
+// TestARefusedConnectionSaysWhatToDo: a server that is there and refuses stays as it is,
+// unlike one that is away.
+func TestARefusedConnectionSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	base := postgrestest.URL(t)
+	for name, tt := range map[string]struct {
+		change func(*url.URL)
+		want   string
+	}{
+		"a wrong password": {func(u *url.URL) { u.User = url.UserPassword(u.User.Username(), "wrong") }, "see the user and password in the database's URL"},
+		"no such database": {func(u *url.URL) { u.Path = "/not_there" }, "create the database, or correct its name"},
+		"no TLS":           {func(u *url.URL) { u.RawQuery = strings.Replace(u.RawQuery, "sslmode=disable", "sslmode=require", 1) }, "add ?sslmode=disable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u, err := url.Parse(base)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.change(u)
+			store, err := postgres.Open(u.String(), postgres.Options{Name: "refused"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer store.Close() // it has no connection
+			if err := store.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "wrong") {
+				t.Errorf("the error is %v, want one that says %q", err, tt.want)
+			}
+		})
+	}
+}

@@ -79,7 +79,7 @@ func isOver(ctx context.Context) bool {
 }
 
 // explain names the server where there are several, and says what to do about one
-// that takes no writes.
+// that takes no writes, or refuses the connection.
 func (c *connector) explain(n int, err error) error {
 	switch err.Error() { // the driver has no type for them
 	case "session is read-only", "server is in hot standby mode":
@@ -87,9 +87,34 @@ func (c *connector) explain(n int, err error) error {
 			c.servers[n].address, err)
 	}
 	if len(c.servers) > 1 {
-		return fmt.Errorf("%s: %w", c.servers[n].address, err)
+		err = fmt.Errorf("%s: %w", c.servers[n].address, err)
+	}
+	if advice := adviceFor(err); advice != "" {
+		return fmt.Errorf("%w: %s", err, advice)
 	}
 	return err
+}
+
+// adviceFor says what to do about a server that is there and takes no connection.
+func adviceFor(err error) string {
+	if errors.Is(err, pq.ErrSSLNotSupported) {
+		return "add ?sslmode=disable to the database's URL, if its network is trusted"
+	}
+	pqErr := pq.As(err)
+	if pqErr == nil {
+		return ""
+	}
+	switch pqErr.Code {
+	case "28P01": // a wrong password, or a role that is not there
+		return "see the user and password in the database's URL"
+	case "28000": // no line of pg_hba.conf fits, or the role may not log in
+		return "see the user in the database's URL, and pg_hba.conf of the server"
+	case "3D000":
+		return "create the database, or correct its name in the URL"
+	case "53300":
+		return "raise max_connections, or run fewer programs"
+	}
+	return ""
 }
 
 // oneLine is a joined error without line breaks.
