@@ -104,7 +104,7 @@ var _ applier.Reporter = (*Reporter)(nil)
 // New returns a reporter.
 func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
 	m := promauto.With(metrics)
-	return &Reporter{
+	r := &Reporter{
 		log: log,
 		now: time.Now,
 
@@ -148,6 +148,14 @@ func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 20),
 		}),
 	}
+	// Each series starts at 0: one that begins with its first failures shows no increase.
+	for _, outcome := range []delivery.Outcome{delivery.Applied, delivery.Duplicate, delivery.Skipped} {
+		r.settled.WithLabelValues(string(delivery.Success), string(outcome), "")
+	}
+	for _, reason := range delivery.Reasons() {
+		r.settled.WithLabelValues(string(delivery.Failed), "", string(reason))
+	}
+	return r
 }
 
 // Settled counts the outcome. It logs a failure, because an admin will ask.
