@@ -208,15 +208,8 @@ func TestDocumentsNameMetricsThatExist(t *testing.T) {
 	}
 	named := regexp.MustCompile("`(coinhook_[a-z0-9_]+)[`{]")
 	found := 0
-	err := filepath.WalkDir(filepath.Join(repository, "docs"), func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || filepath.Ext(path) != ".md" {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		for _, m := range named.FindAllStringSubmatch(string(text), -1) {
+	for path, text := range pages(t, "") {
+		for _, m := range named.FindAllStringSubmatch(text, -1) {
 			if name := m[1]; hasUnit(name) {
 				found++
 				if !known[name] {
@@ -224,14 +217,56 @@ func TestDocumentsNameMetricsThatExist(t *testing.T) {
 				}
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	if found < 40 {
 		t.Errorf("only %d names of metrics were found", found)
 	}
+}
+
+// TestDocumentsSelectSeriesThatExist: a label has to be the metric's, and its value one
+// that the programs know.
+func TestDocumentsSelectSeriesThatExist(t *testing.T) {
+	t.Parallel()
+	known := map[string]metric{}
+	for _, m := range registered(t) {
+		known[m.name] = m
+	}
+	values := map[string][]string{"pkg": texts(t, "pkg/delivery"), "ingress": texts(t, "ingress"), "applier": texts(t, "applier")}
+	selector := regexp.MustCompile("`(coinhook_[a-z0-9_]+){([a-z]+)=\"([^\"]*)\"}`")
+	found := 0
+	for path, text := range pages(t, "") {
+		for _, m := range selector.FindAllStringSubmatch(text, -1) {
+			found++
+			if !slices.Contains(known[m[1]].labels, m[2]) {
+				t.Errorf("%s: %s has no label %s", path, m[1], m[2])
+			}
+			module, _, _ := strings.Cut(filepath.ToSlash(known[m[1]].folder), "/")
+			if !slices.Contains(append(values[module], values["pkg"]...), m[3]) {
+				t.Errorf("%s: no %s of %s is %q", path, m[2], m[1], m[3])
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("only %d series were found", found)
+	}
+}
+
+// pages returns the documents below docs, or below one of its folders.
+func pages(t *testing.T, folder string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(filepath.Join(repository, "docs", folder), func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".md" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		all[path] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
 
 var unit = regexp.MustCompile(`_(total|seconds|bytes|deliveries|messages|requests|connections|findings|connected|stopped|owned|info)$`)
