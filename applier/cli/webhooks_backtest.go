@@ -100,7 +100,7 @@ func (a *app) sayLookedAt(r *trial.Comparison) {
 	case r.Deliveries == 0:
 		a.say("The webhook has no delivery. A draft's samples are not deliveries: try them with `coinhook webhooks try`.")
 	case r.Deliveries < r.Asked:
-		a.say("There are only %s of the webhook.", countOf(r.Deliveries))
+		a.say("The webhook has only %s to try.", countOf(r.Deliveries))
 	}
 	if r.VersionsGone > 0 {
 		a.say("Compared with the current definition, because the version that decided them is no longer kept: %s.", countOf(r.VersionsGone))

@@ -100,7 +100,7 @@ func TestBacktestShowsTheFirstOfMany(t *testing.T) {
 	r := i.run("webhooks", "backtest", "Shop", "-f", i.write("right.yaml", rightYAML))
 	if r.code != 0 || !strings.Contains(r.stdout, "newly succeeding       23") || !strings.Contains(r.stdout, "… and 3 more") ||
 		!strings.Contains(r.stdout, ids[0].String()) || strings.Contains(r.stdout, ids[20].String()) ||
-		!strings.Contains(r.stderr, "There are only 23 deliveries") {
+		!strings.Contains(r.stderr, "The webhook has only 23 deliveries to try") {
 		t.Errorf("%+v", r)
 	}
 	var got backtestJSON
