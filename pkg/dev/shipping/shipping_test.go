@@ -21,15 +21,46 @@ type composeFile struct {
 		MemLimit    string   `yaml:"mem_limit"`
 		PidsLimit   int      `yaml:"pids_limit"`
 		Privileged  bool     `yaml:"privileged"`
+
+		Environment map[string]string `yaml:"environment"`
 	} `yaml:"services"`
+}
+
+func readCompose(t *testing.T) (file composeFile) {
+	t.Helper()
+	if err := yaml.Unmarshal([]byte(read(t, filepath.Join(repository, "docker-compose.yml"))), &file); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestComposeSetsWhatProgramsRead: a program ignores a variable that it does not know. A
+// proxy in front and the room on the disk are settings of every installation.
+func TestComposeSetsWhatProgramsRead(t *testing.T) {
+	t.Parallel()
+	settings := read(t, filepath.Join(repository, "docs", "reference", "settings.md"))
+	services := readCompose(t).Services
+	for name, s := range services {
+		for variable := range s.Environment {
+			if s.Build != nil && !strings.Contains(settings, "`"+variable+"`") {
+				t.Errorf("%s is given %s, which no program reads", name, variable)
+			}
+		}
+	}
+	for name, want := range map[string][]string{
+		"ingress": {"TRUSTED_PROXIES"}, "console": {"TRUSTED_PROXIES"}, "applier": {"STREAM_RETENTION", "HISTORY_RETENTION"},
+	} {
+		for _, variable := range want {
+			if _, ok := services[name].Environment[variable]; !ok {
+				t.Errorf("%s has no %s: a line of .env would do nothing", name, variable)
+			}
+		}
+	}
 }
 
 func TestComposeGivesContainersNoMoreThanTheyNeed(t *testing.T) {
 	t.Parallel()
-	var file composeFile
-	if err := yaml.Unmarshal([]byte(read(t, filepath.Join(repository, "docker-compose.yml"))), &file); err != nil {
-		t.Fatal(err)
-	}
+	file := readCompose(t)
 	if len(file.Services) < 6 {
 		t.Fatalf("only %d services were read", len(file.Services))
 	}
