@@ -112,7 +112,7 @@ func wantEntry(lookup map[string]string, src string) (string, bool) {
 		return found, ok
 	}
 	for _, key := range slices.Sorted(maps.Keys(lookup)) {
-		if _, isNumber := webhook.ParseNumber(key); isNumber && src != "true" && rat(key).Cmp(rat(src)) == 0 {
+		if _, isNumber := webhook.ParseNumber(key); isNumber && src != "true" && src != "false" && rat(key).Cmp(rat(src)) == 0 {
 			return lookup[key], true
 		}
 	}

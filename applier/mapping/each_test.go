@@ -200,6 +200,8 @@ func TestNoMappingThatHolds(t *testing.T) {
 		{"both hold", plain + each, `{"user":"ada","plan":"gold","lines":[{"n":2}]}`, "[3 2]"},
 		{"one has no conditions", plain + always, `{"user":"ada"}`, "[1]"},
 		{"an empty array", each, `{"user":"ada","lines":[]}`, "[]"},
+		{"an empty array behind one that does not hold", plain + each, `{"user":"ada","lines":[]}`, "[]"},
+		{"an empty array before one that does not hold", each + plain, `{"user":"ada","lines":[]}`, "[]"},
 		{"no array", plain + each, `{"user":"ada"}`, "missing_field"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

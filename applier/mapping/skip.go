@@ -46,7 +46,7 @@ func noMappingHolds(program *webhook.Program, all found, in *scope) (*webhook.Co
 			continue
 		}
 		array := &all.arrays[m.Array]
-		if in.values[m.EachSlot].kind != jsontext.KindBeginArray || array.count > webhook.MaxElements {
+		if in.values[m.EachSlot].kind != jsontext.KindBeginArray || array.count == 0 || array.count > webhook.MaxElements {
 			return nil, nil
 		}
 		for n := range array.count {
