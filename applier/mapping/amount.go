@@ -1,12 +1,14 @@
 package mapping
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin/redact"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 	"github.com/go-json-experiment/json/jsontext"
@@ -28,7 +30,7 @@ func amountOf(m *webhook.CompiledMapping, in *scope, c applier.Currency) (int64,
 		}
 		number = number.Times(factor)
 	}
-	number = clamped(m, number)
+	number, limit := clamped(m, number)
 	amount, problem := toUnits(number, c.Scale, m.Round)
 	// The sign is checked before decimals are dropped, because rounding does not make a
 	// negative value harmless. A value that is not an amount at all comes first.
@@ -36,7 +38,7 @@ func amountOf(m *webhook.CompiledMapping, in *scope, c applier.Currency) (int64,
 		problem = negative
 	}
 	if problem != none {
-		return 0, amountFailure(m, in, c, problem)
+		return 0, amountFailure(m, in, c, problem, limit)
 	}
 	return amount, nil
 }
@@ -74,14 +76,15 @@ func factorOf(s *webhook.CompiledSource, in *scope) (webhook.Number, *delivery.F
 	return factor, failure
 }
 
-func clamped(m *webhook.CompiledMapping, number webhook.Number) webhook.Number {
+// clamped also names the limit that the number was beyond, if it was.
+func clamped(m *webhook.CompiledMapping, number webhook.Number) (within webhook.Number, limit string) {
 	switch {
 	case m.Min != nil && number.Compare(*m.Min) < 0:
-		return *m.Min
+		return *m.Min, "min"
 	case m.Max != nil && number.Compare(*m.Max) > 0:
-		return *m.Max
+		return *m.Max, "max"
 	default:
-		return number
+		return number, ""
 	}
 }
 
@@ -176,8 +179,11 @@ func roundsUp(round webhook.Round, units uint64, dropped string, places int64) b
 	}
 }
 
-func amountFailure(m *webhook.CompiledMapping, in *scope, c applier.Currency, p problem) *delivery.Failure {
+func amountFailure(m *webhook.CompiledMapping, in *scope, c applier.Currency, p problem, limit string) *delivery.Failure {
 	path, what := valueInWords(m, in)
+	if limit != "" {
+		what = strings.TrimSuffix(what, ",") + ", clamped to its " + limit + ","
+	}
 	switch p {
 	case tooManyDecimals:
 		return fail(delivery.InvalidAmount, path,
@@ -201,7 +207,7 @@ func valueInWords(m *webhook.CompiledMapping, in *scope) (path, what string) {
 		instead, _ := standIn(m, in, v, delivery.InvalidAmount)
 		switch {
 		case instead == nil:
-			what = fmt.Sprintf("The value %s, %s %s", at.at, v.kindName(), short(v.scalarText()))
+			what = strings.TrimSuffix(fmt.Sprintf("The value %s, %s %s", at.at, v.kindName(), in.digits(&m.CompiledSource, v)), " ")
 		case instead == m.Default:
 			what = fmt.Sprintf("The value %s, by default %s", at.at, short(instead.Text))
 		default:
@@ -212,15 +218,32 @@ func valueInWords(m *webhook.CompiledMapping, in *scope) (path, what string) {
 		what, comma = what+" times "+short(m.TimesText), ","
 	}
 	if m.TimesBy != nil {
-		what += fmt.Sprintf(" times %s %s", short(in.find(m.TimesBy).scalarText()), in.spot(m.TimesBy).at)
+		what += fmt.Sprintf(" times %s %s", cmp.Or(in.digits(m.TimesBy, in.find(m.TimesBy)), "the value"), in.spot(m.TimesBy).at)
 		comma = ","
 	}
 	return path, what + comma
 }
 
+// digits is the text of a number that a payload or a header has. It is empty for an
+// encrypted payload.
+func (in *scope) digits(s *webhook.CompiledSource, v value) string {
+	text := v.scalarText()
+	switch {
+	case in.sealed && s.Slot != webhook.NoSlot:
+		return ""
+	case len(text) > maxDigits:
+		return short(text)
+	default:
+		return redact.Value(nameOf(s), text)
+	}
+}
+
+// maxDigits is how long a number is that is quoted.
+const maxDigits = 40
+
 // short names a number by its length where it is long.
 func short(number string) string {
-	if len(number) > 40 {
+	if len(number) > maxDigits {
 		return fmt.Sprintf("of %d characters", len(number))
 	}
 	return number

@@ -200,6 +200,22 @@ func TestAmountDetails(t *testing.T) {
 			"The value at v, a string 1.2345 times 10, has more decimals than euro keeps, which is 2, and the mapping does not round.",
 		},
 		{
+			"currency: xp, operator: add, value: {path: v, max: 5.5}", `{"user":"ada","v":7}`, invalidAmount, "v",
+			"The value at v, a number 7, clamped to its max, has more decimals than xp keeps, which is 0, and the mapping does not round.",
+		},
+		{
+			"currency: xp, operator: add, value: {path: v, times: 2, min: -5, max: -1}", `{"user":"ada","v":7}`, negativeAmount, "v",
+			"The value at v, a number 7 times 2, clamped to its max, is negative, and the mapping is not signed.",
+		},
+		{
+			"currency: xp, operator: add, value: {constant: 1, min: 1e19}", `{"user":"ada"}`, outOfRange, "",
+			"The constant 1, clamped to its min, is beyond the limit of 9223372036854775807 in the smallest unit of xp.",
+		},
+		{
+			"currency: xp, operator: add, value: {path: card}", `{"user":"ada","card":"4111111111111111.5"}`, invalidAmount, "card",
+			"The value at card, a string [redacted], has more decimals than xp keeps, which is 0, and the mapping does not round.",
+		},
+		{
 			"currency: xp, operator: add, value: {constant: -5}", `{"user":"ada"}`,
 			negativeAmount, "", "The constant -5 is negative, and the mapping is not signed.",
 		},

@@ -183,6 +183,17 @@ func TestOfEncryptedPayloadsNothingIsQuoted(t *testing.T) {
 	if failure == nil || strings.Contains(failure.Detail, "private") {
 		t.Errorf("got %v", failure)
 	}
+	for value, want := range map[string]string{
+		`{path: v}`:                     "The value at v, a number, is negative, and the mapping is not signed.",
+		`{path: w, times: {path: v}}`:   "The value at w, a string times the value at v, is negative, and the mapping is not signed.",
+		`{path: w, times: {header: N}}`: "The value at w, a string times -3 of the header N, is negative, and the mapping is not signed.",
+	} {
+		w := compile(t, oneMapping("currency: coins, operator: add, value: "+value)+"\nencryption: gcm")
+		_, failure := evaluate(w, []byte(`{"user":"ada","v":-7351,"w":"7351"}`), headers("N", "-3"))
+		if failure == nil || failure.Detail != want {
+			t.Errorf("got %v, want %s", failure, want)
+		}
+	}
 }
 
 // TestNoMappingThatHolds: a delivery that no mapping is for is skipped.
