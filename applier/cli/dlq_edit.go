@@ -43,6 +43,9 @@ func (c *dlqReplayCmd) edit(a *app, request *replay.Request) error {
 	if err != nil {
 		return err
 	}
+	if !bytes.HasSuffix(payload, []byte("\n")) { // most editors add one, which is a part of a form's last value
+		edited = bytes.TrimRight(edited, "\r\n")
+	}
 	if bytes.Equal(edited, payload) {
 		return errors.New("the payload is as it was: nothing was replayed")
 	}

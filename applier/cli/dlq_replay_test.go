@@ -181,6 +181,10 @@ func TestReplayOfAnEditedPayload(t *testing.T) {
 	if r := i.run("dlq", "replay", ids[0].String(), "--edit", "--yes"); r.code != 1 || !strings.Contains(r.stderr, "as it was") {
 		t.Errorf("without a change: %+v", r)
 	}
+	i.env["EDITOR"] = "sed -i -e '$a\\'" // saved with a line end, as most editors do
+	if r := i.run("dlq", "replay", ids[0].String(), "--edit", "--yes"); r.code != 1 || !strings.Contains(r.stderr, "as it was") {
+		t.Errorf("with a line end and no other change: %+v", r)
+	}
 	script := filepath.Join(i.dir, "edit.sh")
 	if err := os.WriteFile(script, []byte("#!/bin/sh\nsed -i 's/\"coins\":1/\"order\":{\"total\":7}/' \"$1\"\n"), 0o700); err != nil { // it is to be run
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"mime"
 	"strings"
 
@@ -29,8 +30,11 @@ func InputOf(d *delivery.Delivery, body []byte) Input {
 	return in
 }
 
-// Pasted is the input of a payload that a person has at hand, wherever it would be.
+// Pasted is the input of a payload that a person has at hand, wherever it would be. The
+// line end of its file or text box is not a part of it: in a form it would be one of the
+// last value.
 func Pasted(payload []byte, headers ...delivery.Header) Input {
+	payload = bytes.TrimRight(payload, "\r\n")
 	d := delivery.Delivery{Headers: headers}
 	return Input{Body: payload, Query: string(payload), Header: d.Header}
 }

@@ -126,6 +126,8 @@ func TestFormsAndQueriesAreMapped(t *testing.T) {
 		"a form that says another type":  {"{payload: form}", mapping.Input{Body: []byte("user=ada&coins=5"), Header: headers("Content-Type", "text/plain")}},
 		"an encrypted form says nothing": {"{payload: form}", mapping.Input{Body: []byte("user=ada&coins=5"), Header: headers("X-Encrypted", "TRUE", "Content-Type", "application/json")}},
 		"pasted":                         {"{payload: query}", mapping.Pasted([]byte("user=ada&coins=5"))},
+		"a form of a file":               {"{payload: form}", mapping.Pasted([]byte("user=ada&coins=5\n"))},
+		"a query of a text box":          {"{payload: query}", mapping.Pasted([]byte("user=ada&coins=5\r\n"))},
 		"edited by an admin": {"{payload: query}", mapping.InputOf(&delivery.Delivery{
 			Query: "user=eve", Body: []byte("user=ada&coins=5"), Replay: &delivery.Replay{Edited: true},
 		}, []byte("user=ada&coins=5"))},
