@@ -168,6 +168,28 @@ func TestTry(t *testing.T) {
 	}
 }
 
+// TestTryTakesADefinitionAsTheNextVersion: as apply and backtest do, it keeps what the
+// file leaves out, and the webhook's community.
+func TestTryTakesADefinitionAsTheNextVersion(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	const saved = "name: SMS\nauth: {signature: twilio}\nuser: {by: username, path: From}\n" +
+		"mappings: [{currency: coins, operator: add, value: {constant: 1}}]\n"
+	i.write("sms.yaml", saved)
+	i.write("silent.yaml", strings.Replace(saved, "auth: {signature: twilio}\n", "", 1))
+	i.write("elsewhere.yaml", "community: elsewhere\n"+saved)
+	i.write("message", "From=ann&Body=hello")
+	i.json(new(webhookJSON), "webhooks", "apply", "-f", "sms.yaml")
+	i.json(&map[string]any{}, "users", "add", "--username", "ann")
+	for _, file := range []string{"sms.yaml", "silent.yaml", "elsewhere.yaml"} {
+		var got tryJSON
+		i.json(&got, "webhooks", "try", "SMS", "-f", "message", "--definition", file)
+		if want := []tryChange{{"coins", "add", "1", "1", "0"}}; cmp.Diff(want, got.Changes) != "" {
+			t.Errorf("tried %s: %+v", file, got)
+		}
+	}
+}
+
 func TestTryAndSuggestSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	i := trying(t)

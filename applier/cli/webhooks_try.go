@@ -81,14 +81,14 @@ func (c *webhooksTryCmd) try(a *app, p *trial.Preview, saved broker.Saved, w *we
 	return p.Try(a.ctx, w, in)
 }
 
-// webhook is the saved one, or what it would be with another definition.
+// webhook is the saved one, or what its next version would be with another definition.
 func (c *webhooksTryCmd) webhook(a *app, service *webhooks.Service, saved broker.Saved) (*webhook.Webhook, error) {
 	if c.Definition != "" {
 		src, err := a.readFile(c.Definition)
 		if err != nil {
 			return nil, err
 		}
-		def, err := service.ParseIn(a.ctx, src, saved.Community)
+		def, err := service.ParseFor(a.ctx, src, saved)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.Definition, err)
 		}
