@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -44,9 +45,7 @@ func (c *encryptCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if !json.Valid(payload) {
-		a.say("Note: this payload is not JSON, so its delivery will fail.")
-	}
+	a.noteOnPayload(saved, payload)
 	body, err := sealed.Seal(key, sealed.Form(c.Form), sealed.Encoding(c.Encoding), payload)
 	if err != nil {
 		return err
@@ -58,6 +57,18 @@ func (c *encryptCmd) Run(a *app) error {
 	fmt.Fprintln(a.Stdout, body.Text)
 	a.say("\nTo send it:\n%s\n\nThe same made by others, with the webhook's key in AES_KEY:\n%s", curl, how)
 	return nil
+}
+
+// noteOnPayload says why the delivery of a payload will fail, as far as it can be seen.
+func (a *app) noteOnPayload(saved broker.Saved, payload []byte) {
+	intake, err := webhook.IntakeOf(saved.Definition)
+	isForm := err == nil && intake.Payload == webhook.PayloadForm
+	switch {
+	case isForm && bytes.HasSuffix(payload, []byte("\n")):
+		a.say("Note: this form ends with a line end, which is a part of its last value. Write the file without one, as printf does.")
+	case !isForm && !json.Valid(payload):
+		a.say("Note: this payload is not JSON, so its delivery will fail.")
+	}
 }
 
 // longBody is beyond what a command line is sure to take.

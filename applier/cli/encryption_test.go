@@ -199,6 +199,13 @@ func TestEncryptSaysHowOthersMakeTheSame(t *testing.T) {
 			}
 		}
 	}
+	i.json(&webhookJSON{}, "webhooks", "apply", "-f", i.write("form.yaml", "receive: {payload: form}\nencryption: gcm\n"+strings.Replace(shopYAML, "Shop", "Form", 1)))
+	for content, note := range map[string]string{"coins=5": "", "coins=5\n": "a line end, which is a part of its last value"} {
+		r := i.run("encrypt", "Form", "-f", i.write("form", content))
+		if r.code != 0 || strings.Contains(r.stderr, "Note") != (note != "") || !strings.Contains(r.stderr, note) {
+			t.Errorf("a form %q: %+v", content, r)
+		}
+	}
 	r := i.run("encrypt", "Shop") // the standard input is empty
 	if r.code != 0 || strings.Count(r.stdout, "\n") != 1 || !strings.Contains(r.stderr, "not JSON") || !strings.Contains(r.stderr, "curl -i -X POST") {
 		t.Errorf("for people: %+v", r)
