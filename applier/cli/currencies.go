@@ -76,8 +76,8 @@ func (c *currenciesSetCmd) Run(a *app) error {
 	if err := a.record("set currency", "currency", c.Code, map[string]any{"community": a.community(), "currency": result}); err != nil {
 		return err
 	}
-	return a.done(result, "Currency %s of %s: %d decimals, minimum %s, maximum %s.",
-		c.Code, a.community(), result.Scale, textOr(result.Minimum, "none"), textOr(result.Maximum, "none"))
+	return a.done(result, "Currency %s of %s: %s, minimum %s, maximum %s.",
+		c.Code, a.community(), counted(result.Scale, "decimal"), textOr(result.Minimum, "none"), textOr(result.Maximum, "none"))
 }
 
 // usageIfInvalid says which flag a setting that is refused came from.

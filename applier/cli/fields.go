@@ -98,7 +98,7 @@ func (c *fieldsDeleteCmd) Run(a *app, db *wiring.Database) error {
 	if err := a.record("delete custom field", "field", c.Name, map[string]any{"community": a.community(), "values": values}); err != nil {
 		return err
 	}
-	return a.done(map[string]any{"deleted": c.Name, "values": values}, "Custom field %s deleted, with the values of %d users.", printable(c.Name), values)
+	return a.done(map[string]any{"deleted": c.Name, "values": values}, "Custom field %s deleted, with the values of %s.", printable(c.Name), counted(int(values), "user"))
 }
 
 type fieldsHistoryCmd struct {

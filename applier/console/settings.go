@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/communities"
 )
 
@@ -267,5 +268,5 @@ func (s *Console) deleteField(c *request) error {
 		return err
 	}
 	return c.recordDone("delete custom field", "field", name, map[string]any{"community": communityIn(c), "values": values},
-		inCommunity("/settings", communityIn(c)), "The custom field "+name+" was deleted, with the values of "+strconv.FormatInt(values, 10)+" users. Its history stays.")
+		inCommunity("/settings", communityIn(c)), "The custom field "+name+" was deleted, with the values of "+admin.Counted(int(values), "user", "users")+". Its history stays.")
 }

@@ -3,6 +3,7 @@ package mapping
 import (
 	"fmt"
 	"math/big"
+	"strings"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -25,7 +26,7 @@ func Impossible(m webhook.Mapping, c applier.Currency) error {
 	}
 	amount, failure := amountOf(&compiled, &scope{}, c)
 	if failure != nil {
-		return fmt.Errorf("no delivery can succeed: %s", failure.Detail)
+		return fmt.Errorf("no delivery can succeed: %s", strings.TrimSuffix(failure.Detail, "."))
 	}
 	if c.Minimum == nil || c.Maximum == nil {
 		return nil

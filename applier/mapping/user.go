@@ -26,6 +26,9 @@ func userRef(program *webhook.Program, in *scope) (applier.UserRef, *delivery.Fa
 		return applier.UserRef{}, fail(delivery.InvalidUserIdentifier, at.path, format, args...)
 	}
 	text, ok := identifier(program.UserBy, v)
+	if _, external := program.UserBy.ExternalKind(); !ok && external {
+		return invalid("The value %s is %s; a user's %s is a string, or a whole number without an exponent.", at.at, v.kindName(), program.UserBy)
+	}
 	if !ok {
 		return invalid("The value %s is %s; a user's %s is a string.", at.at, v.kindName(), program.UserBy)
 	}
