@@ -141,7 +141,10 @@ func Run(ctx context.Context, p Process) (code int) {
 	a := newApp(ctx, p, &c)
 	defer a.close()
 	a.command, a.parser = pathOf(parsed.Selected()), parser
-	if err = a.checkCommunity(parsed.Selected()); err == nil {
+	if err = refuseEmpty(parsed); err == nil {
+		err = a.checkCommunity(parsed.Selected())
+	}
+	if err == nil {
 		err = a.run(parsed)
 	}
 	var usage usageError

@@ -53,11 +53,6 @@ func (f dlqFilterFlags) open(a *app) (deadletter.Filter, *deadletter.Service, er
 // filter turns names into ids. Only a webhook's name takes the broker.
 func (f dlqFilterFlags) filter(a *app) (deadletter.Filter, error) {
 	filter := deadletter.Filter{Community: a.flags.Community, Path: f.Path}
-	for flag, text := range map[string]*string{"--webhook": f.Webhook, "--reason": f.Reason, "--user": f.User, "--text": f.Text} {
-		if text != nil && strings.TrimSpace(*text) == "" {
-			return filter, usagef("%s is empty: give it a value, or leave it out", flag)
-		}
-	}
 	var err error
 	if filter.Since, filter.Until, err = a.span(f.Since, f.Until); err != nil {
 		return filter, err

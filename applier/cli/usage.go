@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -75,6 +76,25 @@ func usageText(parser *kong.Kong, p Process, err error) string {
 		return fmt.Sprintf("%s. After %s it takes flags only", text, strings.ToUpper(command.Positional[n-1].Name))
 	}
 	return text + ". It takes flags only"
+}
+
+// mayBeEmpty are the flags that mean something when they are empty, or have a setting
+// behind them.
+var mayBeEmpty = []string{"path", "email", "username", "note", "nats-url", "database-url"}
+
+// refuseEmpty refuses other flags that are given without a value. In a script they are
+// variables that are not set: to leave them out would widen what the command acts on.
+func refuseEmpty(parsed *kong.Context) error {
+	for _, step := range parsed.Path {
+		if step.Flag == nil || slices.Contains(mayBeEmpty, step.Flag.Name) {
+			continue
+		}
+		value := reflect.Indirect(step.Flag.Target)
+		if value.Kind() == reflect.String && strings.TrimSpace(value.String()) == "" {
+			return usagef("--%s is empty: give it a value, or leave it out", step.Flag.Name)
+		}
+	}
+	return nil
 }
 
 // withoutFileFlag says where the file of a command goes that has no -f.
