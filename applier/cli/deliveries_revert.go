@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/revert"
 )
 
@@ -20,7 +21,7 @@ type deliveriesRevertCmd struct {
 
 type revertFilterFlags struct {
 	Webhook string `placeholder:"W" help:"Only of this webhook, by name or id."`
-	Version int    `placeholder:"N" help:"Only those that this version of the webhook's definition decided."`
+	Version *int   `placeholder:"N" help:"Only those that this version of the webhook's definition decided."`
 	User    string `placeholder:"U" help:"Only of this user, by id, email or username."`
 	Since   *ago   `placeholder:"D" help:"Only received since then: 90m, 24h, 7d or a date."`
 	Until   *ago   `placeholder:"D" help:"Only received before then."`
@@ -112,7 +113,7 @@ func (c *deliveriesRevertCmd) request(a *app) (*revert.Request, error) {
 		return nil, usagef("name deliveries by their ids or by flags, not both")
 	case len(c.IDs) == 0 && isEmpty && !c.All && a.flags.Community == "":
 		return nil, usagef("say which deliveries: by ids, by flags such as --webhook and --since, or --all")
-	case c.Version < 0 || c.Version > 0 && c.Webhook == "":
+	case c.Version != nil && (*c.Version < 1 || c.Webhook == ""):
 		return nil, usagef("--version is 1 or more, and goes with --webhook")
 	case len(c.IDs) == 0:
 		filter, err := c.filter(a)
@@ -125,15 +126,8 @@ func (c *deliveriesRevertCmd) request(a *app) (*revert.Request, error) {
 }
 
 func (f revertFilterFlags) filter(a *app) (revert.Filter, error) {
-	r, err := listFlags{Webhook: f.Webhook, User: f.User, Since: f.Since, Limit: 1}.resolve(a)
-	if err != nil {
-		return revert.Filter{}, err
-	}
-	filter := revert.Filter{
-		Community: a.flags.Community, WebhookID: r.webhookID, Version: f.Version, UserID: r.userID, Since: r.since,
-	}
-	if f.Until != nil {
-		filter.Until = f.Until.Time
-	}
-	return filter, nil
+	r, err := listFlags{Webhook: f.Webhook, User: f.User, Since: f.Since, Until: f.Until, Limit: 1}.resolve(a)
+	return revert.Filter{
+		Community: a.flags.Community, WebhookID: r.webhookID, Version: admin.OrEmpty(f.Version), UserID: r.userID, Since: r.since, Until: r.until,
+	}, err
 }

@@ -38,3 +38,16 @@ func TestEmptyFlagsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestRevertRefusesWhatCannotBeMeant(t *testing.T) {
+	t.Parallel()
+	i := &installation{t: t, dir: t.TempDir(), env: map[string]string{"DATABASE_URL": "postgres://127.0.0.1:1/none"}}
+	for args, want := range map[string]string{
+		"--since 1h --until 2h":      "--until has to be later than --since",
+		"--webhook Shop --version 0": "--version is 1 or more, and goes with --webhook",
+	} {
+		if r := i.run(append([]string{"deliveries", "revert"}, strings.Fields(args)...)...); r.code != 2 || !strings.Contains(r.stderr, want) {
+			t.Errorf("coinhook deliveries revert %s: %+v", args, r)
+		}
+	}
+}
