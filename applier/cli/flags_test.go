@@ -1,8 +1,11 @@
 package cli_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // A variable of a script that is not set must not widen what a command acts on, and must
@@ -49,5 +52,48 @@ func TestRevertRefusesWhatCannotBeMeant(t *testing.T) {
 		if r := i.run(append([]string{"deliveries", "revert"}, strings.Fields(args)...)...); r.code != 2 || !strings.Contains(r.stderr, want) {
 			t.Errorf("coinhook deliveries revert %s: %+v", args, r)
 		}
+	}
+}
+
+// The changes of one delivery have one time: a page that ends between them loses none.
+func TestPagesOfLogsLoseNothing(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	var shop webhookJSON
+	i.json(&shop, "webhooks", "apply", "-f", i.write("shop.yaml", shopYAML+"  - {currency: xp, operator: add, value: {path: coins}}\n"))
+	i.do("users add --email ann@example.com")
+	for range 2 {
+		i.publish(shop.ID, 0, `{"customer":{"email":"ann@example.com"},"coins":5}`)
+	}
+	i.settleAll()
+	type log struct {
+		Currency, Balance string
+		DeliveryID        string `json:"delivery_id"`
+	}
+	var all, paged []log
+	i.json(&all, "logs", "list")
+	if len(all) != 4 {
+		t.Fatalf("%+v", all)
+	}
+	for args := []string{"--limit", "1"}; ; {
+		r := i.run(append([]string{"logs", "list", "-o", "json"}, args...)...)
+		var page []log
+		if err := json.Unmarshal([]byte(r.stdout), &page); err != nil || len(page) > 1 || len(paged) > len(all) {
+			t.Fatalf("%v: %+v, %v", args, r, err)
+		}
+		if paged = append(paged, page...); len(page) == 0 {
+			break
+		}
+		_, before, ok := strings.Cut(r.stderr, "add --before ")
+		if before, _, _ = strings.Cut(before, ","); !ok {
+			t.Fatalf("%v: %+v", args, r)
+		}
+		args = []string{"--limit", "1", "--before", before}
+	}
+	if diff := cmp.Diff(all, paged); diff != "" {
+		t.Errorf("-all +in pages of one:\n%s", diff)
+	}
+	if r := i.run("logs", "list", "--before=-1"); r.code != 2 {
+		t.Errorf("no entry: %+v", r)
 	}
 }
