@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -230,7 +231,8 @@ func (a *app) withObjection(err error) error {
 	return err
 }
 
-// ago is a point in time: so long ago, or an RFC 3339 date or date-time.
+// ago is a point in time: so long ago, or a date or time. One without a zone is local,
+// as tables show it.
 type ago struct {
 	time.Time
 	text string // as it was asked for
@@ -240,15 +242,15 @@ type ago struct {
 func (a *ago) UnmarshalText(text []byte) error {
 	s := string(text)
 	a.text = s
-	for _, layout := range []string{time.RFC3339, time.DateOnly} {
-		if t, err := time.Parse(layout, s); err == nil {
+	for _, layout := range []string{time.RFC3339, time.DateOnly, time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04:05"} {
+		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
 			a.Time = t
 			return nil
 		}
 	}
 	d, err := parseDuration(s)
 	if err != nil || d < 0 {
-		return fmt.Errorf("want a duration such as 90m, 24h or 7d, or a date such as 2026-11-23, not %q", s)
+		return fmt.Errorf("want a duration such as 90m, 24h or 7d, a date such as 2026-11-23, or a time such as 2026-11-23T10:00:00Z, not %q", s)
 	}
 	a.Time = time.Now().Add(-d)
 	return nil
@@ -273,9 +275,9 @@ func (a *app) span(since, until *ago) (from, to time.Time, err error) {
 
 // parseDuration takes days too, written 7d.
 func parseDuration(s string) (time.Duration, error) {
-	var days int
-	var rest string
-	if n, _ := fmt.Sscanf(s, "%d%s", &days, &rest); n == 2 && rest == "d" {
+	const most = 100 * 365 // far below what overflows
+	text, inDays := strings.CutSuffix(s, "d")
+	if days, err := strconv.Atoi(text); inDays && err == nil && days <= most {
 		return time.Duration(days) * 24 * time.Hour, nil
 	}
 	return time.ParseDuration(s)
