@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +26,7 @@ func (c *dlqListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	f.Limit = c.Limit + 1 // one more, to know whether that is all
+	f.Limit = min(c.Limit, math.MaxInt-1) + 1 // one more, to know whether that is all
 
 	// JSON is written as it goes, because there may be many. A table needs all rows.
 	array, rows := a.newJSONArray(), []admin.Letter{}

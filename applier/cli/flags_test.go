@@ -2,6 +2,8 @@ package cli_test
 
 import (
 	"encoding/json"
+	"math"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -95,5 +97,19 @@ func TestPagesOfLogsLoseNothing(t *testing.T) {
 	}
 	if r := i.run("logs", "list", "--before=-1"); r.code != 2 {
 		t.Errorf("no entry: %+v", r)
+	}
+}
+
+func TestTheLargestLimitListsAll(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	_, ids := i.applied(`"coins":5,"team":"red"`, `"coins":"x","team":"red"`, `"coins":"y","team":"red"`)
+	for args, want := range map[string]int{
+		"dlq list": 2, "deliveries list": 3, "deliveries list --before " + ids[2].String(): 2, "logs list": 1, "users list": 1, "fields history": 1, "currencies list": 2,
+	} {
+		var list []any
+		if i.json(&list, append(strings.Fields(args), "--limit", strconv.Itoa(math.MaxInt))...); len(list) != want {
+			t.Errorf("coinhook %s: %d, want %d", args, len(list), want)
+		}
 	}
 }
