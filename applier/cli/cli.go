@@ -207,11 +207,13 @@ func newParser(c *commands, p Process) (*kong.Kong, error) {
 	return parser, nil
 }
 
-// whoIsAway says whose address does not answer. The broker's own errors say it.
+// whoIsAway says who does not answer. The broker's own errors say it.
 func (a *app) whoIsAway(err error) error {
-	dial, ok := errors.AsType[*net.OpError](err)
+	op, ok := errors.AsType[*net.OpError](err)
 	switch {
-	case !ok || dial.Op != "dial":
+	case ok && (op.Op == "read" || op.Op == "write"), errors.Is(err, io.EOF):
+		return fmt.Errorf("PostgreSQL does not answer, or it closed the connection: try again in a moment: %w", err)
+	case !ok || op.Op != "dial":
 		return err
 	case a.dbNamed == "":
 		return fmt.Errorf("PostgreSQL does not answer: start the development stack with `make run`, or name the database with --database-url or DATABASE_URL: %w", err)

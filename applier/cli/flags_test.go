@@ -3,6 +3,7 @@ package cli_test
 import (
 	"encoding/json"
 	"math"
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -97,6 +98,28 @@ func TestPagesOfLogsLoseNothing(t *testing.T) {
 	}
 	if r := i.run("logs", "list", "--before=-1"); r.code != 2 {
 		t.Errorf("no entry: %+v", r)
+	}
+}
+
+func TestADatabaseThatHangsUp(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	i := &installation{t: t, dir: t.TempDir(), env: map[string]string{"DATABASE_URL": "postgres://" + listener.Addr().String() + "/x?sslmode=disable"}}
+	if r := i.run("users", "list"); r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, "PostgreSQL does not answer, or it closed the connection: try again in a moment: ") {
+		t.Errorf("%+v", r)
 	}
 }
 
