@@ -50,7 +50,7 @@ func (r *Receiver) TellReceipt(ctx context.Context, webhookID string, id deliver
 	switch {
 	case err != nil:
 		return nil, &Error{
-			Code: NotAccepted, Detail: "What became of the delivery cannot be told at the moment. Ask again later.",
+			Code: NotAccepted, Detail: "The state of the delivery is not known at the moment. Ask again later.",
 			Err: fmt.Errorf("receipt of delivery %s: %w", id, err),
 		}
 	case !found:

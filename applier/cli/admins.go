@@ -45,10 +45,13 @@ func (adminsAddCmd) Help() string { return roleHelp }
 
 const roleHelp = `Roles, each with what those before it may do:
   viewer  looks
-  editor  replays, discards and reverts; changes mappings and users; sends tests; pauses and resumes
-  admin   has settings, secrets and keys; makes and deletes webhooks; changes currencies and custom
-          fields; exports; sees hidden payloads
-  owner   may do everything in all communities, and manages accounts, tokens and the audit trail`
+  editor  replays, discards and reverts; changes mappings and users;
+          sends tests; pauses and resumes
+  admin   has settings, secrets and keys; makes and deletes webhooks;
+          changes currencies and custom fields; exports; sees hidden
+          payloads
+  owner   may do everything in all communities, and manages accounts,
+          tokens and the audit trail`
 
 // give says what --role and --community mean.
 func (a *app) give(role string) (*access.Give, error) {
@@ -57,6 +60,9 @@ func (a *app) give(role string) (*access.Give, error) {
 		return nil, usageError{err}
 	}
 	if a.flags.Community == "" {
+		if role == noRole {
+			return nil, usagef("--role none goes with --community, which says where; --disable ends all sign-ins of an account")
+		}
 		if right == admin.AdminOf { // as it was before communities had roles
 			right = admin.Owner
 		}

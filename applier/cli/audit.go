@@ -74,7 +74,7 @@ func (c *auditLookCmd) Run(a *app) error {
 	if repaired == 0 {
 		return a.finishAudit(report, &repaired)
 	}
-	a.say("%d were published again and are settled. Now it looks once more.", repaired)
+	a.say("%s published again and settled. The audit runs once more.", admin.Counted(repaired, "delivery was", "deliveries were"))
 	after, err := auditor.Run(a.ctx, incarnation)
 	bar.clear()
 	if err != nil {
@@ -157,7 +157,7 @@ const violationsPrinted = 1000
 
 func (a *app) printViolations(violations []admin.Finding) {
 	if more := len(violations) - violationsPrinted; more > 0 {
-		defer fmt.Fprintf(a.Stdout, "\n%d more violations are not shown; -o json names them.\n", more)
+		defer fmt.Fprintf(a.Stdout, "\n%s not shown; -o json names them.\n", admin.Counted(more, "more violation is", "more violations are"))
 		violations = violations[:violationsPrinted]
 	}
 	a.printTable([]string{"violation", "delivery", "user", "currency", "message", "detail"}, each(violations, func(v admin.Finding) []string {

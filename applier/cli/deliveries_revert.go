@@ -98,7 +98,7 @@ func nothingReverted(plan *revert.Plan, result *revert.Result) error {
 	switch {
 	case len(none) > 0:
 		n := none[0]
-		return fmt.Errorf("nothing was reverted: %s is %s", n.ID, n.State)
+		return fmt.Errorf("nothing was reverted: %s has nothing to take back: %s", n.ID, n.State)
 	case left > 0:
 		return fmt.Errorf("nothing was reverted: %d would leave a balance beyond a limit; --allow-negative lifts minimums", left)
 	}

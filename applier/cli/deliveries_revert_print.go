@@ -48,13 +48,13 @@ func printRevertResult(a *app, r *revert.Result) {
 func revertWords(r revert.Result) string {
 	text := fmt.Sprintf("%d reverted", r.Reverted)
 	if r.AlreadyReverted > 0 {
-		text += fmt.Sprintf(", %d were reverted meanwhile", r.AlreadyReverted)
+		text += ", " + admin.Counted(r.AlreadyReverted, "was", "were") + " reverted meanwhile"
 	}
 	if n := len(r.LeftOut); n > 0 {
-		text += ", " + strconv.Itoa(n) + " left out, for balances have changed meanwhile"
+		text += ", " + strconv.Itoa(n) + " left out, because balances have changed meanwhile"
 	}
 	if n := len(r.NotApplied); n > 0 {
-		text += ", " + strconv.Itoa(n) + " were removed meanwhile"
+		text += ", " + admin.Counted(n, "was", "were") + " removed meanwhile"
 	}
 	return text
 }

@@ -33,7 +33,7 @@ func showDelivery(a *app, text string, redacting bool) error {
 	}
 	full, err := h.Show(a.ctx, id)
 	if errors.Is(err, history.ErrNotFound) {
-		return fmt.Errorf("%w: neither the database nor the stream has %s. What a draft captured is shown by `coinhook webhooks catch`", err, id)
+		return fmt.Errorf("%w: neither the database nor the stream has %s. `coinhook webhooks catch` shows the samples of a draft", err, id)
 	}
 	if err != nil {
 		return err

@@ -77,7 +77,7 @@ func (a *app) openPayload(d delivery.Delivery) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the payload cannot be edited: %w", err)
 	}
-	a.say("The payload came encrypted. What you save is kept as it is, not encrypted.")
+	a.say("The payload came encrypted. Your text is kept as you save it, not encrypted.")
 	return payload, nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/replay"
 	"github.com/coinhook/coinhook/applier/sealed"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -113,14 +114,14 @@ func (c *dlqReplayCmd) finish(a *app, plan *replay.Plan, result *replay.Result) 
 func nothingToReplay(plan *replay.Plan) error {
 	for _, n := range plan.NotDead {
 		if n.State != string(delivery.Applied) && n.State != string(delivery.Duplicate) && n.State != string(delivery.Skipped) {
-			return fmt.Errorf("nothing was replayed: %s is %s", n.ID, n.State)
+			return fmt.Errorf("nothing was replayed: %s is no dead letter: %s", n.ID, n.State)
 		}
 	}
 	if plan.LeftOut > 0 {
-		return fmt.Errorf("nothing was replayed: %d were run again %d times already, --force runs them once more", plan.LeftOut, replay.MaxReplays)
+		return fmt.Errorf("nothing was replayed: %s run again %d times already, --force replays once more", admin.Counted(plan.LeftOut, "was", "were"), replay.MaxReplays)
 	}
 	if plan.Malformed > 0 {
-		return fmt.Errorf("nothing was replayed: %d are malformed, and may be of somebody who may not send: name them, or add --reason malformed_delivery", plan.Malformed)
+		return fmt.Errorf("nothing was replayed: %s malformed, and perhaps of somebody who may not send: replay by id, or add --reason malformed_delivery", admin.Counted(plan.Malformed, "is", "are"))
 	}
 	if plan.VersionsGone > 0 {
 		return fmt.Errorf("nothing was replayed: the definition that decided %d of them is not kept any more, leave out --mapping original", plan.VersionsGone)
@@ -132,7 +133,7 @@ func nothingToReplay(plan *replay.Plan) error {
 func (c *dlqReplayCmd) interrupted(r *replay.Request, result replay.Result, err error) error {
 	text := fmt.Sprintf("stopped after %d: %s", result.Published, result.Text())
 	if result.Pending > 0 {
-		text += fmt.Sprintf("; the %d pending ones are published and will be executed", result.Pending)
+		text += fmt.Sprintf("; %s published and will be executed", admin.Counted(result.Pending, "pending one is", "pending ones are"))
 	}
 	if r.Filter.IDs == nil && !errors.Is(err, replay.ErrBusy) && !errors.Is(err, replay.ErrOvertaken) {
 		text += "; the same command goes on from there"

@@ -22,7 +22,7 @@ func TestReplaysOfAPausedWebhookWait(t *testing.T) {
 	}
 	defer i.startApplier()()
 	r := i.run("dlq", "replay", "--webhook", "Shop", "--yes")
-	for _, want := range []string{"4 are of paused webhooks: their replays are accepted, and wait", "4 replayed: 4 parked: `coinhook deliveries show` says"} {
+	for _, want := range []string{"4 are of paused webhooks: the replays are accepted, and wait", "4 replayed: 4 parked: `coinhook deliveries show` says"} {
 		if r.code != 0 || !strings.Contains(r.stdout, want) {
 			t.Errorf("%+v, want %q", r, want)
 		}
@@ -34,7 +34,7 @@ func TestReplaysOfAPausedWebhookWait(t *testing.T) {
 	if plan.Plan.Selected != 1 || plan.Plan.ReplayWaits != 1 {
 		t.Errorf("planned once more: %+v", plan.Plan)
 	}
-	if r := i.run("dlq", "replay", ids[0].String(), "--dry-run"); !strings.Contains(r.stdout, "1 have an earlier replay that waits") {
+	if r := i.run("dlq", "replay", ids[0].String(), "--dry-run"); !strings.Contains(r.stdout, "1 has an earlier replay that waits") {
 		t.Errorf("planned once more: %s", r.stdout)
 	}
 	i.json(&map[string]any{}, "webhooks", "resume", "Shop")

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/replay"
 )
 
@@ -29,10 +30,11 @@ func printPlan(a *app, p *replay.Plan, mapping string, all bool) {
 			moreAre(p.VersionsGone))
 	}
 	if p.Paused > 0 {
-		fmt.Fprintf(a.Stdout, "%d are of paused webhooks: their replays are accepted, and wait until the webhooks are resumed. The plan says what they would do now.\n", p.Paused)
+		fmt.Fprintf(a.Stdout, "%s of paused webhooks: the replays are accepted, and wait until the webhooks are resumed. The plan says what they would do now.\n",
+			admin.Counted(p.Paused, "is", "are"))
 	}
 	if p.ReplayWaits > 0 {
-		fmt.Fprintf(a.Stdout, "%d have an earlier replay that waits: one of the two takes effect at most.\n", p.ReplayWaits)
+		fmt.Fprintf(a.Stdout, "%s an earlier replay that waits: one of the two takes effect at most.\n", admin.Counted(p.ReplayWaits, "has", "have"))
 	}
 	for _, n := range p.NotDead {
 		fmt.Fprintf(a.Stdout, "%s is no dead letter: %s.\n", n.ID, n.State)

@@ -66,7 +66,7 @@ var examples = map[string][]string{
 
 	"tokens add":    {"coinhook tokens add dashboard --expires 90d"},
 	"tokens list":   {"coinhook tokens list"},
-	"tokens revoke": {"coinhook tokens revoke 7"},
+	"tokens revoke": {"coinhook tokens revoke dashboard"},
 
 	"audit look":     {"coinhook audit", "coinhook audit --repair"},
 	"audit ack":      {`coinhook audit ack 0199c0de-0000-7000-8000-000000000000 --note "lost with the old disk"`},

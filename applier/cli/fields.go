@@ -12,6 +12,7 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/applier/admin/wiring"
 	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 type fieldsCmd struct {
@@ -79,19 +80,19 @@ type fieldsDeleteCmd struct {
 }
 
 func (c *fieldsDeleteCmd) Run(a *app, db *wiring.Database) error {
-	service := db.Communities()
-	known, err := service.Fields(a.ctx, a.community())
+	known, err := fieldNames(a, db, a.community())
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(known, func(f applier.Field) bool { return f.Name == c.Name }) { // before anybody is asked
-		return fmt.Errorf("%w: %q in the community %q", communities.ErrFieldNotFound, c.Name, a.community())
+	if !slices.Contains(known, c.Name) { // before anybody is asked
+		err := fmt.Errorf("%w: %q in the community %q", communities.ErrFieldNotFound, c.Name, a.community())
+		return orMeant(err, webhook.Alike(c.Name, known), "`coinhook fields list` lists all")
 	}
 	question := fmt.Sprintf("Delete the custom field %q and all users' values of it? Webhooks that set it fail from then on.", printable(c.Name))
 	if err := a.confirm(question); err != nil {
 		return err
 	}
-	values, err := service.DeleteField(a.ctx, a.community(), c.Name)
+	values, err := db.Communities().DeleteField(a.ctx, a.community(), c.Name)
 	if err != nil {
 		return err
 	}

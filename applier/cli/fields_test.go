@@ -163,7 +163,7 @@ func (i *installation) checkFieldChanges() {
 	for args, want := range map[string]string{
 		"fields set born --type text":       "the type cannot change any more",
 		"currencies set gems --scale 3":     "the scale cannot change any more",
-		"fields delete squad --yes":         `no such custom field: "squad" in the community "default"`,
+		"fields delete squad --yes":         `no such custom field: "squad" in the community "default". ` + "`coinhook fields list` lists all",
 		"webhooks apply -f club.yaml --yes": `the value does not fit favourite_team`,
 	} {
 		i.write("club.yaml", strings.Replace(clubYAML, "{path: team}", "{constant: green}", 1))

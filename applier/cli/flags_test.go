@@ -123,6 +123,26 @@ func TestADatabaseThatHangsUp(t *testing.T) {
 	}
 }
 
+func TestOverlapsAreToldInDaysAndHours(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.do("webhooks apply -f " + i.write("shop.yaml", strings.Replace(shopYAML, "api_key: true", "api_key: true, signature: github", 1)))
+	for args, want := range map[string]string{
+		"webhooks rotate-key Shop":               "older ones work for another 1d.",
+		"webhooks rotate-key Shop --overlap 90m": "older ones work for another 1h 30m.",
+		"webhooks rotate-key Shop --overlap 0":   "older ones work no more.",
+		"admins set eva --role none":             "--role none goes with --community",
+	} {
+		if r := i.run(strings.Fields(args)...); !strings.Contains(r.stdout+r.stderr, want) {
+			t.Errorf("coinhook %s: %+v", args, r)
+		}
+	}
+	i.do("webhooks set-secret Shop")
+	if r := i.run("webhooks", "set-secret", "Shop", "--overlap", "1h"); r.code != 0 || !strings.Contains(r.stdout, "older ones work for another 1h.") {
+		t.Errorf("set-secret: %+v", r)
+	}
+}
+
 func TestTheLargestLimitListsAll(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)
@@ -133,6 +153,16 @@ func TestTheLargestLimitListsAll(t *testing.T) {
 		var list []any
 		if i.json(&list, append(strings.Fields(args), "--limit", strconv.Itoa(math.MaxInt))...); len(list) != want {
 			t.Errorf("coinhook %s: %d, want %d", args, len(list), want)
+		}
+	}
+}
+
+func TestHelpOfNoCommandSaysWhatThereIs(t *testing.T) {
+	t.Parallel()
+	i := &installation{t: t, dir: t.TempDir(), env: map[string]string{}}
+	for args, want := range map[string]string{"help nothing": "The commands here are setup, webhooks, ", "help webhooks aply": `did you mean "apply"`} {
+		if r := i.run(strings.Fields(args)...); r.code != 2 || !strings.Contains(r.stderr, want) {
+			t.Errorf("coinhook %s: %+v", args, r)
 		}
 	}
 }

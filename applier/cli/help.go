@@ -28,7 +28,7 @@ type helpCmd struct {
 // Run has the parser print the help, as --help does. It ends there.
 func (c *helpCmd) Run(a *app) error {
 	if _, err := a.parser.Parse(append(c.Command, "--help")); err != nil {
-		return usageError{err}
+		return usagef("%s. See %s --help", usageText(a.parser, a.Process, err), reached(err))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/wiring"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 type tokensCmd struct {
@@ -90,10 +91,12 @@ func (c *tokensRevokeCmd) Run(a *app, db *wiring.Database) error {
 		return err
 	}
 	notFound := fmt.Errorf("%w: %q in the community %q", access.ErrNoToken, c.Name, a.community())
-	if !slices.ContainsFunc(list, func(t admin.Token) bool { return t.Name == c.Name && t.State != admin.TokenRevoked }) {
-		return notFound // before anybody is asked
+	list = slices.DeleteFunc(list, func(t admin.Token) bool { return t.State == admin.TokenRevoked })
+	names := each(list, func(t admin.Token) string { return t.Name })
+	if !slices.Contains(names, c.Name) { // before anybody is asked
+		return orMeant(notFound, webhook.Alike(c.Name, names), "`coinhook tokens list` lists all")
 	}
-	if err := a.confirm(fmt.Sprintf("Revoke the token %q of the community %q? What uses it is refused from then on.", printable(c.Name), printable(a.community()))); err != nil {
+	if err := a.confirm(fmt.Sprintf("Revoke the token %q of the community %q? Programs that use it are refused from then on.", printable(c.Name), printable(a.community()))); err != nil {
 		return err
 	}
 	err = service.Revoke(a.ctx, a.community(), c.Name, a.who())

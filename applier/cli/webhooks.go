@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -214,7 +215,7 @@ func (c *webhooksRotateCmd) Run(a *app) error {
 	}
 	old := "older ones work no more"
 	if overlap > 0 {
-		old = fmt.Sprintf("older ones work for another %s", overlap)
+		old = "older ones work for another " + admin.AgeText(overlap)
 	}
 	fmt.Fprintf(a.Stdout, "Webhook %q has a new API key; %s.\n", printable(result.Name), old)
 	a.printSecretPairs(result)

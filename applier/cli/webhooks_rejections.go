@@ -18,11 +18,9 @@ type webhooksRejectionsCmd struct {
 	Limit int  `placeholder:"N" default:"50" help:"How many to show with their details at most. All are counted."`
 }
 
-// Help shows how it is used.
+// Help says when it is used.
 func (webhooksRejectionsCmd) Help() string {
-	return `Example, when a sender says that its requests get 401:
-
-  coinhook webhooks rejections shop --since 1h`
+	return "A sender that gets a 401 is told no cause: here is the cause."
 }
 
 func (c *webhooksRejectionsCmd) Run(a *app) error {

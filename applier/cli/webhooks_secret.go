@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/pkg/secret"
 )
@@ -16,12 +17,6 @@ type webhooksSecretCmd struct {
 	Stdin   bool              `name:"secret-stdin" xor:"secret" help:"Read the secret from the standard input."`
 	For     webhooks.SecretOf `enum:"signature,basic," default:"" placeholder:"signature|basic" help:"What it is for, where the webhook has both. Default: the signature."`
 	Overlap string            `default:"24h" placeholder:"24h" help:"How long the old secret still works, such as 24h or 7d; 0 ends it at once."`
-}
-
-// Help is an example.
-func (webhooksSecretCmd) Help() string {
-	return "For example, with the signing secret that Stripe shows:\n\n  coinhook webhooks set-secret \"Stripe payments\" --secret-stdin\n\n" +
-		"For basic authentication it is the password."
 }
 
 func (c *webhooksSecretCmd) Run(a *app) error {
@@ -90,7 +85,7 @@ func (c *webhooksSecretCmd) print(a *app, result webhooks.Saved, of webhooks.Sec
 	switch {
 	case len(kept) < 2:
 	case overlap > 0:
-		old = fmt.Sprintf("; older ones work for another %s", overlap)
+		old = "; older ones work for another " + admin.AgeText(overlap)
 	default:
 		old = "; older ones work no more"
 	}

@@ -189,5 +189,5 @@ func (s *Console) revokeToken(c *request) error {
 		return err
 	}
 	return c.recordDone("revoke token", "token", name, map[string]any{"community": community},
-		"/accounts", "The token "+name+" is revoked. What uses it is refused from now on.")
+		"/accounts", "The token "+name+" is revoked. Programs that use it are refused from now on.")
 }

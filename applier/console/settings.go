@@ -182,7 +182,7 @@ func settingProblem(err error) (text, part string) {
 	case errors.Is(err, communities.ErrScaleInUse):
 		return "The decimals cannot change any more: users have amounts of it.", "scale"
 	case errors.Is(err, communities.ErrTypeInUse):
-		return "The type cannot change any more: users have values of it. Delete the field to begin anew.", "type"
+		return "The type cannot change any more: users have values of it. Delete the field to start again.", "type"
 	}
 	return "", ""
 }
@@ -216,7 +216,7 @@ func (s *Console) fieldNow(c *request, form *fieldForm) (now applier.Field, err 
 		return now, nil
 	case i < 0:
 		form.Was = ""
-		return now, &communities.Invalid{Part: "name", Err: errors.New("somebody has deleted this custom field meanwhile: save again to add it anew")}
+		return now, &communities.Invalid{Part: "name", Err: errors.New("somebody has deleted this custom field meanwhile: save once more to add it again")}
 	case form.Was == "":
 		return now, &communities.Invalid{Part: "name", Err: fmt.Errorf("there is a custom field %s already: change it in the list", form.Name)}
 	}

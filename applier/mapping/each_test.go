@@ -64,7 +64,7 @@ func TestEach(t *testing.T) {
 		{"a line without a quantity", order(`{"sku":"gems_500","quantity":1}`, `{"sku":"gems_500"}`), nil, "missing_field line_items[*].quantity: The payload has no value at line_items[1].quantity."},
 		{"a line with half a quantity", order(`{"sku":77,"quantity":0.5}`), nil, "invalid_amount line_items[*].sku: The value at line_items[0].sku, looked up as 7 times 0.5 at line_items[0].quantity, has more decimals than coins keeps, which is 0, and the mapping does not round."},
 		{"an element that is no object", order(`5`), nil, "missing_field line_items[*].quantity: The payload has no value at line_items[0].quantity."},
-		{"a broken line", order(`{"sku":"gems_500","quantity":1`), nil, "invalid_json : The payload is not valid JSON at byte 78: something else than JSON's grammar has here."},
+		{"a broken line", order(`{"sku":"gems_500","quantity":1`), nil, "invalid_json : The payload is not valid JSON at byte 78: a character that JSON does not allow here."},
 		{"a name twice in a line", order(`{"sku":"gems_500","quantity":1,"sku":"x"}`), nil, "invalid_json : The payload is not valid JSON at byte 79: an object has the same name twice."},
 	} {
 		t.Run(c.name, func(t *testing.T) {

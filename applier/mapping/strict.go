@@ -45,7 +45,7 @@ func syntaxCause(body []byte, offset int, err error) string {
 	case offset < len(body) && body[offset] == '\\':
 		return "an escape that JSON does not have, or half of a surrogate pair"
 	default:
-		return "something else than JSON's grammar has here"
+		return "a character that JSON does not allow here"
 	}
 }
 

@@ -85,9 +85,9 @@ func explain(err error) error {
 	case errors.Is(err, json.ErrUnknownName):
 		return fmt.Errorf("%s is not a member that a dead letter has", member(semantic.JSONPointer))
 	case errors.Is(err, delivery.ErrID):
-		return fmt.Errorf("%s is %w", member(semantic.JSONPointer), delivery.ErrID)
+		return fmt.Errorf("the value at %s is %w", member(semantic.JSONPointer), delivery.ErrID)
 	}
-	return fmt.Errorf("%s is not of the kind that it has in an export", member(semantic.JSONPointer))
+	return fmt.Errorf("the value at %s is not of the kind that it has in an export", member(semantic.JSONPointer))
 }
 
 func member(at jsontext.Pointer) string { return fmt.Sprintf("%q", string(at)) }
