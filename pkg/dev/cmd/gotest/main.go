@@ -18,13 +18,9 @@ import (
 
 func main() {
 	ctx := context.Background()
-	forget, err := shareCluster(ctx)
-	code := 1
-	if err == nil {
-		code, err = run(ctx, os.Stdout, os.Stderr, os.Args[1:]...)
-		err = errors.Join(err, forget())
-	}
-	if err != nil {
+	forget := shareCluster(ctx)
+	code, err := run(ctx, os.Stdout, os.Stderr, os.Args[1:]...)
+	if err = errors.Join(err, forget()); err != nil {
 		fmt.Fprintln(os.Stderr, "gotest:", err)
 		code = 1
 	}
@@ -35,26 +31,21 @@ func main() {
 // than half of their time.
 func packages(processors int) int { return processors + (processors+1)/2 }
 
-// shareCluster makes the cluster that those of the tests are copies of. Without
-// PostgreSQL the tests say themselves that they are skipped.
-func shareCluster(ctx context.Context) (forget func() error, err error) {
-	nothing := func() error { return nil }
-	if _, err := postgres.Find(); errors.Is(err, postgres.ErrNotFound) {
-		return nothing, nil
-	}
+// shareCluster makes the cluster that those of the tests are copies of. Where that is not
+// possible, tests that need one say why.
+func shareCluster(ctx context.Context) (forget func() error) {
 	dir, err := os.MkdirTemp("", "coinhook-template-")
-	if err != nil {
-		return nothing, err
+	made := dir
+	if err == nil {
+		made, err = postgres.MakeTemplate(ctx, dir)
 	}
-	made, err := postgres.MakeTemplate(ctx, dir)
 	if err == nil {
 		err = os.Setenv(postgres.TemplateVariable, made)
 	}
-	forget = func() error { return errors.Join(os.RemoveAll(dir), os.RemoveAll(made)) }
-	if err != nil {
-		return forget, errors.Join(err, forget())
+	if err != nil && !errors.Is(err, postgres.ErrNotFound) {
+		fmt.Fprintln(os.Stderr, "gotest: each test makes a cluster of its own:", err)
 	}
-	return forget, nil
+	return func() error { return errors.Join(os.RemoveAll(dir), os.RemoveAll(made)) }
 }
 
 func run(ctx context.Context, stdout, stderr io.Writer, args ...string) (code int, err error) {
