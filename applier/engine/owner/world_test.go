@@ -250,7 +250,7 @@ func (w *world) together(members ...*member) {
 
 // shared is how many times as long all takes where other tests run at the same time. A
 // partition that was left is still taken before its lease could run out.
-const shared = 3
+const shared = 2
 
 // within waits until f holds, and returns how long that took. The limit is that of a
 // machine that does nothing else.
