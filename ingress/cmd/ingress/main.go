@@ -85,7 +85,7 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 	})
 	ops, err := service.ListenOps(service.OpsOptions{
 		Addr: set.OpsAddr, Gatherer: registry, Log: log,
-		Checks: []service.Check{{Name: "broker", Run: conn.Ready}, {Name: "definitions", Run: catalog.Ready}, {Name: "delivery key", Run: conn.CheckDeliveryKey}},
+		Checks: []service.Check{{Name: "nats", Run: conn.Ready}, {Name: "definitions", Run: catalog.Ready}, {Name: "delivery key", Run: conn.CheckDeliveryKey}},
 	})
 	if err != nil {
 		return err
