@@ -248,15 +248,9 @@ func (w *world) together(members ...*member) {
 	}
 }
 
-// shared is how many times as long all takes where other tests run at the same time. A
-// partition that was left is still taken before its lease could run out.
-const shared = 2
-
-// within waits until f holds, and returns how long that took. The limit is that of a
-// machine that does nothing else.
+// within waits until f holds, and returns how long that took.
 func (w *world) within(limit time.Duration, what string, f func() bool) time.Duration {
 	w.t.Helper()
-	limit *= shared
 	start := time.Now()
 	for !f() {
 		if time.Since(start) > limit {
