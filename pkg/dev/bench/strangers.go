@@ -26,8 +26,7 @@ type pace struct {
 // that follow wait; and the p99 of 4,000 requests is one moment of 40 ms.
 var (
 	// dribbling connections send a byte a second of a body that never ends. They begin within
-	// a second, each at another moment: strangers know nothing of each other, and 600 bytes
-	// in the same moment would be the p99.
+	// a second, each at another moment: strangers know nothing of each other.
 	dribbling = pace{connections: 600, goodRate: 1000, turn: 3}
 	// forging ones send whole requests with wrong signatures, as fast as they are answered.
 	// Fewer keep the ingress busier.
