@@ -258,7 +258,9 @@ func TestProcKnowsChildrenAndTheirMemory(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux has /proc")
 	}
-	pid := start(t, helper(t, "wait")).PID()
+	spec := helper(t, "wait")
+	pid := start(t, spec).PID()
+	awaitLog(t, spec, "waiting") // before, little of the program is in memory
 	children, err := Children(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
