@@ -38,6 +38,9 @@ func (s *Stack) chooseAddresses(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := s.findPostgres(ctx); err != nil {
+		return err
+	}
 	names := []string{NATS, Postgres, opsOf(Ingress)}
 	if s.opts.Console {
 		names = append(names, opsOf(Console))

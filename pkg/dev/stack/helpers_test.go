@@ -86,6 +86,25 @@ func eventually(t *testing.T, condition func(context.Context) error) {
 	}
 }
 
+// holdServer has a PostgreSQL that is asked to end do so after the time only: it
+// waits for a session that stands still.
+func holdServer(t *testing.T, url string, hold time.Duration) {
+	t.Helper()
+	db, err := sql.Open("postgres", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	var pid int
+	if err := db.QueryRow("SELECT pg_backend_pid()").Scan(&pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(hold, func() { syscall.Kill(pid, syscall.SIGCONT) })
+}
+
 func readPIDs(t *testing.T, dir string) map[string]int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "pids.json"))

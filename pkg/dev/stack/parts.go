@@ -86,7 +86,9 @@ func (s *Stack) natsFiles() map[string]string {
 	return files
 }
 
-func (s *Stack) startPostgres(ctx context.Context) error {
+// findPostgres waits for the server of a stack that was killed, too: until it has
+// ended, its port is in use.
+func (s *Stack) findPostgres(ctx context.Context) error {
 	if s.opts.DatabaseURL != "" {
 		return nil
 	}
@@ -94,11 +96,21 @@ func (s *Stack) startPostgres(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.cluster, err = postgres.Prepare(ctx, postgres.Options{
+	s.cluster, err = postgres.Reserve(postgres.Options{
 		Dir: s.path("postgres"), Binaries: bin, Durable: true, Exclusive: true,
 		LogFile: s.logFile(Postgres), Logf: s.opts.Logf,
 	})
 	if err != nil {
+		return err
+	}
+	return s.cluster.AwaitEnd(ctx)
+}
+
+func (s *Stack) startPostgres(ctx context.Context) error {
+	if s.opts.DatabaseURL != "" {
+		return nil
+	}
+	if err := s.cluster.Initialise(ctx); err != nil {
 		return err
 	}
 	addr := s.state.Addrs[Postgres]

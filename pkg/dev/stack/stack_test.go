@@ -257,6 +257,7 @@ func TestStackLeavesNothingWhenItIsKilled(t *testing.T) {
 		t.Errorf("a second stack in the same folder: %v, want the first one's pid", err)
 	}
 
+	holdServer(t, env["DATABASE_OWNER_URL"], 2*releaseWithin)
 	if err := holder.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

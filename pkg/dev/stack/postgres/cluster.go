@@ -67,16 +67,17 @@ func Prepare(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.initialise(ctx); err != nil {
+	if err := c.Initialise(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.clearOrphan(ctx); err != nil {
+	if err := c.AwaitEnd(ctx); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// Reserve is Prepare without a cluster in the folder: CopyFrom makes one.
+// Reserve is Prepare without a cluster in the folder: Initialise makes one, and
+// CopyFrom does.
 func Reserve(opts Options) (*Cluster, error) {
 	if opts.Logf == nil {
 		opts.Logf = func(string, ...any) {}
@@ -158,9 +159,9 @@ func (c *Cluster) readPassword() error {
 	return os.Chown(c.passwordFile(), int(c.account.credential.Uid), int(c.account.credential.Gid))
 }
 
-// initialise makes the cluster beside its place and renames it, so that one
+// Initialise makes the cluster beside its place and renames it, so that one
 // that was interrupted is never taken for a whole one.
-func (c *Cluster) initialise(ctx context.Context) error {
+func (c *Cluster) Initialise(ctx context.Context) error {
 	if _, err := os.Stat(filepath.Join(c.Data(), "PG_VERSION")); err == nil {
 		return nil
 	}

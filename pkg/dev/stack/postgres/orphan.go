@@ -19,10 +19,10 @@ import (
 // orphanWait is how long a server of an earlier run may take to end.
 const orphanWait = 10 * time.Second
 
-// clearOrphan sees to it that no server runs in the data folder: it waits for
+// AwaitEnd sees to it that no server runs in the data folder: it waits for
 // one that is going down, and removes the pid file of one that is gone. The
 // server itself is taken in by a pid that another program has by now.
-func (c *Cluster) clearOrphan(ctx context.Context) error {
+func (c *Cluster) AwaitEnd(ctx context.Context) error {
 	pidFile := filepath.Join(c.Data(), "postmaster.pid")
 	pid, err := readPID(pidFile)
 	if errors.Is(err, os.ErrNotExist) {
