@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"time"
 )
 
 // door bounds the connections in all and of one address. Once all are taken, a new one
@@ -38,6 +39,7 @@ type conn struct {
 	client       *client
 	older, newer *conn
 	welcome      atomic.Bool
+	deaf         atomic.Bool // see whole
 	gone         bool // under the lock of clients
 }
 
@@ -143,6 +145,31 @@ func (c *conn) welcomed() {
 	if !c.welcome.Swap(true) {
 		c.door.unlink(c)
 	}
+}
+
+// whole says that the request being answered is one of a known length. net/http begins
+// to read on with its last byte, to learn whether the sender is still there, and
+// interrupts that read for the answer. Nobody here asks, and the two cost a request a
+// fifteenth of its time. So that read, which is known by its one byte, finds nothing.
+func (c *conn) whole() {
+	if c != nil {
+		c.deaf.Store(true)
+	}
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	if len(p) == 1 && c.deaf.Load() {
+		return 0, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// SetReadDeadline is called with a time before anything else is read.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	if !t.IsZero() {
+		c.deaf.Store(false)
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
 // Close gives the connection's place to another. The server closes more than once.

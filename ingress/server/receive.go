@@ -64,6 +64,9 @@ func (s *Server) receive(c echo.Context) (exchange, error) {
 	if held.proven {
 		conn.welcomed()
 	}
+	if r.ContentLength > 0 {
+		conn.whole()
+	}
 	req := ingress.Request{Head: head, Webhook: w}
 	if w.Auth.Signature != nil {
 		req.Proven = conn.welcomed // all room is taken by then, so it changes nothing for held

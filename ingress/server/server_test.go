@@ -82,6 +82,11 @@ func start(t *testing.T, opts Options) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startOn(t, listener, opts)
+}
+
+func startOn(t *testing.T, listener net.Listener, opts Options) *running {
+	t.Helper()
 	if opts.Receiver == nil {
 		opts.Receiver = accept
 	}
