@@ -126,7 +126,6 @@ func (s *Store) Days(ctx context.Context, user delivery.ID, since, until time.Ti
 
 // WebhookActivity is what a webhook was sent.
 type WebhookActivity struct {
-	WebhookID string
 	// Last is the newest delivery that has an outcome.
 	Last       delivery.ID
 	LastAt     time.Time
@@ -155,9 +154,7 @@ LEFT JOIN (
 // sent anything are left out.
 func (s *Store) WebhookActivities(ctx context.Context, ids []string) (map[string]WebhookActivity, error) {
 	all, err := pg.Map(ctx, s.db, webhookActivityQuery, func(scan pg.Scan, id *string, a *WebhookActivity) error {
-		err := scan(id, (*pg.ID)(&a.Last), &a.LastAt, &a.LastStatus, &a.DeadLetters)
-		a.WebhookID = *id
-		return err
+		return scan(id, (*pg.ID)(&a.Last), &a.LastAt, &a.LastStatus, &a.DeadLetters)
 	}, pq.StringArray(ids))
 	return all, pg.Wrap(err, "read the activity of webhooks")
 }

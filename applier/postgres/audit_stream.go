@@ -14,7 +14,6 @@ import (
 
 // Settled is what the audit compares with a delivery in the stream.
 type Settled struct {
-	ID            delivery.ID
 	Status        delivery.Status // empty: there are log entries, and no outcome
 	WebhookID     string
 	PayloadSHA256 []byte
@@ -65,9 +64,7 @@ func (s *Store) SettledOf(ctx context.Context, incarnation string, ids []deliver
 
 func (s *Store) settledBy(ctx context.Context, query, incarnation string, ids []delivery.ID) (map[delivery.ID]Settled, error) {
 	return pg.Map(ctx, s.db, query, func(scan pg.Scan, id *delivery.ID, o *Settled) error {
-		err := scan((*pg.ID)(id), &o.Status, &o.Parked, &o.WebhookID, &o.PayloadSHA256, &o.Position.Sequence, &o.Position.Index, &o.Here)
-		o.ID = *id
-		return err
+		return scan((*pg.ID)(id), &o.Status, &o.Parked, &o.WebhookID, &o.PayloadSHA256, &o.Position.Sequence, &o.Position.Index, &o.Here)
 	}, pg.IDs(ids), incarnation)
 }
 

@@ -21,8 +21,6 @@ type ReplayRun struct {
 	Published   int
 	// Position is the last dead letter that was published, in the order of ids.
 	Position delivery.ID
-	// Resumed says that an earlier command began it.
-	Resumed bool
 }
 
 // ErrRunBusy: another command works on the run now.
@@ -53,7 +51,7 @@ const releaseWithin = time.Second
 
 // FindRun returns the run of a selection that was begun and not finished, or nil.
 func (s *Store) FindRun(ctx context.Context, selection string) (*ReplayRun, error) {
-	r := ReplayRun{Resumed: true}
+	var r ReplayRun
 	err := s.db.QueryRowContext(ctx, openRunQuery, selection).
 		Scan((*pg.ID)(&r.ID), &r.RequestedBy, &r.PlannedAt, &r.Total, &r.Published, (*pg.ID)(&r.Position))
 	if errors.Is(err, sql.ErrNoRows) {

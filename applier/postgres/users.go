@@ -29,8 +29,6 @@ type User struct {
 	// External are the ids that other systems have for the user, by kind.
 	External  map[string]string
 	CreatedAt time.Time
-	// ErasedAt is zero for a user who was not.
-	ErasedAt time.Time
 	// Balances are in the currencies' smallest units.
 	Balances map[string]int64
 	// Fields are the custom fields that have a value.
@@ -39,7 +37,7 @@ type User struct {
 
 const selectUser = `
 SELECT u.id, u.community, coalesce(u.email, ''), coalesce(u.username, ''),
-    (SELECT json_object_agg(x.kind, x.value) FROM external_ids x WHERE x.user_id = u.id), u.created_at, u.erased_at
+    (SELECT json_object_agg(x.kind, x.value) FROM external_ids x WHERE x.user_id = u.id), u.created_at
 FROM users u`
 
 // FindUser returns a user by id, or by email, username or external id, written
@@ -153,7 +151,7 @@ func (f UserFilter) query(ctx context.Context) (query string, args []any) {
 func (s *Store) queryUsers(ctx context.Context, query string, args ...any) ([]User, error) {
 	users, err := pg.Collect(ctx, s.db, query, func(scan pg.Scan, u *User) (err error) {
 		var external []byte
-		if err := scan((*pg.ID)(&u.ID), &u.Community, &u.Email, &u.Username, &external, &u.CreatedAt, (*pg.Time)(&u.ErasedAt)); err != nil {
+		if err := scan((*pg.ID)(&u.ID), &u.Community, &u.Email, &u.Username, &external, &u.CreatedAt); err != nil {
 			return err
 		}
 		u.Balances, u.Fields = map[string]int64{}, map[string]string{}
