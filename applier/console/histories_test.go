@@ -138,8 +138,8 @@ func TestHistoriesPages(t *testing.T) {
 	check(follow(third, "prev"), ids[50:100], true, true)
 	w.settle()
 	appliertest.Eventually(w.t, "all are settled", func() bool {
-		have, err := w.Store.HaveOutcomes(t.Context(), ids)
-		return err == nil && len(have) == len(ids)
+		fates, err := w.Store.Fates(t.Context(), ids)
+		return err == nil && len(fates) == len(ids)
 	})
 	check(follow(first, "next"), ids[50:100], true, true)
 	check(follow(third, "prev"), ids[50:100], true, true)

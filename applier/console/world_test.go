@@ -202,8 +202,8 @@ func (w *world) settled(hook broker.Saved, body string) delivery.ID {
 	w.t.Helper()
 	id := w.send(hook, body)
 	appliertest.Eventually(w.t, "the delivery is settled", func() bool {
-		have, err := w.Store.HaveOutcomes(w.t.Context(), []delivery.ID{id})
-		return err == nil && have[id]
+		fates, err := w.Store.Fates(w.t.Context(), []delivery.ID{id})
+		return err == nil && len(fates) == 1
 	})
 	return id
 }

@@ -190,14 +190,6 @@ func scanOutcome(scan pg.Scan, o *Outcome) error {
 	return err
 }
 
-const haveOutcomesQuery = `SELECT delivery_id FROM outcomes WHERE delivery_id = ANY ($1::uuid[])`
-
-// HaveOutcomes returns those of the ids that have an outcome.
-func (s *Store) HaveOutcomes(ctx context.Context, ids []delivery.ID) (map[delivery.ID]bool, error) {
-	have, err := pg.QueryIDSet(ctx, s.db, haveOutcomesQuery, pg.IDs(ids))
-	return have, pg.Wrap(err, "look up outcomes")
-}
-
 const decidedByQuery = `SELECT delivery_id, version FROM outcomes WHERE delivery_id = ANY ($1::uuid[]) AND version > 0`
 
 // DecidedBy returns the version of the definition that decided each of the ids

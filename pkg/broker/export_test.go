@@ -43,3 +43,10 @@ func (c *Conn) PartitionSteps(ctx context.Context, t Topology) ([]func(context.C
 
 // Reconnects is how often the connection was lost and is there again.
 func (c *Conn) Reconnects() uint64 { return c.nc.Stats().Reconnects }
+
+// IsReading reports whether a session with the broker is open.
+func (f *Feed) IsReading() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.active
+}

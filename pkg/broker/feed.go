@@ -235,13 +235,6 @@ func (f *Feed) begin(floor, connection uint64) {
 	f.came = time.Now()
 }
 
-// IsReading reports whether a session with the broker is open.
-func (f *Feed) IsReading() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.active
-}
-
 func (f *Feed) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
