@@ -24,7 +24,7 @@ type listFlags struct {
 	User    string `placeholder:"U" help:"Only of this user, by id, email or username."`
 	Since   *ago   `placeholder:"D" help:"Only since then: 90m, 24h, 7d or a date."`
 	Until   *ago   `placeholder:"T" help:"Only until then, as --since."`
-	Limit   int    `placeholder:"N" default:"50" help:"How many at most."`
+	limitFlag
 }
 
 type resolved struct {
@@ -40,8 +40,8 @@ func (f listFlags) isNarrow() bool {
 
 // resolve turns names into ids.
 func (f listFlags) resolve(a *app) (r resolved, err error) {
-	if f.Limit < 1 {
-		return r, usagef("--limit is 1 or more, not %d", f.Limit)
+	if err := f.checkLimit(); err != nil {
+		return r, err
 	}
 	if f.Webhook != "" {
 		service, err := a.webhooks()

@@ -126,7 +126,7 @@ func (c *deliveriesRevertCmd) request(a *app) (*revert.Request, error) {
 }
 
 func (f revertFilterFlags) filter(a *app) (revert.Filter, error) {
-	r, err := listFlags{Webhook: f.Webhook, User: f.User, Since: f.Since, Until: f.Until, Limit: 1}.resolve(a)
+	r, err := listFlags{Webhook: f.Webhook, User: f.User, Since: f.Since, Until: f.Until, limitFlag: limitFlag{1}}.resolve(a)
 	return revert.Filter{
 		Community: a.flags.Community, WebhookID: r.webhookID, Version: admin.OrEmpty(f.Version), UserID: r.userID, Since: r.since, Until: r.until,
 	}, err

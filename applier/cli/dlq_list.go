@@ -15,12 +15,12 @@ import (
 
 type dlqListCmd struct {
 	dlqFilterFlags
-	Limit int `placeholder:"N" default:"50" help:"How many at most."`
+	limitFlag
 }
 
 func (c *dlqListCmd) Run(a *app) error {
-	if c.Limit < 1 {
-		return usagef("--limit is 1 or more, not %d", c.Limit)
+	if err := c.checkLimit(); err != nil {
+		return err
 	}
 	f, letters, err := c.open(a)
 	if err != nil {

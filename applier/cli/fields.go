@@ -105,7 +105,7 @@ func (c *fieldsDeleteCmd) Run(a *app, db *wiring.Database) error {
 type fieldsHistoryCmd struct {
 	User  string `placeholder:"U" help:"Only of this user, by id, email or username."`
 	Field string `placeholder:"F" help:"Only of this custom field."`
-	Limit int    `placeholder:"N" default:"50" help:"How many at most."`
+	limitFlag
 }
 
 // fieldEntryJSON is one line of the history as programs read it.
@@ -128,7 +128,7 @@ func newFieldEntryJSON(e users.FieldEntry) fieldEntryJSON {
 }
 
 func (c *fieldsHistoryCmd) Run(a *app) error {
-	r, err := listFlags{User: c.User, Limit: c.Limit}.resolve(a)
+	r, err := listFlags{User: c.User, limitFlag: c.limitFlag}.resolve(a)
 	if err != nil {
 		return err
 	}

@@ -135,7 +135,7 @@ type trailListCmd struct {
 	Since  *ago   `placeholder:"D" help:"Only since then: 90m, 24h, 7d or a date."`
 	Until  *ago   `placeholder:"T" help:"Only until then, as --since."`
 	Before int64  `placeholder:"ID" help:"Only entries before this one."`
-	Limit  int    `placeholder:"N" default:"50" help:"How many at most."`
+	limitFlag
 }
 
 // sayUnknown explains an empty list by what was probably mistyped.

@@ -50,12 +50,12 @@ func (c *usersAddCmd) Run(a *app) error {
 
 type usersListCmd struct {
 	Before string `placeholder:"ID" help:"The page after this user, the last of a list before."`
-	Limit  int    `placeholder:"N" default:"50" help:"How many at most."`
+	limitFlag
 }
 
 func (c *usersListCmd) Run(a *app) error {
-	if c.Limit < 1 {
-		return usagef("--limit is 1 or more, not %d", c.Limit)
+	if err := c.checkLimit(); err != nil {
+		return err
 	}
 	db, err := a.database()
 	if err != nil {
