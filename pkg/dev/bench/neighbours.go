@@ -124,7 +124,7 @@ const noiseFirst = 500 * time.Millisecond
 
 // quiet waits until nothing of the noise waits any more.
 func (b *bench) quiet(ctx context.Context, healthy *side) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, effectsWithin, fmt.Errorf("what is left of the noise holds the healthy community up"))
+	ctx, cancel := context.WithTimeoutCause(ctx, effectsWithin, errors.New("what is left of the noise holds the healthy community up"))
 	defer cancel()
 	for ctx.Err() == nil {
 		sent, err := healthy.send(ctx, load{connections: 1, total: 20})

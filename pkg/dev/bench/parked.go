@@ -70,17 +70,12 @@ func (b *bench) park(ctx context.Context, s *side) (sent sending, rate float64, 
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, effectsWithin, fmt.Errorf("not everything was parked after %s", effectsWithin))
 	defer cancel()
-	for n := 0; n < len(sent.requests); {
-		began := time.Now()
-		const count = "SELECT count(*) FROM parked WHERE community = $1"
-		if err := b.db.QueryRowContext(ctx, count, s.communities[0]).Scan(&n); err != nil {
-			return sent, 0, fmt.Errorf("count what is parked: %w", err)
-		}
-		select {
-		case <-time.After(max(pollEvery, pollRests*time.Since(began))):
-		case <-ctx.Done():
-			return sent, 0, fmt.Errorf("%w: %d of %d", context.Cause(ctx), n, len(sent.requests))
-		}
+	n := 0
+	if err := poll(ctx, func() (bool, error) {
+		err := b.db.QueryRowContext(ctx, "SELECT count(*) FROM parked WHERE community = $1", s.communities[0]).Scan(&n)
+		return n >= len(sent.requests), err
+	}); err != nil {
+		return sent, 0, fmt.Errorf("count what is parked, %d of %d: %w", n, len(sent.requests), err)
 	}
 	return sent, float64(len(sent.requests)) / time.Since(sent.start).Seconds(), nil
 }
