@@ -9,7 +9,7 @@ import (
 )
 
 // ClockVariable names the file that holds a part's clock offset. Programs that
-// were built with Overlay read it at each look at the clock.
+// were built with faults.Clock read it at each look at the clock.
 const ClockVariable = "COINHOOK_FAULTS_CLOCK"
 
 func (c *Cluster) clockFile(name string) string {

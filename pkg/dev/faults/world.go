@@ -32,7 +32,7 @@ type world struct {
 	js      jetstream.JetStream
 	traffic *traffic
 	book    *book
-	// started are the processes of the services at the start, in bytes.
+	// memory is that of each service at the start, in bytes.
 	memory map[string]int64
 	// down are the parts that a fault has ended.
 	down map[string]bool
