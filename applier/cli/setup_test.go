@@ -143,9 +143,9 @@ func TestSetupBeginsWhereTheAuditIs(t *testing.T) {
 			if r := i.run("setup"); r.code != 0 {
 				t.Fatalf("setup: %+v", r)
 			}
-			b, err := stream.Backlog(t.Context())
+			b, err := stream.Pending(t.Context())
 			if err != nil || b.First != test.first {
-				t.Errorf("the backlog is %+v, %v, want from %d on", b, err, test.first)
+				t.Errorf("the backlog is %+v, %v, want from %d on", b.Extent, err, test.first)
 			}
 		})
 	}

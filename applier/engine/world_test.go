@@ -200,14 +200,14 @@ func (w *world) awaitAcked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, last, err := stream.Bounds(t.Context())
+	extent, err := stream.Extent(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	appliertest.Eventually(t, "all is acked", func() bool {
 		all, err := w.Conn.Partitions(t.Context())
 		for _, p := range all {
-			if p.Floor < last {
+			if p.Floor < extent.Last {
 				return false
 			}
 		}

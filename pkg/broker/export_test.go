@@ -9,7 +9,7 @@ import (
 // ReadAnEmptyServer is a reading from a server without its disk. It reports whether the
 // catalog takes that for all that there is.
 func (c *Catalog) ReadAnEmptyServer(ctx context.Context, waited bool) (taken bool, err error) {
-	bucket, err := c.conn.js.Stream(ctx, bucketStreamPrefix+webhooksBucket)
+	bucket, err := c.conn.js.Stream(ctx, webhooksStream)
 	if err != nil {
 		return false, err
 	}

@@ -36,7 +36,7 @@ func TestSettlingIsBehindWhileMoreWaitsThanASecondSettles(t *testing.T) {
 					floor := tc.floors[looks]
 					looks++
 					return broker.Pending{
-						Backlog: broker.Backlog{First: floor + 1, Last: tc.last}, At: begin.Add(time.Since(begin)), Incarnation: "one",
+						Extent: broker.Extent{First: floor + 1, Last: tc.last}, At: begin.Add(time.Since(begin)), Incarnation: "one",
 						Partitions: []broker.PartitionState{
 							{Partition: delivery.Partition{Generation: 1, Index: 0, Count: 2}, Floor: floor},
 							{Partition: delivery.Partition{Generation: 1, Index: 1, Count: 2}, Floor: tc.last},

@@ -12,7 +12,8 @@ import (
 // Pending is what the broker tells of deliveries that have no row yet, whether the
 // appliers and PostgreSQL are there or not.
 type Pending struct {
-	Backlog
+	// Extent is what lies beyond the lowest floor of a partition: all of them are there.
+	Extent
 	// At is the broker's time, as are the times at which messages were stored.
 	At          time.Time
 	Incarnation string
@@ -40,7 +41,7 @@ func (s *Stream) Pending(ctx context.Context) (Pending, error) {
 		return Pending{}, fmt.Errorf("read the state of the stream %s: %w", deliveriesStream, notSetUp(err))
 	}
 	p := Pending{
-		Backlog:     Backlog{First: info.State.LastSeq + 1, Last: info.State.LastSeq},
+		Extent:      Extent{First: info.State.LastSeq + 1, Last: info.State.LastSeq},
 		At:          partitions[0].At,
 		Incarnation: info.Config.Metadata[incarnationKey],
 		Partitions:  partitions,

@@ -46,7 +46,7 @@ func TestADeliveryIsPendingBeyondTheFloorOfItsOwnPartition(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := Pending{Backlog: Backlog{6, 30}, Partitions: tc.partitions}
+			p := Pending{Extent: Extent{6, 30}, Partitions: tc.partitions}
 			if got := p.Beyond(tc.sequence, tc.slot); got != tc.want {
 				t.Errorf("message %d, slot %d: %v", tc.sequence, tc.slot, got)
 			}
@@ -56,7 +56,7 @@ func TestADeliveryIsPendingBeyondTheFloorOfItsOwnPartition(t *testing.T) {
 
 func TestTheExtentOfAPartitionEndsWithItsGeneration(t *testing.T) {
 	t.Parallel()
-	p := Pending{Backlog: Backlog{Last: 30}, Partitions: []PartitionState{
+	p := Pending{Extent: Extent{Last: 30}, Partitions: []PartitionState{
 		part(1, 0, 2, 0, 20), part(1, 1, 2, 0, 15), part(2, 0, 1, 20, 20), part(3, 0, 1, 25, 28),
 	}}
 	want := []Extent{{21, 20}, {16, 20}, {21, 25}, {29, 30}}
@@ -72,7 +72,7 @@ func TestFate(t *testing.T) {
 	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	// Two partitions of 100 messages: slot 1 is in the first, slot 2 in the second.
 	with := func(change func(p *Pending)) Pending {
-		p := Pending{Backlog: Backlog{11, 100}, At: at, Partitions: []PartitionState{part(1, 0, 2, 0, 10), part(1, 1, 2, 0, 20)}}
+		p := Pending{Extent: Extent{11, 100}, At: at, Partitions: []PartitionState{part(1, 0, 2, 0, 10), part(1, 1, 2, 0, 20)}}
 		for i := range p.Partitions {
 			s := &p.Partitions[i]
 			s.Delivered, s.AckPending, s.Waiting, s.DeliveredAt = 50, 30, 1, at.Add(-time.Second)
@@ -149,10 +149,10 @@ func TestAnApplierAsksWhereSomethingWaits(t *testing.T) {
 		p    Pending
 		want bool
 	}{
-		"nothing waits":                   {Pending{Backlog: Backlog{10, 9}, Partitions: []PartitionState{idle}}, false},
-		"where something waits one asks":  {Pending{Backlog: Backlog{6, 9}, Partitions: []PartitionState{asked, left}}, false},
-		"one asks where nothing does":     {Pending{Backlog: Backlog{6, 9}, Partitions: []PartitionState{idle, left}}, true},
-		"one says that it tries it again": {Pending{Backlog: Backlog{6, 9}, Partitions: []PartitionState{left}, Troubles: []Trouble{{}}}, false},
+		"nothing waits":                   {Pending{Extent: Extent{10, 9}, Partitions: []PartitionState{idle}}, false},
+		"where something waits one asks":  {Pending{Extent: Extent{6, 9}, Partitions: []PartitionState{asked, left}}, false},
+		"one asks where nothing does":     {Pending{Extent: Extent{6, 9}, Partitions: []PartitionState{idle, left}}, true},
+		"one says that it tries it again": {Pending{Extent: Extent{6, 9}, Partitions: []PartitionState{left}, Troubles: []Trouble{{}}}, false},
 	} {
 		if got := tc.p.NoApplier(); got != tc.want {
 			t.Errorf("%s: there is no applier: %v", name, got)

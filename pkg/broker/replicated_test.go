@@ -40,7 +40,7 @@ func backlog(tb testing.TB, conn *broker.Conn, messages int) {
 func pendingOf(tb testing.TB, stream *broker.Stream) (messages int, ok bool) {
 	ctx, cancel := context.WithTimeout(tb.Context(), 500*time.Millisecond)
 	defer cancel()
-	b, err := stream.Backlog(ctx)
+	b, err := stream.Pending(ctx)
 	return int(b.Last) - int(b.First) + 1, err == nil
 }
 

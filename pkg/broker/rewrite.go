@@ -163,11 +163,11 @@ func (d *Definitions) rewrite(ctx context.Context, bucket jetstream.KeyValue, v 
 
 // purge removes the messages of a key before a revision; 0 stands for all of them.
 func (d *Definitions) purge(ctx context.Context, key string, before uint64) error {
-	stream, err := d.conn.js.Stream(ctx, bucketStreamPrefix+webhooksBucket)
+	stream, err := d.conn.js.Stream(ctx, webhooksStream)
 	if err != nil {
 		return notSetUp(err)
 	}
-	opts := []jetstream.StreamPurgeOpt{jetstream.WithPurgeSubject("$KV." + webhooksBucket + "." + key)}
+	opts := []jetstream.StreamPurgeOpt{jetstream.WithPurgeSubject(bucketSubjects + key)}
 	if before > 0 {
 		opts = append(opts, jetstream.WithPurgeSequence(before))
 	}

@@ -48,7 +48,7 @@ func TestSettlingStandsStillFromLookToLook(t *testing.T) {
 			var memory settling
 			var stall *Stall
 			for start, looks := time.Now(), tc.looks; len(looks) > 0; looks = looks[1:] {
-				p := Pending{Backlog: Backlog{1, 99}, Partitions: looks[0].partitions, Troubles: looks[0].troubles}
+				p := Pending{Extent: Extent{1, 99}, Partitions: looks[0].partitions, Troubles: looks[0].troubles}
 				_, stall = memory.look(p, Queue{waits: looks[0].waits}, 30*s, start.Add(looks[0].later))
 			}
 			if got := durationOf(stall); got != tc.want {
@@ -81,7 +81,7 @@ func TestAStallByTheBrokersTimes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := Pending{Backlog: Backlog{1, 1}, At: now, Partitions: []PartitionState{part(1, 0, 1, 0, 0)}}
+			p := Pending{Extent: Extent{1, 1}, At: now, Partitions: []PartitionState{part(1, 0, 1, 0, 0)}}
 			p.Partitions[0].DeliveredAt = tc.given
 			if tc.want != nil {
 				tc.want.Partition = p.Partitions[0].Partition
@@ -101,7 +101,7 @@ func TestWhyAPartitionStandsStill(t *testing.T) {
 		"an applier has 7 messages of partition 0 of 2 (generation 1) and settles none":                 func(s *PartitionState) { s.AckPending, s.DeliveredAt = 7, now },
 		"an applier asks for messages of partition 0 of 2 (generation 1), but the broker delivers none": func(s *PartitionState) { s.Waiting = 1 },
 	} {
-		p := Pending{Backlog: Backlog{1, 9}, At: now, Partitions: []PartitionState{part(1, 0, 2, 0, 0), part(1, 1, 2, 0, 0)}}
+		p := Pending{Extent: Extent{1, 9}, At: now, Partitions: []PartitionState{part(1, 0, 2, 0, 0), part(1, 1, 2, 0, 0)}}
 		p.Partitions[1].Waiting = 1 // there is an applier
 		change(&p.Partitions[0])
 		if got := p.whyStill(0); got != want {

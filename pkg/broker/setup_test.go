@@ -199,9 +199,9 @@ func TestSetupBeginsAfterWhatIsAudited(t *testing.T) {
 			t.Fatal(err)
 		}
 		stream := awaitLeaders(t, conn)
-		b, err := stream.Backlog(t.Context())
+		b, err := stream.Pending(t.Context())
 		if err != nil || b.First != 1 {
-			t.Fatalf("the backlog of the first consumer is %+v, %v", b, err)
+			t.Fatalf("the backlog of the first consumer is %+v, %v", b.Extent, err)
 		}
 	}
 	withoutPartitions(t, js)
@@ -209,9 +209,9 @@ func TestSetupBeginsAfterWhatIsAudited(t *testing.T) {
 		if err := conn.Setup(t.Context(), audited); err != nil {
 			t.Fatal(err)
 		}
-		b, err := awaitLeaders(t, conn).Backlog(t.Context())
+		b, err := awaitLeaders(t, conn).Pending(t.Context())
 		if err != nil || b.First != 3 || b.Last != 3 {
-			t.Fatalf("the backlog of the second consumer is %+v, %v", b, err)
+			t.Fatalf("the backlog of the second consumer is %+v, %v", b.Extent, err)
 		}
 	}
 	r := newRecorder()

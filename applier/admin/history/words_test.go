@@ -16,7 +16,7 @@ func TestWhatIsInTheWayIsTheTrueCause(t *testing.T) {
 	// A partition that has messages to settle, with an applier and without one.
 	pending := func(waiting int, stall *broker.Stall, troubles ...broker.Trouble) broker.Pending {
 		return broker.Pending{
-			Backlog: broker.Backlog{First: 1, Last: 9}, Stall: stall, Troubles: troubles,
+			Extent: broker.Extent{First: 1, Last: 9}, Stall: stall, Troubles: troubles,
 			Partitions: []broker.PartitionState{{Partition: delivery.Partition{Generation: 1, Count: 1}, Waiting: waiting}},
 		}
 	}

@@ -17,7 +17,7 @@ const MaxLast = 100_000
 
 // Stream has what was accepted.
 type Stream interface {
-	Bounds(ctx context.Context) (first, last uint64, err error)
+	Extent(ctx context.Context) (broker.Extent, error)
 	Deliveries(ctx context.Context, sequence uint64) ([]delivery.Delivery, error)
 }
 

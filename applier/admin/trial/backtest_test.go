@@ -204,7 +204,9 @@ func TestListsAreKeptAsLongAsAskedFor(t *testing.T) {
 // busy is a stream that others fill; its newest delivery is the webhook's own.
 type busy struct{ own delivery.Delivery }
 
-func (busy) Bounds(context.Context) (first, last uint64, err error) { return 5, 12_000, nil }
+func (busy) Extent(context.Context) (broker.Extent, error) {
+	return broker.Extent{First: 5, Last: 12_000}, nil
+}
 
 func (b busy) Deliveries(_ context.Context, sequence uint64) ([]delivery.Delivery, error) {
 	if sequence == 12_000 {

@@ -52,14 +52,14 @@ func (f *found) count() int { return len(f.letters) + len(f.places) }
 // find reads backwards from the stream's end. It keeps no bodies, because they may be
 // large and many.
 func (b *Backtest) find(ctx context.Context, r Request) (*found, error) {
-	first, last, err := b.stream.Bounds(ctx)
+	extent, err := b.stream.Extent(ctx)
 	if err != nil {
 		return nil, err
 	}
 	f, seen := &found{}, map[delivery.ID]int{}
 	bound := max(messagesEach*r.Last, minMessages)
-	seq := last
-	for ; seq > 0 && seq >= first && len(f.places) < r.Last && f.messages < bound; seq-- {
+	seq := extent.Last
+	for ; seq > 0 && seq >= extent.First && len(f.places) < r.Last && f.messages < bound; seq-- {
 		message, err := b.stream.Deliveries(ctx, seq)
 		if err != nil {
 			return nil, err
@@ -73,7 +73,7 @@ func (b *Backtest) find(ctx context.Context, r Request) (*found, error) {
 	if len(f.places) == r.Last {
 		return f, nil
 	}
-	if f.gaveUp = seq > 0 && seq >= first; f.gaveUp {
+	if f.gaveUp = seq > 0 && seq >= extent.First; f.gaveUp {
 		return f, nil
 	}
 	return f, b.findLetters(ctx, r, f, seen)

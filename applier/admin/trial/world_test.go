@@ -37,9 +37,10 @@ type stream struct {
 	first uint64
 }
 
-func (s *stream) Bounds(ctx context.Context) (first, last uint64, err error) {
-	first, last, err = s.Stream.Bounds(ctx)
-	return max(first, s.first), last, err
+func (s *stream) Extent(ctx context.Context) (broker.Extent, error) {
+	e, err := s.Stream.Extent(ctx)
+	e.First = max(e.First, s.first)
+	return e, err
 }
 
 // newWorld has two users with 10 coins each: ann and bob.
@@ -96,11 +97,11 @@ func (w *world) sendBodies(bodies ...string) (ids []delivery.ID) {
 func (w *world) settle() {
 	w.t.Helper()
 	app := w.Applier(w.catalog)
-	first, last, err := w.stream.Bounds(w.t.Context())
+	extent, err := w.stream.Extent(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	for seq := max(first, 1); seq <= last; seq++ {
+	for seq := max(extent.First, 1); seq <= extent.Last; seq++ {
 		batch, err := w.stream.Deliveries(w.t.Context(), seq)
 		if err != nil {
 			w.t.Fatal(err)

@@ -87,7 +87,7 @@ func (s *stream) atEnd() bool { return min(s.floors[0], s.floors[1]) == s.last()
 
 func (s *stream) Pending(context.Context) (broker.Pending, error) {
 	p := broker.Pending{
-		Backlog: broker.Backlog{First: min(s.floors[0], s.floors[1]) + 1, Last: s.last()}, At: time.Now(), Incarnation: s.incarnation,
+		Extent: broker.Extent{First: min(s.floors[0], s.floors[1]) + 1, Last: s.last()}, At: time.Now(), Incarnation: s.incarnation,
 	}
 	for index := range partitions {
 		p.Partitions = append(p.Partitions, broker.PartitionState{

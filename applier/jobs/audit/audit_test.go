@@ -176,7 +176,7 @@ func TestABacklogIsComparedInFewTurns(t *testing.T) {
 			publish(t, conn, tc.deliveries, tc.atOnce)
 			consume(t, conn, failing(t, store))
 			stream, _ := opened(t, conn)
-			_, last, err := stream.Bounds(t.Context())
+			extent, err := stream.Extent(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -185,7 +185,7 @@ func TestABacklogIsComparedInFewTurns(t *testing.T) {
 			appliertest.Eventually(t, "all are compared", func() bool {
 				var sequence uint64
 				err := db.QueryRowContext(t.Context(), `SELECT sequence, turn FROM audit_progress`).Scan(&sequence, &turns)
-				return err == nil && sequence == last
+				return err == nil && sequence == extent.Last
 			})
 			if turns > tc.turns {
 				t.Errorf("it took %d turns, want %d", turns, tc.turns)

@@ -45,7 +45,7 @@ func watched(t *testing.T, conn *broker.Conn, store *postgres.Store, db *sql.DB)
 		}
 	})
 	stream, _ := opened(t, conn)
-	_, last, err := stream.Bounds(t.Context())
+	extent, err := stream.Extent(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func watched(t *testing.T, conn *broker.Conn, store *postgres.Store, db *sql.DB)
 		turned := turns() > before
 		p, list, err := store.Audited(t.Context())
 		found = list
-		return err == nil && p.Sequence == last && turned
+		return err == nil && p.Sequence == extent.Last && turned
 	})
 	cancel()
 	watching.Wait()

@@ -29,18 +29,6 @@ func (c *Conn) OpenStream(ctx context.Context) (*Stream, error) {
 	return &Stream{js: c.js, stream: s, proof: c.proofOf(s), headersOnly: c.role == Ingress}, nil
 }
 
-// Backlog is the part of the stream that may hold deliveries without an
-// outcome: the sequences from First to Last. It is empty when First > Last.
-type Backlog struct {
-	First, Last uint64
-}
-
-// Backlog returns what lies beyond the lowest floor of a partition.
-func (s *Stream) Backlog(ctx context.Context) (Backlog, error) {
-	p, err := s.Pending(ctx)
-	return p.Backlog, err
-}
-
 // Message is one message of the stream.
 type Message struct {
 	Sequence uint64
@@ -62,16 +50,6 @@ func (s *Stream) Message(ctx context.Context, sequence uint64) (m Message, ok bo
 		Sequence: msg.Sequence, StoredAt: msg.Time,
 		Deliveries: s.proof.decode(msg.Header, msg.Data, msg.Sequence, msg.Time, 0, nil),
 	}, true, nil
-}
-
-// Bounds returns the first and the last sequence of the stream. It is empty when
-// last is 0 or before first.
-func (s *Stream) Bounds(ctx context.Context) (first, last uint64, err error) {
-	info, err := s.stream.Info(ctx)
-	if err != nil {
-		return 0, 0, fmt.Errorf("read the state of the stream: %w", err)
-	}
-	return info.State.FirstSeq, info.State.LastSeq, nil
 }
 
 // Deliveries returns those of one message, none if the message is gone.
