@@ -112,7 +112,7 @@ func (s *Stream) headers(ctx context.Context, from, to uint64) ([]header, error)
 	if err != nil {
 		return nil, fmt.Errorf("read the headers of the stream: %w", err)
 	}
-	defer s.forget(ctx, consumer)
+	defer forgetReader(ctx, s.js, consumer.CachedInfo().Name)
 	all, err := s.fetchHeaders(ctx, consumer, int(min(headersAtOnce, to-from+1)))
 	return someHeaders(all, from, to, err)
 }
@@ -127,11 +127,11 @@ func someHeaders(all []header, from, to uint64, err error) ([]header, error) {
 	return all, nil
 }
 
-// forget deletes a reader. Without an answer the broker does it in a while.
-func (s *Stream) forget(ctx context.Context, consumer jetstream.Consumer) {
+// forgetReader deletes a reader. Without an answer the broker does it in a while.
+func forgetReader(ctx context.Context, js jetstream.JetStream, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerSoon)
 	defer cancel()
-	s.stream.DeleteConsumer(ctx, consumer.CachedInfo().Name) // see above
+	js.DeleteConsumer(ctx, deliveriesStream, name) // see above
 }
 
 func (s *Stream) fetchHeaders(ctx context.Context, consumer jetstream.Consumer, n int) (all []header, err error) {

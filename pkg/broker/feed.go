@@ -157,7 +157,7 @@ func (f *Feed) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer f.forgetReader(ctx, reader.CachedInfo().Name)
+	defer forgetReader(ctx, f.conn.js, reader.CachedInfo().Name)
 	f.begin(floor, connection)
 	defer f.end()
 
@@ -206,13 +206,6 @@ func (f *Feed) openReader(ctx context.Context, floor uint64) (jetstream.Consumer
 		return nil, fmt.Errorf("make a reader of the partition %s: %w", f.partition, err)
 	}
 	return reader, nil
-}
-
-// forgetReader deletes a reader. Without an answer the broker does it in a while.
-func (f *Feed) forgetReader(ctx context.Context, name string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerSoon)
-	defer cancel()
-	f.conn.js.DeleteConsumer(ctx, deliveriesStream, name) // see above
 }
 
 // begin starts a session behind a floor.
