@@ -88,11 +88,8 @@ func (r *Receive) over(preset signature.Receive) Receive {
 }
 
 // IntakeOf is how requests of a definition look.
-func IntakeOf(def Definition) (Intake, error) { return compileIntake(def, def.Auth.Preset().Receive) }
-
-// compileIntake makes def.Receive ready.
-func compileIntake(def Definition, preset signature.Receive) (Intake, error) {
-	receive := def.Receive.over(preset)
+func IntakeOf(def Definition) (Intake, error) {
+	receive := def.Receive.over(def.Auth.Preset().Receive)
 	def.Receive = &receive
 	var r report
 	checkReceive(&r, "receive", def)
