@@ -22,7 +22,7 @@ func TestAFormKeepsADefinition(t *testing.T) {
 	valid := 0
 	for seed := range uint64(4000) {
 		def := anyDefinition(rand.New(rand.NewPCG(seed, 0)))
-		if def.Validate(nil) != nil {
+		if def.Validate() != nil {
 			continue
 		}
 		valid++

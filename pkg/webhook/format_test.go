@@ -255,9 +255,9 @@ func TestParseReadsWhatFormatWrites(t *testing.T) {
 		if rapid.Bool().Draw(t, "sets a field") {
 			def.Mappings = append(def.Mappings, drawFieldMapping(t))
 		}
-		if def.Validate(nil) != nil {
+		if def.Validate() != nil {
 			def.Name, def.State, def.LateUsers = "Name", webhook.Draft, nil
-			if def.Validate(nil) != nil { // a body may hold what looks like a placeholder
+			if def.Validate() != nil { // a body may hold what looks like a placeholder
 				def.Receive = nil
 			}
 		}

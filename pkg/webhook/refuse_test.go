@@ -246,15 +246,15 @@ func TestValidateOnAChangeOfState(t *testing.T) {
 			"mappings: a paused webhook needs at least one mapping; add one, or make the state draft",
 	} {
 		draft.State = state
-		if got := fmt.Sprint(draft.Validate(nil)); got != want {
+		if got := fmt.Sprint(draft.Validate()); got != want {
 			t.Errorf("%s: got\n%s\nwant\n%s", state, got, want)
 		}
 	}
 	full := fullDefinition()
-	if err := full.Validate(known); err != nil {
+	if err := full.Validate(webhook.KnownCurrencies(known)); err != nil {
 		t.Errorf("a good definition is refused: %v", err)
 	}
-	if err := full.Validate(func(string) bool { return false }); err == nil || !strings.Contains(err.Error(), `currency "coins" is not known`) {
+	if err := full.Validate(webhook.KnownCurrencies(func(string) bool { return false })); err == nil || !strings.Contains(err.Error(), `currency "coins" is not known`) {
 		t.Errorf("currencies that are gone are not noticed: %v", err)
 	}
 }

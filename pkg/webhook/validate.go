@@ -54,15 +54,13 @@ var (
 func IsCommunity(name string) bool { return communityPattern.MatchString(name) }
 
 // Validate checks what a definition says, as Parse does and as a change of state
-// must. The error is Errors. A nil currencies takes any code, and without
-// KnownFields any custom field is taken.
-func (def Definition) Validate(currencies func(code string) bool, opts ...Option) error {
+// must. The error is Errors.
+func (def Definition) Validate(opts ...Option) error {
 	var o options
 	for _, opt := range opts {
 		opt(&o)
 	}
 	var r report
-	o.currencies = currencies
 	check(&r, def, o)
 	return r.err()
 }

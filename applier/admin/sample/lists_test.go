@@ -110,7 +110,7 @@ func TestSuggestedMappingsCanBeApplied(t *testing.T) {
 				Name: "N", Community: "c", State: webhook.Active, Encryption: webhook.NoEncryption,
 				User: &webhook.UserRef{By: webhook.ByEmail, Path: "a"}, Mappings: []webhook.Mapping{m},
 			}
-			if err := def.Validate(nil); err != nil {
+			if err := def.Validate(); err != nil {
 				t.Errorf("%v:\n%s", err, *s.Mapping)
 			}
 		}

@@ -34,7 +34,7 @@ func (s *Service) Check(ctx context.Context, def webhook.Definition) error {
 	if err != nil {
 		return err
 	}
-	return def.Validate(knownCurrency(c), webhook.KnownFields(knownField(c)), webhook.PossibleMappings(possible(c)))
+	return def.Validate(against(c)...)
 }
 
 // Create saves a new webhook, and never one that is there: ErrNameTaken then.

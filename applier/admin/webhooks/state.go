@@ -56,7 +56,7 @@ func (s *Service) SetState(ctx context.Context, w broker.Saved, state webhook.St
 	if err != nil {
 		return Saved{}, err
 	}
-	if err := w.Validate(knownCurrency(c), webhook.KnownFields(knownField(c)), webhook.PossibleMappings(possible(c))); err != nil {
+	if err := w.Validate(against(c)...); err != nil {
 		return Saved{}, fmt.Errorf("the webhook cannot be %s: %w", state, err)
 	}
 	return s.save(ctx, w)

@@ -109,7 +109,14 @@ func (s *Service) check(ctx context.Context, src []byte, def webhook.Definition)
 	if err != nil {
 		return webhook.Definition{}, err
 	}
-	return webhook.Parse(src, webhook.InCommunity(def.Community), webhook.KnownCurrencies(knownCurrency(c)), webhook.KnownFields(knownField(c)), webhook.PossibleMappings(possible(c)))
+	return webhook.Parse(src, append(against(c), webhook.InCommunity(def.Community))...)
+}
+
+// against has a definition checked against what its community has.
+func against(c *applier.Community) []webhook.Option {
+	return []webhook.Option{
+		webhook.KnownCurrencies(knownCurrency(c)), webhook.KnownFields(knownField(c)), webhook.PossibleMappings(possible(c)),
+	}
 }
 
 // possible refuses what lies beyond the limits of a currency.
