@@ -211,22 +211,6 @@ func TestNumbersKeepTheirText(t *testing.T) {
 	}
 }
 
-func TestScalarAsYAML(t *testing.T) {
-	t.Parallel()
-	for src, want := range map[string]webhook.Scalar{
-		"a b": webhook.String("a b"), `"5"`: webhook.String("5"), "1.50": number("1.50"),
-		"true": webhook.Bool(true), "null": webhook.Null(), `"null"`: webhook.String("null"),
-	} {
-		var got webhook.Scalar
-		if err := got.UnmarshalYAML([]byte(src)); err != nil || got != want {
-			t.Errorf("%s is read as %q, %v", src, got.Text(), err)
-		}
-		if written, err := got.MarshalYAML(); err != nil || string(written) != src {
-			t.Errorf("%s is written as %s, %v", src, written, err)
-		}
-	}
-}
-
 func TestErrorsCanBeTakenApart(t *testing.T) {
 	t.Parallel()
 	_, err := webhook.Parse([]byte("name: N\nstate: on hold\nuser: {by: phone, path: a}\n"))

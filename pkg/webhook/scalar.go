@@ -81,8 +81,6 @@ func (s Scalar) MarshalJSON() ([]byte, error) {
 	}
 }
 
-var errNotScalar = errors.New("want a string, a number, true, false or null")
-
 // UnmarshalJSON is the inverse of MarshalJSON.
 func (s *Scalar) UnmarshalJSON(src []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(src))
@@ -101,25 +99,8 @@ func (s *Scalar) UnmarshalJSON(src []byte) error {
 	case string:
 		*s = String(v)
 	default:
-		return errNotScalar
+		return errors.New("want a string, a number, true, false or null")
 	}
-	return nil
-}
-
-// MarshalYAML writes s for a block or a flow collection.
-func (s Scalar) MarshalYAML() ([]byte, error) { return appendScalar(nil, s), nil }
-
-// UnmarshalYAML is the inverse of MarshalYAML.
-func (s *Scalar) UnmarshalYAML(src []byte) error {
-	n, err := parseTree(src)
-	if err != nil {
-		return err
-	}
-	value, ok := n.scalar()
-	if !ok {
-		return errNotScalar
-	}
-	*s = value
 	return nil
 }
 
