@@ -97,14 +97,7 @@ func appendAuth(b []byte, auth Auth) []byte {
 	if len(auth.Allow) == 0 {
 		return b
 	}
-	b = append(b, "  allow: ["...)
-	for i, network := range auth.Allow {
-		if i > 0 {
-			b = append(b, ", "...)
-		}
-		b = appendNetwork(b, network)
-	}
-	return append(b, "]\n"...)
+	return append(appendList(append(b, "  allow: "...), auth.Allow, appendNetwork), '\n')
 }
 
 // networkPattern is an address or network of IPv4, which no YAML reader takes for

@@ -129,14 +129,7 @@ func appendReceive(b []byte, r Receive) []byte {
 	pair := func(key string) { b = append(b, "  "+key+": "...) }
 	if len(r.Methods) > 0 {
 		pair("methods")
-		b = append(b, '[')
-		for i, m := range r.Methods {
-			if i > 0 {
-				b = append(b, ", "...)
-			}
-			b = appendText(b, m)
-		}
-		b = append(b, "]\n"...)
+		b = append(appendList(b, r.Methods, appendText), '\n')
 	}
 	if r.Payload != "" {
 		pair("payload")

@@ -7,8 +7,8 @@ import (
 	"github.com/coinhook/coinhook/pkg/signature"
 )
 
-// SchemaURI names the dialect that Schema is written in.
-const SchemaURI = "https://json-schema.org/draft/2020-12/schema"
+// schemaURI names the dialect that Schema is written in.
+const schemaURI = "https://json-schema.org/draft/2020-12/schema"
 
 // Schema returns the JSON Schema of a definition, for editors that complete and check
 // what is typed. It says no more than which keys there are and what kind of value each
@@ -21,7 +21,7 @@ func Schema() ([]byte, error) {
 	probe := newProbe()
 	d.definition(probe, defaultCommunity)
 	root := probe.shape.schema("")
-	root["$schema"], root["title"], root["required"] = SchemaURI, "Coinhook webhook", []string{"name"}
+	root["$schema"], root["title"], root["required"] = schemaURI, "Coinhook webhook", []string{"name"}
 	return json.MarshalIndent(root, "", "  ")
 }
 

@@ -165,10 +165,7 @@ func oneOf[T ~string](r *report, field string, value T, allowed ...T) {
 	if slices.Contains(allowed, value) {
 		return
 	}
-	names := make([]string, len(allowed))
-	for i, a := range allowed {
-		names[i] = string(a)
-	}
+	names := textsOf(allowed...)
 	last := len(names) - 1
 	choice := strings.Join(names[:last], ", ") + " or " + names[last]
 	if value == "" {
