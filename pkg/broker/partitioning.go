@@ -219,20 +219,13 @@ func (p *partitionPlan) compareTable(have []delivery.Generation, want []wantedGe
 			p.differ(title, "rows", 0, g.Count)
 			continue
 		}
-		for _, x := range []struct {
-			what     string
-			is, want any
-		}{
-			{"rows", have[i].Rows, g.Count},
-			{"incarnation", have[i].Incarnation, g.Incarnation},
-			{"begins_after", have[i].BeginsAfter, g.BeginsAfter},
-			{"ends_at", endOf(have[i]), endOf(g.Generation)},
-			{"finished", have[i].Finished, g.Finished},
-		} {
-			if x.is != x.want {
-				p.differ(title, x.what, x.is, x.want)
-			}
-		}
+		p.differences = append(p.differences, compare(title,
+			property{"rows", have[i].Rows, g.Count},
+			property{"incarnation", have[i].Incarnation, g.Incarnation},
+			property{"begins_after", have[i].BeginsAfter, g.BeginsAfter},
+			property{"ends_at", endOf(have[i]), endOf(g.Generation)},
+			property{"finished", have[i].Finished, g.Finished},
+		)...)
 	}
 	if len(p.differences) > before {
 		p.save = all

@@ -185,30 +185,38 @@ func (p *Plan) correct(c *Conn, spec streamSpec, info jetstream.StreamInfo, repl
 	})
 }
 
-// compareStreams lists what differs of what a setup may change.
-func compareStreams(title string, have, want jetstream.StreamConfig) (all []Difference) {
-	for _, x := range []struct {
-		what     string
-		is, want any
-	}{
-		{"replicas", have.Replicas, want.Replicas},
-		{"max_bytes", have.MaxBytes, want.MaxBytes},
-		{"max_age", have.MaxAge, want.MaxAge},
-		{"max_msgs", have.MaxMsgs, want.MaxMsgs},
-		{"max_msgs_per_subject", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject},
-		{"max_msg_size", have.MaxMsgSize, want.MaxMsgSize},
-		{"subjects", strings.Join(have.Subjects, ","), strings.Join(want.Subjects, ",")},
-		{"discard", have.Discard, want.Discard},
-		{"discard_new_per_subject", have.DiscardNewPerSubject, want.DiscardNewPerSubject},
-		{"duplicate_window", have.Duplicates, want.Duplicates},
-		{"deny_delete", have.DenyDelete, want.DenyDelete},
-		{"allow_direct", have.AllowDirect, want.AllowDirect},
-	} {
-		if x.is != x.want {
-			all = append(all, Difference{Where: title, What: x.what, Is: fmt.Sprint(x.is), Should: fmt.Sprint(x.want)})
+// property is one of a stream or consumer, as it is and as it should be.
+type property struct {
+	what       string
+	is, should any
+}
+
+// compare lists the properties that differ.
+func compare(where string, properties ...property) (all []Difference) {
+	for _, p := range properties {
+		if p.is != p.should {
+			all = append(all, Difference{Where: where, What: p.what, Is: fmt.Sprint(p.is), Should: fmt.Sprint(p.should)})
 		}
 	}
 	return all
+}
+
+// compareStreams lists what differs of what a setup may change.
+func compareStreams(title string, have, want jetstream.StreamConfig) []Difference {
+	return compare(title,
+		property{"replicas", have.Replicas, want.Replicas},
+		property{"max_bytes", have.MaxBytes, want.MaxBytes},
+		property{"max_age", have.MaxAge, want.MaxAge},
+		property{"max_msgs", have.MaxMsgs, want.MaxMsgs},
+		property{"max_msgs_per_subject", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject},
+		property{"max_msg_size", have.MaxMsgSize, want.MaxMsgSize},
+		property{"subjects", strings.Join(have.Subjects, ","), strings.Join(want.Subjects, ",")},
+		property{"discard", have.Discard, want.Discard},
+		property{"discard_new_per_subject", have.DiscardNewPerSubject, want.DiscardNewPerSubject},
+		property{"duplicate_window", have.Duplicates, want.Duplicates},
+		property{"deny_delete", have.DenyDelete, want.DenyDelete},
+		property{"allow_direct", have.AllowDirect, want.AllowDirect},
+	)
 }
 
 // auditedUpTo is where a consumer that was lost begins to make a difference: the audit
@@ -229,19 +237,11 @@ func (c *Conn) auditedUpTo(ctx context.Context, t Topology) (sequence uint64, er
 	return t.Audited(ctx, incarnation, stream)
 }
 
-func compareConsumers(title string, have, want jetstream.ConsumerConfig) (all []Difference) {
-	for _, x := range []struct {
-		what     string
-		is, want any
-	}{
-		{"ack_wait", have.AckWait, want.AckWait},
-		{"max_deliver", have.MaxDeliver, want.MaxDeliver},
-		{"max_ack_pending", have.MaxAckPending, want.MaxAckPending},
-		{"ack_policy", have.AckPolicy, want.AckPolicy},
-	} {
-		if x.is != x.want {
-			all = append(all, Difference{Where: title, What: x.what, Is: fmt.Sprint(x.is), Should: fmt.Sprint(x.want)})
-		}
-	}
-	return all
+func compareConsumers(title string, have, want jetstream.ConsumerConfig) []Difference {
+	return compare(title,
+		property{"ack_wait", have.AckWait, want.AckWait},
+		property{"max_deliver", have.MaxDeliver, want.MaxDeliver},
+		property{"max_ack_pending", have.MaxAckPending, want.MaxAckPending},
+		property{"ack_policy", have.AckPolicy, want.AckPolicy},
+	)
 }
