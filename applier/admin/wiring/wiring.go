@@ -22,21 +22,15 @@ import (
 	"github.com/coinhook/coinhook/pkg/broker"
 )
 
-// Options of a connection.
-type Options struct {
-	// Name is what the database lists the connection under.
-	Name string
-	// StatementTimeout and MaxConns are the store's own if they are 0.
-	StatementTimeout time.Duration
-	MaxConns         int
-}
+// Options tune the connections; the zero value is usable.
+type Options = postgres.Options
 
 // Database has the services on one database.
 type Database struct{ store *postgres.Store }
 
 // Open returns the database at a URL. It connects when it is first needed.
 func Open(url string, o Options) (*Database, error) {
-	store, err := postgres.Open(url, postgres.Options{Name: o.Name, StatementTimeout: o.StatementTimeout, MaxConns: o.MaxConns})
+	store, err := postgres.Open(url, o)
 	if err != nil {
 		return nil, err
 	}
