@@ -3,6 +3,7 @@ package mapping
 import (
 	"bytes"
 	"encoding/base64"
+	"net/url"
 	"strings"
 	"unicode/utf8"
 
@@ -53,14 +54,8 @@ func appendString(out []byte, text string) []byte {
 // readPairs reads the names, and the texts of each.
 func readPairs(text []byte, what string) (names []string, texts map[string][]string, failure *delivery.Failure) {
 	texts = map[string][]string{}
-	for at := 0; at <= len(text); {
-		end := bytes.IndexByte(text[at:], '&')
-		if end < 0 {
-			end = len(text)
-		} else {
-			end += at
-		}
-		pair := text[at:end]
+	at := 0
+	for pair := range bytes.SplitSeq(text, []byte("&")) {
 		if len(pair) > 0 {
 			rawName, rawText, _ := bytes.Cut(pair, []byte("="))
 			name, problem := unescape(rawName)
@@ -79,49 +74,21 @@ func readPairs(text []byte, what string) (names []string, texts map[string][]str
 			}
 			texts[name] = append(texts[name], value)
 		}
-		at = end + 1
+		at += len(pair) + 1
 	}
 	return names, texts, nil
 }
 
 // unescape decodes percent-encoding and plus signs, or says what is wrong.
 func unescape(raw []byte) (text, problem string) {
-	out := raw
-	if bytes.ContainsAny(raw, "%+") {
-		out = make([]byte, 0, len(raw))
-		for i := 0; i < len(raw); i++ {
-			switch c := raw[i]; {
-			case c == '+':
-				out = append(out, ' ')
-			case c != '%':
-				out = append(out, c)
-			case i+2 < len(raw) && isHex(raw[i+1]) && isHex(raw[i+2]):
-				out = append(out, fromHex(raw[i+1])<<4|fromHex(raw[i+2]))
-				i += 2
-			default:
-				return "", "a percent sign is not followed by two hexadecimal digits"
-			}
-		}
-	}
-	if !utf8.Valid(out) {
+	text, err := url.QueryUnescape(string(raw))
+	switch {
+	case err != nil:
+		return "", "a percent sign is not followed by two hexadecimal digits"
+	case !utf8.ValidString(text):
 		return "", "the text is not UTF-8"
 	}
-	return string(out), ""
-}
-
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
-}
-
-func fromHex(c byte) byte {
-	switch {
-	case c <= '9':
-		return c - '0'
-	case c <= 'F':
-		return c - 'A' + 10
-	default:
-		return c - 'a' + 10
-	}
+	return text, ""
 }
 
 // decodeBase64 takes both alphabets, with all of the padding or none. Line breaks are
