@@ -1,7 +1,6 @@
 package mapping
 
 import (
-	"slices"
 	"strconv"
 
 	"github.com/coinhook/coinhook/applier/admin/redact"
@@ -85,10 +84,5 @@ func nameOf(s *webhook.CompiledSource) string {
 	if s.Slot == webhook.NoSlot {
 		return s.Header
 	}
-	for _, segment := range slices.Backward(s.Path.Segments()) {
-		if !segment.IsIndex {
-			return segment.Name
-		}
-	}
-	return ""
+	return s.Path.LastName()
 }

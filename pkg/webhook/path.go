@@ -51,6 +51,16 @@ func (p Path) Text() string {
 // Segments are the steps from the root.
 func (p Path) Segments() []Segment { return slices.Clone(p.segments) }
 
+// LastName is the name nearest to the value: in order.points[0] it is points.
+func (p Path) LastName() string {
+	for _, s := range slices.Backward(p.segments) {
+		if !s.IsIndex {
+			return s.Name
+		}
+	}
+	return ""
+}
+
 // Equal reports whether both name the same value of every payload, however they
 // are written.
 func (p Path) Equal(q Path) bool { return slices.Equal(p.segments, q.segments) }

@@ -91,7 +91,7 @@ func addToArray(all []*array, s mapping.Scalar) []*array {
 	inside := webhook.PathTo(segments[at+1:]...)
 	n := slices.IndexFunc(a.members, func(m *lineMember) bool { return m.path.Equal(inside) })
 	if n < 0 {
-		n, a.members = len(a.members), append(a.members, &lineMember{path: inside, name: flatten(lastName(segments))})
+		n, a.members = len(a.members), append(a.members, &lineMember{path: inside, name: flatten(s.Path.LastName())})
 	}
 	a.members[n].values = append(a.members[n].values, s.Value)
 	return all

@@ -74,10 +74,9 @@ func rank(use *Use) int {
 }
 
 func suggestion(s mapping.Scalar) Suggestion {
-	segments := s.Path.Segments()
-	out := Suggestion{Path: s.Path.Text(), Kind: kindName(s.Value.Kind()), Value: s.Value.Text(), depth: len(segments)}
+	out := Suggestion{Path: s.Path.Text(), Kind: kindName(s.Value.Kind()), Value: s.Value.Text(), depth: len(s.Path.Segments())}
 	var use Use
-	use, out.score, out.Why = guess(lastName(segments), s.Value)
+	use, out.score, out.Why = guess(s.Path.LastName(), s.Value)
 	if use != "" {
 		out.Use = &use
 	}
@@ -103,16 +102,6 @@ func Shorten(s string, most int) string {
 		}
 	}
 	return s
-}
-
-// lastName is the name nearest to the value: in order.points[0] it is points.
-func lastName(segments []webhook.Segment) string {
-	for _, s := range slices.Backward(segments) {
-		if !s.IsIndex {
-			return s.Name
-		}
-	}
-	return ""
 }
 
 func kindName(kind webhook.ScalarKind) string {
