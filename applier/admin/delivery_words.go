@@ -29,7 +29,7 @@ func (d Delivery) Result() string {
 	case d.Outcome != nil:
 		return string(*d.Outcome)
 	case d.Pending != nil:
-		return shortened(d.Pending.Text(), 60)
+		return Shorten(d.Pending.Text(), 60)
 	}
 	return ""
 }

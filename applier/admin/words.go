@@ -42,12 +42,19 @@ func AgeText(d time.Duration) string {
 // LocalTime is a time for people, to the second.
 func LocalTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
-// shortened cuts a text for a table.
-func shortened(text string, runes int) string {
-	if r := []rune(text); len(r) > runes {
-		return string(r[:runes-1]) + "…"
+// Shorten cuts a text to so many characters, the last of them … where it was cut.
+func Shorten(s string, most int) string {
+	count := 0
+	cut := 0 // where the text ends if it has to make room for …
+	for i := range s {
+		if count == most-1 {
+			cut = i
+		}
+		if count++; count > most {
+			return s[:cut] + "…"
+		}
 	}
-	return text
+	return s
 }
 
 // TextOrBytes returns a payload as text where it is text, and else as it is; nil is

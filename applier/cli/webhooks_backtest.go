@@ -6,7 +6,6 @@ import (
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/planning"
-	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/admin/trial"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
 	"github.com/coinhook/coinhook/applier/sealed"
@@ -140,7 +139,7 @@ func printBacktest(a *app, r *trial.Comparison) {
 
 func (a *app) printCases(title string, cases []trial.Case, count int) {
 	a.printPart([]string{title, "before", "after"}, each(cases, func(c trial.Case) []string {
-		return []string{c.ID.String(), sample.Shorten(c.Before.Text(), maxEffect), sample.Shorten(c.After.Text(), maxEffect)}
+		return []string{c.ID.String(), admin.Shorten(c.Before.Text(), maxEffect), admin.Shorten(c.After.Text(), maxEffect)}
 	}))
 	a.printMore(count - len(cases))
 }

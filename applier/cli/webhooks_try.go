@@ -166,7 +166,7 @@ func (c *webhooksSuggestCmd) Run(a *app) error {
 		if s.Use != nil {
 			use = string(*s.Use) + ": " + s.Why
 		}
-		return []string{s.Path, s.Kind, sample.Shorten(s.Value, maxCell), use}
+		return []string{s.Path, s.Kind, admin.Shorten(s.Value, maxCell), use}
 	}))
 	for _, s := range all {
 		if s.Mapping != nil {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/coinhook/coinhook/applier/admin/sample"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -53,7 +53,7 @@ type treeReader struct {
 // the sender's, and may be as long as a payload.
 func (t *treeReader) value(name string, path []webhook.Segment, length int) (*node, error) {
 	t.left--
-	n := &node{Name: sample.Shorten(name, maxText)}
+	n := &node{Name: admin.Shorten(name, maxText)}
 	if length <= webhook.MaxPathLength {
 		if text := webhook.PathTo(path...).Text(); utf8.RuneCountInString(text) <= webhook.MaxPathLength {
 			n.Path = text
@@ -79,7 +79,7 @@ func (t *treeReader) value(name string, path []webhook.Segment, length int) (*no
 	if err != nil {
 		return nil, err
 	}
-	n.Text = sample.Shorten(string(v), maxText)
+	n.Text = admin.Shorten(string(v), maxText)
 	return n, nil
 }
 

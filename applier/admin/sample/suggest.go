@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -81,28 +82,13 @@ func suggestion(s mapping.Scalar) Suggestion {
 		out.Use = &use
 	}
 	if s.Value.Kind() == webhook.StringScalar {
-		out.Value = Shorten(out.Value, maxValue)
+		out.Value = admin.Shorten(out.Value, maxValue)
 	}
 	return out
 }
 
 // maxValue is how much of a string is shown, in characters.
 const maxValue = 200
-
-// Shorten cuts a text to so many characters, the last of them … where it was cut.
-func Shorten(s string, most int) string {
-	count := 0
-	cut := 0 // where the text ends if it has to make room for …
-	for i := range s {
-		if count == most-1 {
-			cut = i
-		}
-		if count++; count > most {
-			return s[:cut] + "…"
-		}
-	}
-	return s
-}
 
 func kindName(kind webhook.ScalarKind) string {
 	switch kind {

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -78,7 +79,7 @@ func TestNumbersAreExactAndStringsShort(t *testing.T) {
 	if s := all[1].Value; utf8.RuneCountInString(s) != 200 || !strings.HasSuffix(s, "é…") {
 		t.Errorf("the string is %q", s)
 	}
-	if got := sample.Shorten("abc", 3); got != "abc" {
+	if got := admin.Shorten("abc", 3); got != "abc" {
 		t.Errorf("what fits is cut to %q", got)
 	}
 }
