@@ -21,6 +21,13 @@ const (
 	gcmTag   = 16
 )
 
+func ivLength(mode webhook.Encryption) int {
+	if mode == webhook.GCM {
+		return gcmNonce
+	}
+	return cbcIV
+}
+
 // ErrDecrypt is the only error for a body that cannot be opened. The exact cause would
 // help an attacker who tries bodies more than an admin.
 var ErrDecrypt = errors.New("the body cannot be decrypted")

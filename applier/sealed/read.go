@@ -42,14 +42,10 @@ func read(body []byte, mode webhook.Encryption) []box {
 		}
 		body = []byte(text)
 	}
-	ivLength := cbcIV
-	if mode == webhook.GCM {
-		ivLength = gcmNonce
-	}
 	var boxes []box
 	for _, b := range decode(body) {
-		if len(b) >= ivLength {
-			boxes = appendBox(boxes, mode, b[:ivLength], b[ivLength:])
+		if n := ivLength(mode); len(b) >= n {
+			boxes = appendBox(boxes, mode, b[:n], b[n:])
 		}
 	}
 	return boxes
@@ -73,16 +69,12 @@ func readEnvelope(body []byte, mode webhook.Encryption) []box {
 	case mode == webhook.GCM:
 		tags = ofLength(decode([]byte(*e.Tag)), gcmTag)
 	}
-	ivLength := cbcIV
-	if mode == webhook.GCM {
-		ivLength = gcmNonce
-	}
 	var boxes []box
 	datas := decode([]byte(data))
 	if data == "" {
 		datas = [][]byte{nil} // what was encrypted with GCM is empty
 	}
-	for _, v := range ofLength(decode([]byte(iv)), ivLength) {
+	for _, v := range ofLength(decode([]byte(iv)), ivLength(mode)) {
 		for _, tag := range tags {
 			for _, d := range datas {
 				boxes = appendBox(boxes, mode, v, slices.Concat(d, tag))

@@ -50,10 +50,7 @@ type Body struct {
 
 // Seal encrypts a payload as a sender does.
 func Seal(key Key, form Form, encoding Encoding, payload []byte) (Body, error) {
-	iv := make([]byte, cbcIV)
-	if key.mode == webhook.GCM {
-		iv = iv[:gcmNonce]
-	}
+	iv := make([]byte, ivLength(key.mode))
 	rand.Read(iv) // documented never to fail
 	data := key.seal(iv, payload)
 	if form == Text {
