@@ -45,6 +45,15 @@ type Reporter interface {
 	Stopped(cause error)
 }
 
+// Silent is a reporter that reports nothing: what would be is not an event.
+type Silent struct{}
+
+func (Silent) Settled(Item, Settlement)                     {}
+func (Silent) Postponed([]*delivery.Delivery, error)        {}
+func (Silent) Parked(*delivery.Delivery, ParkReason, error) {}
+func (Silent) Bug(*delivery.Delivery, error)                {}
+func (Silent) Stopped(error)                                {}
+
 // Applier settles deliveries.
 type Applier struct {
 	definitions Definitions

@@ -60,7 +60,7 @@ func (r *Replayer) newPlanner(request *Request) *planner {
 		reasons: map[delivery.Reason]int{}, failing: planning.Failures{}, waiting: planning.Waits{}, balances: planning.Balances{},
 		communities: planning.Communities{},
 	}
-	p.app = applier.New(p.definitions, r.store, r.evaluate, p.rehearsal, silent{})
+	p.app = applier.New(p.definitions, r.store, r.evaluate, p.rehearsal, applier.Silent{})
 	return p
 }
 
@@ -116,15 +116,6 @@ func (p *planner) explainMissing(ctx context.Context) error {
 	}
 	return nil
 }
-
-// silent is a reporter that reports nothing, because a plan is not an event.
-type silent struct{}
-
-func (silent) Settled(applier.Item, applier.Settlement)             {}
-func (silent) Postponed([]*delivery.Delivery, error)                {}
-func (silent) Parked(*delivery.Delivery, applier.ParkReason, error) {}
-func (silent) Bug(*delivery.Delivery, error)                        {}
-func (silent) Stopped(error)                                        {}
 
 // ErrOvertaken says that the planned deliveries have changed since.
 var ErrOvertaken = errors.New("somebody else has replayed some of these since the plan was made, make the plan again")

@@ -28,13 +28,12 @@ func newSide(store *postgres.Store, definitions applier.Definitions, evaluate ap
 
 // recorder is a reporter that keeps the items of a batch, because a failure for a balance
 // had a plan, too.
-type recorder struct{ items []applier.Item }
+type recorder struct {
+	applier.Silent
+	items []applier.Item
+}
 
-func (r *recorder) Settled(item applier.Item, _ applier.Settlement)      { r.items = append(r.items, item) }
-func (r *recorder) Postponed([]*delivery.Delivery, error)                {}
-func (r *recorder) Parked(*delivery.Delivery, applier.ParkReason, error) {}
-func (r *recorder) Bug(*delivery.Delivery, error)                        {}
-func (r *recorder) Stopped(error)                                        {}
+func (r *recorder) Settled(item applier.Item, _ applier.Settlement) { r.items = append(r.items, item) }
 
 // answer is what a definition makes of a delivery, or why this cannot be said
 // now.

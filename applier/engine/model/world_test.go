@@ -65,12 +65,12 @@ func (d definitions) TookClear(context.Context, string, uint64, time.Time) (bool
 }
 
 // silent is a reporter that keeps bugs only.
-type silent struct{ bugs []string }
+type silent struct {
+	applier.Silent
+	bugs []string
+}
 
-func (*silent) Settled(applier.Item, applier.Settlement)             {}
-func (*silent) Postponed([]*delivery.Delivery, error)                {}
-func (*silent) Parked(*delivery.Delivery, applier.ParkReason, error) {}
-func (s *silent) Bug(d *delivery.Delivery, err error)                { s.bugs = append(s.bugs, fmt.Sprint(d.ID, err)) }
+func (s *silent) Bug(d *delivery.Delivery, err error) { s.bugs = append(s.bugs, fmt.Sprint(d.ID, err)) }
 
 func (s *silent) Stopped(err error) { s.bugs = append(s.bugs, fmt.Sprint(err)) }
 
