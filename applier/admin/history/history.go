@@ -152,26 +152,39 @@ func without(all, later []admin.Delivery) []admin.Delivery {
 func mayBeQueued(f Filter) bool { return mayBeParked(f) && f.UserID == (delivery.ID{}) }
 
 func (h *History) outcomes(ctx context.Context, f Filter, at Place) ([]admin.Delivery, error) {
-	var all []admin.Delivery
-	query := f
-	query.Before, query.After = at.Before, at.After
-	for len(all) < f.Limit {
-		query.Limit = min(pageSize, f.Limit-len(all))
-		page, err := h.store.ListOutcomes(ctx, query)
+	all, err := inPages(f, at, func(f Filter) (page []admin.Delivery, err error) {
+		outcomes, err := h.store.ListOutcomes(ctx, f)
+		for _, o := range outcomes {
+			page = append(page, o.Delivery)
+		}
+		return page, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, h.addWaitingReplays(ctx, all)
+}
+
+// inPages returns as many rows as the filter's limit says, from a place on. A query brings
+// those that its filter lets through.
+func inPages(f Filter, at Place, query func(Filter) ([]admin.Delivery, error)) (all []admin.Delivery, err error) {
+	limit := f.Limit
+	f.Before, f.After = at.Before, at.After
+	for len(all) < limit {
+		f.Limit = min(pageSize, limit-len(all))
+		page, err := query(f)
 		if err != nil {
 			return nil, err
 		}
-		for _, o := range page {
-			all = append(all, o.Delivery)
-		}
-		if len(page) < query.Limit {
+		all = append(all, page...)
+		if len(page) < f.Limit {
 			break
 		}
 		if last := page[len(page)-1].ID; at.After != (delivery.ID{}) {
-			query.After = last
+			f.After = last
 		} else {
-			query.Before = last
+			f.Before = last
 		}
 	}
-	return all, h.addWaitingReplays(ctx, all)
+	return all, nil
 }

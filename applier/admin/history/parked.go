@@ -22,33 +22,20 @@ func mayBeParked(f Filter) bool {
 // parked returns the parked deliveries that a filter lets through, as many as its
 // limit says, from a place on.
 func (h *History) parked(ctx context.Context, f Filter, at Place) ([]admin.Delivery, error) {
-	var all []admin.Delivery
 	names := h.names()
-	query := f
-	query.Before, query.After = at.Before, at.After
-	for len(all) < f.Limit {
-		query.Limit = min(pageSize, f.Limit-len(all))
-		page, err := h.store.ListParked(ctx, query)
+	return inPages(f, at, func(f Filter) ([]admin.Delivery, error) {
+		parked, err := h.store.ListParked(ctx, f)
 		if err != nil {
 			return nil, err
 		}
-		for _, p := range page {
-			d, err := h.fromParked(ctx, names, p)
-			if err != nil {
+		page := make([]admin.Delivery, len(parked))
+		for i, p := range parked {
+			if page[i], err = h.fromParked(ctx, names, p); err != nil {
 				return nil, err
 			}
-			all = append(all, d)
 		}
-		if len(page) < query.Limit {
-			break
-		}
-		if at.After != (delivery.ID{}) {
-			query.After = page[len(page)-1].ID
-		} else {
-			query.Before = page[len(page)-1].ID
-		}
-	}
-	return all, nil
+		return page, nil
+	})
 }
 
 // fromParked adds what the database does not know.
