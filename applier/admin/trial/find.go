@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/coinhook/coinhook/applier/postgres"
+	"github.com/coinhook/coinhook/applier/admin/deadletter"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -19,7 +19,6 @@ const (
 	pageDeliveries = 256
 	pageBytes      = 4 << 20
 
-	pageLetters = 1000
 	// tellEvery is how many messages are read between two reports of progress.
 	tellEvery = 256
 )
@@ -100,21 +99,16 @@ func (f *found) take(message []delivery.Delivery, webhookID string, last int, se
 
 // findLetters adds dead letters whose messages have left the stream.
 func (b *Backtest) findLetters(ctx context.Context, r Request, f *found, seen map[delivery.ID]int) error {
-	filter := postgres.DeadLetterFilter{WebhookID: r.Webhook.ID, Limit: pageLetters}
-	for f.count() < r.Last {
-		list, err := b.store.ListDeadLetters(ctx, filter)
+	for l, err := range deadletter.New(b.store).All(ctx, deadletter.Filter{WebhookID: r.Webhook.ID}) {
 		if err != nil {
 			return err
 		}
-		for _, l := range list {
-			if _, inStream := seen[l.ID]; !inStream && f.count() < r.Last {
-				f.letters = append(f.letters, letter{l.ID, l.ReceivedAt, l.PayloadBytes})
-			}
+		if _, inStream := seen[l.ID]; !inStream {
+			f.letters = append(f.letters, letter{l.ID, l.ReceivedAt, l.PayloadBytes})
 		}
-		if len(list) < filter.Limit {
+		if f.count() == r.Last {
 			break
 		}
-		filter.After = list[len(list)-1].ID
 	}
 	slices.Reverse(f.letters)
 	return nil
