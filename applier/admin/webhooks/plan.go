@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -33,32 +32,20 @@ func (p Planned) StateChange() (from, to webhook.State, changes bool) {
 // Plan says what applying a definition would do. Nothing is changed.
 func (s *Service) Plan(ctx context.Context, def webhook.Definition) (Planned, error) {
 	current, err := s.definitions.Find(ctx, def.Community, def.Name)
-	if err == nil && current.Newer == nil {
-		kept := def.StateImplied
-		def = def.Over(current.Definition)
-		if kept && def.State.Accepts() { // it was checked as a draft
-			if err := s.Check(ctx, def); err != nil {
-				return Planned{}, fmt.Errorf("the webhook is %s, and the file leaves that as it is: %w", def.State, err)
-			}
-		}
-	}
-	p := Planned{Definition: def}
-	var before *webhook.Definition
 	switch {
 	case errors.Is(err, broker.ErrWebhookNotFound):
-		p.Change = Created
+		p := Planned{Definition: def, Change: Created}
+		p.Diff, err = Diff(nil, def)
+		return p, err
 	case err != nil:
 		return Planned{}, err
-	case current.Newer != nil:
-		return Planned{}, current.Newer
-	case reflect.DeepEqual(current.Definition, def) && !lacksKey(current.Record):
-		p.Change, p.current = Unchanged, &current
-		return p, nil
-	default:
-		p.Change, p.current, before = Updated, &current, &current.Definition
 	}
-	p.Diff, err = Diff(before, def)
-	return p, err
+	if current.Newer == nil && def.StateImplied && current.State.Accepts() { // it was checked as a draft
+		if err := s.Check(ctx, def.Over(current.Definition)); err != nil {
+			return Planned{}, fmt.Errorf("the webhook is %s, and the file leaves that as it is: %w", current.State, err)
+		}
+	}
+	return s.PlanNext(current, def)
 }
 
 // ApplyPlanned carries out a plan. If somebody saved the webhook after it was planned,
