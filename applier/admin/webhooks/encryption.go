@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -107,14 +108,18 @@ func lacksKey(rec webhook.Record) bool { return rec.Encryption.IsOn() && !hasKey
 
 // endKeys returns the keys, none of which is valid beyond the end.
 func endKeys(keys []secret.SealedKey, end time.Time) []secret.SealedKey {
-	var ended []secret.SealedKey
-	for _, k := range keys {
-		if k.ExpiresAt == nil || k.ExpiresAt.After(end) {
-			k.ExpiresAt = &end
-		}
-		ended = append(ended, k)
+	ended := slices.Clone(keys)
+	for i := range ended {
+		endBy(&ended[i].ExpiresAt, end)
 	}
 	return ended
+}
+
+// endBy has a key or secret end at a time, unless it ends sooner.
+func endBy(expires **time.Time, end time.Time) {
+	if *expires == nil || (*expires).After(end) {
+		*expires = &end
+	}
 }
 
 func withKey(newest secret.SealedKey, older []secret.SealedKey) []secret.SealedKey {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -125,12 +126,9 @@ func (s *Service) isNewestText(purpose secret.Purpose, rec webhook.Record, kept 
 
 // endTexts returns the secrets, none of which is valid beyond the end.
 func endTexts(kept []secret.SealedText, end time.Time) []secret.SealedText {
-	var ended []secret.SealedText
-	for _, k := range kept {
-		if k.ExpiresAt == nil || k.ExpiresAt.After(end) {
-			k.ExpiresAt = &end
-		}
-		ended = append(ended, k)
+	ended := slices.Clone(kept)
+	for i := range ended {
+		endBy(&ended[i].ExpiresAt, end)
 	}
 	return ended
 }

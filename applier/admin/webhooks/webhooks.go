@@ -317,9 +317,7 @@ func (s *Service) RotateKey(ctx context.Context, w broker.Saved, overlap time.Du
 	text, key := secret.NewAPIKey(now)
 	keys := []secret.APIKey{key}
 	for _, old := range w.APIKeys {
-		if old.ExpiresAt == nil || old.ExpiresAt.After(end) {
-			old.ExpiresAt = &end
-		}
+		endBy(&old.ExpiresAt, end)
 		if old.Valid(now) {
 			keys = append(keys, old)
 		}
