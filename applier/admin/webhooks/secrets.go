@@ -65,15 +65,11 @@ func (s *Service) RotateSecrets(ctx context.Context) (Rotation, error) {
 }
 
 func (s *Service) rotateAll(ctx context.Context, total *Rotation) error {
-	there, err := s.definitions.List(ctx)
+	all, err := s.ever(ctx)
 	if err != nil {
 		return err
 	}
-	deleted, err := s.definitions.Deleted(ctx)
-	if err != nil {
-		return err
-	}
-	for _, w := range append(there, deleted...) {
+	for _, w := range all {
 		if err := s.rotate(ctx, w, total); err != nil {
 			return fmt.Errorf("the webhook %q (%s): %w", w.Name, w.ID, err)
 		}

@@ -229,17 +229,23 @@ func (s *Service) FindEver(ctx context.Context, community, nameOrID string) (bro
 
 // Communities returns those that have, or had, a webhook.
 func (s *Service) Communities(ctx context.Context) ([]string, error) {
-	now, err := s.definitions.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	deleted, err := s.definitions.Deleted(ctx)
+	all, err := s.ever(ctx)
 	var names []string
-	for _, w := range slices.Concat(now, deleted) {
+	for _, w := range all {
 		names = append(names, w.Community)
 	}
 	slices.Sort(names)
 	return slices.Compact(names), err
+}
+
+// ever returns all webhooks, deleted ones last.
+func (s *Service) ever(ctx context.Context) ([]broker.Saved, error) {
+	there, err := s.definitions.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	deleted, err := s.definitions.Deleted(ctx)
+	return append(there, deleted...), err
 }
 
 // List returns the webhooks of a community, or all if it is empty, by community
