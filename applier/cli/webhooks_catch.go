@@ -10,8 +10,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/redact"
 	"github.com/coinhook/coinhook/applier/admin/sample"
 	"github.com/coinhook/coinhook/applier/mapping"
@@ -163,12 +163,8 @@ func newCaughtJSON(c sample.Caught, def webhook.Definition) caughtJSON {
 	if failure == nil && isPayload(mapped) {
 		out.Payload = mapped
 	}
-	switch {
-	case len(c.Payload) == 0 || out.Payload != nil && bytes.Equal(mapped, c.Payload):
-	case utf8.Valid(c.Payload):
-		out.PayloadText = new(string(c.Payload))
-	default:
-		out.PayloadBase64 = c.Payload
+	if len(c.Payload) > 0 && (out.Payload == nil || !bytes.Equal(mapped, c.Payload)) {
+		out.PayloadText, out.PayloadBase64 = admin.TextOrBytes(c.Payload)
 	}
 	return out
 }
