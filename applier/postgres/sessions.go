@@ -15,10 +15,9 @@ import (
 
 // Session is somebody who is signed in.
 type Session struct {
-	Admin     string
-	Grants    admin.Grants // as they are now
-	CreatedAt time.Time
-	UsedAt    time.Time
+	Admin  string
+	Grants admin.Grants // as they are now
+	UsedAt time.Time
 }
 
 const (
@@ -117,7 +116,7 @@ func (s *Store) ChangePassword(ctx context.Context, in NewSession, hash string) 
 }
 
 const findSessionQuery = `
-SELECT s.admin, a.role, ` + selectGrants + `, s.created_at, s.used_at
+SELECT s.admin, a.role, ` + selectGrants + `, s.used_at
 FROM sessions s JOIN admins a ON a.name = s.admin
 WHERE s.token = $1 AND s.created_at >= $2 AND s.used_at >= $3 AND NOT a.disabled`
 
@@ -127,7 +126,7 @@ func (s *Store) FindSession(ctx context.Context, token []byte, madeAfter, usedAf
 	var role admin.Role
 	var grants []byte
 	err := s.db.QueryRowContext(ctx, findSessionQuery, token, madeAfter, usedAfter).
-		Scan(&found.Admin, &role, &grants, &found.CreatedAt, &found.UsedAt)
+		Scan(&found.Admin, &role, &grants, &found.UsedAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, ErrNoSession
 	}
