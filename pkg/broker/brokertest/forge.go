@@ -1,10 +1,12 @@
 package brokertest
 
 import (
+	"context"
 	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/coinhook/coinhook/pkg/secret"
 )
@@ -27,30 +29,37 @@ func DeliveryKeys(tb testing.TB, letters ...string) secret.DeliveryKeys {
 // broker.
 func (s *Server) Forge(data []byte, headers map[string]string) {
 	s.tb.Helper()
-	js, done := s.client()
-	defer done()
 	msg := nats.NewMsg("coinhook.deliveries")
 	msg.Data = data
 	for name, value := range headers {
 		msg.Header.Set(name, value)
 	}
-	if _, err := js.PublishMsg(s.tb.Context(), msg); err != nil {
-		s.tb.Fatal(err)
-	}
+	s.withJetStream(func(ctx context.Context, js jetstream.JetStream) error {
+		_, err := js.PublishMsg(ctx, msg)
+		return err
+	})
 }
 
 // Data returns a message of the stream of deliveries as it was stored.
 func (s *Server) Data(sequence uint64) []byte {
 	s.tb.Helper()
-	js, done := s.client()
-	defer done()
-	stream, err := js.Stream(s.tb.Context(), "DELIVERIES")
-	if err != nil {
-		s.tb.Fatal(err)
-	}
-	msg, err := stream.GetMsg(s.tb.Context(), sequence)
-	if err != nil {
-		s.tb.Fatal(err)
-	}
-	return msg.Data
+	return s.message(sequence).Data
+}
+
+// MessageHeader returns one header of a message of the stream of deliveries.
+func (s *Server) MessageHeader(sequence uint64, name string) string {
+	s.tb.Helper()
+	return strings.Join(s.message(sequence).Header.Values(name), ", ")
+}
+
+func (s *Server) message(sequence uint64) (msg *jetstream.RawStreamMsg) {
+	s.tb.Helper()
+	s.withJetStream(func(ctx context.Context, js jetstream.JetStream) error {
+		stream, err := js.Stream(ctx, "DELIVERIES")
+		if err == nil {
+			msg, err = stream.GetMsg(ctx, sequence)
+		}
+		return err
+	})
+	return msg
 }
