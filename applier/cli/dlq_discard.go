@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/deadletter"
@@ -41,7 +42,7 @@ func (c *dlqDiscardCmd) Run(a *app) error {
 		a.say("%s %s.", l.ID, printable(l.Why))
 	}
 	if plan.Count() == 0 {
-		return errors.New("no dead letter matches, nothing was changed")
+		return errors.Join(a.doneDiscard(plan, 0), nothingToDiscard(plan))
 	}
 	a.sayGroups(plan.Groups)
 	if err := c.check(a, len(c.IDs) > 0, plan.Communities(), false); err != nil {
@@ -102,8 +103,20 @@ func (c *dlqDiscardCmd) discard(a *app, plan *deadletter.DiscardPlan, note strin
 	if gone := plan.Count() - done; gone > 0 {
 		a.say("%s failed again, succeeded or went since the question, and were left.", counted(gone, "dead letter"))
 	}
+	return a.doneDiscard(plan, done)
+}
+
+func (a *app) doneDiscard(plan *deadletter.DiscardPlan, done int) error {
 	left := append([]deadletter.Left{}, plan.Left...) // programs read [] where there is none
 	return a.done(discardJSON{done, plan.Groups, left}, "%s discarded.", counted(done, "dead letter"))
+}
+
+// nothingToDiscard is no error where what was asked for is so already, as with a replay.
+func nothingToDiscard(plan *deadletter.DiscardPlan) error {
+	if slices.ContainsFunc(plan.Left, func(l deadletter.Left) bool { return !l.Discarded }) {
+		return errors.New("nothing was changed: none of these is a dead letter")
+	}
+	return nil
 }
 
 // sayGroups shows what would be changed, beside the question.

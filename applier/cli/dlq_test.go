@@ -318,8 +318,34 @@ func TestDiscard(t *testing.T) {
 	if got.Discarded != 2 {
 		t.Errorf("%d were left to discard, want 2", got.Discarded)
 	}
-	if r := i.run("dlq", "discard", "--all", "--yes"); r.code != 1 {
-		t.Errorf("nothing is left: %+v", r)
+}
+
+// As a replay does, a discard of nothing succeeds, except of named deliveries that are no
+// dead letters.
+func TestDiscardOfNothing(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t).withoutBroker()
+	letter := newLetter()
+	i.bring(letter)
+	i.do("dlq discard --all")
+	for _, args := range [][]string{{"--all"}, {"--reason", "internal"}, {letter.ID.String()}} {
+		r := i.run(append([]string{"dlq", "discard"}, args...)...)
+		if r.code != 0 || r.stdout != "0 dead letters discarded.\n" {
+			t.Errorf("discard %v: %+v", args, r)
+		}
+		var got struct {
+			Discarded    *int
+			Groups, Left []any
+		}
+		i.json(&got, append([]string{"dlq", "discard"}, args...)...)
+		if got.Discarded == nil || *got.Discarded != 0 || got.Groups == nil || got.Left == nil {
+			t.Errorf("discard %v in JSON: %+v", args, got)
+		}
+	}
+	for _, ids := range [][]string{{delivery.NewID().String()}, {letter.ID.String(), delivery.NewID().String()}} {
+		if r := i.run(append([]string{"dlq", "discard"}, ids...)...); r.code != 1 || !strings.Contains(r.stderr, "nothing was changed: none of these is a dead letter") {
+			t.Errorf("discard %v: %+v", ids, r)
+		}
 	}
 }
 

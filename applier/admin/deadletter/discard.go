@@ -31,6 +31,8 @@ type DiscardPlan struct {
 type Left struct {
 	ID  delivery.ID `json:"id"`
 	Why string      `json:"why"`
+	// Discarded: somebody has given it up already.
+	Discarded bool `json:"-"`
 }
 
 // PlanDiscard looks at what the filter lets through, and changes nothing.
@@ -89,23 +91,25 @@ func (p *DiscardPlan) left(ctx context.Context, asked []delivery.ID) ([]Left, er
 	all := make([]Left, len(missing))
 	for i, id := range missing {
 		fate, ok := fates[id]
-		all[i] = Left{ID: id, Why: why(fate, ok)}
+		all[i] = newLeft(id, fate, ok)
 	}
 	return all, nil
 }
 
-func why(f postgres.Fate, known bool) string {
+func newLeft(id delivery.ID, f postgres.Fate, known bool) Left {
+	left := Left{ID: id, Why: "is no dead letter any more"}
 	switch {
 	case !known:
-		return "is unknown, or pending"
+		left.Why = "is unknown, or pending"
 	case f.Status == delivery.Success:
-		return "is a success: " + string(f.Outcome)
+		left.Why = "is a success: " + string(f.Outcome)
 	case f.DeadLetter:
-		return "is a dead letter of another community"
+		left.Why = "is a dead letter of another community"
 	case !f.Discarded.At.IsZero():
-		return fmt.Sprintf("was discarded by %s at %s", f.Discarded.By, f.Discarded.At.UTC().Format(time.RFC3339))
+		left.Discarded = true
+		left.Why = fmt.Sprintf("was discarded by %s at %s", f.Discarded.By, f.Discarded.At.UTC().Format(time.RFC3339))
 	}
-	return "is no dead letter any more"
+	return left
 }
 
 // Run does it, in transactions of their own, and returns how many dead letters are
