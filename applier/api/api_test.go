@@ -156,6 +156,7 @@ func TestParametersAreStrict(t *testing.T) {
 		"logs?currency=%00":                      "The parameter currency is not UTF-8 text.",
 		"users?cursor=" + delivery.ID{}.String(): "The parameter cursor",
 		"users/alice?x=1":                        "There is no parameter",
+		"users/alice?z=1&y=1&x=1&w=1&v=1":        `There is no parameter "v"`,
 	} {
 		got := w.get("/apis/v1/" + target)
 		if got.status != http.StatusBadRequest || got.Code != "invalid_request" || !strings.HasPrefix(got.Message, message) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -42,7 +43,8 @@ func newParameters(r *http.Request, names ...string) *parameters {
 	if err != nil {
 		p.fail("The query cannot be read: %% and two hex digits stand for a byte, & is between parameters.")
 	}
-	for name, all := range values {
+	for _, name := range slices.Sorted(maps.Keys(values)) { // the same mistakes get the same answer
+		all := values[name]
 		switch {
 		case !slices.Contains(names, name):
 			p.fail("There is no parameter %q here; known are: %s.", clip(name), cmp.Or(strings.Join(names, ", "), "none"))

@@ -76,6 +76,7 @@ func TestMistypedCommandsSayWhatWasMeant(t *testing.T) {
 		"users list --limit many":                "--limit: want a whole number, not \"many\"",
 		"setup --max-bytes 1GB":                  "--max-bytes: want a whole number, not \"1GB\"",
 		"users set ann --external steam":         "--external: want KIND=ID, such as steam=76561198000000000, not \"steam\"",
+		"users set ann --external c=,b=,a=":      "--external a= has no id",
 		"users adjust ann --key --add 5":         "--key has no value: --add follows it",
 		"users adjust ann coins 5 --note x":      "After USER it takes flags only",
 		"users export ann -f out.json":           "unknown flag -f. The result goes to the standard output: coinhook users export … > FILE",

@@ -3,6 +3,8 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/coinhook/coinhook/applier/admin/users"
 )
@@ -18,10 +20,11 @@ func (c *usersSetCmd) Run(a *app) error {
 	if c.Email == nil && c.Username == nil && len(c.External) == 0 {
 		return usagef("say what to change: --email, --username or --external")
 	}
-	for kind, value := range c.External {
-		if value == "none" {
+	for _, kind := range slices.Sorted(maps.Keys(c.External)) {
+		switch c.External[kind] {
+		case "none":
 			c.External[kind] = ""
-		} else if value == "" {
+		case "":
 			return usagef("--external %s= has no id: give one, or %s=none to take it away", kind, kind)
 		}
 	}

@@ -104,11 +104,13 @@ func keyLines(rec webhook.Record, now time.Time) (all []keyLine) {
 	for _, k := range rec.APIKeys {
 		add("API key", k.CreatedAt, k.ExpiresAt)
 	}
-	for what, kept := range map[string][]secret.SealedText{"Signing secret": rec.SigningSecrets, "Password": rec.BasicPasswords} {
+	addSealed := func(what string, kept []secret.SealedText) {
 		for _, k := range kept {
 			add(what, k.CreatedAt, k.ExpiresAt)
 		}
 	}
+	addSealed("Signing secret", rec.SigningSecrets)
+	addSealed("Password", rec.BasicPasswords)
 	for _, k := range rec.AESKeys {
 		add("AES key ("+k.Mode+")", k.CreatedAt, k.ExpiresAt)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,8 +58,8 @@ func (s *Service) Rename(ctx context.Context, id delivery.ID, change Change) err
 			return &Invalid{Part: one.part, Err: err}
 		}
 	}
-	for kind, value := range change.External {
-		if err := CheckExternal(kind, value); err != nil {
+	for _, kind := range slices.Sorted(maps.Keys(change.External)) {
+		if err := CheckExternal(kind, change.External[kind]); err != nil {
 			return &Invalid{Part: "external", Err: err}
 		}
 	}

@@ -6,6 +6,8 @@ package clocks
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,8 +52,9 @@ func New(clocks map[string]Clock, log zerolog.Logger, metrics prometheus.Registe
 func (c *Clocks) Agree(ctx context.Context) (bool, error) {
 	times := make(map[string]time.Time, len(c.clocks))
 	var first, last time.Time
-	for name, clock := range c.clocks {
-		now, err := clock(ctx)
+	names := slices.Sorted(maps.Keys(c.clocks))
+	for _, name := range names {
+		now, err := c.clocks[name](ctx)
 		if err != nil {
 			return false, fmt.Errorf("compare the clocks: %w", err)
 		}
@@ -70,8 +73,8 @@ func (c *Clocks) Agree(ctx context.Context) (bool, error) {
 	apart := difference > Tolerance
 	if apart && !c.apart {
 		e := c.log.Warn()
-		for name, now := range times {
-			e = e.Time(name, now.UTC())
+		for _, name := range names {
+			e = e.Time(name, times[name].UTC())
 		}
 		e.Msg("the clocks differ by more than 5 minutes: nothing is removed for its age until they agree again")
 	}

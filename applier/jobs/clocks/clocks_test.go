@@ -45,7 +45,7 @@ func TestClocks(t *testing.T) {
 			t.Errorf("%v ahead: they agree: %v, %v, and it said %s", tc.ahead, agree, err, log.String())
 		}
 	}
-	if !strings.Contains(log.String(), `"postgresql":"2026-01-01T12:05:01Z"`) {
+	if !strings.Contains(log.String(), `"applier":"2026-01-01T12:00:00Z","broker":"2026-01-01T12:00:01Z","postgresql":"2026-01-01T12:05:01Z"`) {
 		t.Errorf("it said %s", log.String())
 	}
 	if n, err := testutil.GatherAndCount(metrics, "coinhook_clock_difference_seconds"); n != 1 || err != nil {
