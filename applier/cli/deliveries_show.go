@@ -146,7 +146,7 @@ func deliveryPairs(full history.Full) [][2]string {
 		{"replay", replay},
 		{"outcome", string(admin.OrEmpty(d.Outcome))},
 		{"duplicate of", idText(d.DuplicateOf)},
-		{"reason", string(admin.OrEmpty(d.Reason))},
+		{"reason", reasonText(d.Reason)},
 		{"detail", admin.OrEmpty(d.Detail)},
 		{"path", admin.OrEmpty(full.Path)},
 		{"user", d.User.Name()},

@@ -15,6 +15,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -206,6 +207,14 @@ func idText(id *delivery.ID) string {
 		return ""
 	}
 	return id.String()
+}
+
+// reasonText is a reason, where there is one: its code, which flags take, and its words.
+func reasonText(r *delivery.Reason) string {
+	if r == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s (%s)", *r, admin.ReasonWords(*r))
 }
 
 // statusMark makes a status recognisable without reading.

@@ -147,7 +147,7 @@ func TestTry(t *testing.T) {
 		"try Shop -f payload.json --definition spend.yaml":                 "insufficient_balance",
 		"try Shop --definition spend.yaml":                                 "insufficient_balance",
 		"try Shop -f shop.yaml -H X-Event:order":                           "invalid_json",
-		"try Shop -f nobody.json -H X-Event:order":                         "user_not_found",
+		"try Shop -f nobody.json -H X-Event:order":                         "user_not_found (Unknown user)",
 
 		"suggest Shop":                 "$['odd key']    string  x",
 		"suggest Shop -f payload.json": "customer.email  string  a@example.com  email: ",

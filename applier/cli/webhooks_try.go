@@ -114,7 +114,7 @@ func printPreview(a *app, r trial.PreviewResult) {
 	a.printPairs(withoutEmpty([][2]string{
 		{"status", statusMark(r.Status)},
 		{"outcome", string(admin.OrEmpty(r.Outcome))},
-		{"reason", string(admin.OrEmpty(r.Reason))},
+		{"reason", reasonText(r.Reason)},
 		{"detail", admin.OrEmpty(r.Detail)},
 		{"user", r.User.Name()},
 	}))

@@ -162,38 +162,13 @@ func (c *request) zone() *time.Location {
 	return zone
 }
 
-// reasonTexts say why a delivery failed to people who do not know the codes.
-var reasonTexts = map[delivery.Reason]string{
-	delivery.InvalidJSON:           "Not valid JSON",
-	delivery.InvalidPayload:        "Payload not as the webhook expects",
-	delivery.DecryptionFailed:      "Could not be decrypted",
-	delivery.MissingUserIdentifier: "No user in the payload",
-	delivery.InvalidUserIdentifier: "User value cannot be used",
-	delivery.UserNotFound:          "Unknown user",
-	delivery.MissingField:          "Value missing in the payload",
-	delivery.InvalidAmount:         "Amount cannot be used",
-	delivery.NegativeAmount:        "Negative amount",
-	delivery.AmountOutOfRange:      "Amount too large",
-	delivery.InsufficientBalance:   "Balance too low",
-	delivery.BalanceLimitExceeded:  "Balance above its maximum",
-	delivery.InvalidFieldValue:     "Custom field refuses the value",
-	delivery.IdempotencyConflict:   "One key for two different bodies",
-	delivery.WebhookDeleted:        "Webhook was deleted",
-	delivery.InvalidMapping:        "Mapping names what is gone",
-	delivery.MalformedDelivery:     "Malformed delivery",
-	delivery.Internal:              "Error inside Coinhook",
-}
-
 // reasonText is a reason in words, its code where there are none.
 func reasonText(reason any) string {
 	code := fmt.Sprint(reason)
 	if r, ok := reason.(*delivery.Reason); ok && r != nil {
 		code = string(*r)
 	}
-	if text, ok := reasonTexts[delivery.Reason(code)]; ok {
-		return text
-	}
-	return code
+	return admin.ReasonWords(delivery.Reason(code))
 }
 
 // visible has control characters as escapes: \u202e would turn around the rest of its

@@ -69,7 +69,7 @@ func TestAnAdjustmentThatCannotBeIsRefused(t *testing.T) {
 		{"1.5", "x", "add", "#wrong-amount", "decimals"},
 		{"a lot", "x", "add", "#wrong-amount", ""},
 		{"1", " ", "add", "#wrong-note", "why"},
-		{"7", "x", "subtract", ".problem", "It would fail now"},
+		{"7", "x", "subtract", ".problem", "It would fail now: Balance too low insufficient_balance."},
 	} {
 		p := w.admin.post(at+"/adjust", adjustForm(first, "currency", "coins", "operator", tc.operator, "amount", tc.amount, "note", tc.note))
 		if got := p.text(tc.at); got == "" || !strings.Contains(got, tc.says) {

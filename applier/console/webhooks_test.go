@@ -113,7 +113,7 @@ func TestAWebhookFromNothingToActive(t *testing.T) {
 	if p = w.admin.post(address+"/preview", form); !strings.Contains(p.text(".result.success"), "alice@example.com: Coins 0 → 50") {
 		t.Errorf("the preview says %q", p.text("main"))
 	}
-	if p = w.admin.post(address+"/preview", with(form, "mappings.0.value", "order.gone")); !strings.Contains(p.text(".result.failed"), "missing_field") || p.Find(".advice").Length() != 1 {
+	if p = w.admin.post(address+"/preview", with(form, "mappings.0.value", "order.gone")); !strings.Contains(p.text(".result.failed"), "Value missing in the payload missing_field") || p.Find(".advice").Length() != 1 {
 		t.Errorf("the preview says %q", p.text("main"))
 	}
 	// 8: active, with what was typed.
