@@ -58,6 +58,16 @@ func checkReceive(r *report, field string, def Definition) {
 	}
 }
 
+// checkMethods refuses forms where all requests are GETs: a browser puts the fields of such
+// a form into the query. JSON has no place there, and some senders send a body by GET.
+// Records from before this check go on as they are.
+func checkMethods(r *report, def Definition) {
+	receive := def.Receive.over(def.Auth.Preset().Receive)
+	if receive.Payload == PayloadForm && slices.Equal(receive.Methods, []string{methodGet}) {
+		r.add("receive.payload", "a form that comes by GET is in the URL: make the payload query, or add POST to the methods")
+	}
+}
+
 func checkAnswer(r *report, field string, a Answer) {
 	at := func(key string) string { return childField(field, key) }
 	if a.Status == 0 && a.ContentType == "" && a.Body == nil {

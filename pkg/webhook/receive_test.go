@@ -90,6 +90,8 @@ func TestReceiveIsRefused(t *testing.T) {
 		{"{methods: [GET, GET]}", "line 2: receive.methods[1]: GET is there twice"},
 		{"{payload: xml}", `line 2: receive.payload: want json, form or query, not "xml"`},
 		{"{payload: query}\nencryption: gcm", "line 2: receive.payload: encryption is for bodies, and a query is none"},
+		{"{methods: [GET], payload: form}", "line 2: receive.payload: a form that comes by GET is in the URL: make the payload query"},
+		{"{methods: [GET]}\nauth: {signature: twilio}", "line 2: receive.payload: a form that comes by GET is in the URL"},
 		{"{unwrap: {path: a}}", "line 2: receive.unwrap.as: is missing; want json or base64_json"},
 		{"{unwrap: {as: json}}", "line 2: receive.unwrap.path: a path is missing"},
 		{"{unwrap: {path: a..b, as: xml}}", `line 2: receive.unwrap.path: "a..b" is not a path`},
@@ -257,6 +259,9 @@ func drawReceive(t *rapid.T) *webhook.Receive {
 		Rate:      rapid.SampledFrom([]string{"", "1/s", "010/m", "100/h"}).Draw(t, "rate"),
 		Challenge: rapid.SampledFrom([]webhook.Challenge{"", webhook.ChallengeSlack, webhook.ChallengeMeta}).Draw(t, "challenge"),
 		Methods:   rapid.SampledFrom([][]string{nil, {"GET"}, {"POST", "PUT"}}).Draw(t, "methods"),
+	}
+	if r.Payload == webhook.PayloadForm {
+		r.Methods = nil // a form by GET is refused
 	}
 	if rapid.Bool().Draw(t, "unwraps") {
 		r.Unwrap = &webhook.Unwrap{Path: drawPathText(t), As: webhook.UnwrapJSON}

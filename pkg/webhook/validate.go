@@ -84,6 +84,7 @@ func check(r *report, def Definition, o options) {
 	}
 	if def.Receive != nil {
 		checkReceive(r, "receive", def)
+		checkMethods(r, def)
 	}
 	checkCover(r, def)
 	if def.User != nil {
