@@ -272,13 +272,19 @@ func TestUsers(t *testing.T) {
 // publish stores a delivery as the ingress does.
 func (i *installation) publish(webhookID string, revision uint64, body string) delivery.ID {
 	i.t.Helper()
+	return i.publishRequest(webhookID, revision, "", body)
+}
+
+// publishRequest is publish of a request that has a query, too.
+func (i *installation) publishRequest(webhookID string, revision uint64, query, body string) delivery.ID {
+	i.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	p := broker.NewPublisher(i.conn, broker.PublisherOptions{Log: zerolog.Nop()})
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
 	id := delivery.NewID()
 	err := p.Publish(ctx, delivery.Delivery{
-		ID: id, WebhookID: webhookID, Revision: revision, ReceivedAt: time.Now(), Body: []byte(body),
+		ID: id, WebhookID: webhookID, Revision: revision, ReceivedAt: time.Now(), Query: query, Body: []byte(body),
 		Headers: []delivery.Header{{Name: "X-Event", Value: "order"}},
 	})
 	cancel()

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"github.com/coinhook/coinhook/applier/admin/replay"
+	"github.com/coinhook/coinhook/applier/admin/sample"
+	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -32,9 +34,6 @@ func (c *dlqReplayCmd) edit(a *app, request *replay.Request) error {
 		if payload, err = a.openPayload(*d); err != nil {
 			return err
 		}
-		if len(payload) == 0 { // the query is the payload
-			payload = []byte(d.Query)
-		}
 	}
 	if err := a.record(showsPayload, "delivery", id.String(), map[string]any{"to": "edit"}); err != nil {
 		return err
@@ -56,20 +55,20 @@ func (c *dlqReplayCmd) edit(a *app, request *replay.Request) error {
 	return nil
 }
 
-// openPayload decrypts the body of a delivery where it is encrypted.
+// openPayload is what the mapping reads of a delivery, decrypted where it is encrypted.
 func (a *app) openPayload(d delivery.Delivery) ([]byte, error) {
-	if !d.SaysEncrypted() {
-		return d.Body, nil
-	}
-	open, err := a.openBody()
-	if err != nil {
-		return nil, err
-	}
 	conn, err := a.broker()
 	if err != nil {
 		return nil, err
 	}
 	saved, err := broker.NewDefinitions(conn).Get(a.ctx, d.WebhookID)
+	if err != nil && (d.SaysEncrypted() || !errors.Is(err, broker.ErrWebhookNotFound)) {
+		return nil, err
+	}
+	if !d.SaysEncrypted() {
+		return sample.Sent(saved.Definition, mapping.InputOf(&d, d.Body)), nil
+	}
+	open, err := a.openBody()
 	if err != nil {
 		return nil, err
 	}

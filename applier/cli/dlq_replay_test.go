@@ -197,6 +197,23 @@ func TestReplayOfAnEditedPayload(t *testing.T) {
 	}
 }
 
+// The editor has what the mapping reads, also where a body came with the query.
+func TestReplayOfAnEditedQuery(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	var ads webhookJSON
+	i.json(&ads, "webhooks", "apply", "-f", i.write("ads.yaml", "name: Ads\nstate: active\nauth: {api_key: true}\nreceive: {payload: query}\n"+
+		"user: {by: email, path: email}\nmappings:\n  - {currency: coins, operator: add, value: {path: coins}}\n"))
+	i.json(&map[string]any{}, "users", "add", "--email", "u0@example.com")
+	id := i.publishRequest(ads.ID, 0, "email=u0@example.com&coins=many", `{"coins":9}`)
+	i.settleAll()
+	t.Cleanup(i.startApplier())
+	i.env["EDITOR"] = "sed -i s/many/7/"
+	if r := i.run("dlq", "replay", id.String(), "--edit", "--yes"); r.code != 0 || i.coins("u0@example.com") != "7" {
+		t.Errorf("%s coins: %+v", i.coins("u0@example.com"), r)
+	}
+}
+
 // What came encrypted is edited in clear, and runs so; the original stays.
 func TestReplayOfAnEncryptedPayloadThatWasEdited(t *testing.T) {
 	t.Parallel()

@@ -166,6 +166,17 @@ func TestAPayloadThatNobodyEditedStaysTheSenders(t *testing.T) {
 	}
 }
 
+func TestAQueryIsEditedWhereItIsThePayload(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hook := w.webhookOf(`{name: Ads, state: active, receive: {payload: query}, user: {by: email, path: user}, mappings: [{currency: coins, operator: add, value: {path: coins}}]}`)
+	w.settle()
+	id := w.settledRequest(hook, "user=alice@example.com&coins=many", `{"coins":9}`).String()
+	if got := w.admin.post("/dead-letters/replay", url.Values{"id": {id}, "edit": {"1"}}).Find("textarea").Text(); got != "user=alice@example.com&coins=many" {
+		t.Errorf("to edit there is %q", got)
+	}
+}
+
 func TestAPayloadThatIsTooLargeIsNotEditedHere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -9,9 +9,13 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/redact"
 	"github.com/coinhook/coinhook/applier/admin/replay"
 	"github.com/coinhook/coinhook/applier/admin/revert"
+	"github.com/coinhook/coinhook/applier/admin/sample"
+	"github.com/coinhook/coinhook/applier/admin/webhooks"
+	"github.com/coinhook/coinhook/applier/mapping"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -101,10 +105,9 @@ func (s *Console) addPayload(c *request, data *replayData, r *replay.Request) er
 			return nil
 		}
 		if payload = decrypted; payload == nil {
-			payload = full.Payload
-		}
-		if len(payload) == 0 { // the query is the payload
-			payload = []byte(full.Query)
+			if payload, err = s.sentPayload(c, full); err != nil {
+				return err
+			}
 		}
 	}
 	if len(payload) > maxEdited {
@@ -131,6 +134,16 @@ func (s *Console) addPayload(c *request, data *replayData, r *replay.Request) er
 		data.Payload, data.Edited, r.Edited = edited, true, []byte(strings.TrimSpace(edited))
 	}
 	return nil
+}
+
+// sentPayload is what the mapping reads of a delivery that did not come encrypted.
+func (s *Console) sentPayload(c *request, full history.Full) ([]byte, error) {
+	w, err := s.Webhooks.FindEver(c.ctx(), full.Community, full.WebhookID)
+	if err != nil && !errors.Is(err, webhooks.ErrNotFound) {
+		return nil, err
+	}
+	d := delivery.Delivery{Query: full.Query}
+	return sample.Sent(w.Definition, mapping.InputOf(&d, full.Payload)), nil
 }
 
 // isEditing: the form that was sent is one with a payload, or asks for one.

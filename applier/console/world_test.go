@@ -200,12 +200,20 @@ func (w *world) send(hook broker.Saved, body string) delivery.ID {
 // settled sends a delivery and waits until it is settled.
 func (w *world) settled(hook broker.Saved, body string) delivery.ID {
 	w.t.Helper()
-	id := w.send(hook, body)
+	return w.settledRequest(hook, "", body)
+}
+
+// settledRequest is settled of a request that has a query, too.
+func (w *world) settledRequest(hook broker.Saved, query, body string) delivery.ID {
+	w.t.Helper()
+	d := appliertest.Delivery(hook, []byte(body))
+	d.Query = query
+	appliertest.Publish(w.t, w.publisher, d)
 	appliertest.Eventually(w.t, "the delivery is settled", func() bool {
-		fates, err := w.Store.Fates(w.t.Context(), []delivery.ID{id})
+		fates, err := w.Store.Fates(w.t.Context(), []delivery.ID{d.ID})
 		return err == nil && len(fates) == 1
 	})
-	return id
+	return d.ID
 }
 
 // browser is one, with its cookies. It does not follow redirects.

@@ -74,6 +74,18 @@ func Mapped(def webhook.Definition, in mapping.Input) ([]byte, *delivery.Failure
 	return payload, nil
 }
 
+// Sent is the payload of a request as the sender wrote it, which a mapping then reads: the
+// query where the definition says so. It is the other part of the request where that one is
+// empty: there may be something to mend.
+func Sent(def webhook.Definition, in mapping.Input) []byte {
+	intake, err := webhook.IntakeOf(def)
+	isQuery := err == nil && intake.Payload == webhook.PayloadQuery
+	if len(in.Body) == 0 || isQuery && in.Query != "" {
+		return []byte(in.Query)
+	}
+	return in.Body
+}
+
 // Open gives the payload of a delivery. Its error is a *delivery.Failure when
 // the body is at fault.
 type Open func(ctx context.Context, saved broker.Saved, d delivery.Delivery) ([]byte, error)
