@@ -1,6 +1,7 @@
 package applier
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,13 +31,19 @@ type Adjustment struct {
 // Delivery is the adjustment on its way.
 func (a Adjustment) Delivery() (delivery.Delivery, error) {
 	if a.Key != "" {
-		a.Key = a.Community + "\x00" + a.Key // one key of a webhook, for all communities
+		a.Key = a.Community + "\x00" + a.Key // one key of a webhook, for all communities; ShowAdjustment takes it off
 	}
 	body, err := json.Marshal(a)
 	if err != nil {
 		return delivery.Delivery{}, fmt.Errorf("write an adjustment: %w", err)
 	}
 	return delivery.Delivery{ID: delivery.NewID(), WebhookID: AdjustmentID, Slot: delivery.SlotOf(a.Community), Body: body}, nil
+}
+
+// ShowAdjustment returns the body of an adjustment with the key that its admin gave, as
+// people are shown it.
+func ShowAdjustment(community string, body []byte) []byte {
+	return bytes.Replace(body, []byte(`"key":"`+community+`\u0000`), []byte(`"key":"`), 1)
 }
 
 var errAdjustment = errors.New("no adjustment that `coinhook users adjust` would make")

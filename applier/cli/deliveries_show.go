@@ -38,6 +38,7 @@ func showDelivery(a *app, text string, redacting bool) error {
 	if err != nil {
 		return err
 	}
+	full = full.Shown()
 	a.sayUnchecked(full.Unchecked)
 	decrypted, err := a.decrypted(h, full)
 	if err != nil {

@@ -12,11 +12,15 @@ func TestUsersAdjust(t *testing.T) {
 	defer i.startApplier()()
 	var d struct {
 		ID, Webhook, Source, Status, Outcome, Reason string
+		Payload                                      string
 		Changes                                      []struct{ Currency, Operator, Amount, Balance string }
 	}
 	i.json(&d, "users", "adjust", "ann@example.com", "--currency", "gems", "--add", "12.50", "--note", "sorry", "--key", "a1")
 	if d.Status != "success" || d.Outcome != "applied" || d.Webhook != "Adjustment: sorry" || d.Source != "admin" || len(d.Changes) != 1 || d.Changes[0].Balance != "12.50" {
 		t.Fatalf("adjusted as %+v", d)
+	}
+	if !strings.Contains(d.Payload, `"key":"a1"`) {
+		t.Errorf("the payload is shown as %s", d.Payload)
 	}
 	i.json(&d, "users", "adjust", "ann@example.com", "--currency", "gems", "--add", "12.50", "--note", "sorry", "--key", "a1")
 	if d.Outcome != "duplicate" {

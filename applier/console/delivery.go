@@ -132,7 +132,7 @@ func (s *Console) deliveryOf(c *request, text string) (history.Full, error) {
 		return history.Full{}, failf(http.StatusNotFound, "This is no delivery's id. The list of deliveries has all there are.")
 	}
 	full, err := s.History.Show(c.ctx(), id)
-	c.community = full.Community
+	full, c.community = full.Shown(), full.Community
 	if errors.Is(err, history.ErrNotFound) {
 		return history.Full{}, failf(http.StatusNotFound, "Neither the database nor the stream has this delivery. See that the id is whole, and of this installation.")
 	}

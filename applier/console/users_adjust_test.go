@@ -37,7 +37,7 @@ func TestABalanceIsAdjusted(t *testing.T) {
 	if got := w.admin.get(at).text(".balance"); !strings.HasPrefix(got, "0") {
 		t.Fatalf("it did not ask first: %s", got)
 	}
-	sure := adjustForm(plan, "sure", "1")
+	sure := adjustForm(plan, "sure", "1", "key", "k1")
 	done := w.admin.post(at+"/adjust", sure)
 	if p := w.admin.get(at); done.header.Get("Location") != at || !strings.Contains(p.text(".flash"), "Coins +50 → 50") || !strings.HasPrefix(p.text(".balance"), "50") {
 		t.Errorf("%d %s: %s", done.status, done.text("main"), p.text("main"))
@@ -46,6 +46,10 @@ func TestABalanceIsAdjusted(t *testing.T) {
 	w.admin.post(at+"/adjust", sure)
 	if p := w.admin.get(at); !strings.Contains(p.text(".flash"), "Nothing was changed") || !strings.HasPrefix(p.text(".balance"), "50") {
 		t.Errorf("sent twice: %s", p.text("main"))
+	}
+	address := w.admin.get("/deliveries").Find(`a[href^="/deliveries/0"]`).AttrOr("href", "")
+	if got := w.admin.get(address + "?tab=payload").text("main"); !strings.Contains(got, `"key":"k1"`) {
+		t.Errorf("the payload is shown as %s", got)
 	}
 	if got := w.admin.get("/logs").text("main"); !strings.Contains(got, "Adjustment: sorry for the outage") {
 		t.Errorf("the logs: %s", got)

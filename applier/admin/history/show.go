@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -27,6 +28,15 @@ type Full struct {
 	Payload, Edited []byte `json:"-"`
 	// Unchecked is why the database could not say whether a pending one is settled.
 	Unchecked error `json:"-"`
+}
+
+// Shown is the delivery as people and programs see it: the key of an adjustment is the one
+// that its admin gave.
+func (f Full) Shown() Full {
+	if f.WebhookID == applier.AdjustmentID {
+		f.Payload, f.Edited = applier.ShowAdjustment(f.Community, f.Payload), applier.ShowAdjustment(f.Community, f.Edited)
+	}
+	return f
 }
 
 // Discard is a dead letter that was given up.
