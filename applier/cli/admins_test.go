@@ -274,7 +274,7 @@ func (l *lines) Write(p []byte) (int, error) {
 }
 
 // await returns the url of the line with that message.
-func (l *lines) await(t *testing.T, message string) string {
+func (l *lines) await(t testing.TB, message string) string {
 	t.Helper()
 	for {
 		select {

@@ -108,23 +108,29 @@ func (a *app) broker() (*broker.Conn, error) {
 		return nil, usagef("the connection to NATS: %w", err)
 	}
 	a.conn = conn
+	if a.role == broker.Console { // it waits as the services do, and its log says so
+		a.connErr = conn.WaitConnected(a.ctx)
+	} else {
+		a.connErr = a.awaitBriefly(conn, opts.URL)
+	}
+	return conn, a.connErr
+}
+
+func (a *app) awaitBriefly(conn *broker.Conn, url string) error {
 	ctx, cancel := context.WithTimeout(a.ctx, connectWithin)
 	defer cancel()
-	if a.role == broker.Admin { // a command is not kept waiting for what will not change
-		go func() {
-			select {
-			case <-conn.Refused():
-				cancel()
-			case <-ctx.Done():
-			}
-		}()
-	}
-	err = conn.WaitConnected(ctx)
+	go func() { // a command is not kept waiting for what will not change
+		select {
+		case <-conn.Refused():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err := conn.WaitConnected(ctx)
 	if err != nil && !errors.Is(err, broker.ErrRefused) {
-		err = a.silent(opts.URL)
+		return a.silent(url)
 	}
-	a.connErr = err
-	return conn, err
+	return err
 }
 
 // silent says which broker does not answer. Who has named one is not told to start the

@@ -59,6 +59,9 @@ func Console(ctx context.Context, p cli.Process, open cli.OpenParts) error {
 		return err
 	}
 	parts, stop, err := open(log)
+	if err != nil && ctx.Err() != nil {
+		return nil // it was told to end while it waited
+	}
 	if err != nil {
 		return err
 	}
