@@ -26,6 +26,9 @@ type settling struct {
 // deliveries take less.
 var ErrTooLong = errors.New("a transaction took too long")
 
+// ErrSilent: the database did not answer, or not in time. It passes.
+var ErrSilent = errors.New("PostgreSQL does not answer")
+
 // Settle has the store commit the items. If the database refuses values, the batch is
 // halved until the deliveries at fault are found. These become dead letters, unless the
 // database refuses one after the other: then they are not at fault and are retried.

@@ -14,6 +14,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/coinhook/coinhook/applier"
+	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/service"
 )
@@ -211,6 +213,8 @@ func newParser(c *commands, p Process) (*kong.Kong, error) {
 func (a *app) whoIsAway(err error) error {
 	op, ok := errors.AsType[*net.OpError](err)
 	switch {
+	case !ok && errors.Is(err, applier.ErrSilent):
+		return fmt.Errorf("%w: try again in a moment", err)
 	case ok && (op.Op == "read" || op.Op == "write"), errors.Is(err, io.EOF):
 		return fmt.Errorf("PostgreSQL does not answer, or it closed the connection: try again in a moment: %w", err)
 	case !ok || op.Op != "dial":
@@ -222,7 +226,8 @@ func (a *app) whoIsAway(err error) error {
 }
 
 // withObjection adds what the broker did not permit. It leaves such requests without
-// an answer, so that the error itself speaks of the time that has passed.
+// an answer, so that the error itself speaks of the time that has passed. Else it says that
+// the broker is the one who does not answer.
 func (a *app) withObjection(err error) error {
 	if a.conn == nil || errors.Is(err, broker.ErrRefused) {
 		return err
@@ -230,7 +235,7 @@ func (a *app) withObjection(err error) error {
 	if objection := a.conn.Objection(); objection != nil {
 		return fmt.Errorf("%w: name a user with the permissions of an admin in NATS_URL, NATS_CREDS or NATS_NKEY (%w)", objection, err)
 	}
-	return err
+	return history.NameAway(err)
 }
 
 // ago is a point in time: so long ago, or a date or time. One without a zone is local,

@@ -2,7 +2,6 @@ package console
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -77,7 +76,7 @@ func (s *Console) answerError(err error, c echo.Context) {
 	case errors.Is(err, access.ErrTrailHeld):
 		c.Response().Header().Set("Retry-After", "5")
 		data.Status, data.Text = http.StatusServiceUnavailable, "The audit trail cannot be written at this moment, because somebody keeps a transaction of PostgreSQL open. "+whatNow(c)
-	case errors.Is(err, history.ErrDatabase), errors.Is(err, context.DeadlineExceeded):
+	case history.IsAway(err):
 		data.Status, data.Text = http.StatusServiceUnavailable, "PostgreSQL or NATS does not answer; deliveries are accepted all the same. "+whatNow(c)
 	default:
 		data.Text = "Something went wrong, and the console's log says what. If PostgreSQL or NATS is away, it will recover by itself. " + whatNow(c)

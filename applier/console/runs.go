@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -128,7 +129,7 @@ func (r *run) end(text string, err error) {
 	defer r.mu.Unlock()
 	r.now.Ended, r.now.Text = time.Now().UTC(), text
 	if err != nil {
-		r.now.Failed = err.Error()
+		r.now.Failed = history.NameAway(err).Error()
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
+	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
@@ -102,5 +103,18 @@ func TestACommitIsNotCancelled(t *testing.T) {
 	}
 	if n := count(t, db, "SELECT count(*) FROM outcomes"); n != before+1 {
 		t.Errorf("%d outcomes", n-before)
+	}
+}
+
+// A time that has passed says nothing to people: which server did not answer does.
+func TestATransactionWithoutAnAnswerNamesTheServer(t *testing.T) {
+	t.Parallel()
+	s, _ := postgrestest.Open(t, postgres.Options{})
+	addUsers(t, s, "alice@example.com")
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	_, err := s.Revert(ctx, []delivery.ID{delivery.NewID()}, byAda)
+	if !errors.Is(err, applier.ErrSilent) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -5,7 +5,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -52,7 +51,7 @@ func (s *Store) Close() error { return s.db.Close() }
 
 // Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
-	return pg.Wrap(s.db.PingContext(ctx), "PostgreSQL does not answer")
+	return pg.Silent(s.db.PingContext(ctx))
 }
 
 const readOnlyQuery = `SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean`
@@ -62,7 +61,7 @@ const readOnlyQuery = `SELECT pg_is_in_recovery(), current_setting('transaction_
 func (s *Store) Ready(ctx context.Context) error {
 	var standby, readOnly bool
 	if err := s.db.QueryRowContext(ctx, readOnlyQuery).Scan(&standby, &readOnly); err != nil {
-		return fmt.Errorf("PostgreSQL does not answer: %w", err)
+		return pg.Silent(err)
 	}
 	switch {
 	case standby:

@@ -82,7 +82,7 @@ func (s *Store) SchemaState(ctx context.Context) (SchemaState, error) {
 	if err == nil && compatibility {
 		err = s.db.GetContext(ctx, &state.LeastReader, leastReaderQuery)
 	}
-	return state, pg.Wrap(err, "PostgreSQL does not answer")
+	return state, pg.Silent(err)
 }
 
 // CheckSchema returns why this program cannot work with the database, or nil.

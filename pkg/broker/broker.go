@@ -282,7 +282,7 @@ func patiently[T any](ctx context.Context, askFor time.Duration, ask func(contex
 		stop()
 		silent := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
 		if silent && ctx.Err() != nil {
-			return answer, fmt.Errorf("NATS does not answer, its servers may be electing a leader, try again: %w", err)
+			return answer, fmt.Errorf("%w: %w", ErrSilent, err)
 		}
 		if !silent {
 			return answer, err
@@ -303,6 +303,23 @@ func (c *Conn) bucket(ctx context.Context) (jetstream.KeyValue, error) {
 // ErrNoLeader is returned while the servers of a cluster elect who leads. It
 // passes.
 var ErrNoLeader = errors.New("NATS has no leader for the stream now")
+
+// ErrSilent: NATS did not answer in time. It passes.
+var ErrSilent = errors.New("NATS does not answer, its servers may be electing a leader, try again")
+
+// NameAway has an error that IsAway say so in words: of some, the client says only that a
+// time has passed.
+func NameAway(err error) error {
+	for _, says := range []error{ErrNotConnected, ErrNoLeader, ErrSilent} {
+		if errors.Is(err, says) {
+			return err
+		}
+	}
+	if !IsAway(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrSilent, err)
+}
 
 // IsAway reports whether an error says that NATS does not answer now. It passes.
 func IsAway(err error) bool {

@@ -245,7 +245,7 @@ func (p *Publisher) late(cause error) error {
 	if trouble := p.trouble.Load(); trouble != nil {
 		cause = *trouble
 	}
-	return fmt.Errorf("not confirmed in time: %w", cause)
+	return fmt.Errorf("not confirmed in time: %w", NameAway(cause))
 }
 
 // queue holds what senders have handed in and Run has not taken.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -40,7 +41,7 @@ func watch(ctx context.Context, bucket jetstream.KeyValue, keys string, opts ...
 		case !silent:
 			return nil, nil, err
 		case time.Now().After(giveUp):
-			return nil, nil, context.DeadlineExceeded
+			return nil, nil, fmt.Errorf("%w: %w", ErrSilent, context.DeadlineExceeded)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -48,7 +49,20 @@ type History struct {
 
 // IsAway reports whether an error says that the broker or the database does not answer
 // now.
-func IsAway(err error) bool { return errors.Is(err, ErrDatabase) || broker.IsAway(err) }
+func IsAway(err error) bool { return isDatabase(err) || broker.IsAway(err) }
+
+func isDatabase(err error) bool {
+	return errors.Is(err, ErrDatabase) || errors.Is(err, applier.ErrSilent)
+}
+
+// NameAway has an error that the broker does not answer say so, where only a time has
+// passed. Errors of the database do.
+func NameAway(err error) error {
+	if isDatabase(err) {
+		return err
+	}
+	return broker.NameAway(err)
+}
 
 // searchAtMost takes some seconds, and is done while somebody waits for the answer.
 const searchAtMost = 20_000

@@ -1,7 +1,9 @@
 package pg
 
 import (
+	"context"
 	"errors"
+	"fmt"
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
@@ -9,9 +11,13 @@ import (
 	"github.com/coinhook/coinhook/applier"
 )
 
-// classify marks errors that the written values cause. Errors of connections, resources,
-// locks or a missing table are not marked: they pass, or somebody repairs the database.
+// classify marks errors that the written values cause, and says who did not answer in time.
+// Errors of connections, resources, locks or a missing table are not marked: they pass, or
+// somebody repairs the database.
 func classify(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return Silent(err)
+	}
 	pqErr := pq.As(err)
 	if pqErr == nil {
 		return err
@@ -25,6 +31,14 @@ func classify(err error) error {
 		return &applier.DataError{Err: err, State: string(pqErr.Code)}
 	}
 	return err
+}
+
+// Silent says that PostgreSQL did not answer. It is nil where nothing failed.
+func Silent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", applier.ErrSilent, err)
 }
 
 // ErrRaced: somebody else wrote the same rows meanwhile. Reading again shows what

@@ -14,7 +14,7 @@ import (
 func InTx(ctx context.Context, db *sqlx.DB, f func(*sqlx.Tx) error) error {
 	tx, err := db.BeginTxx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return classify(fmt.Errorf("begin: %w", err))
 	}
 	if err := f(tx); err != nil {
 		_ = tx.Rollback() // the first error is the one that counts
