@@ -110,7 +110,7 @@ func (a *Applier) Plan(ctx context.Context, batch []delivery.Delivery) []Planned
 func (a *Applier) Replan(ctx context.Context, items []Item) {
 	view := communityView{source: a.communities}
 	for i, item := range items {
-		if item.Failure != nil && !dependsOnCommunity(item.Failure) || item.Webhook == nil {
+		if item.NoOp || item.Failure != nil && !dependsOnCommunity(item.Failure) || item.Webhook == nil {
 			continue
 		}
 		if p := a.planBy(ctx, &view, item); p.Err == nil {

@@ -304,6 +304,23 @@ func TestAReplayIsDecidedByTheDefinitionThatItAsksFor(t *testing.T) {
 	}
 }
 
+// A replay by a version that is gone stays without effect. Its failure looks like one that
+// a change of the community may cure.
+func TestAReplayByAVersionThatIsGoneIsNotPlannedAgain(t *testing.T) {
+	t.Parallel()
+	now := &webhook.Webhook{Record: webhook.Record{ID: "wh", Version: 4}}
+	evaluate := func(*webhook.Webhook, *delivery.Delivery, *applier.Community) (applier.Plan, *delivery.Failure, error) {
+		return applier.Plan{Changes: make([]applier.Change, 1)}, nil, nil
+	}
+	a := applier.New(definitions{byID: map[string]*webhook.Webhook{"wh": now}}, &communities{}, evaluate, &store{}, &reporter{})
+	planned := a.Plan(t.Context(), []delivery.Delivery{{WebhookID: "wh", Replay: &delivery.Replay{Version: 1}}})
+	items := []applier.Item{planned[0].Item}
+	a.Replan(t.Context(), items)
+	if !items[0].NoOp || items[0].Failure == nil || len(items[0].Plan.Changes) != 0 {
+		t.Errorf("planned again as %+v", items[0])
+	}
+}
+
 // recordingStore says how an item came to it.
 type recordingStore struct{ last string }
 
