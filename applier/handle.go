@@ -113,7 +113,7 @@ func (a *Applier) Replan(ctx context.Context, items []Item) {
 		if item.NoOp || item.Failure != nil && !dependsOnCommunity(item.Failure) || item.Webhook == nil {
 			continue
 		}
-		if p := a.planBy(ctx, &view, item); p.Err == nil {
+		if p := a.planBy(ctx, &view, item, true); p.Err == nil {
 			items[i] = p.Item
 		}
 	}
@@ -169,7 +169,7 @@ func (a *Applier) plan(ctx context.Context, view *communityView, d *delivery.Del
 		item.NoOp = item.Failure.Reason == delivery.InvalidMapping
 		return Planned{Item: item}
 	}
-	return a.planBy(ctx, view, item)
+	return a.planBy(ctx, view, item, live)
 }
 
 // definition returns the definition that decides a delivery: the newest one, or the
@@ -273,7 +273,7 @@ func isBehind(w *webhook.Webhook, d *delivery.Delivery) bool {
 // planBy evaluates the item by its webhook. If no key of the webhook decrypts the body,
 // and the webhook has been saved since, it tries once more: a sender may use a new key
 // before the ingress and this applier have seen it.
-func (a *Applier) planBy(ctx context.Context, view *communityView, item Item) Planned {
+func (a *Applier) planBy(ctx context.Context, view *communityView, item Item, live bool) Planned {
 	community, err := view.of(ctx, item.Webhook)
 	if err != nil {
 		return Planned{Item: item, Err: inPostgreSQL(err)}
@@ -288,7 +288,7 @@ func (a *Applier) planBy(ctx context.Context, view *communityView, item Item) Pl
 			return Planned{Item: item, Err: inPostgreSQL(err)}
 		}
 		if newer != nil {
-			return a.planBy(ctx, view, item)
+			return a.planBy(ctx, view, item, live)
 		}
 	}
 	pinned := item.Delivery.Replay != nil && item.Delivery.Replay.Version != 0
@@ -299,11 +299,16 @@ func (a *Applier) planBy(ctx context.Context, view *communityView, item Item) Pl
 	if err != nil {
 		return Planned{Item: item, Err: err}
 	}
-	if newer == nil {
+	switch {
+	case newer == nil:
 		return Planned{Item: item}
+	case newer.IsNewer():
+		return Planned{Item: Item{Delivery: item.Delivery}, Park: NewerFormat, Err: errNewer}
+	case live && newer.State == webhook.Paused:
+		return Planned{Item: Item{Delivery: item.Delivery, Webhook: newer}, Park: Paused, Err: errPaused}
 	}
 	item.Webhook = newer
-	return a.planBy(ctx, view, item)
+	return a.planBy(ctx, view, item, live)
 }
 
 // dependsOnCommunity reports whether the delivery might succeed with the currencies and

@@ -85,3 +85,35 @@ func TestAWrongKeyAsksTheBrokerOnceASecond(t *testing.T) {
 		wantAsked(4, "after another save")
 	})
 }
+
+// TestANewerDefinitionThatMayNotRun: a definition that is found because a key was missing
+// is judged like any other, so it may be paused, or of a newer version of Coinhook.
+func TestANewerDefinitionThatMayNotRun(t *testing.T) {
+	t.Parallel()
+	paused := webhook.Record{Version: 2}
+	paused.State = webhook.Paused
+	for name, tc := range map[string]struct {
+		newest webhook.Record
+		want   applier.ParkReason
+	}{
+		"it is paused":        {paused, applier.Paused},
+		"it is of tomorrow":   {webhook.Record{Version: 2, Format: webhook.RecordFormat + 1}, applier.NewerFormat},
+		"it is as any is now": {webhook.Record{Version: 2}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			evaluate := func(w *webhook.Webhook, _ *delivery.Delivery, _ *applier.Community) (applier.Plan, *delivery.Failure, error) {
+				if w.Revision == 9 && !w.IsNewer() {
+					return applier.Plan{}, nil, nil
+				}
+				return applier.Plan{}, &delivery.Failure{Reason: delivery.DecryptionFailed}, nil
+			}
+			defs := rotated{&webhook.Webhook{Revision: 7}, &webhook.Webhook{Record: tc.newest, Revision: 9}}
+			app := applier.New(defs, &communities{}, evaluate, &store{}, &reporter{})
+			got := app.Plan(t.Context(), []delivery.Delivery{{Revision: 7, Body: []byte("body")}})
+			if got[0].Park != tc.want || got[0].Item.Failure != nil {
+				t.Errorf("planned %+v, want it to be parked for %q", got[0], tc.want)
+			}
+		})
+	}
+}
