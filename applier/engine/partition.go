@@ -131,15 +131,16 @@ type parking struct {
 // returns those before it.
 func (p *partition) sort(all []received) (ready []work, parked []parking, failure error) {
 	toPlan := make([]delivery.Delivery, 0, len(all))
-	for _, r := range all {
-		if p.held[r.WebhookID] == nil {
+	waits := make([]bool, len(all)) // not planned; others may come to wait below
+	for i, r := range all {
+		if waits[i] = p.held[r.WebhookID] != nil; !waits[i] {
 			toPlan = append(toPlan, *r.Delivery)
 		}
 	}
 	planned := p.engine.Applier.Plan(p.ctx, toPlan)
-	for _, r := range all {
+	for i, r := range all {
 		plan := applier.Planned{Item: applier.Item{Delivery: r.Delivery}}
-		if p.held[r.WebhookID] == nil || len(planned) > 0 && planned[0].Item.Delivery.Position == r.Position {
+		if !waits[i] {
 			if len(planned) == 0 {
 				return ready, parked, failure
 			}

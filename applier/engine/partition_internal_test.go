@@ -45,3 +45,38 @@ func TestADroppedPartitionReportsNoTrouble(t *testing.T) {
 	p.engine.Options = Options{Applier: applier.New(dropping{p}, nil, nil, nil, report), Report: report}
 	p.live([]received{{Delivery: &delivery.Delivery{WebhookID: "wh"}}})
 }
+
+// known are definitions of webhooks that a test has.
+type known struct{ dropping }
+
+func (known) At(_ context.Context, id string, _ uint64) (*webhook.Webhook, error) {
+	return &webhook.Webhook{Record: webhook.Record{ID: id}}, nil
+}
+
+type noCommunities struct{ applier.Communities }
+
+func (noCommunities) Community(context.Context, string) (*applier.Community, error) {
+	return &applier.Community{}, nil
+}
+
+// Positions begin again in a stream that came back from a backup. A batch may have
+// deliveries of both, with the same position.
+func TestTwoDeliveriesWithOnePosition(t *testing.T) {
+	t.Parallel()
+	evaluate := func(*webhook.Webhook, *delivery.Delivery, *applier.Community) (applier.Plan, *delivery.Failure, error) {
+		return applier.Plan{}, nil, nil
+	}
+	p := &partition{engine: &Engine{}, held: map[string]*heldWebhook{"held": {}}}
+	p.engine.Applier = applier.New(known{}, noCommunities{}, evaluate, nil, noTrouble{t: t})
+	p.ctx = t.Context()
+	position := delivery.Position{Sequence: 5}
+	waits := received{&delivery.Delivery{ID: delivery.NewID(), WebhookID: "held", Position: position}, nil}
+	goes := received{&delivery.Delivery{ID: delivery.NewID(), WebhookID: "free", Position: position}, nil}
+	ready, parked, failure := p.sort([]received{waits, goes})
+	if failure != nil || len(ready) != 1 || len(parked) != 1 {
+		t.Fatalf("%d are ready and %d are parked, then %v; want 1 of each", len(ready), len(parked), failure)
+	}
+	if ready[0].Delivery.ID != goes.ID || parked[0].Delivery.ID != waits.ID {
+		t.Errorf("%s is ready and %s is parked", ready[0].Delivery.WebhookID, parked[0].Delivery.WebhookID)
+	}
+}
