@@ -325,10 +325,12 @@ func (f *Feed) track(meta *nats.MsgMetadata, deliveries int) *Receipt {
 	return r
 }
 
-// untrack is told the newest message, which the owner has not taken.
+// untrack is told the newest message, which the owner has not taken. So the generation
+// does not end with it yet.
 func (f *Feed) untrack(r *Receipt) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.seen = min(f.seen, r.sequence-1)
 	if n := len(f.open); n > 0 && f.open[n-1] == r {
 		f.open = f.open[:n-1]
 	}
