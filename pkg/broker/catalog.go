@@ -129,11 +129,16 @@ func (c *Catalog) Version(ctx context.Context, id string, version int) (*webhook
 	if err != nil {
 		return nil, fmt.Errorf("read version %d of %s: %w", version, id, err)
 	}
+	isPast := false
 	for _, v := range kept {
+		isPast = isPast || v.Version > version
 		if v.Version == version {
 			// Without a usable mapping its deliveries fail as they did at the time.
 			w, _ = compileRecord(v.Record, v.Revision)
 		}
+	}
+	if w == nil && !isPast {
+		return nil, nil // the server that answered may not have it yet
 	}
 	c.mu.Lock()
 	c.versions[key] = w // also that it is gone: it does not come back

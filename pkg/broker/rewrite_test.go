@@ -143,6 +143,13 @@ func TestServicesReadRewrittenVersions(t *testing.T) {
 	if w, err := catalog.Version(t.Context(), shop.ID, 5); err != nil || w != nil {
 		t.Errorf("a version that is not there: %+v, %v", w, err)
 	}
+	// A server that answers may be behind, so a later answer may be another.
+	if _, err := defs.Update(t.Context(), shop, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if w, err := catalog.Version(t.Context(), shop.ID, 5); err != nil || w == nil || w.Version != 5 {
+		t.Errorf("a version that was saved since: %+v, %v", w, err)
+	}
 }
 
 // TestRewrittenVersionsAreAsManyAsEver: those that the bucket would have dropped go.
