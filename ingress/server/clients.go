@@ -64,10 +64,19 @@ func (t *clients) leave(c *client) {
 }
 
 func (t *clients) leaveLocked(c *client) {
-	if c.refs--; c.refs == 0 {
-		delete(t.byNetwork, c.network)
+	if t.forgetLocked(c) {
 		t.spare.Put(c)
 	}
+}
+
+// forgetLocked is as leaveLocked, where requests may still use c: it is not used again.
+func (t *clients) forgetLocked(c *client) (unused bool) {
+	c.refs--
+	if c.refs > 0 {
+		return false
+	}
+	delete(t.byNetwork, c.network)
+	return true
 }
 
 // client finds who sent a request. leave tells whether the caller has to leave it:

@@ -180,7 +180,7 @@ func (c *conn) Close() error {
 		c.door.unlink(c)
 		c.door.open--
 		c.client.conns--
-		c.door.clients.leaveLocked(c.client)
+		c.door.clients.forgetLocked(c.client) // its request may still be answered
 	}
 	c.door.clients.mu.Unlock()
 	return c.Conn.Close()
