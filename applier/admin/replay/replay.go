@@ -62,11 +62,18 @@ func (r *Request) cause() delivery.Cause {
 	return delivery.Bulk
 }
 
-// selection identifies a request, so that an interrupted run is found again.
+// maxSelection is what the index of runs takes in any case.
+const maxSelection = 1000
+
+// selection identifies a request, so that an interrupted run is found again. One that is
+// too long for an index is there as its hash.
 func (r *Request) selection() string {
 	text := fmt.Sprintf("%s by the %s definition, force: %t", r.Asked, r.Mapping, r.Force)
 	if r.scope != nil {
 		text += fmt.Sprintf(", in %q", r.scope)
+	}
+	if len(text) > maxSelection {
+		return fmt.Sprintf("sha256 %x", sha256.Sum256([]byte(text)))
 	}
 	return text
 }
