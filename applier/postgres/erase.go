@@ -53,7 +53,9 @@ WHERE strpos(lower(encode(d.payload || coalesce(d.query, '') || coalesce(d.edite
 	erasureQuery = `
 SELECT (SELECT count(*) FROM external_ids WHERE user_id = $1), (SELECT count(*) FROM user_fields WHERE user_id = $1),
     (SELECT count(*) FROM field_history WHERE user_id = $1), (SELECT count(*) FROM (` + lettersOf + `) AS l),
-    (SELECT count(*) FROM gamification_logs WHERE user_id = $1), (SELECT count(*) FROM parked WHERE user_id IS NOT NULL AND user_id = $1),
+    (SELECT count(*) FROM ` + logEras + ` CROSS JOIN LATERAL (
+        SELECT FROM gamification_logs WHERE id >> 18 = era AND user_id = $1 OFFSET 0
+    ) AS l), (SELECT count(*) FROM parked WHERE user_id IS NOT NULL AND user_id = $1),
     (SELECT count(*) FROM balances WHERE user_id = $1)`
 
 	eraseLettersQuery = `

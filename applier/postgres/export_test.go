@@ -117,11 +117,12 @@ func HasGrants(table string) bool {
 // SetAhead puts forward the clock that a counter goes by.
 func (c *DeliveryCounter) SetAhead(d time.Duration) { c.ahead = d }
 
-// KeyedQuery, WebhookActivityQuery and CountsQuery are statements to look at their plans.
+// These and CountsQuery are statements to look at their plans.
 const (
 	KeyedQuery           = keyedQuery
 	WebhookActivityQuery = webhookActivityQuery
 	CommunitiesQuery     = communitiesQuery
+	ErasureQuery         = erasureQuery
 )
 
 func (f CountFilter) CountsQuery(from, to, countedTo time.Time, step time.Duration) (query string, args []any) {
