@@ -10,23 +10,28 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/coinhook/coinhook/applier/jobs"
+	"github.com/coinhook/coinhook/applier/postgres"
 )
 
 // keys counts what is left, and fails as often as it is told to.
-type keys struct{ left, failures, calls int }
+type keys struct {
+	left, failures, calls int
+	from                  []time.Time // of each call that did not fail
+}
 
-func (k *keys) DeleteKeys(_ context.Context, olderThan time.Duration, atMost int) (int, error) {
+func (k *keys) DeleteKeys(_ context.Context, olderThan time.Duration, from time.Time, atMost int) (postgres.DeletedKeys, error) {
 	k.calls++
 	if k.failures > 0 {
 		k.failures--
-		return 0, errors.New("away")
+		return postgres.DeletedKeys{}, errors.New("away")
 	}
 	n := min(k.left, atMost)
 	if olderThan != time.Hour {
 		n = 0
 	}
 	k.left -= n
-	return n, nil
+	k.from = append(k.from, from)
+	return postgres.DeletedKeys{Count: n, More: n == atMost, Next: time.Unix(int64(len(k.from)), 0)}, nil
 }
 
 func TestCleaner(t *testing.T) {
@@ -41,6 +46,30 @@ func TestCleaner(t *testing.T) {
 		// One call fails; a minute later three delete all, in small transactions.
 		if k.left != 0 || k.calls != 4 {
 			t.Errorf("%d keys are left after %d calls", k.left, k.calls)
+		}
+	})
+}
+
+// Keys that stay are looked at once an hour, and others each minute.
+func TestCleanerBeginsAgainOnceAnHour(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := &keys{}
+		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Minute)
+		defer cancel()
+		if err := jobs.CleanKeys(k, agreeing(true), time.Hour, zerolog.Nop()).Run(ctx); err != nil {
+			t.Error(err)
+		}
+		begun := 0
+		for i, from := range k.from {
+			if from.IsZero() {
+				begun++
+			} else if !from.Equal(time.Unix(int64(i), 0)) {
+				t.Fatalf("call %d begins at %s", i, from)
+			}
+		}
+		if begun != 3 || len(k.from) < 145 {
+			t.Errorf("of %d calls %d begin with the oldest keys, want 3", len(k.from), begun)
 		}
 	})
 }

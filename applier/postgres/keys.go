@@ -5,11 +5,16 @@ import (
 	"crypto/sha256"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"github.com/coinhook/coinhook/applier/postgres/internal/pg"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
+
+// keysLook is how many old keys one statement looks at, as those that stay may be very
+// many. It is more than one transaction makes: these have one time.
+const keysLook = 5000
 
 // Rows that another applier deletes at this moment, or that a batch reads, are skipped:
 // cleaning waits for nobody, and nobody waits for it. A key stays as long as a dead letter
@@ -17,22 +22,40 @@ import (
 // webhook with parked deliveries keeps all of its keys, because each of them may be a
 // retry.
 const deleteKeysQuery = `
-DELETE FROM idempotency_keys
-WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM idempotency_keys i
-    WHERE created_at < now() - $1 * interval '1 microsecond'
-        AND NOT EXISTS (SELECT FROM dead_letters d WHERE d.webhook_id = i.webhook_id AND d.key = i.key OFFSET 0)
+WITH old AS MATERIALIZED (
+    SELECT ctid, webhook_id, key, created_at FROM idempotency_keys
+    WHERE created_at >= $3 AND created_at < now() - $1 * interval '1 microsecond'
+    ORDER BY created_at LIMIT $4
+), free AS MATERIALIZED (
+    SELECT ctid, created_at FROM old i
+    WHERE NOT EXISTS (SELECT FROM dead_letters d WHERE d.webhook_id = i.webhook_id AND d.key = i.key OFFSET 0)
         AND NOT EXISTS (SELECT FROM parked p WHERE p.webhook_id = i.webhook_id OFFSET 0)
-    ORDER BY created_at
     LIMIT $2
-    FOR UPDATE SKIP LOCKED
-))`
+), gone AS (
+    DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM idempotency_keys WHERE ctid = ANY (ARRAY(SELECT ctid FROM free)) FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING created_at
+)
+SELECT (SELECT count(*) FROM gone), f.count = $2 OR o.count = $4, coalesce(CASE WHEN f.count = $2 THEN f.last ELSE o.last END, $3)
+FROM (SELECT count(*), max(created_at) AS last FROM free) f, (SELECT count(*), max(created_at) AS last FROM old) o`
 
-// DeleteKeys deletes old idempotency keys, at most so many, and returns how many. It
-// keeps the keys of dead letters and of webhooks with parked deliveries.
-func (s *Store) DeleteKeys(ctx context.Context, olderThan time.Duration, atMost int) (deleted int, err error) {
-	rows, err := s.exec(ctx, deleteKeysQuery, olderThan.Microseconds(), atMost)
-	return int(rows), pg.Wrap(err, "delete old idempotency keys")
+// DeletedKeys are those of one statement, and what is left for others.
+type DeletedKeys struct {
+	Count int
+	// More says that there may be more old keys, made at Next or later.
+	More bool
+	Next time.Time
+}
+
+// DeleteKeys deletes old idempotency keys that were made at a time or later, at most so
+// many. It keeps the keys of dead letters and of webhooks with parked deliveries.
+func (s *Store) DeleteKeys(ctx context.Context, olderThan time.Duration, from time.Time, atMost int) (deleted DeletedKeys, err error) {
+	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
+		return tx.QueryRowContext(ctx, deleteKeysQuery, olderThan.Microseconds(), atMost, from, keysLook).
+			Scan(&deleted.Count, &deleted.More, &deleted.Next)
+	})
+	return deleted, pg.Wrap(err, "delete old idempotency keys")
 }
 
 // Keys are kept as hashes: see mapping.newKey.

@@ -23,11 +23,46 @@ func rerun(i applier.Item) applier.Item {
 
 func deleteKeys(tb testing.TB, s *postgres.Store) int {
 	tb.Helper()
-	n, err := s.DeleteKeys(tb.Context(), 0, 500)
+	deleted, err := s.DeleteKeys(tb.Context(), 0, time.Time{}, 500)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return n
+	return deleted.Count
+}
+
+// A webhook that is paused for long may keep millions of keys. No statement reads all of
+// them to find those that go.
+func TestKeysThatStayAreNotReadForEachThatGoes(t *testing.T) {
+	t.Parallel()
+	const stay, leave, chunk = 20_000, 1200, 500
+	s, db := postgrestest.Open(t, postgres.Options{Settling: true})
+	park(t, s, applier.Paused, keyed(t, "alice@example.com", "k", "b", change(webhook.Add, "coins", 5)))
+	execute(t, db, `INSERT INTO idempotency_keys (webhook_id, key, body_sha256, delivery_id, created_at)
+		SELECT webhook_id, sha256(n::text::bytea), ''::bytea, delivery_id, now() - interval '50 days' + n * interval '1 second' FROM parked, generate_series(1, $1::int) n
+		UNION ALL SELECT 'wh_other', sha256(n::text::bytea), ''::bytea, delivery_id, now() - interval '40 days' + n * interval '1 second' FROM parked, generate_series(1, $2::int) n`,
+		stay, leave)
+	execute(t, db, "VACUUM ANALYZE idempotency_keys")
+	sweep := func(from time.Time) (deleted, statements int, next time.Time) {
+		for more := true; more; statements++ {
+			one, err := s.DeleteKeys(t.Context(), 30*24*time.Hour, from, chunk)
+			if err != nil || one.Next.Before(from) {
+				t.Fatalf("from %s on: %+v, %v", from, one, err)
+			}
+			deleted, from, more = deleted+one.Count, one.Next, one.More
+		}
+		return deleted, statements, from
+	}
+	deleted, statements, next := sweep(time.Time{})
+	if deleted != leave || statements > 15 {
+		t.Errorf("%d keys were deleted in %d statements, want %d", deleted, statements, leave)
+	}
+	if deleted, statements, _ := sweep(next); deleted != 0 || statements != 1 {
+		t.Errorf("%d keys were deleted in %d statements, when all was looked at", deleted, statements)
+	}
+	execute(t, db, "DELETE FROM parked")
+	if deleted, _, _ := sweep(time.Time{}); deleted != stay {
+		t.Errorf("%d keys were deleted once nothing waits, want %d", deleted, stay)
+	}
 }
 
 // A delivery failed and the sender's retry of it was applied. A replay of the first

@@ -250,8 +250,8 @@ func TestDeleteKeys(t *testing.T) {
 	}
 	const month = 30 * 24 * time.Hour
 	for _, want := range []int{3, 1, 0} {
-		if n, err := s.DeleteKeys(t.Context(), month, 3); n != want || err != nil {
-			t.Errorf("deleted %d, %v, want %d", n, err, want)
+		if got, err := s.DeleteKeys(t.Context(), month, time.Time{}, 3); got.Count != want || got.More != (want == 3) || err != nil {
+			t.Errorf("deleted %+v, %v, want %d", got, err, want)
 		}
 	}
 	got := settle(t, s, keyed(t, "alice@example.com", "0", "b", one), keyed(t, "alice@example.com", "4", "b", one))
