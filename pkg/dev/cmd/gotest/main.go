@@ -1,6 +1,7 @@
 // Command gotest runs `go test` with its arguments, prints what that prints, and says at
 // the end which tests were skipped and why. It exits as `go test` does. The PostgreSQL
-// clusters of all tests are copies of one that it makes.
+// clusters of all tests are copies of one that it makes, and their files are in memory
+// where there is room.
 package main
 
 import (
@@ -18,9 +19,13 @@ import (
 
 func main() {
 	ctx := context.Background()
+	leave, err := useMemory(sharedMemory, roomNeeded)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		fmt.Fprintln(os.Stderr, "gotest: the tests' files are on the disk:", err)
+	}
 	forget := shareCluster(ctx)
 	code, err := run(ctx, os.Stdout, os.Stderr, os.Args[1:]...)
-	if err = errors.Join(err, forget()); err != nil {
+	if err = errors.Join(err, forget(), leave()); err != nil {
 		fmt.Fprintln(os.Stderr, "gotest:", err)
 		code = 1
 	}
