@@ -79,18 +79,13 @@ func (i *installation) settle() {
 		}
 		return make([]delivery.Verdict, len(batch))
 	})()
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	appliertest.Eventually(i.t, "nothing is pending in the stream", func() bool {
 		p, err := i.stream.Pending(i.t.Context())
 		if err != nil {
 			i.t.Fatal(err)
 		}
-		if p.First > p.Last {
-			return
-		}
-		if time.Now().After(deadline) {
-			i.t.Fatalf("pending is %+v, want nothing in the stream", p)
-		}
-	}
+		return p.First > p.Last
+	})
 }
 
 // with returns the history by a limit.

@@ -4,13 +4,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/applier/postgres/postgrestest"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -177,13 +177,11 @@ func TestAMarkChangesWithParkedRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	postgrestest.Park(t, i.DB, postgrestest.Parked{ID: delivery.NewID(), Webhook: "wh_a", Community: "default", Reason: applier.Paused})
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	appliertest.Eventually(t, "the mark changes", func() bool {
 		after, err := h.Mark(t.Context())
-		if err != nil || time.Now().After(deadline) {
-			t.Fatalf("the mark stays %q, %v", before, err)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if after.String() != before.String() {
-			return
-		}
-	}
+		return after.String() != before.String()
+	})
 }
