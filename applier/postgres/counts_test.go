@@ -244,12 +244,13 @@ func TestACountWaitsForTransactionsThatHaveWritten(t *testing.T) {
 	counted := func() int {
 		return count(t, db, "SELECT coalesce(sum(applied), 0) FROM delivery_counts WHERE step = 1")
 	}
-	for deadline := time.Now().Add(30 * time.Second); counted() == 0 && time.Now().Before(deadline); {
+	eventually(t, func() error {
 		countAll(t, counter)
-	}
-	if n := counted(); n != 1 {
-		t.Errorf("%d are counted, want 1", n)
-	}
+		if n := counted(); n != 1 {
+			return fmt.Errorf("%d are counted, want 1", n)
+		}
+		return nil
+	})
 	minute := id.Time().UTC().Truncate(time.Minute)
 	if got, _ := totals(t, s, minute, minute.Add(15*time.Minute), time.Minute); got["wh"] != (postgres.Count{Applied: 1}) {
 		t.Errorf("it counts %+v", got)

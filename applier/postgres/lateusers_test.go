@@ -3,7 +3,7 @@ package postgres_test
 import (
 	"context"
 	"database/sql"
-	"runtime"
+	"errors"
 	"testing"
 	"time"
 
@@ -306,17 +306,14 @@ func TestOneApplierAtATimeHasTheLead(t *testing.T) {
 	defer db.Close() // the same
 	// awaitLead takes the lead as soon as the server has noticed that it is free.
 	awaitLead := func(s *postgres.Store) *postgres.Lead {
-		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
-			lead, err := s.Lead(t.Context(), postgres.LateUsers)
-			if err != nil {
-				t.Fatal(err)
+		var lead *postgres.Lead
+		eventually(t, func() (err error) {
+			if lead, err = s.Lead(t.Context(), postgres.LateUsers); err == nil && lead == nil {
+				err = errors.New("nobody gets the lead")
 			}
-			if lead != nil {
-				return lead
-			}
-		}
-		t.Fatal("nobody gets the lead")
-		return nil
+			return err
+		})
+		return lead
 	}
 	wantNone := func(s *postgres.Store) {
 		t.Helper()
@@ -384,9 +381,7 @@ func TestLateUsersAreLookedUpByIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	lead.Close() // a backend reports what it did at the latest when it ends
-	for deadline := time.Now().Add(10 * time.Second); count(t, db, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()") > 1 && time.Now().Before(deadline); {
-		runtime.Gosched()
-	}
+	awaitAlone(t, db)
 	if read := scanned() - before; read > 0 {
 		t.Errorf("a page read %d rows from end to end", read)
 	}

@@ -162,15 +162,13 @@ func TestASummaryOfManyParkedDeliveriesIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	execute(t, db, "DELETE FROM parked WHERE webhook_id = 'wh_0'")
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	eventually(t, func() error {
 		after, err := s.ParkedMark(t.Context())
-		if err != nil || time.Now().After(deadline) {
-			t.Fatalf("the mark stays %d, %v", before, err)
+		if err == nil && after == before {
+			err = fmt.Errorf("the mark stays %d", before)
 		}
-		if after != before {
-			break
-		}
-	}
+		return err
+	})
 }
 
 // TestWhoHoldsAUserIsTold, alone or with others.
@@ -208,21 +206,18 @@ func TestWhoHoldsAUserIsTold(t *testing.T) {
 				}
 				pids[pid] = true
 			}
-			for deadline := time.Now().Add(30 * time.Second); ; {
+			eventually(t, func() error {
 				holders, err := s.LockHolders(t.Context(), users)
-				if err != nil || time.Now().After(deadline) {
-					t.Fatalf("holders are %+v, %v; want those of %v", holders, err, pids)
-				}
-				if len(holders) != len(pids) {
-					continue // after a second where several hold it
+				if err != nil || len(holders) != len(pids) { // after a second where several hold it
+					return fmt.Errorf("holders are %+v, %v; want those of %v", holders, err, pids)
 				}
 				for _, h := range holders {
 					if !pids[h.PID] || h.State != "idle in transaction" || h.Since.IsZero() || h.Application[:8] != "reports-" {
 						t.Errorf("%+v, want one of %v", h, pids)
 					}
 				}
-				return
-			}
+				return nil
+			})
 		})
 	}
 }

@@ -40,7 +40,7 @@ func awaitWaiting(tb testing.TB, db *sql.DB, n int, done <-chan struct{}) {
 		select {
 		case <-done:
 			return
-		default:
+		case <-time.After(2 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
 			tb.Fatalf("fewer than %d wait for locks", n)

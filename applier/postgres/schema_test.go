@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"database/sql"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,18 @@ func eventually(tb testing.TB, f func() error) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// awaitAlone waits until the backends of other connections to the database have ended: at
+// the latest then they report what they did.
+func awaitAlone(tb testing.TB, db *sql.DB) {
+	tb.Helper()
+	eventually(tb, func() error {
+		if n := count(tb, db, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"); n > 1 {
+			return fmt.Errorf("%d backends are connected", n)
+		}
+		return nil
+	})
 }
 
 func TestASchemaThatDoesNotFit(t *testing.T) {

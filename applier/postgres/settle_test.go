@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -376,10 +375,7 @@ func TestSettleLooksUpByIndex(t *testing.T) {
 	if err := s.Close(); err != nil { // a backend reports what it did at the latest when it ends
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for count(t, db, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()") > 1 && time.Now().Before(deadline) {
-		runtime.Gosched() // until the backend of the store has ended
-	}
+	awaitAlone(t, db)
 	after := scanned()
 	if after-before >= rows {
 		t.Errorf("settling one delivery read %d rows from end to end", after-before)
