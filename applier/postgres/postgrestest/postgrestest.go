@@ -26,6 +26,7 @@ const template = "coinhook_template"
 var cluster struct {
 	once   sync.Once
 	server *devpostgres.Server
+	db     *sql.DB // for statements on whole databases, and roles
 	err    error
 	count  atomic.Int64
 	// cloning: PostgreSQL lets nobody else use a template while it is copied.
@@ -52,6 +53,9 @@ func start() {
 	defer cancel()
 	cluster.server, cluster.err = devpostgres.Start(ctx, devpostgres.Options{})
 	if cluster.err != nil {
+		return
+	}
+	if cluster.db, cluster.err = sql.Open("postgres", cluster.server.URL("postgres")); cluster.err != nil {
 		return
 	}
 	if cluster.err = execute(ctx, "CREATE DATABASE "+template); cluster.err != nil {
@@ -98,12 +102,7 @@ func As(tb testing.TB, address, role string) string {
 }
 
 func execute(ctx context.Context, statement string) error {
-	db, err := sql.Open("postgres", cluster.server.URL("postgres"))
-	if err != nil {
-		return err
-	}
-	defer db.Close() // nothing was left open
-	_, err = db.ExecContext(ctx, statement)
+	_, err := cluster.db.ExecContext(ctx, statement)
 	return err
 }
 
