@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/applier/cli"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -295,7 +296,7 @@ func TestAnInterruptedReplayGoesOnWhereItWas(t *testing.T) {
 			Stdin: strings.NewReader(""), Stdout: &strings.Builder{}, Stderr: &stderr,
 		})
 	}()
-	i.await(func() bool { return i.coins("u0@example.com") != "0" })
+	appliertest.Eventually(t, "a replay is applied", func() bool { return i.coins("u0@example.com") != "0" })
 	cancel()
 	if code := <-ended; code != 1 || !strings.Contains(stderr.String(), "the same command goes on from there") {
 		t.Fatalf("exit %d: %s", code, stderr.String())
@@ -318,22 +319,6 @@ func TestAnInterruptedReplayGoesOnWhereItWas(t *testing.T) {
 	i.json(&logs, "logs", "list", "--limit", "1000")
 	if len(logs) != deliveries {
 		t.Errorf("%d log entries", len(logs))
-	}
-}
-
-// await waits until it holds.
-func (i *installation) await(holds func() bool) {
-	i.t.Helper()
-	deadline := time.NewTimer(time.Minute)
-	defer deadline.Stop()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			i.t.Fatal("it did not become true within a minute")
-		}
 	}
 }
 

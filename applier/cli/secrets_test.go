@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/coinhook/coinhook/applier/appliertest"
 )
 
 type rotationJSON struct {
@@ -207,7 +209,7 @@ func TestSecretsAreRotatedWhileAppliersRun(t *testing.T) {
 	for range each {
 		i.publishEncrypted(shop.ID, body.Body, time.Now())
 	}
-	i.await(func() bool { return i.coins("a@example.com") == "400" })
+	appliertest.Eventually(t, "both are applied", func() bool { return i.coins("a@example.com") == "400" })
 	stop()
 	if done.Secrets != 1 || len(done.Left) != 0 {
 		t.Errorf("the account: %+v", done)

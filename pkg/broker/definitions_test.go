@@ -226,11 +226,9 @@ func TestOneOfManyGetsTheName(t *testing.T) {
 // eventually waits until the condition holds.
 func eventually(tb testing.TB, what string, holds func() bool) {
 	tb.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
 	for deadline := time.After(20 * time.Second); !holds(); {
 		select {
-		case <-tick.C:
+		case <-time.After(5 * time.Millisecond):
 		case <-deadline:
 			tb.Fatalf("waited in vain until %s", what)
 		}
