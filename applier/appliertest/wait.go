@@ -25,8 +25,8 @@ func Running(tb testing.TB, f func(context.Context) error) (stop func()) {
 	return stop
 }
 
-// Eventually waits until the condition holds. It pauses as long as the check took: one that
-// asks servers a lot leaves half of the time to what it waits for.
+// Eventually waits until the condition holds. It pauses three times as long as the check
+// took: one that asks servers a lot leaves most of the time to what it waits for.
 func Eventually(tb testing.TB, what string, holds func() bool) {
 	tb.Helper()
 	deadline := time.After(time.Minute)
@@ -36,7 +36,7 @@ func Eventually(tb testing.TB, what string, holds func() bool) {
 			return
 		}
 		select {
-		case <-time.After(max(10*time.Millisecond, time.Since(began))):
+		case <-time.After(min(max(10*time.Millisecond, 3*time.Since(began)), 500*time.Millisecond)):
 		case <-deadline:
 			tb.Fatalf("waited in vain until %s", what)
 		}

@@ -18,8 +18,8 @@ const pollEvery = 20 * time.Millisecond
 const pauseAtMost = 500 * time.Millisecond
 
 // Await calls condition until it returns nil or ctx ends; then the error is
-// the condition's last one. It pauses as long as the condition took: a check that
-// starts a program leaves half of the time to the programs it waits for.
+// the condition's last one. It pauses three times as long as the condition took: a check
+// that starts a program leaves most of the time to the programs it waits for.
 func Await(ctx context.Context, condition func(context.Context) error) error {
 	for {
 		began := time.Now()
@@ -27,7 +27,7 @@ func Await(ctx context.Context, condition func(context.Context) error) error {
 		if err == nil {
 			return nil
 		}
-		pause := time.NewTimer(min(max(pollEvery, time.Since(began)), pauseAtMost))
+		pause := time.NewTimer(min(max(pollEvery, 3*time.Since(began)), pauseAtMost))
 		select {
 		case <-ctx.Done():
 			pause.Stop()
