@@ -35,6 +35,8 @@ type load struct {
 	accepted atomic.Int64
 	mu       sync.Mutex
 	sent     map[string]*request // by body, each of which is sent once
+	// asking is held by the only sender that asks whether the ingress is ready.
+	asking sync.Mutex
 
 	disturbances []disturbance
 }
@@ -143,8 +145,16 @@ func (l *load) sendUntilAccepted(ctx context.Context, client *http.Client, n int
 			l.accepted.Add(1)
 			return
 		}
-		l.Ready(ctx, devstack.Ingress) // the next answer tells
+		l.awaitIngress(ctx)
 	}
+}
+
+// awaitIngress waits until the ingress may be sent to again. While it is away all senders
+// wait: if each of them asked, they would take its processor.
+func (l *load) awaitIngress(ctx context.Context) {
+	l.asking.Lock()
+	defer l.asking.Unlock()
+	l.Ready(ctx, devstack.Ingress) // the next answer tells
 }
 
 // postOnce returns the id of a delivery that was accepted.
