@@ -65,11 +65,11 @@ func explain(tb testing.TB, db *sql.DB, query string, args []any) string {
 	return strings.Join(plan, "\n")
 }
 
-// Of 100,000 dead letters a page reads a page, whatever else there is.
+// Of 20,000 dead letters a page reads a page, whatever else there is.
 func TestPagesOfManyDeadLettersGoThroughIndexes(t *testing.T) {
 	t.Parallel()
 	s, db := postgrestest.Open(t, postgres.Options{StatementTimeout: 5 * time.Minute})
-	const letters = 100_000
+	const letters = 20_000
 	fill(t, db, letters)
 	middle := listed(t, s, postgres.DeadLetterFilter{OldestFirst: true, Limit: 1000})[999]
 	for name, f := range map[string]postgres.DeadLetterFilter{
