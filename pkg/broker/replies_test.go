@@ -174,9 +174,13 @@ func TestAnIngressStoresRejectionsAndAsksForReceipts(t *testing.T) {
 			if err != nil || ack.Sequence != 1 {
 				t.Errorf("a rejection: %+v, %v", ack, err)
 			}
-			msg, err := stream.GetMsg(t.Context(), 1)
-			if err != nil || string(msg.Data) != "a cause" || msg.Header.Get("Nats-Request-Info") != "" {
-				t.Errorf("the rejection is %+v, %v", msg, err)
+			var msg *jetstream.RawStreamMsg
+			waitUntil(t, "the server that answers has the rejection, too", func() bool {
+				msg, err = stream.GetMsg(t.Context(), 1)
+				return err == nil
+			})
+			if string(msg.Data) != "a cause" || msg.Header.Get("Nats-Request-Info") != "" {
+				t.Errorf("the rejection is %+v", msg)
 			}
 			if _, err := ingress.nc.Request("coinhook.receipts.x", nil, 10*time.Second); !errors.Is(err, nats.ErrNoResponders) {
 				t.Errorf("a receipt without an applier: %v", err)
