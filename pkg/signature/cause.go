@@ -35,7 +35,7 @@ type Cause struct {
 	Ended time.Time
 }
 
-// IsZero reports whether there is nothing to complain about.
+// IsZero reports whether the request verifies.
 func (c Cause) IsZero() bool { return c.Kind == "" }
 
 // String says it in words.

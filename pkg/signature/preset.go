@@ -1,8 +1,8 @@
 package signature
 
-// Preset is a sender that we know: how it signs, and everything else that its
-// requests need. A definition that names it has all of this; what the definition
-// says itself wins.
+// Preset is a known sender: how it signs, and everything else that its requests
+// need. A definition that names it gets all of this; the definition's own
+// settings win.
 type Preset struct {
 	Name  string // as a definition names it
 	Title string // as the sender calls itself

@@ -20,7 +20,7 @@ func levelPlay() Preset {
 		Secret: SecretHint{Name: "private key", Example: "a text that you choose", Chosen: true},
 		Setup: []string{
 			"In LevelPlay open Apps, the menu of your app, Set S2S callback.",
-			"As the callback URL write this webhook's URL and ?appUserId=[USER_ID]&rewards=[REWARDS]&eventId=[EVENT_ID] behind it, with these very names. LevelPlay adds timestamp and signature.",
+			"As the callback URL enter this webhook's URL, followed by ?appUserId=[USER_ID]&rewards=[REWARDS]&eventId=[EVENT_ID] with exactly these names. LevelPlay adds timestamp and signature.",
 			"Type a long random private key, and set the same one here.",
 			"Test the callback there, then save it. It counts as received because this webhook answers EVENT_ID:OK.",
 		},

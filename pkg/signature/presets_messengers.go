@@ -15,7 +15,7 @@ func slack() Preset {
 		Setup: []string{
 			"At api.slack.com/apps open your app, Basic Information, copy the signing secret, and set it here first: Slack signs its challenge, too.",
 			"Open Event Subscriptions, turn them on, and paste this webhook's URL as the request URL. This webhook answers the challenge.",
-			"Subscribe to events, as reaction_added, save, and install the app again.",
+			"Subscribe to events, such as reaction_added, save, and install the app again.",
 		},
 		Docs: "https://docs.slack.dev/authentication/verifying-requests-from-slack/",
 	}
@@ -33,8 +33,8 @@ func discord() Preset {
 		Secret:  SecretHint{Name: "public key", Example: "64 hex digits", Public: true},
 		Setup: []string{
 			"In Discord's Developer Portal open your application, General Information, copy the public key, and set it here first.",
-			"Open Webhooks, paste this webhook's URL as the endpoint. Discord sends a PING and a wrong signature: this webhook answers both as Discord wants.",
-			"Turn Events on, choose the types, as Entitlement Create, and save.",
+			"Open Webhooks, paste this webhook's URL as the endpoint. Discord sends a PING and a wrong signature: this webhook answers both as Discord expects.",
+			"Turn Events on, choose the types, such as Entitlement Create, and save.",
 		},
 		Docs: "https://docs.discord.com/developers/events/webhook-events",
 	}
@@ -75,7 +75,7 @@ func sendGrid() Preset {
 		Secret: SecretHint{Name: "verification key", Example: "MFkwEwYHKoZIzj0C…", Public: true},
 		Setup: []string{
 			"In SendGrid open Settings, Mail Settings, Event Webhooks, and create a webhook with this webhook's URL as the post URL.",
-			"Choose the events, as Clicked, turn Signed Event Webhook on, and save.",
+			"Choose the events, such as Clicked, turn Signed Event Webhook on, and save.",
 			"Edit it again, copy the verification key, and set it here.",
 		},
 		Docs: "https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features",

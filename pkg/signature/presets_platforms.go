@@ -44,7 +44,7 @@ func github() Preset {
 			"In the repository or organization open Settings, then Webhooks, and choose Add webhook.",
 			"Paste this webhook's URL as the payload URL, and choose the content type application/json: the form is GitHub's default.",
 			"Type a long random secret, and set the same one here.",
-			"Choose the events, as Pull requests, and add the webhook. GitHub's ping is skipped by the conditions.",
+			"Choose the events, such as Pull requests, and add the webhook. The conditions skip GitHub's ping.",
 		},
 		Docs:   "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries",
 		Sample: Sample{Header: map[string]string{"X-Github-Event": "pull_request"}},
@@ -58,7 +58,7 @@ func linear() Preset {
 		Secret: SecretHint{Name: "signing secret", Example: "lin_wh_…"},
 		Setup: []string{
 			"In Linear open Settings, then API, and choose New webhook.",
-			"Paste this webhook's URL and choose the data, as Issues.",
+			"Paste this webhook's URL and choose the data, such as Issues.",
 			"Copy the signing secret from the webhook's page, and set it here.",
 		},
 		Docs: "https://linear.app/developers/webhooks",

@@ -13,7 +13,7 @@ func stripe() Preset {
 		Secret: SecretHint{Name: "signing secret", Example: "whsec_…"},
 		Setup: []string{
 			"In the Stripe Dashboard open Workbench, then Webhooks, and choose Create an event destination (older: Add endpoint).",
-			"Choose the events, as checkout.session.completed, and the destination Webhook endpoint.",
+			"Choose the events, such as checkout.session.completed, and the destination Webhook endpoint.",
 			"Paste this webhook's URL as the endpoint URL and create it.",
 			"Reveal the signing secret, which begins with whsec_, and set it here as it is.",
 		},
@@ -31,7 +31,7 @@ func paddle() Preset {
 		Secret: SecretHint{Name: "endpoint secret key", Example: "pdl_ntfset_…"},
 		Setup: []string{
 			"In Paddle open Developer tools, then Notifications, and choose New destination.",
-			"Choose the type Webhook, paste this webhook's URL, and tick the events, as transaction.completed.",
+			"Choose the type Webhook, paste this webhook's URL, and tick the events, such as transaction.completed.",
 			"Save, then edit the destination, copy its secret key, and set it here.",
 		},
 		Docs: "https://developer.paddle.com/webhooks/signature-verification",
@@ -47,7 +47,7 @@ func shopify() Preset {
 		Secret: SecretHint{Name: "client secret, or the key under Notifications", Example: "64 hex digits"},
 		Setup: []string{
 			"In the Shopify admin open Settings, then Notifications, then Webhooks, and choose Create webhook.",
-			"Choose the event, as Order payment, the format JSON, and paste this webhook's URL.",
+			"Choose the event, such as Order payment, the format JSON, and paste this webhook's URL.",
 			"The page shows the key that signs your webhooks: set it here. An app's webhooks are signed with the app's client secret instead.",
 		},
 		Docs:   "https://shopify.dev/docs/apps/build/webhooks/subscribe/https",
@@ -83,7 +83,7 @@ func tebex() Preset {
 		Secret:  SecretHint{Name: "webhook secret key", Example: "32 hex digits"},
 		Setup: []string{
 			"In the Tebex creator panel open Developers, Webhooks, Endpoints, copy the secret key there, and set it here first: Tebex signs its validation, too.",
-			"Choose Add Endpoint, paste this webhook's URL, tick the types, as Payment Completed, and add it.",
+			"Choose Add Endpoint, paste this webhook's URL, tick the types, such as Payment Completed, and add it.",
 			"Tebex sends its validation, which this webhook answers. If it was added too early, choose Validate next to the endpoint.",
 		},
 		Docs: "https://docs.tebex.io/developers/webhooks/overview",

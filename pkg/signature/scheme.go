@@ -73,7 +73,7 @@ func checkPlaces(spec *Spec) error {
 			}
 		}
 		if set > 1 || set == 0 && !p.optional || p.place.Field != "" && !p.field {
-			return fmt.Errorf("%s: want exactly one place, as {header: NAME} or {query: NAME}", p.name)
+			return fmt.Errorf("%s: want exactly one place, such as {header: NAME} or {query: NAME}", p.name)
 		}
 		if p.place.Header != "" {
 			p.place.Header = textproto.CanonicalMIMEHeaderKey(p.place.Header)

@@ -21,9 +21,9 @@ func TestCompileRefuses(t *testing.T) {
 			`algorithm: "hmac-md5" is not known; there are hmac-sha1, hmac-sha256, hmac-sha512, ed25519, ecdsa-p256-sha256, md5, sha1, sha256`,
 		},
 		"an encoding":    {func(s *signature.Spec) { s.Encoding = "" }, `encoding: "" is not known; there are hex and base64`},
-		"no place":       {func(s *signature.Spec) { s.From = signature.Place{} }, "from: want exactly one place, as {header: NAME} or {query: NAME}"},
-		"two places":     {func(s *signature.Spec) { s.From.Query = "sig" }, "from: want exactly one place, as {header: NAME} or {query: NAME}"},
-		"a field":        {func(s *signature.Spec) { s.From = signature.Place{Field: "v1"} }, "from: want exactly one place, as {header: NAME} or {query: NAME}"},
+		"no place":       {func(s *signature.Spec) { s.From = signature.Place{} }, "from: want exactly one place, such as {header: NAME} or {query: NAME}"},
+		"two places":     {func(s *signature.Spec) { s.From.Query = "sig" }, "from: want exactly one place, such as {header: NAME} or {query: NAME}"},
+		"a field":        {func(s *signature.Spec) { s.From = signature.Place{Field: "v1"} }, "from: want exactly one place, such as {header: NAME} or {query: NAME}"},
 		"a field's name": {func(s *signature.Spec) { s.Timestamp = signature.Place{Field: "t="} }, "field: a name has no space, comma, semicolon or ="},
 		"no tolerance":   {func(s *signature.Spec) { s.Tolerance = 0 }, "tolerance: a timestamp needs one, as 5m"},
 		"a tolerance alone": {

@@ -83,7 +83,7 @@ func (w *way) key(text string) (key, error) {
 // publicKey reads one in hex, base64 or PEM: the key's own 32 bytes of Ed25519, or
 // the structure that OpenSSL writes (DER).
 func publicKey(a Algorithm, text string) (key, error) {
-	wrong := fmt.Errorf("this is no public key of %s: want hex, base64 or PEM, as the sender shows it", a)
+	wrong := fmt.Errorf("this is not a public key of %s: want hex, base64 or PEM, as the sender shows it", a)
 	der, err := hex.DecodeString(text)
 	if err != nil {
 		der, err = decodeBase64(text)

@@ -1,5 +1,5 @@
-// Package signature verifies and makes the signatures by which senders prove a
-// request, and knows the senders that people have. It is pure: no I/O, no clock.
+// Package signature verifies and makes the signatures of senders, and has
+// presets of common senders. It is pure: no I/O, no clock.
 package signature
 
 import "time"
@@ -57,7 +57,8 @@ const (
 type Place struct {
 	Header string `json:"header,omitempty"`
 	Query  string `json:"query,omitempty"`
-	// Field names an element of the signature's own list, as t of "t=…,v1=…".
+	// Field names an element of the signature's own list, such as t of
+	// "t=…,v1=…".
 	Field string `json:"field,omitempty"`
 }
 

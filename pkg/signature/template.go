@@ -27,7 +27,7 @@ type Template struct{ parts []part }
 // ParseTemplate reads what a sender signs: {body} {timestamp} {id} {url} {method}
 // {secret} {header.NAME} {query.NAME}, and literal text between them. {body.sha256}
 // is the body's SHA-256 in hex, and {form} the form's names and values, sorted by
-// name, without separators. Braces that mean themselves are written twice.
+// name, without separators. A literal brace is written twice.
 func ParseTemplate(text string) (Template, error) {
 	if text == "" {
 		return Template{}, errors.New("it is empty; most senders sign \"{body}\"")

@@ -251,17 +251,17 @@ func TestSecretsHaveTheSendersForm(t *testing.T) {
 		{"standard-webhooks", publicKey, ""},
 		{"standard-webhooks", "whsec_!", `the secret is not base64, which follows "whsec_" in this sender's secrets`},
 		{"standard-webhooks", "whsec_", `the secret is not base64, which follows "whsec_" in this sender's secrets`},
-		{"standard-webhooks", "whpk_AAAA", "this is no public key of ed25519: want hex, base64 or PEM, as the sender shows it"},
+		{"standard-webhooks", "whpk_AAAA", "this is not a public key of ed25519: want hex, base64 or PEM, as the sender shows it"},
 		{"discord", "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", ""},
 		{"discord", "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", ""},
 		{"discord", pem, ""},
-		{"discord", "d75a98", "this is no public key of ed25519: want hex, base64 or PEM, as the sender shows it"},
+		{"discord", "d75a98", "this is not a public key of ed25519: want hex, base64 or PEM, as the sender shows it"},
 		{"discord", strings.Repeat("00", 32), weak},
 		{"discord", "01" + strings.Repeat("00", 31), weak},
 		{"discord", "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", weak},
 		{"discord", "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a", weak},
-		{"discord", "02" + strings.Repeat("00", 31), "this is no public key of ed25519: want hex, base64 or PEM, as the sender shows it"},
-		{"sendgrid", pem, "this is no public key of ecdsa-p256-sha256: want hex, base64 or PEM, as the sender shows it"},
+		{"discord", "02" + strings.Repeat("00", 31), "this is not a public key of ed25519: want hex, base64 or PEM, as the sender shows it"},
+		{"sendgrid", pem, "this is not a public key of ecdsa-p256-sha256: want hex, base64 or PEM, as the sender shows it"},
 	} {
 		got := ""
 		if err := scheme(t, test.preset).CheckSecret(test.secret); err != nil {

@@ -66,7 +66,7 @@ func senderPage(t *testing.T, p signature.Preset) string {
 	for _, part := range presetParts(p) {
 		fmt.Fprintf(&b, "| %s | %s |\n", part[0], part[1])
 	}
-	fmt.Fprintf(&b, "\nThe definition's own `receive` and `idempotency` win. The sender's documentation:\n<%s>\n", p.Docs)
+	fmt.Fprintf(&b, "\nThe definition's own `receive` and `idempotency` override these. See the\nsender's documentation:\n<%s>\n", p.Docs)
 	b.WriteString(samplePart(p, def.Name))
 	return b.String()
 }
