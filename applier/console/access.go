@@ -76,7 +76,7 @@ func (s *Console) sameOrigin(next echo.HandlerFunc) echo.HandlerFunc {
 			return next(c)
 		}
 		if err := s.crossSite.Check(c.Request()); err != nil {
-			return failf(http.StatusForbidden, "The request came from another site's page and was refused. Open the console itself, and do it there.")
+			return failf(http.StatusForbidden, "The request came from another site's page and was refused. Open the console itself and try again there.")
 		}
 		return next(c)
 	}
@@ -165,9 +165,9 @@ func (s *Console) askToSignIn(c echo.Context) error {
 		return c.Redirect(http.StatusSeeOther, signInFor(r.URL))
 	}
 	if isHTMX(r) { // the page stays: it may have what somebody typed
-		return failf(http.StatusUnauthorized, "You are no longer signed in. Your text is still there: sign in again, and go on here.")
+		return failf(http.StatusUnauthorized, "You are no longer signed in. Your text is still there: sign in again and continue here.")
 	}
-	return failf(http.StatusUnauthorized, "You are not signed in, or no longer: sign in, and do it again.")
+	return failf(http.StatusUnauthorized, "You are not signed in, or no longer: sign in and try again.")
 }
 
 // signInFor is the address of a sign-in that leads back.
@@ -205,7 +205,8 @@ func (s *Console) token(r *http.Request) string {
 	return cookie.Value
 }
 
-// setCookie has the browser keep a cookie for so many seconds; -1 takes it away.
+// setCookie makes the browser keep a cookie for this many seconds; -1 removes
+// it.
 func (c *request) setCookie(name, value string, seconds int) {
 	c.SetCookie(&http.Cookie{
 		Name: name, Value: value, Path: "/", MaxAge: seconds, HttpOnly: true, Secure: c.console.isHTTPS(), SameSite: http.SameSiteLaxMode,

@@ -159,7 +159,7 @@ func (s *Console) addToken(c *request) error {
 	if data.Days != "" {
 		days, err := strconv.Atoi(data.Days)
 		if err != nil || days < 1 || days > 3650 {
-			return refuse("The days are a number from 1 to 3650, or nothing for a token that works until it is revoked.")
+			return refuse("Days must be a number from 1 to 3650, or empty for a token that works until it is revoked.")
 		}
 		lasts = time.Duration(days) * 24 * time.Hour
 	}

@@ -53,14 +53,14 @@ func stepsOf(all []webhooks.Stored, hasSample func(webhooks.Stored) bool) []firs
 	}
 	mapped := made && len(best.Mappings) > 0
 	return []firstStep{
-		{Text: "Make a webhook", Help: "It is a draft first: it collects what is sent, and changes nothing.", Address: "/webhooks/new", Done: made},
+		{Text: "Make a webhook", Help: "It starts as a draft: it keeps what is sent, and changes nothing.", Address: "/webhooks/new", Done: made},
 		{
-			Text: "Catch a sample", Help: "Send an event to its URL, or paste one. Its values are what you map.",
+			Text: "Catch a sample", Help: "Send an event to its URL, or paste one. You map its values.",
 			Address: at, Done: active || made && (mapped || hasSample(best)),
 		},
 		{Text: "Map values to balances", Help: "Say which value names the user, and what each event adds or subtracts.", Address: at, Done: active || mapped},
-		{Text: "Activate it", Help: "From then on what is sent changes balances.", Address: at, Done: active},
-		{Text: "See the first success", Help: "Send an event of one of your users. Those who are not there yet are added under Users.", Address: "/deliveries"},
+		{Text: "Activate it", Help: "From then on, events change balances.", Address: at, Done: active},
+		{Text: "See the first success", Help: "Send an event of one of your users. Add missing users under Users.", Address: "/deliveries"},
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 const communitiesPath = "/settings/communities"
 
 // knownCommunities are those that there are, as far as who asks may see them. It stops where it finds the wanted one:
-// webhooks can be made while PostgreSQL is away.
+// webhooks can be made while PostgreSQL is down.
 func (s *Console) knownCommunities(c *request, wanted string) ([]string, error) {
 	known, err := s.Webhooks.Communities(c.ctx())
 	if err != nil {

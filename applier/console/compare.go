@@ -91,7 +91,7 @@ func (d *compareData) show(all []sample.Difference) {
 }
 
 // comparedPayload is what the mapping's paths see of a delivery, nil where there is nothing
-// any more. Who sees it decrypted is written down.
+// any more. A look at decrypted text is recorded.
 func (s *Console) comparedPayload(c *request, full history.Full, def webhook.Definition) ([]byte, error) {
 	if full.Payload == nil {
 		return nil, nil

@@ -1,5 +1,5 @@
 // Package console serves the admin console. It has no logic of its own: it calls
-// what the command calls, and makes pages of the answers.
+// the same services as the command, and turns the answers into pages.
 //
 // How to add a page, say Users:
 //
@@ -187,7 +187,7 @@ func (s *Console) Run(ctx context.Context, listener net.Listener) error {
 	defer s.runs.stop()
 	defer context.AfterFunc(ctx, func() { s.draining.Store(true) })()
 	if !s.isHTTPS() && !service.IsLoopback(listener) {
-		s.Log.Warn().Msg("passwords and sessions come in clear from other machines: set TLS_CERT and TLS_KEY, or CONSOLE_URL=https://… with a proxy that has TLS")
+		s.Log.Warn().Msg("passwords and sessions of other machines travel unencrypted: set TLS_CERT and TLS_KEY, or CONSOLE_URL=https://… with a proxy that has TLS")
 	}
 	// Pages that listen would hold up the end.
 	return service.ServeHTTP(ctx, s.http, s.Certificate.Serve(s.http, listener), service.Stop{Delay: s.ShutdownDelay, Drain: drain, Closing: s.hub.close})

@@ -12,8 +12,9 @@ import (
 const csvPage = 1000
 
 // csvFile sends a list as CSV, page by page as they are read. A page has csvPage rows,
-// except the last one; after is told the last row of a page before the next one is read.
-// The first page is read before the answer begins, so that its error is answered.
+// except the last one; after is called with the last row of a page before the next one
+// is read. The first page is read before the answer begins, so that its error is
+// answered.
 func csvFile[T any](c *request, name string, columns []string, read func() ([]T, error), after func(last T), cells func(T) []string) error {
 	what := strings.ReplaceAll(name, "-", " ")
 	page, err := read()

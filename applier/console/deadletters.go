@@ -54,7 +54,7 @@ func (f lettersForm) filter() (deadletter.Filter, error) {
 	for _, text := range f.Values["id"] {
 		id, err := delivery.ParseID(text)
 		if err != nil {
-			return filter, failf(http.StatusNotFound, "This is no delivery's id. The list of dead letters has all there are.")
+			return filter, failf(http.StatusNotFound, "This is not a delivery's id. The list of dead letters has all of them.")
 		}
 		filter.IDs = append(filter.IDs, id)
 	}

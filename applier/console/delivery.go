@@ -47,7 +47,7 @@ func (d deliveryData) NoPayload() string {
 	if d.Pending != nil {
 		return "A newer version of Coinhook wrote this delivery: its payload is shown once this console is updated."
 	}
-	return "The payload is no longer in the stream: of a success only its checksum is kept."
+	return "The payload is no longer in the stream: of a successful delivery only its checksum is kept."
 }
 
 // payload is one payload, shown twice.
@@ -129,12 +129,12 @@ func (s *Console) findDelivery(c *request) (history.Full, error) {
 func (s *Console) deliveryOf(c *request, text string) (history.Full, error) {
 	id, err := delivery.ParseID(text)
 	if err != nil {
-		return history.Full{}, failf(http.StatusNotFound, "This is no delivery's id. The list of deliveries has all there are.")
+		return history.Full{}, failf(http.StatusNotFound, "This is not a delivery's id. The list of deliveries has all of them.")
 	}
 	full, err := s.History.Show(c.ctx(), id)
 	full, c.community = full.Shown(), full.Community
 	if errors.Is(err, history.ErrNotFound) {
-		return history.Full{}, failf(http.StatusNotFound, "Neither the database nor the stream has this delivery. See that the id is whole, and of this installation.")
+		return history.Full{}, failf(http.StatusNotFound, "Neither the database nor the stream has this delivery. Check that the id is complete, and from this installation.")
 	}
 	return full, err
 }

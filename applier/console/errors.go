@@ -66,7 +66,7 @@ func (s *Console) answerError(err error, c echo.Context) {
 	case errors.Is(err, communities.ErrNoCommunity), errors.Is(err, users.ErrNotFound), errors.Is(err, webhooks.ErrNotFound), errors.Is(err, history.ErrNotFound):
 		data.Status, data.Text = http.StatusNotFound, "There is no such thing, or it is in a community where your account has no such role."
 	case errors.As(err, &routing) && routing.Code == http.StatusNotFound:
-		data.Status, data.Text = routing.Code, "There is no such page. The navigation leads to all there are."
+		data.Status, data.Text = routing.Code, "There is no such page. The navigation leads to all pages."
 	case errors.As(err, &routing) && routing.Code == http.StatusRequestEntityTooLarge:
 		data.Status, data.Text = routing.Code, "This is more than a form may hold, 2 MB. The command coinhook takes more."
 	case errors.As(err, &routing) && routing.Code < http.StatusInternalServerError:
@@ -77,9 +77,9 @@ func (s *Console) answerError(err error, c echo.Context) {
 		c.Response().Header().Set("Retry-After", "5")
 		data.Status, data.Text = http.StatusServiceUnavailable, "The audit trail cannot be written at this moment, because somebody keeps a transaction of PostgreSQL open. "+whatNow(c)
 	case history.IsAway(err):
-		data.Status, data.Text = http.StatusServiceUnavailable, "PostgreSQL or NATS does not answer; deliveries are accepted all the same. "+whatNow(c)
+		data.Status, data.Text = http.StatusServiceUnavailable, "PostgreSQL or NATS does not answer; deliveries are still accepted. "+whatNow(c)
 	default:
-		data.Text = "Something went wrong, and the console's log says what. If PostgreSQL or NATS is away, it will recover by itself. " + whatNow(c)
+		data.Text = "Something went wrong, and the console's log says what. If PostgreSQL or NATS is down, it will recover by itself. " + whatNow(c)
 	}
 	if data.Status >= http.StatusInternalServerError {
 		s.Log.Error().Err(err).Str("route", c.Path()).Msg("a request failed")
@@ -103,7 +103,7 @@ func (s *Console) answerError(err error, c echo.Context) {
 // whatNow is what to do after an error that may have come too late to undo anything.
 func whatNow(c echo.Context) string {
 	if c.Request().Method == http.MethodPost {
-		return "It is not known whether that was done: look before you do it again."
+		return "It is not known whether that was done: check before you try again."
 	}
 	return "Try again in a moment."
 }

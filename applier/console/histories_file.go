@@ -17,7 +17,7 @@ func (s *Console) historiesFile(c *request) error {
 		return err
 	}
 	if problem != "" {
-		return failf(http.StatusUnprocessableEntity, "%s Go back, and mend the form.", problem)
+		return failf(http.StatusUnprocessableEntity, "%s Go back and correct the form.", problem)
 	}
 	filter.Limit = csvPage
 	var at history.Place

@@ -236,7 +236,7 @@ func (s seen) url() string {
 }
 
 // seen is to be taken before the data are read: what happens meanwhile is news
-// then. It is empty while the broker is away.
+// then. It is empty while the broker is down.
 func (c *request) seen() seen {
 	s := seen{community: cmp.Or(c.community, c.QueryParam("community"))}
 	h := c.console.hub

@@ -96,7 +96,7 @@ func (s *Console) logsFile(c *request) error {
 		return err
 	}
 	if problem != "" {
-		return failf(http.StatusUnprocessableEntity, "%s Go back, and mend the form.", problem)
+		return failf(http.StatusUnprocessableEntity, "%s Go back and correct the form.", problem)
 	}
 	filter.Limit = csvPage
 	read := func() ([]admin.Log, error) { return s.Logs.List(c.ctx(), filter) }

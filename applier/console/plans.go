@@ -58,4 +58,4 @@ func (p *plans) take(c *request, choices string) any {
 }
 
 // notSeen is what a page says that was to run a plan which nobody saw.
-const notSeen = "This is not the plan that you saw: you chose something else, or it was too long ago. Here is the plan as of now."
+const notSeen = "This is not the plan that you saw: you chose something else, or it was too long ago. Here is the current plan."

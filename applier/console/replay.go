@@ -288,7 +288,7 @@ func (s *Console) revert(c *request, r *revert.Request) error {
 		return err
 	}
 	if result.Reverted == 0 {
-		return s.revertPage(c, r, http.StatusConflict, "Nothing was reverted: see the plan as of now.")
+		return s.revertPage(c, r, http.StatusConflict, "Nothing was reverted: this is the current plan.")
 	}
 	return c.done("/deliveries/"+id, "The effect of the delivery was taken back.")
 }

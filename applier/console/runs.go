@@ -153,7 +153,7 @@ func (s *Console) run(c *request) error {
 // interruptedText says what an interrupted run means for who began it.
 func interruptedText(err, interrupted error) string {
 	if errors.Is(err, interrupted) {
-		return " The console was stopped meanwhile; the same action goes on from there."
+		return " The console was stopped meanwhile; the same action continues the replay."
 	}
 	return ""
 }

@@ -22,8 +22,8 @@ type settingsData struct {
 	Currencies  []currencyForm
 	Fields      []fieldForm
 	Types       []string
-	// NewCurrency and NewField are what was typed into the forms. What was refused may be
-	// of a known one, whose form in the list it is put into.
+	// NewCurrency and NewField are what was typed into the forms. A refused change of a
+	// known one goes into its form in the list.
 	NewCurrency currencyForm
 	NewField    fieldForm
 	// NewCommunity was refused for what CommunityProblem says.
@@ -180,9 +180,9 @@ func settingProblem(err error) (text, part string) {
 	}
 	switch {
 	case errors.Is(err, communities.ErrScaleInUse):
-		return "The decimals cannot change any more: users have amounts of it.", "scale"
+		return "The decimals can no longer change: users have amounts of this currency.", "scale"
 	case errors.Is(err, communities.ErrTypeInUse):
-		return "The type cannot change any more: users have values of it. Delete the field to start again.", "type"
+		return "The type can no longer change: users have values of this field. Delete the field to start again.", "type"
 	}
 	return "", ""
 }

@@ -98,7 +98,7 @@ func (c *request) record(what, targetKind, targetID string, detail map[string]an
 }
 
 // recordRefused records what somebody may not do, as far as strangers leave room. The
-// answer does not wait for a database that is away.
+// answer does not wait for a database that is down.
 func (c *request) recordRefused(what, targetKind, targetID string, detail map[string]any) {
 	if err := c.console.Trail.Refused(c.ctx(), c.actor(), what, targetKind, targetID, detail); err != nil {
 		c.console.Log.Error().Err(err).Str("address", c.RealIP()).Msg(what + ": the audit trail could not be written")

@@ -180,7 +180,7 @@ func (s *Console) trailFile(c *request) error {
 		return err
 	}
 	if problem != "" {
-		return failf(http.StatusUnprocessableEntity, "%s Go back, and mend the form.", problem)
+		return failf(http.StatusUnprocessableEntity, "%s Go back and correct the form.", problem)
 	}
 	filter.Limit = csvPage
 	read := func() ([]admin.TrailEntry, error) { return s.Trail.List(c.ctx(), filter) }

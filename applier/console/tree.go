@@ -49,8 +49,8 @@ type treeReader struct {
 	left int
 }
 
-// value reads what is at a path, which has so many characters at least. Names are
-// the sender's, and may be as long as a payload.
+// value reads what is at a path, which has at least this many characters. Names
+// are the sender's, and may be as long as a payload.
 func (t *treeReader) value(name string, path []webhook.Segment, length int) (*node, error) {
 	t.left--
 	n := &node{Name: admin.Shorten(name, maxText)}

@@ -121,7 +121,7 @@ func uploadProblem(err error) string {
 	case isInvalid:
 		return sentence(invalid.Error())
 	case isLarge:
-		return "The file is larger than 256 MB. Import the rest in further files, or by the command coinhook users import."
+		return "The file is larger than 256 MB. Import the rest in further files, or with the command coinhook users import."
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "The upload broke off. Import the file again."
 	}

@@ -86,7 +86,7 @@ func (s *Console) showAdjusted(c *request, u users.Profile, form adjustForm, id 
 	at := "/users/" + u.ID.String()
 	switch {
 	case err != nil, full.Status == delivery.Pending:
-		return c.done("/deliveries/"+id.String(), "The adjustment is on its way. It has no outcome yet: reload this page in a moment.")
+		return c.done("/deliveries/"+id.String(), "The adjustment is pending. It has no outcome yet: reload this page in a moment.")
 	case full.Status == delivery.Failed:
 		form.Error, form.Key = "Nothing was changed. "+admin.OrEmpty(full.Detail)+" It stands in the dead letters, where it can be replayed or discarded.", rand.Text()
 		return s.userPage(c, http.StatusUnprocessableEntity, u, userFormOf(u), form)

@@ -110,7 +110,7 @@ func TestAnAdjustmentMayWait(t *testing.T) {
 	if !strings.HasPrefix(to, "/deliveries/") {
 		t.Fatalf("%d %q %s", p.status, to, p.text("main"))
 	}
-	if p := w.admin.get(to); !strings.Contains(p.text(".flash"), "on its way") || !strings.Contains(p.text("main"), "pending") {
+	if p := w.admin.get(to); !strings.Contains(p.text(".flash"), "is pending") || !strings.Contains(p.text("main"), "pending") {
 		t.Errorf("it says %s", p.text("main"))
 	}
 }

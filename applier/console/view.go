@@ -103,7 +103,7 @@ func (c *request) pageWith(status int, name, title string, data any) error {
 	return c.render(status, name, view{Title: title, Data: data})
 }
 
-// livePage is a page that hears of news. Look at seen before reading the data:
+// livePage is a page that updates itself. Look at seen before reading the data:
 //
 //	seen := c.seen()
 //	…

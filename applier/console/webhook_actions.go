@@ -40,7 +40,7 @@ func conflictFailure(err error) error {
 	case errors.As(err, &state):
 		return failf(http.StatusUnprocessableEntity, "Nothing was changed: %v.", state)
 	case errors.Is(err, webhooks.ErrConflict):
-		return failf(http.StatusConflict, "Somebody has saved this webhook meanwhile, and nothing was changed. Open its page again, see what is there now, and do it again.")
+		return failf(http.StatusConflict, "Somebody has saved this webhook meanwhile, and nothing was changed. Open its page again, read what it has now, and try again.")
 	case errors.Is(err, webhooks.ErrNewer):
 		return newerFailure
 	case errors.Is(err, webhooks.ErrNoAPIKey):
@@ -48,7 +48,7 @@ func conflictFailure(err error) error {
 	case errors.Is(err, secret.ErrNoMasterKey):
 		return failf(http.StatusUnprocessableEntity, "This installation keeps no AES keys yet: its operator has to set %s for the console and the applier first.", secret.MasterKeyVariable)
 	case errors.As(err, &problems):
-		return failf(http.StatusUnprocessableEntity, "The webhook cannot be active as it is: %s. Mend it on its page and save first.", problems[0].Error())
+		return failf(http.StatusUnprocessableEntity, "The webhook cannot be active as it is: %s. First correct it on its page and save.", problems[0].Error())
 	}
 	return err
 }
@@ -60,16 +60,16 @@ func (s *Console) webhookState(c *request, w webhooks.Stored) error {
 	var err error
 	switch state := webhook.State(c.FormValue("state")); {
 	case state == webhook.Disabled:
-		what, message = "disable webhook", "The webhook is disabled: its URL refuses what is sent, as if it did not exist."
+		what, message = "disable webhook", "The webhook is disabled: its URL refuses requests, as if it did not exist."
 		saved, err = s.Webhooks.SetState(c.ctx(), w, state)
 	case state == webhook.Paused:
-		what, message = "pause webhook", "The webhook is paused: what is sent to its URL is accepted, and executed once you resume it."
+		what, message = "pause webhook", "The webhook is paused: requests are accepted, and executed once you resume it."
 		saved, err = s.Webhooks.Pause(c.ctx(), w)
 	case w.State == webhook.Paused:
-		what, message = "resume webhook", "The webhook is active: deliveries that it has accepted meanwhile are executed now, in order."
+		what, message = "resume webhook", "The webhook is active: deliveries that it has accepted meanwhile are now executed, in order."
 		saved, err = s.Webhooks.Resume(c.ctx(), w)
 	default:
-		what, message = "enable webhook", "The webhook is active: what is sent to its URL is executed."
+		what, message = "enable webhook", "The webhook is active: requests to its URL are executed."
 		saved, err = s.Webhooks.SetState(c.ctx(), w, webhook.Active)
 	}
 	return s.changed(c, saved, err, what, message)
@@ -77,7 +77,7 @@ func (s *Console) webhookState(c *request, w webhooks.Stored) error {
 
 func (s *Console) deleteWebhook(c *request, w webhooks.Stored) error {
 	if trimmed(c.FormValue("name")) != w.Name {
-		return failf(http.StatusUnprocessableEntity, "Nothing was deleted: type the webhook's name, %s, to say that you want it.", w.Name)
+		return failf(http.StatusUnprocessableEntity, "Nothing was deleted: type the webhook's name, %s, to confirm.", w.Name)
 	}
 	if err := s.Webhooks.Delete(c.ctx(), w); err != nil {
 		return conflictFailure(err)
@@ -91,7 +91,7 @@ func (s *Console) deleteWebhook(c *request, w webhooks.Stored) error {
 func (s *Console) undeleteWebhook(c *request) error {
 	deleted, err := s.Webhooks.FindEver(c.ctx(), "", c.Param("id"))
 	if errors.Is(err, webhooks.ErrNotFound) {
-		return failf(http.StatusNotFound, "There is no such webhook. The list of webhooks has all there are: /webhooks.")
+		return failf(http.StatusNotFound, "There is no such webhook. The list of webhooks has all of them: /webhooks.")
 	}
 	if err != nil {
 		return err
@@ -101,7 +101,7 @@ func (s *Console) undeleteWebhook(c *request) error {
 	case errors.Is(err, webhooks.ErrNotDeleted):
 		return failf(http.StatusConflict, "The webhook %s is not deleted: somebody has brought it back.", deleted.Name)
 	case errors.Is(err, webhooks.ErrNameTaken):
-		return failf(http.StatusConflict, "Another webhook has the name %s by now. Delete that one first, or send the events to it.", deleted.Name)
+		return failf(http.StatusConflict, "Meanwhile another webhook has got the name %s. Delete that one first, or send the events to it.", deleted.Name)
 	case err != nil:
 		return conflictFailure(err)
 	}
@@ -152,7 +152,7 @@ func (s *Console) setEncryption(c *request) error {
 	var key secret.AESKey
 	if text := c.FormValue("aes_key"); text != "" && mode.IsOn() {
 		if key, err = secret.ParseAESKey(text); err != nil {
-			return failf(http.StatusUnprocessableEntity, "The AES key is not right: %v. Nothing was changed.", err)
+			return failf(http.StatusUnprocessableEntity, "The AES key is wrong: %v. Nothing was changed.", err)
 		}
 	}
 	w, err := s.asRead(c)
@@ -178,7 +178,7 @@ func (s *Console) setSecret(c *request) error {
 	var form *webhooks.SecretFormError
 	switch {
 	case errors.As(err, &form):
-		return failf(http.StatusUnprocessableEntity, "This is not right: %v. Nothing was changed.", form)
+		return failf(http.StatusUnprocessableEntity, "This is wrong: %v. Nothing was changed.", form)
 	case errors.Is(err, webhooks.ErrGiveSecret):
 		return failf(http.StatusUnprocessableEntity, "Only the sender can make its key: paste the public key that it shows. Nothing was changed.")
 	case errors.Is(err, webhooks.ErrNoSecretWanted):

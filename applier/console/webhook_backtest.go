@@ -30,10 +30,10 @@ func (s *Console) tryBacktest(c *request, w webhooks.Stored, def webhook.Definit
 	result, err := s.Backtest.Run(ctx, trial.Request{Webhook: w, Definition: def, Against: trial.Current, Last: backtestLast, Keep: backtestKeep})
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return &backtestView{Problem: "It took more than 10 s, since this webhook is sent little and the stream is long. Export the definition and run `coinhook webhooks backtest`, which takes its time."}
+		return &backtestView{Problem: "It took more than 10 s, because this webhook has few deliveries and the stream is long. Export the definition and run `coinhook webhooks backtest`, which has no time limit."}
 	case err != nil:
 		s.Log.Warn().Err(err).Str("webhook_id", w.ID).Msg("cannot backtest")
-		return &backtestView{Problem: "It cannot be found out now. Try again in a moment; `coinhook webhooks backtest` says more."}
+		return &backtestView{Problem: "The effect cannot be computed now. Try again in a moment; `coinhook webhooks backtest` says more."}
 	}
 	view := &backtestView{Comparison: result}
 	for _, f := range result.NewlyFailing {

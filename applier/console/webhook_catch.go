@@ -72,7 +72,7 @@ func (s *Console) sampleOf(c *request, w webhooks.Stored, of string) sampleView 
 			view.show(caught)
 			return view
 		}
-		view.Problem = "The one that was chosen cannot be read any more. This is the newest."
+		view.Problem = "The chosen one can no longer be read. This is the newest."
 	}
 	caught, err := s.Catcher.Newest(ctx, w)
 	var failure *delivery.Failure
@@ -164,7 +164,7 @@ func (v sampleView) Newest() string {
 	return ""
 }
 
-// What names what is caught.
+// What says in a word what is caught.
 func (v sampleView) What() string {
 	if v.Webhook.State == webhook.Draft {
 		return "sample"

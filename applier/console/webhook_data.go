@@ -53,7 +53,7 @@ func (s *Console) webhookData(c *request, w webhooks.Stored, form webhookForm) (
 		d.Curl = s.curl(w, "")
 	}
 	community, err := s.Webhooks.CommunityOf(c.ctx(), w.Community)
-	if err != nil { // drafts are made while PostgreSQL is away, too
+	if err != nil { // drafts are made while PostgreSQL is down, too
 		s.Log.Warn().Err(err).Msg("cannot read currencies and custom fields")
 		community = &applier.Community{Name: w.Community}
 	}
@@ -141,7 +141,7 @@ func targets(community *applier.Community, form webhookForm) []optionGroup {
 			unknown = append(unknown, option{m.Target, m.Target})
 		}
 	}
-	groups := []optionGroup{{"Currencies", currencies}, {"Custom fields", fields}, {"Not there any more", unknown}}
+	groups := []optionGroup{{"Currencies", currencies}, {"Custom fields", fields}, {"No longer there", unknown}}
 	return slices.DeleteFunc(groups, func(g optionGroup) bool { return len(g.Options) == 0 })
 }
 

@@ -23,8 +23,8 @@ const (
 	caughtBytes = 32 << 20
 )
 
-// choice is a sample or a delivery that the mapping can be drawn from. What became of it is
-// empty for a sample.
+// choice is a sample or a delivery that the mapping can be drawn from. A sample has no
+// outcome.
 type choice struct {
 	ID      delivery.ID
 	At      time.Time

@@ -22,7 +22,7 @@ func (s *Console) saveEdit(c *request, e edit, def webhook.Definition) error {
 		return conflictFailure(err)
 	}
 	if plan.Change == webhooks.Unchanged {
-		return c.done(e.Here(), "There was nothing to save: the definition is as it was.")
+		return c.done(e.Here(), "There was nothing to save: the definition has not changed.")
 	}
 	if e.Webhook.State != webhook.Draft && e.reviewed != fingerprint(def) {
 		e.Review, e.Reviewed, e.Focus, e.Unsaved = plan.Diff, fingerprint(def), "review", true
@@ -45,7 +45,7 @@ func (s *Console) saveEdit(c *request, e edit, def webhook.Definition) error {
 	}
 	what, message := "save webhook", "Saved as version "+strconv.Itoa(saved.Version)+"."
 	if e.Webhook.State != saved.State {
-		what, message = "activate webhook", "The webhook is active: what is sent to its URL from now on is executed."
+		what, message = "activate webhook", "The webhook is active: from now on, requests to its URL are executed."
 	}
 	if err := c.recordWebhook(what, saved.Saved); err != nil {
 		return err

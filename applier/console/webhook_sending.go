@@ -51,7 +51,7 @@ func (s *Console) askTest(c *request, w webhooks.Stored) error {
 func (s *Console) followTest(c *request, data *sentData, id string) error {
 	parsed, err := delivery.ParseID(id)
 	if err != nil {
-		return failf(http.StatusNotFound, "This is no delivery's id. Send the test again.")
+		return failf(http.StatusNotFound, "This is not a delivery's id. Send the test again.")
 	}
 	data.Delivery = parsed.String()
 	full, err := s.History.Show(c.ctx(), parsed)
@@ -61,7 +61,7 @@ func (s *Console) followTest(c *request, data *sentData, id string) error {
 	case err != nil:
 		return err
 	case full.WebhookID != data.Webhook.ID:
-		return failf(http.StatusNotFound, "This delivery is of another webhook.")
+		return failf(http.StatusNotFound, "This delivery belongs to another webhook.")
 	}
 	data.Outcome = &full.Delivery
 	return nil
@@ -73,7 +73,7 @@ func (s *Console) sendTest(c *request, w webhooks.Stored) error {
 	data := sentData{webhookHead: s.webhookHead(c, w, ""), Payload: lineEnds(c.FormValue("payload"))}
 	key := trimmed(c.FormValue("api_key"))
 	if w.Auth.APIKey && key == "" {
-		data.Problem = "Give the API key: of keys only a hash is kept. Who has none makes a new one in the settings."
+		data.Problem = "Give the API key: Coinhook keeps only its hash. If you do not have it, make a new one in the settings."
 		return c.pageWith(http.StatusUnprocessableEntity, "webhook-test", "Test "+w.Name, &data)
 	}
 	r, err := s.Webhooks.TestRequest(w, s.HookURL(w.ID), []byte(data.Payload), key)

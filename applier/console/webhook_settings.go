@@ -208,7 +208,7 @@ func (s *Console) saveSettings(c *request, w webhooks.Stored) error {
 		return conflictFailure(err)
 	}
 	if plan.Change == webhooks.Unchanged {
-		return c.done(data.Here(), "There was nothing to save: the settings are as they were.")
+		return c.done(data.Here(), "There was nothing to save: the settings have not changed.")
 	}
 	if !data.IsDraft() && values.Get("reviewed") != fingerprint(def) {
 		data.Review, data.Reviewed = plan.Diff, fingerprint(def)

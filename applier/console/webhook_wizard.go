@@ -61,7 +61,7 @@ func (s *Console) showNewWebhook(c *request, status int, data *newWebhookData) e
 	if len(names) == 0 {
 		return err
 	}
-	if err != nil { // drafts are made while PostgreSQL is away, too
+	if err != nil { // drafts are made while PostgreSQL is down, too
 		s.Log.Warn().Err(err).Msg("cannot read communities")
 	}
 	for _, name := range names {

@@ -37,7 +37,7 @@ type webhooksData struct {
 const deletedShown = 20
 
 // webhookList lists webhooks. They are in the broker, so that the list is there while
-// PostgreSQL is away.
+// PostgreSQL is down.
 func (s *Console) webhookList(c *request) error {
 	all, err := s.Webhooks.List(c.ctx(), "")
 	if err != nil {
@@ -77,7 +77,8 @@ func (s *Console) webhookList(c *request) error {
 	return c.page("webhooks", "Webhooks", data)
 }
 
-// sort sorts the list, which comes by community and name. What was sent nothing is last.
+// sort sorts the list, which comes by community and name. Webhooks without deliveries
+// are last.
 func (d *webhooksData) sort(c *request) {
 	d.Sorting = c.sorting(sortable{"name", "Name", false}, sortable{"last", "Last delivery", true}, sortable{"dead", "Dead letters", true})
 	if d.Sorting.By == "name" {
@@ -159,7 +160,7 @@ func (s *Console) webhookExport(c *request, w webhooks.Stored) error {
 func (s *Console) findWebhook(c *request) (webhooks.Stored, error) {
 	id := c.Param("id")
 	if !webhook.IsID(id) {
-		return webhooks.Stored{}, failf(http.StatusNotFound, "This is no webhook's id. The list of webhooks has all there are: /webhooks.")
+		return webhooks.Stored{}, failf(http.StatusNotFound, "This is not a webhook's id. The list of webhooks has all of them: /webhooks.")
 	}
 	w, err := s.Webhooks.Find(c.ctx(), "", id)
 	c.community = w.Community
@@ -167,7 +168,7 @@ func (s *Console) findWebhook(c *request) (webhooks.Stored, error) {
 		return w, newerFailure
 	}
 	if errors.Is(err, webhooks.ErrNotFound) {
-		return w, failf(http.StatusNotFound, "There is no such webhook, or it was deleted. The list of webhooks has all there are: /webhooks.")
+		return w, failf(http.StatusNotFound, "There is no such webhook, or it was deleted. The list of webhooks has all of them: /webhooks.")
 	}
 	return w, err
 }

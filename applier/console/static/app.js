@@ -179,7 +179,7 @@
     element.parentElement?.querySelectorAll(":scope > .unanswered").forEach((line) => line.remove());
     const work = { timers: [] };
     work.timers.push(setTimeout(() => element.setAttribute(busy(element), "true"), 100));
-    work.timers.push(setTimeout(() => { work.line = say(element, "slow", "status", "This takes longer than usual. It goes on; wait, or reload the page later."); }, 8000));
+    work.timers.push(setTimeout(() => { work.line = say(element, "slow", "status", "This takes longer than usual. It is still running: wait, or reload the page later."); }, 8000));
     working.set(element, work);
   }
 
