@@ -1,5 +1,5 @@
-// Package api is the read API: what a community's deliveries, logs and users are,
-// for programs that show a bearer token. It changes nothing.
+// Package api is the read API: a community's deliveries, logs and users, for
+// programs with a bearer token. It changes nothing.
 //
 // Every answer but the description has one of two envelopes:
 //

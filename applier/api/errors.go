@@ -49,8 +49,8 @@ var statuses = map[code]int{
 	unavailable:          http.StatusServiceUnavailable,
 }
 
-// failure is an error with a code and a message for the caller. What is
-// behind it stays inside.
+// failure is an error with a code and a message for the caller. Its cause stays
+// inside.
 type failure struct {
 	code    code
 	message string

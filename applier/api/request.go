@@ -30,7 +30,7 @@ const (
 	maxLimit     = 200
 )
 
-// parameters reads a query. What is wrong first is kept in err.
+// parameters reads a query. err keeps its first fault.
 type parameters struct {
 	values url.Values
 	err    error
