@@ -11,11 +11,11 @@ import (
 )
 
 // AdjustmentID stands for the webhook of adjustments: deliveries that an admin makes. No
-// sender can use it, because it has no form of a webhook's id.
+// sender can use it, because it does not have the form of a webhook's id.
 const AdjustmentID = "adjustments"
 
-// Adjustment is what an admin does to a balance by hand. It is the body of its delivery,
-// which takes the way of all others: limits, history, audit and replay need nothing new.
+// Adjustment is a change of a balance by an admin. It is the body of a delivery like all
+// others, so limits, history, audit and replay need nothing new.
 type Adjustment struct {
 	Community string           `json:"community"`
 	User      string           `json:"user"` // the user's id

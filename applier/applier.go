@@ -1,5 +1,5 @@
-// Package applier is the vocabulary of the service that settles deliveries:
-// what a payload asks for, and what a batch of them does to the ledger.
+// Package applier is the core of the service that settles deliveries: what a
+// payload asks for, and what a batch of deliveries does to the ledger.
 package applier
 
 import (
@@ -84,7 +84,7 @@ type Skipped struct {
 	Detail, Path string
 }
 
-// Item is one delivery of a batch with what its mapping made of it: a Plan or a
+// Item is one delivery of a batch with the result of its mapping: a Plan or a
 // Failure.
 type Item struct {
 	Delivery *delivery.Delivery
@@ -125,7 +125,7 @@ type Settlement struct {
 	// Known is set when an earlier transaction had settled the delivery.
 	Known bool
 	// Forgotten is set if the outcome was removed for its age and the delivery came back
-	// with a restored stream: nothing was done, and nothing else is known.
+	// with a restored stream: nothing was done, and the other fields are empty.
 	Forgotten bool
 	// NoOp is set for a replay of a delivery that is no longer a dead letter: nothing
 	// was done, and the other fields say how the delivery ended before.

@@ -7,8 +7,8 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// Community is what the tenant of a webhook has, as read at one time. It is
-// immutable.
+// Community is a tenant's currencies and custom fields, as read at one time. It
+// is immutable.
 type Community struct {
 	Name       string
 	Currencies map[string]Currency // those with rows of their own
@@ -54,13 +54,13 @@ type Communities interface {
 	Reread(ctx context.Context, name string) (*Community, error)
 }
 
-// ErrChanged is returned by a store when a plan was made by a currency or custom
-// field that has changed since. Evaluated again, it is made by the new one.
+// ErrChanged is returned by a store if a currency or custom field has changed
+// since the plan was made. The plan has to be made again.
 var ErrChanged = errors.New("a currency or custom field has changed meanwhile")
 
 // communityView is what one batch sees of communities. Each is read again once
 // at most, and when one cannot be read the others are not tried: a database that
-// is away would cost the time of many connects.
+// is down would cost the time of many connects.
 type communityView struct {
 	source Communities
 	fresh  map[string]*Community

@@ -35,8 +35,8 @@ type Field struct {
 	Revision int64
 }
 
-// Check says why a text is no value of the field, in the rest of a sentence that
-// begins with what the value is. It never quotes the text.
+// Check says why a text is not a value of the field, as the end of a sentence
+// that begins with the kind of value. It never quotes the text.
 func (f Field) Check(text string) error {
 	if n := utf8.RuneCountInString(text); n > webhook.MaxFieldLength {
 		return fmt.Errorf("has %d characters; a custom field keeps at most %d", n, webhook.MaxFieldLength)

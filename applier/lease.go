@@ -8,7 +8,7 @@ import (
 )
 
 // Lease is the right of one applier to settle a partition. A new owner has a higher
-// token. The store refuses what was begun under a lower one.
+// token, and the store refuses transactions with a lower one.
 type Lease struct {
 	delivery.Partition
 	Token int64

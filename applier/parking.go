@@ -10,7 +10,8 @@ import (
 type ParkReason string
 
 // Paused, KeyUnavailable and NewerFormat are about a webhook: its later deliveries are
-// parked behind. UserLocked is about a user: the user's later deliveries are.
+// parked, too. UserLocked is about a user, and then the user's later deliveries are
+// parked, too.
 const (
 	Paused         ParkReason = "paused"
 	KeyUnavailable ParkReason = "key_unavailable"

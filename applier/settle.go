@@ -31,7 +31,7 @@ var ErrSilent = errors.New("PostgreSQL does not answer")
 
 // Settle has the store commit the items. If the database refuses values, the batch is
 // halved until the deliveries at fault are found. These become dead letters, unless the
-// database refuses one after the other: then they are not at fault and are retried.
+// database refuses one after another: then they are not at fault and are retried.
 func (a *Applier) Settle(ctx context.Context, items []Item) []delivery.Verdict {
 	if len(items) == 0 {
 		return nil

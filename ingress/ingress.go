@@ -1,4 +1,4 @@
-// Package ingress is the vocabulary of the service that takes requests in: it
+// Package ingress is the core of the service that accepts requests: it
 // authenticates them and hands them to the broker. It knows nothing of
 // connections, of the broker's client, or of the payload.
 package ingress

@@ -11,8 +11,8 @@ import (
 // Told is the status of a request for a receipt that was answered.
 const Told = "receipt"
 
-// ReceiptBook knows what became of deliveries. The receipt is JSON; found is false where
-// the webhook has no such delivery.
+// ReceiptBook knows the outcomes of deliveries. The receipt is JSON; found is false
+// where the webhook has no such delivery.
 type ReceiptBook interface {
 	Receipt(ctx context.Context, webhookID string, id delivery.ID) (receipt []byte, found bool, err error)
 }
@@ -23,7 +23,7 @@ func NoDelivery() *Error {
 }
 
 // GivesReceipts reports whether senders of a webhook can ask for receipts. They cannot
-// where a signature alone protects it: a request for a receipt has nothing to sign.
+// if only a signature protects it: a request for a receipt has nothing to sign.
 func GivesReceipts(w *webhook.Webhook) bool {
 	return w.Auth.Signature == nil || w.Auth.APIKey || w.Auth.Basic != nil
 }

@@ -35,8 +35,8 @@ type NoteStore interface {
 	StoreRejection(ctx context.Context, webhookID string, n rejection.Note) error
 }
 
-// Rejections notes requests that were refused. It never blocks a request: what exceeds
-// its pace or its queue is counted, and the next note carries the counts.
+// Rejections notes requests that were refused. It never blocks a request: refusals
+// beyond its pace or its queue are only counted, and the next note carries the counts.
 type Rejections struct {
 	store NoteStore
 	now   func() time.Time

@@ -1,6 +1,6 @@
-// Package admin is the vocabulary of what an admin sees and does: the store fills
-// it, the services below this folder pass it on, and the command, the pages and the
-// read API print it. It is pure.
+// Package admin has the types of what an admin sees and does: the store fills them,
+// the services below this folder pass them on, and the command, the pages and the
+// read API print them. It is pure.
 package admin
 
 import (
@@ -38,7 +38,8 @@ type Session struct {
 	CreatedAt time.Time
 	UsedAt    time.Time
 
-	// ID tells sessions apart: the hash of the browser's token. It is of no use to get in.
+	// ID identifies a session: the hash of the browser's token. Nobody can sign in with
+	// it.
 	ID [sha256.Size]byte
 }
 
@@ -63,7 +64,8 @@ type Token struct {
 	RevokedBy  *string    `json:"revoked_by"`
 	RevokedAt  *time.Time `json:"revoked_at"`
 
-	// ID tells tokens apart: the hash of the text. It is of no use to get in.
+	// ID identifies a token: the hash of its text. Nobody can authenticate with
+	// it.
 	ID [sha256.Size]byte `json:"-"`
 }
 
@@ -79,7 +81,7 @@ type Actor struct {
 	Via string `json:"via"`
 	// Who is an account, what COINHOOK_USER says, or a token's name.
 	Who string `json:"who"`
-	// OSUser is who called the command, for the operating system.
+	// OSUser is the operating system's user who ran the command.
 	OSUser string `json:"os_user"`
 	// Address is that of a browser or a program.
 	Address string `json:"address"`

@@ -12,8 +12,9 @@ import (
 // Right is what somebody may do in a community. Each one includes those before it.
 type Right uint8
 
-// The rights, the least first. Owner is no right in one community: an owner may do
-// everything in all of them, and alone manages accounts, tokens and the audit trail.
+// The rights, the least first. Owner is not a right in one community: an owner may
+// do everything in all of them. Only owners manage accounts, tokens and the audit
+// trail.
 const (
 	NoRight Right = iota
 	Viewer        // looks

@@ -23,8 +23,8 @@ func (f Fact) String() string {
 	return f.Name + ": " + f.Value
 }
 
-// Facts are what the detail of an entry says, for people. What is empty or false is left
-// out. "was" is the value before of the name or the state next to it.
+// Facts are what the detail of an entry says, for people. Empty and false values are
+// left out. "was" is the former value of the name or the state next to it.
 func (e TrailEntry) Facts() (all []Fact) {
 	decoder := json.NewDecoder(bytes.NewReader(e.Detail))
 	decoder.UseNumber()

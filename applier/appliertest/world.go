@@ -63,7 +63,7 @@ func New(tb testing.TB, opts Options) *World {
 	return w
 }
 
-// SetUp has the broker and the database know so many partitions.
+// SetUp sets the broker and the database up with this many partitions.
 func (w *World) SetUp(partitions int) {
 	w.tb.Helper()
 	if err := w.Conn.Setup(w.tb.Context(), broker.Topology{Partitions: partitions, Table: w.Store}); err != nil {

@@ -15,7 +15,7 @@ type progressLine struct {
 // progressEvery is as often as a person can read it.
 const progressEvery = 200 * time.Millisecond
 
-// show writes the line anew, with how much of the file that offset is.
+// show writes the line again, with how much of the file that offset is.
 func (l *progressLine) show(offset int64, format string, args ...any) {
 	if !l.a.Terminal || time.Since(l.shown) < progressEvery {
 		return

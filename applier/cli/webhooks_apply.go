@@ -78,8 +78,8 @@ func (c *webhooksApplyCmd) checkNew(a *app, defs []webhook.Definition) error {
 	return nil
 }
 
-// applyAll stops at the first error. What was done by then is printed all the
-// same: an API key is shown this once.
+// applyAll stops at the first error. It still prints what was done before,
+// because an API key is shown only once.
 func applyAll(a *app, service *webhooks.Service, plans []webhooks.Planned, single bool) error {
 	results := make([]webhookJSON, 0, len(plans))
 	var failed error

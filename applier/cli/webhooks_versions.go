@@ -36,7 +36,7 @@ type versionJSON struct {
 	Version int           `json:"version"`
 	At      time.Time     `json:"at"`
 	State   webhook.State `json:"state"`
-	// Changed is null where the version before is not kept any more.
+	// Changed is null if the previous version is no longer kept.
 	Changed []string `json:"changed"`
 }
 

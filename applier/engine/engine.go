@@ -1,9 +1,10 @@
 // Package engine settles the partitions that this applier owns.
 //
-// A feeder for each partition reads its deliveries, plans them, parks those that
-// have to wait, and puts the others into lanes. A lane commits what waits in it, of
-// all partitions, in one transaction. A user's deliveries in flight are always in the
-// same lane, so that they are decided in the order in which they were accepted.
+// A feeder for each partition reads its deliveries, plans them, parks those that have
+// to wait, and puts the others into lanes. A lane commits the deliveries that wait in
+// it, from all partitions, in one transaction. A user's deliveries in flight are
+// always in the same lane, so that they are decided in the order in which they were
+// accepted.
 package engine
 
 import (

@@ -18,16 +18,16 @@ type Job struct {
 	// Store and Lead say which applier does the job; both are left out if each does.
 	Store *postgres.Store
 	Lead  postgres.Job
-	// Turn does a little of the job, and says how long to rest then, also when it failed.
-	// lead is nil if the job has none.
+	// Turn does a part of the job, and says how long to rest afterwards, even if it
+	// failed. lead is nil if the job has none.
 	Turn func(ctx context.Context, lead *postgres.Lead) (pause time.Duration, err error)
-	// Every is how often an applier without the lead asks for it, and the least that
-	// one rests that failed.
+	// Every is how often an applier without the lead tries to get it, and the
+	// shortest rest after a failure.
 	Every time.Duration
-	// Wanted reports whether there is something to do. While there is not, the lead is
-	// given up. nil: there always is.
+	// Wanted reports whether there is something to do. While there is nothing, the
+	// lead is given up. nil: there always is.
 	Wanted func() bool
-	// Resigned is told when the lead is given up, and when there was none.
+	// Resigned is called when the lead is given up, and when there was none.
 	Resigned func()
 	// Behind reports whether settling is behind. Then the job gives way, see giveWay.
 	Behind func(context.Context) bool

@@ -22,7 +22,7 @@ func (t Taken) IsRepeated(body [32]byte) bool {
 	return t.Body == body || t.Original != [32]byte{} && t.Original == body
 }
 
-// Case is one delivery with all that decides what becomes of it.
+// Case is one delivery with everything that decides its outcome.
 type Case struct {
 	Item applier.Item
 	// User is whom the delivery names, zero if nobody has that name.
@@ -38,7 +38,7 @@ type Case struct {
 	Field    func(name string) int64
 }
 
-// Decision is what becomes of one delivery.
+// Decision is the result for one delivery.
 type Decision struct {
 	applier.Settlement
 	User delivery.ID
@@ -50,10 +50,10 @@ type Decision struct {
 	Key *applier.Key
 }
 
-// Decide says what becomes of a delivery, and books its changes. It looks at the
-// idempotency key first: a retry of an applied delivery is a duplicate, whatever became
-// of the mapping or the user since. The error is applier.ErrChanged: the plan was made
-// by other settings, and has to be made again.
+// Decide decides a delivery, and books its changes. It checks the idempotency key
+// first: a retry of an applied delivery is a duplicate, even if the mapping or the user
+// has changed since. The error is applier.ErrChanged: the plan was made with other
+// settings, and has to be made again.
 func (b Book) Decide(c Case) (Decision, error) {
 	d := Decision{User: c.User}
 	plan := c.Item.Plan

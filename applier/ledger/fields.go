@@ -8,7 +8,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// Place is a delivery's position in all streams there were.
+// Place is a delivery's position over all streams, former ones included.
 type Place struct {
 	// Epoch counts the streams.
 	Epoch int64
@@ -17,7 +17,7 @@ type Place struct {
 	StoredAt time.Time
 }
 
-// Before reports whether q is later than p by the stream alone.
+// Before reports whether q is later than p, by position only.
 func (p Place) Before(q Place) bool {
 	return cmp.Or(cmp.Compare(p.Epoch, q.Epoch), p.Compare(q.Position)) < 0
 }
@@ -36,9 +36,9 @@ func (v FieldValue) IsNone() bool { return v.By == delivery.ID{} }
 // Brokers' clocks differ by less, and no stream is restored as fast.
 const clockStep = time.Second
 
-// Before reports whether w replaces v: two of the place, the time in the broker and
-// the id say that it is later. A stream that came back from a backup uses places
-// again, and a clock may go back. The SQL of user_fields says the same.
+// Before reports whether w replaces v: two of three, the position, the broker's
+// time and the id, say that it is later. A restored stream reuses positions, and a
+// clock may go back. The SQL of user_fields does the same.
 func (v FieldValue) Before(w FieldValue) bool {
 	later := v.At.Before(w.At)
 	if v.At.StoredAt.IsZero() || w.At.StoredAt.IsZero() {

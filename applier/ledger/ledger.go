@@ -1,5 +1,5 @@
 // Package ledger decides what a delivery's changes do to balances. It is pure: the
-// store reads the balances before, and writes them afterwards.
+// store reads the balances first, and writes them afterwards.
 package ledger
 
 import (

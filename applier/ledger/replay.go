@@ -32,10 +32,10 @@ const (
 	Note
 )
 
-// Decide says what to do with a replay, and what has become of it unless it is to run.
-// A delivery that is no dead letter any more stays as it is. A delivery without an
-// outcome, because the database is older than the stream, runs as if for the first
-// time. changesNothing is set for a replay that is only to be noted.
+// Decide says what to do with a replay, and its result unless it is to run. A delivery
+// that is no longer a dead letter stays as it is. A delivery without an outcome,
+// because the database is older than the stream, runs as if for the first time.
+// changesNothing is set for a replay that is only to be noted.
 func (r Replay) Decide(changesNothing bool) (ReplayStep, applier.Settlement) {
 	s := r.Outcome
 	switch {

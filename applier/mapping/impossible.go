@@ -9,8 +9,8 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// Impossible returns an error for a mapping that no delivery can succeed with: of a
-// constant that is no amount of its currency, or that is more than lies between the
+// Impossible returns an error for a mapping with which no delivery can succeed: its
+// constant is not an amount of its currency, or exceeds the range between the
 // limits of a balance.
 func Impossible(m webhook.Mapping, c applier.Currency) error {
 	v := m.Value

@@ -18,12 +18,12 @@ type Scalar struct {
 // MaxScalars is how many scalars are offered to draw a mapping from.
 const MaxScalars = 10_000
 
-// Scalars gives the scalars of a payload that a definition can name, in the
-// payload's order: the first MaxScalars, and none whose path is longer than a
-// definition takes. So what a sender makes up costs no more than that. The payload
-// must be as Evaluate wants it.
+// Scalars returns the scalars of a payload that a definition can name, in the
+// payload's order: the first MaxScalars, and none whose path is too long for a
+// definition. This bounds the cost of hostile payloads. The payload must be as
+// Evaluate wants it.
 func Scalars(body []byte) ([]Scalar, *delivery.Failure) {
-	// What is too deep is found before it is walked into.
+	// Too deep a payload is found before anything walks into it.
 	if _, failure := extract(&webhook.Program{Paths: &webhook.PathNode{Slot: webhook.NoSlot}}, body); failure != nil {
 		return nil, failure
 	}

@@ -66,8 +66,8 @@ func onlyBlanks(body []byte, from int) *delivery.Failure {
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
-// tooDeep finds the first object or array beyond the limit. What it is given is
-// JSON up to its last byte.
+// tooDeep finds the first object or array beyond the limit. Its input is JSON
+// up to its last byte.
 //
 // The decoder has its own limit of 10,000. Counting there would take a call for each
 // token, which costs more than this scan of the bytes.

@@ -187,7 +187,7 @@ func (s *Store) AuditLedger(ctx context.Context, step func(what string), found f
 // lastID is the greatest: a page up to it is the last one.
 var lastID = delivery.ID(bytes.Repeat([]byte{0xff}, len(delivery.ID{})))
 
-// page checks about so many rows that come after an id, and returns how far it came.
+// page checks about this many rows after an id, and returns how far it came.
 func (p auditPart) page(ctx context.Context, tx *sqlx.Tx, slices auditSlices, after delivery.ID, rows int, found func(admin.Finding)) (to delivery.ID, err error) {
 	err = tx.QueryRowContext(ctx, p.bound, after.String(), rows).Scan((*pg.ID)(&to))
 	if errors.Is(err, sql.ErrNoRows) {

@@ -110,7 +110,7 @@ func (s *Store) Acknowledge(ctx context.Context, found []admin.Finding, by, note
 	return pg.Wrap(err, "acknowledge findings")
 }
 
-// subject is what the row of a finding is about. What it is not about is zero.
+// subject is what the row of a finding is about. The other fields are zero.
 type subject struct {
 	delivery, user pg.ID
 	currency       string

@@ -137,7 +137,7 @@ func (s *Store) OutcomesInStream(ctx context.Context, incarnation string, first,
 	return page, pg.Wrap(err, "look up outcomes")
 }
 
-// Beyond says which outcomes that were applied no message of the stream can show.
+// Beyond says which applied outcomes have no message in the stream.
 type Beyond struct {
 	// Earlier were settled from messages that were removed for their age, or from
 	// streams that are gone.

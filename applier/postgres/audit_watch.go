@@ -15,7 +15,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// StreamProgress is how far the audit that always runs has come in the stream.
+// StreamProgress is the progress of the audit that always runs in the stream.
 type StreamProgress struct {
 	// Incarnation is the stream's, and Sequence the message up to which every
 	// delivery has its outcome, is among the findings or is acknowledged.
@@ -84,14 +84,14 @@ func (s *Store) SaveLedgerProgress(ctx context.Context, p LedgerProgress) error 
 	return pg.Wrap(err, "save how far the audit is")
 }
 
-// MaxFindings is how many are kept of each part. Acknowledged ones take no place from
-// others. A table that was emptied has as many as it had rows, and `coinhook audit`
+// MaxFindings is how many are kept of each part. Acknowledged ones do not displace
+// others. An emptied table has one finding for each lost row, and `coinhook audit`
 // names them all.
 const MaxFindings = 1000
 
 // AuditAccounts checks the page of accounts after a user's id and returns how far
-// it came; LastPage is the end. What was found there before and is not any more
-// is forgotten; what is new is returned.
+// it came; LastPage is the end. Earlier findings there that are gone are deleted;
+// new ones are returned.
 func (s *Store) AuditAccounts(ctx context.Context, after delivery.ID) (to delivery.ID, fresh []admin.Finding, err error) {
 	return s.auditPage(ctx, auditAccounts, after)
 }
@@ -134,8 +134,8 @@ func (s *Store) auditPage(ctx context.Context, part auditPart, after delivery.ID
 	return to, fresh, pg.Wrap(err, "record findings about the ledger")
 }
 
-// sameFinding is SQL for whether the findings "n" and "f" are about the same. What they
-// say of it may differ.
+// sameFinding is SQL for whether the findings "n" and "f" are about the same. Their
+// details may differ.
 const sameFinding = `(n.kind, n.delivery_id, n.user_id, n.currency, n.stream_sequence) = (f.kind, f.delivery_id, f.user_id, f.currency, f.stream_sequence)`
 
 // $1 is the part of the audit. The findings follow it.

@@ -6,9 +6,9 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Who changes what a community's stored amounts and values mean has the community's
-// lock exclusively; who stores them has it shared. So a check that nothing is stored
-// holds until the change is made, and the other communities go on.
+// A change of what a community's stored amounts and values mean takes the
+// community's lock exclusively; storing them takes it shared. So a check that
+// nothing is stored holds until the change is made, and the other communities go on.
 //
 // The locks that are waited for have an order: the old lock, the communities' by their
 // hash, users, outcomes. Only a change takes the old lock, and only one community's.

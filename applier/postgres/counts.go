@@ -21,7 +21,7 @@ import (
 // countSteps are the steps of delivery_counts, the finest first. Each divides the next.
 var countSteps = []time.Duration{time.Minute, 15 * time.Minute, 3 * time.Hour}
 
-// Count is how many deliveries became what.
+// Count is the number of deliveries by their outcome.
 type Count struct{ Applied, Duplicate, Skipped, Failed int64 }
 
 // TimeBucket is how many first executions took between the times of a bucket.

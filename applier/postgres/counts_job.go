@@ -89,8 +89,8 @@ func (c *DeliveryCounter) Count(ctx context.Context) (minutes int, more bool, er
 	return minutes, more, pg.Wrap(err, "count deliveries by minute")
 }
 
-// look finds out up to when all rows can be seen. Who wrote a row before the clock was
-// read has a lower transaction id than the one that is taken after it.
+// look finds out up to when all rows can be seen. A transaction that wrote a row
+// before the clock was read has a lower id than the one that is taken after it.
 func (c *DeliveryCounter) look(ctx context.Context) (now time.Time, err error) {
 	if err := c.store.db.QueryRowContext(ctx, clockQuery).Scan(&now); err != nil {
 		return now, err

@@ -9,7 +9,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// Fate is what has become of a delivery, whether it is a dead letter or not.
+// Fate is the present state of a delivery, whether it is a dead letter or not.
 type Fate struct {
 	Status     delivery.Status
 	Outcome    delivery.Outcome

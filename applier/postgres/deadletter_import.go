@@ -23,8 +23,8 @@ const (
 	LetterApplied  LetterImport = "applied"  // it succeeded since: nothing changed
 	// LetterDiffers: the database has this id with another webhook or payload.
 	LetterDiffers LetterImport = "differs"
-	// LetterForgotten: it is not known, and so old that it may have been known, have
-	// succeeded, and have been removed since. It must not be executed twice.
+	// LetterForgotten: it is unknown, but so old that it may have succeeded and been
+	// removed since. It must not be executed twice.
 	LetterForgotten LetterImport = "forgotten"
 )
 
@@ -114,8 +114,9 @@ func (k knownLetter) decide(letter *FullDeadLetter, ok bool) LetterImport {
 	return LetterRestored
 }
 
-// restored is the letter as it was when an admin discarded it. That may be later than
-// the export: between them the delivery may have failed again, for another reason.
+// restored is the letter as it was when an admin discarded it. The discard may be
+// later than the export: between them the delivery may have failed again, for another
+// reason.
 func (k knownLetter) restored(letter *FullDeadLetter) *FullDeadLetter {
 	r := *letter
 	if k.replays != r.Replays {

@@ -13,7 +13,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// NewUser is one user to be imported. What is empty says nothing about it.
+// NewUser is one user to be imported. Empty fields change nothing.
 type NewUser struct {
 	Email, Username string
 	// External are the ids that other systems have for the user, by kind.

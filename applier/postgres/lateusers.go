@@ -32,21 +32,21 @@ type LateDelivery struct {
 	Executions int
 }
 
-// LatePage is what one look at some of the dead letters found.
+// LatePage is the result of scanning one page of dead letters.
 type LatePage struct {
 	// Found are in the order of their ids, the oldest first.
 	Found []LateDelivery
-	// Last is the last dead letter that was looked at. More says that there may be
+	// Last is the last dead letter that was scanned. More says that there may be
 	// others after it.
 	Last delivery.ID
 	More bool
 }
 
 const (
-	// latePage is how many dead letters are looked at in one statement.
+	// latePage is how many dead letters one statement scans.
 	latePage = 1000
-	// maxLateRuns is how often a delivery runs by itself. One whose user is gone
-	// again each time would do so for ever.
+	// maxLateRuns is how often a delivery runs by itself. If its user is gone
+	// again each time, it would otherwise run forever.
 	maxLateRuns = 3
 )
 
@@ -102,8 +102,8 @@ UNION ALL
 (SELECT true, delivery_id, NULL, '', NULL, (SELECT count(*) FROM page) FROM page ORDER BY delivery_id DESC LIMIT 1)
 ORDER BY 2`
 
-// LatePage looks at the dead letters after that one, for users that have
-// appeared. It fails once the lead is lost.
+// LatePage scans the dead letters after that one for users that have appeared.
+// It fails once the lead is lost.
 func (l *Lead) LatePage(ctx context.Context, webhooks []LateWebhook, after delivery.ID) (page LatePage, err error) {
 	var c lateWebhookColumns
 	oldest := time.Now()

@@ -11,8 +11,8 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Lead is the right to do one of the jobs that one applier at a time does. It has
-// it for as long as its connection lasts.
+// Lead is the right to do a job that one applier at a time does. It lasts as long
+// as its connection.
 type Lead struct {
 	// mu lets one statement at a time use conn: Keep asks while a turn goes on.
 	mu      sync.Mutex
@@ -47,8 +47,8 @@ SELECT pg_try_advisory_lock($1), set_config('tcp_keepalives_idle', '10', false),
     set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '4', false),
     set_config('idle_session_timeout', $2, false)`
 
-// Lead returns nil while another applier has the lead. It refuses where this
-// program does not fit the tables.
+// Lead returns nil while another applier has the lead. It returns an error if
+// the tables do not match this program.
 func (s *Store) Lead(ctx context.Context, job Job) (*Lead, error) {
 	if err := s.schema.open(ctx, s.CheckSchema); err != nil {
 		return nil, fmt.Errorf("take the lead: %w", err)
@@ -97,8 +97,8 @@ func (l *Lead) Rest(ctx context.Context, d time.Duration) {
 	}
 }
 
-// Keep says now and again that its holder is alive, until done is closed. A turn
-// works over other connections, and may take longer than a leader may be silent. It
+// Keep says now and again that its holder is alive, until done is closed. A pass
+// uses other connections, and may take longer than a leader may be silent. It
 // returns an error once the lead is lost.
 func (l *Lead) Keep(ctx context.Context, done <-chan struct{}) error {
 	tick := time.NewTicker(l.silence / 5)

@@ -14,7 +14,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// LeaseRound is what an applier says and wants in one round of leasing.
+// LeaseRound is what an applier reports and requests in one round of leasing.
 type LeaseRound struct {
 	// Applier is its name, which no other process has.
 	Applier string
@@ -80,7 +80,7 @@ var (
 )
 
 // A round skips rows that another transaction has locked: a process that is frozen in
-// the middle of its round must not hold up the others.
+// the middle of its round must not delay the others.
 const (
 	joinQuery = `
 WITH gone AS (

@@ -56,8 +56,8 @@ LIMIT $3`
 	idsQuery = `SELECT id::text FROM users WHERE id BETWEEN $2 AND $3 AND community = $1 AND erased_at IS NULL ORDER BY id LIMIT $4`
 )
 
-// NearUsers returns names of a community's users that may be meant by one that nobody
-// has, at most so many. It takes as long with a million users as with a thousand.
+// NearUsers returns up to a limit of users' names in a community that resemble a name
+// that nobody has. It takes as long with a million users as with a thousand.
 func (s *Store) NearUsers(ctx context.Context, community, ref string, limit int) ([]string, error) {
 	if !admin.Sees(ctx, community) {
 		return nil, nil

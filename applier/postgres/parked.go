@@ -13,7 +13,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// A row that is there stays. What it waits for is renewed.
+// An existing row stays, but what it waits for is updated.
 var parkQuery = `
 INSERT INTO parked AS now (` + pg.ColumnNames[parkedColumns]() + `, parked_at)
 SELECT r.*, clock_timestamp() FROM unnest(` + pg.ColumnParameters[parkedColumns](0) + `) AS r

@@ -14,9 +14,9 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// ParkedDelivery is a delivery that waits in a row of its own. It is no replay: the
-// delivery of a parked replay has an outcome. The name of its webhook is not in the
-// database, nor is for how long it may wait.
+// ParkedDelivery is a delivery that is parked. It is not a replay: the delivery of
+// a parked replay has an outcome. The name of its webhook and the limit of its wait
+// are not in the database.
 type ParkedDelivery struct {
 	admin.Delivery
 	StoredAt time.Time // by the broker's clock, else that of receiving
@@ -227,8 +227,8 @@ func (s *Store) ParkedMark(ctx context.Context) (mark int64, err error) {
 const liveParkedQuery = `SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'parked'::regclass`
 
 // CountParked returns how many deliveries and replays are parked, by reason. It reads as
-// much as ParkedGroups does. What that leaves out is estimated: PostgreSQL knows about
-// how many rows the table has, and their reasons are taken to be those of the others.
+// much as ParkedGroups does and estimates the rest: PostgreSQL knows about how many rows
+// the table has, and their reasons are assumed to be those of the others.
 func (s *Store) CountParked(ctx context.Context) (map[applier.ParkReason]int, error) {
 	groups, err := s.ParkedGroups(ctx)
 	if err != nil {

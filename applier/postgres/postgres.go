@@ -30,7 +30,7 @@ type Store struct {
 
 var _ applier.Store = (*Store)(nil)
 
-// Open returns a store at once, also while the database is away. An error means
+// Open returns a store at once, even while the database is down. An error means
 // that the URL cannot work.
 func Open(url string, opts Options) (*Store, error) {
 	db, err := pg.Open(url, opts)
@@ -56,8 +56,8 @@ func (s *Store) Ping(ctx context.Context) error {
 
 const readOnlyQuery = `SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean`
 
-// Ready reports whether the database takes writes, and its tables are such as
-// this program can work with.
+// Ready reports whether the database takes writes, and its tables match this
+// program.
 func (s *Store) Ready(ctx context.Context) error {
 	var standby, readOnly bool
 	if err := s.db.QueryRowContext(ctx, readOnlyQuery).Scan(&standby, &readOnly); err != nil {
@@ -90,8 +90,8 @@ func (s *Store) exec(ctx context.Context, query string, args ...any) (rows int64
 	return rows, err
 }
 
-// execAll runs a statement that has to write so many rows. It returns otherwise if the
-// statement wrote another number of them.
+// execAll runs a statement that has to write this many rows. It returns otherwise if
+// the statement wrote another number of them.
 func execAll(ctx context.Context, tx *sqlx.Tx, want int, otherwise error, query string, args ...any) error {
 	wrote, err := pg.Exec(ctx, tx, query, args...)
 	if err == nil && wrote != int64(want) {

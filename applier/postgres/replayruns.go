@@ -96,8 +96,8 @@ func (s *Store) BeginRun(ctx context.Context, selection string, r ReplayRun) err
 	return pg.Wrap(err, "begin a replay")
 }
 
-// AdvanceRun records that so many more dead letters are published, the last one
-// of which is position.
+// AdvanceRun records how many more dead letters are published; position is the
+// last of them.
 func (s *Store) AdvanceRun(ctx context.Context, run delivery.ID, more int, position delivery.ID) error {
 	_, err := s.exec(ctx, advanceRunQuery, run.String(), more, position.String())
 	return pg.Wrap(err, "record how far a replay is")

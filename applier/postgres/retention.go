@@ -18,8 +18,9 @@ type Old struct {
 	// Incarnation is the stream's, and First the first message that it holds.
 	Incarnation string
 	First       uint64
-	// StoredBefore is Before by the broker's clock, and a little later: what was
-	// stored by then and is not in the stream any more was settled.
+	// StoredBefore is Before by the broker's clock, and a little later: a
+	// message that was stored by then and is no longer in the stream was
+	// settled.
 	StoredBefore time.Time
 }
 

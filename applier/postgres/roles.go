@@ -80,8 +80,7 @@ var grants = []tableGrants{
 
 var privileges = map[byte]string{'s': "SELECT", 'i': "INSERT", 'u': "UPDATE", 'l': "UPDATE (lockable)", 'd': "DELETE", 'U': "USAGE"}
 
-// RoleDifference is a grant that a role lacks or has too much, or a role that is
-// not there.
+// RoleDifference is a missing or extra grant of a role, or a missing role.
 type RoleDifference struct {
 	Role  string
 	Table string // empty: all of the role
@@ -179,9 +178,9 @@ func (g roleGrants) differ(role string, n int) (all []RoleDifference) {
 // tables.
 var ErrNotOwner = errors.New("this database role may not do it")
 
-// GrantRoles makes the roles that are missing and gives each the least that it
-// needs. It changes nothing where all is as it should be. It returns ErrNotOwner
-// with the statement that PostgreSQL refused: the operator has to run it.
+// GrantRoles creates the missing roles and gives each the least that it needs.
+// It changes nothing if all is as it should be. It returns ErrNotOwner with the
+// statement that PostgreSQL refused: the operator has to run it.
 func (s *Store) GrantRoles(ctx context.Context) error {
 	differences, err := s.RoleDifferences(ctx)
 	if err != nil || len(differences) == 0 {

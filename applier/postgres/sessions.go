@@ -144,7 +144,7 @@ const (
 	endSessionQuery = `DELETE FROM sessions WHERE token = $1`
 )
 
-// UseSession keeps a session from ending for want of use.
+// UseSession records the use of a session, so that it does not end.
 func (s *Store) UseSession(ctx context.Context, token []byte, now time.Time) error {
 	_, err := s.exec(ctx, useSessionQuery, token, now)
 	return pg.Wrap(err, "keep a session")

@@ -95,7 +95,7 @@ type UserFilter struct {
 	// Search is a part of the email or username, compared without case, or all of an
 	// external id.
 	Search string
-	// Among narrows a search to so many of the newest users, if it is not 0.
+	// Among narrows a search to this many of the newest users, if it is not 0.
 	Among int
 	// Before is the last id of the page before.
 	Before delivery.ID

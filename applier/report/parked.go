@@ -20,7 +20,8 @@ const (
 	countRest  = 50
 )
 
-// ParkedCounter counts what is parked. Every applier runs one, and one at a time works.
+// ParkedCounter counts parked deliveries. Every applier runs one, and one at a time
+// works.
 type ParkedCounter struct {
 	Store *postgres.Store
 	// Behind reports whether settling is behind, so that counting gives way. nil: it

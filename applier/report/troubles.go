@@ -80,7 +80,7 @@ func (t *troubles) again(o *open, why string, attempt int) *open {
 	return o
 }
 
-// settled is told that a delivery has a row.
+// settled records that a delivery has a row.
 func (t *troubles) settled(id delivery.ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// Payloads turns bodies into payloads. It is safe for concurrent use.
+// Payloads decrypts bodies into payloads. It is safe for concurrent use.
 type Payloads struct {
 	master secret.MasterKey
 

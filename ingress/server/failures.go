@@ -8,7 +8,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// pace allows so many failures at once, and one more each interval.
+// pace allows this many failures at once, and one more each interval.
 type pace struct {
 	burst    int64
 	interval time.Duration

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// Why a request gets no place. The causes are logged; the sender is told less.
+// Why a request gets no place. The causes are logged; the sender learns less.
 var (
 	errOverloaded   = errors.New("too many requests or bytes in flight")
 	errWebhookShare = errors.New("this webhook has its share of the requests or bytes in flight")
@@ -32,7 +32,7 @@ type most struct{ requests, bytes int64 }
 
 func (m most) allows(v int64) bool { return v>>byteBits <= m.requests && v&maxBytes <= m.bytes }
 
-// part is so many percent of a bound, and at least floor.
+// part is this percentage of a bound, and at least floor.
 func (m most) part(percent int64, floor most) most {
 	return most{
 		requests: min(m.requests, max(m.requests*percent/100, floor.requests)),

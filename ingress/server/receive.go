@@ -248,7 +248,7 @@ func (s *Server) guard(handle func(echo.Context) (exchange, error), c echo.Conte
 	return handle(c)
 }
 
-// report logs the causes that are ours to mend. While the broker is away every
+// report logs the causes that are ours to mend. While the broker is down every
 // request has one: a few in ten seconds say it all, the metrics say how many.
 func (s *Server) report(c echo.Context, e *ingress.Error) {
 	switch {

@@ -37,7 +37,8 @@ type Receiver interface {
 	// AuthenticateReceipt and TellReceipt answer what became of a delivery, as JSON.
 	AuthenticateReceipt(head ingress.Head) error
 	TellReceipt(ctx context.Context, webhookID string, id delivery.ID) ([]byte, error)
-	// Refused hears of each request that was answered with an error. It does not block.
+	// Refused is called for each request that was answered with an error. It does not
+	// block.
 	Refused(head ingress.Head, refusal *ingress.Error, bodyBytes int64)
 }
 
@@ -47,7 +48,7 @@ type Options struct {
 	Log      zerolog.Logger
 	Metrics  prometheus.Registerer // nil for none
 
-	// MaxBodyBytes is the largest body that is taken.
+	// MaxBodyBytes is the largest body that is accepted.
 	MaxBodyBytes int64
 	// MaxInFlight and MaxInFlightBytes bound the requests being answered and
 	// their bodies. More requests are refused at once. SharePercent of both is what
@@ -79,8 +80,8 @@ type Timeouts struct {
 	// Delay is how long a server that is told to stop still takes requests. Drain is
 	// how long those in flight have after that.
 	Delay, Drain time.Duration
-	// HoldBack is how long the answer to a refused request waits at least where too many
-	// come.
+	// HoldBack is the shortest wait of an answer to a refused request when too many are
+	// refused.
 	HoldBack time.Duration
 }
 

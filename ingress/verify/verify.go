@@ -1,5 +1,5 @@
-// Package verify checks what proves who sent a request, apart from API keys: the
-// signature and the basic credentials. It holds the opened secrets of webhooks.
+// Package verify checks signatures and basic credentials of requests. It holds
+// the opened secrets of webhooks.
 package verify
 
 import (
@@ -28,8 +28,8 @@ type Vault struct {
 	byID   sync.Map // a webhook's id to its *Checks
 }
 
-// NewVault returns a vault. failed hears once for each change of a webhook that its
-// secrets cannot be used; it may be nil.
+// NewVault returns a vault. failed is called once for each change of a webhook
+// whose secrets cannot be used; it may be nil.
 func NewVault(master secret.MasterKey, failed func(webhookID string, err error)) *Vault {
 	return &Vault{master: master, failed: failed}
 }

@@ -16,7 +16,7 @@ const (
 	lookEvery     = 500 * time.Millisecond
 )
 
-// reportAbsence warns while the broker is away, so that a server that waits for it is not
+// reportAbsence warns while the broker is down, so that a server that waits for it is not
 // silent. It ends with the connection.
 func reportAbsence(log zerolog.Logger, urls string, awayFor func() time.Duration, cause func() error, ended <-chan struct{}) {
 	look := time.NewTicker(lookEvery)

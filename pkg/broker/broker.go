@@ -35,7 +35,7 @@ type Options struct {
 	Metrics      prometheus.Registerer // nil for none
 }
 
-// Conn is a connection that never gives up: while the broker is away it retries.
+// Conn is a connection that never gives up: while the broker is down it retries.
 type Conn struct {
 	nc         *nats.Conn
 	js         jetstream.JetStream
@@ -55,10 +55,10 @@ type Conn struct {
 	onConnect []func()
 }
 
-// ErrNotConnected is returned while the broker is away.
+// ErrNotConnected is returned while the broker is down.
 var ErrNotConnected = errors.New("not connected to NATS")
 
-// Connect returns at once, also when the broker is away or refuses. An error is a
+// Connect returns at once, even if the broker is down or refuses. An error is a
 // *service.SettingError: the options cannot work.
 func Connect(opts Options) (*Conn, error) {
 	c := &Conn{log: opts.Log, role: opts.Role, ended: make(chan struct{}), deliveryKeys: opts.DeliveryKeys, objections: &objections{log: opts.Log, refused: make(chan struct{})}}
@@ -161,8 +161,8 @@ func (c *Conn) connected(msg string) {
 	}
 }
 
-// OnConnect has f called after each connect, and at once if connected. f must
-// not block.
+// OnConnect calls f after each connect, and at once if connected. f must not
+// block.
 func (c *Conn) OnConnect(f func()) {
 	c.mu.Lock()
 	c.onConnect = append(c.onConnect, f)
@@ -172,7 +172,7 @@ func (c *Conn) OnConnect(f func()) {
 	}
 }
 
-// Connected reports whether the broker is there now.
+// Connected reports whether the broker is connected now.
 func (c *Conn) Connected() bool { return c.nc.IsConnected() }
 
 // awayFor returns how long the broker has been away, 0 while connected.
@@ -184,7 +184,7 @@ func (c *Conn) awayFor() time.Duration {
 	return time.Since(time.Unix(0, lost))
 }
 
-// WaitConnected waits until the broker is there.
+// WaitConnected waits until the broker is connected.
 func (c *Conn) WaitConnected(ctx context.Context) error {
 	if c.Connected() {
 		return nil
@@ -220,7 +220,7 @@ func (c *Conn) whileConnected(ctx context.Context) (context.Context, context.Can
 	return ctx, func() { cancel(nil) }
 }
 
-// Ready reports whether the broker is there and set up.
+// Ready reports whether the broker is connected and set up.
 func (c *Conn) Ready(ctx context.Context) error {
 	if !c.Connected() {
 		return cmp.Or(c.refusal(), ErrNotConnected)
@@ -232,7 +232,7 @@ func (c *Conn) Ready(ctx context.Context) error {
 }
 
 // CheckPayload reports an error when the connected broker takes no message that
-// carries a body of that size. It returns nil while the broker is away.
+// carries a body of that size. It returns nil while the broker is down.
 func (c *Conn) CheckPayload(bytes int) error {
 	if !c.Connected() {
 		return nil

@@ -17,7 +17,7 @@ import (
 const followRetry = 250 * time.Millisecond
 
 // Catalog holds all definitions in memory, compiled, and follows the bucket.
-// While the broker is away it answers from what it knows.
+// While the broker is down it answers from memory.
 type Catalog struct {
 	conn *Conn
 
@@ -53,7 +53,7 @@ func (c *Catalog) Lookup(id string) (w *webhook.Webhook, known bool) {
 	return c.byID[id], c.known
 }
 
-// IsKeyed reports whether a webhook is known, and its id alone lets nobody send.
+// IsKeyed reports whether a webhook is known and needs more than its id to send.
 func (c *Catalog) IsKeyed(id string) bool {
 	w, _ := c.Lookup(id)
 	return w != nil && !w.IsKeyless()
@@ -115,8 +115,8 @@ func (c *Catalog) At(ctx context.Context, id string, revision uint64) (*webhook.
 	return w, nil
 }
 
-// Version returns one version of a definition, nil if the bucket does not keep
-// it any more.
+// Version returns one version of a definition, nil if the bucket no longer
+// keeps it.
 func (c *Catalog) Version(ctx context.Context, id string, version int) (*webhook.Webhook, error) {
 	key := versionKey{id, version}
 	c.mu.RLock()

@@ -106,7 +106,7 @@ func decodeBatch(data []byte, sequence uint64, stored time.Time, attempt int) []
 // version may put in more.
 const maxReadDeliveries = 16 * maxBatchDeliveries
 
-// holdsMore reports whether a batch has more than so many deliveries.
+// holdsMore reports whether a batch has more than this many deliveries.
 func holdsMore(batch []byte, most int) bool {
 	n := 0
 	for ; len(batch) > 0 && n <= most; n++ {

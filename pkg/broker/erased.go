@@ -12,7 +12,7 @@ import (
 // older backup of the database, which brings their names back.
 const erasedPrefix = "erased."
 
-// NoteErased remembers that a user was erased.
+// NoteErased records that a user was erased.
 func (c *Conn) NoteErased(ctx context.Context, user delivery.ID) error {
 	bucket, err := c.stateBucket(ctx)
 	if err != nil {

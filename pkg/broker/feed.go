@@ -45,8 +45,8 @@ const (
 // have the broker write the consumer's state, with two fsyncs, ten times a second and
 // partition.
 //
-// An owner begins at the floor, however far the owner before had read. So the order
-// holds: no message is redelivered behind newer ones.
+// An owner begins at the floor, however far the previous owner had read. So the
+// order holds: no message is redelivered after newer ones.
 type Feed struct {
 	conn      *Conn
 	partition delivery.Partition
@@ -103,7 +103,7 @@ func (c *Conn) NewFeed(p delivery.Partition, log zerolog.Logger) *Feed {
 	}
 }
 
-// C is where messages come from. It is never closed. Took has to be told each of them.
+// C is where messages come from. It is never closed. Call Took for each of them.
 func (f *Feed) C() <-chan Received { return f.out }
 
 // Took makes room for others.
@@ -336,7 +336,7 @@ func (f *Feed) untrack(r *Receipt) {
 	}
 }
 
-// Settled is told that so many deliveries of a message have rows.
+// Settled records that this many deliveries of a message have rows.
 func (f *Feed) Settled(r *Receipt, deliveries int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -346,7 +346,8 @@ func (f *Feed) Settled(r *Receipt, deliveries int) {
 	}
 }
 
-// EndAt has the feed stop behind a message: the partition's generation ends there.
+// EndAt makes the feed stop after a message: the partition's generation ends
+// there.
 func (f *Feed) EndAt(sequence uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -354,7 +355,7 @@ func (f *Feed) EndAt(sequence uint64) {
 }
 
 // IsFinished reports whether all deliveries up to the end of the generation have rows.
-// The session has to see the last message, or one behind it, and so all before. To have
+// The session has to see the last message, or a later one, and so all before. To have
 // read all that there was is not enough: more may have come since.
 func (f *Feed) IsFinished() bool {
 	f.mu.Lock()

@@ -19,7 +19,7 @@ func (c *Conn) HintPartitions() error {
 	return nil
 }
 
-// OnPartitionsHint has f called after each hint, until stop is called. f must not block.
+// OnPartitionsHint calls f after each hint, until stop is called. f must not block.
 func (c *Conn) OnPartitionsHint(f func()) (stop func(), err error) {
 	sub, err := c.nc.Subscribe(partitionsSubject, func(*nats.Msg) { f() })
 	if err != nil {

@@ -27,8 +27,8 @@ type Load struct {
 }
 
 // Behind reports whether more waits in a partition than its owner settled in the second
-// before the last look. A partition that stands still does not count: it takes nothing
-// from PostgreSQL.
+// before the last check. A stalled partition does not count: it takes nothing from
+// PostgreSQL.
 func (l *Load) Behind(ctx context.Context) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -22,15 +22,15 @@ const (
 
 // MonitorOptions say what a Monitor looks for.
 type MonitorOptions struct {
-	// Limit is how long a delivery may be pending before somebody should look.
+	// Limit is how long a delivery may be pending before it is overdue.
 	Limit   time.Duration
 	Log     zerolog.Logger
 	Metrics prometheus.Registerer // nil for none
 }
 
-// Monitor watches what is pending, by what the broker tells alone: it works
-// while all appliers are stopped and PostgreSQL is away. Every service runs one,
-// and they agree who warns.
+// Monitor watches pending deliveries. It asks only the broker, so it works while
+// all appliers are stopped and PostgreSQL is down. Every service runs one, and
+// they agree who warns.
 type Monitor struct {
 	conn    *Conn
 	limit   time.Duration
@@ -79,7 +79,7 @@ func NewMonitor(c *Conn, opts MonitorOptions) *Monitor {
 	return m
 }
 
-// oldestAge goes on rising while the broker is away: nothing is settled then.
+// oldestAge goes on rising while the broker is down: nothing is settled then.
 func (m *Monitor) oldestAge() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()

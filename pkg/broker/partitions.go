@@ -27,11 +27,11 @@ const (
 	beginsAfterKey = "coinhook_begins_after"
 )
 
-// PartitionState is what the broker tells of one partition.
+// PartitionState is what the broker knows of one partition.
 type PartitionState struct {
 	delivery.Partition
-	// BeginsAfter is the message behind which its generation begins. Messages up to
-	// there are for the generation before.
+	// BeginsAfter is the last message before its generation. Messages up to there
+	// belong to the previous generation.
 	BeginsAfter uint64
 	// Floor is the message up to which every delivery of the partition has a row, an
 	// outcome or a parked one. A partition that has settled nothing yet is at the

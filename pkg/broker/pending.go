@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Pending is what the broker tells of deliveries that have no row yet, whether the
-// appliers and PostgreSQL are there or not.
+// Pending is what the broker knows of deliveries that have no row yet, even
+// without appliers and PostgreSQL.
 type Pending struct {
 	// Extent is what lies beyond the lowest floor of a partition: all of them are there.
 	Extent
@@ -21,7 +21,7 @@ type Pending struct {
 	Partitions []PartitionState
 	// Troubles are what the appliers say.
 	Troubles []Trouble
-	// Stall is nil unless settling stands still.
+	// Stall is nil unless settling has stalled.
 	Stall *Stall
 }
 
@@ -72,7 +72,7 @@ func checkPartitions(all []PartitionState) error {
 }
 
 // PendingWithTroubles is Pending with what the appliers say, and whether settling
-// stands still.
+// has stalled.
 func (s *Stream) PendingWithTroubles(ctx context.Context) (Pending, error) {
 	p, err := s.Pending(ctx)
 	if err == nil {

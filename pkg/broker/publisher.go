@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// A message carries at most so many deliveries, and so many bytes unless a
-	// single body is larger.
+	// A message carries at most this many deliveries, and this many bytes
+	// unless a single body is larger.
 	maxBatchDeliveries = 256
 	maxBatchBytes      = 256 << 10
 
@@ -39,18 +39,18 @@ var (
 type PublisherOptions struct {
 	// Timeout is how long one attempt waits for the broker's confirmation.
 	Timeout time.Duration
-	// Deadline is how long a sender waits at most whose context has no deadline.
+	// Deadline is the longest wait of a sender whose context has no deadline.
 	Deadline time.Duration
-	// Again says that what is published is in the stream already. Each message has
-	// an id of its own then: JetStream would take it for a repetition and drop it.
+	// Again says that the deliveries are in the stream already. Then each message
+	// gets a new id, because JetStream would drop a repeated one.
 	Again   bool
 	Log     zerolog.Logger
 	Metrics prometheus.Registerer // nil for none
 }
 
-// Publisher stores deliveries by group commit: one message carries what arrived
-// while the message before it was being stored, or in the 2 ms since that began. A lone
-// delivery travels at once, and the more arrive the more share one fsync.
+// Publisher stores deliveries by group commit: one message carries what arrived while
+// the previous message was being stored, or in the 2 ms since that began. A single
+// delivery travels at once. The more arrive, the more share one fsync.
 type Publisher struct {
 	conn    *Conn
 	timeout time.Duration

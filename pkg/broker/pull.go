@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// A request for messages ends after so many messages or bytes, or so much time. Fewer
-	// messages would make small batches where each has few deliveries.
+	// A request for messages ends after this many messages or bytes, or this much time.
+	// Fewer messages would make small batches where each has few deliveries.
 	pullMessages = 256
 	pullBytes    = 2 << 20
 	pullExpires  = 5 * time.Second

@@ -8,9 +8,9 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// Queue is how much waits in the stream: deliveries beyond the floors of their
-// partitions. It is counted in the first thousand messages, and estimated from their
-// mean in those behind.
+// Queue is how much waits in the stream: deliveries after the floors of their
+// partitions. It is counted in the first thousand messages; the rest is estimated
+// from their mean.
 type Queue struct {
 	// All waits, Overdue for longer than the limit.
 	All, Overdue Count

@@ -57,8 +57,8 @@ func NewRejectionStore(c *Conn, log zerolog.Logger) *RejectionStore {
 	return &RejectionStore{conn: c, log: log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})}
 }
 
-// StoreRejection makes one attempt. A note that cannot be stored is no reason to worry:
-// the ingress goes on.
+// StoreRejection makes one attempt. If a note cannot be stored, the ingress goes on
+// without it.
 func (s *RejectionStore) StoreRejection(ctx context.Context, webhookID string, n rejection.Note) error {
 	err := s.store(ctx, webhookID, n)
 	if err != nil && ctx.Err() == nil {

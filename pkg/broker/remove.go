@@ -55,8 +55,8 @@ func lastBefore(first, last uint64, isBefore func(uint64) (bool, error)) (uint64
 	return low - 1, nil
 }
 
-// RemoveTo removes all messages up to this one. The caller knows that nobody
-// needs them any more.
+// RemoveTo removes all messages up to this one. The caller must know that
+// nobody needs them.
 func (s *Stream) RemoveTo(ctx context.Context, sequence uint64) error {
 	if err := s.stream.Purge(ctx, jetstream.WithPurgeSequence(sequence+1)); err != nil {
 		return fmt.Errorf("remove messages up to %d from the stream: %w", sequence, err)

@@ -66,8 +66,8 @@ func (s *Samples) Wait(ctx context.Context, webhookID string) (delivery.Delivery
 	})
 }
 
-// Newest walks back from the stream's end, over so many messages at most, to the
-// webhook's newest delivery. end is the sequence it started from, for Wait.
+// Newest walks back from the stream's end, over this many messages at most, to
+// the webhook's newest delivery. end is the sequence it started from, for Wait.
 func (s *Stream) Newest(ctx context.Context, webhookID string, messages int) (d delivery.Delivery, end uint64, ok bool, err error) {
 	info, err := s.stream.Info(ctx)
 	if err != nil {

@@ -22,11 +22,12 @@ const (
 // askServerWithin bounds how long one server gets to say its version.
 const askServerWithin = 2 * time.Second
 
-// ErrUnfit says that the servers cannot hold what is wanted.
+// ErrUnfit says that the servers cannot hold the wanted copies.
 var ErrUnfit = errors.New("NATS is not fit for it")
 
-// CheckServers returns why the servers cannot hold so many copies of a stream, or hold
-// none at all, or nil. A server that does not answer now is not counted against them.
+// CheckServers returns why the servers cannot hold this many copies of a stream, or
+// any, and nil if they can. A server that does not answer now does not count against
+// them.
 func (c *Conn) CheckServers(ctx context.Context, replicas int) error {
 	if replicas > 1 && c.nc.ConnectedClusterName() == "" {
 		return fmt.Errorf("%w: %d replicas need a cluster of at least %d NATS servers, and %s is a server of its own",

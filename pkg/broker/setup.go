@@ -13,8 +13,8 @@ import (
 	"github.com/coinhook/coinhook/pkg/secret"
 )
 
-// Topology says what an installation wants of its streams. A zero field leaves the
-// stream as it is; a new stream takes the default.
+// Topology says how an installation wants its streams. A zero field leaves the
+// stream as it is; a new stream gets the default.
 type Topology struct {
 	// Replicas of every stream: 1, 3 or 5. A stream that is missing takes those of
 	// the stream of deliveries, and that one takes 1.

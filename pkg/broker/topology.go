@@ -27,7 +27,8 @@ const (
 	// messageOverheadBytes is room for what travels with a body: 8 KiB of headers
 	// kept, as many again for their framing, ids, and the message's own headers.
 	messageOverheadBytes = 20 << 10
-	// MaxBodyBytes is the largest body that a message takes, where the server does.
+	// MaxBodyBytes is the largest body that fits into a message, if the server
+	// allows that.
 	MaxBodyBytes = maxMessageBytes - messageOverheadBytes
 
 	// partitionAckWait is that of the durable consumer which keeps a partition's floor.
@@ -52,7 +53,7 @@ type streamSpec struct {
 	fit func(*jetstream.StreamConfig)
 }
 
-// NoLimit lifts a bound.
+// NoLimit removes a limit.
 const NoLimit = -1
 
 // streamSpecs are all streams, the one of the deliveries first.

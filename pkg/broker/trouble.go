@@ -14,7 +14,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Trouble is what one applier says of deliveries that it cannot settle now.
+// Trouble is what one applier reports about deliveries that it cannot settle
+// now.
 type Trouble struct {
 	Applier string `json:"applier"`
 	// Retried is nil unless it tries deliveries again and again.
@@ -61,7 +62,7 @@ const (
 	troublePrefix = "applier."
 )
 
-// Notice is where one applier says what troubles it.
+// Notice is where one applier reports its trouble.
 type Notice struct {
 	conn         *Conn
 	applier, key string

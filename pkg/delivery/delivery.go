@@ -20,7 +20,8 @@ type Delivery struct {
 	// Revision is that of the definition which authenticated the request.
 	Revision   uint64
 	ReceivedAt time.Time
-	// Slot is that of the webhook's community, 0 where it is not said; see InSlot.
+	// Slot is that of the webhook's community, 0 if the message does not say it;
+	// see InSlot.
 	Slot    int
 	Headers []Header
 	// Method is the request's, empty for POST.
@@ -40,20 +41,21 @@ type Delivery struct {
 	// Malformed says what is wrong with a delivery that cannot be read back from
 	// the stream. It is empty for all others.
 	Malformed string
-	// Unproven is set on a malformed delivery that nobody may have put into the stream:
-	// its MAC is missing or wrong. Known are only WebhookID, Slot, Headers, Method, Query and
-	// Body, as it gives them.
+	// Unproven is set on a malformed delivery whose MAC is missing or wrong. Only WebhookID,
+	// Slot, Headers, Method, Query and Body are set, as the message has them, and nothing of
+	// it may be trusted.
 	Unproven bool
 
 	// Newer is set on a delivery in a format that a newer version of Coinhook wrote
-	// and this one would misread. Known are ID, WebhookID, ReceivedAt, the ID of a
-	// Replay, and what the broker tells; nothing may be decided by them.
+	// and this one would misread. Only ID, WebhookID, ReceivedAt, the ID of a
+	// Replay and the broker's facts are set; they do not suffice to decide it.
 	Newer bool
 
-	// Position and what follows are known once the broker hands the delivery out.
+	// Position and the fields below are set when the delivery is read from the
+	// stream.
 	Position Position
-	// Incarnation tells the stream of Position from one that was deleted before
-	// and whose sequences are used again.
+	// Incarnation identifies the stream of Position: a stream that was deleted
+	// and made again reuses sequences.
 	Incarnation string
 	// StoredAt is when the broker stored the message, by the broker's clock.
 	StoredAt time.Time
@@ -87,15 +89,15 @@ func (d *Delivery) SaysEncrypted() bool {
 	return strings.EqualFold(value, "true")
 }
 
-// Position is a delivery's place in the stream. It orders deliveries; it does
-// not identify them: sequences are used again after a stream is restored.
+// Position is where a delivery is in the stream. It orders deliveries but does
+// not identify them: a restored stream reuses sequences.
 type Position struct {
 	Sequence uint64
 	// Index is the place inside the message, from 0.
 	Index int
 }
 
-// Place is a Position in one of the streams that there were.
+// Place is a Position together with the stream that it is in.
 type Place struct {
 	Incarnation string
 	Position
@@ -115,9 +117,9 @@ type ID [16]byte
 // lastID is the time of the newest id, in 4096ths of a millisecond.
 var lastID atomic.Int64
 
-// NewID makes an id for now. Ids of one process increase, however many are made
-// at a time: the 12 bits after the milliseconds hold their fraction, or what it
-// takes to be greater than the id before. 62 bits are random.
+// NewID makes an id for now. Ids of one process always increase: the 12 bits
+// after the milliseconds hold their fraction, or more if that is needed to be
+// greater than the previous id. 62 bits are random.
 func NewID() ID {
 	now := time.Now()
 	at := now.UnixMilli()<<12 | int64(now.Nanosecond()%int(time.Millisecond))<<12/int64(time.Millisecond)

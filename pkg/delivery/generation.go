@@ -1,12 +1,12 @@
 package delivery
 
-// Generation is one numbering of the partitions. A change of their number makes a new
-// one: the owners settle the old one up to its end, and only then the new one.
+// Generation is one division into partitions. A change of their number makes a new
+// generation: the owners first settle the old one up to its end.
 type Generation struct {
 	Number int
 	// Count is how many partitions it has.
 	Count int
-	// BeginsAfter is the message of the stream behind which it begins.
+	// BeginsAfter is the last message of the stream before it.
 	BeginsAfter uint64
 	// EndsAt is its last message, where Ends. The newest generation has no end.
 	Ends   bool

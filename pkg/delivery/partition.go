@@ -16,10 +16,9 @@ func SlotOf(community string) int {
 	return int(h%Slots) + 1
 }
 
-// InSlot is the slot that a delivery belongs to. An ingress of an older version does
-// not say it: then it is that of the webhook's id. Each reader must come to the same
-// answer without asking anybody, else two partitions would leave the delivery to each
-// other.
+// InSlot is the slot that a delivery belongs to. If an older ingress left it out, it
+// is computed from the webhook's id. Every reader must compute the same slot, else
+// two partitions would leave the delivery to each other.
 func (d *Delivery) InSlot() int {
 	if d.Slot >= 1 && d.Slot <= Slots {
 		return d.Slot

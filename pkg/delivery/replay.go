@@ -14,7 +14,7 @@ type Replay struct {
 	RequestedAt time.Time
 	// Note says why, in the words of who asked. It may be empty.
 	Note string
-	// Revision is the least revision of the definition to decide by.
+	// Revision is the lowest revision of the definition that may decide it.
 	Revision uint64
 	// Version is that of the definition to decide by; 0 is the current one.
 	Version int

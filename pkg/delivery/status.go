@@ -67,8 +67,8 @@ var reasons = []Reason{
 // Reasons returns the closed list, in the order of the documentation.
 func Reasons() []Reason { return slices.Clone(reasons) }
 
-// Failure is why one delivery cannot be executed. It is a fact about the
-// delivery, never about a broker or database that is away.
+// Failure is why one delivery cannot be executed. The cause is the delivery
+// itself, never an outage of the broker or database.
 type Failure struct {
 	Reason Reason
 	// Detail is a sentence for an admin. It names the path, the value's kind and
@@ -83,10 +83,11 @@ func (f *Failure) Error() string { return string(f.Reason) + ": " + f.Detail }
 
 // Verdict is what has become of one delivery of a batch.
 type Verdict struct {
-	// RetryAfter is 0 for a delivery that is settled: its row is committed. Otherwise,
-	// unless it is parked, it has no outcome yet and is tried again after so long.
+	// RetryAfter is 0 for a delivery that is settled: its row is committed. A delivery
+	// that is neither settled nor parked is tried again after this time.
 	RetryAfter time.Duration
-	// Parked: it waits for a reason of its own, and deliveries behind it go on.
+	// Parked: the delivery waits for its own webhook or user, and later ones go
+	// on.
 	Parked bool
 	// Err says why a delivery must be tried again, or is parked.
 	Err error

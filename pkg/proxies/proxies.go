@@ -1,4 +1,4 @@
-// Package proxies tells from where a request came when proxies passed it on.
+// Package proxies finds the address of a client behind proxies.
 package proxies
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Trusted are the networks whose X-Forwarded-For is believed. Without any, a
+// Trusted are the networks whose X-Forwarded-For is trusted. Without any, a
 // request's address is that of its connection.
 type Trusted []netip.Prefix
 
@@ -46,7 +46,8 @@ func (p Trusted) Contains(addr netip.Addr) bool {
 	return slices.ContainsFunc(p, func(network netip.Prefix) bool { return network.Contains(addr) })
 }
 
-// Extractor is to be set explicitly, always: echo's default believes any sender.
+// Extractor must always be set explicitly, because echo's default trusts every
+// sender.
 func (p Trusted) Extractor() echo.IPExtractor {
 	if len(p) == 0 {
 		return echo.ExtractIPDirect()

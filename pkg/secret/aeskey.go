@@ -18,7 +18,7 @@ const (
 )
 
 // AESKey is the key of a webhook's bodies: 32 characters, used as their bytes.
-// It is printed by Reveal alone.
+// Only Reveal returns its text.
 type AESKey struct{ text string }
 
 // NewAESKey makes a key of 32 random letters and digits, which is 190 bits.
@@ -54,8 +54,8 @@ func ParseAESKey(text string) (AESKey, error) {
 // hexadecimal digits, too.
 const weakAESKey = 8
 
-// IsWeak reports whether the key has so few different characters that somebody made
-// it up.
+// IsWeak reports whether the key has so few different characters that it is hardly
+// random.
 func (k AESKey) IsWeak() bool {
 	different := map[byte]bool{}
 	for _, c := range []byte(k.text) {
@@ -97,8 +97,8 @@ func (k MasterKey) Seal(webhookID string, key AESKey, mode string, now time.Time
 	return SealedKey{Sealed: sealed, Mode: mode, CreatedAt: now}, nil
 }
 
-// Unseal returns the key. An error says nothing about a body: it means that
-// this master key is not the one, or that what is kept is damaged.
+// Unseal returns the key. An error means that this master key is the wrong one,
+// or that the sealed text is damaged.
 func (k MasterKey) Unseal(webhookID string, sealed SealedKey) (AESKey, error) {
 	plain, err := k.open(aesKeyPurpose, webhookID, sealed.Sealed)
 	if err != nil {

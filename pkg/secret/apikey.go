@@ -1,4 +1,4 @@
-// Package secret makes, keeps and compares what senders prove themselves with.
+// Package secret makes, seals and compares the credentials of senders.
 package secret
 
 import (

@@ -21,7 +21,7 @@ var ErrDeliveryKeys = errors.New("want 32 random bytes in base64, as `openssl ra
 	"several keys are separated by commas, the first one signs")
 
 // MACSize is the size of a delivery's MAC: the first half of an HMAC-SHA256. RFC 2104
-// allows that, and each delivery in the stream is 16 bytes smaller for good.
+// allows that, and it saves 16 bytes for each delivery in the stream.
 const MACSize = sha256.Size / 2
 
 // DeliveryKeys prove who has put a delivery into the stream. The first key signs, and
@@ -94,7 +94,7 @@ func (k DeliveryKeys) Format(f fmt.State, _ rune) { io.WriteString(f, hiddenDeli
 func (k DeliveryKeys) MarshalText() ([]byte, error) { return []byte(hiddenDeliveryKeys), nil }
 
 // Sign appends the MAC of the parts to dst, by the first key. The parts are signed as
-// one text: the caller sees to it that no two lists of parts make the same.
+// one text: the caller makes sure that different lists of parts give different texts.
 func (k DeliveryKeys) Sign(dst []byte, parts ...[]byte) []byte {
 	s := k.keys[0].sum(parts)
 	defer k.keys[0].states.Put(s)

@@ -105,8 +105,8 @@ func (k MasterKey) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 // key's id, and nonce, ciphertext and tag in base64url.
 const sealedVersion = "v1"
 
-// seal encrypts with AES-256-GCM and a random nonce. What is opened must have
-// the same purpose and owner.
+// seal encrypts with AES-256-GCM and a random nonce. To open the text takes the
+// same purpose and owner.
 func (k MasterKey) seal(purpose, owner string, plain []byte) (string, error) {
 	if k.IsZero() {
 		return "", ErrNoMasterKey

@@ -20,8 +20,8 @@ var ErrNotDrained = errors.New("not all requests were answered")
 
 // Stop says how a server ends.
 type Stop struct {
-	// Delay is how long it still takes requests after it was told to end: a proxy
-	// needs that long to see that /readyz says so.
+	// Delay is how long it still accepts requests after it was told to stop: a
+	// proxy needs that long to see that /readyz fails.
 	Delay time.Duration
 	// Drain is how long requests in flight have after the delay.
 	Drain time.Duration
@@ -79,7 +79,7 @@ func sendAway(ctx context.Context, handler http.Handler) http.Handler {
 // lock for a connection that it does not have.
 type newConns struct{ conns sync.Map }
 
-// note is told by the server, twice a request.
+// note is called by the server, twice a request.
 func (n *newConns) note(conn net.Conn, state http.ConnState) {
 	if state == http.StateNew {
 		n.conns.Store(conn, nil)

@@ -22,9 +22,8 @@ var shown atomic.Pointer[func(id string) bool]
 // lets nobody send. Until it is called there are none.
 func ShowWebhookIDs(show func(id string) bool) { shown.Store(&show) }
 
-// NewLogger returns the logger of a service. Its times are UTC. In the place of a
-// webhook's id, wherever it comes from, stands its fingerprint, unless ShowWebhookIDs
-// says otherwise.
+// NewLogger returns the logger of a service. Its times are UTC. It replaces each
+// webhook's id by its fingerprint, unless ShowWebhookIDs says otherwise.
 func NewLogger(w io.Writer, name string, level LogLevel, format LogFormat) zerolog.Logger {
 	w = hidingIDs{w}
 	if format == Console {

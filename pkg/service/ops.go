@@ -22,7 +22,7 @@ import (
 // commonly give up after a few seconds.
 const checkTimeout = 2 * time.Second
 
-// Check is one thing that must hold for the service to be of use.
+// Check is one condition of a service's readiness.
 type Check struct {
 	Name string
 	// Run returns why it does not hold. It has to heed its context.
@@ -37,9 +37,9 @@ type OpsOptions struct {
 	Log      zerolog.Logger
 }
 
-// Ops is the listener for operators and probes: /healthz says that the process
-// is alive, /readyz whether it is of use, /metrics how it does. A nil one drains and
-// closes, too.
+// Ops is the listener for operators and probes: /healthz says that the process is
+// alive, /readyz whether it can work, and /metrics has its metrics. Drain and Close
+// work on nil, too.
 type Ops struct {
 	listener net.Listener
 	server   *http.Server

@@ -37,7 +37,7 @@ type CompiledSource struct {
 
 // CompiledKey is an Idempotency with its paths parsed.
 type CompiledKey struct {
-	// Optional: a payload that has none there is taken all the same.
+	// Optional: a payload without a value there is accepted, too.
 	Optional bool
 	Header   string
 	// Slot is that of the path, or NoSlot.

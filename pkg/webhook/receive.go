@@ -2,15 +2,16 @@ package webhook
 
 import "strconv"
 
-// Receive says how requests of a webhook look, and how they are answered. What is
-// empty has its default, or what the preset of the signature says.
+// Receive says how requests of a webhook look, and how they are answered. An
+// empty part has its default, or what the preset of the signature says.
 type Receive struct {
 	Methods []string `json:"methods,omitempty"`
 	Payload Payload  `json:"payload,omitempty"`
 	Unwrap  *Unwrap  `json:"unwrap,omitempty"`
 	// MaxBody is a size as the admin wrote it: 64KiB.
 	MaxBody string `json:"max_body,omitempty"`
-	// Rate is so many requests in a time, as the admin wrote it: 50/s, 10/m.
+	// Rate is a number of requests in a time, as the admin wrote it: 50/s,
+	// 10/m.
 	Rate      string    `json:"rate,omitempty"`
 	Answer    *Answer   `json:"answer,omitempty"`
 	Challenge Challenge `json:"challenge,omitempty"`
@@ -39,8 +40,8 @@ const (
 	UnwrapBase64JSON UnwrapAs = "base64_json"
 )
 
-// Answer is what a sender gets that does not understand the 202 and its receipt.
-// Parts that are absent stay as they are without it.
+// Answer replaces the 202 and its receipt for a sender that needs another
+// answer. An absent part keeps its usual value.
 type Answer struct {
 	Status      int    `json:"status,omitempty"`
 	ContentType string `json:"content_type,omitempty"`
@@ -48,7 +49,7 @@ type Answer struct {
 	Body *string `json:"body,omitempty"`
 }
 
-// Challenge names the handshake that a sender wants before it sends events.
+// Challenge names the handshake that a sender requires before it sends events.
 type Challenge string
 
 const (

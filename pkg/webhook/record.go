@@ -36,8 +36,8 @@ func usesOpen(def Definition) bool {
 // Record is one saved version of a webhook, as the bucket keeps it.
 type Record struct {
 	ID string `json:"id"`
-	// Format is the least RecordFormat that a reader must know; 0 stands for 1. An
-	// older reader would misread the record, and so takes only its envelope.
+	// Format is the lowest RecordFormat that a reader must know; 0 stands for 1.
+	// An older reader would misread the record, so it reads only the envelope.
 	Format int `json:"format,omitempty"`
 	// Version counts the saves of this webhook, from 1.
 	Version int `json:"version"`
@@ -105,8 +105,8 @@ func (r Record) LeastFormat() int {
 	return 0
 }
 
-// CheckWritable returns an error if a record was read from a text that holds more
-// than this version knows. Saved again by this version, it would lose that.
+// CheckWritable returns an error if a record's text has keys that this version
+// does not know. They would be lost if this version saved it.
 func CheckWritable(text []byte) error {
 	rec, err := ReadRecord(text)
 	if err != nil {
@@ -219,8 +219,8 @@ func NewID() string {
 	return "wh_" + strings.ToLower(idEncoding.EncodeToString(b[:]))
 }
 
-// IsID reports whether s has the form of a webhook's id. Every request asks it, so
-// it is no regular expression.
+// IsID reports whether s has the form of a webhook's id. It runs for every
+// request, so it is not a regular expression.
 func IsID(s string) bool {
 	digits, found := strings.CutPrefix(s, "wh_")
 	if !found || len(digits) != 26 {

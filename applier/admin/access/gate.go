@@ -5,7 +5,7 @@ import (
 	"errors"
 )
 
-// ErrBusy: so many sign in at this moment that one more does not get its turn.
+// ErrBusy: too many sign-ins wait at this moment.
 var ErrBusy = errors.New("too many sign-ins at this moment")
 
 // gateQueue is how many wait, or look up their account, before one more is refused:

@@ -10,9 +10,9 @@ import (
 	"github.com/coinhook/coinhook/pkg/proxies"
 )
 
-// Strangers can have as much refused as they like, so only so many refusals of a
-// window are recorded. Beyond that every tenth, hundredth, thousandth is. Accounts and
-// tokens have a share of their own.
+// Strangers can cause any number of refusals, so only a limited number in each window
+// is recorded. Beyond that every tenth, hundredth, thousandth is. Accounts and tokens
+// have their own share.
 const (
 	refusedWindow = 15 * time.Minute
 	refusedMost   = 100 // of all networks together, and of all accounts

@@ -20,9 +20,9 @@ const (
 	Longest = 7 * 24 * time.Hour // whatever happens
 )
 
-// So many sign-ins may fail within the window. The last one is for all networks
-// together. It leaves out those from which the account signed in lately, and these count
-// apart: strangers cannot lock a known account out, also from its own network.
+// This many sign-ins may fail within the window. The last limit is for all networks
+// together, except those from which the account signed in lately. These count
+// separately, so strangers cannot lock an account out of its own network.
 const (
 	attemptWindow            = 15 * time.Minute
 	attemptsByNameAndNetwork = 10
@@ -174,8 +174,8 @@ func (s *Accounts) Session(ctx context.Context, token string) (Session, error) {
 	return Session{Account: found.Admin, Grants: found.Grants}, nil
 }
 
-// Look is Session, and does not count as use: what pages ask by themselves must not
-// keep a session that nobody uses.
+// Look is Session, but does not count as use: requests that pages send by
+// themselves must not keep an unused session alive.
 func (s *Accounts) Look(ctx context.Context, token string) (Session, error) {
 	found, err := s.find(ctx, token)
 	return Session{Account: found.Admin, Grants: found.Grants}, err

@@ -96,9 +96,9 @@ func (s *Tokens) Revoke(ctx context.Context, community, name, by string) error {
 // TokenID returns the ID of the token that has this text.
 func TokenID(text string) [sha256.Size]byte { return sha256.Sum256([]byte(text)) }
 
-// Authenticate returns the token whose text this is, if it works, and ErrTokenInvalid
-// otherwise, with the token if it is one that works no more. It is looked up by its hash,
-// so that the time this takes says nothing about the texts of others.
+// Authenticate returns the token with this text if it works. Otherwise it returns
+// ErrTokenInvalid, together with the token if it no longer works. It is looked up by its
+// hash, so the time this takes reveals nothing about other tokens.
 func (s *Tokens) Authenticate(ctx context.Context, text string) (admin.Token, error) {
 	if len(text) != tokenLength || !strings.HasPrefix(text, tokenPrefix) {
 		return admin.Token{}, ErrTokenInvalid

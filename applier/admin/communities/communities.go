@@ -104,7 +104,7 @@ func (s *Service) SetCurrency(ctx context.Context, community, code string, chang
 	})
 }
 
-// CheckCurrency says what can be told without the currency that is there.
+// CheckCurrency finds the faults that show without the existing currency.
 func CheckCurrency(code string, change CurrencyChange) error {
 	if !currencyPattern.MatchString(code) {
 		return invalidf("code", "a currency's code is 1 to 32 of a-z, 0-9 and _, starting with a letter, not %q", code)

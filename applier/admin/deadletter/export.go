@@ -21,7 +21,7 @@ const (
 // Export writes those of communities of which who asks is an admin, a line of JSON each,
 // oldest first: it leaves nothing out of payloads. It ends with the newest dead letter
 // that is there when it begins. Those replayed or discarded meanwhile may be left out.
-// progress is told how many are written.
+// progress is called with the number written so far.
 func (s *Service) Export(ctx context.Context, w io.Writer, f Filter, progress func(done int)) (done int, err error) {
 	if admin.ActorOf(ctx).Grants.Most() < admin.AdminOf {
 		return 0, &admin.NotAllowedError{Needs: admin.AdminOf}

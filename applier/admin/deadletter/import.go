@@ -27,9 +27,9 @@ type imported struct {
 type chunk = lines.Chunk[imported]
 
 // Import brings exported dead letters back, chunk by chunk. Appliers and replays may run
-// meanwhile. bad is told each bad line, in the order of the file, and progress how far it
-// is after each chunk. After an error done says what was done. Another import of the same
-// file goes on from there.
+// meanwhile. bad is called with each bad line, in the order of the file, and progress
+// with how far it is after each chunk. After an error done says what was done. Another
+// import of the same file goes on from there.
 func (s *Service) Import(ctx context.Context, r *Reader, bad func(BadLine) error, progress func(Imported)) (done Imported, err error) {
 	if err := admin.Allow(ctx, admin.Everywhere, admin.Owner); err != nil { // a file names communities itself
 		return done, err

@@ -1,6 +1,6 @@
-// Package deadletter is what an admin does with dead letters: failed deliveries
-// that are kept with their payloads. There is one implementation for every way of
-// asking.
+// Package deadletter has what an admin does with dead letters: failed deliveries
+// that are kept with their payloads. There is one implementation for command,
+// console and API.
 package deadletter
 
 import (
@@ -13,8 +13,8 @@ import (
 // listPage is how many dead letters one query brings.
 const listPage = 1000
 
-// All hands out dead letters in the filter's order, as many as its limit says; 0
-// is all of them. It keeps one page in memory.
+// All yields dead letters in the filter's order, as many as its limit says; 0 is
+// all of them. It keeps one page in memory.
 func (s *Service) All(ctx context.Context, f Filter) iter.Seq2[admin.Letter, error] {
 	limit := f.Limit
 	return func(yield func(admin.Letter, error) bool) {

@@ -42,7 +42,7 @@ func (s *Service) WebhooksNamed(ctx context.Context, community, name string) ([]
 	return s.store.DeadLetterWebhooks(ctx, community, name)
 }
 
-// NarrowToUser has the filter let through the dead letters of a user, and those that
+// NarrowToUser narrows the filter to the dead letters of a user, and to those that
 // wait for somebody of that name. Its error is about the user if no dead letter waits.
 func (s *Service) NarrowToUser(ctx context.Context, f *Filter, community, ref string) error {
 	user, err := s.store.FindUser(ctx, community, ref)

@@ -13,18 +13,20 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// Watcher tells of dead letters as they come, and of those that failed again.
+// Watcher reports dead letters as they arrive, and those that failed again.
 type Watcher struct {
 	Store  *postgres.Store
 	Filter postgres.DeadLetterFilter
 	// Since is when it begins; zero is now.
 	Since time.Time
-	// Every is how often it looks. Overlap is how far it looks back each time: a
+	// Every is how often it polls. Overlap is how far it reads back each time: a
 	// failure becomes visible when its transaction ends, after its time was taken.
 	Every, Overlap time.Duration
-	// Print is told new dead letters, in the order in which they failed.
+	// Print is called with each new dead letter, in the order in which they
+	// failed.
 	Print func(admin.Letter) error
-	// Away is told why the database does not answer, once; Back that it does.
+	// Away is called once with why the database does not answer, Back when it
+	// does.
 	Away func(error)
 	Back func()
 
@@ -40,7 +42,7 @@ type failure struct {
 
 func failureOf(id delivery.ID, at time.Time) failure { return failure{id, at.UnixMicro()} }
 
-// Run looks until the context ends, which is no error.
+// Run polls until the context ends, which is not an error.
 func (w *Watcher) Run(ctx context.Context) error {
 	if err := w.begin(ctx); err != nil {
 		return err

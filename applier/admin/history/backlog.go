@@ -111,7 +111,7 @@ func (b *backlog) eachOpen(ctx context.Context, page []broker.Message, direction
 }
 
 // settled returns which deliveries of a page have an outcome or are parked. While the
-// database is away none is known to.
+// database is down none is known to.
 func (b *backlog) settled(ctx context.Context, page []broker.Message) (map[delivery.ID]bool, error) {
 	var ids []delivery.ID
 	for _, m := range page {

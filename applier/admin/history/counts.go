@@ -24,7 +24,7 @@ func (h *History) Findings(ctx context.Context) ([]admin.Finding, error) {
 // CountFilter narrows a count; zero values do not.
 type CountFilter = postgres.CountFilter
 
-// Count is how many deliveries became what.
+// Count is the number of deliveries by their outcome.
 type Count struct {
 	postgres.Count
 	times times

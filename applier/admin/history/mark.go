@@ -10,7 +10,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/broker"
 )
 
-// Mark is where the deliveries of all communities are at a moment.
+// Mark is the state of all communities' deliveries at a moment.
 type Mark struct {
 	last   uint64 // message of the stream
 	parked int64
@@ -20,8 +20,8 @@ type Mark struct {
 // IsZero: it is no moment.
 func (m Mark) IsZero() bool { return m.floors == nil }
 
-// String is another text whenever a delivery was accepted, parked or settled. It does not
-// tell how many there are.
+// String changes whenever a delivery was accepted, parked or settled. It does not reveal
+// how many there are.
 func (m Mark) String() string {
 	text := fmt.Sprintf("%d-%d", m.last, m.parked)
 	for _, s := range m.floors {
@@ -31,8 +31,8 @@ func (m Mark) String() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// Mark is another one whenever a delivery is accepted, parked or settled. While the
-// database does not answer, it depends only on the broker.
+// Mark returns a mark that changes whenever a delivery is accepted, parked or
+// settled. While the database is down, it depends only on the broker.
 func (h *History) Mark(ctx context.Context) (Mark, error) {
 	p, err := h.stream.Pending(ctx)
 	if err != nil {
@@ -50,7 +50,7 @@ func (h *History) Mark(ctx context.Context) (Mark, error) {
 const changesRead = 32
 
 // Changed returns the communities of the deliveries that were accepted or settled between
-// two marks. It returns all instead where it would have to read much, or cannot tell.
+// two marks. It returns all instead if it would have to read much, or cannot tell.
 func (h *History) Changed(ctx context.Context, from, to Mark) (communities []string, all bool, err error) {
 	extent, ok := between(from, to)
 	if !ok || extent.Last-extent.First >= changesRead {

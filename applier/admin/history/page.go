@@ -24,7 +24,7 @@ type Page struct {
 }
 
 // Page returns a page of as many deliveries as the filter's limit says. Unlike
-// List it has what is overdue in its place.
+// List it does not put overdue ones first.
 func (h *History) Page(ctx context.Context, f Filter, at Place) (Page, error) {
 	f.Limit = min(f.Limit, math.MaxInt-1) + 1 // to see whether there are more
 	all, list, err := h.gather(ctx, f, at, func(b *backlog) ([]admin.Delivery, error) { return b.page(ctx, f, at) })

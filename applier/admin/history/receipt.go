@@ -35,8 +35,8 @@ type Receipts struct {
 // receiptSearch takes a fraction of a second.
 const receiptSearch = 1000
 
-// NewReceipts returns receipts. The stream is opened for each that needs it: the broker
-// may be away when the program starts.
+// NewReceipts returns receipts. The stream is opened for each that needs it, because
+// the broker may be down when the program starts.
 func NewReceipts(store *postgres.Store, open func(context.Context) (*broker.Stream, error)) *Receipts {
 	return &Receipts{store: store, open: open, search: receiptSearch}
 }

@@ -43,12 +43,12 @@ type Importer[R any] struct {
 	IsFull func(c *Chunk[R], row R) bool
 	// Write commits a chunk that has rows.
 	Write func(ctx context.Context, c *Chunk[R]) error
-	// Bad is told each bad line, in the order of the file.
+	// Bad is called with each bad line, in the order of the file.
 	Bad func(Bad) error
-	// Committed is told after each chunk, before Bad, what the last line of it was and
-	// how many of its lines are bad.
+	// Committed is called after each chunk, before Bad, with its last line and how
+	// many of its lines are bad.
 	Committed func(line, bad int)
-	// Progress is told after each chunk, after Bad.
+	// Progress is called after each chunk, after Bad.
 	Progress func()
 
 	line int // the last one that was committed

@@ -1,6 +1,6 @@
-// Package planning collects what a plan says of many deliveries: which would fail,
-// which would wait, and what their users would have. Replays, reverts and backtests
-// share it.
+// Package planning collects the results of a plan for many deliveries: which would
+// fail, which would wait, and what their users would have. Replays, reverts and
+// backtests share it.
 package planning
 
 import (
@@ -142,7 +142,7 @@ func CompareUsers(a, b admin.User) int {
 // namesAtOnce is how many users one query names.
 const namesAtOnce = 1000
 
-// Names names users. One that does not exist any more has its id alone.
+// Names names users. A user that no longer exists has only an id.
 func Names(ctx context.Context, store *postgres.Store, ids map[delivery.ID]bool) (map[delivery.ID]admin.User, error) {
 	users := make(map[delivery.ID]admin.User, len(ids))
 	for chunk := range slices.Chunk(slices.Collect(maps.Keys(ids)), namesAtOnce) {

@@ -6,8 +6,8 @@ import (
 	"regexp"
 )
 
-// shape is what a kind of key looks like. What is replaced is the first group,
-// or all where there is none.
+// shape is what a kind of key looks like. Its first group is replaced, or all
+// of it if there is none.
 type shape struct {
 	// hint is in every text that has one, in lower case.
 	hint    string

@@ -1,5 +1,5 @@
-// Package redact takes secrets out of what people see of payloads and headers.
-// It is pure. What programs run with is never redacted.
+// Package redact hides secrets in payloads and headers that people see. It is
+// pure. Payloads that programs execute are never redacted.
 package redact
 
 import (
@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Mark stands where a secret was.
+// Mark replaces a secret.
 const Mark = "[redacted]"
 
 // quotedMark stands where a secret was the value of a JSON member.

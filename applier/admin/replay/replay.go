@@ -24,8 +24,7 @@ const (
 // ErrBusy: somebody else runs the same replay at this moment.
 var ErrBusy = postgres.ErrRunBusy
 
-// MaxReplays is how often a dead letter is run again before it is left out: it
-// would go round in circles.
+// MaxReplays is how often a dead letter is run again before plans leave it out.
 const MaxReplays = 5
 
 // Request says which dead letters run again, and how.

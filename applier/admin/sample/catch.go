@@ -1,4 +1,4 @@
-// Package sample has what a mapping is drawn from: the newest payload that a
+// Package sample finds what a mapping is made from: the newest payload that a
 // sender sent to a webhook, and the paths in it that look useful.
 package sample
 

@@ -46,7 +46,7 @@ type Preview struct{ store *postgres.Store }
 func NewPreview(store *postgres.Store) *Preview { return &Preview{store: store} }
 
 // Try evaluates the webhook's mapping on a request, and decides as Settle does. An error
-// says that it could not be found out; what is wrong with the payload is in the result.
+// means that this could not be computed; faults of the payload are in the result.
 func (p *Preview) Try(ctx context.Context, w *webhook.Webhook, in mapping.Input) (PreviewResult, error) {
 	community, err := p.store.Reread(ctx, w.Community)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// Daily is what webhooks gave a user on one day, less what they took. XP and
+// Daily is what webhooks gave a user on one day, minus what they took. XP and
 // coins have no decimals, so the numbers are whole, and exact.
 type Daily struct {
 	Identifier string      `json:"identifier"` // as it was asked for
@@ -47,7 +47,8 @@ func (s *Service) FindAll(ctx context.Context, community string, by webhook.User
 }
 
 // Daily returns what a day, which begins at that time, brought those who were
-// asked for from one place on and before another. Who was not found is left out.
+// asked for from one place on and before another. Those who were not found are
+// left out.
 func (s *Service) Daily(ctx context.Context, f Found, from, to int, day time.Time) ([]Daily, error) {
 	list := []Daily{}
 	var ids []delivery.ID

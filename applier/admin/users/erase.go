@@ -8,10 +8,11 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// Erasure is what goes with a user, and what stays.
+// Erasure counts what an erasure deletes, and what stays.
 type Erasure = postgres.Erasure
 
-// Erased remembers who was erased, where no restore of the database forgets it.
+// Erased records who was erased, in a place that a restore of the database does
+// not change.
 type Erased interface {
 	NoteErased(ctx context.Context, user delivery.ID) error
 	Erased(ctx context.Context) ([]delivery.ID, error)
@@ -25,8 +26,8 @@ func (s *Service) Erasure(ctx context.Context, id delivery.ID) (Erasure, error) 
 	return s.store.Erasure(ctx, id)
 }
 
-// Erase removes what is known of a person. It is noted first: what a crash leaves
-// undone is found by the audit.
+// Erase removes what is known of a person. It is recorded first, so that the
+// audit finds what a crash left undone.
 func (s *Service) Erase(ctx context.Context, noted Erased, id delivery.ID, by string) error {
 	if err := s.allowUser(ctx, id, admin.AdminOf); err != nil {
 		return err

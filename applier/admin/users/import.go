@@ -35,9 +35,9 @@ type Importer struct {
 	Community string
 	// MoveNames lets lines take names away from other users.
 	MoveNames bool
-	// Bad is told each bad line, in the order of the file.
+	// Bad is called with each bad line, in the order of the file.
 	Bad func(BadLine) error
-	// Progress is told after each chunk.
+	// Progress is called after each chunk.
 	Progress func(Progress)
 }
 

@@ -29,12 +29,12 @@ func (s *Service) Find(ctx context.Context, community, ref string) (User, error)
 }
 
 // FindNamed returns the users of these communities, or of all if nil, who have this id,
-// email, username or external id. At most so many are returned.
+// email, username or external id, up to a limit.
 func (s *Service) FindNamed(ctx context.Context, communities []string, ref string, limit int) ([]User, error) {
 	return s.store.FindUsers(ctx, communities, ref, limit)
 }
 
-// Near returns names of users of a community that may be meant by one that nobody has.
+// Near returns names of users of a community that resemble a name that nobody has.
 func (s *Service) Near(ctx context.Context, community, ref string, limit int) ([]string, error) {
 	return s.store.NearUsers(ctx, community, ref, limit)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // guarded are the definitions as who asks may see and change them: all that the service
-// reads and writes goes through it. What is in a community without a right does not exist.
+// reads and writes goes through it. Without a right in a community, nothing in it exists.
 type guarded struct{ Definitions }
 
 func seen(ctx context.Context, w broker.Saved, err error) (broker.Saved, error) {

@@ -28,7 +28,7 @@ func (s *Service) CommunityOf(ctx context.Context, name string) (*applier.Commun
 }
 
 // Check checks a definition as ParseIn does, against the currencies and custom fields
-// there are. What is wrong with it is webhook.Errors.
+// there are. Its error is webhook.Errors.
 func (s *Service) Check(ctx context.Context, def webhook.Definition) error {
 	c, err := s.communityOf(ctx, def)
 	if err != nil {

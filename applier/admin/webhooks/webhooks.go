@@ -1,5 +1,5 @@
-// Package webhooks is what an admin does to webhooks: one implementation for
-// every way of asking.
+// Package webhooks has what an admin does to webhooks: one implementation for
+// command, console and API.
 package webhooks
 
 import (

@@ -1,5 +1,5 @@
-// Package owner shares the partitions among the appliers. Each has leases in PostgreSQL
-// for those that it settles, and renews them once a second.
+// Package owner divides the partitions among the appliers. Each has leases in
+// PostgreSQL for the partitions that it settles, and renews them once a second.
 package owner
 
 import (
@@ -63,7 +63,7 @@ const (
 	leaveWithin = 2 * time.Second
 )
 
-// Reporter is told why partitions cannot be owned now.
+// Reporter reports why partitions cannot be owned now.
 type Reporter interface {
 	Postponed(deliveries []*delivery.Delivery, err error)
 }
@@ -74,7 +74,7 @@ type Options struct {
 	Engine Engine
 	Broker Broker
 	Report Reporter
-	// Name is this process's alone.
+	// Name is unique to this process.
 	Name    string
 	Log     zerolog.Logger
 	Metrics prometheus.Registerer

@@ -98,8 +98,9 @@ func tells(l postgres.AckTrail, a admin.Acknowledged) bool {
 	return isAbout && l.Who == a.By && l.Note == a.Note && l.At.Sub(a.At).Abs() <= ackToldWithin
 }
 
-// Acknowledge audits, and keeps that what it finds of a kind, or about a delivery's
-// or user's id, is known and accepted. ask is told what that is before.
+// Acknowledge audits, and records that the findings of a kind, or about a
+// delivery's or user's id, are known and accepted. Before that it calls ask with
+// them.
 func (a *Auditor) Acknowledge(ctx context.Context, incarnation, which, by, note string, ask func([]admin.Finding) error) error {
 	report, err := a.Run(ctx, incarnation)
 	if err != nil {

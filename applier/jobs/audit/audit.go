@@ -34,14 +34,14 @@ type Report struct {
 	// Unsettled were delivered to an applier, or skipped, and have neither an outcome nor
 	// a parked row: nobody will settle them unless they are published again.
 	Unsettled int `json:"unsettled"`
-	// Unproven are deliveries that have no MAC or a wrong one, and may not have them. They
+	// Unproven are deliveries whose MAC is missing or wrong although one is required. They
 	// are among the failed.
 	Unproven int `json:"unproven"`
 	// Replays are those in the stream.
 	Replays    int             `json:"replays"`
 	Violations []admin.Finding `json:"violations"`
-	// Beyond are outcomes that were applied, and that no message can show any more: it was
-	// removed for its age, or its stream is gone. Only the ledger speaks for them.
+	// Beyond are applied outcomes whose message is gone: it was removed for its age, or
+	// its stream is gone. Only the ledger can confirm them.
 	Beyond int `json:"beyond_the_stream"`
 	// Acknowledged are findings that an admin has acknowledged.
 	Acknowledged []admin.Acknowledged `json:"acknowledged"`

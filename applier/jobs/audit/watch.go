@@ -47,9 +47,9 @@ type WatchOptions struct {
 }
 
 // Watch is the audit that always runs, in small passes: it compares each delivery's
-// outcome soon after it was settled, and the whole ledger again and again, page by page.
-// Every applier runs a Watch, and one at a time works. Its progress and findings are in
-// the database, so that the next one continues and repeats no warning.
+// outcome soon after it was settled, and checks the whole ledger again and again, page
+// by page. Every applier runs a Watch, and one at a time works. Its progress and
+// findings are in the database, so that the next one continues and repeats no warning.
 type Watch struct {
 	WatchOptions
 	stream *broker.Stream

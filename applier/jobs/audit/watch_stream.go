@@ -70,8 +70,8 @@ func (p *pace) rest(ctx context.Context, isLast bool) error {
 	return nil
 }
 
-// left is the pause after a pass that took so long, rests included. goOn says that there
-// is more to compare.
+// left is the pause after a pass that took this long, rests included. goOn says that
+// there is more to compare.
 func (p *pace) left(took time.Duration, goOn bool) time.Duration {
 	due := time.Duration(restsOf(goOn))*(took-p.rested) - p.rested
 	if goOn {

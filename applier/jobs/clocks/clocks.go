@@ -1,6 +1,6 @@
-// Package clocks sees to it that nothing is removed for its age by a clock that is
-// wrong: an idempotency key or an outcome that is removed too early is a payment
-// that may be made twice.
+// Package clocks makes sure that a wrong clock removes nothing for its age: if an
+// idempotency key or an outcome is removed too early, a delivery may take effect
+// twice.
 package clocks
 
 import (
@@ -16,8 +16,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Tolerance is how far clocks may be apart. Those that are kept by NTP differ by
-// much less, and every retention is longer.
+// Tolerance is how far clocks may be apart. Clocks with NTP differ by much less,
+// and every retention is longer.
 const Tolerance = 5 * time.Minute
 
 // Clock tells the time.

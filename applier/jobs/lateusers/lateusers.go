@@ -23,8 +23,8 @@ const (
 	// After each page the job sleeps idle times the duration of that page: the database
 	// spends a twentieth of a core at most, however many dead letters wait.
 	idle = 20
-	// longest bounds that pause: a page also takes long while PostgreSQL stands still, and
-	// then it costs nothing.
+	// longest bounds that pause: a page also takes long while PostgreSQL stalls, and then
+	// it costs nothing.
 	longest = 30 * time.Second
 )
 

@@ -147,7 +147,7 @@ func (j *Job) look(ctx context.Context) error {
 	return err
 }
 
-// awaitRoom waits until so many more may be published.
+// awaitRoom waits until this many more may be published.
 func (j *Job) awaitRoom(ctx context.Context, n int) error {
 	began := j.Now()
 	for pause := firstLook; j.out.count()+n > maxOutstanding; pause = min(2*pause, longestPoll) {

@@ -16,7 +16,8 @@ import (
 const (
 	// atOnce bounds the payloads in memory.
 	atOnce = 32
-	// maxFailures ends a sweep: so many failures mean that the broker does not store.
+	// maxFailures ends a sweep: this many failures mean that the broker does not
+	// store.
 	maxFailures = 10
 
 	requestedBy = "coinhook"

@@ -63,7 +63,7 @@ func (j *Job) sweep(ctx context.Context, lead *postgres.Lead) (pause time.Durati
 	return pause, s.failed
 }
 
-// pauseAfter returns the pause after a page that took so long.
+// pauseAfter returns the pause after a page that took this long.
 func pauseAfter(took time.Duration) time.Duration { return min(idle*took, longest) }
 
 func (j *Job) webhooks(asking map[string]*webhook.Webhook) []postgres.LateWebhook {

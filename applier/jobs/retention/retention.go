@@ -37,7 +37,7 @@ type Options struct {
 	Store *postgres.Store
 	Conn  *broker.Conn
 	// Stream is how long a message stays after it was stored, History how long an
-	// outcome stays after it was written. 0 is for good.
+	// outcome stays after it was written. 0 is forever.
 	Stream, History time.Duration
 	Clocks          jobs.Clocks
 	// Behind reports whether settling is behind, so that removing gives way. nil: it

@@ -157,14 +157,14 @@ func (s *Server) Kill() {
 // does: its connections stay, and nothing goes in or out.
 func (s *Server) Freeze() { s.running.set(false) }
 
-// Thaw ends Freeze. What was sent to the server meanwhile arrives.
+// Thaw ends Freeze. Data sent to the server meanwhile arrives.
 func (s *Server) Thaw() { s.running.set(true) }
 
 // Isolate cuts the server of a cluster off from the other servers. Its clients
 // still reach it.
 func (s *Server) Isolate() { s.reached.set(false) }
 
-// Rejoin ends Isolate. What was sent meanwhile arrives.
+// Rejoin ends Isolate. Data sent meanwhile arrives.
 func (s *Server) Rejoin() { s.reached.set(true) }
 
 // DeleteConsumer deletes a consumer, as an admin may by mistake.

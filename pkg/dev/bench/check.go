@@ -13,7 +13,7 @@ import (
 const (
 	effectsWithin = 5 * time.Minute
 	pollEvery     = 50 * time.Millisecond
-	// After each poll it rests so many times as long as the poll took.
+	// After each poll it rests this many times as long as the poll took.
 	pollRests = 10
 )
 

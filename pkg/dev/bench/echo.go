@@ -59,7 +59,7 @@ func (s *section) addEcho(senders int, turns [][]answers, memory float64) {
 	r.figure("ingress_memory", memory, unit{inMB.name, whole})
 }
 
-// echoSide starts the bare handler. What it answers has no effect.
+// echoSide starts the bare handler. Its answers have no effect.
 func (b *bench) echoSide(ctx context.Context, w *world) (*side, error) {
 	addr, err := port.Resolve("127.0.0.1:0")
 	if err != nil {

@@ -17,7 +17,7 @@ type load struct {
 	// rate is how many are due a second. 0: each connection sends its next request
 	// as soon as the one before is answered.
 	rate int
-	// It lasts so long, or until so many are sent.
+	// It lasts this long, or until this many are sent.
 	lasts time.Duration
 	total int
 	// choose is uniform unless it is set.

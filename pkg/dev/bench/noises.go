@@ -146,7 +146,7 @@ func hotUser(_ context.Context, n *neighbour) (doing, ending, error) {
 	return n.send(2000, 64, func() []byte { return request }), nil, nil
 }
 
-// fieldsDelete deletes a custom field of which so many users have a value.
+// fieldsDelete deletes a custom field of which this many users have a value.
 func fieldsDelete(ctx context.Context, n *neighbour) (doing, ending, error) {
 	if err := n.do(ctx, "fields", "set", "note", "--type", "text", "--community", n.community, "--create-community", "--yes"); err != nil {
 		return nil, nil, err

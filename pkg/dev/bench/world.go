@@ -25,7 +25,8 @@ mappings:
   - {currency: xp, operator: add, value: {path: order.points}}
 `
 
-// world has so many communities, each with a webhook and its share of the users.
+// world has a number of communities, each with a webhook and its share of the
+// users.
 type world struct {
 	communities []string
 	webhooks    []webhook

@@ -57,7 +57,7 @@ type Options struct {
 	Env, Setup []string
 	// Fast has PostgreSQL leave out what only matters when the machine dies.
 	Fast bool
-	// Logf is told what happens to the parts. It may be nil.
+	// Logf logs what happens to the parts. It may be nil.
 	Logf func(format string, args ...any)
 }
 

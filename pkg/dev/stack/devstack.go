@@ -58,7 +58,7 @@ type Options struct {
 
 	// Env is added to the services' environment, KEY=VALUE.
 	Env []string
-	// Logf is told what happens to the parts. It may be nil.
+	// Logf logs what happens to the parts. It may be nil.
 	Logf func(format string, args ...any)
 }
 
@@ -114,7 +114,7 @@ func Start(ctx context.Context, opts Options) (*Stack, error) {
 	}
 	s.supervisor = process.NewSupervisor(s.path("pids.json"), opts.Logf)
 	if err := s.bringUp(ctx); err != nil {
-		// What failed to start has nothing to drain.
+		// A part that failed to start has nothing to drain.
 		now, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		s.Stop(now) // the first error tells more

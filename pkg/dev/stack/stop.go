@@ -19,8 +19,8 @@ const (
 )
 
 // Stop ends everything within 10 s: the services, which drain, then the broker,
-// then PostgreSQL. What does not end in time is killed, all of it at once when
-// ctx ends. The error names what was killed.
+// then PostgreSQL. Parts that do not end in time are killed, all of them at
+// once when ctx ends. The error names them.
 func (s *Stack) Stop(ctx context.Context) error {
 	s.stopOnce.Do(func() { s.stopErr = s.stop(ctx) })
 	return s.stopErr

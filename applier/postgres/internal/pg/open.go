@@ -1,5 +1,5 @@
-// Package pg is how one talks to PostgreSQL: connections, transactions, rows, arrays,
-// conditions and classes of errors. It knows no table.
+// Package pg has the mechanics of PostgreSQL: connections, transactions, rows,
+// arrays, conditions and classes of errors. It knows no table.
 package pg
 
 import (
@@ -36,7 +36,7 @@ var settlingPlans = map[string]string{
 	"enable_mergejoin": "off",
 }
 
-// Open returns a database at once, also while it is away. An error means that the URL
+// Open returns a database at once, even while it is down. An error means that the URL
 // cannot work.
 func Open(url string, opts Options) (*sqlx.DB, error) {
 	cfg, err := ParseAddress(url)
@@ -62,7 +62,8 @@ func Open(url string, opts Options) (*sqlx.DB, error) {
 // that have changed count.
 const connLifetime = 5 * time.Minute
 
-// configure adds what every connection of ours has. What the URL says goes first.
+// configure adds the settings of all our connections. Those of the URL take
+// precedence.
 func configure(cfg *pq.Config, opts *Options) error {
 	if opts.StatementTimeout <= 0 {
 		opts.StatementTimeout = 20 * time.Second

@@ -32,7 +32,7 @@ const (
 
 var users = []string{developer, customer}
 
-// The purchase and the reward of the demo give so many coins.
+// The purchase and the reward of the demo give this many coins.
 const (
 	coinsBought   = 25
 	coinsRewarded = 10

@@ -47,7 +47,7 @@ type Options struct {
 	Password string
 	// Network is the path of the network namespace that the server runs in.
 	Network string
-	// Logf is told what the caller could not expect. It may be nil.
+	// Logf logs what the caller could not expect. It may be nil.
 	Logf func(format string, args ...any)
 }
 
