@@ -10,16 +10,17 @@ import (
 )
 
 // stillAfter is how long the floor of a partition may stay where it is while its
-// deliveries wait, before settling stands still. It is longer than an applier needs to
-// say why it retries: its connection to PostgreSQL may be silent for 30 s. PENDING_LIMIT
-// may be shorter: then it counts.
+// deliveries wait, before settling counts as stalled. It is longer than an applier needs
+// to say why it retries: its connection to PostgreSQL may be silent for 30 s. If
+// PENDING_LIMIT is shorter, that counts.
 const stillAfter = 45 * time.Second
 
-// Stall is settling that stands still: deliveries of a partition wait, no applier says
-// why, and its floor does not move.
+// Stall says that settling has stalled: deliveries of a partition wait, no applier
+// says why, and its floor does not move.
 type Stall struct {
 	Partition delivery.Partition
-	// For is how long, 0 where the broker does not know: nobody reads the partition.
+	// For is how long; 0 if the broker does not know it, because nobody reads the
+	// partition.
 	For time.Duration
 	Why string
 }
@@ -38,7 +39,7 @@ func (q *Queue) isAwaited(i int, p Pending) bool {
 	return true
 }
 
-// whyStill says what is seen while a partition stands still.
+// whyStill says what is seen while a partition is stalled.
 func (p Pending) whyStill(i int) string {
 	s := p.Partitions[i]
 	switch {
@@ -52,7 +53,7 @@ func (p Pending) whyStill(i int) string {
 	return fmt.Sprintf("an applier asks for messages of partition %s, but the broker delivers none", s.Partition)
 }
 
-// stall returns the partition that stands still for the longest, by the broker's own
+// stall returns the partition that has been stalled for the longest, by the broker's own
 // times. An owner that settles gets further messages. While each partition that is behind
 // got some lately, stall reads nothing from the stream.
 func (s *Stream) stall(ctx context.Context, p Pending) (longest *Stall, err error) {
@@ -152,20 +153,20 @@ func (s *settling) stalled() (still time.Duration, pending int, why string) {
 	return s.stall.For + time.Since(s.looked), s.pending, s.stall.Why
 }
 
-// watchSettling warns once when settling stands still, and says when it goes on.
+// watchSettling warns once when settling has stalled, and says when it goes on.
 func (m *Monitor) watchSettling(p *Pending, q Queue) {
 	var before *Stall
 	before, p.Stall = m.settling.look(*p, q, min(stillAfter, m.limit), time.Now())
 	switch pending := q.All.Pending(); {
 	case before == nil && p.Stall != nil:
 		m.log.Warn().Int64("still_seconds", int64(p.Stall.For.Seconds())).Int("pending_deliveries", pending).Str("why", p.Stall.Why).
-			Msg("settling stands still: deliveries wait and none is settled")
+			Msg("settling has stalled: deliveries wait and none is settled")
 	case before != nil && p.Stall == nil:
 		m.log.Info().Int("pending_deliveries", pending).Msg("settling goes on")
 	}
 }
 
-// Settles reports an error while settling stands still.
+// Settles reports an error while settling is stalled.
 func (m *Monitor) Settles(context.Context) error {
 	still, pending, why := m.settling.stalled()
 	if still == 0 {

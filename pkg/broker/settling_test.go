@@ -20,7 +20,7 @@ const (
 	pending = "coinhook_pending_deliveries"
 	stalled = "coinhook_settling_stalled_seconds"
 
-	standsStill = "settling stands still: deliveries wait and none is settled"
+	standsStill = "settling has stalled: deliveries wait and none is settled"
 	goesOn      = "settling goes on"
 
 	acksNone = "an applier has 3 messages of partition 0 of 1 (generation 1) and settles none"
@@ -47,7 +47,7 @@ func observe(tb testing.TB, conn *broker.Conn) observed {
 // awaitStall waits until the monitor says that settling stands still, and why.
 func (o observed) awaitStall(t *testing.T, why string) {
 	t.Helper()
-	await(t, "settling stands still", func() bool { return o.metric(stalled) > 0 && len(o.log.with(standsStill)) > 0 })
+	await(t, "settling has stalled", func() bool { return o.metric(stalled) > 0 && len(o.log.with(standsStill)) > 0 })
 	if err := o.Settles(t.Context()); err == nil || !strings.Contains(err.Error(), "while 3 deliveries are pending: "+why) {
 		t.Errorf("the check says %v, want how many wait and: %s", err, why)
 	}
