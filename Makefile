@@ -47,7 +47,7 @@ check: ## the quick loop: format, vet, and the tests that need no server, in a m
 # The longest package is named first, so that it does not run last and alone. -w leaves
 # out what only a debugger reads, a quarter of the time to link a package's tests.
 .PHONY: test
-test: build ## run all tests, say what was skipped (installs PostgreSQL on Debian or Ubuntu, as root)
+test: build ## run all tests, list what was skipped (installs PostgreSQL on Debian or Ubuntu, as root)
 	@bin/devstack ensure-postgres
 	@go build -o bin/tools/ ./pkg/dev/cmd/gotest
 	@COINHOOK_BIN_DIR=$(CURDIR)/bin bin/tools/gotest -count=1 -timeout 25m -ldflags=-w ./pkg/dev/e2e $(PACKAGES)
@@ -69,7 +69,7 @@ lint: ## check format, vet, staticcheck, and that each module builds alone
 	done
 
 .PHONY: vuln
-vuln: ## look for known vulnerabilities; says so where the database cannot be reached
+vuln: ## look for known vulnerabilities; says so if the database cannot be reached
 	@GOVULNCHECK=$(GOVULNCHECK) .ci/vuln $(MODULES)
 
 .PHONY: notices
@@ -120,7 +120,7 @@ screenshots: ## make the pictures of the documents again, and with PAGES=DIR of 
 		$(if $(PAGES),-every-page $(abspath $(PAGES)))
 
 .PHONY: faults-check
-faults-check: ## see that the campaign's checks catch faults planted in the product
+faults-check: ## check that the checks of the campaign catch planted bugs
 	COINHOOK_FAULTS_CHECK=1 go test -count=1 -timeout 20m -run TestAPlantedFault ./pkg/dev/faults
 
 .PHONY: generate

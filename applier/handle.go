@@ -30,7 +30,7 @@ type Definitions interface {
 // webhook needs is missing now.
 type Evaluate func(w *webhook.Webhook, d *delivery.Delivery, c *Community) (Plan, *delivery.Failure, error)
 
-// Reporter is told what happens. It must not block.
+// Reporter reports what happens. It must not block.
 type Reporter interface {
 	// Settled is called for each delivery that has its outcome.
 	Settled(Item, Settlement)
@@ -40,8 +40,8 @@ type Reporter interface {
 	Parked(d *delivery.Delivery, reason ParkReason, err error)
 	// Bug is called with an error that should not have been possible.
 	Bug(d *delivery.Delivery, err error)
-	// Stopped is called for each batch while the database refuses one delivery after the
-	// other, so that nothing is settled; and with nil when that has ended.
+	// Stopped is called for each batch while the database refuses one delivery after
+	// another, so that nothing is settled; and with nil when that has ended.
 	Stopped(cause error)
 }
 
@@ -182,7 +182,7 @@ func (a *Applier) definition(ctx context.Context, d *delivery.Delivery, live boo
 	if d.WebhookID == AdjustmentID && d.Malformed == "" {
 		w, err := Adjusting(d.Body)
 		if err != nil {
-			return nil, &delivery.Failure{Reason: delivery.MalformedDelivery, Detail: "The delivery is no adjustment: " + err.Error() + "."}, nil
+			return nil, &delivery.Failure{Reason: delivery.MalformedDelivery, Detail: "The delivery is not an adjustment: " + err.Error() + "."}, nil
 		}
 		return w, nil, nil
 	}
@@ -223,7 +223,7 @@ func (a *Applier) definition(ctx context.Context, d *delivery.Delivery, live boo
 	if original == nil && err == nil {
 		return w, &delivery.Failure{
 			Reason: delivery.InvalidMapping,
-			Detail: fmt.Sprintf("Version %d of the webhook is not kept any more: replay by the current one.", version),
+			Detail: fmt.Sprintf("Version %d of the webhook is no longer kept: replay with the current one.", version),
 		}, nil
 	}
 	return original, nil, err
@@ -244,8 +244,8 @@ func (a *Applier) isUnencrypted(ctx context.Context, w *webhook.Webhook, d *deli
 	return !took, err
 }
 
-// NotDecrypted is the failure of a body that is not encrypted as it should be. Its detail
-// is the same for every cause.
+// NotDecrypted is the failure of a body that cannot be decrypted, or is not encrypted
+// although it has to be. Its detail is the same for every cause.
 func NotDecrypted() *delivery.Failure {
 	return &delivery.Failure{
 		Reason: delivery.DecryptionFailed,

@@ -18,7 +18,7 @@ func notAllowed(address netip.Addr) *Error {
 	if address.IsValid() {
 		cause = "the address " + address.String() + " is in none of the networks of `allow`"
 	}
-	return &Error{Code: AddressNotAllowed, Detail: "This webhook takes requests from certain addresses only, and yours is none of them.", Cause: cause}
+	return &Error{Code: AddressNotAllowed, Detail: "This webhook accepts requests from certain addresses only, and yours is not one of them.", Cause: cause}
 }
 
 // checkCredentials makes the checks of `auth` that need no body.

@@ -158,7 +158,7 @@ func tooFast(wait time.Duration, receive *webhook.Receive) *Error {
 	}
 	return &Error{
 		Code: RateLimited, RetryAfter: wait,
-		Detail: "This webhook takes fewer requests than that. Send the request again later.",
+		Detail: "There are too many requests to this webhook. Send the request again later.",
 		Cause:  "the webhook's rate" + limit + " was used up at this ingress",
 	}
 }

@@ -97,13 +97,13 @@ func (g ParkedGroup) IsLocked() bool { return g.Reason == applier.UserLocked }
 func (g ParkedGroup) Advice() string {
 	switch g.Reason {
 	case applier.Paused:
-		return fmt.Sprintf("`coinhook webhooks resume %s` has them executed, in order.", g.WebhookID)
+		return fmt.Sprintf("`coinhook webhooks resume %s` executes them, in order.", g.WebhookID)
 	case applier.KeyUnavailable:
 		return "They go on by themselves once all appliers have the COINHOOK_MASTER_KEY that sealed the webhook's keys."
 	case applier.UserLocked:
 		return "They go on by themselves once the session that holds the row of the user ends its transaction."
 	case applier.NewerFormat:
-		return "They go on by themselves once all appliers are of the version that wrote them."
+		return "They go on by themselves once all appliers run the version that wrote them."
 	}
 	return ""
 }

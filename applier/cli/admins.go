@@ -19,7 +19,7 @@ import (
 type adminsCmd struct {
 	Add  adminsAddCmd  `cmd:"" help:"Add an account. Asks for its password, or makes one and prints it once."`
 	List adminsListCmd `cmd:"" help:"List accounts."`
-	Set  adminsSetCmd  `cmd:"" help:"Change an account. With a new password, or disabled, it is signed out everywhere."`
+	Set  adminsSetCmd  `cmd:"" help:"Change an account. A new password, or disabling it, signs it out everywhere."`
 }
 
 // passwordFlag says where a new password comes from.
@@ -29,7 +29,7 @@ type passwordFlag struct {
 
 type adminsAddCmd struct {
 	Name string `arg:"" help:"The name to sign in with."`
-	Role string `enum:"owner,viewer,editor,admin" default:"viewer" help:"What it may do in each --community, without one in all: ${enum}. admin without --community means owner."`
+	Role string `enum:"owner,viewer,editor,admin" default:"viewer" help:"The role in each --community, or in all without it: ${enum}. admin without --community means owner."`
 	passwordFlag
 	IfMissing bool `name:"if-missing" help:"Leave an existing account as it is."`
 }
@@ -43,11 +43,11 @@ type accountJSON struct {
 // Help says what the roles are.
 func (adminsAddCmd) Help() string { return roleHelp }
 
-const roleHelp = `Roles, each with what those before it may do:
-  viewer  looks
+const roleHelp = `Roles. Each also has the rights of those above it:
+  viewer  reads
   editor  replays, discards and reverts; changes mappings and users;
           sends tests; pauses and resumes
-  admin   has settings, secrets and keys; makes and deletes webhooks;
+  admin   changes settings, secrets and keys; makes and deletes webhooks;
           changes currencies and custom fields; exports; sees hidden
           payloads
   owner   may do everything in all communities, and manages accounts,
@@ -61,7 +61,7 @@ func (a *app) give(role string) (*access.Give, error) {
 	}
 	if a.flags.Community == "" {
 		if role == noRole {
-			return nil, usagef("--role none goes with --community, which says where; --disable ends all sign-ins of an account")
+			return nil, usagef("--role none needs --community; to lock an account out, use --disable")
 		}
 		if right == admin.AdminOf { // as it was before communities had roles
 			right = admin.Owner
@@ -90,7 +90,7 @@ func (a *app) checkGranted(name string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("nothing was changed, because it cannot be told whether there is a community %q: %w", name, err)
+		return fmt.Errorf("nothing was changed, because it is not known whether the community %q exists: %w", name, err)
 	}
 	return unknownCommunity(name, known, false)
 }
@@ -151,7 +151,7 @@ func (c *adminsListCmd) Run(a *app, db *wiring.Database) error {
 
 type adminsSetCmd struct {
 	Name          string `arg:"" help:"The account's name."`
-	Role          string `enum:",owner,viewer,editor,admin,none" default:"" help:"Its role from now on in each --community, or none; without --community in all, as of admins add."`
+	Role          string `enum:",owner,viewer,editor,admin,none" default:"" help:"The new role in each --community, or none; without --community in all, as with admins add."`
 	Disable       bool   `xor:"state" help:"It can no longer sign in."`
 	Enable        bool   `xor:"state" help:"It can sign in again."`
 	ResetPassword bool   `name:"reset-password" help:"Give it a new password."`
@@ -175,7 +175,7 @@ func (c *adminsSetCmd) change(a *app) (change access.AccountChange, err error) {
 	case c.Role != "":
 		change.Give, err = a.give(c.Role)
 	case a.flags.Community != "":
-		err = usagef("--community says where a role is for: add --role")
+		err = usagef("--community needs a role: add --role")
 	}
 	if c.Disable || c.Enable {
 		change.Disabled = &c.Disable
@@ -291,7 +291,7 @@ func (a *app) askPassword() (string, error) {
 		return "", err
 	}
 	if first != again {
-		return "", errors.New("the two are not the same, nothing was changed")
+		return "", errors.New("the two do not match, nothing was changed")
 	}
 	return first, nil
 }

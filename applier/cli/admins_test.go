@@ -246,7 +246,7 @@ func TestTheConsoleWarnsOfClearPasswords(t *testing.T) {
 			t.Errorf("%s: exit %d", name, code)
 		}
 		stop()
-		if warned := strings.Contains(log.String(), "passwords and sessions come in clear"); warned != tt.warns {
+		if warned := strings.Contains(log.String(), "travel unencrypted"); warned != tt.warns {
 			t.Errorf("%s: warned %t, want %t: %s", name, warned, tt.warns, log.String())
 		}
 	}

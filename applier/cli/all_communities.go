@@ -7,7 +7,7 @@ import (
 
 // allCommunitiesFlag is that of commands that change deliveries of several communities.
 type allCommunitiesFlag struct {
-	AllCommunities bool `help:"Act in all communities. Without it a plan over several is shown and refused."`
+	AllCommunities bool `help:"Act in several communities. Without it, a plan over several is shown and refused."`
 }
 
 // check refuses what reaches over several communities, unless that was said. Deliveries
@@ -26,7 +26,7 @@ func (f allCommunitiesFlag) check(a *app, named bool, plan []planning.InCommunit
 	case named || f.AllCommunities:
 		return nil
 	case dryRun:
-		a.say("Without --dry-run this needs --all-communities, or one by --community.")
+		a.say("Without --dry-run this needs --all-communities, or one with --community.")
 		return nil
 	}
 	return usagef("nothing was changed: these are of %s. Name one with --community, or add --all-communities", admin.Counted(len(plan), "community", "communities"))

@@ -133,14 +133,14 @@ func (a *app) awaitBriefly(conn *broker.Conn, url string) error {
 	return err
 }
 
-// silent says which broker does not answer. Who has named one is not told to start the
-// development stack.
+// silent says which broker does not answer. If the person has named one, it does not
+// suggest the development stack.
 func (a *app) silent(url string) error {
 	named := a.named("--nats-url", a.flags.NATSURL, "NATS_URL")
 	if named == "" {
 		return errors.New("NATS does not answer: start the development stack with `make run`, or name the broker with --nats-url or NATS_URL")
 	}
-	return fmt.Errorf("NATS does not answer at %s: see that it runs, and that %s names it", broker.WithoutSecrets(url), named)
+	return fmt.Errorf("NATS does not answer at %s: check that it runs, and that %s names it", broker.WithoutSecrets(url), named)
 }
 
 // brokerOptions say where the broker is. The files and the delivery key belong to the
@@ -224,7 +224,7 @@ func (a *app) ownerURL() string {
 	case owner == "" || a.flags.DatabaseURL != "":
 		return url
 	case url != "" && !wiring.SameDatabase(url, owner):
-		a.say("DATABASE_OWNER_URL names another database than DATABASE_URL: this one is set up.")
+		a.say("DATABASE_OWNER_URL names another database than DATABASE_URL, and is ignored: the database of DATABASE_URL is set up.")
 		return url
 	}
 	return owner
@@ -305,7 +305,7 @@ func (a *app) confirm(question string) error {
 		return nil
 	}
 	if !a.Interactive {
-		return usagef("nobody is here to confirm: add --yes")
+		return usagef("there is no terminal to confirm on: add --yes")
 	}
 	answer, err := a.ask(question + " [y/N]")
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 type auditCmd struct {
 	Look auditLookCmd `cmd:"" default:"withargs" hidden:"" help:"Compare everything."`
-	Ack  auditAckCmd  `cmd:"" help:"Acknowledge findings that cannot be corrected: they no longer fail the audit or hold up removal."`
+	Ack  auditAckCmd  `cmd:"" help:"Acknowledge findings that cannot be corrected: they no longer fail the audit or stop removal."`
 }
 
 type auditLookCmd struct {
@@ -132,7 +132,7 @@ func printAudit(a *app, r *audit.Report) {
 		fmt.Fprintf(a.Stdout, "%d of them without a valid MAC: somebody who does not have the DELIVERY_KEY has put them into the stream.\n", r.Unproven)
 	}
 	if r.Beyond > 0 {
-		fmt.Fprintf(a.Stdout, "%s applied from messages that the stream does not have any more: only the ledger speaks for them.\n", countOf(r.Beyond))
+		fmt.Fprintf(a.Stdout, "%s applied from messages that are no longer in the stream: only the ledger confirms them.\n", countOf(r.Beyond))
 	}
 	if r.Trail.Entries > 0 {
 		fmt.Fprintf(a.Stdout, "%s in the audit trail, the newest is %d with the hash %s.\n", counted(int(r.Trail.Entries), "line"), r.Trail.Newest, r.Trail.Head)

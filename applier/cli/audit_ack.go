@@ -8,7 +8,7 @@ import (
 )
 
 type auditAckCmd struct {
-	Which string `arg:"" name:"which" help:"A kind of findings, such as balance_changed, or the id of the delivery or user that they are about."`
+	Which string `arg:"" name:"which" help:"A kind of finding, such as balance_changed, or the id of the delivery or user of the findings."`
 	Note  string `required:"" placeholder:"WHY" help:"Why nothing has to be done about it."`
 }
 

@@ -48,20 +48,20 @@ type commands struct {
 	NATSURL     string `name:"nats-url" placeholder:"URL" help:"The broker (NATS_URL, or in a file: NATS_URL_FILE). Default: the running development stack's, else nats://127.0.0.1:4222."`
 	DatabaseURL string `name:"database-url" placeholder:"URL" help:"The PostgreSQL database (DATABASE_URL, or in a file: DATABASE_URL_FILE). Default: the running development stack's."`
 	Community   string `type:"community" placeholder:"C" help:"The community of webhooks and users given by name (default: default). If given, it narrows lists."`
-	Output      string `short:"o" enum:"table,json" default:"table" help:"How results are written: ${enum}."`
+	Output      string `short:"o" enum:"table,json" default:"table" help:"The format of results: ${enum}."`
 	Yes         bool   `help:"Do not ask before changing something."`
 
 	Setup       setupCmd       `cmd:"" help:"Create or upgrade streams, buckets and tables. Safe to repeat."`
 	Webhooks    webhooksCmd    `cmd:"" help:"Webhooks and their definitions."`
 	Users       usersCmd       `cmd:"" help:"The users whose balances change."`
-	Communities communitiesCmd `cmd:"" help:"The communities that there are."`
+	Communities communitiesCmd `cmd:"" help:"The tenants: each has its own webhooks, users and currencies."`
 	Currencies  currenciesCmd  `cmd:"" help:"The currencies of a community, their decimals and limits."`
 	Fields      fieldsCmd      `cmd:"" help:"The custom fields of a community's users."`
 	Deliveries  deliveriesCmd  `cmd:"" help:"The outcome of each accepted request."`
 	DLQ         dlqCmd         `cmd:"" name:"dlq" help:"Dead letters: failed deliveries, kept until they are replayed or discarded."`
 	Logs        logsCmd        `cmd:"" help:"Gamification logs: every change of a balance."`
 	Tokens      tokensCmd      `cmd:"" help:"Bearer tokens of the read API."`
-	Audit       auditCmd       `cmd:"" help:"Check that every accepted delivery is accounted for. Exit 1 with what is not."`
+	Audit       auditCmd       `cmd:"" help:"Check that every accepted delivery is accounted for. Exits with 1 if not."`
 	Trail       trailCmd       `cmd:"" help:"The audit trail: who changed or saw what."`
 	Admins      adminsCmd      `cmd:"" help:"Who may sign in to the console."`
 	Console     consoleCmd     `cmd:"" help:"Serve the admin console."`
@@ -69,7 +69,7 @@ type commands struct {
 	Sign        signCmd        `cmd:"" help:"Sign a body as a webhook's sender would, to test it."`
 	Encrypt     encryptCmd     `cmd:"" help:"Encrypt a body for a webhook, to test a sender."`
 	Help        helpCmd        `cmd:"" help:"Show how a command is used."`
-	Completion  completionCmd  `cmd:"" help:"Print what completes commands, flags and names in a shell."`
+	Completion  completionCmd  `cmd:"" help:"Print a script that completes commands, flags and names in a shell."`
 }
 
 // usageError is a call whose words are off.
@@ -222,7 +222,7 @@ func (a *app) whoIsAway(err error) error {
 	case a.dbNamed == "":
 		return fmt.Errorf("PostgreSQL does not answer: start the development stack with `make run`, or name the database with --database-url or DATABASE_URL: %w", err)
 	}
-	return fmt.Errorf("%w: see that PostgreSQL runs, and that %s names it", err, a.dbNamed)
+	return fmt.Errorf("%w: check that PostgreSQL runs, and that %s names it", err, a.dbNamed)
 }
 
 // withObjection adds what the broker did not permit. It leaves such requests without
@@ -238,8 +238,8 @@ func (a *app) withObjection(err error) error {
 	return history.NameAway(err)
 }
 
-// ago is a point in time: so long ago, or a date or time. One without a zone is local,
-// as tables show it.
+// ago is a point in time: a duration ago, or a date or time. One without a zone is
+// local, as tables show it.
 type ago struct {
 	time.Time
 	text string // as it was asked for

@@ -577,7 +577,7 @@ func TestABrokerThatDoesNotPermitIt(t *testing.T) {
 		code int
 		want string
 	}{
-		{map[string]string{"NATS_URL": url("wrong")}, 1, "NATS refuses the connection: nats: Authorization Violation: see the user and password in NATS_URL"},
+		{map[string]string{"NATS_URL": url("wrong")}, 1, "NATS refuses the connection: nats: Authorization Violation: check the user and password in NATS_URL"},
 		{map[string]string{"NATS_URL": url("hunter2")}, 1, `lacks a permission: nats: permissions violation: Permissions Violation for Publish to "$JS.API.STREAM.INFO.KV_webhooks"`},
 		{map[string]string{"NATS_URL": url("hunter2"), "NATS_CA": i.dir}, 2, `NATS_CA="` + i.dir + `": the file cannot be read: is a directory`},
 		{map[string]string{"NATS_URL": url("hunter2"), "NATS_CERT": os.Args[0]}, 2, "NATS_CERT and NATS_KEY go together"},

@@ -17,7 +17,7 @@ import (
 
 // createFlag is that of commands that may make a community.
 type createFlag struct {
-	CreateCommunity bool `help:"Create the community if there is none of that name. Without it an unknown one is refused."`
+	CreateCommunity bool `help:"Create the community if there is none of that name. Without it an unknown community is refused."`
 }
 
 func (c createFlag) mayCreate() bool { return c.CreateCommunity }
@@ -61,8 +61,8 @@ func (a *app) checkCommunity(command *kong.Node) error {
 	case slices.Contains(known, name):
 		return nil
 	case err != nil && makes:
-		return fmt.Errorf("nothing was changed, because it cannot be told whether there is a community %q: %w", name, err)
-	case err != nil: // the command says what is away, if it needs it
+		return fmt.Errorf("nothing was changed, because it is not known whether the community %q exists: %w", name, err)
+	case err != nil: // the command says what is down, if it needs it
 		return nil
 	}
 	return unknownCommunity(name, known, makes)

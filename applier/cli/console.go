@@ -38,7 +38,7 @@ type Parts struct {
 	Payloads  *sealed.Payloads
 	// HookURL is where senders POST to.
 	HookURL func(webhookID string) string
-	// PendingLimit is how long a delivery may be pending before it stands out.
+	// PendingLimit is how long a delivery may be pending before it is overdue.
 	PendingLimit time.Duration
 }
 
@@ -52,14 +52,14 @@ func (consoleCmd) Help() string {
 	return `Settings, from the environment:
 
   CONSOLE_ADDR     where to listen, by default 127.0.0.1:8090
-  CONSOLE_URL      the address that browsers use, by default CONSOLE_ADDR; with https:// cookies are for https only
+  CONSOLE_URL      the address that browsers use, by default CONSOLE_ADDR; with https:// cookies are sent over https only
   TLS_CERT         file of a certificate chain in PEM, read again when it changes; by default none, and plain HTTP
   TLS_KEY          file of the private key of TLS_CERT
-  TRUSTED_PROXIES  networks whose X-Forwarded-For is believed, such as 10.0.0.0/8; by default none
+  TRUSTED_PROXIES  networks of proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8; by default none
   INGRESS_URL      what the URLs of webhooks begin with
-  SHUTDOWN_DELAY   how long it still takes requests after SIGTERM, while /readyz says draining, by default 0s
+  SHUTDOWN_DELAY   how long it still accepts requests after SIGTERM while /readyz says draining, by default 0s
   OPS_ADDR         where /healthz, /readyz and /metrics listen, by default :9090 if it is free
-  PENDING_LIMIT    how long a delivery may be pending before it stands out, by default 1h
+  PENDING_LIMIT    how long a delivery may be pending before it counts as overdue, by default 1h
   LOG_LEVEL        by default info
   LOG_FORMAT       json or console, by default console on a terminal and json elsewhere`
 }

@@ -54,9 +54,9 @@ func (c *currenciesListCmd) Run(a *app, db *wiring.Database) error {
 type currenciesSetCmd struct {
 	createFlag
 	Code  string  `arg:"" help:"The currency's code, such as gems."`
-	Scale *int    `placeholder:"N" help:"How many decimals it keeps, 0 to 6. It cannot change once there are amounts. Default: 0."`
-	Min   *string `placeholder:"A" help:"The least a balance may be, such as 0 or -12.50; none lifts it. A new currency's default is 0."`
-	Max   *string `placeholder:"A" help:"The most a balance may be; none lifts it, which is a new currency's default."`
+	Scale *int    `placeholder:"N" help:"The number of decimals, 0 to 6. It cannot change once there are amounts. Default: 0."`
+	Min   *string `placeholder:"A" help:"The lowest allowed balance, such as 0 or -12.50; none removes the limit. A new currency's default is 0."`
+	Max   *string `placeholder:"A" help:"The highest allowed balance; none removes the limit, which is a new currency's default."`
 }
 
 func (c *currenciesSetCmd) Run(a *app) error {

@@ -15,7 +15,7 @@ type deliveriesCmd struct {
 	List deliveriesListCmd `cmd:"" help:"List deliveries, newest first; before them those that have been pending for longer than PENDING_LIMIT (default 1h), oldest first."`
 	Show deliveriesShowCmd `cmd:"" help:"Show one delivery: payload, reason, changes, executions."`
 
-	Revert deliveriesRevertCmd `cmd:"" help:"Take back the effects of applied deliveries: first the plan, then the run."`
+	Revert deliveriesRevertCmd `cmd:"" help:"Take back the effects of applied deliveries. Shows a plan first."`
 }
 
 // listFlags are those of every list that is about webhooks and users.
@@ -68,7 +68,7 @@ func (f listFlags) resolve(a *app) (r resolved, err error) {
 type deliveriesListCmd struct {
 	Status string `placeholder:"S" enum:",pending,success,failed" default:"" help:"Only with this status: pending, success or failed."`
 	Reason string `placeholder:"R" help:"Only failed for this reason."`
-	Before string `placeholder:"ID" help:"The page after this delivery, the last of a list before: only older ones."`
+	Before string `placeholder:"ID" help:"Continue after this delivery, the last of the previous list: only older ones."`
 	listFlags
 }
 
@@ -98,7 +98,7 @@ func (c *deliveriesListCmd) Run(a *app) error {
 		a.sayDrafts(r.webhookID)
 	}
 	if list.CutShort {
-		a.say("So much is pending that the list did not read all of it: there may be more. Narrow the list with --since, or try again later.")
+		a.say("Too much is pending to read all of it: there may be more. Narrow the list with --since, or try again later.")
 	}
 	if a.json() {
 		return a.printJSON(list.Deliveries)

@@ -9,7 +9,7 @@ import (
 )
 
 type deliveriesRevertCmd struct {
-	IDs []string `arg:"" optional:"" name:"id" help:"Deliveries by their ids; or else the flags say which."`
+	IDs []string `arg:"" optional:"" name:"id" help:"Deliveries by id; without ids the flags select them."`
 	revertFilterFlags
 	All bool `help:"All applied deliveries."`
 	allCommunitiesFlag
@@ -67,7 +67,7 @@ func (c *deliveriesRevertCmd) Run(a *app) error {
 		"selected": plan.Selected, "reverted": result.Reverted, "allow_negative": c.AllowNegative, "note": c.Note,
 	}))
 	if err != nil {
-		return fmt.Errorf("stopped after %d of %d; the same command goes on from there: %w", result.Reverted, plan.Selected, err)
+		return fmt.Errorf("stopped after %d of %d; run the same command again to continue: %w", result.Reverted, plan.Selected, err)
 	}
 	return c.finish(a, plan, &result)
 }

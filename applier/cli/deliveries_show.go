@@ -15,7 +15,7 @@ import (
 
 type deliveriesShowCmd struct {
 	ID     string `arg:"" help:"The delivery's id, as the sender got it with the 202."`
-	Reveal bool   `help:"Show secrets in the payload and headers, too. JSON has them always."`
+	Reveal bool   `help:"Show secrets in the payload and headers, too. JSON always has them."`
 }
 
 func (c *deliveriesShowCmd) Run(a *app) error { return showDelivery(a, c.ID, !c.Reveal && !a.json()) }

@@ -13,22 +13,22 @@ import (
 
 type dlqCmd struct {
 	List    dlqListCmd    `cmd:"" help:"List dead letters, newest first."`
-	Groups  dlqGroupsCmd  `cmd:"" help:"Count dead letters by webhook, reason and path, most first."`
-	Show    dlqShowCmd    `cmd:"" help:"Show one dead letter with its payload, reason and executions, also after a replay or discard."`
-	Replay  dlqReplayCmd  `cmd:"" help:"Run dead letters again: first the plan, then the run."`
-	Discard dlqDiscardCmd `cmd:"" help:"Give dead letters up and delete their payloads. Their outcomes stay failed."`
-	Export  dlqExportCmd  `cmd:"" help:"Write dead letters with all they have, a line of JSON each, oldest first."`
+	Groups  dlqGroupsCmd  `cmd:"" help:"Count dead letters by webhook, reason and path, largest groups first."`
+	Show    dlqShowCmd    `cmd:"" help:"Show one dead letter with its payload, reason and executions, even after a replay or discard."`
+	Replay  dlqReplayCmd  `cmd:"" help:"Run dead letters again. Shows a plan first."`
+	Discard dlqDiscardCmd `cmd:"" help:"Give up dead letters and delete their payloads. Their outcomes stay failed."`
+	Export  dlqExportCmd  `cmd:"" help:"Write dead letters completely, one line of JSON each, oldest first."`
 	Import  dlqImportCmd  `cmd:"" help:"Bring exported dead letters back. Safe to repeat."`
-	Watch   dlqWatchCmd   `cmd:"" help:"Print dead letters as they come, until Ctrl-C."`
+	Watch   dlqWatchCmd   `cmd:"" help:"Print dead letters as they arrive, until Ctrl-C."`
 }
 
 // dlqFilterFlags narrow dead letters. They are pointers: an empty text is not a
 // flag that was left out.
 type dlqFilterFlags struct {
-	Webhook *string `placeholder:"W" help:"Only of this webhook, by name or id; of a deleted one too."`
+	Webhook *string `placeholder:"W" help:"Only of this webhook, by name or id; it may be deleted."`
 	Reason  *string `placeholder:"R" help:"Only failed for this reason."`
-	Path    *string `placeholder:"P" help:"Only with this path at fault, or with none if it is empty."`
-	User    *string `placeholder:"U" help:"Only of this user, by id, email or username; of one that is missing too."`
+	Path    *string `placeholder:"P" help:"Only with this path at fault; an empty one selects those without a path."`
+	User    *string `placeholder:"U" help:"Only of this user, by id, email or username; it need not exist."`
 	Since   *ago    `placeholder:"D" help:"Only received since then: 90m, 24h, 7d or a date."`
 	Until   *ago    `placeholder:"D" help:"Only received before then."`
 	Text    *string `placeholder:"T" help:"Only with this text in the detail, compared without case."`

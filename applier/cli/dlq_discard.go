@@ -11,9 +11,9 @@ import (
 )
 
 type dlqDiscardCmd struct {
-	IDs []string `arg:"" optional:"" name:"id" help:"Dead letters, by their deliveries' ids."`
+	IDs []string `arg:"" optional:"" name:"id" help:"Dead letters by delivery id; without ids the flags select them."`
 	dlqFilterFlags
-	All bool `help:"All dead letters there are."`
+	All bool `help:"All dead letters."`
 	allCommunitiesFlag
 	Note *string `placeholder:"WHY" help:"The reason, for the history."`
 }
@@ -70,7 +70,7 @@ func (c *dlqDiscardCmd) selection(a *app) (deadletter.Filter, error) {
 	case given == 0:
 		return deadletter.Filter{}, usagef("say which dead letters: by their ids, with flags such as --reason, or --all")
 	case given > 1:
-		return deadletter.Filter{}, usagef("ids, flags such as --reason, and --all do not go together")
+		return deadletter.Filter{}, usagef("ids, flags such as --reason, and --all cannot be combined")
 	}
 	f, err := c.filter(a)
 	if err == nil && len(c.IDs) > 0 {
@@ -98,10 +98,10 @@ func (c *dlqDiscardCmd) discard(a *app, plan *deadletter.DiscardPlan, note strin
 	line.clear()
 	err = errors.Join(err, a.record("discard dead letters", "dead letters", a.words(), map[string]any{"discarded": done, "note": note}))
 	if err != nil {
-		return fmt.Errorf("stopped after %s: the same command goes on from there: %w", counted(done, "dead letter"), a.causeOf(err))
+		return fmt.Errorf("stopped after %s; run the same command again to continue: %w", counted(done, "dead letter"), a.causeOf(err))
 	}
 	if gone := plan.Count() - done; gone > 0 {
-		a.say("%s failed again, succeeded or went since the question, and were left.", counted(gone, "dead letter"))
+		a.say("%s failed again, succeeded or were removed since the question, and were left as they are.", counted(gone, "dead letter"))
 	}
 	return a.doneDiscard(plan, done)
 }
@@ -119,7 +119,7 @@ func nothingToDiscard(plan *deadletter.DiscardPlan) error {
 	return nil
 }
 
-// sayGroups shows what would be changed, beside the question.
+// sayGroups shows what would be changed, next to the question.
 func (a *app) sayGroups(groups []admin.Group) {
 	for _, g := range groups {
 		path := ""

@@ -28,7 +28,7 @@ func (c *dlqReplayCmd) edit(a *app, request *replay.Request) error {
 		return err
 	}
 	if d == nil {
-		return fmt.Errorf("%s is no dead letter", id)
+		return fmt.Errorf("%s is not a dead letter", id)
 	}
 	if payload == nil {
 		if payload, err = a.openPayload(*d); err != nil {
@@ -46,10 +46,10 @@ func (c *dlqReplayCmd) edit(a *app, request *replay.Request) error {
 		edited = bytes.TrimRight(edited, "\r\n")
 	}
 	if bytes.Equal(edited, payload) {
-		return errors.New("the payload is as it was: nothing was replayed")
+		return errors.New("the payload was not changed: nothing was replayed")
 	}
 	if len(edited) > maxFileBytes/2 {
-		return fmt.Errorf("the payload has %d bytes, and %d are the most", len(edited), maxFileBytes/2)
+		return fmt.Errorf("the payload has %d bytes, %d are allowed at most", len(edited), maxFileBytes/2)
 	}
 	request.Edited = edited
 	return nil

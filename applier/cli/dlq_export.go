@@ -11,7 +11,7 @@ import (
 type dlqExportCmd struct {
 	dlqFilterFlags
 	File  string `short:"f" default:"-" placeholder:"FILE" help:"The file to write; - is the standard output. It has payloads and headers as they were sent, with any secrets: protect it."`
-	Force bool   `help:"Overwrite the file if it is there."`
+	Force bool   `help:"Overwrite the file if it exists."`
 }
 
 func (c *dlqExportCmd) Run(a *app) error {
@@ -52,7 +52,7 @@ func (a *app) refuseOverwriting(name string, force bool) error {
 	}
 	info, err := os.Stat(a.path(name))
 	if err == nil && info.Mode().IsRegular() && info.Size() > 0 {
-		return fmt.Errorf("nothing was written: %s is there already. --force overwrites it", name)
+		return fmt.Errorf("nothing was written: %s exists. --force overwrites it", name)
 	}
 	return nil
 }

@@ -100,7 +100,7 @@ func (c *dlqGroupsCmd) Run(a *app) error {
 	if err == nil && len(groups) > 0 && !a.json() {
 		narrowed := groupArgs(groups[0], f)
 		fmt.Fprintf(a.Stdout, "\nTo see the largest group:           coinhook dlq list %s\n", narrowed)
-		fmt.Fprintf(a.Stdout, "To run it again, once it is mended: coinhook dlq replay %s\n", narrowed)
+		fmt.Fprintf(a.Stdout, "To run it again once the cause is corrected: coinhook dlq replay %s\n", narrowed)
 	}
 	return err
 }

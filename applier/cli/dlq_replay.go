@@ -19,16 +19,16 @@ import (
 )
 
 type dlqReplayCmd struct {
-	IDs []string `arg:"" optional:"" name:"id" help:"Dead letters by their delivery ids; or else the flags say which."`
+	IDs []string `arg:"" optional:"" name:"id" help:"Dead letters by delivery id; without ids the flags select them."`
 	dlqFilterFlags
 	All bool `help:"All dead letters."`
 	allCommunitiesFlag
 
 	DryRun  bool   `name:"dry-run" help:"Stop after the plan."`
-	Mapping string `enum:"current,original" default:"current" help:"Decide by the current definition, or by the version that decided first: current or original."`
-	Rate    string `placeholder:"N/s" help:"At most so many a second."`
-	Edit    bool   `help:"Edit the payload of the one dead letter first, with $EDITOR. The original is kept next to it."`
-	Force   bool   `help:"Also replay dead letters that were replayed 5 times."`
+	Mapping string `enum:"current,original" default:"current" help:"Use the current definition, or the version that first decided the delivery: current or original."`
+	Rate    string `placeholder:"N/s" help:"At most this many a second."`
+	Edit    bool   `help:"First edit the payload with $EDITOR, for one dead letter only. The original is kept."`
+	Force   bool   `help:"Also replay dead letters that were already replayed 5 times."`
 	Restart bool   `help:"Start again instead of continuing an interrupted replay."`
 	Note    string `placeholder:"TEXT" help:"The reason, for the history."`
 }
@@ -114,17 +114,17 @@ func (c *dlqReplayCmd) finish(a *app, plan *replay.Plan, result *replay.Result) 
 func nothingToReplay(plan *replay.Plan) error {
 	for _, n := range plan.NotDead {
 		if n.State != string(delivery.Applied) && n.State != string(delivery.Duplicate) && n.State != string(delivery.Skipped) {
-			return fmt.Errorf("nothing was replayed: %s is no dead letter: %s", n.ID, n.State)
+			return fmt.Errorf("nothing was replayed: %s is not a dead letter: %s", n.ID, n.State)
 		}
 	}
 	if plan.LeftOut > 0 {
 		return fmt.Errorf("nothing was replayed: %s run again %d times already, --force replays once more", admin.Counted(plan.LeftOut, "was", "were"), replay.MaxReplays)
 	}
 	if plan.Malformed > 0 {
-		return fmt.Errorf("nothing was replayed: %s malformed, and perhaps of somebody who may not send: replay by id, or add --reason malformed_delivery", admin.Counted(plan.Malformed, "is", "are"))
+		return fmt.Errorf("nothing was replayed: %s malformed, and may come from somebody who may not send: replay by id, or add --reason malformed_delivery", admin.Counted(plan.Malformed, "is", "are"))
 	}
 	if plan.VersionsGone > 0 {
-		return fmt.Errorf("nothing was replayed: the definition that decided %d of them is not kept any more, leave out --mapping original", plan.VersionsGone)
+		return fmt.Errorf("nothing was replayed: the definition that decided %d of them is no longer kept, leave out --mapping original", plan.VersionsGone)
 	}
 	return nil
 }
@@ -136,7 +136,7 @@ func (c *dlqReplayCmd) interrupted(r *replay.Request, result replay.Result, err 
 		text += fmt.Sprintf("; %s published and will be executed", admin.Counted(result.Pending, "pending one is", "pending ones are"))
 	}
 	if r.Filter.IDs == nil && !errors.Is(err, replay.ErrBusy) && !errors.Is(err, replay.ErrOvertaken) {
-		text += "; the same command goes on from there"
+		text += "; run the same command again to continue"
 	}
 	return fmt.Errorf("%s: %w", text, err)
 }

@@ -18,15 +18,15 @@ func printPlan(a *app, p *replay.Plan, mapping string, all bool) {
 		fmt.Fprintf(a.Stdout, "Continues the replay that %s began at %s: %d of %d were published then. --restart starts again.\n",
 			printable(p.Resumes.RequestedBy), localTime(p.Resumes.PlannedAt), p.Resumes.Published, p.Resumes.Total)
 	}
-	fmt.Fprintf(a.Stdout, "%s to replay by the %s definition%s.\n", counted(p.Selected, "dead letter"), mapping, reasonsText(p.Reasons))
+	fmt.Fprintf(a.Stdout, "%s to replay with the %s definition%s.\n", counted(p.Selected, "dead letter"), mapping, reasonsText(p.Reasons))
 	if p.LeftOut > 0 {
 		fmt.Fprintf(a.Stdout, "%s left out: run again %d times already (--force).\n", moreAre(p.LeftOut), replay.MaxReplays)
 	}
 	if p.Malformed > 0 {
-		fmt.Fprintf(a.Stdout, "%s left out: malformed, and perhaps of somebody who may not send (--reason malformed_delivery).\n", moreAre(p.Malformed))
+		fmt.Fprintf(a.Stdout, "%s left out: malformed, and may come from somebody who may not send (--reason malformed_delivery).\n", moreAre(p.Malformed))
 	}
 	if p.VersionsGone > 0 {
-		fmt.Fprintf(a.Stdout, "%s left out: the definition that decided is not kept any more. Without --mapping original the current one decides.\n",
+		fmt.Fprintf(a.Stdout, "%s left out: the definition that decided is no longer kept. Without --mapping original the current one decides.\n",
 			moreAre(p.VersionsGone))
 	}
 	if p.Paused > 0 {
@@ -37,7 +37,7 @@ func printPlan(a *app, p *replay.Plan, mapping string, all bool) {
 		fmt.Fprintf(a.Stdout, "%s an earlier replay that waits: one of the two takes effect at most.\n", admin.Counted(p.ReplayWaits, "has", "have"))
 	}
 	for _, n := range p.NotDead {
-		fmt.Fprintf(a.Stdout, "%s is no dead letter: %s.\n", n.ID, n.State)
+		fmt.Fprintf(a.Stdout, "%s is not a dead letter: %s.\n", n.ID, n.State)
 	}
 	if p.Selected == 0 {
 		return

@@ -124,7 +124,7 @@ func TestReplaySaysWhatItWouldDoBeforeItAsks(t *testing.T) {
 	_, ids := i.failing(2, 1)
 	i.json(&map[string]any{}, "webhooks", "apply", "-f", i.write("right.yaml", rightYAML))
 	r := i.answer("n\n", "dlq", "replay", "--reason", "missing_field")
-	if r.code != 1 || !strings.Contains(r.stdout, "2 dead letters to replay by the current definition: missing_field 2.") ||
+	if r.code != 1 || !strings.Contains(r.stdout, "2 dead letters to replay with the current definition: missing_field 2.") ||
 		!strings.Contains(r.stdout, "would be applied     2") || !strings.Contains(r.stderr, "Replay 2 dead letters? [y/N]") {
 		t.Errorf("%+v", r)
 	}
@@ -298,7 +298,7 @@ func TestAnInterruptedReplayGoesOnWhereItWas(t *testing.T) {
 	}()
 	appliertest.Eventually(t, "a replay is applied", func() bool { return i.coins("u0@example.com") != "0" })
 	cancel()
-	if code := <-ended; code != 1 || !strings.Contains(stderr.String(), "the same command goes on from there") {
+	if code := <-ended; code != 1 || !strings.Contains(stderr.String(), "run the same command again to continue") {
 		t.Fatalf("exit %d: %s", code, stderr.String())
 	}
 	var rest replayJSON
@@ -335,7 +335,7 @@ func TestADeadLetterWhoseDefinitionIsGoneIsLeftOut(t *testing.T) {
 	}
 	for _, named := range [][]string{{"--webhook", "Shop"}, {ids[0].String()}} {
 		r := i.run(append([]string{"dlq", "replay", "--mapping", "original", "--yes"}, named...)...)
-		if r.code != 1 || !strings.Contains(r.stderr, "is not kept any more") {
+		if r.code != 1 || !strings.Contains(r.stderr, "is no longer kept") {
 			t.Errorf("%v: exit %d, %s", named, r.code, r.stderr)
 		}
 	}

@@ -270,8 +270,8 @@ func TestDiscard(t *testing.T) {
 		says string
 	}{
 		{nil, "by their ids, with flags such as --reason, or --all"},
-		{[]string{"--all", "--reason", "internal"}, "do not go together"},
-		{[]string{letters[0].ID.String(), "--all"}, "do not go together"},
+		{[]string{"--all", "--reason", "internal"}, "cannot be combined"},
+		{[]string{letters[0].ID.String(), "--all"}, "cannot be combined"},
 		{[]string{"x"}, "not a delivery id"},
 		{[]string{letters[0].ID.String()}, "add --yes"},
 	} {

@@ -21,7 +21,7 @@ const (
 
 func (c *dlqWatchCmd) Run(a *app) error {
 	if c.Until != nil {
-		return usagef("--until does not go with watch: end it with Ctrl-C")
+		return usagef("--until cannot be used with watch: end it with Ctrl-C")
 	}
 	f, letters, err := c.open(a)
 	if err != nil {

@@ -65,7 +65,7 @@ func (a *app) noteOnPayload(saved broker.Saved, payload []byte) {
 	isForm := err == nil && intake.Payload == webhook.PayloadForm
 	switch {
 	case isForm && bytes.HasSuffix(payload, []byte("\n")):
-		a.say("Note: this form ends with a line end, which is a part of its last value. Write the file without one, as printf does.")
+		a.say("Note: this form ends with a line break, which is a part of its last value. Write the file without it, as printf does.")
 	case !isForm && !json.Valid(payload):
 		a.say("Note: this payload is not JSON, so its delivery will fail.")
 	}
@@ -136,8 +136,8 @@ func (c *encryptCmd) howNode(file, iv string) string {
 
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// quoteArg quotes for a shell where that is needed. What would act on a terminal
-// is written as bash and zsh read it.
+// quoteArg quotes for a shell where that is needed. Control characters are
+// escaped in the way of bash and zsh.
 func quoteArg(s string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:@%+,-"
 	switch {

@@ -39,7 +39,7 @@ func needsMasterKey(err error) error {
 type webhooksEncryptionCmd struct {
 	webhookArg
 	Mode    string `arg:"" enum:"gcm,cbc,none" help:"AES-256 in this mode: gcm or cbc; none turns encryption off."`
-	AESKey  string `name:"aes-key" xor:"key" placeholder:"K" help:"The key, exactly 32 printable ASCII characters. Without it one is made. Others on this machine can see it: prefer --aes-key-stdin."`
+	AESKey  string `name:"aes-key" xor:"key" placeholder:"K" help:"The key, exactly 32 printable ASCII characters. Without it Coinhook makes one. Others on this machine can see the flag: prefer --aes-key-stdin."`
 	AESFrom bool   `name:"aes-key-stdin" xor:"key" help:"Read the key from the standard input."`
 	Overlap string `default:"24h" placeholder:"24h" help:"How long the old key still works, such as 24h or 7d; 0 ends it at once."`
 }
@@ -66,7 +66,7 @@ func (c *webhooksEncryptionCmd) Run(a *app) error {
 	}
 	a.warnOfCBC(result)
 	if key.IsWeak() {
-		a.say("The key has very few different characters: guessing it may be easy. Have one made, or ask the sender for a random one.")
+		a.say("The key has very few different characters and may be easy to guess. Let Coinhook make one, or ask the sender for a random one.")
 	}
 	if a.json() {
 		return a.printJSON(a.savedJSON(result))
@@ -88,7 +88,7 @@ func (c *webhooksEncryptionCmd) givenKey(a *app) (key secret.AESKey, err error) 
 		return key, nil
 	}
 	if c.Mode == string(webhook.NoEncryption) {
-		return key, usagef("%s goes with gcm and cbc: none ends the keys", flag)
+		return key, usagef("%s is for gcm and cbc: the mode none has no key", flag)
 	}
 	if key, err = secret.ParseAESKey(text); err != nil {
 		return key, usagef("%s: %w", flag, err)

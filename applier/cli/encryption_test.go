@@ -200,7 +200,7 @@ func TestEncryptSaysHowOthersMakeTheSame(t *testing.T) {
 		}
 	}
 	i.json(&webhookJSON{}, "webhooks", "apply", "-f", i.write("form.yaml", "receive: {payload: form}\nencryption: gcm\n"+strings.Replace(shopYAML, "Shop", "Form", 1)))
-	for content, note := range map[string]string{"coins=5": "", "coins=5\n": "a line end, which is a part of its last value"} {
+	for content, note := range map[string]string{"coins=5": "", "coins=5\n": "a line break, which is a part of its last value"} {
 		r := i.run("encrypt", "Form", "-f", i.write("form", content))
 		if r.code != 0 || strings.Contains(r.stderr, "Note") != (note != "") || !strings.Contains(r.stderr, note) {
 			t.Errorf("a form %q: %+v", content, r)

@@ -18,7 +18,7 @@ import (
 type fieldsCmd struct {
 	List    fieldsListCmd    `cmd:"" help:"List a community's custom fields."`
 	Set     fieldsSetCmd     `cmd:"" help:"Add a custom field or change its options."`
-	Delete  fieldsDeleteCmd  `cmd:"" help:"Delete a custom field and the users' values of it. Its history stays."`
+	Delete  fieldsDeleteCmd  `cmd:"" help:"Delete a custom field and its values. Its history stays."`
 	History fieldsHistoryCmd `cmd:"" help:"List every value that a delivery set or a revert put back, newest delivery first."`
 }
 
@@ -54,7 +54,7 @@ type fieldsSetCmd struct {
 	createFlag
 	Name   string   `arg:"" help:"The field's name, such as favourite_team."`
 	Type   string   `required:"" enum:"text,number,boolean,date,select" placeholder:"T" help:"The values that it takes: ${enum}. It cannot change once users have values."`
-	Option []string `sep:"none" placeholder:"O" help:"A value that a select takes. May be repeated."`
+	Option []string `sep:"none" placeholder:"O" help:"An option of a select. May be repeated."`
 }
 
 func (c *fieldsSetCmd) Run(a *app) error {

@@ -161,8 +161,8 @@ func TestFields(t *testing.T) {
 func (i *installation) checkFieldChanges() {
 	i.t.Helper()
 	for args, want := range map[string]string{
-		"fields set born --type text":       "the type cannot change any more",
-		"currencies set gems --scale 3":     "the scale cannot change any more",
+		"fields set born --type text":       "the type can no longer change",
+		"currencies set gems --scale 3":     "the scale can no longer change",
 		"fields delete squad --yes":         `no such custom field: "squad" in the community "default". ` + "`coinhook fields list` lists all",
 		"webhooks apply -f club.yaml --yes": `the value does not fit favourite_team`,
 	} {

@@ -131,7 +131,7 @@ func TestOverlapsAreToldInDaysAndHours(t *testing.T) {
 		"webhooks rotate-key Shop":               "older ones work for another 1d.",
 		"webhooks rotate-key Shop --overlap 90m": "older ones work for another 1h 30m.",
 		"webhooks rotate-key Shop --overlap 0":   "older ones work no more.",
-		"admins set eva --role none":             "--role none goes with --community",
+		"admins set eva --role none":             "--role none needs --community",
 	} {
 		if r := i.run(strings.Fields(args)...); !strings.Contains(r.stdout+r.stderr, want) {
 			t.Errorf("coinhook %s: %+v", args, r)

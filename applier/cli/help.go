@@ -5,15 +5,15 @@ const guide = `Coinhook: webhooks that add and subtract in-game currency, exactl
 
 To begin:
   coinhook users add --email ann@example.com      a user whose balances change
-  coinhook webhooks presets                       senders that are known, such as stripe
+  coinhook webhooks presets                       known senders, such as stripe
   coinhook webhooks apply -f shop.yaml            a webhook; prints its URL and key
   coinhook webhooks catch "Shop purchases"        the newest request, for its mapping
 
 Day by day:
   coinhook deliveries list                        each request and its outcome
   coinhook deliveries show ID                     one of them, with its payload
-  coinhook dlq groups                             failed ones, by cause
-  coinhook dlq replay --reason missing_field      run them again, after the plan
+  coinhook dlq groups                             failed deliveries, by cause
+  coinhook dlq replay --reason missing_field      run them again, after a plan
   coinhook users show ann@example.com             a user's balances
   coinhook audit                                  is everything accounted for?
 

@@ -72,7 +72,7 @@ func (r *badReport) close() error {
 func (r *badReport) end(last, bad int, text string, result any, err, recorded error) error {
 	a := r.a
 	if err = errors.Join(err, r.close(), recorded); err != nil {
-		return fmt.Errorf("stopped after line %d: %s; the same command goes on from there: %w", last, text, a.causeOf(err))
+		return fmt.Errorf("stopped after line %d: %s; run the same command again to continue: %w", last, text, a.causeOf(err))
 	}
 	if more := bad - saidLines; more > 0 {
 		a.say("… and %d more bad lines; --report FILE writes all of them.", more)

@@ -2,7 +2,7 @@ package cli
 
 // limitFlag bounds a list.
 type limitFlag struct {
-	Limit int `placeholder:"N" default:"50" help:"How many at most."`
+	Limit int `placeholder:"N" default:"50" help:"Show this many at most."`
 }
 
 func (f limitFlag) checkLimit() error {
@@ -20,6 +20,6 @@ func cut[T any](a *app, f limitFlag, list []T) ([]T, error) {
 	if len(list) <= f.Limit {
 		return list, nil
 	}
-	a.say("There are %d: add a larger --limit.", len(list))
+	a.say("There are %d: use a larger --limit.", len(list))
 	return list[:f.Limit], nil
 }

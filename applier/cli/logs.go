@@ -11,13 +11,13 @@ type logsCmd struct {
 
 type logsListCmd struct {
 	Currency string `placeholder:"C" help:"Only of this currency."`
-	Before   int64  `placeholder:"N" help:"The page after this entry, the last of a list before. A full page says its number."`
+	Before   int64  `placeholder:"N" help:"Continue after this entry, the last of the previous list. A full list prints its number."`
 	listFlags
 }
 
 func (c *logsListCmd) Run(a *app) error {
 	if c.Before < 0 {
-		return usagef("--before is the number of an entry, as a full page says it, not %d", c.Before)
+		return usagef("--before is the number of an entry, as a full list prints it, not %d", c.Before)
 	}
 	r, err := c.resolve(a)
 	if err != nil {

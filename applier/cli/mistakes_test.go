@@ -175,7 +175,7 @@ func TestFilesThatAreNoneSayWhatToDo(t *testing.T) {
 		"users import .": ". is a folder: name a file",
 		"users import " + i.write("empty.csv", ""):                            "empty.csv: the file is empty: it needs a first line that names the columns: email,username",
 		"users import " + i.write("utf16.csv", "\xff\xfee\x00m\x00\n\x00"):    "utf16.csv: the file is UTF-16: save it as CSV in UTF-8",
-		"users import " + i.write("sheet.xlsx", "PK\x03\x04\x00\xff;\n"):      "sheet.xlsx: the file is no text in UTF-8: export it as CSV in UTF-8",
+		"users import " + i.write("sheet.xlsx", "PK\x03\x04\x00\xff;\n"):      "sheet.xlsx: the file is not UTF-8 text: export it as CSV in UTF-8",
 		"users adjust --note x --file .":                                      ". is a folder: name a file",
 		"users list --before ann":                                             "--before: want a user's id",
 		"dlq import .":                                                        ". is a folder: name a file",
@@ -184,7 +184,7 @@ func TestFilesThatAreNoneSayWhatToDo(t *testing.T) {
 		"dlq export -f no/such/folder.jsonl":                                  "the folder of no/such/folder.jsonl: ",
 		"users adjust ann@example.com --note x --currency coins --add a-lot":  "--add: \"a-lot\" is not a number",
 		"users adjust ann@example.com --note x --currency coin --subtract 1":  "--currency: the community \"default\" has no currency \"coin\": did you mean \"coins\"?",
-		"users adjust ann@example.com --note x --currency coins --subtract 0": "--subtract: an amount is more than 0",
+		"users adjust ann@example.com --note x --currency coins --subtract 0": "--subtract: an amount must be more than 0",
 	} {
 		if r := i.run(strings.Fields(args)...); r.code == 0 != strings.Contains(args, "empty.jsonl") || !strings.Contains(r.stderr, want) {
 			t.Errorf("coinhook %s: %+v, want %s", args, r, want)

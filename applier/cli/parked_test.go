@@ -95,7 +95,7 @@ func TestParkedDeliveriesAreListedAndShown(t *testing.T) {
 	r := i.run("deliveries", "list")
 	r.stdout = withoutAges(r.stdout)
 	for _, want := range []string{
-		`Parked: 1 delivery of "Other", for …: paused. ` + "`coinhook webhooks resume " + other.ID + "` has them executed, in order.",
+		`Parked: 1 delivery of "Other", for …: paused. ` + "`coinhook webhooks resume " + other.ID + "` executes them, in order.",
 		`Parked: 1 delivery and 1 replay of "Shop", for …: paused.`,
 		`Parked: 1 delivery of "Shop", for …: user_locked. They go on by themselves once the session`,
 		"  Held by process ", "idle in transaction",

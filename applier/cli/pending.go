@@ -30,7 +30,7 @@ func (a *app) pendingLimit() (time.Duration, error) {
 // sayUnchecked says that what is shown as pending comes from the stream alone.
 func (a *app) sayUnchecked(err error) {
 	if err != nil {
-		a.say("PostgreSQL does not answer, so that some of what is pending here may be settled already, and parked deliveries are missing: %s", printable(err.Error()))
+		a.say("PostgreSQL does not answer. Some deliveries shown as pending may already be settled, and parked deliveries are missing: %s", printable(err.Error()))
 	}
 }
 

@@ -145,7 +145,7 @@ func TestWhatAppliersSayOfPendingDeliveriesIsShown(t *testing.T) {
 	i.env["PENDING_LIMIT"] = "1s"
 	i.awaitOverdue(2)
 	r = i.run("deliveries", "list")
-	for _, want := range []string{"2 are older than 1s: tried again since ", ": PostgreSQL: settle: away.", "once that is mended"} {
+	for _, want := range []string{"2 are older than 1s: tried again since ", ": PostgreSQL: settle: away.", "once that is corrected"} {
 		if !strings.Contains(r.stdout, want) {
 			t.Errorf("the list lacks %q:\n%s", want, r.stdout)
 		}
@@ -182,7 +182,7 @@ func TestWhatIsPendingIsListedWithoutPostgreSQL(t *testing.T) {
 	i.json(&shop, "webhooks", "apply", "-f", i.write("shop.yaml", shopYAML))
 	id := i.publish(shop.ID, 0, "the payload").String()
 	i.env["DATABASE_URL"] = "postgres://nobody:hunter2@127.0.0.1:1/nothing?sslmode=disable"
-	const unchecked = "PostgreSQL does not answer, so that some of what is pending here may be settled already"
+	const unchecked = "Some deliveries shown as pending may already be settled"
 	for _, args := range []string{
 		"deliveries list --status pending", "deliveries list --status pending -o json", "deliveries list --status pending --webhook Shop",
 		"deliveries show " + id, "deliveries show -o json " + id,

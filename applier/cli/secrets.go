@@ -14,7 +14,7 @@ type secretsCmd struct {
 }
 
 type secretsRotateCmd struct {
-	OldKeyStdin bool `name:"old-key-stdin" help:"Read the old master key from the standard input. Without it COINHOOK_MASTER_KEY has it, after the new one and a comma."`
+	OldKeyStdin bool `name:"old-key-stdin" help:"Read the old master key from the standard input. Without it, COINHOOK_MASTER_KEY must be NEW,OLD."`
 }
 
 func (c *secretsRotateCmd) Run(a *app) error {
@@ -41,7 +41,7 @@ func (c *secretsRotateCmd) Run(a *app) error {
 		"webhooks": done.Webhooks, "versions": done.Versions, "secrets": done.Secrets, "removed": done.Removed, "left": len(done.Left),
 	}))
 	if err != nil {
-		a.say("Stopped after %s in %s. Run the same command again: it goes on with the rest.",
+		a.say("Stopped after %s in %s. Run the same command again: it continues with the rest.",
 			counted(done.Secrets+done.Removed, "secret"), counted(done.Versions, "version"))
 		return err
 	}
@@ -59,7 +59,7 @@ func (c *secretsRotateCmd) Run(a *app) error {
 
 // readMasterKey reads the key of before; a terminal does not show it.
 func (a *app) readMasterKey() (secret.MasterKey, error) {
-	text, err := a.readHidden("The master key of before (nothing is shown):")
+	text, err := a.readHidden("The previous master key (nothing is shown):")
 	if err != nil {
 		return secret.MasterKey{}, err
 	}
@@ -81,6 +81,6 @@ func (a *app) printRotation(done webhooks.Rotation) {
 		fmt.Fprintf(a.Stdout, "Left as it was: %q (%s), version %s: %s.\n", printable(left.Webhook), left.ID, versions, printable(left.Cause))
 	}
 	if len(done.Left) == 0 {
-		fmt.Fprintln(a.Stdout, "Nothing in the bucket needs another master key any more. Backups made before still do.")
+		fmt.Fprintln(a.Stdout, "Nothing in the bucket needs another master key now. Older backups still do.")
 	}
 }

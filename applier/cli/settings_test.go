@@ -57,17 +57,17 @@ func TestSilentServersAreNamed(t *testing.T) {
 		"the broker": {
 			map[string]string{"NATS_URL": "nats://admin:secret@127.0.0.1:1"},
 			"webhooks list",
-			[]string{"NATS does not answer at nats://***@127.0.0.1:1: see that it runs, and that NATS_URL names it"},
+			[]string{"NATS does not answer at nats://***@127.0.0.1:1: check that it runs, and that NATS_URL names it"},
 		},
 		"the broker, of a setup": {
 			map[string]string{"NATS_URL": "nats://admin:secret@127.0.0.1:1", "DATABASE_URL": "postgres://user:secret@127.0.0.1:1/coinhook"},
 			"setup --wait 1s",
-			[]string{"NATS does not answer at nats://***@127.0.0.1:1: see that it runs, and that NATS_URL names it"},
+			[]string{"NATS does not answer at nats://***@127.0.0.1:1: check that it runs, and that NATS_URL names it"},
 		},
 		"the database": {
 			map[string]string{"DATABASE_URL": "postgres://user:secret@127.0.0.1:1/coinhook"},
 			"users list",
-			[]string{"127.0.0.1:1: connect: connection refused", "see that PostgreSQL runs, and that DATABASE_URL names it"},
+			[]string{"127.0.0.1:1: connect: connection refused", "check that PostgreSQL runs, and that DATABASE_URL names it"},
 		},
 		"no broker": {nil, "webhooks list --nats-url nats://127.0.0.1:1", []string{"that --nats-url names it"}},
 	} {

@@ -12,11 +12,11 @@ import (
 )
 
 type setupCmd struct {
-	Replicas   *int          `placeholder:"N" help:"Copies of each stream in a NATS cluster: 1, 3 or 5. Without it those that are there stay; a first setup makes 1."`
-	Partitions *int          `placeholder:"N" help:"Partitions in which the deliveries are settled, 1 to 64: so many appliers can work at a time. Without it the number stays."`
-	MaxBytes   *int64        `name:"max-bytes" placeholder:"B" help:"Size of the stream of deliveries; 0 is no bound. A full one refuses (503) and drops nothing. Without it the bound stays."`
-	MaxAge     *age          `name:"max-age" placeholder:"D" help:"How long the samples of drafts stay, such as 7d. Deliveries have no age: they leave by STREAM_RETENTION. Without it the age stays."`
-	Check      bool          `help:"Change nothing. Print what a setup with these flags would change, and exit 1 if there is anything."`
+	Replicas   *int          `placeholder:"N" help:"Copies of each stream in a NATS cluster: 1, 3 or 5. Without it existing streams keep theirs; a first setup makes 1."`
+	Partitions *int          `placeholder:"N" help:"Partitions in which deliveries are settled, 1 to 64: at most this many appliers work at a time. Without it the number stays."`
+	MaxBytes   *int64        `name:"max-bytes" placeholder:"B" help:"Largest size of the stream of deliveries; 0 is no limit. A full stream refuses requests (503) and drops nothing. Without it the limit stays."`
+	MaxAge     *age          `name:"max-age" placeholder:"D" help:"How long samples of drafts are kept, such as 7d. It does not apply to deliveries: see STREAM_RETENTION. Without it the time stays."`
+	Check      bool          `help:"Change nothing. Print what a setup with these flags would change, and exit 1 if there is something."`
 	Wait       time.Duration `default:"30s" help:"How long to wait for NATS and PostgreSQL to answer."`
 }
 
@@ -58,7 +58,7 @@ func (c *setupCmd) Run(a *app) error {
 		a.say("%s", risk)
 	}
 	if len(plan.Risks) > 0 {
-		if err := a.confirm("Do it all the same?"); err != nil {
+		if err := a.confirm("Continue anyway?"); err != nil {
 			return err
 		}
 	}

@@ -20,9 +20,9 @@ import (
 
 type signCmd struct {
 	webhookArg
-	File   string   `short:"f" default:"-" placeholder:"FILE" help:"The body, or the query where the payload is in the query; - is the standard input."`
-	Secret string   `placeholder:"S" help:"Sign with this secret, as the sender shows it, and not with the webhook's."`
-	Header []string `short:"H" sep:"none" placeholder:"NAME: VALUE" help:"A header that the request has, too. May be repeated."`
+	File   string   `short:"f" default:"-" placeholder:"FILE" help:"The body, or the query if the payload is in the query; - is the standard input."`
+	Secret string   `placeholder:"S" help:"Sign with this secret, as the sender shows it, instead of the webhook's."`
+	Header []string `short:"H" sep:"none" placeholder:"NAME: VALUE" help:"A further header of the request. May be repeated."`
 }
 
 // signedJSON is a request as its sender would sign it.

@@ -19,7 +19,7 @@ type tokensCmd struct {
 }
 
 type tokensAddCmd struct {
-	Name    string `arg:"" help:"Its name, such as the program that uses it."`
+	Name    string `arg:"" help:"A name, such as the program that will use it."`
 	Expires string `placeholder:"90d" help:"How long it works, such as 90d or 12h. Default: until it is revoked."`
 }
 
@@ -55,13 +55,13 @@ func (c *tokensAddCmd) Run(a *app) error {
 		return err
 	}
 	if t.ExpiresAt == nil {
-		a.say("The token never expires: it works until `coinhook tokens revoke`. --expires 90d bounds one.")
+		a.say("The token never expires: it works until `coinhook tokens revoke`. --expires 90d limits a token.")
 	}
 	if a.json() {
 		return a.printJSON(newTokenJSON{t, text})
 	}
 	a.printPairs([][2]string{{"name", t.Name}, {"community", t.Community}, {"expires", timeOr(t.ExpiresAt, "never")}, {"token", text}})
-	fmt.Fprintln(a.Stdout, "The token is shown this once: programs send it in the header Authorization: Bearer TOKEN.")
+	fmt.Fprintln(a.Stdout, "The token is shown only once: programs send it in the header Authorization: Bearer TOKEN.")
 	return nil
 }
 
@@ -81,7 +81,7 @@ func (c *tokensListCmd) Run(a *app, db *wiring.Database) error {
 }
 
 type tokensRevokeCmd struct {
-	Name string `arg:"" help:"Its name."`
+	Name string `arg:"" help:"The token's name."`
 }
 
 func (c *tokensRevokeCmd) Run(a *app, db *wiring.Database) error {

@@ -84,7 +84,7 @@ func (a *app) record(what, targetKind, targetID string, detail map[string]any) e
 		return err
 	}
 	if err := t.Record(a.ctx, a.actor(), what, targetKind, targetID, detail); err != nil {
-		return fmt.Errorf("it is not in the audit trail that %q was done: %w", what, err)
+		return fmt.Errorf("%q was done, but the audit trail does not have it: %w", what, err)
 	}
 	return nil
 }
@@ -124,14 +124,14 @@ func (a *app) actor() admin.Actor {
 }
 
 type trailCmd struct {
-	List trailListCmd `cmd:"" help:"List who changed or saw what, newest first."`
+	List trailListCmd `cmd:"" help:"List the entries, newest first."`
 }
 
 type trailListCmd struct {
-	By     string `name:"by" placeholder:"WHO" help:"Only of this account, person or token."`
-	What   string `placeholder:"WHAT" help:"Only of this, such as \"replay dead letters\"."`
-	Via    string `placeholder:"FACE" enum:",command,console,api" default:"" help:"Only by this face: command, console or api."`
-	Target string `placeholder:"ID" help:"Only what was done to this: a webhook, delivery or user, by its id."`
+	By     string `name:"by" placeholder:"WHO" help:"Only by this account, person or token."`
+	What   string `placeholder:"WHAT" help:"Only this action, such as \"replay dead letters\"."`
+	Via    string `placeholder:"FACE" enum:",command,console,api" default:"" help:"Only through this interface: command, console or api."`
+	Target string `placeholder:"ID" help:"Only about this webhook, delivery or user, by id."`
 	Since  *ago   `placeholder:"D" help:"Only since then: 90m, 24h, 7d or a date."`
 	Until  *ago   `placeholder:"T" help:"Only until then, as --since."`
 	Before int64  `placeholder:"ID" help:"Only entries before this one."`
@@ -148,7 +148,7 @@ func (c *trailListCmd) sayUnknown(a *app) {
 	}
 	_, notAnID := delivery.ParseID(c.Target)
 	if c.Target != "" && notAnID != nil && !webhook.IsID(c.Target) {
-		a.say("A webhook, delivery or user is found by its id, and %q is none: `coinhook webhooks show` and `coinhook users show` print ids.", printable(c.Target))
+		a.say("A webhook, delivery or user is found by its id, and %q is not an id: `coinhook webhooks show` and `coinhook users show` print ids.", printable(c.Target))
 	}
 }
 

@@ -17,8 +17,8 @@ type usersCmd struct {
 	Set    usersSetCmd    `cmd:"" help:"Change a user's email, username or external ids."`
 	List   usersListCmd   `cmd:"" help:"List users, newest first."`
 	Adjust usersAdjustCmd `cmd:"" help:"Add to or subtract from balances by hand."`
-	Delete usersDeleteCmd `cmd:"" help:"Erase a person: names, custom fields and dead letters go, the ledger stays."`
-	Export usersExportCmd `cmd:"" help:"Print all that is known of one person, as JSON."`
+	Delete usersDeleteCmd `cmd:"" help:"Erase a person: delete names, custom fields and dead letters, keep the ledger."`
+	Export usersExportCmd `cmd:"" help:"Print everything that is known of one person, as JSON."`
 	Show   usersShowCmd   `cmd:"" help:"Show a user with balances and custom fields."`
 }
 
@@ -49,7 +49,7 @@ func (c *usersAddCmd) Run(a *app) error {
 }
 
 type usersListCmd struct {
-	Before string `placeholder:"ID" help:"The page after this user, the last of a list before."`
+	Before string `placeholder:"ID" help:"Continue after this user, the last of the previous list."`
 	limitFlag
 }
 
@@ -139,7 +139,7 @@ func nameTaken(err error) error {
 	if kind, external := taken.By.ExternalKind(); external {
 		flag = "--external " + kind + "=none"
 	}
-	return fmt.Errorf("%w. Choose another one, or take it away first: coinhook users set %s %s", err, taken.Of.ID, flag)
+	return fmt.Errorf("%w. Choose another one, or first remove it there: coinhook users set %s %s", err, taken.Of.ID, flag)
 }
 
 func pairsText(pairs map[string]string) string {

@@ -18,14 +18,14 @@ type usersAdjustCmd struct {
 	Currency string  `placeholder:"C" help:"The currency, such as coins."`
 	Add      *string `placeholder:"A" help:"The amount to add."`
 	Subtract *string `placeholder:"A" help:"The amount to subtract."`
-	Note     string  `placeholder:"WHY" help:"Why. It stands in the gamification logs. A --file may go without."`
-	Key      string  `placeholder:"K" help:"A key of yours: with the same key it takes effect once."`
-	File     string  `placeholder:"FILE" help:"A CSV file with the columns user, currency, operator, amount, key for many. Safe to repeat: a key takes effect once."`
+	Note     string  `placeholder:"WHY" help:"The reason, shown in the gamification logs. Optional with --file."`
+	Key      string  `placeholder:"K" help:"A key that you choose: with the same key it takes effect once."`
+	File     string  `placeholder:"FILE" help:"Many adjustments: a CSV file with the columns user, currency, operator, amount, key. Safe to repeat: a key takes effect once."`
 }
 
 // Help is shown by --help.
 func (usersAdjustCmd) Help() string {
-	return "An adjustment takes the way of a delivery: limits, history, revert and audit know it."
+	return "An adjustment runs like a delivery: limits, history, revert and audit cover it."
 }
 
 func (c *usersAdjustCmd) Run(a *app) error {

@@ -45,7 +45,7 @@ func (c *usersAdjustCmd) runFile(a *app) error {
 func (c *usersAdjustCmd) stopped(lines []int, err error) error {
 	invalid, ok := errors.AsType[*users.Invalid](err)
 	if !ok {
-		return fmt.Errorf("%w; the same command goes on: a key takes effect once", err)
+		return fmt.Errorf("%w; run the same command again to continue: a key takes effect once", err)
 	}
 	line := lines[0]
 	if bad, isOfMany := errors.AsType[*users.BadAdjustment](err); isOfMany {
@@ -90,7 +90,7 @@ func (c *usersAdjustCmd) read(a *app, src io.Reader) (all []applier.Adjustment, 
 		})
 	}
 	if len(all) == 0 {
-		return nil, nil, errors.New("there is no line behind the first one")
+		return nil, nil, errors.New("there is no line after the first one")
 	}
 	return all, lines, nil
 }

@@ -76,7 +76,7 @@ func TestAFileOfAdjustmentsThatIsWrongSaysWhere(t *testing.T) {
 	const header = "user,currency,operator,amount,key\n"
 	for text, want := range map[string]string{
 		"":                                       "the file is empty; its first line is user,currency,operator,amount,key",
-		header:                                   "there is no line behind the first one",
+		header:                                   "there is no line after the first one",
 		"user,amount\nann,5\n":                   "the first line is user,amount, and should be user,currency,operator,amount,key",
 		"user;currency;operator\na;b;c":          "separated by semicolons: save the file with commas",
 		header + "ann@example.com,coins,add,5\n": "line 2: it has 4 cells, and needs 5: user,currency,operator,amount,key",

@@ -8,9 +8,9 @@ type usersDeleteCmd struct {
 
 // Help is shown by --help.
 func (usersDeleteCmd) Help() string {
-	return `Names, external ids, custom fields and dead letters of the user go. Balances and
-gamification logs stay under the id, so that the ledger stays whole. The stream
-keeps payloads until STREAM_RETENTION. After a restore of an older backup,
+	return `The user's names, external ids, custom fields and dead letters are deleted. Balances
+and gamification logs stay under the id, so that the ledger stays complete. The
+stream keeps payloads until STREAM_RETENTION. After a restore of an older backup,
 "coinhook audit --repair" erases the user again.`
 }
 
@@ -24,8 +24,8 @@ func (c *usersDeleteCmd) Run(a *app, db *wiring.Database) error {
 		return err
 	}
 	if !a.json() {
-		a.say("Of the user %s go: email and username, %s, %s with %s in their history, %s.\n"+
-			"Under the id stay: %s, %s. The stream keeps payloads until STREAM_RETENTION.",
+		a.say("Deleted of the user %s: email and username, %s, %s with %s in their history, %s.\n"+
+			"Kept under the id: %s, %s. The stream keeps payloads until STREAM_RETENTION.",
 			u.ID, counted(int(plan.ExternalIDs), "external id"), counted(int(plan.Fields), "custom field"), counted(int(plan.FieldValues), "value"),
 			counted(int(plan.DeadLetters), "dead letter"), counted(int(plan.Balances), "balance"), counted(int(plan.Logs), "gamification log"))
 	}

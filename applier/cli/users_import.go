@@ -10,7 +10,7 @@ import (
 type usersImportCmd struct {
 	createFlag
 	File      string `arg:"" help:"The CSV file; - is the standard input."`
-	MoveNames bool   `help:"Let a line take a name away from another user. Without it such a line is bad."`
+	MoveNames bool   `help:"Let a line take a name from another user. Without it such a line is bad."`
 	Report    string `placeholder:"FILE" help:"Write all bad lines to this CSV file: line, problem."`
 }
 

@@ -120,7 +120,7 @@ func TestImportGoesOnAfterAnInterruption(t *testing.T) {
 		Stdin: &interrupting{strings.NewReader(b.String()), b.Len() * 3 / 4, cancel},
 	})
 	if code != 1 || stdout.Len() != 0 || !strings.Contains(stderr.String(), "stopped after line 2001: 2000 users added") ||
-		!strings.Contains(stderr.String(), "the same command goes on") || !strings.Contains(stderr.String(), "\r\x1b[Kline 2001: ") {
+		!strings.Contains(stderr.String(), "run the same command again to continue") || !strings.Contains(stderr.String(), "\r\x1b[Kline 2001: ") {
 		t.Fatalf("exit %d: %s %q", code, &stdout, &stderr)
 	}
 	var got importJSON
@@ -158,7 +158,7 @@ func TestUsersSet(t *testing.T) {
 		{[]string{"users", "set", "ann", "--username", ""}, 2, "an email, a username or an external id"},
 		{[]string{"users", "set", "ann", "--username", "B"}, 1, `nothing was changed: the username "B" is that of the user "b" (`},
 		{[]string{"users", "set", "ann", "--username", "B"}, 1, " --username="},
-		{[]string{"users", "add", "--username", "ANN"}, 1, `the username "ANN" is that of the user "Ann" (` + id + `) in the community "default". Choose another one, or take it away first: coinhook users set ` + id + " --username="},
+		{[]string{"users", "add", "--username", "ANN"}, 1, `the username "ANN" is that of the user "Ann" (` + id + `) in the community "default". Choose another one, or first remove it there: coinhook users set ` + id + " --username="},
 		{[]string{"users", "set", "nobody", "--username", "x"}, 1, "no such user"},
 	} {
 		if r := i.run(tc.args...); r.code != tc.code || r.stdout != "" || !strings.Contains(r.stderr, tc.says) {

@@ -11,9 +11,9 @@ import (
 
 type usersSetCmd struct {
 	User     string            `arg:"" help:"The user's id, email, username, or external id as KIND=ID."`
-	Email    *string           `placeholder:"E" help:"The new email; an empty one takes it away."`
-	Username *string           `placeholder:"N" help:"The new username; an empty one takes it away."`
-	External map[string]string `placeholder:"KIND=ID" mapsep:"," help:"The id that another system has for the user, such as steam=76561198000000000; steam=none takes it away. May be repeated."`
+	Email    *string           `placeholder:"E" help:"The new email; an empty one removes it."`
+	Username *string           `placeholder:"N" help:"The new username; an empty one removes it."`
+	External map[string]string `placeholder:"KIND=ID" mapsep:"," help:"The id that another system has for the user, such as steam=76561198000000000; steam=none removes it. May be repeated."`
 }
 
 func (c *usersSetCmd) Run(a *app) error {
@@ -25,7 +25,7 @@ func (c *usersSetCmd) Run(a *app) error {
 		case "none":
 			c.External[kind] = ""
 		case "":
-			return usagef("--external %s= has no id: give one, or %s=none to take it away", kind, kind)
+			return usagef("--external %s= has no id: give one, or %s=none to remove it", kind, kind)
 		}
 	}
 	u, err := findUser(a, c.User)

@@ -25,19 +25,19 @@ type webhooksCmd struct {
 	Enable    webhooksEnableCmd   `cmd:"" help:"Make a webhook active."`
 	Disable   webhooksDisableCmd  `cmd:"" help:"Refuse requests to a webhook, as if it did not exist."`
 	Pause     webhooksPauseCmd    `cmd:"" help:"Accept deliveries of an active webhook, and execute none until it is resumed."`
-	Resume    webhooksResumeCmd   `cmd:"" help:"Execute what a paused webhook has accepted, in order, and what follows."`
-	RotateKey webhooksRotateCmd   `cmd:"" name:"rotate-key" help:"Make a new API key; the old one works for an overlap."`
+	Resume    webhooksResumeCmd   `cmd:"" help:"Execute in order what a paused webhook has accepted, and later deliveries."`
+	RotateKey webhooksRotateCmd   `cmd:"" name:"rotate-key" help:"Make a new API key; the old one keeps working for a while."`
 	Catch     webhooksCatchCmd    `cmd:"" help:"Print the newest sample of a draft, or the newest delivery."`
-	Try       webhooksTryCmd      `cmd:"" help:"Say what the mapping would do with a payload. Changes nothing."`
-	Backtest  webhooksBacktestCmd `cmd:"" help:"Say what a new definition would change for the last deliveries. Changes nothing."`
+	Try       webhooksTryCmd      `cmd:"" help:"Show what the mapping would do with a payload. Changes nothing."`
+	Backtest  webhooksBacktestCmd `cmd:"" help:"Show what a new definition would change for the last deliveries. Changes nothing."`
 	Suggest   webhooksSuggestCmd  `cmd:"" help:"List what a payload holds, with paths for a mapping."`
 	Schema    webhooksSchemaCmd   `cmd:"" help:"Print the JSON Schema of a definition, for editors."`
 	Versions  webhooksVersionsCmd `cmd:"" help:"List a webhook's versions, newest first."`
-	Presets   webhooksPresetsCmd  `cmd:"" help:"List the senders that are known; with a name, how to set one up."`
+	Presets   webhooksPresetsCmd  `cmd:"" help:"List the known senders; with a name, how to set one up."`
 
 	SetSecret     webhooksSecretCmd     `cmd:"" name:"set-secret" help:"Set the secret that the sender signs with, or the password of basic authentication."`
-	Rejections    webhooksRejectionsCmd `cmd:"" help:"Say which requests were refused, and why."`
-	SetEncryption webhooksEncryptionCmd `cmd:"" name:"set-encryption" help:"Turn encryption of bodies on, with a key that is made or given, or off."`
+	Rejections    webhooksRejectionsCmd `cmd:"" help:"Show which requests were refused, and why."`
+	SetEncryption webhooksEncryptionCmd `cmd:"" name:"set-encryption" help:"Turn encryption of bodies on, with a new or a given key, or off."`
 }
 
 // webhookArg names a webhook.
@@ -80,10 +80,10 @@ func (a *app) url(id string) string {
 func (a *app) printSecretPairs(s webhooks.Saved) {
 	a.printPairs([][2]string{{"id", s.ID}, {"url", a.url(s.ID)}, {"api key", s.APIKey}, {"aes key", s.AESKey.Reveal()}})
 	if s.APIKey != "" {
-		fmt.Fprintln(a.Stdout, "The key is shown this once: senders put it in the header x-api-key.")
+		fmt.Fprintln(a.Stdout, "The key is shown only once: senders put it in the header x-api-key.")
 	}
 	if !s.AESKey.IsZero() {
-		fmt.Fprintln(a.Stdout, "The AES key is shown this once: senders encrypt with its 32 characters and send the header x-encrypted: true.")
+		fmt.Fprintln(a.Stdout, "The AES key is shown only once: senders encrypt with its 32 characters and send the header x-encrypted: true.")
 	}
 }
 
@@ -180,7 +180,7 @@ func (c *webhooksUndeleteCmd) Run(a *app, service *webhooks.Service) error {
 	fmt.Fprintf(a.Stdout, "Webhook %q is back, version %d, %s. Its URL and its API keys work as before.\n", printable(saved.Name), saved.Version, saved.State)
 	if !saved.AESKey.IsZero() {
 		a.printSecretPairs(saved)
-		fmt.Fprintf(a.Stdout, "It replaces the key of before. To take the sender's again: coinhook webhooks set-encryption %s %s --aes-key-stdin\n", saved.ID, saved.Encryption)
+		fmt.Fprintf(a.Stdout, "It replaces the previous key. To use the sender's key again: coinhook webhooks set-encryption %s %s --aes-key-stdin\n", saved.ID, saved.Encryption)
 	}
 	for _, sentence := range webhooks.Missing(saved.Record) {
 		a.say("%s", sentence)

@@ -14,7 +14,7 @@ import (
 
 type webhooksBacktestCmd struct {
 	webhookArg
-	File    string `short:"f" required:"" placeholder:"FILE" help:"The new definition in YAML or JSON; - is the standard input. It is tried as the webhook's next version, also with another name or community."`
+	File    string `short:"f" required:"" placeholder:"FILE" help:"The new definition in YAML or JSON; - is the standard input. It is tried as the webhook's next version, even if it has another name or community."`
 	Last    int    `default:"1000" placeholder:"N" help:"How many of the newest deliveries to try it on, ${default} by default, 100000 at most."`
 	Against string `enum:"current,original" default:"current" help:"Compare with the current definition, or for each delivery with the version that decided it: current or original."`
 }
@@ -94,7 +94,7 @@ func (a *app) sayLookedAt(r *trial.Comparison) {
 	case r.GaveUp:
 		a.say("Gave up after %d messages of the stream: they hold %s of the webhook. A larger --last reads more.", r.Messages, countOf(r.Deliveries))
 	case r.FromDeadLetters > 0:
-		a.say("The stream holds %s of the webhook; of older ones dead letters are left, and the %d newest were tried, too.",
+		a.say("The stream holds %s of the webhook. Of older ones only dead letters are left: the %d newest were tried, too.",
 			countOf(r.Deliveries-r.FromDeadLetters), r.FromDeadLetters)
 	case r.Deliveries == 0:
 		a.say("The webhook has no delivery. A draft's samples are not deliveries: try them with `coinhook webhooks try`.")
@@ -115,7 +115,7 @@ func printBacktest(a *app, r *trial.Comparison) {
 	if r.Against == trial.Original {
 		with = "the versions that decided them"
 	}
-	fmt.Fprintf(a.Stdout, "The last %s of %q by the new definition, compared with %s.\n\n", countOf(r.Deliveries), printable(r.Webhook), with)
+	fmt.Fprintf(a.Stdout, "The last %s of %q with the new definition, compared with %s.\n\n", countOf(r.Deliveries), printable(r.Webhook), with)
 	a.printPairs([][2]string{
 		{"unchanged", strconv.Itoa(r.Unchanged)},
 		{"different", strconv.Itoa(r.DifferentCount)},

@@ -75,7 +75,7 @@ func TestBacktest(t *testing.T) {
 
 	r := i.run("webhooks", "backtest", shop.ID, "-f", "new.yaml", "--last", "1", "--against", "original")
 	for _, want := range []string{
-		`The last 1 delivery of "Shop" by the new definition, compared with the versions that decided them.`,
+		`The last 1 delivery of "Shop" with the new definition, compared with the versions that decided them.`,
 		"newly succeeding       1", "invalid_amount", "a@example.com: coins +3", "Nothing was changed.",
 	} {
 		if r.code != 0 || !strings.Contains(r.stdout, want) {

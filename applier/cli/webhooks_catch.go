@@ -23,7 +23,7 @@ import (
 
 type webhooksCatchCmd struct {
 	webhookArg
-	Wait time.Duration `placeholder:"60s" help:"Wait so long for the first one if there is none yet."`
+	Wait time.Duration `placeholder:"60s" help:"Wait this long for the first one if there is none yet."`
 }
 
 // caughtJSON is what a sender sent, as programs read it. Payload is what the paths of a

@@ -14,8 +14,8 @@ import (
 type webhooksExportCmd struct {
 	Webhook string `arg:"" optional:"" name:"name-or-id" help:"The webhook's name or id."`
 	versionFlag
-	All   string `placeholder:"DIR" help:"Write all webhooks into this folder instead, a file each."`
-	Force bool   `help:"With --all, overwrite files that say something else."`
+	All   string `placeholder:"DIR" help:"Write all webhooks into this folder instead, one file each."`
+	Force bool   `help:"With --all, overwrite files whose content differs."`
 }
 
 func (c *webhooksExportCmd) Run(a *app) error {
@@ -70,7 +70,7 @@ func exportAll(a *app, dir string, force bool) error {
 		}
 		file := filepath.Join(dir, name+".yaml")
 		if now, err := os.ReadFile(a.path(file)); err == nil && !force && !bytes.Equal(now, text) {
-			return fmt.Errorf("nothing was written: %s is there already and says something else. --force overwrites it", file)
+			return fmt.Errorf("nothing was written: %s exists and has other content. --force overwrites it", file)
 		}
 		files[file] = text
 		results = append(results, exportedJSON{saved.ID, saved.Name, saved.Community, file})

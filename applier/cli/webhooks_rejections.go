@@ -15,12 +15,12 @@ import (
 type webhooksRejectionsCmd struct {
 	webhookArg
 	Since *ago `placeholder:"D" help:"Only since then: 90m, 24h, 7d or a date. Default: all that are kept, the last 100 notes of 7 days."`
-	Limit int  `placeholder:"N" default:"50" help:"How many to show with their details at most. All are counted."`
+	Limit int  `placeholder:"N" default:"50" help:"Show this many at most, with their details. All are counted."`
 }
 
 // Help says when it is used.
 func (webhooksRejectionsCmd) Help() string {
-	return "A sender that gets a 401 is told no cause: here is the cause."
+	return "A 401 does not tell the sender why. This command does."
 }
 
 func (c *webhooksRejectionsCmd) Run(a *app) error {

@@ -13,9 +13,9 @@ import (
 
 type webhooksSecretCmd struct {
 	webhookArg
-	Secret  string            `xor:"secret" placeholder:"S" help:"The secret, as the sender shows it. Without it one is made. Others on this machine can see it: prefer --secret-stdin."`
+	Secret  string            `xor:"secret" placeholder:"S" help:"The secret, as the sender shows it. Without it Coinhook makes one. Others on this machine can see the flag: prefer --secret-stdin."`
 	Stdin   bool              `name:"secret-stdin" xor:"secret" help:"Read the secret from the standard input."`
-	For     webhooks.SecretOf `enum:"signature,basic," default:"" placeholder:"signature|basic" help:"What it is for, where the webhook has both. Default: the signature."`
+	For     webhooks.SecretOf `enum:"signature,basic," default:"" placeholder:"signature|basic" help:"What the secret is for, if the webhook has both. Default: the signature."`
 	Overlap string            `default:"24h" placeholder:"24h" help:"How long the old secret still works, such as 24h or 7d; 0 ends it at once."`
 }
 

@@ -24,7 +24,7 @@ func (c *webhooksEnableCmd) Run(a *app) error {
 func (c *webhooksDisableCmd) Run(a *app) error {
 	return changeState(a, c.webhookArg, func(s *webhooks.Service, w broker.Saved) (webhooks.Saved, error) {
 		if w.State == webhook.Paused {
-			question := fmt.Sprintf("Disable the paused webhook %q? Deliveries that it has accepted and that wait are executed then.", printable(w.Name))
+			question := fmt.Sprintf("Disable the paused webhook %q? The deliveries that wait are then executed.", printable(w.Name))
 			if err := a.confirm(question); err != nil {
 				return webhooks.Saved{}, err
 			}

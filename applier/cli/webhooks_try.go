@@ -36,7 +36,7 @@ type webhooksTryCmd struct {
 	webhookArg
 	payloadFlags
 	Definition string   `placeholder:"FILE" help:"Try this definition instead of the saved one."`
-	Header     []string `short:"H" sep:"none" placeholder:"'X-Event: v'" help:"A header for the conditions, before those that were captured. May be repeated."`
+	Header     []string `short:"H" sep:"none" placeholder:"'X-Event: v'" help:"A header of the request; it overrides a captured one. May be repeated."`
 }
 
 func (c *webhooksTryCmd) Run(a *app) error {

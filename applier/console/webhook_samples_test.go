@@ -66,7 +66,7 @@ func TestAnOlderSampleIsChosen(t *testing.T) {
 		}
 	}
 	w.capture(w.webhookOf(`{name: Other, auth: {}}`), `{"n":3}`)
-	if got := w.admin.post(address+"/preview", url.Values{"sample": {ids[0]}}); strings.Contains(got.text("main"), "cannot be read any more") {
+	if got := w.admin.post(address+"/preview", url.Values{"sample": {ids[0]}}); strings.Contains(got.text("main"), "can no longer be read") {
 		t.Errorf("a preview of a sample that was not shown: %s", got.text("main"))
 	}
 	form := with(fields(w.admin.get(address)), "sample", ids[0])

@@ -98,7 +98,7 @@ func (r *Reverting) Decide(id delivery.ID, e *Effect) Reversal {
 		return d
 	case !r.Exists(e.User):
 		d.State = LeftOut
-		d.Failure = &delivery.Failure{Reason: delivery.UserNotFound, Detail: "The user does not exist any more."}
+		d.Failure = &delivery.Failure{Reason: delivery.UserNotFound, Detail: "The user no longer exists."}
 		return d
 	}
 	currency := func(code string) applier.Currency { return r.Currency(e.Community, code) }

@@ -1,6 +1,5 @@
-// Package mapping turns a payload into what it asks for: a Plan, or the reason
-// why there is none. It is pure: the same payload and definition always give the
-// same answer.
+// Package mapping turns a payload into a Plan, or into the reason why there is
+// none. It is pure: the same payload and definition always give the same answer.
 package mapping
 
 import (
@@ -107,9 +106,9 @@ func changeEach(plan *applier.Plan, m *webhook.CompiledMapping, all found, in *s
 	array, at := &all.arrays[m.Array], m.Each.Text()
 	switch v := in.values[m.EachSlot]; {
 	case !v.present():
-		return fail(delivery.MissingField, at, "The payload has %s at %s; each wants an array there.", absentOrNull(v), at)
+		return fail(delivery.MissingField, at, "The payload has %s at %s; each needs an array there.", absentOrNull(v), at)
 	case v.kind != jsontext.KindBeginArray:
-		return fail(delivery.MissingField, at, "The value at %s is %s; each wants an array there.", at, v.kindName())
+		return fail(delivery.MissingField, at, "The value at %s is %s; each needs an array there.", at, v.kindName())
 	case array.count > webhook.MaxElements:
 		return fail(delivery.InvalidPayload, at, "The array at %s has %d elements; each takes at most %d.", at, array.count, webhook.MaxElements)
 	}

@@ -20,8 +20,8 @@ type Input struct {
 	Header func(name string) (string, bool)
 }
 
-// InputOf is the input of a delivery with its body decrypted. What an admin edited
-// stands for the payload, wherever that was.
+// InputOf is the input of a delivery with its body decrypted. A payload that an
+// admin edited replaces the original, wherever that was.
 func InputOf(d *delivery.Delivery, body []byte) Input {
 	in := Input{Body: body, Query: d.Query, Header: d.Header}
 	if d.Replay != nil && d.Replay.Edited {
@@ -155,10 +155,10 @@ func unwrap(intake *webhook.Intake, in Input, outer []byte) ([]byte, *delivery.F
 	}
 	v := outside.values[0]
 	if !v.present() {
-		return nil, fail(delivery.MissingField, path, "The payload should be in a text at %s, by receive.unwrap, and there is %s.", path, absentOrNull(v))
+		return nil, fail(delivery.MissingField, path, "By receive.unwrap the payload should be in a text at %s, but there is %s.", path, absentOrNull(v))
 	}
 	if v.kind != jsontext.KindString {
-		return nil, fail(delivery.InvalidPayload, path, "The payload should be in a text at %s, by receive.unwrap, and there is %s.", path, v.kindName())
+		return nil, fail(delivery.InvalidPayload, path, "By receive.unwrap the payload should be in a text at %s, but there is %s.", path, v.kindName())
 	}
 	text := v.text()
 	if !u.Base64 {
@@ -166,7 +166,7 @@ func unwrap(intake *webhook.Intake, in Input, outer []byte) ([]byte, *delivery.F
 	}
 	inner, ok := decodeBase64(text)
 	if !ok {
-		return nil, fail(delivery.InvalidPayload, path, "The text at %s is not base64, which receive.unwrap says that it is.", path)
+		return nil, fail(delivery.InvalidPayload, path, "The text at %s is not base64, as receive.unwrap requires.", path)
 	}
 	return inner, nil
 }

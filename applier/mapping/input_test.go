@@ -209,17 +209,17 @@ func TestWhatCannotBeReadIsExplained(t *testing.T) {
 		"nothing to unwrap": {
 			"{unwrap: {path: a.b, as: json}}",
 			mapping.Input{Body: []byte(`{"a":{}}`), Header: headers()},
-			delivery.MissingField, "The payload should be in a text at a.b, by receive.unwrap, and there is nothing.",
+			delivery.MissingField, "By receive.unwrap the payload should be in a text at a.b, but there is nothing.",
 		},
 		"null to unwrap": {
 			"{unwrap: {path: a, as: json}}",
 			mapping.Input{Body: []byte(`{"a":null}`), Header: headers()},
-			delivery.MissingField, "and there is null.",
+			delivery.MissingField, "but there is null.",
 		},
 		"an object to unwrap": {
 			"{unwrap: {path: a, as: json}}",
 			mapping.Input{Body: []byte(`{"a":{}}`), Header: headers()},
-			delivery.InvalidPayload, "The payload should be in a text at a, by receive.unwrap, and there is an object.",
+			delivery.InvalidPayload, "By receive.unwrap the payload should be in a text at a, but there is an object.",
 		},
 		"no base64": {
 			"{unwrap: {path: a, as: base64_json}}",

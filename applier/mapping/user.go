@@ -41,7 +41,7 @@ func userRef(program *webhook.Program, in *scope) (applier.UserRef, *delivery.Fa
 		return invalid("The string %s holds a control character; a user's %s has none.", at.at, program.UserBy)
 	case program.UserBy == webhook.ByID:
 		if _, err := delivery.ParseID(text); err != nil {
-			return invalid("The string %s is not a user's id: it is no UUID.", at.at)
+			return invalid("The string %s is not a user's id: it is not a UUID.", at.at)
 		}
 	case program.UserBy == webhook.ByEmail && !isEmail(text):
 		return invalid("The string %s is not an e-mail address: there is no @ with something on both sides.", at.at)

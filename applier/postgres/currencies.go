@@ -15,7 +15,7 @@ import (
 )
 
 // ErrScaleInUse: amounts were kept with the currency's scale.
-var ErrScaleInUse = errors.New("the scale cannot change any more: there are entries with it")
+var ErrScaleInUse = errors.New("the scale can no longer change: there are entries with it")
 
 // ListCurrencies returns a community's currencies by code, those that every
 // community has among them.

@@ -22,7 +22,7 @@ var (
 	// ErrFieldNotFound: the community has no custom field of this name.
 	ErrFieldNotFound = errors.New("no such custom field")
 	// ErrTypeInUse: users have values of the custom field's type.
-	ErrTypeInUse = errors.New("the type cannot change any more: users have values of it")
+	ErrTypeInUse = errors.New("the type can no longer change: users have values of it")
 )
 
 // ListFields returns a community's custom fields by name.

@@ -241,7 +241,7 @@ func TestARefusedConnectionSaysWhatToDo(t *testing.T) {
 		change func(*url.URL)
 		want   string
 	}{
-		"a wrong password": {func(u *url.URL) { u.User = url.UserPassword(u.User.Username(), "wrong") }, "see the user and password in the database's URL"},
+		"a wrong password": {func(u *url.URL) { u.User = url.UserPassword(u.User.Username(), "wrong") }, "check the user and password in the database's URL"},
 		"no such database": {func(u *url.URL) { u.Path = "/not_there" }, "create the database, or correct its name"},
 		"no TLS":           {func(u *url.URL) { u.RawQuery = strings.Replace(u.RawQuery, "sslmode=disable", "sslmode=require", 1) }, "add ?sslmode=disable"},
 	} {

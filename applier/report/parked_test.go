@@ -39,7 +39,7 @@ func TestParkedDeliveriesAreCountedAndLoggedOnceAWebhookAndReason(t *testing.T) 
 		after(time.Second)
 		park(1, "wh_a", applier.Paused)
 		want := `
-# HELP coinhook_applier_parked_deliveries_total Deliveries that were parked, by reason. They wait in rows of their own until their webhook or user is ready.
+# HELP coinhook_applier_parked_deliveries_total Deliveries that were parked, by reason. They wait in PostgreSQL until their webhook or user is ready.
 # TYPE coinhook_applier_parked_deliveries_total counter
 coinhook_applier_parked_deliveries_total{reason="paused"} 54
 coinhook_applier_parked_deliveries_total{reason="user_locked"} 1

@@ -1,4 +1,4 @@
-// Package report says in logs and metrics what the applier does.
+// Package report logs and counts what the applier does.
 package report
 
 import (
@@ -120,7 +120,7 @@ func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
 		}),
 		forgotten: m.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_applier_forgotten_deliveries_total",
-			Help: "Deliveries of a restored stream whose outcome had been removed for its age: they were not executed again.",
+			Help: "Deliveries in a restored stream whose outcome had been removed for its age: they were not executed again.",
 		}),
 		postponed: m.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_applier_postponed_deliveries_total",
@@ -128,7 +128,7 @@ func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
 		}),
 		parked: m.NewCounterVec(prometheus.CounterOpts{
 			Name: "coinhook_applier_parked_deliveries_total",
-			Help: "Deliveries that were parked, by reason. They wait in rows of their own until their webhook or user is ready.",
+			Help: "Deliveries that were parked, by reason. They wait in PostgreSQL until their webhook or user is ready.",
 		}, []string{"reason"}),
 		replays: m.NewCounterVec(prometheus.CounterOpts{
 			Name: "coinhook_applier_replays_total",
@@ -136,11 +136,11 @@ func New(log zerolog.Logger, metrics prometheus.Registerer) *Reporter {
 		}, []string{"cause", "effect"}),
 		bugs: m.NewCounter(prometheus.CounterOpts{
 			Name: "coinhook_applier_bugs_total",
-			Help: "Deliveries that met an error in Coinhook. Always investigate it.",
+			Help: "Deliveries that met an error in Coinhook. Always investigate.",
 		}),
 		stopped: m.NewGauge(prometheus.GaugeOpts{
 			Name: "coinhook_applier_stopped",
-			Help: "1 while PostgreSQL refuses one delivery after the other and nothing is settled, else 0.",
+			Help: "1 while PostgreSQL refuses one delivery after another and nothing is settled, else 0.",
 		}),
 		lag: m.NewHistogram(prometheus.HistogramOpts{
 			Name:    "coinhook_applier_delivery_seconds",

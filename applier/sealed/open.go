@@ -42,7 +42,7 @@ type Key struct {
 // NewKey prepares a key.
 func NewKey(mode webhook.Encryption, key secret.AESKey) (Key, error) {
 	if !mode.IsOn() {
-		return Key{}, fmt.Errorf("prepare an AES key: %q is no mode", mode)
+		return Key{}, fmt.Errorf("prepare an AES key: %q is not a mode", mode)
 	}
 	block, err := aes.NewCipher([]byte(key.Reveal()))
 	if err != nil {

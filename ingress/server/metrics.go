@@ -23,15 +23,15 @@ func newMetrics(r prometheus.Registerer, p *places, d *door) *metrics {
 	}, func() float64 { return float64(p.taken.requests()) })
 	auto.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "coinhook_ingress_in_flight_bytes",
-		Help: "Memory of the bodies of these requests. MAX_IN_FLIGHT_BYTES bounds it.",
+		Help: "Memory used by the bodies of requests in flight. MAX_IN_FLIGHT_BYTES limits it.",
 	}, func() float64 { return float64(p.taken.bytes()) })
 	auto.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "coinhook_ingress_connections",
-		Help: "Open connections. MAX_CONNECTIONS bounds them.",
+		Help: "Open connections. MAX_CONNECTIONS limits them.",
 	}, func() float64 { return float64(d.count()) })
 	closed := auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "coinhook_ingress_connections_closed_total",
-		Help: "Connections closed at once: their address had too many, a newer one displaced them, or all were taken.",
+		Help: "Connections that the ingress closed: their address had too many, a newer one displaced them, or all were taken.",
 	}, []string{"reason"})
 	requests := auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "coinhook_ingress_requests_total",
@@ -47,7 +47,7 @@ func newMetrics(r prometheus.Registerer, p *places, d *door) *metrics {
 		}),
 		bodyBytes: auto.NewHistogram(prometheus.HistogramOpts{
 			Name:    "coinhook_ingress_body_bytes",
-			Help:    "Size of the bodies that were read whole.",
+			Help:    "Size of the bodies that were read completely.",
 			Buckets: prometheus.ExponentialBuckets(256, 4, 7),
 		}),
 	}

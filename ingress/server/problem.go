@@ -128,7 +128,7 @@ func (s *Server) noRoute(err error, c echo.Context) {
 	case errors.Is(err, echo.ErrNotFound) && len(c.Request().URL.Path) > len("/hooks/") && strings.HasPrefix(c.Request().URL.Path, "/hooks/"):
 		answer = ingress.NoWebhook()
 	case errors.Is(err, echo.ErrNotFound):
-		answer = &ingress.Error{Code: notFound, Detail: "Webhooks are at /hooks/ and their id. Check the URL."}
+		answer = &ingress.Error{Code: notFound, Detail: "The path of a webhook is /hooks/ and its id. Check the URL."}
 	default:
 		answer = asError(err)
 	}

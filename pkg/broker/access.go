@@ -90,15 +90,15 @@ func credentials(path string) (nats.Option, error) {
 	return option, nil
 }
 
-// ErrRefused says that the broker is there and does not take this program, or is not
-// the one that this program trusts.
+// ErrRefused says that the broker answers but refuses this program, or is not the
+// one that this program trusts.
 var ErrRefused = errors.New("NATS refuses the connection")
 
 // refusalOf explains an error of a connect, nil where nobody has refused anything.
 func refusalOf(err error) error {
 	for _, refused := range []error{nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired} {
 		if errors.Is(err, refused) {
-			return fmt.Errorf("%w: %w: see the user and password in NATS_URL, or NATS_CREDS or NATS_NKEY", ErrRefused, err)
+			return fmt.Errorf("%w: %w: check the user and password in NATS_URL, or NATS_CREDS or NATS_NKEY", ErrRefused, err)
 		}
 	}
 	remote, isNet := errors.AsType[*net.OpError](err)
@@ -145,7 +145,7 @@ type objections struct {
 	refusals, violations sample
 }
 
-// noteRefusal is told of each connect that has failed.
+// noteRefusal records a connect that has failed.
 func (o *objections) noteRefusal(err error) {
 	refusal := refusalOf(err)
 	if refusal == nil {
@@ -164,7 +164,7 @@ func (o *objections) noteRefusal(err error) {
 	}
 }
 
-// noteViolation is told that the broker did not permit something.
+// noteViolation records that the broker did not permit something.
 func (o *objections) noteViolation(err error) {
 	o.mu.Lock()
 	o.violation = err

@@ -26,15 +26,15 @@ var (
 	ErrWebhookNotFound = errors.New("no such webhook")
 	ErrNameTaken       = errors.New("another webhook has this name")
 	// ErrConflict: somebody saved the webhook after it was read.
-	ErrConflict = errors.New("somebody else has saved this webhook meanwhile, look at it again")
-	// ErrNewer: a newer version of Coinhook saved the webhook with what this one does
-	// not know. Saved by this one, it would lose that.
+	ErrConflict = errors.New("somebody else has saved this webhook meanwhile: read it again")
+	// ErrNewer: a newer version of Coinhook saved the webhook with parts that this
+	// one does not know and would lose.
 	ErrNewer = errors.New("a newer version of Coinhook has saved this webhook: update this program")
 )
 
-// ErrUnreadable: the bucket has something under a webhook's key that is no record of
-// that webhook. Nobody saved it with Coinhook.
-var ErrUnreadable = errors.New("it is no record of this webhook: remove it with `coinhook webhooks delete ID`")
+// ErrUnreadable: the value of a webhook's key is not a record of that webhook.
+// Coinhook did not save it.
+var ErrUnreadable = errors.New("it is not a record of this webhook: remove it with `coinhook webhooks delete ID`")
 
 // Saved is a record and the revision it was saved as.
 type Saved struct {

@@ -59,9 +59,9 @@ func readSecretFile(path string) (string, error) {
 	secret := strings.TrimRight(string(content), "\r\n")
 	switch {
 	case len(content) > maxSecretBytes:
-		return "", fmt.Errorf("the file has more than %d bytes: want a file with the secret alone", maxSecretBytes)
+		return "", fmt.Errorf("the file has more than %d bytes: want a file with only the secret", maxSecretBytes)
 	case secret == "":
-		return "", errors.New("the file is empty: want a file with the secret alone")
+		return "", errors.New("the file is empty: want a file with only the secret")
 	}
 	return secret, nil
 }

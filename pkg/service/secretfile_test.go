@@ -70,8 +70,8 @@ func TestParseRefusesSecretFiles(t *testing.T) {
 		{"both", []string{"TOKEN=x", "TOKEN_FILE=" + given}, `TOKEN_FILE="` + given + `": TOKEN is set, too: want one of them`},
 		{"no file", []string{"TOKEN_FILE=" + missing}, `TOKEN_FILE="` + missing + `": the file cannot be read: no such file or directory`},
 		{"a folder", []string{"TOKEN_FILE=/"}, `TOKEN_FILE="/": the file cannot be read: is a directory`},
-		{"an endless file", []string{"TOKEN_FILE=/dev/zero"}, `TOKEN_FILE="/dev/zero": the file has more than 65536 bytes: want a file with the secret alone`},
-		{"an empty file", []string{"TOKEN_FILE=/dev/null"}, `TOKEN_FILE="/dev/null": the file is empty: want a file with the secret alone`},
+		{"an endless file", []string{"TOKEN_FILE=/dev/zero"}, `TOKEN_FILE="/dev/zero": the file has more than 65536 bytes: want a file with only the secret`},
+		{"an empty file", []string{"TOKEN_FILE=/dev/null"}, `TOKEN_FILE="/dev/null": the file is empty: want a file with only the secret`},
 		{"a value that cannot be used", []string{"LIMIT_FILE=" + given}, `LIMIT_FILE="` + given + `": want a whole number`},
 		{"a URL that cannot be used", []string{"NATS_URL_FILE=" + bad}, `NATS_URL_FILE="` + bad + `": want nats://host:port, or several separated by commas, as in nats://a:4222,nats://b:4222; tls, ws and wss work, too`},
 		{

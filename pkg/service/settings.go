@@ -39,8 +39,8 @@ func (c Common) common() Common { return c }
 type NATSFiles struct {
 	Creds string `env:"NATS_CREDS" file:"true" help:"a credentials file of a NATS user, with its JWT and seed"`
 	Nkey  string `env:"NATS_NKEY" file:"true" help:"a file with the nkey seed of a NATS user"`
-	CA    string `env:"NATS_CA" file:"true" help:"the certificates of the authorities that the broker's certificate is from"`
-	Cert  string `env:"NATS_CERT" file:"true" help:"the certificate that is shown to the broker; NATS_KEY is its key"`
+	CA    string `env:"NATS_CA" file:"true" help:"the certificates of the authorities that issued the broker's certificate"`
+	Cert  string `env:"NATS_CERT" file:"true" help:"the client certificate for the broker; NATS_KEY is its key"`
 	Key   string `env:"NATS_KEY" file:"true" help:"the private key of NATS_CERT"`
 }
 
@@ -52,8 +52,8 @@ func (f *NATSFiles) Settings() map[string]*string {
 // Settings is implemented by embedding Common.
 type Settings interface{ common() Common }
 
-// SettingError says which setting cannot be used. A service that is stopped by
-// it exits with 2.
+// SettingError says which setting cannot be used. The service then exits with
+// 2.
 type SettingError struct {
 	Variable string
 	// Value is left empty for a secret and for a variable that is not set.

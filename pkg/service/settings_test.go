@@ -203,8 +203,8 @@ VARIABLE    DEFAULT                      WHAT FOR
 NATS_URL    nats://127.0.0.1:4222        the broker; servers of one cluster are separated by commas
 NATS_CREDS  (none)                       a credentials file of a NATS user, with its JWT and seed
 NATS_NKEY   (none)                       a file with the nkey seed of a NATS user
-NATS_CA     (none)                       the certificates of the authorities that the broker's certificate is from
-NATS_CERT   (none)                       the certificate that is shown to the broker; NATS_KEY is its key
+NATS_CA     (none)                       the certificates of the authorities that issued the broker's certificate
+NATS_CERT   (none)                       the client certificate for the broker; NATS_KEY is its key
 NATS_KEY    (none)                       the private key of NATS_CERT
 OPS_ADDR    :9090                        where /healthz, /readyz and /metrics listen
 LOG_LEVEL   info                         debug, info, warn or error

@@ -97,14 +97,14 @@ func (c *Certificate) current(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			err = c.load(seen)
 		}
 		if err != nil {
-			c.log.Warn().Err(err).Msg("TLS_CERT and TLS_KEY cannot be read again: the certificate before is still used")
+			c.log.Warn().Err(err).Msg("TLS_CERT and TLS_KEY cannot be read again: the previous certificate stays in use")
 		}
 	}
 	return c.now, nil
 }
 
-// Serve has a server speak TLS on a listener, and tell browsers to come over TLS
-// only. Without a certificate all stays as it is.
+// Serve makes a server speak TLS on a listener, and tell browsers to use TLS
+// only. Without a certificate nothing changes.
 //
 // HTTP/2 is not offered: its streams share one connection's deadlines, which bound
 // slow bodies here.
@@ -132,7 +132,7 @@ func (c *Certificate) Scheme() string {
 	return "https"
 }
 
-// IsLoopback reports whether a listener is open to this machine alone.
+// IsLoopback reports whether a listener is open to this machine only.
 func IsLoopback(listener net.Listener) bool {
 	host, _, err := net.SplitHostPort(listener.Addr().String())
 	if err != nil {

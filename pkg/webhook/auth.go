@@ -12,8 +12,8 @@ import (
 	"github.com/coinhook/coinhook/pkg/signature"
 )
 
-// Auth says how a sender proves itself: all that it names must pass. Its zero value
-// is a definition's `auth: {}`: anybody who has the URL may send.
+// Auth says how a sender proves who it is: every check that it names must pass. Its
+// zero value is a definition's `auth: {}`: anybody who has the URL may send.
 type Auth struct {
 	APIKey    bool       `json:"api_key"`
 	Signature *Signature `json:"signature,omitempty"`
@@ -237,13 +237,13 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	if strings.Contains(text, "/") {
 		network, err := netip.ParsePrefix(text)
 		if err != nil || network.Addr().Is4In6() {
-			return netip.Prefix{}, fmt.Errorf("%q is no network", clip(text))
+			return netip.Prefix{}, fmt.Errorf("%q is not a network", clip(text))
 		}
 		return network, nil
 	}
 	address, err := netip.ParseAddr(text)
 	if err != nil || address.Zone() != "" {
-		return netip.Prefix{}, fmt.Errorf("%q is no address", clip(text))
+		return netip.Prefix{}, fmt.Errorf("%q is not an address", clip(text))
 	}
 	address = address.Unmap()
 	return netip.PrefixFrom(address, address.BitLen()), nil

@@ -34,7 +34,7 @@ func checkBasic(r *report, field string, basic Basic) {
 	username := childField(field, "username")
 	switch name := basic.Username; {
 	case name == "":
-		r.add(username, "is missing; the sender proves itself with this name and the password that `coinhook webhooks set-secret` sets")
+		r.add(username, "is missing; the sender sends this name and the password that `coinhook webhooks set-secret` sets")
 	case utf8.RuneCountInString(name) > maxUsername:
 		r.add(username, "a name has at most %d characters", maxUsername)
 	case strings.ContainsFunc(name, unicode.IsControl) || strings.Contains(name, ":"):
@@ -127,7 +127,7 @@ func checkSignaturePlaces(r *report, field string, s Signature) {
 		switch {
 		case set == 0 && part.optional && !written:
 		case set != 1:
-			r.add(child, "want exactly one place, as {header: X-Signature} or {query: signature}")
+			r.add(child, "want exactly one place, such as {header: X-Signature} or {query: signature}")
 		case part.place.Header != "" && !headerPattern.MatchString(part.place.Header):
 			r.add(childField(child, "header"), "%q is not the name of a header", clip(part.place.Header))
 		}

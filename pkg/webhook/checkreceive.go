@@ -132,7 +132,7 @@ func parseSize(text string) (int64, error) {
 // Rate is how fast requests may come, by a bucket of tokens.
 type Rate struct {
 	Every time.Duration // between two requests, on average
-	Burst int           // so many at once
+	Burst int           // allowed at once
 }
 
 // parseRate reads a rate. Its error is a sentence for an admin.

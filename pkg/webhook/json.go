@@ -62,7 +62,7 @@ func (r *jsonReader) value(depth int) (*node, error) {
 		n.kind, n.text = stringNode, t
 	case json.Delim:
 		if depth == maxNodeDepth {
-			return nil, sourceError(place, "objects and lists stand in each other more than %d deep", maxNodeDepth)
+			return nil, sourceError(place, "objects and lists are nested more than %d deep", maxNodeDepth)
 		}
 		if t == '[' {
 			return n, r.list(n, depth+1)
@@ -100,7 +100,7 @@ func (r *jsonReader) object(n *node, depth int) error {
 		n.members = append(n.members, member{name, place, value})
 	}
 	if twice, ok := duplicate(n.members); ok {
-		return sourceError(twice.place, "the key %q stands here twice", clip(twice.name))
+		return sourceError(twice.place, "the key %q occurs here twice", clip(twice.name))
 	}
 	_, _, err := r.next() // the closing brace
 	return err

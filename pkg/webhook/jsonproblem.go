@@ -49,7 +49,7 @@ func behindJSON(src []byte, offset int, yaml error) error {
 	if rest[0] == '{' || rest[0] == '[' {
 		return sourceError(place, "one file holds one document; put this one into a file of its own")
 	}
-	return sourceError(place, "the JSON ends before this; take out what follows")
+	return sourceError(place, "the JSON ends before this; remove what follows")
 }
 
 // cutJSON says what is still open where a text ends.

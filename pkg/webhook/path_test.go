@@ -68,7 +68,7 @@ func TestParsePathRefuses(t *testing.T) {
 	}{
 		{"nothing", "", 1, "empty"},
 		{"a blank in front", " $.a", 1, "starts with"},
-		{"a blank behind", "$.a ", 4, "does not end with a blank"},
+		{"a blank behind", "$.a ", 4, "does not end with a space"},
 		{"a blank after a dot", "$. a", 3, "name follows a dot"},
 		{"a dot in front", ".a", 1, "starts with"},
 		{"a dot behind", "$.a.", 5, "name follows a dot"},

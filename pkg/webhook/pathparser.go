@@ -40,7 +40,7 @@ func (p *pathParser) path() error {
 		p.skipBlanks()
 		if p.pos == len(p.text) {
 			if blanks != p.pos {
-				return p.fail(blanks, "a path does not end with a blank")
+				return p.fail(blanks, "a path does not end with a space")
 			}
 			return nil
 		}

@@ -21,7 +21,7 @@ func parseYAML(src []byte) (tree *node, err error) {
 		}
 	}()
 	if at, ok := bracketStorm(src); ok {
-		return nil, sourceError(placeOf(src, at), "objects and lists stand in each other more than %d deep", maxNodeDepth)
+		return nil, sourceError(placeOf(src, at), "objects and lists are nested more than %d deep", maxNodeDepth)
 	}
 	file, err := parser.ParseBytes(src, 0)
 	if err != nil {
@@ -92,7 +92,7 @@ func syntaxError(src []byte, err error) error {
 
 func yamlValue(n ast.Node, depth int) (*node, error) {
 	if depth > maxNodeDepth {
-		return nil, sourceError(yamlPlace(n), "objects and lists stand in each other more than %d deep", maxNodeDepth)
+		return nil, sourceError(yamlPlace(n), "objects and lists are nested more than %d deep", maxNodeDepth)
 	}
 	switch n := n.(type) {
 	case *ast.MappingNode:
@@ -137,7 +137,7 @@ func yamlObject(place position, values []*ast.MappingValueNode, depth int) (*nod
 		object.members = append(object.members, member{name, yamlPlace(v.Key), value})
 	}
 	if twice, ok := duplicate(object.members); ok {
-		return nil, sourceError(twice.place, "the key %q stands here twice", clip(twice.name))
+		return nil, sourceError(twice.place, "the key %q occurs here twice", clip(twice.name))
 	}
 	return object, nil
 }

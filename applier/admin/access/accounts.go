@@ -23,7 +23,7 @@ var (
 	ErrAccountExists = postgres.ErrAccountExists
 	ErrAccountName   = errors.New("a name has 1 to 64 letters, digits, dots, dashes, underscores or @")
 	ErrLastOwner     = postgres.ErrLastOwner
-	ErrGrants        = errors.New("an account is an owner, or has a role in one community or more: disable one that is to have none")
+	ErrGrants        = errors.New("an account is an owner, or has a role in one community or more: to take away its last role, disable it")
 )
 
 // Accounts adds, changes and signs in accounts.
@@ -59,7 +59,7 @@ func checkGrants(grants admin.Grants) error {
 			return fmt.Errorf("%w: there is no community %q", ErrGrants, community)
 		}
 		if right == admin.NoRight || right > admin.AdminOf && community != admin.Everywhere || right > admin.Owner {
-			return fmt.Errorf("%w: %s is no role in %s", ErrGrants, right, community)
+			return fmt.Errorf("%w: %s is not a role in %s", ErrGrants, right, community)
 		}
 	}
 	return nil
@@ -107,8 +107,8 @@ type Give struct {
 	In []string
 }
 
-// Over returns what an account is granted that has these grants. A right in all
-// communities, and that of an owner, replaces all others.
+// Over returns the new grants of an account that has these grants. A right in
+// all communities, or that of an owner, replaces all others.
 func (g Give) Over(now admin.Grants) (admin.Grants, error) {
 	grants := admin.Grants{}
 	if g.In == nil {
@@ -125,7 +125,7 @@ func (g Give) Over(now admin.Grants) (admin.Grants, error) {
 	return grants, checkGrants(grants)
 }
 
-// AccountChange is what is to change of an account; nil leaves it as it is.
+// AccountChange says what to change in an account; nil leaves a part as it is.
 type AccountChange struct {
 	Give     *Give
 	Disabled *bool

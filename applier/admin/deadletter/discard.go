@@ -27,7 +27,7 @@ type DiscardPlan struct {
 	at time.Time
 }
 
-// Left is a delivery that is left alone, and why.
+// Left is a delivery that is not discarded, and why.
 type Left struct {
 	ID  delivery.ID `json:"id"`
 	Why string      `json:"why"`
@@ -97,7 +97,7 @@ func (p *DiscardPlan) left(ctx context.Context, asked []delivery.ID) ([]Left, er
 }
 
 func newLeft(id delivery.ID, f postgres.Fate, known bool) Left {
-	left := Left{ID: id, Why: "is no dead letter any more"}
+	left := Left{ID: id, Why: "is no longer a dead letter"}
 	switch {
 	case !known:
 		left.Why = "is unknown, or pending"

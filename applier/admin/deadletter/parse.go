@@ -188,7 +188,7 @@ func decodeExecution(x execution, d postgres.FullDeadLetter) (postgres.Execution
 	case !slices.Contains(causes, e.Cause):
 		return e, fmt.Errorf("%q is not a cause", e.Cause)
 	case (e.Cause == history.FirstDelivery) != (e.ID == d.ID):
-		return e, errors.New("the first execution, and it alone, has the delivery's id")
+		return e, errors.New("only the first execution has the delivery's id")
 	case e.Status != delivery.Success && e.Status != delivery.Failed:
 		return e, fmt.Errorf("%q is not the status of an execution", e.Status)
 	case e.Reason != "" && !slices.Contains(delivery.Reasons(), e.Reason):

@@ -1,5 +1,5 @@
-// Package history is what an admin sees of deliveries: the outcomes from the
-// database and, as pending, what lies in the stream without an outcome.
+// Package history is what an admin sees of deliveries: those with an outcome
+// from the database, and the pending ones from the stream.
 package history
 
 import (
@@ -20,8 +20,8 @@ import (
 var (
 	// ErrNotFound: neither the database nor the stream has the delivery.
 	ErrNotFound = errors.New("no such delivery")
-	// ErrDatabase: only the database has the answer, and it does not respond.
-	ErrDatabase = errors.New("PostgreSQL does not tell the outcomes")
+	// ErrDatabase: only the database has the answer, and it is down.
+	ErrDatabase = errors.New("PostgreSQL does not return the outcomes")
 )
 
 // databaseAway is nil where nothing failed.
@@ -47,8 +47,7 @@ type History struct {
 	search int
 }
 
-// IsAway reports whether an error says that the broker or the database does not answer
-// now.
+// IsAway reports whether an error says that the broker or the database is down.
 func IsAway(err error) bool { return isDatabase(err) || broker.IsAway(err) }
 
 func isDatabase(err error) bool {
@@ -67,13 +66,13 @@ func NameAway(err error) error {
 // searchAtMost takes some seconds, and is done while somebody waits for the answer.
 const searchAtMost = 20_000
 
-// New returns a history. What has been pending for longer than the limit goes
-// first in lists.
+// New returns a history. Lists begin with deliveries that have been pending for
+// longer than the limit.
 func New(store *postgres.Store, stream *broker.Stream, definitions Definitions, limit time.Duration) *History {
 	return &History{store: store, stream: stream, definitions: definitions, limit: limit, search: searchAtMost}
 }
 
-// SearchAtMost has lists and searches read so many messages of the stream at most.
+// SearchAtMost limits how many messages of the stream lists and searches read.
 func (h *History) SearchAtMost(messages int) *History {
 	h.search = messages
 	return h

@@ -24,7 +24,7 @@ func (h Head) InTheWay() (causes []string, advice string) {
 	p := h.Pending
 	if p.NoApplier() {
 		causes = append(causes, broker.NobodyAsks)
-		advice = "Start an applier, or see in its log why it does not reach NATS."
+		advice = "Start an applier, or check its log for why it cannot reach NATS."
 	}
 	if h.Unchecked != nil {
 		causes = append(causes, "PostgreSQL does not answer")
@@ -41,10 +41,10 @@ func (h Head) InTheWay() (causes []string, advice string) {
 		if n := inHand(p); n > 0 {
 			text = fmt.Sprintf("they wait behind others: appliers have %s that they have not settled yet", admin.Counted(n, "message", "messages"))
 		}
-		return []string{text}, "See again in a minute: while they become fewer, more appliers or a faster PostgreSQL help; " +
-			"otherwise the appliers do no work, and their logs say why."
+		return []string{text}, "Check again in a minute: if their number falls, more appliers or a faster PostgreSQL help; " +
+			"otherwise the appliers do nothing, and their logs say why."
 	}
-	return causes, cmp.Or(advice, "They go on by themselves once that is mended; `coinhook deliveries show ID` and the appliers' logs say more.")
+	return causes, cmp.Or(advice, "They go on by themselves once that is corrected; `coinhook deliveries show ID` and the appliers' logs say more.")
 }
 
 // inHand is how many messages beyond the floors the broker has given to owners.

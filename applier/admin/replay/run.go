@@ -75,7 +75,7 @@ func (r Result) Text() string {
 		{r.Duplicates, "duplicates"},
 		{r.Skipped, "skipped"},
 		{r.Failed, "failed again"},
-		{r.NoOps, "were no dead letters any more"},
+		{r.NoOps, "were no longer dead letters"},
 		{r.Pending - r.Parked, "pending"},
 		{r.Parked, "parked: `coinhook deliveries show` says for what they wait"},
 	} {
@@ -220,7 +220,7 @@ func (e *execution) publish(ctx context.Context, chunk []letter) error {
 	return e.store.AdvanceRun(ctx, e.plan.run.ID, len(batch), batch[len(batch)-1].ID)
 }
 
-// await waits until at most so many are in flight.
+// await waits until at most this many are in flight.
 func (e *execution) await(ctx context.Context, atMost int) error {
 	for len(e.underWay) > atMost {
 		if err := e.poll(ctx); err != nil {

@@ -37,8 +37,8 @@ type BadAdjustment struct {
 func (e *BadAdjustment) Error() string { return fmt.Sprintf("adjustment %d: %v", e.Index+1, e.Err) }
 func (e *BadAdjustment) Unwrap() error { return e.Err }
 
-// Adjust puts adjustments on their way and returns the ids of their deliveries: appliers
-// decide them as they decide all deliveries. Nothing is stored if one of them is bad.
+// Adjust publishes adjustments and returns the ids of their deliveries: appliers decide
+// them as they decide all deliveries. If one of them is bad, nothing is published.
 func (s *Service) Adjust(ctx context.Context, publisher Publisher, all []applier.Adjustment) ([]delivery.ID, error) {
 	deliveries, ids := make([]delivery.Delivery, len(all)), make([]delivery.ID, len(all))
 	for i, a := range all {
@@ -99,7 +99,7 @@ func (s *Service) CheckAdjustment(ctx context.Context, a *applier.Adjustment) er
 		return &Invalid{Part: "amount", Err: err}
 	}
 	if amount <= 0 {
-		return &Invalid{Part: "amount", Err: errors.New("an amount is more than 0: add or subtract says which way")}
+		return &Invalid{Part: "amount", Err: errors.New("an amount must be more than 0: add or subtract gives the direction")}
 	}
 	if a.Operator != webhook.Add && a.Operator != webhook.Subtract {
 		return &Invalid{Part: "operator", Err: errors.New("an operator is add or subtract")}

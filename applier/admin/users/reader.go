@@ -30,7 +30,7 @@ const maxRecord = 1 << 20
 // ErrRecord: a line is longer than any list of users has.
 var ErrRecord = fmt.Errorf("a line has more than %d bytes: is a quote not closed?", maxRecord)
 
-// limited lets so many bytes through before it is filled up again.
+// limited lets this many bytes through before it is filled up again.
 type limited struct {
 	r    io.Reader
 	left int
@@ -83,7 +83,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 	case reader.email < 0 && reader.username < 0 && len(reader.external) == 0:
 		return nil, errors.New("the first line names none of the columns " + columns + ": put a line before it such as email,username")
 	case len(unknown) > 0:
-		return nil, fmt.Errorf("the first line names %s, which is no column of users: take it out, or name it one of %s", strings.Join(unknown, ", "), columns)
+		return nil, fmt.Errorf("the first line names %s, which is not a column of users: remove it, or rename it to one of %s", strings.Join(unknown, ", "), columns)
 	}
 	return reader, nil
 }
@@ -98,7 +98,7 @@ func badHeader(header []string, err error) error {
 	case strings.HasPrefix(text, "\xff\xfe"), strings.HasPrefix(text, "\xfe\xff"):
 		return errors.New("the file is UTF-16: save it as CSV in UTF-8")
 	case !utf8.ValidString(text), strings.ContainsRune(text, 0):
-		return errors.New("the file is no text in UTF-8: export it as CSV in UTF-8, also from a spreadsheet")
+		return errors.New("the file is not UTF-8 text: export it as CSV in UTF-8")
 	case isParse:
 		return badCSV(parse)
 	case err != nil:

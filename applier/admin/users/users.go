@@ -62,7 +62,7 @@ func checkEmail(email string) error {
 		return errors.New("the email needs an @ with something on both sides")
 	}
 	if strings.ContainsFunc(email, unicode.IsSpace) {
-		return errors.New("the email has a blank in it")
+		return errors.New("the email has a space in it")
 	}
 	return nil
 }

@@ -16,7 +16,8 @@ import (
 type Rotation struct {
 	// Webhooks were read, deleted ones among them.
 	Webhooks int `json:"webhooks"`
-	// Secrets were sealed under the present master key, in so many Versions.
+	// Secrets is how many were sealed under the present master key, Versions in
+	// how many versions.
 	Secrets  int `json:"secrets"`
 	Versions int `json:"versions"`
 	// Removed secrets were those of deleted webhooks.
@@ -41,14 +42,14 @@ const (
 	saveTries = 100
 )
 
-// ErrStillSealing: there is always something new under another key.
-var ErrStillSealing = errors.New("somebody goes on sealing under another key: give every console and command the new " +
+// ErrStillSealing: some program still seals under another key.
+var ErrStillSealing = errors.New("some program still seals under another key: give every console and command the new " +
 	secret.MasterKeyVariable + " as the first one, and run this again")
 
 // RotateSecrets seals every secret under the first of the service's master keys, in all
 // versions that are kept, and removes the secrets of deleted webhooks. It ends when a
-// pass over all webhooks found nothing to do. What it has done stays done when it is
-// interrupted; run again, it goes on with the rest.
+// pass over all webhooks found nothing to do. If it is interrupted, its work so far
+// stays; run again, it continues with the rest.
 func (s *Service) RotateSecrets(ctx context.Context) (Rotation, error) {
 	total := Rotation{Left: []Left{}}
 	if s.master.IsZero() {

@@ -31,8 +31,8 @@ const (
 const maxSecrets = 5
 
 var (
-	// ErrNoSecretWanted: the webhook's definition asks for no such secret.
-	ErrNoSecretWanted = errors.New("the webhook's definition asks for no such secret")
+	// ErrNoSecretWanted: the webhook's definition uses no such secret.
+	ErrNoSecretWanted = errors.New("the webhook's definition uses no such secret")
 	// ErrGiveSecret: only the sender can make the secret.
 	ErrGiveSecret = errors.New("the sender signs with a private key that only it has: give its public key, as it shows it, with --secret or --secret-stdin")
 )

@@ -163,7 +163,7 @@ func TestSetSecretRefuses(t *testing.T) {
 		"no signature":                {basic, webhooks.OfSignature, "x", "basic authentication and no signature"},
 		"no password":                 {by("github"), webhooks.OfBasic, "x", "a signature and no basic"},
 		"a public key cannot be made": {by("discord"), webhooks.OfSignature, "", "give its public key"},
-		"no public key":               {by("discord"), webhooks.OfSignature, "hunter2", "no public key of ed25519: want hex"},
+		"no public key":               {by("discord"), webhooks.OfSignature, "hunter2", "not a public key of ed25519: want hex"},
 		"no base64":                   {by("standard-webhooks"), webhooks.OfSignature, "whsec_%%", `not base64`},
 		"a password of two lines":     {basic, webhooks.OfBasic, "a\nb", "no control characters"},
 		"a long password":             {basic, webhooks.OfBasic, strings.Repeat("x", 201), "1 to 200 characters"},

@@ -26,7 +26,7 @@ func (s *Service) Undelete(ctx context.Context, deleted broker.Saved) (Saved, er
 	}
 	i := slices.IndexFunc(versions, func(v broker.Saved) bool { return v.DeletedAt == nil })
 	if i < 0 {
-		return Saved{}, fmt.Errorf("the version of %q before its deletion is not kept any more: create a new webhook", deleted.Name)
+		return Saved{}, fmt.Errorf("the version of %q before its deletion is no longer kept: create a new webhook", deleted.Name)
 	}
 	before := versions[i]
 	if before.Newer != nil {

@@ -32,17 +32,17 @@ import (
 type settings struct {
 	service.Common
 	DatabaseURL  string              `env:"DATABASE_URL,required" secret:"true" help:"the database, postgres://user:password@host:port/name; with standbys host1:port,host2:port"`
-	MasterKey    secret.MasterKey    `env:"COINHOOK_MASTER_KEY" secret:"true" help:"32 bytes in base64 that seal the webhooks' AES keys; several separated by commas: the first seals, all open. Encrypted deliveries stay pending without it"`
-	DeliveryKeys secret.DeliveryKeys `env:"DELIVERY_KEY" secret:"true" help:"32 bytes in base64 that sign each delivery, the same in all programs; several separated by commas: the first signs. Without it nothing is checked"`
+	MasterKey    secret.MasterKey    `env:"COINHOOK_MASTER_KEY" secret:"true" help:"32 bytes in base64 that seal the webhooks' AES keys; several are separated by commas: the first one seals, all open. Without it, encrypted deliveries stay pending"`
+	DeliveryKeys secret.DeliveryKeys `env:"DELIVERY_KEY" secret:"true" help:"32 bytes in base64 that sign each delivery, the same in all programs; several are separated by commas: the first one signs. Without it nothing is checked"`
 	// KeyRetention bounds the idempotency keys.
-	KeyRetention time.Duration `env:"IDEMPOTENCY_RETENTION" envDefault:"720h" min:"1m" help:"how long a sender's idempotency keys are kept, those of dead letters as long as these"`
+	KeyRetention time.Duration `env:"IDEMPOTENCY_RETENTION" envDefault:"720h" min:"1m" help:"how long idempotency keys are kept; those of dead letters are kept as long as the dead letters"`
 	// StreamRetention and HistoryRetention bound what is kept of old deliveries.
-	StreamRetention  time.Duration `env:"STREAM_RETENTION" envDefault:"0s" min:"0s" help:"how long settled deliveries stay in the stream, for the audit, repair and backtests; 0s is for good"`
-	HistoryRetention time.Duration `env:"HISTORY_RETENTION" envDefault:"0s" min:"0s" help:"how long histories and gamification logs are kept, longer than STREAM_RETENTION; 0s is for good"`
+	StreamRetention  time.Duration `env:"STREAM_RETENTION" envDefault:"0s" min:"0s" help:"how long settled deliveries stay in the stream, for the audit, repair and backtests; 0s keeps them forever"`
+	HistoryRetention time.Duration `env:"HISTORY_RETENTION" envDefault:"0s" min:"0s" help:"how long histories and gamification logs are kept, longer than STREAM_RETENTION; 0s keeps them forever"`
 	// Lanes is how many transactions settle at a time.
 	Lanes         int           `env:"SETTLING_LANES" envDefault:"2" min:"1" help:"how many transactions settle at a time, each on its own connection to PostgreSQL"`
-	AuditInterval time.Duration `env:"AUDIT_INTERVAL" envDefault:"10m" min:"1s" help:"the pause between two checks of the whole ledger, which one applier makes bit by bit"`
-	PendingLimit  time.Duration `env:"PENDING_LIMIT" envDefault:"1h" min:"1s" help:"how long a delivery may be pending before it is counted as overdue and warned of"`
+	AuditInterval time.Duration `env:"AUDIT_INTERVAL" envDefault:"10m" min:"1s" help:"the pause between two checks of the whole ledger, each made in small steps by one applier"`
+	PendingLimit  time.Duration `env:"PENDING_LIMIT" envDefault:"1h" min:"1s" help:"how long a delivery may be pending before it counts as overdue and a warning is logged"`
 }
 
 func main() {
@@ -66,19 +66,19 @@ func run(ctx context.Context, s settings, log zerolog.Logger) error {
 	if err != nil {
 		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
 	}
-	defer jobStore.Close() // nothing is under way
+	defer jobStore.Close() // nothing is in flight
 	// Leases are renewed in time, whatever the others do.
 	leases, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-leases", MaxConns: 3, StatementTimeout: 2 * time.Second})
 	if err != nil {
 		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
 	}
 	defer leases.Close() // nothing is in flight
-	// What looks at many rows at once takes its time while the database is busy.
+	// Statements over many rows take longer while the database is busy.
 	audits, err := postgres.Open(s.DatabaseURL, postgres.Options{Name: "coinhook-applier-audit", StatementTimeout: 5 * time.Minute})
 	if err != nil {
 		return &service.SettingError{Variable: "DATABASE_URL", Want: err.Error()}
 	}
-	defer audits.Close() // nothing is under way
+	defer audits.Close() // nothing is in flight
 	conn, err := broker.Connect(broker.Options{
 		URL: string(s.NATSURL), Files: s.NATSFiles, Role: broker.Applier, Name: "coinhook-applier",
 		DeliveryKeys: s.DeliveryKeys, Log: log, Metrics: metrics,

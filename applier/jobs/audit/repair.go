@@ -39,7 +39,7 @@ func (a *Auditor) Repair(ctx context.Context, incarnation string, p Publisher, a
 	}
 	for chunk := range slices.Chunk(x.again, repairAtOnce) {
 		if err := x.repairChunk(ctx, p, chunk); err != nil {
-			return &x.report, repaired, fmt.Errorf("%d of %d are repaired; the same command goes on: %w", repaired, len(x.again), err)
+			return &x.report, repaired, fmt.Errorf("%d of %d are repaired; run the same command again to continue: %w", repaired, len(x.again), err)
 		}
 		repaired += len(chunk)
 		a.tell(fmt.Sprintf("repaired %d of %d", repaired, len(x.again)))

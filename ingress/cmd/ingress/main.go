@@ -1,5 +1,6 @@
-// Command ingress takes webhook requests in: it authenticates them, and answers
-// once JetStream has stored them. It needs the broker only, and starts without.
+// Command ingress accepts webhook requests: it authenticates them, and answers
+// once JetStream has stored them. It needs only the broker, and starts without
+// it.
 package main
 
 import (
@@ -24,23 +25,23 @@ import (
 
 type settings struct {
 	service.Common
-	DeliveryKeys secret.DeliveryKeys `env:"DELIVERY_KEY" secret:"true" help:"32 bytes in base64 that sign each delivery, the same in all programs; several separated by commas: the first signs"`
-	MasterKey    secret.MasterKey    `env:"COINHOOK_MASTER_KEY" secret:"true" help:"32 bytes in base64 that open the webhooks' signing secrets and passwords; several separated by commas. Webhooks that need one are answered 503 without it"`
+	DeliveryKeys secret.DeliveryKeys `env:"DELIVERY_KEY" secret:"true" help:"32 bytes in base64 that sign each delivery, the same in all programs; several are separated by commas: the first one signs"`
+	MasterKey    secret.MasterKey    `env:"COINHOOK_MASTER_KEY" secret:"true" help:"32 bytes in base64 that open the webhooks' signing secrets and passwords; several are separated by commas. Without it, webhooks with such a secret answer 503"`
 
 	Addr                  service.Addr    `env:"INGRESS_ADDR" envDefault:":8080" help:"where webhook requests are taken"`
 	MaxBodyBytes          int64           `env:"MAX_BODY_BYTES" envDefault:"524288" min:"1" max:"67108864" help:"the largest body; the broker's max_payload has to allow it"`
-	MaxInFlight           int64           `env:"MAX_IN_FLIGHT" envDefault:"4096" min:"1" max:"1000000" help:"requests answered at a time; more are refused with 503"`
+	MaxInFlight           int64           `env:"MAX_IN_FLIGHT" envDefault:"4096" min:"1" max:"1000000" help:"requests handled at a time; more are refused with 503"`
 	MaxInFlightBytes      int64           `env:"MAX_IN_FLIGHT_BYTES" envDefault:"268435456" min:"1" max:"549755813888" help:"memory of the bodies of these requests; more are refused with 503"`
 	InFlightShare         int64           `env:"IN_FLIGHT_SHARE" envDefault:"25" min:"1" max:"100" help:"the percentage of both that one webhook, and one client address, may hold; senders with a key may hold more while half is free"`
-	MaxConnections        int64           `env:"MAX_CONNECTIONS" envDefault:"8192" min:"1" max:"1000000" help:"connections at a time; a new one then displaces the oldest that brought no accepted request"`
+	MaxConnections        int64           `env:"MAX_CONNECTIONS" envDefault:"8192" min:"1" max:"1000000" help:"connections at a time; beyond it a new one displaces the oldest that has brought no accepted request"`
 	MaxAddressConnections int64           `env:"MAX_CONNECTIONS_PER_ADDRESS" envDefault:"2048" min:"1" max:"1000000" help:"connections of one address, or of one IPv6 /64, that is not in TRUSTED_PROXIES"`
-	PendingLimit          time.Duration   `env:"PENDING_LIMIT" envDefault:"1h" min:"1s" help:"how long a delivery may be pending before it is counted as overdue and warned of"`
+	PendingLimit          time.Duration   `env:"PENDING_LIMIT" envDefault:"1h" min:"1s" help:"how long a delivery may be pending before it counts as overdue and a warning is logged"`
 	PublishTimeout        time.Duration   `env:"PUBLISH_TIMEOUT" envDefault:"5s" min:"100ms" max:"9s" help:"how long a sender waits for the broker"`
-	ShutdownDelay         time.Duration   `env:"SHUTDOWN_DELAY" envDefault:"0s" min:"0s" max:"10m" help:"how long it still takes requests after SIGTERM, while /readyz says draining: as long as a proxy needs to notice"`
+	ShutdownDelay         time.Duration   `env:"SHUTDOWN_DELAY" envDefault:"0s" min:"0s" max:"10m" help:"how long it still accepts requests after SIGTERM while /readyz says draining: longer than a proxy needs to notice"`
 	TLSCert               string          `env:"TLS_CERT" help:"file of the certificate chain in PEM, read again when it changes; without it, plain HTTP"`
 	TLSKey                string          `env:"TLS_KEY" help:"file of the private key of TLS_CERT"`
-	TrustedProxies        proxies.Trusted `env:"TRUSTED_PROXIES" help:"networks whose X-Forwarded-For, -Proto and -Host are believed, such as 10.0.0.0/8"`
-	URL                   service.BaseURL `env:"INGRESS_URL" shown:"what the request and trusted proxies say" help:"where senders reach the ingress, such as https://hooks.example.com: some sign the URL that they call"`
+	TrustedProxies        proxies.Trusted `env:"TRUSTED_PROXIES" help:"networks of proxies whose X-Forwarded-For, -Proto and -Host are trusted, such as 10.0.0.0/8"`
+	URL                   service.BaseURL `env:"INGRESS_URL" shown:"what the request and trusted proxies say" help:"the URL at which senders reach the ingress, such as https://hooks.example.com, because some sign it"`
 }
 
 func main() {

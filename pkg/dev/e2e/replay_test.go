@@ -172,7 +172,7 @@ func TestAReplayThatIsInterruptedGoesOnWhereItWas(t *testing.T) {
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 1 || !strings.Contains(stderr.String(), "the same command goes on from there") {
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 1 || !strings.Contains(stderr.String(), "run the same command again to continue") {
 		t.Fatalf("after Ctrl-C: %v\n%s", err, stderr)
 	}
 	cmd, _ = w.begin(t, replay...)

@@ -15,7 +15,7 @@ import (
 )
 
 // connector opens connections. It begins with the server that took the last one,
-// so that one which is away costs its timeout once and not for each connection.
+// so that one which is down costs its timeout once and not for each connection.
 type connector struct {
 	servers []server
 	start   atomic.Int64
@@ -106,9 +106,9 @@ func adviceFor(err error) string {
 	}
 	switch pqErr.Code {
 	case "28P01": // a wrong password, or a role that is not there
-		return "see the user and password in the database's URL"
+		return "check the user and password in the database's URL"
 	case "28000": // no line of pg_hba.conf fits, or the role may not log in
-		return "see the user in the database's URL, and pg_hba.conf of the server"
+		return "check the user in the database's URL, and pg_hba.conf of the server"
 	case "3D000":
 		return "create the database, or correct its name in the URL"
 	case "53300":

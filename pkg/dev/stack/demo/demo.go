@@ -198,7 +198,7 @@ func (d *demo) show(ctx context.Context) error {
 	if len(d.sent) > 0 {
 		d.title("What became of them")
 	} else {
-		d.title("The newest deliveries: those of the demo were sent when the stack first started")
+		d.title("The newest deliveries (the demo sent its own when the stack first started)")
 	}
 	limit := fmt.Sprint(max(len(d.sent), 6))
 	commands := [][]string{
@@ -231,11 +231,11 @@ func (d *demo) printNext(ends bool) {
 
 `, d.ingress, w.ID, mac.Sum(nil), body, d.shown(), community)
 	if ends {
-		d.printf("This stack ends now: `make run` starts one that stays and prints the same for it.\n")
+		d.printf("This stack ends now. `make run` starts one that stays up, and prints the same.\n")
 		return
 	}
 	if address := d.env["CONSOLE_URL"]; address != "" {
-		d.printf("All of it in a browser: %s, as %s with the password %s\n", address, d.env["CONSOLE_USER"], d.env["CONSOLE_PASSWORD"])
+		d.printf("The console, in a browser: %s, as %s with the password %s\n", address, d.env["CONSOLE_USER"], d.env["CONSOLE_PASSWORD"])
 	}
 	d.printf("The webhooks' definitions are in %s: copy one, change it, and apply it.\n", filepath.Join(d.dir, "demo"))
 }

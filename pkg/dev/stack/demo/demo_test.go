@@ -101,7 +101,7 @@ func TestAStackThatStaysGetsTheDemoOnce(t *testing.T) {
 	if err != nil || len(p.deliveries) != 6 {
 		t.Errorf("after the second start there are %d deliveries: %v\n%s", len(p.deliveries), err, out)
 	}
-	for _, want := range []string{"--limit 6", "were sent when the stack first started", "x-hub-signature-256: "} {
+	for _, want := range []string{"--limit 6", "sent its own when the stack first started", "x-hub-signature-256: "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the second start does not say %q:\n%s", want, out)
 		}
