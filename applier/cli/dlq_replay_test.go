@@ -179,11 +179,11 @@ func TestReplayOfAnEditedPayload(t *testing.T) {
 		t.Errorf("without an editor: %+v", r)
 	}
 	i.env["EDITOR"] = "true"
-	if r := i.run("dlq", "replay", ids[0].String(), "--edit", "--yes"); r.code != 1 || !strings.Contains(r.stderr, "as it was") {
+	if r := i.run("dlq", "replay", ids[0].String(), "--edit", "--yes"); r.code != 1 || !strings.Contains(r.stderr, "was not changed") {
 		t.Errorf("without a change: %+v", r)
 	}
 	i.env["EDITOR"] = "sed -i -e '$a\\'" // saved with a line end, as most editors do
-	if r := i.run("dlq", "replay", ids[0].String(), "--edit", "--yes"); r.code != 1 || !strings.Contains(r.stderr, "as it was") {
+	if r := i.run("dlq", "replay", ids[0].String(), "--edit", "--yes"); r.code != 1 || !strings.Contains(r.stderr, "was not changed") {
 		t.Errorf("with a line end and no other change: %+v", r)
 	}
 	script := filepath.Join(i.dir, "edit.sh")

@@ -49,7 +49,7 @@ func TestAnEmptyTrailSaysWhatWasMeant(t *testing.T) {
 	i.do("users add --email ann@example.com")
 	for args, want := range map[string]string{
 		"--what adduser":         `The commands record nothing called "adduser": did you mean "add user"?`,
-		"--target Shop":          `A webhook, delivery or user is found by its id, and "Shop" is none`,
+		"--target Shop":          `A webhook, delivery or user is found by its id, and "Shop" is not an id`,
 		"--what wash --by bob":   "Nothing found.",
 		"--what add --since 24h": `did you mean "add `,
 	} {
