@@ -40,7 +40,7 @@ type conn struct {
 	older, newer *conn
 	welcome      atomic.Bool
 	deaf         atomic.Bool // see whole
-	gone         bool // under the lock of clients
+	gone         bool        // under the lock of clients
 }
 
 type connKey struct{}
