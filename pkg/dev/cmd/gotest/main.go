@@ -13,12 +13,18 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"syscall"
+	"time"
 
 	"github.com/coinhook/coinhook/pkg/dev/stack/postgres"
 )
 
+// endWithin is how long the tests may take to end once they are asked to.
+const endWithin = 10 * time.Second
+
 func main() {
-	ctx := context.Background()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
 	leave, err := useMemory(sharedMemory, roomNeeded)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		fmt.Fprintln(os.Stderr, "gotest: the tests' files are on the disk:", err)
@@ -57,6 +63,9 @@ func run(ctx context.Context, stdout, stderr io.Writer, args ...string) (code in
 	// Ctrl-C reaches the tests, too: what they say until their end is still reported.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
 	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-json", fmt.Sprintf("-p=%d", packages(runtime.GOMAXPROCS(0)))}, args...)...)
+	// The end of ctx, too: what is in memory is removed after it.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = endWithin
 	cmd.Stderr = stderr
 	events, err := cmd.StdoutPipe()
 	if err != nil {
