@@ -26,7 +26,7 @@ func TestForgottenDeliveriesAreCountedAndLoggedOnce(t *testing.T) {
 		r.Settled(applier.Item{Delivery: &delivery.Delivery{ID: delivery.NewID()}}, applier.Settlement{Forgotten: true})
 	}
 	want := `
-# HELP coinhook_applier_forgotten_deliveries_total Deliveries of a restored stream whose outcome had been removed for its age: they were not executed again.
+# HELP coinhook_applier_forgotten_deliveries_total Deliveries in a restored stream whose outcome had been removed for its age: they were not executed again.
 # TYPE coinhook_applier_forgotten_deliveries_total counter
 coinhook_applier_forgotten_deliveries_total 50
 `
