@@ -141,9 +141,10 @@ func (f *Feed) session(ctx context.Context) error {
 	if err := f.conn.WaitConnected(ctx); err != nil {
 		return err
 	}
-	connection := f.conn.nc.Stats().Reconnects
 	ctx, done := f.conn.whileConnected(ctx)
 	defer done()
+	// Read now: the session ends with a connection that is lost from here on.
+	connection := f.conn.nc.Stats().Reconnects
 	stream, err := f.conn.deliveries(ctx)
 	if err != nil {
 		return fmt.Errorf("read the state of the stream %s: %w", deliveriesStream, notSetUp(err))
