@@ -82,9 +82,6 @@ func (a *app) openParts(log zerolog.Logger) (p Parts, stop func(), err error) {
 	if p.Webhooks, err = a.webhooks(); err != nil {
 		return p, nil, err
 	}
-	if err = a.awaitStream(); err != nil {
-		return p, nil, err
-	}
 	if p.History, err = a.history(); err != nil {
 		return p, nil, err
 	}
@@ -103,21 +100,4 @@ func (a *app) openParts(log zerolog.Logger) (p Parts, stop func(), err error) {
 	}
 	p.Broker, p.Payloads, p.HookURL = a.conn, sealed.NewPayloads(master), a.url
 	return p, stop, nil
-}
-
-// awaitStream returns once the broker answers for its streams: one that has just started
-// reads them first.
-func (a *app) awaitStream() error {
-	for {
-		_, err := a.conn.OpenStream(a.ctx)
-		if !broker.IsAway(err) {
-			return err
-		}
-		a.log.Warn().Err(err).Msg("NATS does not answer for its streams, trying again")
-		select {
-		case <-time.After(time.Second):
-		case <-a.ctx.Done():
-			return a.ctx.Err()
-		}
-	}
 }
