@@ -267,7 +267,7 @@ func TestAWebhookIsPausedInTheConsole(t *testing.T) {
 	b.open("/webhooks/" + shop.ID + "/settings")
 	b.click(`#manage details:has([name="state"]) summary`)
 	b.clickText("Resume “shop”")
-	b.await("● active", "executed now, in order")
+	b.await("● active", "now executed, in order")
 	b.clickText("Histories")
 	b.await("Coins +5 → 5")
 	b.clickText("Audit trail")
