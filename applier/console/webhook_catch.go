@@ -164,7 +164,7 @@ func (v sampleView) Newest() string {
 	return ""
 }
 
-// What says in a word what is caught.
+// What is a word for what is caught.
 func (v sampleView) What() string {
 	if v.Webhook.State == webhook.Draft {
 		return "sample"
