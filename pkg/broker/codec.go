@@ -83,7 +83,7 @@ func decodeBatch(data []byte, sequence uint64, stored time.Time, attempt int) []
 	var batch deliverypb.DeliveryBatch
 	why := ""
 	switch {
-	case holdsMore(data, maxReadDeliveries):
+	case countUpTo(data, maxReadDeliveries+1) > maxReadDeliveries:
 		why = fmt.Sprintf("The message has more than %d deliveries.", maxReadDeliveries)
 	case proto.Unmarshal(data, &batch) != nil || len(batch.GetDeliveries()) == 0:
 		why = "The message is not a batch of deliveries."
@@ -106,13 +106,12 @@ func decodeBatch(data []byte, sequence uint64, stored time.Time, attempt int) []
 // version may put in more.
 const maxReadDeliveries = 16 * maxBatchDeliveries
 
-// holdsMore reports whether a batch has more than this many deliveries.
-func holdsMore(batch []byte, most int) bool {
-	n := 0
-	for ; len(batch) > 0 && n <= most; n++ {
-		_, batch = nextDelivery(batch)
+// countUpTo counts the deliveries of a batch, but no more than most.
+func countUpTo(batch []byte, most int) (n int) {
+	for raw, rest := nextDelivery(batch); raw != nil && n < most; raw, rest = nextDelivery(rest) {
+		n++
 	}
-	return n > most
+	return n
 }
 
 func fromProto(pb *deliverypb.Delivery, at delivery.Position, stored time.Time) delivery.Delivery {

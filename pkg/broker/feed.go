@@ -271,14 +271,14 @@ func (f *Feed) receive(ctx context.Context, msg *nats.Msg, incarnation string, p
 // one partition checks the header against the content, and takes any forged deliveries
 // that the header conceals.
 func (f *Feed) decode(msg *nats.Msg, meta *nats.MsgMetadata, incarnation string, proof proof) []delivery.Delivery {
-	wanted := f.isMine
+	wanted := f.partition.Has
 	if counts, ok := slotsOf(msg.Header); ok {
 		checks := !proof.keys.IsZero() && f.checks(meta.Sequence.Stream)
 		if counts.in(f.partition) == 0 && !checks {
 			return nil
 		}
 		if checks {
-			wanted = func(d *delivery.Delivery) bool { return f.isMine(d) || counts.hides(d.InSlot(), f.partition.Count) }
+			wanted = func(slot int) bool { return f.partition.Has(slot) || counts.hides(slot, f.partition.Count) }
 		}
 	}
 	mine := proof.decode(msg.Header, msg.Data, meta.Sequence.Stream, meta.Timestamp, int(meta.NumDelivered), wanted)

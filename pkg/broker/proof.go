@@ -59,29 +59,39 @@ type proof struct {
 	after uint64
 }
 
-// decode reads one message, and keeps the deliveries that are wanted; nil wants all.
-// In place of one without proof is one that says so. It has an id of its own: the id
-// that it gives may be that of somebody else's delivery.
-func (p proof) decode(h nats.Header, data []byte, sequence uint64, stored time.Time, attempt int, wanted func(*delivery.Delivery) bool) []delivery.Delivery {
-	all := decodeBatch(data, sequence, stored, attempt)
-	kept := all[:0]
-	rest, format := data, formatOf(h)
+// decode reads one message, and keeps the deliveries of the slots that are wanted; nil
+// wants all. In place of one without proof is one that says so. It has an id of its own:
+// the id that it gives may be that of somebody else's delivery.
+func (p proof) decode(h nats.Header, data []byte, sequence uint64, stored time.Time, attempt int, wanted func(slot int) bool) []delivery.Delivery {
+	if wanted == nil {
+		wanted = func(int) bool { return true }
+	}
+	all, raws, ok := readPlain(data, sequence, stored, attempt, wanted)
+	if !ok {
+		all, raws = readAny(data, sequence, stored, attempt, wanted)
+	}
+	format, newer := formatOf(h), isNewer(h)
+	for i := range all {
+		switch why := p.missing(format, raws[i], &all[i]); {
+		case why != "":
+			all[i] = unproven(&all[i], why)
+		case newer:
+			all[i] = envelopeOf(all[i], stored)
+		}
+	}
+	return all
+}
+
+// readAny is readPlain for every message.
+func readAny(data []byte, sequence uint64, stored time.Time, attempt int, wanted func(slot int) bool) (kept []delivery.Delivery, raws [][]byte) {
+	all, rest := decodeBatch(data, sequence, stored, attempt), data
 	for i := range all {
 		var raw []byte
-		raw, rest = nextDelivery(rest)
-		if wanted != nil && !wanted(&all[i]) {
-			continue
+		if raw, rest = nextDelivery(rest); wanted(all[i].InSlot()) {
+			kept, raws = append(kept, all[i]), append(raws, raw)
 		}
-		d := all[i]
-		switch why := p.missing(format, raw, &d); {
-		case why != "":
-			d = unproven(&d, why)
-		case isNewer(h):
-			d = envelopeOf(d, stored)
-		}
-		kept = append(kept, d)
 	}
-	return kept
+	return kept, raws
 }
 
 // formatOf is what a message says of its format, as it is signed.

@@ -182,8 +182,12 @@ func TestPartsOfTwoGenuineDeliveriesMakeNone(t *testing.T) {
 		got[1].WebhookID != "wh_a" || got[1].Slot != 7 || got[1].Position.Index != 1 {
 		t.Errorf("the forged one is read as %+v", got[1])
 	}
-	only := proof{keys: keys}.decode(nil, message, 7, time.Now(), 1, func(d *delivery.Delivery) bool { return d.ID == one.ID })
-	if len(only) != 1 || only[0].ID != one.ID || only[0].Unproven {
+	other.Slot = 8
+	entries[1] = entriesOf(t, other)[0]
+	entries[1].sign(keys)
+	message = slices.Concat(entries[1].appendTo(nil), entries[0].appendTo(nil))
+	only := proof{keys: keys}.decode(nil, message, 7, time.Now(), 1, func(slot int) bool { return slot == one.Slot })
+	if len(only) != 1 || only[0].ID != one.ID || only[0].Unproven || only[0].Position.Index != 1 {
 		t.Errorf("of one partition: %+v", only)
 	}
 }
