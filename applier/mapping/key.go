@@ -56,15 +56,16 @@ func noKeyHeader(name string) *delivery.Failure {
 // keyOf gives the key of a payload whose JSON was read. A key that the
 // definition names has to be there.
 func keyOf(w *webhook.Webhook, early *applier.Key, body []byte, in *scope) (*applier.Key, *delivery.Failure) {
-	key := w.Program.Key
-	if key == nil || early != nil {
+	if early != nil {
 		return early, nil
 	}
-	found, failure := namedKey(key, body, in)
-	if failure != nil && failure.Reason == delivery.MissingField && key.Optional {
-		return nil, nil
+	for key := w.Program.Key; key != nil; key = key.Else {
+		found, failure := namedKey(key, body, in)
+		if failure == nil || failure.Reason != delivery.MissingField || !key.Optional {
+			return found, failure
+		}
 	}
-	return found, failure
+	return nil, nil
 }
 
 func namedKey(key *webhook.CompiledKey, body []byte, in *scope) (*applier.Key, *delivery.Failure) {

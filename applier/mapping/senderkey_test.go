@@ -2,6 +2,7 @@ package mapping_test
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,6 +21,16 @@ auth: `
 	const body = `{"user":"ada","v":1,"id":"evt_1"}`
 	all := headers("Idempotency-Key", "i", "X-Github-Delivery", "g", "X-Event", "x", "Coinhook-Signature-Id", "s")
 	hash := func(text string) *[32]byte { sum := sha256.Sum256([]byte(text)); return &sum }
+	together := func(parts ...string) *[32]byte {
+		joined := []byte{0xff}
+		for _, part := range parts {
+			joined = append(binary.BigEndian.AppendUint64(joined, uint64(len(part))), part...)
+		}
+		return hash(string(joined))
+	}
+	xsolla := func(kind, rest string) string {
+		return `{"user":"ada","v":1,"notification_type":"` + kind + `",` + rest + `}`
+	}
 	const inQuery = `{signature: {algorithm: hmac-sha256, from: {header: X-Sig}, encoding: hex, signed: "{id}{body}", id: {query: event}}}`
 	for name, tt := range map[string]struct {
 		definition, body string
@@ -31,6 +42,9 @@ auth: `
 		"an id that is no header":      {inQuery, body, all, hash("s")},
 		"a place in the payload":       {"{signature: stripe}", body, all, hash("evt_1")},
 		"one without it":               {"{signature: stripe}", `{"user":"ada","v":1}`, all, nil},
+		"two places together":          {"{signature: xsolla}", xsolla("payment", `"transaction":{"id":7},"order":{"id":8}`), all, together("payment", "7")},
+		"the places of another event":  {"{signature: xsolla}", xsolla("order_paid", `"order":{"id":8}`), all, together("order_paid", "8")},
+		"an event that has neither":    {"{signature: xsolla}", xsolla("user_validation", `"order":{}`), all, nil},
 		"the definition names another": {"{signature: github}\nidempotency: {header: x-event}", body, all, hash("x")},
 		"or another place":             {"{signature: stripe}\nidempotency: {path: user}", body, all, hash("ada")},
 		"no sender":                    {"{api_key: true}", body, all, hash("i")},

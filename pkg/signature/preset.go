@@ -50,6 +50,7 @@ type Answer struct {
 // part there is none, or Spec.ID names it.
 type Key struct {
 	Paths []string // several make one composite key
+	Else  []string // the same, for events that lack one of Paths
 	Body  bool
 }
 

@@ -98,8 +98,9 @@ func xsolla() Preset {
 			Signed: "{body}{secret}",
 		},
 		Receive: Receive{Answer: &Answer{Status: 204}},
-		Key:     Key{Paths: []string{"notification_type", "transaction.id"}},
-		Secret:  SecretHint{Name: "project secret key", Example: "a text of letters and digits"},
+		// An order_paid has no transaction of its own.
+		Key:    Key{Paths: []string{"notification_type", "transaction.id"}, Else: []string{"notification_type", "order.id"}},
+		Secret: SecretHint{Name: "project secret key", Example: "a text of letters and digits"},
 		Setup: []string{
 			"In the Publisher Account open your project, Project settings, Webhooks.",
 			"Paste this webhook's URL as the webhook server, copy the secret key, and set it here.",

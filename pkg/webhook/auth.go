@@ -198,19 +198,34 @@ func (d Definition) KeyPlace() (key *Idempotency, optional bool) {
 		return d.Idempotency, false
 	}
 	known := d.Auth.Preset().Key
-	switch {
-	case known.Body:
+	if known.Body {
 		return &Idempotency{Body: true}, true
-	case len(known.Paths) == 1:
-		return &Idempotency{Path: known.Paths[0]}, true
-	case len(known.Paths) > 1:
-		key = &Idempotency{}
-		for _, path := range known.Paths {
-			key.Composite = append(key.Composite, Source{Path: path})
-		}
-		return key, true
 	}
-	return nil, false
+	key = keyAt(known.Paths)
+	return key, key != nil
+}
+
+// otherKeyPlace says where the id is in events of a known sender that do not have it at
+// the first place; nil if nowhere.
+func (d Definition) otherKeyPlace() *Idempotency {
+	if d.Idempotency != nil {
+		return nil
+	}
+	return keyAt(d.Auth.Preset().Key.Else)
+}
+
+func keyAt(paths []string) *Idempotency {
+	switch len(paths) {
+	case 0:
+		return nil
+	case 1:
+		return &Idempotency{Path: paths[0]}
+	}
+	key := &Idempotency{}
+	for _, path := range paths {
+		key.Composite = append(key.Composite, Source{Path: path})
+	}
+	return key
 }
 
 // KeyHeaders returns the headers that may hold the idempotency key, the first that a

@@ -39,7 +39,9 @@ type CompiledSource struct {
 type CompiledKey struct {
 	// Optional: a payload without a value there is accepted, too.
 	Optional bool
-	Header   string
+	// Else is where such a payload may have its key; nil if nowhere.
+	Else   *CompiledKey
+	Header string
 	// Slot is that of the path, or NoSlot.
 	Slot int
 	Path Path
@@ -96,12 +98,8 @@ func (c *compiler) program(def Definition) (*Program, error) {
 	if p.User, err = c.source("user", Source{Path: def.User.Path, Header: def.User.Header}); err != nil {
 		return nil, err
 	}
-	place, optional := def.KeyPlace()
-	if p.Key, err = c.key("idempotency", place); err != nil {
+	if p.Key, err = c.keys(def); err != nil {
 		return nil, err
-	}
-	if p.Key != nil {
-		p.Key.Optional = optional
 	}
 	if p.LateUsers, err = c.lateUsers("late_users", def.LateUsers); err != nil {
 		return nil, err
@@ -159,6 +157,20 @@ func (c *compiler) elements(field, text string) (Path, *scope, int, error) {
 		c.arrays = append(c.arrays, s)
 	}
 	return path, c.arrays[n.Array], n.Array, nil
+}
+
+// keys compiles the place of the idempotency key, and the other one of a known sender.
+func (c *compiler) keys(def Definition) (*CompiledKey, error) {
+	place, optional := def.KeyPlace()
+	key, err := c.key("idempotency", place)
+	if key == nil || err != nil {
+		return nil, err
+	}
+	key.Optional = optional
+	if key.Else, err = c.key("idempotency", def.otherKeyPlace()); key.Else != nil {
+		key.Else.Optional = true
+	}
+	return key, err
 }
 
 func (c *compiler) key(field string, key *Idempotency) (*CompiledKey, error) {

@@ -89,10 +89,9 @@ func presetParts(p signature.Preset) [][2]string {
 	switch {
 	case p.Key.Body:
 		code("idempotency", "{body: true}")
-	case len(p.Key.Paths) == 1:
-		code("idempotency", "{path: "+p.Key.Paths[0]+"}")
-	case len(p.Key.Paths) > 1:
-		code("idempotency", "[{path: "+strings.Join(p.Key.Paths, "}, {path: ")+"}]")
+	case len(p.Key.Paths) > 0:
+		code("idempotency", keyPlaces(p.Key.Paths))
+		code("or else", keyPlaces(p.Key.Else))
 	default:
 		code("idempotency", "{header: "+s.ID.Header+"}")
 	}
@@ -103,6 +102,19 @@ func presetParts(p signature.Preset) [][2]string {
 	}
 	code("handshake", r.Challenge)
 	return parts
+}
+
+// keyPlaces writes paths as a definition has them.
+func keyPlaces(paths []string) string {
+	list := "{path: " + strings.Join(paths, "}, {path: ") + "}"
+	switch len(paths) {
+	case 0:
+		return ""
+	case 1:
+		return list
+	default:
+		return "[" + list + "]"
+	}
 }
 
 func samplePart(p signature.Preset, name string) string {
