@@ -13,7 +13,7 @@ func stripe() Preset {
 		Secret: SecretHint{Name: "signing secret", Example: "whsec_…"},
 		Setup: []string{
 			"In the Stripe Dashboard open Workbench, then Webhooks, and choose Create an event destination (older: Add endpoint).",
-			"Choose the events, such as checkout.session.completed, and the destination Webhook endpoint.",
+			"Choose the events, such as checkout.session.completed and checkout.session.async_payment_succeeded, and the destination Webhook endpoint.",
 			"Paste this webhook's URL as the endpoint URL and create it.",
 			"Reveal the signing secret, which begins with whsec_, and set it here as it is.",
 		},
