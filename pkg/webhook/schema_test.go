@@ -138,7 +138,7 @@ func examples(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{"fullYAML": fullYAML, "shopYAML": shopYAML}
 	root := filepath.Join("..", "..")
-	for _, pattern := range []string{"README.md", "docs/*.md", "docs/*/*.md", "pkg/signature/presets/*.yaml", "pkg/dev/stack/demo/data/*.yaml"} {
+	for _, pattern := range []string{"README.md", "docs/*.md", "docs/*/*.md", "docs/guide/senders/*.md", "pkg/signature/presets/*.yaml", "pkg/dev/stack/demo/data/*.yaml"} {
 		files, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			t.Fatal(err)
@@ -167,7 +167,7 @@ func TestExamplesAreValid(t *testing.T) {
 	t.Parallel()
 	schema := readSchema(t)
 	all := examples(t)
-	if len(all) < 18 {
+	if len(all) < 36 {
 		t.Fatalf("%d examples were found: %v", len(all), slices.Sorted(maps.Keys(all)))
 	}
 	for name, text := range all {
