@@ -33,9 +33,6 @@ func checkReceive(r *report, field string, def Definition) {
 	if receive.Payload != "" {
 		oneOf(r, at("payload"), receive.Payload, PayloadJSON, PayloadForm, PayloadQuery)
 	}
-	if receive.Payload == PayloadQuery && def.Encryption.IsOn() {
-		r.add(at("payload"), "encryption is for bodies, and a query is none: make the encryption none, or the payload json or form")
-	}
 	if u := receive.Unwrap; u != nil {
 		checkPath(r, at("unwrap.path"), u.Path)
 		oneOf(r, at("unwrap.as"), u.As, UnwrapJSON, UnwrapBase64JSON)
@@ -66,6 +63,19 @@ func checkMethods(r *report, def Definition) {
 	if receive.Payload == PayloadForm && slices.Equal(receive.Methods, []string{methodGet}) {
 		r.add("receive.payload", "a form that comes by GET is in the URL: make the payload query, or add POST to the methods")
 	}
+}
+
+// checkEncryptedQuery refuses encryption where the payload is a query, also where only the
+// signature's preset says so.
+func checkEncryptedQuery(r *report, def Definition) {
+	if !def.Encryption.IsOn() || def.Receive.over(def.Auth.Preset().Receive).Payload != PayloadQuery {
+		return
+	}
+	field := "encryption"
+	if def.Receive != nil && def.Receive.Payload != "" {
+		field = "receive.payload"
+	}
+	r.add(field, "encryption is for bodies, and a query is none: make the encryption none, or the payload json or form")
 }
 
 func checkAnswer(r *report, field string, a Answer) {

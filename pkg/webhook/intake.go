@@ -93,6 +93,7 @@ func IntakeOf(def Definition) (Intake, error) {
 	def.Receive = &receive
 	var r report
 	checkReceive(&r, "receive", def)
+	checkEncryptedQuery(&r, def)
 	if err := r.err(); err != nil {
 		return Intake{}, err
 	}

@@ -90,6 +90,7 @@ func TestReceiveIsRefused(t *testing.T) {
 		{"{methods: [GET, GET]}", "line 2: receive.methods[1]: GET is there twice"},
 		{"{payload: xml}", `line 2: receive.payload: want json, form or query, not "xml"`},
 		{"{payload: query}\nencryption: gcm", "line 2: receive.payload: encryption is for bodies, and a query is none"},
+		{"{methods: [GET, POST]}\nauth: {signature: levelplay}\nencryption: cbc", "line 4: encryption: encryption is for bodies, and a query is none"},
 		{"{methods: [GET], payload: form}", "line 2: receive.payload: a form that comes by GET is in the URL: make the payload query"},
 		{"{methods: [GET]}\nauth: {signature: twilio}", "line 2: receive.payload: a form that comes by GET is in the URL"},
 		{"{unwrap: {path: a}}", "line 2: receive.unwrap.as: is missing; want json or base64_json"},
@@ -161,6 +162,37 @@ func TestASignatureHasToCoverThePayload(t *testing.T) {
 		if _, err := webhook.Parse([]byte("name: N\nauth: {signature: " + name + "}")); err != nil {
 			t.Errorf("the preset %s is refused: %v", name, err)
 		}
+	}
+}
+
+// TestADefinitionThatIsAcceptedCompiles: the ingress and the applier could do nothing with
+// another one. What a preset says counts as if the definition said it.
+func TestADefinitionThatIsAcceptedCompiles(t *testing.T) {
+	t.Parallel()
+	auths := []string{"{}"}
+	for _, name := range signature.Names() {
+		auths = append(auths, "{signature: "+name+"}", "{signature: "+name+", api_key: true}")
+	}
+	accepted := 0
+	for _, auth := range auths {
+		for _, encryption := range []string{"none", "cbc", "gcm"} {
+			for _, receive := range []string{
+				"{}", "{payload: json}", "{payload: form}", "{payload: query}", "{methods: [GET]}", "{methods: [PUT, POST]}", "{methods: [GET], payload: query}",
+			} {
+				src := "name: N\nauth: " + auth + "\nencryption: " + encryption + "\nreceive: " + receive
+				def, err := webhook.Parse([]byte(src))
+				if err != nil {
+					continue
+				}
+				accepted++
+				if _, err := webhook.Compile(webhook.Record{ID: "wh_a", Definition: def}, 1); err != nil {
+					t.Errorf("%s\nis accepted, but %v", src, err)
+				}
+			}
+		}
+	}
+	if accepted < 300 {
+		t.Errorf("only %d are accepted", accepted)
 	}
 }
 

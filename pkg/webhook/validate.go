@@ -86,6 +86,7 @@ func check(r *report, def Definition, o options) {
 		checkReceive(r, "receive", def)
 		checkMethods(r, def)
 	}
+	checkEncryptedQuery(r, def)
 	checkCover(r, def)
 	if def.User != nil {
 		checkUser(r, "user", *def.User)
