@@ -3,6 +3,7 @@ package console_test
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -23,6 +24,20 @@ func TestTheConsoleWarnsOfCBC(t *testing.T) {
 	}
 	if p := w.admin.get("/webhooks/new?sender=other"); !strings.Contains(p.text("#encryption-help"), "Prefer GCM") {
 		t.Errorf("where encryption is chosen: %q", p.text("#encryption-help"))
+	}
+}
+
+func TestTheConsoleEncryptsNoQuery(t *testing.T) {
+	t.Parallel()
+	w := newSealingWorld(t)
+	hook := w.webhookOf("{name: Ads, receive: {methods: [GET], payload: query}}")
+	form := url.Values{"revision": {strconv.FormatUint(hook.Revision, 10)}, "overlap": {"0"}, "mode": {"gcm"}}
+	p := w.admin.post("/webhooks/"+hook.ID+"/encryption", form)
+	if p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("main"), "Nothing was changed: encryption is for bodies") {
+		t.Errorf("%d %s", p.status, p.text("main"))
+	}
+	if now := w.reread(hook.ID); now.Encryption.IsOn() || now.Revision != hook.Revision {
+		t.Errorf("encryption is %s in revision %d", now.Encryption, now.Revision)
 	}
 }
 

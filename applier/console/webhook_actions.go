@@ -160,6 +160,9 @@ func (s *Console) setEncryption(c *request) error {
 		return err
 	}
 	saved, err := s.Webhooks.SetEncryption(c.ctx(), w, mode, key, overlap)
+	if problems, isProblem := errors.AsType[webhook.Errors](err); isProblem {
+		return failf(http.StatusUnprocessableEntity, "Nothing was changed: %s.", problems[0].Message)
+	}
 	return s.changed(c, saved, err, "set encryption", "Encryption of bodies is set to "+string(mode)+".")
 }
 

@@ -22,13 +22,20 @@ const (
 
 // SetEncryption turns encryption on with a key, or off. A zero key has one made.
 // The keys there were open bodies for the overlap, unless they end sooner; with
-// encryption off they end at once.
+// encryption off they end at once. The error is webhook.Errors for a webhook that takes
+// its payload from the query.
 func (s *Service) SetEncryption(
 	ctx context.Context, w broker.Saved, mode webhook.Encryption, key secret.AESKey, overlap time.Duration,
 ) (Saved, error) {
 	now := s.now()
 	before := w.Record
 	w.Encryption = mode
+	if mode.IsOn() {
+		// A record that cannot be compiled would stop the webhook.
+		if _, err := webhook.IntakeOf(w.Definition); err != nil {
+			return Saved{}, err
+		}
+	}
 	var made secret.AESKey
 	switch {
 	case !mode.IsOn():

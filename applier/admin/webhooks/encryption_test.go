@@ -218,6 +218,33 @@ func TestSetEncryption(t *testing.T) {
 	}
 }
 
+// A webhook that was set so could not be compiled, and would take no request.
+func TestAQueryCannotBeEncrypted(t *testing.T) {
+	t.Parallel()
+	for name, def := range map[string]webhook.Definition{
+		"by the definition": {Receive: &webhook.Receive{Payload: webhook.PayloadQuery}},
+		"by the preset":     {Auth: webhook.Auth{Signature: &webhook.Signature{Preset: "levelplay"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			def.Name, def.Community, def.State, def.Encryption = "Ads", "default", webhook.Draft, webhook.NoEncryption
+			if _, err := d.Apply(t.Context(), def); err != nil {
+				t.Fatal(err)
+			}
+			_, err := d.SetEncryption(t.Context(), *d.kept.saved, webhook.GCM, secret.AESKey{}, time.Hour)
+			if problems, ok := errors.AsType[webhook.Errors](err); !ok || !strings.Contains(problems.Error(), "a query is none") || d.kept.saves != 1 {
+				t.Errorf("%v, saved %d times", err, d.kept.saves)
+			}
+			// One that was saved by an older version can be mended.
+			d.kept.saved.Encryption = webhook.GCM
+			if off := d.set(t, webhook.NoEncryption, "", 0); off.Encryption != webhook.NoEncryption {
+				t.Errorf("encryption is %s", off.Encryption)
+			}
+		})
+	}
+}
+
 func TestWithoutAMasterKey(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
