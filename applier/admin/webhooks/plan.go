@@ -40,12 +40,30 @@ func (s *Service) Plan(ctx context.Context, def webhook.Definition) (Planned, er
 	case err != nil:
 		return Planned{}, err
 	}
-	if current.Newer == nil && def.StateImplied && current.State.Accepts() { // it was checked as a draft
-		if err := s.Check(ctx, def.Over(current.Definition)); err != nil {
-			return Planned{}, fmt.Errorf("the webhook is %s, and the file leaves that as it is: %w", current.State, err)
+	if current.Newer == nil {
+		if err := s.checkKept(ctx, def, current.Definition); err != nil {
+			return Planned{}, err
 		}
 	}
 	return s.PlanNext(current, def)
+}
+
+// checkKept checks a definition again with the parts that its text leaves as they are: it
+// was read as a draft with an API key.
+func (s *Service) checkKept(ctx context.Context, def, current webhook.Definition) error {
+	kept := ""
+	switch {
+	case def.StateImplied && current.State.Accepts():
+		kept = "the webhook is " + string(current.State)
+	case def.Auth.Implied:
+		kept = "the webhook has an `auth`"
+	default:
+		return nil
+	}
+	if err := s.Check(ctx, def.Over(current)); err != nil {
+		return fmt.Errorf("%s, and the file leaves that as it is: %w", kept, err)
+	}
+	return nil
 }
 
 // ApplyPlanned carries out a plan. If somebody saved the webhook after it was planned,
