@@ -263,9 +263,13 @@ func TestCompositeKeys(t *testing.T) {
 	if key(one+"idempotency: [{path: a}]", `{"user":"ada","a":"x"}`).Hash == single.Hash {
 		t.Error("a list of one is the key of a single path: it should be told apart")
 	}
-	mixed := key(one+"idempotency: [{path: a}, {header: X-Topic}]", `{"user":"ada","a":"x"}`, "X-Topic", "paid")
-	if want := "the values at a, of the header X-Topic"; mixed.Where != want {
-		t.Errorf("the key is %q, want %q", mixed.Where, want)
+	for places, want := range map[string]string{
+		"[{path: a}, {header: X-Topic}]":            "the values at a, of the header X-Topic",
+		"[{header: X-Topic}, {path: a}, {path: b}]": "the values of the header X-Topic, at a, at b",
+	} {
+		if mixed := key(one+"idempotency: "+places, body(`"x"`, `"y"`), "X-Topic", "paid"); mixed.Where != want {
+			t.Errorf("the key is %q, want %q", mixed.Where, want)
+		}
 	}
 	for b, want := range map[string]string{
 		body(`"a"`, `null`): "missing_field b", body(`""`, `"b"`): "missing_field a", body(`"a"`, `{}`): "invalid_field_value b",

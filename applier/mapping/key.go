@@ -95,9 +95,9 @@ func compositeKey(parts []webhook.CompiledSource, body []byte, in *scope) (*appl
 			return nil, failure
 		}
 		joined = append(binary.BigEndian.AppendUint64(joined, uint64(len(text))), text...)
-		places[i] = strings.TrimPrefix(in.spot(&parts[i]).at, "at ")
+		places[i] = in.spot(&parts[i]).at
 	}
-	return newKey(string(joined), body, "the values at "+strings.Join(places, ", "), ""), nil
+	return newKey(string(joined), body, "the values "+strings.Join(places, ", "), ""), nil
 }
 
 // newKey hashes: senders choose the text and its length.
