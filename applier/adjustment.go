@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
@@ -44,6 +45,20 @@ func (a Adjustment) Delivery() (delivery.Delivery, error) {
 // people are shown it.
 func ShowAdjustment(community string, body []byte) []byte {
 	return bytes.Replace(body, []byte(`"key":"`+community+`\u0000`), []byte(`"key":"`), 1)
+}
+
+// StaysIn returns an error if an edited adjustment names another community than the one in
+// which it was made, in itself or in its key. Editors of a community edit its dead letters,
+// and may have no right in another one.
+func StaysIn(community string, body []byte) error {
+	var a Adjustment
+	if err := json.Unmarshal(body, &a); err != nil {
+		return nil // it fails when it is executed
+	}
+	if a.Community != community || a.Key != "" && !strings.HasPrefix(a.Key, community+"\x00") {
+		return fmt.Errorf("an adjustment stays in the community %s: leave its community and its key as they were", community)
+	}
+	return nil
 }
 
 var errAdjustment = errors.New("no adjustment that `coinhook users adjust` would make")

@@ -30,3 +30,23 @@ func TestAnAdjustmentIsShownWithItsAdminsKey(t *testing.T) {
 		t.Error("no body is one")
 	}
 }
+
+// An edited adjustment has the community, and a key of the community, that it was made in.
+func TestAnEditedAdjustmentStaysInItsCommunity(t *testing.T) {
+	t.Parallel()
+	for body, stays := range map[string]bool{
+		`{"community":"arena","amount":"7"}`:                   true,
+		`{"community":"arena","key":"arena\u0000k1"}`:          true,
+		`{"community":"arena","key":"k1"}`:                     false,
+		`{"community":"arena","key":"other\u0000k1"}`:          false,
+		`{"community":"other"}`:                                false,
+		`{"amount":"7"}`:                                       false,
+		`{"community":"arena","Community":"other"}`:            false,
+		`{"community":"arena","key":"","KEY":"other\u0000k1"}`: false,
+		`no adjustment`:                                        true, // and fails
+	} {
+		if err := applier.StaysIn("arena", []byte(body)); (err == nil) != stays {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}

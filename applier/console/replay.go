@@ -166,7 +166,13 @@ func (s *Console) replayPage(c *request, status int, problem string) error {
 		request.Edited, data.Edited = nil, false
 		problem, status = "A payload cannot be empty.", http.StatusUnprocessableEntity
 	}
-	if data.Plan, err = s.Replayer.Plan(c.ctx(), request, false); err != nil {
+	data.Plan, err = s.Replayer.Plan(c.ctx(), request, false)
+	if invalid, ok := errors.AsType[*admin.Invalid](err); ok { // the plan is that of the payload as it is
+		request.Edited, data.Edited = nil, false
+		problem, status = sentence(invalid.Error()), http.StatusUnprocessableEntity
+		data.Plan, err = s.Replayer.Plan(c.ctx(), request, false)
+	}
+	if err != nil {
 		return err
 	}
 	data.Error, data.Seen = problem, s.plans.put(c, planned{request, data.Plan}, data.choices(request))

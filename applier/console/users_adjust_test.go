@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/postgres"
 )
 
 // adjustForm is the form of a page about an adjustment, with its key.
@@ -112,5 +113,57 @@ func TestAnAdjustmentMayWait(t *testing.T) {
 	}
 	if p := w.admin.get(to); !strings.Contains(p.text(".flash"), "is pending") || !strings.Contains(p.text("main"), "pending") {
 		t.Errorf("it says %s", p.text("main"))
+	}
+}
+
+// Editors of a community edit its dead letters, adjustments among them. An edited one changes
+// nothing of another community, and shows nothing of it, whoever is named in it.
+func TestAnEditedAdjustmentStaysInItsCommunity(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle()
+	ids := map[string]string{}
+	for community, email := range map[string]string{"alpha": "ann@example.com", "beta": "bob@example.com"} {
+		id, err := w.Store.AddUser(t.Context(), community, postgres.NewUser{Email: email})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[community] = id.String()
+	}
+	eve := w.member("eve", "alpha", admin.Editor)
+	at := "/users/" + ids["alpha"]
+	if p := eve.post(at+"/adjust", adjustForm(eve.get(at), "currency", "coins", "operator", "subtract", "amount", "7", "note", "x", "sure", "1")); p.status != http.StatusUnprocessableEntity {
+		t.Fatalf("%d %s", p.status, p.text("main"))
+	}
+	var letter string
+	if err := w.DB.QueryRow("SELECT delivery_id FROM dead_letters").Scan(&letter); err != nil {
+		t.Fatal(err)
+	}
+	replay := func(pairs ...string) *page {
+		t.Helper()
+		return eve.post("/dead-letters/replay", with(url.Values{"id": {letter}, "edit": {"1"}}, pairs...))
+	}
+	sent := replay().Find("textarea").Text()
+	for about, edited := range map[string]string{
+		"a user of another community": strings.NewReplacer("alpha", "beta", ids["alpha"], ids["beta"], "subtract", "add").Replace(sent),
+		"a key of another community":  strings.Replace(sent, `"key":"alpha`, `"key":"beta`, 1),
+	} {
+		p := replay("payload", edited, "plan", "1")
+		if edited == sent || p.status != http.StatusUnprocessableEntity || !strings.Contains(p.text("[role=alert]"), "stays in the community alpha") || strings.Contains(p.body, "bob@example.com") {
+			t.Errorf("%s: %d %s", about, p.status, p.text("main"))
+		}
+		p = replay("payload", edited, "seen", p.seen(), "run", "1")
+		if to := p.header.Get("Location"); to != "" {
+			t.Errorf("%s: it runs at %s: %s", about, to, w.ended(t, p))
+		}
+	}
+	var balances int
+	if err := w.DB.QueryRow("SELECT count(*) FROM balances WHERE amount <> 0").Scan(&balances); err != nil || balances != 0 {
+		t.Errorf("%d balances are changed: %v", balances, err)
+	}
+	own := strings.Replace(sent, "subtract", "add", 1)
+	p := replay("payload", own, "plan", "1")
+	if text := w.ended(t, replay("payload", own, "seen", p.seen(), "run", "1")); !strings.Contains(text, "1 applied") {
+		t.Errorf("one that stays: %s", text)
 	}
 }

@@ -186,6 +186,9 @@ func (p *planner) rehearse(ctx context.Context, page []letter) error {
 	var batch []delivery.Delivery
 	var letters []letter
 	for _, l := range page {
+		if err := p.request.check(l.Letter); err != nil {
+			return err
+		}
 		if p.request.leavesOut(l.Letter) {
 			p.plan.LeftOut++
 			continue

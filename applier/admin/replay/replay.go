@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/delivery"
@@ -84,6 +85,17 @@ func (r *Request) leavesOut(l admin.Letter) bool { return !r.Force && l.Replays 
 // request does not ask for such ones. A replay would sign it.
 func (r *Request) isUnasked(l admin.Letter) bool {
 	return *l.Reason == delivery.MalformedDelivery && r.Filter.Reason != delivery.MalformedDelivery && !r.isByID()
+}
+
+// check refuses an edited payload that would take a dead letter to another community.
+func (r *Request) check(l admin.Letter) error {
+	if r.Edited == nil || l.WebhookID != applier.AdjustmentID {
+		return nil
+	}
+	if err := applier.StaysIn(l.Community, r.Edited); err != nil {
+		return &admin.Invalid{Part: "payload", Err: err}
+	}
+	return nil
 }
 
 // replayOf returns a dead letter as a delivery that runs again. revision is that of the
