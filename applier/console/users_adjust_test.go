@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/applier/postgres"
 )
 
@@ -165,5 +167,43 @@ func TestAnEditedAdjustmentStaysInItsCommunity(t *testing.T) {
 	p := replay("payload", own, "plan", "1")
 	if text := w.ended(t, replay("payload", own, "seen", p.seen(), "run", "1")); !strings.Contains(text, "1 applied") {
 		t.Errorf("one that stays: %s", text)
+	}
+}
+
+// Who may see the community of an adjustment sees it, pending too, and nobody else does.
+func TestAPendingAdjustmentIsOfItsCommunity(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	user, err := w.Store.AddUser(t.Context(), "alpha", postgres.NewUser{Email: "ann@example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Store.AddUser(t.Context(), "beta", postgres.NewUser{Email: "bob@example.com"}); err != nil {
+		t.Fatal(err)
+	}
+	ids, err := users.New(w.Store).Adjust(t.Context(), w.publisher, []applier.Adjustment{
+		{Community: "alpha", User: user.String(), Currency: "coins", Operator: "add", Amount: "7", Note: "sorry", By: "anna"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := "/deliveries/" + ids[0].String()
+	for name, tc := range map[string]struct {
+		b     *browser
+		path  string
+		shown bool
+	}{
+		"an editor":            {w.member("eve", "alpha", admin.Editor), at, true},
+		"an editor's list":     {w.member("eva", "alpha", admin.Editor), "/deliveries?status=pending", true},
+		"a viewer elsewhere":   {w.member("bert", "beta", admin.Viewer), at, false},
+		"their list":           {w.member("bea", "beta", admin.Viewer), "/deliveries?status=pending", false},
+		"a list of alpha":      {w.admin, "/deliveries?status=pending&community=alpha", true},
+		"a list of beta":       {w.admin, "/deliveries?status=pending&community=beta", false},
+		"an owner":             {w.admin, at, true},
+		"the list of an owner": {w.admin, "/deliveries?status=pending", true},
+	} {
+		if p := tc.b.get(tc.path); strings.Contains(p.text("main"), "Adjustment: sorry") != tc.shown {
+			t.Errorf("%s: %d %s", name, p.status, p.text("main"))
+		}
 	}
 }

@@ -169,16 +169,16 @@ SELECT webhook_id FROM w LIMIT $1`
 
 // The query counts the oldest rows of a webhook. It bounds the rows from one side only
 // and drops the rows of the next webhook later: with both bounds the planner first sorts
-// all rows of the webhook.
+// all rows of the webhook. Adjustments of all communities have one webhook's id.
 const parkedGroupsQuery = `
-SELECT max(r.community), r.reason, max(r.detail), count(*) FILTER (WHERE NOT r.is_replay), count(*) FILTER (WHERE r.is_replay), min(r.since)
+SELECT r.community, r.reason, max(r.detail), count(*) FILTER (WHERE NOT r.is_replay), count(*) FILTER (WHERE r.is_replay), min(r.since)
 FROM (
     SELECT webhook_id, community, reason, detail, replay_id <> $3 AS is_replay, CASE WHEN replay_id = $3 THEN received_at ELSE parked_at END AS since
     FROM parked WHERE webhook_id >= $1
     ORDER BY webhook_id, delivery_id LIMIT $2
 ) AS r
 WHERE r.webhook_id = $1
-GROUP BY r.reason`
+GROUP BY r.community, r.reason`
 
 // ParkedGroups says what waits in rows of its own, and why. The group that waits
 // longest comes first.
@@ -195,7 +195,7 @@ func (s *Store) ParkedGroups(ctx context.Context) (all []admin.ParkedGroup, err 
 		all = append(all, slices.DeleteFunc(of, func(g admin.ParkedGroup) bool { return !admin.Sees(ctx, g.Community) })...)
 	}
 	slices.SortFunc(all, func(a, b admin.ParkedGroup) int {
-		return cmp.Or(a.Oldest.Compare(b.Oldest), cmp.Compare(a.WebhookID, b.WebhookID), cmp.Compare(a.Reason, b.Reason))
+		return cmp.Or(a.Oldest.Compare(b.Oldest), cmp.Compare(a.WebhookID, b.WebhookID), cmp.Compare(a.Community, b.Community), cmp.Compare(a.Reason, b.Reason))
 	})
 	return all, nil
 }

@@ -221,3 +221,34 @@ func TestWhoHoldsAUserIsTold(t *testing.T) {
 		})
 	}
 }
+
+// TestParkedAdjustmentsAreCountedByCommunity: they have one webhook's id in all of them.
+func TestParkedAdjustmentsAreCountedByCommunity(t *testing.T) {
+	t.Parallel()
+	s, db := postgrestest.Open(t, postgres.Options{})
+	ann, at := addUser(t, s, "ann@example.com"), time.Now()
+	for _, community := range []string{"alpha", "beta", "beta"} {
+		postgrestest.Park(t, db, postgrestest.Parked{ID: delivery.NewID(), Webhook: applier.AdjustmentID, Community: community, Reason: applier.UserLocked, User: ann, At: at})
+	}
+	for _, tc := range []struct {
+		grants admin.Grants
+		want   map[string]int
+	}{
+		{admin.OwnerGrants(), map[string]int{"alpha": 1, "beta": 2}},
+		{admin.Grants{"alpha": admin.Viewer}, map[string]int{"alpha": 1}},
+		{admin.Grants{"beta": admin.Viewer}, map[string]int{"beta": 2}},
+		{admin.Grants{"gamma": admin.Viewer}, map[string]int{}},
+	} {
+		groups, err := s.ParkedGroups(admin.WithActor(t.Context(), admin.Actor{Grants: tc.grants}, admin.Viewer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]int{}
+		for _, g := range groups {
+			got[g.Community] += g.Count
+		}
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.grants, diff)
+		}
+	}
+}

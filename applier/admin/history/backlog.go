@@ -191,12 +191,12 @@ func (b *backlog) find(ctx context.Context, id delivery.ID) (w *waiting, notRead
 
 // line makes a line of the history.
 func (b *backlog) line(ctx context.Context, w waiting) (admin.Delivery, error) {
-	saved, err := b.names.of(ctx, w.WebhookID)
+	of, err := b.names.ofDelivery(ctx, w.Delivery)
 	if err != nil {
 		return admin.Delivery{}, err
 	}
 	return admin.Delivery{
-		ID: w.ID, WebhookID: w.WebhookID, Webhook: saved.Name, Community: saved.Community,
+		ID: w.ID, WebhookID: w.WebhookID, Webhook: of.Name, Community: of.Community,
 		Status: delivery.Pending, Changes: []admin.Change{}, Fields: []admin.Field{}, ReceivedAt: w.ReceivedAt.UTC(), Source: admin.SourceOf(w.WebhookID),
 		Pending: newPending(b.isOverdue(w.storedAt), b.Fate(w.Position.Sequence, w.InSlot())),
 	}, nil

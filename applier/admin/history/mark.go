@@ -63,11 +63,11 @@ func (h *History) Changed(ctx context.Context, from, to Mark) (communities []str
 			return nil, true, err
 		}
 		for _, d := range m.Deliveries {
-			saved, err := names.of(ctx, d.WebhookID)
+			of, err := names.ofDelivery(ctx, d)
 			if err != nil {
 				return nil, true, err
 			}
-			communities = append(communities, saved.Community)
+			communities = append(communities, of.Community)
 		}
 	}
 	slices.Sort(communities)

@@ -11,6 +11,7 @@ import (
 	"github.com/coinhook/coinhook/applier/postgres"
 	"github.com/coinhook/coinhook/pkg/broker"
 	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // mayBeParked: of a parked delivery neither outcome nor reason is known, and its user only
@@ -40,11 +41,11 @@ func (h *History) parked(ctx context.Context, f Filter, at Place) ([]admin.Deliv
 
 // fromParked adds what the database does not know.
 func (h *History) fromParked(ctx context.Context, n *names, p postgres.ParkedDelivery) (admin.Delivery, error) {
-	saved, err := n.of(ctx, p.WebhookID)
+	def, err := n.of(ctx, p.WebhookID)
 	if err != nil {
 		return admin.Delivery{}, err
 	}
-	p.Webhook = saved.Name
+	p.Webhook = def.Name
 	// An admin wants a paused webhook's deliveries to wait.
 	p.Pending.Overdue = *p.Pending.Why != string(applier.Paused) && time.Since(p.StoredAt) >= h.limit
 	return p.Delivery, nil
@@ -53,22 +54,35 @@ func (h *History) fromParked(ctx context.Context, n *names, p postgres.ParkedDel
 // names finds what webhooks are called. It reads each once.
 type names struct {
 	*History
-	webhooks map[string]broker.Saved
+	webhooks map[string]webhook.Definition
 }
 
-func (h *History) names() *names { return &names{History: h, webhooks: map[string]broker.Saved{}} }
+func (h *History) names() *names {
+	return &names{History: h, webhooks: map[string]webhook.Definition{applier.AdjustmentID: {Name: "Adjustment"}}}
+}
 
-func (n *names) of(ctx context.Context, id string) (broker.Saved, error) {
-	saved, ok := n.webhooks[id]
+func (n *names) of(ctx context.Context, id string) (webhook.Definition, error) {
+	def, ok := n.webhooks[id]
 	if ok {
-		return saved, nil
+		return def, nil
 	}
 	saved, err := n.definitions.Get(ctx, id)
 	if err != nil && !errors.Is(err, broker.ErrWebhookNotFound) {
-		return saved, fmt.Errorf("name the webhook of a pending delivery: %w", err)
+		return def, fmt.Errorf("name the webhook of a pending delivery: %w", err)
 	}
-	n.webhooks[id] = saved
-	return saved, nil
+	n.webhooks[id] = saved.Definition
+	return saved.Definition, nil
+}
+
+// ofDelivery is of for a delivery in the stream. An adjustment says itself what an applier
+// calls it, and in which community it is.
+func (n *names) ofDelivery(ctx context.Context, d delivery.Delivery) (webhook.Definition, error) {
+	if d.WebhookID == applier.AdjustmentID && d.Malformed == "" {
+		if w, err := applier.Adjusting(d.Body); err == nil {
+			return w.Definition, nil
+		}
+	}
+	return n.of(ctx, d.WebhookID)
 }
 
 // showParked returns a parked delivery with what the sender sent, nil if it is not
@@ -109,13 +123,13 @@ func (h *History) ParkedGroups(ctx context.Context) ([]admin.ParkedGroup, error)
 	}
 	names := h.names()
 	for i := range groups {
-		saved, err := names.of(ctx, groups[i].WebhookID)
+		def, err := names.of(ctx, groups[i].WebhookID)
 		if err != nil {
 			return nil, err
 		}
-		groups[i].Webhook = saved.Name
+		groups[i].Webhook = def.Name
 		if groups[i].Community == "" {
-			groups[i].Community = saved.Community
+			groups[i].Community = def.Community
 		}
 	}
 	return groups, nil

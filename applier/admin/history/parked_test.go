@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -184,4 +185,44 @@ func TestAMarkChangesWithParkedRows(t *testing.T) {
 		}
 		return after.String() != before.String()
 	})
+}
+
+// TestAdjustmentsAreOfTheirCommunity, though no webhook says so: pending, parked, and in the
+// news of it.
+func TestAdjustmentsAreOfTheirCommunity(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	h := i.with(nothingIsOverdue)
+	before, err := h.Mark(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := applier.Adjustment{Community: "alpha", User: delivery.NewID().String(), Currency: "coins", Operator: "add", Amount: "7", Note: "sorry"}.Delivery()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.ReceivedAt = time.Now()
+	i.send(d)
+	after, err := h.Mark(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if communities, all, err := h.Changed(t.Context(), before, after); err != nil || all || !slices.Equal(communities, []string{"alpha"}) {
+		t.Errorf("news of %q, of all %t, %v", communities, all, err)
+	}
+	parked := delivery.NewID()
+	postgrestest.Park(t, i.DB, postgrestest.Parked{ID: parked, Webhook: applier.AdjustmentID, Community: "alpha", Reason: applier.NewerFormat})
+	for community, want := range map[string][]string{"": {"Adjustment", "Adjustment: sorry"}, "alpha": {"Adjustment", "Adjustment: sorry"}, "beta": nil} {
+		list, err := h.List(t.Context(), history.Filter{Community: community, Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, d := range list.Deliveries {
+			got = append(got, d.Webhook)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("of %q (-want +got):\n%s", community, diff)
+		}
+	}
 }
