@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -123,6 +122,7 @@ func (f currencyForm) parts() string { return f.Scale + " " + f.Min + " " + f.Ma
 // change is what somebody changed of the form.
 func (f currencyForm) change() (change communities.CurrencyChange, err error) {
 	was := append(strings.Split(f.Was, " "), "", "", "") // a new one has no parts
+	change.New = f.Was == ""
 	if f.Scale != was[0] {
 		scale, err := strconv.Atoi(f.Scale)
 		if err != nil {
@@ -143,9 +143,6 @@ func (s *Console) setCurrency(c *request) error {
 	trimmed := func(name string) string { return strings.TrimSpace(c.FormValue(name)) }
 	form := currencyForm{Code: trimmed("code"), Scale: trimmed("scale"), Min: trimmed("min"), Max: trimmed("max"), Was: c.FormValue("was")}
 	change, err := form.change()
-	if err == nil && form.Was == "" {
-		err = s.isNewCurrency(c, form.Code)
-	}
 	if err == nil {
 		_, err = s.Settings.SetCurrency(c.ctx(), communityIn(c), form.Code, change)
 	}
@@ -157,16 +154,6 @@ func (s *Console) setCurrency(c *request) error {
 	}
 	return c.recordDone("set currency", "currency", form.Code, map[string]any{"community": communityIn(c), "scale": form.Scale, "min": form.Min, "max": form.Max},
 		inCommunity("/settings", communityIn(c)), "The currency "+form.Code+" was saved. Its limits hold from the next delivery on.")
-}
-
-// isNewCurrency returns an error if the community has the currency already. The form for
-// a new currency does not show what it has.
-func (s *Console) isNewCurrency(c *request, code string) error {
-	known, err := s.Settings.Currencies(c.ctx(), communityIn(c))
-	if err == nil && slices.ContainsFunc(known, func(k applier.Currency) bool { return k.Code == code }) {
-		err = &communities.Invalid{Part: "code", Err: fmt.Errorf("there is a currency %s already: change it in the list", code)}
-	}
-	return err
 }
 
 // noneIfEmpty takes a limit that was left empty for none.
@@ -189,10 +176,7 @@ func settingProblem(err error) (text, part string) {
 
 func (s *Console) setField(c *request) error {
 	form := fieldForm{Name: strings.TrimSpace(c.FormValue("name")), Type: c.FormValue("type"), Options: c.FormValue("options"), Was: c.FormValue("was")}
-	now, err := s.fieldNow(c, &form)
-	if err == nil {
-		err = s.Settings.SetField(c.ctx(), communityIn(c), form.field(now))
-	}
+	err := s.Settings.ChangeField(c.ctx(), communityIn(c), form.Name, form.over)
 	if form.Error, form.Part = settingProblem(err); form.Error != "" {
 		return s.settingsPage(c, http.StatusUnprocessableEntity, settingsData{NewField: form})
 	}
@@ -203,30 +187,24 @@ func (s *Console) setField(c *request) error {
 		inCommunity("/settings", communityIn(c)), "The custom field "+form.Name+" was saved.")
 }
 
-// fieldNow returns the field that the form is about, empty if it is new, and an error
-// if that is not what the form was made of.
-func (s *Console) fieldNow(c *request, form *fieldForm) (now applier.Field, err error) {
-	known, err := s.Settings.Fields(c.ctx(), communityIn(c))
-	if err != nil {
-		return now, err
-	}
-	i := slices.IndexFunc(known, func(f applier.Field) bool { return f.Name == form.Name })
+// over returns what the form makes of the field that there is, and an error if that is not
+// what the form was made of.
+func (f *fieldForm) over(now applier.Field, found bool) (applier.Field, error) {
 	switch {
-	case i < 0 && form.Was == "":
-		return now, nil
-	case i < 0:
-		form.Was = ""
+	case !found && f.Was == "":
+		return f.field(now), nil
+	case !found:
+		f.Was = ""
 		return now, &communities.Invalid{Part: "name", Err: errors.New("somebody has deleted this custom field meanwhile: save once more to add it again")}
-	case form.Was == "":
-		return now, &communities.Invalid{Part: "name", Err: fmt.Errorf("there is a custom field %s already: change it in the list", form.Name)}
+	case f.Was == "":
+		return now, &communities.Invalid{Part: "name", Err: fmt.Errorf("there is a custom field %s already: change it in the list", f.Name)}
 	}
-	now = known[i]
-	if mark := markOf(now); form.Was != mark {
-		form.Was = mark // saving again means it
+	if mark := markOf(now); f.Was != mark {
+		f.Was = mark // saving again means it
 		return now, &communities.Invalid{Part: "options", Err: fmt.Errorf(
 			"somebody has changed this custom field meanwhile; it is a %s now, with the options %q: save again to replace that", now.Type, now.Options)}
 	}
-	return now, nil
+	return f.field(now), nil
 }
 
 // field is what the form says. Options that the field has stay as they are, blanks

@@ -1,10 +1,14 @@
 package console_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/PuerkitoBio/goquery"
@@ -228,4 +232,44 @@ func TestTwoChangeTheSame(t *testing.T) {
 	if p := w.admin.post(alice, filled(w.admin.get(alice), `form[action="`+alice+`"]`, "email", "", "username", "")); p.status != http.StatusUnprocessableEntity {
 		t.Errorf("without a name: status %d", p.status)
 	}
+}
+
+// Of several who save the same thing at the same moment, from pages that show the same, one
+// does. The others are told.
+func TestSeveralSaveAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const currencies, fields, at = "/settings/currencies", "/settings/fields", 8
+	atOnce := func(about, path string, form func(n int) url.Values) {
+		t.Helper()
+		var saved, told atomic.Int32
+		var group sync.WaitGroup
+		for n := range at {
+			group.Go(func() {
+				switch p := w.admin.post(path, form(n)); p.status {
+				case http.StatusSeeOther:
+					saved.Add(1)
+				case http.StatusUnprocessableEntity:
+					told.Add(1)
+				default:
+					t.Errorf("%s: %d %s", about, p.status, p.text("main"))
+				}
+			})
+		}
+		group.Wait()
+		if saved.Load() != 1 || told.Load() != at-1 {
+			t.Errorf("%s: %d of %d saved, %d were told", about, saved.Load(), at, told.Load())
+		}
+	}
+	options := func(n int) string { return fmt.Sprintf("red\r\nblue %d", n) }
+	atOnce("a new field", fields, func(n int) url.Values {
+		return url.Values{"name": {"team"}, "type": {"select"}, "options": {options(n)}}
+	})
+	page := w.admin.get("/settings")
+	atOnce("a field", fields, func(n int) url.Values {
+		return filled(page, `form:has(input[name=name][value=team])`, "options", options(n+at))
+	})
+	atOnce("a new currency", currencies, func(n int) url.Values {
+		return url.Values{"code": {"gems"}, "scale": {"0"}, "min": {"0"}, "max": {strconv.Itoa(n + 1)}}
+	})
 }

@@ -48,16 +48,25 @@ ON CONFLICT (community, name) DO UPDATE
 SET type = excluded.type, options = excluded.options, revision = nextval('field_revisions')`
 )
 
-// SetField changes a custom field, or adds it. The values of a field of the same name
-// that was deleted before are gone by then.
+// SetField is ChangeField, whatever there is.
 func (s *Store) SetField(ctx context.Context, community string, f applier.Field) error {
+	return s.ChangeField(ctx, community, f.Name, func(applier.Field, bool) (applier.Field, error) { return f, nil })
+}
+
+// ChangeField changes a custom field, or adds it. change is given what there is, found
+// false if nothing is, and returns what shall be; nobody else changes it meanwhile. The
+// values of a field of the same name that was deleted before are gone by then.
+func (s *Store) ChangeField(
+	ctx context.Context, community, name string,
+	change func(now applier.Field, found bool) (applier.Field, error),
+) error {
 	for {
-		err := s.setField(ctx, community, f)
+		err := s.changeField(ctx, community, name, change)
 		if err == nil {
 			return nil
 		}
 		if errors.Is(err, errValuesLeft) {
-			_, err = s.deleteValues(ctx, community, f.Name)
+			_, err = s.deleteValues(ctx, community, name)
 		}
 		if err != nil {
 			return fmt.Errorf("set the custom field: %w", err)
@@ -68,23 +77,30 @@ func (s *Store) SetField(ctx context.Context, community string, f applier.Field)
 // errValuesLeft: values of a deleted field are there yet.
 var errValuesLeft = errors.New("a field of this name was deleted, and has values yet")
 
-func (s *Store) setField(ctx context.Context, community string, f applier.Field) error {
+func (s *Store) changeField(
+	ctx context.Context, community, name string,
+	change func(now applier.Field, found bool) (applier.Field, error),
+) error {
 	return s.changeConfiguration(ctx, community, func(tx *sqlx.Tx) error {
 		c, err := readCommunity(ctx, tx, community) // nobody else can change it now
 		if err != nil {
 			return err
 		}
-		before, known := c.Field(f.Name)
+		before, known := c.Field(name)
+		f, err := change(before, known)
+		if err != nil {
+			return err
+		}
 		if !known || before.Type != f.Type {
 			refusal := errValuesLeft
 			if known {
-				refusal = fmt.Errorf("%w: %s is a %s; delete the field to begin again", ErrTypeInUse, f.Name, before.Type)
+				refusal = fmt.Errorf("%w: %s is a %s; delete the field to begin again", ErrTypeInUse, name, before.Type)
 			}
-			if err := refuseIf(ctx, tx, refusal, fieldInUseQuery, community, f.Name); err != nil {
+			if err := refuseIf(ctx, tx, refusal, fieldInUseQuery, community, name); err != nil {
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, setFieldQuery, community, f.Name, string(f.Type), pq.StringArray(append([]string{}, f.Options...)))
+		_, err = tx.ExecContext(ctx, setFieldQuery, community, name, string(f.Type), pq.StringArray(append([]string{}, f.Options...)))
 		return err
 	})
 }

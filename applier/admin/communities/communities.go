@@ -86,6 +86,8 @@ func allow(ctx context.Context, community string) error {
 type CurrencyChange struct {
 	Scale    *int
 	Min, Max *string
+	// New refuses a currency that the community has already.
+	New bool
 }
 
 var currencyPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
@@ -116,6 +118,9 @@ func CheckCurrency(code string, change CurrencyChange) error {
 }
 
 func (c CurrencyChange) apply(code string, now applier.Currency, found bool) (applier.Currency, error) {
+	if c.New && found {
+		return now, invalidf("code", "there is a currency %s already: change it in the list", code)
+	}
 	after := now
 	if !found {
 		after = applier.Currency{Code: code, Minimum: new(int64)}
@@ -175,6 +180,24 @@ func (s *Service) SetField(ctx context.Context, community string, f applier.Fiel
 		return err
 	}
 	return s.store.SetField(ctx, community, f)
+}
+
+// ChangeField is SetField with what change makes of the custom field that there is. found
+// is false if there is none. Nobody else changes it meanwhile.
+func (s *Service) ChangeField(
+	ctx context.Context, community, name string,
+	change func(now applier.Field, found bool) (applier.Field, error),
+) error {
+	if err := allow(ctx, community); err != nil {
+		return err
+	}
+	return s.store.ChangeField(ctx, community, name, func(now applier.Field, found bool) (applier.Field, error) {
+		f, err := change(now, found)
+		if err == nil {
+			err = CheckField(f)
+		}
+		return f, err
+	})
 }
 
 // CheckField says what is wrong with a custom field.
