@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -9,7 +10,8 @@ import (
 	"github.com/coinhook/coinhook/applier/admin/history"
 )
 
-// historiesFile sends all deliveries of the form that have outcomes as CSV.
+// historiesFile sends all deliveries of the form as CSV, or an error where not all are known:
+// nothing in a file says that some are missing.
 func (s *Console) historiesFile(c *request) error {
 	form := readHistoriesForm(c)
 	filter, problem, err := s.historyFilter(c, &form)
@@ -23,6 +25,13 @@ func (s *Console) historiesFile(c *request) error {
 	var at history.Place
 	read := func() ([]admin.Delivery, error) {
 		page, err := s.History.Page(c.ctx(), filter, at)
+		switch {
+		case err != nil:
+		case page.Unchecked != nil:
+			err = fmt.Errorf("%w: %w", history.ErrDatabase, page.Unchecked)
+		case page.CutShort:
+			err = failf(http.StatusServiceUnavailable, "Too much is pending to read all of it into a file. Choose Success or Failed, narrow the list by its times, or try again later.")
+		}
 		return page.Deliveries, err
 	}
 	return csvFile(c, "deliveries", deliveryColumns, read, func(last admin.Delivery) { at.Before = last.ID }, deliveryRow)

@@ -82,6 +82,7 @@ type webhookDeliveries struct {
 	Status       string
 	Deliveries   []admin.Delivery
 	Unchecked    bool
+	CutShort     bool // some pending deliveries were not read
 	Older, Newer string
 }
 
@@ -113,7 +114,7 @@ func (s *Console) webhookDeliveries(c *request, w webhooks.Stored) error {
 	if err != nil {
 		return err
 	}
-	data.Deliveries, data.Unchecked = page.Deliveries, page.Unchecked != nil
+	data.Deliveries, data.Unchecked, data.CutShort = page.Deliveries, page.Unchecked != nil, page.CutShort
 	if n := len(page.Deliveries); n > 0 {
 		if page.Older {
 			data.Older = data.Here() + "?status=" + data.Status + "&before=" + page.Deliveries[n-1].ID.String()
