@@ -45,6 +45,8 @@ type History struct {
 	limit       time.Duration
 	// search is how many messages of the backlog are read to find what is asked for.
 	search int
+	// late is how long after a delivery was received its message may be stored.
+	late time.Duration
 }
 
 // IsAway reports whether an error says that the broker or the database is down.
@@ -66,10 +68,13 @@ func NameAway(err error) error {
 // searchAtMost takes some seconds, and is done while somebody waits for the answer.
 const searchAtMost = 20_000
 
+// storedWithin is longer than a sender waits for its answer.
+const storedWithin = 30 * time.Second
+
 // New returns a history. Lists begin with deliveries that have been pending for
 // longer than the limit.
 func New(store *postgres.Store, stream *broker.Stream, definitions Definitions, limit time.Duration) *History {
-	return &History{store: store, stream: stream, definitions: definitions, limit: limit, search: searchAtMost}
+	return &History{store: store, stream: stream, definitions: definitions, limit: limit, search: searchAtMost, late: storedWithin}
 }
 
 // SearchAtMost limits how many messages of the stream lists and searches read.

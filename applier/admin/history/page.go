@@ -62,18 +62,18 @@ const disorder = 2 * time.Second
 // page returns at most as many pending deliveries as the filter's limit says, the
 // nearest to the place.
 func (b *backlog) page(ctx context.Context, f Filter, at Place) ([]admin.Delivery, error) {
-	first, err := b.start(ctx, f)
+	part, err := b.partOf(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	from, direction := b.Last, down
+	from, direction := part.Last, down
 	switch {
 	case at.Before != delivery.ID{}:
 		from, err = b.seek(ctx, at.Before.Time().Add(disorder))
-		from = min(from, b.Last)
+		from = min(from, part.Last)
 	case at.After != delivery.ID{}:
 		from, err = b.seek(ctx, at.After.Time().Add(-disorder))
-		from, direction = max(from, first), up
+		from, direction = max(from, part.First), up
 	}
 	if err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (b *backlog) page(ctx context.Context, f Filter, at Place) ([]admin.Deliver
 		}
 		return m.StoredAt.Before(edge.Add(-disorder))
 	}
-	belongs := func(m broker.Message) bool { return m.Sequence >= first && !beyond(m) }
+	belongs := func(m broker.Message) bool { return m.Sequence >= part.First && m.Sequence <= part.Last && !beyond(m) }
 	err = b.walk(ctx, from, direction, belongs, func(w waiting) (bool, error) {
 		if !at.has(w.ID) {
 			return true, nil
@@ -112,12 +112,12 @@ func (h *History) Overdue(ctx context.Context, f Filter) ([]admin.Delivery, erro
 	if err != nil {
 		return nil, err
 	}
-	first, err := b.start(ctx, f)
+	part, err := b.partOf(ctx, f)
 	if err != nil {
 		return nil, err
 	}
 	var overdue []admin.Delivery
-	isOverdue := func(m broker.Message) bool { return b.isOverdue(m.StoredAt) }
-	err = b.walk(ctx, first, up, isOverdue, b.collect(ctx, f, &overdue, f.Limit))
+	isOverdue := func(m broker.Message) bool { return b.isOverdue(m.StoredAt) && m.Sequence <= part.Last }
+	err = b.walk(ctx, part.First, up, isOverdue, b.collect(ctx, f, &overdue, f.Limit))
 	return overdue, err
 }

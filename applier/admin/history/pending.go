@@ -20,28 +20,38 @@ func newPending(overdue bool, f broker.Fate) *admin.Pending {
 // pending returns what is overdue, the oldest first, and the rest, the newest
 // first; together no more than the filter's limit.
 func (b *backlog) pending(ctx context.Context, f Filter) (overdue, recent []admin.Delivery, err error) {
-	from, err := b.start(ctx, f)
+	part, err := b.partOf(ctx, f)
 	if err != nil {
 		return nil, nil, err
 	}
-	isOverdue := func(m broker.Message) bool { return b.isOverdue(m.StoredAt) }
-	if err := b.walk(ctx, from, up, isOverdue, b.collect(ctx, f, &overdue, f.Limit)); err != nil {
+	isOverdue := func(m broker.Message) bool { return b.isOverdue(m.StoredAt) && m.Sequence <= part.Last }
+	if err := b.walk(ctx, part.First, up, isOverdue, b.collect(ctx, f, &overdue, f.Limit)); err != nil {
 		return nil, nil, err
 	}
 	if len(overdue) >= f.Limit {
 		return overdue, nil, nil
 	}
-	isRecent := func(m broker.Message) bool { return !b.isOverdue(m.StoredAt) && m.Sequence >= from }
-	err = b.walk(ctx, b.Last, down, isRecent, b.collect(ctx, f, &recent, f.Limit-len(overdue)))
+	isRecent := func(m broker.Message) bool { return !b.isOverdue(m.StoredAt) && m.Sequence >= part.First }
+	err = b.walk(ctx, part.Last, down, isRecent, b.collect(ctx, f, &recent, f.Limit-len(overdue)))
 	return overdue, recent, err
 }
 
-// start is the first sequence that the filter may let through.
-func (b *backlog) start(ctx context.Context, f Filter) (uint64, error) {
-	if f.Since.IsZero() {
-		return b.First, nil
+// partOf is the part of the backlog that the times of a filter may let through.
+func (b *backlog) partOf(ctx context.Context, f Filter) (part broker.Extent, err error) {
+	part = broker.Extent{First: b.First, Last: b.Last}
+	if !f.Since.IsZero() {
+		if part.First, err = b.seek(ctx, f.Since); err != nil {
+			return part, err
+		}
 	}
-	return b.seek(ctx, f.Since)
+	if !f.Until.IsZero() {
+		beyond, err := b.seek(ctx, f.Until.Add(b.late))
+		if err != nil {
+			return part, err
+		}
+		part.Last = min(beyond, b.Last)
+	}
+	return part, nil
 }
 
 // collect returns what walk calls to collect what the filter lets through.

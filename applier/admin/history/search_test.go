@@ -87,3 +87,28 @@ func TestAListOfALongBacklogIsCutShort(t *testing.T) {
 		}
 	}
 }
+
+// TestTimesNarrowALongBacklog, at its end too: what is newer is not searched for what is older.
+func TestTimesNarrowALongBacklog(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	older := i.publish(slices.Repeat([]string{"a"}, 12)...)
+	since := time.Now()
+	rare := i.publish("rare")
+	until := time.Now()
+	i.publish(slices.Repeat([]string{"a"}, 12)...)
+	for _, limit := range []time.Duration{nothingIsOverdue, everythingIsOverdue} {
+		h := i.with(limit).SearchAtMost(7).StoredWithin(0)
+		f := history.Filter{WebhookID: "wh_rare", Status: delivery.Pending, Since: since, Until: until, Limit: 10}
+		list, err := h.List(t.Context(), f)
+		if err != nil || list.CutShort || len(list.Deliveries) != 1 || list.Deliveries[0].ID != rare[0] {
+			t.Errorf("the list is %+v, cut short %t, %v", list.Deliveries, list.CutShort, err)
+		}
+		for _, at := range []history.Place{{}, {After: older[11]}} {
+			page, err := h.Page(t.Context(), f, at)
+			if err != nil || page.CutShort || len(page.Deliveries) != 1 || page.Deliveries[0].ID != rare[0] {
+				t.Errorf("the page at %v is %+v, cut short %t, %v", at, page.Deliveries, page.CutShort, err)
+			}
+		}
+	}
+}
