@@ -48,12 +48,17 @@ func csvFile[T any](c *request, name string, columns []string, read func() ([]T,
 	})
 }
 
-// download sends a file while it is made. Cut off, it is not taken for all there is.
+// download sends a file while it is made. Cut off, it is not taken for all there is. An
+// error before its first byte is answered.
 func (c *request) download(name, contentType, what string, write func(io.Writer) error) error {
 	h := c.Response().Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
 	err := write(&patient{ResponseWriter: c.Response(), control: http.NewResponseController(c.Response())})
+	if err != nil && !c.Response().Committed {
+		h.Del("Content-Disposition")
+		return err
+	}
 	if err != nil && c.ctx().Err() == nil {
 		c.console.Log.Error().Err(err).Msg("a download of " + what + " broke off")
 		panic(http.ErrAbortHandler)

@@ -31,3 +31,16 @@ func TestWhatWasNotReadIsSaid(t *testing.T) {
 		}
 	}
 }
+
+// A download that cannot begin says why, as a page does.
+func TestADownloadThatCannotBeginSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Exec("REVOKE ALL ON dead_letters FROM coinhook_console")
+	for _, path := range []string{"/dead-letters/export", "/dead-letters.csv"} {
+		p := w.admin.get(path)
+		if p.status != http.StatusInternalServerError || !strings.Contains(p.text("main"), "the console's log says what") || p.header.Get("Content-Disposition") != "" {
+			t.Errorf("%s: %d %v %s", path, p.status, p.header, p.text("main"))
+		}
+	}
+}
