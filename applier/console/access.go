@@ -136,16 +136,17 @@ func isUnasked(r *http.Request) bool {
 // finish has what changes something done to its end, with its line in the audit
 // trail, though the browser goes away: somebody who clicks twice would lose the
 // answer of the first, and what it alone shows.
-func finish(next echo.HandlerFunc) echo.HandlerFunc {
+func (s *Console) finish(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
 		if r.Method != http.MethodPost || c.Path() == previewPath || takesPassword(c.Path()) || isAPI(c) {
 			return next(c)
 		}
+		c.Set(browserKey, r.Context())
 		ctx := context.WithoutCancel(r.Context())
 		if c.Path() != importPath { // which lasts as long as the file comes
 			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, finishWithin)
+			ctx, cancel = context.WithTimeout(ctx, s.finishWithin)
 			defer cancel()
 		}
 		c.SetRequest(r.WithContext(ctx))
@@ -156,6 +157,19 @@ func finish(next echo.HandlerFunc) echo.HandlerFunc {
 
 // finishWithin is less than what an answer may take.
 const finishWithin = 45 * time.Second
+
+// browserKey has the context that ends when the browser goes away.
+const browserKey = "browser"
+
+// isGone reports whether nobody waits for the answer any more. The time of what changes
+// something may be over before.
+func isGone(c echo.Context) bool {
+	ctx, ok := c.Get(browserKey).(context.Context)
+	if !ok {
+		ctx = c.Request().Context()
+	}
+	return ctx.Err() != nil
+}
 
 // askToSignIn sends people to the sign-in, and programs away.
 func (s *Console) askToSignIn(c echo.Context) error {

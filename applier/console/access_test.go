@@ -251,3 +251,26 @@ func TestPagesTellBrowsersWhatTheyMayDo(t *testing.T) {
 		t.Errorf("a file that is not there: %d", p.status)
 	}
 }
+
+// A form whose time is over is answered, to members of a community as to owners.
+func TestAFormThatTakesTooLongIsAnswered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user("ann@example.com")
+	people := map[string]*browser{"an owner": w.admin, "an editor": w.member("eve", "default", admin.Editor)}
+	w.console.FinishWithin(200 * time.Millisecond)
+	tx, err := w.DB.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback() // it only held the lock
+	if _, err := tx.ExecContext(t.Context(), "LOCK TABLE users"); err != nil {
+		t.Fatal(err)
+	}
+	for who, b := range people {
+		p := b.post("/users", url.Values{"email": {"new@example.com"}})
+		if p.status < http.StatusInternalServerError || !strings.Contains(p.text("main"), "It is not known whether that was done") {
+			t.Errorf("%s: %d %q", who, p.status, p.body)
+		}
+	}
+}

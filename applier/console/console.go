@@ -122,6 +122,8 @@ type Console struct {
 	caught    caughtCache
 	draining  atomic.Bool
 	needs     map[string]need // by method and path
+
+	finishWithin time.Duration
 }
 
 // maxBody bounds what forms send: a payload to edit is the most.
@@ -132,7 +134,7 @@ const drain = 5 * time.Second
 
 // New returns a console that is not listening yet.
 func New(opts Options) (*Console, error) {
-	s := &Console{Options: opts, crossSite: http.NewCrossOriginProtection(), runs: newRuns()}
+	s := &Console{Options: opts, crossSite: http.NewCrossOriginProtection(), runs: newRuns(), finishWithin: finishWithin}
 	if err := s.crossSite.AddTrustedOrigin(opts.URL.Scheme + "://" + opts.URL.Host); err != nil {
 		return nil, fmt.Errorf("the console's address: %w", err)
 	}
@@ -147,7 +149,7 @@ func New(opts Options) (*Console, error) {
 	s.echo.IPExtractor = opts.TrustedProxies.Extractor()
 	s.echo.HTTPErrorHandler = s.answerError
 	s.echo.Use(s.recover, s.observe, secure, s.sameOrigin, middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{Limit: maxBody, Skipper: hasOwnLimit}),
-		middleware.GzipWithConfig(middleware.GzipConfig{Skipper: isCompressed}), finish, s.admit)
+		middleware.GzipWithConfig(middleware.GzipConfig{Skipper: isCompressed}), s.finish, s.admit)
 	s.needs = map[string]need{}
 	for _, r := range s.routes() {
 		if r.needs == 0 || r.needs > owner {

@@ -71,8 +71,8 @@ func (s *Console) answerError(err error, c echo.Context) {
 		data.Status, data.Text = routing.Code, "This is more than a form may hold, 2 MB. The command coinhook takes more."
 	case errors.As(err, &routing) && routing.Code < http.StatusInternalServerError:
 		data.Status, data.Text = routing.Code, "The console cannot do this: "+http.StatusText(routing.Code)+"."
-	case c.Request().Context().Err() != nil:
-		return // nobody waits for it
+	case isGone(c):
+		return
 	case errors.Is(err, access.ErrTrailHeld):
 		c.Response().Header().Set("Retry-After", "5")
 		data.Status, data.Text = http.StatusServiceUnavailable, "The audit trail cannot be written at this moment, because somebody keeps a transaction of PostgreSQL open. "+whatNow(c)

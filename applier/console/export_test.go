@@ -1,6 +1,8 @@
 package console
 
 import (
+	"time"
+
 	"github.com/labstack/echo/v4"
 
 	"github.com/coinhook/coinhook/applier/admin"
@@ -17,3 +19,6 @@ func (s *Console) Needs() map[string]admin.Right {
 	}
 	return all
 }
+
+// FinishWithin bounds what a form may take.
+func (s *Console) FinishWithin(d time.Duration) { s.finishWithin = d }
