@@ -39,8 +39,11 @@ func (d deliveryData) isDecrypted() bool {
 	return slices.ContainsFunc(d.Payloads, func(p payload) bool { return p.Title == decryptedTitle })
 }
 
-// decryptedTitle is that of a payload which came encrypted.
-const decryptedTitle = "Decrypted"
+// sentTitle is that of the body as it came, decryptedTitle of one which came encrypted.
+const (
+	sentTitle      = "As the sender sent it"
+	decryptedTitle = "Decrypted"
+)
 
 // NoPayload says why there is no payload to show.
 func (d deliveryData) NoPayload() string {
@@ -119,7 +122,8 @@ func (s *Console) payloadFile(c *request, full history.Full) error {
 		return err
 	}
 	c.Response().Header().Set("Content-Disposition", `attachment; filename="`+full.ID.String()+`.txt"`)
-	return c.Blob(http.StatusOK, "application/octet-stream", payloads[0].bytes)
+	sent := slices.IndexFunc(payloads, func(p payload) bool { return p.Title == sentTitle })
+	return c.Blob(http.StatusOK, "application/octet-stream", payloads[max(sent, 0)].bytes) // the query of a GET
 }
 
 func (s *Console) findDelivery(c *request) (history.Full, error) {
@@ -182,7 +186,7 @@ func (s *Console) payloadsOf(c *request, full history.Full, reveal bool) (all []
 	if len(full.Payload) == 0 && query != nil {
 		full.Payload = nil // a GET: there is nothing to show but the query
 	}
-	for _, p := range []payload{{"The query of the URL", query}, {"As the sender sent it", full.Payload}, {decryptedTitle, decrypted}, {"As an admin edited it, to run instead", full.Edited}} {
+	for _, p := range []payload{{"The query of the URL", query}, {sentTitle, full.Payload}, {decryptedTitle, decrypted}, {"As an admin edited it, to run instead", full.Edited}} {
 		if p.bytes == nil {
 			continue
 		}

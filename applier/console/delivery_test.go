@@ -73,6 +73,25 @@ func TestPayloadsAreText(t *testing.T) {
 	}
 }
 
+// The file of a payload is the body, also where the URL had a query, and that query where there
+// is no body.
+func TestTheFileIsThePayload(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hook := w.webhook("Shop")
+	w.settle()
+	for _, tc := range []struct{ query, body, want string }{
+		{"", `{"n":1}`, `{"n":1}`},
+		{"from=shop", `{"n":1}`, `{"n":1}`},
+		{"from=shop", "", "from=shop"},
+	} {
+		id := w.settledRequest(hook, tc.query, tc.body)
+		if got := w.admin.get("/deliveries/" + id.String() + "/payload").body; got != tc.want {
+			t.Errorf("of %q with the query %q it is %q", tc.body, tc.query, got)
+		}
+	}
+}
+
 func TestSecretsAreRevealedToAdminsAndWrittenDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
