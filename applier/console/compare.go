@@ -102,7 +102,7 @@ func (s *Console) comparedPayload(c *request, full history.Full, def webhook.Def
 	}
 	if body == nil {
 		body = full.Payload
-	} else if err := c.record("show decrypted payload", "delivery", full.ID.String(), nil); err != nil {
+	} else if err := c.record(showsDecrypted, "delivery", full.ID.String(), nil); err != nil {
 		return nil, err
 	}
 	d := delivery.Delivery{ReceivedAt: full.ReceivedAt, Headers: full.Headers, Method: full.Method, Query: full.Query}

@@ -122,6 +122,7 @@ type Console struct {
 	caught    caughtCache
 	draining  atomic.Bool
 	needs     map[string]need // by method and path
+	looks     looks
 
 	finishWithin time.Duration
 }

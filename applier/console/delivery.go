@@ -53,6 +53,9 @@ func (d deliveryData) NoPayload() string {
 	return "The payload is no longer in the stream: of a successful delivery only its checksum is kept."
 }
 
+// showsDecrypted is what the audit trail says of somebody who sees what came encrypted.
+const showsDecrypted = "show decrypted payload"
+
 // payload is one payload, shown twice.
 type payload struct {
 	Title string
@@ -93,7 +96,7 @@ func (s *Console) delivery(c *request, full history.Full) error {
 		return err
 	}
 	if data.isDecrypted() && !isUnasked(c.Request()) {
-		if err := c.record("show decrypted payload", "delivery", full.ID.String(), nil); err != nil {
+		if err := c.record(showsDecrypted, "delivery", full.ID.String(), nil); err != nil {
 			return err
 		}
 	}

@@ -51,6 +51,7 @@ func (s *Console) sample(c *request, w webhooks.Stored) error {
 	if view.Caught == nil && c.QueryParams().Has("after") || view.Caught != nil && after == view.Caught.ID.String() {
 		view.Waiting, view.After = true, after
 	}
+	s.noteLook(c, &view)
 	if !view.Waiting {
 		view.choose(s, c)
 	}

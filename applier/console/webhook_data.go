@@ -62,6 +62,7 @@ func (s *Console) webhookData(c *request, w webhooks.Stored, form webhookForm) (
 	d.Sample = sampleView{Webhook: w, MayChange: c.may(w.Community, admin.Editor), Looking: true, Of: of}
 	if w.State == webhook.Draft {
 		d.Sample = s.sampleOf(c, w, of)
+		s.noteLook(c, &d.Sample)
 		d.Sample.choose(s, c)
 	}
 	return d, nil

@@ -126,3 +126,52 @@ func (cc *caughtCache) get(id, of string) (sample.Caught, bool) {
 	}
 	return sample.Caught{}, false
 }
+
+// looks remembers who has seen which payload that came encrypted: a draft shows its sample
+// again with each click.
+type looks struct {
+	mu  sync.Mutex
+	all map[look]bool
+}
+
+type look struct {
+	account string
+	id      delivery.ID
+}
+
+// looksKept bounds what is remembered.
+const looksKept = 10_000
+
+func (l *looks) has(one look) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all[one]
+}
+
+func (l *looks) add(one look) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all == nil || len(l.all) >= looksKept {
+		l.all = map[look]bool{}
+	}
+	l.all[one] = true
+}
+
+// noteLook writes into the audit trail that somebody sees what came encrypted, as the page of
+// a delivery does. It is not shown where that cannot be written.
+func (s *Console) noteLook(c *request, v *sampleView) {
+	if v.Caught == nil || !v.Caught.SaysEncrypted() {
+		return
+	}
+	one := look{c.session.Account, v.Caught.ID}
+	if s.looks.has(one) {
+		return
+	}
+	err := c.record(showsDecrypted, "delivery", one.id.String(), map[string]any{"webhook": v.Webhook.ID, "community": v.Webhook.Community})
+	if err != nil {
+		s.Log.Error().Err(err).Str("webhook_id", v.Webhook.ID).Msg("a decrypted payload is not shown: the audit trail could not be written")
+		*v = sampleView{Webhook: v.Webhook, MayChange: v.MayChange, Of: v.Of, Problem: "It came encrypted, and is not shown: the audit trail cannot be written at this moment. Try again."}
+		return
+	}
+	s.looks.add(one)
+}

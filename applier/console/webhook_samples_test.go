@@ -4,8 +4,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
@@ -76,5 +78,42 @@ func TestAnOlderSampleIsChosen(t *testing.T) {
 	}
 	if got := p.Find(`.choices [aria-current]`).AttrOr("href", ""); !strings.HasSuffix(got, ids[0]) {
 		t.Errorf("the current one is %q", got)
+	}
+}
+
+// Whoever sees a sample or a delivery that came encrypted is in the trail, once for each, as on
+// the delivery's own page. It is not shown where the trail cannot be written.
+func TestASampleThatCameEncryptedIsSeenOnRecord(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shop, draft := w.webhook("Shop"), w.webhookOf(`{name: A draft, auth: {}}`)
+	sealed := delivery.Delivery{ID: delivery.NewID(), WebhookID: shop.ID, Revision: shop.Revision, ReceivedAt: time.Now(), Headers: []delivery.Header{{Name: "X-Encrypted", Value: "true"}}, Body: []byte(`{"n":1}`)}
+	appliertest.Publish(t, w.publisher, sealed)
+	sampled := sealed
+	sampled.ID, sampled.WebhookID, sampled.Revision = delivery.NewID(), draft.ID, draft.Revision
+	if err := w.publisher.Capture(t.Context(), sampled); err != nil {
+		t.Fatal(err)
+	}
+	w.capture(w.webhookOf(`{name: Plain, auth: {}}`), `{"n":2}`)
+	viewer := w.signedIn("vera", admin.Viewer)
+	pages := []string{"/webhooks/" + shop.ID + "/sample", "/webhooks/" + draft.ID, "/webhooks/" + draft.ID + "/sample?of=" + sampled.ID.String()}
+	for _, path := range append(pages, pages...) {
+		if p := viewer.get(path); !strings.HasPrefix(p.text(`.tree [data-path="n"]`), "1") {
+			t.Errorf("%s: %d %s", path, p.status, p.text("main"))
+		}
+	}
+	seen := func() (lines int) {
+		t.Helper()
+		if err := w.DB.QueryRow("SELECT count(*) FROM audit_trail WHERE what = 'show decrypted payload' AND who = 'vera'").Scan(&lines); err != nil {
+			t.Fatal(err)
+		}
+		return lines
+	}
+	if n := seen(); n != 2 {
+		t.Errorf("the trail has %d lines about two payloads", n)
+	}
+	w.Exec("REVOKE INSERT ON audit_trail FROM coinhook_console")
+	if p := w.admin.get(pages[0]); p.Find(".tree").Length() != 0 || !strings.Contains(p.text("main"), "the audit trail cannot be written") {
+		t.Errorf("without the trail: %d %s", p.status, p.text("main"))
 	}
 }
