@@ -34,7 +34,7 @@ func (s *Console) saveEdit(c *request, e edit, def webhook.Definition) error {
 		if err != nil {
 			return err
 		}
-		e.Webhook = fresh
+		e.Webhook, e.Revision = fresh, strconv.FormatUint(fresh.Revision, 10)
 		return s.conflict(c, e, def)
 	}
 	if problems, err := problemsOf(err); err != nil {
