@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 )
@@ -66,6 +67,9 @@ type failingRow struct {
 	history.WebhookCount
 	Webhook string
 }
+
+// IsAdjustment: admins made these deliveries, and no webhook did.
+func (r failingRow) IsAdjustment() bool { return admin.SourceOf(r.WebhookID) == admin.FromAdmin }
 
 const (
 	// findingsShown and failingShown bound the lists of the overview.
@@ -136,7 +140,7 @@ func (s *Console) addFailing(c *request, data *overviewData) error {
 	if err != nil {
 		return err
 	}
-	names := map[string]string{}
+	names := map[string]string{applier.AdjustmentID: "Adjustment"}
 	for _, w := range all {
 		names[w.ID] = w.Name
 		data.ManyCommunities = data.ManyCommunities || w.Community != all[0].Community

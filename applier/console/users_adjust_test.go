@@ -207,3 +207,15 @@ func TestAPendingAdjustmentIsOfItsCommunity(t *testing.T) {
 		}
 	}
 }
+
+// The overview does not take adjustments for the deliveries of a webhook that was deleted.
+func TestAdjustmentsThatFailAreNoDeletedWebhooks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.settle()
+	at := "/users/" + w.user("ann@example.com").String()
+	w.admin.post(at+"/adjust", adjustForm(w.admin.get(at), "currency", "coins", "operator", "subtract", "amount", "7", "note", "x", "sure", "1"))
+	if got := w.admin.get("/").text("#failing"); !strings.Contains(got, "Adjustment") || strings.Contains(got, "deleted") {
+		t.Errorf("the overview says %q", got)
+	}
+}
