@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin/history"
 	"github.com/coinhook/coinhook/applier/admin/users"
 	"github.com/coinhook/coinhook/applier/admin/webhooks"
@@ -90,6 +91,8 @@ func asFailure(err error) *failure {
 		return failf(webhookNotFound, "The token's community has no webhook with this name or id.")
 	case errors.Is(err, history.ErrNotFound):
 		return failf(deliveryNotFound, "The token's community has no delivery with this id.")
+	case errors.Is(err, applier.ErrTooLong):
+		return &failure{code: unavailable, message: "This takes too long to read. Ask for less: narrow it by webhook, user, since or until.", err: err}
 	case history.IsAway(err):
 		return &failure{code: unavailable, message: "The history cannot be read now. Try again later.", err: err}
 	}

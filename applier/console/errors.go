@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/access"
 	"github.com/coinhook/coinhook/applier/admin/communities"
@@ -76,6 +77,8 @@ func (s *Console) answerError(err error, c echo.Context) {
 	case errors.Is(err, access.ErrTrailHeld):
 		c.Response().Header().Set("Retry-After", "5")
 		data.Status, data.Text = http.StatusServiceUnavailable, "The audit trail cannot be written at this moment, because somebody keeps a transaction of PostgreSQL open. "+whatNow(c)
+	case errors.Is(err, applier.ErrTooLong) && c.Request().Method == http.MethodGet:
+		data.Status, data.Text = http.StatusServiceUnavailable, "PostgreSQL stopped reading this, because it took too long. Narrow it: by a webhook, by a user, or by times."
 	case history.IsAway(err):
 		data.Status, data.Text = http.StatusServiceUnavailable, "PostgreSQL or NATS does not answer; deliveries are still accepted. "+whatNow(c)
 	default:

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -42,5 +43,29 @@ func TestADownloadThatCannotBeginSaysSo(t *testing.T) {
 		if p.status != http.StatusInternalServerError || !strings.Contains(p.text("main"), "the console's log says what") || p.header.Get("Content-Disposition") != "" {
 			t.Errorf("%s: %d %v %s", path, p.status, p.header, p.text("main"))
 		}
+	}
+}
+
+// A page that reads more than PostgreSQL does in its time says what to do.
+func TestAPageThatTakesTooLongSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	tx, err := w.DB.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback() // it only held the lock
+	if _, err := tx.ExecContext(t.Context(), "LOCK TABLE outcomes"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go func() { // as the statement's time being over
+		for ctx.Err() == nil {
+			_, _ = w.DB.ExecContext(ctx, "SELECT pg_cancel_backend(pid), pg_sleep(0.05) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
+		}
+	}()
+	if p := w.admin.get("/deliveries?status=success"); p.status != http.StatusServiceUnavailable || !strings.Contains(p.text("main"), "Narrow it") {
+		t.Errorf("%d %s", p.status, p.text("main"))
 	}
 }

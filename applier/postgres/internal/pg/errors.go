@@ -41,6 +41,14 @@ func Silent(err error) error {
 	return fmt.Errorf("%w: %w", applier.ErrSilent, err)
 }
 
+// tooLong says it of a statement that the database stopped because it took too long.
+func tooLong(err error) error {
+	if pqErr := pq.As(err); pqErr != nil && pqErr.Code == pqerror.QueryCanceled {
+		return fmt.Errorf("%w: %w", applier.ErrTooLong, err)
+	}
+	return err
+}
+
 // ErrRaced: somebody else wrote the same rows meanwhile. Reading again shows what
 // they wrote.
 var ErrRaced = errors.New("somebody else changed the same meanwhile")

@@ -19,7 +19,7 @@ type Queryer interface {
 func Each(ctx context.Context, db Queryer, query string, f func(Scan) error, args ...any) error {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
-		return err
+		return tooLong(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -27,7 +27,7 @@ func Each(ctx context.Context, db Queryer, query string, f func(Scan) error, arg
 			return err
 		}
 	}
-	return rows.Err()
+	return tooLong(rows.Err())
 }
 
 // Collect runs a query and returns what f makes of each row.
