@@ -20,7 +20,7 @@ type usersData struct {
 	Search, Community string
 	Communities       []option
 	Users             []userRow
-	Older             string // the next page, empty if there is none
+	Newest, Older     string // the first page, and the next one, empty if there is none
 	// ByEmail: they are in that order, and those without an email are left out. Heads are
 	// the links to the orders there are.
 	ByEmail bool
@@ -79,15 +79,20 @@ func (s *Console) usersPage(c *request, status int, data usersData) error {
 	if err != nil {
 		return err
 	}
+	form := listForm{url.Values{}}.with("search", data.Search).with("community", data.Community)
+	if data.ByEmail {
+		form = form.with("sort", "email")
+	}
+	data.Newest = form.Address("/users")
 	if len(list) > pageSize {
 		list = list[:pageSize]
-		last, next := list[pageSize-1], listForm{url.Values{}}.with("search", data.Search).with("community", data.Community)
+		last := list[pageSize-1]
 		if data.ByEmail {
-			next = next.with("sort", "email").with("after", admin.OrEmpty(last.Email))
+			form = form.with("after", admin.OrEmpty(last.Email))
 		} else {
-			next = next.with("before", last.ID.String())
+			form = form.with("before", last.ID.String())
 		}
-		data.Older = next.Address("/users")
+		data.Older = form.Address("/users")
 	}
 	for _, u := range list {
 		data.Users = append(data.Users, userRow{u, amountsOf(u.Balances)})

@@ -14,6 +14,7 @@ import (
 	"github.com/PuerkitoBio/goquery"
 
 	"github.com/coinhook/coinhook/applier/admin"
+	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
 // cells are the texts of a table's rows.
@@ -272,4 +273,24 @@ func TestSeveralSaveAtOnce(t *testing.T) {
 	atOnce("a new currency", currencies, func(n int) url.Values {
 		return url.Values{"code": {"gems"}, "scale": {"0"}, "min": {"0"}, "max": {strconv.Itoa(n + 1)}}
 	})
+}
+
+// The way back to the newest of a list keeps what the list is narrowed to.
+func TestTheNewestOfAListIsOfTheSameList(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	user := w.user("alice@example.com")
+	shop := w.webhook("Shop")
+	w.settle()
+	w.settled(shop, `{"user":"alice@example.com","coins":50}`)
+	last := delivery.NewID().String()
+	for path, want := range map[string]string{
+		"/logs?currency=coins&user=" + user.String() + "&before=1000000000": "/logs?currency=coins&user=" + user.String(),
+		"/users?search=alice&community=default&before=" + last:              "/users?community=default&search=alice",
+		"/users?community=default&sort=email&after=a":                       "/users?community=default&sort=email",
+	} {
+		if got := w.admin.get(path).Find(".pager a").First().AttrOr("href", ""); got != want {
+			t.Errorf("from %s it leads to %q, want %q", path, got, want)
+		}
+	}
 }
