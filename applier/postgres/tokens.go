@@ -32,7 +32,7 @@ RETURNING created_at`
 // AddToken keeps a new token and returns when it was made.
 func (s *Store) AddToken(ctx context.Context, t admin.Token) (createdAt time.Time, err error) {
 	err = s.inTx(ctx, func(tx *sqlx.Tx) error {
-		return tx.QueryRowContext(ctx, addTokenQuery, t.ID[:], t.Community, t.Name, t.CreatedBy, t.ExpiresAt).Scan(&createdAt)
+		return tx.QueryRowContext(ctx, addTokenQuery, t.ID[:], t.Community, t.Name, t.CreatedBy, t.ExpiresAt).Scan((*pg.Time)(&createdAt))
 	})
 	if pq.As(err, pqerror.UniqueViolation) != nil {
 		return time.Time{}, ErrTokenExists
@@ -63,7 +63,7 @@ func (s *Store) FindToken(ctx context.Context, hash [32]byte) (admin.Token, erro
 func scanToken(scan pg.Scan, t *admin.Token) error {
 	var hash []byte
 	var expires, used, revoked sql.Null[time.Time]
-	err := scan(&hash, &t.Community, &t.Name, &t.CreatedBy, &t.CreatedAt, &expires, &used, &t.RevokedBy, &revoked)
+	err := scan(&hash, &t.Community, &t.Name, &t.CreatedBy, (*pg.Time)(&t.CreatedAt), &expires, &used, &t.RevokedBy, &revoked)
 	copy(t.ID[:], hash)
 	t.ExpiresAt, t.LastUsedAt, t.RevokedAt = pg.TimeOrNil(expires), pg.TimeOrNil(used), pg.TimeOrNil(revoked)
 	return err
