@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/rejection"
 )
 
@@ -39,6 +40,7 @@ func ListRejections(ctx context.Context, reader RejectionReader, webhookID strin
 		}
 		n.Count(list.Counts)
 		if len(list.Last) < limit {
+			n.Headers = append([]delivery.Header{}, n.Headers...)
 			list.Last = append(list.Last, n.Rejection)
 		}
 	}
