@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"slices"
 	"strconv"
 
@@ -46,4 +47,27 @@ func (c *communitiesListCmd) Run(a *app, db *wiring.Database) error {
 	return printList(a, list, []string{"community", "webhooks"}, func(c communityJSON) []string {
 		return []string{c.Community, strconv.Itoa(c.Webhooks)}
 	})
+}
+
+// eachCommunity returns what is read of the community of the flag, or else of all that
+// have users, currencies or custom fields: first of the default one, then by name.
+func eachCommunity[T, R any](a *app, db *wiring.Database, read func(context.Context, string) ([]T, error), result func(string, T) R) ([]R, error) {
+	communities := []string{a.flags.Community}
+	if a.flags.Community == "" {
+		others, err := db.Communities().Communities(a.ctx)
+		if err != nil {
+			return nil, err
+		}
+		others = slices.DeleteFunc(others, func(name string) bool { return name == defaultCommunity })
+		communities = append([]string{defaultCommunity}, others...)
+	}
+	var all []R
+	for _, name := range communities {
+		list, err := read(a.ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, each(list, func(t T) R { return result(name, t) })...)
+	}
+	return all, nil
 }

@@ -56,6 +56,34 @@ func TestAnUnknownCommunityIsRefused(t *testing.T) {
 	}
 }
 
+// Those of the default community come first: there may be many others.
+func TestCurrenciesAndFieldsOfAllCommunitiesAreListed(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.do("currencies set gems --community arena --create-community", "fields set team --type text --community guilds --create-community", "fields set born --type date")
+	for args, want := range map[string]string{
+		"currencies list":                   "default/coins default/xp arena/coins arena/gems arena/xp guilds/coins guilds/xp",
+		"currencies list --limit 3":         "default/coins default/xp arena/coins",
+		"currencies list --community arena": "arena/coins arena/gems arena/xp",
+		"fields list":                       "default/born guilds/team",
+		"fields list --community guilds":    "guilds/team",
+		"fields list --community arena":     "",
+	} {
+		var list []struct{ Community, Code, Name string }
+		i.json(&list, strings.Fields(args)...)
+		var got []string
+		for _, one := range list {
+			got = append(got, one.Community+"/"+one.Code+one.Name)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: %s, want %s", args, got, want)
+		}
+	}
+	if r := i.run("currencies", "list", "--limit", "3"); !strings.Contains(r.stderr, "There are 7: use a larger --limit.") {
+		t.Errorf("a list that is cut: %+v", r)
+	}
+}
+
 func TestADefinitionMakesACommunityButNoMistypedOne(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)

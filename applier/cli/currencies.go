@@ -10,7 +10,7 @@ import (
 )
 
 type currenciesCmd struct {
-	List currenciesListCmd `cmd:"" help:"List a community's currencies."`
+	List currenciesListCmd `cmd:"" help:"List currencies, by community and code."`
 	Set  currenciesSetCmd  `cmd:"" help:"Add a currency or change its limits."`
 }
 
@@ -40,14 +40,13 @@ func (c currencyJSON) cells() []string {
 type currenciesListCmd struct{ limitFlag }
 
 func (c *currenciesListCmd) Run(a *app, db *wiring.Database) error {
-	all, err := db.Communities().Currencies(a.ctx, a.community())
+	list, err := eachCommunity(a, db, db.Communities().Currencies, newCurrencyJSON)
 	if err != nil {
 		return err
 	}
-	if all, err = cut(a, c.limitFlag, all); err != nil {
+	if list, err = cut(a, c.limitFlag, list); err != nil {
 		return err
 	}
-	list := each(all, func(c applier.Currency) currencyJSON { return newCurrencyJSON(a.community(), c) })
 	return printList(a, list, []string{"code", "community", "decimals", "minimum", "maximum"}, currencyJSON.cells)
 }
 

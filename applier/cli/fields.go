@@ -16,7 +16,7 @@ import (
 )
 
 type fieldsCmd struct {
-	List    fieldsListCmd    `cmd:"" help:"List a community's custom fields."`
+	List    fieldsListCmd    `cmd:"" help:"List custom fields, by community and name."`
 	Set     fieldsSetCmd     `cmd:"" help:"Add a custom field or change its options."`
 	Delete  fieldsDeleteCmd  `cmd:"" help:"Delete a custom field and its values. Its history stays."`
 	History fieldsHistoryCmd `cmd:"" help:"List every value that a delivery set or a revert put back, newest delivery first."`
@@ -37,14 +37,13 @@ func newFieldJSON(community string, f applier.Field) fieldJSON {
 type fieldsListCmd struct{ limitFlag }
 
 func (c *fieldsListCmd) Run(a *app, db *wiring.Database) error {
-	all, err := db.Communities().Fields(a.ctx, a.community())
+	list, err := eachCommunity(a, db, db.Communities().Fields, newFieldJSON)
 	if err != nil {
 		return err
 	}
-	if all, err = cut(a, c.limitFlag, all); err != nil {
+	if list, err = cut(a, c.limitFlag, list); err != nil {
 		return err
 	}
-	list := each(all, func(f applier.Field) fieldJSON { return newFieldJSON(a.community(), f) })
 	return printList(a, list, []string{"name", "community", "type", "options"}, func(f fieldJSON) []string {
 		return []string{f.Name, f.Community, f.Type, strings.Join(f.Options, ", ")}
 	})
