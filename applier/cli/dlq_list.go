@@ -79,15 +79,26 @@ func deadLetterUser(d admin.Letter) string {
 
 type dlqGroupsCmd struct {
 	dlqFilterFlags
+	Limit *int `placeholder:"N" help:"Show this many groups at most. Default: all."`
 }
 
 func (c *dlqGroupsCmd) Run(a *app) error {
+	limit := limitFlag{math.MaxInt}
+	if c.Limit != nil {
+		limit.Limit = *c.Limit
+	}
+	if err := limit.checkLimit(); err != nil {
+		return err
+	}
 	f, letters, err := c.open(a)
 	if err != nil {
 		return err
 	}
 	groups, err := letters.Groups(a.ctx, f)
 	if err != nil {
+		return err
+	}
+	if groups, err = cut(a, limit, groups); err != nil {
 		return err
 	}
 	community := func(g admin.Group) string { return g.Community }

@@ -157,6 +157,27 @@ func TestTheLargestLimitListsAll(t *testing.T) {
 	}
 }
 
+func TestGroupsTakeALimit(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.applied(`"coins":"x","team":"red"`, `"coins":"y","team":"red"`, `"team":"red"`)
+	var all, one []struct {
+		Reason string
+		Count  int
+	}
+	i.json(&all, "dlq", "groups")
+	i.json(&one, "dlq", "groups", "--limit", "1")
+	if len(all) != 2 || len(one) != 1 || one[0] != all[0] || one[0].Count != 2 {
+		t.Errorf("all are %+v, one is %+v", all, one)
+	}
+	if r := i.run("dlq", "groups", "--limit", "1"); r.code != 0 || !strings.Contains(r.stderr, "There are 2: use a larger --limit.") {
+		t.Errorf("%+v", r)
+	}
+	if r := i.run("dlq", "groups", "--limit", "0"); r.code != 2 || r.stdout != "" {
+		t.Errorf("none: %+v", r)
+	}
+}
+
 func TestHelpOfNoCommandSaysWhatThereIs(t *testing.T) {
 	t.Parallel()
 	i := &installation{t: t, dir: t.TempDir(), env: map[string]string{}}
