@@ -38,6 +38,7 @@ type app struct {
 	Process
 	ctx   context.Context
 	flags *commands
+	set   settings          // as the environment has them
 	stack map[string]string // settings of the running development stack
 
 	conn    *broker.Conn
@@ -251,11 +252,6 @@ func (a *app) webhooks() (*webhooks.Service, error) {
 }
 
 func (a *app) webhooksWith(master secret.MasterKey) (*webhooks.Service, error) {
-	if text := a.setting("", "INGRESS_URL"); text != "" { // URLs that are shown begin with it
-		if err := new(service.BaseURL).UnmarshalText([]byte(text)); err != nil {
-			return nil, usagef("INGRESS_URL=%q: %w", text, err)
-		}
-	}
 	conn, err := a.broker()
 	if err != nil {
 		return nil, err
@@ -289,11 +285,7 @@ func (a *app) history() (*history.History, error) {
 	if err != nil {
 		return nil, err
 	}
-	limit, err := a.pendingLimit()
-	if err != nil {
-		return nil, err
-	}
-	return db.History(stream, broker.NewDefinitions(conn), limit), nil
+	return db.History(stream, broker.NewDefinitions(conn), a.set.PendingLimit), nil
 }
 
 // say tells the person at the terminal something that is no result.

@@ -137,13 +137,15 @@ func Run(ctx context.Context, p Process) (code int) {
 		return exitUsage
 	}
 	p.Env = maps.Clone(p.Env)
-	if err := service.ReadSecretFiles(p.Env, service.Secrets...); err != nil {
+	command := pathOf(parsed.Selected())
+	set, err := p.readSettings(&c, command)
+	if err != nil {
 		fmt.Fprintln(p.Stderr, "coinhook:", err)
 		return exitUsage
 	}
 	a := newApp(ctx, p, &c)
 	defer a.close()
-	a.command, a.parser = pathOf(parsed.Selected()), parser
+	a.set, a.command, a.parser = set, command, parser
 	if err = refuseEmpty(parsed); err == nil {
 		err = a.checkCommunity(parsed.Selected())
 	}
@@ -201,6 +203,7 @@ func newParser(c *commands, p Process) (*kong.Kong, error) {
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.NamedMapper("community", kong.MapperFunc(addCommunity)),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.Help(printHelp),
 	)
 	if err != nil {
 		return nil, err

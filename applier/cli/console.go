@@ -49,7 +49,8 @@ type consoleCmd struct{}
 
 // Help lists the settings that the console alone has, and those of services.
 func (consoleCmd) Help() string {
-	return `Settings, from the environment:
+	return `NATS_CREDS, NATS_NKEY, NATS_CA, NATS_CERT, NATS_KEY, COINHOOK_MASTER_KEY and
+DELIVERY_KEY are as coinhook --help says. More settings, from the environment:
 
   CONSOLE_ADDR     where to listen, by default 127.0.0.1:8090
   CONSOLE_URL      the address that browsers use, by default CONSOLE_ADDR; with https:// cookies are sent over https only
@@ -76,9 +77,6 @@ func (a *app) openParts(log zerolog.Logger) (p Parts, stop func(), err error) {
 	if err != nil {
 		return p, nil, err
 	}
-	if p.PendingLimit, err = a.pendingLimit(); err != nil {
-		return p, nil, err
-	}
 	if p.Webhooks, err = a.webhooks(); err != nil {
 		return p, nil, err
 	}
@@ -98,6 +96,6 @@ func (a *app) openParts(log zerolog.Logger) (p Parts, stop func(), err error) {
 		stop()
 		return p, nil, err
 	}
-	p.Broker, p.Payloads, p.HookURL = a.conn, sealed.NewPayloads(master), a.url
+	p.Broker, p.Payloads, p.HookURL, p.PendingLimit = a.conn, sealed.NewPayloads(master), a.url, a.set.PendingLimit
 	return p, stop, nil
 }

@@ -1,31 +1,14 @@
 package cli
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/coinhook/coinhook/applier/admin"
 	"github.com/coinhook/coinhook/applier/admin/history"
 )
-
-const (
-	pendingLimitVariable = "PENDING_LIMIT"
-	defaultPendingLimit  = "1h"
-)
-
-// pendingLimit is how long a delivery may be pending before somebody should look.
-func (a *app) pendingLimit() (time.Duration, error) {
-	text := cmp.Or(a.setting("", pendingLimitVariable), defaultPendingLimit)
-	limit, err := time.ParseDuration(text)
-	if err != nil || limit < time.Second {
-		return 0, usagef("%s=%q: want a duration such as 1h of 1s or more", pendingLimitVariable, text)
-	}
-	return limit, nil
-}
 
 // sayUnchecked says that what is shown as pending comes from the stream alone.
 func (a *app) sayUnchecked(err error) {

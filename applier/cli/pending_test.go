@@ -207,11 +207,11 @@ func TestWhatIsPendingIsListedWithoutPostgreSQL(t *testing.T) {
 
 func TestThePendingLimitIsChecked(t *testing.T) {
 	t.Parallel()
-	i := newInstallation(t)
+	i := &installation{t: t, dir: t.TempDir(), env: map[string]string{}}
 	for _, limit := range []string{"5", "999ms", "-1h", "7d", "soon"} {
 		i.env["PENDING_LIMIT"] = limit
 		r := i.run("deliveries", "list")
-		if want := `PENDING_LIMIT="` + limit + `": want a duration such as 1h of 1s or more`; r.code != 2 || !strings.Contains(r.stderr, want) {
+		if want := `PENDING_LIMIT="` + limit + `": want a duration in h, m, s or ms, such as 1h30m, of 1s or more`; r.code != 2 || !strings.Contains(r.stderr, want) {
 			t.Errorf("%+v, want exit 2 and %s", r, want)
 		}
 	}

@@ -172,9 +172,14 @@ func withoutPassword(value string) string {
 	return scheme + "://…" + value[at:]
 }
 
-// help writes what a service is for and the table of its variables.
+// help writes what a service is for, and its variables.
 func help(w io.Writer, name, synopsis string, settings reflect.Type) {
 	fmt.Fprintf(w, "%s %s\n\nUsage: %s\n\nIt takes no arguments. Settings come from the environment:\n\n", name, synopsis, name)
+	ListVariables(w, settings)
+}
+
+// ListVariables writes the table of the variables that a struct of settings has.
+func ListVariables(w io.Writer, settings reflect.Type) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "VARIABLE\tDEFAULT\tWHAT FOR")
 	for _, v := range variables(settings) {

@@ -11,11 +11,11 @@ import (
 // what it is for.
 var setting = regexp.MustCompile(`(?m)^ *([A-Z][A-Z0-9_]+) {2,}(\S.*)$`)
 
-// settings renders the variables of the services, from their helps.
+// settings renders the variables of the programs, from their helps.
 func settings(t *testing.T, help func(program string, words ...string) string) string {
 	t.Helper()
 	var b strings.Builder
-	for _, program := range []string{"ingress", "applier", "coinhook console"} {
+	for _, program := range []string{"ingress", "applier", "coinhook", "coinhook console"} {
 		words := strings.Fields(program)
 		lines := setting.FindAllStringSubmatch(help(words[0], words[1:]...), -1)
 		if len(lines) < 8 {

@@ -118,11 +118,7 @@ func (s settings) listenOps(opts service.OpsOptions) (*service.Ops, error) {
 }
 
 func readSettings(p cli.Process) (settings, error) {
-	environ := make([]string, 0, len(p.Env))
-	for name, value := range p.Env {
-		environ = append(environ, name+"="+value)
-	}
-	s, err := service.Parse[settings](environ)
+	s, err := service.Parse[settings](p.Environ())
 	if s.LogFormat == "" {
 		s.LogFormat = service.JSON
 		if p.Terminal {
