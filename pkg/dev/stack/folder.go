@@ -32,9 +32,11 @@ func (s *Stack) openFolder() (err error) {
 			unlock(s.lock) // the first error tells more
 		}
 	}()
-	// It is from a stack that was killed: nothing it says is true now.
-	if err := s.removeDevEnv(); err != nil {
-		return err
+	// They may be from a stack that was killed: nothing that they say is true now.
+	for _, stale := range []string{"dev.env", "pids.json"} {
+		if err := s.remove(stale); err != nil {
+			return err
+		}
 	}
 	if s.state, err = readState(s.path("state.json")); err != nil {
 		return err
@@ -170,8 +172,8 @@ func (s *Stack) writeDevEnv() error {
 	return process.WriteFile(s.path("dev.env"), []byte(text), 0o600)
 }
 
-func (s *Stack) removeDevEnv() error {
-	if err := os.Remove(s.path("dev.env")); err != nil && !errors.Is(err, os.ErrNotExist) {
+func (s *Stack) remove(name string) error {
+	if err := os.Remove(s.path(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil

@@ -30,7 +30,7 @@ func (s *Stack) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopWithin)
 	defer cancel()
 	// Nobody new should come while the parts go.
-	errs := []error{s.removeDevEnv()}
+	errs := []error{s.remove("dev.env")}
 
 	var services []string
 	for _, name := range s.Names() {

@@ -14,7 +14,7 @@ import (
 // has recovered, and the pause is short again.
 const (
 	minPause    = 100 * time.Millisecond
-	maxPause    = time.Second
+	maxPause    = 900 * time.Millisecond // it runs again within 1 s
 	steadyAfter = 5 * time.Second
 )
 
