@@ -74,6 +74,11 @@ func parse(args []string, help io.Writer) (settings, error) {
 	if s.appliers < 0 {
 		return s, fmt.Errorf("--appliers %d: want 0 or more", s.appliers)
 	}
+	for flag, addr := range map[string]string{"ingress-addr": s.ingressAddr, "console-addr": s.consoleAddr} {
+		if err := new(service.Addr).UnmarshalText([]byte(addr)); err != nil && addr != "" {
+			return s, fmt.Errorf("--%s %q: %w", flag, addr, err)
+		}
+	}
 	if s.demo && s.appliers == 0 {
 		return s, errors.New("--appliers 0: the demo needs one to settle its deliveries")
 	}

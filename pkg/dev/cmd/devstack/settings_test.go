@@ -46,6 +46,8 @@ func TestParseRefuses(t *testing.T) {
 		"negative_appliers":  {"--appliers", "-1"},
 		"a demo without any": {"--appliers", "0", "--demo"},
 		"appliers_no_number": {"--appliers", "two"},
+		"no port":            {"--ingress-addr", "localhost"},
+		"a port beyond all":  {"--console-addr", "127.0.0.1:70000"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
