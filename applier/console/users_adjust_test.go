@@ -119,7 +119,7 @@ func TestAnAdjustmentMayWait(t *testing.T) {
 }
 
 // Editors of a community edit its dead letters, adjustments among them. An edited one changes
-// nothing of another community, and shows nothing of it, whoever is named in it.
+// nothing of another community, and shows nothing of it, also if it names a user of one.
 func TestAnEditedAdjustmentStaysInItsCommunity(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

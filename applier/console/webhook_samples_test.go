@@ -81,7 +81,7 @@ func TestAnOlderSampleIsChosen(t *testing.T) {
 	}
 }
 
-// Whoever sees a sample or a delivery that came encrypted is in the trail, once for each, as on
+// The trail names all who see a sample or a delivery that came encrypted, once for each, as on
 // the delivery's own page. It is not shown where the trail cannot be written.
 func TestASampleThatCameEncryptedIsSeenOnRecord(t *testing.T) {
 	t.Parallel()
