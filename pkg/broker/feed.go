@@ -20,9 +20,13 @@ import (
 
 const (
 	// A partition that has had no delivery for restAfter reads what comes for the others
-	// only every restEvery: to be woken up for each message costs more than to skip it.
+	// only now and then: to be woken up for each message costs more than to skip it. It
+	// rests for a fiftieth of the time since its newest delivery, within these bounds. So
+	// the longer a community was silent, the longer its next delivery may wait.
 	restAfter = 250 * time.Millisecond
-	restEvery = 10 * time.Millisecond
+	restShare = 50
+	restLeast = 10 * time.Millisecond
+	restMost  = 100 * time.Millisecond
 
 	// floorEvery is how often a floor that moves is written. Each write takes two fsyncs
 	// at the broker, next to those of the stream.
@@ -185,10 +189,11 @@ func (f *Feed) session(ctx context.Context) error {
 func (f *Feed) rests() time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if time.Since(f.came) < restAfter {
+	silent := time.Since(f.came)
+	if silent < restAfter {
 		return 0
 	}
-	return restEvery
+	return min(max(silent/restShare, restLeast), restMost)
 }
 
 // openReader makes the consumer of this session.
@@ -266,20 +271,11 @@ func (f *Feed) receive(ctx context.Context, msg *nats.Msg, incarnation string, p
 	return nil
 }
 
-// decode returns the deliveries of a message that are in the partition. Most messages
-// say in a header that they have none. No MAC covers the header. So for each message
-// one partition checks the header against the content, and takes any forged deliveries
-// that the header conceals.
+// decode returns the deliveries of a message that the partition takes.
 func (f *Feed) decode(msg *nats.Msg, meta *nats.MsgMetadata, incarnation string, proof proof) []delivery.Delivery {
-	wanted := f.partition.Has
-	if counts, ok := slotsOf(msg.Header); ok {
-		checks := !proof.keys.IsZero() && f.checks(meta.Sequence.Stream)
-		if counts.in(f.partition) == 0 && !checks {
-			return nil
-		}
-		if checks {
-			wanted = func(slot int) bool { return f.partition.Has(slot) || counts.hides(slot, f.partition.Count) }
-		}
+	wanted := f.wants(msg.Header, !proof.keys.IsZero())
+	if wanted == nil {
+		return nil
 	}
 	mine := proof.decode(msg.Header, msg.Data, meta.Sequence.Stream, meta.Timestamp, int(meta.NumDelivered), wanted)
 	// A genuine delivery of another partition is not this owner's to settle: the audit
@@ -291,9 +287,22 @@ func (f *Feed) decode(msg *nats.Msg, meta *nats.MsgMetadata, incarnation string,
 	return mine
 }
 
-// checks reports whether it is this partition that checks a message's header.
-func (f *Feed) checks(sequence uint64) bool {
-	return f.partition.Count > 1 && sequence%uint64(f.partition.Count) == uint64(f.partition.Index) // both are small and positive
+// wants returns which slots of a message the partition takes, nil for none. Most messages
+// say in a header that they have nothing for it. No MAC covers the header. So the
+// partition that the header names first checks it, and takes any forged deliveries that
+// the header conceals from their own partitions. It decodes the message anyway.
+func (f *Feed) wants(h nats.Header, checks bool) func(slot int) bool {
+	counts, ok := slotsOf(h)
+	switch {
+	case !ok:
+		return f.partition.Has
+	case counts.in(f.partition) == 0:
+		return nil
+	case checks && f.partition.Has(counts[0].slot):
+		return func(slot int) bool { return f.partition.Has(slot) || counts.hides(slot, f.partition.Count) }
+	default:
+		return f.partition.Has
+	}
 }
 
 func (f *Feed) isMine(d *delivery.Delivery) bool { return f.partition.Has(d.InSlot()) }

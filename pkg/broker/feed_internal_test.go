@@ -1,10 +1,12 @@
 package broker
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"pgregory.net/rapid"
 
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
@@ -32,5 +34,53 @@ func TestAMessageThatWasNotTakenDoesNotFinishTheGeneration(t *testing.T) {
 	f.Settled(r, 1)
 	if !f.IsFinished() {
 		t.Error("the generation is not finished, with rows of all")
+	}
+}
+
+// Whatever a header says, each delivery of the message is taken by one partition.
+func TestEachDeliveryIsTakenByOnePartition(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		partitions := rapid.IntRange(1, 8).Draw(t, "partitions")
+		var named [delivery.Slots + 1]int
+		for _, slot := range rapid.SliceOfN(rapid.IntRange(1, 20), 1, 6).Draw(t, "named") {
+			named[slot]++
+		}
+		entries := newSlotCounts(&named)
+		total := 0
+		for _, c := range entries {
+			total += c.deliveries
+		}
+		h := nats.Header{deliveriesHeader: {strconv.Itoa(total)}, slotsHeader: {entries.String()}}
+		if rapid.IntRange(0, 4).Draw(t, "damaged") == 0 {
+			h.Set(slotsHeader, "1:x")
+		}
+		slot := rapid.IntRange(1, 20).Draw(t, "slot of a delivery")
+		var takers []int
+		for i := range partitions {
+			f := &Feed{partition: delivery.Partition{Index: i, Count: partitions}}
+			if wanted := f.wants(h, true); wanted != nil && wanted(slot) {
+				takers = append(takers, i)
+			}
+		}
+		if len(takers) != 1 {
+			t.Fatalf("slot %d is taken by the partitions %v", slot, takers)
+		}
+	})
+}
+
+// A partition rests longer the longer it has had no delivery, within bounds.
+func TestHowLongAPartitionRests(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ silent, least, most time.Duration }{
+		{0, 0, 0},
+		{300 * time.Millisecond, restLeast, restLeast},
+		{2 * time.Second, 40 * time.Millisecond, 60 * time.Millisecond},
+		{time.Hour, restMost, restMost},
+	} {
+		f := &Feed{came: time.Now().Add(-tc.silent)}
+		if got := f.rests(); got < tc.least || got > tc.most {
+			t.Errorf("after %s it rests %s, want %s to %s", tc.silent, got, tc.least, tc.most)
+		}
 	}
 }
