@@ -2,6 +2,7 @@ package service
 
 import (
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"testing"
 )
@@ -16,7 +17,10 @@ func heapGoal() uint64 {
 
 func TestReserveHeap(t *testing.T) {
 	const reserve = 64 << 20
-	t.Cleanup(func() { heapReserve = nil })
+	t.Cleanup(func() {
+		heapReserve = nil
+		debug.SetGCPercent(100)
+	})
 	for _, decided := range []string{"GOGC", "GOMEMLIMIT"} {
 		t.Run(decided, func(t *testing.T) {
 			t.Setenv("GOGC", "")
