@@ -6,15 +6,16 @@ import (
 )
 
 const (
-	// A partition keeps about two batches on their way through the lanes: one commits,
-	// one is ready.
+	// A partition keeps at least two batches on their way through the lanes: one commits,
+	// one is ready. See Engine.room.
 	flowDeliveries = 2 * soleDeliveries
 	flowBytes      = 16 << 20
 	flowChanges    = 2 * batchChanges
 	// A partition with so many in one lane has work for others: the lane commits a batch,
-	// and another is ready. With fewer, a moment in which PostgreSQL is slow would spread
-	// it, and twice as many transactions would make that moment longer.
-	spreadDeliveries = soleDeliveries + batchDeliveries
+	// and the least room that a partition has is nearly full. With fewer, a moment in which
+	// PostgreSQL is slow would spread it, and more transactions would make that moment
+	// longer.
+	spreadDeliveries = flowDeliveries - batchDeliveries
 )
 
 // flow counts the deliveries of a partition that are in lanes.
@@ -89,11 +90,28 @@ func (p *partition) leave(w work, parked bool) {
 	}
 }
 
+// room is how many deliveries a partition may have in lanes: a batch for each lane, as
+// far as the other partitions leave that, so that they need no more memory together.
+func (e *Engine) room(p *partition) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	most := len(e.lanes) * soleDeliveries
+	for _, other := range e.partitions {
+		if other != p {
+			other.flow.mu.Lock()
+			most -= other.flow.deliveries
+			other.flow.mu.Unlock()
+		}
+	}
+	return max(most, flowDeliveries)
+}
+
 // awaitRoom returns once there is room for more, and false when the partition was
 // dropped.
 func (p *partition) awaitRoom() bool {
+	room := p.engine.room(p)
 	return p.await(p.ctx, func(f *flow) bool {
-		return f.deliveries < flowDeliveries && f.bytes < flowBytes && f.changes < flowChanges
+		return f.deliveries < room && f.bytes < flowBytes && f.changes < flowChanges
 	}) && p.ctx.Err() == nil
 }
 

@@ -14,7 +14,7 @@ import (
 func TestAPartitionIsSpreadWhileItsLanesAreEmpty(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &partition{engine: &Engine{lanes: make([]*lane, 2)}, changed: make(chan struct{}, 1)}
+		p := &partition{engine: &Engine{lanes: make([]*lane, 6)}, changed: make(chan struct{}, 1)}
 		p.ctx, p.cancel = context.WithCancel(t.Context())
 		defer p.cancel()
 		inLanes := func(n int) {
@@ -76,5 +76,23 @@ func TestPartitionsShareTheLanes(t *testing.T) {
 	delete(e.partitions, delivery.Partition{Index: 1})
 	if home := e.quietestLane(); home != 1 {
 		t.Errorf("the home of the next one is lane %d, want 1", home)
+	}
+}
+
+// A partition that is alone has a batch for each lane. Several have no more together, but
+// two batches each.
+func TestTheRoomOfAPartition(t *testing.T) {
+	t.Parallel()
+	one, other := &partition{}, &partition{}
+	e := &Engine{lanes: make([]*lane, 6), partitions: map[delivery.Partition]*partition{{Index: 0}: one, {Index: 1}: other}}
+	for _, tc := range []struct{ ofOther, want int }{
+		{0, 6 * soleDeliveries},
+		{soleDeliveries, 5 * soleDeliveries},
+		{6 * soleDeliveries, 2 * soleDeliveries},
+	} {
+		other.flow.deliveries = tc.ofOther
+		if got := e.room(one); got != tc.want {
+			t.Errorf("next to %d deliveries there is room for %d, want %d", tc.ofOther, got, tc.want)
+		}
 	}
 }
