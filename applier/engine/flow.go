@@ -12,10 +12,9 @@ const (
 	flowBytes      = 16 << 20
 	flowChanges    = 2 * batchChanges
 	// A partition with so many in one lane has work for others: the lane commits a batch,
-	// and the least room that a partition has is nearly full. With fewer, a moment in which
-	// PostgreSQL is slow would spread it, and more transactions would make that moment
-	// longer.
-	spreadDeliveries = flowDeliveries - batchDeliveries
+	// and another is ready. With fewer, a moment in which PostgreSQL is slow would spread
+	// it, and more transactions would make that moment longer.
+	spreadDeliveries = soleDeliveries + batchDeliveries
 )
 
 // flow counts the deliveries of a partition that are in lanes.
