@@ -11,10 +11,12 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/pkg/broker"
@@ -45,6 +47,9 @@ type Engine struct {
 	Options
 	metrics metrics
 	lanes   []*lane
+	// slots bound the transactions of spread partitions: see Engine.share.
+	slots      *semaphore.Weighted
+	neighbours neighbours
 
 	mu         sync.Mutex
 	running    context.Context // nil until Run
@@ -58,11 +63,18 @@ func New(opts Options) *Engine {
 	for range max(opts.Lanes, 1) {
 		e.lanes = append(e.lanes, newLane(e))
 	}
+	e.slots = semaphore.NewWeighted(e.allSlots())
+	e.neighbours.say = func(community string) { _ = e.Conn.HintBusy(community) } // the next one follows soon
 	return e
 }
 
 // Run settles until ctx is done. Transactions in flight are finished then.
 func (e *Engine) Run(ctx context.Context) error {
+	stop, err := e.Conn.OnBusyHint(func(community string) { e.neighbours.saw(community, false, time.Now()) })
+	if err != nil {
+		return err
+	}
+	defer stop()
 	g, running := errgroup.WithContext(ctx)
 	e.mu.Lock()
 	e.running = running
@@ -73,7 +85,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	for _, l := range e.lanes {
 		g.Go(func() error { return l.run(running) })
 	}
-	err := g.Wait()
+	err = g.Wait()
 	e.group.Wait()
 	if ctx.Err() != nil {
 		return nil

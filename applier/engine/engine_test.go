@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coinhook/coinhook/applier/appliertest"
 	"github.com/coinhook/coinhook/pkg/delivery"
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
@@ -42,6 +43,34 @@ func TestDeliveriesOfAUserAreDecidedInOrder(t *testing.T) {
 			}
 			w.awaitAcked(t)
 		})
+	}
+}
+
+// A backlog gets more lanes, fewer when another community has deliveries, and more again.
+// No user is in two lanes meanwhile.
+func TestABacklogIsInOrderWhileItsLanesChange(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	earn, spend := w.hook(t, "red", "Earn", "add"), w.hook(t, "red", "Spend", "subtract")
+	neighbour := w.hook(t, "blue", "Earn", "add")
+	var wg sync.WaitGroup
+	want := 1
+	for _, user := range w.addUsers("red", 50) {
+		want += 160
+		wg.Go(func() {
+			for range 80 {
+				earn.send(t, 5, user)
+				spend.send(t, 5, user)
+			}
+		})
+	}
+	wg.Wait()
+	w.startOwner(t, 8)
+	appliertest.Eventually(t, "a part is settled", func() bool { return w.settled(t) > want/4 })
+	neighbour.send(t, 1, w.addUsers("blue", 1)...)
+	w.awaitSettled(t, want)
+	if n := w.failed(t); n > 0 {
+		t.Errorf("%d of %d failed, want none: the balance was there", n, want)
 	}
 }
 

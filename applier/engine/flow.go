@@ -3,18 +3,25 @@ package engine
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 const (
 	// A partition keeps at least two batches on their way through the lanes: one commits,
-	// one is ready. See Engine.room.
+	// one is ready.
 	flowDeliveries = 2 * soleDeliveries
 	flowBytes      = 16 << 20
 	flowChanges    = 2 * batchChanges
-	// A partition with so many in one lane has work for others: the lane commits a batch,
-	// and another is ready. With fewer, a moment in which PostgreSQL is slow would spread
-	// it, and more transactions would make that moment longer.
+	// A partition with so many in its home lane has work for others: the lane commits a
+	// batch, and another is ready. With fewer, a moment in which PostgreSQL is slow would
+	// spread it, and more transactions would make that moment longer.
 	spreadDeliveries = soleDeliveries + batchDeliveries
+	// A community without neighbours gets all lanes once two of them leave so many. More
+	// lanes have smaller transactions, which cost more.
+	crowdDeliveries = 2 * soleDeliveries
+	// A partition that is alone has room for so many, so that a few lanes commit a whole
+	// batch each. More would take more memory.
+	soleRoom = 4 * soleDeliveries
 )
 
 // flow counts the deliveries of a partition that are in lanes.
@@ -89,12 +96,16 @@ func (p *partition) leave(w work, parked bool) {
 	}
 }
 
-// room is how many deliveries a partition may have in lanes: a batch for each lane, as
-// far as the other partitions leave that, so that they need no more memory together.
+// room is how many deliveries a partition may have in lanes: soleRoom, as far as the other
+// partitions leave that, so that they need no more memory together. Next to neighbours of
+// its community it is two batches.
 func (e *Engine) room(p *partition) int {
+	if e.neighbours.areThere(time.Now()) {
+		return flowDeliveries
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	most := len(e.lanes) * soleDeliveries
+	most := soleRoom
 	for _, other := range e.partitions {
 		if other != p {
 			other.flow.mu.Lock()

@@ -51,12 +51,14 @@ type lane struct {
 type queue struct {
 	partition *partition
 	work      []work
+	// isSpread says that the partition has work in several lanes.
+	isSpread bool
 }
 
 func newLane(e *Engine) *lane { return &lane{engine: e, came: make(chan struct{}, 1)} }
 
-// put appends work of a partition.
-func (l *lane) put(p *partition, all []work) {
+// put appends work of a partition, which may have more in other lanes.
+func (l *lane) put(p *partition, all []work, isSpread bool) {
 	l.mu.Lock()
 	i := slices.IndexFunc(l.queues, func(q *queue) bool { return q.partition == p })
 	if i < 0 {
@@ -64,6 +66,7 @@ func (l *lane) put(p *partition, all []work) {
 		l.queues = append(l.queues, &queue{partition: p})
 	}
 	l.queues[i].work = append(l.queues[i].work, all...)
+	l.queues[i].isSpread = isSpread
 	l.mu.Unlock()
 	select {
 	case l.came <- struct{}{}:
@@ -126,9 +129,19 @@ func (l *lane) room(now time.Time) int {
 
 func (l *lane) run(ctx context.Context) error {
 	for {
+		n := int64(0)
+		if l.hasSpread() {
+			n = l.engine.slotsOfOne(time.Now())
+			if l.engine.slots.Acquire(ctx, n) != nil {
+				return nil
+			}
+		}
 		batch := l.take()
 		if len(batch) > 0 {
 			l.settle(ctx, batch)
+		}
+		l.engine.slots.Release(n)
+		if len(batch) > 0 {
 			continue
 		}
 		select {
@@ -137,6 +150,26 @@ func (l *lane) run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// hasSpread reports whether work of a partition waits here that has more in other lanes.
+func (l *lane) hasSpread() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.queues, func(q *queue) bool { return q.isSpread })
+}
+
+// allSlots are those of all transactions at a time. One takes slotsOfOne of them: so
+// that as many run as there are lanes where a community has the database for itself, and
+// sharedLanes where it has neighbours. A partition that is spread over all lanes keeps to
+// that at once when a neighbour comes.
+func (e *Engine) allSlots() int64 { return int64(e.sharedLanes() * len(e.lanes)) }
+
+func (e *Engine) slotsOfOne(now time.Time) int64 {
+	if e.neighbours.areThere(now) {
+		return int64(len(e.lanes))
+	}
+	return int64(e.sharedLanes())
 }
 
 // settle has a batch settled, however long that takes. Deliveries of a partition that

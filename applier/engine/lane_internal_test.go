@@ -16,7 +16,7 @@ func TestALaneTakesNothingOfADroppedPartition(t *testing.T) {
 	t.Parallel()
 	l := newLane(nil)
 	put := func(p *partition) {
-		l.put(p, []work{{Item: applier.Item{Delivery: &delivery.Delivery{}}, partition: p}})
+		l.put(p, []work{{Item: applier.Item{Delivery: &delivery.Delivery{}}, partition: p}}, false)
 	}
 	dropped, kept := &partition{}, &partition{}
 	dropped.ctx, dropped.cancel = context.WithCancel(t.Context())
@@ -71,9 +71,9 @@ func TestATransactionHasOnlySoManyChanges(t *testing.T) {
 		return all
 	}
 	heavy, light := &partition{ctx: t.Context()}, &partition{ctx: t.Context()}
-	l.put(heavy, work(heavy, 3, batchChanges+1))
-	l.put(heavy, work(heavy, 20, batchChanges/4))
-	l.put(light, work(light, 10, 1))
+	l.put(heavy, work(heavy, 3, batchChanges+1), false)
+	l.put(heavy, work(heavy, 20, batchChanges/4), false)
+	l.put(light, work(light, 10, 1), false)
 	var sizes, lights []int
 	for batch := l.take(); len(batch) > 0; batch = l.take() {
 		n := 0
@@ -86,6 +86,31 @@ func TestATransactionHasOnlySoManyChanges(t *testing.T) {
 	}
 	if got, want := fmt.Sprint(sizes, lights), "[1 11 1 4 4 4 4 4] [0 10 0 0 0 0 0 0]"; got != want {
 		t.Errorf("transactions, and what the other has of them: %s, want %s", got, want)
+	}
+}
+
+// As many spread transactions run at a time as there are lanes. It is a
+// quarter of that, but two, from the moment on in which another community has a delivery.
+func TestSpreadTransactionsGiveWayToNeighbours(t *testing.T) {
+	t.Parallel()
+	for lanes, shared := range map[int]int{1: 1, 2: 2, 3: 2, 8: 2, 16: 4} {
+		e := New(Options{Lanes: lanes})
+		e.neighbours.say = func(string) {}
+		running := func() (n int) {
+			for e.slots.TryAcquire(e.slotsOfOne(time.Now())) {
+				n++
+			}
+			return n
+		}
+		if n := running(); n != lanes {
+			t.Errorf("%d of %d lanes run where a community is alone", n, lanes)
+		}
+		e.slots.Release(e.allSlots())
+		e.neighbours.saw("one", true, time.Now())
+		e.neighbours.saw("other", false, time.Now())
+		if n := running(); n != shared {
+			t.Errorf("%d of %d lanes run next to a neighbour, want %d", n, lanes, shared)
+		}
 	}
 }
 

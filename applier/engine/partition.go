@@ -31,10 +31,10 @@ type partition struct {
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when nothing more is put into lanes
 
-	// home is the lane of all deliveries, unless isSpread: see spread.
-	home     int
-	isSpread bool
-	wasFull  time.Time
+	// home is the lane of all deliveries where width, the number of lanes, is 1. wasBusy
+	// and wasCrowded are when it last had work for several, and for all: see spread.
+	home, width         int
+	wasBusy, wasCrowded time.Time
 
 	flow flow
 	// changed tells that a transaction with deliveries of the partition has ended.
@@ -44,8 +44,8 @@ type partition struct {
 func newPartition(e *Engine, l applier.Lease) *partition {
 	return &partition{
 		engine: e, lease: l, feed: e.Conn.NewFeed(l.Partition, e.Log),
-		log:  e.Log.With().Int("generation", l.Generation).Int("partition", l.Index).Logger(),
-		held: map[string]*heldWebhook{}, ended: make(chan struct{}), changed: make(chan struct{}, 1),
+		log:   e.Log.With().Int("generation", l.Generation).Int("partition", l.Index).Logger(),
+		width: 1, held: map[string]*heldWebhook{}, ended: make(chan struct{}), changed: make(chan struct{}, 1),
 	}
 }
 
@@ -200,51 +200,88 @@ func (p *partition) enqueue(all []work) bool {
 	if len(all) == 0 {
 		return true
 	}
+	now := time.Now()
+	p.tell(all, now)
 	for i := range all {
 		all[i].changes = len(all[i].Plan.Changes)
 	}
-	lanes := p.engine.lanes
+	if !p.spread(now) {
+		return false
+	}
+	lanes := p.lanes()
 	shares := make([][]work, len(lanes))
 	switch {
-	case !p.spread(time.Now()):
-		return false
-	case !p.isSpread:
-		shares[p.home] = all
+	case len(lanes) == 1:
+		shares[0] = all
 	case !p.share(all, shares):
 		return false
 	}
 	p.count(all)
 	for i, share := range shares {
 		if len(share) > 0 {
-			lanes[i].put(p, share)
+			lanes[i].put(p, share, len(lanes) > 1)
 		}
 	}
 	return true
 }
 
-// spread decides whether the partition's deliveries go to its home only or to all lanes.
-// One lane needs nobody to look users up, and its transactions are larger, so they cost
-// less. So only a partition that has work for several is spread. It changes while none
-// of its deliveries is in a lane, or a user would be in two. It returns false when the
-// partition was dropped.
+// tell says whose deliveries come.
+func (p *partition) tell(all []work, now time.Time) {
+	last := ""
+	for _, w := range all {
+		if w.Webhook != nil && w.Webhook.Community != last {
+			last = w.Webhook.Community
+			p.engine.neighbours.saw(last, true, now)
+		}
+	}
+}
+
+// lanes are those of the partition's deliveries, as far apart as there is room for: few
+// partitions have the same.
+func (p *partition) lanes() []*lane {
+	all := p.engine.lanes
+	lanes := make([]*lane, p.width)
+	for i := range lanes {
+		lanes[i] = all[(p.home+i*len(all)/p.width)%len(all)]
+	}
+	return lanes
+}
+
+// spread decides whether the partition's deliveries go to its home only, to a few lanes,
+// or to all, which only a community without neighbours gets. One lane needs nobody to look
+// users up, and its transactions are larger, so they cost less. So only a partition that
+// has work for more has more. It changes while none of its deliveries is in a lane, or a
+// user would be in two. It returns false when the partition was dropped.
 func (p *partition) spread(now time.Time) bool {
-	if len(p.engine.lanes) == 1 {
+	width := p.wanted(now)
+	if width == p.width {
 		return true
 	}
+	if !p.awaitEmpty() {
+		return false
+	}
+	p.width = width
+	return true
+}
+
+// wanted is how many lanes the partition should have.
+func (p *partition) wanted(now time.Time) int {
 	p.flow.mu.Lock()
 	deliveries := p.flow.deliveries
 	p.flow.mu.Unlock()
 	if deliveries >= spreadDeliveries {
-		p.wasFull = now
+		p.wasBusy = now
 	}
-	switch isFull := now.Sub(p.wasFull) < lately; {
-	case isFull == p.isSpread, !isFull && deliveries > 0:
-		return true
-	case isFull && !p.awaitEmpty():
-		return false
+	if deliveries >= crowdDeliveries {
+		p.wasCrowded = now
+	}
+	switch {
+	case now.Sub(p.wasBusy) >= lately:
+		return 1
+	case now.Sub(p.wasCrowded) >= lately, p.engine.neighbours.areThere(now):
+		return p.engine.sharedLanes()
 	default:
-		p.isSpread = isFull
-		return true
+		return len(p.engine.lanes)
 	}
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,56 +10,55 @@ import (
 	"github.com/coinhook/coinhook/pkg/delivery"
 )
 
-// A partition is spread over all lanes, and gathered again, only while none of its
-// deliveries is in a lane. Otherwise one user's deliveries would be in two.
-func TestAPartitionIsSpreadWhileItsLanesAreEmpty(t *testing.T) {
+// A partition has more lanes, and fewer, only while none of its deliveries is in a lane.
+// Otherwise one user's deliveries would be in two.
+func TestLanesChangeWhileTheyAreEmpty(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &partition{engine: &Engine{lanes: make([]*lane, 6)}, changed: make(chan struct{}, 1)}
+		e := New(Options{Lanes: 8})
+		p := &partition{width: 1, engine: e, changed: make(chan struct{}, 1)}
 		p.ctx, p.cancel = context.WithCancel(t.Context())
 		defer p.cancel()
 		inLanes := func(n int) {
 			p.flow.mu.Lock()
 			p.flow.deliveries = n
 			p.flow.mu.Unlock()
-			p.changed <- struct{}{}
 		}
-		decide := func() { // as far as it gets
+		// decide has the partition decide with so many deliveries in lanes, and these settled.
+		decide := func(deliveries, want int, when string) {
+			t.Helper()
+			before := p.width
+			inLanes(deliveries)
 			go p.spread(time.Now())
 			synctest.Wait()
+			if deliveries > 0 && p.width != before {
+				t.Errorf("%s: the lanes change while they have deliveries", when)
+			}
+			inLanes(0)
+			p.changed <- struct{}{}
+			synctest.Wait()
+			select {
+			case <-p.changed: // nobody waited
+			default:
+			}
+			if p.width != want {
+				t.Errorf("%s: %d lanes, want %d", when, p.width, want)
+			}
 		}
-		inLanes(spreadDeliveries - 1)
-		<-p.changed
-		if decide(); p.isSpread {
-			t.Error("a partition with little work is spread")
-		}
-		inLanes(spreadDeliveries)
-		<-p.changed
-		if decide(); p.isSpread {
-			t.Error("a partition is spread while its home has deliveries")
-		}
-		inLanes(1)
-		if synctest.Wait(); p.isSpread {
-			t.Error("a partition is spread while its home has a delivery")
-		}
-		inLanes(0)
-		if synctest.Wait(); !p.isSpread {
-			t.Fatal("a busy partition is not spread")
-		}
-		if decide(); !p.isSpread {
-			t.Error("a partition is gathered at once when it is empty for a moment")
-		}
+		decide(spreadDeliveries-1, 1, "with work for one")
+		decide(spreadDeliveries, 2, "with work for more")
+		decide(crowdDeliveries-1, 2, "with work for two")
+		decide(crowdDeliveries, 8, "with work for all")
+		decide(0, 8, "when there is none for a moment")
+		e.neighbours.saw("one", false, time.Now())
+		e.neighbours.saw("other", false, time.Now())
+		decide(crowdDeliveries, 2, "next to a neighbour")
+		time.Sleep(neighbourFor)
+		decide(crowdDeliveries, 8, "when the neighbour has been quiet")
 		time.Sleep(lately)
-		inLanes(1)
-		<-p.changed
-		if decide(); !p.isSpread {
-			t.Error("a partition is gathered while a lane has a delivery")
-		}
-		inLanes(0)
-		<-p.changed
-		if decide(); p.isSpread {
-			t.Error("a quiet partition stays spread")
-		}
+		decide(spreadDeliveries, 2, "with work for two again")
+		time.Sleep(lately)
+		decide(spreadDeliveries-1, 1, "with work for one again")
 	})
 }
 
@@ -79,20 +79,51 @@ func TestPartitionsShareTheLanes(t *testing.T) {
 	}
 }
 
-// A partition that is alone has a batch for each lane. Several have no more together, but
-// two batches each.
+// A partition that is alone has room for more. Several have no more together, but two
+// batches each, and so has one next to a neighbour that another applier settles.
 func TestTheRoomOfAPartition(t *testing.T) {
 	t.Parallel()
 	one, other := &partition{}, &partition{}
-	e := &Engine{lanes: make([]*lane, 6), partitions: map[delivery.Partition]*partition{{Index: 0}: one, {Index: 1}: other}}
-	for _, tc := range []struct{ ofOther, want int }{
-		{0, 6 * soleDeliveries},
-		{soleDeliveries, 5 * soleDeliveries},
-		{6 * soleDeliveries, 2 * soleDeliveries},
+	e := New(Options{Lanes: 8})
+	e.partitions[delivery.Partition{Index: 0}], e.partitions[delivery.Partition{Index: 1}] = one, other
+	want := func(want int, when string) {
+		t.Helper()
+		if got := e.room(one); got != want {
+			t.Errorf("%s there is room for %d, want %d", when, got, want)
+		}
+	}
+	want(soleRoom, "alone")
+	other.flow.deliveries = soleDeliveries
+	want(3*soleDeliveries, "next to a batch")
+	other.flow.deliveries = soleRoom
+	want(2*soleDeliveries, "next to a full partition")
+	other.flow.deliveries = 0
+	e.neighbours.saw("one", false, time.Now())
+	e.neighbours.saw("other", false, time.Now())
+	want(2*soleDeliveries, "next to a neighbour with another applier")
+}
+
+// A partition has its home, or lanes from its home on. Two have little in common as long
+// as there are lanes.
+func TestTheLanesOfAPartition(t *testing.T) {
+	t.Parallel()
+	e := New(Options{Lanes: 6})
+	for _, tc := range []struct {
+		home, width int
+		want        []int
+	}{
+		{2, 1, []int{2}},
+		{0, 2, []int{0, 3}},
+		{4, 2, []int{4, 1}},
+		{1, 6, []int{1, 2, 3, 4, 5, 0}},
 	} {
-		other.flow.deliveries = tc.ofOther
-		if got := e.room(one); got != tc.want {
-			t.Errorf("next to %d deliveries there is room for %d, want %d", tc.ofOther, got, tc.want)
+		p := &partition{engine: e, home: tc.home, width: tc.width}
+		var got []int
+		for _, l := range p.lanes() {
+			got = append(got, slices.Index(e.lanes, l))
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("home %d, width %d: lanes %v, want %v", tc.home, tc.width, got, tc.want)
 		}
 	}
 }

@@ -33,7 +33,7 @@ var earlyAck = Patch{
 // and a balance does not go back. So these go, too.
 // The pause makes two transactions meet within seconds.
 var noLock = []Patch{
-	{File: "applier/engine/partition.go", Old: "case !p.isSpread:", New: "case len(lanes) == 1:"},
+	{File: "applier/engine/partition.go", Old: "case now.Sub(p.wasBusy) >= lately:", New: "case now.IsZero():"},
 	{
 		File: "applier/engine/partition.go",
 		Old:  "lane := int(binary.BigEndian.Uint64(users[i][8:]) % uint64(len(shares)))",
