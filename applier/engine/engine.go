@@ -47,7 +47,7 @@ type Engine struct {
 	Options
 	metrics metrics
 	lanes   []*lane
-	// slots bound the transactions of spread partitions: see Engine.share.
+	// slots bound the transactions of spread partitions: see slotsOfOne.
 	slots      *semaphore.Weighted
 	neighbours neighbours
 

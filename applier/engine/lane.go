@@ -129,19 +129,11 @@ func (l *lane) room(now time.Time) int {
 
 func (l *lane) run(ctx context.Context) error {
 	for {
-		n := int64(0)
-		if l.hasSpread() {
-			n = l.engine.slotsOfOne(time.Now())
-			if l.engine.slots.Acquire(ctx, n) != nil {
-				return nil
-			}
+		settled, err := l.turn(ctx)
+		if err != nil {
+			return nil // ctx is done
 		}
-		batch := l.take()
-		if len(batch) > 0 {
-			l.settle(ctx, batch)
-		}
-		l.engine.slots.Release(n)
-		if len(batch) > 0 {
+		if settled {
 			continue
 		}
 		select {
@@ -152,24 +144,27 @@ func (l *lane) run(ctx context.Context) error {
 	}
 }
 
+// turn settles one batch, if work waits.
+func (l *lane) turn(ctx context.Context) (settled bool, err error) {
+	if l.hasSpread() {
+		n := l.engine.slotsOfOne(time.Now())
+		if err := l.engine.slots.Acquire(ctx, n); err != nil {
+			return false, err
+		}
+		defer l.engine.slots.Release(n)
+	}
+	batch := l.take()
+	if len(batch) > 0 {
+		l.settle(ctx, batch)
+	}
+	return len(batch) > 0, nil
+}
+
 // hasSpread reports whether work of a partition waits here that has more in other lanes.
 func (l *lane) hasSpread() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.ContainsFunc(l.queues, func(q *queue) bool { return q.isSpread })
-}
-
-// allSlots are those of all transactions at a time. One takes slotsOfOne of them: so
-// that as many run as there are lanes where a community has the database for itself, and
-// sharedLanes where it has neighbours. A partition that is spread over all lanes keeps to
-// that at once when a neighbour comes.
-func (e *Engine) allSlots() int64 { return int64(e.sharedLanes() * len(e.lanes)) }
-
-func (e *Engine) slotsOfOne(now time.Time) int64 {
-	if e.neighbours.areThere(now) {
-		return int64(len(e.lanes))
-	}
-	return int64(e.sharedLanes())
 }
 
 // settle has a batch settled, however long that takes. Deliveries of a partition that

@@ -55,3 +55,16 @@ func (n *neighbours) areThere(now time.Time) bool {
 // communities have deliveries: a quarter of the lanes, and at least two where there are
 // two.
 func (e *Engine) sharedLanes() int { return min(max(len(e.lanes)/4, 2), len(e.lanes)) }
+
+// allSlots are those of all transactions at a time. One takes slotsOfOne of them: so
+// that as many run as there are lanes where a community has the database for itself, and
+// sharedLanes where it has neighbours. A partition that is spread over all lanes keeps to
+// that at once when a neighbour comes.
+func (e *Engine) allSlots() int64 { return int64(e.sharedLanes() * len(e.lanes)) }
+
+func (e *Engine) slotsOfOne(now time.Time) int64 {
+	if e.neighbours.areThere(now) {
+		return int64(len(e.lanes))
+	}
+	return int64(e.sharedLanes())
+}
