@@ -40,7 +40,7 @@ type settings struct {
 	StreamRetention  time.Duration `env:"STREAM_RETENTION" envDefault:"0s" min:"0s" help:"how long settled deliveries stay in the stream, for the audit, repair and backtests; 0s keeps them forever"`
 	HistoryRetention time.Duration `env:"HISTORY_RETENTION" envDefault:"0s" min:"0s" help:"how long histories and gamification logs are kept, longer than STREAM_RETENTION; 0s keeps them forever"`
 	// Lanes is how many transactions settle at a time.
-	Lanes         int           `env:"SETTLING_LANES" envDefault:"8" min:"1" help:"how many transactions of one community settle at a time while no other has deliveries, each on its own connection to PostgreSQL; otherwise a quarter of it, at least two"`
+	Lanes         int           `env:"SETTLING_LANES" envDefault:"2" min:"1" help:"how many transactions of one community settle at a time while no other has deliveries, each on its own connection to PostgreSQL; otherwise a quarter of it, at least two"`
 	AuditInterval time.Duration `env:"AUDIT_INTERVAL" envDefault:"10m" min:"1s" help:"the pause between two checks of the whole ledger, each made in small steps by one applier"`
 	PendingLimit  time.Duration `env:"PENDING_LIMIT" envDefault:"1h" min:"1s" help:"how long a delivery may be pending before it counts as overdue and a warning is logged"`
 }
