@@ -19,9 +19,9 @@ const (
 	// A community without neighbours gets all lanes once two of them leave so many. More
 	// lanes have smaller transactions, which cost more.
 	crowdDeliveries = 2 * soleDeliveries
-	// A partition that is alone has room for so many, so that a few lanes commit a whole
-	// batch each. More would take more memory.
-	soleRoom = 4 * soleDeliveries
+	// A partition that is alone has room for a batch in each lane, but in no more lanes than
+	// these: more would take more memory.
+	soleLanes = 4
 )
 
 // flow counts the deliveries of a partition that are in lanes.
@@ -96,16 +96,16 @@ func (p *partition) leave(w work, parked bool) {
 	}
 }
 
-// room is how many deliveries a partition may have in lanes: soleRoom, as far as the other
-// partitions leave that, so that they need no more memory together. Next to neighbours of
-// its community it is two batches.
+// room is how many deliveries a partition may have in lanes: a batch for each lane, up to
+// soleLanes, as far as the other partitions leave that, so that they need no more memory
+// together. Next to neighbours of its community it is two batches.
 func (e *Engine) room(p *partition) int {
 	if e.neighbours.areThere(time.Now()) {
 		return flowDeliveries
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	most := soleRoom
+	most := min(len(e.lanes), soleLanes) * soleDeliveries
 	for _, other := range e.partitions {
 		if other != p {
 			other.flow.mu.Lock()

@@ -89,8 +89,8 @@ func TestATransactionHasOnlySoManyChanges(t *testing.T) {
 	}
 }
 
-// As many spread transactions run at a time as there are lanes. It is a
-// quarter of that, but two, from the moment on in which another community has a delivery.
+// As many spread transactions run at a time as there are lanes. Once another community has
+// a delivery, it is a quarter of that, at least two.
 func TestSpreadTransactionsGiveWayToNeighbours(t *testing.T) {
 	t.Parallel()
 	for lanes, shared := range map[int]int{1: 1, 2: 2, 3: 2, 8: 2, 16: 4} {

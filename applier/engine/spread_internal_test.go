@@ -92,15 +92,17 @@ func TestTheRoomOfAPartition(t *testing.T) {
 			t.Errorf("%s there is room for %d, want %d", when, got, want)
 		}
 	}
-	want(soleRoom, "alone")
+	want(soleLanes*soleDeliveries, "alone")
 	other.flow.deliveries = soleDeliveries
 	want(3*soleDeliveries, "next to a batch")
-	other.flow.deliveries = soleRoom
+	other.flow.deliveries = soleLanes * soleDeliveries
 	want(2*soleDeliveries, "next to a full partition")
 	other.flow.deliveries = 0
 	e.neighbours.saw("one", false, time.Now())
 	e.neighbours.saw("other", false, time.Now())
 	want(2*soleDeliveries, "next to a neighbour with another applier")
+	e = New(Options{Lanes: 2})
+	want(2*soleDeliveries, "alone with two lanes")
 }
 
 // A partition has its home, or lanes from its home on. Two have little in common as long
