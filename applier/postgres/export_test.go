@@ -61,8 +61,14 @@ func Password(url string) (string, error) {
 // KeptPlans are the statements of Settle whose plans are kept, by name.
 func KeptPlans() map[string]string {
 	all := map[string]string{
-		"lock users": lockUsersQuery, "find users": findUsersQuery, "read": readQuery,
 		"park": parkQuery, "unpark": unparkQuery, "parked first": parkedFirstQuery,
+	}
+	for _, kinds := range identifierSets {
+		all[fmt.Sprintf("lock users %04b", kinds)] = lockUsersQuery(kinds)
+		all[fmt.Sprintf("find users %04b", kinds)] = findUsersQuery(kinds)
+	}
+	for _, set := range readSets {
+		all[fmt.Sprintf("read %03b", set)] = readQuery(set)
 	}
 	for _, used := range writeSets {
 		all[fmt.Sprintf("write %b", used)] = writeQuery(used)

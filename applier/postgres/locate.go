@@ -19,7 +19,7 @@ func (s *Store) Locate(ctx context.Context, batch []applier.Item) ([]delivery.ID
 	if keys := w.keysOf(w.isMissing); len(keys) > 0 {
 		stmts, err := s.settling.get(ctx)
 		if err == nil {
-			err = w.readUsers(ctx, stmts.findUsers.QueryContext, keys)
+			err = w.readUsers(ctx, stmts.find, keys)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("locate users: %w", err)

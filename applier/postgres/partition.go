@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/jmoiron/sqlx"
@@ -21,26 +22,30 @@ func partitionKey(generation, partition int) int32 {
 	return int32(generation*delivery.Slots + partition) // generations are few
 }
 
-// sharePartitions takes the locks of $11, of the class $12.
-const (
-	sharePartitions = `count(pg_advisory_xact_lock_shared($12, p.key::int))
-    FROM (SELECT k.key FROM unnest($11::bigint[]) AS k (key) ORDER BY k.key) AS p`
+// sharePartitions takes the locks of the second parameter from the first, which is
+// their class, in the order given.
+func sharePartitions(first int) string {
+	return fmt.Sprintf("count(pg_advisory_xact_lock_shared($%d, p.key::int)) FROM unnest($%d::bigint[]) AS p (key)", first, first+1)
+}
 
-	lockPartitionsQuery = `
-SELECT count(pg_advisory_xact_lock_shared($1, p.key::int))
-FROM (SELECT k.key FROM unnest($2::bigint[]) AS k (key) ORDER BY k.key) AS p`
-)
+var lockPartitionsQuery = "SELECT " + sharePartitions(1)
 
 // partition names a row of partitions.
 type partition struct{ generation, index int }
 
 func partitionOf(l *applier.Lease) partition { return partition{l.Generation, l.Index} }
 
-// partitionKeys are the locks of the partitions that the batch has leases of.
+// partitionKeys are the locks of the partitions that the batch has leases of, in their
+// order.
 func (w *work) partitionKeys() any {
-	var keys pg.Array
+	all := make([]int64, 0, len(w.tokens))
 	for p := range w.tokens {
-		keys.Int(int64(partitionKey(p.generation, p.index)))
+		all = append(all, int64(partitionKey(p.generation, p.index)))
+	}
+	slices.Sort(all)
+	var keys pg.Array
+	for _, key := range all {
+		keys.Int(key)
 	}
 	return keys.Param()
 }

@@ -38,7 +38,7 @@ func Open(url string, opts Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, leadSilence: leadSilence}
-	s.settling = &settleStatements{db: db, writes: map[tables]*sqlx.Stmt{}, patience: patience{lasts: waitForLocks}}
+	s.settling = &settleStatements{db: db, patience: patience{lasts: waitForLocks}}
 	return s, nil
 }
 

@@ -70,11 +70,11 @@ func (r *Rehearsal) Decisions() []Decision { return r.last }
 func (r *Rehearsal) learn(ctx context.Context, batch []applier.Item) error {
 	fresh := newWork(batch, nil)
 	if keys := fresh.keysOf(fresh.isMissing); len(keys) > 0 {
-		if err := fresh.readUsers(ctx, r.run(findUsersQuery), keys); err != nil {
+		if err := fresh.readUsers(ctx, rehearsed(r, findUsersQuery), keys); err != nil {
 			return err
 		}
 	}
-	if err := fresh.read(ctx, r.run(readQuery)); err != nil {
+	if err := fresh.read(ctx, rehearsed(r, readQuery)); err != nil {
 		return err
 	}
 	if r.keysAreFree {
@@ -110,9 +110,12 @@ func (w *work) findsUsers() bool {
 	return false
 }
 
-func (r *Rehearsal) run(statement string) query {
-	return func(ctx context.Context, args ...any) (*sql.Rows, error) {
-		return r.store.db.QueryContext(ctx, statement, args...)
+// rehearsed chooses among statements, and runs the one without a transaction.
+func rehearsed[Set any](r *Rehearsal, statement func(Set) string) func(Set) query {
+	return func(set Set) query {
+		return func(ctx context.Context, args ...any) (*sql.Rows, error) {
+			return r.store.db.QueryContext(ctx, statement(set), args...)
+		}
 	}
 }
 

@@ -166,7 +166,7 @@ func (w *work) readAll(ctx context.Context, tx *sqlx.Tx, stmts *settleStatements
 	if err := w.readReplayed(ctx, tx); err != nil {
 		return fmt.Errorf("read the outcomes of replays: %w", err)
 	}
-	if err := w.read(ctx, tx.StmtxContext(ctx, stmts.read).QueryContext); err != nil {
+	if err := w.read(ctx, chosen(tx, stmts.reads)); err != nil {
 		return fmt.Errorf("read known deliveries and balances: %w", err)
 	}
 	if err := w.checkLeases(); err != nil {

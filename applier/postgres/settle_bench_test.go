@@ -13,16 +13,20 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
-// BenchmarkSettle settles full batches over a thousand users.
+// BenchmarkSettle settles batches over a thousand users: full ones, and those of low
+// rates.
 func BenchmarkSettle(b *testing.B) {
-	const batch, users = 256, 1000
+	const users = 1000
 	for _, bc := range []struct {
-		name string
-		with func(n int, item *applier.Item)
+		name  string
+		batch int
+		with  func(n int, item *applier.Item)
 	}{
-		{"currencies", func(int, *applier.Item) {}},
-		{"keys", func(n int, item *applier.Item) { withKey(item, fmt.Sprint(n), "body") }},
-		{"fields", func(n int, item *applier.Item) {
+		{"currencies", 256, func(int, *applier.Item) {}},
+		{"currencies, 32", 32, func(int, *applier.Item) {}},
+		{"currencies, 2", 2, func(int, *applier.Item) {}},
+		{"keys", 256, func(n int, item *applier.Item) { withKey(item, fmt.Sprint(n), "body") }},
+		{"fields", 256, func(n int, item *applier.Item) {
 			item.Delivery.Position = delivery.Position{Sequence: uint64(n)}
 			item.Plan.Fields = []applier.FieldChange{{Field: "team", Value: "red", Revision: 1}}
 		}},
@@ -39,7 +43,7 @@ func BenchmarkSettle(b *testing.B) {
 			n := 0
 			for b.Loop() {
 				b.StopTimer()
-				items := make([]applier.Item, batch)
+				items := make([]applier.Item, bc.batch)
 				for i := range items {
 					items[i] = plan(b, emails[(n*7)%users], change(webhook.Add, "coins", 5), change(webhook.Add, "xp", 1))
 					items[i].Lease = owned
@@ -49,7 +53,7 @@ func BenchmarkSettle(b *testing.B) {
 				b.StartTimer()
 				settle(b, s, items...)
 			}
-			b.ReportMetric(float64(batch*b.N)/b.Elapsed().Seconds(), "deliveries/s")
+			b.ReportMetric(float64(bc.batch*b.N)/b.Elapsed().Seconds(), "deliveries/s")
 		})
 	}
 }

@@ -3,6 +3,9 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/applier/ledger"
@@ -14,60 +17,114 @@ import (
 // join would then scan a whole table, also after the table has grown. LATERAL with
 // OFFSET 0 or a lock makes the plan look rows up one by one.
 
-// One statement reads the outcomes of deliveries, the taken keys, the removals, the
-// numbers of the streams, the tokens of leases, the parked rows of the batch, and the
-// balances, limits and custom fields that it may change. One statement sees one moment:
-// either an outcome or its removal, either a parked row or its outcome. It is one round
-// trip, too. One lookup says whether any row waits for a user; usually none does.
-//
-// Limits are read here and not from memory, so that a change holds at once.
-const readQuery = `
+// reads are what a batch may have to read, a bit each.
+type reads uint
+
+const (
+	readKeys   reads = 1 << iota // idempotency keys
+	readOwn                      // the parked rows of the batch
+	readFields                   // custom fields
+)
+
+// readSets are the sets that have a statement: a batch does not pay for what it does not
+// ask for.
+var readSets = [...]reads{0, readKeys, readFields, readKeys | readFields, readKeys | readOwn | readFields}
+
+// reading is a part of the statement that reads for a batch.
+type reading struct {
+	only  reads // 0 for one that all have
+	types []string
+	query string // with the numbers of its parameters to come
+}
+
+// readings are the parts. One lookup says whether any row waits for a user; usually none
+// does. Limits are read here and not from memory, so that a change holds at once.
+var readings = [...]reading{
+	{0, []string{"uuid"}, `
 SELECT 'outcome', delivery_id, status, coalesce(outcome, ''), coalesce(reason, ''), coalesce(detail, ''), coalesce(path, ''), duplicate_of,
     NULL::bytea, NULL::bytea, NULL::bytea, 0, 0::bigint, 0::bigint, 0, NULL::timestamptz
 FROM outcomes
-WHERE delivery_id = ANY ($1::uuid[])
-UNION ALL
-SELECT 'key', k.delivery_id, k.webhook_id, '', '', '', '', NULL, k.key, k.body_sha256, k.original_sha256, 0, 0, 0, 0, NULL
-FROM unnest($2::text[], $3::bytea[]) AS r (webhook_id, key)
-CROSS JOIN LATERAL (
-    SELECT * FROM idempotency_keys i WHERE i.webhook_id = r.webhook_id AND i.key = r.key OFFSET 0
-) AS k
-UNION ALL
-SELECT 'removal', NULL, '', '', '', '', '', NULL, NULL, NULL, NULL, epoch, sequence, 0, 0, stored_before FROM removals
-UNION ALL
+WHERE delivery_id = ANY (%s)`},
+	{0, nil, `
+SELECT 'removal', NULL, '', '', '', '', '', NULL, NULL, NULL, NULL, epoch, sequence, 0, 0, stored_before FROM removals`},
+	{0, []string{"text"}, `
 SELECT 'stream', NULL, incarnation, '', '', '', '', NULL, NULL, NULL, NULL, epoch, 0, 0, 0, NULL
-FROM stream_epochs WHERE incarnation = ANY ($4::text[])
-UNION ALL
+FROM stream_epochs WHERE incarnation = ANY (%s)`},
+	{0, []string{"bigint", "bigint"}, `
 SELECT 'lease', NULL, '', '', '', '', '', NULL, NULL, NULL, NULL, p.generation, p.token, 0, p.partition, NULL
-FROM unnest($5::bigint[], $6::bigint[]) AS r (generation, partition)
+FROM unnest(%s, %s) AS r (generation, partition)
 CROSS JOIN LATERAL (
     SELECT * FROM partitions t WHERE t.generation = r.generation AND t.partition = r.partition OFFSET 0
-) AS p
-UNION ALL
-SELECT 'own', p.delivery_id, '', '', '', '', '', p.user_id, uuid_send(p.replay_id), NULL, NULL, 0, 0, 0, 0, NULL
-FROM unnest($7::uuid[], $8::uuid[]) AS r (delivery_id, replay_id)
-CROSS JOIN LATERAL (
-    SELECT * FROM parked t WHERE t.delivery_id = r.delivery_id AND t.replay_id = r.replay_id OFFSET 0
-) AS p
-UNION ALL
+) AS p`},
+	{0, nil, `
 SELECT 'waiting', NULL, '', '', '', '', '', NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL
-WHERE EXISTS (SELECT FROM parked t WHERE t.user_id IS NOT NULL)
-UNION ALL
+WHERE EXISTS (SELECT FROM parked t WHERE t.user_id IS NOT NULL)`},
+	{0, []string{"uuid"}, `
 SELECT 'balance', user_id, '', currency, '', '', '', NULL, NULL, NULL, NULL, 0, amount, entries, 0, NULL
 FROM balances
-WHERE user_id = ANY ($9::uuid[])
-UNION ALL
+WHERE user_id = ANY (%s)`},
+	{0, []string{"text", "text"}, `
 SELECT 'currency', NULL, c.community, c.code, '', '', '', NULL, NULL, NULL, NULL, 0, c.minimum, c.maximum, c.scale, NULL
-FROM unnest($10::text[], $11::text[]) AS r (community, code)
-CROSS JOIN LATERAL (SELECT * FROM currencies WHERE community = r.community AND code = r.code OFFSET 0) AS c
-UNION ALL
+FROM unnest(%s, %s) AS r (community, code)
+CROSS JOIN LATERAL (SELECT * FROM currencies WHERE community = r.community AND code = r.code OFFSET 0) AS c`},
+	{readKeys, []string{"text", "bytea"}, `
+SELECT 'key', k.delivery_id, k.webhook_id, '', '', '', '', NULL, k.key, k.body_sha256, k.original_sha256, 0, 0, 0, 0, NULL
+FROM unnest(%s, %s) AS r (webhook_id, key)
+CROSS JOIN LATERAL (
+    SELECT * FROM idempotency_keys i WHERE i.webhook_id = r.webhook_id AND i.key = r.key OFFSET 0
+) AS k`},
+	{readOwn, []string{"uuid", "uuid"}, `
+SELECT 'own', p.delivery_id, '', '', '', '', '', p.user_id, uuid_send(p.replay_id), NULL, NULL, 0, 0, 0, 0, NULL
+FROM unnest(%s, %s) AS r (delivery_id, replay_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM parked t WHERE t.delivery_id = r.delivery_id AND t.replay_id = r.replay_id OFFSET 0
+) AS p`},
+	{readFields, []string{"text", "text"}, `
 SELECT 'field', NULL, f.community, f.name, '', '', '', NULL, NULL, NULL, NULL, 0, f.revision, 0, 0, NULL
-FROM unnest($12::text[], $13::text[]) AS r (community, name)
-CROSS JOIN LATERAL (SELECT * FROM fields WHERE community = r.community AND name = r.name OFFSET 0) AS f`
+FROM unnest(%s, %s) AS r (community, name)
+CROSS JOIN LATERAL (SELECT * FROM fields WHERE community = r.community AND name = r.name OFFSET 0) AS f`},
+}
+
+// readQuery is one statement because that sees one moment: either an outcome or its
+// removal, either a parked row or its outcome. It is one round trip, too.
+func readQuery(set reads) string {
+	var parts []string
+	parameter := 0
+	for _, r := range readings {
+		if r.only != 0 && set&r.only == 0 {
+			continue
+		}
+		var arrays []any
+		for _, kind := range r.types {
+			parameter++
+			arrays = append(arrays, fmt.Sprintf("$%d::%s[]", parameter, kind))
+		}
+		parts = append(parts, fmt.Sprintf(r.query, arrays...))
+	}
+	return strings.Join(parts, "\nUNION ALL")
+}
+
+// reads returns the set for the batch.
+func (w *work) reads() (set reads) {
+	if len(w.keys) > 0 {
+		set |= readKeys
+	}
+	if len(w.fields) > 0 {
+		set |= readFields
+	}
+	if slices.ContainsFunc(w.batch, func(item applier.Item) bool { return item.WasParked }) {
+		set |= readOwn
+	}
+	if !slices.Contains(readSets[:], set) {
+		set = readSets[len(readSets)-1]
+	}
+	return set
+}
 
 // read reads all of it. The users have to be known.
-func (w *work) read(ctx context.Context, run query) error {
-	rows, err := run(ctx, append(w.knownArgs(), w.stateArgs()...)...)
+func (w *work) read(ctx context.Context, statement func(reads) query) error {
+	set := w.reads()
+	rows, err := statement(set)(ctx, w.readArgs(set)...)
 	if err != nil {
 		return err
 	}
@@ -83,21 +140,14 @@ func (w *work) read(ctx context.Context, run query) error {
 	return rows.Err()
 }
 
-func (w *work) knownArgs() []any {
-	var ids, webhooks, keys, streams, generations, partitions, own, ownReplays pg.Array
+// readArgs are in the order of readings. What the batch may change is nothing where none
+// of its users exists.
+func (w *work) readArgs(set reads) []any {
+	var ids, streams, generations, partitions, users, communities, codes pg.Array
 	for _, item := range w.batch {
 		if item.Delivery.Replay == nil {
 			ids.ID(item.Delivery.ID)
 		}
-		if item.WasParked {
-			key := parkedKeyOf(item.Delivery)
-			own.ID(key.id)
-			ownReplays.ID(key.replay)
-		}
-	}
-	for key := range w.keys {
-		webhooks.Text(key.webhook)
-		keys.Bytes(key.hash[:])
 	}
 	for incarnation := range w.named {
 		streams.Text(incarnation)
@@ -106,32 +156,60 @@ func (w *work) knownArgs() []any {
 		generations.Int(int64(p.generation))
 		partitions.Int(int64(p.index))
 	}
-	return []any{
-		ids.Param(), webhooks.Param(), keys.Param(), streams.Param(), generations.Param(), partitions.Param(),
-		own.Param(), ownReplays.Param(),
-	}
-}
-
-// stateArgs are what the batch may change: nothing where none of its users exists.
-func (w *work) stateArgs() []any {
-	var users pg.Array
 	for _, id := range w.users {
 		if id != (delivery.ID{}) {
 			users.ID(id)
 		}
 	}
-	var communities, names [2]pg.Array
 	if users.Len() > 0 {
 		for c := range w.currencies {
-			communities[0].Text(c.community)
-			names[0].Text(c.name)
-		}
-		for f := range w.fields {
-			communities[1].Text(f.community)
-			names[1].Text(f.name)
+			communities.Text(c.community)
+			codes.Text(c.name)
 		}
 	}
-	return []any{users.Param(), communities[0].Param(), names[0].Param(), communities[1].Param(), names[1].Param()}
+	args := []any{ids.Param(), streams.Param(), generations.Param(), partitions.Param(), users.Param(), communities.Param(), codes.Param()}
+	if set&readKeys != 0 {
+		args = append(args, w.keyArgs()...)
+	}
+	if set&readOwn != 0 {
+		args = append(args, w.ownArgs()...)
+	}
+	if set&readFields != 0 {
+		args = append(args, w.fieldArgs(users.Len() > 0)...)
+	}
+	return args
+}
+
+func (w *work) keyArgs() []any {
+	var webhooks, keys pg.Array
+	for key := range w.keys {
+		webhooks.Text(key.webhook)
+		keys.Bytes(key.hash[:])
+	}
+	return []any{webhooks.Param(), keys.Param()}
+}
+
+func (w *work) ownArgs() []any {
+	var ids, replays pg.Array
+	for _, item := range w.batch {
+		if item.WasParked {
+			key := parkedKeyOf(item.Delivery)
+			ids.ID(key.id)
+			replays.ID(key.replay)
+		}
+	}
+	return []any{ids.Param(), replays.Param()}
+}
+
+func (w *work) fieldArgs(anyUser bool) []any {
+	var communities, names pg.Array
+	if anyUser {
+		for f := range w.fields {
+			communities.Text(f.community)
+			names.Text(f.name)
+		}
+	}
+	return []any{communities.Param(), names.Param()}
 }
 
 // readRow is a row of readQuery. Its kind says which of the other columns are set, and

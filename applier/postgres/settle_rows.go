@@ -61,7 +61,7 @@ func (r *rows) used() tables {
 		if count == 0 {
 			continue
 		}
-		for _, set := range []tables{keyTables, fieldTables} {
+		for _, set := range []tables{failedTables, keyTables, fieldTables} {
 			if set&(1<<t) != 0 {
 				used |= set
 			}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"sync"
 
@@ -15,9 +16,9 @@ type settleStatements struct {
 
 	mu                   sync.Mutex
 	ready                bool
-	lockUsers, findUsers *sqlx.Stmt
+	lockUsers, findUsers map[identifierKinds]*sqlx.Stmt
 	lockPartitions       *sqlx.Stmt
-	read                 *sqlx.Stmt
+	reads                map[reads]*sqlx.Stmt
 	park, unpark         *sqlx.Stmt
 	parkedFirst          *sqlx.Stmt
 	writes               map[tables]*sqlx.Stmt
@@ -34,10 +35,7 @@ func (p *settleStatements) get(ctx context.Context) (*settleStatements, error) {
 		stmt  **sqlx.Stmt
 		query string
 	}{
-		{&p.lockUsers, lockUsersQuery},
-		{&p.findUsers, findUsersQuery},
 		{&p.lockPartitions, lockPartitionsQuery},
-		{&p.read, readQuery},
 		{&p.park, parkQuery},
 		{&p.unpark, unparkQuery},
 		{&p.parkedFirst, parkedFirstQuery},
@@ -51,19 +49,49 @@ func (p *settleStatements) get(ctx context.Context) (*settleStatements, error) {
 		}
 		*s.stmt = stmt
 	}
-	for _, used := range writeSets {
-		if p.writes[used] != nil {
-			continue
-		}
-		stmt, err := p.db.PreparexContext(ctx, writeQuery(used))
+	for _, err := range []error{
+		prepareEach(ctx, p.db, &p.lockUsers, identifierSets[:], lockUsersQuery),
+		prepareEach(ctx, p.db, &p.findUsers, identifierSets[:], findUsersQuery),
+		prepareEach(ctx, p.db, &p.reads, readSets[:], readQuery),
+		prepareEach(ctx, p.db, &p.writes, writeSets[:], writeQuery),
+	} {
 		if err != nil {
 			return nil, fmt.Errorf("prepare: %w", err)
 		}
-		p.writes[used] = stmt
 	}
 	p.ready = true
 	return p, nil
 }
+
+// prepareEach prepares the statements of sets that are not there yet.
+func prepareEach[Set comparable](ctx context.Context, db *sqlx.DB, all *map[Set]*sqlx.Stmt, sets []Set, query func(Set) string) error {
+	if *all == nil {
+		*all = map[Set]*sqlx.Stmt{}
+	}
+	for _, set := range sets {
+		if (*all)[set] != nil {
+			continue
+		}
+		stmt, err := db.PreparexContext(ctx, query(set))
+		if err != nil {
+			return err
+		}
+		(*all)[set] = stmt
+	}
+	return nil
+}
+
+// chosen chooses among statements, and runs the one in the transaction.
+func chosen[Set comparable](tx *sqlx.Tx, all map[Set]*sqlx.Stmt) func(Set) query {
+	return func(set Set) query {
+		return func(ctx context.Context, args ...any) (*sql.Rows, error) {
+			return tx.StmtxContext(ctx, all[set]).QueryContext(ctx, args...)
+		}
+	}
+}
+
+// find chooses among the statements that find users, for one outside of a transaction.
+func (p *settleStatements) find(set identifierKinds) query { return p.findUsers[set].QueryContext }
 
 // writeSets are the sets of tables that a batch writes to: it does not pay for
 // what it does not use.
@@ -72,4 +100,8 @@ var writeSets = [...]tables{
 	alwaysWritten | keyTables,
 	alwaysWritten | fieldTables,
 	alwaysWritten | keyTables | fieldTables,
+	alwaysWritten | failedTables,
+	alwaysWritten | failedTables | keyTables,
+	alwaysWritten | failedTables | fieldTables,
+	alwaysWritten | failedTables | keyTables | fieldTables,
 }

@@ -2,6 +2,10 @@ package postgres
 
 import (
 	"context"
+	"fmt"
+	"math/bits"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,38 +16,102 @@ import (
 	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
+// identifierKinds are kinds of identifiers, a bit each.
+type identifierKinds uint
+
+const (
+	byEmail identifierKinds = 1 << iota
+	byUsername
+	byExternalID
+	byID
+
+	allKinds = byEmail | byUsername | byExternalID | byID
+)
+
+// identifierSets are the kinds that a statement looks users up by: nearly all batches
+// have one kind, and the fewer parts a statement has, the less it costs to begin.
+var identifierSets = [...]identifierKinds{byEmail, byUsername, byExternalID, byID, allKinds}
+
+// identifiers are columns of identifiers of one kind.
+type identifiers struct {
+	kind    identifierKinds
+	types   []string // of the parameters
+	columns string
+	// user finds a row of users by a row of the columns, k.
+	user string
+	// id is where the id is found, if it is not in users itself.
+	id string
+}
+
+var identifiersByKind = [...]identifiers{
+	{byEmail, []string{"text", "text"}, "community, key", "community = k.community AND email_key = k.key", ""},
+	{byUsername, []string{"text", "text"}, "community, key", "community = k.community AND username_key = k.key", ""},
+	{
+		byExternalID, []string{"text", "text", "text"}, "community, kind, value", "id = k.id",
+		"SELECT user_id AS id FROM external_ids WHERE community = k.community AND kind = k.kind AND value = k.value OFFSET 0",
+	},
+	{byID, []string{"text", "uuid"}, "community, id", "id = k.id", ""},
+}
+
+// parameters are the columns as arrays, numbered from the one after.
+func (i identifiers) parameters(after int) string {
+	all := make([]string, len(i.types))
+	for n, kind := range i.types {
+		all[n] = fmt.Sprintf("$%d::%s[]", after+n+1, kind)
+	}
+	return strings.Join(all, ", ")
+}
+
+// usersQuery finds users by identifiers of these kinds. end is OFFSET 0 or a lock. It
+// returns the number of its parameters, too.
+//
+// Several kinds may name the same user, so their ids come together before a lookup of
+// users. One kind needs no second lookup.
+func usersQuery(kinds identifierKinds, end string) (query string, parameters int) {
+	const rows = `
+SELECT u.id, u.community, coalesce(u.email_key, ''), coalesce(u.username_key, ''), %s, u.erased_at IS NOT NULL, true
+FROM %s
+CROSS JOIN LATERAL (SELECT * FROM users WHERE %s %s) AS u`
+	external := "NULL::json"
+	if kinds&byExternalID != 0 {
+		external = "(SELECT json_object_agg(x.kind, x.value) FROM external_ids x WHERE x.user_id = u.id)"
+	}
+	var ids []string
+	for _, i := range identifiersByKind {
+		if kinds&i.kind == 0 {
+			continue
+		}
+		from := fmt.Sprintf("unnest(%s) AS k (%s)", i.parameters(parameters), i.columns)
+		parameters += len(i.types)
+		if kinds == i.kind && i.id == "" {
+			return fmt.Sprintf(rows, external, from, i.user, end), parameters
+		}
+		id := i.id
+		if id == "" {
+			id = "SELECT id FROM users WHERE " + i.user + " OFFSET 0"
+		}
+		ids = append(ids, "SELECT i.id FROM "+from+" CROSS JOIN LATERAL ("+id+") AS i")
+	}
+	from := "(\n    " + strings.Join(ids, "\n    UNION\n    ") + "\n) AS k"
+	return fmt.Sprintf(rows, external, from, "id = k.id", end), parameters
+}
+
+func findUsersQuery(kinds identifierKinds) string {
+	query, _ := usersQuery(kinds, "OFFSET 0")
+	return query
+}
+
 // No lock on a user or community makes a batch wait: deliveries whose lock is taken are
 // parked. So these locks need no order. The locks of partitions, for which the batch does
 // wait, come first: their subquery does not depend on the rows and runs once, before them.
-const (
-	lockUsersQuery = "-- Locks users. PostgreSQL shows the first 1024 bytes of a statement only." + usersByID + `FOR NO KEY UPDATE SKIP LOCKED) AS u
-WHERE (SELECT ` + sharePartitions + `) >= 0
+func lockUsersQuery(kinds identifierKinds) string {
+	users, n := usersQuery(kinds, "FOR NO KEY UPDATE SKIP LOCKED")
+	return fmt.Sprintf(`-- Locks users. PostgreSQL shows the first 1024 bytes of a statement only.%s
+WHERE (SELECT %s) >= 0
 UNION ALL
-SELECT NULL, c.name, '', '', NULL, false, pg_try_advisory_xact_lock_shared($10, hashtext(c.name))
-FROM (SELECT DISTINCT n.name FROM unnest($1::text[] || $3::text[] || $5::text[] || $8::text[]) AS n (name)) AS c`
-
-	findUsersQuery = usersByID + `OFFSET 0) AS u`
-
-	usersByID = `
-SELECT u.id, u.community, coalesce(u.email_key, ''), coalesce(u.username_key, ''),
-    CASE WHEN cardinality($5::text[]) > 0 THEN (SELECT json_object_agg(x.kind, x.value) FROM external_ids x WHERE x.user_id = u.id) END, u.erased_at IS NOT NULL, true
-FROM (
-    SELECT e.id
-    FROM unnest($1::text[], $2::text[]) AS k (community, key)
-    CROSS JOIN LATERAL (SELECT id FROM users WHERE community = k.community AND email_key = k.key OFFSET 0) AS e
-    UNION
-    SELECT n.id
-    FROM unnest($3::text[], $4::text[]) AS k (community, key)
-    CROSS JOIN LATERAL (SELECT id FROM users WHERE community = k.community AND username_key = k.key OFFSET 0) AS n
-    UNION
-    SELECT x.user_id
-    FROM unnest($5::text[], $6::text[], $7::text[]) AS k (community, kind, value)
-    CROSS JOIN LATERAL (SELECT user_id FROM external_ids WHERE community = k.community AND kind = k.kind AND value = k.value OFFSET 0) AS x
-    UNION
-    SELECT i.id FROM unnest($8::text[], $9::uuid[]) AS i (community, id)
-) AS f
-CROSS JOIN LATERAL (SELECT * FROM users WHERE id = f.id `
-)
+SELECT NULL, c.name, '', '', NULL, false, pg_try_advisory_xact_lock_shared($%d, hashtext(c.name))
+FROM unnest($%d::text[]) AS c (name)`, users, sharePartitions(n+1), n+3, n+4)
+}
 
 // patience bounds how long a batch waits for the users and communities that it could
 // not lock. Most locks end with their transaction in a few milliseconds. Parking costs
@@ -79,15 +147,16 @@ func (w *work) lockUsers(ctx context.Context, tx *sqlx.Tx, stmts *settleStatemen
 	if len(w.users) == 0 {
 		return w.lockPartitions(ctx, tx, stmts)
 	}
-	lock := tx.StmtxContext(ctx, stmts.lockUsers).QueryContext
-	if err := w.readUsers(ctx, lock, w.keysOf(w.isMissing), int64(configurationClass), w.partitionKeys(), int64(partitionClass)); err != nil {
+	lock := func(which []userKey, partitions any) error {
+		return w.readUsers(ctx, chosen(tx, stmts.lockUsers), which, int64(partitionClass), partitions, int64(configurationClass), communitiesOf(which))
+	}
+	if err := lock(w.keysOf(w.isMissing), w.partitionKeys()); err != nil {
 		return err
 	}
 	// A missing user does not exist, could not be locked, or has an identifier that
 	// belonged to another user when the statement began.
 	if missing := w.keysOf(w.isMissing); len(missing) > 0 {
-		find := tx.StmtxContext(ctx, stmts.findUsers).QueryContext
-		if err := w.readUsers(ctx, find, missing); err != nil {
+		if err := w.readUsers(ctx, chosen(tx, stmts.findUsers), missing); err != nil {
 			return err
 		}
 	}
@@ -98,7 +167,7 @@ func (w *work) lockUsers(ctx context.Context, tx *sqlx.Tx, stmts *settleStatemen
 			return nil
 		}
 		// The first time is for identifiers that have moved.
-		if err := w.readUsers(ctx, lock, refused, int64(configurationClass), "{}", int64(partitionClass)); err != nil {
+		if err := lock(refused, "{}"); err != nil {
 			return err
 		}
 		w.someRefused = len(w.keysOf(w.refuses)) > 0
@@ -132,11 +201,9 @@ func (w *work) keysOf(which func(userKey) bool) (keys []userKey) {
 
 // readUsers looks identifiers up. A statement that locks users says of each community
 // whether it could be locked.
-func (w *work) readUsers(ctx context.Context, run query, which []userKey, more ...any) error {
-	args := make([]any, 0, 9+len(more))
-	for _, column := range lookups(which) {
-		args = append(args, column.Param())
-	}
+func (w *work) readUsers(ctx context.Context, statement func(identifierKinds) query, which []userKey, more ...any) error {
+	set, args := lookups(which)
+	run := statement(set)
 	rows, err := run(ctx, append(args, more...)...)
 	if err != nil {
 		return err
@@ -167,30 +234,58 @@ func (w *work) readUsers(ctx context.Context, run query, which []userKey, more .
 	return rows.Err()
 }
 
-// lookups writes identifiers as columns: emails and usernames with their communities,
-// external ids with community and kind, and users' ids.
-func lookups(which []userKey) (columns [9]pg.Array) {
+// communitiesOf are the communities of identifiers, each once.
+func communitiesOf(which []userKey) any {
+	var names pg.Array
+	seen := map[string]bool{}
+	for _, key := range which {
+		if !seen[key.community] {
+			seen[key.community] = true
+			names.Text(key.community)
+		}
+	}
+	return names.Param()
+}
+
+// lookups returns the set of statements for identifiers, and the identifiers as its
+// parameters.
+func lookups(which []userKey) (set identifierKinds, args []any) {
+	var columns [len(identifiersByKind)][3]pg.Array
+	put := func(kind identifierKinds, community string) *[3]pg.Array {
+		set |= kind
+		of := &columns[bits.TrailingZeros(uint(kind))]
+		of[0].Text(community)
+		return of
+	}
 	for _, key := range which {
 		kind, external := webhook.UserKey(key.by).ExternalKind()
 		switch {
 		case external:
-			columns[4].Text(key.community)
-			columns[5].Text(kind)
-			columns[6].Text(key.key)
+			of := put(byExternalID, key.community)
+			of[1].Text(kind)
+			of[2].Text(key.key)
 		case key.by == string(webhook.ByID):
 			if id, err := delivery.ParseID(key.key); err == nil {
-				columns[7].Text(key.community)
-				columns[8].ID(id)
+				put(byID, key.community)[1].ID(id)
 			}
 		case key.by == string(webhook.ByUsername):
-			columns[2].Text(key.community)
-			columns[3].Text(key.key)
+			put(byUsername, key.community)[1].Text(key.key)
 		default:
-			columns[0].Text(key.community)
-			columns[1].Text(key.key)
+			put(byEmail, key.community)[1].Text(key.key)
 		}
 	}
-	return columns
+	if !slices.Contains(identifierSets[:], set) {
+		set = allKinds
+	}
+	for n, i := range identifiersByKind {
+		if set&i.kind == 0 {
+			continue
+		}
+		for c := range i.types {
+			args = append(args, columns[n][c].Param())
+		}
+	}
+	return set, args
 }
 
 // found takes over the identifiers of a user that were asked for. external is JSON, by

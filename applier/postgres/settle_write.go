@@ -81,13 +81,14 @@ const (
 )
 
 // alwaysWritten are the tables that nearly every batch writes to.
-const alwaysWritten tables = 1<<outcomesTable | 1<<logsTable | 1<<balancesTable | 1<<deadLettersTable
+const alwaysWritten tables = 1<<outcomesTable | 1<<logsTable | 1<<balancesTable
 
-// Those of idempotency keys and of custom fields are written to when there are
-// any.
+// Those of dead letters, idempotency keys and custom fields are written to when there
+// are any.
 const (
-	keyTables   tables = 1 << keysTable
-	fieldTables tables = 1<<fieldHistoryTable | 1<<userFieldsTable
+	failedTables tables = 1 << deadLettersTable
+	keyTables    tables = 1 << keysTable
+	fieldTables  tables = 1<<fieldHistoryTable | 1<<userFieldsTable
 )
 
 // writeQuery makes the statement that inserts into these tables and counts what
