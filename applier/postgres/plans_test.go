@@ -19,16 +19,16 @@ import (
 // lookups are the indexes that the statements of Settle go through, each with all
 // the columns that it is made for.
 var lookups = map[string]map[string]int{
-	"users 0001": {"users_email": 2},
-	"users 0010": {"users_username": 2},
-	"users 0100": {"external_ids_pkey": 3, "external_ids_user": 1, "users_pkey": 1},
-	"users 1000": {"users_pkey": 1},
-	"users 1111": {"users_email": 2, "users_username": 2, "users_pkey": 1, "external_ids_pkey": 3, "external_ids_user": 1},
-	"read 000":   readLookups(nil),
-	"read 001":   readLookups(map[string]int{"idempotency_keys_pkey": 2}),
-	"read 100":   readLookups(map[string]int{"fields_pkey": 2}),
-	"read 101":   readLookups(map[string]int{"idempotency_keys_pkey": 2, "fields_pkey": 2}),
-	"read 111":   readLookups(map[string]int{"idempotency_keys_pkey": 2, "fields_pkey": 2, "parked_pkey": 2}),
+	"users 0001":   {"users_email": 2},
+	"users 0010":   {"users_username": 2},
+	"users 0100":   {"external_ids_pkey": 3, "external_ids_user": 1, "users_pkey": 1},
+	"users 1000":   {"users_pkey": 1},
+	"users 1111":   {"users_email": 2, "users_username": 2, "users_pkey": 1, "external_ids_pkey": 3, "external_ids_user": 1},
+	"read 000":     readLookups(nil),
+	"read 001":     readLookups(map[string]int{"idempotency_keys_pkey": 2}),
+	"read 100":     readLookups(map[string]int{"fields_pkey": 2}),
+	"read 101":     readLookups(map[string]int{"idempotency_keys_pkey": 2, "fields_pkey": 2}),
+	"read 111":     readLookups(map[string]int{"idempotency_keys_pkey": 2, "fields_pkey": 2, "parked_pkey": 2}),
 	"unpark":       {"parked_pkey": 2},
 	"parked first": {"parked_user": 1},
 }

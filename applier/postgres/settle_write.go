@@ -26,12 +26,13 @@ type insert struct {
 	// clock is a last column with the time of the write, empty for none.
 	clock    string
 	conflict string
+	counted  bool
 }
 
-func insertInto[T any](table, clock, conflict string) insert {
+func insertInto[T any](table, clock string, counted bool, conflict string) insert {
 	return insert{
 		into: table, columns: pg.ColumnNames[T](), parameters: pg.ColumnParameters[T], count: pg.ColumnCount[T](),
-		clock: clock, conflict: conflict,
+		clock: clock, conflict: conflict, counted: counted,
 	}
 }
 
@@ -53,15 +54,15 @@ var takesThePlace = func() string {
 // without it also waits for a transaction that is still committing the same key. The value
 // of a custom field is the exception: the later value stays, and the history counts.
 var inserts = [...]insert{
-	outcomesTable: insertInto[outcomeColumns]("outcomes", "finished_at", ""),
-	logsTable:     insertInto[logColumns]("gamification_logs", "at", ""),
-	balancesTable: insertInto[balanceColumns]("balances", "updated_at", `(user_id, currency) DO UPDATE
+	outcomesTable: insertInto[outcomeColumns]("outcomes", "finished_at", true, ""),
+	logsTable:     insertInto[logColumns]("gamification_logs", "at", false, ""),
+	balancesTable: insertInto[balanceColumns]("balances", "updated_at", true, `(user_id, currency) DO UPDATE
 			SET amount = excluded.amount, entries = excluded.entries, updated_at = excluded.updated_at
 			WHERE balances.entries < excluded.entries`),
-	deadLettersTable:  insertInto[deadLetterColumns]("dead_letters", "failed_at", ""),
-	keysTable:         insertInto[keyColumns]("idempotency_keys", "created_at", `DO NOTHING`),
-	fieldHistoryTable: insertInto[fieldHistoryColumns]("field_history", "at", `DO NOTHING`),
-	userFieldsTable: insertInto[userFieldColumns]("user_fields AS now", "", `(user_id, field) DO UPDATE
+	deadLettersTable:  insertInto[deadLetterColumns]("dead_letters", "failed_at", false, ""),
+	keysTable:         insertInto[keyColumns]("idempotency_keys", "created_at", true, `DO NOTHING`),
+	fieldHistoryTable: insertInto[fieldHistoryColumns]("field_history", "at", true, `DO NOTHING`),
+	userFieldsTable: insertInto[userFieldColumns]("user_fields AS now", "", false, `(user_id, field) DO UPDATE
 			SET value = excluded.value, delivery_id = excluded.delivery_id,
 				stream_epoch = excluded.stream_epoch, stream_sequence = excluded.stream_sequence, stream_index = excluded.stream_index,
 				stored_at = excluded.stored_at
@@ -91,12 +92,13 @@ const (
 	fieldTables  tables = 1<<fieldHistoryTable | 1<<userFieldsTable
 )
 
-// writeQuery makes the statement that inserts into these tables and counts what
-// it wrote. The clock is read once, after all locks are held.
+// writeQuery makes the statement that inserts into these tables and counts what it
+// wrote, where that may be less than it was given. Outcomes are counted so that they are
+// written first: PostgreSQL writes what nothing refers to at the end.
+//
+// The time is that of the statement, which begins after all locks are held.
 func writeQuery(used tables) string {
-	var b strings.Builder
-	b.WriteString("WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)")
-	var counts []string
+	var ctes, counts []string
 	parameter := 0
 	for t, in := range inserts {
 		if used&(1<<t) == 0 {
@@ -104,20 +106,22 @@ func writeQuery(used tables) string {
 		}
 		arrays := in.parameters(parameter)
 		parameter += in.count
-		columns, selected, from := in.columns, "r.*", ""
+		columns, selected := in.columns, "r.*"
 		if in.clock != "" {
-			columns, selected, from = columns+", "+in.clock, "r.*, clock.now", "clock, "
+			columns, selected = columns+", "+in.clock, "r.*, statement_timestamp()"
 		}
 		conflict := ""
 		if in.conflict != "" {
 			conflict = "ON CONFLICT " + in.conflict + "\n"
 		}
-		fmt.Fprintf(&b, ", t%d AS (\nINSERT INTO %s (%s)\nSELECT %s FROM %sunnest(%s) AS r\n%sRETURNING 1\n)",
-			t, in.into, columns, selected, from, arrays, conflict)
-		counts = append(counts, fmt.Sprintf("(SELECT count(*) FROM t%d)", t))
+		if in.counted {
+			conflict += "RETURNING 1\n"
+			counts = append(counts, fmt.Sprintf("(SELECT count(*) FROM t%d)", t))
+		}
+		ctes = append(ctes, fmt.Sprintf("t%d AS (\nINSERT INTO %s (%s)\nSELECT %s FROM unnest(%s) AS r\n%s)",
+			t, in.into, columns, selected, arrays, conflict))
 	}
-	fmt.Fprintf(&b, "\nSELECT %s", strings.Join(counts, ", "))
-	return b.String()
+	return "WITH " + strings.Join(ctes, ", ") + "\nSELECT " + strings.Join(counts, ", ")
 }
 
 func (r *rows) isEmpty() bool { return r.counts == [tableCount]int{} }
@@ -137,8 +141,12 @@ func (w *work) write(ctx context.Context, stmt *sqlx.Stmt) error {
 	var got [tableCount]int
 	used := r.used()
 	for t := range inserts {
-		if used&(1<<t) != 0 {
-			args, into = pg.AppendColumns(args, r.table(t)), append(into, &got[t])
+		if used&(1<<t) == 0 {
+			continue
+		}
+		args = pg.AppendColumns(args, r.table(t))
+		if inserts[t].counted {
+			into = append(into, &got[t])
 		}
 	}
 	err := stmt.QueryRowContext(ctx, args...).Scan(into...)
@@ -149,7 +157,7 @@ func (w *work) write(ctx context.Context, stmt *sqlx.Stmt) error {
 		return err
 	}
 	for t, want := range r.counts {
-		if got[t] != want && t != userFieldsTable {
+		if inserts[t].counted && got[t] != want {
 			return fmt.Errorf("%w: wrote %d rows of %s instead of %d", errOvertaken, got[t], inserts[t].into, want)
 		}
 	}
