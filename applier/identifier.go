@@ -8,6 +8,9 @@ import (
 // FoldKey returns the form in which emails and usernames are compared: without
 // case, as strings.EqualFold does, and independent of any locale.
 func FoldKey(s string) string {
+	if isFolded(s) {
+		return s // nearly always, and asked several times for a delivery
+	}
 	return strings.Map(func(r rune) rune {
 		if r <= unicode.MaxASCII {
 			return unicode.ToLower(r)
@@ -23,4 +26,14 @@ func FoldKey(s string) string {
 		}
 		return least
 	}, s)
+}
+
+// isFolded reports whether s is ASCII without upper case.
+func isFolded(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c > unicode.MaxASCII || 'A' <= c && c <= 'Z' {
+			return false
+		}
+	}
+	return true
 }

@@ -14,23 +14,25 @@ import (
 // that were seen lately are remembered: an identifier that has moved to another user
 // since is found wrong until a batch with it is settled.
 func (s *Store) Locate(ctx context.Context, batch []applier.Item) ([]delivery.ID, error) {
-	w := newWork(batch, nil)
-	s.located.fill(w.users)
-	if keys := w.keysOf(w.isMissing); len(keys) > 0 {
-		stmts, err := s.settling.get(ctx)
-		if err == nil {
-			err = w.readUsers(ctx, stmts.find, keys)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("locate users: %w", err)
-		}
-		s.located.learn(w.users)
-	}
 	ids := make([]delivery.ID, len(batch))
-	for i, item := range batch {
-		if key, ok := userOf(item); ok {
-			ids[i] = w.users[key]
-		}
+	missing := s.located.of(batch, ids)
+	if len(missing) == 0 {
+		return ids, nil
+	}
+	w := &work{users: map[userKey]delivery.ID{}}
+	for _, key := range missing {
+		w.users[key] = delivery.ID{}
+	}
+	stmts, err := s.settling.get(ctx)
+	if err == nil {
+		err = w.readUsers(ctx, stmts.find, w.keysOf(w.isMissing))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("locate users: %w", err)
+	}
+	s.located.learn(w.users)
+	for i, key := range missing {
+		ids[i] = w.users[key]
 	}
 	return ids, nil
 }
@@ -47,19 +49,29 @@ type located struct {
 // maxLocated bounds recent and older, each about 4 MB then.
 const maxLocated = 20_000
 
-// fill looks identifiers up.
-func (l *located) fill(users map[userKey]delivery.ID) {
+// of looks the users of a batch up. It returns the identifiers that are not known, by
+// their place in the batch.
+func (l *located) of(batch []applier.Item, ids []delivery.ID) (missing map[int]userKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for key := range users {
-		id, ok := l.recent[key]
+	for i, item := range batch {
+		key, ok := userOf(item)
 		if !ok {
-			if id, ok = l.older[key]; ok {
-				l.put(key, id)
-			}
+			continue
 		}
-		users[key] = id
+		if ids[i], ok = l.recent[key]; ok {
+			continue
+		}
+		if ids[i], ok = l.older[key]; ok {
+			l.put(key, ids[i])
+			continue
+		}
+		if missing == nil {
+			missing = map[int]userKey{}
+		}
+		missing[i] = key
 	}
+	return missing
 }
 
 // learn takes over what PostgreSQL says.

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/coinhook/coinhook/applier"
 	"github.com/coinhook/coinhook/pkg/delivery"
+	"github.com/coinhook/coinhook/pkg/webhook"
 )
 
 // The users that are remembered are bounded, and those in use stay.
@@ -21,8 +23,18 @@ func TestLocatedIsBounded(t *testing.T) {
 			t.Fatalf("%d users are remembered after %d", n, i+1)
 		}
 	}
-	asked := map[userKey]delivery.ID{often: {}}
-	if l.fill(asked); asked[often] != (delivery.ID{2}) {
-		t.Error("a user in use was forgotten")
+	ask := func(email string) (id delivery.ID, known bool) {
+		ids := make([]delivery.ID, 1)
+		missing := l.of([]applier.Item{{
+			Delivery: &delivery.Delivery{}, Webhook: &webhook.Webhook{Record: webhook.Record{Definition: webhook.Definition{Community: "default"}}},
+			Plan: applier.Plan{User: applier.UserRef{By: webhook.ByEmail, Value: email}},
+		}}, ids)
+		return ids[0], len(missing) == 0
+	}
+	if id, known := ask("often"); !known || id != (delivery.ID{2}) {
+		t.Errorf("a user in use was forgotten: %v, %t", id, known)
+	}
+	if _, known := ask("never"); known {
+		t.Error("a user is known that was never seen")
 	}
 }
