@@ -16,9 +16,6 @@ const (
 	// batch, and another is ready. With fewer, a moment in which PostgreSQL is slow would
 	// spread it, and more transactions would make that moment longer.
 	spreadDeliveries = soleDeliveries + batchDeliveries
-	// A community without neighbours gets all lanes once two of them leave so many. More
-	// lanes have smaller transactions, which cost more.
-	crowdDeliveries = 2 * soleDeliveries
 	// A partition that is alone has room for a batch in each lane, but in no more lanes than
 	// these: more would take more memory.
 	soleLanes = 4
@@ -94,6 +91,12 @@ func (p *partition) leave(w work, parked bool) {
 	case p.changed <- struct{}{}:
 	default:
 	}
+}
+
+// crowd is how many deliveries of a partition have work for all lanes: two of them leave
+// no room for more. More lanes have smaller transactions, which cost more.
+func (e *Engine) crowd() int {
+	return min(len(e.lanes), soleLanes)*soleDeliveries - batchDeliveries
 }
 
 // room is how many deliveries a partition may have in lanes: a batch for each lane, up to

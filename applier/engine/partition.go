@@ -272,7 +272,7 @@ func (p *partition) wanted(now time.Time) int {
 	if deliveries >= spreadDeliveries {
 		p.wasBusy = now
 	}
-	if deliveries >= crowdDeliveries {
+	if deliveries >= p.engine.crowd() {
 		p.wasCrowded = now
 	}
 	switch {
