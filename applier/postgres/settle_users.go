@@ -47,7 +47,9 @@ var identifiersByKind = [...]identifiers{
 	{byEmail, []string{"text", "text"}, "community, key", "community = k.community AND email_key = k.key", ""},
 	{byUsername, []string{"text", "text"}, "community, key", "community = k.community AND username_key = k.key", ""},
 	{
-		byExternalID, []string{"text", "text", "text"}, "community, kind, value", "id = k.id",
+		byExternalID,
+		[]string{"text", "text", "text"},
+		"community, kind, value", "id = k.id",
 		"SELECT user_id AS id FROM external_ids WHERE community = k.community AND kind = k.kind AND value = k.value OFFSET 0",
 	},
 	{byID, []string{"text", "uuid"}, "community, id", "id = k.id", ""},
