@@ -39,7 +39,7 @@ var noLock = []Patch{
 		Old:  "lane := int(binary.BigEndian.Uint64(users[i][8:]) % uint64(len(shares)))",
 		New:  "lane := int((uint64(time.Now().UnixMicro()) + binary.BigEndian.Uint64(users[i][8:])&0) % uint64(len(shares)))",
 	},
-	{File: "applier/postgres/settle_users.go", Old: "usersByID + `FOR NO KEY UPDATE SKIP LOCKED) AS u", New: "usersByID + `OFFSET 0) AS u"},
+	{File: "applier/postgres/settle_users.go", Old: `usersQuery(kinds, "FOR NO KEY UPDATE SKIP LOCKED")`, New: `usersQuery(kinds, "OFFSET 0")`},
 	{
 		File: "applier/postgres/migrations/00008_growth.sql",
 		Old:  "CREATE UNIQUE INDEX gamification_logs_account ON", New: "CREATE INDEX gamification_logs_account ON",
