@@ -126,9 +126,18 @@ func (s *Store) Park(ctx context.Context, batch []applier.Parking) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	err := s.numbered(ctx, items, func(epochs map[string]int64, stmts *settleStatements) error {
-		return s.inTx(ctx, func(tx *sqlx.Tx) error {
-			return newWork(items, epochs).parkAll(ctx, tx, stmts, batch)
-		})
+		rest := batch
+		for _, part := range parts(items) {
+			all := rest[:len(part)]
+			rest = rest[len(part):]
+			err := s.inTx(ctx, func(tx *sqlx.Tx) error {
+				return newWork(part, epochs).parkAll(ctx, tx, stmts, all)
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return pg.Wrap(err, "park")
 }

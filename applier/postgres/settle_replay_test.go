@@ -72,6 +72,31 @@ func isDeadLetter(tb testing.TB, s *postgres.Store, id delivery.ID) bool {
 	return len(bodies) > 0
 }
 
+// The broker hands a replay out again, together with a later one of the same delivery.
+// Only the later one still waits.
+func TestAReplayThatRanIsNotParked(t *testing.T) {
+	t.Parallel()
+	s, db := postgrestest.Open(t, postgres.Options{})
+	first := plan(t, "nobody@example.com", change(webhook.Add, "coins", 5))
+	settle(t, s, first)
+	ran, waits := replayOf(first, first), replayOf(first, first)
+	settle(t, s, ran)
+	var parking []applier.Parking
+	for _, item := range []applier.Item{ran, waits} {
+		parking = append(parking, applier.Parking{Item: item, Reason: applier.Paused, Detail: "The webhook is paused."})
+	}
+	if err := s.Park(t.Context(), parking); err != nil {
+		t.Fatal(err)
+	}
+	where := fmt.Sprintf("parked WHERE replay_id = '%s'", ran.Delivery.Replay.ID)
+	if n := count(t, db, "SELECT count(*) FROM "+where); n != 0 {
+		t.Error("the replay that ran is parked")
+	}
+	if n := count(t, db, "SELECT count(*) FROM parked"); n != 1 {
+		t.Errorf("%d are parked, want the later replay", n)
+	}
+}
+
 func TestAReplay(t *testing.T) {
 	t.Parallel()
 
