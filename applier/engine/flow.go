@@ -93,10 +93,12 @@ func (p *partition) leave(w work, parked bool) {
 	}
 }
 
-// crowd is how many deliveries of a partition have work for all lanes: two of them leave
-// no room for more. More lanes have smaller transactions, which cost more.
-func (e *Engine) crowd() int {
-	return min(len(e.lanes), soleLanes)*soleDeliveries - batchDeliveries
+// isCrowd reports whether the deliveries of a partition leave no room for another batch:
+// there is work for all lanes then. With less, more lanes would only have smaller
+// transactions, which cost more. mu is held.
+func (e *Engine) isCrowd(f *flow) bool {
+	return f.deliveries >= min(len(e.lanes), soleLanes)*soleDeliveries-batchDeliveries ||
+		f.bytes >= flowBytes-batchBytes || f.changes >= flowChanges-batchChanges
 }
 
 // room is how many deliveries a partition may have in lanes: a batch for each lane, up to

@@ -267,12 +267,12 @@ func (p *partition) spread(now time.Time) bool {
 // wanted is how many lanes the partition should have.
 func (p *partition) wanted(now time.Time) int {
 	p.flow.mu.Lock()
-	deliveries := p.flow.deliveries
+	isBusy, isCrowd := p.flow.deliveries >= spreadDeliveries, p.engine.isCrowd(&p.flow)
 	p.flow.mu.Unlock()
-	if deliveries >= spreadDeliveries {
+	if isBusy {
 		p.wasBusy = now
 	}
-	if deliveries >= p.engine.crowd() {
+	if isCrowd {
 		p.wasCrowded = now
 	}
 	switch {

@@ -45,18 +45,27 @@ func TestLanesChangeWhileTheyAreEmpty(t *testing.T) {
 				t.Errorf("%s: %d lanes, want %d", when, p.width, want)
 			}
 		}
+		const crowd = soleLanes*soleDeliveries - batchDeliveries
 		decide(spreadDeliveries-1, 1, "with work for one")
 		decide(spreadDeliveries, 2, "with work for more")
-		decide(p.engine.crowd()-1, 2, "with work for two")
-		decide(p.engine.crowd(), 8, "with work for all")
+		decide(crowd-1, 2, "with work for two")
+		decide(crowd, 8, "with work for all")
 		decide(0, 8, "when there is none for a moment")
 		e.neighbours.saw("one", false, time.Now())
 		e.neighbours.saw("other", false, time.Now())
-		decide(p.engine.crowd(), 2, "next to a neighbour")
+		decide(crowd, 2, "next to a neighbour")
 		time.Sleep(neighbourFor)
-		decide(p.engine.crowd(), 8, "when the neighbour has been quiet")
+		decide(crowd, 8, "when the neighbour has been quiet")
 		time.Sleep(lately)
 		decide(spreadDeliveries, 2, "with work for two again")
+		p.flow.bytes = flowBytes - batchBytes
+		decide(spreadDeliveries, 8, "with bodies that leave no room")
+		p.flow.bytes = 0
+		time.Sleep(lately)
+		decide(spreadDeliveries, 2, "with small bodies again")
+		p.flow.changes = flowChanges - batchChanges
+		decide(spreadDeliveries, 8, "with changes that leave no room")
+		p.flow.changes = 0
 		time.Sleep(lately)
 		decide(spreadDeliveries-1, 1, "with work for one again")
 	})
