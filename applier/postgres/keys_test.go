@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -153,6 +154,7 @@ func TestOneOfAThousandTakesEffect(t *testing.T) {
 			}
 			close(batches)
 			db := handle(t, url)
+			var writesCut atomic.Int64
 			var wg sync.WaitGroup
 			for n, s := range stores {
 				wg.Go(func() {
@@ -162,9 +164,11 @@ func TestOneOfAThousandTakesEffect(t *testing.T) {
 							ctx, cancel := context.WithCancel(t.Context())
 							if cut%3 == n%3 { // as if this applier were killed half-way
 								go func() {
-									_, _ = db.ExecContext(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-										WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'WITH clock%'`)
-									cancel()
+									defer cancel()
+									for hit := int64(0); hit == 0 && ctx.Err() == nil; writesCut.Add(hit) {
+										_ = db.QueryRowContext(ctx, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+											WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'WITH clock%'`).Scan(&hit)
+									}
 								}()
 							}
 							_, err := s.Settle(ctx, items)
@@ -183,6 +187,10 @@ func TestOneOfAThousandTakesEffect(t *testing.T) {
 				})
 			}
 			wg.Wait()
+			t.Logf("cut %d connections inside a write", writesCut.Load())
+			if writesCut.Load() == 0 {
+				t.Error("no connection was cut inside a write: the statement does not look as it did")
+			}
 			for query, want := range map[string]int{
 				"SELECT count(*) FROM outcomes WHERE outcome = 'applied'":   1,
 				"SELECT count(*) FROM outcomes WHERE outcome = 'duplicate'": deliveries - 1,
