@@ -9,7 +9,7 @@ import (
 // case, as strings.EqualFold does, and independent of any locale.
 func FoldKey(s string) string {
 	if isFolded(s) {
-		return s // nearly always, and asked several times for a delivery
+		return s // nearly always, and it is called several times for each delivery
 	}
 	return strings.Map(func(r rune) rune {
 		if r <= unicode.MaxASCII {

@@ -49,8 +49,8 @@ type located struct {
 // maxLocated bounds recent and older, each about 4 MB then.
 const maxLocated = 20_000
 
-// of looks the users of a batch up. It returns the identifiers that are not known, by
-// their place in the batch.
+// of looks the users of a batch up and writes their ids into ids. It returns the
+// identifiers that are not known, by their place in the batch.
 func (l *located) of(batch []applier.Item, ids []delivery.ID) (missing map[int]userKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

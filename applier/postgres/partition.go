@@ -22,8 +22,8 @@ func partitionKey(generation, partition int) int32 {
 	return int32(generation*delivery.Slots + partition) // generations are few
 }
 
-// sharePartitions takes the locks of the second parameter from the first, which is
-// their class, in the order given.
+// sharePartitions shares locks of partitions: the parameter first is their class, the next
+// one their keys, in the order in which to take them.
 func sharePartitions(first int) string {
 	return fmt.Sprintf("count(pg_advisory_xact_lock_shared($%d, p.key::int)) FROM unnest($%d::bigint[]) AS p (key)", first, first+1)
 }

@@ -26,8 +26,8 @@ const (
 	readFields                   // custom fields
 )
 
-// readSets are the sets that have a statement: a batch does not pay for what it does not
-// ask for.
+// readSets are the sets that have a statement: as a rule, a batch does not pay for what it
+// does not ask for.
 var readSets = [...]reads{0, readKeys, readFields, readKeys | readFields, readKeys | readOwn | readFields}
 
 // reading is a part of the statement that reads for a batch.

@@ -49,13 +49,13 @@ func (p *settleStatements) get(ctx context.Context) (*settleStatements, error) {
 		}
 		*s.stmt = stmt
 	}
-	for _, err := range []error{
-		prepareEach(ctx, p.db, &p.lockUsers, identifierSets[:], lockUsersQuery),
-		prepareEach(ctx, p.db, &p.findUsers, identifierSets[:], findUsersQuery),
-		prepareEach(ctx, p.db, &p.reads, readSets[:], readQuery),
-		prepareEach(ctx, p.db, &p.writes, writeSets[:], writeQuery),
+	for _, prepare := range []func() error{
+		func() error { return prepareEach(ctx, p.db, &p.lockUsers, identifierSets[:], lockUsersQuery) },
+		func() error { return prepareEach(ctx, p.db, &p.findUsers, identifierSets[:], findUsersQuery) },
+		func() error { return prepareEach(ctx, p.db, &p.reads, readSets[:], readQuery) },
+		func() error { return prepareEach(ctx, p.db, &p.writes, writeSets[:], writeQuery) },
 	} {
-		if err != nil {
+		if err := prepare(); err != nil {
 			return nil, fmt.Errorf("prepare: %w", err)
 		}
 	}
@@ -90,7 +90,8 @@ func chosen[Set comparable](tx *sqlx.Tx, all map[Set]*sqlx.Stmt) func(Set) query
 	}
 }
 
-// find chooses among the statements that find users, for one outside of a transaction.
+// find returns the statement that finds users by these kinds, to run it outside of a
+// transaction.
 func (p *settleStatements) find(set identifierKinds) query { return p.findUsers[set].QueryContext }
 
 // writeSets are the sets of tables that a batch writes to: it does not pay for

@@ -68,22 +68,23 @@ func (i identifiers) parameters(after int) string {
 // returns the number of its parameters, too.
 //
 // Several kinds may name the same user, so their ids come together before a lookup of
-// users. One kind needs no second lookup.
+// users. Emails, usernames or ids alone need no second lookup.
 func usersQuery(kinds identifierKinds, end string) (query string, parameters int) {
 	const rows = `
 SELECT u.id, u.community, coalesce(u.email_key, ''), coalesce(u.username_key, ''), %s, u.erased_at IS NOT NULL, true
 FROM %s
 CROSS JOIN LATERAL (SELECT * FROM users WHERE %s %s) AS u`
 	external := "NULL::json"
-	if kinds&byExternalID != 0 {
-		external = "(SELECT json_object_agg(x.kind, x.value) FROM external_ids x WHERE x.user_id = u.id)"
-	}
 	var ids []string
 	for _, i := range identifiersByKind {
 		if kinds&i.kind == 0 {
 			continue
 		}
 		from := fmt.Sprintf("unnest(%s) AS k (%s)", i.parameters(parameters), i.columns)
+		if i.kind == byExternalID { // a batch of several kinds may have none
+			external = fmt.Sprintf("CASE WHEN cardinality($%d::text[]) > 0 THEN "+
+				"(SELECT json_object_agg(x.kind, x.value) FROM external_ids x WHERE x.user_id = u.id) END", parameters+1)
+		}
 		parameters += len(i.types)
 		if kinds == i.kind && i.id == "" {
 			return fmt.Sprintf(rows, external, from, i.user, end), parameters

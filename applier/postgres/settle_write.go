@@ -46,8 +46,8 @@ var takesThePlace = func() string {
 			END`
 }()
 
-// inserts are in the order in which all appliers write, and so wait for each other:
-// outcomes come before keys.
+// inserts that are counted are written in this order by all appliers, so they wait for
+// each other in it: outcomes come before keys. The others follow at the end.
 //
 // A row that exists already violates a key, or stays unchanged and is missing when the
 // counts are compared. ON CONFLICT would cost a second lookup in the index. An insert
@@ -96,9 +96,10 @@ const (
 // wrote, where that may be less than it was given. Outcomes are counted so that they are
 // written first: PostgreSQL writes what nothing refers to at the end.
 //
-// The time is that of the statement, which begins after all locks are held.
+// The clock is read once, after all locks are held.
 func writeQuery(used tables) string {
-	var ctes, counts []string
+	ctes := []string{"clock AS MATERIALIZED (SELECT clock_timestamp() AS now)"}
+	var counts []string
 	parameter := 0
 	for t, in := range inserts {
 		if used&(1<<t) == 0 {
@@ -108,7 +109,7 @@ func writeQuery(used tables) string {
 		parameter += in.count
 		columns, selected := in.columns, "r.*"
 		if in.clock != "" {
-			columns, selected = columns+", "+in.clock, "r.*, statement_timestamp()"
+			columns, selected = columns+", "+in.clock, "r.*, (SELECT now FROM clock)"
 		}
 		conflict := ""
 		if in.conflict != "" {
