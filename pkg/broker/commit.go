@@ -31,10 +31,9 @@ type commit struct {
 	// batch and data are the memory of the message before.
 	batch []*entry
 	data  []byte
-	// begun is when the message before was published; several says that it had more than
-	// one delivery.
-	begun   time.Time
-	several bool
+	// begun is when the message before was published, before how many deliveries it had.
+	begun  time.Time
+	before int
 	// doubtful says that the broker has left an attempt without an answer, and has
 	// confirmed nothing since.
 	doubtful bool
@@ -65,16 +64,22 @@ func (p *Publisher) Run(ctx context.Context) error {
 
 const (
 	// While several deliveries travel together, a message follows the one before after
-	// messageEvery, or once it has messageFull deliveries. Each message costs the broker
-	// an fsync, and wakes up the ingress, the broker and each applier.
-	messageEvery = 2 * time.Millisecond
-	messageFull  = 32
+	// messageEach for each delivery of that one, messageMost at the most, or once it has
+	// messageFull. So messages grow above a thousand deliveries a second, and shrink below.
+	// Each message costs the broker an fsync, and wakes up the ingress, the broker and
+	// each applier.
+	messageEach = time.Millisecond
+	messageMost = 4 * time.Millisecond
+	messageFull = 32
 )
 
 // awaitOthers gives the next message time to fill. A sender that is alone does not wait.
 func (p *Publisher) awaitOthers() {
-	rest := messageEvery - time.Since(p.commit.begun)
-	if !p.commit.several || p.commit.doubtful || rest <= 0 {
+	if p.commit.before <= 1 || p.commit.doubtful {
+		return
+	}
+	rest := min(time.Duration(p.commit.before)*messageEach, messageMost) - time.Since(p.commit.begun)
+	if rest <= 0 {
 		return
 	}
 	enough := time.NewTimer(rest)
@@ -141,7 +146,7 @@ func (p *Publisher) collectOne() []*entry {
 // it and answers their senders. It puts the deliveries back when they certainly
 // are not stored.
 func (p *Publisher) storeBatch(batch []*entry) {
-	p.commit.begun, p.commit.several = time.Now(), len(batch) > 1
+	p.commit.begun, p.commit.before = time.Now(), len(batch)
 	msg, id := p.message(batch)
 	p.batchDeliveries.Observe(float64(len(batch)))
 	ctx, cancel := context.WithDeadline(context.Background(), lastDeadline(batch))

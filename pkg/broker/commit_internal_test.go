@@ -7,26 +7,29 @@ import (
 )
 
 // A sender that is alone does not wait. Where several travel together, a message waits for
-// others: until 2 ms after the one before began, or until it is full.
+// others: the longer the more the one before had, or until it is full.
 func TestAMessageWaitsForOthers(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		several, doubtful bool
-		since             time.Duration // the message before
-		waiting, more     int
-		want              time.Duration
+		before        int // deliveries of the message before
+		doubtful      bool
+		since         time.Duration // the message before
+		waiting, more int
+		want          time.Duration
 	}{
-		"alone":                {since: 0, waiting: 1},
-		"several":              {several: true, since: 500 * time.Microsecond, waiting: 1, want: 1500 * time.Microsecond},
-		"long after":           {several: true, since: 2 * time.Millisecond, waiting: 1},
-		"full":                 {several: true, since: 0, waiting: messageFull},
-		"full in a moment":     {several: true, since: 0, waiting: 1, more: messageFull, want: time.Millisecond},
-		"the broker is silent": {several: true, doubtful: true, since: 0, waiting: 2},
+		"the first":            {since: 0, waiting: 1},
+		"alone":                {before: 1, since: 0, waiting: 1},
+		"two":                  {before: 2, since: 500 * time.Microsecond, waiting: 1, want: 1500 * time.Microsecond},
+		"many":                 {before: 256, since: time.Millisecond, waiting: 1, want: 3 * time.Millisecond},
+		"long after":           {before: 2, since: 2 * time.Millisecond, waiting: 1},
+		"full":                 {before: 2, since: 0, waiting: messageFull},
+		"full in a moment":     {before: 2, since: 0, waiting: 1, more: messageFull, want: time.Millisecond},
+		"the broker is silent": {before: 2, doubtful: true, since: 0, waiting: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := &Publisher{queue: queue{filled: make(chan struct{}, 1)}}
-				p.commit.several, p.commit.doubtful = tc.several, tc.doubtful
+				p.commit.before, p.commit.doubtful = tc.before, tc.doubtful
 				p.commit.begun = time.Now().Add(-tc.since)
 				p.commit.waiting = make([]*entry, tc.waiting)
 				if tc.more > 0 {

@@ -49,7 +49,7 @@ type PublisherOptions struct {
 }
 
 // Publisher stores deliveries by group commit: one message carries what arrived while
-// the previous message was being stored, or in the 2 ms since that began. A single
+// the previous message was being stored, or in up to 4 ms since that began. A single
 // delivery travels at once. The more arrive, the more share one fsync.
 type Publisher struct {
 	conn    *Conn
