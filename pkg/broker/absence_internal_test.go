@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,21 +15,31 @@ import (
 func TestAnAbsentBrokerIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex // of log, lost and here
 		var log bytes.Buffer
 		lost := time.Now()
 		here := false
 		awayFor := func() time.Duration {
+			mu.Lock()
+			defer mu.Unlock()
 			if here {
 				return 0
 			}
 			return time.Since(lost)
 		}
+		locked := writerFunc(func(line []byte) (int, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return log.Write(line)
+		})
 		ended := make(chan struct{})
-		go reportAbsence(zerolog.New(&log), "nats://u:hunter2@a:4222, tok3n@b:4222", awayFor, func() error { return errors.New("no route") }, ended)
+		go reportAbsence(zerolog.New(locked), "nats://u:hunter2@a:4222, tok3n@b:4222", awayFor, func() error { return errors.New("no route") }, ended)
 		warnings := func(after time.Duration) int {
 			t.Helper()
 			time.Sleep(after)
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			return strings.Count(log.String(), "NATS does not answer")
 		}
 		for _, step := range []struct {
@@ -39,11 +50,16 @@ func TestAnAbsentBrokerIsReported(t *testing.T) {
 				t.Errorf("%s after it was lost there are %d warnings, want %d", time.Since(lost), n, step.want)
 			}
 		}
-		here = true
+		set := func(isHere bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			here, lost = isHere, time.Now()
+		}
+		set(true)
 		if n := warnings(time.Minute); n != 4 {
 			t.Errorf("%d warnings while it is there", n)
 		}
-		here, lost = false, time.Now()
+		set(false)
 		if n := warnings(2500 * time.Millisecond); n != 5 {
 			t.Errorf("%d warnings after it was lost again", n)
 		}
@@ -56,3 +72,7 @@ func TestAnAbsentBrokerIsReported(t *testing.T) {
 		}
 	})
 }
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }

@@ -332,20 +332,6 @@ func TestTheBoundaryIsSigned(t *testing.T) {
 	}
 }
 
-// TestSigningADeliveryAllocatesNothing: it is done for each request.
-func TestSigningADeliveryAllocatesNothing(t *testing.T) {
-	keys, d := deliveryKeys(t, "a"), genuine(strings.Repeat("x", 400))
-	var e encoded
-	if n := testing.AllocsPerRun(1000, func() {
-		if err := e.encode(&d); err != nil {
-			t.Fatal(err)
-		}
-		e.sign(keys)
-	}); n > 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
 func BenchmarkProof(b *testing.B) {
 	d := genuine(strings.Repeat("x", 400))
 	d.Headers = []delivery.Header{{Name: "Content-Type", Value: "application/json"}, {Name: "User-Agent", Value: "shop/1.0 (+https://shop.example)"}}
