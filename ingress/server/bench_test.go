@@ -88,19 +88,6 @@ func BenchmarkHandler(b *testing.B) {
 	}
 }
 
-// TestARequestAllocatesLittle: what is allocated, the garbage collector has to find
-// again. Here these are the body, the kept headers, the answer, its header and the
-// Location in it, and what the test makes itself.
-func TestARequestAllocatesLittle(t *testing.T) {
-	const most = 11 // 8, and what the race detector adds
-	for name, direct := range map[string]bool{"direct": true, "by a proxy": false} {
-		whole, _ := wholeHandler(t, direct)
-		if n := testing.AllocsPerRun(1000, whole); n > most {
-			t.Errorf("%s: %v allocations a request, want %d at most", name, n, most)
-		}
-	}
-}
-
 // discard is a ResponseWriter that keeps the status only.
 type discard struct {
 	header http.Header
