@@ -31,7 +31,7 @@ type commit struct {
 	// batch and data are the memory of the message before.
 	batch []*entry
 	data  []byte
-	// begun is when the message before was published, before how many deliveries it had.
+	// begun is when the message before was published. before is how many deliveries it had.
 	begun  time.Time
 	before int
 	// doubtful says that the broker has left an attempt without an answer, and has
