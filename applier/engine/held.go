@@ -14,6 +14,12 @@ const (
 	// biteEvery is how often the feeder looks for parked deliveries that can go on. It
 	// costs nothing while none is parked.
 	biteEvery = 250 * time.Millisecond
+	// A partition takes no more parked deliveries out while so many are in its lanes. While
+	// others come from the stream, these are fewBitten: one batch commits, and another is
+	// ready. If none has come lately, manyBitten give several lanes work, and leave room for
+	// the next that comes.
+	fewBitten  = 2 * batchDeliveries
+	manyBitten = flowDeliveries - batchDeliveries
 	// tryEvery is how often the feeder tries whether a key opens now.
 	tryEvery = 5 * time.Second
 )
@@ -102,18 +108,30 @@ func (p *partition) isDraining() bool {
 }
 
 // bite takes the next parked deliveries out that may go on. It leaves the lanes room for
-// those from the stream.
-func (p *partition) bite() {
+// those from the stream. It reports whether it could go on at once.
+func (p *partition) bite() (hasMore bool) {
 	now := time.Now()
 	for id, h := range p.held {
-		if p.ctx.Err() != nil || p.biting() >= batchDeliveries {
-			return
+		if p.ctx.Err() != nil || !p.mayBite(now) {
+			return false
 		}
-		if h.mayGoOn(p.definition(id), now) {
-			p.biteOf(id, h, now)
+		if h.mayGoOn(p.definition(id), now) && p.biteOf(id, h, now) == batchDeliveries {
+			hasMore = true
 		}
 	}
 	p.biteOfUsers(now)
+	return hasMore && p.mayBite(now)
+}
+
+// mayBite reports whether the lanes have room for more parked deliveries.
+func (p *partition) mayBite(now time.Time) bool {
+	most := manyBitten
+	if len(p.feed.C()) > 0 || now.Sub(p.came) < lately {
+		most = fewBitten
+	}
+	p.flow.mu.Lock()
+	defer p.flow.mu.Unlock()
+	return p.flow.parked < most && p.flow.bytes < flowBytes && p.flow.changes < flowChanges
 }
 
 // biting is how many parked deliveries are in the lanes.
@@ -137,19 +155,19 @@ func (h *heldWebhook) mayGoOn(w *webhook.Webhook, now time.Time) bool {
 	return h.draining
 }
 
-// biteOf takes out deliveries of one webhook, in their order.
-func (p *partition) biteOf(id string, h *heldWebhook, now time.Time) {
+// biteOf takes out deliveries of one webhook, in their order, and returns how many.
+func (p *partition) biteOf(id string, h *heldWebhook, now time.Time) (taken int) {
 	all, err := p.engine.Store.ParkedOf(p.ctx, p.lease.Partition, id, h.after, batchDeliveries)
 	if err == nil {
 		err = p.readNewer(all)
 	}
 	if err != nil {
 		p.retryLater(err, h, now)
-		return
+		return 0
 	}
 	if len(all) == 0 {
 		p.isOut(id, h)
-		return
+		return 0
 	}
 	ready := make([]work, 0, len(all))
 	var stopped *applier.Planned
@@ -165,7 +183,7 @@ func (p *partition) biteOf(id string, h *heldWebhook, now time.Time) {
 		last := ready[n-1].Delivery
 		h.after = &delivery.Place{Incarnation: last.Incarnation, Position: last.Position, StoredAt: last.StoredAt}
 		if !p.enqueue(ready) {
-			return
+			return 0
 		}
 	}
 	switch {
@@ -180,6 +198,7 @@ func (p *partition) biteOf(id string, h *heldWebhook, now time.Time) {
 			p.park([]parking{h.parking(stopped.Item, nil)})
 		}
 	}
+	return len(ready)
 }
 
 // isOut is told that nothing is parked behind the last that was taken out.

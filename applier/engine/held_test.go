@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,4 +139,52 @@ func TestAWebhookIsOutAlthoughOneOfItsUsersIsLocked(t *testing.T) {
 		_, wasParked := w.wasParked.Load(id)
 		return !wasParked
 	})
+}
+
+// overlapping is a store that closes overlap when two transactions run at the same time.
+type overlapping struct {
+	*postgres.Store
+	running atomic.Int32
+	once    sync.Once
+	overlap chan struct{}
+}
+
+func (s *overlapping) Settle(ctx context.Context, batch []applier.Item) ([]applier.Settlement, error) {
+	if s.running.Add(1) > 1 {
+		s.once.Do(func() { close(s.overlap) })
+	}
+	defer s.running.Add(-1)
+	return s.Store.Settle(ctx, batch)
+}
+
+// Many deliveries of a resumed webhook are settled by several lanes. Each user's keep their
+// order, also before those that come meanwhile.
+func TestManyParkedDeliveriesKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	users := w.addUsers("red", 10)
+	hook := w.hook(t, "red", "Shop", "add")
+	hook.set(t, webhook.Paused)
+	ids := hook.sendMany(t, 600, users)
+	e := w.startOwner(t, 1)
+	w.awaitParked(t, len(ids))
+	w.awaitAcked(t)
+	e.stop()
+	hook.set(t, webhook.Active)
+	s := &overlapping{overlap: make(chan struct{})}
+	e = w.startWith(t, 4, func(store *postgres.Store) applier.ParkingStore {
+		s.Store = store
+		return s
+	})
+	e.Take(w.lease(t, w.partitions[0]), 0)
+	select {
+	case <-s.overlap:
+	case <-time.After(40 * time.Second):
+		t.Fatal("one lane settles all of it")
+	}
+	for range 20 {
+		ids = append(ids, hook.send(t, 1, users...)...)
+	}
+	w.awaitSettled(t, len(ids))
+	w.wantInOrder(t, ids)
 }

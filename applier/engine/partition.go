@@ -23,9 +23,11 @@ type partition struct {
 	feed   *broker.Feed
 	log    zerolog.Logger
 
-	// held and users are used only by the goroutine that feeds.
+	// held, users and came are used only by the goroutine that feeds. came is when
+	// deliveries last came from the stream.
 	held  map[string]*heldWebhook
 	users heldUsers
+	came  time.Time
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -60,18 +62,24 @@ func (p *partition) run() {
 	}
 	tick := time.NewTicker(biteEvery)
 	defer tick.Stop()
-	for p.awaitRoom() {
+	atOnce := make(chan struct{})
+	close(atOnce)
+	for hasMore := false; p.awaitRoom(); {
 		var more <-chan struct{}
-		if p.isDraining() {
+		switch {
+		case hasMore:
+			more = atOnce
+		case p.isDraining():
 			more = p.changed
 		}
 		select {
 		case r := <-p.feed.C():
+			p.came = time.Now()
 			p.live(p.gather(r))
 		case <-more:
-			p.bite()
+			hasMore = p.bite()
 		case <-tick.C:
-			p.bite()
+			hasMore = p.bite()
 		case <-p.ctx.Done():
 		}
 	}

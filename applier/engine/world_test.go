@@ -161,6 +161,22 @@ func (h *hook) send(t *testing.T, amount int, users ...string) (ids []delivery.I
 	return ids
 }
 
+// sendMany publishes deliveries for each user in turn, many in a message.
+func (h *hook) sendMany(t *testing.T, rounds int, users []string) (ids []delivery.ID) {
+	t.Helper()
+	var all []delivery.Delivery
+	for range rounds {
+		for _, user := range users {
+			d := h.delivery(1, user)
+			all, ids = append(all, d), append(ids, d.ID)
+		}
+	}
+	if err := h.world.publisher.PublishAll(t.Context(), all); err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
 func (h *hook) delivery(amount int, user string) delivery.Delivery {
 	return appliertest.Delivery(h.Saved, fmt.Appendf(nil, `{"user": %q, "amount": %d}`, user, amount))
 }
