@@ -19,6 +19,8 @@ const (
 	// A partition that is alone has room for a batch in each lane, but in no more lanes than
 	// these: more would take more memory.
 	soleLanes = 4
+	// tellFloorEvery is how often a partition without room tells the ingresses its floor.
+	tellFloorEvery = 50 * time.Millisecond
 )
 
 // flow counts the deliveries of a partition that are in lanes.
@@ -34,6 +36,9 @@ type flow struct {
 	newlyParked int
 	// freed counts deliveries that had waited for their users and are decided.
 	freed int
+	// wasFull says that there was no room since the floor was last told, at told.
+	wasFull bool
+	told    time.Time
 }
 
 // count counts the deliveries that are put into lanes.
@@ -126,8 +131,27 @@ func (e *Engine) room(p *partition) int {
 func (p *partition) awaitRoom() bool {
 	room := p.engine.room(p)
 	return p.await(p.ctx, func(f *flow) bool {
-		return f.deliveries < room && f.bytes < flowBytes && f.changes < flowChanges
+		isFull := f.deliveries >= room || f.bytes >= flowBytes || f.changes >= flowChanges
+		f.wasFull = f.wasFull || isFull
+		return !isFull
 	}) && p.ctx.Err() == nil
+}
+
+// tellFloor tells the ingresses the floor if there was no room since it last did.
+func (p *partition) tellFloor(now time.Time) {
+	if p.flow.isToTell(now) {
+		p.feed.HasNoRoom()
+	}
+}
+
+func (f *flow) isToTell(now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.wasFull || now.Sub(f.told) < tellFloorEvery {
+		return false
+	}
+	f.wasFull, f.told = false, now
+	return true
 }
 
 // awaitEmpty returns once nothing of the partition is in a lane, and false when the

@@ -190,6 +190,7 @@ func (l *lane) settle(ctx context.Context, batch []work) {
 			}
 			rest, cause = append(rest, batch[i]), v.Err
 		}
+		tellFloors(batch)
 		l.loseFenced(cause)
 		if batch = l.keep(rest); len(batch) == 0 {
 			return
@@ -209,6 +210,17 @@ func (l *lane) settle(ctx context.Context, batch []work) {
 		batch = l.keep(batch)
 		if len(batch) == 0 {
 			return
+		}
+	}
+}
+
+// tellFloors has each partition of a batch tell its floor if it has no room.
+func tellFloors(batch []work) {
+	var last *partition
+	for _, w := range batch {
+		if w.partition != last {
+			last = w.partition
+			last.tellFloor(time.Now())
 		}
 	}
 }

@@ -37,15 +37,19 @@ func newAttemptBackOff() *backoff.ExponentialBackOff {
 // attempt publishes once, and counts what came of it. Attempts of one message
 // have one id: within JetStream's duplicate window a message that was stored
 // although the answer got lost is stored once.
-func (p *Publisher) attempt(ctx context.Context, stream string, msg *nats.Msg, id string) (result, error) {
-	err := ErrNotConnected
+func (p *Publisher) attempt(ctx context.Context, stream string, msg *nats.Msg, id string) (stored uint64, r result, err error) {
+	err = ErrNotConnected
 	if p.conn.Connected() {
 		ctx, cancel := context.WithTimeout(ctx, p.timeout)
-		_, err = p.conn.js.PublishMsg(ctx, msg,
+		var ack *jetstream.PubAck
+		ack, err = p.conn.js.PublishMsg(ctx, msg,
 			jetstream.WithMsgID(id), jetstream.WithExpectStream(stream), jetstream.WithRetryAttempts(0))
 		cancel()
+		if err == nil {
+			stored = ack.Sequence
+		}
 	}
-	r := resultOf(err)
+	r = resultOf(err)
 	p.attempts.WithLabelValues(string(r)).Inc()
 	switch {
 	case r == confirmed:
@@ -55,7 +59,7 @@ func (p *Publisher) attempt(ctx context.Context, stream string, msg *nats.Msg, i
 	default:
 		p.setTrouble(ctx, stream, err)
 	}
-	return r, err
+	return stored, r, err
 }
 
 // setTrouble remembers why the broker does not confirm, unless the error tells
@@ -136,7 +140,7 @@ func (p *Publisher) Capture(ctx context.Context, d delivery.Delivery) error {
 	msg := &nats.Msg{Subject: samplesSubjectPrefix + d.WebhookID, Data: e.appendTo(nil), Header: withFormat(nil, e.format)}
 	wait := newAttemptBackOff()
 	for {
-		switch r, err := p.attempt(ctx, samplesStream, msg, d.ID.String()); r {
+		switch _, r, err := p.attempt(ctx, samplesStream, msg, d.ID.String()); r {
 		case confirmed:
 			return nil
 		case refused:

@@ -43,6 +43,15 @@ type commit struct {
 // Run is the group commit. It returns once ctx is done and what was queued by
 // then has been answered.
 func (p *Publisher) Run(ctx context.Context) error {
+	if p.pressure != nil {
+		stop, err := p.conn.OnFloor(func(partition delivery.Partition, floor uint64) {
+			p.pressure.settled(partition, floor, time.Now())
+		})
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	for {
 		p.commit.waiting = p.queue.takeInto(p.commit.waiting)
 		if len(p.commit.waiting) > 0 {
@@ -78,13 +87,13 @@ func (p *Publisher) awaitOthers() {
 	if p.commit.before <= 1 || p.commit.doubtful {
 		return
 	}
-	rest := min(time.Duration(p.commit.before)*messageEach, messageMost) - time.Since(p.commit.begun)
+	rest, full := p.fill(time.Now())
 	if rest <= 0 {
 		return
 	}
 	enough := time.NewTimer(rest)
 	defer enough.Stop()
-	for len(p.commit.waiting) < messageFull {
+	for len(p.commit.waiting) < full {
 		select {
 		case <-p.queue.filled:
 			p.commit.waiting = p.queue.takeInto(p.commit.waiting)
@@ -92,6 +101,25 @@ func (p *Publisher) awaitOthers() {
 			return
 		}
 	}
+}
+
+// fill is how long the next message may fill from now on, unless it is full before. While
+// appliers have no room, it waits for their pace, unless more deliveries wait than it can
+// carry: then the senders are many, and most of them would wait for nothing.
+func (p *Publisher) fill(now time.Time) (rest time.Duration, full int) {
+	since := now.Sub(p.commit.begun)
+	rest, full = min(time.Duration(p.commit.before)*messageEach, messageMost)-since, messageFull
+	if p.pressure == nil || len(p.commit.waiting) > maxBatchDeliveries {
+		return rest, full
+	}
+	most := min(holdMost, p.deadline/10)
+	held := min(p.pressure.hold(p.commit.before, now)-since, most-now.Sub(p.commit.waiting[0].came))
+	more := held - max(rest, 0)
+	if more <= 0 {
+		return rest, full
+	}
+	p.heldSeconds.Add(more.Seconds())
+	return held, maxBatchDeliveries + 1
 }
 
 // collect takes the deliveries of the next message from those that are there.
@@ -153,12 +181,15 @@ func (p *Publisher) storeBatch(batch []*entry) {
 	defer cancel()
 	start := time.Now()
 	for maybeStored := false; ; {
-		r, err := p.attempt(ctx, deliveriesStream, msg, id)
+		sequence, r, err := p.attempt(ctx, deliveriesStream, msg, id)
 		switch r {
 		case confirmed:
 			p.storeSeconds.Observe(time.Since(start).Seconds())
 			p.commit.doubtful = false
 			p.commit.wait.Reset()
+			if p.pressure != nil {
+				p.pressure.hasStored(batch, sequence, time.Now())
+			}
 			answer(batch, nil)
 			return
 		case refused:

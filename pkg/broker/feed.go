@@ -57,6 +57,7 @@ type Feed struct {
 	log       zerolog.Logger
 	out       chan Received
 	room      *semaphore.Weighted // bytes of messages in out
+	tell      chan struct{}       // has an element if the floor is to be told
 
 	// writing is held while the floor is written, so that writes stay in order.
 	writing sync.Mutex
@@ -102,7 +103,7 @@ type Receipt struct {
 // the partition may have one.
 func (c *Conn) NewFeed(p delivery.Partition, log zerolog.Logger) *Feed {
 	return &Feed{
-		conn: c, partition: p, out: make(chan Received, pullMessages), room: semaphore.NewWeighted(pullBytes),
+		conn: c, partition: p, out: make(chan Received, pullMessages), room: semaphore.NewWeighted(pullBytes), tell: make(chan struct{}, 1),
 		log: log.With().Int("generation", p.Generation).Int("partition", p.Index).Logger(),
 	}
 }
@@ -353,6 +354,15 @@ func (f *Feed) Settled(r *Receipt, deliveries int) {
 	r.left -= deliveries
 	if r.left <= 0 {
 		f.advance()
+	}
+}
+
+// HasNoRoom is called by an owner that settles and has no room for more. The feed tells the
+// ingresses the floor, so that they store more slowly.
+func (f *Feed) HasNoRoom() {
+	select {
+	case f.tell <- struct{}{}:
+	default:
 	}
 }
 

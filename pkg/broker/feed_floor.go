@@ -33,6 +33,11 @@ func (f *Feed) keepFloor(reading context.Context) error {
 		select {
 		case <-reading.Done():
 			return context.Cause(reading)
+		case <-f.tell: // here, because a slow connection must not delay a lane
+			f.mu.Lock()
+			floor := f.floor
+			f.mu.Unlock()
+			f.conn.tellFloor(f.partition, floor)
 		case <-write.C:
 			if f.hasPassed() {
 				err = f.Flush(reading)

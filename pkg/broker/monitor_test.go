@@ -81,7 +81,8 @@ func value(tb testing.TB, registry *prometheus.Registry, metric string) float64 
 	}
 	for _, f := range families {
 		if f.GetName() == metric {
-			return f.GetMetric()[0].GetGauge().GetValue()
+			m := f.GetMetric()[0]
+			return m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
 	}
 	tb.Errorf("there is no metric %s", metric)

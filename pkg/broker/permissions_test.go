@@ -250,7 +250,7 @@ func TestTheIngressMayDoNothingElse(t *testing.T) {
 		"$JS.API.CONSUMER.DELETE.DELIVERIES.partition-1-0", "$JS.API.CONSUMER.PAUSE.DELIVERIES.partition-1-0",
 		"$JS.ACK.DELIVERIES.partition-1-0.1.1.1.1.1",
 		"$KV.webhooks.webhook.wh_aaaaaaaaaaaaaaaaaaaaaaaaaa", "$KV.webhooks.name.x", "$KV.state.applier.a", "$KV.state.warned",
-		"coinhook.partitions", "coinhook", "_INBOX.applier.x", "another",
+		"coinhook.partitions", "coinhook.floors", "coinhook", "_INBOX.applier.x", "another",
 	} {
 		r.wantDenied(subject, "")
 	}
@@ -267,7 +267,7 @@ func TestOthersMayNotAdministrate(t *testing.T) {
 	server.ExpectViolations()
 	for role, denied := range map[broker.Role][]string{
 		broker.Applier: {"$KV.webhooks.webhook.x", "coinhook.samples.x", "$JS.API.STREAM.PURGE.KV_webhooks"},
-		broker.Console: {"$JS.API.STREAM.PURGE.DELIVERIES", "$JS.API.CONSUMER.RESET.DELIVERIES.partition-1-0", "coinhook.partitions"},
+		broker.Console: {"$JS.API.STREAM.PURGE.DELIVERIES", "$JS.API.CONSUMER.RESET.DELIVERIES.partition-1-0", "coinhook.partitions", "coinhook.floors"},
 	} {
 		r := rawAs(t, server, role)
 		for _, subject := range append(denied, "$JS.API.STREAM.CREATE.X", "$JS.API.STREAM.UPDATE.DELIVERIES", "$JS.API.STREAM.DELETE.DELIVERIES") {

@@ -43,14 +43,16 @@ type PublisherOptions struct {
 	Deadline time.Duration
 	// Again says that the deliveries are in the stream already. Then each message
 	// gets a new id, because JetStream would drop a repeated one.
-	Again   bool
-	Log     zerolog.Logger
-	Metrics prometheus.Registerer // nil for none
+	Again bool
+	// Backpressure holds senders to the pace of appliers without room for more.
+	Backpressure bool
+	Log          zerolog.Logger
+	Metrics      prometheus.Registerer // nil for none
 }
 
 // Publisher stores deliveries by group commit: one message carries what arrived while
-// the previous message was being stored, or in up to 4 ms since that began. A single
-// delivery travels at once. The more arrive, the more share one fsync.
+// the previous message was being stored, or in up to 4 ms since that began, or 50 ms with
+// back-pressure. A single delivery travels at once. The more arrive, the more share one fsync.
 type Publisher struct {
 	conn    *Conn
 	timeout time.Duration
@@ -60,19 +62,22 @@ type Publisher struct {
 	deadline time.Duration
 	queue    queue
 	entries  sync.Pool
-	commit   commit // of the goroutine that runs Run
+	pressure *backpressure // nil for none
+	commit   commit        // of the goroutine that runs Run
 	// trouble is why the broker does not confirm at the moment, nil while it does.
 	trouble atomic.Pointer[error]
 
 	batchDeliveries prometheus.Histogram
 	storeSeconds    prometheus.Histogram
 	attempts        *prometheus.CounterVec
+	heldSeconds     prometheus.Counter
 }
 
 // entry is one delivery on its way, and the sender that waits for it.
 type entry struct {
 	encoded
 	ctx      context.Context
+	came     time.Time
 	deadline time.Time
 	// lastStart is when the last attempt may start that still ends in time.
 	lastStart time.Time
@@ -111,7 +116,7 @@ func NewPublisher(c *Conn, opts PublisherOptions) *Publisher {
 		opts.Deadline = defaultDeadline
 	}
 	metrics := promauto.With(opts.Metrics)
-	return &Publisher{
+	p := &Publisher{
 		conn:     c,
 		timeout:  opts.Timeout,
 		deadline: opts.Deadline,
@@ -133,7 +138,15 @@ func NewPublisher(c *Conn, opts PublisherOptions) *Publisher {
 			Name: "coinhook_publish_attempts_total",
 			Help: "Attempts to store a message, by result: confirmed, refused, not_stored (and retried) or unknown.",
 		}, []string{"result"}),
+		heldSeconds: metrics.NewCounter(prometheus.CounterOpts{
+			Name: "coinhook_publish_held_seconds_total",
+			Help: "Time for which an ingress held messages back because appliers had no room for more.",
+		}),
 	}
+	if opts.Backpressure {
+		p.pressure = newBackpressure()
+	}
+	return p
 }
 
 // Publish returns nil once the broker has confirmed the delivery as stored.
@@ -203,7 +216,7 @@ func (p *Publisher) newEntry(ctx context.Context, now time.Time, d *delivery.Del
 		deadline = now.Add(p.deadline)
 		e.startTimer(p.deadline)
 	}
-	e.ctx, e.deadline = ctx, deadline
+	e.ctx, e.came, e.deadline = ctx, now, deadline
 	// The last tenth of a sender's time is for an attempt to end in.
 	e.lastStart = deadline.Add(-deadline.Sub(now) / 10)
 	return e, nil

@@ -63,7 +63,7 @@ func run(ctx context.Context, set settings, log zerolog.Logger) error {
 		return err
 	}
 	defer conn.Close()
-	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Deadline: set.PublishTimeout, Log: log, Metrics: registry})
+	publisher := broker.NewPublisher(conn, broker.PublisherOptions{Deadline: set.PublishTimeout, Backpressure: true, Log: log, Metrics: registry})
 	catalog := broker.NewCatalog(conn)
 	service.ShowWebhookIDs(catalog.IsKeyed)
 	monitor := broker.NewMonitor(conn, broker.MonitorOptions{Limit: set.PendingLimit, Log: log, Metrics: registry})

@@ -45,6 +45,9 @@ func (c *Consumer) settle(ctx context.Context, feed *broker.Feed) error {
 		case r := <-feed.C():
 			feed.Took(r)
 			c.settleAll(ctx, feed, r)
+			if len(feed.C()) > 0 {
+				feed.HasNoRoom()
+			}
 		case <-ctx.Done():
 			return nil
 		}
